@@ -1,0 +1,106 @@
+# Everything is set up by the targets themselves: Python and make are enough.
+#   make test     the one test command; make demo   see it work
+# VENV and PYTHON choose another environment and interpreter, ARGS goes to
+# pytest or to the benchmarks: make unit ARGS="-k codec".
+
+PYTHON ?= python3
+VENV ?= .venv
+# Interpreters that `make test-all` tries; one that is not there is left out.
+VERSIONS ?= 3.12 3.13
+ARGS ?=
+
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
+PYTEST = $(BIN)/python -m pytest
+MEASURED = $(BIN)/python -m coverage run -m pytest
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.PHONY: help test lint types contract unit processes processes-file suites measured slow \
+	test-all demo bench format clean
+
+help: ## list the targets
+	@grep -E '^[a-z-]+:.*## ' $(firstword $(MAKEFILE_LIST)) | sort | \
+		awk -F ':.*## ' '{ printf "  make %-15s %s\n", $$1, $$2 }'
+
+# --- set-up: one stamp for what a user needs, one each for developer's tools ---
+
+$(BIN)/python:
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.installed-run: pyproject.toml constraints.txt | $(BIN)/python
+	$(PIP) -e .
+	@touch $@
+
+$(VENV)/.installed-dev: pyproject.toml constraints.txt | $(BIN)/python
+	$(PIP) -e '.[dev]'
+	@touch $@
+
+$(VENV)/.installed-bench: pyproject.toml constraints.txt | $(BIN)/python
+	$(PIP) -e '.[bench]'
+	@touch $@
+
+# --- checks --------------------------------------------------------------------
+
+# One after another even under make -j: the suites measure one machine.
+test: ## every check and every fast test, with coverage
+	$(MAKE) lint types contract
+	$(MAKE) measured
+
+lint: $(VENV)/.installed-dev ## ruff: rules and format
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: $(VENV)/.installed-dev ## mypy, strict
+	$(BIN)/mypy
+
+contract: $(VENV)/.installed-dev ## imports point down only
+	$(BIN)/lint-imports
+
+unit: $(VENV)/.installed-dev ## tests without a child process
+	$(PYTEST) tests/unit $(ARGS)
+
+processes: $(VENV)/.installed-dev ## tests with real workers, memory from memfd
+	$(PYTEST) tests/processes $(ARGS)
+
+processes-file: $(VENV)/.installed-dev ## the same, memory from unlinked files
+	ONECOPY_BACKING=file $(PYTEST) tests/processes $(ARGS)
+
+suites: unit processes processes-file
+
+measured: $(VENV)/.installed-dev
+	$(BIN)/python -m coverage erase
+	$(MEASURED) tests/unit $(ARGS)
+	$(MEASURED) tests/processes $(ARGS)
+	ONECOPY_BACKING=file $(MEASURED) tests/processes $(ARGS)
+	$(BIN)/python -m coverage combine --quiet
+	$(BIN)/python -m coverage report
+
+slow: $(VENV)/.installed-dev ## full-size and chaos tests
+	$(PYTEST) tests/slow --timeout=1200 $(ARGS)
+
+test-all: test ## test, then the suites on every other Python found
+	@for version in $(VERSIONS); do \
+		if python$$version -c '' 2>/dev/null; then \
+			$(MAKE) suites PYTHON=python$$version VENV=.venv-$$version || exit 1; \
+		else \
+			echo "python$$version: not found, left out"; \
+		fi; \
+	done
+
+# --- use -----------------------------------------------------------------------
+
+demo: $(VENV)/.installed-run ## see what one copy saves, on this machine
+	$(BIN)/onecopy demo
+
+bench: $(VENV)/.installed-bench ## measure against other pools: make bench ARGS="..."
+	$(BIN)/python -m bench $(ARGS)
+
+format: $(VENV)/.installed-dev ## put the code in order
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+clean: ## remove environments, caches and measurements
+	rm -rf .venv .venv-* .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis
+	rm -rf build dist htmlcov .coverage .coverage.*
+	find src tests -name __pycache__ -type d -prune -exec rm -rf {} +

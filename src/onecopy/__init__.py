@@ -1,0 +1,77 @@
+"""One copy of your data, every core on it.
+
+::
+
+    import onecopy as oc
+
+    data = oc.load("records.npy")              # or oc.share(array): one copy
+    with oc.Pool() as pool:                    # any start method
+        total = pool.map_blocks(np.nansum, data["val"], reduce="sum")
+
+This module is a door: it imports nothing heavy, each name is fetched when first used.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from . import errors as errors
+    from ._system.cpus import cpu_count as cpu_count
+    from .data import SegmentInfo as SegmentInfo
+    from .data import empty as empty
+    from .data import freeze as freeze
+    from .data import full as full
+    from .data import is_shared as is_shared
+    from .data import load as load
+    from .data import private as private
+    from .data import segments as segments
+    from .data import share as share
+    from .data import zeros as zeros
+    from .errors import BadFile as BadFile
+    from .errors import FileTruncated as FileTruncated
+    from .errors import InitializerFailed as InitializerFailed
+    from .errors import NotEnoughMemory as NotEnoughMemory
+    from .errors import NotPicklable as NotPicklable
+    from .errors import NotShared as NotShared
+    from .errors import OnecopyError as OnecopyError
+    from .errors import PickledWarning as PickledWarning
+    from .errors import PoolClosed as PoolClosed
+    from .errors import RemoteError as RemoteError
+    from .errors import WorkerDied as WorkerDied
+    from .pool import Pool as Pool
+
+__version__ = "0.1.0"
+
+_HOMES = {
+    "data": [
+        "SegmentInfo", "empty", "freeze", "full", "is_shared", "load", "private",
+        "segments", "share", "zeros",
+    ],
+    "errors": [
+        "BadFile", "FileTruncated", "InitializerFailed", "NotEnoughMemory", "NotPicklable",
+        "NotShared", "OnecopyError", "PickledWarning", "PoolClosed", "RemoteError",
+        "WorkerDied",
+    ],
+    "pool": ["Pool"],
+    "_system.cpus": ["cpu_count"],
+}  # fmt: skip
+_HOME = {name: home for home, names in _HOMES.items() for name in names}
+
+__all__ = [*sorted(_HOME), "errors"]  # noqa: PLE0604 (the names are strings)
+
+
+def __getattr__(name: str) -> Any:
+    if name == "errors":
+        return import_module(".errors", __name__)
+    home = _HOME.get(name)
+    if home is None:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(import_module(f".{home}", __name__), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

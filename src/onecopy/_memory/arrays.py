@@ -1,0 +1,183 @@
+"""NumPy arrays without their bytes: how an array is described, and built again on a buffer.
+
+NumPy's own protocol 5 sends strided, structured, masked and memory-mapped arrays in-band,
+every byte of them twice through the pipe (table in ARCHITECTURE.md). Here every array
+whose elements are plain bytes becomes (dtype, shape, class, state) and a span.
+
+Not covered: dtype object and ``StringDType``, whose elements are pointers; and subclasses
+with a pickling of their own, which is honoured.
+
+Imported only where NumPy already is: its import costs more than a forked worker's start.
+"""
+
+from __future__ import annotations
+
+import os
+import pickle
+import weakref
+from typing import Any, Literal
+
+import numpy as np
+from numpy.lib.array_utils import byte_bounds
+
+from .._system import mapping
+from .segment import Kind, ReceivedFile, Segment
+from .spans import Span
+
+_ndarray = np.ndarray
+_SLOT = pickle.PickleBuffer(bytearray(1))
+_OWN_PICKLING = ("__reduce__", "__reduce_ex__", "__setstate__")
+_MASKED = np.ma.MaskedArray
+
+
+def _is_flat(dtype: np.dtype[Any]) -> bool:
+    """Are the elements nothing but their bytes?"""
+    return not dtype.hasobject and dtype.kind != "T"
+
+
+def _plain_pickling(cls: type) -> bool:
+    """Does ``cls`` leave pickling to ndarray (or is it a class we know)?"""
+    base = _MASKED if issubclass(cls, _MASKED) else _ndarray
+    return all(getattr(cls, name) is getattr(base, name) for name in _OWN_PICKLING)
+
+
+def _dtype_code(dtype: np.dtype[Any]) -> Any:
+    """Something quick to pickle that ``np.dtype`` turns into an equal dtype."""
+    if dtype.names is None and dtype.subdtype is None and dtype.metadata is None:
+        return dtype.str
+    return dtype
+
+
+def span_of(array: np.ndarray[Any, Any]) -> Span:
+    """Where an array's elements lie; for arrays with at least one element."""
+    if array.flags.c_contiguous:
+        low = array.__array_interface__["data"][0]
+        high, first = low + array.nbytes, 0
+    else:
+        low, high = byte_bounds(array)
+        first = array.__array_interface__["data"][0] - low
+    flags = array.flags.writeable
+    return Span(low, high, first, array.strides, flags, array.nbytes, array)
+
+
+def reduce_array(array: np.ndarray[Any, Any], spans: list[Span]) -> Any:
+    """A reducer for ``reducer_override``; notes the array's span in ``spans``.
+
+    The slot that is pickled first among the arguments stands for the span: the unpickler
+    replaces it by the next buffer, and spans are noted in that same order.
+    """
+    cls = type(array)
+    dtype = array.dtype
+    if not _is_flat(dtype) or (cls is not _ndarray and not _plain_pickling(cls)):
+        return NotImplemented
+    code = _dtype_code(dtype)
+    how: tuple[Any, ...] = () if cls is _ndarray else (cls, _state(array))
+    if array.size == 0 or dtype.itemsize == 0:
+        return build_empty, (code, array.shape, array.flags.writeable, *how)
+    span = span_of(array)
+    if cls is np.memmap:
+        span.known = _in_file(array, span.low)
+    spans.append(span)
+    return build, (_SLOT, code, array.shape, *how)
+
+
+def _state(array: Any) -> dict[str, Any] | None:
+    """What a subclass keeps beside the elements."""
+    state = dict(getattr(array, "__dict__", ()))
+    if isinstance(array, np.memmap):
+        state["_mmap"] = None  # the receiver's mapping is not its own
+    if isinstance(array, _MASKED) and state.get("_mask") is np.ma.nomask:
+        state["_mask"] = None  # nomask is known by its identity
+    return state or None
+
+
+def build(
+    source: tuple[memoryview, int, tuple[int, ...]],
+    code: Any,
+    shape: tuple[int, ...],
+    cls: type | None = None,
+    state: dict[str, Any] | None = None,
+) -> Any:
+    """The inverse of ``reduce_array``: an array on the buffer that came with the message."""
+    view, offset, strides = source
+    array = on_buffer(view, shape, np.dtype(code), offset, strides)
+    return array if cls is None else _as(array, cls, state)
+
+
+def on_buffer(
+    view: memoryview,
+    shape: tuple[int, ...],
+    dtype: np.dtype[Any],
+    offset: int = 0,
+    strides: tuple[int, ...] | None = None,
+    order: Literal["C", "F"] = "C",
+) -> np.ndarray[Any, Any]:
+    """An array on a buffer; one on a read-only buffer can never be made writable.
+
+    NumPy looks through a memoryview at the object behind it, which may be writable, and
+    would then let ``flags.writeable`` be set on memory that the kernel protects. An array
+    of bytes in between keeps the memoryview's word.
+    """
+    buffer: Any = np.frombuffer(view, np.uint8) if view.readonly else view
+    return _ndarray(shape, dtype, buffer, offset, strides, order)
+
+
+def build_empty(
+    code: Any,
+    shape: tuple[int, ...],
+    writable: bool,
+    cls: type | None = None,
+    state: dict[str, Any] | None = None,
+) -> Any:
+    """An array without elements needs no buffer."""
+    array = _ndarray(shape, np.dtype(code))
+    array.flags.writeable = writable
+    return array if cls is None else _as(array, cls, state)
+
+
+def _as(array: Any, cls: type, state: dict[str, Any] | None) -> Any:
+    result = array.view(cls)
+    if state:
+        if issubclass(cls, _MASKED) and state.get("_mask", 0) is None:
+            state["_mask"] = np.ma.nomask
+        result.__dict__.update(state)
+    return result
+
+
+def gather(array: Any, view: memoryview, strides: tuple[int, ...]) -> None:
+    """Copies a sparse array's elements into ``view``, laid out by ``strides``."""
+    np.copyto(_ndarray(array.shape, array.dtype, view, 0, strides), array.view(_ndarray))
+
+
+# A mapped file that has been recognised: its mapping's address, its segment, and the
+# offset in the file of the mapping's first byte. Keyed by the mapping object itself.
+_adopted: weakref.WeakKeyDictionary[Any, tuple[int, Segment, int]] = weakref.WeakKeyDictionary()
+
+
+def _in_file(array: Any, low: int) -> tuple[Segment, int] | None:
+    """The file and the offset in it at which ``low`` lies, for a read-only ``np.memmap``.
+
+    The file is opened again by its name, and must be the one that is mapped here: device
+    and inode are compared with what the kernel says stands at the array's address. A file
+    that has been replaced, or is open for writing, is left alone: its bytes are copied.
+    """
+    path, mapped = getattr(array, "filename", None), getattr(array, "_mmap", None)
+    if path is None or mapped is None or array.mode != "r":
+        return None
+    found = _adopted.get(mapped)
+    if found is None:
+        start = mapping.address_of(memoryview(mapped))
+        place = mapping.file_at(start)
+        try:
+            fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        except OSError:
+            return None  # gone, or no longer allowed: the bytes are copied instead
+        status = os.fstat(fd)
+        if place is None or (status.st_dev, status.st_ino) != place[:2]:
+            os.close(fd)
+            return None
+        file = ReceivedFile(fd, "file")
+        segment = Segment(file, Kind.FILE, status.st_size, os.fspath(path))
+        found = _adopted[mapped] = (start, segment, place[2])
+    start, segment, offset = found
+    return segment, offset + low - start

@@ -1,0 +1,270 @@
+"""From an object to a message and back: what crosses without moving bytes, and what moves.
+
+A message's *body* is either a bare pickle stream (the common small task), or::
+
+    head      block's segment, block's offset, length of the manifest, length of the rest
+    data      manifest | small runs | pickle stream      (here, or in that arena block)
+
+The manifest says for each buffer of the stream where it stands: in a small run of this
+message (copied, one piece of heap per run), in an arena block (built upon, given back
+when the last view dies), or in a segment that both sides know (built upon; nothing moves).
+"""
+
+from __future__ import annotations
+
+import marshal
+import pickle
+import struct
+from typing import Any, Protocol
+
+from .arena import Arena, Block
+from .pickling import NOTHING, Buffers, Namespace, Pickled, dumps
+from .segment import Segment
+from .spans import Entry, Plan, Run, plan
+from .store import ALIGN, store
+
+# Measured by bench/cutoff.py: below this the socket is as fast as a block and its return.
+CUTOFF = 64 << 10
+
+_HEAD = struct.Struct("<QQQQ")
+_INLINE, _BLOCK, _SHARED, _PRIVATE = range(4)
+
+
+class Outward(Protocol):
+    """What the sender's side of a link does for the codec."""
+
+    arena: Arena
+
+    def mention(self, segment: Segment, nbytes: int) -> None:
+        """The message refers to ``nbytes`` of ``segment``: the peer must know it by then."""
+
+    def lend(self, block: Block) -> None:
+        """The peer holds ``block`` from now on."""
+
+
+class Inward(Protocol):
+    """What the receiver's side of a link does for the codec."""
+
+    def shared_view(self, segment_id: int) -> memoryview:
+        """The whole of a segment that the peer has made known."""
+
+    def private_view(self, segment_id: int) -> memoryview:
+        """The same, writable: this process alone sees what it writes there."""
+
+    def block_view(self, segment_id: int, offset: int, size: int) -> memoryview:
+        """A block of the peer's arena; it is given back when the last view has died."""
+
+
+class Draft:
+    """A pickled object whose buffers are still where they were.
+
+    Copying is put off until the message is really sent: a thousand waiting tasks with
+    large arguments hold references, not a thousand copies.
+
+    Attributes:
+        plan: what will be copied and what referred to; None for a bare stream.
+        nbytes: bytes that sending it will copy.
+    """
+
+    __slots__ = ("_pickled", "_root", "nbytes", "plan")
+
+    def __init__(self, pickled: Pickled) -> None:
+        self._pickled = pickled
+        self._root: object = None
+        spans = pickled.buffers.spans
+        self.plan: Plan | None = plan(spans) if spans else None
+        self.nbytes = pickled.size + (self.plan.copied if self.plan else 0)
+
+    @property
+    def pickled_arrays(self) -> list[str]:
+        """Arrays whose elements had to be pickled."""
+        return self._pickled.buffers.pickled
+
+    def is_bare(self) -> bool:
+        return self.plan is None and self._pickled.size <= CUTOFF
+
+    def stream(self) -> bytes:
+        chunks = self._pickled.chunks
+        return chunks[0] if len(chunks) == 1 else b"".join(chunks)
+
+    def chunks(self) -> list[Any]:
+        return self._pickled.chunks
+
+    def anchor(self) -> None:
+        """Copies the buffers into one sealed segment now, for a draft that goes to many.
+
+        Every receiver builds on a private view of that one copy: its arrays are writable
+        and its own, and a page is copied only where it writes. Does nothing for small ones.
+        Raises NotEnoughMemory.
+        """
+        if self.plan is None or self.plan.copied <= CUTOFF:
+            return
+        size, offsets = layout(self.plan)
+        placed = store.put(size, list(zip(offsets, self.plan.runs, strict=True)))
+        for entry in self.plan.entries:
+            if entry.segment is None:
+                entry.segment, entry.private = placed.segment, True
+                entry.offset += placed.offset + offsets[entry.run]
+        self.plan.runs = []
+        self._root = placed.root
+        self.nbytes = self._pickled.size
+
+    def all_shared(self) -> bool:
+        """Is there a buffer, and does every one stand in shared memory already?"""
+        return self.plan is not None and not self.plan.runs
+
+
+def encode(obj: Any, namespace: Namespace = NOTHING, what: str = "object") -> Draft:
+    """Pickles ``obj`` without copying a buffer. Raises NotPicklable."""
+    return Draft(dumps(obj, namespace, what))
+
+
+_SIMPLE = frozenset({int, float, bool, type(None), complex, str, bytes})
+
+
+def encode_values(values: tuple[Any, ...], rest: Any, namespace: Namespace, what: str) -> Draft:
+    """As ``encode`` of ``(values, rest)``; quick when the values are plain scalars."""
+    if not rest and _SIMPLE.issuperset(map(type, values)):
+        return Draft(Pickled([pickle.dumps((values, rest), 5)], Buffers()))
+    return encode((values, rest), namespace, what)
+
+
+def place(draft: Draft, link: Outward) -> tuple[bool, bytes]:
+    """Copies what has to be copied; returns (is it a rich body, the body).
+
+    Blocks until large buffers are copied (without the GIL). Raises NotEnoughMemory when
+    the arena cannot grow; nothing is lost then and nothing is lent.
+    """
+    if draft.is_bare():
+        return False, draft.stream()
+    lent: list[Block] = []
+    try:
+        body = _place(draft, link, lent)
+    except BaseException:
+        for block in lent:
+            link.arena.abandon(block.segment.id, block.offset)
+        raise
+    for block in lent:
+        link.lend(block)
+    return True, body
+
+
+def _place(draft: Draft, link: Outward, lent: list[Block]) -> bytes:
+    made = draft.plan or Plan()
+    runs: list[tuple[int, ...]] = []
+    inline: list[bytes] = []
+    offset = 0
+    for run in made.runs:
+        if run.size <= CUTOFF:
+            piece = run.to_bytes()
+            inline.append(piece)
+            runs.append((_INLINE, offset, run.size))
+            offset += run.size
+        else:
+            block = link.arena.allocate(run.size)
+            lent.append(block)
+            _fill(block, run)
+            runs.append((_BLOCK, block.segment.id, block.offset, run.size))
+    entries = [_entry(entry, runs, link) for entry in made.entries]
+    manifest = marshal.dumps((offset, runs, entries))
+    data = [manifest, *inline, *draft.chunks()]
+    size = sum(map(len, data))
+    if size <= 2 * CUTOFF:
+        return b"".join([_HEAD.pack(0, 0, len(manifest), size), *data])
+    block = link.arena.allocate(size)
+    lent.append(block)
+    _fill_pieces(block, data)
+    return _HEAD.pack(block.segment.id, block.offset, len(manifest), size)
+
+
+def _entry(entry: Entry, runs: list[tuple[int, ...]], link: Outward) -> tuple[Any, ...]:
+    run = entry.run
+    if entry.segment is not None:
+        entry.segment.require_whole()
+        link.mention(entry.segment, entry.length)
+        shared = (_PRIVATE if entry.private else _SHARED, entry.segment.id)
+        run = runs.index(shared) if shared in runs else len(runs)
+        if run == len(runs):
+            runs.append(shared)
+    return run, entry.offset, entry.length, entry.strides, entry.writable
+
+
+def _fill(block: Block, run: Run) -> None:
+    if run.array is None:
+        block.copy_from(run.low, run.size)
+    else:
+        run.copy_to(block.view())
+
+
+def _fill_pieces(block: Block, pieces: list[Any]) -> None:
+    """Writes the pieces one after another; small neighbours with one call."""
+    at = 0
+    small: list[Any] = []
+    for piece in [*pieces, None]:
+        if piece is not None and len(piece) < CUTOFF:
+            small.append(piece)
+            continue
+        for data in (b"".join(small), piece) if piece is not None else (b"".join(small),):
+            block.write(memoryview(data), at)
+            at += len(data)
+        small = []
+
+
+def decode(rich: bool, body: memoryview, link: Inward) -> Any:
+    """The inverse of ``place``: builds the object, on the buffers where they stand."""
+    if not rich:
+        return pickle.loads(body)
+    segment_id, offset, manifest_size, size = _HEAD.unpack_from(body)
+    if segment_id:
+        data = link.block_view(segment_id, offset, size)
+    else:
+        data = body[_HEAD.size : _HEAD.size + size]
+    inline_size, runs, entries = marshal.loads(data[:manifest_size])
+    inline = data[manifest_size : manifest_size + inline_size]
+    views = [_run_view(run, inline, link) for run in runs]
+    stream = data[manifest_size + inline_size :]
+    return pickle.loads(stream, buffers=[_source(entry, views) for entry in entries])
+
+
+def _run_view(run: tuple[int, ...], inline: memoryview, link: Inward) -> memoryview:
+    if run[0] == _INLINE:
+        return memoryview(bytearray(inline[run[1] : run[1] + run[2]]))
+    if run[0] == _BLOCK:
+        return link.block_view(run[1], run[2], run[3])
+    if run[0] == _PRIVATE:
+        return link.private_view(run[1])
+    return link.shared_view(run[1])
+
+
+def _source(entry: tuple[Any, ...], views: list[memoryview]) -> Any:
+    """What the stream gets for its next buffer: bytes, or what ``arrays.build`` takes."""
+    run, offset, length, strides, writable = entry
+    view = views[run]
+    if not writable:
+        view = view.toreadonly()
+    return view[offset : offset + length] if strides is None else (view, offset, strides)
+
+
+def layout(made: Plan) -> tuple[int, list[int]]:
+    """Total size and the offset of each run when all stand in one piece, aligned."""
+    offsets: list[int] = []
+    end = 0
+    for run in made.runs:
+        start = -(-end // ALIGN) * ALIGN
+        offsets.append(start)
+        end = start + run.size
+    return end, offsets
+
+
+def rebuild(draft: Draft, views: list[memoryview]) -> Any:
+    """Builds the drafted object again in this process, its runs standing in ``views``."""
+    assert draft.plan is not None
+    buffers = []
+    for entry in draft.plan.entries:
+        if entry.segment is not None:
+            view = entry.segment.view(0, entry.segment.size)
+        else:
+            view = views[entry.run]
+        fields = (0, entry.offset, entry.length, entry.strides, entry.writable)
+        buffers.append(_source(fields, [view]))
+    return pickle.loads(draft.stream(), buffers=buffers)

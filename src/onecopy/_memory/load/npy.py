@@ -1,0 +1,73 @@
+"""``.npy`` files, mapped: no copy and no read, whatever their size.
+
+The format is NEP 1: a magic string, a version, a header (a Python literal), then the
+elements as they stand in memory. NumPy's own header reader is used, which never executes
+what it reads. The file is mapped read-only and shared, so every process that uses it uses
+the page cache's one copy.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import Any, BinaryIO
+
+import numpy as np
+from numpy.lib import format as npy_format
+
+from ...errors import BadFile
+from ..arrays import on_buffer
+from ..segment import Kind, ReceivedFile, Segment
+
+
+def header(file: BinaryIO, name: str) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
+    """Shape, Fortran order and dtype; leaves ``file`` at the first element."""
+    try:
+        version = npy_format.read_magic(file)
+        read = {
+            (1, 0): npy_format.read_array_header_1_0,
+            (2, 0): npy_format.read_array_header_2_0,
+            (3, 0): npy_format.read_array_header_2_0,
+        }.get(version)
+        if read is None:
+            raise ValueError(f"version {version} of the format is not known")
+        shape, fortran, dtype = read(file)
+    except (ValueError, EOFError, OSError) as error:
+        raise BadFile(f"{name!r} is not a whole .npy file: {error}") from error
+    if dtype.hasobject:
+        raise BadFile(
+            f"{name!r} holds Python objects (dtype {dtype}), which cannot be mapped; "
+            "onecopy does not unpickle files"
+        )
+    return tuple(shape), bool(fortran), dtype
+
+
+def mapped(
+    segment: Segment, offset: int, shape: tuple[int, ...], fortran: bool, dtype: np.dtype[Any]
+) -> np.ndarray[Any, Any]:
+    """The array that stands at ``offset`` of a segment."""
+    count = int(np.prod(shape, dtype=object)) * dtype.itemsize
+    if count == 0:
+        array = np.empty(shape, dtype, order="F" if fortran else "C")
+        array.flags.writeable = False
+        return array
+    if offset + count > segment.size:
+        raise BadFile(
+            f"{segment.path!r} is cut short: {shape} of {dtype} from byte {offset} on takes "
+            f"{count} bytes, the file ends after {segment.size - offset}"
+        )
+    view = segment.view(offset, count)
+    return on_buffer(view, shape, dtype, order="F" if fortran else "C")
+
+
+def file_segment(name: str) -> Segment:
+    """A user's file as a segment."""
+    fd = os.open(name, os.O_RDONLY | os.O_CLOEXEC)
+    return Segment(ReceivedFile(fd, "file"), Kind.FILE, os.fstat(fd).st_size, os.path.abspath(name))
+
+
+def load(name: str) -> np.ndarray[Any, Any]:
+    """Maps the array in ``name``; raises BadFile when it is not a whole .npy file."""
+    with open(name, "rb") as file:
+        shape, fortran, dtype = header(file, name)
+        offset = file.tell()
+    return mapped(file_segment(name), offset, shape, fortran, dtype)

@@ -1,0 +1,269 @@
+"""Pickling an object into a stream and a list of spans; no byte of a buffer is touched.
+
+Covers protocol 5 with our reducers, functions and classes by value where the receiver
+cannot import them, and the search for the culprit when something cannot be pickled.
+What happens to the spans is ``codec``'s business.
+
+Two picklers: C's own, which handles nearly everything, and cloudpickle's, taken up when
+the first meets a lambda, a closure or something of ``__main__``: its import and its speed
+are not paid by those who do not need them.
+"""
+
+from __future__ import annotations
+
+import io
+import pickle
+import sys
+import types
+from collections.abc import Mapping
+from typing import Any
+
+from .._system import mapping
+from ..errors import NotPicklable
+from .spans import Span
+
+# The names of ``__main__`` that the receiver has as well, and the objects they stood for
+# when it was forked; empty where the receiver is a fresh interpreter.
+Namespace = Mapping[str, Any]
+NOTHING: Namespace = {}
+
+
+class _ByValue(Exception):
+    """Something has to travel by value: the other pickler is needed."""
+
+
+def _known(obj: Any, namespace: Namespace) -> bool:
+    """Does the receiver find this very object of ``__main__`` under its name?"""
+    first, *rest = obj.__qualname__.split(".")
+    found = namespace.get(first)
+    for name in rest:
+        found = getattr(found, name, None)
+    return found is obj
+
+
+class Buffers:
+    """The spans of one message, in the order in which the stream asks for them.
+
+    Attributes:
+        spans: see ``spans``.
+        pickled: dtype and shape of each array whose elements are pickled in the stream.
+    """
+
+    def __init__(self) -> None:
+        self.spans: list[Span] = []
+        self.pickled: list[str] = []
+
+    def reduce(self, obj: Any) -> Any:
+        """Our reducers: arrays and memoryviews; NotImplemented for all else."""
+        numpy = sys.modules.get("numpy")
+        if numpy is not None and isinstance(obj, numpy.ndarray):
+            from .arrays import reduce_array  # numpy is there: see the module for why not above
+
+            reduced = reduce_array(obj, self.spans)
+            if reduced is NotImplemented:
+                self.pickled.append(f"{type(obj).__name__} of dtype {obj.dtype}")
+            return reduced
+        if type(obj) is memoryview:
+            return self._reduce_view(obj)
+        return NotImplemented
+
+    def _reduce_view(self, view: memoryview) -> Any:
+        flat = view if view.c_contiguous else memoryview(bytearray(view.tobytes()))
+        shape = view.shape if view.nbytes and view.ndim != 1 else None
+        return build_view, (pickle.PickleBuffer(flat), view.format, shape, view.readonly)
+
+    def take(self, buffer: pickle.PickleBuffer) -> None:
+        """The pickler's ``buffer_callback``; None keeps the buffer out of the stream."""
+        from_array = sys.modules.get("onecopy._memory.arrays")
+        if from_array is not None and buffer is from_array._SLOT:
+            return  # its span was noted by the reducer
+        try:
+            view = buffer.raw()
+        except BufferError:  # not contiguous: its elements are gathered
+            with memoryview(buffer) as whole:
+                view = memoryview(bytearray(whole.tobytes()))
+        low = mapping.address_of(view) if view.nbytes else 0
+        self.spans.append(
+            Span(low, low + view.nbytes, 0, None, not view.readonly, view.nbytes, view)
+        )
+
+
+class _Fast(pickle.Pickler):
+    """C's pickler with our reducers; raises ``_ByValue`` when it is not enough."""
+
+    def __init__(self, file: Any, buffers: Buffers, namespace: Namespace) -> None:
+        super().__init__(file, 5, buffer_callback=buffers.take)
+        self._buffers = buffers
+        self._namespace = namespace
+
+    def reducer_override(self, obj: Any) -> Any:
+        kind = type(obj)
+        if kind is types.FunctionType or issubclass(kind, type):
+            if obj.__module__ == "__main__" and not _known(obj, self._namespace):
+                raise _ByValue
+            return NotImplemented
+        return self._buffers.reduce(obj)
+
+
+_slow: Any = None
+
+
+def _slow_pickler() -> Any:
+    """The by-value pickler, made when first needed: cloudpickle takes 20 ms to import."""
+    global _slow
+    if _slow is None:
+        import cloudpickle
+
+        class Slow(cloudpickle.Pickler):  # type: ignore[misc]
+            """cloudpickle's pickler with our reducers."""
+
+            def __init__(self, file: Any, buffers: Buffers, namespace: Namespace) -> None:
+                super().__init__(file, 5, buffer_callback=buffers.take)
+                self._buffers = buffers
+                self._namespace = namespace
+
+            def reducer_override(self, obj: Any) -> Any:
+                reduced = self._buffers.reduce(obj)
+                if reduced is not NotImplemented:
+                    return reduced
+                if (
+                    isinstance(obj, types.FunctionType | type)
+                    and obj.__module__ == "__main__"
+                    and _known(obj, self._namespace)
+                ):
+                    return NotImplemented
+                return super().reducer_override(obj)
+
+        _slow = Slow
+    return _slow
+
+
+class _Chunks:
+    """The file that a pickler writes to: it keeps what it is given.
+
+    The C pickler hands over a large bytes, bytearray or str as the object itself instead
+    of copying it into its frame (PEP 3154, framing), so large ones are not copied here.
+    """
+
+    def __init__(self) -> None:
+        self.chunks: list[Any] = []
+        self.write = self.chunks.append
+
+
+def dumps(obj: Any, namespace: Namespace = NOTHING, what: str = "object") -> Pickled:
+    """Pickles ``obj`` without its buffers.
+
+    Args:
+        obj: what is to travel.
+        namespace: see ``Namespace``.
+        what: what to call it in an error, such as ``"result"``.
+
+    Raises:
+        NotPicklable: names the attribute that is to blame.
+    """
+    for choose in (lambda: _Fast, _slow_pickler):
+        file, buffers = _Chunks(), Buffers()
+        try:
+            choose()(file, buffers, namespace).dump(obj)
+        except _ByValue:
+            continue
+        except Exception as error:
+            # What C's pickler cannot do, cloudpickle's may: a lambda, for one.
+            if choose is not _slow_pickler:
+                continue
+            path, reason = culprit(obj, what, namespace, error)
+            raise NotPicklable(path, reason) from error
+        return Pickled(file.chunks, buffers)
+    raise AssertionError("unreachable")  # pragma: no cover
+
+
+class Pickled:
+    """A pickle stream in pieces, and the buffers that belong into it."""
+
+    __slots__ = ("buffers", "chunks", "size")
+
+    def __init__(self, chunks: list[Any], buffers: Buffers) -> None:
+        self.chunks = chunks
+        self.buffers = buffers
+        self.size = sum(map(len, chunks))
+
+
+def build_view(
+    buffer: Any, format: str, shape: tuple[int, ...] | None, readonly: bool
+) -> memoryview:
+    """The inverse of ``Buffers._reduce_view``."""
+    view = memoryview(buffer)
+    view = view.cast("B") if view.format != "B" or view.ndim != 1 else view
+    if format != "B" or shape:
+        view = view.cast(format, shape) if shape else view.cast(format)  # type: ignore[call-overload]
+    return view.toreadonly() if readonly else view
+
+
+def _try(obj: Any, namespace: Namespace) -> Exception | None:
+    try:
+        _slow_pickler()(io.BytesIO(), Buffers(), namespace).dump(obj)
+    except Exception as error:
+        return error
+    return None
+
+
+def _parts(obj: Any) -> list[tuple[str, Any]]:
+    """The attributes, items and captured variables of an object, as one writes them."""
+    if isinstance(obj, dict):
+        keys = [(f" (key {short(key)})", key) for key in obj]
+        return keys + [(f"[{short(key)}]", value) for key, value in obj.items()]
+    if isinstance(obj, list | tuple):
+        return [(f"[{i}]", value) for i, value in enumerate(obj)]
+    if isinstance(obj, set | frozenset):
+        return [(f" (element {short(value)})", value) for value in obj]
+    if isinstance(obj, types.MethodType):
+        return [(".__self__", obj.__self__), (".__func__", obj.__func__)]
+    if isinstance(obj, types.FunctionType):
+        return _captured(obj)
+    if hasattr(obj, "func") and hasattr(obj, "args") and hasattr(obj, "keywords"):
+        return [(".func", obj.func), (".args", obj.args), (".keywords", obj.keywords)]
+    slots = [name for cls in type(obj).__mro__ for name in getattr(cls, "__slots__", ())]
+    found = {name: getattr(obj, name) for name in slots if hasattr(obj, name)}
+    found.update(getattr(obj, "__dict__", {}))
+    return [(f".{name}", value) for name, value in found.items()]
+
+
+def _captured(function: types.FunctionType) -> list[tuple[str, Any]]:
+    code = function.__code__
+    cells = zip(code.co_freevars, function.__closure__ or (), strict=False)
+    parts = [(f" (captured variable {name!r})", cell.cell_contents) for name, cell in cells]
+    for name in code.co_names:
+        if name in function.__globals__:
+            parts.append((f" (global {name!r})", function.__globals__[name]))
+    for i, value in enumerate(function.__defaults__ or ()):
+        parts.append((f" (default {i})", value))
+    return parts
+
+
+def culprit(
+    obj: Any, path: str, namespace: Namespace, error: Exception, depth: int = 0
+) -> tuple[str, str]:
+    """The path to the innermost part of ``obj`` that cannot be pickled, and the reason."""
+    if depth < 20:
+        for name, part in _parts(obj):
+            found = _try(part, namespace)
+            if found is not None:
+                return culprit(part, path + name, namespace, found, depth + 1)
+    return f"{path} (a {type(obj).__name__})", str(error) or type(error).__name__
+
+
+def short(value: Any, limit: int = 60) -> str:
+    """A repr that stays short, also for arrays and frames, and never raises."""
+    if hasattr(value, "shape") and hasattr(value, "dtype"):
+        return f"<{type(value).__name__} {value.dtype} {value.shape}>"
+    try:
+        text = repr(value) if _small(value) else f"<{type(value).__name__} of {len(value)}>"
+    except Exception as error:  # a user's __repr__ may do anything
+        text = f"<{type(value).__name__}, its repr raised {type(error).__name__}>"
+    return text if len(text) <= limit else text[: limit - 3] + "..."
+
+
+def _small(value: Any) -> bool:
+    return not isinstance(value, list | dict | set | tuple | str | bytes | bytearray) or (
+        len(value) <= 200
+    )

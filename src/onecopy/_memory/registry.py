@@ -1,0 +1,118 @@
+"""Which addresses of this process lie in shared memory: one table per process.
+
+Answers the codec's question for every buffer that it meets: does this address lie in a
+segment that I know, and where? Also remembers segments by their id, so that one that
+comes back is recognised, and tells whoever asked (the pools) when a segment's last view
+in this process has gone. It maps and copies nothing; see ``segment`` for that.
+
+Concurrency. Lookups take no lock: they read one tuple of two lists that is replaced, never
+changed. Changes take ``_lock``. Views die in any thread at any time, also inside a locked
+section of the very same thread when the garbage collector runs there, so their death only
+appends to ``_dead`` (atomic) and then *tries* the lock: whoever holds it empties ``_dead``
+before and after letting go. Nobody waits for a lock in a finalizer, so none can deadlock.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+import weakref
+from bisect import bisect_right
+from collections import deque
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from .segment import Segment
+
+
+class Listener(Protocol):
+    """Wants to know when the last view of a segment in this process has gone."""
+
+    def segment_gone(self, segment_id: int) -> None:
+        """Runs inside a finalizer: it must not wait for a lock, nor raise."""
+
+    def segment_frozen(self, segment_id: int) -> None:
+        """No process that this listener speaks for may write to it any more. May block."""
+
+
+class Registry:
+    """Address to segment, id to segment, and news of the dead; see the module."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._table: tuple[list[int], list[tuple[int, Segment]]] = ([], [])
+        self._dead: deque[tuple[int, Segment]] = deque()
+        self.by_id: weakref.WeakValueDictionary[int, Segment] = weakref.WeakValueDictionary()
+        self.listeners: weakref.WeakSet[Listener] = weakref.WeakSet()
+        self._nonce = 0
+        self._made = 0
+        self._after_fork()
+        if hasattr(os, "register_at_fork"):
+            os.register_at_fork(after_in_child=self._after_fork)
+
+    def _after_fork(self) -> None:
+        # A fork may have happened while another thread held the lock. Ids must not be
+        # those that the parent goes on to give out.
+        self._lock = threading.Lock()
+        self.listeners = weakref.WeakSet()
+        for segment in list(self.by_id.values()):
+            segment.after_fork()
+        self._nonce = int.from_bytes(os.urandom(5), "little") << 24
+
+    def new_id(self) -> int:
+        """An id that no other process gives to a segment (40 random bits and a count)."""
+        self._made += 1
+        return self._nonce + self._made
+
+    def find(self, address: int) -> tuple[Segment, int] | None:
+        """The segment in which ``address`` lies, and the offset there; no lock, no wait."""
+        starts, entries = self._table
+        at = bisect_right(starts, address) - 1
+        if at < 0:
+            return None
+        end, segment = entries[at]
+        return (segment, address - starts[at]) if address < end else None
+
+    def add(self, start: int, end: int, segment: Segment) -> None:
+        """``segment`` is mapped at ``start`` from now on."""
+        with self._lock:
+            self._bury()
+            starts, entries = self._table
+            at = bisect_right(starts, start)
+            self._table = (
+                [*starts[:at], start, *starts[at:]],
+                [*entries[:at], (end, segment), *entries[at:]],
+            )
+        self._settle()
+
+    def died(self, start: int, segment: Segment) -> None:
+        """The last view of the mapping at ``start`` has gone. Called by finalizers."""
+        self._dead.append((start, segment))
+        self._settle()
+
+    def _settle(self) -> None:
+        while self._dead and self._lock.acquire(blocking=False):
+            try:
+                self._bury()
+            finally:
+                self._lock.release()
+
+    def _bury(self) -> None:
+        """Forgets and unmaps what has died. The address is taken out of the table first:
+        once unmapped, the system may give it to anybody."""
+        while self._dead:
+            start, segment = self._dead.popleft()
+            starts, entries = self._table
+            at = bisect_right(starts, start) - 1
+            if at >= 0 and starts[at] == start:
+                self._table = (starts[:at] + starts[at + 1 :], entries[:at] + entries[at + 1 :])
+            segment.unmapped(start)
+            for listener in list(self.listeners):
+                listener.segment_gone(segment.id)
+
+    def mapped(self) -> list[Segment]:
+        """The segments that have a view in this process, in order of address."""
+        return [segment for _, segment in self._table[1]]
+
+
+registry = Registry()

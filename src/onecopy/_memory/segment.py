@@ -1,0 +1,181 @@
+"""A segment: a piece of memory that several processes can map, and what may be done to it.
+
+Covers making one, mapping it, sealing it, and its identity. Who puts what into one is
+decided in ``store`` (shared objects), ``arena`` (messages) and ``load`` (files); which
+process knows of it, in ``link``.
+
+Lifetimes. A *view* (array, memoryview) keeps the exporter alive, the exporter keeps the
+mapping, and the mapping keeps the ``Segment`` with its descriptor. A link to another
+process keeps the ``Segment`` alone. So the memory goes back to the system when no process
+has a view and no link holds the descriptor, in any order.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import errno
+import os
+import threading
+import weakref
+from enum import IntEnum
+from functools import partial
+from typing import Any
+
+from .. import errors
+from .._system import mapping
+from .._system.anonymous import AnonymousFile, anonymous_file
+from .registry import registry
+
+
+class Kind(IntEnum):
+    """Who may write; see the table in ARCHITECTURE.md."""
+
+    SHARED = 0  # nobody
+    FILE = 1  # nobody through us: the user's own file, mapped
+    OPEN = 2  # every process
+    MESSAGE = 3  # an arena: whoever holds the block
+
+
+class Segment:
+    """One shareable piece of memory, known by one descriptor and one id.
+
+    Thread-safe. After a fork the child has its own object on the same memory.
+    """
+
+    __slots__ = ("__weakref__", "_lock", "_root", "file", "id", "kind", "path", "size")
+
+    def __init__(
+        self, file: AnonymousFile | ReceivedFile, kind: Kind, size: int, path: str = "", id: int = 0
+    ) -> None:
+        self.file = file
+        self.kind = kind
+        self.size = size
+        self.path = path
+        self.id = id or registry.new_id()
+        self._root: weakref.ref[ctypes.Array[Any]] | None = None
+        self._lock = threading.Lock()
+        registry.by_id[self.id] = self
+
+    def __repr__(self) -> str:
+        return f"<Segment {self.id:x} {self.kind.name.lower()} {self.size} bytes>"
+
+    def own(self) -> AnonymousFile:
+        """The backing, which this process made."""
+        assert not isinstance(self.file, ReceivedFile), "only its maker fills a segment"
+        return self.file
+
+    def has_views(self) -> bool:
+        return self._root is not None and self._root() is not None
+
+    @property
+    def writable(self) -> bool:
+        return self.kind >= Kind.OPEN
+
+    def root(self) -> ctypes.Array[Any]:
+        """The exporter of the whole segment, mapped when there is none.
+
+        Keep it (or a view of it) for as long as the address is used.
+        """
+        with self._lock:
+            root = self._root() if self._root is not None else None
+            if root is None:
+                fd = self.file.descriptor(write=self.writable)
+                address = mapping.map_shared(fd, self.size, write=self.writable)
+                root = mapping.exporter(
+                    address, self.size, partial(registry.died, address, self)
+                )
+                self._root = weakref.ref(root)
+                # Message blocks are private to their holder: never found by address.
+                if self.kind != Kind.MESSAGE:
+                    registry.add(address, address + self.size, self)
+        return root
+
+    def unmapped(self, address: int) -> None:
+        """Ends the mapping at ``address``; called by the registry after the last view."""
+        mapping.unmap(address, self.size)
+
+    def view(self, offset: int, length: int) -> memoryview:
+        """``length`` bytes at ``offset``, writable when the segment is."""
+        return mapping.bytes_of(self.root(), write=self.writable)[offset : offset + length]
+
+    def shortened_to(self) -> int | None:
+        """The present size of a mapped file that somebody has made shorter."""
+        if self.kind != Kind.FILE:
+            return None
+        now = os.fstat(self.file.descriptor(write=False)).st_size
+        return now if now < self.size else None
+
+    def require_whole(self) -> None:
+        """Raises FileTruncated for a mapped file that is shorter than it was."""
+        now = self.shortened_to()
+        if now is not None:
+            raise errors.FileTruncated(0, None, path=self.path, was=self.size, now=now)
+
+    def freeze(self) -> None:
+        """This process can no longer write to the segment, not even through old views.
+
+        The new mapping takes the old one's place at the same address, so every view
+        stays valid. Does nothing where the segment is not mapped.
+        """
+        with self._lock:
+            self.kind = Kind.SHARED
+            root = self._root() if self._root is not None else None
+            if root is not None:
+                fd = self.file.descriptor(write=False)
+                mapping.remap_readonly(ctypes.addressof(root), fd, self.size)
+
+    def descriptor(self) -> int:
+        """The descriptor to send to another process."""
+        return self.file.descriptor(write=self.writable)
+
+    def after_fork(self) -> None:
+        """In a forked child: another thread of the parent may have held the lock."""
+        self._lock = threading.Lock()
+
+    def __del__(self) -> None:
+        self.file.close()
+
+
+class ReceivedFile:
+    """The backing of a segment that another process made, or of a user's own file.
+
+    Args:
+        fd: the descriptor; it belongs to this object from now on.
+        backing: ``"memfd"`` or ``"file"``.
+    """
+
+    __slots__ = ("backing", "fd")
+
+    def __init__(self, fd: int, backing: str) -> None:
+        self.fd = fd
+        self.backing = backing
+
+    def descriptor(self, *, write: bool) -> int:
+        return self.fd
+
+    def close(self) -> None:
+        if self.fd >= 0:
+            os.close(self.fd)
+            self.fd = -1
+
+
+def round_to_page(size: int) -> int:
+    return -(-size // mapping.PAGE) * mapping.PAGE
+
+
+def new_segment(size: int, kind: Kind) -> Segment:
+    """A fresh anonymous segment of at least ``size`` bytes, nothing of it reserved.
+
+    Raises OSError when no descriptor is left, naming the limit.
+    """
+    size = max(round_to_page(size), mapping.PAGE)
+    try:
+        return Segment(anonymous_file(size), kind, size)
+    except OSError as error:
+        if error.errno == errno.EMFILE:
+            raise OSError(
+                errno.EMFILE,
+                f"no file descriptor is left for a segment of {size} bytes "
+                "(the limit is 'ulimit -n'); share many small objects in one call, or raise it",
+            ) from error
+        raise

@@ -1,0 +1,198 @@
+"""One copy of an object: ``share`` and what belongs to it.
+
+Covers sharing, the writable kinds (``empty``, ``zeros``, ``full``), ``freeze``,
+``private`` and looking at what stands in memory. Reading files is in ``load``.
+"""
+
+from __future__ import annotations
+
+import warnings
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import numpy as np
+
+from .._system import mapping
+from ..errors import NotShared, PickledWarning
+from .arrays import on_buffer
+from .codec import encode, layout, rebuild
+from .registry import registry
+from .segment import Kind, ReceivedFile, Segment, new_segment
+from .store import store
+
+_NAMES = {Kind.SHARED: "shared", Kind.FILE: "file", Kind.OPEN: "open", Kind.MESSAGE: "message"}
+
+
+@dataclass(frozen=True)
+class SegmentInfo:
+    """One segment that stands in this process's memory.
+
+    Attributes:
+        id: known by this number in every process.
+        kind: ``"shared"``, ``"file"``, ``"open"`` or ``"message"``.
+        nbytes: its size; of a common segment of small objects, the room it may grow to.
+        backing: ``"memfd"`` or ``"file"``.
+        path: the user's file, for kind ``"file"``.
+    """
+
+    id: int
+    kind: str
+    nbytes: int
+    backing: str
+    path: str | None
+
+
+def share(obj: Any) -> Any:
+    """See ``onecopy.share``."""
+    if isinstance(obj, bytes | bytearray):
+        obj = memoryview(obj)
+    if is_shared(obj):
+        return obj
+    draft = encode(obj, what="object")
+    if draft.pickled_arrays:
+        warnings.warn(
+            f"share cannot share {', '.join(draft.pickled_arrays[:3])}: the elements are "
+            "Python objects, which are pickled with each task that the object is passed to",
+            PickledWarning,
+            stacklevel=3,
+        )
+    if draft.plan is None:
+        return _frozen_empty(obj)
+    for entry in draft.plan.entries:
+        entry.writable = False
+    size, offsets = layout(draft.plan)
+    if not size:
+        return rebuild(draft, [])
+    runs = draft.plan.runs
+    placed = store.put(size, list(zip(offsets, runs, strict=True)))
+    whole = mapping.bytes_of(placed.root, write=False)
+    views = [
+        whole[placed.offset + offset : placed.offset + offset + run.size]
+        for offset, run in zip(offsets, runs, strict=True)
+    ]
+    return rebuild(draft, views)
+
+
+def _frozen_empty(obj: Any) -> Any:
+    """Nothing to share; an array without elements is still made read-only like the rest."""
+    if isinstance(obj, np.ndarray) and obj.size == 0:
+        obj = obj.copy() if obj.flags.owndata else obj[...]
+        obj.flags.writeable = False
+    return obj
+
+
+def is_shared(obj: Any) -> bool:
+    """See ``onecopy.is_shared``."""
+    if isinstance(obj, np.ndarray):
+        if obj.size == 0:
+            return not obj.flags.writeable and not obj.dtype.hasobject
+        if type(obj) is np.ndarray and not obj.dtype.hasobject:
+            low, high = np.lib.array_utils.byte_bounds(obj)
+            return _inside(low, high)
+    if isinstance(obj, str | int | float | complex | bytes | bytearray | None):
+        return False
+    return encode(obj).all_shared()
+
+
+def _inside(low: int, high: int) -> bool:
+    found = registry.find(low)
+    return found is not None and found[1] + high - low <= found[0].size
+
+
+def empty(shape: Any, dtype: Any = float) -> np.ndarray[Any, Any]:
+    """See ``onecopy.empty``."""
+    dtype = np.dtype(dtype)
+    if dtype.hasobject or dtype.kind == "T":
+        raise TypeError(f"dtype {dtype} holds Python objects, which cannot stand in shared memory")
+    shape = (shape,) if isinstance(shape, int | np.integer) else tuple(shape)
+    count = 1
+    for length in shape:
+        if length < 0:
+            raise ValueError(f"negative dimensions are not allowed: {shape}")
+        count *= int(length)
+    size = count * dtype.itemsize
+    if size == 0:
+        return np.empty(shape, dtype)
+    segment = new_segment(size, Kind.OPEN)
+    segment.own().reserve(0, size)
+    return np.ndarray(shape, dtype, segment.view(0, size))
+
+
+def full(shape: Any, fill_value: Any, dtype: Any = None) -> np.ndarray[Any, Any]:
+    """See ``onecopy.full``."""
+    array = empty(shape, np.asarray(fill_value).dtype if dtype is None else dtype)
+    array[...] = fill_value
+    return array
+
+
+def freeze(array: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+    """See ``onecopy.freeze``."""
+    segment = _segment_of(array, "freeze")[0]
+    if segment.kind in (Kind.SHARED, Kind.FILE):
+        return array
+    if isinstance(segment.file, ReceivedFile):
+        raise NotShared("freeze works in the process that made the array, not in a worker")
+    # From here on nobody gets a new writable mapping. Then every process swaps the one
+    # that it has for a read-only one, in place, and at last the bytes are sealed.
+    segment.own().seal_mappings()
+    for listener in list(registry.listeners):
+        listener.segment_frozen(segment.id)
+    segment.freeze()
+    segment.own().seal()
+    view: Any = array
+    while isinstance(view, np.ndarray):
+        view.flags.writeable = False
+        view = view.base
+    root = segment.view(0, segment.size)
+    offset = _offset(array, root)
+    frozen = on_buffer(root, array.shape, array.dtype, offset, array.strides)
+    return frozen if type(array) is np.ndarray else frozen.view(type(array))
+
+
+def _offset(array: np.ndarray[Any, Any], root: memoryview) -> int:
+    return int(array.__array_interface__["data"][0]) - mapping.address_of(root)
+
+
+def private(array: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+    """See ``onecopy.private``."""
+    segment, offset = _segment_of(array, "private")
+    low, high = np.lib.array_utils.byte_bounds(array)
+    start = offset // mapping.PAGE * mapping.PAGE
+    size = offset + high - low - start
+    address = mapping.map_private(segment.descriptor(), start, size)
+    # The mapping keeps the pages; the descriptor may be closed before it.
+    end = partial(mapping.unmap, address, size)
+    root = mapping.bytes_of(mapping.exporter(address, size, end), write=True)
+    first = int(array.__array_interface__["data"][0]) - low
+    view = np.ndarray(
+        array.shape, array.dtype, root, offset - start + first, array.strides
+    )
+    return view if type(array) is np.ndarray else view.view(type(array))
+
+
+def _segment_of(array: Any, verb: str) -> tuple[Segment, int]:
+    if not isinstance(array, np.ndarray):
+        raise TypeError(f"{verb} takes an array, not a {type(array).__name__}")
+    low = np.lib.array_utils.byte_bounds(array)[0] if array.size else 0
+    found = registry.find(low)
+    if found is None:
+        cure = "empty, zeros or full" if verb == "freeze" else "share or load"
+        raise NotShared(
+            f"{verb} takes an array that stands in shared memory; make it by onecopy's {cure}"
+        )
+    return found
+
+
+def segments() -> list[SegmentInfo]:
+    """See ``onecopy.segments``."""
+    seen = {segment.id: segment for segment in registry.mapped()}
+    for segment in list(registry.by_id.values()):
+        if segment.kind == Kind.MESSAGE or segment.has_views():
+            seen[segment.id] = segment
+    return [
+        SegmentInfo(s.id, _NAMES[s.kind], s.size, s.file.backing, s.path or None)
+        for s in seen.values()
+    ]
+
+

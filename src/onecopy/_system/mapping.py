@@ -1,0 +1,182 @@
+"""Memory mappings whose lifetime is that of the buffers that show them.
+
+Covers ``mmap`` and its kin through the C library, and the exporter object that keeps a
+mapping alive for as long as any view stands on it. What is mapped and why is decided
+above, in ``_memory``.
+
+The standard library's ``mmap`` is not used: up to Python 3.12 it keeps a duplicate of
+the descriptor for every mapping, it cannot be asked to map over an address (which
+``freeze`` needs), and its ``close`` refuses while views exist where we want the mapping
+to end with the last view (numpy#18294, cpython#102349).
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+from collections.abc import Callable
+from typing import Any
+
+PAGE = os.sysconf("SC_PAGESIZE") if hasattr(os, "sysconf") else 4096
+
+_PROT_READ, _PROT_WRITE = 1, 2
+_MAP_SHARED, _MAP_PRIVATE, _MAP_FIXED = 1, 2, 16
+_MADV_REMOVE = 9
+_FAILED = ctypes.c_void_p(-1).value
+
+_libc: Any = None
+
+
+def _c() -> Any:
+    """The C library with the signatures that we use, bound at first use."""
+    global _libc
+    if _libc is None:
+        libc = ctypes.CDLL(None, use_errno=True)
+        size, number, pointer = ctypes.c_size_t, ctypes.c_int, ctypes.c_void_p
+        libc.mmap.restype = pointer
+        libc.mmap.argtypes = [pointer, size, number, number, number, ctypes.c_long]
+        libc.munmap.argtypes = [pointer, size]
+        libc.madvise.argtypes = [pointer, size, number]
+        _libc = libc
+    return _libc
+
+
+def _error(what: str) -> OSError:
+    number = ctypes.get_errno()
+    return OSError(number, f"{what}: {os.strerror(number)}")
+
+
+def map_shared(fd: int, size: int, *, write: bool) -> int:
+    """Maps ``size`` bytes of ``fd``; every process that maps it sees the same pages.
+
+    Linux before 6.7 refuses a shared mapping of a write-sealed memfd even for reading;
+    a private read-only mapping shows the very same pages, so that is taken then.
+
+    Returns:
+        The address. Raises OSError when the kernel refuses.
+    """
+    prot = _PROT_READ | _PROT_WRITE if write else _PROT_READ
+    address = _c().mmap(None, size, prot, _MAP_SHARED, fd, 0)
+    if address == _FAILED and not write:
+        address = _c().mmap(None, size, prot, _MAP_PRIVATE, fd, 0)
+    if address == _FAILED:
+        raise _error(f"mmap of {size} bytes")
+    return int(address)
+
+
+def map_private(fd: int, offset: int, size: int) -> int:
+    """A copy-on-write mapping: writes go to pages of this process alone."""
+    address = _c().mmap(None, size, _PROT_READ | _PROT_WRITE, _MAP_PRIVATE, fd, offset)
+    if address == _FAILED:
+        raise _error(f"private mmap of {size} bytes")
+    return int(address)
+
+
+def remap_readonly(address: int, fd: int, size: int) -> None:
+    """Replaces the mapping at ``address`` by a read-only one of ``fd``, atomically.
+
+    Buffers on it stay valid; from now on a write through them is refused by the MMU.
+    """
+    got = _c().mmap(address, size, _PROT_READ, _MAP_SHARED | _MAP_FIXED, fd, 0)
+    if got == _FAILED:
+        raise _error(f"read-only mmap of {size} bytes")
+
+
+def unmap(address: int, size: int) -> None:
+    """Ends a mapping; no buffer may stand on it any more."""
+    if _c().munmap(address, size):
+        raise _error("munmap")
+
+
+def punch(address: int, size: int) -> bool:
+    """Gives the pages under a shared writable mapping back to the system.
+
+    Every process sees zeros there afterwards. False where the backing cannot do it.
+    """
+    return bool(_c().madvise(address, size, _MADV_REMOVE) == 0)
+
+
+def copy_in(destination: int, source: int, size: int) -> None:
+    """Copies ``size`` bytes between addresses, without the GIL."""
+    ctypes.memmove(destination, source, size)
+
+
+class _Keeper:
+    """Runs ``on_death`` when the exporter that carries it dies."""
+
+    __slots__ = ("on_death",)
+
+    def __init__(self, on_death: Callable[[], None]) -> None:
+        self.on_death = on_death
+
+    def __del__(self) -> None:
+        self.on_death()
+
+
+def exporter(address: int, size: int, on_death: Callable[[], None]) -> ctypes.Array[Any]:
+    """An object that exports ``size`` bytes at ``address`` through the buffer protocol.
+
+    Every view made of it (memoryview, ndarray, Arrow buffer) keeps it alive, in whatever
+    order pool, handle and interpreter end. ``on_death`` runs once, after the last view
+    has gone, in whichever thread dropped it: it must neither block nor raise.
+    """
+    array = (ctypes.c_ubyte * size).from_address(address)
+    array._keeper = _Keeper(on_death)  # type: ignore[attr-defined]
+    return array
+
+
+def start_of(array: ctypes.Array[Any]) -> int:
+    """The address at which an exporter begins."""
+    return ctypes.addressof(array)
+
+
+def bytes_of(array: ctypes.Array[Any], *, write: bool) -> memoryview:
+    """The whole of an exporter as a flat view of bytes."""
+    view = memoryview(array).cast("B")
+    return view if write else view.toreadonly()
+
+
+def address_of(view: memoryview) -> int:
+    """Where a C-contiguous buffer, writable or not, begins in this process's memory."""
+    buffer = _PyBuffer()
+    pointer = ctypes.byref(buffer)
+    if ctypes.pythonapi.PyObject_GetBuffer(ctypes.py_object(view), pointer, 0):
+        raise BufferError("no simple buffer")  # pragma: no cover (the call itself raises)
+    try:
+        return int(buffer.buf or 0)
+    finally:
+        ctypes.pythonapi.PyBuffer_Release(pointer)
+
+
+class _PyBuffer(ctypes.Structure):
+    """``Py_buffer`` as PEP 3118 lays it out."""
+
+    _fields_ = [  # noqa: RUF012 (ctypes reads a plain class attribute)
+        ("buf", ctypes.c_void_p),
+        ("obj", ctypes.c_void_p),
+        ("len", ctypes.c_ssize_t),
+        ("itemsize", ctypes.c_ssize_t),
+        ("readonly", ctypes.c_int),
+        ("ndim", ctypes.c_int),
+        ("format", ctypes.c_char_p),
+        ("shape", ctypes.c_void_p),
+        ("strides", ctypes.c_void_p),
+        ("suboffsets", ctypes.c_void_p),
+        ("internal", ctypes.c_void_p),
+    ]
+
+
+def file_at(address: int) -> tuple[int, int, int] | None:
+    """Device, inode and file offset of what is mapped at ``address`` (proc(5), maps)."""
+    try:
+        with open("/proc/self/maps", "rb") as maps:
+            for line in maps:
+                span, _, offset, device, inode, *_ = line.split(maxsplit=5)
+                start, end = (int(part, 16) for part in span.split(b"-"))
+                if start <= address < end:
+                    major, minor = (int(part, 16) for part in device.split(b":"))
+                    at = int(offset, 16) + address - start
+                    return os.makedev(major, minor), int(inode), at
+    except OSError:
+        return None  # no such file: not Linux
+    return None

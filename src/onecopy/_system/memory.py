@@ -1,0 +1,60 @@
+"""How much memory is left for this process: the machine's, and its cgroup's.
+
+A segment that does not fit must be an error with sizes in it before a page is touched:
+the kernel's own answer is its out-of-memory killer (cpython#114390, pytorch#26009).
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from ..errors import NotEnoughMemory
+from . import cgroup
+
+
+def _meminfo(root: Path) -> int | None:
+    try:
+        with open(root / "proc/meminfo", "rb") as file:
+            for line in file:
+                if line.startswith(b"MemAvailable:"):
+                    return int(line.split()[1]) * 1024
+    except OSError:
+        return None  # not Linux: the system's own refusal is all there is
+    return None
+
+
+def _group_left(folder: Path, limit: str, usage: str) -> int | None:
+    most = cgroup.number(folder / limit)
+    used = cgroup.number(folder / usage)
+    if most is None or used is None:
+        return None
+    # Clean page cache is charged to the group but given up under pressure.
+    cache = cgroup.field(folder / "memory.stat", ("total_inactive_file", "inactive_file"))
+    return max(0, most - used + (cache or 0))
+
+
+def available(root: Path = Path("/")) -> int:
+    """Bytes that can be had without swapping or killing; a huge number where unknown.
+
+    The least of MemAvailable (proc(5)) and what every memory cgroup above this process,
+    v1 or v2, has left.
+    """
+    figures = [_meminfo(root)]
+    figures += [_group_left(d, "memory.max", "memory.current") for d in cgroup.v2_folders(root)]
+    figures += [
+        _group_left(d, "memory.limit_in_bytes", "memory.usage_in_bytes")
+        for d in cgroup.v1_folders(root, "memory")
+    ]
+    return min((figure for figure in figures if figure is not None), default=1 << 62)
+
+
+def require(wanted: int) -> None:
+    """Raises NotEnoughMemory when ``wanted`` more bytes cannot be had.
+
+    Small wishes are not looked into: reading the figures costs some 100 microseconds.
+    """
+    if wanted < 1 << 20:
+        return
+    left = available()
+    if wanted > left:
+        raise NotEnoughMemory(wanted, left)

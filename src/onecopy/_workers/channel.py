@@ -1,0 +1,227 @@
+"""The owner's end of one worker: its socket, what waits to be sent, what it is known to have.
+
+Threads. Any thread may ``post`` and ``flush``; whoever flushes holds ``_sending``, and one
+that finds it taken leaves its entry to the holder, who looks again after letting go: so
+nobody waits, entries leave in the order they were posted, and none is left behind. Reading
+is done by whoever holds ``receiving``: the driver, which only tries it, or a caller that
+waits for its own result (``Engine.apply``) and has taken the socket out of the driver's
+hands.
+
+Sending never blocks. The worker may be writing a result and not reading; if the owner
+waited for it to read, both would wait for ever.
+"""
+
+from __future__ import annotations
+
+import marshal
+import select
+import socket
+import threading
+from collections import deque
+from collections.abc import Callable
+
+from .._memory.arena import Arena
+from .._memory.codec import place
+from .._memory.link import Link
+from .._schedule.events import Assignment
+from .._system import descriptors
+from . import wire
+from .functions import Function
+from .work import Work
+
+# A batch is written when it has grown to this.
+_BATCH = 64 << 10
+
+
+class Channel:
+    """See the module.
+
+    Args:
+        worker: the worker's number in this pool.
+        sock: the owner's end of the socket pair.
+        arena: where large buffers for the worker are put.
+        slot: where in the claims page the worker writes what it has begun.
+        unsendable: told of an assignment that could not be sent, and why.
+        want_write: told whether the socket has to be watched for room.
+    """
+
+    def __init__(
+        self,
+        worker: int,
+        sock: socket.socket,
+        arena: Arena,
+        slot: int,
+        unsendable: Callable[[Channel, Assignment, BaseException], None],
+        want_write: Callable[[Channel, bool], None],
+    ) -> None:
+        self.worker = worker
+        self.sock = sock
+        self.slot = slot
+        self.link = Link(arena, keep=False)
+        self.reader = wire.FrameReader(sock)
+        self.receiving = threading.Lock()
+        self.pid = 0
+        self.ready = False
+        self.ended = False
+        self.watched = False
+        self.bytes_sent = 0
+        self._functions: set[int] = set()
+        self._outbox: deque[tuple[Assignment, Work] | bytes | Function] = deque()
+        self._sending = threading.Lock()
+        self._batch: list[bytes] = []
+        self._size = 0
+        self._fds: list[int] = []
+        self._unsendable = unsendable
+        self._want_write = want_write
+        self.blocked = False
+
+    def post(self, entry: tuple[Assignment, Work] | bytes | Function) -> None:
+        """Puts an assignment, a ready-made frame, or the initializer behind the others."""
+        self._outbox.append(entry)
+
+    def flush(self) -> None:
+        """Sends what waits, as far as the socket takes it."""
+        link = self.link
+        while (self._outbox or self._batch or link.frees) and not self.ended:
+            if not self._sending.acquire(blocking=False):
+                return
+            try:
+                done = self._drain()
+            finally:
+                self._sending.release()
+            if not done:
+                return
+
+    def retire(self) -> None:
+        """The worker ends when it has done what was posted before."""
+        self.post(wire.pack(wire.STOP))
+
+    def forget_function(self, function_id: int) -> None:
+        """No more tasks with this function will come."""
+        if function_id in self._functions:
+            self._functions.discard(function_id)
+            self.post(wire.pack(wire.DROP_FUNCTION, id=function_id))
+
+    def close(self) -> None:
+        """Closes the socket and lets go of what the worker held."""
+        self.ended = True
+        self.sock.close()
+        self.reader.close()
+        self.link.abandon()
+        self._outbox.clear()
+        self._batch.clear()
+
+    # Under ``_sending``.
+
+    def _drain(self) -> bool:
+        """False when the socket is full."""
+        frees = self.link.frees
+        if frees:
+            back = [frees.popleft() for _ in range(len(frees))]
+            self._add(wire.pack(wire.FREE, b"".join(wire.PAIR.pack(*block) for block in back)))
+        while True:
+            if self._size >= _BATCH and not self._write():
+                return False
+            try:
+                entry = self._outbox.popleft()
+            except IndexError:
+                return self._write()
+            if isinstance(entry, bytes):
+                self._add(entry)
+            elif isinstance(entry, Function):
+                self._add_function(entry)
+            else:
+                self._add_task(*entry)
+
+    def _add(self, frame: bytes) -> None:
+        self._batch.append(frame)
+        self._size += len(frame)
+
+    def _announce(self) -> None:
+        """Segments that what comes next refers to."""
+        if not self.link.new:
+            return
+        said, fds = self.link.take_new()
+        for at in range(0, len(said), descriptors.MOST):
+            some = fds[at : at + descriptors.MOST]
+            if self._fds and len(self._fds) + len(some) > descriptors.MOST:
+                self._write_all()
+            body = marshal.dumps(said[at : at + descriptors.MOST])
+            self._add(wire.pack(wire.ANNOUNCE, body, fds=len(some)))
+            self._fds += some
+
+    def _write_all(self) -> None:
+        """Descriptors that no longer fit into one call have to leave before others come;
+        the socket has room for them as soon as the worker reads, which it does: it is not
+        sent more work than fits while it writes."""
+        while not self._write():
+            _wait_for_room(self.sock)
+
+    def _add_function(self, function: Function) -> None:
+        assert function.draft is not None
+        rich, body = place(function.draft, self.link)
+        self._announce()
+        flags = wire.RICH if rich else 0
+        self._add(wire.pack(wire.FUNCTION, body, flags, function.id))
+        self._functions.add(function.id)
+
+    def _add_task(self, assignment: Assignment, work: Work) -> None:
+        try:
+            function = work.function
+            if function is not None and function.id not in self._functions:
+                self._add_function(function)
+            draft = work.draft(assignment.start, assignment.stop)
+            rich, body = place(draft, self.link)
+        except BaseException as error:
+            self._unsendable(self, assignment, error)
+            return
+        self._announce()
+        head = wire.TASK_HEAD.pack(function.id if function is not None else 0, work.runner)
+        flags = wire.RICH if rich else 0
+        self._add(wire.pack(wire.TASK, head + body, flags, assignment.id))
+
+    def _write(self) -> bool:
+        """Writes the batch; False when the socket took only a part of it."""
+        if not self._batch:
+            return True
+        data = self._batch[0] if len(self._batch) == 1 else b"".join(self._batch)
+        try:
+            if self._fds:
+                sent = self.sock.sendmsg([data], descriptors.rights(self._fds), _NOW)
+            else:
+                sent = self.sock.send(data, _NOW)
+        except BlockingIOError:
+            self._batch, self._size = [data], len(data)
+            return self._full(True)
+        except OSError:
+            # The worker is gone. Its end is seen by the reader, which gives what is lost
+            # its due; nothing more can be sent.
+            self._batch, self._size, self._fds = [], 0, []
+            self._outbox.clear()
+            return True
+        self._fds = []
+        self.bytes_sent += sent
+        if sent < len(data):
+            self._batch, self._size = [data[sent:]], len(data) - sent
+            return self._full(True)
+        self._batch, self._size = [], 0
+        if self.blocked:
+            self._full(False)
+        return True
+
+    def _full(self, full: bool) -> bool:
+        if full != self.blocked:
+            self.blocked = full
+            self._want_write(self, full)
+        return not full
+
+
+_NOW = socket.MSG_DONTWAIT | getattr(socket, "MSG_NOSIGNAL", 0)
+
+
+def _wait_for_room(sock: socket.socket) -> None:
+    poll = select.poll()
+    poll.register(sock, select.POLLOUT)
+    poll.poll()
+
+

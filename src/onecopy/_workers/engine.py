@@ -1,0 +1,344 @@
+"""The engine of one pool: carries out what the scheduler says, and tells it what happened.
+
+This is what processes and threads have in common: the table of work, the functions that
+workers know, and the one lock. ``processes`` and ``threads`` each make it whole.
+
+``_lock`` guards the scheduler, the table of work and the order of what is posted to
+workers. It is held for table work only: never while anything is read, sent, pickled,
+copied or called back, and nobody who holds it waits for another lock.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from itertools import count
+from typing import Any, Protocol
+
+from .. import errors
+from .._memory.codec import encode
+from .._memory.pickling import Namespace
+from .._schedule import events
+from .._schedule.events import Assignment, Event, Instruction
+from .._schedule.scheduler import Scheduler
+from .functions import Function, by_name, pace_key
+from .options import Options
+from .work import Call, Direct, Job, Submitted, Work
+
+# An engine remembers so many importable functions.
+_FUNCTIONS = 500
+
+Later = Callable[[], None]
+Fate = Callable[[str], BaseException]
+"""Makes the error of an assignment that a worker took with it; given what it was."""
+
+
+class Member(Protocol):
+    """A worker that is ready, as far as giving it work goes."""
+
+    worker: int
+
+    def post(self, entry: tuple[Assignment, Work]) -> None:
+        """Under the engine's lock: puts an assignment behind the others."""
+
+    def retire(self) -> None:
+        """Under the engine's lock: the worker ends after what was posted before."""
+
+    def flush(self) -> None:
+        """Without it: sends what was posted."""
+
+    def forget_function(self, function_id: int) -> None:
+        """Under it: no more work with this function will be posted."""
+
+
+class Engine(ABC):
+    """See the module.
+
+    Args:
+        options: what the pool was asked to be.
+    """
+
+    def __init__(self, options: Options) -> None:
+        self.options = options
+        self.pid = os.getpid()
+        self.namespace: Namespace | None = None  # None: nothing is pickled
+        self._lock = threading.Lock()
+        self._scheduler = Scheduler(options.workers, options.max_tasks)
+        self._ids = count(1)
+        self._function_ids = count(1)
+        self._functions: dict[Any, Function] = {}
+        self._work: dict[int, Work] = {}
+        self._assigned: dict[int, tuple[Assignment, Work, int]] = {}
+        self._members: dict[int, Member] = {}
+        self._closed = False
+        self._terminated = False
+        self._failure: errors.OnecopyError | None = None
+        self._tasks_ended = 0
+
+    # What differs.
+
+    @abstractmethod
+    def _start_worker(self) -> None:
+        """Another worker is needed. Called without the lock."""
+
+    @abstractmethod
+    def _stop_workers(self) -> None:
+        """The pool was terminated or has failed: ends the workers now."""
+
+    @abstractmethod
+    def join(self, timeout: float | None = None) -> bool:
+        """Waits until every worker has gone; False when the time ran out first."""
+
+    @abstractmethod
+    def pids(self) -> list[int]:
+        """The worker processes that have been made, as far as their pids are known."""
+
+    @abstractmethod
+    def traffic(self) -> tuple[int, int, int, int]:
+        """Bytes sent, received, copied into arenas, and referred to, so far."""
+
+    def _await(self, member: Member, call: Direct) -> None:
+        """``call`` was posted to ``member``, which was idle: sends it."""
+        member.flush()
+
+    # Work.
+
+    def submit(
+        self, function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> Submitted:
+        """Puts a call behind the others; its ``future`` has the outcome."""
+        known = self._known(function)
+        call = Submitted(known, function, args, kwargs, self.namespace)
+        self._enter(call, pace_key(known, function), lone=False)
+        return call
+
+    def apply(
+        self, function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> Any:
+        """Calls and waits; by the short way when a worker is idle."""
+        known = self._known(function)
+        call = Direct(known, function, args, kwargs, self.namespace)
+        self._enter(call, pace_key(known, function), lone=True)
+        return call.outcome()
+
+    def _enter(self, call: Call, key: int, *, lone: bool) -> None:
+        with self._lock:
+            self._check_open()
+            task = next(self._ids)
+            self._work[task] = call
+            dirty, later = self._take([events.TaskSubmitted(task, key)])
+        if lone and len(dirty) == 1 and isinstance(call, Direct):
+            self._await(dirty[0], call)
+        else:
+            _flush(dirty, later)
+
+    def open(self, job: Job, available: int) -> int:
+        """Begins with a job of many items; its id."""
+        with self._lock:
+            self._check_open()
+            number = next(self._ids)
+            self._work[number] = job
+            key = job.function.id
+            opened = events.JobOpened(number, key, available, job.chunk, job.most)
+            dirty, later = self._take([opened])
+        _flush(dirty, later)
+        return number
+
+    def grow(self, job: int, available: int) -> None:
+        """More of a job's items may be handed out."""
+        self._handle(events.JobGrew(job, available))
+
+    def drop(self, number: int) -> None:
+        """Nobody wants what is left of a job. Workers forget its function after what they
+        were sent before."""
+        with self._lock:
+            job = self._work.pop(number, None)
+            dirty, later = self._take([events.JobDropped(number)])
+            if isinstance(job, Job) and job.function.id not in {
+                function.id for function in self._functions.values()
+            }:
+                for member in self._members.values():
+                    member.forget_function(job.function.id)
+                    dirty.append(member)
+        _flush(dirty, later)
+
+    def function(self, call: Callable[..., Any]) -> Function:
+        """A function for a job: sent to each worker once, with what it captures standing
+        in memory once. Raises NotPicklable."""
+        known = self._known(call)
+        if known is not None:
+            return known
+        draft = None
+        if self.namespace is not None:
+            draft = encode(call, self.namespace, "function")
+            draft.anchor()
+        return Function(next(self._function_ids), call, draft)
+
+    def _known(self, call: Callable[..., Any]) -> Function | None:
+        """An importable function, which workers keep from call to call; else None."""
+        if self.namespace is None:
+            return None
+        try:
+            function = self._functions.get(call)
+        except TypeError:  # not hashable: no plain function
+            return None
+        if function is None and by_name(call, self.namespace):
+            if len(self._functions) >= _FUNCTIONS:
+                return None
+            draft = encode(call, self.namespace, "function")
+            function = Function(next(self._function_ids), call, draft)
+            # Another thread may have been as quick: all have to use the same one.
+            function = self._functions.setdefault(call, function)
+        return function
+
+    # Its end.
+
+    def close(self) -> None:
+        """No more work; the workers go when all is done."""
+        with self._lock:
+            if self._closed:
+                return
+            self._closed = True
+            dirty, later = self._take([events.Closed()])
+        _flush(dirty, later)
+
+    def terminate(self) -> None:
+        """Ends the workers now; what was not finished fails with PoolClosed."""
+        if os.getpid() != self.pid:
+            return  # a forked child's copy: the workers are the parent's
+        self.close()
+        if not self._terminated:
+            self._terminated = True
+            self._abandon(errors.PoolClosed("the pool was terminated"))
+            self._stop_workers()
+
+    @property
+    def closed(self) -> bool:
+        return self._closed
+
+    def ready(self) -> int:
+        """How many workers are set up: they wait for work or do some."""
+        return len(self._members)
+
+    @property
+    def tasks_ended(self) -> int:
+        """Assignments that have come to an end, well or not."""
+        return self._tasks_ended
+
+    def _check_open(self) -> None:
+        if self._failure is not None:
+            raise self._failure
+        if self.pid != os.getpid():
+            raise errors.PoolClosed("this pool belongs to the process that made it; make one here")
+        if self._closed:
+            raise errors.PoolClosed("the pool is closed and takes no more work")
+
+    def _fail(self, failure: errors.OnecopyError, cause: BaseException | None) -> None:
+        """The pool is of no more use: everything that waits fails with ``failure``."""
+        failure.__cause__ = cause
+        with self._lock:
+            if self._failure is None:
+                self._failure = failure
+            self._closed = True
+        self._abandon(failure)
+        self._stop_workers()
+
+    def _abandon(self, error: BaseException) -> None:
+        with self._lock:
+            given_up = list(self._work.values())
+            self._work.clear()
+            self._assigned.clear()
+            self._take([events.Abandoned()])
+        for work in given_up:
+            work.abandon(error)
+
+    # The scheduler.
+
+    def _handle(self, *happened: Event) -> None:
+        with self._lock:
+            dirty, later = self._take(list(happened))
+        _flush(dirty, later)
+
+    def _take(
+        self, happened: list[Event], fate: Fate | None = None
+    ) -> tuple[list[Member], list[Later]]:
+        """Under the lock: feeds events in, and posts what comes out. Returns the members to
+        flush, and what else has to be done after letting go of the lock.
+
+        Args:
+            happened: in this order; what this causes at once is put behind.
+            fate: for the assignments that a worker's end has cost.
+        """
+        dirty: dict[int, Member] = {}
+        later: list[Later] = []
+        for event in happened:
+            for instruction in self._scheduler.handle(event):
+                more = self._carry_out(instruction, dirty, later, fate)
+                if more is not None:
+                    happened.append(more)
+        return list(dirty.values()), later
+
+    def _carry_out(
+        self,
+        instruction: Instruction,
+        dirty: dict[int, Member],
+        later: list[Later],
+        fate: Fate | None,
+    ) -> Event | None:
+        if isinstance(instruction, events.Assign):
+            worker, assignment = instruction
+            work = self._work[assignment.work]
+            if not work.begin():
+                del self._work[assignment.work]
+                return events.Finished(worker, assignment.id, None)
+            self._assigned[assignment.id] = (assignment, work, worker)
+            member = dirty[worker] = self._members[worker]
+            member.post((assignment, work))
+        elif isinstance(instruction, events.Lost):
+            found = self._pop(instruction.assignment.id)
+            if found is not None and fate is not None:
+                assignment, work, _ = found
+                error = fate(work.describe(assignment))
+                later.append(lambda: work.fail(assignment, error))
+        elif isinstance(instruction, events.Retire):
+            member = dirty[instruction.worker] = self._members.pop(instruction.worker)
+            member.retire()
+        else:
+            later.append(self._start_worker)
+        return None
+
+    def _pop(self, assignment: int) -> tuple[Assignment, Work, int] | None:
+        """Under the lock: an assignment has come to an end."""
+        found = self._assigned.pop(assignment, None)
+        if found is not None:
+            self._tasks_ended += 1
+            if isinstance(found[1], Call):
+                self._work.pop(found[0].work, None)
+        return found
+
+    def _finished(
+        self, worker: int, assignment: int, nanoseconds: int | None
+    ) -> tuple[Assignment, Work, int] | None:
+        """One assignment has come to an end: gives the worker more, then returns it."""
+        with self._lock:
+            found = self._pop(assignment)
+            finished = events.Finished(worker, assignment, nanoseconds)
+            dirty, later = self._take([finished])
+        _flush(dirty, later)
+        return found
+
+    def _join_in(self, member: Member) -> None:
+        """A worker is ready."""
+        with self._lock:
+            self._members[member.worker] = member
+            dirty, later = self._take([events.WorkerReady(member.worker)])
+        _flush(dirty, later)
+
+
+def _flush(dirty: list[Member], later: list[Later]) -> None:
+    for member in dirty:
+        member.flush()
+    for act in later:
+        act()

@@ -1,0 +1,49 @@
+"""Starting worker processes: the face that every start method has, and the choice.
+
+One file per method. What they have in common: a worker is born with one end of a socket
+pair and gets everything else through it, and whoever makes it lives as long as the pool,
+so that the kernel ends it when the pool's owner is gone (see ``_system.death``).
+"""
+
+from __future__ import annotations
+
+import sys
+from typing import Protocol
+
+METHODS = ("auto", "fork", "forkserver", "spawn", "thread")
+
+
+class Launcher(Protocol):
+    """Makes worker processes and learns how they ended. Used by the driver thread alone."""
+
+    def fileno(self) -> int:
+        """A descriptor to wait on for ``news``, or -1."""
+
+    def start(self, worker: int, sock: int) -> None:
+        """Begins to make a worker that serves the descriptor ``sock`` (not taken over)."""
+
+    def reap(self, worker: int) -> None:
+        """The worker has ended or must: asks for its exit code, killing it if need be."""
+
+    def news(self) -> list[tuple[str, int, int]]:
+        """What has become known: ("pid", worker, pid), ("exit", worker, exit code) or
+        ("broken", 0, 0) when no worker can be made any more. Does not block."""
+
+    def close(self) -> None:
+        """Ends whatever serves this launcher; its workers have ended before."""
+
+
+def resolve(method: str) -> str:
+    """The start method that ``method`` means: ``auto`` is the user's own choice by
+    ``multiprocessing.set_start_method``, and without one the clean ``forkserver``.
+
+    Raises ValueError for a method that does not exist.
+    """
+    if method not in METHODS:
+        raise ValueError(f"unknown start method {method!r}; it is one of {', '.join(METHODS)}")
+    if method != "auto":
+        return method
+    chosen = None
+    if "multiprocessing" in sys.modules:
+        chosen = sys.modules["multiprocessing"].get_start_method(allow_none=True)
+    return str(chosen) if chosen else "forkserver"

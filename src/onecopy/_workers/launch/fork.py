@@ -1,0 +1,40 @@
+"""``fork``: workers see the caller's state as it was when the pool was made.
+
+The zygote is forked in the thread that makes the pool, before the pool has any thread of
+its own, and forks all workers from then on.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+import sys
+
+from ..child import limit_threads
+from . import zygote
+
+
+def launcher(threads: int | None) -> tuple[zygote.ZygoteLauncher, dict[str, object]]:
+    """Forks the zygote; also returns the names in ``__main__`` that it inherited."""
+    main = dict(vars(sys.modules["__main__"]))
+    ours, theirs = socket.socketpair()
+    zygote.flush_streams()
+    pid = os.fork()
+    if pid == 0:
+        try:
+            ours.close()
+            if threads is not None:
+                limit_threads(1)  # as in a fresh zygote; each worker sets its own
+            zygote.serve(theirs, main)
+        finally:
+            os._exit(1)
+    theirs.close()
+
+    def reap() -> None:
+        # It ends by itself when its socket does: it never does anything else.
+        try:
+            os.waitpid(pid, 0)
+        except ChildProcessError:
+            pass  # the program waits for all its children itself
+
+    return zygote.ZygoteLauncher(ours, reap), main

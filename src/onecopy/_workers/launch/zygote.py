@@ -1,0 +1,148 @@
+"""The zygote: a process with one thread that forks workers on request.
+
+Serves ``fork`` (it is a fork of the owner, made when the pool was made) and ``forkserver``
+(it is a fresh interpreter). Because it has one thread, what it forks never inherits a lock
+that somebody held; because it forks the replacements too, they are what the first workers
+were. It does nothing but wait for requests, so it is never busy when the owner dies.
+
+Requests and answers are fixed-size records on one socket; a request to fork carries the
+worker's socket. When the owner is gone the zygote ends, and the kernel ends its workers.
+"""
+
+from __future__ import annotations
+
+import gc
+import os
+import signal
+import socket
+import struct
+import sys
+from collections.abc import Callable
+
+from ..._memory.pickling import NOTHING, Namespace
+from ..._system import death, descriptors
+from ..child import run
+
+RECORD = struct.Struct("<BxxxIq")  # kind, worker, value
+FORK, REAP = 1, 2
+PID, EXIT = 1, 2
+UNKNOWN = 1 << 32  # an exit code that nobody knows: somebody else waited for the process
+
+
+def serve(control: socket.socket, namespace: Namespace = NOTHING) -> None:
+    """Serves requests until the owner's end of ``control`` is closed; then ends."""
+    signal.signal(signal.SIGINT, lambda *_: None)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+    # Collections in the workers would otherwise write to every inherited object.
+    gc.collect()
+    gc.freeze()
+    pids: dict[int, int] = {}
+    buffer = memoryview(bytearray(RECORD.size))
+    while True:
+        try:
+            count, fds = descriptors.receive(control, buffer, socket.MSG_WAITALL)
+        except (ConnectionResetError, InterruptedError):
+            count, fds = 0, []
+        if count < RECORD.size:
+            os._exit(0)
+        kind, worker, _ = RECORD.unpack(buffer)
+        if kind == FORK:
+            pids[worker] = _fork(control, fds[0], namespace)
+            os.close(fds[0])
+            answer = RECORD.pack(PID, worker, pids[worker])
+        else:
+            answer = RECORD.pack(EXIT, worker, end(pids.pop(worker)))
+        try:
+            control.sendall(answer)
+        except OSError:
+            os._exit(0)
+
+
+def _fork(control: socket.socket, fd: int, namespace: Namespace) -> int:
+    """Forks a worker on the descriptor ``fd``; its pid, or minus the error's number."""
+    me = os.getpid()
+    try:
+        pid = os.fork()
+    except OSError as error:
+        return -(error.errno or 1)
+    if pid == 0:
+        try:
+            control.close()
+            death.die_with(me)
+            run(socket.socket(fileno=fd), namespace)
+        finally:
+            os._exit(1)
+    return pid
+
+
+def end(pid: int) -> int:
+    """Makes sure that a child has ended; its exit code, or minus the signal's number.
+
+    A process that has begun to exit takes no more signals, so the kill cannot hide the
+    true cause of an end that was under way when its socket closed.
+    """
+    if pid <= 0:
+        return UNKNOWN
+    try:
+        os.kill(pid, signal.SIGKILL)
+        _, status = os.waitpid(pid, 0)
+    except (ChildProcessError, ProcessLookupError):
+        return UNKNOWN
+    return os.waitstatus_to_exitcode(status)
+
+
+class ZygoteLauncher:
+    """The owner's side; a ``Launcher`` (see there).
+
+    Args:
+        control: the owner's end of the zygote's socket.
+        reap_zygote: waits for the zygote's own end, after its socket was closed.
+    """
+
+    def __init__(self, control: socket.socket, reap_zygote: Callable[[], None]) -> None:
+        self._control = control
+        self._reap_zygote = reap_zygote
+        self._owner = os.getpid()
+
+    def fileno(self) -> int:
+        return self._control.fileno()
+
+    def _request(self, kind: int, worker: int, fds: list[int]) -> None:
+        try:
+            self._control.sendmsg([RECORD.pack(kind, worker, 0)], descriptors.rights(fds))
+        except (BrokenPipeError, ConnectionResetError):
+            pass  # the zygote is gone: ``news`` says so
+
+    def start(self, worker: int, sock: int) -> None:
+        self._request(FORK, worker, [sock])
+
+    def reap(self, worker: int) -> None:
+        self._request(REAP, worker, [])
+
+    def news(self) -> list[tuple[str, int, int]]:
+        news = []
+        while True:
+            try:
+                data = self._control.recv(RECORD.size, socket.MSG_DONTWAIT)
+            except BlockingIOError:
+                return news
+            except ConnectionResetError:
+                data = b""
+            # A record is written by one call and is far smaller than the socket's buffer.
+            if len(data) < RECORD.size:
+                return [*news, ("broken", 0, 0)]
+            kind, worker, value = RECORD.unpack(data)
+            news.append(("pid" if kind == PID else "exit", worker, value))
+
+    def close(self) -> None:
+        self._control.close()
+        if os.getpid() == self._owner:
+            self._reap_zygote()
+
+
+def flush_streams() -> None:
+    """What the owner has not written out yet must not come out of a fork as well."""
+    for stream in (sys.stdout, sys.stderr):
+        if stream is not None:
+            stream.flush()

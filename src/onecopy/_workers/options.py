@@ -1,0 +1,30 @@
+"""What a pool was asked to be: one frozen record instead of many parameters."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Options:
+    """How many workers, of which kind, and how they are set up.
+
+    Attributes:
+        workers: how many.
+        method: a start method, resolved: never ``"auto"``.
+        initializer: called in each worker before its first task, or None.
+        initargs: its arguments.
+        max_tasks: a worker is replaced after so many tasks, or None.
+        preload: modules that are imported before workers are made.
+        threads: native threads (BLAS, OpenMP) per worker, or None to leave them alone.
+    """
+
+    workers: int
+    method: str
+    initializer: Callable[..., Any] | None = None
+    initargs: tuple[Any, ...] = ()
+    max_tasks: int | None = None
+    preload: tuple[str, ...] = ()
+    threads: int | None = None

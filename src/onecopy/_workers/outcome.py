@@ -1,0 +1,79 @@
+"""How a failure travels: from an exception in a worker to the same one in the owner.
+
+The exception goes as pickled bytes of its own, so that one that cannot be rebuilt spoils
+nothing else; beside it go its name, its message and the worker's traceback as plain text.
+"""
+
+from __future__ import annotations
+
+import os
+import pickle
+import traceback
+from typing import Any
+
+from .._memory.pickling import NOTHING, Namespace, dumps, short
+from ..errors import NotPicklable, RemoteError, RemoteTraceback
+
+Failure = tuple[str, str, str, str, bytes | None]
+"""Class name, message, traceback, where (worker, function, argument), pickled exception."""
+
+
+def failure(
+    error: BaseException, function: str, argument: str = "", namespace: Namespace = NOTHING
+) -> Failure:
+    """Describes ``error`` for the owner. Takes its traceback away, and with it what the
+    frames hold."""
+    kind = type(error)
+    text = "".join(traceback.format_exception(kind, error, error.__traceback__))
+    where = f"worker {os.getpid()}, {function}" + (f", argument {argument}" if argument else "")
+    try:
+        message = str(error)
+    except Exception as bad:  # a user's __str__ may do anything
+        message = f"<its message raised {type(bad).__name__}>"
+    error.__traceback__ = None
+    data: bytes | None
+    try:
+        pickled = dumps(error, namespace, "exception")
+        # Buffers of arrays that the exception carries go in-band: this is the rare case.
+        data = b"".join(pickled.chunks) if not pickled.buffers.spans else _in_band(error)
+    except NotPicklable:
+        data = None
+    name = kind.__qualname__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__qualname__}"
+    return name, message, text, where, data
+
+
+def _in_band(error: BaseException) -> bytes | None:
+    try:
+        return pickle.dumps(error, 5)
+    except Exception:  # by value or not at all: then its text stands for it
+        return None
+
+
+def revive(failed: Failure) -> BaseException:
+    """The exception again, with the worker's traceback as its cause."""
+    name, message, text, where, data = failed
+    error: BaseException | None = None
+    if data is not None:
+        try:
+            error = pickle.loads(data)
+        except Exception as bad:  # its class insists on other arguments, say
+            text += f"\n(it could not be rebuilt here: {type(bad).__name__}: {bad})"
+    if not isinstance(error, BaseException):
+        error = RemoteError(name, message)
+    error.__cause__ = RemoteTraceback(text, where)
+    return error
+
+
+def describe(value: Any) -> str:
+    """A failing argument: its type and a short repr."""
+    return f"{type(value).__name__}: {short(value)}"
+
+
+def name_of(function: Any) -> str:
+    """A function as error messages call it."""
+    name = getattr(function, "__qualname__", None)
+    if name is None:
+        inner = getattr(function, "func", None)
+        return f"partial of {name_of(inner)}" if inner is not None else short(function)
+    module = getattr(function, "__module__", None)
+    return f"{module}.{name}" if module else str(name)

@@ -1,0 +1,445 @@
+"""The engine on worker processes.
+
+One driver thread waits on every worker's socket, reads results and delivers them, and does
+all that has to do with the workers' lives. The threads that submit send by themselves; one
+that waits for a single result (``apply``) takes the worker's socket out of the driver's
+hands and reads it itself, which saves two of the four context switches of a round trip.
+
+Locks beyond the engine's: a channel's ``_sending`` is only ever tried; its ``receiving`` is
+tried by the driver and waited for only by ``apply``, which holds nothing else then and
+whose worker the driver can end without it. Finalizers (a shared array dies in any thread)
+append to a deque and write to a pipe. So nobody waits in a circle.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import marshal
+import os
+import pickle
+import selectors
+import signal
+import socket
+import threading
+import weakref
+from collections import deque
+from time import monotonic
+
+from .. import errors
+from .._memory.arena import Arena
+from .._memory.codec import decode, encode
+from .._memory.registry import registry
+from .._schedule import events
+from .._schedule.events import Assignment
+from . import wire
+from .channel import Channel
+from .engine import Engine, Member, _flush
+from .fleet import Death, Fleet
+from .functions import Function
+from .options import Options
+from .outcome import revive
+from .work import Direct, Work
+
+# How often arenas are looked after while there is something to look after, in seconds.
+_TICK = 0.5
+# A pool whose workers end this often in a row before they are ready is of no use.
+_FALSE_STARTS = 3
+
+_engines: weakref.WeakSet[ProcessEngine] = weakref.WeakSet()
+
+
+class ProcessEngine(Engine):
+    """See the module.
+
+    Raises:
+        NotPicklable: the initializer or its arguments cannot travel.
+        OSError: no descriptor or no process is to be had.
+    """
+
+    def __init__(self, options: Options) -> None:
+        super().__init__(options)
+        self._arena = Arena()
+        self._fleet = Fleet(options, self._arena)
+        self.namespace = self._fleet.namespace
+        self._starts = options.workers
+        self._false_starts = 0
+        self._stopping = False
+        self._gone: deque[int] = deque()
+        self._freezes: dict[int, tuple[set[int], threading.Event]] = {}
+        self._past = [0, 0, 0, 0]  # traffic of workers that have gone
+        self._initializer: Function | None = None
+        try:
+            if options.initializer is not None:
+                what = (options.initializer, options.initargs)
+                draft = encode(what, self.namespace, "initializer")
+                draft.anchor()
+                self._initializer = Function(0, options.initializer, draft)
+        except BaseException:
+            self._fleet.close()
+            raise
+        self._selector = selectors.DefaultSelector()
+        self._wake_read, self._wake_write = os.pipe()
+        os.set_blocking(self._wake_read, False)
+        os.set_blocking(self._wake_write, False)
+        self._woken = False
+        self._selector.register(self._wake_read, selectors.EVENT_READ)
+        registry.listeners.add(self)
+        _engines.add(self)
+        self._driver = threading.Thread(target=self._drive, name="onecopy-driver", daemon=True)
+        self._driver.start()
+
+    # The engine's face.
+
+    def _start_worker(self) -> None:
+        with self._lock:
+            self._starts += 1
+        self._wake()
+
+    def _stop_workers(self) -> None:
+        self._stopping = True
+        self._wake()
+
+    def join(self, timeout: float | None = None) -> bool:
+        self._driver.join(timeout)
+        return not self._driver.is_alive()
+
+    def close(self) -> None:
+        super().close()
+        self._wake()
+
+    def pids(self) -> list[int]:
+        return [c.pid for c in list(self._fleet.channels.values()) if c.pid]
+
+    def traffic(self) -> tuple[int, int, int, int]:
+        sent, received, copied, shared = self._past
+        for channel in list(self._fleet.channels.values()):
+            sent += channel.bytes_sent
+            received += channel.reader.bytes_read
+            copied += channel.link.bytes_copied
+            shared += channel.link.bytes_shared
+        return sent, received, copied, shared
+
+    def _await(self, member: Member, call: Direct) -> None:
+        """Sends, and reads this worker's socket until ``call`` has its outcome.
+
+        Leaves early, and everything to the driver, when the socket is full or has ended.
+        When Ctrl-C arrives while frames are being handled, nobody can tell which have
+        been: the worker is ended, and what it had fails with WorkerDied instead of staying
+        without an answer.
+        """
+        assert isinstance(member, Channel)
+        handling = False
+        with member.receiving:
+            if member.ended:
+                return
+            self._unwatch(member)
+            try:
+                member.flush()
+                while call.done.locked() and not member.blocked:
+                    frames = member.reader.read()
+                    handling = True
+                    self._on_frames(member, frames)
+                    handling = False
+            except EOFError:
+                pass  # the driver will read the same
+            except BaseException:
+                if handling:
+                    self._end_process(member)
+                raise
+            finally:
+                self._watch(member)
+
+    # Watching sockets: any thread, but one channel in one thread at a time.
+
+    def _watch(self, channel: Channel) -> None:
+        mask = selectors.EVENT_READ | (selectors.EVENT_WRITE if channel.blocked else 0)
+        self._selector.register(channel.sock, mask)
+        channel.watched = True
+
+    def _unwatch(self, channel: Channel) -> None:
+        if channel.watched:
+            channel.watched = False
+            self._selector.unregister(channel.sock)
+
+    def _want_write(self, channel: Channel, wanted: bool) -> None:
+        if channel.watched:
+            mask = selectors.EVENT_READ | (selectors.EVENT_WRITE if wanted else 0)
+            self._selector.modify(channel.sock, mask)
+
+    def _wake(self) -> None:
+        """Any thread, any moment: inside a finalizer too."""
+        if not self._woken:
+            self._woken = True
+            with contextlib.suppress(OSError):  # full: it will wake; closed: it has ended
+                os.write(self._wake_write, b"\0")
+
+    # What workers say: called with ``channel.receiving`` held.
+
+    def _on_frames(self, channel: Channel, frames: list[wire.Frame]) -> None:
+        """Workers are given new work before what they said is unpacked."""
+        ended: dict[int, tuple[Assignment, Work, int]] = {}
+        with self._lock:
+            happened: list[events.Event] = []
+            for frame in frames:
+                if frame.type == wire.RESULT:
+                    found = self._pop(frame.id)
+                    if found is not None:
+                        ended[frame.id] = found
+                    received, _, finished = wire.TIMES.unpack_from(frame.body)
+                    took = finished - received
+                    happened.append(events.Finished(channel.worker, frame.id, took))
+            dirty, later = self._take(happened)
+        _flush(dirty, later)
+        for frame in frames:
+            if frame.type == wire.RESULT:
+                if frame.id in ended:
+                    assignment, work, _ = ended.pop(frame.id)
+                    self._deliver(channel, frame, assignment, work)
+            else:
+                self._on_word(channel, frame)
+
+    def _deliver(
+        self, channel: Channel, frame: wire.Frame, assignment: Assignment, work: Work
+    ) -> None:
+        body = memoryview(frame.body)[wire.TIMES.size :]
+        try:
+            value = decode(bool(frame.flags & wire.RICH), body, channel.link)
+        except BaseException as error:
+            work.fail(assignment, error)
+            return
+        if not frame.flags & wire.ERRORS:
+            work.deliver(assignment, value)
+            return
+        values, failed = value
+        work.partly(assignment, values, {at: revive(how) for at, how in failed.items()})
+
+    def _on_word(self, channel: Channel, frame: wire.Frame) -> None:
+        if frame.type == wire.ANNOUNCE:
+            channel.link.announced(marshal.loads(frame.body), frame.fds)
+        elif frame.type == wire.FREE:
+            channel.link.came_back(list(wire.PAIR.iter_unpack(frame.body)))
+        elif frame.type == wire.FORGOTTEN:
+            channel.link.forgotten(frame.id)
+        elif frame.type == wire.FROZEN:
+            self._is_frozen(channel.worker, frame.id)
+        elif frame.type == wire.READY:
+            channel.pid = frame.id
+            channel.ready = True
+            self._false_starts = 0
+            self._join_in(channel)
+        elif frame.type == wire.FAILED:
+            error = revive(pickle.loads(frame.body))
+            self._fail(errors.InitializerFailed(f"the initializer failed: {error!r}"), error)
+        else:
+            raise wire.BrokenFrame(f"type {frame.type}")
+
+    def _unsendable(
+        self, channel: Channel, assignment: Assignment, error: BaseException
+    ) -> None:
+        """An assignment never left: its payload cannot be pickled, or there is no room."""
+        found = self._finished(channel.worker, assignment.id, None)
+        if found is not None:
+            found[1].fail(assignment, error)
+
+    # The driver thread.
+
+    def _drive(self) -> None:
+        try:
+            while not (self._closed and not self._starts and not self._fleet.channels):
+                if self._stopping:
+                    self._starts = 0
+                    for channel in list(self._fleet.by_fd.values()):
+                        self._end_process(channel)
+                self._start_workers()
+                for key, mask in self._selector.select(self._look_after()):
+                    self._on_ready(key.fd, mask)
+        except BaseException as error:  # a bug: nobody may wait for ever because of it
+            self._fail(errors.BrokenWorker(f"the pool's driver failed: {error!r}"), error)
+            raise
+        finally:
+            self._finish()
+
+    def _end_process(self, channel: Channel) -> None:
+        """Ends a worker from outside; its socket then comes to its end, as with any other."""
+        if channel.pid and not channel.ended:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(channel.pid, signal.SIGKILL)
+        elif not channel.ended:
+            channel.sock.shutdown(socket.SHUT_RDWR)
+
+    def _start_workers(self) -> None:
+        if not self._starts:
+            return
+        while self._starts:
+            try:
+                channel = self._fleet.launch(self._unsendable, self._want_write)
+            except OSError as error:
+                self._starts = 0
+                self._fail(errors.InitializerFailed(f"no worker can be started: {error}"), error)
+                return
+            with self._lock:
+                self._starts -= 1
+            if self._initializer is not None:
+                channel.post(self._initializer)
+                channel.flush()
+            self._watch(channel)
+            fd = self._fleet.launcher.fileno()
+            if fd >= 0 and fd not in self._selector.get_map():
+                self._selector.register(fd, selectors.EVENT_READ)
+        self._on_news()
+
+    def _on_ready(self, fd: int, mask: int) -> None:
+        if fd == self._wake_read:
+            self._woken = False
+            os.read(fd, 64)
+            return
+        channel = self._fleet.by_fd.get(fd)
+        if channel is None:
+            self._on_news()
+            return
+        if mask & selectors.EVENT_WRITE:
+            channel.flush()
+        if mask & selectors.EVENT_READ and channel.receiving.acquire(blocking=False):
+            try:
+                if not channel.ended:
+                    self._on_readable(channel)
+            finally:
+                channel.receiving.release()
+
+    def _on_readable(self, channel: Channel) -> None:
+        try:
+            self._on_frames(channel, channel.reader.read(socket.MSG_DONTWAIT))
+        except BlockingIOError:
+            pass  # ``apply`` has read it meanwhile
+        except (EOFError, wire.BrokenFrame, OSError, KeyError, ValueError):
+            # Its end; or what it wrote makes no sense, or has used up our descriptors: it
+            # is ended, and its task fails.
+            self._unwatch(channel)
+            with self._lock:
+                # Under the lock: nothing is posted to a worker that has gone.
+                self._members.pop(channel.worker, None)
+            self._fleet.ended(channel)
+            self._on_news()
+
+    def _on_news(self) -> None:
+        if not self._fleet.channels:
+            return
+        deaths, broken = self._fleet.news()
+        if broken:
+            self._selector.unregister(self._fleet.launcher.fileno())
+        for death in deaths:
+            self._bury(death)
+        if broken:
+            why = "no worker can be started: the process that starts them has ended"
+            self._fail(errors.InitializerFailed(why), None)
+
+    def _bury(self, death: Death) -> None:
+        channel = death.channel
+        self._unwatch(channel)
+        traffic = (
+            channel.bytes_sent,
+            channel.reader.bytes_read,
+            channel.link.bytes_copied,
+            channel.link.bytes_shared,
+        )
+        self._past = [past + now for past, now in zip(self._past, traffic, strict=True)]
+        with self._lock:
+            self._members.pop(channel.worker, None)
+            gone = events.WorkerGone(channel.worker, death.claimed)
+            dirty, later = self._take([gone], death.error)
+            # What it held beyond the lost one went back to the queue, under other ids.
+            for number, (_, _, worker) in list(self._assigned.items()):
+                if worker == channel.worker:
+                    del self._assigned[number]
+        death.close()
+        _flush(dirty, later)
+        for segment in list(self._freezes):
+            self._is_frozen(channel.worker, segment)
+        if not channel.ready and not self._stopping:
+            self._false_starts += 1
+            if self._false_starts >= _FALSE_STARTS:
+                why = f"{_FALSE_STARTS} workers in a row ended before they were ready"
+                last = death.error("its start-up")
+                self._fail(errors.InitializerFailed(f"{why}; the last one: {last}"), last)
+
+    def _look_after(self) -> float | None:
+        """Forgets, frees and trims what is due; how long the driver may sleep."""
+        while self._gone:
+            segment = self._gone.popleft()
+            for channel in list(self._fleet.channels.values()):
+                if not channel.ended and channel.link.fade(segment):
+                    channel.post(wire.pack(wire.FORGET, id=segment))
+                    channel.flush()
+        borrowed = 0
+        for channel in list(self._fleet.channels.values()):
+            borrowed += channel.link.borrowed
+            channel.flush()
+        self._arena.trim_if_idle(monotonic())
+        return _TICK if borrowed or self._arena.warm_bytes else None
+
+    def _finish(self) -> None:
+        registry.listeners.discard(self)
+        _engines.discard(self)
+        self._fleet.close()
+        self._selector.close()
+        self._woken = True  # nobody writes to the pipe from here on
+        os.close(self._wake_read)
+        os.close(self._wake_write)
+        self._arena.close()
+        self._initializer = None
+        self._functions.clear()
+        for _, event in list(self._freezes.values()):
+            event.set()
+
+    # Shared memory; see ``registry.Listener``.
+
+    def segment_gone(self, segment_id: int) -> None:
+        """Inside a finalizer: only leaves word."""
+        self._gone.append(segment_id)
+        self._wake()
+
+    def segment_frozen(self, segment_id: int) -> None:
+        """Has every worker that knows the segment swap its mapping; waits for all."""
+        if threading.current_thread() is self._driver:
+            raise RuntimeError("freeze waits for the workers: not from a future's callback")
+        told = [
+            channel
+            for channel in list(self._fleet.channels.values())
+            if channel.link.knows(segment_id) and not channel.ended
+        ]
+        if not told:
+            return
+        event = threading.Event()
+        self._freezes[segment_id] = ({channel.worker for channel in told}, event)
+        for channel in told:
+            channel.post(wire.pack(wire.FREEZE, id=segment_id))
+            channel.flush()
+            if channel.ended:
+                self._is_frozen(channel.worker, segment_id)
+        event.wait()
+        self._freezes.pop(segment_id, None)
+
+    def _is_frozen(self, worker: int, segment_id: int) -> None:
+        waiting = self._freezes.get(segment_id)
+        if waiting is not None:
+            waiting[0].discard(worker)
+            if not waiting[0]:
+                waiting[1].set()
+
+    def after_fork(self) -> None:
+        """In a forked child: the pool is the parent's, and its sockets are not held here."""
+        self._lock = threading.Lock()
+        self._woken = True
+        self._fleet.after_fork()
+        self._selector.close()
+        os.close(self._wake_read)
+        os.close(self._wake_write)
+
+
+def _after_fork() -> None:
+    for engine in list(_engines):
+        engine.after_fork()
+    _engines.clear()
+
+
+os.register_at_fork(after_in_child=_after_fork)

@@ -1,0 +1,62 @@
+"""From a door's arguments to an engine: checks, defaults, and the choice of its kind."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable
+from typing import Any
+
+from .._system.cpus import cpu_count
+from ..errors import UnsupportedPlatform
+from .child import THREAD_VARIABLES
+from .engine import Engine
+from .launch import resolve
+from .options import Options
+
+# What the caller has loaded of these is loaded into a zygote before it forks.
+_PRELOAD = ("numpy",)
+
+
+def engine(
+    workers: int | None,
+    method: str,
+    initializer: Callable[..., Any] | None,
+    initargs: tuple[Any, ...],
+    max_tasks: int | None,
+    preload: tuple[str, ...],
+) -> Engine:
+    """An engine that runs; its workers start in the background. Raises as ``Pool`` does."""
+    if sys.platform == "win32":
+        raise UnsupportedPlatform("onecopy starts workers by POSIX means; Windows has none")
+    if workers is None:
+        workers = cpu_count()
+    if not isinstance(workers, int) or workers < 1:
+        raise ValueError(f"a pool has at least 1 worker, not {workers!r}")
+    if initializer is not None and not callable(initializer):
+        raise TypeError(f"the initializer must be callable, not a {type(initializer).__name__}")
+    if max_tasks is not None and (not isinstance(max_tasks, int) or max_tasks < 1):
+        raise ValueError(f"maxtasksperchild is at least 1 or None, not {max_tasks!r}")
+    options = Options(
+        workers=workers,
+        method=resolve(method),
+        initializer=initializer,
+        initargs=initargs,
+        max_tasks=max_tasks,
+        preload=(*(name for name in _PRELOAD if name in sys.modules), *preload),
+        threads=_threads(workers),
+    )
+    if options.method == "thread":
+        from .threads import ThreadEngine
+
+        return ThreadEngine(options)
+    from .processes import ProcessEngine
+
+    return ProcessEngine(options)
+
+
+def _threads(workers: int) -> int | None:
+    """Native threads per worker; None when the user's environment says how many."""
+    if any(name in os.environ for name in THREAD_VARIABLES):
+        return None
+    return max(1, cpu_count() // workers)

@@ -1,0 +1,117 @@
+"""The engine on threads of the owner: nothing is pickled or copied.
+
+Arguments are the caller's own objects and results are the function's own. For functions
+that let go of the GIL (NumPy on large arrays, input and output), and for debugging.
+"""
+
+from __future__ import annotations
+
+import queue
+import threading
+from collections.abc import Callable
+from time import monotonic_ns
+from typing import Any
+
+from .. import errors
+from .._schedule.events import Assignment
+from . import runners, wire
+from .engine import Engine
+from .options import Options
+from .outcome import describe, name_of
+from .work import Work
+
+
+class ThreadWorker:
+    """One worker thread and its queue; a ``Member`` (see ``engine``)."""
+
+    def __init__(self, worker: int, serve: Callable[[ThreadWorker], None]) -> None:
+        self.worker = worker
+        self.queue: queue.SimpleQueue[tuple[Assignment, Work] | None] = queue.SimpleQueue()
+        self.thread = threading.Thread(
+            target=serve, args=(self,), name=f"onecopy-worker-{worker}", daemon=True
+        )
+
+    def post(self, entry: tuple[Assignment, Work]) -> None:
+        self.queue.put(entry)
+
+    def retire(self) -> None:
+        self.queue.put(None)
+
+    def flush(self) -> None:
+        """What was posted is there already."""
+
+    def forget_function(self, function_id: int) -> None:
+        """Threads keep no functions."""
+
+
+class ThreadEngine(Engine):
+    """See the module."""
+
+    def __init__(self, options: Options) -> None:
+        super().__init__(options)
+        self._workers: list[ThreadWorker] = []
+        for _ in range(options.workers):
+            self._start_worker()
+
+    def _start_worker(self) -> None:
+        with self._lock:
+            worker = ThreadWorker(next(self._ids), self._serve)
+            self._workers.append(worker)
+        worker.thread.start()
+
+    def _stop_workers(self) -> None:
+        """A thread cannot be stopped in a task: it ends after it."""
+        for worker in list(self._workers):
+            worker.retire()
+
+    def join(self, timeout: float | None = None) -> bool:
+        for worker in list(self._workers):
+            worker.thread.join(timeout)
+        return not any(worker.thread.is_alive() for worker in self._workers)
+
+    def pids(self) -> list[int]:
+        return []
+
+    def traffic(self) -> tuple[int, int, int, int]:
+        return 0, 0, 0, 0
+
+    def _serve(self, worker: ThreadWorker) -> None:
+        try:
+            if self.options.initializer is not None:
+                self.options.initializer(*self.options.initargs)
+        except BaseException as error:
+            self._fail(errors.InitializerFailed(f"the initializer failed: {error!r}"), error)
+            return
+        self._join_in(worker)
+        while (entry := worker.queue.get()) is not None:
+            assignment, work = entry
+            started = monotonic_ns()
+            report = _run(assignment, work)
+            took = monotonic_ns() - started
+            if self._finished(worker.worker, assignment.id, took) is not None:
+                report()
+            del entry, work, report
+        self._workers.remove(worker)
+
+
+def _run(assignment: Assignment, work: Work) -> Callable[[], None]:
+    """Runs an assignment; returns how its outcome is delivered."""
+    try:
+        function: Any = work.callable()
+        payload = work.payload(assignment.start, assignment.stop)
+        if work.runner == wire.CALL:
+            args, kwargs = payload
+            value = function(*args, **kwargs)
+            return lambda: work.deliver(assignment, value)
+        items = runners.items_of(work.runner, payload)
+        call = runners.function_for(work.runner, function)
+        values, bad = runners.run_chunk(call, items)
+    except BaseException as error:
+        failed = error
+        return lambda: work.fail(assignment, failed)
+    if not bad:
+        return lambda: work.deliver(assignment, values)
+    for error, item in bad.values():
+        error.add_note(f"onecopy: {name_of(function)}, argument {describe(item)}")
+    good = {at: value for at, value in enumerate(values) if at not in bad}
+    return lambda: work.partly(assignment, good, {at: error for at, (error, _) in bad.items()})

@@ -1,0 +1,132 @@
+"""Frames: what is written on a worker's socket, by both sides.
+
+::
+
+    length of the body u32 | type u8 | flags u8 | descriptors u16 | id u64 | body
+
+A frame that announces more than ``MOST`` bytes is broken: large things travel through
+arenas, so nothing of that length is ever sent, and no memory is set aside for it. The
+descriptors of a frame arrive with its first byte at the latest (unix(7)).
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+import struct
+from collections import deque
+from typing import NamedTuple
+
+from .._system import descriptors
+
+HEADER = struct.Struct("<IBBHQ")
+MOST = 1 << 20
+_ROOM = 256 << 10
+
+# Owner to worker.
+CONFIG, FUNCTION, DROP_FUNCTION, TASK, FORGET, FREEZE, STOP = range(1, 8)
+# Worker to owner.
+READY, FAILED, RESULT, FORGOTTEN, FROZEN = range(32, 37)
+# Both ways.
+ANNOUNCE, FREE = 64, 65
+
+# Flags.
+RICH = 1  # the body was made by ``codec.place`` as a rich one
+ERRORS = 2  # a result in which at least one item failed
+
+# At the head of a TASK's body: the function's id (0: the function is in the payload), and
+# how it is applied to the payload.
+TASK_HEAD = struct.Struct("<QB")
+CALL, MAP, STARMAP, BLOCKS = range(4)
+# At the head of a RESULT's body: received, started, finished; monotonic nanoseconds.
+TIMES = struct.Struct("<qqq")
+PAIR = struct.Struct("<QQ")
+ID = struct.Struct("<Q")
+
+
+class BrokenFrame(Exception):
+    """The peer wrote something that is no frame: it is not to be trusted further."""
+
+
+class Frame(NamedTuple):
+    """One frame as it was read; ``fds`` belong to whoever handles it."""
+
+    type: int
+    flags: int
+    id: int
+    body: bytes
+    fds: list[int]
+
+
+def pack(type: int, body: bytes = b"", flags: int = 0, id: int = 0, fds: int = 0) -> bytes:
+    """A frame as bytes."""
+    return HEADER.pack(len(body), type, flags, fds, id) + body
+
+
+class FrameReader:
+    """Cuts what comes from a socket into frames. One thread at a time."""
+
+    def __init__(self, sock: socket.socket) -> None:
+        self._sock = sock
+        self._buffer = bytearray(_ROOM)
+        self._start = self._end = 0
+        self._fds: deque[int] = deque()
+        self.bytes_read = 0
+
+    def read(self, flags: int = 0) -> list[Frame]:
+        """Reads once; the whole frames that are there then, maybe none.
+
+        Args:
+            flags: for ``recvmsg``, such as ``MSG_DONTWAIT``.
+
+        Raises:
+            EOFError: the peer has closed its end, or is gone.
+            BlockingIOError: nothing is there, with ``MSG_DONTWAIT`` or a receive timeout.
+            BrokenFrame: see the class.
+        """
+        self._make_room()
+        try:
+            count, fds = descriptors.receive(
+                self._sock, memoryview(self._buffer)[self._end :], flags
+            )
+        except (ConnectionResetError, BrokenPipeError):
+            count, fds = 0, []
+        if not count:
+            raise EOFError
+        self._end += count
+        self.bytes_read += count
+        self._fds.extend(fds)
+        frames = []
+        while (frame := self._next()) is not None:
+            frames.append(frame)
+        return frames
+
+    def _make_room(self) -> None:
+        if self._start == self._end:
+            self._start = self._end = 0
+        elif len(self._buffer) - self._end < _ROOM // 2:
+            rest = self._buffer[self._start : self._end]
+            self._start, self._end = 0, len(rest)
+            if len(rest) + _ROOM > len(self._buffer):
+                self._buffer = bytearray(len(rest) + _ROOM)
+            self._buffer[: len(rest)] = rest
+
+    def _next(self) -> Frame | None:
+        if self._end - self._start < HEADER.size:
+            return None
+        length, type, flags, count, id = HEADER.unpack_from(self._buffer, self._start)
+        if length > MOST:
+            raise BrokenFrame(f"a frame of type {type} announces {length} bytes")
+        begin = self._start + HEADER.size
+        if self._end - begin < length:
+            return None
+        if count > len(self._fds):
+            raise BrokenFrame(f"a frame of type {type} came without its descriptors")
+        body = bytes(memoryview(self._buffer)[begin : begin + length])
+        self._start = begin + length
+        return Frame(type, flags, id, body, [self._fds.popleft() for _ in range(count)])
+
+    def close(self) -> None:
+        """Closes descriptors that no frame has claimed."""
+        while self._fds:
+            os.close(self._fds.popleft())

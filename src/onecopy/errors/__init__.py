@@ -1,0 +1,172 @@
+"""Every error that onecopy raises, in one tree.
+
+::
+
+    OnecopyError
+    ├── NotEnoughMemory      (MemoryError)        a segment does not fit; nothing was touched
+    ├── NotShared            (ValueError)         freeze or private on an array of the wrong kind
+    ├── BadFile              (ValueError)         load met a file that it cannot read
+    ├── NotPicklable         (pickle.PicklingError)  names the attribute that cannot travel
+    ├── PoolClosed           (RuntimeError, ValueError)  work for a pool that takes none
+    ├── UnsupportedPlatform  (OSError)            no way to share memory or start workers here
+    ├── RemoteError          a worker's error that could not be rebuilt in this process
+    └── BrokenWorker         (concurrent.futures.process.BrokenProcessPool)
+        ├── WorkerDied       a worker ended while it ran a task
+        │   └── FileTruncated    ... because somebody cut the file that it was reading
+        └── InitializerFailed    no worker could be set up; the pool is of no use
+
+Each hands its arguments to ``super().__init__``, so each survives pickling, and each is
+also the standard library's class that existing code already catches.
+
+The last branch needs ``concurrent.futures.process``, whose import takes longer than the
+start of a forked worker; it lives in ``_broken`` and is imported when first named.
+"""
+
+from __future__ import annotations
+
+import pickle
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from ._broken import BrokenWorker, FileTruncated, InitializerFailed, WorkerDied
+
+__all__ = [
+    "BadFile",
+    "BrokenWorker",
+    "FileTruncated",
+    "InitializerFailed",
+    "NotEnoughMemory",
+    "NotPicklable",
+    "NotShared",
+    "OnecopyError",
+    "PickledWarning",
+    "PoolClosed",
+    "RemoteError",
+    "RemoteTraceback",
+    "UnsupportedPlatform",
+    "WorkerDied",
+]
+
+_BROKEN = {"BrokenWorker", "FileTruncated", "InitializerFailed", "WorkerDied"}
+
+
+def __getattr__(name: str) -> Any:
+    if name in _BROKEN:
+        from . import _broken
+
+        return getattr(_broken, name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def human_bytes(count: int) -> str:
+    """``count`` bytes as people write them: ``4.58 GB``; powers of 1000."""
+    value = float(count)
+    for unit in ("B", "kB", "MB", "GB"):
+        if abs(value) < 1000:
+            return f"{value:.0f} {unit}" if unit == "B" else f"{value:.3g} {unit}"
+        value /= 1000
+    return f"{value:.4g} TB"
+
+
+class OnecopyError(Exception):
+    """The root of the tree: catches everything that onecopy raises by itself."""
+
+
+class NotEnoughMemory(OnecopyError, MemoryError):
+    """A segment does not fit into the memory (or disk) that is left.
+
+    Raised before any page is touched, so nothing is lost and nothing is killed.
+
+    Args:
+        wanted: bytes that were asked for.
+        available: bytes that were to be had.
+        where: what was short: ``"memory"``, or the directory of the backing file.
+    """
+
+    def __init__(self, wanted: int, available: int, where: str = "memory") -> None:
+        super().__init__(wanted, available, where)
+        self.wanted = wanted
+        self.available = available
+        self.where = where
+
+    def __str__(self) -> str:
+        return (
+            f"wanted {human_bytes(self.wanted)} ({self.wanted} bytes) of {self.where}, "
+            f"available {human_bytes(self.available)} ({self.available} bytes); "
+            "free some, or work on smaller pieces"
+        )
+
+
+class NotShared(OnecopyError, ValueError):
+    """``freeze`` or ``private`` was given an array of the wrong kind of memory."""
+
+
+class BadFile(OnecopyError, ValueError):
+    """``load`` cannot read this file: the message says which, where and why."""
+
+
+class NotPicklable(OnecopyError, pickle.PicklingError):
+    """A function, argument or result cannot travel to another process.
+
+    Args:
+        path: where the culprit sits, as one would write it: ``argument 0['lock']``.
+        reason: what pickle said of it.
+    """
+
+    def __init__(self, path: str, reason: str) -> None:
+        super().__init__(path, reason)
+        self.path = path
+        self.reason = reason
+
+    def __str__(self) -> str:
+        return f"{self.path} cannot be pickled: {self.reason}"
+
+
+class PoolClosed(OnecopyError, RuntimeError, ValueError):
+    """The pool takes no more work: it was closed, terminated, or lost with it.
+
+    ``multiprocessing.Pool`` raises ValueError here and executors raise RuntimeError;
+    this is both.
+    """
+
+
+class UnsupportedPlatform(OnecopyError, OSError):
+    """This system has no way to share memory or start workers as onecopy needs it."""
+
+
+class RemoteError(OnecopyError):
+    """Stands for a worker's exception that could not be pickled or rebuilt.
+
+    Args:
+        type_name: the qualified name of the exception's class in the worker.
+        message: its ``str()``.
+    """
+
+    def __init__(self, type_name: str, message: str) -> None:
+        super().__init__(type_name, message)
+        self.type_name = type_name
+        self.message = message
+
+    def __str__(self) -> str:
+        return f"{self.type_name}: {self.message}"
+
+
+class RemoteTraceback(Exception):
+    """The worker's traceback, as text: the ``__cause__`` of an error that came back.
+
+    Args:
+        text: the traceback as the worker would have printed it.
+        where: worker, function and failing argument (its type and a short repr).
+    """
+
+    def __init__(self, text: str, where: str = "") -> None:
+        super().__init__(text, where)
+        self.text = text
+        self.where = where
+
+    def __str__(self) -> str:
+        return f"\n{self.text.rstrip()}\n[{self.where}]" if self.where else f"\n{self.text}"
+
+
+class PickledWarning(UserWarning):
+    """Part of what was given to ``share`` cannot be shared and is pickled with each task."""

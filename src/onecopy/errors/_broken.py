@@ -1,0 +1,126 @@
+"""The errors that a dead or unusable worker causes.
+
+They are subclasses of ``BrokenProcessPool``, whose module costs some 10 ms to import;
+``onecopy.errors`` hands them out under its own name.
+"""
+
+from __future__ import annotations
+
+import signal
+from concurrent.futures.process import BrokenProcessPool
+
+from . import OnecopyError, human_bytes
+
+
+class BrokenWorker(OnecopyError, BrokenProcessPool):
+    """The root of what goes wrong with a worker itself."""
+
+    __module__ = "onecopy.errors"
+
+
+class WorkerDied(BrokenWorker):
+    """A worker ended while it ran a task; the pool replaced it and goes on.
+
+    Args:
+        pid: the worker's process id.
+        exitcode: its exit code, or minus the number of the signal that ended it;
+            None when the system did not tell.
+        task: the task that it ran.
+        oom: True when the kernel's out-of-memory killer struck in that time.
+        memory: bytes of physical memory that the worker held when last seen, or None.
+    """
+
+    __module__ = "onecopy.errors"
+
+    def __init__(
+        self,
+        pid: int,
+        exitcode: int | None,
+        task: str = "",
+        oom: bool = False,
+        memory: int | None = None,
+    ) -> None:
+        super().__init__(pid, exitcode, task, oom, memory)
+        self.pid = pid
+        self.exitcode = exitcode
+        self.task = task
+        self.oom = oom
+        self.memory = memory
+
+    @property
+    def signal(self) -> signal.Signals | int | None:
+        """The signal that ended the worker, or None when it exited by itself."""
+        if self.exitcode is None or self.exitcode >= 0:
+            return None
+        try:
+            return signal.Signals(-self.exitcode)
+        except ValueError:
+            return -self.exitcode
+
+    def _how(self) -> str:
+        if self.exitcode is None:
+            return "ended for an unknown reason"
+        if self.exitcode >= 0:
+            return f"exited with code {self.exitcode}"
+        sig = self.signal
+        name = sig.name if isinstance(sig, signal.Signals) else f"signal {sig}"
+        return f"was killed by {name}"
+
+    def __str__(self) -> str:
+        text = f"worker {self.pid} {self._how()}"
+        if self.oom:
+            text += " (the kernel's out-of-memory killer)"
+        if self.memory is not None:
+            text += f" holding {human_bytes(self.memory)}"
+        if self.task:
+            text += f" while it ran {self.task}"
+        return text + "; only that task is lost, the pool goes on"
+
+
+class FileTruncated(WorkerDied):
+    """A worker read beyond the end of a mapped file that somebody else made shorter.
+
+    Args:
+        pid, exitcode, task, oom, memory: as for ``WorkerDied``; ``pid`` is 0 when the
+            owner saw the change before a worker touched the file.
+        path: the file.
+        was: its size in bytes when it was mapped.
+        now: its size in bytes when the fault was looked into.
+    """
+
+    __module__ = "onecopy.errors"
+
+    def __init__(
+        self,
+        pid: int,
+        exitcode: int | None,
+        task: str = "",
+        oom: bool = False,
+        memory: int | None = None,
+        path: str = "",
+        was: int = 0,
+        now: int = 0,
+    ) -> None:
+        super().__init__(pid, exitcode, task, oom, memory)
+        self.args = (pid, exitcode, task, oom, memory, path, was, now)
+        self.path = path
+        self.was = was
+        self.now = now
+
+    def __str__(self) -> str:
+        who = f"worker {self.pid} {self._how()}: " if self.pid else ""
+        ran = f" while it was used by {self.task}" if self.task else ""
+        return (
+            f"{who}the mapped file {self.path!r} was truncated from {self.was} to {self.now} "
+            f"bytes{ran}; load it again when it is whole"
+        )
+
+
+class InitializerFailed(BrokenWorker):
+    """No worker could be set up: the initializer raised, or every start failed.
+
+    The pool takes no more work; each waiting task gets this error, with the worker's
+    own error as its cause where there is one.
+    """
+
+    __module__ = "onecopy.errors"

@@ -1,0 +1,111 @@
+"""Fixtures that every test has: the leak watch, the start methods, pools that close.
+
+What counts as a leak, and how it is waited for, is in `leaks.py`. Fixtures
+that only some tests share belong beside those tests.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Iterator
+from typing import TYPE_CHECKING, Any, Protocol
+
+import pytest
+from hypothesis import settings
+
+from tests import leaks
+
+if TYPE_CHECKING:
+    import onecopy
+
+PROCESS_METHODS = ("fork", "forkserver", "spawn")
+METHODS = (*PROCESS_METHODS, "thread")
+
+# No time limit on an example: speed is for the benchmarks to judge.
+settings.register_profile("onecopy", deadline=None)
+settings.load_profile("onecopy")
+
+_FAILED = pytest.StashKey[bool]()
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item,
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Note that a test failed, for the leak watch."""
+    report = yield
+    item.stash[_FAILED] = item.stash.get(_FAILED, False) or report.failed
+    return report
+
+
+@pytest.fixture(autouse=True)
+def no_leaks(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Fail a test that leaves something behind.
+
+    First to be set up and so last to be torn down: what the test's other
+    fixtures hold has been given back by then. A test that failed already is
+    not looked at, since its traceback holds on to what it had.
+    """
+    allowed = _allowed(request.node)
+    before = leaks.Snapshot()
+    yield
+    if request.node.stash.get(_FAILED, False):
+        return
+    # pytest keeps the values of fixtures that are already torn down: an array
+    # that one of them returned would hold its segment.
+    request.node.funcargs.clear()
+    left = leaks.settle(before, allowed=allowed)
+    if left:
+        leaks.kill(left)
+        pytest.fail(leaks.explain(left), pytrace=False)
+
+
+def _allowed(node: pytest.Item) -> frozenset[leaks.Kind]:
+    """What the test's own `leaks` marker lets it leave behind."""
+    marker = node.get_closest_marker("leaks")
+    if marker is None:
+        return frozenset()
+    reason = marker.kwargs.get("reason", *marker.args[:1])
+    if not isinstance(reason, str) or not reason.strip():
+        pytest.fail('@pytest.mark.leaks("reason") needs the reason', pytrace=False)
+    return frozenset({leaks.Kind.PROCESS, leaks.Kind.DESCRIPTOR})
+
+
+@pytest.fixture(params=METHODS)
+def method(request: pytest.FixtureRequest) -> str:
+    """Every start method in turn."""
+    return str(request.param)
+
+
+@pytest.fixture(params=PROCESS_METHODS)
+def process_method(request: pytest.FixtureRequest) -> str:
+    """Every start method whose workers are processes, in turn."""
+    return str(request.param)
+
+
+class MakePool(Protocol):
+    """The `make_pool` fixture."""
+
+    def __call__(self, method: str, workers: int = 2, **options: Any) -> onecopy.Pool:
+        """Make a pool that the end of the test terminates and joins."""
+        ...
+
+
+@pytest.fixture
+def make_pool() -> Iterator[MakePool]:
+    """Make pools that are gone when the test is."""
+    # Imported late so that the tests of the purest modules, and of this file,
+    # do not depend on the whole library.
+    import onecopy
+
+    pools: list[onecopy.Pool] = []
+
+    def make(method: str, workers: int = 2, **options: Any) -> onecopy.Pool:
+        pool = onecopy.Pool(workers, method=method, **options)
+        pools.append(pool)
+        return pool
+
+    yield make
+    while pools:
+        pool = pools.pop()
+        pool.terminate()
+        pool.join()
