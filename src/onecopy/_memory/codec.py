@@ -122,19 +122,35 @@ def encode(obj: Any, namespace: Namespace = NOTHING, what: str = "object") -> Dr
 _SIMPLE = frozenset({int, float, bool, type(None), complex, str, bytes})
 
 
-def encode_values(values: tuple[Any, ...], rest: Any, namespace: Namespace, what: str) -> Draft:
-    """As ``encode`` of ``(values, rest)``; quick when the values are plain scalars."""
-    if not rest and _SIMPLE.issuperset(map(type, values)):
-        return Draft(Pickled([pickle.dumps((values, rest), 5)], Buffers()))
-    return encode((values, rest), namespace, what)
+def encode_arguments(
+    args: tuple[Any, ...], kwargs: dict[str, Any], namespace: Namespace
+) -> Draft | bytes:
+    """As ``encode`` of ``(args, kwargs)``; the bare stream when they are plain scalars."""
+    if not kwargs and _SIMPLE.issuperset(map(type, args)):
+        stream = pickle.dumps((args, kwargs), 5)
+        if len(stream) <= CUTOFF:
+            return stream
+    return encode((args, kwargs), namespace, "call")
 
 
-def place(draft: Draft, link: Outward) -> tuple[bool, bytes]:
+def encode_result(value: Any, namespace: Namespace) -> Draft | bytes:
+    """As ``encode``; the bare stream for a plain scalar."""
+    if type(value) in _SIMPLE:
+        stream = pickle.dumps(value, 5)
+        if len(stream) <= CUTOFF:
+            return stream
+    return encode(value, namespace, "result")
+
+
+def place(draft: Draft | bytes, link: Outward) -> tuple[bool, bytes]:
     """Copies what has to be copied; returns (is it a rich body, the body).
 
     Blocks until large buffers are copied (without the GIL). Raises NotEnoughMemory when
     the arena cannot grow; nothing is lost then and nothing is lent.
     """
+    if type(draft) is bytes:
+        return False, draft
+    assert isinstance(draft, Draft)
     if draft.is_bare():
         return False, draft.stream()
     lent: list[Block] = []

@@ -171,7 +171,7 @@ def dumps(obj: Any, namespace: Namespace = NOTHING, what: str = "object") -> Pic
             # What C's pickler cannot do, cloudpickle's may: a lambda, for one.
             if choose is not _slow_pickler:
                 continue
-            path, reason = culprit(obj, what, namespace, error)
+            path, reason = _blame(obj, what, namespace, error)
             raise NotPicklable(path, reason) from error
         return Pickled(file.chunks, buffers)
     raise AssertionError("unreachable")  # pragma: no cover
@@ -238,6 +238,21 @@ def _captured(function: types.FunctionType) -> list[tuple[str, Any]]:
     for i, value in enumerate(function.__defaults__ or ()):
         parts.append((f" (default {i})", value))
     return parts
+
+
+def _blame(obj: Any, what: str, namespace: Namespace, error: Exception) -> tuple[str, str]:
+    """Path and reason; the parts of a call are called by their own names."""
+    parts = [(what, obj)]
+    if what == "call":
+        *function, args, kwargs = obj
+        parts = [("the function", part) for part in function]
+        parts += [(f"argument {at}", part) for at, part in enumerate(args)]
+        parts += [(f"argument {name!r}", part) for name, part in kwargs.items()]
+    for name, part in parts:
+        found = _try(part, namespace)
+        if found is not None:
+            return culprit(part, name, namespace, found)
+    return what, str(error) or type(error).__name__
 
 
 def culprit(

@@ -45,28 +45,42 @@ from .events import (
 _KEYS = 1000
 
 
+class _Task:
+    """A single task in the queue."""
+
+    __slots__ = ("id", "pace")
+
+    def __init__(self, id: int, pace: Pace) -> None:
+        self.id = id
+        self.pace = pace
+
+
 @dataclass(slots=True)
-class _Work:
-    """A task (``job`` False) or a job in the queue."""
+class _Job:
+    """A job, in the queue as long as items of it wait.
+
+    Attributes:
+        next, available: items from ``next`` up to ``available`` wait.
+        again: runs of items that a worker took with it before it had begun them.
+    """
 
     id: int
     pace: Pace
-    job: bool
+    chunk: int | None
+    most: int
     next: int = 0
     available: int = 0
-    chunk: int | None = None
-    most: int = 1 << 62
     again: list[tuple[int, int]] = field(default_factory=list)
     queued: bool = False
 
     def waiting(self) -> bool:
-        return not self.job or bool(self.again) or self.next < self.available
+        return bool(self.again) or self.next < self.available
 
 
 @dataclass(slots=True)
 class _Worker:
     id: int
-    held: dict[int, tuple[Assignment, _Work, float]] = field(default_factory=dict)
+    held: dict[int, tuple[Assignment, _Task | _Job, float]] = field(default_factory=dict)
     load: float = 0.0
     taken: int = 0
 
@@ -82,8 +96,8 @@ class Scheduler:
     def __init__(self, workers: int, max_tasks: int | None = None) -> None:
         self._wanted = workers
         self._max_tasks = max_tasks
-        self._queue: deque[_Work] = deque()
-        self._jobs: dict[int, _Work] = {}
+        self._queue: deque[_Task | _Job] = deque()
+        self._jobs: dict[int, _Job] = {}
         self._workers: dict[int, _Worker] = {}
         self._idle: list[int] = []
         self._paces: dict[int, Pace] = {}
@@ -121,13 +135,13 @@ class Scheduler:
     # Events.
 
     def _task_submitted(self, event: TaskSubmitted, out: list[Instruction]) -> None:
-        self._queue.append(_Work(event.task, self._pace(event.key), False, queued=True))
+        self._queue.append(_Task(event.task, self._pace(event.key)))
         if self._idle:
             self._wake(out)
 
     def _job_opened(self, event: JobOpened, out: list[Instruction]) -> None:
         # Every job learns its own pace: the same function may be given other items.
-        work = _Work(event.job, Pace(), True, 0, 0, event.chunk, event.most)
+        work = _Job(event.job, Pace(), event.chunk, event.most)
         self._jobs[event.job] = work
         self._job_grew(JobGrew(event.job, event.available), out)
 
@@ -162,7 +176,8 @@ class Scheduler:
         worker.load -= estimate
         if event.nanoseconds is not None:
             work.pace.learn(max(1, assignment.stop - assignment.start), event.nanoseconds)
-        self._fill(worker, out)
+        if self._queue:
+            self._fill(worker, out)
         if not worker.held:
             worker.load = 0.0
             if self._spent(worker):
@@ -170,7 +185,8 @@ class Scheduler:
                 out.append(Start())
             else:
                 self._idle.append(worker.id)
-        self._end_if_done(out)
+        if self._closed:
+            self._end_if_done(out)
 
     def _worker_gone(self, event: WorkerGone, out: list[Instruction]) -> None:
         worker = self._workers.pop(event.worker, None)
@@ -218,64 +234,68 @@ class Scheduler:
     def _fill(self, worker: _Worker, out: list[Instruction]) -> None:
         """Gives a worker as much as the rule about time ahead allows."""
         # Topping up at every result would send one message per task.
-        if worker.held and worker.load > AHEAD_TASK_NS / 2 and not self._queue_is_job():
+        first = self._queue[0]
+        if worker.held and worker.load > AHEAD_TASK_NS / 2 and type(first) is _Task:
             return
         while self._queue and not self._spent(worker):
             work = self._queue[0]
             if worker.held:
                 if work.pace.mean is None:
                     return
-                ahead, estimate = AHEAD_TASK_NS, work.pace.peak
-                if work.job:
-                    ahead = AHEAD_JOB_NS
-                    estimate = self._next_size(work) * work.pace.mean
+                if isinstance(work, _Task):
+                    ahead, estimate = AHEAD_TASK_NS, work.pace.peak
+                else:
+                    ahead, estimate = AHEAD_JOB_NS, self._next_size(work) * work.pace.mean
                 if worker.load + max(estimate, 2000.0) > ahead:
                     return
             self._assign(worker, work, out)
 
-    def _queue_is_job(self) -> bool:
-        return bool(self._queue) and self._queue[0].job
-
     def _spent(self, worker: _Worker) -> bool:
         return self._max_tasks is not None and worker.taken >= self._max_tasks
 
-    def _next_size(self, work: _Work) -> int:
+    def _next_size(self, work: _Job) -> int:
         if work.again:
             return work.again[0][1] - work.again[0][0]
         left = work.available - work.next
         return chunk_size(left, self._wanted, work.pace, work.chunk, work.most)
 
-    def _assign(self, worker: _Worker, work: _Work, out: list[Instruction]) -> None:
-        start = stop = 0
-        if work.job:
-            size = self._next_size(work)
-            if work.again:
-                start, stop = work.again.pop(0)
-            else:
-                start, stop = work.next, work.next + size
-                work.next = stop
-        if not work.job or not work.waiting():
-            work.queued = False
+    def _assign(self, worker: _Worker, work: _Task | _Job, out: list[Instruction]) -> None:
+        """Hands out the head of the queue, or a chunk of it."""
+        if isinstance(work, _Task):
             self._queue.popleft()
-        assignment = Assignment(next(self._ids), work.id, start, stop)
-        # A task that is over in no time still costs about two microseconds.
-        if work.job:
-            estimate = (stop - start) * max(work.pace.mean or 0.0, 2.0)
-        else:
+            # A task that is over in no time still costs about two microseconds.
             estimate = max(work.pace.peak, 2000.0)
+            assignment = Assignment(next(self._ids), work.id, 0, 0)
+        else:
+            start, stop = self._cut(work)
+            estimate = (stop - start) * max(work.pace.mean or 0.0, 2.0)
+            assignment = Assignment(next(self._ids), work.id, start, stop)
         worker.held[assignment.id] = (assignment, work, estimate)
         worker.load += estimate
         worker.taken += 1
         out.append(Assign(worker.id, assignment))
 
-    def _put_back(self, assignment: Assignment, work: _Work) -> None:
-        if work.job:
+    def _cut(self, job: _Job) -> tuple[int, int]:
+        """Takes the next chunk out of the job at the head of the queue."""
+        size = self._next_size(job)
+        if job.again:
+            start, stop = job.again.pop(0)
+        else:
+            start, stop = job.next, job.next + size
+            job.next = stop
+        if not job.waiting():
+            job.queued = False
+            self._queue.popleft()
+        return start, stop
+
+    def _put_back(self, assignment: Assignment, work: _Task | _Job) -> None:
+        if isinstance(work, _Job):
             if work.id not in self._jobs:
                 return  # dropped meanwhile
             work.again.insert(0, (assignment.start, assignment.stop))
             if work.queued:
                 return
-        work.queued = True
+            work.queued = True
         self._queue.appendleft(work)
 
     def _retire(self, worker: _Worker, out: list[Instruction]) -> None:

@@ -15,7 +15,9 @@ from collections.abc import Sequence
 MOST = 200
 _ROOM = socket.CMSG_SPACE((MOST + 53) * array.array("i").itemsize)
 # Linux closes on exec by itself what arrives with this flag; elsewhere each one is set.
-_CLOEXEC: int = getattr(socket, "MSG_CMSG_CLOEXEC", 0)
+_CLOEXEC = int(getattr(socket, "MSG_CMSG_CLOEXEC", 0))
+_NONE: list[int] = []
+_TRUNCATED = int(socket.MSG_CTRUNC)
 
 
 def rights(fds: Sequence[int]) -> list[tuple[int, int, array.array[int]]]:
@@ -30,6 +32,8 @@ def receive(sock: socket.socket, buffer: memoryview, flags: int = 0) -> tuple[in
     process has reached its limit of open files.
     """
     count, ancillary, message_flags, _ = sock.recvmsg_into([buffer], _ROOM, flags | _CLOEXEC)
+    if not ancillary and not message_flags & _TRUNCATED:
+        return count, _NONE
     fds: list[int] = []
     for level, kind, data in ancillary:
         if level == socket.SOL_SOCKET and kind == socket.SCM_RIGHTS:
@@ -39,7 +43,7 @@ def receive(sock: socket.socket, buffer: memoryview, flags: int = 0) -> tuple[in
     if fds and not _CLOEXEC:
         for fd in fds:
             os.set_inheritable(fd, False)
-    if message_flags & socket.MSG_CTRUNC:
+    if message_flags & _TRUNCATED:
         for fd in fds:
             os.close(fd)
         raise OSError(errno.EMFILE, "descriptors were lost: the limit of open files (ulimit -n) is reached")

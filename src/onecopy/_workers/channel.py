@@ -56,6 +56,7 @@ class Channel:
     ) -> None:
         self.worker = worker
         self.sock = sock
+        self.fd = sock.fileno()
         self.slot = slot
         self.link = Link(arena, keep=False)
         self.reader = wire.FrameReader(sock)
@@ -187,9 +188,9 @@ class Channel:
         data = self._batch[0] if len(self._batch) == 1 else b"".join(self._batch)
         try:
             if self._fds:
-                sent = self.sock.sendmsg([data], descriptors.rights(self._fds), _NOW)
+                sent = self.sock.sendmsg([data], descriptors.rights(self._fds), wire.NOW)
             else:
-                sent = self.sock.send(data, _NOW)
+                sent = self.sock.send(data, wire.NOW)
         except BlockingIOError:
             self._batch, self._size = [data], len(data)
             return self._full(True)
@@ -214,9 +215,6 @@ class Channel:
             self.blocked = full
             self._want_write(self, full)
         return not full
-
-
-_NOW = socket.MSG_DONTWAIT | getattr(socket, "MSG_NOSIGNAL", 0)
 
 
 def _wait_for_room(sock: socket.socket) -> None:

@@ -25,7 +25,7 @@ from time import monotonic_ns
 from typing import Any
 
 from .._memory.arena import Arena
-from .._memory.codec import decode, encode, place
+from .._memory.codec import decode, encode, encode_result, place
 from .._memory.link import Link
 from .._memory.pickling import NOTHING, Namespace
 from .._system import descriptors, mapping
@@ -84,8 +84,10 @@ class Worker:
             pass  # there is nobody left to tell
 
     def _read(self) -> list[wire.Frame]:
-        self._return_blocks()
-        self._set_idle_timer(self._link.arena.warm_bytes > 0)
+        if self._link.frees:
+            self._send(b"")
+        if self._trims or self._link.arena:
+            self._set_idle_timer(self._link.arena.warm_bytes > 0)
         try:
             return self._reader.read()
         except BlockingIOError:
@@ -166,7 +168,7 @@ class Worker:
         finished = monotonic_ns()
         flags = wire.ERRORS if bad else 0
         try:
-            draft = encode(outcome, self._namespace, "result")
+            draft = encode_result(outcome, self._namespace)
             rich, body = place(draft, self._link)
             del draft
         except Exception as error:
@@ -236,31 +238,27 @@ class Worker:
 
     # Writing.
 
-    def _return_blocks(self) -> None:
-        frees = self._link.frees
-        if frees:
-            self._send(b"")
-
     def _send(self, frame: bytes) -> None:
         """Writes a frame, behind what has to be said before it: news of segments that it
         refers to, and blocks that are free again. Blocks while the owner does not read."""
+        link = self._link
+        if not (link.new or link.frees):
+            self._sock.sendall(frame)
+            return
+        said, fds = link.take_new()
         parts: list[bytes] = []
-        said, fds = self._link.take_new()
         for at in range(0, len(said), descriptors.MOST):
-            some = said[at : at + descriptors.MOST]
-            body = marshal.dumps(some)
-            head = wire.pack(wire.ANNOUNCE, body, fds=len(some))
-            if len(said) > descriptors.MOST:
-                self._write(head, fds[at : at + descriptors.MOST])
-            else:
-                parts.append(head)
-        frees = self._link.frees
+            # One call takes a limited number of descriptors: all but the last lot go now.
+            if parts:
+                self._write(b"".join(parts), fds[at - descriptors.MOST : at])
+            lot = said[at : at + descriptors.MOST]
+            parts = [wire.pack(wire.ANNOUNCE, marshal.dumps(lot), fds=len(lot))]
+        frees = link.frees
         if frees:
             back = [frees.popleft() for _ in range(len(frees))]
             parts.append(wire.pack(wire.FREE, b"".join(wire.PAIR.pack(*b) for b in back)))
-        parts.append(frame)
-        data = parts[0] if len(parts) == 1 else b"".join(parts)
-        self._write(data, fds if len(said) <= descriptors.MOST else [])
+        last = (len(fds) - 1) // descriptors.MOST * descriptors.MOST if fds else 0
+        self._write(b"".join([*parts, frame]), fds[last:])
 
     def _write(self, data: bytes, fds: list[int]) -> None:
         if fds:

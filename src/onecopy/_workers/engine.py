@@ -10,11 +10,12 @@ copied or called back, and nobody who holds it waits for another lock.
 
 from __future__ import annotations
 
-import os
 import threading
+import weakref
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from itertools import count
+from types import FunctionType
 from typing import Any, Protocol
 
 from .. import errors
@@ -23,11 +24,11 @@ from .._memory.pickling import Namespace
 from .._schedule import events
 from .._schedule.events import Assignment, Event, Instruction
 from .._schedule.scheduler import Scheduler
-from .functions import Function, by_name, pace_key
+from .functions import Captured, Function, by_name, pace_key
 from .options import Options
 from .work import Call, Direct, Job, Submitted, Work
 
-# An engine remembers so many importable functions.
+# Workers keep so many functions.
 _FUNCTIONS = 500
 
 Later = Callable[[], None]
@@ -62,17 +63,18 @@ class Engine(ABC):
 
     def __init__(self, options: Options) -> None:
         self.options = options
-        self.pid = os.getpid()
         self.namespace: Namespace | None = None  # None: nothing is pickled
         self._lock = threading.Lock()
         self._scheduler = Scheduler(options.workers, options.max_tasks)
         self._ids = count(1)
         self._function_ids = count(1)
         self._functions: dict[Any, Function] = {}
+        self._seen: weakref.WeakSet[FunctionType] = weakref.WeakSet()
         self._work: dict[int, Work] = {}
         self._assigned: dict[int, tuple[Assignment, Work, int]] = {}
         self._members: dict[int, Member] = {}
         self._closed = False
+        self._foreign = False  # this is a forked child's copy
         self._terminated = False
         self._failure: errors.OnecopyError | None = None
         self._tasks_ended = 0
@@ -177,21 +179,46 @@ class Engine(ABC):
         return Function(next(self._function_ids), call, draft)
 
     def _known(self, call: Callable[..., Any]) -> Function | None:
-        """An importable function, which workers keep from call to call; else None."""
+        """A function that workers may keep from call to call; None for one that they may
+        not, or that is met for the first time and need not be importable."""
         if self.namespace is None:
             return None
         try:
             function = self._functions.get(call)
         except TypeError:  # not hashable: no plain function
             return None
-        if function is None and by_name(call, self.namespace):
-            if len(self._functions) >= _FUNCTIONS:
+        if function is not None:
+            if function.captured is None or function.captured.unchanged():
+                return function
+            self._forget(call)
+        captured: Captured | None = None
+        if not by_name(call, self.namespace):
+            # A lambda that is made anew for each call is not worth keeping.
+            if type(call) is not FunctionType or call not in self._seen:
+                if type(call) is FunctionType:
+                    self._seen.add(call)
                 return None
-            draft = encode(call, self.namespace, "function")
-            function = Function(next(self._function_ids), call, draft)
-            # Another thread may have been as quick: all have to use the same one.
-            function = self._functions.setdefault(call, function)
+            captured = Captured(call, self.namespace)
+            if not captured.fixed:
+                return None
+        draft = encode(call, self.namespace, "function")
+        function = Function(next(self._function_ids), call, draft, captured)
+        # Another thread may have been as quick: all have to use the same one.
+        function = self._functions.setdefault(call, function)
+        if len(self._functions) > _FUNCTIONS:
+            self._forget(next(iter(self._functions)))
         return function
+
+    def _forget(self, call: Callable[..., Any]) -> None:
+        """Workers need not keep a function any longer. One that is still waited for is
+        sent again with the next task that needs it."""
+        with self._lock:
+            function = self._functions.pop(call, None)
+            members = list(self._members.values())
+            if function is not None:
+                for member in members:
+                    member.forget_function(function.id)
+        _flush(members, [])
 
     # Its end.
 
@@ -206,8 +233,8 @@ class Engine(ABC):
 
     def terminate(self) -> None:
         """Ends the workers now; what was not finished fails with PoolClosed."""
-        if os.getpid() != self.pid:
-            return  # a forked child's copy: the workers are the parent's
+        if self._foreign:
+            return  # the workers are the parent's
         self.close()
         if not self._terminated:
             self._terminated = True
@@ -230,7 +257,7 @@ class Engine(ABC):
     def _check_open(self) -> None:
         if self._failure is not None:
             raise self._failure
-        if self.pid != os.getpid():
+        if self._foreign:
             raise errors.PoolClosed("this pool belongs to the process that made it; make one here")
         if self._closed:
             raise errors.PoolClosed("the pool is closed and takes no more work")
@@ -287,7 +314,7 @@ class Engine(ABC):
         later: list[Later],
         fate: Fate | None,
     ) -> Event | None:
-        if isinstance(instruction, events.Assign):
+        if type(instruction) is events.Assign:
             worker, assignment = instruction
             work = self._work[assignment.work]
             if not work.begin():

@@ -132,7 +132,7 @@ class Fleet:
         self._claims[slot] = 0
         channel = Channel(self._count, ours, self._arena, slot, unsendable, want_write)
         self.channels[channel.worker] = channel
-        self.by_fd[ours.fileno()] = channel
+        self.by_fd[channel.fd] = channel
         self._configure(channel)
         return channel
 
@@ -155,7 +155,7 @@ class Fleet:
 
     def ended(self, channel: Channel) -> None:
         """Its socket is at its end: asks how the process ended. ``news`` tells."""
-        del self.by_fd[channel.sock.fileno()]
+        del self.by_fd[channel.fd]
         channel.ended = True
         self.launcher.reap(channel.worker)
 
@@ -182,7 +182,7 @@ class Fleet:
     def _gone(self, channel: Channel, exitcode: int | None) -> Death:
         del self.channels[channel.worker]
         if not channel.ended:
-            del self.by_fd[channel.sock.fileno()]
+            del self.by_fd[channel.fd]
         claimed = int(self._claims[channel.slot])
         self._free_slots.append(channel.slot)
         ooms = procfs.oom_kills() if exitcode == -signal.SIGKILL else self._ooms

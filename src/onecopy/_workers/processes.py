@@ -17,7 +17,6 @@ import contextlib
 import marshal
 import os
 import pickle
-import selectors
 import signal
 import socket
 import threading
@@ -31,6 +30,7 @@ from .._memory.codec import decode, encode
 from .._memory.registry import registry
 from .._schedule import events
 from .._schedule.events import Assignment
+from .._system.poller import poller
 from . import wire
 from .channel import Channel
 from .engine import Engine, Member, _flush
@@ -64,6 +64,7 @@ class ProcessEngine(Engine):
         self._starts = options.workers
         self._false_starts = 0
         self._stopping = False
+        self._listening = False  # to the launcher
         self._gone: deque[int] = deque()
         self._freezes: dict[int, tuple[set[int], threading.Event]] = {}
         self._past = [0, 0, 0, 0]  # traffic of workers that have gone
@@ -77,12 +78,12 @@ class ProcessEngine(Engine):
         except BaseException:
             self._fleet.close()
             raise
-        self._selector = selectors.DefaultSelector()
+        self._poller = poller()
         self._wake_read, self._wake_write = os.pipe()
         os.set_blocking(self._wake_read, False)
         os.set_blocking(self._wake_write, False)
         self._woken = False
-        self._selector.register(self._wake_read, selectors.EVENT_READ)
+        self._poller.add(self._wake_read)
         registry.listeners.add(self)
         _engines.add(self)
         self._driver = threading.Thread(target=self._drive, name="onecopy-driver", daemon=True)
@@ -152,19 +153,17 @@ class ProcessEngine(Engine):
     # Watching sockets: any thread, but one channel in one thread at a time.
 
     def _watch(self, channel: Channel) -> None:
-        mask = selectors.EVENT_READ | (selectors.EVENT_WRITE if channel.blocked else 0)
-        self._selector.register(channel.sock, mask)
+        self._poller.add(channel.fd, write=channel.blocked)
         channel.watched = True
 
     def _unwatch(self, channel: Channel) -> None:
         if channel.watched:
             channel.watched = False
-            self._selector.unregister(channel.sock)
+            self._poller.remove(channel.fd)
 
     def _want_write(self, channel: Channel, wanted: bool) -> None:
         if channel.watched:
-            mask = selectors.EVENT_READ | (selectors.EVENT_WRITE if wanted else 0)
-            self._selector.modify(channel.sock, mask)
+            self._poller.change(channel.fd, write=wanted)
 
     def _wake(self) -> None:
         """Any thread, any moment: inside a finalizer too."""
@@ -251,8 +250,8 @@ class ProcessEngine(Engine):
                     for channel in list(self._fleet.by_fd.values()):
                         self._end_process(channel)
                 self._start_workers()
-                for key, mask in self._selector.select(self._look_after()):
-                    self._on_ready(key.fd, mask)
+                for fd, readable, writable in self._poller.wait(self._look_after()):
+                    self._on_ready(fd, readable, writable)
         except BaseException as error:  # a bug: nobody may wait for ever because of it
             self._fail(errors.BrokenWorker(f"the pool's driver failed: {error!r}"), error)
             raise
@@ -283,12 +282,12 @@ class ProcessEngine(Engine):
                 channel.post(self._initializer)
                 channel.flush()
             self._watch(channel)
-            fd = self._fleet.launcher.fileno()
-            if fd >= 0 and fd not in self._selector.get_map():
-                self._selector.register(fd, selectors.EVENT_READ)
+            if not self._listening and self._fleet.launcher.fileno() >= 0:
+                self._poller.add(self._fleet.launcher.fileno())
+                self._listening = True
         self._on_news()
 
-    def _on_ready(self, fd: int, mask: int) -> None:
+    def _on_ready(self, fd: int, readable: bool, writable: bool) -> None:
         if fd == self._wake_read:
             self._woken = False
             os.read(fd, 64)
@@ -297,9 +296,9 @@ class ProcessEngine(Engine):
         if channel is None:
             self._on_news()
             return
-        if mask & selectors.EVENT_WRITE:
+        if writable:
             channel.flush()
-        if mask & selectors.EVENT_READ and channel.receiving.acquire(blocking=False):
+        if readable and channel.receiving.acquire(blocking=False):
             try:
                 if not channel.ended:
                     self._on_readable(channel)
@@ -308,7 +307,7 @@ class ProcessEngine(Engine):
 
     def _on_readable(self, channel: Channel) -> None:
         try:
-            self._on_frames(channel, channel.reader.read(socket.MSG_DONTWAIT))
+            self._on_frames(channel, channel.reader.read(wire.NOW))
         except BlockingIOError:
             pass  # ``apply`` has read it meanwhile
         except (EOFError, wire.BrokenFrame, OSError, KeyError, ValueError):
@@ -326,7 +325,7 @@ class ProcessEngine(Engine):
             return
         deaths, broken = self._fleet.news()
         if broken:
-            self._selector.unregister(self._fleet.launcher.fileno())
+            self._poller.remove(self._fleet.launcher.fileno())
         for death in deaths:
             self._bury(death)
         if broken:
@@ -381,7 +380,7 @@ class ProcessEngine(Engine):
         registry.listeners.discard(self)
         _engines.discard(self)
         self._fleet.close()
-        self._selector.close()
+        self._poller.close()
         self._woken = True  # nobody writes to the pipe from here on
         os.close(self._wake_read)
         os.close(self._wake_write)
@@ -429,9 +428,10 @@ class ProcessEngine(Engine):
     def after_fork(self) -> None:
         """In a forked child: the pool is the parent's, and its sockets are not held here."""
         self._lock = threading.Lock()
+        self._foreign = True
         self._woken = True
         self._fleet.after_fork()
-        self._selector.close()
+        self._poller.close()
         os.close(self._wake_read)
         os.close(self._wake_write)
 

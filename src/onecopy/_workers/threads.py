@@ -6,8 +6,10 @@ that let go of the GIL (NumPy on large arrays, input and output), and for debugg
 
 from __future__ import annotations
 
+import os
 import queue
 import threading
+import weakref
 from collections.abc import Callable
 from time import monotonic_ns
 from typing import Any
@@ -50,6 +52,7 @@ class ThreadEngine(Engine):
     def __init__(self, options: Options) -> None:
         super().__init__(options)
         self._workers: list[ThreadWorker] = []
+        _engines.add(self)
         for _ in range(options.workers):
             self._start_worker()
 
@@ -75,6 +78,11 @@ class ThreadEngine(Engine):
     def traffic(self) -> tuple[int, int, int, int]:
         return 0, 0, 0, 0
 
+    def after_fork(self) -> None:
+        """In a forked child: the pool is the parent's."""
+        self._foreign = True
+        self._workers.clear()
+
     def _serve(self, worker: ThreadWorker) -> None:
         try:
             if self.options.initializer is not None:
@@ -92,6 +100,18 @@ class ThreadEngine(Engine):
                 report()
             del entry, work, report
         self._workers.remove(worker)
+
+
+_engines: weakref.WeakSet[ThreadEngine] = weakref.WeakSet()
+
+
+def _after_fork() -> None:
+    """In a forked child the threads do not exist."""
+    for engine in list(_engines):
+        engine.after_fork()
+
+
+os.register_at_fork(after_in_child=_after_fork)
 
 
 def _run(assignment: Assignment, work: Work) -> Callable[[], None]:

@@ -22,6 +22,9 @@ from .._system import descriptors
 HEADER = struct.Struct("<IBBHQ")
 MOST = 1 << 20
 _ROOM = 256 << 10
+# For calls that must not wait. A plain number: the enum's arithmetic takes longer than
+# the system call's own overhead.
+NOW = int(socket.MSG_DONTWAIT) | int(getattr(socket, "MSG_NOSIGNAL", 0))
 
 # Owner to worker.
 CONFIG, FUNCTION, DROP_FUNCTION, TASK, FORGET, FREEZE, STOP = range(1, 8)
@@ -63,12 +66,16 @@ def pack(type: int, body: bytes = b"", flags: int = 0, id: int = 0, fds: int = 0
     return HEADER.pack(len(body), type, flags, fds, id) + body
 
 
+NO_FDS: list[int] = []
+
+
 class FrameReader:
     """Cuts what comes from a socket into frames. One thread at a time."""
 
     def __init__(self, sock: socket.socket) -> None:
         self._sock = sock
         self._buffer = bytearray(_ROOM)
+        self._view = memoryview(self._buffer)
         self._start = self._end = 0
         self._fds: deque[int] = deque()
         self.bytes_read = 0
@@ -86,18 +93,20 @@ class FrameReader:
         """
         self._make_room()
         try:
-            count, fds = descriptors.receive(
-                self._sock, memoryview(self._buffer)[self._end :], flags
-            )
+            count, fds = descriptors.receive(self._sock, self._view[self._end :], flags)
         except (ConnectionResetError, BrokenPipeError):
             count, fds = 0, []
         if not count:
             raise EOFError
         self._end += count
         self.bytes_read += count
-        self._fds.extend(fds)
-        frames = []
-        while (frame := self._next()) is not None:
+        if fds:
+            self._fds.extend(fds)
+        frames: list[Frame] = []
+        while self._end - self._start >= HEADER.size:
+            frame = self._next()
+            if frame is None:
+                break
             frames.append(frame)
         return frames
 
@@ -109,21 +118,23 @@ class FrameReader:
             self._start, self._end = 0, len(rest)
             if len(rest) + _ROOM > len(self._buffer):
                 self._buffer = bytearray(len(rest) + _ROOM)
-            self._buffer[: len(rest)] = rest
+                self._view = memoryview(self._buffer)
+            self._view[: len(rest)] = rest
 
     def _next(self) -> Frame | None:
-        if self._end - self._start < HEADER.size:
-            return None
+        """The next frame, when all of it is there; its header is."""
         length, type, flags, count, id = HEADER.unpack_from(self._buffer, self._start)
+        begin = self._start + HEADER.size
         if length > MOST:
             raise BrokenFrame(f"a frame of type {type} announces {length} bytes")
-        begin = self._start + HEADER.size
         if self._end - begin < length:
             return None
+        body = bytes(self._view[begin : begin + length])
+        self._start = begin + length
+        if not count:
+            return Frame(type, flags, id, body, NO_FDS)
         if count > len(self._fds):
             raise BrokenFrame(f"a frame of type {type} came without its descriptors")
-        body = bytes(memoryview(self._buffer)[begin : begin + length])
-        self._start = begin + length
         return Frame(type, flags, id, body, [self._fds.popleft() for _ in range(count)])
 
     def close(self) -> None:

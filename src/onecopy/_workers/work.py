@@ -16,7 +16,7 @@ from concurrent.futures import Future
 from itertools import islice
 from typing import Any
 
-from .._memory.codec import Draft, encode, encode_values
+from .._memory.codec import Draft, encode, encode_arguments
 from .._memory.pickling import NOTHING, Namespace
 from .._schedule.events import Assignment
 from . import runners, wire
@@ -34,7 +34,7 @@ class Work:
         """What a worker thread is given."""
         raise NotImplementedError
 
-    def draft(self, start: int, stop: int) -> Draft:
+    def draft(self, start: int, stop: int) -> Draft | bytes:
         """What a worker process is sent. Raises NotPicklable."""
         raise NotImplementedError
 
@@ -95,12 +95,12 @@ class Call(Work):
         elif function is None:
             self._payload = encode((call, args, kwargs), namespace, "call")
         else:
-            self._payload = encode_values(args, kwargs, namespace, "arguments")
+            self._payload = encode_arguments(args, kwargs, namespace)
 
     def payload(self, start: int, stop: int) -> Any:
         return self._payload
 
-    def draft(self, start: int, stop: int) -> Draft:
+    def draft(self, start: int, stop: int) -> Draft | bytes:
         return self._payload  # type: ignore[no-any-return]
 
     def callable(self) -> Callable[..., Any]:
@@ -202,7 +202,7 @@ class Job(Work):
     def payload(self, start: int, stop: int) -> Any:
         return self.items[start:stop]
 
-    def draft(self, start: int, stop: int) -> Draft:
+    def draft(self, start: int, stop: int) -> Draft | bytes:
         return encode(self.payload(start, stop), self._namespace, f"items {start} to {stop - 1}")
 
     def describe(self, assignment: Assignment) -> str:
