@@ -1,0 +1,32 @@
+"""The figures, one file each. Each file has ``FIGURE`` and says how peers are set up."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from ..face import Figure
+
+# In the order in which they are run and printed.
+NAMES = (
+    "file_to_sum",
+    "peak_memory",
+    "round_trip",
+    "submits",
+    "tiny_items",
+    "argument",
+    "result",
+    "shared_argument",
+    "shared_bytes",
+    "small_arrays",
+    "ready",
+    "import_time",
+    "import_modules",
+)
+
+
+def figure(name: str) -> Figure:
+    """The figure of that name; its peers are imported now, not before."""
+    found: Figure = import_module(f".{name}", __name__).FIGURE
+    return found

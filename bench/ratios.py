@@ -1,0 +1,77 @@
+"""The arithmetic: medians, ratios of pairs, and the verdict on a bar.
+
+Samples of one round were taken within the same seconds, so their ratio is steadier than
+each of them: a ratio is the median over rounds of the ratio of a pair, and its range goes
+from the least pair to the greatest. A contender that ran in fewer rounds is paired in the
+rounds that it ran in.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from statistics import median
+
+from .face import Bar, Sense
+
+Samples = Mapping[str, Sequence[float]]
+
+
+@dataclass(frozen=True)
+class Spread:
+    """A median and the range around it."""
+
+    median: float
+    low: float
+    high: float
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What a bar came to; ``measured`` is None when somebody that it names did not run."""
+
+    bar: Bar
+    measured: Spread | None
+    ours: str = ""
+    theirs: str = ""
+
+    @property
+    def met(self) -> bool | None:
+        """Is the median on the right side of the bar? None when it was not measured."""
+        if self.measured is None:
+            return None
+        if self.bar.sense is Sense.AT_LEAST:
+            return self.measured.median >= self.bar.limit
+        return self.measured.median <= self.bar.limit
+
+
+def spread(values: Sequence[float]) -> Spread:
+    """Median, least and greatest; raises ValueError when there are none."""
+    if not values:
+        raise ValueError("no samples")
+    return Spread(median(values), min(values), max(values))
+
+
+def compare(sense: Sense, ours: Sequence[float], theirs: Sequence[float]) -> Spread:
+    """The bar's number, from samples in the order of rounds."""
+    if sense is Sense.VALUE:
+        return spread(ours)
+    pairs = list(zip(ours, theirs, strict=False))
+    if sense is Sense.AT_MOST:
+        return spread([mine / other for mine, other in pairs])
+    if sense is Sense.AT_LEAST:
+        return spread([other / mine for mine, other in pairs])
+    return spread([mine - other for mine, other in pairs])
+
+
+def judge(bar: Bar, samples: Samples) -> Verdict:
+    """The worst of ours against the best of theirs."""
+    if any(not samples.get(name) for name in (*bar.ours, *bar.theirs)):
+        return Verdict(bar, None)
+    best = min(bar.theirs, key=lambda name: median(samples[name]), default="")
+    found = [
+        Verdict(bar, compare(bar.sense, samples[name], samples.get(best, ())), name, best)
+        for name in bar.ours
+    ]
+    worst = min if bar.sense is Sense.AT_LEAST else max
+    return worst(found, key=lambda one: one.measured.median if one.measured else 0.0)
