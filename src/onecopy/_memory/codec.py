@@ -110,8 +110,9 @@ class Draft:
         self.nbytes = self._pickled.size
 
     def all_shared(self) -> bool:
-        """Is there a buffer, and does every one stand in shared memory already?"""
-        return self.plan is not None and not self.plan.runs
+        """Is there a buffer, and does every one stand in shared memory already? One without
+        bytes does not stand anywhere."""
+        return self.plan is not None and not self.plan.copied
 
 
 def encode(obj: Any, namespace: Namespace = NOTHING, what: str = "object") -> Draft:
@@ -181,7 +182,8 @@ def _place(draft: Draft, link: Outward, lent: list[Block]) -> bytes:
             lent.append(block)
             _fill(block, run)
             runs.append((_BLOCK, block.segment.id, block.offset, run.size))
-    entries = [_entry(entry, runs, link) for entry in made.entries]
+    seen: dict[tuple[int, ...], int] = {}
+    entries = [_entry(entry, runs, seen, link) for entry in made.entries]
     manifest = marshal.dumps((offset, runs, entries))
     data = [manifest, *inline, *draft.chunks()]
     size = sum(map(len, data))
@@ -193,13 +195,16 @@ def _place(draft: Draft, link: Outward, lent: list[Block]) -> bytes:
     return _HEAD.pack(block.segment.id, block.offset, len(manifest), size)
 
 
-def _entry(entry: Entry, runs: list[tuple[int, ...]], link: Outward) -> tuple[Any, ...]:
+def _entry(
+    entry: Entry, runs: list[tuple[int, ...]], seen: dict[tuple[int, ...], int], link: Outward
+) -> tuple[Any, ...]:
+    """What the manifest says of one buffer; ``seen`` knows each segment's place in ``runs``."""
     run = entry.run
     if entry.segment is not None:
         entry.segment.require_whole()
         link.mention(entry.segment, entry.length)
         shared = (_PRIVATE if entry.private else _SHARED, entry.segment.id)
-        run = runs.index(shared) if shared in runs else len(runs)
+        run = seen.setdefault(shared, len(runs))
         if run == len(runs):
             runs.append(shared)
     return run, entry.offset, entry.length, entry.strides, entry.writable

@@ -28,6 +28,10 @@ Namespace = Mapping[str, Any]
 NOTHING: Namespace = {}
 
 
+# The formats that ``memoryview.cast`` takes.
+_NATIVE = frozenset("cbB?hHiIlLqQnNfdP")
+
+
 class _ByValue(Exception):
     """Something has to travel by value: the other pickler is needed."""
 
@@ -68,6 +72,12 @@ class Buffers:
         return NotImplemented
 
     def _reduce_view(self, view: memoryview) -> Any:
+        if view.format not in _NATIVE or not view.ndim or (view.ndim > 1 and not view.nbytes):
+            # ``cast`` cannot make such a view again: one of records, say, or of foreign
+            # byte order. NumPy can, with all that is promised of an array.
+            import numpy as np
+
+            return memoryview, (np.asarray(view),)
         flat = view if view.c_contiguous else memoryview(bytearray(view.tobytes()))
         shape = view.shape if view.nbytes and view.ndim != 1 else None
         return build_view, (pickle.PickleBuffer(flat), view.format, shape, view.readonly)

@@ -158,13 +158,27 @@ def plan(spans: list[Span]) -> Plan:
                 entries[i] = Entry(None, len(made.runs), offset, length, s.strides, s.writable)
             made.runs.append(Run(high - low, low))
         else:
-            for i in group:
-                s = spans[i]
-                strides = _dense_strides(s)
-                entries[i] = Entry(None, len(made.runs), 0, s.nbytes, strides, s.writable)
-                made.runs.append(Run(s.nbytes, 0, s.owner, strides))
+            _gather(made, entries, spans, group)
     made.entries = [entries[i] for i in range(len(spans))]
     return made
+
+
+def _gather(made: Plan, entries: dict[int, Entry], spans: list[Span], group: list[int]) -> None:
+    """Plans a run for each view of a group, without gaps; equal views stay one memory, and
+    so a column that is passed twice is copied once."""
+    known: dict[Any, tuple[int, tuple[int, ...] | None]] = {}
+    for i in group:
+        s = spans[i]
+        key = (s.low, s.high, s.first, s.strides, s.strides and (s.owner.shape, s.owner.itemsize))
+        if key not in known:
+            strides = _dense_strides(s) if s.strides is not None else None
+            known[key] = len(made.runs), strides
+            if strides is None:
+                made.runs.append(Run(s.nbytes, s.low))
+            else:
+                made.runs.append(Run(s.nbytes, 0, s.owner, strides))
+        at, strides = known[key]
+        entries[i] = Entry(None, at, 0, s.nbytes, strides, s.writable)
 
 
 def _dense_strides(span: Span) -> tuple[int, ...]:

@@ -1,0 +1,62 @@
+"""Two ends of a channel in one process, with no channel between them.
+
+Descriptors go from one to the other by `os.dup`, bodies by reference. The receiver
+makes segments of its own of what is announced, so it maps the memory a second time,
+as another process would.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+from onecopy._memory.arena import Arena
+from onecopy._memory.codec import decode, encode, place
+from onecopy._memory.link import Link
+from onecopy._memory.registry import registry
+
+
+class Ends:
+    """An owner's end and a worker's.
+
+    Attributes:
+        owner, worker: the links.
+        body: of the message that was sent last: what a socket would have carried.
+    """
+
+    def __init__(self) -> None:
+        self.owner = Link(Arena(), keep=False)
+        self.worker = Link(Arena(), keep=True)
+        self.body = b""
+
+    def send(self, obj: Any) -> Any:
+        """`obj` as the worker gets it."""
+        return self._send(obj, self.owner, self.worker)
+
+    def send_back(self, obj: Any) -> Any:
+        """`obj` as the owner gets it."""
+        return self._send(obj, self.worker, self.owner)
+
+    def _send(self, obj: Any, here: Link, there: Link) -> Any:
+        self.give_back()
+        rich, self.body = place(encode(obj), here)
+        announce(here, there)
+        return decode(rich, memoryview(self.body), there)
+
+    def give_back(self) -> None:
+        """Blocks whose last view has died go back to their arenas."""
+        for here, there in ((self.owner, self.worker), (self.worker, self.owner)):
+            there.came_back([here.frees.popleft() for _ in range(len(here.frees))])
+
+    def moved(self) -> int:
+        """Bytes that messages so far have moved into arenas, and the last body's."""
+        return self.owner.bytes_copied + self.worker.bytes_copied + len(self.body)
+
+
+def announce(here: Link, there: Link) -> int:
+    """Makes what `here` has mentioned known to `there`; returns how many segments."""
+    said, fds = here.take_new()
+    for segment_id, *_ in said:
+        registry.by_id.pop(segment_id, None)
+    there.announced(said, [os.dup(fd) for fd in fds])
+    return len(said)
