@@ -15,12 +15,10 @@ import errno
 import fcntl
 import os
 
-from ..errors import NotEnoughMemory
 from . import memory
 
 _F_ADD_SEALS = 1033
 _SEAL_SEAL, _SEAL_SHRINK, _SEAL_GROW, _SEAL_WRITE, _SEAL_FUTURE_WRITE = 1, 2, 4, 8, 16
-_SHORT = (errno.ENOSPC, errno.ENOMEM, errno.EFBIG, errno.EDQUOT)
 # One write moves at most 0x7ffff000 bytes (write(2)); a round figure below that.
 _MOST = 1 << 30
 
@@ -38,9 +36,7 @@ class Memfd:
             fcntl.fcntl(self.fd, _F_ADD_SEALS, _SEAL_SHRINK | _SEAL_GROW)
         except OSError as error:
             os.close(self.fd)
-            if error.errno in _SHORT:
-                raise NotEnoughMemory(size, memory.available()) from error
-            raise
+            raise memory.shortage(error, size, memory.available) from error
 
     def require(self, length: int) -> None:
         memory.require(length)
@@ -50,9 +46,7 @@ class Memfd:
         try:
             os.posix_fallocate(self.fd, offset, length)
         except OSError as error:
-            if error.errno in _SHORT:
-                raise NotEnoughMemory(length, memory.available()) from error
-            raise
+            raise memory.shortage(error, length, memory.available) from error
 
     def write(self, offset: int, data: memoryview) -> None:
         done, total = 0, data.nbytes
@@ -60,9 +54,7 @@ class Memfd:
             try:
                 done += os.pwrite(self.fd, data[done : done + _MOST], offset + done)
             except OSError as error:
-                if error.errno in _SHORT:
-                    raise NotEnoughMemory(total, memory.available()) from error
-                raise
+                raise memory.shortage(error, total, memory.available) from error
 
     def seal_mappings(self) -> None:
         fcntl.fcntl(self.fd, _F_ADD_SEALS, _SEAL_FUTURE_WRITE)

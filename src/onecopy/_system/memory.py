@@ -6,10 +6,16 @@ the kernel's own answer is its out-of-memory killer (cpython#114390, pytorch#260
 
 from __future__ import annotations
 
+import errno
+import resource
+from collections.abc import Callable
 from pathlib import Path
 
 from ..errors import NotEnoughMemory
 from . import cgroup
+
+# What the system says when there is no room: of memory, of disk, or by a limit.
+_SHORT = (errno.ENOSPC, errno.ENOMEM, errno.EFBIG, errno.EDQUOT)
 
 
 def _meminfo(root: Path) -> int | None:
@@ -46,6 +52,26 @@ def available(root: Path = Path("/")) -> int:
         for d in cgroup.v1_folders(root, "memory")
     ]
     return min((figure for figure in figures if figure is not None), default=1 << 62)
+
+
+def shortage(
+    error: OSError, wanted: int, left: Callable[[], int], where: str = "memory"
+) -> OSError | NotEnoughMemory:
+    """The system's refusal of ``wanted`` bytes as NotEnoughMemory; any other as it is.
+
+    Args:
+        error: what the system said.
+        wanted: bytes that were asked for.
+        left: how many there are.
+        where: see ``NotEnoughMemory``.
+    """
+    if error.errno not in _SHORT:
+        return error
+    limit = resource.getrlimit(resource.RLIMIT_FSIZE)[0]
+    if error.errno == errno.EFBIG and limit != resource.RLIM_INFINITY:
+        # Counts for a memfd as well (setrlimit(2)); Python ignores the signal.
+        return NotEnoughMemory(wanted, limit, "file size (the limit is 'ulimit -f')")
+    return NotEnoughMemory(wanted, left(), where)
 
 
 def require(wanted: int) -> None:

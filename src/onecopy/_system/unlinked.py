@@ -8,13 +8,12 @@ writable, and that is the only descriptor that others are sent once the file is 
 
 from __future__ import annotations
 
-import errno
 import os
 import tempfile
 
 from ..errors import NotEnoughMemory
+from . import memory
 
-_SHORT = (errno.ENOSPC, errno.ENOMEM, errno.EFBIG, errno.EDQUOT)
 _MOST = 1 << 30
 
 
@@ -44,9 +43,7 @@ class UnlinkedFile:
             raise self._short(size, error) from error
 
     def _short(self, wanted: int, error: OSError) -> OSError | NotEnoughMemory:
-        if error.errno in _SHORT:
-            return NotEnoughMemory(wanted, _left(self.directory), self.directory)
-        return error
+        return memory.shortage(error, wanted, lambda: _left(self.directory), self.directory)
 
     def require(self, length: int) -> None:
         left = _left(self.directory)
