@@ -63,7 +63,7 @@ def make(size: Size) -> None:
         for first in range(0, size.records, _PIECE):
             piece = _piece(random, first, min(_PIECE, size.records - first))
             total += float(np.nansum(piece["val"]))
-            file.write(piece.view("u1"))
+            file.write(piece.view("u1").data)
     unfinished.rename(path(size))
     _notes(size).write_text(json.dumps({"sum": total}) + "\n")
 
