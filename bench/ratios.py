@@ -2,14 +2,15 @@
 
 Samples of one round were taken within the same seconds, so their ratio is steadier than
 each of them: a ratio is the median over rounds of the ratio of a pair, and its range goes
-from the least pair to the greatest. A contender that ran in fewer rounds is paired in the
-rounds that it ran in.
+from the least pair to the greatest. A contender that ran in fewer rounds than the other is
+paired with every sample of it: one pair alone would be at the mercy of one sample.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import product
 from statistics import median
 
 from .face import Bar, Sense
@@ -56,7 +57,8 @@ def compare(sense: Sense, ours: Sequence[float], theirs: Sequence[float]) -> Spr
     """The bar's number, from samples in the order of rounds."""
     if sense is Sense.VALUE:
         return spread(ours)
-    pairs = list(zip(ours, theirs, strict=False))
+    same = len(ours) == len(theirs)
+    pairs = list(zip(ours, theirs, strict=True) if same else product(ours, theirs))
     if sense is Sense.AT_MOST:
         return spread([mine / other for mine, other in pairs])
     if sense is Sense.AT_LEAST:

@@ -1,13 +1,15 @@
 """The file of the main job: records of (index, timestamp, value), 24 bytes each, as .npy.
 
 Written in pieces, once, to a directory that is kept between runs; its sum is kept beside
-it, so that every job's result is checked. Before measuring, the file is read through, so
-that it is in the page cache for all contenders alike.
+it, so that every job's result is checked. Before each sample the file is read through, so
+that it is in the page cache for all contenders alike: a neighbour that takes most of the
+memory pushes it out.
 """
 
 from __future__ import annotations
 
 import json
+import os
 from itertools import pairwise
 from pathlib import Path
 
@@ -64,6 +66,9 @@ def make(size: Size) -> None:
             piece = _piece(random, first, min(_PIECE, size.records - first))
             total += float(np.nansum(piece["val"]))
             file.write(piece.view("u1").data)
+        # Written out now, not while the first contenders are being timed.
+        file.flush()
+        os.fsync(file.fileno())
     unfinished.rename(path(size))
     _notes(size).write_text(json.dumps({"sum": total}) + "\n")
 

@@ -33,9 +33,9 @@ from ..process import timed
 @contextmanager
 def _timed(way: Way, size: Size) -> Iterator[Sample]:
     records.make(size)
-    records.warm(size)
 
     def sample() -> float:
+        records.warm(size)
         taken, output = timed(way.arguments(size))
         way.check(size, output)
         return taken

@@ -27,6 +27,7 @@ THEIRS = (
 
 def _peak(way: Way, size: Size) -> float:
     records.make(size)
+    records.warm(size)
     return float(peak_pss(way.arguments(size)))
 
 

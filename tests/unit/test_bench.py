@@ -61,8 +61,9 @@ def test_a_ratio_is_the_median_of_pairs() -> None:
     assert ratios.compare(Sense.VALUE, [3.0, 1.0], []) == ratios.Spread(2.0, 1.0, 3.0)
 
 
-def test_fewer_rounds_are_paired_where_there_are_both() -> None:
-    assert ratios.compare(Sense.AT_LEAST, [1.0, 100.0], [4.0]).median == 4.0
+def test_one_with_fewer_rounds_is_paired_with_every_sample() -> None:
+    found = ratios.compare(Sense.AT_LEAST, [1.0, 2.0, 100.0], [4.0])
+    assert found == ratios.Spread(2.0, 0.04, 4.0)
 
 
 def test_the_worst_of_ours_meets_the_best_of_theirs() -> None:
