@@ -97,7 +97,8 @@ class Link:
     def fade(self, segment_id: int) -> bool:
         """No view is left here: True when the peer has to be told."""
         segment = self._known.get(segment_id)
-        if segment is None or segment.kind == Kind.MESSAGE or segment.has_views():
+        # An arena has a view of each segment that it uses: without one it was given up.
+        if segment is None or segment.has_views():
             return False
         self._fading[segment_id] = self._known.pop(segment_id)
         return True

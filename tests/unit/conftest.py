@@ -1,0 +1,24 @@
+"""Fixtures of the tests that need no process."""
+
+from __future__ import annotations
+
+import os
+
+import pytest
+
+from onecopy._system import anonymous
+from onecopy._system.unlinked import UnlinkedFile
+
+needs_memfd = pytest.mark.skipif(not hasattr(os, "memfd_create"), reason="needs memfd")
+
+
+@pytest.fixture(params=["file", pytest.param("memfd", marks=needs_memfd)])
+def backing(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    """Both kinds of anonymous memory in turn, for what is made in the test."""
+    chosen: type[anonymous.AnonymousFile] = UnlinkedFile
+    if request.param == "memfd":
+        from onecopy._system.memfd import Memfd
+
+        chosen = Memfd
+    monkeypatch.setattr(anonymous, "_chosen", chosen)
+    return str(request.param)
