@@ -59,7 +59,7 @@ _HOMES = {
 }  # fmt: skip
 _HOME = {name: home for home, names in _HOMES.items() for name in names}
 
-__all__ = [*sorted(_HOME), "errors"]  # noqa: PLE0604 (the names are strings)
+__all__ = [*sorted(_HOME), "errors"]
 
 
 def __getattr__(name: str) -> Any:

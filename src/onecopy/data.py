@@ -123,9 +123,7 @@ def zeros(shape: int | tuple[int, ...], dtype: Any = float) -> np.ndarray[Any, A
     return sharing.empty(shape, dtype)
 
 
-def full(
-    shape: int | tuple[int, ...], fill_value: Any, dtype: Any = None
-) -> np.ndarray[Any, Any]:
+def full(shape: int | tuple[int, ...], fill_value: Any, dtype: Any = None) -> np.ndarray[Any, Any]:
     """As ``empty``, filled with ``fill_value``, whose dtype is taken unless one is given."""
     return sharing.full(shape, fill_value, dtype)
 

@@ -12,7 +12,7 @@ from typing import Any
 from ._observe.progress import Progress
 from ._workers import blocks, setup, wire
 from ._workers.engine import Engine
-from ._workers.work import BlockItems, Items, Job, MapJob, StreamJob
+from ._workers.jobs import BlockItems, Items, Job, MapJob, StreamJob
 from .errors import PoolClosed
 
 __all__ = ["Pool", "PoolStats"]
@@ -437,5 +437,3 @@ def _check_callable(func: Any) -> None:
 def _check_chunk(chunk: int | None) -> None:
     if chunk is not None and chunk < 1:
         raise ValueError(f"a chunk has at least 1 item, not {chunk}")
-
-

@@ -210,5 +210,3 @@ class Arena:
 
     def __len__(self) -> int:
         return len(self._spaces)
-
-

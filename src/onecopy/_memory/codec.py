@@ -18,7 +18,7 @@ import struct
 from typing import Any, Protocol
 
 from .arena import Arena, Block
-from .pickling import NOTHING, Buffers, Namespace, Pickled, dumps
+from .pickling import NOTHING, Namespace, Pickled, dumps
 from .segment import Segment
 from .spans import Entry, Plan, Run, plan
 from .store import ALIGN, store

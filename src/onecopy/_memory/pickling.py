@@ -242,11 +242,9 @@ def _captured(function: types.FunctionType) -> list[tuple[str, Any]]:
     code = function.__code__
     cells = zip(code.co_freevars, function.__closure__ or (), strict=False)
     parts = [(f" (captured variable {name!r})", cell.cell_contents) for name, cell in cells]
-    for name in code.co_names:
-        if name in function.__globals__:
-            parts.append((f" (global {name!r})", function.__globals__[name]))
-    for i, value in enumerate(function.__defaults__ or ()):
-        parts.append((f" (default {i})", value))
+    names = function.__globals__
+    parts += [(f" (global {n!r})", names[n]) for n in code.co_names if n in names]
+    parts += [(f" (default {i})", v) for i, v in enumerate(function.__defaults__ or ())]
     return parts
 
 

@@ -81,9 +81,7 @@ class Segment:
             if root is None:
                 fd = self.file.descriptor(write=self.writable)
                 address = mapping.map_shared(fd, self.size, write=self.writable)
-                root = mapping.exporter(
-                    address, self.size, partial(registry.died, address, self)
-                )
+                root = mapping.exporter(address, self.size, partial(registry.died, address, self))
                 self._root = weakref.ref(root)
                 # Message blocks are private to their holder: never found by address.
                 if self.kind != Kind.MESSAGE:

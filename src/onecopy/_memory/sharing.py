@@ -126,8 +126,16 @@ def full(shape: Any, fill_value: Any, dtype: Any = None) -> np.ndarray[Any, Any]
     return array
 
 
+def _without_elements(obj: Any) -> bool:
+    """An array that stands in no segment, whoever made it."""
+    return isinstance(obj, np.ndarray) and not obj.size
+
+
 def freeze(array: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
     """See ``onecopy.freeze``."""
+    if _without_elements(array):
+        array.flags.writeable = False
+        return array
     segment = _segment_of(array, "freeze")[0]
     if segment.kind in (Kind.SHARED, Kind.FILE):
         return array
@@ -156,6 +164,8 @@ def _offset(array: np.ndarray[Any, Any], root: memoryview) -> int:
 
 def private(array: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
     """See ``onecopy.private``."""
+    if _without_elements(array):
+        return array.copy()
     segment, offset = _segment_of(array, "private")
     low, high = np.lib.array_utils.byte_bounds(array)
     start = offset // mapping.PAGE * mapping.PAGE
@@ -165,9 +175,7 @@ def private(array: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
     end = partial(mapping.unmap, address, size)
     root = mapping.bytes_of(mapping.exporter(address, size, end), write=True)
     first = int(array.__array_interface__["data"][0]) - low
-    view = np.ndarray(
-        array.shape, array.dtype, root, offset - start + first, array.strides
-    )
+    view = np.ndarray(array.shape, array.dtype, root, offset - start + first, array.strides)
     return view if type(array) is np.ndarray else view.view(type(array))
 
 
@@ -194,5 +202,3 @@ def segments() -> list[SegmentInfo]:
         SegmentInfo(s.id, _NAMES[s.kind], s.size, s.file.backing, s.path or None)
         for s in seen.values()
     ]
-
-

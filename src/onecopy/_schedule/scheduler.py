@@ -18,8 +18,10 @@ The rules:
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from itertools import count
+from typing import Any
 
 from .chunks import AHEAD_JOB_NS, AHEAD_TASK_NS, Pace, chunk_size
 from .events import (
@@ -104,7 +106,7 @@ class Scheduler:
         self._ids = count(1)
         self._closed = False
         self._retired: set[int] = set()
-        self._handlers = {
+        self._handlers: dict[type, Callable[[Any, list[Instruction]], None]] = {
             TaskSubmitted: self._task_submitted,
             JobOpened: self._job_opened,
             JobGrew: self._job_grew,
@@ -119,7 +121,7 @@ class Scheduler:
     def handle(self, event: Event) -> list[Instruction]:
         """Takes an event in; returns what is to be done, in this order."""
         out: list[Instruction] = []
-        self._handlers[type(event)](event, out)  # type: ignore[arg-type]
+        self._handlers[type(event)](event, out)
         return out
 
     @property

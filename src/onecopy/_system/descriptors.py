@@ -46,5 +46,7 @@ def receive(sock: socket.socket, buffer: memoryview, flags: int = 0) -> tuple[in
     if message_flags & _TRUNCATED:
         for fd in fds:
             os.close(fd)
-        raise OSError(errno.EMFILE, "descriptors were lost: the limit of open files (ulimit -n) is reached")
+        raise OSError(
+            errno.EMFILE, "descriptors were lost: the limit of open files (ulimit -n) is reached"
+        )
     return count, fds

@@ -151,7 +151,7 @@ def address_of(view: memoryview) -> int:
 class _PyBuffer(ctypes.Structure):
     """``Py_buffer`` as PEP 3118 lays it out."""
 
-    _fields_ = [  # noqa: RUF012 (ctypes reads a plain class attribute)
+    _fields_ = [
         ("buf", ctypes.c_void_p),
         ("obj", ctypes.c_void_p),
         ("len", ctypes.c_ssize_t),

@@ -58,7 +58,7 @@ def _bytes_per_row(data: Any, axis: int, length: int) -> float:
         return 64.0  # a list: a guess at an object's size
     per_row = nbytes / max(length, 1)
     # A field of records: all of the record passes through the cache.
-    return max(per_row, abs(strides[axis])) if strides and axis == 0 else per_row
+    return float(max(per_row, abs(strides[axis])) if strides and axis == 0 else per_row)
 
 
 def block_rows(arrays: Sequence[Any], axis: int, length: int, workers: int) -> int:

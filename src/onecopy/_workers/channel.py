@@ -221,5 +221,3 @@ def _wait_for_room(sock: socket.socket) -> None:
     poll = select.poll()
     poll.register(sock, select.POLLOUT)
     poll.poll()
-
-

@@ -25,8 +25,9 @@ from .._schedule import events
 from .._schedule.events import Assignment, Event, Instruction
 from .._schedule.scheduler import Scheduler
 from .functions import Captured, Function, by_name, pace_key
+from .jobs import Job
 from .options import Options
-from .work import Call, Direct, Job, Submitted, Work
+from .work import Call, Direct, Submitted, Work
 
 # Workers keep so many functions.
 _FUNCTIONS = 500

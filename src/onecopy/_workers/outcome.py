@@ -38,7 +38,11 @@ def failure(
         data = b"".join(pickled.chunks) if not pickled.buffers.spans else _in_band(error)
     except NotPicklable:
         data = None
-    name = kind.__qualname__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__qualname__}"
+    name = (
+        kind.__qualname__
+        if kind.__module__ == "builtins"
+        else f"{kind.__module__}.{kind.__qualname__}"
+    )
     return name, message, text, where, data
 
 

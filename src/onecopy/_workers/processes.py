@@ -232,9 +232,7 @@ class ProcessEngine(Engine):
         else:
             raise wire.BrokenFrame(f"type {frame.type}")
 
-    def _unsendable(
-        self, channel: Channel, assignment: Assignment, error: BaseException
-    ) -> None:
+    def _unsendable(self, channel: Channel, assignment: Assignment, error: BaseException) -> None:
         """An assignment never left: its payload cannot be pickled, or there is no room."""
         found = self._finished(channel.worker, assignment.id, None)
         if found is not None:
@@ -244,11 +242,13 @@ class ProcessEngine(Engine):
 
     def _drive(self) -> None:
         try:
-            while not (self._closed and not self._starts and not self._fleet.channels):
+            while True:
                 if self._stopping:
                     self._starts = 0
                     for channel in list(self._fleet.by_fd.values()):
                         self._end_process(channel)
+                if self._closed and not self._starts and not self._fleet.channels:
+                    return
                 self._start_workers()
                 for fd, readable, writable in self._poller.wait(self._look_after()):
                     self._on_ready(fd, readable, writable)
@@ -289,8 +289,11 @@ class ProcessEngine(Engine):
 
     def _on_ready(self, fd: int, readable: bool, writable: bool) -> None:
         if fd == self._wake_read:
-            self._woken = False
+            # In this order: one who wakes us between the two finds the flag set, writes
+            # nothing, and what he wants is looked at after this. The other way round, his
+            # byte would be read here and the flag stay set for ever.
             os.read(fd, 64)
+            self._woken = False
             return
         channel = self._fleet.by_fd.get(fd)
         if channel is None:
@@ -312,11 +315,9 @@ class ProcessEngine(Engine):
             pass  # ``apply`` has read it meanwhile
         except (EOFError, wire.BrokenFrame, OSError, KeyError, ValueError):
             # Its end; or what it wrote makes no sense, or has used up our descriptors: it
-            # is ended, and its task fails.
+            # is ended, and its task fails. What is posted to it from now on is not sent,
+            # and goes back to the queue when it is buried.
             self._unwatch(channel)
-            with self._lock:
-                # Under the lock: nothing is posted to a worker that has gone.
-                self._members.pop(channel.worker, None)
             self._fleet.ended(channel)
             self._on_news()
 

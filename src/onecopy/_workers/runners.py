@@ -76,7 +76,7 @@ def cut(data: Any, start: int, stop: int, axis: int) -> Any:
 
 def items_of(runner: int, payload: Any) -> Sequence[Any]:
     """The items of a chunk."""
-    return blocks_of(payload) if runner == wire.BLOCKS else payload  # type: ignore[no-any-return]
+    return blocks_of(payload) if runner == wire.BLOCKS else payload
 
 
 def function_for(runner: int, function: Callable[..., Any]) -> Callable[[Any], Any]:

@@ -31,11 +31,11 @@ def engine(
         raise UnsupportedPlatform("onecopy starts workers by POSIX means; Windows has none")
     if workers is None:
         workers = cpu_count()
-    if not isinstance(workers, int) or workers < 1:
+    if workers < 1:
         raise ValueError(f"a pool has at least 1 worker, not {workers!r}")
     if initializer is not None and not callable(initializer):
         raise TypeError(f"the initializer must be callable, not a {type(initializer).__name__}")
-    if max_tasks is not None and (not isinstance(max_tasks, int) or max_tasks < 1):
+    if max_tasks is not None and max_tasks < 1:
         raise ValueError(f"maxtasksperchild is at least 1 or None, not {max_tasks!r}")
     options = Options(
         workers=workers,

@@ -131,7 +131,8 @@ def _run(assignment: Assignment, work: Work) -> Callable[[], None]:
         return lambda: work.fail(assignment, failed)
     if not bad:
         return lambda: work.deliver(assignment, values)
-    for error, item in bad.values():
-        error.add_note(f"onecopy: {name_of(function)}, argument {describe(item)}")
+    for reason, item in bad.values():
+        reason.add_note(f"onecopy: {name_of(function)}, argument {describe(item)}")
     good = {at: value for at, value in enumerate(values) if at not in bad}
-    return lambda: work.partly(assignment, good, {at: error for at, (error, _) in bad.items()})
+    reasons = {at: reason for at, (reason, _) in bad.items()}
+    return lambda: work.partly(assignment, good, reasons)

@@ -31,14 +31,38 @@ def header(file: BinaryIO, name: str) -> tuple[tuple[int, ...], bool, np.dtype[A
         if read is None:
             raise ValueError(f"version {version} of the format is not known")
         shape, fortran, dtype = read(file)
-    except (ValueError, EOFError, OSError) as error:
-        raise BadFile(f"{name!r} is not a whole .npy file: {error}") from error
-    if dtype.hasobject:
+        if version == (3, 0):
+            dtype = _in_utf8(dtype)
+        np.broadcast_to(np.void(1), shape)  # can there be such an array?
+    except Exception as error:
+        # Whatever the parsers of headers and of compressed data raise on damaged ones:
+        # SyntaxError, TokenError, RecursionError, OverflowError, zlib.error...
+        raise BadFile(f"{name!r} is not a whole .npy file: {str(error)[:200]}") from error
+    if dtype.hasobject or dtype.kind == "T":
         raise BadFile(
             f"{name!r} holds Python objects (dtype {dtype}), which cannot be mapped; "
             "onecopy does not unpickle files"
         )
     return tuple(shape), bool(fortran), dtype
+
+
+def _in_utf8(dtype: np.dtype[Any]) -> np.dtype[Any]:
+    """Version 3 is version 2 with the names of fields in UTF-8; NumPy's reader of version 2
+    takes them for Latin-1."""
+    if dtype.subdtype is not None:
+        base, shape = dtype.subdtype
+        return np.dtype((_in_utf8(base), shape))
+    if dtype.fields is None or dtype.names is None:
+        return dtype
+    fields = [dtype.fields[name] for name in dtype.names]
+    spec: Any = {
+        "names": [name.encode("latin1").decode("utf8") for name in dtype.names],
+        "formats": [_in_utf8(field[0]) for field in fields],
+        "offsets": [field[1] for field in fields],
+        "itemsize": dtype.itemsize,
+    }
+    made: np.dtype[Any] = np.dtype(spec)
+    return made
 
 
 def mapped(

@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from ...errors import BadFile
+from ...errors import BadFile, OnecopyError
 from ..segment import Kind, Segment, new_segment
 from .npy import file_segment, header, mapped
 
@@ -75,7 +75,11 @@ def load(name: str) -> SharedArchive:
                     if info.filename.endswith(".npy")
                 }
             )
-    except (zipfile.BadZipFile, EOFError, struct.error, NotImplementedError) as error:
+    except (OnecopyError, FileNotFoundError, PermissionError):
+        raise
+    except Exception as error:
+        # Whatever the standard library raises on damaged ones: BadZipFile, zlib.error,
+        # struct.error, EOFError, UnicodeDecodeError, RuntimeError (encrypted)...
         raise BadFile(f"{name!r} is not a whole .npz archive: {error}") from error
 
 

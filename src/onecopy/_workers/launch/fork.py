@@ -6,6 +6,7 @@ its own, and forks all workers from then on.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import socket
 import sys
@@ -32,9 +33,7 @@ def launcher(threads: int | None) -> tuple[zygote.ZygoteLauncher, dict[str, obje
 
     def reap() -> None:
         # It ends by itself when its socket does: it never does anything else.
-        try:
+        with contextlib.suppress(ChildProcessError):  # somebody waits for all children
             os.waitpid(pid, 0)
-        except ChildProcessError:
-            pass  # the program waits for all its children itself
 
     return zygote.ZygoteLauncher(ours, reap), main

@@ -8,6 +8,7 @@ open files.
 from __future__ import annotations
 
 import socket
+import subprocess
 
 from . import interpreter
 from .zygote import ZygoteLauncher
@@ -21,5 +22,5 @@ def launcher(threads: int | None, preload: list[str]) -> ZygoteLauncher:
     return ZygoteLauncher(ours, lambda: _reap(process))
 
 
-def _reap(process: object) -> None:
-    process.wait()  # type: ignore[attr-defined]
+def _reap(process: subprocess.Popen[bytes]) -> None:
+    process.wait()

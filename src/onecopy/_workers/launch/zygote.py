@@ -11,6 +11,7 @@ worker's socket. When the owner is gone the zygote ends, and the kernel ends its
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import os
 import signal
@@ -109,10 +110,9 @@ class ZygoteLauncher:
         return self._control.fileno()
 
     def _request(self, kind: int, worker: int, fds: list[int]) -> None:
-        try:
+        # When the zygote is gone, ``news`` says so.
+        with contextlib.suppress(BrokenPipeError, ConnectionResetError):
             self._control.sendmsg([RECORD.pack(kind, worker, 0)], descriptors.rights(fds))
-        except (BrokenPipeError, ConnectionResetError):
-            pass  # the zygote is gone: ``news`` says so
 
     def start(self, worker: int, sock: int) -> None:
         self._request(FORK, worker, [sock])
@@ -121,7 +121,7 @@ class ZygoteLauncher:
         self._request(REAP, worker, [])
 
     def news(self) -> list[tuple[str, int, int]]:
-        news = []
+        news: list[tuple[str, int, int]] = []
         while True:
             try:
                 data = self._control.recv(RECORD.size, socket.MSG_DONTWAIT)

@@ -1,0 +1,309 @@
+"""Jobs: many items of one function, and how callers wait for their results.
+
+``MapJob`` wants all results at once, ``StreamJob`` one after another; ``Items`` and
+``BlockItems`` are what the items are cut from when they are no plain sequence. Single
+calls are in ``work``, and the face that all have in common.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from itertools import islice
+from typing import Any
+
+from .._memory.codec import Draft, encode
+from .._memory.pickling import NOTHING, Namespace
+from .._schedule.events import Assignment
+from . import runners
+from .functions import Function
+from .work import Work
+
+
+class Job(Work):
+    """Many items of one function.
+
+    Args:
+        function: what each item is given to.
+        items: a sequence of them (``Items`` for the lazy kind).
+        runner: how a worker applies the function to a chunk; see ``wire``.
+        namespace: for pickling the items.
+    """
+
+    def __init__(
+        self,
+        function: Function,
+        items: Any,
+        runner: int,
+        namespace: Namespace | None,
+        chunk: int | None = None,
+        most: int = 1 << 62,
+    ) -> None:
+        self.function: Function = function
+        self.items = items
+        self.runner = runner
+        self.chunk = chunk
+        self.most = most
+        self._namespace = namespace or NOTHING
+
+    def payload(self, start: int, stop: int) -> Any:
+        return self.items[start:stop]
+
+    def draft(self, start: int, stop: int) -> Draft | bytes:
+        return encode(self.payload(start, stop), self._namespace, f"items {start} to {stop - 1}")
+
+    def describe(self, assignment: Assignment) -> str:
+        if assignment.stop - assignment.start == 1:
+            return f"{self.function.name} of item {assignment.start}"
+        return f"{self.function.name} of items {assignment.start} to {assignment.stop - 1}"
+
+
+class MapJob(Job):
+    """All items at once; the caller wants the list of all results.
+
+    Every item is run, whatever happens to others; the error of the first that failed is
+    the one that is raised.
+    """
+
+    def __init__(
+        self, *args: Any, done: Callable[[MapJob], None] | None = None, **kwargs: Any
+    ) -> None:
+        super().__init__(*args, **kwargs)
+        self.size = len(self.items)
+        self.values: list[Any] = [None] * self.size
+        self.errors: dict[int, BaseException] = {}
+        self._left = self.size
+        self._lock = threading.Lock()
+        self._ended = threading.Event()
+        self._done = done
+        if not self.size:
+            self._end()
+
+    def deliver(self, assignment: Assignment, value: Any) -> None:
+        self.values[assignment.start : assignment.stop] = value
+        self._count(assignment)
+
+    def fail(self, assignment: Assignment, error: BaseException) -> None:
+        self.errors[assignment.start] = error
+        self._count(assignment)
+
+    def partly(
+        self, assignment: Assignment, values: dict[int, Any], errors: dict[int, BaseException]
+    ) -> None:
+        for at, value in values.items():
+            self.values[assignment.start + at] = value
+        for at, error in errors.items():
+            self.errors[assignment.start + at] = error
+        self._count(assignment)
+
+    def abandon(self, error: BaseException) -> None:
+        if not self._ended.is_set():
+            self.errors[self.size] = error
+            self._end()
+
+    def _count(self, assignment: Assignment) -> None:
+        with self._lock:
+            self._left -= assignment.stop - assignment.start
+            ended = self._left == 0
+        if ended:
+            self._end()
+
+    def _end(self) -> None:
+        self.items = ()
+        self._ended.set()
+        if self._done is not None:
+            self._done(self)
+
+    def ready(self) -> bool:
+        """Has every item come to an end?"""
+        return self._ended.is_set()
+
+    def wait(self, timeout: float | None = None) -> bool:
+        """Blocks until ``ready``; False when the time ran out first."""
+        return self._ended.wait(timeout)
+
+    def result(self) -> list[Any]:
+        """The values, or raises the first error; after ``ready``."""
+        if self.errors:
+            raise self.errors[min(self.errors)]
+        return self.values
+
+
+class Items:
+    """A window on an iterator: items that have been taken from it and whose outcome is not
+    known yet. Slicing gives those that are in the window.
+
+    Items are taken by the caller's thread and sliced by the one that sends.
+    """
+
+    def __init__(self, iterable: Any) -> None:
+        self._iterator = iter(iterable)
+        self._kept: deque[Any] = deque()
+        self._first = 0
+        self._lock = threading.Lock()
+        self.taken = 0
+
+    def take(self) -> bool:
+        """Takes one more item; False when there is none. Raises what the iterator raises."""
+        try:
+            item = next(self._iterator)
+        except StopIteration:
+            return False
+        with self._lock:
+            self._kept.append(item)
+            self.taken += 1
+        return True
+
+    def __getitem__(self, index: slice) -> list[Any]:
+        with self._lock:
+            first = self._first
+            return list(islice(self._kept, index.start - first, index.stop - first))
+
+    def forget(self, upto: int) -> None:
+        """Items before ``upto`` are not asked for again."""
+        gone: list[Any] = []  # an item's own finalizer must not run under the lock
+        with self._lock:
+            while self._first < upto and self._kept:
+                gone.append(self._kept.popleft())
+                self._first += 1
+
+
+class StreamJob(Job):
+    """Items one after another; results are fetched one by one.
+
+    An error belongs to its item: fetching that item raises it, and the next may be fetched.
+
+    Args:
+        ordered: results in the order of the items, or as they come.
+    """
+
+    def __init__(self, *args: Any, ordered: bool = True, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.ordered = ordered
+        self.end: int | None = None  # how many items there are, once known
+        self.yielded = 0
+        self.broken: BaseException | None = None
+        self._arrived: dict[int, tuple[bool, Any]] = {}
+        self._settled = 0
+        self._ahead: set[int] = set()  # have their outcome, but an earlier one has not
+        self._changed = threading.Condition(threading.Lock())
+
+    def deliver(self, assignment: Assignment, value: Any) -> None:
+        with self._changed:
+            for at, result in enumerate(value, assignment.start):
+                self._arrive(at, True, result)
+            self._changed.notify_all()
+
+    def fail(self, assignment: Assignment, error: BaseException) -> None:
+        with self._changed:
+            for at in range(assignment.start, assignment.stop):
+                self._arrive(at, False, error)
+            self._changed.notify_all()
+
+    def partly(
+        self, assignment: Assignment, values: dict[int, Any], errors: dict[int, BaseException]
+    ) -> None:
+        with self._changed:
+            for at, value in values.items():
+                self._arrive(assignment.start + at, True, value)
+            for at, error in errors.items():
+                self._arrive(assignment.start + at, False, error)
+            self._changed.notify_all()
+
+    def abandon(self, error: BaseException) -> None:
+        with self._changed:
+            self.broken = error
+            self._changed.notify_all()
+
+    def finish_at(self, end: int) -> None:
+        """There are ``end`` items and no more."""
+        with self._changed:
+            self.end = end
+            self._changed.notify_all()
+
+    def finished(self) -> bool:
+        """Has everything been fetched?"""
+        return self.yielded == self.end
+
+    @property
+    def settled(self) -> int:
+        """All items before this one have their outcome: they are not sent again."""
+        return self._settled
+
+    def _arrive(self, at: int, good: bool, value: Any) -> None:
+        self._arrived[at] = (good, value)
+        self._ahead.add(at)
+        while self._settled in self._ahead:
+            self._ahead.remove(self._settled)
+            self._settled += 1
+
+    def _key(self) -> int | None:
+        if self.ordered:
+            return self.yielded if self.yielded in self._arrived else None
+        return next(iter(self._arrived), None)
+
+    def has_next(self) -> bool:
+        """Is a result there, or the end reached, so that ``fetch`` does not block?"""
+        with self._changed:
+            return self._key() is not None or self.yielded == self.end or bool(self.broken)
+
+    def all_arrived(self) -> bool:
+        """Has every item come to an end, fetched or not?"""
+        with self._changed:
+            return self._all_arrived()
+
+    def _all_arrived(self) -> bool:
+        return bool(self.broken) or (
+            self.end is not None and self.yielded + len(self._arrived) >= self.end
+        )
+
+    def wait_all(self) -> None:
+        """Blocks until ``all_arrived``."""
+        with self._changed:
+            self._changed.wait_for(self._all_arrived)
+
+    def fetch(self, timeout: float | None = None) -> Any:
+        """The next result. Raises its error, StopIteration at the end, TimeoutError."""
+        with self._changed:
+            there = self._changed.wait_for(
+                lambda: self._key() is not None or self.yielded == self.end or self.broken,
+                timeout,
+            )
+            if not there:
+                raise TimeoutError(f"no result within {timeout} s")
+            key = self._key()
+            if key is None:
+                if self.yielded != self.end and self.broken is not None:
+                    raise self.broken
+                raise StopIteration
+            good, value = self._arrived.pop(key)
+            self.yielded += 1
+        if good:
+            return value
+        raise value
+
+
+class BlockItems:
+    """The blocks of some arrays, as items that are never made one by one.
+
+    A slice of them is the payload of a chunk: the rows of all its blocks in one piece.
+    """
+
+    def __init__(self, arrays: Sequence[Any], rows: int, axis: int) -> None:
+        self._arrays = arrays
+        self._rows = rows
+        self._axis = axis
+        self.length = runners.length_of(arrays[0], axis)
+
+    def __len__(self) -> int:
+        return -(-self.length // self._rows)
+
+    def __getitem__(self, index: slice) -> tuple[Any, ...]:
+        start = index.start * self._rows
+        stop = min(index.stop * self._rows, self.length)
+        cuts = [runners.cut(array, start, stop, self._axis) for array in self._arrays]
+        return (self._rows, self._axis, *cuts)
+
+    def __iter__(self) -> Iterator[Any]:
+        raise TypeError("blocks are cut by the workers")

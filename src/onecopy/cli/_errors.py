@@ -1,0 +1,34 @@
+"""How a command gives up: one line on standard error, and an exit status.
+
+The statuses are those of the standard tools: 2 when the command was told something wrong
+(no such module, function, field, file), 1 when the work itself failed, 130 after Ctrl-C.
+"""
+
+from __future__ import annotations
+
+from ..errors import OnecopyError
+
+FAILED, USAGE, INTERRUPTED = 1, 2, 130
+
+
+class CommandError(OnecopyError):
+    """Ends the command with one line and no traceback.
+
+    Args:
+        message: what happened and what to do, in one line.
+        status: the exit status.
+    """
+
+    def __init__(self, message: str, status: int = USAGE) -> None:
+        super().__init__(message, status)
+        self.message = message
+        self.status = status
+
+    def __str__(self) -> str:
+        return " ".join(self.message.split())
+
+
+def reason(error: BaseException) -> str:
+    """An exception of somebody else as a part of a line: its class and its message."""
+    text = " ".join(str(error).split())
+    return f"{type(error).__name__}: {text}" if text else type(error).__name__

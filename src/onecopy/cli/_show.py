@@ -1,0 +1,158 @@
+"""Results as text, as JSON and as files.
+
+Text is shortened for people. JSON is whole and strict: what it has no number for is
+written as protocol buffers do, ``"NaN"``, ``"Infinity"``, ``"-Infinity"``; arrays become
+lists, times ISO 8601, everything else its ``str``.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+from pathlib import Path
+from tempfile import NamedTemporaryFile
+from typing import IO, Any
+
+from ..errors import human_bytes
+from ._errors import FAILED, CommandError, reason
+
+# So many results of blocks are shown, half from the front and half from the end.
+_SHOWN = 6
+FORMATS = (".npy", ".json")
+
+
+def text(value: Any) -> str:
+    """A result for people: arrays shortened by NumPy, lists of results here."""
+    if not isinstance(value, list):
+        return str(value)
+    shown = [_inline(each) for each in value]
+    if len(shown) > _SHOWN + 1:
+        shown[_SHOWN // 2 : -_SHOWN // 2] = ["..."]
+    return f"[{', '.join(shown)}]  ({count(len(value), 'block')})"
+
+
+def _inline(value: Any) -> str:
+    shape = getattr(value, "shape", ())
+    if shape:
+        return f"<{type(value).__name__} {getattr(value, 'dtype', '')} {shape}>"
+    line = " ".join(str(value).split())
+    return line if len(line) <= 40 else line[:37] + "..."
+
+
+def count(number: int, what: str) -> str:
+    """``1 task``, ``2,000 tasks``."""
+    several = "es" if what.endswith("s") else "s"
+    return f"{number:,} {what}{'' if number == 1 else several}"
+
+
+def size(number: int) -> str:
+    """Bytes as the library writes them everywhere, such as ``4.58 GB``."""
+    return human_bytes(number)
+
+
+def to_json(value: Any) -> Any:
+    """``value`` in the types that JSON has."""
+    if value is None or isinstance(value, bool | int | str):
+        return value
+    if isinstance(value, float):
+        if math.isfinite(value):
+            return float(value)
+        return "NaN" if math.isnan(value) else "Infinity" if value > 0 else "-Infinity"
+    if isinstance(value, dict):
+        return {str(key): to_json(each) for key, each in value.items()}
+    if isinstance(value, list | tuple):
+        return [to_json(each) for each in value]
+    kind = getattr(getattr(value, "dtype", None), "kind", "")
+    if kind in ("M", "m"):
+        return value.astype(str).tolist()
+    if kind:
+        return to_json(value.tolist())
+    return str(value)
+
+
+def dump(value: Any, indent: int | None = None) -> str:
+    """One JSON text, strict: no ``NaN`` that other languages' readers refuse."""
+    return json.dumps(to_json(value), allow_nan=False, indent=indent)
+
+
+def check_out(out: str, source: str) -> None:
+    """Refuses a file that could not be written, before any work is done.
+
+    Raises:
+        CommandError: an unknown format, no such directory, or the file that is read.
+    """
+    path = Path(out)
+    if path.suffix.lower() not in FORMATS:
+        raise CommandError(f"--out {out!r}: the format is not known; it is {' or '.join(FORMATS)}")
+    if not path.parent.is_dir():
+        raise CommandError(f"--out {out!r}: there is no directory {str(path.parent)!r}")
+    if not os.access(path.parent, os.W_OK):
+        raise CommandError(f"--out {out!r}: the directory {str(path.parent)!r} is read-only")
+    if path.is_dir():
+        raise CommandError(f"--out {out!r} is a directory")
+    if path.exists() and os.path.exists(source) and path.samefile(source):
+        raise CommandError(f"--out {out!r} is the file that is read")
+
+
+def save(out: str, value: Any) -> None:
+    """Writes a result: ``.npy`` as one array, ``.json`` as ``--json`` prints it.
+
+    Results of blocks are stacked when they have one shape, and joined along the first axis
+    when they differ in its length alone. The file appears whole or not at all.
+
+    Raises:
+        CommandError: the result is no array of that kind, or the disk is full.
+    """
+    path = Path(out)
+    array = _array(value, out) if path.suffix.lower() == ".npy" else None
+    try:
+        with NamedTemporaryFile(dir=path.parent, prefix=path.name, delete=False) as file:
+            try:
+                _write(file, array, value)
+                # As open() would have made it; temporary files are for the user alone.
+                os.chmod(file.name, 0o666 & ~_umask())
+                os.replace(file.name, path)
+            except BaseException:
+                os.unlink(file.name)
+                raise
+    except OSError as error:
+        raise CommandError(f"{out!r} cannot be written: {reason(error)}", FAILED) from error
+
+
+def _write(file: IO[bytes], array: Any, value: Any) -> None:
+    if array is None:
+        file.write(dump(value).encode() + b"\n")
+    else:
+        import numpy as np
+
+        np.save(file, array, allow_pickle=False)
+    file.flush()
+
+
+def _umask() -> int:
+    mask = os.umask(0o022)
+    os.umask(mask)
+    return mask
+
+
+def _array(value: Any, out: str) -> Any:
+    """The result as one array without Python objects."""
+    import numpy as np
+
+    try:
+        if isinstance(value, list) and value:
+            parts = [np.asarray(each) for each in value]
+            same = len({part.shape for part in parts}) == 1
+            array = np.stack(parts) if same else np.concatenate(parts)
+        else:
+            array = np.asarray(value)
+    except ValueError as error:  # NumPy says which shapes do not go together
+        raise CommandError(
+            f"{out!r}: the results do not make one array ({error}); use .json"
+        ) from error
+    if array.dtype.hasobject:
+        raise CommandError(
+            f"{out!r}: a {type(value).__name__} of this kind does not fit into .npy; use .json"
+        )
+    return array

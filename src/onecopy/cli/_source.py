@@ -1,0 +1,100 @@
+"""The data that a command works on: a file, a member of an archive, a field of records.
+
+``FILE`` is what ``onecopy.load`` reads. A member of an ``.npz`` archive is chosen as
+``archive.npz:member``, or by ``--field`` when the archive has a member of that name; an
+archive with one member needs no choice. ``--field`` names a field of the records otherwise.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from ..errors import BadFile, NotEnoughMemory
+from ._errors import FAILED, CommandError, reason
+
+if TYPE_CHECKING:
+    import numpy as np
+
+
+class Source(NamedTuple):
+    """What blocks are cut from, and how many bytes its file's data take in memory.
+
+    With a field these differ: records lie whole in memory, and the pages of the other
+    fields are mapped with those of the one that is read.
+    """
+
+    data: np.ndarray[Any, Any]
+    data_bytes: int
+
+
+def split(file: str) -> tuple[str, str | None]:
+    """``archive.npz:member`` as a path and a member; any other name as it is.
+
+    Raises:
+        CommandError: there is no such file.
+    """
+    path, colon, member = file.rpartition(":")
+    if os.path.exists(file) or not (colon and path.lower().endswith(".npz")):
+        path, member = file, ""
+    if not os.path.isfile(path):
+        what = "is not a file" if os.path.exists(path) else "does not exist"
+        raise CommandError(f"{path!r} {what}")
+    return path, member or None
+
+
+def load(file: str, field: str | None) -> Source:
+    """The data that the command line names, loaded by ``onecopy.load``.
+
+    Raises:
+        CommandError: says what is wrong with the file, member, field or shape.
+    """
+    from ..data import load as load_file
+
+    path, member = split(file)
+    try:
+        loaded = load_file(path)
+    except BadFile as error:
+        raise CommandError(str(error)) from error
+    except NotEnoughMemory as error:
+        raise CommandError(f"{path!r}: {error}", FAILED) from error
+    except OSError as error:
+        raise CommandError(f"{path!r} cannot be read: {reason(error)}") from error
+    if isinstance(loaded, Mapping):
+        loaded, field = _member(path, loaded, member, field)
+    elif member is not None:
+        raise CommandError(f"{path!r} has no members")
+    data = loaded if field is None else _field(path, loaded, field)
+    if data.ndim == 0:
+        raise CommandError(f"{file!r} holds a single value (shape ()): there are no rows to cut")
+    return Source(data, loaded.nbytes)
+
+
+def _member(
+    path: str, archive: Mapping[str, Any], member: str | None, field: str | None
+) -> tuple[Any, str | None]:
+    """The chosen array, and the field that is still to be taken from it."""
+    names = list(archive)
+    if member is None and field in names:
+        member, field = field, None
+    if member is None and len(names) == 1:
+        member = names[0]
+    has = f"it has {', '.join(names) or 'none'}"
+    if member is None and field is None:
+        raise CommandError(f"{path!r}: choose a member, as {path}:NAME or by --field; {has}")
+    if member is None or member not in names:
+        raise CommandError(f"{path!r} has no member {member or field!r}; {has}")
+    return archive[member], field
+
+
+def _field(path: str, records: np.ndarray[Any, Any], field: str) -> np.ndarray[Any, Any]:
+    names = records.dtype.names
+    if names is None:
+        raise CommandError(
+            f"{path!r} has no field {field!r}: it holds plain {records.dtype}, not records"
+        )
+    if field not in names:
+        raise CommandError(f"{path!r} has no field {field!r}; it has {', '.join(names)}")
+    taken: np.ndarray[Any, Any] = records[field]
+    return taken

@@ -1,0 +1,258 @@
+"""``onecopy demo``: one job done in three ways, and a table of what each took.
+
+The job is the sum of a column of records in a file. Each way (see ``_demo_ways``) runs in a
+fresh interpreter of its own, one after another, and its memory is read from here: the sum
+of PSS over all its processes, at the peak. Nothing is left behind, however it ends, short
+of a SIGKILL of this process.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from functools import partial
+from itertools import count
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from .._system.cpus import cpu_count
+from .._system.memory import available
+from . import _show
+from ._errors import FAILED, CommandError
+
+RECORD_BYTES = 24
+# Way and start method; the first of each way stands for it when there is one only.
+WAYS = (
+    ("pickled", "spawn"),
+    ("pickled", "fork"),
+    ("SharedMemory", "spawn"),
+    ("SharedMemory", "fork"),
+    ("onecopy", "forkserver"),
+)
+# The greediest way, measured: pickled slices take 3.2 times the data at their peak. On top
+# come the interpreters.
+_TIMES_DATA, _PER_WORKER = 3.5, 60_000_000
+# A tenth of one core reads the memory. That slows each way down by a little, and all alike,
+# and finds a peak that lasts a tenth of a second.
+_BUDGET = 0.1
+
+
+@dataclass(frozen=True)
+class Figures:
+    """What one way took; sizes in bytes, None where memory cannot be read."""
+
+    way: str
+    method: str
+    seconds: float
+    peak_pss: int | None
+    through_pipes: int
+    equal: bool
+
+
+def command(
+    records: Annotated[
+        int, typer.Option(min=1, metavar="N", help="How many records, of 24 bytes each.")
+    ] = 20_000_000,
+    workers: Annotated[
+        int | None, typer.Option(min=1, metavar="N", help="Default: the CPUs this may use.")
+    ] = None,
+    dir: Annotated[
+        str | None, typer.Option(metavar="DIR", help="Where the temporary file goes.")
+    ] = None,
+) -> Callable[[], int]:
+    """Do one job pickled, by SharedMemory and by onecopy, and compare.
+
+    Adds up a column of 20 million records (480 MB) in a temporary file.
+    """
+    folder = tempfile.gettempdir() if dir is None else dir
+    if not os.path.isdir(folder):
+        raise CommandError(f"--dir {folder!r} is no directory")
+    return partial(execute, records, max(2, cpu_count()) if workers is None else workers, folder)
+
+
+def execute(records: int, workers: int, folder: str) -> int:
+    """Makes the file, runs every way, prints the table; returns the exit status."""
+    check(records, workers, folder)
+    size = records * RECORD_BYTES
+    with _ended_by_signals(), tempfile.TemporaryDirectory(prefix="onecopy-demo-", dir=folder) as at:
+        file = str(Path(at, "records.npy"))
+        with _saying(f"making {records:,} records, {_show.size(size)}"):
+            from ._demo_file import write
+
+            expected = write(file, records)
+        figures = []
+        for way, method in WAYS:
+            with _saying(f"{way} ({method})"):
+                figures.append(measure(way, method, workers, file, expected))
+    print_table(figures, f"{records:,} records, {_show.size(size)}, {workers} workers")
+    print(sentence(figures))
+    return 0 if all(each.equal for each in figures) else FAILED
+
+
+def check(records: int, workers: int, folder: str) -> None:
+    """Is there room for it?
+
+    Raises:
+        CommandError: the disk or the memory is short; says by how much, and what would fit.
+    """
+    size = records * RECORD_BYTES
+    free = shutil.disk_usage(folder).free
+    if size > free:
+        _refuse("disk in " + folder, size, free, free // RECORD_BYTES)
+    own = (workers + 2) * _PER_WORKER
+    need, left = int(size * _TIMES_DATA) + own, available()
+    if need > left:
+        _refuse("memory", need, left, int((left - own) / _TIMES_DATA) // RECORD_BYTES)
+
+
+def _refuse(what: str, need: int, left: int, fits: int) -> None:
+    line = f"the demo needs {_show.size(need)} of {what}, and {_show.size(left)} is free"
+    # Not to the last byte: others use it too.
+    advice = f"; try --records {fits * 9 // 10}" if fits > 0 else ""
+    raise CommandError(line + advice, FAILED)
+
+
+def measure(way: str, method: str, workers: int, file: str, expected: float) -> Figures:
+    """Runs one way and reads its memory meanwhile.
+
+    Raises:
+        CommandError: it failed; says which and why.
+    """
+    from .._observe.sampler import Sampler
+
+    segment = f"onecopy-demo-{os.getpid()}-{next(_numbers)}"
+    arguments = [way, method, str(workers), file, segment]
+    with (
+        tempfile.TemporaryFile() as errors,
+        _child(["-m", "onecopy.cli._demo_ways", *arguments], errors) as child,
+        Sampler(child.pid, budget=_BUDGET) as sampler,
+    ):
+        assert child.stdin is not None
+        assert child.stdout is not None
+        first = child.stdout.readline()
+        sampler.sample()  # its workers wait with it
+        with suppress(BrokenPipeError):  # it failed: its output has ended too
+            child.stdin.write(b"\n")
+            child.stdin.close()
+        second = child.stdout.readline()
+        if child.wait() or not second:
+            errors.seek(0)
+            last = (errors.read().decode(errors="replace").strip().splitlines() or ["?"])[-1]
+            raise CommandError(f"the way {way} ({method}) failed: {last}", FAILED)
+    said: dict[str, Any] = json.loads(first) | json.loads(second)
+    return Figures(
+        way,
+        method,
+        said["seconds"],
+        sampler.peak.pss if sampler.peak else None,
+        said["through_pipes"],
+        said["result"] == expected,
+    )
+
+
+_numbers = count(1)
+
+
+@contextmanager
+def _child(arguments: list[str], errors: Any) -> Iterator[subprocess.Popen[bytes]]:
+    """An interpreter in a process group of its own, all of which has ended afterwards."""
+    child = subprocess.Popen(
+        [sys.executable, *arguments],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=errors,
+        start_new_session=True,
+    )
+    with child:
+        try:
+            yield child
+        except BaseException:
+            # SIGTERM and not SIGKILL: the resource tracker, which ignores it, then takes
+            # away the shared memory that the others leave behind.
+            with suppress(ProcessLookupError):
+                os.killpg(child.pid, signal.SIGTERM)
+            raise
+
+
+@contextmanager
+def _ended_by_signals() -> Iterator[None]:
+    """SIGTERM and SIGHUP end the block as an exception, so that it is left properly."""
+
+    def end(number: int, frame: object) -> None:
+        raise SystemExit(128 + number)
+
+    before = {number: signal.signal(number, end) for number in (signal.SIGTERM, signal.SIGHUP)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+@contextmanager
+def _saying(what: str) -> Iterator[None]:
+    """Shows on a terminal what is going on; says nothing elsewhere."""
+    from rich.console import Console
+
+    console = Console(stderr=True)
+    if not console.is_terminal:
+        yield
+        return
+    with console.status(f"{what} ..."):
+        yield
+
+
+def print_table(figures: list[Figures], title: str) -> None:
+    """The table, at most 80 columns wide; in colour on a terminal alone."""
+    from rich.box import SIMPLE_HEAD
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(title=title, title_justify="left", title_style="bold", box=SIMPLE_HEAD)
+    table.add_column("way")
+    table.add_column("workers by")
+    for heading in ("time", "peak PSS", "through pipes"):
+        table.add_column(heading, justify="right")
+    table.add_column("sum")
+    for each in figures:
+        table.add_row(
+            each.way,
+            each.method,
+            f"{each.seconds:.2f} s",
+            "not known" if each.peak_pss is None else _show.size(each.peak_pss),
+            _show.size(each.through_pipes),
+            "right" if each.equal else "WRONG",
+            style="bold" if each.way == "onecopy" else None,
+        )
+    Console().print(table)
+
+
+def sentence(figures: list[Figures]) -> str:
+    """What was seen, in one sentence, from the figures alone."""
+    ours = next(each for each in figures if each.way == "onecopy")
+    seen = []
+    for way in dict.fromkeys(each.way for each in figures if each is not ours):
+        theirs = [each for each in figures if each.way == way]
+        part = f"{_range([each.seconds / ours.seconds for each in theirs])} times the time"
+        peaks = [each.peak_pss for each in theirs if each.peak_pss is not None]
+        if peaks and ours.peak_pss:
+            part += f" and {_range([peak / ours.peak_pss for peak in peaks])} times the memory"
+        seen.append(f"{way} took {part} of onecopy")
+    wrong = [each for each in figures if not each.equal]
+    sums = "all sums are equal" if not wrong else f"{len(wrong)} of {len(figures)} sums are wrong"
+    return f"{'; '.join([*seen, sums])}."
+
+
+def _range(ratios: list[float]) -> str:
+    low, high = (f"{ratio:.1f}" for ratio in (min(ratios), max(ratios)))
+    return low if low == high else f"{low} to {high}"

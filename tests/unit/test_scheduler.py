@@ -1,0 +1,273 @@
+"""The scheduler: what it promises under any order of events, and its rules one by one.
+
+No clock, no child: a model plays the workers, with made-up durations.
+"""
+
+from __future__ import annotations
+
+import random
+from collections import deque
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from onecopy._schedule import events as ev
+from onecopy._schedule.chunks import LEAST_NS, TARGET_NS, Pace, chunk_size
+from onecopy._schedule.scheduler import Scheduler
+
+
+class Model:
+    """Workers that do what the scheduler says, in a random order, and sometimes die."""
+
+    def __init__(self, workers: int, seed: int, max_tasks: int | None = None) -> None:
+        self.scheduler = Scheduler(workers, max_tasks)
+        self.random = random.Random(seed)
+        self.starting = 0
+        self.next_worker = 0
+        self.queues: dict[int, deque[ev.Assignment]] = {}
+        self.retired: set[int] = set()
+        self.done: dict[tuple[int, int], int] = {}
+        self.lost: set[tuple[int, int]] = set()
+        self.most_held = 0
+        self.starting = workers
+
+    def tell(self, event: ev.Event) -> None:
+        for instruction in self.scheduler.handle(event):
+            if isinstance(instruction, ev.Assign):
+                assert instruction.worker in self.queues, "only to workers that are ready"
+                self.queues[instruction.worker].append(instruction.assignment)
+                self.most_held = max(self.most_held, len(self.queues[instruction.worker]))
+            elif isinstance(instruction, ev.Lost):
+                self.lost |= self.items(instruction.assignment)
+            elif isinstance(instruction, ev.Retire):
+                assert not self.queues[instruction.worker], "retired with work in hand"
+                self.retired.add(instruction.worker)
+            else:
+                self.starting += 1
+
+    @staticmethod
+    def items(assignment: ev.Assignment) -> set[tuple[int, int]]:
+        stop = max(assignment.stop, assignment.start + 1)
+        return {(assignment.work, at) for at in range(assignment.start, stop)}
+
+    def step(self, cost: int, deaths: float) -> bool:
+        """One thing happens somewhere; False when nothing can."""
+        choices = ["start"] * (self.starting > 0)
+        choices += [f"run {w}" for w, queue in self.queues.items() if queue]
+        choices += [f"leave {w}" for w in self.retired]
+        if not choices:
+            return False
+        what, _, number = self.random.choice(choices).partition(" ")
+        if what == "start":
+            self.starting -= 1
+            self.next_worker += 1
+            self.queues[self.next_worker] = deque()
+            self.tell(ev.WorkerReady(self.next_worker))
+        elif what == "leave":
+            self.gone(int(number), 0)
+        elif self.random.random() < deaths:
+            claimed = self.random.choice([0, self.queues[int(number)][0].id])
+            self.gone(int(number), claimed)
+        else:
+            assignment = self.queues[int(number)].popleft()
+            for item in self.items(assignment):
+                self.done[item] = self.done.get(item, 0) + 1
+            size = max(1, assignment.stop - assignment.start)
+            self.tell(ev.Finished(int(number), assignment.id, size * cost))
+        return True
+
+    def gone(self, worker: int, claimed: int) -> None:
+        del self.queues[worker]
+        self.retired.discard(worker)
+        self.tell(ev.WorkerGone(worker, claimed))
+
+    def run(self, cost: int = 1000, deaths: float = 0.0) -> None:
+        while self.step(cost, deaths):
+            pass
+
+
+work = st.lists(
+    st.one_of(
+        st.just("task"), st.integers(0, 300), st.tuples(st.integers(1, 200), st.integers(1, 9))
+    ),
+    max_size=12,
+)
+
+
+@settings(max_examples=150)
+@given(
+    work=work,
+    workers=st.integers(1, 5),
+    seed=st.integers(0, 10_000),
+    cost=st.sampled_from([10, 1000, 100_000, 5_000_000, 10**9]),
+    deaths=st.sampled_from([0.0, 0.0, 0.1, 0.3]),
+    max_tasks=st.sampled_from([None, None, 1, 3]),
+)
+def test_everything_is_run_once_or_lost_with_its_worker(
+    work: list[object], workers: int, seed: int, cost: int, deaths: float, max_tasks: int | None
+) -> None:
+    model = Model(workers, seed, max_tasks)
+    expected: set[tuple[int, int]] = set()
+    for number, what in enumerate(work):
+        for _ in range(model.random.randrange(4)):
+            model.step(cost, deaths)
+        if what == "task":
+            model.tell(ev.TaskSubmitted(number, number % 3))
+            expected.add((number, 0))
+        else:
+            size, chunk = what if isinstance(what, tuple) else (what, None)
+            assert isinstance(size, int)
+            first = model.random.randint(0, size)
+            model.tell(ev.JobOpened(number, 0, first, chunk, 1 << 62))
+            model.step(cost, deaths)
+            model.tell(ev.JobGrew(number, size))
+            expected |= {(number, at) for at in range(size)}
+    model.run(cost, deaths)
+    assert set(model.done) | model.lost == expected
+    assert not set(model.done) & model.lost
+    assert all(times == 1 for times in model.done.values())
+    assert not model.scheduler.busy
+    model.tell(ev.Closed())
+    model.run(cost)
+    assert not model.queues, "closed: every worker has gone"
+
+
+def ready(workers: int) -> Model:
+    model = Model(workers, 0)
+    while model.starting:
+        model.step(0, 0)
+    return model
+
+
+def test_work_of_unknown_length_is_handed_out_singly() -> None:
+    model = ready(2)
+    for task in range(10):
+        model.tell(ev.TaskSubmitted(task, 7))
+    assert model.most_held == 1
+
+
+def test_tiny_tasks_are_sent_in_batches() -> None:
+    model = ready(2)
+    for task in range(500):
+        model.tell(ev.TaskSubmitted(task, 7))
+    model.run(cost=3000)
+    assert model.most_held > 50
+
+
+@pytest.mark.parametrize("cost", [1_000_000, 50_000_000])
+def test_long_tasks_never_wait_behind_each_other(cost: int) -> None:
+    model = ready(2)
+    for task in range(50):
+        model.tell(ev.TaskSubmitted(task, 7))
+    model.run(cost=cost)
+    assert model.most_held == 1
+
+
+def test_another_function_begins_as_unknown() -> None:
+    model = ready(1)
+    for task in range(200):
+        model.tell(ev.TaskSubmitted(task, 1))
+    model.run(cost=1000)
+    model.most_held = 0
+    for task in range(200, 205):
+        model.tell(ev.TaskSubmitted(task, 2))
+    assert model.most_held == 1
+
+
+def test_only_the_begun_assignment_is_lost() -> None:
+    model = ready(1)
+    for task in range(100):
+        model.tell(ev.TaskSubmitted(task, 1))
+    while len(model.queues[1]) < 3:
+        model.step(1000, 0)
+    begun, *others = [assignment.work for assignment in model.queues[1]]
+    model.gone(1, model.queues[1][0].id)
+    model.run(1000)
+    assert model.lost == {(begun, 0)}
+    assert all(model.done[work, 0] == 1 for work in others)
+
+
+def test_a_dropped_job_is_not_handed_out_further() -> None:
+    model = ready(1)
+    model.tell(ev.JobOpened(5, 1, 1000, 1, 1 << 62))
+    model.step(TARGET_NS, 0)
+    model.tell(ev.JobDropped(5))
+    model.run(TARGET_NS)
+    assert len(model.done) < 5
+    assert not model.scheduler.busy
+
+
+def test_a_worker_is_replaced_after_its_share_of_tasks() -> None:
+    model = Model(1, 0, max_tasks=2)
+    for task in range(7):
+        model.tell(ev.TaskSubmitted(task, 1))
+    model.run(1000)
+    assert len(model.done) == 7
+    assert model.next_worker == 4
+
+
+def test_first_come_first_served() -> None:
+    model = ready(1)
+    model.tell(ev.TaskSubmitted(0, 1))
+    order = []
+    for task in range(1, 20):
+        model.tell(ev.TaskSubmitted(task, 1))
+    while model.queues[1]:
+        order.append(model.queues[1][0].work)
+        model.step(100, 0)
+    assert order == list(range(20))
+
+
+class TestChunks:
+    """``chunk_size``, the arithmetic alone."""
+
+    @given(
+        remaining=st.integers(1, 10**9),
+        workers=st.integers(1, 256),
+        mean=st.one_of(st.none(), st.floats(0, 1e12)),
+        fixed=st.one_of(st.none(), st.integers(1, 10**6)),
+        most=st.integers(1, 10**9),
+    )
+    def test_always_within_bounds(
+        self, remaining: int, workers: int, mean: float | None, fixed: int | None, most: int
+    ) -> None:
+        pace = Pace()
+        pace.mean = mean
+        size = chunk_size(remaining, workers, pace, fixed, most)
+        assert 1 <= size <= remaining
+        if fixed is not None:
+            assert size == min(fixed, remaining)
+        else:
+            assert size <= max(most, 1)
+
+    @given(mean=st.floats(1, 1e6), remaining=st.integers(10**8, 10**9))
+    def test_a_chunk_of_many_aims_at_the_target(self, mean: float, remaining: int) -> None:
+        pace = Pace()
+        pace.mean = mean
+        took = chunk_size(remaining, 2, pace) * mean
+        assert TARGET_NS / 2 <= took <= TARGET_NS or mean > TARGET_NS / 2
+
+    @given(mean=st.floats(1, LEAST_NS / 20), workers=st.integers(1, 16))
+    def test_chunks_shrink_towards_the_end(self, mean: float, workers: int) -> None:
+        pace = Pace()
+        pace.mean = mean
+        remaining, sizes = 10**7, []
+        while remaining:
+            sizes.append(chunk_size(remaining, workers, pace))
+            remaining -= sizes[-1]
+        assert sizes == sorted(sizes, reverse=True)
+        assert sizes[-1] * mean <= TARGET_NS / 2 or len(sizes) <= 2 * workers
+
+    def test_slow_items_go_one_by_one(self) -> None:
+        pace = Pace()
+        pace.learn(1, 10 * TARGET_NS)
+        assert chunk_size(8, 2, pace) == 1
+
+    def test_the_pace_follows_what_comes_back(self) -> None:
+        pace = Pace()
+        pace.learn(10, 1000)
+        assert pace.mean == 100
+        for _ in range(20):
+            pace.learn(10, 10_000)
+        assert 990 < (pace.mean or 0) <= 1000
