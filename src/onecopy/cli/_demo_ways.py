@@ -28,6 +28,8 @@ import numpy as np
 
 Records = np.ndarray[Any, Any]
 Done = Callable[[float], None]
+Call = tuple[Any, ...]
+"""A function and its arguments."""
 
 
 class Job(NamedTuple):
@@ -59,7 +61,7 @@ def total_of_shared(
 def pickled(job: Job, done: Done) -> int:
     """An executor whose tasks get their slice of the records."""
     records = np.load(job.file)
-    calls = [(total, part) for part in np.array_split(records, job.workers)]
+    calls: list[Call] = [(total, part) for part in np.array_split(records, job.workers)]
     with ProcessPoolExecutor(job.workers, multiprocessing.get_context(job.method)) as pool:
         futures = [pool.submit(*call) for call in calls]
         done(sum(future.result() for future in futures))
@@ -75,7 +77,7 @@ def shared_memory(job: Job, done: Done) -> int:
         shared[:] = records
         del shared
         cuts = [len(records) * part // job.workers for part in range(job.workers + 1)]
-        calls = [
+        calls: list[Call] = [
             (total_of_shared, job.segment, records.shape, records.dtype, start, stop)
             for start, stop in pairwise(cuts)
         ]
@@ -119,12 +121,13 @@ class _Counter:
         return count
 
 
-def _through_pipes(calls: list[Any]) -> int:
+def _through_pipes(calls: list[Call]) -> int:
     """Bytes that the executors pickled: each call, and each result, a float."""
     counter = _Counter()
     for function, *arguments in calls:
         # As the executor's own _CallItem and _ResultItem, without their few bytes of names.
-        for item in (function, tuple(arguments), {}), 0.0:
+        items: tuple[Any, ...] = ((function, tuple(arguments), {}), 0.0)
+        for item in items:
             ForkingPickler(counter, pickle.DEFAULT_PROTOCOL).dump(item)
     return counter.size
 

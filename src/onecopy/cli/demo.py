@@ -95,7 +95,6 @@ def execute(records: int, workers: int, folder: str) -> int:
             with _saying(f"{way} ({method})"):
                 figures.append(measure(way, method, workers, file, expected))
     print_table(figures, f"{records:,} records, {_show.size(size)}, {workers} workers")
-    print(sentence(figures))
     return 0 if all(each.equal for each in figures) else FAILED
 
 
@@ -213,7 +212,7 @@ def _saying(what: str) -> Iterator[None]:
 
 
 def print_table(figures: list[Figures], title: str) -> None:
-    """The table, at most 80 columns wide; in colour on a terminal alone."""
+    """The table and the sentence under it, as wide as the terminal, or 80 columns."""
     from rich.box import SIMPLE_HEAD
     from rich.console import Console
     from rich.table import Table
@@ -234,7 +233,9 @@ def print_table(figures: list[Figures], title: str) -> None:
             "right" if each.equal else "WRONG",
             style="bold" if each.way == "onecopy" else None,
         )
-    Console().print(table)
+    console = Console(highlight=False)
+    console.print(table)
+    console.print(sentence(figures))
 
 
 def sentence(figures: list[Figures]) -> str:

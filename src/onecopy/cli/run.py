@@ -162,10 +162,10 @@ def compute(request: Request) -> Outcome:
         # Workers of a fork have what is imported here; other processes start meanwhile.
         if request.method not in (Method.FORK, Method.THREAD):
             pool = _pool(request, stack)
-        function, reduce = _targets.resolve(request.function), request.reduce
+        function = _targets.resolve(request.function)
         source = _source.load(request.file, request.field)
-        if isinstance(reduce, _targets.Target):
-            reduce = _targets.resolve(reduce)
+        reduce = request.reduce
+        combine = _targets.resolve(reduce) if isinstance(reduce, _targets.Target) else reduce
         if pool is None:
             pool = _pool(request, stack)
         # Imported late, and entered after the pool was made: a thread must not be forked.
@@ -173,7 +173,7 @@ def compute(request: Request) -> Outcome:
 
         sampler = stack.enter_context(Sampler())
         result = pool.map_blocks(
-            function, source.data, block=request.block, reduce=reduce, progress=request.progress
+            function, source.data, block=request.block, reduce=combine, progress=request.progress
         )
         seconds = perf_counter() - began
         sampler.sample()  # the workers still map what they have used
