@@ -19,7 +19,6 @@ from __future__ import annotations
 
 import ctypes
 import threading
-from dataclasses import dataclass, field
 from typing import Any
 
 from .._system import mapping
@@ -28,7 +27,6 @@ from .segment import Kind, Segment, new_segment, round_to_page
 _UNIT = 64 << 20
 
 
-@dataclass(slots=True)
 class Block:
     """A piece of an arena that is in use.
 
@@ -39,10 +37,13 @@ class Block:
         fresh: no page of it exists yet: fill it by ``write``, or reserve it first.
     """
 
-    segment: Segment
-    offset: int
-    length: int
-    fresh: bool
+    __slots__ = ("fresh", "length", "offset", "segment")
+
+    def __init__(self, segment: Segment, offset: int, length: int, fresh: bool) -> None:
+        self.segment = segment
+        self.offset = offset
+        self.length = length
+        self.fresh = fresh
 
     def write(self, data: memoryview, at: int = 0) -> None:
         """Copies a C-contiguous buffer in; outside the GIL when it is large."""
@@ -72,16 +73,18 @@ def _nothing() -> None:
     """The exporter of memory that somebody else keeps alive owns nothing."""
 
 
-@dataclass(slots=True)
 class _Space:
     """One segment of an arena: what is free in it, in order of offset."""
 
-    segment: Segment
-    root: ctypes.Array[Any]  # keeps the mapping, so that recycled pages stay mapped as well
-    warm: list[tuple[int, int]] = field(default_factory=list)  # (offset, length)
-    fresh: list[tuple[int, int]] = field(default_factory=list)
-    used: dict[int, int] = field(default_factory=dict)  # offset -> length
-    retired: bool = False
+    __slots__ = ("fresh", "retired", "root", "segment", "used", "warm")
+
+    def __init__(self, segment: Segment, root: ctypes.Array[Any], retired: bool = False) -> None:
+        self.segment = segment
+        self.root = root  # keeps the mapping, so that recycled pages stay mapped as well
+        self.warm: list[tuple[int, int]] = []  # (offset, length)
+        self.fresh: list[tuple[int, int]] = []
+        self.used: dict[int, int] = {}  # offset -> length
+        self.retired = retired
 
     def take(self, ranges: list[tuple[int, int]], size: int) -> int | None:
         """The offset of the smallest range that holds ``size``, cut out of it."""
@@ -139,7 +142,8 @@ class Arena:
 
     def _grow(self, want: int) -> _Space:
         segment = new_segment(max(_UNIT, want), Kind.MESSAGE)
-        space = _Space(segment, segment.root(), fresh=[(0, segment.size)])
+        space = _Space(segment, segment.root())
+        space.fresh.append((0, segment.size))
         self._spaces[segment.id] = space
         return space
 

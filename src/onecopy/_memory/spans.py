@@ -10,7 +10,6 @@ left out. The copying itself is done by whoever knows the destination (``codec``
 from __future__ import annotations
 
 import ctypes
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from .._system import mapping
@@ -26,7 +25,6 @@ _SPARSE = 2
 _WASTE = 4
 
 
-@dataclass(slots=True)
 class Span:
     """One buffer of a message.
 
@@ -41,17 +39,29 @@ class Span:
             without looking the address up.
     """
 
-    low: int
-    high: int
-    first: int
-    strides: tuple[int, ...] | None
-    writable: bool
-    nbytes: int
-    owner: Any
-    known: tuple[Segment, int] | None = None
+    __slots__ = ("first", "high", "known", "low", "nbytes", "owner", "strides", "writable")
+
+    def __init__(
+        self,
+        low: int,
+        high: int,
+        first: int,
+        strides: tuple[int, ...] | None,
+        writable: bool,
+        nbytes: int,
+        owner: Any,
+        known: tuple[Segment, int] | None = None,
+    ) -> None:
+        self.low = low
+        self.high = high
+        self.first = first
+        self.strides = strides
+        self.writable = writable
+        self.nbytes = nbytes
+        self.owner = owner
+        self.known = known
 
 
-@dataclass(slots=True)
 class Run:
     """Bytes that are copied in one piece.
 
@@ -62,10 +72,15 @@ class Run:
         strides: the strides that the gathered array will have.
     """
 
-    size: int
-    low: int
-    array: Any = None
-    strides: tuple[int, ...] = ()
+    __slots__ = ("array", "low", "size", "strides")
+
+    def __init__(
+        self, size: int, low: int, array: Any = None, strides: tuple[int, ...] = ()
+    ) -> None:
+        self.size = size
+        self.low = low
+        self.array = array
+        self.strides = strides
 
     def copy_to(self, view: memoryview) -> None:
         """Fills ``size`` writable bytes."""
@@ -85,26 +100,39 @@ class Run:
         return bytes(view)
 
 
-@dataclass(slots=True)
 class Entry:
     """How one span is found again: in a run (``segment`` None) or in a segment, of which
     the receiver may be given a private writable view."""
 
-    segment: Segment | None
-    run: int
-    offset: int
-    length: int
-    strides: tuple[int, ...] | None
-    writable: bool
-    private: bool = False
+    __slots__ = ("length", "offset", "private", "run", "segment", "strides", "writable")
+
+    def __init__(
+        self,
+        segment: Segment | None,
+        run: int,
+        offset: int,
+        length: int,
+        strides: tuple[int, ...] | None,
+        writable: bool,
+        private: bool = False,
+    ) -> None:
+        self.segment = segment
+        self.run = run
+        self.offset = offset
+        self.length = length
+        self.strides = strides
+        self.writable = writable
+        self.private = private
 
 
-@dataclass(slots=True)
 class Plan:
     """What is copied, and where each span then stands."""
 
-    runs: list[Run] = field(default_factory=list)
-    entries: list[Entry] = field(default_factory=list)
+    __slots__ = ("entries", "runs")
+
+    def __init__(self) -> None:
+        self.runs: list[Run] = []
+        self.entries: list[Entry] = []
 
     @property
     def copied(self) -> int:

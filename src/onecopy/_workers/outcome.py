@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 import pickle
-import traceback
 from typing import Any
 
 from .._memory.pickling import NOTHING, Namespace, dumps, short
@@ -23,6 +22,8 @@ def failure(
 ) -> Failure:
     """Describes ``error`` for the owner. Takes its traceback away, and with it what the
     frames hold."""
+    import traceback  # not at the top: most workers never fail, and all would wait for it
+
     kind = type(error)
     text = "".join(traceback.format_exception(kind, error, error.__traceback__))
     where = f"worker {os.getpid()}, {function}" + (f", argument {argument}" if argument else "")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable
+from types import FunctionType
 from typing import Any
 
 from .._system.cpus import cpu_count
@@ -43,7 +44,7 @@ def engine(
         initializer=initializer,
         initargs=initargs,
         max_tasks=max_tasks,
-        preload=(*(name for name in _PRELOAD if name in sys.modules), *preload),
+        preload=(*_wanted(), *preload),
         threads=_threads(workers),
     )
     if options.method == "thread":
@@ -53,6 +54,15 @@ def engine(
     from .processes import ProcessEngine
 
     return ProcessEngine(options)
+
+
+def _wanted() -> list[str]:
+    """What tasks are likely to need: it is imported once, before workers are forked."""
+    wanted = [name for name in _PRELOAD if name in sys.modules]
+    main = dict(vars(sys.modules["__main__"])).values()
+    if any(type(value) is FunctionType and value.__module__ == "__main__" for value in main):
+        wanted.append("cloudpickle")  # rebuilds functions that travel by value
+    return wanted
 
 
 def _threads(workers: int) -> int | None:

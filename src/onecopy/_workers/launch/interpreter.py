@@ -1,4 +1,4 @@
-"""A fresh interpreter that serves as a worker or as a zygote; both sides of its start.
+"""Starting a fresh interpreter that serves as a worker or as a zygote: the owner's side.
 
 The command line names nothing but where onecopy lies and a descriptor number; everything
 else comes through that descriptor.
@@ -6,19 +6,16 @@ else comes through that descriptor.
 
 from __future__ import annotations
 
-import contextlib
 import os
-import socket
 import subprocess
 import sys
 from pathlib import Path
 
-from ..._system import death
-from ..child import THREAD_VARIABLES, run
+from ..child import THREAD_VARIABLES
 
 _CODE = (
     "import sys; sys.path.append(sys.argv[1]); "
-    "from onecopy._workers.launch import interpreter as i; i.main(*sys.argv[2:])"
+    "from onecopy._workers.launch.bootstrap import main; main(*sys.argv[2:])"
 )
 _HOME = str(Path(__file__).resolve().parents[3])
 
@@ -48,20 +45,3 @@ def start(role: str, fd: int, threads: int | None, preload: list[str]) -> subpro
         ",".join(preload),
     ]
     return subprocess.Popen(command, pass_fds=[fd], env=environment)
-
-
-def main(role: str, fd: str, parent: str, preload: str) -> None:
-    """Where the fresh interpreter begins."""
-    death.die_with(int(parent))
-    del sys.argv[1:]
-    sock = socket.socket(fileno=int(fd))
-    sock.set_inheritable(False)
-    if role == "worker":
-        run(sock)
-    from .zygote import serve
-
-    # Imported once here instead of once in every worker.
-    for name in filter(None, preload.split(",")):
-        with contextlib.suppress(ImportError):  # the worker that needs it will say so
-            __import__(name)
-    serve(sock)
