@@ -21,6 +21,7 @@ import numpy as np
 from numpy.lib.array_utils import byte_bounds
 
 from .._system import mapping
+from .registry import registry
 from .segment import Kind, ReceivedFile, Segment
 from .spans import Span
 
@@ -179,5 +180,7 @@ def _in_file(array: Any, low: int) -> tuple[Segment, int] | None:
         file = ReceivedFile(fd, "file")
         segment = Segment(file, Kind.FILE, status.st_size, os.fspath(path))
         found = _adopted[mapped] = (start, segment, place[2])
+        # The segment has no view here that could die: the user's own mapping stands for one.
+        weakref.finalize(mapped, registry.announce_gone, segment.id).atexit = False
     start, segment, offset = found
     return segment, offset + low - start

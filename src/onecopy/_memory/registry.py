@@ -107,8 +107,12 @@ class Registry:
             if at >= 0 and starts[at] == start:
                 self._table = (starts[:at] + starts[at + 1 :], entries[:at] + entries[at + 1 :])
             segment.unmapped(start)
-            for listener in list(self.listeners):
-                listener.segment_gone(segment.id)
+            self.announce_gone(segment.id)
+
+    def announce_gone(self, segment_id: int) -> None:
+        """Tells the listeners that nothing shows the segment here any more; from finalizers."""
+        for listener in list(self.listeners):
+            listener.segment_gone(segment_id)
 
     def mapped(self) -> list[Segment]:
         """The segments that have a view in this process, in order of address."""
