@@ -20,6 +20,7 @@ from typing import Any
 
 from .._system import mapping
 from ..errors import NotPicklable
+from .frames import reduce_shared
 from .spans import Span
 
 # The names of ``__main__`` that the receiver has as well, and the objects they stood for
@@ -69,7 +70,7 @@ class Buffers:
             return reduced
         if type(obj) is memoryview:
             return self._reduce_view(obj)
-        return NotImplemented
+        return reduce_shared(obj) if "pandas" in sys.modules else NotImplemented
 
     def _reduce_view(self, view: memoryview) -> Any:
         if view.format not in _NATIVE or not view.ndim or (view.ndim > 1 and not view.nbytes):
