@@ -1,7 +1,6 @@
 """One way of doing the demo's job, in an interpreter of its own; see ``demo``.
 
-``python -m onecopy.cli._demo_ways WAY METHOD WORKERS FILE SEGMENT`` adds up a column of the
-records in FILE. It says the result and the time while its workers still run, waits for a
+``main`` adds up a column of the records in a file. It says the result and the time while its workers still run, waits for a
 line on standard input (its memory is read meanwhile, from outside), and then says how many
 bytes went through pipes: two lines of JSON. The time is from the file to the result, with
 the start of the workers and without the imports here.
@@ -133,7 +132,7 @@ def _through_pipes(calls: list[Call]) -> int:
 
 
 def main(way: str, method: str, workers: str, file: str, segment: str) -> None:
-    """Runs one way; see the module."""
+    """Runs one way; the arguments come from the command line, see the module and ``Job``."""
     if way == "onecopy":
         # What the other ways use is imported above. The pool's engine is not, since their
         # workers, which import this module again, would pay for it.
@@ -149,7 +148,3 @@ def main(way: str, method: str, workers: str, file: str, segment: str) -> None:
 
     through_pipes = WAYS[way](Job(method, int(workers), file, segment), done)
     print(json.dumps({"through_pipes": through_pipes}), flush=True)
-
-
-if __name__ == "__main__":
-    main(*sys.argv[1:])

@@ -133,7 +133,7 @@ def measure(way: str, method: str, workers: int, file: str, expected: float) -> 
     arguments = [way, method, str(workers), file, segment]
     with (
         tempfile.TemporaryFile() as errors,
-        _child(["-m", "onecopy.cli._demo_ways", *arguments], errors) as child,
+        _child(arguments, errors) as child,
         Sampler(child.pid, budget=_BUDGET) as sampler,
     ):
         assert child.stdin is not None
@@ -160,13 +160,19 @@ def measure(way: str, method: str, workers: int, file: str, expected: float) -> 
 
 
 _numbers = count(1)
+# Not by -m, which would put the current directory before the standard library.
+_CODE = (
+    "import sys; sys.path.append(sys.argv[1]); "
+    "from onecopy.cli._demo_ways import main; main(*sys.argv[2:])"
+)
+_HOME = str(Path(__file__).resolve().parents[2])
 
 
 @contextmanager
 def _child(arguments: list[str], errors: Any) -> Iterator[subprocess.Popen[bytes]]:
     """An interpreter in a process group of its own, all of which has ended afterwards."""
     child = subprocess.Popen(
-        [sys.executable, *arguments],
+        [sys.executable, "-P", "-c", _CODE, _HOME, *arguments],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=errors,
