@@ -98,8 +98,8 @@ class Pool:
             workers, method, initializer, tuple(initargs), maxtasksperchild, tuple(preload)
         )
         self._streams: weakref.WeakSet[_Stream] = weakref.WeakSet()
-        # Runs when the pool is collected or the program ends, whichever is first.
-        self._finalizer = weakref.finalize(self, self._engine.terminate)
+        # Runs when the pool is collected, which may be at any moment in any thread.
+        self._finalizer = weakref.finalize(self, self._engine.release)
 
     # One call.
 
@@ -370,7 +370,7 @@ class _Stream(Iterator[Any]):
         self._items: Items = job.items
         self._window = max(_WINDOW, 2 * chunk) * engine.options.workers
         self._number = engine.open(job, 0)
-        self._finalizer = weakref.finalize(self, engine.drop, self._number)
+        self._finalizer = weakref.finalize(self, engine.drop_later, self._number)
         self._finalizer.atexit = False
         self._feed(chunk * engine.options.workers)
 

@@ -13,6 +13,7 @@ from __future__ import annotations
 import threading
 import weakref
 from abc import ABC, abstractmethod
+from collections import deque
 from collections.abc import Callable
 from itertools import count
 from types import FunctionType
@@ -24,7 +25,7 @@ from .._memory.pickling import Namespace
 from .._schedule import events
 from .._schedule.events import Assignment, Event, Instruction
 from .._schedule.scheduler import Scheduler
-from .functions import Captured, Function, by_name, pace_key
+from .functions import KEPT, Captured, Function, by_name, pace_key
 from .jobs import Job
 from .options import Options
 from .work import Call, Direct, Submitted, Work
@@ -79,6 +80,7 @@ class Engine(ABC):
         self._terminated = False
         self._failure: errors.OnecopyError | None = None
         self._tasks_ended = 0
+        self._orphans: deque[int] = deque()
 
     # What differs.
 
@@ -101,6 +103,15 @@ class Engine(ABC):
     @abstractmethod
     def traffic(self) -> tuple[int, int, int, int]:
         """Bytes sent, received, copied into arenas, and referred to, so far."""
+
+    @abstractmethod
+    def release(self) -> None:
+        """Nobody holds the pool any more: it ends as by ``terminate``. Called by a
+        finalizer, which may run anywhere, inside our own lock too: only leaves word."""
+
+    @abstractmethod
+    def _nudge(self) -> None:
+        """There is something to do for whoever looks after the engine; likewise."""
 
     def _await(self, member: Member, call: Direct) -> None:
         """``call`` was posted to ``member``, which was idle: sends it."""
@@ -153,6 +164,15 @@ class Engine(ABC):
         """More of a job's items may be handed out."""
         self._handle(events.JobGrew(job, available))
 
+    def drop_later(self, number: int) -> None:
+        """As ``drop``, from a finalizer: only leaves word."""
+        self._orphans.append(number)
+        self._nudge()
+
+    def _drop_orphans(self) -> None:
+        while self._orphans:
+            self.drop(self._orphans.popleft())
+
     def drop(self, number: int) -> None:
         """Nobody wants what is left of a job. Workers forget its function after what they
         were sent before."""
@@ -182,12 +202,9 @@ class Engine(ABC):
     def _known(self, call: Callable[..., Any]) -> Function | None:
         """A function that workers may keep from call to call; None for one that they may
         not, or that is met for the first time and need not be importable."""
-        if self.namespace is None:
+        if self.namespace is None or not isinstance(call, KEPT):
             return None
-        try:
-            function = self._functions.get(call)
-        except TypeError:  # not hashable: no plain function
-            return None
+        function = self._functions.get(call)
         if function is not None:
             if function.captured is None or function.captured.unchanged():
                 return function

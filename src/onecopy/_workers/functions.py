@@ -22,7 +22,8 @@ from .outcome import name_of
 # Values that are what they are for ever; a tuple is looked into.
 _IMMUTABLE = (int, float, complex, bool, str, bytes, type(None), range, types.ModuleType)
 _MISSING = object()
-_BY_NAME = (types.FunctionType, types.BuiltinFunctionType, type)
+# What can be found again by its name, and is what it is as long as it lives.
+KEPT = (types.FunctionType, types.BuiltinFunctionType, type)
 
 
 class Function:
@@ -59,7 +60,7 @@ def by_name(call: Any, namespace: Namespace) -> bool:
         call: any callable.
         namespace: what of ``__main__`` the workers have.
     """
-    if not isinstance(call, _BY_NAME):
+    if not isinstance(call, KEPT):
         return False
     module = getattr(call, "__module__", None)
     name = getattr(call, "__qualname__", "<")

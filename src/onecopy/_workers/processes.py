@@ -13,6 +13,7 @@ append to a deque and write to a pipe. So nobody waits in a circle.
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import marshal
 import os
@@ -64,6 +65,7 @@ class ProcessEngine(Engine):
         self._starts = options.workers
         self._false_starts = 0
         self._stopping = False
+        self._released = False
         self._listening = False  # to the launcher
         self._gone: deque[int] = deque()
         self._freezes: dict[int, tuple[set[int], threading.Event]] = {}
@@ -106,6 +108,13 @@ class ProcessEngine(Engine):
 
     def close(self) -> None:
         super().close()
+        self._wake()
+
+    def release(self) -> None:
+        self._released = True
+        self._wake()
+
+    def _nudge(self) -> None:
         self._wake()
 
     def pids(self) -> list[int]:
@@ -243,6 +252,9 @@ class ProcessEngine(Engine):
     def _drive(self) -> None:
         try:
             while True:
+                if self._released:
+                    self.terminate()
+                self._drop_orphans()
                 if self._stopping:
                     self._starts = 0
                     for channel in list(self._fleet.by_fd.values()):
@@ -443,4 +455,13 @@ def _after_fork() -> None:
     _engines.clear()
 
 
+def _at_exit() -> None:
+    """Pools that are still there when the program ends: their workers end first, so that
+    nothing runs or prints after it."""
+    for engine in list(_engines):
+        engine.terminate()
+        engine.join(10)
+
+
 os.register_at_fork(after_in_child=_after_fork)
+atexit.register(_at_exit)

@@ -72,6 +72,13 @@ class ThreadEngine(Engine):
             worker.thread.join(timeout)
         return not any(worker.thread.is_alive() for worker in self._workers)
 
+    def release(self) -> None:
+        for worker in list(self._workers):
+            worker.retire()
+
+    def _nudge(self) -> None:
+        """The next worker thread that finishes something looks."""
+
     def pids(self) -> list[int]:
         return []
 
@@ -96,6 +103,7 @@ class ThreadEngine(Engine):
             started = monotonic_ns()
             report = _run(assignment, work)
             took = monotonic_ns() - started
+            self._drop_orphans()
             if self._finished(worker.worker, assignment.id, took) is not None:
                 report()
             del entry, work, report
