@@ -446,7 +446,7 @@ class TestErrors:
         pool = make_pool(method)
         for call in (pool.submit, pool.apply):
             with pytest.raises(TypeError, match="must be callable, not a int"):
-                call(3)  # type: ignore[operator]
+                call(3)  # type: ignore[arg-type]
         with pytest.raises(TypeError, match="must be callable"):
             pool.map(None, [1])  # type: ignore[arg-type]
         with pytest.raises(ValueError, match="at least 1 item"):

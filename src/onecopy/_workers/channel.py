@@ -27,7 +27,7 @@ from .._schedule.events import Assignment
 from .._system import descriptors
 from . import wire
 from .functions import Function
-from .work import Work
+from .work import Entry, Work
 
 # A batch is written when it has grown to this.
 _BATCH = 64 << 10
@@ -67,7 +67,7 @@ class Channel:
         self.watched = False
         self.bytes_sent = 0
         self._functions: set[int] = set()
-        self._outbox: deque[tuple[Assignment, Work] | bytes | Function] = deque()
+        self._outbox: deque[Entry | bytes | Function] = deque()
         self._sending = threading.Lock()
         self._batch: list[bytes] = []
         self._size = 0
@@ -76,7 +76,7 @@ class Channel:
         self._want_write = want_write
         self.blocked = False
 
-    def post(self, entry: tuple[Assignment, Work] | bytes | Function) -> None:
+    def post(self, entry: Entry | bytes | Function) -> None:
         """Puts an assignment, a ready-made frame, or the initializer behind the others."""
         self._outbox.append(entry)
 
@@ -132,7 +132,7 @@ class Channel:
             elif isinstance(entry, Function):
                 self._add_function(entry)
             else:
-                self._add_task(*entry)
+                self._add_task(entry[0], entry[1])
 
     def _add(self, frame: bytes) -> None:
         self._batch.append(frame)

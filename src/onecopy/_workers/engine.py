@@ -14,7 +14,7 @@ import threading
 import weakref
 from abc import ABC, abstractmethod
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from itertools import count
 from types import FunctionType
 from typing import Any, Protocol
@@ -23,12 +23,12 @@ from .. import errors
 from .._memory.codec import encode
 from .._memory.pickling import Namespace
 from .._schedule import events
-from .._schedule.events import Assignment, Event, Instruction
+from .._schedule.events import Event, Instruction
 from .._schedule.scheduler import Scheduler
 from .functions import KEPT, Captured, Function, by_name, pace_key
 from .jobs import Job
 from .options import Options
-from .work import Call, Direct, Submitted, Work
+from .work import Call, Direct, Entry, Submitted, Work
 
 # Workers keep so many functions.
 _FUNCTIONS = 500
@@ -43,7 +43,7 @@ class Member(Protocol):
 
     worker: int
 
-    def post(self, entry: tuple[Assignment, Work]) -> None:
+    def post(self, entry: Entry) -> None:
         """Under the engine's lock: puts an assignment behind the others."""
 
     def retire(self) -> None:
@@ -73,7 +73,7 @@ class Engine(ABC):
         self._functions: dict[Any, Function] = {}
         self._seen: weakref.WeakSet[FunctionType] = weakref.WeakSet()
         self._work: dict[int, Work] = {}
-        self._assigned: dict[int, tuple[Assignment, Work, int]] = {}
+        self._assigned: dict[int, Entry] = {}
         self._members: dict[int, Member] = {}
         self._closed = False
         self._foreign = False  # this is a forked child's copy
@@ -142,7 +142,10 @@ class Engine(ABC):
             self._check_open()
             task = next(self._ids)
             self._work[task] = call
-            dirty, later = self._take([events.TaskSubmitted(task, key)])
+            instructions = self._scheduler.handle(events.TaskSubmitted(task, key))
+            if not instructions:
+                return  # the workers have enough: it is sent with others, by the driver
+            dirty, later = self._take([], None, instructions)
         if lone and len(dirty) == 1 and isinstance(call, Direct):
             self._await(dirty[0], call)
         else:
@@ -307,7 +310,10 @@ class Engine(ABC):
         _flush(dirty, later)
 
     def _take(
-        self, happened: list[Event], fate: Fate | None = None
+        self,
+        happened: list[Event],
+        fate: Fate | None = None,
+        instructions: Sequence[Instruction] = (),
     ) -> tuple[list[Member], list[Later]]:
         """Under the lock: feeds events in, and posts what comes out. Returns the members to
         flush, and what else has to be done after letting go of the lock.
@@ -315,9 +321,14 @@ class Engine(ABC):
         Args:
             happened: in this order; what this causes at once is put behind.
             fate: for the assignments that a worker's end has cost.
+            instructions: what the scheduler has asked for already.
         """
         dirty: dict[int, Member] = {}
         later: list[Later] = []
+        for instruction in instructions:
+            more = self._carry_out(instruction, dirty, later, fate)
+            if more is not None:
+                happened.append(more)
         for event in happened:
             for instruction in self._scheduler.handle(event):
                 more = self._carry_out(instruction, dirty, later, fate)
@@ -338,9 +349,9 @@ class Engine(ABC):
             if not work.begin():
                 del self._work[assignment.work]
                 return events.Finished(worker, assignment.id, None)
-            self._assigned[assignment.id] = (assignment, work, worker)
+            entry = self._assigned[assignment.id] = (assignment, work, worker)
             member = dirty[worker] = self._members[worker]
-            member.post((assignment, work))
+            member.post(entry)
         elif isinstance(instruction, events.Lost):
             found = self._pop(instruction.assignment.id)
             if found is not None and fate is not None:
@@ -354,7 +365,7 @@ class Engine(ABC):
             later.append(self._start_worker)
         return None
 
-    def _pop(self, assignment: int) -> tuple[Assignment, Work, int] | None:
+    def _pop(self, assignment: int) -> Entry | None:
         """Under the lock: an assignment has come to an end."""
         found = self._assigned.pop(assignment, None)
         if found is not None:
@@ -363,9 +374,7 @@ class Engine(ABC):
                 self._work.pop(found[0].work, None)
         return found
 
-    def _finished(
-        self, worker: int, assignment: int, nanoseconds: int | None
-    ) -> tuple[Assignment, Work, int] | None:
+    def _finished(self, worker: int, assignment: int, nanoseconds: int | None) -> Entry | None:
         """One assignment has come to an end: gives the worker more, then returns it."""
         with self._lock:
             found = self._pop(assignment)

@@ -93,9 +93,16 @@ class Captured:
 
     def unchanged(self) -> bool:
         """Is everything the very same object as when it was looked at?"""
-        return all(
-            names.get(name, _MISSING) is value for names, name, value in self._globals
-        ) and all(cell.cell_contents is value for cell, value in self._cells)
+        for names, name, value in self._globals:
+            if names.get(name, _MISSING) is not value:
+                return False
+        try:
+            for cell, value in self._cells:
+                if cell.cell_contents is not value:
+                    return False
+        except ValueError:  # the variable was deleted
+            return False
+        return True
 
     def _walk(self, function: types.FunctionType) -> bool:
         """Notes what ``function`` refers to; False at the first thing that can change."""

@@ -39,7 +39,7 @@ from .fleet import Death, Fleet
 from .functions import Function
 from .options import Options
 from .outcome import revive
-from .work import Direct, Work
+from .work import Direct, Entry, Work
 
 # How often arenas are looked after while there is something to look after, in seconds.
 _TICK = 0.5
@@ -185,7 +185,7 @@ class ProcessEngine(Engine):
 
     def _on_frames(self, channel: Channel, frames: list[wire.Frame]) -> None:
         """Workers are given new work before what they said is unpacked."""
-        ended: dict[int, tuple[Assignment, Work, int]] = {}
+        ended: dict[int, Entry] = {}
         with self._lock:
             happened: list[events.Event] = []
             for frame in frames:

@@ -20,7 +20,7 @@ from . import runners, wire
 from .engine import Engine
 from .options import Options
 from .outcome import describe, name_of
-from .work import Work
+from .work import Entry, Work
 
 
 class ThreadWorker:
@@ -28,12 +28,12 @@ class ThreadWorker:
 
     def __init__(self, worker: int, serve: Callable[[ThreadWorker], None]) -> None:
         self.worker = worker
-        self.queue: queue.SimpleQueue[tuple[Assignment, Work] | None] = queue.SimpleQueue()
+        self.queue: queue.SimpleQueue[Entry | None] = queue.SimpleQueue()
         self.thread = threading.Thread(
             target=serve, args=(self,), name=f"onecopy-worker-{worker}", daemon=True
         )
 
-    def post(self, entry: tuple[Assignment, Work]) -> None:
+    def post(self, entry: Entry) -> None:
         self.queue.put(entry)
 
     def retire(self) -> None:
@@ -99,7 +99,7 @@ class ThreadEngine(Engine):
             return
         self._join_in(worker)
         while (entry := worker.queue.get()) is not None:
-            assignment, work = entry
+            assignment, work, _ = entry
             started = monotonic_ns()
             report = _run(assignment, work)
             took = monotonic_ns() - started

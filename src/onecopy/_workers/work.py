@@ -27,7 +27,8 @@ from .outcome import name_of
 class Work:
     """The face of all kinds of work."""
 
-    runner = wire.CALL
+    __slots__ = ()
+    runner: int
     function: Function | None
 
     def payload(self, start: int, stop: int) -> Any:
@@ -79,6 +80,9 @@ class Call(Work):
         namespace: None when nothing has to be pickled.
     """
 
+    __slots__ = ("_call", "_payload", "function")
+    runner = wire.CALL
+
     def __init__(
         self,
         function: Function | None,
@@ -113,6 +117,8 @@ class Call(Work):
 class Submitted(Call):
     """A call whose outcome goes into a ``Future``."""
 
+    __slots__ = ("_begun", "future")
+
     def __init__(self, *args: Any) -> None:
         super().__init__(*args)
         self.future: Future[Any] = Future()
@@ -145,6 +151,8 @@ class Direct(Call):
     ``done`` is a lock that is held until there is an outcome.
     """
 
+    __slots__ = ("_error", "_value", "done")
+
     def __init__(self, *args: Any) -> None:
         super().__init__(*args)
         self._value: Any = None
@@ -175,3 +183,7 @@ class Direct(Call):
             finally:
                 self._error = None  # its traceback holds this frame: no cycle
         return self._value
+
+
+Entry = tuple[Assignment, Work, int]
+"""What is posted to a worker: the assignment, its work, and the worker's number."""
