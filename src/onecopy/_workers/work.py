@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
-from concurrent.futures import Future
 from typing import Any
 
 from .._memory.codec import Draft, encode, encode_arguments
@@ -21,6 +20,7 @@ from .._schedule.events import Assignment
 from ..errors import PoolClosed
 from . import wire
 from .functions import Function
+from .future import TaskFuture
 from .outcome import name_of
 
 
@@ -121,7 +121,7 @@ class Submitted(Call):
 
     def __init__(self, *args: Any) -> None:
         super().__init__(*args)
-        self.future: Future[Any] = Future()
+        self.future = TaskFuture()
         self._begun = False
 
     def begin(self) -> bool:

@@ -1,0 +1,85 @@
+"""A ``concurrent.futures.Future`` that makes its condition variable when somebody waits.
+
+A plain Future is a dozen objects that the garbage collector walks over, most of them the
+condition variable's, and takes longer to make than all else that a submit does. Most
+futures end before anybody waits for them: those never need one.
+
+The class sets nothing at its making: the state that every future begins with stands on the
+class. What the base class and ``wait`` or ``as_completed`` reach for (``_condition``,
+``_waiters``, ``_done_callbacks``) comes into being together, at first use.
+
+Why no waiter is missed: the condition is made, and the outcome of a future without one is
+set, under the same lock. So either the outcome finds a condition and takes the base
+class's way, which notifies; or the waiter makes it after the outcome was set, and sees
+that when it looks at the state, which it does before it waits. The lock is a leaf: nothing
+is called while it is held but the making of a few plain objects. A finalizer that runs
+then could only come back here by waiting for another future of this kind, for which it
+takes the reentrant lock again.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from concurrent.futures import Future
+from concurrent.futures._base import FINISHED, PENDING, RUNNING
+from typing import Any
+
+_making = threading.RLock()
+
+
+class TaskFuture(Future[Any]):
+    """See the module; to its users it is a ``concurrent.futures.Future``."""
+
+    _state = PENDING
+    _result: Any = None
+    _exception: BaseException | None = None
+    _made: threading.Condition | None = None
+    _waiters: list[Any]
+    _done_callbacks: list[Callable[[Future[Any]], object]]
+
+    def __init__(self) -> None:
+        """All that a future begins with stands on the class."""
+
+    @property
+    def _condition(self) -> threading.Condition:  # type: ignore[override]
+        made = self._made
+        if made is None:
+            with _making:
+                made = self._made
+                if made is None:
+                    self._waiters = []
+                    self._done_callbacks = []
+                    made = self._made = threading.Condition()
+        return made
+
+    def set_running_or_notify_cancel(self) -> bool:
+        with _making:
+            if self._made is None:
+                self._state = RUNNING
+                return True
+        return super().set_running_or_notify_cancel()
+
+    def set_result(self, result: Any) -> None:
+        with _making:
+            if self._made is None:
+                self._result = result
+                self._state = FINISHED
+                return
+        super().set_result(result)
+
+    def set_exception(self, exception: BaseException | None) -> None:
+        with _making:
+            if self._made is None:
+                self._exception = exception
+                self._state = FINISHED
+                return
+        super().set_exception(exception)
+
+    def result(self, timeout: float | None = None) -> Any:
+        if self._state == FINISHED and self._exception is None:
+            return self._result
+        return super().result(timeout)
+
+    def done(self) -> bool:
+        return self._state == FINISHED or super().done()
