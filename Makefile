@@ -91,9 +91,13 @@ test-all: test ## test, then the suites on every other Python found
 # --- use -----------------------------------------------------------------------
 
 demo: $(VENV)/.installed-run ## see what one copy saves, on this machine
+	@# Workers import from the source tree, which pip does not compile.
+	$(BIN)/python -m compileall -q src/onecopy
 	$(BIN)/onecopy demo
 
 bench: $(VENV)/.installed-bench ## measure against other pools: make bench ARGS="..."
+	@# Workers import from the source tree, which pip does not compile.
+	$(BIN)/python -m compileall -q src/onecopy
 	$(BIN)/python -m bench $(ARGS)
 
 format: $(VENV)/.installed-dev ## put the code in order

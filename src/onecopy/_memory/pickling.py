@@ -46,6 +46,13 @@ def _known(obj: Any, namespace: Namespace) -> bool:
     return found is obj
 
 
+def by_value_module(name: str | None) -> bool:
+    """Did the user ask cloudpickle to send what this module defines by value?"""
+    cloudpickle: Any = sys.modules.get("cloudpickle.cloudpickle")
+    asked = cloudpickle._PICKLE_BY_VALUE_MODULES if cloudpickle is not None else ()
+    return any(f"{name}.".startswith(f"{module}.") for module in asked)
+
+
 class Buffers:
     """The spans of one message, in the order in which the stream asks for them.
 
@@ -110,7 +117,11 @@ class _Fast(pickle.Pickler):
     def reducer_override(self, obj: Any) -> Any:
         kind = type(obj)
         if kind is types.FunctionType or issubclass(kind, type):
-            if obj.__module__ == "__main__" and not _known(obj, self._namespace):
+            module = obj.__module__
+            if module == "__main__":
+                if not _known(obj, self._namespace):
+                    raise _ByValue
+            elif by_value_module(module):
                 raise _ByValue
             return NotImplemented
         return self._buffers.reduce(obj)
@@ -281,7 +292,11 @@ def short(value: Any, limit: int = 60) -> str:
     if hasattr(value, "shape") and hasattr(value, "dtype"):
         return f"<{type(value).__name__} {value.dtype} {value.shape}>"
     try:
-        text = repr(value) if _small(value) else f"<{type(value).__name__} of {len(value)}>"
+        if type(value) is tuple and 0 < len(value) <= 4:
+            text = f"({', '.join(short(part, limit // len(value)) for part in value)})"
+        else:
+            text = repr(value) if _small(value) else f"<{type(value).__name__} of {len(value)}>"
+        text = " ".join(text.split())
     except Exception as error:  # a user's __repr__ may do anything
         text = f"<{type(value).__name__}, its repr raised {type(error).__name__}>"
     return text if len(text) <= limit else text[: limit - 3] + "..."

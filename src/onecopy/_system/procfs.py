@@ -7,10 +7,10 @@ give back. See proc(5). A read walks the page tables: about 10 ms per GB mapped.
 
 from __future__ import annotations
 
-from pathlib import Path
+import os
 from typing import NamedTuple
 
-_PROC = Path("/proc")
+_PROC = "/proc"
 
 
 class Rollup(NamedTuple):
@@ -28,7 +28,7 @@ def rollup(pid: int | str = "self") -> Rollup | None:
     """The memory of ``pid``; None when it is gone or may not be looked at."""
     fields: dict[str, int] = {}
     try:
-        with open(_PROC / str(pid) / "smaps_rollup", "rb") as file:
+        with open(f"{_PROC}/{pid}/smaps_rollup", "rb") as file:
             next(file)  # the address range
             for line in file:
                 name, value = line.split(b":", 1)
@@ -51,12 +51,17 @@ def descendants(pid: int) -> list[int]:
     found: list[int] = []
     todo = [pid]
     while todo:
-        here = todo.pop()
-        for task in _PROC.glob(f"{here}/task/*/children"):
+        tasks = f"{_PROC}/{todo.pop()}/task"
+        try:
+            threads = os.listdir(tasks)
+        except OSError:
+            continue  # it ended between listing and reading
+        for thread in threads:
             try:
-                children = [int(word) for word in task.read_text().split()]
-            except (OSError, ValueError):
-                continue  # it ended between listing and reading
+                with open(f"{tasks}/{thread}/children", "rb") as file:
+                    children = [int(word) for word in file.read().split()]
+            except OSError:
+                continue  # likewise
             found += children
             todo += children
     return found
@@ -65,7 +70,7 @@ def descendants(pid: int) -> list[int]:
 def oom_kills() -> int:
     """How often the kernel's out-of-memory killer has struck on this machine (vmstat)."""
     try:
-        with open(_PROC / "vmstat", "rb") as file:
+        with open(f"{_PROC}/vmstat", "rb") as file:
             for line in file:
                 if line.startswith(b"oom_kill "):
                     return int(line.split()[1])

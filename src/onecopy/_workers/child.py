@@ -116,7 +116,7 @@ class Worker:
         self._slot = config["slot"]
         limit_threads(config["threads"])
         for name in config["preload"]:
-            with contextlib.suppress(ImportError):  # the task that needs it will say so
+            with contextlib.suppress(Exception):  # the task that needs it will say so
                 __import__(name)
         if not config["initializer"]:
             self._send(wire.pack(wire.READY, id=os.getpid()))

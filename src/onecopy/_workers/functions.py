@@ -16,7 +16,7 @@ from collections.abc import Callable
 from typing import Any
 
 from .._memory.codec import Draft
-from .._memory.pickling import Namespace
+from .._memory.pickling import Namespace, by_value_module
 from .outcome import name_of
 
 # Values that are what they are for ever; a tuple is looked into.
@@ -64,7 +64,7 @@ def by_name(call: Any, namespace: Namespace) -> bool:
         return False
     module = getattr(call, "__module__", None)
     name = getattr(call, "__qualname__", "<")
-    if module is None or "<" in name:
+    if module is None or "<" in name or by_value_module(module):
         return False
     first, *rest = name.split(".")
     if module == "__main__":

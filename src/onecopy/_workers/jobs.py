@@ -18,7 +18,7 @@ from .._memory.pickling import NOTHING, Namespace
 from .._schedule.events import Assignment
 from . import runners
 from .functions import Function
-from .work import Work
+from .work import SLICE, Work
 
 
 class Job(Work):
@@ -121,7 +121,11 @@ class MapJob(Job):
 
     def wait(self, timeout: float | None = None) -> bool:
         """Blocks until ``ready``; False when the time ran out first."""
-        return self._ended.wait(timeout)
+        if timeout is not None:
+            return self._ended.wait(timeout)
+        while not self._ended.wait(SLICE):
+            pass
+        return True
 
     def result(self) -> list[Any]:
         """The values, or raises the first error; after ``ready``."""
@@ -246,7 +250,10 @@ class StreamJob(Job):
     def has_next(self) -> bool:
         """Is a result there, or the end reached, so that ``fetch`` does not block?"""
         with self._changed:
-            return self._key() is not None or self.yielded == self.end or bool(self.broken)
+            return self._can_fetch()
+
+    def _can_fetch(self) -> bool:
+        return self._key() is not None or self.yielded == self.end or self.broken is not None
 
     def all_arrived(self) -> bool:
         """Has every item come to an end, fetched or not?"""
@@ -261,17 +268,17 @@ class StreamJob(Job):
     def wait_all(self) -> None:
         """Blocks until ``all_arrived``."""
         with self._changed:
-            self._changed.wait_for(self._all_arrived)
+            while not self._changed.wait_for(self._all_arrived, SLICE):
+                pass
 
     def fetch(self, timeout: float | None = None) -> Any:
         """The next result. Raises its error, StopIteration at the end, TimeoutError."""
         with self._changed:
-            there = self._changed.wait_for(
-                lambda: self._key() is not None or self.yielded == self.end or self.broken,
-                timeout,
-            )
-            if not there:
-                raise TimeoutError(f"no result within {timeout} s")
+            while not self._changed.wait_for(
+                self._can_fetch, SLICE if timeout is None else timeout
+            ):
+                if timeout is not None:
+                    raise TimeoutError(f"no result within {timeout} s")
             key = self._key()
             if key is None:
                 if self.yielded != self.end and self.broken is not None:

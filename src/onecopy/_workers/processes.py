@@ -32,6 +32,7 @@ from .._memory.registry import registry
 from .._schedule import events
 from .._schedule.events import Assignment
 from .._system.poller import poller
+from ..errors import import_broken_errors
 from . import wire
 from .channel import Channel
 from .engine import Engine, Member, _flush
@@ -250,6 +251,9 @@ class ProcessEngine(Engine):
     # The driver thread.
 
     def _drive(self) -> None:
+        # Imported now, while workers start, and not when the first of them dies: by then
+        # memory may be short, or the program's path another.
+        import_broken_errors()
         try:
             while True:
                 if self._released:

@@ -23,6 +23,11 @@ from .functions import Function
 from .future import TaskFuture
 from .outcome import name_of
 
+# Callers wait in slices of so many seconds. A signal that arrives in the instant before a
+# thread blocks is noted by the interpreter and looked at when the thread next runs: without
+# slices, a first Ctrl-C could be noticed only with the second.
+SLICE = 1.0
+
 
 class Work:
     """The face of all kinds of work."""
@@ -176,7 +181,8 @@ class Direct(Call):
 
     def outcome(self) -> Any:
         """Waits; then the value, or raises the error."""
-        self.done.acquire()
+        while not self.done.acquire(timeout=SLICE):
+            pass
         if self._error is not None:
             try:
                 raise self._error

@@ -31,6 +31,6 @@ def main(role: str, fd: str, parent: str, preload: str) -> None:
     if role == "worker":
         run(sock)
     for name in filter(None, preload.split(",")):
-        with contextlib.suppress(ImportError):  # the worker that needs it will say so
+        with contextlib.suppress(Exception):  # the worker that needs it will say so
             __import__(name)
     zygote.serve(sock)
