@@ -156,6 +156,17 @@ def test_trim_gives_free_pages_back(backing: str) -> None:
     assert place(again) == place(block)
 
 
+def test_neighbours_that_were_given_back_become_one() -> None:
+    arena = Arena()
+    halves = [arena.allocate(UNIT // 2) for _ in range(2)]
+    for half in halves:
+        half.view(0, 1)[:] = b"x"
+        free(arena, half)
+        arena.trim()
+    assert place(arena.allocate(UNIT)) == place(halves[0])
+    assert len(arena) == 1
+
+
 def test_idle_arena_is_trimmed_and_busy_one_is_not() -> None:
     arena = Arena()
     arena.trim_if_idle(0.0)

@@ -24,7 +24,7 @@ OVERHEAD = 4096
 def test_any_plain_array_arrives_as_it_was() -> None:
     ends = Ends()
 
-    @settings(max_examples=300)
+    @settings(max_examples=200)
     @given(arrays())
     def check(array: Any) -> None:
         before = ends.moved() - len(ends.body)
@@ -60,7 +60,7 @@ def test_plain_array_arrives_private_to_the_receiver() -> None:
 def test_any_shared_array_arrives_as_it_is_and_moves_no_bytes() -> None:
     ends = Ends()
 
-    @settings(max_examples=300)
+    @settings(max_examples=200)
     @given(arrays())
     def check(array: Any) -> None:
         shared = onecopy.share(array)
@@ -111,8 +111,8 @@ def test_any_view_of_a_shared_array_keeps_its_strides() -> None:
 
 
 def assert_read_only(array: Array) -> None:
-    assert not array.flags.writeable
     if array.size:
+        assert not array.flags.writeable
         with pytest.raises(ValueError, match="cannot set WRITEABLE flag"):
             np.asarray(array).flags.writeable = True
         with pytest.raises(ValueError, match="cannot set WRITEABLE flag"):

@@ -68,6 +68,11 @@ def test_views_that_overlap_only_in_a_chain_make_one_run() -> None:
     assert made.copied == 800
 
 
+def test_views_inside_another_make_one_run_with_it() -> None:
+    whole = np.zeros(100)
+    assert runs(planned(whole, whole[10:12], whole[50:52], whole[90:])) == [0, 0, 0, 0]
+
+
 def test_neighbours_make_two_runs() -> None:
     whole = np.zeros(100)
     assert len(planned(whole[:50], whole[50:]).runs) == 2
