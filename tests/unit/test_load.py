@@ -338,6 +338,19 @@ def test_message_says_what_is_missing(tmp_path: Path) -> None:
         onecopy.load(path)
 
 
+def test_member_that_claims_its_neighbours_bytes(tmp_path: Path) -> None:
+    """Its header speaks of more than the member holds; the archive goes on behind it."""
+    header = io.BytesIO()
+    np.lib.format.write_array_header_1_0(
+        header, {"descr": "|u1", "fortran_order": False, "shape": (100,)}
+    )
+    with zipfile.ZipFile(tmp_path / "x.npz", "w", zipfile.ZIP_STORED) as archive:
+        archive.writestr("a.npy", header.getvalue() + bytes(50))
+        archive.writestr("secret.bin", b"s" * 1000)
+    with pytest.raises(BadFile, match=r"a\.npy' is cut short"):
+        onecopy.load(tmp_path / "x.npz")
+
+
 def test_compressed_member_that_does_not_fit(tmp_path: Path) -> None:
     """Its size is written in the archive: it is looked at before a byte is inflated."""
     path = tmp_path / "x.npz"

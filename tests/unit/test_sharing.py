@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import fcntl
 import gc
 import mmap
 from collections.abc import Callable
@@ -302,6 +303,10 @@ def test_frozen_is_read_only_through_every_view(backing: str) -> None:
     assert [(s.kind, s.backing) for s in onecopy.segments()] == [("shared", backing)]
     with pytest.raises(PermissionError):
         mmap.mmap(segment_of(frozen).descriptor(), mmap.PAGESIZE)
+    if backing == "memfd":
+        seals = fcntl.fcntl(segment_of(frozen).descriptor(), fcntl.F_GET_SEALS)
+        assert seals & fcntl.F_SEAL_WRITE
+        assert seals & fcntl.F_SEAL_SEAL
     assert onecopy.freeze(frozen) is frozen
 
 
