@@ -265,3 +265,39 @@ def test_a_forked_worker_does_hold_it(program: list[subprocess.Popen[str]], tmp_
     """
     process = start(program, tmp_path, body, "fork")
     assert finish(process) == (0, "True\n", "")
+
+
+def test_globals_of_main_are_the_worker_s_own(
+    program: list[subprocess.Popen[str]], tmp_path: Path, method: str
+) -> None:
+    """What an initializer sets, tasks see; what the owner changes is sent."""
+    body = """
+        G, STATE, CACHE, K = 0, {}, [], 2
+        BIG = np.arange(300_000.0)
+        def init(a):
+            global G
+            G = STATE["x"] = a
+        def get(x):
+            return G + x, STATE["x"]
+        def factorial(n):
+            return 1 if n < 2 else n * factorial(n - 1)
+        def cache(x):
+            CACHE.append(x)
+            return len(CACHE)
+        def scale(x):
+            return K * x * BIG[3]
+        with oc.Pool(1, init, (5,), method=METHOD) as pool:
+            print(pool.map(get, [1]), pool.apply(get, (2,)), pool.apply(lambda: G), end=" ")
+            print(pool.map(factorial, [5]), pool.map(cache, "ab"), pool.map(cache, "c"), end=" ")
+            first = pool.map(scale, [1.0])
+            K = 10
+            BIG[3] = 4
+            print(first, pool.map(scale, [1.0]))
+    """
+    process = start(program, tmp_path, body, method)
+    code, out, err = finish(process)
+    assert (code, err) == (0, "")
+    # A forked worker keeps what it was born with, as in the standard library.
+    last = "[np.float64(6.0)]" if method == "fork" else "[np.float64(40.0)]"
+    expected = f"[(6, 5)] (7, 5) 5 [120] [1, 2] [3] [np.float64(6.0)] {last}\n"
+    assert out == expected

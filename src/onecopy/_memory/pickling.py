@@ -136,6 +136,8 @@ def _slow_pickler() -> Any:
     if _slow is None:
         import cloudpickle
 
+        from .globals import WorkerNamespace, in_module
+
         class Slow(cloudpickle.Pickler):  # type: ignore[misc]
             """cloudpickle's pickler with our reducers."""
 
@@ -154,7 +156,18 @@ def _slow_pickler() -> Any:
                     and _known(obj, self._namespace)
                 ):
                     return NotImplemented
-                return super().reducer_override(obj)
+                reduced = super().reducer_override(obj)
+                if (
+                    reduced is not NotImplemented
+                    and type(obj) is types.FunctionType
+                    and isinstance(self._namespace, WorkerNamespace)
+                ):
+                    return in_module(obj, reduced, self._namespace, self._dumps)
+                return reduced
+
+            def _dumps(self, obj: Any) -> tuple[list[Any], list[Span]]:
+                pickled = dumps(obj, self._namespace)
+                return pickled.chunks, pickled.buffers.spans
 
         _slow = Slow
     return _slow

@@ -43,6 +43,8 @@ from .events import (
     WorkerReady,
 )
 
+# Work that comes back so often from workers that ended before they began it is lost.
+_RETURNS = 5
 # Paces are remembered for this many functions.
 _KEYS = 1000
 
@@ -103,6 +105,7 @@ class Scheduler:
         self._workers: dict[int, _Worker] = {}
         self._idle: list[int] = []
         self._paces: dict[int, Pace] = {}
+        self._returns: dict[tuple[int, int], int] = {}
         self._ids = count(1)
         self._closed = False
         self._retired: set[int] = set()
@@ -197,8 +200,11 @@ class Scheduler:
         if worker is not None:
             if event.worker in self._idle:
                 self._idle.remove(event.worker)
+            first = next(iter(worker.held), 0)
             for assignment, work, _ in reversed(worker.held.values()):
-                if assignment.id == event.claimed:
+                if assignment.id == event.claimed or (
+                    assignment.id == first and self._returns_too_often(assignment)
+                ):
                     out.append(Lost(assignment))
                 else:
                     self._put_back(assignment, work)
@@ -289,6 +295,13 @@ class Scheduler:
             job.queued = False
             self._queue.popleft()
         return start, stop
+
+    def _returns_too_often(self, assignment: Assignment) -> bool:
+        """Has this work come back unbegun, as the first that its worker would have begun,
+        so often that it must be what ends the workers?"""
+        key = (assignment.work, assignment.start)
+        self._returns[key] = self._returns.get(key, 0) + 1
+        return self._returns[key] >= _RETURNS
 
     def _put_back(self, assignment: Assignment, work: _Task | _Job) -> None:
         if isinstance(work, _Job):

@@ -161,6 +161,7 @@ class Channel:
     def _add_function(self, function: Function) -> None:
         assert function.draft is not None
         rich, body = place(function.draft, self.link)
+        wire.check_length(body)
         self._announce()
         flags = wire.RICH if rich else 0
         self._add(wire.pack(wire.FUNCTION, body, flags, function.id))
@@ -173,6 +174,7 @@ class Channel:
                 self._add_function(function)
             draft = work.draft(assignment.start, assignment.stop)
             rich, body = place(draft, self.link)
+            wire.check_length(body)
         except BaseException as error:
             self._unsendable(self, assignment, error)
             return

@@ -21,7 +21,8 @@ from dataclasses import dataclass
 
 from .. import errors
 from .._memory.arena import Arena
-from .._memory.pickling import NOTHING, Namespace
+from .._memory.globals import WorkerNamespace
+from .._memory.pickling import Namespace
 from .._system import mapping, procfs
 from .._system.anonymous import anonymous_file
 from . import wire
@@ -78,7 +79,7 @@ class Fleet:
         self._count = 0
         self.channels: dict[int, Channel] = {}
         self.by_fd: dict[int, Channel] = {}
-        self.namespace: Namespace = NOTHING
+        self.namespace: Namespace = WorkerNamespace()
         self._launcher: Launcher | None = None
         self._ooms = procfs.oom_kills()
         # One aligned 8-byte word per worker, in a page that both sides map.

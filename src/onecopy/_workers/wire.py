@@ -69,6 +69,13 @@ def pack(type: int, body: bytes = b"", flags: int = 0, id: int = 0, fds: int = 0
 NO_FDS: list[int] = []
 
 
+def check_length(body: bytes) -> None:
+    """Raises ValueError for a body that the reader would refuse: what is large travels
+    through an arena, so this is a mistake of ours, and it must not cost the worker."""
+    if len(body) > MOST - 1024:
+        raise ValueError(f"a message of {len(body)} bytes is too long for a frame")
+
+
 class FrameReader:
     """Cuts what comes from a socket into frames. One thread at a time."""
 

@@ -11,13 +11,14 @@ import os
 import socket
 import sys
 
+from ..._memory.globals import WorkerNamespace
 from ..child import limit_threads
 from . import zygote
 
 
-def launcher(threads: int | None) -> tuple[zygote.ZygoteLauncher, dict[str, object]]:
+def launcher(threads: int | None) -> tuple[zygote.ZygoteLauncher, WorkerNamespace]:
     """Forks the zygote; also returns the names in ``__main__`` that it inherited."""
-    main = dict(vars(sys.modules["__main__"]))
+    main = WorkerNamespace(vars(sys.modules["__main__"]))
     ours, theirs = socket.socketpair()
     zygote.flush_streams()
     pid = os.fork()
