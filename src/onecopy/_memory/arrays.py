@@ -61,6 +61,37 @@ def span_of(array: np.ndarray[Any, Any]) -> Span:
     return Span(low, high, first, array.strides, flags, array.nbytes, array)
 
 
+def reference(array: np.ndarray[Any, Any]) -> tuple[Segment, tuple[Any, ...]] | None:
+    """Where a plain array lies in shared memory: its segment, and what ``resolve`` takes
+    behind the segment's view (its id first). None when it does not."""
+    dtype = array.dtype
+    if dtype.hasobject or dtype.kind == "T" or not array.nbytes:
+        return None
+    first = array.__array_interface__["data"][0]
+    flags = array.flags
+    low, high = (first, first + array.nbytes) if flags.c_contiguous else byte_bounds(array)
+    found = registry.find(low)
+    if found is None or found[1] + high - low > found[0].size:
+        return None
+    segment, offset = found
+    writable = flags.writeable and segment.writable
+    where = (segment.id, offset + first - low, _dtype_code(dtype), array.shape, array.strides)
+    return segment, (*where, writable)
+
+
+def resolve(
+    view: memoryview,
+    offset: int,
+    code: Any,
+    shape: tuple[int, ...],
+    strides: tuple[int, ...],
+    writable: bool,
+) -> np.ndarray[Any, Any]:
+    """The array that ``reference`` described."""
+    buffer = view if writable else view.toreadonly()
+    return on_buffer(buffer, shape, np.dtype(code), offset, strides)
+
+
 def reduce_array(array: np.ndarray[Any, Any], spans: list[Span]) -> Any:
     """A reducer for ``reducer_override``; notes the array's span in ``spans``.
 

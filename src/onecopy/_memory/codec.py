@@ -5,6 +5,11 @@ A message's *body* is either a bare pickle stream (the common small task), or::
     head      block's segment, block's offset, length of the manifest, length of the rest
     data      manifest | small runs | pickle stream      (here, or in that arena block)
 
+or, for a call with scalars and views of shared arrays only (``References``)::
+
+    head      1
+    data      pickle stream of the arguments and of where each view lies
+
 The manifest says for each buffer of the stream where it stands: in a small run of this
 message (copied, one piece of heap per run), in an arena block (built upon, given back
 when the last view dies), or in a segment that both sides know (built upon; nothing moves).
@@ -15,6 +20,7 @@ from __future__ import annotations
 import marshal
 import pickle
 import struct
+import sys
 from typing import Any, Protocol
 
 from .arena import Arena, Block
@@ -27,6 +33,8 @@ from .store import ALIGN, store
 CUTOFF = 64 << 10
 
 _HEAD = struct.Struct("<QQQQ")
+# Stands where a rich body has its block's segment; no segment has this id.
+_REFERENCES = struct.pack("<Q", 1)
 _INLINE, _BLOCK, _SHARED, _PRIVATE = range(4)
 
 
@@ -123,18 +131,62 @@ def encode(obj: Any, namespace: Namespace = NOTHING, what: str = "object") -> Dr
 _SIMPLE = frozenset({int, float, bool, type(None), complex, str, bytes})
 
 
+class References:
+    """Arguments that are scalars and views of shared arrays: the commonest call of all,
+    ``f(data[i:j], x)``, which needs neither a pickler of ours nor a plan."""
+
+    __slots__ = ("_arrays", "segments", "stream")
+
+    def __init__(
+        self, stream: bytes, segments: list[tuple[Segment, int]], arrays: tuple[Any, ...]
+    ) -> None:
+        self.stream = stream
+        self.segments = segments
+        self._arrays = arrays  # keeps the views, and with them the mappings
+
+
+Encoded = Draft | References | bytes
+
+
 def encode_arguments(
     args: tuple[Any, ...], kwargs: dict[str, Any], namespace: Namespace
-) -> Draft | bytes:
-    """As ``encode`` of ``(args, kwargs)``; the bare stream when they are plain scalars."""
-    if not kwargs and _SIMPLE.issuperset(map(type, args)):
-        stream = pickle.dumps((args, kwargs), 5)
-        if len(stream) <= CUTOFF:
-            return stream
+) -> Encoded:
+    """As ``encode`` of ``(args, kwargs)``; shorter for scalars and views of shared arrays."""
+    if not kwargs:
+        others = set(map(type, args)) - _SIMPLE
+        if not others:
+            stream = pickle.dumps((args, kwargs), 5)
+            if len(stream) <= CUTOFF:
+                return stream
+        numpy = sys.modules.get("numpy")
+        if numpy is not None and others == {numpy.ndarray}:
+            references = _references(args, numpy.ndarray)
+            if references is not None:
+                return references
     return encode((args, kwargs), namespace, "call")
 
 
-def encode_result(value: Any, namespace: Namespace) -> Draft | bytes:
+def _references(args: tuple[Any, ...], ndarray: Any) -> References | None:
+    """None when an array is not shared, is there twice (it has to arrive as one object), or
+    the rest is long."""
+    from .arrays import reference  # numpy is here: there is an array
+
+    plain = list(args)
+    refer: list[tuple[Any, ...]] = []
+    segments: list[tuple[Segment, int]] = []
+    for at, value in enumerate(args):
+        if type(value) is ndarray:
+            found = reference(value)
+            if found is None or any(value is other for other in args[:at]):
+                return None
+            segments.append((found[0], value.nbytes))
+            refer.append((at, *found[1]))
+            plain[at] = None
+    stream = _REFERENCES + pickle.dumps((plain, refer), 5)
+    return References(stream, segments, args) if len(stream) <= CUTOFF else None
+
+
+def encode_result(value: Any, namespace: Namespace) -> Encoded:
     """As ``encode``; the bare stream for a plain scalar."""
     if type(value) in _SIMPLE:
         stream = pickle.dumps(value, 5)
@@ -143,7 +195,7 @@ def encode_result(value: Any, namespace: Namespace) -> Draft | bytes:
     return encode(value, namespace, "result")
 
 
-def place(draft: Draft | bytes, link: Outward) -> tuple[bool, bytes]:
+def place(draft: Encoded, link: Outward) -> tuple[bool, bytes]:
     """Copies what has to be copied; returns (is it a rich body, the body).
 
     Blocks until large buffers are copied (without the GIL). Raises NotEnoughMemory when
@@ -151,6 +203,11 @@ def place(draft: Draft | bytes, link: Outward) -> tuple[bool, bytes]:
     """
     if type(draft) is bytes:
         return False, draft
+    if type(draft) is References:
+        for segment, nbytes in draft.segments:
+            segment.require_whole()
+            link.mention(segment, nbytes)
+        return True, draft.stream
     assert isinstance(draft, Draft)
     if draft.is_bare():
         return False, draft.stream()
@@ -235,6 +292,8 @@ def decode(rich: bool, body: memoryview, link: Inward) -> Any:
     """The inverse of ``place``: builds the object, on the buffers where they stand."""
     if not rich:
         return pickle.loads(body)
+    if body[:8] == _REFERENCES:
+        return _resolve(body[8:], link)
     segment_id, offset, manifest_size, size = _HEAD.unpack_from(body)
     if segment_id:
         data = link.block_view(segment_id, offset, size)
@@ -245,6 +304,16 @@ def decode(rich: bool, body: memoryview, link: Inward) -> Any:
     views = [_run_view(run, inline, link) for run in runs]
     stream = data[manifest_size + inline_size :]
     return pickle.loads(stream, buffers=[_source(entry, views) for entry in entries])
+
+
+def _resolve(stream: memoryview, link: Inward) -> tuple[tuple[Any, ...], dict[str, Any]]:
+    """The inverse of ``_references``."""
+    from .arrays import resolve  # there is an array
+
+    args, refer = pickle.loads(stream)
+    for at, segment_id, *how in refer:
+        args[at] = resolve(link.shared_view(segment_id), *how)
+    return tuple(args), {}
 
 
 def _run_view(run: tuple[int, ...], inline: memoryview, link: Inward) -> memoryview:

@@ -16,6 +16,7 @@ import pickle
 import signal
 import socket
 import sys
+import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -63,6 +64,24 @@ class Death:
     def close(self) -> None:
         """Lets go of what the worker held; what it lent lives on with its holders."""
         self.channel.close()
+
+
+# Held while this process has the worker's end of a socket open. A fork elsewhere in the
+# program waits for it: its child would keep that end, and the worker's end would never be
+# seen. The holder waits for nobody, so the fork waits a millisecond at most.
+launching = threading.Lock()
+
+
+def _renew() -> None:
+    global launching
+    launching = threading.Lock()
+
+
+os.register_at_fork(
+    before=lambda: launching.acquire(),
+    after_in_parent=lambda: launching.release(),
+    after_in_child=_renew,
+)
 
 
 class Fleet:
@@ -121,14 +140,15 @@ class Fleet:
     ) -> Channel:
         """One more worker; it says when it is ready. Raises OSError when it cannot even be
         tried (no descriptor, no memory, no more processes)."""
-        ours, theirs = socket.socketpair()
-        try:
-            with theirs:
-                self._count += 1
-                self.launcher.start(self._count, theirs.fileno())
-        except OSError:
-            ours.close()
-            raise
+        with launching:
+            ours, theirs = socket.socketpair()
+            try:
+                with theirs:
+                    self._count += 1
+                    self.launcher.start(self._count, theirs.fileno())
+            except OSError:
+                ours.close()
+                raise
         slot = self._free_slots.pop()
         self._claims[slot] = 0
         channel = Channel(self._count, ours, self._arena, slot, unsendable, want_write)

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator, Sequence
 from itertools import islice
 from typing import Any
 
-from .._memory.codec import Draft, encode
+from .._memory.codec import Encoded, encode
 from .._memory.pickling import NOTHING, Namespace
 from .._schedule.events import Assignment
 from . import runners
@@ -50,7 +50,7 @@ class Job(Work):
     def payload(self, start: int, stop: int) -> Any:
         return self.items[start:stop]
 
-    def draft(self, start: int, stop: int) -> Draft | bytes:
+    def draft(self, start: int, stop: int) -> Encoded:
         return encode(self.payload(start, stop), self._namespace, f"items {start} to {stop - 1}")
 
     def describe(self, assignment: Assignment) -> str:

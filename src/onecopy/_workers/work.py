@@ -14,7 +14,7 @@ import threading
 from collections.abc import Callable
 from typing import Any
 
-from .._memory.codec import Draft, encode, encode_arguments
+from .._memory.codec import Encoded, encode, encode_arguments
 from .._memory.pickling import Namespace
 from .._schedule.events import Assignment
 from ..errors import PoolClosed
@@ -40,7 +40,7 @@ class Work:
         """What a worker thread is given."""
         raise NotImplementedError
 
-    def draft(self, start: int, stop: int) -> Draft | bytes:
+    def draft(self, start: int, stop: int) -> Encoded:
         """What a worker process is sent. Raises NotPicklable."""
         raise NotImplementedError
 
@@ -109,7 +109,7 @@ class Call(Work):
     def payload(self, start: int, stop: int) -> Any:
         return self._payload
 
-    def draft(self, start: int, stop: int) -> Draft | bytes:
+    def draft(self, start: int, stop: int) -> Encoded:
         return self._payload  # type: ignore[no-any-return]
 
     def callable(self) -> Callable[..., Any]:

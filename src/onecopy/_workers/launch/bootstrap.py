@@ -7,6 +7,7 @@ spawned worker: nothing that a task may not need.
 from __future__ import annotations
 
 import contextlib
+import os
 import socket
 import sys
 
@@ -15,18 +16,19 @@ from ..child import run
 from . import zygote
 
 
-def main(role: str, fd: str, parent: str, preload: str) -> None:
-    """Serves on the descriptor ``fd``; never returns.
+def main(role: str, parent: str, preload: str) -> None:
+    """Serves on descriptor 3, and closes all above it; never returns.
 
     Args:
         role: ``"worker"`` or ``"zygote"``.
-        fd: this end of the socket pair.
         parent: the owner's pid.
         preload: modules that a zygote imports, once instead of in every worker.
     """
     death.die_with(int(parent))
     del sys.argv[1:]
-    sock = socket.socket(fileno=int(fd))
+    # Whatever the program made inheritable is not a worker's business.
+    os.closerange(4, os.sysconf("SC_OPEN_MAX"))
+    sock = socket.socket(fileno=3)
     sock.set_inheritable(False)
     if role == "worker":
         run(sock)

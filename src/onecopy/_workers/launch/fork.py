@@ -6,7 +6,6 @@ its own, and forks all workers from then on.
 
 from __future__ import annotations
 
-import contextlib
 import os
 import socket
 import sys
@@ -31,10 +30,4 @@ def launcher(threads: int | None) -> tuple[zygote.ZygoteLauncher, WorkerNamespac
         finally:
             os._exit(1)
     theirs.close()
-
-    def reap() -> None:
-        # It ends by itself when its socket does: it never does anything else.
-        with contextlib.suppress(ChildProcessError):  # somebody waits for all children
-            os.waitpid(pid, 0)
-
-    return zygote.ZygoteLauncher(ours, reap), main
+    return zygote.ZygoteLauncher(ours, lambda: zygote.reap(pid)), main

@@ -8,19 +8,14 @@ open files.
 from __future__ import annotations
 
 import socket
-import subprocess
 
 from . import interpreter
-from .zygote import ZygoteLauncher
+from .zygote import ZygoteLauncher, reap
 
 
 def launcher(threads: int | None, preload: list[str]) -> ZygoteLauncher:
     """Starts the zygote; called in the driver thread. Does not wait for it."""
     ours, theirs = socket.socketpair()
     with theirs:
-        process = interpreter.start("zygote", theirs.fileno(), threads, preload)
-    return ZygoteLauncher(ours, lambda: _reap(process))
-
-
-def _reap(process: subprocess.Popen[bytes]) -> None:
-    process.wait()
+        pid = interpreter.start("zygote", theirs.fileno(), threads, preload)
+    return ZygoteLauncher(ours, lambda: reap(pid))

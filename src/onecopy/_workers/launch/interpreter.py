@@ -1,7 +1,10 @@
 """Starting a fresh interpreter that serves as a worker or as a zygote: the owner's side.
 
-The command line names nothing but where onecopy lies and a descriptor number; everything
-else comes through that descriptor.
+The command line names nothing but where onecopy lies, the owner's pid and what to preload;
+everything else comes through descriptor 3.
+
+``posix_spawn`` and not ``subprocess``: that waits for a pipe to close which a process that
+is forked elsewhere in the program at the same moment keeps open for as long as it lives.
 """
 
 from __future__ import annotations
@@ -20,8 +23,8 @@ _CODE = (
 _HOME = str(Path(__file__).resolve().parents[3])
 
 
-def start(role: str, fd: int, threads: int | None, preload: list[str]) -> subprocess.Popen[bytes]:
-    """Starts an interpreter that inherits ``fd`` and nothing else of this process.
+def start(role: str, fd: int, threads: int | None, preload: list[str]) -> int:
+    """Starts an interpreter that has ``fd`` as its descriptor 3; returns its pid.
 
     Called in the driver thread, which the child is tied to for life and death. Up to the
     fork of workers a zygote must have no thread but its own, so BLAS gets a single one.
@@ -40,8 +43,8 @@ def start(role: str, fd: int, threads: int | None, preload: list[str]) -> subpro
         _CODE,
         _HOME,
         role,
-        str(fd),
         str(os.getpid()),
         ",".join(preload),
     ]
-    return subprocess.Popen(command, pass_fds=[fd], env=environment)
+    dup = (os.POSIX_SPAWN_DUP2, fd, 3)
+    return os.posix_spawn(sys.executable, command, environment, file_actions=[dup])

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import subprocess
-
 from . import interpreter
+from .zygote import end
 
 
 class SpawnLauncher:
@@ -18,27 +17,24 @@ class SpawnLauncher:
     def __init__(self, threads: int | None, preload: list[str]) -> None:
         self._threads = threads
         self._preload = preload
-        self._processes: dict[int, subprocess.Popen[bytes]] = {}
+        self._pids: dict[int, int] = {}
         self._news: list[tuple[str, int, int]] = []
 
     def fileno(self) -> int:
         return -1
 
     def start(self, worker: int, sock: int) -> None:
-        process = interpreter.start("worker", sock, self._threads, self._preload)
-        self._processes[worker] = process
-        self._news.append(("pid", worker, process.pid))
+        pid = interpreter.start("worker", sock, self._threads, self._preload)
+        self._pids[worker] = pid
+        self._news.append(("pid", worker, pid))
 
     def reap(self, worker: int) -> None:
-        process = self._processes.pop(worker)
-        # One that has begun to exit takes no more signals: its own exit code stays.
-        process.kill()
-        self._news.append(("exit", worker, process.wait()))
+        self._news.append(("exit", worker, end(self._pids.pop(worker))))
 
     def news(self) -> list[tuple[str, int, int]]:
         news, self._news = self._news, []
         return news
 
     def close(self) -> None:
-        for worker in list(self._processes):
+        for worker in list(self._pids):
             self.reap(worker)

@@ -93,6 +93,12 @@ def end(pid: int) -> int:
     return os.waitstatus_to_exitcode(status)
 
 
+def reap(pid: int) -> None:
+    """Waits for a zygote: it ends by itself when its socket does."""
+    with contextlib.suppress(ChildProcessError):  # somebody waits for all children
+        os.waitpid(pid, 0)
+
+
 class ZygoteLauncher:
     """The owner's side; a ``Launcher`` (see there).
 
