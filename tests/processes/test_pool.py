@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import itertools
 import operator
 import os
 import signal
@@ -226,7 +225,8 @@ class TestMaps:
 
         def numbers() -> Iterator[int]:
             nonlocal taken
-            for taken in itertools.count():
+            while True:
+                taken += 1
                 yield taken
 
         for stream in (pool.imap(double, numbers()), pool.imap_unordered(double, numbers())):
