@@ -55,8 +55,8 @@ class Block:
     def copy_from(self, address: int, size: int) -> None:
         """Copies ``size`` bytes from an address that the caller keeps alive."""
         if self.fresh:
-            source = mapping.exporter(address, size, _nothing)
-            self.segment.own().write(self.offset, mapping.bytes_of(source, write=False))
+            source = mapping.borrowed(address, size, write=False)
+            self.segment.own().write(self.offset, source)
         else:
             root = self.segment.root()
             mapping.copy_in(mapping.start_of(root) + self.offset, address, size)
@@ -67,10 +67,6 @@ class Block:
             self.segment.own().reserve(self.offset, round_to_page(self.length))
             self.fresh = False
         return self.segment.view(self.offset + at, self.length - at if size is None else size)
-
-
-def _nothing() -> None:
-    """The exporter of memory that somebody else keeps alive owns nothing."""
 
 
 class _Space:

@@ -110,13 +110,8 @@ def _digest(value: Any, pickled: Callable[[Any], tuple[list[Any], list[Span]]]) 
         if shared is not None:
             digest.update(repr((shared[0].id, shared[1])).encode())
         elif span.high > span.low:
-            memory = mapping.exporter(span.low, span.high - span.low, _nothing)
-            digest.update(mapping.bytes_of(memory, write=False))
+            digest.update(mapping.borrowed(span.low, span.high - span.low, write=False))
     return digest.digest()
-
-
-def _nothing() -> None:
-    """The exporter of memory that somebody else keeps alive owns nothing."""
 
 
 def make(name: str, code: types.CodeType, closure: Any) -> Any:

@@ -104,8 +104,7 @@ class Store:
         for offset, run in pieces:
             if run.array is None:
                 # By system call: twice as fast into fresh pages as through a mapping.
-                source = mapping.exporter(run.low, run.size, _nothing)
-                file.write(offset, mapping.bytes_of(source, write=False))
+                file.write(offset, mapping.borrowed(run.low, run.size, write=False))
             else:
                 file.reserve(offset, run.size)
                 gathered.append((offset, run))
@@ -155,12 +154,7 @@ class Store:
 
 def _fill(address: int, pieces: Sequence[Piece]) -> None:
     for offset, run in pieces:
-        place = mapping.exporter(address + offset, run.size, _nothing)
-        run.copy_to(mapping.bytes_of(place, write=True))
-
-
-def _nothing() -> None:
-    """The exporter of a short-lived view owns nothing."""
+        run.copy_to(mapping.borrowed(address + offset, run.size, write=True))
 
 
 store = Store()

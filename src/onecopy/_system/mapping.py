@@ -125,6 +125,15 @@ def exporter(address: int, size: int, on_death: Callable[[], None]) -> ctypes.Ar
     return array
 
 
+def borrowed(address: int, size: int, *, write: bool) -> memoryview:
+    """A view of memory that the caller keeps alive for as long as the view is used."""
+    return bytes_of(exporter(address, size, _nothing), write=write)
+
+
+def _nothing() -> None:
+    """The exporter of borrowed memory owns nothing."""
+
+
 def start_of(array: ctypes.Array[Any]) -> int:
     """The address at which an exporter begins."""
     return ctypes.addressof(array)
