@@ -294,11 +294,6 @@ def test_freeze_waits_for_a_worker_that_writes(
     assert done[0][:2].tolist() == [1, 2]
 
 
-@pytest.mark.xfail(
-    strict=True,
-    reason="workers that were forked with the mapping are not told: they are not known to "
-    "have it, and the zygote's own mapping keeps the seal from being set",
-)
 def test_frozen_refuses_workers_that_inherited_the_array(make_pool: MakePool) -> None:
     array = oc.zeros(10)
     KEPT.append(array)

@@ -120,10 +120,10 @@ def test_frozen_segment_is_mapped_read_only_in_place() -> None:
     there = ends.send(array)
     there[3] = 3
     assert array[3] == 3
-    ends.worker.frozen(segment_of(array).id)
+    registry.freeze(segment_of(array).id)
     assert there[3] == 3
     assert not ends.send(array).flags.writeable
-    ends.worker.frozen(1)  # not known: nothing to do
+    registry.freeze(1)  # not known: nothing to do
 
 
 def test_block_is_lent_until_it_comes_back() -> None:

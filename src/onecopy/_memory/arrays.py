@@ -181,6 +181,15 @@ def gather(array: Any, view: memoryview, strides: tuple[int, ...]) -> None:
     np.copyto(_ndarray(array.shape, array.dtype, view, 0, strides), array.view(_ndarray))
 
 
+def have_common_elements(a: Any, b: Any) -> bool:
+    """Is a byte of one also a byte of the other? True where that is too hard to tell."""
+    try:
+        most: Any = 1000  # NumPy's hints know of none but 0 and -1
+        return bool(np.shares_memory(a, b, max_work=most))
+    except np.exceptions.TooHardError:
+        return True
+
+
 # A mapped file that has been recognised: its mapping's address, its segment, and the
 # offset in the file of the mapping's first byte. Keyed by the mapping object itself.
 _adopted: weakref.WeakKeyDictionary[Any, tuple[int, Segment, int]] = weakref.WeakKeyDictionary()

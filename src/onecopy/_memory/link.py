@@ -125,12 +125,6 @@ class Link:
         self._known.pop(segment_id, None)
         self._held.pop(segment_id, None)
 
-    def frozen(self, segment_id: int) -> None:
-        """The owner has frozen an open segment."""
-        segment = self._known.get(segment_id)
-        if segment is not None:
-            segment.freeze()
-
     def _root(self, segment_id: int) -> ctypes.Array[Any]:
         root = self._held.get(segment_id)
         if root is None:

@@ -64,6 +64,12 @@ class Registry:
         self._made += 1
         return self._nonce + self._made
 
+    def freeze(self, segment_id: int) -> None:
+        """This process can no longer write to the segment, if it has it."""
+        segment = self.by_id.get(segment_id)
+        if segment is not None:
+            segment.freeze()
+
     def find(self, address: int) -> tuple[Segment, int] | None:
         """The segment in which ``address`` lies, and the offset there; no lock, no wait."""
         starts, entries = self._table

@@ -6,6 +6,7 @@ Covers sharing, the writable kinds (``empty``, ``zeros``, ``full``), ``freeze``,
 
 from __future__ import annotations
 
+import errno
 import warnings
 from dataclasses import dataclass
 from functools import partial
@@ -147,11 +148,18 @@ def freeze(array: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
     for listener in list(registry.listeners):
         listener.segment_frozen(segment.id)
     segment.freeze()
-    segment.own().seal()
+    sealed = segment.own().seal()
     view: Any = array
     while isinstance(view, np.ndarray):
         view.flags.writeable = False
         view = view.base
+    if not sealed:
+        raise OSError(
+            errno.EBUSY,
+            "the array is read-only here and in every worker, but a process that was forked "
+            "from this one, and is no pool's, still maps it writable: make such processes "
+            "after freeze, or end them before it",
+        )
     root = segment.view(0, segment.size)
     offset = _offset(array, root)
     frozen = on_buffer(root, array.shape, array.dtype, offset, array.strides)

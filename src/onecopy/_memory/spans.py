@@ -180,33 +180,67 @@ def plan(spans: list[Span]) -> Plan:
         bytes_in = sum(spans[i].nbytes for i in group)
         most = _SPARSE if len(group) == 1 else _WASTE
         if high - low <= most * max(bytes_in, 1):
-            for i in group:
-                s = spans[i]
-                offset, length = s.low - low + s.first, s.high - s.low
-                entries[i] = Entry(None, len(made.runs), offset, length, s.strides, s.writable)
-            made.runs.append(Run(high - low, low))
-        else:
-            _gather(made, entries, spans, group)
+            _together(made, entries, spans, group)
+            continue
+        for part in _sharing(spans, group):
+            if len({_look(spans[i]) for i in part}) == 1:
+                _gather(made, entries, spans, part)
+            else:
+                # Different views of the same elements have to stay so: all in one run, the
+                # gaps between them included.
+                _together(made, entries, spans, part)
     made.entries = [entries[i] for i in range(len(spans))]
     return made
 
 
-def _gather(made: Plan, entries: dict[int, Entry], spans: list[Span], group: list[int]) -> None:
-    """Plans a run for each view of a group, without gaps; equal views stay one memory, and
-    so a column that is passed twice is copied once."""
-    known: dict[Any, tuple[int, tuple[int, ...] | None]] = {}
+def _together(made: Plan, entries: dict[int, Entry], spans: list[Span], group: list[int]) -> None:
+    """Plans one run for all of a group, from its first byte to its last."""
+    low = min(spans[i].low for i in group)
     for i in group:
         s = spans[i]
-        key = (s.low, s.high, s.first, s.strides, s.strides and (s.owner.shape, s.owner.itemsize))
-        if key not in known:
-            strides = _dense_strides(s) if s.strides is not None else None
-            known[key] = len(made.runs), strides
-            if strides is None:
-                made.runs.append(Run(s.nbytes, s.low))
+        offset, length = s.low - low + s.first, s.high - s.low
+        entries[i] = Entry(None, len(made.runs), offset, length, s.strides, s.writable)
+    made.runs.append(Run(max(spans[i].high for i in group) - low, low))
+
+
+def _look(span: Span) -> Any:
+    """The same for views that cannot be told from each other."""
+    shape = span.strides and (span.owner.shape, span.owner.itemsize)
+    return span.low, span.high, span.first, span.strides, shape
+
+
+def _sharing(spans: list[Span], group: list[int]) -> list[list[int]]:
+    """Splits views whose extents overlap into those that have elements in common: the
+    columns of a table do not, however much they interlock."""
+    if len(group) == 1:
+        return [group]
+    from .arrays import have_common_elements  # numpy is here already: there is an array
+
+    alike: dict[Any, list[int]] = {}
+    for i in group:
+        alike.setdefault(_look(spans[i]), []).append(i)
+    parts: list[list[int]] = []
+    for same in alike.values():
+        apart = []
+        for part in parts:
+            if any(have_common_elements(spans[same[0]].owner, spans[i].owner) for i in part):
+                same = part + same
             else:
-                made.runs.append(Run(s.nbytes, 0, s.owner, strides))
-        at, strides = known[key]
-        entries[i] = Entry(None, at, 0, s.nbytes, strides, s.writable)
+                apart.append(part)
+        parts = [*apart, same]
+    return parts
+
+
+def _gather(made: Plan, entries: dict[int, Entry], spans: list[Span], same: list[int]) -> None:
+    """Plans one run, without gaps, for views that look the same."""
+    s = spans[same[0]]
+    strides = _dense_strides(s) if s.strides is not None else None
+    for i in same:
+        entries[i] = Entry(None, len(made.runs), 0, s.nbytes, strides, spans[i].writable)
+    if strides is None:
+        made.runs.append(Run(s.nbytes, s.low))
+    else:
+        made.runs.append(Run(s.nbytes, 0, s.owner, strides))
 
 
 def _dense_strides(span: Span) -> tuple[int, ...]:

@@ -28,6 +28,7 @@ from .._memory.arena import Arena
 from .._memory.codec import decode, encode, encode_result, place
 from .._memory.link import Link
 from .._memory.pickling import NOTHING, Namespace
+from .._memory.registry import registry
 from .._system import descriptors, mapping
 from . import runners, wire
 from .outcome import Failure, describe, failure, name_of
@@ -153,7 +154,7 @@ class Worker:
         self._send(wire.pack(wire.FORGOTTEN, id=frame.id))
 
     def _freeze(self, frame: wire.Frame) -> None:
-        self._link.frozen(frame.id)
+        registry.freeze(frame.id)  # known through the link, or inherited by a fork
         self._send(wire.pack(wire.FROZEN, id=frame.id))
 
     def _stop(self, frame: wire.Frame) -> None:

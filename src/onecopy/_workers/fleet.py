@@ -42,6 +42,7 @@ class Death:
         claimed: the last assignment that it had begun.
         exitcode: or minus a signal's number; None when unknown.
         oom: the kernel's out-of-memory killer struck since the last death.
+        memory: the most physical memory that it ever held, in bytes, shared pages included.
         cut: a mapped file that was shortened while the worker had it: path, was, now.
     """
 
@@ -49,6 +50,7 @@ class Death:
     claimed: int
     exitcode: int | None
     oom: bool
+    memory: int | None
     cut: tuple[str, int, int] | None
 
     def error(self, task: str) -> errors.WorkerDied:
@@ -57,9 +59,9 @@ class Death:
         if self.cut is not None:
             path, was, now = self.cut
             return errors.FileTruncated(
-                pid, self.exitcode, task, self.oom, None, path=path, was=was, now=now
+                pid, self.exitcode, task, self.oom, self.memory, path=path, was=was, now=now
             )
-        return errors.WorkerDied(pid, self.exitcode, task, self.oom)
+        return errors.WorkerDied(pid, self.exitcode, task, self.oom, self.memory)
 
     def close(self) -> None:
         """Lets go of what the worker held; what it lent lives on with its holders."""
@@ -180,27 +182,37 @@ class Fleet:
         channel.ended = True
         self.launcher.reap(channel.worker)
 
-    def news(self) -> tuple[list[Death], bool]:
-        """The workers that are gone for good, and whether no more can be made."""
+    def freeze(self, segment: int) -> bool:
+        """Workers may have inherited a mapping of this segment: those to come will not be
+        able to write to it. False when none can have."""
+        return self._options.method == "fork" and self.launcher.freeze(segment)
+
+    def news(self) -> tuple[list[Death], list[int], bool]:
+        """The workers that are gone for good, the segments that no worker to come can write
+        to any more, and whether no more workers can be made."""
         deaths: list[Death] = []
+        frozen: list[int] = []
         broken = False
-        for what, worker, value in self.launcher.news():
+        for what, worker, value, extra in self.launcher.news():
             channel = self.channels.get(worker)
             if what == "broken":
                 broken = True
+            elif what == "frozen":
+                frozen.append(extra)
             elif channel is None:
                 continue
             elif what == "pid":
                 if value > 0:
                     channel.pid = value
             else:
-                deaths.append(self._gone(channel, None if value == UNKNOWN else value))
+                exitcode = None if value == UNKNOWN else value
+                deaths.append(self._gone(channel, exitcode, extra or None))
         if broken:
             # The zygote is gone, and the kernel has killed its workers with it.
-            deaths += [self._gone(c, -signal.SIGKILL) for c in list(self.channels.values())]
-        return deaths, broken
+            deaths += [self._gone(c, -signal.SIGKILL, None) for c in list(self.channels.values())]
+        return deaths, frozen, broken
 
-    def _gone(self, channel: Channel, exitcode: int | None) -> Death:
+    def _gone(self, channel: Channel, exitcode: int | None, memory: int | None) -> Death:
         del self.channels[channel.worker]
         if not channel.ended:
             del self.by_fd[channel.fd]
@@ -214,7 +226,7 @@ class Fleet:
                 now = segment.shortened_to()
                 if now is not None:
                     cut = (segment.path, segment.size, now)
-        return Death(channel, claimed, exitcode, oom, cut)
+        return Death(channel, claimed, exitcode, oom, memory, cut)
 
     def close(self) -> None:
         """All workers are gone: ends what has served them."""

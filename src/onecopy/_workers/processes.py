@@ -37,6 +37,7 @@ from . import wire
 from .channel import Channel
 from .engine import Engine, Member, _flush
 from .fleet import Death, Fleet
+from .freezing import Freezes
 from .functions import Function
 from .options import Options
 from .outcome import revive
@@ -69,7 +70,8 @@ class ProcessEngine(Engine):
         self._released = False
         self._listening = False  # to the launcher
         self._gone: deque[int] = deque()
-        self._freezes: dict[int, tuple[set[int], threading.Event]] = {}
+        self._freezes = Freezes(self._wake)
+        self._readers: set[int] = set()  # threads that read a socket in ``_await``
         self._past = [0, 0, 0, 0]  # traffic of workers that have gone
         self._initializer: Function | None = None
         try:
@@ -144,6 +146,7 @@ class ProcessEngine(Engine):
             if member.ended:
                 return
             self._unwatch(member)
+            self._readers.add(threading.get_ident())
             try:
                 member.flush()
                 while call.done.locked() and not member.blocked:
@@ -158,6 +161,7 @@ class ProcessEngine(Engine):
                     self._end_process(member)
                 raise
             finally:
+                self._readers.discard(threading.get_ident())
                 self._watch(member)
 
     # Watching sockets: any thread, but one channel in one thread at a time.
@@ -230,7 +234,7 @@ class ProcessEngine(Engine):
         elif frame.type == wire.FORGOTTEN:
             channel.link.forgotten(frame.id)
         elif frame.type == wire.FROZEN:
-            self._is_frozen(channel.worker, frame.id)
+            self._freezes.answered(frame.id, channel.worker)
         elif frame.type == wire.READY:
             channel.pid = frame.id
             channel.ready = True
@@ -340,7 +344,9 @@ class ProcessEngine(Engine):
     def _on_news(self) -> None:
         if not self._fleet.channels:
             return
-        deaths, broken = self._fleet.news()
+        deaths, frozen, broken = self._fleet.news()
+        for segment in frozen:
+            self._freezes.answered(segment, 0)
         if broken:
             self._poller.remove(self._fleet.launcher.fileno())
         for death in deaths:
@@ -369,8 +375,7 @@ class ProcessEngine(Engine):
                     del self._assigned[number]
         death.close()
         _flush(dirty, later)
-        for segment in list(self._freezes):
-            self._is_frozen(channel.worker, segment)
+        self._freezes.gone(channel.worker)
         if not channel.ready and not self._stopping:
             self._false_starts += 1
             if self._false_starts >= _FALSE_STARTS:
@@ -379,7 +384,9 @@ class ProcessEngine(Engine):
                 self._fail(errors.InitializerFailed(f"{why}; the last one: {last}"), last)
 
     def _look_after(self) -> float | None:
-        """Forgets, frees and trims what is due; how long the driver may sleep."""
+        """Forgets, freezes, frees and trims what is due; how long the driver may sleep."""
+        for segment in self._freezes.take():
+            self._freeze(segment)
         while self._gone:
             segment = self._gone.popleft()
             for channel in list(self._fleet.channels.values()):
@@ -404,8 +411,7 @@ class ProcessEngine(Engine):
         self._arena.close()
         self._initializer = None
         self._functions.clear()
-        for _, event in list(self._freezes.values()):
-            event.set()
+        self._freezes.end()
 
     # Shared memory; see ``registry.Listener``.
 
@@ -415,32 +421,25 @@ class ProcessEngine(Engine):
         self._wake()
 
     def segment_frozen(self, segment_id: int) -> None:
-        """Has every worker that knows the segment swap its mapping; waits for all."""
-        if threading.current_thread() is self._driver:
+        """Has every worker that may know the segment swap its mapping; waits for all."""
+        me = threading.get_ident()
+        if me == self._driver.ident or me in self._readers:
             raise RuntimeError("freeze waits for the workers: not from a future's callback")
+        self._freezes.ask(segment_id)
+
+    def _freeze(self, segment_id: int) -> None:
+        """In the driver thread, which makes the workers; see ``freezing``."""
+        inherited = self._fleet.freeze(segment_id)
         told = [
             channel
-            for channel in list(self._fleet.channels.values())
-            if channel.link.knows(segment_id) and not channel.ended
+            for channel in self._fleet.by_fd.values()
+            if inherited or channel.link.knows(segment_id)
         ]
-        if not told:
-            return
-        event = threading.Event()
-        self._freezes[segment_id] = ({channel.worker for channel in told}, event)
+        awaited = {channel.worker for channel in told} | ({0} if inherited else set())
+        self._freezes.await_answers(segment_id, awaited)
         for channel in told:
             channel.post(wire.pack(wire.FREEZE, id=segment_id))
             channel.flush()
-            if channel.ended:
-                self._is_frozen(channel.worker, segment_id)
-        event.wait()
-        self._freezes.pop(segment_id, None)
-
-    def _is_frozen(self, worker: int, segment_id: int) -> None:
-        waiting = self._freezes.get(segment_id)
-        if waiting is not None:
-            waiting[0].discard(worker)
-            if not waiting[0]:
-                waiting[1].set()
 
     def after_fork(self) -> None:
         """In a forked child: the pool is the parent's, and its sockets are not held here."""

@@ -27,7 +27,8 @@ class WorkerDied(BrokenWorker):
             None when the system did not tell.
         task: the task that it ran.
         oom: True when the kernel's out-of-memory killer struck in that time.
-        memory: bytes of physical memory that the worker held when last seen, or None.
+        memory: the most physical memory, in bytes, that the worker ever held, with what it
+            shared with others (its peak RSS, getrusage(2)); None when not known.
     """
 
     __module__ = "onecopy.errors"
@@ -71,7 +72,7 @@ class WorkerDied(BrokenWorker):
         if self.oom:
             text += " (the kernel's out-of-memory killer)"
         if self.memory is not None:
-            text += f" holding {human_bytes(self.memory)}"
+            text += f", having held up to {human_bytes(self.memory)},"
         if self.task:
             text += f" while it ran {self.task}"
         return text + "; only that task is lost, the pool goes on"

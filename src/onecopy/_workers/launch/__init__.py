@@ -25,9 +25,14 @@ class Launcher(Protocol):
     def reap(self, worker: int) -> None:
         """The worker has ended or must: asks for its exit code, killing it if need be."""
 
-    def news(self) -> list[tuple[str, int, int]]:
-        """What has become known: ("pid", worker, pid), ("exit", worker, exit code) or
-        ("broken", 0, 0) when no worker can be made any more. Does not block."""
+    def freeze(self, segment: int) -> bool:
+        """Workers that are made from now on cannot write to this segment through a mapping
+        that they inherit; True when that has to be waited for (``news`` says ``frozen``)."""
+
+    def news(self) -> list[tuple[str, int, int, int]]:
+        """What has become known, without blocking: ("pid", worker, pid, 0), ("exit", worker,
+        exit code, most bytes of physical memory that it held), ("frozen", 0, 0, segment), or
+        ("broken", 0, 0, 0) when no worker can be made any more."""
 
     def close(self) -> None:
         """Ends whatever serves this launcher; its workers have ended before."""

@@ -18,7 +18,7 @@ class SpawnLauncher:
         self._threads = threads
         self._preload = preload
         self._pids: dict[int, int] = {}
-        self._news: list[tuple[str, int, int]] = []
+        self._news: list[tuple[str, int, int, int]] = []
 
     def fileno(self) -> int:
         return -1
@@ -26,12 +26,15 @@ class SpawnLauncher:
     def start(self, worker: int, sock: int) -> None:
         pid = interpreter.start("worker", sock, self._threads, self._preload)
         self._pids[worker] = pid
-        self._news.append(("pid", worker, pid))
+        self._news.append(("pid", worker, pid, 0))
 
     def reap(self, worker: int) -> None:
-        self._news.append(("exit", worker, end(self._pids.pop(worker))))
+        self._news.append(("exit", worker, *end(self._pids.pop(worker))))
 
-    def news(self) -> list[tuple[str, int, int]]:
+    def freeze(self, segment: int) -> bool:
+        return False  # a fresh interpreter inherits no mapping
+
+    def news(self) -> list[tuple[str, int, int, int]]:
         news, self._news = self._news, []
         return news
 

@@ -21,13 +21,20 @@ import sys
 from collections.abc import Callable
 
 from ..._memory.pickling import NOTHING, Namespace
+from ..._memory.registry import registry
 from ..._system import death, descriptors
 from ..child import run
 
-RECORD = struct.Struct("<BxxxIq")  # kind, worker, value
-FORK, REAP = 1, 2
-PID, EXIT = 1, 2
+RECORD = struct.Struct("<BxxxIqQ")  # kind, worker, value, extra
+FORK, REAP, FREEZE = 1, 2, 3  # extra of FREEZE: the segment's id
+PID, EXIT, FROZEN = 1, 2, 3  # extra of EXIT: most physical memory held; of FROZEN: the id
 UNKNOWN = 1 << 32  # an exit code that nobody knows: somebody else waited for the process
+# getrusage(2): kilobytes, but bytes on macOS.
+_MAXRSS_UNIT = 1 if sys.platform == "darwin" else 1024
+
+
+_NAMES = {PID: "pid", EXIT: "exit", FROZEN: "frozen"}
+News = tuple[str, int, int, int]
 
 
 def serve(control: socket.socket, namespace: Namespace = NOTHING) -> None:
@@ -47,13 +54,17 @@ def serve(control: socket.socket, namespace: Namespace = NOTHING) -> None:
             count, fds = 0, []
         if count < RECORD.size:
             os._exit(0)
-        kind, worker, _ = RECORD.unpack(buffer)
+        kind, worker, _, segment = RECORD.unpack(buffer)
         if kind == FORK:
             pids[worker] = _fork(control, fds[0], namespace)
             os.close(fds[0])
-            answer = RECORD.pack(PID, worker, pids[worker])
+            answer = RECORD.pack(PID, worker, pids[worker], 0)
+        elif kind == REAP:
+            answer = RECORD.pack(EXIT, worker, *end(pids.pop(worker)))
         else:
-            answer = RECORD.pack(EXIT, worker, end(pids.pop(worker)))
+            # What is forked from here on must not inherit a mapping that may be written.
+            registry.freeze(segment)
+            answer = RECORD.pack(FROZEN, 0, 0, segment)
         try:
             control.sendall(answer)
         except OSError:
@@ -77,20 +88,21 @@ def _fork(control: socket.socket, fd: int, namespace: Namespace) -> int:
     return pid
 
 
-def end(pid: int) -> int:
-    """Makes sure that a child has ended; its exit code, or minus the signal's number.
+def end(pid: int) -> tuple[int, int]:
+    """Makes sure that a child has ended; its exit code (or minus the signal's number), and
+    the most physical memory that it ever held, in bytes.
 
     A process that has begun to exit takes no more signals, so the kill cannot hide the
     true cause of an end that was under way when its socket closed.
     """
     if pid <= 0:
-        return UNKNOWN
+        return UNKNOWN, 0
     try:
         os.kill(pid, signal.SIGKILL)
-        _, status = os.waitpid(pid, 0)
+        _, status, usage = os.wait4(pid, 0)
     except (ChildProcessError, ProcessLookupError):
-        return UNKNOWN
-    return os.waitstatus_to_exitcode(status)
+        return UNKNOWN, 0
+    return os.waitstatus_to_exitcode(status), usage.ru_maxrss * _MAXRSS_UNIT
 
 
 def reap(pid: int) -> None:
@@ -115,10 +127,10 @@ class ZygoteLauncher:
     def fileno(self) -> int:
         return self._control.fileno()
 
-    def _request(self, kind: int, worker: int, fds: list[int]) -> None:
+    def _request(self, kind: int, worker: int, fds: list[int], segment: int = 0) -> None:
         # When the zygote is gone, ``news`` says so.
         with contextlib.suppress(BrokenPipeError, ConnectionResetError):
-            self._control.sendmsg([RECORD.pack(kind, worker, 0)], descriptors.rights(fds))
+            self._control.sendmsg([RECORD.pack(kind, worker, 0, segment)], descriptors.rights(fds))
 
     def start(self, worker: int, sock: int) -> None:
         self._request(FORK, worker, [sock])
@@ -126,8 +138,12 @@ class ZygoteLauncher:
     def reap(self, worker: int) -> None:
         self._request(REAP, worker, [])
 
-    def news(self) -> list[tuple[str, int, int]]:
-        news: list[tuple[str, int, int]] = []
+    def freeze(self, segment: int) -> bool:
+        self._request(FREEZE, 0, [], segment)
+        return True
+
+    def news(self) -> list[News]:
+        news: list[News] = []
         while True:
             try:
                 data = self._control.recv(RECORD.size, socket.MSG_DONTWAIT)
@@ -137,9 +153,9 @@ class ZygoteLauncher:
                 data = b""
             # A record is written by one call and is far smaller than the socket's buffer.
             if len(data) < RECORD.size:
-                return [*news, ("broken", 0, 0)]
-            kind, worker, value = RECORD.unpack(data)
-            news.append(("pid" if kind == PID else "exit", worker, value))
+                return [*news, ("broken", 0, 0, 0)]
+            kind, worker, value, extra = RECORD.unpack(data)
+            news.append((_NAMES[kind], worker, value, extra))
 
     def close(self) -> None:
         self._control.close()

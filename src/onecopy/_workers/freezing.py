@@ -1,0 +1,92 @@
+"""Freezing an open array in every worker: who was told, and who has not answered yet.
+
+``freeze`` is called in any thread and waits. The driver thread tells the workers, because
+it is the one that makes them: it tells the zygote first and then every worker that there
+is, so a worker is either told or was forked from a zygote that can write no longer.
+
+The lock is a leaf: nothing is called while it is held.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+
+
+class _Freeze:
+    """One segment on its way to be frozen."""
+
+    def __init__(self) -> None:
+        self.waits: set[int] = set()  # workers by number; 0 is the zygote
+        self.callers: list[threading.Event] = []
+
+
+class Freezes:
+    """See the module.
+
+    Args:
+        wake: has the driver thread look at ``take``.
+    """
+
+    def __init__(self, wake: Callable[[], None]) -> None:
+        self._wake = wake
+        self._lock = threading.Lock()
+        self._asked: list[tuple[int, threading.Event]] = []
+        self._under_way: dict[int, _Freeze] = {}
+        self._over = False
+
+    def ask(self, segment: int) -> None:
+        """Blocks until no worker can write to the segment; not in the driver thread."""
+        done = threading.Event()
+        with self._lock:
+            if self._over:
+                return
+            self._asked.append((segment, done))
+        self._wake()
+        done.wait()
+
+    def take(self) -> set[int]:
+        """The segments that workers have to be told of now, after ``await_answers``."""
+        with self._lock:
+            asked, self._asked = self._asked, []
+            for segment, done in asked:
+                self._under_way.setdefault(segment, _Freeze()).callers.append(done)
+        return {segment for segment, _ in asked}
+
+    def await_answers(self, segment: int, workers: set[int]) -> None:
+        """These will be told, and each will answer or end. Before they are told: whoever
+        reads their sockets may have the answer at once."""
+        with self._lock:
+            self._under_way[segment].waits |= workers
+            self._release()
+
+    def answered(self, segment: int, worker: int) -> None:
+        """``worker`` cannot write to it any more."""
+        with self._lock:
+            if segment in self._under_way:
+                self._under_way[segment].waits.discard(worker)
+                self._release()
+
+    def gone(self, worker: int) -> None:
+        """``worker`` has ended: it writes to nothing."""
+        with self._lock:
+            for freeze in self._under_way.values():
+                freeze.waits.discard(worker)
+            self._release()
+
+    def end(self) -> None:
+        """There are no workers any more, and will be none."""
+        with self._lock:
+            self._over = True
+            for freeze in self._under_way.values():
+                freeze.waits.clear()
+            self._release()
+            for _, done in self._asked:
+                done.set()
+
+    def _release(self) -> None:
+        for segment, freeze in list(self._under_way.items()):
+            if not freeze.waits:
+                del self._under_way[segment]
+                for done in freeze.callers:
+                    done.set()
