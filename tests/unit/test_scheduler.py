@@ -30,21 +30,54 @@ class Model:
         self.done: dict[tuple[int, int], int] = {}
         self.lost: set[tuple[int, int]] = set()
         self.most_held = 0
+        self.given: dict[int, ev.Assignment] = {}
         self.starting = workers
+        self.terms: dict[int, ev.Terms] = {}
+        self.reruns: dict[tuple[int, int], int] = {}
+        self.ending: set[int] = set()
 
     def tell(self, event: ev.Event) -> None:
+        if isinstance(event, ev.TaskSubmitted | ev.JobOpened):
+            self.terms[event[0]] = event.terms
+        ended = [event.assignment] if isinstance(event, ev.Finished) else []
         for instruction in self.scheduler.handle(event):
             if isinstance(instruction, ev.Assign):
                 assert instruction.worker in self.queues, "only to workers that are ready"
-                self.queues[instruction.worker].append(instruction.assignment)
+                assert instruction.worker not in self.ending, "nothing for one that is to go"
+                queue = self.queues[instruction.worker]
+                queue.append(instruction.assignment)
+                if any(self.terms[held.work].alone for held in queue):
+                    assert len(queue) == 1, "alone"
                 self.most_held = max(self.most_held, len(self.queues[instruction.worker]))
             elif isinstance(instruction, ev.Lost):
                 self.lost |= self.items(instruction.assignment)
+                ended.append(instruction.assignment.id)
+                self.given[instruction.assignment.id] = instruction.assignment
             elif isinstance(instruction, ev.Retire):
                 assert not self.queues[instruction.worker], "retired with work in hand"
                 self.retired.add(instruction.worker)
             else:
                 self.starting += 1
+        for number in ended:
+            self.settle(self.given[number])
+
+    def settle(self, assignment: ev.Assignment) -> None:
+        """Half of what may be run again is, or a part of it."""
+        if not self.terms[assignment.work].again:
+            return
+        assert self.scheduler.busy, "it is open"
+        if self.random.random() < 0.5:
+            self.tell(ev.Settled(assignment.id))
+            return
+        items = self.items(assignment)
+        runs: tuple[tuple[int, int], ...] = ()
+        if assignment.stop - assignment.start > 1:
+            at = self.random.randrange(assignment.start, assignment.stop)
+            items, runs = {(assignment.work, at)}, ((at, at + 1),)
+        self.lost -= items
+        for item in items:
+            self.reruns[item] = self.reruns.get(item, 0) + 1
+        self.tell(ev.Again(assignment.id, runs))
 
     @staticmethod
     def items(assignment: ev.Assignment) -> set[tuple[int, int]]:
@@ -55,7 +88,7 @@ class Model:
         """One thing happens somewhere; False when nothing can."""
         choices = ["start"] * (self.starting > 0)
         choices += [f"run {w}" for w, queue in self.queues.items() if queue]
-        choices += [f"leave {w}" for w in self.retired]
+        choices += [f"leave {w}" for w in self.retired | self.ending]
         if not choices:
             return False
         what, _, number = self.random.choice(choices).partition(" ")
@@ -65,7 +98,13 @@ class Model:
             self.queues[self.next_worker] = deque()
             self.tell(ev.WorkerReady(self.next_worker))
         elif what == "leave":
-            self.gone(int(number), 0)
+            queue = self.queues[int(number)]
+            self.gone(int(number), queue[0].id if queue else 0)
+        elif self.random.random() < deaths / 2 and int(number) not in self.ending:
+            self.ending.add(int(number))
+            self.tell(ev.WorkerEnding(int(number)))
+        elif int(number) in self.ending:
+            self.gone(int(number), self.queues[int(number)][0].id)
         elif self.random.random() < deaths:
             claimed = self.random.choice([0, self.queues[int(number)][0].id])
             self.gone(int(number), claimed)
@@ -74,12 +113,14 @@ class Model:
             for item in self.items(assignment):
                 self.done[item] = self.done.get(item, 0) + 1
             size = max(1, assignment.stop - assignment.start)
+            self.given[assignment.id] = assignment
             self.tell(ev.Finished(int(number), assignment.id, size * cost))
         return True
 
     def gone(self, worker: int, claimed: int) -> None:
         del self.queues[worker]
         self.retired.discard(worker)
+        self.ending.discard(worker)
         self.tell(ev.WorkerGone(worker, claimed))
 
     def run(self, cost: int = 1000, deaths: float = 0.0) -> None:
@@ -112,21 +153,26 @@ def test_everything_is_run_once_or_lost_with_its_worker(
     for number, what in enumerate(work):
         for _ in range(model.random.randrange(4)):
             model.step(cost, deaths)
+        alone, again = model.random.random() < 0.2, model.random.random() < 0.2
+        terms = ev.Terms(alone, again)
         if what == "task":
-            model.tell(ev.TaskSubmitted(number, number % 3))
+            model.tell(ev.TaskSubmitted(number, number % 3, terms))
             expected.add((number, 0))
         else:
             size, chunk = what if isinstance(what, tuple) else (what, None)
             assert isinstance(size, int)
             first = model.random.randint(0, size)
-            model.tell(ev.JobOpened(number, 0, first, chunk, 1 << 62))
+            model.tell(ev.JobOpened(number, 0, first, chunk, 1 << 62, terms))
             model.step(cost, deaths)
             model.tell(ev.JobGrew(number, size))
             expected |= {(number, at) for at in range(size)}
     model.run(cost, deaths)
     assert set(model.done) | model.lost == expected
-    assert not set(model.done) & model.lost
-    assert all(times == 1 for times in model.done.values())
+    for item in expected:
+        times = model.done.get(item, 0) + (item in model.lost)
+        reruns = model.reruns.get(item, 0)
+        # A rerun may be of what was lost: that counts for nothing by itself.
+        assert 1 <= times <= 1 + reruns
     assert not model.scheduler.busy
     model.tell(ev.Closed())
     model.run(cost)

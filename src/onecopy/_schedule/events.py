@@ -27,11 +27,28 @@ class Assignment(NamedTuple):
 # Events.
 
 
+class Terms(NamedTuple):
+    """What is particular about a piece of work.
+
+    Attributes:
+        alone: its worker holds nothing else meanwhile, so the worker can be ended for it.
+        again: it may be run once more: when an assignment of it has ended, in whatever
+            way, it stays open until ``Again`` or ``Settled``.
+    """
+
+    alone: bool = False
+    again: bool = False
+
+
+PLAIN = Terms()
+
+
 class TaskSubmitted(NamedTuple):
     """A single task. ``key`` says which others it is likely to take as long as."""
 
     task: int
     key: int
+    terms: Terms = PLAIN
 
 
 class JobOpened(NamedTuple):
@@ -42,6 +59,7 @@ class JobOpened(NamedTuple):
     available: int
     chunk: int | None
     most: int
+    terms: Terms = PLAIN
 
 
 class JobGrew(NamedTuple):
@@ -57,6 +75,19 @@ class JobDropped(NamedTuple):
     job: int
 
 
+class Again(NamedTuple):
+    """An assignment that has ended is run once more: all of it, or these runs of items."""
+
+    assignment: int
+    runs: tuple[tuple[int, int], ...] = ()
+
+
+class Settled(NamedTuple):
+    """An assignment that has ended is not run again."""
+
+    assignment: int
+
+
 class WorkerReady(NamedTuple):
     """A worker has been set up and waits for work."""
 
@@ -69,6 +100,20 @@ class Finished(NamedTuple):
     worker: int
     assignment: int
     nanoseconds: int | None
+
+
+class Refused(NamedTuple):
+    """An assignment could not be sent to its worker; these runs of its items can."""
+
+    worker: int
+    assignment: int
+    runs: tuple[tuple[int, int], ...] = ()
+
+
+class WorkerEnding(NamedTuple):
+    """A worker is about to be ended: it gets no more work."""
+
+    worker: int
 
 
 class WorkerGone(NamedTuple):
@@ -91,8 +136,12 @@ Event = (
     | JobOpened
     | JobGrew
     | JobDropped
+    | Again
+    | Settled
     | WorkerReady
     | Finished
+    | Refused
+    | WorkerEnding
     | WorkerGone
     | Closed
     | Abandoned

@@ -11,8 +11,10 @@ The rules:
   one piece as long as all it holds is estimated to take less than a millisecond (single
   tasks) or two chunks (jobs): tiny tasks travel in batches, long ones never wait behind
   each other while another worker is idle. Work of unknown length is handed out singly.
+- Work that has to be alone is neither put behind other work nor has any put behind it.
 - When a worker ends, the assignment that it had begun is lost, and no other: what it was
   sent beyond that goes back to the head of the queue.
+- Work that may be run again is not over when it has ended, but when that is settled.
 """
 
 from __future__ import annotations
@@ -25,7 +27,9 @@ from typing import Any
 
 from .chunks import AHEAD_JOB_NS, AHEAD_TASK_NS, Pace, chunk_size
 from .events import (
+    PLAIN,
     Abandoned,
+    Again,
     Assign,
     Assignment,
     Closed,
@@ -36,9 +40,13 @@ from .events import (
     JobGrew,
     JobOpened,
     Lost,
+    Refused,
     Retire,
+    Settled,
     Start,
     TaskSubmitted,
+    Terms,
+    WorkerEnding,
     WorkerGone,
     WorkerReady,
 )
@@ -52,11 +60,12 @@ _KEYS = 1000
 class _Task:
     """A single task in the queue."""
 
-    __slots__ = ("id", "pace")
+    __slots__ = ("id", "pace", "terms")
 
-    def __init__(self, id: int, pace: Pace) -> None:
+    def __init__(self, id: int, pace: Pace, terms: Terms = PLAIN) -> None:
         self.id = id
         self.pace = pace
+        self.terms = terms
 
 
 @dataclass(slots=True)
@@ -72,6 +81,7 @@ class _Job:
     pace: Pace
     chunk: int | None
     most: int
+    terms: Terms
     next: int = 0
     available: int = 0
     again: list[tuple[int, int]] = field(default_factory=list)
@@ -87,6 +97,8 @@ class _Worker:
     held: dict[int, tuple[Assignment, _Task | _Job, float]] = field(default_factory=dict)
     load: float = 0.0
     taken: int = 0
+    alone: bool = False
+    ending: bool = False
 
 
 class Scheduler:
@@ -106,6 +118,8 @@ class Scheduler:
         self._idle: list[int] = []
         self._paces: dict[int, Pace] = {}
         self._returns: dict[tuple[int, int], int] = {}
+        # Ended, and perhaps to be run again: by assignment.
+        self._open: dict[int, tuple[Assignment, _Task | _Job]] = {}
         self._ids = count(1)
         self._closed = False
         self._retired: set[int] = set()
@@ -114,8 +128,12 @@ class Scheduler:
             JobOpened: self._job_opened,
             JobGrew: self._job_grew,
             JobDropped: self._job_dropped,
+            Again: self._again,
+            Settled: self._settled,
             WorkerReady: self._worker_ready,
             Finished: self._finished,
+            Refused: self._refused,
+            WorkerEnding: self._worker_ending,
             WorkerGone: self._worker_gone,
             Closed: self._close,
             Abandoned: self._abandon,
@@ -134,19 +152,19 @@ class Scheduler:
 
     @property
     def busy(self) -> bool:
-        """Is anything waiting or with a worker?"""
-        return bool(self._queue) or any(w.held for w in self._workers.values())
+        """Is anything waiting, with a worker, or not settled?"""
+        return bool(self._queue) or bool(self._open) or any(w.held for w in self._workers.values())
 
     # Events.
 
     def _task_submitted(self, event: TaskSubmitted, out: list[Instruction]) -> None:
-        self._queue.append(_Task(event.task, self._pace(event.key)))
+        self._queue.append(_Task(event.task, self._pace(event.key), event.terms))
         if self._idle:
             self._wake(out)
 
     def _job_opened(self, event: JobOpened, out: list[Instruction]) -> None:
         # Every job learns its own pace: the same function may be given other items.
-        work = _Job(event.job, Pace(), event.chunk, event.most)
+        work = _Job(event.job, Pace(), event.chunk, event.most, event.terms)
         self._jobs[event.job] = work
         self._job_grew(JobGrew(event.job, event.available), out)
 
@@ -166,6 +184,22 @@ class Scheduler:
             self._queue.remove(work)
         self._end_if_done(out)
 
+    def _again(self, event: Again, out: list[Instruction]) -> None:
+        found = self._open.pop(event.assignment, None)
+        if found is not None:
+            assignment, work = found
+            if isinstance(work, _Task):
+                self._queue.append(work)
+            else:
+                for run in reversed(event.runs or ((assignment.start, assignment.stop),)):
+                    self._put_back(work, *run)
+            self._wake(out)
+        self._end_if_done(out)
+
+    def _settled(self, event: Settled, out: list[Instruction]) -> None:
+        self._open.pop(event.assignment, None)
+        self._end_if_done(out)
+
     def _worker_ready(self, event: WorkerReady, out: list[Instruction]) -> None:
         self._workers[event.worker] = _Worker(event.worker)
         self._idle.append(event.worker)
@@ -179,19 +213,40 @@ class Scheduler:
             return
         assignment, work, estimate = held
         worker.load -= estimate
+        if work.terms.again:
+            self._open[assignment.id] = assignment, work
         if event.nanoseconds is not None:
             work.pace.learn(max(1, assignment.stop - assignment.start), event.nanoseconds)
         if self._queue:
             self._fill(worker, out)
         if not worker.held:
             worker.load = 0.0
-            if self._spent(worker):
+            worker.alone = False
+            if worker.ending:
+                pass
+            elif self._spent(worker):
                 self._retire(worker, out)
                 out.append(Start())
             else:
                 self._idle.append(worker.id)
         if self._closed:
             self._end_if_done(out)
+
+    def _refused(self, event: Refused, out: list[Instruction]) -> None:
+        worker = self._workers.get(event.worker)
+        held = worker.held.get(event.assignment) if worker else None
+        if held is not None and isinstance(held[1], _Job):
+            for run in reversed(event.runs):
+                self._put_back(held[1], *run)
+        self._finished(Finished(event.worker, event.assignment, None), out)
+        self._wake(out)
+
+    def _worker_ending(self, event: WorkerEnding, out: list[Instruction]) -> None:
+        worker = self._workers.get(event.worker)
+        if worker is not None:
+            worker.ending = True
+            if event.worker in self._idle:
+                self._idle.remove(event.worker)
 
     def _worker_gone(self, event: WorkerGone, out: list[Instruction]) -> None:
         worker = self._workers.pop(event.worker, None)
@@ -205,9 +260,13 @@ class Scheduler:
                 if assignment.id == event.claimed or (
                     assignment.id == first and self._returns_too_often(assignment)
                 ):
+                    if work.terms.again:
+                        self._open[assignment.id] = assignment, work
                     out.append(Lost(assignment))
+                elif isinstance(work, _Task):
+                    self._queue.appendleft(work)
                 else:
-                    self._put_back(assignment, work)
+                    self._put_back(work, assignment.start, assignment.stop)
         if not expected and not (self._closed and not self.busy):
             out.append(Start())
         self._wake(out)
@@ -220,6 +279,7 @@ class Scheduler:
     def _abandon(self, _: Abandoned, out: list[Instruction]) -> None:
         self._queue.clear()
         self._jobs.clear()
+        self._open.clear()
         for worker in self._workers.values():
             worker.held.clear()
 
@@ -245,10 +305,10 @@ class Scheduler:
         first = self._queue[0]
         if worker.held and worker.load > AHEAD_TASK_NS / 2 and type(first) is _Task:
             return
-        while self._queue and not self._spent(worker):
+        while self._queue and not self._spent(worker) and not worker.ending:
             work = self._queue[0]
             if worker.held:
-                if work.pace.mean is None:
+                if work.pace.mean is None or worker.alone or work.terms.alone:
                     return
                 if isinstance(work, _Task):
                     ahead, estimate = AHEAD_TASK_NS, work.pace.peak
@@ -281,6 +341,7 @@ class Scheduler:
         worker.held[assignment.id] = (assignment, work, estimate)
         worker.load += estimate
         worker.taken += 1
+        worker.alone = work.terms.alone
         out.append(Assign(worker.id, assignment))
 
     def _cut(self, job: _Job) -> tuple[int, int]:
@@ -303,15 +364,13 @@ class Scheduler:
         self._returns[key] = self._returns.get(key, 0) + 1
         return self._returns[key] >= _RETURNS
 
-    def _put_back(self, assignment: Assignment, work: _Task | _Job) -> None:
-        if isinstance(work, _Job):
-            if work.id not in self._jobs:
-                return  # dropped meanwhile
-            work.again.insert(0, (assignment.start, assignment.stop))
-            if work.queued:
-                return
-            work.queued = True
-        self._queue.appendleft(work)
+    def _put_back(self, job: _Job, start: int, stop: int) -> None:
+        """These items come first from now on, unless the job was dropped meanwhile."""
+        if job.id in self._jobs:
+            job.again.insert(0, (start, stop))
+            if not job.queued:
+                job.queued = True
+                self._queue.appendleft(job)
 
     def _retire(self, worker: _Worker, out: list[Instruction]) -> None:
         del self._workers[worker.id]

@@ -19,6 +19,7 @@ import socket
 import threading
 from collections import deque
 from collections.abc import Callable
+from time import monotonic
 
 from .._memory.arena import Arena
 from .._memory.codec import place
@@ -64,8 +65,13 @@ class Channel:
         self.pid = 0
         self.ready = False
         self.ended = False
+        self.orphan = False  # the zygote that made it is gone
         self.watched = False
         self.bytes_sent = 0
+        # For tasks with limits, see ``limits``; and why it is ended, when we do it.
+        self.sent = (0, 0.0)
+        self.verdict: BaseException | None = None
+        self.claimed: int | None = None
         self._functions: set[int] = set()
         self._outbox: deque[Entry | bytes | Function] = deque()
         self._sending = threading.Lock()
@@ -178,6 +184,8 @@ class Channel:
         except BaseException as error:
             self._unsendable(self, assignment, error)
             return
+        if work.rules is not None:
+            self.sent = (assignment.id, monotonic())
         self._announce()
         head = wire.TASK_HEAD.pack(function.id if function is not None else 0, work.runner)
         flags = wire.RICH if rich else 0

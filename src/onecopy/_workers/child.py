@@ -14,6 +14,7 @@ reads it after the worker's socket has ended, when everything it wrote has been 
 from __future__ import annotations
 
 import contextlib
+import faulthandler
 import marshal
 import os
 import pickle
@@ -21,13 +22,15 @@ import signal
 import socket
 import struct
 import sys
+from collections import deque
 from time import monotonic_ns
 from typing import Any
 
+from .. import errors
 from .._memory.arena import Arena
 from .._memory.codec import decode, encode, encode_result, place
 from .._memory.link import Link
-from .._memory.pickling import NOTHING, Namespace
+from .._memory.pickling import NOTHING, Namespace, short
 from .._memory.registry import registry
 from .._system import descriptors, mapping
 from . import runners, wire
@@ -54,8 +57,9 @@ class Worker:
         self._reader = wire.FrameReader(sock)
         self._link = Link(Arena(), keep=True)
         self._namespace = namespace
+        self._frames: deque[wire.Frame] = deque()
         self._functions: dict[int, Any] = {}
-        self._claims = memoryview(bytearray(8)).cast("Q")
+        self._claims = memoryview(bytearray(16)).cast("Q")
         self._slot = 0
         self._trims = False
         self._handlers = {
@@ -67,6 +71,7 @@ class Worker:
             wire.FREE: self._freed,
             wire.FORGET: self._forget,
             wire.FREEZE: self._freeze,
+            wire.CONTINUE: lambda frame: None,  # see ``_task``
             wire.STOP: self._stop,
         }
         # A child that a task forks must never read this socket.
@@ -79,7 +84,9 @@ class Worker:
         """Runs until the owner says stop or is gone."""
         try:
             while True:
-                for frame in self._read():
+                self._frames.extend(self._read())
+                while self._frames:
+                    frame = self._frames.popleft()
                     self._handlers[frame.type](frame)
         except (_Stop, EOFError, BrokenPipeError, ConnectionResetError):
             pass  # there is nobody left to tell
@@ -109,12 +116,15 @@ class Worker:
         sys.path[:] = config["path"]
         if config["argv"]:
             sys.argv[:] = config["argv"]
-        (fd,) = frame.fds
+        fd, faults = frame.fds
+        # The tracebacks of a crash go where the owner can read them afterwards.
+        faulthandler.enable(faults, all_threads=True)
         page = mapping.map_shared(fd, config["claims"], write=True)
         os.close(fd)
         root = mapping.exporter(page, config["claims"], lambda: None)
         self._claims = mapping.bytes_of(root, write=True).cast("Q")
         self._slot = config["slot"]
+        prefer_as_victim()
         limit_threads(config["threads"])
         for name in config["preload"]:
             with contextlib.suppress(Exception):  # the task that needs it will say so
@@ -164,7 +174,16 @@ class Worker:
 
     def _task(self, frame: wire.Frame) -> None:
         received = monotonic_ns()
-        self._claims[self._slot] = frame.id
+        # In this order. The owner does it the other way round: it writes the second word,
+        # has every CPU pass a barrier, and reads the first. So either we see its word, or
+        # it sees our claim (Dekker's algorithm; the barrier is paid for by the rare side).
+        before, self._claims[self._slot] = self._claims[self._slot], frame.id
+        while self._claims[self._slot + 1]:
+            # The owner may be about to end this process for what it did last: nothing is
+            # begun until it says so.
+            self._claims[self._slot] = before
+            self._frames.extend(self._read())
+            self._claims[self._slot] = frame.id
         started, outcome, bad = self._run(frame)
         finished = monotonic_ns()
         flags = wire.ERRORS if bad else 0
@@ -202,19 +221,19 @@ class Worker:
                 args, kwargs = payload
                 return started, function(*args, **kwargs), False
             items = runners.items_of(runner, payload)
-            values, errors = runners.run_chunk(runners.function_for(runner, function), items)
+            values, bad = runners.run_chunk(runners.function_for(runner, function), items)
         except SystemExit:
             raise
         except BaseException as error:
             argument = _shortened(payload) if runner == wire.CALL else ""
             name = name_of(function) if function is not None else "unpacking the task"
             return started, ({}, {0: failure(error, name, argument, self._namespace)}), True
-        if not errors:
+        if not bad:
             return started, values, False
         name = name_of(function)
         failed = {
             at: failure(error, name, describe(item), self._namespace)
-            for at, (error, item) in errors.items()
+            for at, (error, item) in bad.items()
         }
         return started, (dict(enumerate(values)), failed), True
 
@@ -224,18 +243,25 @@ class Worker:
         """The result could not be sent as it is: whichever items can be are."""
         _, runner = wire.TASK_HEAD.unpack_from(frame.body)
         if runner == wire.CALL and not bad:
-            return {}, {0: failure(error, "sending the result", namespace=self._namespace)}
+            return {}, {0: self._not_sent(error, outcome)}
         values, failed = outcome if bad else (dict(enumerate(outcome)), {})
         for at in list(values):
             try:
                 encode(values[at], self._namespace, f"result {at} of the chunk")
             except Exception as why:
-                failed[at] = failure(why, "sending the result", namespace=self._namespace)
+                failed[at] = self._not_sent(why, values[at])
                 values[at] = None
         if not failed:  # each can be pickled, but there is no room for them together
             failed = {at: failure(error, "sending the result") for at in values}
             values = {}
         return values, failed
+
+    def _not_sent(self, error: Exception, value: Any) -> Failure:
+        if isinstance(error, errors.NotPicklable):
+            cause = error
+            error = errors.ResultNotPicklable(error.path, error.reason, short(value))
+            error.__cause__ = cause
+        return failure(error, "sending the result", namespace=self._namespace)
 
     # Writing.
 
@@ -304,6 +330,21 @@ def limit_threads(threads: int | None) -> None:
 
         threadpoolctl.threadpool_limits(threads)
 
+
+def prefer_as_victim() -> None:
+    """Short of memory, the kernel's killer takes a worker before its owner or the process
+    that forks workers: one task is lost then, and not the program. See proc(5)."""
+    try:
+        with open("/proc/self/oom_score_adj", "r+") as file:
+            score = int(file.read())
+            file.seek(0)
+            file.write(str(min(1000, score + _VICTIM)))
+    except OSError:
+        pass  # no such file, or not allowed: then all are equal
+
+
+# In thousandths of the machine's memory, by which a worker counts as larger than it is.
+_VICTIM = 200
 
 THREAD_VARIABLES = (
     "OMP_NUM_THREADS",

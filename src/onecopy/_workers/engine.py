@@ -15,6 +15,7 @@ import weakref
 from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Callable, Sequence
+from concurrent.futures import Future
 from itertools import count
 from types import FunctionType
 from typing import Any, Protocol
@@ -23,11 +24,13 @@ from .. import errors
 from .._memory.codec import encode
 from .._memory.pickling import Namespace
 from .._schedule import events
-from .._schedule.events import Event, Instruction
+from .._schedule.events import PLAIN, Assignment, Event, Instruction
 from .._schedule.scheduler import Scheduler
 from .functions import KEPT, Captured, Function, by_name, pace_key
+from .future import TaskFuture
 from .jobs import Job
 from .options import Options
+from .rules import Rules
 from .work import Call, Direct, Entry, Submitted, Work
 
 # Workers keep so many functions.
@@ -81,6 +84,7 @@ class Engine(ABC):
         self._failure: errors.OnecopyError | None = None
         self._tasks_ended = 0
         self._orphans: deque[int] = deque()
+        self._given_up: set[int] = set()  # assignments whose workers are to be ended
 
     # What differs.
 
@@ -113,6 +117,14 @@ class Engine(ABC):
     def _nudge(self) -> None:
         """There is something to do for whoever looks after the engine; likewise."""
 
+    @abstractmethod
+    def _limit(self, member: Member, entry: Entry) -> None:
+        """Under the lock: an assignment with a limit was posted."""
+
+    @abstractmethod
+    def _unlimit(self, assignment: int) -> None:
+        """Under the lock: an assignment has ended that may have had one."""
+
     def _await(self, member: Member, call: Direct) -> None:
         """``call`` was posted to ``member``, which was idle: sends it."""
         member.flush()
@@ -120,45 +132,90 @@ class Engine(ABC):
     # Work.
 
     def submit(
-        self, function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]
-    ) -> Submitted:
-        """Puts a call behind the others; its ``future`` has the outcome."""
+        self,
+        function: Callable[..., Any],
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
+        rules: Rules | None = None,
+    ) -> TaskFuture:
+        """Puts a call behind the others; the future has its outcome."""
         known = self._known(function)
-        call = Submitted(known, function, args, kwargs, self.namespace)
+        call = Submitted(known, function, args, kwargs, self.namespace, rules)
         self._enter(call, pace_key(known, function), lone=False)
-        return call
+        call.future.number = call.number
+        return call.future
 
     def apply(
-        self, function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]
+        self,
+        function: Callable[..., Any],
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
+        rules: Rules | None = None,
     ) -> Any:
         """Calls and waits; by the short way when a worker is idle."""
         known = self._known(function)
-        call = Direct(known, function, args, kwargs, self.namespace)
-        self._enter(call, pace_key(known, function), lone=True)
+        call = Direct(known, function, args, kwargs, self.namespace, rules)
+        # What is run again may be with another worker then: it is not waited for at one.
+        lone = rules is None or not rules.retries
+        self._enter(call, pace_key(known, function), lone=lone)
         return call.outcome()
 
     def _enter(self, call: Call, key: int, *, lone: bool) -> None:
         with self._lock:
             self._check_open()
-            task = next(self._ids)
+            call.number = task = next(self._ids)
             self._work[task] = call
-            instructions = self._scheduler.handle(events.TaskSubmitted(task, key))
+            terms = PLAIN if call.rules is None else call.rules.terms
+            instructions = self._scheduler.handle(events.TaskSubmitted(task, key, terms))
             if not instructions:
                 return  # the workers have enough: it is sent with others, by the driver
             dirty, later = self._take([], None, instructions)
         if lone and len(dirty) == 1 and isinstance(call, Direct):
+            _flush([], later)
             self._await(dirty[0], call)
         else:
             _flush(dirty, later)
+
+    def cancel(self, future: Future[Any]) -> bool:
+        """Cancels a task whether it has begun or not; False when it is done.
+
+        Raises ValueError when the future is of another pool.
+        """
+        with self._lock:
+            work = self._work.get(getattr(future, "number", 0))
+        if not isinstance(work, Submitted) or work.future is not future:
+            if future.done():
+                return future.cancelled()
+            raise ValueError("this future is not one of this pool's")
+        if work.future.cancel():
+            return True  # it has not begun: it is left out when its turn comes
+        cancelled = work.future.cancel_running()
+        if cancelled:
+            self._give_up(work)
+        return cancelled
+
+    def give_up(self, job: Job) -> None:
+        """Nobody wants a job any more, not even what workers are at."""
+        job.given_up = True
+        self.drop(job.number)
+        self._give_up(job)
+
+    def _give_up(self, work: Work) -> None:
+        with self._lock:
+            for assignment, running, _ in self._assigned.values():
+                if running is work:
+                    self._given_up.add(assignment.id)
+        self._nudge()
 
     def open(self, job: Job, available: int) -> int:
         """Begins with a job of many items; its id."""
         with self._lock:
             self._check_open()
-            number = next(self._ids)
+            job.number = number = next(self._ids)
             self._work[number] = job
             key = job.function.id
-            opened = events.JobOpened(number, key, available, job.chunk, job.most)
+            terms = PLAIN if job.rules is None else job.rules.terms
+            opened = events.JobOpened(number, key, available, job.chunk, job.most, terms)
             dirty, later = self._take([opened])
         _flush(dirty, later)
         return number
@@ -352,12 +409,15 @@ class Engine(ABC):
             entry = self._assigned[assignment.id] = (assignment, work, worker)
             member = dirty[worker] = self._members[worker]
             member.post(entry)
+            if work.rules is not None and work.rules.limited:
+                self._limit(member, entry)
+                later.append(self._nudge)
         elif isinstance(instruction, events.Lost):
             found = self._pop(instruction.assignment.id)
             if found is not None and fate is not None:
                 assignment, work, _ = found
                 error = fate(work.describe(assignment))
-                later.append(lambda: work.fail(assignment, error))
+                later.append(lambda: self._failed(assignment, work, error))
         elif isinstance(instruction, events.Retire):
             member = dirty[instruction.worker] = self._members.pop(instruction.worker)
             member.retire()
@@ -370,6 +430,11 @@ class Engine(ABC):
         found = self._assigned.pop(assignment, None)
         if found is not None:
             self._tasks_ended += 1
+            rules = found[1].rules
+            if rules is not None:
+                self._unlimit(assignment)
+                if rules.retries:
+                    return found  # until it is settled whether it is run again
             if isinstance(found[1], Call):
                 self._work.pop(found[0].work, None)
         return found
@@ -382,6 +447,81 @@ class Engine(ABC):
             dirty, later = self._take([finished])
         _flush(dirty, later)
         return found
+
+    # Outcomes: called by whoever reads them, without the lock.
+
+    def _delivered(self, assignment: Assignment, work: Work, value: Any) -> None:
+        work.deliver(assignment, value)
+        self._settle(assignment, work)
+
+    def _failed(self, assignment: Assignment, work: Work, error: BaseException) -> None:
+        """The whole of an assignment has failed, with this."""
+        rules = work.rules
+        if rules is not None and rules.retries and rules.worth_another(error):
+            items = list(range(max(1, assignment.stop - assignment.start)))
+            again = self._run_again(assignment, work, items)
+            if again:
+                rest = {at: error for at in items if at not in again}
+                if rest:
+                    work.partly(assignment, {}, rest)
+                return
+        work.fail(assignment, error)
+        self._settle(assignment, work)
+
+    def _partly(
+        self,
+        assignment: Assignment,
+        work: Work,
+        values: dict[int, Any],
+        failed: dict[int, BaseException],
+    ) -> None:
+        """Items of a chunk have failed, by index in the chunk; the others have values."""
+        size = assignment.stop - assignment.start
+        if isinstance(work, Call) or (not values and len(failed) < size):
+            # The one error of a call; or of what has to come before the chunk's first item.
+            self._failed(assignment, work, failed[min(failed)])
+            return
+        rules = work.rules
+        again: set[int] = set()
+        if rules is not None and rules.retries:
+            worth = [at for at, error in failed.items() if rules.worth_another(error)]
+            again = self._run_again(assignment, work, worth)
+        good = {at: value for at, value in values.items() if at not in failed}
+        bad = {at: error for at, error in failed.items() if at not in again}
+        work.partly(assignment, good, bad)
+        if not again:
+            self._settle(assignment, work)
+
+    def _run_again(self, assignment: Assignment, work: Work, items: list[int]) -> set[int]:
+        """Has those items of an assignment that has ended run again for which a try is
+        left; which those are, by index in the chunk."""
+        assert work.rules is not None
+        assert work.tries is not None
+        most, start, tries = work.rules.retries, assignment.start, work.tries
+        with self._lock:
+            if assignment.work not in self._work or not work.wanted():
+                return set()
+            again = {at for at in items if tries.get(start + at, 0) < most}
+            for at in again:
+                tries[start + at] = tries.get(start + at, 0) + 1
+            if not again:
+                return again
+            runs: tuple[tuple[int, int], ...] = ()  # all of it
+            if len(again) < assignment.stop - start:
+                runs = tuple((start + at, start + at + 1) for at in sorted(again))
+            dirty, later = self._take([events.Again(assignment.id, runs)])
+        _flush(dirty, later)
+        return again
+
+    def _settle(self, assignment: Assignment, work: Work) -> None:
+        """It has ended for good."""
+        if work.rules is None or not work.rules.retries:
+            return
+        with self._lock:
+            if isinstance(work, Call):
+                self._work.pop(assignment.work, None)
+            dirty, later = self._take([events.Settled(assignment.id)])
+        _flush(dirty, later)
 
     def _join_in(self, member: Member) -> None:
         """A worker is ready."""

@@ -11,6 +11,7 @@ read by then, and its claim is final.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import pickle
 import signal
@@ -24,13 +25,16 @@ from .. import errors
 from .._memory.arena import Arena
 from .._memory.globals import WorkerNamespace
 from .._memory.pickling import Namespace
-from .._system import mapping, procfs
-from .._system.anonymous import anonymous_file
+from .._system import barrier, mapping, procfs
+from .._system.anonymous import AnonymousFile, anonymous_file
 from . import wire
 from .channel import Channel
 from .launch import Launcher
 from .launch.zygote import UNKNOWN
 from .options import Options
+
+# Room for what faulthandler writes when a worker crashes; pages are taken as it is used.
+_FAULTS = 256 << 10
 
 
 @dataclass
@@ -44,6 +48,7 @@ class Death:
         oom: the kernel's out-of-memory killer struck since the last death.
         memory: the most physical memory that it ever held, in bytes, shared pages included.
         cut: a mapped file that was shortened while the worker had it: path, was, now.
+        traceback: what faulthandler wrote at a fatal signal.
     """
 
     channel: Channel
@@ -52,9 +57,19 @@ class Death:
     oom: bool
     memory: int | None
     cut: tuple[str, int, int] | None
+    traceback: str
 
-    def error(self, task: str) -> errors.WorkerDied:
+    def error(self, task: str) -> BaseException:
         """What the task that it ran fails with."""
+        error = self._error(task)
+        if self.traceback:
+            # A note, and not a cause: it survives pickling.
+            error.add_note(f"faulthandler in worker {self.channel.pid}:\n{self.traceback}")
+        return error
+
+    def _error(self, task: str) -> BaseException:
+        if self.channel.verdict is not None and self.exitcode in (-signal.SIGKILL, None):
+            return self.channel.verdict
         pid = self.channel.pid
         if self.cut is not None:
             path, was, now = self.cut
@@ -103,9 +118,12 @@ class Fleet:
         self.namespace: Namespace = WorkerNamespace()
         self._launcher: Launcher | None = None
         self._ooms = procfs.oom_kills()
-        # One aligned 8-byte word per worker, in a page that both sides map.
+        self._faults: dict[int, AnonymousFile] = {}
+        self._dead: list[Channel] = []  # orphans that have ended
+        # Two aligned 8-byte words per worker, in pages that both sides map: what it has
+        # begun with (its claim), and whether it is to begin with nothing more.
         self._slots = max(512, 2 * options.workers)
-        self._file = anonymous_file(mapping.PAGE * -(-8 * self._slots // mapping.PAGE))
+        self._file = anonymous_file(mapping.PAGE * -(-16 * self._slots // mapping.PAGE))
         self._file.reserve(0, self._file.size)
         size = self._file.size
         address = mapping.map_shared(self._file.descriptor(write=True), size, write=True)
@@ -142,45 +160,64 @@ class Fleet:
     ) -> Channel:
         """One more worker; it says when it is ready. Raises OSError when it cannot even be
         tried (no descriptor, no memory, no more processes)."""
-        with launching:
-            ours, theirs = socket.socketpair()
-            try:
-                with theirs:
-                    self._count += 1
-                    self.launcher.start(self._count, theirs.fileno())
-            except OSError:
-                ours.close()
-                raise
+        faults = anonymous_file(_FAULTS)
+        try:
+            with launching:
+                ours, theirs = socket.socketpair()
+                try:
+                    with theirs:
+                        self._count += 1
+                        self.launcher.start(self._count, theirs.fileno())
+                except OSError:
+                    ours.close()
+                    raise
+        except OSError:
+            faults.close()
+            raise
         slot = self._free_slots.pop()
-        self._claims[slot] = 0
+        self._claims[2 * slot] = self._claims[2 * slot + 1] = 0
         channel = Channel(self._count, ours, self._arena, slot, unsendable, want_write)
         self.channels[channel.worker] = channel
         self.by_fd[channel.fd] = channel
-        self._configure(channel)
+        self._faults[channel.worker] = faults
+        self._configure(channel, faults.descriptor(write=True))
         return channel
 
-    def _configure(self, channel: Channel) -> None:
+    def _configure(self, channel: Channel, faults: int) -> None:
         fresh = self._options.method != "fork"
         config = {
             "path": sys.path if fresh else list(sys.path),
             "argv": list(sys.argv) if fresh else [],
             "claims": self._file.size,
-            "slot": channel.slot,
+            "slot": 2 * channel.slot,
             "threads": self._options.threads,
             "preload": list(self._options.preload) if fresh else [],
             "initializer": self._options.initializer is not None,
         }
         body = pickle.dumps(config, 5)
-        frame = wire.pack(wire.CONFIG, body, fds=1)
+        frame = wire.pack(wire.CONFIG, body, fds=2)
         fd = self._file.descriptor(write=True)
         # The socket is new and empty: this fits.
-        socket.send_fds(channel.sock, [frame], [fd])
+        socket.send_fds(channel.sock, [frame], [fd, faults])
+
+    def hold(self, channel: Channel) -> int:
+        """The worker begins with nothing after this; what it has begun with last."""
+        self._claims[2 * channel.slot + 1] = 1
+        barrier.everywhere()
+        return int(self._claims[2 * channel.slot])
+
+    def let_go(self, channel: Channel) -> None:
+        """It may go on. It has to be sent a frame besides: it may be waiting for one."""
+        self._claims[2 * channel.slot + 1] = 0
 
     def ended(self, channel: Channel) -> None:
         """Its socket is at its end: asks how the process ended. ``news`` tells."""
         del self.by_fd[channel.fd]
         channel.ended = True
-        self.launcher.reap(channel.worker)
+        if channel.orphan:
+            self._dead.append(channel)
+        else:
+            self.launcher.reap(channel.worker)
 
     def freeze(self, segment: int) -> bool:
         """Workers may have inherited a mapping of this segment: those to come will not be
@@ -193,7 +230,7 @@ class Fleet:
         deaths: list[Death] = []
         frozen: list[int] = []
         broken = False
-        for what, worker, value, extra in self.launcher.news():
+        for what, worker, value, extra in self._launcher.news() if self._launcher else ():
             channel = self.channels.get(worker)
             if what == "broken":
                 broken = True
@@ -208,15 +245,29 @@ class Fleet:
                 exitcode = None if value == UNKNOWN else value
                 deaths.append(self._gone(channel, exitcode, extra or None))
         if broken:
-            # The zygote is gone, and the kernel has killed its workers with it.
-            deaths += [self._gone(c, -signal.SIGKILL, None) for c in list(self.channels.values())]
+            self._orphan()
+        deaths += [self._gone(channel, -signal.SIGKILL, None) for channel in self._dead]
+        self._dead.clear()
         return deaths, frozen, broken
+
+    def _orphan(self) -> None:
+        """The zygote is gone, and the kernel kills its workers with it. Each is gone when
+        its socket has come to its end: what it has finished before is still read."""
+        for channel in self.channels.values():
+            channel.orphan = True
+            if channel.ended:
+                self._dead.append(channel)  # how it ended nobody will tell any more
+            else:
+                # Where the kernel does not kill it, it ends when it next reads.
+                channel.sock.shutdown(socket.SHUT_WR)
 
     def _gone(self, channel: Channel, exitcode: int | None, memory: int | None) -> Death:
         del self.channels[channel.worker]
         if not channel.ended:
             del self.by_fd[channel.fd]
-        claimed = int(self._claims[channel.slot])
+        claimed = channel.claimed
+        if claimed is None:
+            claimed = int(self._claims[2 * channel.slot])
         self._free_slots.append(channel.slot)
         ooms = procfs.oom_kills() if exitcode == -signal.SIGKILL else self._ooms
         oom, self._ooms = ooms > self._ooms, ooms
@@ -226,13 +277,28 @@ class Fleet:
                 now = segment.shortened_to()
                 if now is not None:
                     cut = (segment.path, segment.size, now)
-        return Death(channel, claimed, exitcode, oom, memory, cut)
+        with contextlib.closing(self._faults.pop(channel.worker)) as faults:
+            written = os.pread(faults.descriptor(write=False), _FAULTS, 0).rstrip(b"\0")
+        traceback = written.decode(errors="replace")
+        return Death(channel, claimed, exitcode, oom, memory, cut, traceback)
+
+    def renew(self) -> bool:
+        """The zygote has ended, and its workers with it: the next worker is made by a new
+        one. False where a new one would not be what the old one was."""
+        if self._options.method == "fork":
+            return False
+        assert self._launcher is not None
+        self._launcher.close()
+        self._launcher = None
+        return True
 
     def close(self) -> None:
         """All workers are gone: ends what has served them."""
         if self._launcher is not None:
             self._launcher.close()
         self._file.close()
+        for faults in self._faults.values():
+            faults.close()
         self._claims = memoryview(b"\0" * 8).cast("Q")
 
     def after_fork(self) -> None:

@@ -22,7 +22,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 from concurrent.futures import Future
-from concurrent.futures._base import FINISHED, PENDING, RUNNING
+from concurrent.futures._base import CANCELLED_AND_NOTIFIED, FINISHED, PENDING, RUNNING
 from typing import Any
 
 _making = threading.RLock()
@@ -35,6 +35,7 @@ class TaskFuture(Future[Any]):
     _result: Any = None
     _exception: BaseException | None = None
     _made: threading.Condition | None = None
+    number = 0  # of the task, in its pool
     _waiters: list[Any]
     _done_callbacks: list[Callable[[Future[Any]], object]]
 
@@ -59,6 +60,19 @@ class TaskFuture(Future[Any]):
                 self._state = RUNNING
                 return True
         return super().set_running_or_notify_cancel()
+
+    def cancel_running(self) -> bool:
+        """Cancels it although its task has begun; False when it is done. Whoever calls
+        this sees to the task."""
+        with self._condition:
+            if self._state != RUNNING:
+                return self.cancelled()
+            self._state = CANCELLED_AND_NOTIFIED
+            for waiter in self._waiters:
+                waiter.add_cancelled(self)
+            self._condition.notify_all()
+        self._invoke_callbacks()  # type: ignore[attr-defined]
+        return True
 
     def set_result(self, result: Any) -> None:
         with _making:

@@ -10,14 +10,17 @@ from __future__ import annotations
 import threading
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from itertools import islice
 from typing import Any
 
 from .._memory.codec import Encoded, encode
 from .._memory.pickling import NOTHING, Namespace
 from .._schedule.events import Assignment
-from . import runners
+from ..errors import NotPicklable
+from . import runners, wire
 from .functions import Function
+from .rules import Rules
 from .work import SLICE, Work
 
 
@@ -29,6 +32,9 @@ class Job(Work):
         items: a sequence of them (``Items`` for the lazy kind).
         runner: how a worker applies the function to a chunk; see ``wire``.
         namespace: for pickling the items.
+        chunk: items per assignment; None: by measured time.
+        most: never more than this.
+        rules: see there.
     """
 
     def __init__(
@@ -39,11 +45,15 @@ class Job(Work):
         namespace: Namespace | None,
         chunk: int | None = None,
         most: int = 1 << 62,
+        rules: Rules | None = None,
     ) -> None:
         self.function: Function = function
+        self.rules = rules
+        self.tries = {} if rules is not None and rules.retries else None
+        self.given_up = False
         self.items = items
         self.runner = runner
-        self.chunk = chunk
+        self.chunk = chunk if chunk is not None or rules is None else rules.chunk
         self.most = most
         self._namespace = namespace or NOTHING
 
@@ -53,10 +63,27 @@ class Job(Work):
     def draft(self, start: int, stop: int) -> Encoded:
         return encode(self.payload(start, stop), self._namespace, f"items {start} to {stop - 1}")
 
+    def unpicklable(self, assignment: Assignment) -> dict[int, BaseException]:
+        if self.runner == wire.BLOCKS:
+            return {}
+        found: dict[int, BaseException] = {}
+        for at in range(assignment.start, assignment.stop):
+            try:
+                self.draft(at, at + 1)
+            except NotPicklable as error:
+                found[at] = error
+        return found
+
+    def wanted(self) -> bool:
+        return not self.given_up
+
     def describe(self, assignment: Assignment) -> str:
+        name = self.function.name
+        if self.rules is not None and self.rules.name is not None:
+            name = repr(self.rules.name)
         if assignment.stop - assignment.start == 1:
-            return f"{self.function.name} of item {assignment.start}"
-        return f"{self.function.name} of items {assignment.start} to {assignment.stop - 1}"
+            return f"{name} of item {assignment.start}"
+        return f"{name} of items {assignment.start} to {assignment.stop - 1}"
 
 
 class MapJob(Job):
@@ -82,11 +109,11 @@ class MapJob(Job):
 
     def deliver(self, assignment: Assignment, value: Any) -> None:
         self.values[assignment.start : assignment.stop] = value
-        self._count(assignment)
+        self._count(assignment.stop - assignment.start)
 
     def fail(self, assignment: Assignment, error: BaseException) -> None:
         self.errors[assignment.start] = error
-        self._count(assignment)
+        self._count(assignment.stop - assignment.start)
 
     def partly(
         self, assignment: Assignment, values: dict[int, Any], errors: dict[int, BaseException]
@@ -95,16 +122,16 @@ class MapJob(Job):
             self.values[assignment.start + at] = value
         for at, error in errors.items():
             self.errors[assignment.start + at] = error
-        self._count(assignment)
+        self._count(len(values) + len(errors))
 
     def abandon(self, error: BaseException) -> None:
         if not self._ended.is_set():
             self.errors[self.size] = error
             self._end()
 
-    def _count(self, assignment: Assignment) -> None:
+    def _count(self, items: int) -> None:
         with self._lock:
-            self._left -= assignment.stop - assignment.start
+            self._left -= items
             ended = self._left == 0
         if ended:
             self._end()
@@ -154,10 +181,14 @@ class Items:
             item = next(self._iterator)
         except StopIteration:
             return False
+        self.put(item)
+        return True
+
+    def put(self, item: Any) -> None:
+        """One more item, from elsewhere."""
         with self._lock:
             self._kept.append(item)
             self.taken += 1
-        return True
 
     def __getitem__(self, index: slice) -> list[Any]:
         with self._lock:
@@ -182,6 +213,9 @@ class StreamJob(Job):
         ordered: results in the order of the items, or as they come.
     """
 
+    tell: Callable[[], None] | None = None
+    """Called, outside the lock, when something has changed: for who cannot block."""
+
     def __init__(self, *args: Any, ordered: bool = True, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.ordered = ordered
@@ -194,37 +228,40 @@ class StreamJob(Job):
         self._changed = threading.Condition(threading.Lock())
 
     def deliver(self, assignment: Assignment, value: Any) -> None:
-        with self._changed:
+        with self._changing():
             for at, result in enumerate(value, assignment.start):
                 self._arrive(at, True, result)
-            self._changed.notify_all()
 
     def fail(self, assignment: Assignment, error: BaseException) -> None:
-        with self._changed:
+        with self._changing():
             for at in range(assignment.start, assignment.stop):
                 self._arrive(at, False, error)
-            self._changed.notify_all()
 
     def partly(
         self, assignment: Assignment, values: dict[int, Any], errors: dict[int, BaseException]
     ) -> None:
-        with self._changed:
+        with self._changing():
             for at, value in values.items():
                 self._arrive(assignment.start + at, True, value)
             for at, error in errors.items():
                 self._arrive(assignment.start + at, False, error)
-            self._changed.notify_all()
 
     def abandon(self, error: BaseException) -> None:
-        with self._changed:
+        with self._changing():
             self.broken = error
-            self._changed.notify_all()
 
     def finish_at(self, end: int) -> None:
         """There are ``end`` items and no more."""
-        with self._changed:
+        with self._changing():
             self.end = end
+
+    @contextmanager
+    def _changing(self) -> Iterator[None]:
+        with self._changed:
+            yield
             self._changed.notify_all()
+        if self.tell is not None:
+            self.tell()
 
     def finished(self) -> bool:
         """Has everything been fetched?"""

@@ -39,12 +39,15 @@ from .engine import Engine, Member, _flush
 from .fleet import Death, Fleet
 from .freezing import Freezes
 from .functions import Function
+from .limits import Limits
 from .options import Options
 from .outcome import revive
 from .work import Direct, Entry, Work
 
 # How often arenas are looked after while there is something to look after, in seconds.
 _TICK = 0.5
+# How soon to look again whether a worker has come to what is to be ended, in seconds.
+_SOON = 0.02
 # A pool whose workers end this often in a row before they are ready is of no use.
 _FALSE_STARTS = 3
 
@@ -71,6 +74,7 @@ class ProcessEngine(Engine):
         self._listening = False  # to the launcher
         self._gone: deque[int] = deque()
         self._freezes = Freezes(self._wake)
+        self._limits = Limits()
         self._readers: set[int] = set()  # threads that read a socket in ``_await``
         self._past = [0, 0, 0, 0]  # traffic of workers that have gone
         self._initializer: Function | None = None
@@ -218,13 +222,14 @@ class ProcessEngine(Engine):
         try:
             value = decode(bool(frame.flags & wire.RICH), body, channel.link)
         except BaseException as error:
-            work.fail(assignment, error)
+            self._failed(assignment, work, error)
             return
         if not frame.flags & wire.ERRORS:
-            work.deliver(assignment, value)
+            self._delivered(assignment, work, value)
             return
         values, failed = value
-        work.partly(assignment, values, {at: revive(how) for at, how in failed.items()})
+        errors = {at: revive(how) for at, how in failed.items()}
+        self._partly(assignment, work, values, errors)
 
     def _on_word(self, channel: Channel, frame: wire.Frame) -> None:
         if frame.type == wire.ANNOUNCE:
@@ -247,10 +252,25 @@ class ProcessEngine(Engine):
             raise wire.BrokenFrame(f"type {frame.type}")
 
     def _unsendable(self, channel: Channel, assignment: Assignment, error: BaseException) -> None:
-        """An assignment never left: its payload cannot be pickled, or there is no room."""
-        found = self._finished(channel.worker, assignment.id, None)
-        if found is not None:
-            found[1].fail(assignment, error)
+        """An assignment never left: its payload cannot be pickled, or there is no room. In a
+        chunk with items that cannot be pickled, the others are run."""
+        with self._lock:
+            found = self._pop(assignment.id)
+        if found is None:
+            return
+        work = found[1]
+        failed: dict[int, BaseException] = {}
+        if isinstance(error, errors.NotPicklable) and assignment.stop - assignment.start > 1:
+            failed = work.unpicklable(assignment)
+        good = [at for at in range(assignment.start, assignment.stop) if at not in failed]
+        runs = tuple((at, at + 1) for at in good) if failed else ()
+        self._handle(events.Refused(channel.worker, assignment.id, runs))
+        if failed:
+            start = assignment.start
+            work.partly(assignment, {}, {at - start: why for at, why in failed.items()})
+            self._settle(assignment, work)
+        else:
+            self._failed(assignment, work, error)
 
     # The driver thread.
 
@@ -278,6 +298,59 @@ class ProcessEngine(Engine):
         finally:
             self._finish()
 
+    # Ending a worker because of what it runs.
+
+    def _limit(self, member: Member, entry: Entry) -> None:
+        assignment, work, _ = entry
+        assert isinstance(member, Channel)
+        assert work.rules is not None
+        self._limits.add(assignment.id, member, work.rules, work.describe(assignment))
+
+    def _unlimit(self, assignment: int) -> None:
+        self._limits.remove(assignment)
+
+    def _end_given_up(self) -> float | None:
+        """Ends the workers that run what nobody wants any more; in how many seconds to look
+        again, when one has not come to it yet.
+
+        A worker may be about to finish that and to begin with another's task, which must
+        not be lost. So it is told, by a word that both map, to begin with nothing more, and
+        only then is its claim read (see ``Worker._task`` for its side). Either the claim
+        is the unwanted one: then the worker will be at nothing else when it is killed. Or
+        it is not: then the worker is told to go on.
+        """
+        left = False
+        for number in list(self._given_up):
+            with self._lock:
+                found = self._assigned.get(number)
+                if found is None:
+                    self._given_up.discard(number)
+                    continue
+            channel = self._fleet.channels[found[2]]
+            if channel.ended:
+                continue
+            begun = self._fleet.hold(channel) == number
+            if begun and self._end_worker(channel, number, None):
+                channel.claimed = number
+                continue
+            self._fleet.let_go(channel)
+            channel.post(wire.pack(wire.CONTINUE))
+            channel.flush()
+            left = True
+        return _SOON if left else None
+
+    def _end_worker(self, channel: Channel, number: int, why: BaseException | None) -> bool:
+        """Ends a worker because of an assignment: nothing else is sent to it from here on.
+        False when that has come to its end meanwhile."""
+        with self._lock:
+            if number not in self._assigned:
+                return False
+            self._take([events.WorkerEnding(channel.worker)])
+            self._given_up.discard(number)
+        channel.verdict = why
+        self._end_process(channel)
+        return True
+
     def _end_process(self, channel: Channel) -> None:
         """Ends a worker from outside; its socket then comes to its end, as with any other."""
         if channel.pid and not channel.ended:
@@ -292,7 +365,7 @@ class ProcessEngine(Engine):
         while self._starts:
             try:
                 channel = self._fleet.launch(self._unsendable, self._want_write)
-            except OSError as error:
+            except (OSError, errors.NotEnoughMemory) as error:
                 self._starts = 0
                 self._fail(errors.InitializerFailed(f"no worker can be started: {error}"), error)
                 return
@@ -349,10 +422,14 @@ class ProcessEngine(Engine):
             self._freezes.answered(segment, 0)
         if broken:
             self._poller.remove(self._fleet.launcher.fileno())
+            self._listening = False
         for death in deaths:
             self._bury(death)
-        if broken:
-            why = "no worker can be started: the process that starts them has ended"
+        if broken and not self._fleet.renew():
+            why = (
+                "the process that forks the workers has ended, and with it the state of the "
+                "caller that they were to have; make the pool again"
+            )
             self._fail(errors.InitializerFailed(why), None)
 
     def _bury(self, death: Death) -> None:
@@ -393,12 +470,18 @@ class ProcessEngine(Engine):
                 if not channel.ended and channel.link.fade(segment):
                     channel.post(wire.pack(wire.FORGET, id=segment))
                     channel.flush()
+        breaches, soon = self._limits.look()
+        for number, guarded, error in breaches:
+            assert isinstance(guarded, Channel)
+            self._end_worker(guarded, number, error)
+        waits = [soon, self._end_given_up()]
         borrowed = 0
         for channel in list(self._fleet.channels.values()):
             borrowed += channel.link.borrowed
             channel.flush()
         self._arena.trim_if_idle(monotonic())
-        return _TICK if borrowed or self._arena.warm_bytes else None
+        waits.append(_TICK if borrowed or self._arena.warm_bytes else None)
+        return min((wait for wait in waits if wait is not None), default=None)
 
     def _finish(self) -> None:
         registry.listeners.discard(self)

@@ -56,6 +56,17 @@ def engine(
     return ProcessEngine(options)
 
 
+def method_of(context: Any) -> str:
+    """The start method of a ``multiprocessing`` context. Raises TypeError for what is none."""
+    name = getattr(context, "get_start_method", None)
+    if name is None:
+        raise TypeError(
+            f"a context is what multiprocessing.get_context() returns, not a "
+            f"{type(context).__name__}"
+        )
+    return str(name())
+
+
 def _wanted() -> list[str]:
     """What tasks are likely to need: it is imported once, before workers are forked."""
     wanted = [name for name in _PRELOAD if name in sys.modules]

@@ -17,7 +17,7 @@ from typing import Any
 from .. import errors
 from .._schedule.events import Assignment
 from . import runners, wire
-from .engine import Engine
+from .engine import Engine, Member
 from .options import Options
 from .outcome import describe, name_of
 from .work import Entry, Work
@@ -79,6 +79,12 @@ class ThreadEngine(Engine):
     def _nudge(self) -> None:
         """The next worker thread that finishes something looks."""
 
+    def _limit(self, member: Member, entry: Entry) -> None:
+        raise AssertionError("Rules.check lets none through")
+
+    def _unlimit(self, assignment: int) -> None:
+        """There are no limits."""
+
     def pids(self) -> list[int]:
         return []
 
@@ -101,13 +107,22 @@ class ThreadEngine(Engine):
         while (entry := worker.queue.get()) is not None:
             assignment, work, _ = entry
             started = monotonic_ns()
-            report = _run(assignment, work)
+            outcome = _run(assignment, work)
             took = monotonic_ns() - started
             self._drop_orphans()
             if self._finished(worker.worker, assignment.id, took) is not None:
-                report()
-            del entry, work, report
+                self._report(assignment, work, outcome)
+            del entry, work, outcome
         self._workers.remove(worker)
+
+    def _report(self, assignment: Assignment, work: Work, outcome: Outcome) -> None:
+        value, error, failed = outcome
+        if error is not None:
+            self._failed(assignment, work, error)
+        elif failed:
+            self._partly(assignment, work, dict(enumerate(value)), failed)
+        else:
+            self._delivered(assignment, work, value)
 
 
 _engines: weakref.WeakSet[ThreadEngine] = weakref.WeakSet()
@@ -122,25 +137,23 @@ def _after_fork() -> None:
 os.register_at_fork(after_in_child=_after_fork)
 
 
-def _run(assignment: Assignment, work: Work) -> Callable[[], None]:
-    """Runs an assignment; returns how its outcome is delivered."""
+Outcome = tuple[Any, BaseException | None, dict[int, BaseException]]
+"""The value, or the error of all of it, or the errors of some items of a chunk."""
+
+
+def _run(assignment: Assignment, work: Work) -> Outcome:
+    """Runs an assignment."""
     try:
         function: Any = work.callable()
         payload = work.payload(assignment.start, assignment.stop)
         if work.runner == wire.CALL:
             args, kwargs = payload
-            value = function(*args, **kwargs)
-            return lambda: work.deliver(assignment, value)
+            return function(*args, **kwargs), None, {}
         items = runners.items_of(work.runner, payload)
         call = runners.function_for(work.runner, function)
         values, bad = runners.run_chunk(call, items)
     except BaseException as error:
-        failed = error
-        return lambda: work.fail(assignment, failed)
-    if not bad:
-        return lambda: work.deliver(assignment, values)
+        return None, error, {}
     for reason, item in bad.values():
         reason.add_note(f"onecopy: {name_of(function)}, argument {describe(item)}")
-    good = {at: value for at, value in enumerate(values) if at not in bad}
-    reasons = {at: reason for at, (reason, _) in bad.items()}
-    return lambda: work.partly(assignment, good, reasons)
+    return values, None, {at: reason for at, (reason, _) in bad.items()}

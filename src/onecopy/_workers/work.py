@@ -12,6 +12,8 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from concurrent.futures import InvalidStateError
+from contextlib import suppress
 from typing import Any
 
 from .._memory.codec import Encoded, encode, encode_arguments
@@ -22,11 +24,16 @@ from . import wire
 from .functions import Function
 from .future import TaskFuture
 from .outcome import name_of
+from .rules import Rules
 
 # Callers wait in slices of so many seconds. A signal that arrives in the instant before a
 # thread blocks is noted by the interpreter and looked at when the thread next runs: without
 # slices, a first Ctrl-C could be noticed only with the second.
 SLICE = 1.0
+
+
+# What has no assignment that its failure could be blamed on.
+NOWHERE = Assignment(0, 0, 0, 0)
 
 
 class Work:
@@ -35,6 +42,12 @@ class Work:
     __slots__ = ()
     runner: int
     function: Function | None
+    rules: Rules | None
+    """None when there is nothing particular about it: that is looked at for each task."""
+    number: int
+    """Set by the engine."""
+    tries: dict[int, int] | None
+    """How often what begins at this item was run again."""
 
     def payload(self, start: int, stop: int) -> Any:
         """What a worker thread is given."""
@@ -48,6 +61,10 @@ class Work:
         """It is about to be sent; False when nobody wants it any more."""
         return True
 
+    def unpicklable(self, assignment: Assignment) -> dict[int, BaseException]:
+        """The items of a chunk that cannot be pickled, where they can be told apart."""
+        return {}
+
     def deliver(self, assignment: Assignment, value: Any) -> None:
         """An assignment has ended well: the call's value, or the values of the chunk."""
         raise NotImplementedError
@@ -60,7 +77,11 @@ class Work:
         self, assignment: Assignment, values: dict[int, Any], errors: dict[int, BaseException]
     ) -> None:
         """Items of a chunk have failed, the others have values; by index in the chunk."""
-        self.fail(assignment, errors[min(errors)])
+        raise NotImplementedError
+
+    def wanted(self) -> bool:
+        """Does anybody still wait for it?"""
+        return True
 
     def abandon(self, error: BaseException) -> None:
         """No assignment of it will come to an end any more."""
@@ -83,9 +104,10 @@ class Call(Work):
         function: known to the workers by its id; None when it is part of the payload.
         call, args, kwargs: what to call.
         namespace: None when nothing has to be pickled.
+        rules: see there.
     """
 
-    __slots__ = ("_call", "_payload", "function")
+    __slots__ = ("_call", "_payload", "function", "number", "rules", "tries")
     runner = wire.CALL
 
     def __init__(
@@ -95,8 +117,11 @@ class Call(Work):
         args: tuple[Any, ...],
         kwargs: dict[str, Any],
         namespace: Namespace | None,
+        rules: Rules | None = None,
     ) -> None:
         self.function = function
+        self.rules = rules
+        self.tries = {} if rules is not None and rules.retries else None
         self._call = call
         self._payload: Any
         if namespace is None:
@@ -116,6 +141,8 @@ class Call(Work):
         return self._call
 
     def describe(self, assignment: Assignment) -> str:
+        if self.rules is not None and self.rules.name is not None:
+            return f"{self.rules.name!r} (task {assignment.work})"
         return f"{name_of(self._call)} (task {assignment.work})"
 
 
@@ -131,23 +158,29 @@ class Submitted(Call):
 
     def begin(self) -> bool:
         if self._begun:
-            return True  # it was with a worker that has gone before it began
+            # It was with a worker that has gone, or is run again.
+            return not self.future.cancelled()
         self._begun = True
         return self.future.set_running_or_notify_cancel()
 
+    def wanted(self) -> bool:
+        return not self.future.cancelled()
+
     def deliver(self, assignment: Assignment, value: Any) -> None:
         self._payload = None  # the future may live long; what the call was given need not
-        self.future.set_result(value)
+        with suppress(InvalidStateError):  # cancelled while it ran, with the result on its way
+            self.future.set_result(value)
 
     def fail(self, assignment: Assignment, error: BaseException) -> None:
         self._payload = None
-        self.future.set_exception(error)
+        with suppress(InvalidStateError):  # likewise
+            self.future.set_exception(error)
 
     def abandon(self, error: BaseException) -> None:
         if isinstance(error, PoolClosed) and self.future.cancel():
             self.future.set_running_or_notify_cancel()  # tells those that wait for it
         elif self.begin():
-            self.future.set_exception(error)
+            self.fail(NOWHERE, error)
 
 
 class Direct(Call):
@@ -177,7 +210,7 @@ class Direct(Call):
 
     def abandon(self, error: BaseException) -> None:
         if self.done.locked():
-            self.fail(Assignment(0, 0, 0, 0), error)
+            self.fail(NOWHERE, error)
 
     def outcome(self) -> Any:
         """Waits; then the value, or raises the error."""

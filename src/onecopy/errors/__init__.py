@@ -7,12 +7,15 @@
     ├── NotShared            (ValueError)         freeze or private on an array of the wrong kind
     ├── BadFile              (ValueError)         load met a file that it cannot read
     ├── NotPicklable         (pickle.PicklingError)  names the attribute that cannot travel
+    │   └── ResultNotPicklable   (multiprocessing.pool.MaybeEncodingError)  a result
     ├── PoolClosed           (RuntimeError, ValueError)  work for a pool that takes none
     ├── UnsupportedPlatform  (OSError)            no way to share memory or start workers here
+    ├── TaskTimeout          (TimeoutError)       a task took longer than its ``timeout``
     ├── RemoteError          a worker's error that could not be rebuilt in this process
     └── BrokenWorker         (concurrent.futures.process.BrokenProcessPool)
         ├── WorkerDied       a worker ended while it ran a task
-        │   └── FileTruncated    ... because somebody cut the file that it was reading
+        │   ├── FileTruncated    ... because somebody cut the file that it was reading
+        │   └── WorkerOutOfMemory    (MemoryError)  ... because it passed its ``memory_limit``
         └── InitializerFailed    no worker could be set up; the pool is of no use
 
 Each hands its arguments to ``super().__init__``, so each survives pickling, and each is
@@ -28,7 +31,14 @@ import pickle
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from ._broken import BrokenWorker, FileTruncated, InitializerFailed, WorkerDied
+    from ._broken import (
+        BrokenWorker,
+        FileTruncated,
+        InitializerFailed,
+        ResultNotPicklable,
+        WorkerDied,
+        WorkerOutOfMemory,
+    )
 
 __all__ = [
     "BadFile",
@@ -43,11 +53,21 @@ __all__ = [
     "PoolClosed",
     "RemoteError",
     "RemoteTraceback",
+    "ResultNotPicklable",
+    "TaskTimeout",
     "UnsupportedPlatform",
     "WorkerDied",
+    "WorkerOutOfMemory",
 ]
 
-_BROKEN = {"BrokenWorker", "FileTruncated", "InitializerFailed", "WorkerDied"}
+_BROKEN = {
+    "BrokenWorker",
+    "FileTruncated",
+    "InitializerFailed",
+    "ResultNotPicklable",
+    "WorkerDied",
+    "WorkerOutOfMemory",
+}
 
 
 def __getattr__(name: str) -> Any:
@@ -133,6 +153,26 @@ class PoolClosed(OnecopyError, RuntimeError, ValueError):
     ``multiprocessing.Pool`` raises ValueError here and executors raise RuntimeError;
     this is both.
     """
+
+
+class TaskTimeout(OnecopyError, TimeoutError):
+    """A task took longer than the ``timeout`` of ``pool.options``; its worker was ended.
+
+    Args:
+        task: the task.
+        timeout: the seconds that it was given.
+    """
+
+    def __init__(self, task: str, timeout: float) -> None:
+        super().__init__(task, timeout)
+        self.task = task
+        self.timeout = timeout
+
+    def __str__(self) -> str:
+        return (
+            f"{self.task} took longer than its timeout of {self.timeout:g} s; its worker was "
+            "ended and replaced, the pool goes on"
+        )
 
 
 class UnsupportedPlatform(OnecopyError, OSError):

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import signal
 from concurrent.futures.process import BrokenProcessPool
+from multiprocessing.pool import MaybeEncodingError  # type: ignore[attr-defined]  # no stub
 
-from . import OnecopyError, human_bytes
+from . import NotPicklable, OnecopyError, human_bytes
 
 
 class BrokenWorker(OnecopyError, BrokenProcessPool):
@@ -78,6 +79,38 @@ class WorkerDied(BrokenWorker):
         return text + "; only that task is lost, the pool goes on"
 
 
+class WorkerOutOfMemory(WorkerDied, MemoryError):
+    """A worker was ended because a task passed the ``memory_limit`` of ``pool.options``.
+
+    Args:
+        pid, exitcode, task, oom: as for ``WorkerDied``.
+        memory: bytes of memory of its own (USS) that the worker held when last looked at.
+        limit: the bytes that it was given.
+    """
+
+    __module__ = "onecopy.errors"
+
+    def __init__(
+        self,
+        pid: int,
+        exitcode: int | None = -signal.SIGKILL,
+        task: str = "",
+        oom: bool = False,
+        memory: int | None = None,
+        limit: int = 0,
+    ) -> None:
+        super().__init__(pid, exitcode, task, oom, memory)
+        self.args = (pid, exitcode, task, oom, memory, limit)
+        self.limit = limit
+
+    def __str__(self) -> str:
+        return (
+            f"{self.task} brought worker {self.pid} to {human_bytes(self.memory or 0)} of memory "
+            f"of its own, beyond its memory_limit of {human_bytes(self.limit)}; the worker was "
+            "ended and replaced, the pool goes on"
+        )
+
+
 class FileTruncated(WorkerDied):
     """A worker read beyond the end of a mapped file that somebody else made shorter.
 
@@ -125,3 +158,25 @@ class InitializerFailed(BrokenWorker):
     """
 
     __module__ = "onecopy.errors"
+
+
+class ResultNotPicklable(NotPicklable, MaybeEncodingError):  # type: ignore[misc]  # likewise
+    """A task ran, but what it returned cannot travel back.
+
+    Args:
+        path: where the culprit sits, as one would write it: ``result['lock']``.
+        reason: what pickle said of it.
+        value: a short repr of the result.
+    """
+
+    __module__ = "onecopy.errors"
+
+    def __init__(self, path: str, reason: str, value: str = "") -> None:
+        NotPicklable.__init__(self, path, reason)
+        self.args = (path, reason, value)
+        self.exc = reason
+        self.value = value
+
+    def __str__(self) -> str:
+        what = f"; the result was {self.value}" if self.value else ""
+        return NotPicklable.__str__(self) + what

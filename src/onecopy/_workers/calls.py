@@ -1,0 +1,400 @@
+"""The calls of a pool: one, many, blocks; the same for a pool and for a view of it.
+
+Each checks what it was given, makes the work and waits for it. How a pool begins and ends
+is in ``onecopy.pool``; what is behind ``imap`` in ``streams``, behind ``await`` in ``aio``.
+"""
+
+from __future__ import annotations
+
+import weakref
+from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Iterator
+from concurrent.futures import Future
+from typing import Any
+
+from .._observe.progress import Progress
+from ..errors import NotPicklable
+from . import blocks, wire
+from .engine import Engine
+from .future import TaskFuture
+from .jobs import BlockItems, Items, Job, MapJob, StreamJob
+from .results import AsyncResult
+from .rules import Rules
+from .streams import Stream
+
+IMAP_CHUNK = 16
+
+
+class Calls:
+    """See the module.
+
+    Args:
+        engine: runs them.
+        rules: that all of them carry; None: none.
+        streams: where those of ``imap`` are noted.
+    """
+
+    def __init__(
+        self, engine: Engine, rules: Rules | None, streams: weakref.WeakSet[Stream]
+    ) -> None:
+        self._engine = engine
+        self._rules = rules
+        self._streams = streams
+
+    # One call.
+
+    def submit(self, func: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
+        """Calls ``func(*args, **kwargs)`` in a worker; returns its future at once.
+
+        A function or argument that cannot be pickled raises NotPicklable here. Large
+        plain arguments are copied when the task is sent, not before: until then they
+        should not be changed.
+
+        Raises:
+            TypeError: ``func`` is not callable.
+            NotPicklable: names what cannot travel.
+            PoolClosed: the pool takes no more work.
+        """
+        _check_callable(func)
+        return self._engine.submit(func, args, kwargs, self._rules)
+
+    def apply(
+        self, func: Callable[..., Any], args: Iterable[Any] = (), kwds: dict[str, Any] | None = None
+    ) -> Any:
+        """Calls ``func(*args, **kwds)`` in a worker and waits for its result.
+
+        An exception of the function is raised with the worker's traceback as its cause.
+        """
+        _check_callable(func)
+        return self._engine.apply(func, tuple(args), kwds or {}, self._rules)
+
+    def apply_async(
+        self,
+        func: Callable[..., Any],
+        args: Iterable[Any] = (),
+        kwds: dict[str, Any] | None = None,
+        callback: Callable[[Any], object] | None = None,
+        error_callback: Callable[[BaseException], object] | None = None,
+    ) -> AsyncResult:
+        """Calls ``func(*args, **kwds)`` in a worker; returns at once.
+
+        Args:
+            callback: called with the result, before ``get`` returns it; in a thread of the
+                pool, so it should return soon.
+            error_callback: called with the error, likewise.
+
+        What cannot be pickled is an error of the result, not of this call.
+        """
+        _check_callable(func)
+        try:
+            future: Future[Any] = self._engine.submit(func, tuple(args), kwds or {}, self._rules)
+        except NotPicklable as error:
+            future = TaskFuture()
+            future.set_exception(error)
+        return AsyncResult(future, callback, error_callback)
+
+    async def run(self, func: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
+        """``await pool.run(func, *args)``: calls it in a worker without blocking the loop.
+
+        Cancelling the awaiting task cancels the work: a worker that is at it already is
+        ended and replaced. (A worker thread goes on, and its result is thrown away.)
+        Large plain arguments are copied in the calling thread; shared ones are not.
+        """
+        from . import aio
+
+        return await aio.outcome(self._engine, self.submit(func, *args, **kwargs))
+
+    def cancel(self, future: Future[Any]) -> bool:
+        """Cancels a task of this pool, also one that is running: its worker is ended then
+        and replaced, and no other task is lost. The future is cancelled at once.
+
+        A worker thread cannot be ended: it goes on, and its result is thrown away.
+
+        Returns:
+            True when the future is cancelled, False when the task was done already.
+
+        Raises:
+            ValueError: the future is of another pool.
+        """
+        return self._engine.cancel(future)
+
+    # Many items.
+
+    def map(
+        self, func: Callable[[Any], Any], iterable: Iterable[Any], chunksize: int | None = None
+    ) -> list[Any]:
+        """``[func(item) for item in iterable]``, by all workers; blocks until all is done.
+
+        Args:
+            func: sent to each worker once.
+            iterable: consumed at once. A range, a list or an array is sent in slices; one
+                of a shared array moves no bytes.
+            chunksize: items per task; chosen by measured time when None.
+
+        Every item is run even when some fail; the first failing item's error is raised.
+        """
+        return self._map(func, iterable, wire.MAP, chunksize)
+
+    def starmap(
+        self,
+        func: Callable[..., Any],
+        iterable: Iterable[Iterable[Any]],
+        chunksize: int | None = None,
+    ) -> list[Any]:
+        """As ``map``; each item is unpacked: ``func(*item)``."""
+        return self._map(func, iterable, wire.STARMAP, chunksize)
+
+    def _map(
+        self, func: Callable[..., Any], iterable: Iterable[Any], runner: int, chunk: int | None
+    ) -> list[Any]:
+        job = self._map_job(func, iterable, runner, chunk)
+        with self._opened(job, job.size):
+            job.wait()
+        return job.result()
+
+    def _map_job(
+        self,
+        func: Callable[..., Any],
+        iterable: Iterable[Any],
+        runner: int,
+        chunk: int | None,
+        done: Callable[[MapJob], None] | None = None,
+    ) -> MapJob:
+        _check_callable(func)
+        _check_chunk(chunk)
+        items: Any = iterable if _can_be_cut(iterable) else list(iterable)
+        function = self._engine.function(func)
+        namespace = self._engine.namespace
+        return MapJob(function, items, runner, namespace, chunk, rules=self._rules, done=done)
+
+    def map_async(
+        self,
+        func: Callable[[Any], Any],
+        iterable: Iterable[Any],
+        chunksize: int | None = None,
+        callback: Callable[[list[Any]], object] | None = None,
+        error_callback: Callable[[BaseException], object] | None = None,
+    ) -> AsyncResult:
+        """As ``map``, but returns at once; see ``apply_async`` for the callbacks."""
+        return self._map_async(func, iterable, wire.MAP, chunksize, callback, error_callback)
+
+    def starmap_async(
+        self,
+        func: Callable[..., Any],
+        iterable: Iterable[Iterable[Any]],
+        chunksize: int | None = None,
+        callback: Callable[[list[Any]], object] | None = None,
+        error_callback: Callable[[BaseException], object] | None = None,
+    ) -> AsyncResult:
+        """As ``starmap``, but returns at once; see ``apply_async`` for the callbacks."""
+        return self._map_async(func, iterable, wire.STARMAP, chunksize, callback, error_callback)
+
+    def _map_async(
+        self,
+        func: Callable[..., Any],
+        iterable: Iterable[Any],
+        runner: int,
+        chunk: int | None,
+        callback: Callable[[list[Any]], object] | None,
+        error_callback: Callable[[BaseException], object] | None,
+    ) -> AsyncResult:
+        future: Future[Any] = TaskFuture()
+        engine = self._engine
+
+        def done(job: MapJob) -> None:
+            try:
+                future.set_result(job.result())
+            except BaseException as error:
+                future.set_exception(error)
+            if job.size:
+                engine.drop(job.number)
+
+        try:
+            job = self._map_job(func, iterable, runner, chunk, done)
+        except NotPicklable as error:
+            future.set_exception(error)
+        else:
+            if job.size:
+                engine.open(job, job.size)
+        return AsyncResult(future, callback, error_callback)
+
+    def imap(
+        self, func: Callable[[Any], Any], iterable: Iterable[Any], chunksize: int | None = None
+    ) -> Iterator[Any]:
+        """Results in order, as they come; for inputs that are long, slow or endless.
+
+        The iterable is consumed a bounded distance ahead of what has been fetched (at most
+        64 items per worker), in the calling thread: at the call and at each ``next``. An
+        item that fails raises at its ``next``; the ones after it can still be fetched.
+
+        Returns:
+            An iterator, with ``next(timeout)`` besides ``__next__``.
+        """
+        return self._stream(func, iterable, chunksize, ordered=True)
+
+    def imap_unordered(
+        self, func: Callable[[Any], Any], iterable: Iterable[Any], chunksize: int | None = None
+    ) -> Iterator[Any]:
+        """As ``imap``, each result as soon as it is there."""
+        return self._stream(func, iterable, chunksize, ordered=False)
+
+    def _stream(
+        self,
+        func: Callable[[Any], Any],
+        iterable: Iterable[Any],
+        chunk: int | None,
+        *,
+        ordered: bool,
+    ) -> Stream:
+        _check_callable(func)
+        _check_chunk(chunk)
+        job = StreamJob(
+            self._engine.function(func),
+            Items(iterable),
+            wire.MAP,
+            self._engine.namespace,
+            chunk,
+            IMAP_CHUNK,
+            ordered=ordered,
+            rules=self._rules,
+        )
+        stream = Stream(self._engine, job, chunk or 1)
+        self._streams.add(stream)
+        return stream
+
+    def stream(
+        self,
+        func: Callable[[Any], Any],
+        items: Iterable[Any] | AsyncIterable[Any],
+        *,
+        ordered: bool = True,
+        chunksize: int | None = None,
+    ) -> AsyncIterator[Any]:
+        """``async for result in pool.stream(func, items)``: as ``imap`` in an event loop.
+
+        Args:
+            items: an iterable or an asynchronous one, consumed a bounded distance ahead.
+            ordered: results in the order of the items, or each as soon as it is there.
+            chunksize: items per task; chosen by measured time when None.
+
+        An item's error is raised in its place and ends the iteration. Cancelling the task
+        that iterates, or closing the iterator, cancels the work.
+        """
+        from . import aio
+
+        _check_callable(func)
+        _check_chunk(chunksize)
+        job = StreamJob(
+            self._engine.function(func),
+            Items(()),
+            wire.MAP,
+            self._engine.namespace,
+            chunksize,
+            IMAP_CHUNK,
+            ordered=ordered,
+            rules=self._rules,
+        )
+        return aio.stream(self._engine, job, items)
+
+    def map_blocks(
+        self,
+        func: Callable[..., Any],
+        data: Any,
+        *more: Any,
+        block: int | None = None,
+        axis: int = 0,
+        reduce: Callable[[Any, Any], Any] | str | None = None,
+        progress: bool = False,
+    ) -> Any:
+        """Cuts ``data`` into blocks, calls ``func`` on each, and combines the results.
+
+        Args:
+            func: called as ``func(block)``, or ``func(block, *blocks_of_more)``.
+            data: an array (or frame, or sequence); shared or mapped, no byte of it moves;
+                plain, each block is copied once, a few at a time.
+            more: of the same length along ``axis``; cut at the same places.
+            block: rows per block; chosen by bytes (about 6 MB) when None.
+            axis: the axis to cut along.
+            reduce: how results become one, in block order: a callable of two results,
+                ``"sum"``, ``"min"``, ``"max"`` (elementwise for arrays) or ``"concat"``.
+            progress: show a bar (plain lines when there is no terminal).
+
+        Returns:
+            The list of results in block order, or what ``reduce`` made of them. With
+            ``reduce`` and no rows at all: ``func`` of the empty data, called here.
+
+        Raises:
+            ValueError: unequal lengths, no such axis, a block below 1, an unknown reduce.
+            The first failing block's error.
+        """
+        _check_callable(func)
+        arrays = (data, *more)
+        length = blocks.lengths(arrays, axis)
+        if block is not None and block < 1:
+            raise ValueError(f"a block has at least 1 row, not {block}")
+        combine, at_once = blocks.reducer(reduce, axis)
+        if not length:
+            return func(*arrays) if combine is not None else []
+        workers = self._engine.options.workers
+        rows = block or blocks.block_rows(arrays, axis, length, workers)
+        items = BlockItems(arrays, rows, axis)
+        function = self._engine.function(func)
+        job = StreamJob(function, items, wire.BLOCKS, self._engine.namespace, rules=self._rules)
+        job.end = len(items)
+        with self._opened(job, job.end):
+            results = _each(job, progress)
+            if combine is None:
+                return list(results)
+            if at_once:
+                return combine(list(results), None)
+            total = next(results)
+            for result in results:
+                total = combine(total, result)
+            return total
+
+    def _opened(self, job: Job, size: int) -> _Opened:
+        return _Opened(self._engine, job, size)
+
+
+class _Opened:
+    """A job while somebody waits for it; dropped on the way out, whatever happens."""
+
+    def __init__(self, engine: Engine, job: Job, size: int) -> None:
+        self._engine = engine
+        self._job = job
+        self._size = size
+        self._number = 0
+
+    def __enter__(self) -> None:
+        self._number = self._engine.open(self._job, self._size)
+
+    def __exit__(self, *_: object) -> None:
+        self._engine.drop(self._number)
+
+
+def _each(job: StreamJob, progress: bool) -> Iterator[Any]:
+    """The results of a job whose items are all there, one by one."""
+    if not progress:
+        while not job.finished():
+            yield job.fetch()
+        return
+    with Progress(job.end, job.function.name, "blocks") as bar:
+        while not job.finished():
+            yield job.fetch()
+            bar.advance()
+
+
+def _can_be_cut(items: Any) -> bool:
+    """Can chunks be taken from it by slicing, without consuming it?"""
+    if isinstance(items, list | tuple | range):
+        return True
+    return hasattr(items, "dtype") and hasattr(items, "shape") and len(items.shape) > 0
+
+
+def _check_callable(func: Any) -> None:
+    if not callable(func):
+        raise TypeError(f"the function must be callable, not a {type(func).__name__}")
+
+
+def _check_chunk(chunk: int | None) -> None:
+    if chunk is not None and chunk < 1:
+        raise ValueError(f"a chunk has at least 1 item, not {chunk}")

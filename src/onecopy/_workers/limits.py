@@ -1,0 +1,105 @@
+"""Keeping time and memory limits of running tasks: when to look, and what was found.
+
+In the driver thread alone, but for ``add`` and ``remove``, which are called under the
+engine's lock and are single dict operations. A limited task is the only one that its worker
+holds (``Terms.alone``), so its time begins when it is sent.
+
+Memory. A limit is on USS, what ending the worker would give back: RSS counts the shared
+data too, and kills the innocent (distributed#6232, ray#4713). Reading USS takes about 10 ms
+per GB mapped, so RSS, which is never less and costs microseconds, is looked at first.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from time import monotonic
+from typing import Protocol
+
+from .. import errors
+from .._system import procfs
+from .rules import Rules
+
+# How often memory is looked at, in seconds. A process that writes to fresh pages as fast as
+# it can gets some 50 MB further in that time.
+_LOOK = 0.02
+# A look may take this share of the time between two looks.
+_SHARE = 0.05
+
+
+class Guarded(Protocol):
+    """What has to be known of a worker."""
+
+    pid: int
+    sent: tuple[int, float]
+    """The last limited assignment that was sent, and when."""
+
+
+@dataclass
+class _Limit:
+    channel: Guarded
+    rules: Rules
+    task: str
+    look: float = 0.0
+
+
+Breach = tuple[int, Guarded, BaseException]
+"""An assignment that has broken a limit, its worker, and what it is to fail with."""
+
+
+class Limits:
+    """See the module."""
+
+    def __init__(self) -> None:
+        self._limits: dict[int, _Limit] = {}
+
+    def add(self, assignment: int, channel: Guarded, rules: Rules, task: str) -> None:
+        """This assignment is on its way to this worker."""
+        self._limits[assignment] = _Limit(channel, rules, task)
+
+    def remove(self, assignment: int) -> None:
+        """It has ended."""
+        self._limits.pop(assignment, None)
+
+    def look(self) -> tuple[list[Breach], float | None]:
+        """What has broken a limit, and in how many seconds to look again."""
+        if not self._limits:
+            return [], None
+        breaches: list[Breach] = []
+        nexts: list[float] = []
+        for assignment, limit in list(self._limits.items()):
+            sent, since = limit.channel.sent
+            if sent != assignment:
+                nexts.append(monotonic() + _LOOK)  # its arguments are being copied
+                continue
+            error = self._broken(limit, since)
+            if error is None:
+                nexts.extend(_times(limit, since))
+            else:
+                self.remove(assignment)
+                breaches.append((assignment, limit.channel, error))
+        return breaches, max(0.0, min(nexts) - monotonic()) if nexts else None
+
+    def _broken(self, limit: _Limit, since: float) -> BaseException | None:
+        timeout, most = limit.rules.timeout, limit.rules.memory_limit
+        now = monotonic()
+        if timeout is not None and now >= since + timeout:
+            return errors.TaskTimeout(limit.task, timeout)
+        if most is None or now < limit.look:
+            return None
+        pid = limit.channel.pid
+        used = uss = procfs.rss(pid)
+        if used >= most:
+            found = procfs.rollup(pid)
+            uss = found.uss if found is not None else 0
+        limit.look = monotonic() + max(_LOOK, (monotonic() - now) / _SHARE)
+        if uss < most:
+            return None
+        return errors.WorkerOutOfMemory(pid, limit=most, task=limit.task, memory=uss)
+
+
+def _times(limit: _Limit, since: float) -> Iterator[float]:
+    if limit.rules.timeout is not None:
+        yield since + limit.rules.timeout
+    if limit.rules.memory_limit is not None:
+        yield limit.look

@@ -1,0 +1,98 @@
+"""``AsyncResult``: what ``apply_async`` and ``map_async`` return, as in ``multiprocessing``."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from concurrent.futures import CancelledError, Future
+from logging import getLogger
+from typing import Any
+
+from ..errors import PoolClosed
+from .work import SLICE
+
+_log = getLogger(__name__)
+
+
+class AsyncResult:
+    """The outcome of a call or a map, when there is one.
+
+    Args:
+        future: has or will have it.
+        callback: called with the result, before anybody who waits is told.
+        error_callback: called with the error, likewise.
+
+    Callbacks run in a thread of the pool: they should return soon, and what one raises is
+    logged and harms nobody. Thread-safe.
+    """
+
+    def __init__(
+        self,
+        future: Future[Any],
+        callback: Callable[[Any], object] | None = None,
+        error_callback: Callable[[BaseException], object] | None = None,
+    ) -> None:
+        self._future = future
+        self._callback = callback
+        self._error_callback = error_callback
+        self._told = threading.Event()
+        future.add_done_callback(self._end)
+
+    def _end(self, future: Future[Any]) -> None:
+        callback, error_callback = self._callback, self._error_callback
+        self._callback = self._error_callback = None
+        try:
+            error = _error_of(future)
+            if error is None:
+                if callback is not None:
+                    callback(future.result())
+            elif error_callback is not None:
+                error_callback(error)
+        except Exception:
+            _log.exception("a callback of a pool's task raised")
+        finally:
+            self._told.set()
+
+    def get(self, timeout: float | None = None) -> Any:
+        """The result, or raises the task's error.
+
+        Raises ``multiprocessing.TimeoutError`` when there is none after ``timeout`` seconds.
+        """
+        self.wait(timeout)
+        if not self._told.is_set():
+            import multiprocessing
+
+            raise multiprocessing.TimeoutError(f"no result within {timeout} s")
+        error = _error_of(self._future)
+        if error is not None:
+            raise error
+        return self._future.result()
+
+    def wait(self, timeout: float | None = None) -> None:
+        """Blocks until there is an outcome, or for ``timeout`` seconds."""
+        if timeout is not None:
+            self._told.wait(timeout)
+            return
+        while not self._told.wait(SLICE):
+            pass
+
+    def ready(self) -> bool:
+        """Is there an outcome?"""
+        return self._told.is_set()
+
+    def successful(self) -> bool:
+        """Did it end without an error? Raises ValueError when it has not ended."""
+        if not self._told.is_set():
+            raise ValueError(f"{self!r} has not ended")
+        return _error_of(self._future) is None
+
+    def __repr__(self) -> str:
+        state = "ended" if self._told.is_set() else "pending"
+        return f"<onecopy.AsyncResult, {state}>"
+
+
+def _error_of(future: Future[Any]) -> BaseException | None:
+    try:
+        return future.exception()
+    except CancelledError:  # by nobody but the pool's own end
+        return PoolClosed("the pool was terminated")

@@ -1,0 +1,74 @@
+"""``Stream``: what ``imap`` returns. Feeds items in and fetches results, in the caller's thread."""
+
+from __future__ import annotations
+
+import weakref
+from collections.abc import Iterator
+from typing import Any
+
+from .engine import Engine
+from .jobs import Items, StreamJob
+
+# At most so many items per worker are on the way that nobody has fetched yet.
+WINDOW = 64
+
+
+class Stream(Iterator[Any]):
+    """See the module; one thread at a time."""
+
+    def __init__(self, engine: Engine, job: StreamJob, chunk: int) -> None:
+        self._engine = engine
+        self._job = job
+        self._items: Items = job.items
+        self._window = max(WINDOW, 2 * chunk) * engine.options.workers
+        self._number = engine.open(job, 0)
+        self._finalizer = weakref.finalize(self, engine.drop_later, self._number)
+        self._finalizer.atexit = False
+        self._feed(chunk * engine.options.workers)
+
+    def _feed(self, most: int, *, eager: bool = False) -> None:
+        """Takes items from the iterable while the window has room for them, and, unless
+        ``eager``, no longer than until there is a result to hand out."""
+        job, items = self._job, self._items
+        taken = 0
+        while job.end is None and taken < most:
+            if not eager and items.taken - job.yielded >= self._window:
+                break
+            if not items.take():
+                job.finish_at(items.taken)
+                break
+            taken += 1
+            # Handed out singly while workers wait for them, in batches otherwise.
+            if taken < self._engine.options.workers or taken % 16 == 0:
+                self._engine.grow(self._number, items.taken)
+            if not eager and taken >= self._engine.options.workers and job.has_next():
+                break
+        self._engine.grow(self._number, items.taken)
+
+    def run_to_end(self) -> None:
+        """Takes in the whole iterable and waits until all of it has been computed."""
+        self._feed(1 << 62, eager=True)
+        self._job.wait_all()
+
+    def __iter__(self) -> Stream:
+        return self
+
+    def __next__(self) -> Any:
+        return self.next()
+
+    def next(self, timeout: float | None = None) -> Any:
+        """The next result; ``multiprocessing.TimeoutError`` when it is not there in time."""
+        if not self._engine.closed:
+            self._feed(self._window)
+        try:
+            value = self._job.fetch(timeout)
+        except StopIteration:
+            self._finalizer()
+            raise
+        except TimeoutError as error:
+            import multiprocessing
+
+            raise multiprocessing.TimeoutError(str(error)) from None
+        finally:
+            self._items.forget(self._job.settled)
+        return value
