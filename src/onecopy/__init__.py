@@ -39,7 +39,11 @@ if TYPE_CHECKING:
     from .errors import PickledWarning as PickledWarning
     from .errors import PoolClosed as PoolClosed
     from .errors import RemoteError as RemoteError
+    from .errors import ResultNotPicklable as ResultNotPicklable
+    from .errors import TaskTimeout as TaskTimeout
     from .errors import WorkerDied as WorkerDied
+    from .errors import WorkerOutOfMemory as WorkerOutOfMemory
+    from .pool import AsyncResult as AsyncResult
     from .pool import Pool as Pool
 
 __version__ = "0.1.0"
@@ -52,9 +56,9 @@ _HOMES = {
     "errors": [
         "BadFile", "FileTruncated", "InitializerFailed", "NotEnoughMemory", "NotPicklable",
         "NotShared", "OnecopyError", "PickledWarning", "PoolClosed", "RemoteError",
-        "WorkerDied",
+        "ResultNotPicklable", "TaskTimeout", "WorkerDied", "WorkerOutOfMemory",
     ],
-    "pool": ["Pool"],
+    "pool": ["AsyncResult", "Pool"],
     "_system.cpus": ["cpu_count"],
 }  # fmt: skip
 _HOME = {name: home for home, names in _HOMES.items() for name in names}
