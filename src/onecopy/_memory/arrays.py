@@ -80,16 +80,21 @@ def reference(array: np.ndarray[Any, Any]) -> tuple[Segment, tuple[Any, ...]] | 
 
 
 def resolve(
-    view: memoryview,
+    base: Any,
     offset: int,
     code: Any,
     shape: tuple[int, ...],
     strides: tuple[int, ...],
     writable: bool,
 ) -> np.ndarray[Any, Any]:
-    """The array that ``reference`` described."""
-    buffer = view if writable else view.toreadonly()
-    return on_buffer(buffer, shape, np.dtype(code), offset, strides)
+    """The array that ``reference`` described.
+
+    Args:
+        base: the bytes of the segment: an array of ``base_of``, or a writable view.
+    """
+    if type(base) is memoryview and not writable:
+        base = base_of(base.toreadonly())
+    return _ndarray(shape, code, base, offset, strides)
 
 
 def reduce_array(array: np.ndarray[Any, Any], spans: list[Span]) -> Any:
@@ -144,14 +149,19 @@ def on_buffer(
     strides: tuple[int, ...] | None = None,
     order: Literal["C", "F"] = "C",
 ) -> np.ndarray[Any, Any]:
-    """An array on a buffer; one on a read-only buffer can never be made writable.
+    """An array on a buffer; one on a read-only buffer can never be made writable."""
+    buffer: Any = base_of(view) if view.readonly else view
+    return _ndarray(shape, dtype, buffer, offset, strides, order)
+
+
+def base_of(view: memoryview) -> np.ndarray[Any, Any]:
+    """What arrays on a read-only view stand on.
 
     NumPy looks through a memoryview at the object behind it, which may be writable, and
     would then let ``flags.writeable`` be set on memory that the kernel protects. An array
     of bytes in between keeps the memoryview's word.
     """
-    buffer: Any = np.frombuffer(view, np.uint8) if view.readonly else view
-    return _ndarray(shape, dtype, buffer, offset, strides, order)
+    return np.frombuffer(view, np.uint8)
 
 
 def build_empty(

@@ -25,7 +25,7 @@ from typing import Any, Protocol
 
 from .arena import Arena, Block
 from .pickling import NOTHING, Namespace, Pickled, dumps
-from .segment import Segment
+from .segment import Kind, Segment
 from .spans import Entry, Plan, Run, plan
 from .store import ALIGN, store
 
@@ -55,6 +55,9 @@ class Inward(Protocol):
 
     def shared_view(self, segment_id: int) -> memoryview:
         """The whole of a segment that the peer has made known."""
+
+    def shared_base(self, segment_id: int) -> Any:
+        """The same as what ``arrays.resolve`` takes."""
 
     def private_view(self, segment_id: int) -> memoryview:
         """The same, writable: this process alone sees what it writes there."""
@@ -131,6 +134,20 @@ def encode(obj: Any, namespace: Namespace = NOTHING, what: str = "object") -> Dr
 _SIMPLE = frozenset({int, float, bool, type(None), complex, str, bytes})
 
 
+_arrays: Any = None
+
+
+def _arrays_module() -> Any:
+    """``arrays``, which imports NumPy: asked for where there is an array. An import statement
+    costs several microseconds each time where the caches are cold."""
+    global _arrays
+    if _arrays is None:
+        from . import arrays
+
+        _arrays = arrays
+    return _arrays
+
+
 class References:
     """Arguments that are scalars and views of shared arrays: the commonest call of all,
     ``f(data[i:j], x)``, which needs neither a pickler of ours nor a plan."""
@@ -169,15 +186,14 @@ def encode_arguments(
 def _references(args: tuple[Any, ...], ndarray: Any) -> References | None:
     """None when an array is not shared, is there twice (it has to arrive as one object), or
     the rest is long."""
-    from .arrays import reference  # numpy is here: there is an array
-
+    reference = _arrays_module().reference
     plain = list(args)
     refer: list[tuple[Any, ...]] = []
     segments: list[tuple[Segment, int]] = []
     for at, value in enumerate(args):
         if type(value) is ndarray:
             found = reference(value)
-            if found is None or any(value is other for other in args[:at]):
+            if found is None or (at and any(value is other for other in args[:at])):
                 return None
             segments.append((found[0], value.nbytes))
             refer.append((at, *found[1]))
@@ -205,7 +221,8 @@ def place(draft: Encoded, link: Outward) -> tuple[bool, bytes]:
         return False, draft
     if type(draft) is References:
         for segment, nbytes in draft.segments:
-            segment.require_whole()
+            if segment.kind == Kind.FILE:
+                segment.require_whole()
             link.mention(segment, nbytes)
         return True, draft.stream
     assert isinstance(draft, Draft)
@@ -308,11 +325,10 @@ def decode(rich: bool, body: memoryview, link: Inward) -> Any:
 
 def _resolve(stream: memoryview, link: Inward) -> tuple[tuple[Any, ...], dict[str, Any]]:
     """The inverse of ``_references``."""
-    from .arrays import resolve  # there is an array
-
+    resolve = _arrays_module().resolve
     args, refer = pickle.loads(stream)
     for at, segment_id, *how in refer:
-        args[at] = resolve(link.shared_view(segment_id), *how)
+        args[at] = resolve(link.shared_base(segment_id), *how)
     return tuple(args), {}
 
 
