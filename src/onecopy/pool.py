@@ -69,7 +69,7 @@ class _Optional(Calls):
         In ``map`` and its kin the rules hold for each item by itself, each being a task,
         unless ``chunksize`` is given: then for each chunk. A task with a timeout or a
         memory limit is the only one that its worker is sent, so tiny ones cost a round
-        trip each. The owner's own pools and other views are not affected.
+        trip each. Options of a view replace all of the view's own.
 
         Raises:
             ValueError, TypeError: an option makes no sense; ``timeout`` or
@@ -84,11 +84,15 @@ class _Optional(Calls):
         kinds = (retry_on,) if isinstance(retry_on, type) else tuple(retry_on)
         rules = Rules(timeout, retries, kinds, memory_limit, name)
         rules.check(self._engine.options.method)
-        return PoolView(self._engine, rules, self._streams)
+        return PoolView(self, rules)
 
 
 class PoolView(_Optional):
     """A pool seen through ``options``: the same workers, and calls that carry rules."""
+
+    def __init__(self, pool: _Optional, rules: Rules) -> None:
+        super().__init__(pool._engine, rules, pool._streams)
+        self._pool = pool  # nobody else may hold it, and a pool that nobody holds ends
 
     def __repr__(self) -> str:
         return f"<onecopy.PoolView, {self._rules}>"

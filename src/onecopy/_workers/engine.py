@@ -430,6 +430,8 @@ class Engine(ABC):
         found = self._assigned.pop(assignment, None)
         if found is not None:
             self._tasks_ended += 1
+            if self._given_up:
+                self._given_up.discard(assignment)
             rules = found[1].rules
             if rules is not None:
                 self._unlimit(assignment)
