@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from . import errors as errors
+    from . import joblib as joblib
     from ._system.cpus import cpu_count as cpu_count
     from .data import SegmentInfo as SegmentInfo
     from .data import empty as empty
@@ -67,8 +68,8 @@ __all__ = [*sorted(_HOME), "errors"]
 
 
 def __getattr__(name: str) -> Any:
-    if name == "errors":
-        return import_module(".errors", __name__)
+    if name in ("errors", "joblib"):  # the latter raises ImportError without joblib
+        return import_module(f".{name}", __name__)
     home = _HOME.get(name)
     if home is None:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -1,0 +1,280 @@
+"""The joblib backend: ``joblib.Parallel``, and with it scikit-learn, on onecopy's workers.
+
+``register()`` makes the name known to joblib; joblib then makes an ``OnecopyBackend`` for
+each ``parallel_config`` and each ``Parallel`` that names it. Batches, dispatch and waiting
+are joblib's own; here is how a batch gets to a pool and its outcome back.
+
+How long a pool lives: as long as the backend object does, which keeps the pool of its last
+call for the next. Inside a ``parallel_config`` block all calls so have one pool, and so have
+the calls of one ``Parallel`` object; at the end of the block, or with the object, it ends.
+loky keeps one for the whole program and needs a timer to let go of it; here nothing
+outlives what the caller can see. Two pools are not kept: one in which something still
+runs when a call ends early (it is terminated, which ends the work), and one by ``fork``,
+whose workers are to see the caller's state at each call.
+
+Needs joblib 1.5 or later, an optional dependency: importing this module without it raises
+ImportError.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import threading
+import traceback
+import weakref
+from collections import deque
+from collections.abc import Callable
+from concurrent.futures import Future
+from contextlib import suppress
+from queue import SimpleQueue
+from typing import Any
+
+from ._system.cpus import cpu_count
+from ._workers.child import limit_threads
+from ._workers.launch import resolve
+from ._workers.outcome import name_of
+from .errors import PoolClosed, RemoteTraceback
+from .pool import Pool
+
+try:
+    from joblib.parallel import (
+        AutoBatchingMixin,
+        FallbackToBackend,
+        ParallelBackendBase,
+        SequentialBackend,
+        register_parallel_backend,
+    )
+except ImportError as missing:
+    raise ImportError(
+        "onecopy.joblib needs joblib 1.5 or later: pip install onecopy[joblib]"
+    ) from missing
+
+__all__ = ["OnecopyBackend", "register"]
+
+_log = logging.getLogger(__name__)
+
+_Callback = Callable[[Future[Any]], object]
+_Ended = tuple[_Callback, Future[Any]]
+
+
+def register() -> None:
+    """Makes ``backend="onecopy"`` known to joblib; calling it again does no harm.
+
+    It has to be chosen then, by ``joblib.parallel_config(backend="onecopy")`` or
+    ``joblib.Parallel(backend="onecopy")``, with these options:
+
+    - ``method``: how workers start, as for ``Pool``. ``"forkserver"`` when not given, not
+      ``"auto"``: joblib asks multiprocessing for its default context, which from then on
+      looks as if the caller had chosen it.
+    - ``inner_max_num_threads`` (``parallel_config`` only): native threads per worker, in
+      place of ``cpu_count() // n_jobs``. Not for worker threads, which have them in common.
+
+    As with loky, ``n_jobs`` is 1 unless it is given, and -1 means ``cpu_count()``. joblib's
+    memory mapping (``max_nbytes``, ``mmap_mode``, ``temp_folder``) is not used: shared
+    arrays move no bytes, plain ones arrive writable and the task's own.
+
+    A ``Parallel`` inside a task runs its tasks one after the other, in that worker.
+
+    Does not block; may be called from any thread.
+
+    Example:
+        >>> import joblib, onecopy.joblib
+        >>> onecopy.joblib.register()
+        >>> with joblib.parallel_config(backend="onecopy", n_jobs=2):
+        ...     joblib.Parallel()(joblib.delayed(abs)(x) for x in (-1, -2))
+        [1, 2]
+    """
+    register_parallel_backend("onecopy", OnecopyBackend)
+
+
+class OnecopyBackend(AutoBatchingMixin, ParallelBackendBase):  # type: ignore[misc]  # untyped
+    """See the module. joblib makes it and calls it; its callers only name it.
+
+    The object that joblib makes may be used by several ``Parallel`` objects, also at the
+    same time (one may hold a generator that is not at its end). Each of them is handed one
+    of its own, with a pool that no other call uses: an abort ends this call's work only.
+
+    Args:
+        method: how workers start.
+        given: what every backend of joblib takes.
+    """
+
+    supports_retrieve_callback = True
+    supports_inner_max_num_threads = True
+    supports_sharedmem = False
+
+    def __init__(self, method: str = "forkserver", **given: Any) -> None:
+        super().__init__(**given)
+        self.parallel: Any = None
+        self._method = method
+        self._n_jobs = 1
+        # The pool that the next call may have; one that is pushed out ends by itself.
+        self._spare: deque[tuple[tuple[Any, ...], Pool]] = deque(maxlen=1)
+        # Guards the call's pool against an abort by another thread than the one that submits.
+        self._lock = threading.RLock()
+        self._key: tuple[Any, ...] = ()
+        self._pool: Pool | None = None
+        self._running: set[Future[Any]] = set()
+        self._ended: SimpleQueue[_Ended | None] | None = None
+
+    # What joblib asks.
+
+    def effective_n_jobs(self, n_jobs: int | None) -> int:
+        """How many workers ``n_jobs`` means here; 1 inside another backend's task."""
+        if n_jobs == 0:
+            raise ValueError("n_jobs == 0 in Parallel has no meaning")
+        if n_jobs is None or self.nesting_level:
+            return 1
+        return n_jobs if n_jobs > 0 else max(cpu_count() + 1 + n_jobs, 1)
+
+    def get_nested_backend(self) -> tuple[Any, int | None]:
+        """What a task's own ``Parallel`` uses. Loky has threads there, as many as asked for
+        in every worker; workers and their native threads fill the CPUs already."""
+        return SequentialBackend(nesting_level=(self.nesting_level or 0) + 1), None
+
+    def configure(
+        self, n_jobs: int = 1, parallel: Any = None, method: str | None = None, **_: Any
+    ) -> int:
+        """Prepares for one ``Parallel`` object; the pool itself is made with its first call."""
+        n_jobs = self.effective_n_jobs(n_jobs)
+        if n_jobs == 1:
+            raise FallbackToBackend(SequentialBackend(nesting_level=self.nesting_level))
+        if self.parallel is None:
+            raise FallbackToBackend(self._for(parallel))
+        self._n_jobs = n_jobs
+        self._method = resolve(method or self._method)
+        if self._method == "thread" and self.inner_max_num_threads is not None:
+            raise ValueError(
+                "inner_max_num_threads is for worker processes: threads have their native "
+                "threads in common; choose another method, or leave it out"
+            )
+        return n_jobs
+
+    def _for(self, parallel: Any) -> OnecopyBackend:
+        own = type(self)(
+            self._method,
+            nesting_level=self.nesting_level,
+            inner_max_num_threads=self.inner_max_num_threads,
+        )
+        # A proxy: in a cycle the pool would live until the garbage collector comes by.
+        own.parallel = weakref.proxy(parallel)
+        own._spare = self._spare
+        return own
+
+    def start_call(self) -> None:
+        """A call begins: takes the kept pool, or makes one."""
+        self._let_go()
+        limit = self.inner_max_num_threads
+        # In a forked child the kept pool is the parent's.
+        self._key = (os.getpid(), self._n_jobs, self._method, limit)
+        with suppress(IndexError):
+            key, pool = self._spare.pop()
+            # One without workers has lost them, and perhaps the process that makes them.
+            if key == self._key and pool.stats().workers:
+                self._pool = pool
+                return
+            pool.terminate()
+        self._pool = Pool(
+            self._n_jobs,
+            None if limit is None else limit_threads,
+            () if limit is None else (limit,),
+            method=self._method,
+            preload=[__name__],
+        )
+
+    def submit(self, func: Any, callback: _Callback | None = None) -> Future[Any]:
+        """Gives a batch to the pool. Never raises: joblib submits from its callbacks as
+        well, where nobody would see it and the caller would wait for ever."""
+        with self._lock:
+            future: Future[Any]
+            try:
+                if self._pool is None:
+                    raise PoolClosed("this call of Parallel was aborted")
+                future = self._pool.submit(_Batch(func))
+            except Exception as error:
+                future = Future()
+                future.set_exception(error.with_traceback(None))
+            running, ended = self._running, self._ended
+            running.add(future)
+            if ended is None:
+                ended = self._ended = SimpleQueue()
+                name = "onecopy-joblib-callbacks"
+                threading.Thread(target=_call_back, args=(ended,), name=name, daemon=True).start()
+
+        def done(future: Future[Any]) -> None:
+            running.discard(future)
+            if callback is not None:
+                ended.put((callback, future))
+
+        future.add_done_callback(done)
+        return future
+
+    def retrieve_result_callback(self, future: Future[Any]) -> Any:
+        """The results of a batch, or its error, raised."""
+        error = future.exception()
+        if error is not None and error.__traceback__ is not None:
+            # Raised in this process, by a worker thread. joblib takes its traceback away.
+            text = "".join(traceback.format_exception(error))
+            error.__cause__ = RemoteTraceback(text)
+        return future.result()
+
+    def abort_everything(self, ensure_ready: bool = True) -> None:
+        """Ends this call's work; the next call makes a new pool if it has to."""
+        self._let_go()
+
+    def stop_call(self) -> None:
+        """The call is over, well or not."""
+        self._let_go()
+
+    def terminate(self) -> None:
+        """joblib expects no further call for now; the kept pool stays."""
+        self._let_go()
+        self.reset_batch_stats()
+
+    def _let_go(self) -> None:
+        """Of the pool: kept for the next call, or ended if something runs in it."""
+        with self._lock:
+            pool, self._pool = self._pool, None
+            ended, self._ended = self._ended, None
+            running, self._running = self._running, set()
+        if ended is not None:
+            ended.put(None)
+        if pool is None:
+            return
+        if running or pool.method == "fork":
+            pool.terminate()
+        else:
+            self._spare.append((self._key, pool))
+
+
+def _call_back(ended: SimpleQueue[_Ended | None]) -> None:
+    """Calls joblib back, in a thread that each call of ``Parallel`` has for it.
+
+    Not in the pool's driver: joblib's callback takes tasks from the caller's iterable and
+    pickles them, and waits for a lock that is held while another thread does so. An
+    iterable that waits for a pool, or runs another ``Parallel``, would stop the driver.
+    """
+    while (item := ended.get()) is not None:
+        callback, future = item
+        try:
+            callback(future)
+        except BaseException:
+            _log.exception("joblib's callback failed; its Parallel may wait for ever")
+        del item, callback, future  # nothing is kept alive while this waits
+
+
+class _Batch:
+    """A batch of joblib's calls, which errors know by the name of its first function."""
+
+    def __init__(self, calls: Any) -> None:
+        self.calls = calls
+        self.__qualname__ = name_of(calls.items[0][0])
+        self.__module__ = ""
+
+    def __reduce__(self) -> Any:
+        return _Batch, (self.calls,)
+
+    def __call__(self) -> Any:
+        register()  # for tasks that name it again; it then runs one after the other
+        return self.calls()
