@@ -61,9 +61,10 @@ class _Optional(Calls):
                 one of ``retry_on``. It may have done part of its work before.
             retry_on: exception classes; ``TaskTimeout`` and ``WorkerOutOfMemory`` can be
                 among them, and are not retried otherwise.
-            memory_limit: bytes of memory of its own (USS: shared data does not count) at
-                which a task's worker is ended; the task ends with ``WorkerOutOfMemory``.
-                Looked at some 50 times a second.
+            memory_limit: bytes of memory of its own at which a task's worker is ended; the
+                task ends with ``WorkerOutOfMemory``. Shared data does not count, nor does
+                what a forked worker has in common with its parent. Looked at some 50 times
+                a second.
             name: what errors call the tasks.
 
         In ``map`` and its kin the rules hold for each item by itself, each being a task,
@@ -81,10 +82,19 @@ class _Optional(Calls):
             ...     pool.options(timeout=60, retries=2).map(abs, [-1, -2])
             [1, 2]
         """
-        kinds = (retry_on,) if isinstance(retry_on, type) else tuple(retry_on)
+        # What is neither a class nor an iterable is one kind, and refused as that.
+        kinds: Any = (retry_on,)
+        if not isinstance(retry_on, type) and isinstance(retry_on, Iterable):
+            kinds = tuple(retry_on)
         rules = Rules(timeout, retries, kinds, memory_limit, name)
         rules.check(self._engine.options.method)
         return PoolView(self, rules)
+
+    def __reduce__(self) -> Any:
+        raise NotImplementedError(
+            "a pool belongs to the process that made it and cannot be pickled: a task that "
+            "needs workers of its own makes a pool"
+        )
 
 
 class PoolView(_Optional):
@@ -228,12 +238,6 @@ class Pool(_Optional):
     ) -> None:
         self.terminate()
         self._engine.join()
-
-    def __reduce__(self) -> Any:
-        raise NotImplementedError(
-            "a pool belongs to the process that made it and cannot be pickled: a task that "
-            "needs workers of its own makes a pool"
-        )
 
     def __repr__(self) -> str:
         state = "closed" if self._engine.closed else "open"

@@ -162,9 +162,10 @@ def test_everything_is_run_once_or_lost_with_its_worker(
             size, chunk = what if isinstance(what, tuple) else (what, None)
             assert isinstance(size, int)
             first = model.random.randint(0, size)
-            model.tell(ev.JobOpened(number, 0, first, chunk, 1 << 62, terms))
+            grows = model.random.random() < 0.5
+            model.tell(ev.JobOpened(number, 0, first, chunk, 1 << 62, terms, grows))
             model.step(cost, deaths)
-            model.tell(ev.JobGrew(number, size))
+            model.tell(ev.JobGrew(number, size, last=grows))
             expected |= {(number, at) for at in range(size)}
     model.run(cost, deaths)
     assert set(model.done) | model.lost == expected
@@ -241,6 +242,27 @@ def test_a_dropped_job_is_not_handed_out_further() -> None:
     model.tell(ev.JobDropped(5))
     model.run(TARGET_NS)
     assert len(model.done) < 5
+    assert not model.scheduler.busy
+
+
+@pytest.mark.parametrize("end", [ev.JobGrew(1, 3, last=True), ev.JobDropped(1)])
+def test_a_closed_pool_works_for_a_job_that_grows(end: ev.Event) -> None:
+    model = ready(2)
+    model.tell(ev.JobOpened(1, 1, 0, 1, 1 << 62, grows=True))
+    model.tell(ev.Closed())
+    model.tell(ev.JobGrew(1, 3))
+    model.run()
+    assert set(model.done) == {(1, 0), (1, 1), (1, 2)}
+    assert len(model.queues) == 2, "there may be more to come"
+    model.tell(end)
+    model.run()
+    assert not model.queues
+
+
+def test_a_job_that_grows_is_over_with_the_pool() -> None:
+    model = ready(1)
+    model.tell(ev.JobOpened(1, 1, 0, 1, 1 << 62, grows=True))
+    model.tell(ev.Abandoned())
     assert not model.scheduler.busy
 
 

@@ -52,7 +52,8 @@ class TaskSubmitted(NamedTuple):
 
 
 class JobOpened(NamedTuple):
-    """Many items of one function, of which ``available`` may be handed out already."""
+    """Many items of one function, of which ``available`` may be handed out already. With
+    ``grows`` there are more to come, until it has grown for the last time or is dropped."""
 
     job: int
     key: int
@@ -60,13 +61,15 @@ class JobOpened(NamedTuple):
     chunk: int | None
     most: int
     terms: Terms = PLAIN
+    grows: bool = False
 
 
 class JobGrew(NamedTuple):
-    """Items up to ``available`` may be handed out from now on."""
+    """Items up to ``available`` may be handed out from now on; ``last``: and no more."""
 
     job: int
     available: int
+    last: bool = False
 
 
 class JobDropped(NamedTuple):
@@ -124,7 +127,8 @@ class WorkerGone(NamedTuple):
 
 
 class Closed(NamedTuple):
-    """No more work will come; the workers go when all is done."""
+    """No more work will come, but for what jobs still grow by; the workers go when all is
+    done."""
 
 
 class Abandoned(NamedTuple):

@@ -114,6 +114,7 @@ class Scheduler:
         self._max_tasks = max_tasks
         self._queue: deque[_Task | _Job] = deque()
         self._jobs: dict[int, _Job] = {}
+        self._growing: set[int] = set()  # jobs
         self._workers: dict[int, _Worker] = {}
         self._idle: list[int] = []
         self._paces: dict[int, Pace] = {}
@@ -152,8 +153,10 @@ class Scheduler:
 
     @property
     def busy(self) -> bool:
-        """Is anything waiting, with a worker, or not settled?"""
-        return bool(self._queue) or bool(self._open) or any(w.held for w in self._workers.values())
+        """Is anything waiting, with a worker, not settled, or still to come?"""
+        if self._queue or self._open or self._growing:
+            return True
+        return any(worker.held for worker in self._workers.values())
 
     # Events.
 
@@ -166,6 +169,8 @@ class Scheduler:
         # Every job learns its own pace: the same function may be given other items.
         work = _Job(event.job, Pace(), event.chunk, event.most, event.terms)
         self._jobs[event.job] = work
+        if event.grows:
+            self._growing.add(event.job)
         self._job_grew(JobGrew(event.job, event.available), out)
 
     def _job_grew(self, event: JobGrew, out: list[Instruction]) -> None:
@@ -177,9 +182,13 @@ class Scheduler:
             work.queued = True
             self._queue.append(work)
         self._wake(out)
+        if event.last:
+            self._growing.discard(event.job)
+            self._end_if_done(out)
 
     def _job_dropped(self, event: JobDropped, out: list[Instruction]) -> None:
         work = self._jobs.pop(event.job, None)
+        self._growing.discard(event.job)
         if work is not None and work.queued:
             self._queue.remove(work)
         self._end_if_done(out)
@@ -279,6 +288,7 @@ class Scheduler:
     def _abandon(self, _: Abandoned, out: list[Instruction]) -> None:
         self._queue.clear()
         self._jobs.clear()
+        self._growing.clear()
         self._open.clear()
         for worker in self._workers.values():
             worker.held.clear()

@@ -22,6 +22,8 @@ class Rollup(NamedTuple):
     private_dirty: int
     shared: int
     swap: int
+    anonymous: int | None = None
+    """The share of PSS that is no file and no shared memory; None before Linux 5.4."""
 
 
 def rollup(pid: int | str = "self") -> Rollup | None:
@@ -43,19 +45,22 @@ def rollup(pid: int | str = "self") -> Rollup | None:
         private_dirty=fields.get("Private_Dirty", 0),
         shared=fields.get("Shared_Clean", 0) + fields.get("Shared_Dirty", 0),
         swap=fields.get("Swap", 0),
+        anonymous=fields.get("Pss_Anon"),
     )
 
 
-def rss(pid: int) -> int:
-    """Bytes of physical memory that ``pid`` maps, shared ones included; 0 when it is gone.
+def anonymous(pid: int) -> int:
+    """Bytes of physical memory that ``pid`` maps and that are no file's and no shared
+    memory's, pages that a fork has in common with its parent included; 0 when it is gone.
 
-    Takes microseconds whatever the size: the kernel keeps the figure (statm, proc(5)).
+    Takes microseconds whatever the size: the kernel keeps the figures (statm, proc(5)).
     """
     try:
         with open(f"{_PROC}/{pid}/statm", "rb") as file:
-            return int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
-    except OSError:
+            _, resident, shared, *_ = file.read().split()
+    except (OSError, ValueError):
         return 0
+    return (int(resident) - int(shared)) * os.sysconf("SC_PAGE_SIZE")
 
 
 def descendants(pid: int) -> list[int]:

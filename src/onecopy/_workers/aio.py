@@ -8,28 +8,49 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterable, AsyncIterator, Iterable
+from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Iterable
 from concurrent.futures import Future
 from typing import Any
 
 from .engine import Engine
 from .jobs import StreamJob
+from .results import error_of
 from .streams import WINDOW
 
 
 async def outcome(engine: Engine, future: Future[Any]) -> Any:
-    """Waits for a task; cancels it when the waiting task is cancelled."""
+    """Waits for a task; cancels it when the waiting task is cancelled.
+
+    Not ``asyncio.wrap_future``: it would report a pool's end as a cancellation that nobody
+    asked for, and it never ends when the task raised StopIteration (before Python 3.12).
+    """
+    loop = asyncio.get_running_loop()
+    ended = asyncio.Event()
+
+    def tell(_: object) -> None:
+        with contextlib.suppress(RuntimeError):  # the loop is closed: nobody waits any more
+            loop.call_soon_threadsafe(ended.set)
+
+    future.add_done_callback(tell)
     try:
-        return await asyncio.wrap_future(future)
+        await ended.wait()
     except asyncio.CancelledError:
         engine.cancel(future)
         raise
+    error = error_of(future)
+    if error is None:
+        return future.result()
+    try:
+        raise error
+    finally:
+        del error, future  # its traceback holds this frame: no cycle
 
 
 async def stream(
-    engine: Engine, job: StreamJob, items: Iterable[Any] | AsyncIterable[Any]
+    engine: Engine, job: StreamJob, items: Iterable[Any] | AsyncIterable[Any], pool: object
 ) -> AsyncIterator[Any]:
-    """The results of ``job``, whose items are fed in as there is room for them."""
+    """The results of ``job``, whose items are fed in as there is room for them; ``pool`` is
+    kept until the end, since one that nobody holds is terminated."""
     loop = asyncio.get_running_loop()
     arrived, room = asyncio.Event(), asyncio.Event()
 
@@ -38,7 +59,7 @@ async def stream(
             loop.call_soon_threadsafe(arrived.set)
 
     job.tell = tell
-    engine.open(job, 0)
+    engine.open(job, 0, grows=True)
     feeder = loop.create_task(_feed(engine, job, items, room))
     try:
         while True:
@@ -72,18 +93,20 @@ async def _feed(
     window = max(WINDOW, 2 * (job.chunk or 1)) * engine.options.workers
     taken = 0
     try:
-        async for item in _each(items):
-            while taken - job.yielded >= window:
-                room.clear()
-                await room.wait()
-            job.items.put(item)
-            taken += 1
-            engine.grow(job.number, taken)
+        async with contextlib.aclosing(_each(items)) as each:
+            async for item in each:
+                while taken - job.yielded >= window:
+                    room.clear()
+                    await room.wait()
+                job.items.put(item)
+                taken += 1
+                engine.grow(job.number, taken)
     finally:
         job.finish_at(taken)
+        engine.grow(job.number, taken, last=True)
 
 
-async def _each(items: Iterable[Any] | AsyncIterable[Any]) -> AsyncIterator[Any]:
+async def _each(items: Iterable[Any] | AsyncIterable[Any]) -> AsyncGenerator[Any, None]:
     if isinstance(items, AsyncIterable):
         async for item in items:
             yield item

@@ -90,7 +90,7 @@ class Calls:
         except NotPicklable as error:
             future = TaskFuture()
             future.set_exception(error)
-        return AsyncResult(future, callback, error_callback)
+        return AsyncResult(future, callback, error_callback, self)
 
     async def run(self, func: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
         """``await pool.run(func, *args)``: calls it in a worker without blocking the loop.
@@ -201,13 +201,15 @@ class Calls:
         engine = self._engine
 
         def done(job: MapJob) -> None:
-            try:
-                future.set_result(job.result())
-            except BaseException as error:
+            error = job.error()
+            if error is None:
+                future.set_result(job.values)
+            else:
                 future.set_exception(error)
             if job.size:
                 engine.drop(job.number)
 
+        engine.check_open()
         try:
             job = self._map_job(func, iterable, runner, chunk, done)
         except NotPicklable as error:
@@ -215,7 +217,7 @@ class Calls:
         else:
             if job.size:
                 engine.open(job, job.size)
-        return AsyncResult(future, callback, error_callback)
+        return AsyncResult(future, callback, error_callback, self)
 
     def imap(
         self, func: Callable[[Any], Any], iterable: Iterable[Any], chunksize: int | None = None
@@ -224,7 +226,8 @@ class Calls:
 
         The iterable is consumed a bounded distance ahead of what has been fetched (at most
         64 items per worker), in the calling thread: at the call and at each ``next``. An
-        item that fails raises at its ``next``; the ones after it can still be fetched.
+        item that fails raises at its ``next``; the ones after it can still be fetched. What
+        the iterable itself raises comes behind the results of the items before.
 
         Returns:
             An iterator, with ``next(timeout)`` besides ``__next__``.
@@ -257,7 +260,7 @@ class Calls:
             ordered=ordered,
             rules=self._rules,
         )
-        stream = Stream(self._engine, job, chunk or 1)
+        stream = Stream(self._engine, job, job.chunk or 1, self)
         self._streams.add(stream)
         return stream
 
@@ -293,7 +296,7 @@ class Calls:
             ordered=ordered,
             rules=self._rules,
         )
-        return aio.stream(self._engine, job, items)
+        return aio.stream(self._engine, job, items, self)
 
     def map_blocks(
         self,

@@ -85,6 +85,7 @@ class Engine(ABC):
         self._tasks_ended = 0
         self._orphans: deque[int] = deque()
         self._given_up: set[int] = set()  # assignments whose workers are to be ended
+        self._mark = object()  # on the futures of this pool
 
     # What differs.
 
@@ -142,7 +143,7 @@ class Engine(ABC):
         known = self._known(function)
         call = Submitted(known, function, args, kwargs, self.namespace, rules)
         self._enter(call, pace_key(known, function), lone=False)
-        call.future.number = call.number
+        call.future.number, call.future.owner = call.number, self._mark
         return call.future
 
     def apply(
@@ -162,7 +163,7 @@ class Engine(ABC):
 
     def _enter(self, call: Call, key: int, *, lone: bool) -> None:
         with self._lock:
-            self._check_open()
+            self.check_open()
             call.number = task = next(self._ids)
             self._work[task] = call
             terms = PLAIN if call.rules is None else call.rules.terms
@@ -181,16 +182,15 @@ class Engine(ABC):
 
         Raises ValueError when the future is of another pool.
         """
-        with self._lock:
-            work = self._work.get(getattr(future, "number", 0))
-        if not isinstance(work, Submitted) or work.future is not future:
-            if future.done():
-                return future.cancelled()
+        if not isinstance(future, TaskFuture) or future.owner is not self._mark:
             raise ValueError("this future is not one of this pool's")
-        if work.future.cancel():
+        if future.cancel():
             return True  # it has not begun: it is left out when its turn comes
-        cancelled = work.future.cancel_running()
-        if cancelled:
+        cancelled = future.cancel_running()
+        with self._lock:
+            work = self._work.get(future.number)
+        # None: it has ended, and its outcome, which is on its way, finds nobody.
+        if cancelled and work is not None:
             self._give_up(work)
         return cancelled
 
@@ -207,22 +207,23 @@ class Engine(ABC):
                     self._given_up.add(assignment.id)
         self._nudge()
 
-    def open(self, job: Job, available: int) -> int:
-        """Begins with a job of many items; its id."""
+    def open(self, job: Job, available: int, *, grows: bool = False) -> int:
+        """Begins with a job of many items; its id. One that grows keeps a closed pool
+        working until it has grown for the last time or is dropped."""
         with self._lock:
-            self._check_open()
+            self.check_open()
             job.number = number = next(self._ids)
             self._work[number] = job
             key = job.function.id
             terms = PLAIN if job.rules is None else job.rules.terms
-            opened = events.JobOpened(number, key, available, job.chunk, job.most, terms)
+            opened = events.JobOpened(number, key, available, job.chunk, job.most, terms, grows)
             dirty, later = self._take([opened])
         _flush(dirty, later)
         return number
 
-    def grow(self, job: int, available: int) -> None:
-        """More of a job's items may be handed out."""
-        self._handle(events.JobGrew(job, available))
+    def grow(self, job: int, available: int, *, last: bool = False) -> None:
+        """More of a job's items may be handed out; ``last``: there will be no more."""
+        self._handle(events.JobGrew(job, available, last))
 
     def drop_later(self, number: int) -> None:
         """As ``drop``, from a finalizer: only leaves word."""
@@ -302,6 +303,7 @@ class Engine(ABC):
 
     def close(self) -> None:
         """No more work; the workers go when all is done."""
+        self._drop_orphans()
         with self._lock:
             if self._closed:
                 return
@@ -332,7 +334,8 @@ class Engine(ABC):
         """Assignments that have come to an end, well or not."""
         return self._tasks_ended
 
-    def _check_open(self) -> None:
+    def check_open(self) -> None:
+        """Raises PoolClosed, or why the pool is of no use."""
         if self._failure is not None:
             raise self._failure
         if self._foreign:
@@ -383,14 +386,10 @@ class Engine(ABC):
         dirty: dict[int, Member] = {}
         later: list[Later] = []
         for instruction in instructions:
-            more = self._carry_out(instruction, dirty, later, fate)
-            if more is not None:
-                happened.append(more)
+            happened += self._carry_out(instruction, dirty, later, fate)
         for event in happened:
             for instruction in self._scheduler.handle(event):
-                more = self._carry_out(instruction, dirty, later, fate)
-                if more is not None:
-                    happened.append(more)
+                happened += self._carry_out(instruction, dirty, later, fate)
         return list(dirty.values()), later
 
     def _carry_out(
@@ -399,13 +398,14 @@ class Engine(ABC):
         dirty: dict[int, Member],
         later: list[Later],
         fate: Fate | None,
-    ) -> Event | None:
+    ) -> tuple[Event, ...]:
         if type(instruction) is events.Assign:
             worker, assignment = instruction
             work = self._work[assignment.work]
             if not work.begin():
                 del self._work[assignment.work]
-                return events.Finished(worker, assignment.id, None)
+                finished = events.Finished(worker, assignment.id, None)
+                return finished, events.Settled(assignment.id)
             entry = self._assigned[assignment.id] = (assignment, work, worker)
             member = dirty[worker] = self._members[worker]
             member.post(entry)
@@ -423,7 +423,7 @@ class Engine(ABC):
             member.retire()
         else:
             later.append(self._start_worker)
-        return None
+        return ()
 
     def _pop(self, assignment: int) -> Entry | None:
         """Under the lock: an assignment has come to an end."""

@@ -18,6 +18,7 @@ class _Freeze:
 
     def __init__(self) -> None:
         self.waits: set[int] = set()  # workers by number; 0 is the zygote
+        self.told = False  # whom to wait for is known
         self.callers: list[threading.Event] = []
 
 
@@ -50,14 +51,18 @@ class Freezes:
         with self._lock:
             asked, self._asked = self._asked, []
             for segment, done in asked:
-                self._under_way.setdefault(segment, _Freeze()).callers.append(done)
+                freeze = self._under_way.setdefault(segment, _Freeze())
+                freeze.callers.append(done)
+                freeze.told = False
         return {segment for segment, _ in asked}
 
     def await_answers(self, segment: int, workers: set[int]) -> None:
         """These will be told, and each will answer or end. Before they are told: whoever
         reads their sockets may have the answer at once."""
         with self._lock:
-            self._under_way[segment].waits |= workers
+            freeze = self._under_way[segment]
+            freeze.waits |= workers
+            freeze.told = True
             self._release()
 
     def answered(self, segment: int, worker: int) -> None:
@@ -80,13 +85,14 @@ class Freezes:
             self._over = True
             for freeze in self._under_way.values():
                 freeze.waits.clear()
+                freeze.told = True
             self._release()
             for _, done in self._asked:
                 done.set()
 
     def _release(self) -> None:
         for segment, freeze in list(self._under_way.items()):
-            if not freeze.waits:
+            if freeze.told and not freeze.waits:
                 del self._under_way[segment]
                 for done in freeze.callers:
                     done.set()

@@ -36,6 +36,7 @@ class TaskFuture(Future[Any]):
     _exception: BaseException | None = None
     _made: threading.Condition | None = None
     number = 0  # of the task, in its pool
+    owner: object = None  # the pool's mark
     _waiters: list[Any]
     _done_callbacks: list[Callable[[Future[Any]], object]]
 
@@ -93,7 +94,10 @@ class TaskFuture(Future[Any]):
     def result(self, timeout: float | None = None) -> Any:
         if self._state == FINISHED and self._exception is None:
             return self._result
-        return super().result(timeout)
+        try:
+            return super().result(timeout)
+        finally:
+            del self  # the error's traceback holds this frame: no cycle
 
     def done(self) -> bool:
         return self._state == FINISHED or super().done()

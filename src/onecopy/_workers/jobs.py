@@ -154,11 +154,20 @@ class MapJob(Job):
             pass
         return True
 
+    def error(self) -> BaseException | None:
+        """The first item's that failed; after ``ready``."""
+        return self.errors[min(self.errors)] if self.errors else None
+
     def result(self) -> list[Any]:
-        """The values, or raises the first error; after ``ready``."""
-        if self.errors:
-            raise self.errors[min(self.errors)]
-        return self.values
+        """The values, or raises the first error; after ``ready``, once."""
+        error = self.error()
+        if error is None:
+            return self.values
+        self.errors.clear()  # its traceback holds this frame, and that the job: no cycle
+        try:
+            raise error
+        finally:
+            del error
 
 
 class Items:
@@ -204,6 +213,10 @@ class Items:
                 self._first += 1
 
 
+class NoResult(Exception):
+    """There was none in time. Not TimeoutError: an item may have raised that."""
+
+
 class StreamJob(Job):
     """Items one after another; results are fetched one by one.
 
@@ -222,6 +235,7 @@ class StreamJob(Job):
         self.end: int | None = None  # how many items there are, once known
         self.yielded = 0
         self.broken: BaseException | None = None
+        self._fault: BaseException | None = None
         self._arrived: dict[int, tuple[bool, Any]] = {}
         self._settled = 0
         self._ahead: set[int] = set()  # have their outcome, but an earlier one has not
@@ -250,10 +264,11 @@ class StreamJob(Job):
         with self._changing():
             self.broken = error
 
-    def finish_at(self, end: int) -> None:
-        """There are ``end`` items and no more."""
+    def finish_at(self, end: int, fault: BaseException | None = None) -> None:
+        """There are ``end`` items and no more; ``fault`` is raised once behind them."""
         with self._changing():
             self.end = end
+            self._fault = fault
 
     @contextmanager
     def _changing(self) -> Iterator[None]:
@@ -309,23 +324,28 @@ class StreamJob(Job):
                 pass
 
     def fetch(self, timeout: float | None = None) -> Any:
-        """The next result. Raises its error, StopIteration at the end, TimeoutError."""
+        """The next result. Raises its error, StopIteration at the end, NoResult."""
         with self._changed:
             while not self._changed.wait_for(
                 self._can_fetch, SLICE if timeout is None else timeout
             ):
                 if timeout is not None:
-                    raise TimeoutError(f"no result within {timeout} s")
+                    raise NoResult(f"no result within {timeout} s")
             key = self._key()
-            if key is None:
-                if self.yielded != self.end and self.broken is not None:
-                    raise self.broken
-                raise StopIteration
-            good, value = self._arrived.pop(key)
-            self.yielded += 1
+            if key is not None:
+                good, value = self._arrived.pop(key)
+                self.yielded += 1
+            elif self.yielded != self.end and self.broken is not None:
+                raise self.broken
+            else:
+                good, value = False, StopIteration() if self._fault is None else self._fault
+                self._fault = None
         if good:
             return value
-        raise value
+        try:
+            raise value
+        finally:
+            del value  # its traceback holds this frame: no cycle
 
 
 class BlockItems:

@@ -4,9 +4,12 @@ In the driver thread alone, but for ``add`` and ``remove``, which are called und
 engine's lock and are single dict operations. A limited task is the only one that its worker
 holds (``Terms.alone``), so its time begins when it is sent.
 
-Memory. A limit is on USS, what ending the worker would give back: RSS counts the shared
-data too, and kills the innocent (distributed#6232, ray#4713). Reading USS takes about 10 ms
-per GB mapped, so RSS, which is never less and costs microseconds, is looked at first.
+Memory. RSS counts the shared data too, and kills the innocent (distributed#6232, ray#4713).
+USS does as well: a page of shared data that no other process has touched, such as a mapped
+file's, counts as the worker's own. What a limit is on is the lesser of USS, which leaves out
+what a fork has in common with its parent, and of anonymous memory, which leaves out shared
+data. Reading these takes about 10 ms per GB mapped, so the anonymous part of RSS, which is
+never less and costs microseconds, is looked at first.
 """
 
 from __future__ import annotations
@@ -25,6 +28,8 @@ from .rules import Rules
 _LOOK = 0.02
 # A look may take this share of the time between two looks.
 _SHARE = 0.05
+# At least this often, in seconds: what waits for the next look takes no time beyond 24 days.
+_SELDOM = 3600.0
 
 
 class Guarded(Protocol):
@@ -78,7 +83,9 @@ class Limits:
             else:
                 self.remove(assignment)
                 breaches.append((assignment, limit.channel, error))
-        return breaches, max(0.0, min(nexts) - monotonic()) if nexts else None
+        if not nexts:
+            return breaches, None
+        return breaches, min(max(0.0, min(nexts) - monotonic()), _SELDOM)
 
     def _broken(self, limit: _Limit, since: float) -> BaseException | None:
         timeout, most = limit.rules.timeout, limit.rules.memory_limit
@@ -88,14 +95,19 @@ class Limits:
         if most is None or now < limit.look:
             return None
         pid = limit.channel.pid
-        used = uss = procfs.rss(pid)
-        if used >= most:
-            found = procfs.rollup(pid)
-            uss = found.uss if found is not None else 0
+        own = procfs.anonymous(pid)
+        if own >= most:
+            own = _own(procfs.rollup(pid))
         limit.look = monotonic() + max(_LOOK, (monotonic() - now) / _SHARE)
-        if uss < most:
+        if own < most:
             return None
-        return errors.WorkerOutOfMemory(pid, limit=most, task=limit.task, memory=uss)
+        return errors.WorkerOutOfMemory(pid, limit=most, task=limit.task, memory=own)
+
+
+def _own(found: procfs.Rollup | None) -> int:
+    if found is None:
+        return 0  # it is gone
+    return found.uss if found.anonymous is None else min(found.uss, found.anonymous)
 
 
 def _times(limit: _Limit, since: float) -> Iterator[float]:

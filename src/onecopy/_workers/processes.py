@@ -450,6 +450,7 @@ class ProcessEngine(Engine):
             for number, (_, _, worker) in list(self._assigned.items()):
                 if worker == channel.worker:
                     del self._assigned[number]
+                    self._unlimit(number)
         death.close()
         _flush(dirty, later)
         self._freezes.gone(channel.worker)
@@ -473,7 +474,9 @@ class ProcessEngine(Engine):
         breaches, soon = self._limits.look()
         for number, guarded, error in breaches:
             assert isinstance(guarded, Channel)
-            self._end_worker(guarded, number, error)
+            ended = self._end_worker(guarded, number, error)
+            if ended and isinstance(error, errors.TaskTimeout):
+                guarded.claimed = number  # its time is over, begun or not
         waits = [soon, self._end_given_up()]
         borrowed = 0
         for channel in list(self._fleet.channels.values()):

@@ -21,6 +21,7 @@ class AsyncResult:
         future: has or will have it.
         callback: called with the result, before anybody who waits is told.
         error_callback: called with the error, likewise.
+        pool: kept until there is an outcome, since a pool that nobody holds is terminated.
 
     Callbacks run in a thread of the pool: they should return soon, and what one raises is
     logged and harms nobody. Thread-safe.
@@ -31,8 +32,10 @@ class AsyncResult:
         future: Future[Any],
         callback: Callable[[Any], object] | None = None,
         error_callback: Callable[[BaseException], object] | None = None,
+        pool: object = None,
     ) -> None:
         self._future = future
+        self._pool = pool
         self._callback = callback
         self._error_callback = error_callback
         self._told = threading.Event()
@@ -40,15 +43,19 @@ class AsyncResult:
 
     def _end(self, future: Future[Any]) -> None:
         callback, error_callback = self._callback, self._error_callback
-        self._callback = self._error_callback = None
+        self._callback = self._error_callback = self._pool = None
         try:
-            error = _error_of(future)
+            error = error_of(future)
             if error is None:
                 if callback is not None:
                     callback(future.result())
             elif error_callback is not None:
                 error_callback(error)
-        except Exception:
+        except BaseException as error:
+            # In the main thread it may be Ctrl-C; elsewhere not even SystemExit may end a
+            # thread of the pool, which others' tasks need.
+            if isinstance(error, KeyboardInterrupt) and _is_main():
+                raise
             _log.exception("a callback of a pool's task raised")
         finally:
             self._told.set()
@@ -63,10 +70,13 @@ class AsyncResult:
             import multiprocessing
 
             raise multiprocessing.TimeoutError(f"no result within {timeout} s")
-        error = _error_of(self._future)
-        if error is not None:
+        error = error_of(self._future)
+        if error is None:
+            return self._future.result()
+        try:
             raise error
-        return self._future.result()
+        finally:
+            del error, self  # its traceback holds this frame: no cycle
 
     def wait(self, timeout: float | None = None) -> None:
         """Blocks until there is an outcome, or for ``timeout`` seconds."""
@@ -84,15 +94,20 @@ class AsyncResult:
         """Did it end without an error? Raises ValueError when it has not ended."""
         if not self._told.is_set():
             raise ValueError(f"{self!r} has not ended")
-        return _error_of(self._future) is None
+        return error_of(self._future) is None
 
     def __repr__(self) -> str:
         state = "ended" if self._told.is_set() else "pending"
         return f"<onecopy.AsyncResult, {state}>"
 
 
-def _error_of(future: Future[Any]) -> BaseException | None:
+def error_of(future: Future[Any]) -> BaseException | None:
+    """The error of a future that is done and that the caller has not cancelled."""
     try:
         return future.exception()
     except CancelledError:  # by nobody but the pool's own end
         return PoolClosed("the pool was terminated")
+
+
+def _is_main() -> bool:
+    return threading.current_thread() is threading.main_thread()

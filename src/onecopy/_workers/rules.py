@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import sys
 from dataclasses import dataclass
+from numbers import Integral, Real
 
 from .. import errors
 from .._schedule.events import Terms
@@ -21,7 +22,7 @@ class Rules:
         timeout: seconds from when the task was sent to a worker until the worker is ended.
         retries: how often a task is run again at most.
         retry_on: the exceptions, besides a worker's death, after which it is.
-        memory_limit: bytes of memory of its own (USS) at which the worker is ended.
+        memory_limit: bytes of memory of its own at which the worker is ended.
         name: what errors call the task.
 
     Raises:
@@ -35,19 +36,22 @@ class Rules:
     name: str | None = None
 
     def __post_init__(self) -> None:
-        if self.timeout is not None and not self.timeout > 0:
-            raise ValueError(f"timeout is a number of seconds above 0, not {self.timeout!r}")
-        if not isinstance(self.retries, int):
+        if self.timeout is not None:
+            if not isinstance(self.timeout, Real):
+                raise TypeError(f"timeout is a number of seconds, not {self.timeout!r}")
+            if not self.timeout > 0:
+                raise ValueError(f"timeout is a number of seconds above 0, not {self.timeout!r}")
+        if not isinstance(self.retries, Integral):
             raise TypeError(f"retries is a whole number, not {self.retries!r}")
         if self.retries < 0:
             raise ValueError(f"retries is at least 0, not {self.retries}")
         for kind in self.retry_on:
-            if not issubclass(kind, BaseException):
+            if not (isinstance(kind, type) and issubclass(kind, BaseException)):
                 raise TypeError(f"retry_on takes exception classes, not {kind!r}")
         if self.retry_on and not self.retries:
             raise ValueError("retry_on needs retries: how often to try again")
         if self.memory_limit is not None:
-            if not isinstance(self.memory_limit, int):
+            if not isinstance(self.memory_limit, Integral):
                 raise TypeError(f"memory_limit is a number of bytes, not {self.memory_limit!r}")
             if self.memory_limit <= 0:
                 raise ValueError(f"memory_limit is above 0 bytes, not {self.memory_limit}")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable
+from numbers import Integral
 from types import FunctionType
 from typing import Any
 
@@ -32,11 +33,14 @@ def engine(
         raise UnsupportedPlatform("onecopy starts workers by POSIX means; Windows has none")
     if workers is None:
         workers = cpu_count()
+    if not isinstance(workers, Integral):
+        raise TypeError(f"workers is a whole number, not {workers!r}")
+    workers = int(workers)
     if workers < 1:
         raise ValueError(f"a pool has at least 1 worker, not {workers!r}")
     if initializer is not None and not callable(initializer):
         raise TypeError(f"the initializer must be callable, not a {type(initializer).__name__}")
-    if max_tasks is not None and max_tasks < 1:
+    if max_tasks is not None and not (isinstance(max_tasks, Integral) and max_tasks >= 1):
         raise ValueError(f"maxtasksperchild is at least 1 or None, not {max_tasks!r}")
     options = Options(
         workers=workers,

@@ -7,35 +7,48 @@ from collections.abc import Iterator
 from typing import Any
 
 from .engine import Engine
-from .jobs import Items, StreamJob
+from .jobs import Items, NoResult, StreamJob
 
 # At most so many items per worker are on the way that nobody has fetched yet.
 WINDOW = 64
 
 
 class Stream(Iterator[Any]):
-    """See the module; one thread at a time."""
+    """See the module; one thread at a time.
 
-    def __init__(self, engine: Engine, job: StreamJob, chunk: int) -> None:
+    Args:
+        engine: runs the job.
+        job: what is fetched from.
+        chunk: items per task.
+        pool: kept until the end, since a pool that nobody holds is terminated.
+    """
+
+    def __init__(self, engine: Engine, job: StreamJob, chunk: int, pool: object) -> None:
         self._engine = engine
+        self._pool = pool
         self._job = job
         self._items: Items = job.items
         self._window = max(WINDOW, 2 * chunk) * engine.options.workers
-        self._number = engine.open(job, 0)
+        self._number = engine.open(job, 0, grows=True)
         self._finalizer = weakref.finalize(self, engine.drop_later, self._number)
         self._finalizer.atexit = False
         self._feed(chunk * engine.options.workers)
 
     def _feed(self, most: int, *, eager: bool = False) -> None:
         """Takes items from the iterable while the window has room for them, and, unless
-        ``eager``, no longer than until there is a result to hand out."""
+        ``eager``, no longer than until there is a result to hand out. What the iterable
+        raises is raised in its place, behind the results of the items before."""
         job, items = self._job, self._items
         taken = 0
         while job.end is None and taken < most:
             if not eager and items.taken - job.yielded >= self._window:
                 break
-            if not items.take():
-                job.finish_at(items.taken)
+            try:
+                if not items.take():
+                    job.finish_at(items.taken)
+                    break
+            except Exception as error:
+                job.finish_at(items.taken, error)
                 break
             taken += 1
             # Handed out singly while workers wait for them, in batches otherwise.
@@ -43,11 +56,12 @@ class Stream(Iterator[Any]):
                 self._engine.grow(self._number, items.taken)
             if not eager and taken >= self._engine.options.workers and job.has_next():
                 break
-        self._engine.grow(self._number, items.taken)
+        self._engine.grow(self._number, items.taken, last=job.end is not None)
 
     def run_to_end(self) -> None:
         """Takes in the whole iterable and waits until all of it has been computed."""
-        self._feed(1 << 62, eager=True)
+        if self._job.end is None:
+            self._feed(1 << 62, eager=True)
         self._job.wait_all()
 
     def __iter__(self) -> Stream:
@@ -58,17 +72,17 @@ class Stream(Iterator[Any]):
 
     def next(self, timeout: float | None = None) -> Any:
         """The next result; ``multiprocessing.TimeoutError`` when it is not there in time."""
-        if not self._engine.closed:
+        if self._job.end is None and self._job.broken is None:
             self._feed(self._window)
         try:
-            value = self._job.fetch(timeout)
+            return self._job.fetch(timeout)
         except StopIteration:
             self._finalizer()
+            self._pool = None
             raise
-        except TimeoutError as error:
+        except NoResult as error:
             import multiprocessing
 
             raise multiprocessing.TimeoutError(str(error)) from None
         finally:
             self._items.forget(self._job.settled)
-        return value

@@ -23,12 +23,16 @@ from .outcome import describe, name_of
 from .work import Entry, Work
 
 
+class Look:
+    """In a worker's queue: there may be word of jobs that nobody wants any more."""
+
+
 class ThreadWorker:
     """One worker thread and its queue; a ``Member`` (see ``engine``)."""
 
     def __init__(self, worker: int, serve: Callable[[ThreadWorker], None]) -> None:
         self.worker = worker
-        self.queue: queue.SimpleQueue[Entry | None] = queue.SimpleQueue()
+        self.queue: queue.SimpleQueue[Entry | Look | None] = queue.SimpleQueue()
         self.thread = threading.Thread(
             target=serve, args=(self,), name=f"onecopy-worker-{worker}", daemon=True
         )
@@ -77,7 +81,10 @@ class ThreadEngine(Engine):
             worker.retire()
 
     def _nudge(self) -> None:
-        """The next worker thread that finishes something looks."""
+        """Whichever worker thread comes to it first looks. A simple queue may be put into
+        anywhere, inside itself too."""
+        for worker in list(self._workers):
+            worker.queue.put(_LOOK)
 
     def _limit(self, member: Member, entry: Entry) -> None:
         raise AssertionError("Rules.check lets none through")
@@ -105,6 +112,9 @@ class ThreadEngine(Engine):
             return
         self._join_in(worker)
         while (entry := worker.queue.get()) is not None:
+            if isinstance(entry, Look):
+                self._drop_orphans()
+                continue
             assignment, work, _ = entry
             started = monotonic_ns()
             outcome = _run(assignment, work)
@@ -125,6 +135,7 @@ class ThreadEngine(Engine):
             self._delivered(assignment, work, value)
 
 
+_LOOK = Look()
 _engines: weakref.WeakSet[ThreadEngine] = weakref.WeakSet()
 
 

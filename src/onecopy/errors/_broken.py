@@ -84,7 +84,7 @@ class WorkerOutOfMemory(WorkerDied, MemoryError):
 
     Args:
         pid, exitcode, task, oom: as for ``WorkerDied``.
-        memory: bytes of memory of its own (USS) that the worker held when last looked at.
+        memory: bytes of memory of its own that the worker held when last looked at.
         limit: the bytes that it was given.
     """
 
