@@ -7,9 +7,16 @@ They are subclasses of ``BrokenProcessPool``, whose module costs some 10 ms to i
 from __future__ import annotations
 
 import signal
-from concurrent.futures.process import BrokenProcessPool
 
 from . import OnecopyError, human_bytes
+
+try:
+    from concurrent.futures.process import BrokenProcessPool
+except RuntimeError:
+    # "can't register atexit after shutdown": this is first needed while the interpreter
+    # ends. Then nobody has the real class, nor can catch anything by it: the
+    # type's base stands in for it.
+    from concurrent.futures import BrokenExecutor as BrokenProcessPool  # type: ignore[assignment]
 
 
 class BrokenWorker(OnecopyError, BrokenProcessPool):
