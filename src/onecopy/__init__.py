@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from .errors import PoolClosed as PoolClosed
     from .errors import RemoteError as RemoteError
     from .errors import WorkerDied as WorkerDied
+    from .executor import ProcessPoolExecutor as ProcessPoolExecutor
     from .pool import Pool as Pool
 
 __version__ = "0.1.0"
@@ -54,6 +55,7 @@ _HOMES = {
         "NotShared", "OnecopyError", "PickledWarning", "PoolClosed", "RemoteError",
         "WorkerDied",
     ],
+    "executor": ["ProcessPoolExecutor"],
     "pool": ["Pool"],
     "_system.cpus": ["cpu_count"],
 }  # fmt: skip

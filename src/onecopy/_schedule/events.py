@@ -51,6 +51,15 @@ class JobGrew(NamedTuple):
     available: int
 
 
+class JobHalved(NamedTuple):
+    """Items that were handed out together could not be sent together, and none was run:
+    each half is handed out by itself."""
+
+    job: int
+    start: int
+    stop: int
+
+
 class JobDropped(NamedTuple):
     """Nobody wants the rest of the job's items."""
 
@@ -90,6 +99,7 @@ Event = (
     TaskSubmitted
     | JobOpened
     | JobGrew
+    | JobHalved
     | JobDropped
     | WorkerReady
     | Finished

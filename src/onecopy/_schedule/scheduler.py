@@ -34,6 +34,7 @@ from .events import (
     Instruction,
     JobDropped,
     JobGrew,
+    JobHalved,
     JobOpened,
     Lost,
     Retire,
@@ -113,6 +114,7 @@ class Scheduler:
             TaskSubmitted: self._task_submitted,
             JobOpened: self._job_opened,
             JobGrew: self._job_grew,
+            JobHalved: self._job_halved,
             JobDropped: self._job_dropped,
             WorkerReady: self._worker_ready,
             Finished: self._finished,
@@ -158,6 +160,17 @@ class Scheduler:
         if work.waiting() and not work.queued:
             work.queued = True
             self._queue.append(work)
+        self._wake(out)
+
+    def _job_halved(self, event: JobHalved, out: list[Instruction]) -> None:
+        work = self._jobs.get(event.job)
+        if work is None:
+            return
+        middle = (event.start + event.stop) // 2
+        work.again[:0] = [(event.start, middle), (middle, event.stop)]
+        if not work.queued:
+            work.queued = True
+            self._queue.appendleft(work)
         self._wake(out)
 
     def _job_dropped(self, event: JobDropped, out: list[Instruction]) -> None:

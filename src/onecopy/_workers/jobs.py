@@ -10,6 +10,7 @@ from __future__ import annotations
 import threading
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import CancelledError
 from itertools import islice
 from typing import Any
 
@@ -192,6 +193,34 @@ class StreamJob(Job):
         self._settled = 0
         self._ahead: set[int] = set()  # have their outcome, but an earlier one has not
         self._changed = threading.Condition(threading.Lock())
+        self._forsaken: Callable[[], None] | None = None
+
+    def waiting(self) -> bool:
+        return True
+
+    def cancel(self, given: list[Assignment]) -> None:
+        """The first item that was not ``given`` to a worker gets CancelledError; nothing is
+        said of those after it."""
+        with self._changed:
+            at = self._settled
+            while at in self._ahead or any(run.start <= at < run.stop for run in given):
+                at += 1
+            if at < (self.items.taken if self.end is None else self.end):
+                self._arrive(at, False, CancelledError())
+                self._changed.notify_all()
+
+    def forsake(self, end: int, then: Callable[[], None]) -> None:
+        """Nobody will fetch results, which are not kept from now on; there are ``end`` items.
+        ``then`` is called once all have come to an end, perhaps twice.
+
+        For finalizers, which may run while this very thread holds the lock: it is not
+        taken. The thread that settles the last item looks at what is set here after that,
+        so one of the two sees what the other has done.
+        """
+        self.end = end
+        self._forsaken = then
+        if self._settled == end:
+            then()
 
     def deliver(self, assignment: Assignment, value: Any) -> None:
         with self._changed:
@@ -236,11 +265,14 @@ class StreamJob(Job):
         return self._settled
 
     def _arrive(self, at: int, good: bool, value: Any) -> None:
-        self._arrived[at] = (good, value)
+        if self._forsaken is None:
+            self._arrived[at] = (good, value)
         self._ahead.add(at)
         while self._settled in self._ahead:
             self._ahead.remove(self._settled)
             self._settled += 1
+        if self._settled == self.end and self._forsaken is not None:
+            self._forsaken()
 
     def _key(self) -> int | None:
         if self.ordered:
@@ -278,7 +310,7 @@ class StreamJob(Job):
                 self._can_fetch, SLICE if timeout is None else timeout
             ):
                 if timeout is not None:
-                    raise TimeoutError(f"no result within {timeout} s")
+                    raise TimeoutError("the next result was not there in time")
             key = self._key()
             if key is None:
                 if self.yielded != self.end and self.broken is not None:
@@ -288,7 +320,10 @@ class StreamJob(Job):
             self.yielded += 1
         if good:
             return value
-        raise value
+        try:
+            raise value
+        finally:
+            del value  # its traceback holds this frame: no cycle
 
 
 class BlockItems:

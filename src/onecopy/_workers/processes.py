@@ -23,6 +23,7 @@ import socket
 import threading
 import weakref
 from collections import deque
+from functools import partial
 from time import monotonic
 
 from .. import errors
@@ -196,10 +197,15 @@ class ProcessEngine(Engine):
             for frame in frames:
                 if frame.type == wire.RESULT:
                     found = self._pop(frame.id)
+                    received, _, finished = wire.TIMES.unpack_from(frame.body)
+                    took: int | None = finished - received
+                    if frame.flags & wire.UNRUN:
+                        took = None
+                        again = self._halved(found) if found is not None else []
+                        happened += again
+                        found = None if again else found
                     if found is not None:
                         ended[frame.id] = found
-                    received, _, finished = wire.TIMES.unpack_from(frame.body)
-                    took = finished - received
                     happened.append(events.Finished(channel.worker, frame.id, took))
             dirty, later = self._take(happened)
         _flush(dirty, later)
@@ -224,6 +230,9 @@ class ProcessEngine(Engine):
             work.deliver(assignment, value)
             return
         values, failed = value
+        if not values:
+            work.fail(assignment, revive(failed[min(failed)]))
+            return
         work.partly(assignment, values, {at: revive(how) for at, how in failed.items()})
 
     def _on_word(self, channel: Channel, frame: wire.Frame) -> None:
@@ -248,8 +257,13 @@ class ProcessEngine(Engine):
 
     def _unsendable(self, channel: Channel, assignment: Assignment, error: BaseException) -> None:
         """An assignment never left: its payload cannot be pickled, or there is no room."""
-        found = self._finished(channel.worker, assignment.id, None)
-        if found is not None:
+        with self._lock:
+            found = self._pop(assignment.id)
+            again = self._halved(found) if found is not None else []
+            finished = events.Finished(channel.worker, assignment.id, None)
+            dirty, later = self._take([*again, finished])
+        _flush(dirty, later)
+        if found is not None and not again:
             found[1].fail(assignment, error)
 
     # The driver thread.
@@ -261,7 +275,8 @@ class ProcessEngine(Engine):
         try:
             while True:
                 if self._released:
-                    self.terminate()
+                    self._released = False
+                    self.let_go()
                 self._drop_orphans()
                 if self._stopping:
                     self._starts = 0
@@ -282,7 +297,11 @@ class ProcessEngine(Engine):
         """Ends a worker from outside; its socket then comes to its end, as with any other."""
         if channel.pid and not channel.ended:
             with contextlib.suppress(ProcessLookupError):
-                os.kill(channel.pid, signal.SIGKILL)
+                os.kill(channel.pid, self._signal)
+            if self._signal != signal.SIGKILL:
+                # One that has a handler for the signal and lives ends after its task.
+                with contextlib.suppress(OSError):
+                    channel.sock.shutdown(socket.SHUT_WR)
         elif not channel.ended:
             channel.sock.shutdown(socket.SHUT_RDWR)
 
@@ -369,10 +388,14 @@ class ProcessEngine(Engine):
             self._members.pop(channel.worker, None)
             gone = events.WorkerGone(channel.worker, death.claimed)
             dirty, later = self._take([gone], death.error)
-            # What it held beyond the lost one went back to the queue, under other ids.
-            for number, (_, _, worker) in list(self._assigned.items()):
+            # What it held beyond the lost one went back to the queue, under other ids,
+            # unless it was of a job that has been dropped.
+            for number, (assignment, work, worker) in list(self._assigned.items()):
                 if worker == channel.worker:
                     del self._assigned[number]
+                    if assignment.work not in self._work:
+                        error = death.error(work.describe(assignment))
+                        later.append(partial(work.fail, assignment, error))
         death.close()
         _flush(dirty, later)
         self._freezes.gone(channel.worker)

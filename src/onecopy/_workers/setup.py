@@ -26,10 +26,14 @@ def engine(
     initargs: tuple[Any, ...],
     max_tasks: int | None,
     preload: tuple[str, ...],
+    *,
+    executor: bool = False,
 ) -> Engine:
-    """An engine that runs; its workers start in the background. Raises as ``Pool`` does."""
-    if sys.platform == "win32":
-        raise UnsupportedPlatform("onecopy starts workers by POSIX means; Windows has none")
+    """An engine that runs; its workers start in the background. Raises as ``Pool`` does.
+
+    ``executor``: see ``Options``.
+    """
+    check_platform()
     if workers is None:
         workers = cpu_count()
     if workers < 1:
@@ -46,6 +50,7 @@ def engine(
         max_tasks=max_tasks,
         preload=(*_wanted(), *preload),
         threads=_threads(workers),
+        executor=executor,
     )
     if options.method == "thread":
         from .threads import ThreadEngine
@@ -54,6 +59,12 @@ def engine(
     from .processes import ProcessEngine
 
     return ProcessEngine(options)
+
+
+def check_platform() -> None:
+    """Raises UnsupportedPlatform where workers cannot be started."""
+    if sys.platform == "win32":
+        raise UnsupportedPlatform("onecopy starts workers by POSIX means; Windows has none")
 
 
 def _wanted() -> list[str]:

@@ -17,7 +17,7 @@ from typing import Any
 from .. import errors
 from .._schedule.events import Assignment
 from . import runners, wire
-from .engine import Engine
+from .engine import Engine, Later
 from .options import Options
 from .outcome import describe, name_of
 from .work import Entry, Work
@@ -28,7 +28,7 @@ class ThreadWorker:
 
     def __init__(self, worker: int, serve: Callable[[ThreadWorker], None]) -> None:
         self.worker = worker
-        self.queue: queue.SimpleQueue[Entry | None] = queue.SimpleQueue()
+        self.queue: queue.SimpleQueue[Entry | Later | None] = queue.SimpleQueue()
         self.thread = threading.Thread(
             target=serve, args=(self,), name=f"onecopy-worker-{worker}", daemon=True
         )
@@ -52,6 +52,7 @@ class ThreadEngine(Engine):
     def __init__(self, options: Options) -> None:
         super().__init__(options)
         self._workers: list[ThreadWorker] = []
+        self._ends = () if options.executor else (SystemExit,)
         _engines.add(self)
         for _ in range(options.workers):
             self._start_worker()
@@ -68,13 +69,16 @@ class ThreadEngine(Engine):
             worker.retire()
 
     def join(self, timeout: float | None = None) -> bool:
-        for worker in list(self._workers):
-            worker.thread.join(timeout)
-        return not any(worker.thread.is_alive() for worker in self._workers)
+        # One that ends may have started another in its place.
+        while alive := [w.thread for w in list(self._workers) if w.thread.is_alive()]:
+            alive[0].join(timeout)
+            if timeout is not None and alive[0].is_alive():
+                return False
+        return True
 
     def release(self) -> None:
         for worker in list(self._workers):
-            worker.retire()
+            worker.queue.put(self.let_go)
 
     def _nudge(self) -> None:
         """The next worker thread that finishes something looks."""
@@ -87,6 +91,7 @@ class ThreadEngine(Engine):
 
     def after_fork(self) -> None:
         """In a forked child: the pool is the parent's."""
+        self._lock = threading.Lock()
         self._foreign = True
         self._workers.clear()
 
@@ -99,9 +104,12 @@ class ThreadEngine(Engine):
             return
         self._join_in(worker)
         while (entry := worker.queue.get()) is not None:
+            if callable(entry):
+                entry()
+                continue
             assignment, work, _ = entry
             started = monotonic_ns()
-            report = _run(assignment, work)
+            report = _run(assignment, work, self._ends)
             took = monotonic_ns() - started
             self._drop_orphans()
             if self._finished(worker.worker, assignment.id, took) is not None:
@@ -122,7 +130,9 @@ def _after_fork() -> None:
 os.register_at_fork(after_in_child=_after_fork)
 
 
-def _run(assignment: Assignment, work: Work) -> Callable[[], None]:
+def _run(
+    assignment: Assignment, work: Work, ends: tuple[type[BaseException], ...]
+) -> Callable[[], None]:
     """Runs an assignment; returns how its outcome is delivered."""
     try:
         function: Any = work.callable()
@@ -133,7 +143,7 @@ def _run(assignment: Assignment, work: Work) -> Callable[[], None]:
             return lambda: work.deliver(assignment, value)
         items = runners.items_of(work.runner, payload)
         call = runners.function_for(work.runner, function)
-        values, bad = runners.run_chunk(call, items)
+        values, bad = runners.run_chunk(call, items, ends)
     except BaseException as error:
         failed = error
         return lambda: work.fail(assignment, failed)
