@@ -44,6 +44,7 @@ if TYPE_CHECKING:
     from .errors import TaskTimeout as TaskTimeout
     from .errors import WorkerDied as WorkerDied
     from .errors import WorkerOutOfMemory as WorkerOutOfMemory
+    from .executor import ProcessPoolExecutor as ProcessPoolExecutor
     from .pool import AsyncResult as AsyncResult
     from .pool import Pool as Pool
 
@@ -59,6 +60,7 @@ _HOMES = {
         "NotShared", "OnecopyError", "PickledWarning", "PoolClosed", "RemoteError",
         "ResultNotPicklable", "TaskTimeout", "WorkerDied", "WorkerOutOfMemory",
     ],
+    "executor": ["ProcessPoolExecutor"],
     "pool": ["AsyncResult", "Pool"],
     "_system.cpus": ["cpu_count"],
 }  # fmt: skip

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gc
 import threading
+import weakref
 from concurrent.futures import CancelledError, Future, InvalidStateError, as_completed, wait
 from typing import Any
 
@@ -117,3 +119,37 @@ def test_no_waiter_is_missed() -> None:
 
 def test_repr(future: TaskFuture) -> None:
     assert "state=pending" in repr(future)
+
+
+@pytest.mark.parametrize("what", ["set_result", "set_exception"])
+def test_an_outcome_is_set_once(future: TaskFuture, what: str) -> None:
+    future.set_running_or_notify_cancel()
+    future.set_result(1)
+    with pytest.raises(InvalidStateError):
+        getattr(future, what)(ValueError())
+    assert future.result() == 1
+
+
+class Falsy(Exception):
+    def __bool__(self) -> bool:
+        return False
+
+
+def test_an_exception_that_is_falsy(future: TaskFuture) -> None:
+    future.set_exception(Falsy("x"))
+    with pytest.raises(Falsy):
+        future.result()
+
+
+def test_raising_leaves_no_cycle() -> None:
+    future = TaskFuture()
+    future.set_exception(ValueError("x"))
+    gone = weakref.ref(future)
+    gc.disable()
+    try:
+        with pytest.raises(ValueError, match="x"):
+            future.result()
+        del future
+        assert gone() is None
+    finally:
+        gc.enable()

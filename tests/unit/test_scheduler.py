@@ -108,6 +108,8 @@ class Model:
         elif self.random.random() < deaths:
             claimed = self.random.choice([0, self.queues[int(number)][0].id])
             self.gone(int(number), claimed)
+        elif self.random.random() < deaths and self.halve(int(number)):
+            pass
         else:
             assignment = self.queues[int(number)].popleft()
             for item in self.items(assignment):
@@ -115,6 +117,16 @@ class Model:
             size = max(1, assignment.stop - assignment.start)
             self.given[assignment.id] = assignment
             self.tell(ev.Finished(int(number), assignment.id, size * cost))
+        return True
+
+    def halve(self, worker: int) -> bool:
+        """What it would do next turns out to have to be done in two halves."""
+        assignment = self.queues[worker][0]
+        if assignment.stop - assignment.start < 2:
+            return False
+        del self.queues[worker][0]
+        self.tell(ev.JobHalved(assignment.work, assignment.start, assignment.stop))
+        self.tell(ev.Finished(worker, assignment.id, None))
         return True
 
     def gone(self, worker: int, claimed: int) -> None:

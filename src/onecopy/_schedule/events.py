@@ -72,6 +72,15 @@ class JobGrew(NamedTuple):
     last: bool = False
 
 
+class JobHalved(NamedTuple):
+    """Items that were handed out together could not be sent together, and none was run:
+    each half is handed out by itself."""
+
+    job: int
+    start: int
+    stop: int
+
+
 class JobDropped(NamedTuple):
     """Nobody wants the rest of the job's items."""
 
@@ -105,14 +114,6 @@ class Finished(NamedTuple):
     nanoseconds: int | None
 
 
-class Refused(NamedTuple):
-    """An assignment could not be sent to its worker; these runs of its items can."""
-
-    worker: int
-    assignment: int
-    runs: tuple[tuple[int, int], ...] = ()
-
-
 class WorkerEnding(NamedTuple):
     """A worker is about to be ended: it gets no more work."""
 
@@ -139,12 +140,12 @@ Event = (
     TaskSubmitted
     | JobOpened
     | JobGrew
+    | JobHalved
     | JobDropped
     | Again
     | Settled
     | WorkerReady
     | Finished
-    | Refused
     | WorkerEnding
     | WorkerGone
     | Closed

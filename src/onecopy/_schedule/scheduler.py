@@ -38,9 +38,9 @@ from .events import (
     Instruction,
     JobDropped,
     JobGrew,
+    JobHalved,
     JobOpened,
     Lost,
-    Refused,
     Retire,
     Settled,
     Start,
@@ -128,12 +128,12 @@ class Scheduler:
             TaskSubmitted: self._task_submitted,
             JobOpened: self._job_opened,
             JobGrew: self._job_grew,
+            JobHalved: self._job_halved,
             JobDropped: self._job_dropped,
             Again: self._again,
             Settled: self._settled,
             WorkerReady: self._worker_ready,
             Finished: self._finished,
-            Refused: self._refused,
             WorkerEnding: self._worker_ending,
             WorkerGone: self._worker_gone,
             Closed: self._close,
@@ -185,6 +185,17 @@ class Scheduler:
         if event.last:
             self._growing.discard(event.job)
             self._end_if_done(out)
+
+    def _job_halved(self, event: JobHalved, out: list[Instruction]) -> None:
+        work = self._jobs.get(event.job)
+        if work is None:
+            return
+        middle = (event.start + event.stop) // 2
+        work.again[:0] = [(event.start, middle), (middle, event.stop)]
+        if not work.queued:
+            work.queued = True
+            self._queue.appendleft(work)
+        self._wake(out)
 
     def _job_dropped(self, event: JobDropped, out: list[Instruction]) -> None:
         work = self._jobs.pop(event.job, None)
@@ -240,15 +251,6 @@ class Scheduler:
                 self._idle.append(worker.id)
         if self._closed:
             self._end_if_done(out)
-
-    def _refused(self, event: Refused, out: list[Instruction]) -> None:
-        worker = self._workers.get(event.worker)
-        held = worker.held.get(event.assignment) if worker else None
-        if held is not None and isinstance(held[1], _Job):
-            for run in reversed(event.runs):
-                self._put_back(held[1], *run)
-        self._finished(Finished(event.worker, event.assignment, None), out)
-        self._wake(out)
 
     def _worker_ending(self, event: WorkerEnding, out: list[Instruction]) -> None:
         worker = self._workers.get(event.worker)

@@ -61,6 +61,8 @@ class Worker:
         self._functions: dict[int, Any] = {}
         self._claims = memoryview(bytearray(16)).cast("Q")
         self._slot = 0
+        # What a task may raise to end the worker instead of failing by itself.
+        self._ends: tuple[type[BaseException], ...] = (SystemExit,)
         self._trims = False
         self._handlers = {
             wire.CONFIG: self._configure,
@@ -125,6 +127,8 @@ class Worker:
         self._claims = mapping.bytes_of(root, write=True).cast("Q")
         self._slot = config["slot"]
         prefer_as_victim()
+        if config["executor"]:
+            self._ends = ()
         limit_threads(config["threads"])
         for name in config["preload"]:
             with contextlib.suppress(Exception):  # the task that needs it will say so
@@ -184,15 +188,16 @@ class Worker:
             self._claims[self._slot] = before
             self._frames.extend(self._read())
             self._claims[self._slot] = frame.id
-        started, outcome, bad = self._run(frame)
+        started, outcome, flags = self._run(frame)
         finished = monotonic_ns()
-        flags = wire.ERRORS if bad else 0
         try:
             draft = encode_result(outcome, self._namespace)
             rich, body = place(draft, self._link)
             del draft
-        except Exception as error:
-            outcome = self._unsendable(frame, outcome, bad, error)
+        except self._ends:
+            raise
+        except (Exception, SystemExit) as error:
+            outcome = self._unsendable(frame, outcome, flags, error)
             flags = wire.ERRORS
             rich, body = place(encode(outcome), self._link)
         # The arguments have gone by now, and so do the results: blocks go back with this.
@@ -201,44 +206,47 @@ class Worker:
         times = wire.TIMES.pack(received, started, finished)
         self._send(wire.pack(wire.RESULT, times + body, flags, frame.id))
 
-    def _run(self, frame: wire.Frame) -> tuple[int, Any, bool]:
-        """When it started, what came out, and whether something in it failed."""
+    def _run(self, frame: wire.Frame) -> tuple[int, Any, int]:
+        """When it started, what came out, and the flags that say what of it failed."""
         function_id, runner = wire.TASK_HEAD.unpack_from(frame.body)
         body = memoryview(frame.body)[wire.TASK_HEAD.size :]
         function: Any = None
         payload: Any = None
+        flags = wire.ERRORS | wire.UNRUN
         started = monotonic_ns()
         try:
             payload = decode(bool(frame.flags & wire.RICH), body, self._link)
+            flags = wire.ERRORS
             if function_id:
                 function = self._functions[function_id]
             else:
                 function, *payload = payload
             if type(function) is _Unusable:
-                return started, ({}, {0: function.failure}), True
+                return started, ({}, {0: function.failure}), flags
             started = monotonic_ns()
             if runner == wire.CALL:
                 args, kwargs = payload
-                return started, function(*args, **kwargs), False
+                return started, function(*args, **kwargs), 0
             items = runners.items_of(runner, payload)
-            values, bad = runners.run_chunk(runners.function_for(runner, function), items)
-        except SystemExit:
+            call = runners.function_for(runner, function)
+            values, bad = runners.run_chunk(call, items, self._ends)
+        except self._ends:
             raise
         except BaseException as error:
             argument = _shortened(payload) if runner == wire.CALL else ""
             name = name_of(function) if function is not None else "unpacking the task"
-            return started, ({}, {0: failure(error, name, argument, self._namespace)}), True
+            return started, ({}, {0: failure(error, name, argument, self._namespace)}), flags
         if not bad:
-            return started, values, False
+            return started, values, 0
         name = name_of(function)
         failed = {
             at: failure(error, name, describe(item), self._namespace)
             for at, (error, item) in bad.items()
         }
-        return started, (dict(enumerate(values)), failed), True
+        return started, (dict(enumerate(values)), failed), flags
 
     def _unsendable(
-        self, frame: wire.Frame, outcome: Any, bad: bool, error: Exception
+        self, frame: wire.Frame, outcome: Any, bad: int, error: BaseException
     ) -> tuple[dict[int, Any], dict[int, Failure]]:
         """The result could not be sent as it is: whichever items can be are."""
         _, runner = wire.TASK_HEAD.unpack_from(frame.body)
@@ -248,7 +256,9 @@ class Worker:
         for at in list(values):
             try:
                 encode(values[at], self._namespace, f"result {at} of the chunk")
-            except Exception as why:
+            except self._ends:
+                raise
+            except (Exception, SystemExit) as why:
                 failed[at] = self._not_sent(why, values[at])
                 values[at] = None
         if not failed:  # each can be pickled, but there is no room for them together
@@ -256,7 +266,7 @@ class Worker:
             values = {}
         return values, failed
 
-    def _not_sent(self, error: Exception, value: Any) -> Failure:
+    def _not_sent(self, error: BaseException, value: Any) -> Failure:
         if isinstance(error, errors.NotPicklable):
             cause = error
             error = errors.ResultNotPicklable(error.path, error.reason, short(value))

@@ -10,6 +10,8 @@ copied or called back, and nobody who holds it waits for another lock.
 
 from __future__ import annotations
 
+import copy
+import signal
 import threading
 import weakref
 from abc import ABC, abstractmethod
@@ -81,6 +83,7 @@ class Engine(ABC):
         self._closed = False
         self._foreign = False  # this is a forked child's copy
         self._terminated = False
+        self._signal = signal.SIGKILL  # ends workers
         self._failure: errors.OnecopyError | None = None
         self._tasks_ended = 0
         self._orphans: deque[int] = deque()
@@ -111,8 +114,8 @@ class Engine(ABC):
 
     @abstractmethod
     def release(self) -> None:
-        """Nobody holds the pool any more: it ends as by ``terminate``. Called by a
-        finalizer, which may run anywhere, inside our own lock too: only leaves word."""
+        """Nobody holds the pool any more: it ends as by ``let_go``. Called by a finalizer,
+        which may run anywhere, inside our own lock too: only leaves word."""
 
     @abstractmethod
     def _nudge(self) -> None:
@@ -225,6 +228,13 @@ class Engine(ABC):
         """More of a job's items may be handed out; ``last``: there will be no more."""
         self._handle(events.JobGrew(job, available, last))
 
+    def extend(self, job: int, available: int) -> None:
+        """As ``grow``; raises PoolClosed when the pool takes no more."""
+        with self._lock:
+            self.check_open()
+            dirty, later = self._take([events.JobGrew(job, available)])
+        _flush(dirty, later)
+
     def drop_later(self, number: int) -> None:
         """As ``drop``, from a finalizer: only leaves word."""
         self._orphans.append(number)
@@ -304,6 +314,8 @@ class Engine(ABC):
     def close(self) -> None:
         """No more work; the workers go when all is done."""
         self._drop_orphans()
+        if self._foreign:
+            return  # the workers are the parent's
         with self._lock:
             if self._closed:
                 return
@@ -321,6 +333,34 @@ class Engine(ABC):
             self._abandon(errors.PoolClosed("the pool was terminated"))
             self._stop_workers()
 
+    def let_go(self) -> None:
+        """Ends as a pool does that nobody holds: an executor finishes its work first."""
+        if self.options.executor:
+            self.close()
+        else:
+            self.terminate()
+
+    def cancel_waiting(self) -> None:
+        """What no worker has been given is taken back, and those who wait for it are told."""
+        given: dict[int, list[Assignment]] = {}
+        with self._lock:
+            for assignment, _, _ in self._assigned.values():
+                given.setdefault(assignment.work, []).append(assignment)
+            waiting = {number: work for number, work in self._work.items() if work.waiting()}
+            for number in waiting:
+                del self._work[number]
+            dirty, later = self._take([events.JobDropped(number) for number in waiting])
+        _flush(dirty, later)
+        for number, work in waiting.items():
+            work.cancel(given.get(number, []))
+
+    def kill(self, how: signal.Signals) -> None:
+        """Ends the workers by a signal, now: what was not finished fails with BrokenWorker."""
+        if self._foreign:
+            return
+        self._signal = how
+        self._fail(errors.BrokenWorker("the pool's workers were ended by its owner"), None)
+
     @property
     def closed(self) -> bool:
         return self._closed
@@ -337,7 +377,7 @@ class Engine(ABC):
     def check_open(self) -> None:
         """Raises PoolClosed, or why the pool is of no use."""
         if self._failure is not None:
-            raise self._failure
+            raise _anew(self._failure)
         if self._foreign:
             raise errors.PoolClosed("this pool belongs to the process that made it; make one here")
         if self._closed:
@@ -353,14 +393,14 @@ class Engine(ABC):
         self._abandon(failure)
         self._stop_workers()
 
-    def _abandon(self, error: BaseException) -> None:
+    def _abandon(self, error: errors.OnecopyError) -> None:
         with self._lock:
             given_up = list(self._work.values())
             self._work.clear()
             self._assigned.clear()
             self._take([events.Abandoned()])
         for work in given_up:
-            work.abandon(error)
+            work.abandon(_anew(error))
 
     # The scheduler.
 
@@ -401,9 +441,9 @@ class Engine(ABC):
     ) -> tuple[Event, ...]:
         if type(instruction) is events.Assign:
             worker, assignment = instruction
-            work = self._work[assignment.work]
-            if not work.begin():
-                del self._work[assignment.work]
+            work = self._work.get(assignment.work)
+            if work is None or not work.begin():
+                self._work.pop(assignment.work, None)
                 finished = events.Finished(worker, assignment.id, None)
                 return finished, events.Settled(assignment.id)
             entry = self._assigned[assignment.id] = (assignment, work, worker)
@@ -440,6 +480,15 @@ class Engine(ABC):
             if isinstance(found[1], Call):
                 self._work.pop(found[0].work, None)
         return found
+
+    def _halved(self, entry: Entry) -> list[Event]:
+        """Under the lock: nothing of an assignment was run, perhaps because of one of its
+        items: what to tell the scheduler so that the others do not suffer. Nothing for a
+        single item, or when the rest of the job was dropped."""
+        assignment = entry[0]
+        if assignment.stop - assignment.start < 2 or assignment.work not in self._work:
+            return []
+        return [events.JobHalved(assignment.work, assignment.start, assignment.stop)]
 
     def _finished(self, worker: int, assignment: int, nanoseconds: int | None) -> Entry | None:
         """One assignment has come to an end: gives the worker more, then returns it."""
@@ -531,6 +580,14 @@ class Engine(ABC):
             self._members[member.worker] = member
             dirty, later = self._take([events.WorkerReady(member.worker)])
         _flush(dirty, later)
+
+
+def _anew(error: errors.OnecopyError) -> errors.OnecopyError:
+    """The same for somebody else: with each raise an error's traceback grows, and holds the
+    frames that it went through; the engine must not hold them in its turn."""
+    made = copy.copy(error)
+    made.__cause__ = error.__cause__
+    return made
 
 
 def _flush(dirty: list[Member], later: list[Later]) -> None:

@@ -193,6 +193,7 @@ class Fleet:
             "threads": self._options.threads,
             "preload": list(self._options.preload) if fresh else [],
             "initializer": self._options.initializer is not None,
+            "executor": self._options.executor,
         }
         body = pickle.dumps(config, 5)
         frame = wire.pack(wire.CONFIG, body, fds=2)

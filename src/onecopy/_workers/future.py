@@ -19,6 +19,7 @@ takes the reentrant lock again.
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Callable
 from concurrent.futures import Future
@@ -26,6 +27,15 @@ from concurrent.futures._base import CANCELLED_AND_NOTIFIED, FINISHED, PENDING, 
 from typing import Any
 
 _making = threading.RLock()
+
+
+def _after_fork() -> None:
+    """In a forked child: a thread that is not there may have held it."""
+    global _making
+    _making = threading.RLock()
+
+
+os.register_at_fork(after_in_child=_after_fork)
 
 
 class TaskFuture(Future[Any]):
@@ -57,7 +67,7 @@ class TaskFuture(Future[Any]):
 
     def set_running_or_notify_cancel(self) -> bool:
         with _making:
-            if self._made is None:
+            if self._made is None and self._state == PENDING:
                 self._state = RUNNING
                 return True
         return super().set_running_or_notify_cancel()
@@ -77,7 +87,7 @@ class TaskFuture(Future[Any]):
 
     def set_result(self, result: Any) -> None:
         with _making:
-            if self._made is None:
+            if self._made is None and self._state != FINISHED:
                 self._result = result
                 self._state = FINISHED
                 return
@@ -85,7 +95,7 @@ class TaskFuture(Future[Any]):
 
     def set_exception(self, exception: BaseException | None) -> None:
         with _making:
-            if self._made is None:
+            if self._made is None and self._state != FINISHED:
                 self._exception = exception
                 self._state = FINISHED
                 return
@@ -95,9 +105,15 @@ class TaskFuture(Future[Any]):
         if self._state == FINISHED and self._exception is None:
             return self._result
         try:
-            return super().result(timeout)
+            # Not the base class's ``result``: before Python 3.14 it takes an exception that
+            # is falsy (it may have a length, of 0) for none.
+            failed = super().exception(timeout)
+            if failed is not None:
+                raise failed
+            return self._result
         finally:
-            del self  # the error's traceback holds this frame: no cycle
+            del self  # the exception's traceback holds this frame: no cycle
+            failed = None
 
     def done(self) -> bool:
         return self._state == FINISHED or super().done()

@@ -10,6 +10,7 @@ from __future__ import annotations
 import threading
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import CancelledError
 from contextlib import contextmanager
 from itertools import islice
 from typing import Any
@@ -17,8 +18,7 @@ from typing import Any
 from .._memory.codec import Encoded, encode
 from .._memory.pickling import NOTHING, Namespace
 from .._schedule.events import Assignment
-from ..errors import NotPicklable
-from . import runners, wire
+from . import runners
 from .functions import Function
 from .rules import Rules
 from .work import SLICE, Work
@@ -62,17 +62,6 @@ class Job(Work):
 
     def draft(self, start: int, stop: int) -> Encoded:
         return encode(self.payload(start, stop), self._namespace, f"items {start} to {stop - 1}")
-
-    def unpicklable(self, assignment: Assignment) -> dict[int, BaseException]:
-        if self.runner == wire.BLOCKS:
-            return {}
-        found: dict[int, BaseException] = {}
-        for at in range(assignment.start, assignment.stop):
-            try:
-                self.draft(at, at + 1)
-            except NotPicklable as error:
-                found[at] = error
-        return found
 
     def wanted(self) -> bool:
         return not self.given_up
@@ -240,6 +229,34 @@ class StreamJob(Job):
         self._settled = 0
         self._ahead: set[int] = set()  # have their outcome, but an earlier one has not
         self._changed = threading.Condition(threading.Lock())
+        self._forsaken: Callable[[], None] | None = None
+
+    def waiting(self) -> bool:
+        return True
+
+    def cancel(self, given: list[Assignment]) -> None:
+        """The first item that was not ``given`` to a worker gets CancelledError; nothing is
+        said of those after it."""
+        with self._changed:
+            at = self._settled
+            while at in self._ahead or any(run.start <= at < run.stop for run in given):
+                at += 1
+            if at < (self.items.taken if self.end is None else self.end):
+                self._arrive(at, False, CancelledError())
+                self._changed.notify_all()
+
+    def forsake(self, end: int, then: Callable[[], None]) -> None:
+        """Nobody will fetch results, which are not kept from now on; there are ``end`` items.
+        ``then`` is called once all have come to an end, perhaps twice.
+
+        For finalizers, which may run while this very thread holds the lock: it is not
+        taken. The thread that settles the last item looks at what is set here after that,
+        so one of the two sees what the other has done.
+        """
+        self.end = end
+        self._forsaken = then
+        if self._settled == end:
+            then()
 
     def deliver(self, assignment: Assignment, value: Any) -> None:
         with self._changing():
@@ -288,11 +305,14 @@ class StreamJob(Job):
         return self._settled
 
     def _arrive(self, at: int, good: bool, value: Any) -> None:
-        self._arrived[at] = (good, value)
+        if self._forsaken is None:
+            self._arrived[at] = (good, value)
         self._ahead.add(at)
         while self._settled in self._ahead:
             self._ahead.remove(self._settled)
             self._settled += 1
+        if self._settled == self.end and self._forsaken is not None:
+            self._forsaken()
 
     def _key(self) -> int | None:
         if self.ordered:

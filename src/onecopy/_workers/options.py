@@ -19,6 +19,9 @@ class Options:
         max_tasks: a worker is replaced after so many tasks, or None.
         preload: modules that are imported before workers are made.
         threads: native threads (BLAS, OpenMP) per worker, or None to leave them alone.
+        executor: to behave as executors do and not as ``multiprocessing.Pool``: a pool that
+            nobody holds finishes its work instead of dropping it, and SystemExit in a task
+            is that task's error instead of its worker's end.
     """
 
     workers: int
@@ -28,3 +31,4 @@ class Options:
     max_tasks: int | None = None
     preload: tuple[str, ...] = ()
     threads: int | None = None
+    executor: bool = False

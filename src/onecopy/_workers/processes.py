@@ -200,11 +200,18 @@ class ProcessEngine(Engine):
             for frame in frames:
                 if frame.type == wire.RESULT:
                     found = self._pop(frame.id)
+                    received, _, finished = wire.TIMES.unpack_from(frame.body)
+                    took: int | None = finished - received
+                    if frame.flags & wire.UNRUN:
+                        took = None
+                        again = self._halved(found) if found is not None else []
+                        happened += again
+                        found = None if again else found
                     if found is not None:
                         ended[frame.id] = found
-                    received, _, finished = wire.TIMES.unpack_from(frame.body)
-                    took = finished - received
                     happened.append(events.Finished(channel.worker, frame.id, took))
+                    if found is None:
+                        happened.append(events.Settled(frame.id))
             dirty, later = self._take(happened)
         _flush(dirty, later)
         for frame in frames:
@@ -252,25 +259,16 @@ class ProcessEngine(Engine):
             raise wire.BrokenFrame(f"type {frame.type}")
 
     def _unsendable(self, channel: Channel, assignment: Assignment, error: BaseException) -> None:
-        """An assignment never left: its payload cannot be pickled, or there is no room. In a
-        chunk with items that cannot be pickled, the others are run."""
+        """An assignment never left: its payload cannot be pickled, or there is no room."""
         with self._lock:
             found = self._pop(assignment.id)
-        if found is None:
-            return
-        work = found[1]
-        failed: dict[int, BaseException] = {}
-        if isinstance(error, errors.NotPicklable) and assignment.stop - assignment.start > 1:
-            failed = work.unpicklable(assignment)
-        good = [at for at in range(assignment.start, assignment.stop) if at not in failed]
-        runs = tuple((at, at + 1) for at in good) if failed else ()
-        self._handle(events.Refused(channel.worker, assignment.id, runs))
-        if failed:
-            start = assignment.start
-            work.partly(assignment, {}, {at - start: why for at, why in failed.items()})
-            self._settle(assignment, work)
-        else:
-            self._failed(assignment, work, error)
+            again = self._halved(found) if found is not None else []
+            finished = events.Finished(channel.worker, assignment.id, None)
+            settled = [events.Settled(assignment.id)] if again else []
+            dirty, later = self._take([*again, finished, *settled])
+        _flush(dirty, later)
+        if found is not None and not again:
+            self._failed(assignment, found[1], error)
 
     # The driver thread.
 
@@ -281,7 +279,8 @@ class ProcessEngine(Engine):
         try:
             while True:
                 if self._released:
-                    self.terminate()
+                    self._released = False
+                    self.let_go()
                 self._drop_orphans()
                 if self._stopping:
                     self._starts = 0
@@ -355,7 +354,11 @@ class ProcessEngine(Engine):
         """Ends a worker from outside; its socket then comes to its end, as with any other."""
         if channel.pid and not channel.ended:
             with contextlib.suppress(ProcessLookupError):
-                os.kill(channel.pid, signal.SIGKILL)
+                os.kill(channel.pid, self._signal)
+            if self._signal != signal.SIGKILL:
+                # One that has a handler for the signal and lives ends after its task.
+                with contextlib.suppress(OSError):
+                    channel.sock.shutdown(socket.SHUT_WR)
         elif not channel.ended:
             channel.sock.shutdown(socket.SHUT_RDWR)
 
@@ -446,11 +449,15 @@ class ProcessEngine(Engine):
             self._members.pop(channel.worker, None)
             gone = events.WorkerGone(channel.worker, death.claimed)
             dirty, later = self._take([gone], death.error)
-            # What it held beyond the lost one went back to the queue, under other ids.
-            for number, (_, _, worker) in list(self._assigned.items()):
+            # What it held beyond the lost one went back to the queue, under other ids,
+            # unless it was of a job that has been dropped.
+            for number, (assignment, work, worker) in list(self._assigned.items()):
                 if worker == channel.worker:
                     del self._assigned[number]
                     self._unlimit(number)
+                    if assignment.work not in self._work:
+                        error = death.error(work.describe(assignment))
+                        later.append(partial(self._failed, assignment, work, error))
         death.close()
         _flush(dirty, later)
         self._freezes.gone(channel.worker)

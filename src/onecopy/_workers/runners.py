@@ -14,8 +14,13 @@ Errors = dict[int, tuple[BaseException, Any]]
 """Index of the failed item: its exception and its argument."""
 
 
-def run_chunk(function: Callable[[Any], Any], items: Sequence[Any]) -> tuple[list[Any], Errors]:
-    """``function`` of each item; an item that fails does not keep the others from running.
+def run_chunk(
+    function: Callable[[Any], Any],
+    items: Sequence[Any],
+    ends: tuple[type[BaseException], ...] = (SystemExit,),
+) -> tuple[list[Any], Errors]:
+    """``function`` of each item; an item that fails does not keep the others from running,
+    unless it raises one of ``ends``.
 
     ``list.extend`` runs the loop in C, and keeps what it has appended when the function
     raises, so the failing item is the one after it.
@@ -30,7 +35,7 @@ def run_chunk(function: Callable[[Any], Any], items: Sequence[Any]) -> tuple[lis
             if len(values) < len(items):
                 # map() took a StopIteration out of the function for its own end.
                 raise RuntimeError("the function raised StopIteration")
-        except SystemExit:
+        except ends:
             raise
         except BaseException as error:
             at = len(values)

@@ -27,10 +27,14 @@ def engine(
     initargs: tuple[Any, ...],
     max_tasks: int | None,
     preload: tuple[str, ...],
+    *,
+    executor: bool = False,
 ) -> Engine:
-    """An engine that runs; its workers start in the background. Raises as ``Pool`` does."""
-    if sys.platform == "win32":
-        raise UnsupportedPlatform("onecopy starts workers by POSIX means; Windows has none")
+    """An engine that runs; its workers start in the background. Raises as ``Pool`` does.
+
+    ``executor``: see ``Options``.
+    """
+    check_platform()
     if workers is None:
         workers = cpu_count()
     if not isinstance(workers, Integral):
@@ -50,6 +54,7 @@ def engine(
         max_tasks=max_tasks,
         preload=(*_wanted(), *preload),
         threads=_threads(workers),
+        executor=executor,
     )
     if options.method == "thread":
         from .threads import ThreadEngine
@@ -69,6 +74,12 @@ def method_of(context: Any) -> str:
             f"{type(context).__name__}"
         )
     return str(name())
+
+
+def check_platform() -> None:
+    """Raises UnsupportedPlatform where workers cannot be started."""
+    if sys.platform == "win32":
+        raise UnsupportedPlatform("onecopy starts workers by POSIX means; Windows has none")
 
 
 def _wanted() -> list[str]:

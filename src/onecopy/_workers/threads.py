@@ -17,14 +17,10 @@ from typing import Any
 from .. import errors
 from .._schedule.events import Assignment
 from . import runners, wire
-from .engine import Engine, Member
+from .engine import Engine, Later, Member
 from .options import Options
 from .outcome import describe, name_of
 from .work import Entry, Work
-
-
-class Look:
-    """In a worker's queue: there may be word of jobs that nobody wants any more."""
 
 
 class ThreadWorker:
@@ -32,7 +28,7 @@ class ThreadWorker:
 
     def __init__(self, worker: int, serve: Callable[[ThreadWorker], None]) -> None:
         self.worker = worker
-        self.queue: queue.SimpleQueue[Entry | Look | None] = queue.SimpleQueue()
+        self.queue: queue.SimpleQueue[Entry | Later | None] = queue.SimpleQueue()
         self.thread = threading.Thread(
             target=serve, args=(self,), name=f"onecopy-worker-{worker}", daemon=True
         )
@@ -56,6 +52,7 @@ class ThreadEngine(Engine):
     def __init__(self, options: Options) -> None:
         super().__init__(options)
         self._workers: list[ThreadWorker] = []
+        self._ends = () if options.executor else (SystemExit,)
         _engines.add(self)
         for _ in range(options.workers):
             self._start_worker()
@@ -72,19 +69,22 @@ class ThreadEngine(Engine):
             worker.retire()
 
     def join(self, timeout: float | None = None) -> bool:
-        for worker in list(self._workers):
-            worker.thread.join(timeout)
-        return not any(worker.thread.is_alive() for worker in self._workers)
+        # One that ends may have started another in its place.
+        while alive := [w.thread for w in list(self._workers) if w.thread.is_alive()]:
+            alive[0].join(timeout)
+            if timeout is not None and alive[0].is_alive():
+                return False
+        return True
 
     def release(self) -> None:
         for worker in list(self._workers):
-            worker.retire()
+            worker.queue.put(self.let_go)
 
     def _nudge(self) -> None:
         """Whichever worker thread comes to it first looks. A simple queue may be put into
         anywhere, inside itself too."""
         for worker in list(self._workers):
-            worker.queue.put(_LOOK)
+            worker.queue.put(self._drop_orphans)
 
     def _limit(self, member: Member, entry: Entry) -> None:
         raise AssertionError("Rules.check lets none through")
@@ -100,6 +100,7 @@ class ThreadEngine(Engine):
 
     def after_fork(self) -> None:
         """In a forked child: the pool is the parent's."""
+        self._lock = threading.Lock()
         self._foreign = True
         self._workers.clear()
 
@@ -112,12 +113,12 @@ class ThreadEngine(Engine):
             return
         self._join_in(worker)
         while (entry := worker.queue.get()) is not None:
-            if isinstance(entry, Look):
-                self._drop_orphans()
+            if callable(entry):
+                entry()
                 continue
             assignment, work, _ = entry
             started = monotonic_ns()
-            outcome = _run(assignment, work)
+            outcome = _run(assignment, work, self._ends)
             took = monotonic_ns() - started
             self._drop_orphans()
             if self._finished(worker.worker, assignment.id, took) is not None:
@@ -135,7 +136,6 @@ class ThreadEngine(Engine):
             self._delivered(assignment, work, value)
 
 
-_LOOK = Look()
 _engines: weakref.WeakSet[ThreadEngine] = weakref.WeakSet()
 
 
@@ -152,7 +152,7 @@ Outcome = tuple[Any, BaseException | None, dict[int, BaseException]]
 """The value, or the error of all of it, or the errors of some items of a chunk."""
 
 
-def _run(assignment: Assignment, work: Work) -> Outcome:
+def _run(assignment: Assignment, work: Work, ends: tuple[type[BaseException], ...]) -> Outcome:
     """Runs an assignment."""
     try:
         function: Any = work.callable()
@@ -162,7 +162,7 @@ def _run(assignment: Assignment, work: Work) -> Outcome:
             return function(*args, **kwargs), None, {}
         items = runners.items_of(work.runner, payload)
         call = runners.function_for(work.runner, function)
-        values, bad = runners.run_chunk(call, items)
+        values, bad = runners.run_chunk(call, items, ends)
     except BaseException as error:
         return None, error, {}
     for reason, item in bad.values():

@@ -36,6 +36,7 @@ ANNOUNCE, FREE = 64, 65
 # Flags.
 RICH = 1  # the body was made by ``codec.place`` as a rich one
 ERRORS = 2  # a result in which at least one item failed
+UNRUN = 4  # and nothing was run, because the payload could not be unpacked
 
 # At the head of a TASK's body: the function's id (0: the function is in the payload), and
 # how it is applied to the payload.

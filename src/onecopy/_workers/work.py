@@ -61,9 +61,13 @@ class Work:
         """It is about to be sent; False when nobody wants it any more."""
         return True
 
-    def unpicklable(self, assignment: Assignment) -> dict[int, BaseException]:
-        """The items of a chunk that cannot be pickled, where they can be told apart."""
-        return {}
+    def waiting(self) -> bool:
+        """May some of it still be cancelled?"""
+        return False
+
+    def cancel(self, given: list[Assignment]) -> None:
+        """Only what was ``given`` to workers will come to an end, since it was ``waiting``."""
+        raise NotImplementedError
 
     def deliver(self, assignment: Assignment, value: Any) -> None:
         """An assignment has ended well: the call's value, or the values of the chunk."""
@@ -166,6 +170,13 @@ class Submitted(Call):
     def wanted(self) -> bool:
         return not self.future.cancelled()
 
+    def waiting(self) -> bool:
+        return not self._begun
+
+    def cancel(self, given: list[Assignment]) -> None:
+        self.future.cancel()
+        self.future.set_running_or_notify_cancel()  # tells those that wait for it
+
     def deliver(self, assignment: Assignment, value: Any) -> None:
         self._payload = None  # the future may live long; what the call was given need not
         with suppress(InvalidStateError):  # cancelled while it ran, with the result on its way
@@ -177,8 +188,8 @@ class Submitted(Call):
             self.future.set_exception(error)
 
     def abandon(self, error: BaseException) -> None:
-        if isinstance(error, PoolClosed) and self.future.cancel():
-            self.future.set_running_or_notify_cancel()  # tells those that wait for it
+        if isinstance(error, PoolClosed) and not self._begun:
+            self.cancel([])
         elif self.begin():
             self.fail(NOWHERE, error)
 

@@ -12,6 +12,14 @@ from multiprocessing.pool import MaybeEncodingError  # type: ignore[attr-defined
 
 from . import NotPicklable, OnecopyError, human_bytes
 
+try:
+    from concurrent.futures.process import BrokenProcessPool
+except RuntimeError:
+    # "can't register atexit after shutdown": this is first needed while the interpreter
+    # ends. Then nobody has the real class, nor can catch anything by it: the
+    # type's base stands in for it.
+    from concurrent.futures import BrokenExecutor as BrokenProcessPool  # type: ignore[assignment]
+
 
 class BrokenWorker(OnecopyError, BrokenProcessPool):
     """The root of what goes wrong with a worker itself."""

@@ -1,0 +1,393 @@
+"""``ProcessPoolExecutor``: the standard library's, on one copy of the data.
+
+A thin door on the engine that ``Pool`` has. What is here is what executors do differently:
+workers start at the first call, errors of pickling go into the future, and whatever was
+submitted is finished, also when the program ends or nobody holds the executor any more.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+import weakref
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import BrokenExecutor, Executor, Future
+from functools import partial
+from time import monotonic
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
+
+from ._system.cpus import cpu_count
+from ._workers import setup, wire
+from ._workers.engine import Engine
+from ._workers.future import TaskFuture
+from ._workers.jobs import Items, NoResult, StreamJob
+from ._workers.launch import resolve
+from .errors import PoolClosed
+
+if TYPE_CHECKING:
+    from multiprocessing.context import BaseContext
+
+__all__ = ["ProcessPoolExecutor"]
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+# ``map`` sends at most so many items at once unless it is told how many.
+_MAP_CHUNK = 16
+
+_executors: weakref.WeakSet[ProcessPoolExecutor] = weakref.WeakSet()
+_engines: weakref.WeakSet[Engine] = weakref.WeakSet()
+_exiting = False
+
+
+class ProcessPoolExecutor(Executor):
+    """``concurrent.futures.ProcessPoolExecutor`` as documented up to Python 3.14.
+
+    Args:
+        max_workers: how many workers; ``cpu_count()`` when None.
+        mp_context: a ``multiprocessing`` context, whose start method is used; or the name
+            of a start method, as for ``Pool(method=...)``; None is ``"auto"``.
+        initializer: called as ``initializer(*initargs)`` in each worker before its first
+            task. When it raises, all pending and later calls fail with ``InitializerFailed``,
+            which is a ``BrokenProcessPool``.
+        initargs: its arguments.
+        max_tasks_per_child: a worker is replaced after this many tasks (a chunk of ``map``
+            is one). Under every start method, ``fork`` as well: workers are forked from a
+            process with one thread.
+
+    Raises:
+        ValueError: a number below 1, an unknown start method.
+        TypeError: an initializer that is not callable; a ``max_tasks_per_child`` that is no
+            integer; an ``mp_context`` that is none.
+        UnsupportedPlatform: on Windows.
+
+    Workers start in the background at the first ``submit`` or ``map``; under ``fork`` they
+    see the caller's state as it is then.
+
+    Beyond the standard library's: no ``if __name__ == "__main__"`` is needed; lambdas and
+    closures work; shared data moves no bytes (see ``Pool``); and a worker that dies costs
+    the call that it ran, whose future gets ``WorkerDied`` (a ``BrokenProcessPool``), and no
+    other: a new worker takes its place and the executor goes on.
+
+    Thread-safe. In a forked child an executor that has workers is not usable.
+
+    Example:
+        >>> from onecopy import ProcessPoolExecutor
+        >>> with ProcessPoolExecutor(2) as executor:
+        ...     executor.submit(pow, 2, 8).result(), list(executor.map(abs, [-1, -2]))
+        (256, [1, 2])
+    """
+
+    def __init__(
+        self,
+        max_workers: int | None = None,
+        mp_context: BaseContext | str | None = None,
+        initializer: Callable[..., object] | None = None,
+        initargs: tuple[Any, ...] = (),
+        *,
+        max_tasks_per_child: int | None = None,
+    ) -> None:
+        setup.check_platform()
+        if max_workers is not None and max_workers <= 0:
+            raise ValueError("max_workers must be greater than 0")
+        if initializer is not None and not callable(initializer):
+            raise TypeError("initializer must be a callable")
+        if max_tasks_per_child is not None:
+            if not isinstance(max_tasks_per_child, int):
+                raise TypeError("max_tasks_per_child must be an integer")
+            if max_tasks_per_child <= 0:
+                raise ValueError("max_tasks_per_child must be >= 1")
+        self._max_workers = cpu_count() if max_workers is None else max_workers
+        self._method = _method_of(mp_context)
+        self._initializer = initializer
+        self._initargs = tuple(initargs)
+        self._max_tasks = max_tasks_per_child
+        self._lock = threading.Lock()
+        self._engine: Engine | None = None
+        self._shut = False
+        _executors.add(self)
+
+    def submit(self, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Future[T]:
+        """Calls ``fn(*args, **kwargs)`` in a worker; returns its future at once.
+
+        What cannot be pickled makes the future fail, with ``NotPicklable``. Large plain
+        arguments are copied when the call is sent, not before: until then they should not
+        be changed.
+
+        Raises:
+            RuntimeError: after ``shutdown``, and once the interpreter has begun to exit.
+            BrokenProcessPool: the workers cannot be started.
+        """
+        engine = self._started()
+        try:
+            return engine.submit(fn, args, kwargs)
+        except PoolClosed:
+            self._check_open()
+            raise
+        except BrokenExecutor:
+            raise
+        except Exception as error:
+            future = TaskFuture()
+            future.set_exception(error)
+            return future
+
+    def map(
+        self,
+        fn: Callable[..., T],
+        *iterables: Iterable[Any],
+        timeout: float | None = None,
+        chunksize: int = 1,
+        buffersize: int | None = None,
+    ) -> Iterator[T]:
+        """As the built-in ``map``, by all workers, several calls at a time.
+
+        Args:
+            fn: takes as many arguments as there are iterables; sent to each worker once.
+            iterables: consumed at once, unless there is a ``buffersize``.
+            timeout: seconds from now; a result that is not there by then raises
+                TimeoutError.
+            chunksize: items that a worker is sent as one task. With 1, short items are
+                still sent several at once (at most 16), by their measured time.
+            buffersize: so many tasks at most whose results have not been fetched.
+
+        Returns:
+            An iterator over the results, in order. An item that fails raises at its place.
+            That, a timeout, and ``close()`` end the iterator, and what has not begun by
+            then is not run.
+
+        Raises:
+            ValueError, TypeError: a ``chunksize`` or ``buffersize`` below 1, or no integer.
+            RuntimeError: as for ``submit``; with a ``buffersize`` from the iterator as well.
+        """
+        if chunksize < 1:
+            raise ValueError("chunksize must be >= 1.")
+        if buffersize is not None and not isinstance(buffersize, int):
+            raise TypeError("buffersize must be an integer or None")
+        if buffersize is not None and buffersize < 1:
+            raise ValueError("buffersize must be None or > 0")
+        deadline = None if timeout is None else monotonic() + timeout
+        engine = self._started()
+        single = len(iterables) == 1
+        items: Any = iter(iterables[0]) if single else zip(*iterables, strict=False)
+        items = list(items) if buffersize is None else Items(items)
+        try:
+            function = engine.function(fn)
+        except Exception as error:
+            return _failing(error, items)
+        chunk = chunksize if chunksize > 1 else None
+        runner = wire.MAP if single else wire.STARMAP
+        job = StreamJob(function, items, runner, engine.namespace, chunk, _MAP_CHUNK)
+        try:
+            if buffersize is None:
+                return _Results(engine, job, deadline)
+            return _Buffered(self, engine, job, deadline, chunksize, buffersize)
+        except PoolClosed:
+            self._check_open()
+            raise
+
+    def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
+        """No more calls are taken; the workers end when all is done.
+
+        Args:
+            wait: return when everything is done and the workers are gone, not at once.
+            cancel_futures: cancel what no worker has been given yet.
+        """
+        with self._lock:
+            self._shut = True
+            engine = self._engine
+        if engine is None:
+            return
+        if cancel_futures:
+            engine.cancel_waiting()
+        engine.close()
+        if wait:
+            engine.join()
+
+    def terminate_workers(self) -> None:
+        """Ends the workers now, by SIGTERM, and shuts the executor down.
+
+        What was not finished fails with ``BrokenProcessPool``. Does not wait. A worker
+        thread (``"thread"``) ends after its task.
+        """
+        self._end_workers(signal.SIGTERM)
+
+    def kill_workers(self) -> None:
+        """As ``terminate_workers``, by SIGKILL."""
+        self._end_workers(signal.SIGKILL)
+
+    def _end_workers(self, how: signal.Signals) -> None:
+        with self._lock:
+            self._shut = True
+            engine = self._engine
+        if engine is not None:
+            engine.kill(how)
+
+    def _check_open(self) -> None:
+        if self._shut:
+            raise PoolClosed("cannot schedule new futures after shutdown")
+        if _exiting:
+            raise PoolClosed("cannot schedule new futures after interpreter shutdown")
+
+    def _started(self) -> Engine:
+        """The engine, with its workers started or on their way."""
+        engine = self._engine
+        if engine is not None and not self._shut and not _exiting:
+            return engine
+        with self._lock:
+            self._check_open()
+            if self._engine is None:
+                self._engine = setup.engine(
+                    self._max_workers,
+                    self._method,
+                    self._initializer,
+                    self._initargs,
+                    self._max_tasks,
+                    (),
+                    executor=True,
+                )
+                weakref.finalize(self, self._engine.release).atexit = False
+                _engines.add(self._engine)
+            if _exiting:  # begun meanwhile, and did perhaps not see this engine
+                self._engine.close()
+            return self._engine
+
+    def __repr__(self) -> str:
+        state = "shut down" if self._shut else "open"
+        return (
+            f"<onecopy.ProcessPoolExecutor of {self._max_workers} workers "
+            f"by {self._method}, {state}>"
+        )
+
+
+class _Results(Iterator[Any]):
+    """What ``map`` returns. All its items are there, and are run whether or not anybody
+    asks for a result; an iterator that was begun and is given up takes the rest back."""
+
+    def __init__(self, engine: Engine, job: StreamJob, deadline: float | None) -> None:
+        self._engine = engine
+        self._job = job
+        self._deadline = deadline
+        self._ended = False
+        job.end = len(job.items)
+        self._open(job.end)
+
+    def _open(self, available: int) -> None:
+        self._number = self._engine.open(self._job, available)
+        # A finalizer may run anywhere: both only leave word.
+        self._drop = partial(self._engine.drop_later, self._number)
+        self._finalizer: weakref.finalize[..., Any] = weakref.finalize(
+            self, self._job.forsake, available, self._drop
+        )
+        self._finalizer.atexit = False
+        self._begun = False
+
+    def __next__(self) -> Any:
+        if self._ended:
+            raise StopIteration
+        if not self._begun:
+            self._begun = True
+            self._finalizer.detach()
+            self._finalizer = weakref.finalize(self, self._drop)
+            self._finalizer.atexit = False
+        try:
+            self._feed()
+            if self._deadline is None:
+                return self._job.fetch()
+            return self._job.fetch(max(0.0, self._deadline - monotonic()))
+        except NoResult as error:
+            self.close()
+            raise TimeoutError(str(error)) from None
+        except BaseException:
+            self.close()
+            raise
+
+    def _feed(self) -> None:
+        """Everything is there."""
+
+    def close(self) -> None:
+        """There will be no more results; what has not begun is not run."""
+        self._ended = True
+        self._finalizer()
+
+
+class _Buffered(_Results):
+    """The same with a ``buffersize``: takes its items one task after another, in the
+    caller's thread. Holds the executor, which would otherwise close in the middle of it."""
+
+    def __init__(
+        self,
+        executor: ProcessPoolExecutor,
+        engine: Engine,
+        job: StreamJob,
+        deadline: float | None,
+        chunk: int,
+        buffer: int,
+    ) -> None:
+        self._executor = executor
+        self._engine = engine
+        self._job = job
+        self._deadline = deadline
+        self._ended = False
+        self._chunk = chunk
+        self._take(chunk * buffer)
+        self._open(job.items.taken)
+
+    def _take(self, most: int) -> None:
+        job = self._job
+        for _ in range(most):
+            if not job.items.take():
+                job.end = job.items.taken
+                return
+
+    def _feed(self) -> None:
+        job = self._job
+        if job.end is None and job.yielded % self._chunk == 0:
+            before = job.items.taken
+            self._take(self._chunk)
+            job.items.forget(job.settled)
+            if job.items.taken > before:
+                self._executor._check_open()
+                self._engine.extend(self._number, job.items.taken)
+
+
+def _failing(error: Exception, items: Any) -> Iterator[Any]:
+    """The results when the function cannot be pickled: every call fails with ``error``."""
+    for _ in items if isinstance(items, list) else range(int(items.take())):
+        raise error
+        yield
+
+
+def _method_of(mp_context: BaseContext | str | None) -> str:
+    """The start method that the caller means; never ``auto``."""
+    if mp_context is None or isinstance(mp_context, str):
+        return resolve(mp_context or "auto")
+    if not hasattr(mp_context, "get_start_method"):
+        kind = type(mp_context).__name__
+        raise TypeError(f"mp_context must be a multiprocessing context or a name, not a {kind}")
+    return resolve(str(mp_context.get_start_method()))
+
+
+def _after_fork() -> None:
+    """In a forked child: workers are the parent's, and a thread that is not there may have
+    held a lock."""
+    _engines.clear()
+    for executor in list(_executors):
+        executor._lock = threading.Lock()
+
+
+def _at_exit() -> None:
+    """The interpreter ends: everything that was submitted is finished first."""
+    global _exiting
+    _exiting = True
+    engines = list(_engines)
+    for engine in engines:
+        engine.close()
+    for engine in engines:
+        engine.join()
+
+
+os.register_at_fork(after_in_child=_after_fork)
+# Private, and what the standard library's own executors use: it is called when the main
+# thread has ended, before other threads are waited for and before ``atexit``.
+threading._register_atexit(_at_exit)  # type: ignore[attr-defined]  # not in typeshed

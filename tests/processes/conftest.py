@@ -1,0 +1,48 @@
+"""What the tests of the executor share: executors that are gone when the test is, and signs
+that tasks and the test give each other."""
+
+from __future__ import annotations
+
+import multiprocessing
+from collections.abc import Iterator
+from typing import Any, Protocol
+
+import pytest
+
+import onecopy as oc
+from tests.tasks import Signs
+
+
+class MakeExecutor(Protocol):
+    """The `make_executor` fixture."""
+
+    def __call__(self, method: str, workers: int = 2, **options: Any) -> oc.ProcessPoolExecutor:
+        """Make an executor that the end of the test ends."""
+        ...
+
+
+@pytest.fixture
+def signs() -> Iterator[Signs]:
+    """Numbers that the test and all its tasks write and read in place."""
+    shared = oc.zeros(64, "i8")
+    yield shared
+    shared[:] = 1
+
+
+@pytest.fixture
+def make_executor(signs: Signs) -> Iterator[MakeExecutor]:
+    """Make executors, by a context of `multiprocessing` where there is one."""
+    executors: list[oc.ProcessPoolExecutor] = []
+
+    def make(method: str, workers: int = 2, **options: Any) -> oc.ProcessPoolExecutor:
+        context: Any = method if method == "thread" else multiprocessing.get_context(method)
+        executor = oc.ProcessPoolExecutor(workers, context, **options)
+        executors.append(executor)
+        return executor
+
+    yield make
+    signs[:] = 1
+    while executors:
+        executor = executors.pop()
+        executor.kill_workers()
+        executor.shutdown()

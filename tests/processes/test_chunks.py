@@ -1,0 +1,72 @@
+"""A chunk of which one item cannot travel: that item fails, and the others are run."""
+
+from __future__ import annotations
+
+import contextlib
+import pickle
+import threading
+from concurrent.futures import CancelledError
+from typing import Any
+
+import pytest
+
+import onecopy as oc
+from tests import tasks
+from tests.conftest import MakePool
+
+
+def _broken(why: str) -> Any:
+    if why == "pickling":
+        return threading.Lock()
+    return tasks.AtUnpickle(tasks.fail_to_unpickle)
+
+
+@pytest.mark.parametrize("why", ["pickling", "unpickling"])
+@pytest.mark.parametrize("chunk", [None, 4, 64])
+def test_imap_goes_on_after_it(
+    make_pool: MakePool, process_method: str, why: str, chunk: int | None
+) -> None:
+    pool = make_pool(process_method)
+    for bad in (0, 5, 29):
+        items = [_broken(why) if at == bad else at for at in range(30)]
+        stream: Any = pool.imap(tasks.same, items, chunk)
+        for at in range(30):
+            if at == bad:
+                with pytest.raises(pickle.PickleError):
+                    stream.next(60)
+            else:
+                assert stream.next(60) == at
+        assert next(stream, "end") == "end"
+
+
+@pytest.mark.parametrize("why", ["pickling", "unpickling"])
+def test_map_runs_all_the_others(
+    make_pool: MakePool, signs: tasks.Signs, process_method: str, why: str
+) -> None:
+    pool = make_pool(process_method, 1)
+    items = [(signs, at) for at in range(50)]
+    items[20:20] = [(_broken(why), 0)]
+    with pytest.raises(pickle.PickleError):
+        pool.starmap(tasks.give, items, 10)
+    assert list(signs[:50]) == [1] * 50
+
+
+def test_every_item_of_a_function_that_cannot_be_loaded_fails(
+    make_pool: MakePool, process_method: str
+) -> None:
+    pool = make_pool(process_method)
+    function = tasks.BadFunction()
+    stream: Any = pool.imap(function, range(20), 8)
+    for _ in range(20):
+        with pytest.raises(pickle.UnpicklingError):
+            stream.next(60)
+
+
+def test_a_pool_that_nobody_holds_answers_all(method: str) -> None:
+    """Its calls end: they are cancelled, or fail with PoolClosed."""
+    pool = oc.Pool(1, method=method)
+    pending = [pool.submit(tasks.same, at) for at in range(50)]
+    del pool
+    for future in pending:
+        with contextlib.suppress(oc.PoolClosed, CancelledError):
+            future.result(timeout=60)
