@@ -59,7 +59,8 @@ class Model:
             else:
                 self.starting += 1
         for number in ended:
-            self.settle(self.given[number])
+            if number in self.given:
+                self.settle(self.given[number])
 
     def settle(self, assignment: ev.Assignment) -> None:
         """Half of what may be run again is, or a part of it."""
@@ -127,6 +128,7 @@ class Model:
         del self.queues[worker][0]
         self.tell(ev.JobHalved(assignment.work, assignment.start, assignment.stop))
         self.tell(ev.Finished(worker, assignment.id, None))
+        self.tell(ev.Settled(assignment.id))
         return True
 
     def gone(self, worker: int, claimed: int) -> None:

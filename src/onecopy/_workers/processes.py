@@ -23,6 +23,7 @@ import socket
 import threading
 import weakref
 from collections import deque
+from functools import partial
 from time import monotonic
 
 from .. import errors

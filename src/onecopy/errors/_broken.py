@@ -7,7 +7,6 @@ They are subclasses of ``BrokenProcessPool``, whose module costs some 10 ms to i
 from __future__ import annotations
 
 import signal
-from concurrent.futures.process import BrokenProcessPool
 from multiprocessing.pool import MaybeEncodingError  # type: ignore[attr-defined]  # no stub
 
 from . import NotPicklable, OnecopyError, human_bytes
