@@ -157,7 +157,7 @@ class OnecopyBackend(AutoBatchingMixin, ParallelBackendBase):  # type: ignore[mi
             nesting_level=self.nesting_level,
             inner_max_num_threads=self.inner_max_num_threads,
         )
-        # A proxy: in a cycle the pool would live until the garbage collector comes by.
+        # A proxy, for the same reason as in ``submit``: no cycle.
         own.parallel = weakref.proxy(parallel)
         own._spare = self._spare
         return own
@@ -202,8 +202,13 @@ class OnecopyBackend(AutoBatchingMixin, ParallelBackendBase):  # type: ignore[mi
                 name = "onecopy-joblib-callbacks"
                 threading.Thread(target=_call_back, args=(ended,), name=name, daemon=True).start()
 
+        # Emptied when used: joblib's callback holds the future and its Parallel, and a cycle
+        # would keep the pool until the garbage collector comes by.
+        waiting = [(callback, ended)]
+
         def done(future: Future[Any]) -> None:
             running.discard(future)
+            callback, ended = waiting.pop()
             if callback is not None:
                 ended.put((callback, future))
 
