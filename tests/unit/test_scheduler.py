@@ -109,7 +109,9 @@ class Model:
         elif self.random.random() < deaths:
             claimed = self.random.choice([0, self.queues[int(number)][0].id])
             self.gone(int(number), claimed)
-        elif self.random.random() < deaths and self.halve(int(number)):
+        elif (self.random.random() < deaths and self.halve(int(number))) or (
+            self.random.random() < 0.2 and self.take_back(int(number))
+        ):
             pass
         else:
             assignment = self.queues[int(number)].popleft()
@@ -129,6 +131,18 @@ class Model:
         self.tell(ev.JobHalved(assignment.work, assignment.start, assignment.stop))
         self.tell(ev.Finished(worker, assignment.id, None))
         self.tell(ev.Settled(assignment.id))
+        return True
+
+    def take_back(self, worker: int) -> bool:
+        """It is at its first one; the others go elsewhere, if there is an elsewhere."""
+        if worker not in dict(self.scheduler.stuck()):
+            return False
+        queue = self.queues[worker]
+        assert len(queue) > 1
+        back = [queue.pop() for _ in range(len(queue) - 1)]
+        idle = sum(not held for held in self.queues.values())
+        self.tell(ev.TakenBack(worker, tuple(one.id for one in reversed(back))))
+        assert sum(not held for held in self.queues.values()) < idle, "an idle one got some"
         return True
 
     def gone(self, worker: int, claimed: int) -> None:

@@ -323,6 +323,17 @@ def decode(rich: bool, body: memoryview, link: Inward) -> Any:
     return pickle.loads(stream, buffers=[_source(entry, views) for entry in entries])
 
 
+def release(rich: bool, body: memoryview, link: Inward) -> None:
+    """Instead of ``decode``: gives the blocks back that came with the message."""
+    if not rich or body[:8] == _REFERENCES:
+        return
+    segment_id, offset, manifest_size, size = _HEAD.unpack_from(body)
+    data = link.block_view(segment_id, offset, size) if segment_id else body[_HEAD.size :]
+    for run in marshal.loads(data[:manifest_size])[1]:
+        if run[0] == _BLOCK:
+            link.block_view(run[1], run[2], run[3])
+
+
 def _resolve(stream: memoryview, link: Inward) -> tuple[tuple[Any, ...], dict[str, Any]]:
     """The inverse of ``_references``."""
     resolve = _arrays_module().resolve

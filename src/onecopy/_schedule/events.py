@@ -114,6 +114,13 @@ class Finished(NamedTuple):
     nanoseconds: int | None
 
 
+class TakenBack(NamedTuple):
+    """These have not been begun, and will not be by this worker: they wait again."""
+
+    worker: int
+    assignments: tuple[int, ...]
+
+
 class WorkerEnding(NamedTuple):
     """A worker is about to be ended: it gets no more work."""
 
@@ -146,6 +153,7 @@ Event = (
     | Settled
     | WorkerReady
     | Finished
+    | TakenBack
     | WorkerEnding
     | WorkerGone
     | Closed

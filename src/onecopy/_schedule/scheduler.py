@@ -11,6 +11,9 @@ The rules:
   one piece as long as all it holds is estimated to take less than a millisecond (single
   tasks) or two chunks (jobs): tiny tasks travel in batches, long ones never wait behind
   each other while another worker is idle. Work of unknown length is handed out singly.
+- An estimate may be wrong, and a task may even wait for one that was put behind it: when
+  nothing else waits for an idle worker, work is taken back from behind what takes long
+  (``stuck``; how long is the driver's to measure).
 - Work that has to be alone is neither put behind other work nor has any put behind it.
 - When a worker ends, the assignment that it had begun is lost, and no other: what it was
   sent beyond that goes back to the head of the queue.
@@ -44,6 +47,7 @@ from .events import (
     Retire,
     Settled,
     Start,
+    TakenBack,
     TaskSubmitted,
     Terms,
     WorkerEnding,
@@ -107,9 +111,11 @@ class Scheduler:
     Args:
         workers: how many workers the pool wants to have.
         max_tasks: a worker is replaced after this many assignments.
+        ahead: may a worker be sent work before it has finished what it has?
     """
 
-    def __init__(self, workers: int, max_tasks: int | None = None) -> None:
+    def __init__(self, workers: int, max_tasks: int | None = None, *, ahead: bool = True) -> None:
+        self._ahead = ahead
         self._wanted = workers
         self._max_tasks = max_tasks
         self._queue: deque[_Task | _Job] = deque()
@@ -134,6 +140,7 @@ class Scheduler:
             Settled: self._settled,
             WorkerReady: self._worker_ready,
             Finished: self._finished,
+            TakenBack: self._taken_back,
             WorkerEnding: self._worker_ending,
             WorkerGone: self._worker_gone,
             Closed: self._close,
@@ -157,6 +164,17 @@ class Scheduler:
         if self._queue or self._open or self._growing:
             return True
         return any(worker.held for worker in self._workers.values())
+
+    def stuck(self) -> list[tuple[int, int]]:
+        """Workers that hold work which an idle one could begin at once, and what each of
+        them is at."""
+        if not self._idle or self._queue:
+            return []
+        return [
+            (worker.id, next(iter(worker.held)))
+            for worker in self._workers.values()
+            if len(worker.held) > 1 and not worker.ending
+        ]
 
     # Events.
 
@@ -252,6 +270,20 @@ class Scheduler:
         if self._closed:
             self._end_if_done(out)
 
+    def _taken_back(self, event: TakenBack, out: list[Instruction]) -> None:
+        worker = self._workers.get(event.worker)
+        if worker is None:
+            return
+        for number in reversed(event.assignments):
+            assignment, work, estimate = worker.held.pop(number)
+            worker.load -= estimate
+            worker.taken -= 1
+            if isinstance(work, _Task):
+                self._queue.appendleft(work)
+            else:
+                self._put_back(work, assignment.start, assignment.stop)
+        self._wake(out)
+
     def _worker_ending(self, event: WorkerEnding, out: list[Instruction]) -> None:
         worker = self._workers.get(event.worker)
         if worker is not None:
@@ -320,7 +352,7 @@ class Scheduler:
         while self._queue and not self._spent(worker) and not worker.ending:
             work = self._queue[0]
             if worker.held:
-                if work.pace.mean is None or worker.alone or work.terms.alone:
+                if not self._ahead or work.pace.mean is None or worker.alone or work.terms.alone:
                     return
                 if isinstance(work, _Task):
                     ahead, estimate = AHEAD_TASK_NS, work.pace.peak

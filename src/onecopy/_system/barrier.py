@@ -15,16 +15,28 @@ import sys
 
 # Not in the C library. The numbers are those of the kernel's tables (unistd.h).
 _NUMBERS = {"x86_64": 324, "aarch64": 283, "arm64": 283, "riscv64": 283}
-_GLOBAL = 1
+_GLOBAL, _GLOBAL_EXPEDITED, _REGISTER_GLOBAL_EXPEDITED = 1, 2, 4
+
+
+def register() -> None:
+    """Lets ``everywhere`` in other processes reach this one quickly."""
+    _membarrier(_REGISTER_GLOBAL_EXPEDITED)
 
 
 def everywhere() -> None:
-    """Has every CPU pass a full barrier. Takes up to some 10 ms.
+    """Has every CPU that runs a registered process pass a full barrier: some microseconds;
+    or every CPU at all, which takes up to some 10 ms, on kernels before 4.16.
 
     Where there is no such call, this process passes one, and what is left to chance is a
     store that stays in another CPU's buffer for longer than a system call takes.
     """
-    number = _NUMBERS.get(platform.machine()) if sys.platform == "linux" else None
-    if number is not None:
-        ctypes.CDLL(None, use_errno=True).syscall(number, _GLOBAL, 0, 0)
+    if not _membarrier(_GLOBAL_EXPEDITED):
+        _membarrier(_GLOBAL)
     os.getppid()  # a system call: the store has left this CPU's own buffer
+
+
+def _membarrier(command: int) -> bool:
+    number = _NUMBERS.get(platform.machine()) if sys.platform == "linux" else None
+    if number is None:
+        return False
+    return bool(ctypes.CDLL(None).syscall(number, command, 0, 0) == 0)

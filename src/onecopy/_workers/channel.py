@@ -72,6 +72,7 @@ class Channel:
         self.sent = (0, 0.0)
         self.verdict: BaseException | None = None
         self.claimed: int | None = None
+        self.holds = 0  # how often it was told to begin with nothing more
         self._functions: set[int] = set()
         self._outbox: deque[Entry | bytes | Function] = deque()
         self._sending = threading.Lock()
@@ -102,6 +103,12 @@ class Channel:
     def retire(self) -> None:
         """The worker ends when it has done what was posted before."""
         self.post(wire.pack(wire.STOP))
+
+    def let_go(self, taken_back: list[int]) -> None:
+        """It may begin again, but for these, which it will not be sent the answers to."""
+        body = b"".join(map(wire.ID.pack, taken_back))
+        kind = wire.SKIP if taken_back else wire.CONTINUE
+        self.post(wire.pack(kind, body, id=self.holds))
 
     def forget_function(self, function_id: int) -> None:
         """No more tasks with this function will come."""

@@ -28,11 +28,11 @@ from typing import Any
 
 from .. import errors
 from .._memory.arena import Arena
-from .._memory.codec import decode, encode, encode_result, place
+from .._memory.codec import decode, encode, encode_result, place, release
 from .._memory.link import Link
 from .._memory.pickling import NOTHING, Namespace, short
 from .._memory.registry import registry
-from .._system import descriptors, mapping
+from .._system import barrier, descriptors, mapping
 from . import runners, wire
 from .outcome import Failure, describe, failure, name_of
 
@@ -61,6 +61,10 @@ class Worker:
         self._functions: dict[int, Any] = {}
         self._claims = memoryview(bytearray(16)).cast("Q")
         self._slot = 0
+        # The last of the owner's orders to begin with nothing more that was lifted, and
+        # the tasks that it has taken back.
+        self._released = 0
+        self._skipped: set[int] = set()
         # What a task may raise to end the worker instead of failing by itself.
         self._ends: tuple[type[BaseException], ...] = (SystemExit,)
         self._trims = False
@@ -73,7 +77,8 @@ class Worker:
             wire.FREE: self._freed,
             wire.FORGET: self._forget,
             wire.FREEZE: self._freeze,
-            wire.CONTINUE: lambda frame: None,  # see ``_task``
+            wire.CONTINUE: self._let_go,
+            wire.SKIP: self._let_go,
             wire.STOP: self._stop,
         }
         # A child that a task forks must never read this socket.
@@ -126,6 +131,7 @@ class Worker:
         root = mapping.exporter(page, config["claims"], lambda: None)
         self._claims = mapping.bytes_of(root, write=True).cast("Q")
         self._slot = config["slot"]
+        barrier.register()
         prefer_as_victim()
         if config["executor"]:
             self._ends = ()
@@ -182,12 +188,17 @@ class Worker:
         # has every CPU pass a barrier, and reads the first. So either we see its word, or
         # it sees our claim (Dekker's algorithm; the barrier is paid for by the rare side).
         before, self._claims[self._slot] = self._claims[self._slot], frame.id
-        while self._claims[self._slot + 1]:
-            # The owner may be about to end this process for what it did last: nothing is
-            # begun until it says so.
+        while self._claims[self._slot + 1] > self._released:
+            # The owner may be about to end this process for what it did last, or to give
+            # this task to another: nothing is begun until it has said which.
             self._claims[self._slot] = before
-            self._frames.extend(self._read())
+            self._look_ahead()
             self._claims[self._slot] = frame.id
+        if frame.id in self._skipped:
+            self._claims[self._slot] = before
+            self._skipped.discard(frame.id)
+            release(bool(frame.flags & wire.RICH), self._payload(frame), self._link)
+            return
         started, outcome, flags = self._run(frame)
         finished = monotonic_ns()
         try:
@@ -206,10 +217,28 @@ class Worker:
         times = wire.TIMES.pack(received, started, finished)
         self._send(wire.pack(wire.RESULT, times + body, flags, frame.id))
 
+    def _look_ahead(self) -> None:
+        """Reads on until the owner has said how to go on; what else comes waits its turn."""
+        for at, frame in enumerate(self._frames):
+            if frame.type in (wire.CONTINUE, wire.SKIP):
+                del self._frames[at]
+                self._let_go(frame)
+                return
+        self._frames.extend(self._read())
+
+    def _let_go(self, frame: wire.Frame) -> None:
+        """What is to be skipped was sent before this, and not begun."""
+        self._released = max(self._released, frame.id)
+        self._skipped.update(number for (number,) in wire.ID.iter_unpack(frame.body))
+
+    @staticmethod
+    def _payload(frame: wire.Frame) -> memoryview:
+        return memoryview(frame.body)[wire.TASK_HEAD.size :]
+
     def _run(self, frame: wire.Frame) -> tuple[int, Any, int]:
         """When it started, what came out, and the flags that say what of it failed."""
         function_id, runner = wire.TASK_HEAD.unpack_from(frame.body)
-        body = memoryview(frame.body)[wire.TASK_HEAD.size :]
+        body = self._payload(frame)
         function: Any = None
         payload: Any = None
         flags = wire.ERRORS | wire.UNRUN

@@ -72,7 +72,9 @@ class Engine(ABC):
         self.options = options
         self.namespace: Namespace | None = None  # None: nothing is pickled
         self._lock = threading.Lock()
-        self._scheduler = Scheduler(options.workers, options.max_tasks)
+        # Threads can be given work at no cost, and nothing can be taken back from them.
+        ahead = options.method != "thread"
+        self._scheduler = Scheduler(options.workers, options.max_tasks, ahead=ahead)
         self._ids = count(1)
         self._function_ids = count(1)
         self._functions: dict[Any, Function] = {}

@@ -121,7 +121,7 @@ class Fleet:
         self._faults: dict[int, AnonymousFile] = {}
         self._dead: list[Channel] = []  # orphans that have ended
         # Two aligned 8-byte words per worker, in pages that both sides map: what it has
-        # begun with (its claim), and whether it is to begin with nothing more.
+        # begun with (its claim), and how often it was told to begin with nothing more.
         self._slots = max(512, 2 * options.workers)
         self._file = anonymous_file(mapping.PAGE * -(-16 * self._slots // mapping.PAGE))
         self._file.reserve(0, self._file.size)
@@ -202,14 +202,12 @@ class Fleet:
         socket.send_fds(channel.sock, [frame], [fd, faults])
 
     def hold(self, channel: Channel) -> int:
-        """The worker begins with nothing after this; what it has begun with last."""
-        self._claims[2 * channel.slot + 1] = 1
+        """The worker begins with nothing after this, until ``Channel.let_go``; what it has
+        begun with last."""
+        channel.holds += 1
+        self._claims[2 * channel.slot + 1] = channel.holds
         barrier.everywhere()
         return int(self._claims[2 * channel.slot])
-
-    def let_go(self, channel: Channel) -> None:
-        """It may go on. It has to be sent a frame besides: it may be waiting for one."""
-        self._claims[2 * channel.slot + 1] = 0
 
     def ended(self, channel: Channel) -> None:
         """Its socket is at its end: asks how the process ended. ``news`` tells."""

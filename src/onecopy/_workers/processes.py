@@ -49,6 +49,9 @@ from .work import Direct, Entry, Work
 _TICK = 0.5
 # How soon to look again whether a worker has come to what is to be ended, in seconds.
 _SOON = 0.02
+# What waits behind a task that takes longer than this is given to an idle worker: more than
+# twice what a chunk is meant to take.
+_PATIENCE = 0.04
 # A pool whose workers end this often in a row before they are ready is of no use.
 _FALSE_STARTS = 3
 
@@ -76,6 +79,8 @@ class ProcessEngine(Engine):
         self._gone: deque[int] = deque()
         self._freezes = Freezes(self._wake)
         self._limits = Limits()
+        # What each worker is at that holds more than that, and since when.
+        self._heads: dict[int, tuple[int, float]] = {}
         self._readers: set[int] = set()  # threads that read a socket in ``_await``
         self._past = [0, 0, 0, 0]  # traffic of workers that have gone
         self._initializer: Function | None = None
@@ -214,6 +219,9 @@ class ProcessEngine(Engine):
                     if found is None:
                         happened.append(events.Settled(frame.id))
             dirty, later = self._take(happened)
+            # A reader other than the driver may be the one to make a worker idle.
+            if self._readers and self._scheduler.stuck():
+                later.append(self._wake)
         _flush(dirty, later)
         for frame in frames:
             if frame.type == wire.RESULT:
@@ -333,11 +341,48 @@ class ProcessEngine(Engine):
             if begun and self._end_worker(channel, number, None):
                 channel.claimed = number
                 continue
-            self._fleet.let_go(channel)
-            channel.post(wire.pack(wire.CONTINUE))
+            channel.let_go([])
             channel.flush()
             left = True
         return _SOON if left else None
+
+    def _take_back(self) -> float | None:
+        """Gives work that waits behind something long to workers that have nothing to do;
+        in how many seconds to look again."""
+        with self._lock:
+            stuck = self._scheduler.stuck()
+        if not stuck:
+            self._heads.clear()
+            return None
+        now = monotonic()
+        before, self._heads = self._heads, {}
+        waits = [_PATIENCE]
+        for worker, head in stuck:
+            known, since = before.get(worker, (0, 0.0))
+            since = since if known == head else now
+            if now - since < _PATIENCE:
+                self._heads[worker] = head, since
+                waits.append(_PATIENCE - (now - since))
+            elif not self._fleet.channels[worker].ended:
+                self._take_back_from(self._fleet.channels[worker])
+        return min(waits)
+
+    def _take_back_from(self, channel: Channel) -> None:
+        """The worker begins with nothing while its claim is read: what comes after that in
+        the order in which it was sent has not been begun, and is left out by the worker."""
+        claimed = self._fleet.hold(channel)
+        with self._lock:
+            back = [
+                number
+                for number, (assignment, _, worker) in self._assigned.items()
+                if worker == channel.worker and number > claimed and assignment.work in self._work
+            ]
+            for number in back:
+                del self._assigned[number]
+            channel.let_go(back)  # before there is anything else for it
+            dirty, later = self._take([events.TakenBack(channel.worker, tuple(back))])
+        channel.flush()
+        _flush(dirty, later)
 
     def _end_worker(self, channel: Channel, number: int, why: BaseException | None) -> bool:
         """Ends a worker because of an assignment: nothing else is sent to it from here on.
@@ -485,7 +530,7 @@ class ProcessEngine(Engine):
             ended = self._end_worker(guarded, number, error)
             if ended and isinstance(error, errors.TaskTimeout):
                 guarded.claimed = number  # its time is over, begun or not
-        waits = [soon, self._end_given_up()]
+        waits = [soon, self._end_given_up(), self._take_back()]
         borrowed = 0
         for channel in list(self._fleet.channels.values()):
             borrowed += channel.link.borrowed

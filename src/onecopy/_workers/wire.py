@@ -27,7 +27,7 @@ _ROOM = 256 << 10
 NOW = int(socket.MSG_DONTWAIT) | int(getattr(socket, "MSG_NOSIGNAL", 0))
 
 # Owner to worker.
-CONFIG, FUNCTION, DROP_FUNCTION, TASK, FORGET, FREEZE, CONTINUE, STOP = range(1, 9)
+CONFIG, FUNCTION, DROP_FUNCTION, TASK, FORGET, FREEZE, CONTINUE, SKIP, STOP = range(1, 10)
 # Worker to owner.
 READY, FAILED, RESULT, FORGOTTEN, FROZEN = range(32, 37)
 # Both ways.
