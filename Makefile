@@ -17,7 +17,7 @@ MEASURED = $(BIN)/python -m coverage run -m pytest
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .PHONY: help test lint types contract unit processes processes-file suites measured slow \
-	test-all demo bench format clean
+	test-all demo bench bench-faults format clean
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*## ' $(firstword $(MAKEFILE_LIST)) | sort | \
@@ -100,6 +100,10 @@ bench: $(VENV)/.installed-bench ## measure against other pools: make bench ARGS=
 	@# Workers import from the source tree, which pip does not compile.
 	$(BIN)/python -m compileall -q src/onecopy
 	$(BIN)/python -m bench $(ARGS)
+
+bench-faults: $(VENV)/.installed-bench ## what pools survive: a table of faults and pools
+	$(BIN)/python -m compileall -q src/onecopy
+	$(BIN)/python -m bench.faults $(ARGS)
 
 format: $(VENV)/.installed-dev ## put the code in order
 	$(BIN)/ruff check --fix .
