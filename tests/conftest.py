@@ -82,6 +82,12 @@ def process_method(request: pytest.FixtureRequest) -> str:
     return str(request.param)
 
 
+@pytest.fixture(params=["fork", "thread"])
+def engine(request: pytest.FixtureRequest) -> str:
+    """A start method of either engine, for what does not depend on how workers start."""
+    return str(request.param)
+
+
 class MakePool(Protocol):
     """The `make_pool` fixture."""
 

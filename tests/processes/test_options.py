@@ -218,25 +218,25 @@ class TestRetries:
 
     @pytest.mark.parametrize("listed", [OSError, [KeyError, ConnectionError], (OSError, KeyError)])
     def test_after_exceptions_that_are_listed(
-        self, make_pool: MakePool, method: str, listed: Any
+        self, make_pool: MakePool, engine: str, listed: Any
     ) -> None:
         tries = oc.zeros(1, "i8")
-        view = make_pool(method, 1).options(retries=2, retry_on=listed)
+        view = make_pool(engine, 1).options(retries=2, retry_on=listed)
         assert view.apply(raise_at_first, (tries, 0, 2, ConnectionError)) == 0
         assert tries[0] == 3
 
-    def test_not_after_others(self, make_pool: MakePool, method: str) -> None:
+    def test_not_after_others(self, make_pool: MakePool, engine: str) -> None:
         tries = oc.zeros(6, "i8")
-        view = make_pool(method).options(retries=5, retry_on=ConnectionError)
+        view = make_pool(engine).options(retries=5, retry_on=ConnectionError)
         with pytest.raises(ValueError, match="try 1"):
             view.apply(raise_at_first, (tries, 0, 1, ValueError))
         with pytest.raises(ValueError, match="try 1"):
             view.map(lambda i: raise_at_first(tries, i, 1, ValueError), range(1, 6))
         assert (tries == 1).all()
 
-    def test_used_up_gives_the_last_error(self, make_pool: MakePool, method: str) -> None:
+    def test_used_up_gives_the_last_error(self, make_pool: MakePool, engine: str) -> None:
         tries = oc.zeros(4, "i8")
-        view = make_pool(method).options(retries=2, retry_on=ConnectionError)
+        view = make_pool(engine).options(retries=2, retry_on=ConnectionError)
         with pytest.raises(ConnectionError, match="try 3"):
             view.submit(raise_at_first, tries, 0, 99, ConnectionError).result()
         with pytest.raises(ConnectionError, match="try 3"):
@@ -287,9 +287,9 @@ class TestRetries:
                 view.apply(grow_at_first)
         assert tries[0] == 1 + listed
 
-    def test_of_a_chunk_only_what_failed(self, make_pool: MakePool, method: str) -> None:
+    def test_of_a_chunk_only_what_failed(self, make_pool: MakePool, engine: str) -> None:
         tries = oc.zeros(20, "i8")
-        view = make_pool(method).options(retries=1, retry_on=KeyError)
+        view = make_pool(engine).options(retries=1, retry_on=KeyError)
         stream = view.imap(lambda i: raise_at_first(tries, i, i % 3 == 0, KeyError), range(20), 10)
         assert list(stream) == list(range(20))
         assert list(tries) == [2 if i % 3 == 0 else 1 for i in range(20)]
@@ -318,9 +318,9 @@ class TestRetries:
 
     @pytest.mark.parametrize("share", [None, 1])
     def test_of_a_pool_that_was_closed_meanwhile(
-        self, make_pool: MakePool, process_method: str, share: int | None
+        self, make_pool: MakePool, share: int | None
     ) -> None:
-        pool = make_pool(process_method, maxtasksperchild=share)
+        pool = make_pool("fork", maxtasksperchild=share)
         tries, gate = oc.zeros(1, "i8"), oc.zeros(1, "i8")
 
         def wait_and_end() -> int:
@@ -442,8 +442,8 @@ class TestOptions:
         assert view.apply(os.getpid) == view.options().apply(os.getpid) == pool.apply(os.getpid)
         assert "name='here'" in repr(view)
 
-    def test_a_view_keeps_its_pool(self, method: str) -> None:
-        view = oc.Pool(2, method=method).options(retries=1).options(name="a")
+    def test_a_view_keeps_its_pool(self, engine: str) -> None:
+        view = oc.Pool(2, method=engine).options(retries=1).options(name="a")
         assert view.map(double, range(5)) == [0, 2, 4, 6, 8]
 
     def test_the_name_is_what_errors_say(self, make_pool: MakePool) -> None:

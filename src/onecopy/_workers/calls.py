@@ -88,6 +88,7 @@ class Calls:
         try:
             future: Future[Any] = self._engine.submit(func, tuple(args), kwds or {}, self._rules)
         except NotPicklable as error:
+            self._engine.check_open()
             future = TaskFuture()
             future.set_exception(error)
         return AsyncResult(future, callback, error_callback, self)

@@ -34,8 +34,9 @@ class AsyncResult:
         error_callback: Callable[[BaseException], object] | None = None,
         pool: object = None,
     ) -> None:
-        self._future = future
         self._pool = pool
+        self._value: Any = None
+        self._error: BaseException | None = None
         self._callback = callback
         self._error_callback = error_callback
         self._told = threading.Event()
@@ -45,12 +46,14 @@ class AsyncResult:
         callback, error_callback = self._callback, self._error_callback
         self._callback = self._error_callback = self._pool = None
         try:
-            error = error_of(future)
-            if error is None:
+            # Not the future itself, which holds this method: no cycle.
+            self._error = error_of(future)
+            if self._error is None:
+                self._value = future.result()
                 if callback is not None:
-                    callback(future.result())
+                    callback(self._value)
             elif error_callback is not None:
-                error_callback(error)
+                error_callback(self._error)
         except BaseException as error:
             # In the main thread it may be Ctrl-C; elsewhere not even SystemExit may end a
             # thread of the pool, which others' tasks need.
@@ -70,13 +73,12 @@ class AsyncResult:
             import multiprocessing
 
             raise multiprocessing.TimeoutError(f"no result within {timeout} s")
-        error = error_of(self._future)
-        if error is None:
-            return self._future.result()
+        if self._error is None:
+            return self._value
         try:
-            raise error
+            raise self._error
         finally:
-            del error, self  # its traceback holds this frame: no cycle
+            del self  # the error's traceback holds this frame: no cycle
 
     def wait(self, timeout: float | None = None) -> None:
         """Blocks until there is an outcome, or for ``timeout`` seconds."""
@@ -94,7 +96,7 @@ class AsyncResult:
         """Did it end without an error? Raises ValueError when it has not ended."""
         if not self._told.is_set():
             raise ValueError(f"{self!r} has not ended")
-        return error_of(self._future) is None
+        return self._error is None
 
     def __repr__(self) -> str:
         state = "ended" if self._told.is_set() else "pending"

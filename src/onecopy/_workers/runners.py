@@ -41,7 +41,10 @@ def run_chunk(
             at = len(values)
             errors[at] = (error, items[at])
             values.append(None)
-    return values, errors
+    try:
+        return values, errors
+    finally:
+        del errors  # their tracebacks lead to this frame: no cycle
 
 
 def star(function: Callable[..., Any]) -> Callable[[Any], Any]:

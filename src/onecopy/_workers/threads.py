@@ -153,7 +153,12 @@ Outcome = tuple[Any, BaseException | None, dict[int, BaseException]]
 
 
 def _run(assignment: Assignment, work: Work, ends: tuple[type[BaseException], ...]) -> Outcome:
-    """Runs an assignment."""
+    """Runs an assignment.
+
+    An error's traceback leads to this frame and the next: they let go of what holds or
+    will hold the error, or only the garbage collector would free both.
+    """
+    bad: runners.Errors = {}
     try:
         function: Any = work.callable()
         payload = work.payload(assignment.start, assignment.stop)
@@ -163,8 +168,14 @@ def _run(assignment: Assignment, work: Work, ends: tuple[type[BaseException], ..
         items = runners.items_of(work.runner, payload)
         call = runners.function_for(work.runner, function)
         values, bad = runners.run_chunk(call, items, ends)
+        return values, None, _noted(bad, name_of(function))
     except BaseException as error:
         return None, error, {}
-    for reason, item in bad.values():
-        reason.add_note(f"onecopy: {name_of(function)}, argument {describe(item)}")
-    return values, None, {at: reason for at, (reason, _) in bad.items()}
+    finally:
+        del work, bad
+
+
+def _noted(bad: runners.Errors, name: str) -> dict[int, BaseException]:
+    for error, item in bad.values():
+        error.add_note(f"onecopy: {name}, argument {describe(item)}")
+    return {at: error for at, (error, _) in bad.items()}
