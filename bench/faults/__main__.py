@@ -38,7 +38,13 @@ def _options(arguments: list[str]) -> argparse.Namespace:
         "--peer", action="append", choices=peers.NAMES, metavar="POOL", help="may be repeated"
     )
     parser.add_argument("--list", action="store_true", help="print faults and pools, and end")
-    parser.add_argument("--rounds", type=int, default=3, metavar="N", help="runs of each cell (three times as many where it is luck)")
+    parser.add_argument(
+        "--rounds",
+        type=int,
+        default=3,
+        metavar="N",
+        help="runs of each cell (three times as many where it is luck)",
+    )
     parser.add_argument("--details", action="store_true", help="print what was seen in each round")
     parser.add_argument("--out", type=Path, default=ROOT / "bench" / "results", help="for JSON")
     options = parser.parse_args(arguments)
