@@ -38,7 +38,13 @@ def _options(arguments: list[str]) -> argparse.Namespace:
         "--peer", action="append", choices=peers.NAMES, metavar="POOL", help="may be repeated"
     )
     parser.add_argument("--list", action="store_true", help="print faults and pools, and end")
-    parser.add_argument("--rounds", type=int, default=3, metavar="N", help="runs of each cell")
+    parser.add_argument(
+        "--rounds",
+        type=int,
+        default=3,
+        metavar="N",
+        help="runs of each cell (three times as many where it is luck)",
+    )
     parser.add_argument("--details", action="store_true", help="print what was seen in each round")
     parser.add_argument("--out", type=Path, default=ROOT / "bench" / "results", help="for JSON")
     options = parser.parse_args(arguments)
@@ -65,9 +71,11 @@ def _run(faults: list[Fault], pools: list[Peer], rounds: int, console: Console) 
         for turn in range(rounds):
             for fault in faults:
                 for peer in pools:
-                    if _applies(fault, peer):
-                        status.update(f"round {turn + 1}: {fault.title}, {peer.name}")
-                        facts = watch.run(peer, fault, turn)
+                    if not _applies(fault, peer):
+                        continue
+                    status.update(f"round {turn + 1}: {fault.title}, {peer.name}")
+                    for number in range(turn * fault.times, (turn + 1) * fault.times):
+                        facts = watch.run(peer, fault, number)
                         runs.setdefault((fault.name, peer.name), []).append(facts)
     return runs
 

@@ -48,7 +48,7 @@ LEGEND = {
     "hangs": "the faulty task's result never comes",
     "no end": "the program has to be killed",
     "all hang": "other tasks' results never come",
-    "k/n": "so in k of n rounds, better in the others",
+    "k/n": "so in k of n runs, better in the others",
     "n/a": "the pool does not offer it",
 }
 

@@ -45,6 +45,7 @@ class Fault:
         sending: the signal waits until the result is on its way.
         timeout: the faulty task gets a timeout of a second, where the pool offers one.
         needs: what a pool has to offer, or the row does not apply: "timeout", "memory".
+        times: runs in each round; more where the outcome is a matter of luck.
         brief: is it in the short table too?
     """
 
@@ -58,6 +59,7 @@ class Fault:
     sending: bool = False
     timeout: bool = False
     needs: str = ""
+    times: int = 1
     brief: bool = False
 
 
@@ -75,7 +77,7 @@ FAULTS = (
         signal=signal.SIGKILL,
         brief=True,
     ),
-    Fault("kill_idle", "worker killed while idle", kind=Kind.IDLE, brief=True),
+    Fault("kill_idle", "worker killed while idle", kind=Kind.IDLE, times=3, brief=True),
     Fault("exit_hard", "os._exit in a task", tasks.leave, says=_EXITED),
     Fault(
         "exit_soft",
