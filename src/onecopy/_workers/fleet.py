@@ -120,6 +120,7 @@ class Fleet:
         self._ooms = procfs.oom_kills()
         self._faults: dict[int, AnonymousFile] = {}
         self._dead: list[Channel] = []  # orphans that have ended
+        self._broken = False  # the zygote is gone
         # Two aligned 8-byte words per worker, in pages that both sides map: what it has
         # begun with (its claim), and how often it was told to begin with nothing more.
         self._slots = max(512, 2 * options.workers)
@@ -228,7 +229,7 @@ class Fleet:
         to any more, and whether no more workers can be made."""
         deaths: list[Death] = []
         frozen: list[int] = []
-        broken = False
+        broken, known = False, self._broken
         for what, worker, value, extra in self._launcher.news() if self._launcher else ():
             channel = self.channels.get(worker)
             if what == "broken":
@@ -243,11 +244,12 @@ class Fleet:
             else:
                 exitcode = None if value == UNKNOWN else value
                 deaths.append(self._gone(channel, exitcode, extra or None))
-        if broken:
+        if broken and not self._broken:
             self._orphan()
+            self._broken = True
         deaths += [self._gone(channel, -signal.SIGKILL, None) for channel in self._dead]
         self._dead.clear()
-        return deaths, frozen, broken
+        return deaths, frozen, broken and not known
 
     def _orphan(self) -> None:
         """The zygote is gone, and the kernel kills its workers with it. Each is gone when
@@ -289,6 +291,7 @@ class Fleet:
         assert self._launcher is not None
         self._launcher.close()
         self._launcher = None
+        self._broken = False
         return True
 
     def close(self) -> None:

@@ -46,6 +46,8 @@ class _Limit:
     rules: Rules
     task: str
     look: float = 0.0
+    ask: float = 0.0
+    inherited: int = 0
 
 
 Breach = tuple[int, Guarded, BaseException]
@@ -94,14 +96,19 @@ class Limits:
             return errors.TaskTimeout(limit.task, timeout)
         if most is None or now < limit.look:
             return None
+        limit.look = now + _LOOK
         pid = limit.channel.pid
-        own = procfs.anonymous(pid)
-        if own >= most:
-            own = _own(procfs.rollup(pid))
-        limit.look = monotonic() + max(_LOOK, (monotonic() - now) / _SHARE)
-        if own < most:
+        anonymous = procfs.anonymous(pid)
+        # What was inherited is the worker's own only where it has written to it. The last
+        # answer is good for the next looks, but not for ever: the more so the dearer it was.
+        if anonymous < most or (anonymous - limit.inherited < most and now < limit.ask):
             return None
-        return errors.WorkerOutOfMemory(pid, limit=most, task=limit.task, memory=own)
+        own = _own(procfs.rollup(pid))
+        if own >= most:
+            return errors.WorkerOutOfMemory(pid, limit=most, task=limit.task, memory=own)
+        limit.inherited = anonymous - own
+        limit.ask = monotonic() + max(_LOOK, (monotonic() - now) / _SHARE)
+        return None
 
 
 def _own(found: procfs.Rollup | None) -> int:

@@ -74,6 +74,7 @@ class ProcessEngine(Engine):
         self._starts = options.workers
         self._false_starts = 0
         self._stopping = False
+        self._doom: errors.InitializerFailed | None = None  # as soon as the last worker is gone
         self._released = False
         self._listening = False  # to the launcher
         self._gone: deque[int] = deque()
@@ -291,6 +292,12 @@ class ProcessEngine(Engine):
                     self._released = False
                     self.let_go()
                 self._drop_orphans()
+                if self._doom is not None and not self._fleet.channels:
+                    # What its workers had finished has been read by now.
+                    doom, self._doom = self._doom, None
+                    self._fail(doom, None)
+                if self._doom is not None:
+                    self._starts = 0
                 if self._stopping:
                     self._starts = 0
                     for channel in list(self._fleet.by_fd.values()):
@@ -479,7 +486,7 @@ class ProcessEngine(Engine):
                 "the process that forks the workers has ended, and with it the state of the "
                 "caller that they were to have; make the pool again"
             )
-            self._fail(errors.InitializerFailed(why), None)
+            self._doom = errors.InitializerFailed(why)
 
     def _bury(self, death: Death) -> None:
         channel = death.channel
