@@ -307,23 +307,27 @@ class Faults:
         """A child of the owner, in the middle of everything: the pool is not its own."""
         uses = self._rng.random() < 0.5
         lives = self._rng.uniform(0, 0.05)
-        child = os.fork()
-        if not child:
-            code = 1
-            try:
-                if uses:
-                    self._stage.epoch.pool.submit(tasks.tick, 0)
-                else:
-                    time.sleep(lives)
-                    code = 0
-            except PoolClosed:
-                code = 0
-            finally:
-                os._exit(code)
-        _, status = os.waitpid(child, 0)
+        with self._ledger.forking():
+            child = os.fork()
+            if not child:
+                self._be_a_child(uses, lives)
+            _, status = os.waitpid(child, 0)
         if status:
             self._ledger.lose(f"a forked child that used the pool ended with status {status}")
         return True
+
+    def _be_a_child(self, uses: bool, lives: float) -> None:
+        code = 1
+        try:
+            if uses:
+                self._stage.epoch.pool.submit(tasks.tick, 0)
+            else:
+                time.sleep(lives)
+                code = 0
+        except PoolClosed:
+            code = 0
+        finally:
+            os._exit(code)
 
 
 _KINDS: list[tuple[int, str, Callable[[Faults], bool]]] = [

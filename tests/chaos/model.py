@@ -12,9 +12,11 @@ Knows nothing of how work is made (``work``) or faults are (``faults``).
 from __future__ import annotations
 
 import asyncio
+import errno
 import threading
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import CancelledError
+from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -84,6 +86,8 @@ class Ledger:
         # By pid: when it was started (pids come again), and what its death has cost.
         self._killed: dict[int, tuple[float, int | None]] = {}
         self.kills = 0
+        # How many forks of the owner have begun, and how many have ended.
+        self._forks = [0, 0]
         self.settled = 0
         self.lost: list[str] = []
 
@@ -115,6 +119,24 @@ class Ledger:
                 if self._killed.get(worker.pid, (0.0, None))[0] != started:
                     self._killed[worker.pid] = (started, None)
                     self.kills += 1
+
+    @contextmanager
+    def forking(self) -> Iterator[None]:
+        """While a child of the owner, that is no pool's, lives."""
+        self._forks[0] += 1
+        try:
+            yield
+        finally:
+            self._forks[1] += 1
+
+    def freeze(self, array: Array) -> None:
+        """Freezes it; fails when a forked child maps it too, and only then."""
+        ended = self._forks[1]
+        try:
+            oc.freeze(array)
+        except OSError as error:
+            if error.errno != errno.EBUSY or ended == self._forks[0]:
+                self.lose(f"freeze: {error!r}")
 
     def _accounts_for(self, pid: int, unit: int) -> bool:
         """Was this worker killed, and did it cost nothing else than ``unit``?"""

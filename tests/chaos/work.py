@@ -249,7 +249,7 @@ class _Step:
             if written[row] and not (room[row] == (first + row) % 251).all():
                 self.ledger.lose(f"task {first + row}: what it wrote is not there")
         if self.rng.random() < 0.5:
-            oc.freeze(room)
+            self.ledger.freeze(room)
         given = [
             Task(first + 8 + row, partial(operator.eq, int(room[row].sum()))) for row in range(8)
         ]
