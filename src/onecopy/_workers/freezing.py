@@ -18,6 +18,7 @@ class _Freeze:
 
     def __init__(self) -> None:
         self.waits: set[int] = set()  # workers by number; 0 is the zygote
+        self.told = False  # until then it is not over, though it waits for nobody
         self.callers: list[threading.Event] = []
 
 
@@ -50,14 +51,18 @@ class Freezes:
         with self._lock:
             asked, self._asked = self._asked, []
             for segment, done in asked:
-                self._under_way.setdefault(segment, _Freeze()).callers.append(done)
+                freeze = self._under_way.setdefault(segment, _Freeze())
+                freeze.told = False
+                freeze.callers.append(done)
         return {segment for segment, _ in asked}
 
     def await_answers(self, segment: int, workers: set[int]) -> None:
         """These will be told, and each will answer or end. Before they are told: whoever
         reads their sockets may have the answer at once."""
         with self._lock:
-            self._under_way[segment].waits |= workers
+            freeze = self._under_way[segment]
+            freeze.told = True
+            freeze.waits |= workers
             self._release()
 
     def answered(self, segment: int, worker: int) -> None:
@@ -79,6 +84,7 @@ class Freezes:
         with self._lock:
             self._over = True
             for freeze in self._under_way.values():
+                freeze.told = True
                 freeze.waits.clear()
             self._release()
             for _, done in self._asked:
@@ -86,7 +92,7 @@ class Freezes:
 
     def _release(self) -> None:
         for segment, freeze in list(self._under_way.items()):
-            if not freeze.waits:
+            if freeze.told and not freeze.waits:
                 del self._under_way[segment]
                 for done in freeze.callers:
                     done.set()
