@@ -244,6 +244,21 @@ def test_a_dropped_job_is_not_handed_out_further() -> None:
     assert not model.scheduler.busy
 
 
+def test_a_closed_pool_keeps_its_workers_for_a_growing_job() -> None:
+    model = ready(1)
+    model.tell(ev.JobOpened(5, 1, 1, 1, 1 << 62, growing=True))
+    model.run(1000)
+    model.tell(ev.Closed())
+    model.gone(1, 0)
+    model.tell(ev.JobGrew(5, 3))
+    model.run(1000)
+    assert set(model.done) == {(5, 0), (5, 1), (5, 2)}
+    assert model.queues, "more may come"
+    model.tell(ev.JobFed(5))
+    model.run(1000)
+    assert not model.queues
+
+
 def test_a_worker_is_replaced_after_its_share_of_tasks() -> None:
     model = Model(1, 0, max_tasks=2)
     for task in range(7):

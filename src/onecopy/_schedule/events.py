@@ -52,7 +52,10 @@ class TaskSubmitted(NamedTuple):
 
 
 class JobOpened(NamedTuple):
-    """Many items of one function, of which ``available`` may be handed out already."""
+    """Many items of one function, of which ``available`` may be handed out already.
+
+    ``growing``: more may come even when the pool was closed, until ``JobFed`` says so.
+    """
 
     job: int
     key: int
@@ -60,6 +63,7 @@ class JobOpened(NamedTuple):
     chunk: int | None
     most: int
     terms: Terms = PLAIN
+    growing: bool = False
 
 
 class JobGrew(NamedTuple):
@@ -67,6 +71,12 @@ class JobGrew(NamedTuple):
 
     job: int
     available: int
+
+
+class JobFed(NamedTuple):
+    """A growing job has all its items."""
+
+    job: int
 
 
 class JobDropped(NamedTuple):
@@ -135,6 +145,7 @@ Event = (
     TaskSubmitted
     | JobOpened
     | JobGrew
+    | JobFed
     | JobDropped
     | Again
     | Settled

@@ -15,6 +15,7 @@ The rules:
 - When a worker ends, the assignment that it had begun is lost, and no other: what it was
   sent beyond that goes back to the head of the queue.
 - Work that may be run again is not over when it has ended, but when that is settled.
+- When the pool is closed, the workers go as soon as nothing is left, and no growing job.
 """
 
 from __future__ import annotations
@@ -37,6 +38,7 @@ from .events import (
     Finished,
     Instruction,
     JobDropped,
+    JobFed,
     JobGrew,
     JobOpened,
     Lost,
@@ -114,6 +116,7 @@ class Scheduler:
         self._max_tasks = max_tasks
         self._queue: deque[_Task | _Job] = deque()
         self._jobs: dict[int, _Job] = {}
+        self._growing: set[int] = set()
         self._workers: dict[int, _Worker] = {}
         self._idle: list[int] = []
         self._paces: dict[int, Pace] = {}
@@ -127,6 +130,7 @@ class Scheduler:
             TaskSubmitted: self._task_submitted,
             JobOpened: self._job_opened,
             JobGrew: self._job_grew,
+            JobFed: self._job_fed,
             JobDropped: self._job_dropped,
             Again: self._again,
             Settled: self._settled,
@@ -155,6 +159,11 @@ class Scheduler:
         """Is anything waiting, with a worker, or not settled?"""
         return bool(self._queue) or bool(self._open) or any(w.held for w in self._workers.values())
 
+    @property
+    def _done(self) -> bool:
+        """Are the workers needed no more?"""
+        return self._closed and not self._growing and not self.busy
+
     # Events.
 
     def _task_submitted(self, event: TaskSubmitted, out: list[Instruction]) -> None:
@@ -166,6 +175,8 @@ class Scheduler:
         # Every job learns its own pace: the same function may be given other items.
         work = _Job(event.job, Pace(), event.chunk, event.most, event.terms)
         self._jobs[event.job] = work
+        if event.growing:
+            self._growing.add(event.job)
         self._job_grew(JobGrew(event.job, event.available), out)
 
     def _job_grew(self, event: JobGrew, out: list[Instruction]) -> None:
@@ -178,7 +189,12 @@ class Scheduler:
             self._queue.append(work)
         self._wake(out)
 
+    def _job_fed(self, event: JobFed, out: list[Instruction]) -> None:
+        self._growing.discard(event.job)
+        self._end_if_done(out)
+
     def _job_dropped(self, event: JobDropped, out: list[Instruction]) -> None:
+        self._growing.discard(event.job)
         work = self._jobs.pop(event.job, None)
         if work is not None and work.queued:
             self._queue.remove(work)
@@ -267,7 +283,7 @@ class Scheduler:
                     self._queue.appendleft(work)
                 else:
                     self._put_back(work, assignment.start, assignment.stop)
-        if not expected and not (self._closed and not self.busy):
+        if not expected and not self._done:
             out.append(Start())
         self._wake(out)
         self._end_if_done(out)
@@ -279,6 +295,7 @@ class Scheduler:
     def _abandon(self, _: Abandoned, out: list[Instruction]) -> None:
         self._queue.clear()
         self._jobs.clear()
+        self._growing.clear()
         self._open.clear()
         for worker in self._workers.values():
             worker.held.clear()
@@ -378,7 +395,7 @@ class Scheduler:
         out.append(Retire(worker.id))
 
     def _end_if_done(self, out: list[Instruction]) -> None:
-        if self._closed and not self.busy:
+        if self._done:
             for worker in list(self._workers.values()):
                 self._retire(worker, out)
             self._idle.clear()

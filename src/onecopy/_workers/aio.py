@@ -77,8 +77,9 @@ async def _feed(
                 room.clear()
                 await room.wait()
             job.items.put(item)
+            # Raises when the pool was closed meanwhile: this item is not run any more.
+            engine.grow_if_open(job.number, taken + 1)
             taken += 1
-            engine.grow(job.number, taken)
     finally:
         job.finish_at(taken)
 

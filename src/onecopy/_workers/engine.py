@@ -207,22 +207,40 @@ class Engine(ABC):
                     self._given_up.add(assignment.id)
         self._nudge()
 
-    def open(self, job: Job, available: int) -> int:
-        """Begins with a job of many items; its id."""
+    def open(self, job: Job, available: int, *, growing: bool = False) -> int:
+        """Begins with a job of many items; its id.
+
+        Args:
+            job: the job.
+            available: so many items may be handed out.
+            growing: more may come, also when the pool was closed, until ``fed``.
+        """
         with self._lock:
             self._check_open()
             job.number = number = next(self._ids)
             self._work[number] = job
             key = job.function.id
             terms = PLAIN if job.rules is None else job.rules.terms
-            opened = events.JobOpened(number, key, available, job.chunk, job.most, terms)
+            opened = events.JobOpened(number, key, available, job.chunk, job.most, terms, growing)
             dirty, later = self._take([opened])
         _flush(dirty, later)
         return number
 
     def grow(self, job: int, available: int) -> None:
-        """More of a job's items may be handed out."""
+        """More of a growing job's items may be handed out."""
         self._handle(events.JobGrew(job, available))
+
+    def fed(self, job: int) -> None:
+        """A growing job has all its items."""
+        self._handle(events.JobFed(job))
+
+    def grow_if_open(self, job: int, available: int) -> None:
+        """As ``grow``, for a job that was not opened as growing. Raises PoolClosed when the
+        pool was closed: its workers may have gone."""
+        with self._lock:
+            self._check_open()
+            dirty, later = self._take([events.JobGrew(job, available)])
+        _flush(dirty, later)
 
     def drop_later(self, number: int) -> None:
         """As ``drop``, from a finalizer: only leaves word."""
@@ -383,14 +401,10 @@ class Engine(ABC):
         dirty: dict[int, Member] = {}
         later: list[Later] = []
         for instruction in instructions:
-            more = self._carry_out(instruction, dirty, later, fate)
-            if more is not None:
-                happened.append(more)
+            happened += self._carry_out(instruction, dirty, later, fate)
         for event in happened:
             for instruction in self._scheduler.handle(event):
-                more = self._carry_out(instruction, dirty, later, fate)
-                if more is not None:
-                    happened.append(more)
+                happened += self._carry_out(instruction, dirty, later, fate)
         return list(dirty.values()), later
 
     def _carry_out(
@@ -399,13 +413,16 @@ class Engine(ABC):
         dirty: dict[int, Member],
         later: list[Later],
         fate: Fate | None,
-    ) -> Event | None:
+    ) -> tuple[Event, ...]:
+        """Returns what this causes at once."""
         if type(instruction) is events.Assign:
             worker, assignment = instruction
             work = self._work[assignment.work]
             if not work.begin():
                 del self._work[assignment.work]
-                return events.Finished(worker, assignment.id, None)
+                # Nobody asks for it to be run again.
+                settled = events.Settled(assignment.id)
+                return events.Finished(worker, assignment.id, None), settled
             entry = self._assigned[assignment.id] = (assignment, work, worker)
             member = dirty[worker] = self._members[worker]
             member.post(entry)
@@ -423,7 +440,7 @@ class Engine(ABC):
             member.retire()
         else:
             later.append(self._start_worker)
-        return None
+        return ()
 
     def _pop(self, assignment: int) -> Entry | None:
         """Under the lock: an assignment has come to an end."""

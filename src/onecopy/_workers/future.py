@@ -22,7 +22,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 from concurrent.futures import Future
-from concurrent.futures._base import CANCELLED_AND_NOTIFIED, FINISHED, PENDING, RUNNING
+from concurrent.futures._base import CANCELLED, CANCELLED_AND_NOTIFIED, FINISHED, PENDING, RUNNING
 from typing import Any
 
 _making = threading.RLock()
@@ -72,6 +72,15 @@ class TaskFuture(Future[Any]):
                 waiter.add_cancelled(self)
             self._condition.notify_all()
         self._invoke_callbacks()  # type: ignore[attr-defined]
+        return True
+
+    def cancel_and_notify(self) -> bool:
+        """Cancels it unless its task has begun, and tells those that wait for it. True when
+        it is cancelled then, be it now or long since."""
+        if not self.cancel():
+            return False
+        if self._state == CANCELLED:
+            self.set_running_or_notify_cancel()
         return True
 
     def set_result(self, result: Any) -> None:

@@ -450,6 +450,7 @@ class ProcessEngine(Engine):
             for number, (_, _, worker) in list(self._assigned.items()):
                 if worker == channel.worker:
                     del self._assigned[number]
+                    self._unlimit(number)
         death.close()
         _flush(dirty, later)
         self._freezes.gone(channel.worker)

@@ -21,7 +21,7 @@ class Stream(Iterator[Any]):
         self._job = job
         self._items: Items = job.items
         self._window = max(WINDOW, 2 * chunk) * engine.options.workers
-        self._number = engine.open(job, 0)
+        self._number = engine.open(job, 0, growing=True)
         self._finalizer = weakref.finalize(self, engine.drop_later, self._number)
         self._finalizer.atexit = False
         self._feed(chunk * engine.options.workers)
@@ -44,6 +44,8 @@ class Stream(Iterator[Any]):
             if not eager and taken >= self._engine.options.workers and job.has_next():
                 break
         self._engine.grow(self._number, items.taken)
+        if job.end is not None:
+            self._engine.fed(self._number)
 
     def run_to_end(self) -> None:
         """Takes in the whole iterable and waits until all of it has been computed."""
@@ -58,7 +60,7 @@ class Stream(Iterator[Any]):
 
     def next(self, timeout: float | None = None) -> Any:
         """The next result; ``multiprocessing.TimeoutError`` when it is not there in time."""
-        if not self._engine.closed:
+        if self._job.broken is None:
             self._feed(self._window)
         try:
             value = self._job.fetch(timeout)

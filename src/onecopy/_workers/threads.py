@@ -28,7 +28,8 @@ class ThreadWorker:
 
     def __init__(self, worker: int, serve: Callable[[ThreadWorker], None]) -> None:
         self.worker = worker
-        self.queue: queue.SimpleQueue[Entry | None] = queue.SimpleQueue()
+        # None: it is to end; empty: it is to look what there is to do besides.
+        self.queue: queue.SimpleQueue[Entry | tuple[()] | None] = queue.SimpleQueue()
         self.thread = threading.Thread(
             target=serve, args=(self,), name=f"onecopy-worker-{worker}", daemon=True
         )
@@ -77,7 +78,9 @@ class ThreadEngine(Engine):
             worker.retire()
 
     def _nudge(self) -> None:
-        """The next worker thread that finishes something looks."""
+        # All of them: some may be at a long task. ``put`` may be called by a finalizer.
+        for worker in list(self._workers):
+            worker.queue.put(())
 
     def _limit(self, member: Member, entry: Entry) -> None:
         raise AssertionError("Rules.check lets none through")
@@ -105,11 +108,13 @@ class ThreadEngine(Engine):
             return
         self._join_in(worker)
         while (entry := worker.queue.get()) is not None:
+            if not entry:
+                self._drop_orphans()
+                continue
             assignment, work, _ = entry
             started = monotonic_ns()
             outcome = _run(assignment, work)
             took = monotonic_ns() - started
-            self._drop_orphans()
             if self._finished(worker.worker, assignment.id, took) is not None:
                 self._report(assignment, work, outcome)
             del entry, work, outcome

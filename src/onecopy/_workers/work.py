@@ -177,9 +177,8 @@ class Submitted(Call):
             self.future.set_exception(error)
 
     def abandon(self, error: BaseException) -> None:
-        if isinstance(error, PoolClosed) and self.future.cancel():
-            self.future.set_running_or_notify_cancel()  # tells those that wait for it
-        elif self.begin():
+        cancelled = isinstance(error, PoolClosed) and self.future.cancel_and_notify()
+        if not cancelled and self.begin():
             self.fail(NOWHERE, error)
 
 
