@@ -1,7 +1,7 @@
 # Everything is set up by the targets themselves: Python and make are enough.
 #   make test     the one test command; make demo   see it work
 # VENV and PYTHON choose another environment and interpreter, ARGS goes to
-# pytest or to the benchmarks: make unit ARGS="-k codec".
+# pytest, the chaos program or the benchmarks: make unit ARGS="-k codec".
 
 PYTHON ?= python3
 VENV ?= .venv
@@ -17,7 +17,7 @@ MEASURED = $(BIN)/python -m coverage run -m pytest
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .PHONY: help test lint types contract unit processes processes-file suites measured slow \
-	test-all demo bench format clean
+	chaos soak test-all demo bench format clean
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*## ' $(firstword $(MAKEFILE_LIST)) | sort | \
@@ -77,8 +77,14 @@ measured: $(VENV)/.installed-dev
 	$(BIN)/python -m coverage combine --quiet
 	$(BIN)/python -m coverage report
 
-slow: $(VENV)/.installed-dev ## full-size and chaos tests
+slow: $(VENV)/.installed-dev ## full-size tests, the soak among them
 	$(PYTEST) tests/slow --timeout=1200 $(ARGS)
+
+chaos: $(VENV)/.installed-dev ## 100,000 tasks and 500 faults under each start method
+	$(BIN)/python -m tests.chaos $(ARGS)
+
+soak: $(VENV)/.installed-dev ## a million tasks by one pool: memory and descriptors stay flat
+	$(PYTEST) tests/slow/test_soak.py -s --timeout=1200 $(ARGS)
 
 test-all: test ## test, then the suites on every other Python found
 	@for version in $(VERSIONS); do \

@@ -1,0 +1,109 @@
+"""A million tasks by one pool: memory and descriptors stay as they were.
+
+Rounds of the same mix: tiny tasks in batches, a map, tasks that raise, plain arguments and
+results of up to 2 MB, shared arrays that are made, used and dropped. After each round the
+owner, the workers and what forks them are measured. The median of the last tenth is held
+against that of a first tenth: single figures swing with what an allocator keeps just then.
+"""
+
+from __future__ import annotations
+
+import gc
+import os
+from random import Random
+from statistics import median
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+import psutil
+import pytest
+
+import onecopy as oc
+from onecopy._system import procfs
+from tests.conftest import MakePool
+
+Array = npt.NDArray[Any]
+
+ROUNDS, WARM_UP = 100, 5
+SUBMITS, ITEMS, FAILURES, MOVED, SHARED, SLICES = 5000, 4500, 300, 40, 16, 10
+MOST_BYTES = 2_000_000
+# How much more or less is still flat.
+FLAT = 0.05
+
+
+class Measured(NamedTuple):
+    """Of all processes together."""
+
+    uss: int
+    pss: int
+    descriptors: int
+
+
+def measure() -> Measured:
+    gc.collect()
+    pids = [os.getpid(), *(it.pid for it in psutil.Process().children(recursive=True))]
+    rollups = [rollup for pid in pids if (rollup := procfs.rollup(pid)) is not None]
+    assert len(rollups) == len(pids)
+    return Measured(
+        sum(rollup.uss for rollup in rollups),
+        sum(rollup.pss for rollup in rollups),
+        sum(len(os.listdir(f"/proc/{pid}/fd")) for pid in pids),
+    )
+
+
+def double(x: int) -> int:
+    return 2 * x
+
+
+def fail(x: int) -> None:
+    raise ValueError(x)
+
+
+def grown(data: Array) -> Array:
+    return np.append(data, data[:1])
+
+
+def total(data: Array) -> int:
+    return int(data.sum())
+
+
+def one_round(pool: oc.Pool, rng: Random) -> int:
+    """The mix; how many tasks it was."""
+    numbers = [pool.submit(double, x) for x in range(SUBMITS)]
+    assert [future.result() for future in numbers] == [2 * x for x in range(SUBMITS)]
+    assert pool.map(double, range(ITEMS)) == [2 * x for x in range(ITEMS)]
+    failing = [pool.submit(fail, x) for x in range(FAILURES)]
+    assert [future.exception().args for future in failing] == [(x,) for x in range(FAILURES)]  # type: ignore[union-attr]  # each has one
+    sizes = [rng.randrange(1, MOST_BYTES) for _ in range(MOVED)]
+    moved = [pool.submit(grown, np.full(size, 7, "u1")) for size in sizes]
+    for size, future in zip(sizes, moved, strict=True):
+        assert future.result().size == size + 1
+    for _ in range(SHARED):
+        array = oc.share(np.arange(rng.randrange(SLICES, 100_000)))
+        step = len(array) // SLICES
+        parts = [array[at * step : (at + 1) * step] for at in range(SLICES)]
+        totals = [pool.submit(total, part) for part in parts]
+        assert [future.result() for future in totals] == [int(part.sum()) for part in parts]
+    return SUBMITS + ITEMS + FAILURES + MOVED + SHARED * SLICES
+
+
+@pytest.mark.parametrize("method", ["fork", "forkserver", "spawn"])
+def test_a_million_tasks(make_pool: MakePool, method: str) -> None:
+    pool = make_pool(method)
+    tasks = 0
+    series: list[Measured] = []
+    for number in range(ROUNDS + WARM_UP):
+        tasks += one_round(pool, Random(number))
+        series.append(measure())
+    assert tasks >= 1_000_000
+    tenth = ROUNDS // 10
+    first, last = series[WARM_UP : WARM_UP + tenth], series[-tenth:]
+    print(f"\n{method}: {tasks:,} tasks; medians of the first and of the last tenth")
+    changes: dict[str, float] = {}
+    for at, name in enumerate(Measured._fields):
+        before, after = (median(one[at] for one in some) for some in (first, last))
+        changes[name] = after / before - 1
+        print(f"  {name:12} {before:>14,.0f} {after:>14,.0f} {changes[name]:+.2%}")
+    assert all(abs(change) <= FLAT for change in changes.values()), changes
+    assert oc.segments() == []
