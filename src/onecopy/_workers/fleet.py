@@ -62,6 +62,9 @@ class Death:
     def error(self, task: str) -> BaseException:
         """What the task that it ran fails with."""
         error = self._error(task)
+        if self.channel.broken:
+            why = f"what it wrote made no sense: {self.channel.broken}"
+            error.add_note(f"the pool ended worker {self.channel.pid}; {why}")
         if self.traceback:
             # A note, and not a cause: it survives pickling.
             error.add_note(f"faulthandler in worker {self.channel.pid}:\n{self.traceback}")

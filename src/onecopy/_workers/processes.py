@@ -42,7 +42,7 @@ from .functions import Function
 from .limits import Limits
 from .options import Options
 from .outcome import revive
-from .work import Direct, Entry, Work
+from .work import Call, Direct, Entry, Work
 
 # How often arenas are looked after while there is something to look after, in seconds.
 _TICK = 0.5
@@ -160,6 +160,8 @@ class ProcessEngine(Engine):
                     handling = False
             except EOFError:
                 pass  # the driver will read the same
+            except (wire.BrokenFrame, OSError) as error:
+                self._mistrust(member, error)
             except BaseException:
                 if handling:
                     self._end_process(member)
@@ -193,45 +195,78 @@ class ProcessEngine(Engine):
     # What workers say: called with ``channel.receiving`` held.
 
     def _on_frames(self, channel: Channel, frames: list[wire.Frame]) -> None:
-        """Workers are given new work before what they said is unpacked."""
+        """Workers are given new work before what they said is unpacked.
+
+        Raises BrokenFrame, after what was said before it has had its effect.
+        """
         ended: dict[int, Entry] = {}
         with self._lock:
             happened: list[events.Event] = []
             for frame in frames:
-                if frame.type == wire.RESULT:
-                    found = self._pop(frame.id)
-                    if found is not None:
-                        ended[frame.id] = found
+                if frame.type != wire.RESULT or len(frame.body) < wire.TIMES.size:
+                    continue
+                entry = self._assigned.get(frame.id)
+                if entry is not None and entry[2] == channel.worker:
+                    self._pop(frame.id)
+                    ended[frame.id] = entry
                     received, _, finished = wire.TIMES.unpack_from(frame.body)
                     took = finished - received
                     happened.append(events.Finished(channel.worker, frame.id, took))
             dirty, later = self._take(happened)
         _flush(dirty, later)
-        for frame in frames:
-            if frame.type == wire.RESULT:
-                if frame.id in ended:
+        try:
+            for frame in frames:
+                if frame.type != wire.RESULT:
+                    self._on_word(channel, frame)
+                elif frame.id in ended:
                     assignment, work, _ = ended.pop(frame.id)
                     self._deliver(channel, frame, assignment, work)
-            else:
-                self._on_word(channel, frame)
+                elif self._failure is None and not self._terminated:
+                    raise wire.BrokenFrame(f"a result for assignment {frame.id}, not one of its")
+            if channel.reader.broken is not None:
+                raise channel.reader.broken
+        finally:
+            for assignment, work, _ in ended.values():  # none, unless something was raised
+                self._failed(assignment, work, self._nonsense(channel, assignment, work))
+
+    def _nonsense(self, channel: Channel, assignment: Assignment, work: Work) -> BaseException:
+        """The error of what has been answered, but not so that it could be used."""
+        task = work.describe(assignment)
+        error = errors.WorkerDied(channel.pid, -signal.SIGKILL, task)
+        error.add_note("the pool ended it: what it wrote made no sense, or was not read to its end")
+        return error
 
     def _deliver(
         self, channel: Channel, frame: wire.Frame, assignment: Assignment, work: Work
     ) -> None:
         body = memoryview(frame.body)[wire.TIMES.size :]
+        bad = frame.flags & wire.ERRORS
         try:
             value = decode(bool(frame.flags & wire.RICH), body, channel.link)
+            fits = _fits_errors(assignment, value) if bad else _fits(assignment, work, value)
+            if bad and fits:
+                value = value[0], {at: revive(how) for at, how in value[1].items()}
         except BaseException as error:
+            error.add_note(f"raised while the result of {work.describe(assignment)} was unpickled")
             self._failed(assignment, work, error)
             return
-        if not frame.flags & wire.ERRORS:
+        if not fits:
+            self._failed(assignment, work, self._nonsense(channel, assignment, work))
+            raise wire.BrokenFrame("a result that is none of what was asked for")
+        if bad:
+            self._partly(assignment, work, *value)
+        else:
             self._delivered(assignment, work, value)
-            return
-        values, failed = value
-        errors = {at: revive(how) for at, how in failed.items()}
-        self._partly(assignment, work, values, errors)
 
     def _on_word(self, channel: Channel, frame: wire.Frame) -> None:
+        try:
+            self._heed(channel, frame)
+        except wire.BrokenFrame:
+            raise
+        except Exception as error:
+            raise wire.BrokenFrame(f"type {frame.type}: {error!r}") from error
+
+    def _heed(self, channel: Channel, frame: wire.Frame) -> None:
         if frame.type == wire.ANNOUNCE:
             channel.link.announced(marshal.loads(frame.body), frame.fds)
         elif frame.type == wire.FREE:
@@ -240,6 +275,8 @@ class ProcessEngine(Engine):
             channel.link.forgotten(frame.id)
         elif frame.type == wire.FROZEN:
             self._freezes.answered(frame.id, channel.worker)
+        elif channel.ready and frame.type in (wire.READY, wire.FAILED):
+            raise wire.BrokenFrame(f"type {frame.type} of a worker that was ready")
         elif frame.type == wire.READY:
             channel.pid = frame.id
             channel.ready = True
@@ -406,13 +443,20 @@ class ProcessEngine(Engine):
             self._on_frames(channel, channel.reader.read(wire.NOW))
         except BlockingIOError:
             pass  # ``apply`` has read it meanwhile
-        except (EOFError, wire.BrokenFrame, OSError, KeyError, ValueError):
+        except (EOFError, wire.BrokenFrame, OSError) as error:
             # Its end; or what it wrote makes no sense, or has used up our descriptors: it
             # is ended, and its task fails. What is posted to it from now on is not sent,
             # and goes back to the queue when it is buried.
+            if not isinstance(error, EOFError):
+                self._mistrust(channel, error)
             self._unwatch(channel)
             self._fleet.ended(channel)
             self._on_news()
+
+    def _mistrust(self, channel: Channel, error: BaseException) -> None:
+        """Nothing more that this worker says counts."""
+        channel.broken = channel.broken or str(error)
+        self._end_process(channel)
 
     def _on_news(self) -> None:
         if not self._fleet.channels:
@@ -444,7 +488,7 @@ class ProcessEngine(Engine):
         self._past = [past + now for past, now in zip(self._past, traffic, strict=True)]
         with self._lock:
             self._members.pop(channel.worker, None)
-            gone = events.WorkerGone(channel.worker, death.claimed)
+            gone = events.WorkerGone(channel.worker, death.claimed, bool(channel.broken))
             dirty, later = self._take([gone], death.error)
             # What it held beyond the lost one went back to the queue, under other ids.
             for number, (_, _, worker) in list(self._assigned.items()):
@@ -533,6 +577,22 @@ class ProcessEngine(Engine):
         self._poller.close()
         os.close(self._wake_read)
         os.close(self._wake_write)
+
+
+def _fits(assignment: Assignment, work: Work, value: object) -> bool:
+    """Is this what a worker answers when all of an assignment went well?"""
+    if isinstance(work, Call):
+        return True
+    return type(value) is list and len(value) == assignment.stop - assignment.start
+
+
+def _fits_errors(assignment: Assignment, value: object) -> bool:
+    """Is this what a worker answers when something failed?"""
+    if type(value) is not tuple or len(value) != 2 or not all(type(v) is dict for v in value):
+        return False
+    values, failed = value
+    size = max(1, assignment.stop - assignment.start)
+    return bool(failed) and all(at in range(size) for at in (*values, *failed))
 
 
 def _after_fork() -> None:
