@@ -35,6 +35,7 @@ from .options import Options
 from .rules import Rules
 from .work import Call, Direct, Entry, Submitted, Work
 
+FOREIGN = "this pool belongs to the process that made it; make one here"
 # Workers keep so many functions.
 _FUNCTIONS = 500
 
@@ -328,6 +329,7 @@ class Engine(ABC):
     def terminate(self) -> None:
         """Ends the workers now; what was not finished fails with PoolClosed."""
         if self._foreign:
+            self._closed = True
             return  # the workers are the parent's
         self.close()
         if not self._terminated:
@@ -381,7 +383,7 @@ class Engine(ABC):
         if self._failure is not None:
             raise _anew(self._failure)
         if self._foreign:
-            raise errors.PoolClosed("this pool belongs to the process that made it; make one here")
+            raise errors.PoolClosed(FOREIGN)
         if self._closed:
             raise errors.PoolClosed("the pool is closed and takes no more work")
 
@@ -392,7 +394,7 @@ class Engine(ABC):
             if self._failure is None:
                 self._failure = failure
             self._closed = True
-        self._abandon(failure)
+        self._abandon(_anew(failure))
         self._stop_workers()
 
     def _abandon(self, error: errors.OnecopyError) -> None:

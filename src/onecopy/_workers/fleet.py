@@ -62,6 +62,9 @@ class Death:
     def error(self, task: str) -> BaseException:
         """What the task that it ran fails with."""
         error = self._error(task)
+        if self.channel.broken:
+            why = f"what it wrote made no sense: {self.channel.broken}"
+            error.add_note(f"the pool ended worker {self.channel.pid}; {why}")
         if self.traceback:
             # A note, and not a cause: it survives pickling.
             error.add_note(f"faulthandler in worker {self.channel.pid}:\n{self.traceback}")
@@ -101,6 +104,13 @@ os.register_at_fork(
 )
 
 
+def import_broken_errors() -> None:
+    """Imports the errors that a death needs. A program that forks meanwhile waits: its child
+    would have half a module, and no thread that makes it whole."""
+    with launching:
+        errors.import_broken_errors()
+
+
 class Fleet:
     """See the module.
 
@@ -120,7 +130,7 @@ class Fleet:
         self._ooms = procfs.oom_kills()
         self._faults: dict[int, AnonymousFile] = {}
         self._dead: list[Channel] = []  # orphans that have ended
-        self._broken = False  # the zygote is gone
+        self._lost = False  # the launcher makes no more workers, and that was reported
         # Two aligned 8-byte words per worker, in pages that both sides map: what it has
         # begun with (its claim), and how often it was told to begin with nothing more.
         self._slots = max(512, 2 * options.workers)
@@ -229,11 +239,11 @@ class Fleet:
         to any more, and whether no more workers can be made."""
         deaths: list[Death] = []
         frozen: list[int] = []
-        broken, known = False, self._broken
+        broken = False
         for what, worker, value, extra in self._launcher.news() if self._launcher else ():
             channel = self.channels.get(worker)
             if what == "broken":
-                broken = True
+                broken, self._lost = not self._lost, True
             elif what == "frozen":
                 frozen.append(extra)
             elif channel is None:
@@ -244,12 +254,11 @@ class Fleet:
             else:
                 exitcode = None if value == UNKNOWN else value
                 deaths.append(self._gone(channel, exitcode, extra or None))
-        if broken and not self._broken:
+        if broken:
             self._orphan()
-            self._broken = True
         deaths += [self._gone(channel, -signal.SIGKILL, None) for channel in self._dead]
         self._dead.clear()
-        return deaths, frozen, broken and not known
+        return deaths, frozen, broken
 
     def _orphan(self) -> None:
         """The zygote is gone, and the kernel kills its workers with it. Each is gone when
@@ -291,7 +300,7 @@ class Fleet:
         assert self._launcher is not None
         self._launcher.close()
         self._launcher = None
-        self._broken = False
+        self._lost = False
         return True
 
     def close(self) -> None:

@@ -101,6 +101,17 @@ class TaskFuture(Future[Any]):
                 return
         super().set_exception(exception)
 
+    def forked(self, error: BaseException) -> None:
+        """In a forked child, where nothing will ever end it: it has ended with ``error``.
+
+        There is one thread here, and a lock that another one held at the fork stays locked:
+        so none is taken, and the condition variable is made anew.
+        """
+        if self._state in (PENDING, RUNNING):
+            self._exception = error
+            self._state = FINISHED
+        self._made = None
+
     def result(self, timeout: float | None = None) -> Any:
         if self._state == FINISHED and self._exception is None:
             return self._result

@@ -281,6 +281,11 @@ class StreamJob(Job):
         with self._changing():
             self.broken = error
 
+    def forked(self, error: BaseException) -> None:
+        self._changed = threading.Condition(threading.Lock())
+        self.tell = None
+        self.broken = error
+
     def finish_at(self, end: int, fault: BaseException | None = None) -> None:
         """There are ``end`` items and no more; ``fault`` is raised once behind them."""
         with self._changing():

@@ -91,6 +91,10 @@ class Work:
         """No assignment of it will come to an end any more."""
         raise NotImplementedError
 
+    def forked(self, error: BaseException) -> None:
+        """In a forked child, where it will never come to an end. Locks may be held by threads
+        that are not here: none is taken."""
+
     def callable(self) -> Callable[..., Any]:
         """What a worker thread calls."""
         assert self.function is not None
@@ -189,9 +193,12 @@ class Submitted(Call):
 
     def abandon(self, error: BaseException) -> None:
         if isinstance(error, PoolClosed) and not self._begun:
-            self.cancel([])
-        elif self.begin():
+            self.future.cancel()
+        if self.begin():  # else it is cancelled, and those that wait for it have been told
             self.fail(NOWHERE, error)
+
+    def forked(self, error: BaseException) -> None:
+        self.future.forked(error)
 
 
 class Direct(Call):
