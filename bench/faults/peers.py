@@ -88,7 +88,8 @@ def _pebble(_: int | None) -> Iterator[Submit]:
     with ProcessPool(max_workers=WORKERS) as pool:
 
         def submit(function: Any, *arguments: Any, timeout: float | None = None) -> Future[Any]:
-            return pool.schedule(function, args=arguments, timeout=timeout)
+            future: Future[Any] = pool.schedule(function, args=arguments, timeout=timeout)
+            return future
 
         yield submit
 

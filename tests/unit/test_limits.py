@@ -153,14 +153,27 @@ def test_a_worker_that_is_gone_breaks_nothing(machine: Machine) -> None:
     assert not found.look()[0]
 
 
-def test_looks_that_take_long_are_taken_seldom(machine: Machine) -> None:
+def test_what_takes_long_is_asked_seldom_unless_it_has_grown(machine: Machine) -> None:
     found, _ = limited(machine, Rules(memory_limit=100))
     machine.anonymous, machine.slow = 200, 0.1
     machine.shown(50, 50)
-    assert again_in(found) == pytest.approx(2.0), "a twentieth of the time"
-    machine.slow = 0.0
-    machine.now += 2.1
-    assert again_in(found) == pytest.approx(0.02)
+    assert not found.look()[0]
+    machine.shown(120, 120)  # the inherited part has been written to: nothing tells
+    machine.now += 1.8
+    assert not found.look()[0], "a twentieth of the time"
+    machine.now += 0.4
+    assert found.look()[0]
+
+
+def test_what_has_grown_is_asked_at_once(machine: Machine) -> None:
+    found, _ = limited(machine, Rules(memory_limit=100))
+    machine.anonymous, machine.slow = 200, 0.1
+    machine.shown(50, 50)
+    assert not found.look()[0]
+    machine.anonymous = 250
+    machine.shown(100, 100)
+    machine.now += 0.02
+    assert found.look()[0]
 
 
 def test_time_and_memory_together(machine: Machine) -> None:
