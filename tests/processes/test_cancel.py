@@ -156,7 +156,7 @@ def test_through_a_view_and_after_the_end(make_pool: MakePool, engine: str) -> N
     assert pool.cancel(running)
     gate[0] = 1
     pool.join()
-    assert not pool.cancel(running) or running.cancelled()
+    assert pool.cancel(running), "it is"
 
 
 @pytest.mark.parametrize("hangs", [False, True])

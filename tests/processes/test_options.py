@@ -1,4 +1,4 @@
-"""``pool.options``: timeouts, retries and memory limits, in every kind of call."""
+"""``pool.options``: timeouts and retries, in every kind of call; see also ``test_memory_limit``."""
 
 from __future__ import annotations
 
@@ -6,8 +6,6 @@ import os
 import pickle
 import signal
 import time
-from collections.abc import Callable, Iterable
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,34 +13,13 @@ import pytest
 
 import onecopy as oc
 from onecopy._workers.processes import ProcessEngine
-from onecopy.pool import PoolView
 from tests.arrays import Array
+from tests.calls import CALLS, Call
 from tests.conftest import MakePool
 from tests.scripts import until
 
 FOR_EVER = 600.0
 SHORT = 0.3
-
-Call = Callable[[PoolView, Callable[[int], Any], range], Iterable[Any]]
-"""Gives items to a function in one of the pool's ways; the results in order."""
-
-CALLS: dict[str, Call] = {
-    "apply": lambda view, f, items: [view.apply(f, (i,)) for i in items],
-    "submit": lambda view, f, items: [
-        future.result() for future in [view.submit(f, i) for i in items]
-    ],
-    "apply_async": lambda view, f, items: [
-        result.get() for result in [view.apply_async(f, (i,)) for i in items]
-    ],
-    "map": lambda view, f, items: view.map(f, items),
-    "map_async": lambda view, f, items: view.map_async(f, items).get(),
-    "starmap": lambda view, f, items: view.starmap(f, [(i,) for i in items]),
-    "imap": lambda view, f, items: view.imap(f, items),
-    "imap_unordered": lambda view, f, items: sorted(view.imap_unordered(f, items)),
-    "map_blocks": lambda view, f, items: view.map_blocks(
-        lambda block: f(int(block[0])), np.arange(len(items)), block=1
-    ),
-}
 
 
 @pytest.fixture(params=CALLS)
@@ -63,10 +40,6 @@ def hang(begun: Array | None = None) -> None:
 def wait_for(gate: Array, value: int = 0) -> int:
     until(lambda: bool(gate[0]))
     return value
-
-
-def total(data: Array) -> float:
-    return float(data.sum())
 
 
 def grow(megabytes: int) -> None:
@@ -342,70 +315,6 @@ class TestRetries:
         pool.terminate()
         pool.join()
         assert isinstance(future.exception(), oc.PoolClosed)
-
-
-class TestMemoryLimit:
-    @pytest.mark.parametrize("how", ["share", "load"])
-    def test_shared_data_does_not_count(
-        self, make_pool: MakePool, process_method: str, how: str, tmp_path: Path
-    ) -> None:
-        data = np.ones(25_000_000)  # 200 MB
-        if how == "share":
-            shared = oc.share(data)
-        else:
-            np.save(tmp_path / "data.npy", data)
-            shared = oc.load(tmp_path / "data.npy")
-        del data
-        view = make_pool(process_method, 1).options(memory_limit=100_000_000)
-        assert [view.apply(total, (shared,)) for _ in range(3)] == [25e6] * 3
-
-    def test_what_a_fork_has_in_common_with_its_parent_does_not(self, make_pool: MakePool) -> None:
-        data = np.ones(25_000_000)
-
-        def inherited(_: int) -> float:
-            return float(DATA[0].sum())
-
-        DATA.append(data)
-        try:
-            view = make_pool("fork", 1).options(memory_limit=100_000_000)
-            assert view.map(inherited, range(3)) == [25e6] * 3
-        finally:
-            DATA.clear()
-
-    def test_what_a_task_allocates_does(self, make_pool: MakePool, process_method: str) -> None:
-        pool = make_pool(process_method)
-        limit = 100_000_000
-        growing = pool.options(memory_limit=limit, name="grower").submit(grow, 300)
-        others = pool.map(double, range(50))
-        assert others == [2 * i for i in range(50)]
-        with pytest.raises(
-            MemoryError, match=r"'grower' .* beyond its memory_limit of 100 MB"
-        ) as c:
-            growing.result()
-        error = c.value
-        assert isinstance(error, oc.WorkerOutOfMemory)
-        assert isinstance(error, oc.WorkerDied)
-        assert error.limit == limit
-        assert error.memory is not None
-        assert limit <= error.memory < 400_000_000
-        assert error.pid not in pool.pids()
-        again = pickle.loads(pickle.dumps(error))
-        assert (type(again), again.args, str(again)) == (type(error), error.args, str(error))
-        assert pool.apply(double, (1,)) == 2
-
-    def test_in_every_call(self, make_pool: MakePool, call: Call) -> None:
-        def grow_at_1(i: int) -> int:
-            if i == 1:
-                grow(200)
-            return i
-
-        view = make_pool("fork").options(memory_limit=150_000_000)
-        assert list(call(view, double, range(4))) == [0, 2, 4, 6]
-        with pytest.raises(oc.WorkerOutOfMemory):
-            list(call(view, grow_at_1, range(4)))
-
-
-DATA: list[Array] = []
 
 
 class TestOptions:

@@ -15,7 +15,6 @@ from .._observe.progress import Progress
 from ..errors import NotPicklable
 from . import blocks, wire
 from .engine import Engine
-from .future import TaskFuture
 from .jobs import BlockItems, Items, Job, MapJob, StreamJob
 from .results import AsyncResult
 from .rules import Rules
@@ -82,16 +81,17 @@ class Calls:
                 pool, so it should return soon.
             error_callback: called with the error, likewise.
 
-        What cannot be pickled is an error of the result, not of this call.
+        What cannot be pickled is an error of the result, not of this call; the callback is
+        called by it, here.
         """
         _check_callable(func)
+        result = AsyncResult(callback, error_callback, self)
         try:
-            future: Future[Any] = self._engine.submit(func, tuple(args), kwds or {}, self._rules)
+            self._engine.submit(func, tuple(args), kwds or {}, self._rules, result.end_as)
         except NotPicklable as error:
             self._engine.check_open()
-            future = TaskFuture()
-            future.set_exception(error)
-        return AsyncResult(future, callback, error_callback, self)
+            result.end(None, error)
+        return result
 
     async def run(self, func: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
         """``await pool.run(func, *args)``: calls it in a worker without blocking the loop.
@@ -198,15 +198,11 @@ class Calls:
         callback: Callable[[list[Any]], object] | None,
         error_callback: Callable[[BaseException], object] | None,
     ) -> AsyncResult:
-        future: Future[Any] = TaskFuture()
+        result = AsyncResult(callback, error_callback, self)
         engine = self._engine
 
         def done(job: MapJob) -> None:
-            error = job.error()
-            if error is None:
-                future.set_result(job.values)
-            else:
-                future.set_exception(error)
+            result.end(job.values, job.error())
             if job.size:
                 engine.drop(job.number)
 
@@ -214,11 +210,11 @@ class Calls:
         try:
             job = self._map_job(func, iterable, runner, chunk, done)
         except NotPicklable as error:
-            future.set_exception(error)
+            result.end(None, error)
         else:
             if job.size:
                 engine.open(job, job.size)
-        return AsyncResult(future, callback, error_callback, self)
+        return result
 
     def imap(
         self, func: Callable[[Any], Any], iterable: Iterable[Any], chunksize: int | None = None

@@ -144,10 +144,14 @@ class Engine(ABC):
         args: tuple[Any, ...],
         kwargs: dict[str, Any],
         rules: Rules | None = None,
+        done: Callable[[Future[Any]], object] | None = None,
     ) -> TaskFuture:
-        """Puts a call behind the others; the future has its outcome."""
+        """Puts a call behind the others; the future has its outcome. ``done`` is called
+        with it in a thread of the pool: one that is added later may be called at once."""
         known = self._known(function)
         call = Submitted(known, function, args, kwargs, self.namespace, rules)
+        if done is not None:
+            call.future.add_done_callback(done)
         self._enter(call, pace_key(known, function), lone=False)
         call.future.number, call.future.owner = call.number, self._mark
         return call.future

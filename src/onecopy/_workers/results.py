@@ -18,18 +18,16 @@ class AsyncResult:
     """The outcome of a call or a map, when there is one.
 
     Args:
-        future: has or will have it.
         callback: called with the result, before anybody who waits is told.
         error_callback: called with the error, likewise.
         pool: kept until there is an outcome, since a pool that nobody holds is terminated.
 
-    Callbacks run in a thread of the pool: they should return soon, and what one raises is
-    logged and harms nobody. Thread-safe.
+    Whoever makes it has ``end`` or ``end_as`` called. Callbacks run in a thread of the pool:
+    they should return soon, and what one raises is logged and harms nobody. Thread-safe.
     """
 
     def __init__(
         self,
-        future: Future[Any],
         callback: Callable[[Any], object] | None = None,
         error_callback: Callable[[BaseException], object] | None = None,
         pool: object = None,
@@ -40,24 +38,27 @@ class AsyncResult:
         self._callback = callback
         self._error_callback = error_callback
         self._told = threading.Event()
-        future.add_done_callback(self._end)
 
-    def _end(self, future: Future[Any]) -> None:
+    def end_as(self, future: Future[Any]) -> None:
+        """This future has ended, and so has this."""
+        error = error_of(future)
+        self.end(future.result() if error is None else None, error)
+
+    def end(self, value: Any, error: BaseException | None) -> None:
+        """There is an outcome."""
         callback, error_callback = self._callback, self._error_callback
         self._callback = self._error_callback = self._pool = None
+        self._value, self._error = value, error
         try:
-            # Not the future itself, which holds this method: no cycle.
-            self._error = error_of(future)
-            if self._error is None:
-                self._value = future.result()
+            if error is None:
                 if callback is not None:
-                    callback(self._value)
+                    callback(value)
             elif error_callback is not None:
-                error_callback(self._error)
-        except BaseException as error:
+                error_callback(error)
+        except BaseException as raised:
             # In the main thread it may be Ctrl-C; elsewhere not even SystemExit may end a
             # thread of the pool, which others' tasks need.
-            if isinstance(error, KeyboardInterrupt) and _is_main():
+            if isinstance(raised, KeyboardInterrupt) and _is_main():
                 raise
             _log.exception("a callback of a pool's task raised")
         finally:
