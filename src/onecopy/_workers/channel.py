@@ -13,8 +13,8 @@ waited for it to read, both would wait for ever.
 
 from __future__ import annotations
 
+import contextlib
 import marshal
-import select
 import socket
 import threading
 from collections import deque
@@ -72,12 +72,15 @@ class Channel:
         self.sent = (0, 0.0)
         self.verdict: BaseException | None = None
         self.claimed: int | None = None
+        self.broken = ""  # what it wrote that made no sense
         self._functions: set[int] = set()
         self._outbox: deque[Entry | bytes | Function] = deque()
         self._sending = threading.Lock()
         self._batch: list[bytes] = []
         self._size = 0
         self._fds: list[int] = []
+        # Batches that were not written yet, each with the descriptors that go with it.
+        self._ready: deque[tuple[bytes, list[int]]] = deque()
         self._unsendable = unsendable
         self._want_write = want_write
         self.blocked = False
@@ -89,7 +92,7 @@ class Channel:
     def flush(self) -> None:
         """Sends what waits, as far as the socket takes it."""
         link = self.link
-        while (self._outbox or self._batch or link.frees) and not self.ended:
+        while (self._outbox or self._batch or self._ready or link.frees) and not self.ended:
             if not self._sending.acquire(blocking=False):
                 return
             try:
@@ -117,6 +120,7 @@ class Channel:
         self.link.abandon()
         self._outbox.clear()
         self._batch.clear()
+        self._ready.clear()
 
     # Under ``_sending``.
 
@@ -127,7 +131,7 @@ class Channel:
             back = [frees.popleft() for _ in range(len(frees))]
             self._add(wire.pack(wire.FREE, b"".join(wire.PAIR.pack(*block) for block in back)))
         while True:
-            if self._size >= _BATCH and not self._write():
+            if (self._size >= _BATCH or self._ready) and not self._write():
                 return False
             try:
                 entry = self._outbox.popleft()
@@ -152,17 +156,10 @@ class Channel:
         for at in range(0, len(said), descriptors.MOST):
             some = fds[at : at + descriptors.MOST]
             if self._fds and len(self._fds) + len(some) > descriptors.MOST:
-                self._write_all()
+                self._cut()  # one call takes a limited number of descriptors
             body = marshal.dumps(said[at : at + descriptors.MOST])
             self._add(wire.pack(wire.ANNOUNCE, body, fds=len(some)))
             self._fds += some
-
-    def _write_all(self) -> None:
-        """Descriptors that no longer fit into one call have to leave before others come;
-        the socket has room for them as soon as the worker reads, which it does: it is not
-        sent more work than fits while it writes."""
-        while not self._write():
-            _wait_for_room(self.sock)
 
     def _add_function(self, function: Function) -> None:
         assert function.draft is not None
@@ -175,10 +172,10 @@ class Channel:
 
     def _add_task(self, assignment: Assignment, work: Work) -> None:
         try:
+            draft = work.draft(assignment.start, assignment.stop)
             function = work.function
             if function is not None and function.id not in self._functions:
                 self._add_function(function)
-            draft = work.draft(assignment.start, assignment.stop)
             rich, body = place(draft, self.link)
             wire.check_length(body)
         except BaseException as error:
@@ -191,43 +188,51 @@ class Channel:
         flags = wire.RICH if rich else 0
         self._add(wire.pack(wire.TASK, head + body, flags, assignment.id))
 
+    def _cut(self) -> None:
+        """The batch is complete: what comes next is written by another call."""
+        batch, fds = self._batch, self._fds
+        self._batch, self._size, self._fds = [], 0, []
+        self._ready.append((batch[0] if len(batch) == 1 else b"".join(batch), fds))
+
     def _write(self) -> bool:
         """Writes the batch; False when the socket took only a part of it."""
-        if not self._batch:
-            return True
-        data = self._batch[0] if len(self._batch) == 1 else b"".join(self._batch)
-        try:
-            if self._fds:
-                sent = self.sock.sendmsg([data], descriptors.rights(self._fds), wire.NOW)
-            else:
-                sent = self.sock.send(data, wire.NOW)
-        except BlockingIOError:
-            self._batch, self._size = [data], len(data)
-            return self._full(True)
-        except OSError:
-            # The worker is gone. Its end is seen by the reader, which gives what is lost
-            # its due; nothing more can be sent.
-            self._batch, self._size, self._fds = [], 0, []
-            self._outbox.clear()
-            return True
-        self._fds = []
-        self.bytes_sent += sent
-        if sent < len(data):
-            self._batch, self._size = [data[sent:]], len(data) - sent
-            return self._full(True)
-        self._batch, self._size = [], 0
+        if self._batch:
+            self._cut()
+        while self._ready:
+            try:
+                data, fds = self._ready.popleft()
+            except IndexError:
+                break  # ``close`` in another thread was quicker
+            try:
+                if fds:
+                    sent = self.sock.sendmsg([data], descriptors.rights(fds), wire.NOW)
+                else:
+                    sent = self.sock.send(data, wire.NOW)
+            except BlockingIOError:
+                self._ready.appendleft((data, fds))
+                return self._full(True)
+            except OSError:
+                self._give_up()
+                return True
+            self.bytes_sent += sent
+            if sent < len(data):
+                self._ready.appendleft((data[sent:], []))
+                return self._full(True)
         if self.blocked:
             self._full(False)
         return True
+
+    def _give_up(self) -> None:
+        """Nothing more can be sent. Mostly because the worker is gone: its end is seen by
+        the reader, which gives what is lost its due. If it is not (too many descriptors are
+        on their way, say), it finishes what it has, meets the end and goes as well."""
+        with contextlib.suppress(OSError):
+            self.sock.shutdown(socket.SHUT_WR)
+        self._ready.clear()
+        self._outbox.clear()
 
     def _full(self, full: bool) -> bool:
         if full != self.blocked:
             self.blocked = full
             self._want_write(self, full)
         return not full
-
-
-def _wait_for_room(sock: socket.socket) -> None:
-    poll = select.poll()
-    poll.register(sock, select.POLLOUT)
-    poll.poll()
