@@ -134,24 +134,38 @@ class Worker:
 
     def _function(self, frame: wire.Frame) -> None:
         """Id 0 is the initializer: it is run, and nothing is answered but READY or FAILED."""
+        if frame.id:
+            self._functions[frame.id] = _Unloaded(frame)
+            return
         try:
-            function = decode(bool(frame.flags & wire.RICH), memoryview(frame.body), self._link)
-            if frame.id:
-                self._functions[frame.id] = function
-                return
-            initializer, arguments = function
+            initializer, arguments = self._decode(frame)
             initializer(*arguments)
         except SystemExit:
             raise
         except BaseException as error:
-            what = "loading the function" if frame.id else "the initializer"
-            failed = failure(error, what, namespace=self._namespace)
-            if frame.id:
-                self._functions[frame.id] = _Unusable(failed)
-            else:
-                self._send(wire.pack(wire.FAILED, pickle.dumps(failed)))
+            failed = failure(error, "the initializer", namespace=self._namespace)
+            self._send(wire.pack(wire.FAILED, pickle.dumps(failed)))
             return
         self._send(wire.pack(wire.READY, id=os.getpid()))
+
+    def _decode(self, frame: wire.Frame) -> Any:
+        return decode(bool(frame.flags & wire.RICH), memoryview(frame.body), self._link)
+
+    def _load(self, function_id: int) -> bool:
+        """Loads a function for the first task that needs it, under that task's claim: one
+        that ends the process costs a task, and not one worker after the other. False when
+        it was loaded before."""
+        function = self._functions.get(function_id)
+        if type(function) is not _Unloaded:
+            return False
+        try:
+            self._functions[function_id] = self._decode(function.frame)
+        except SystemExit:
+            raise
+        except BaseException as error:
+            failed = failure(error, "loading the function", namespace=self._namespace)
+            self._functions[function_id] = _Unusable(failed)
+        return True
 
     def _announced(self, frame: wire.Frame) -> None:
         self._link.announced(marshal.loads(frame.body), frame.fds)
@@ -184,6 +198,9 @@ class Worker:
             self._claims[self._slot] = before
             self._frames.extend(self._read())
             self._claims[self._slot] = frame.id
+        function_id, _ = wire.TASK_HEAD.unpack_from(frame.body)
+        if function_id and self._load(function_id):
+            received = monotonic_ns()  # the next task with it will not take that long
         started, outcome, bad = self._run(frame)
         finished = monotonic_ns()
         flags = wire.ERRORS if bad else 0
@@ -294,6 +311,13 @@ class Worker:
                 self._sock.sendall(memoryview(data)[sent:])
         else:
             self._sock.sendall(data)
+
+
+class _Unloaded:
+    """Stands for a function that no task has needed yet."""
+
+    def __init__(self, frame: wire.Frame) -> None:
+        self.frame = frame
 
 
 class _Unusable:
