@@ -302,9 +302,9 @@ def culprit(
 
 def short(value: Any, limit: int = 60) -> str:
     """A repr that stays short, also for arrays and frames, and never raises."""
-    if hasattr(value, "shape") and hasattr(value, "dtype"):
-        return f"<{type(value).__name__} {value.dtype} {value.shape}>"
     try:
+        if hasattr(value, "shape") and hasattr(value, "dtype"):
+            return f"<{type(value).__name__} {value.dtype} {value.shape}>"
         if type(value) is tuple and 0 < len(value) <= 4:
             text = f"({', '.join(short(part, limit // len(value)) for part in value)})"
         else:

@@ -11,7 +11,7 @@ import pickle
 from typing import Any
 
 from .._memory.pickling import NOTHING, Namespace, dumps, short
-from ..errors import NotPicklable, RemoteError, RemoteTraceback
+from ..errors import RemoteError, RemoteTraceback
 
 Failure = tuple[str, str, str, str, bytes | None]
 """Class name, message, traceback, where (worker, function, argument), pickled exception."""
@@ -29,7 +29,7 @@ def failure(
     where = f"worker {os.getpid()}, {function}" + (f", argument {argument}" if argument else "")
     try:
         message = str(error)
-    except Exception as bad:  # a user's __str__ may do anything
+    except BaseException as bad:  # a user's __str__ may do anything
         message = f"<its message raised {type(bad).__name__}>"
     error.__traceback__ = None
     data: bytes | None
@@ -37,7 +37,7 @@ def failure(
         pickled = dumps(error, namespace, "exception")
         # Buffers of arrays that the exception carries go in-band: this is the rare case.
         data = b"".join(pickled.chunks) if not pickled.buffers.spans else _in_band(error)
-    except NotPicklable:
+    except BaseException:  # and so may a __reduce__: then its text stands for it
         data = None
     name = (
         kind.__qualname__
@@ -47,11 +47,13 @@ def failure(
     return name, message, text, where, data
 
 
-def _in_band(error: BaseException) -> bytes | None:
+def _in_band(error: BaseException) -> bytes:
     try:
         return pickle.dumps(error, 5)
-    except Exception:  # by value or not at all: then its text stands for it
-        return None
+    except Exception:
+        import cloudpickle  # the first of our picklers needed it as well
+
+        return bytes(cloudpickle.dumps(error, 5))  # its class by value
 
 
 def revive(failed: Failure) -> BaseException:
@@ -61,12 +63,26 @@ def revive(failed: Failure) -> BaseException:
     if data is not None:
         try:
             error = pickle.loads(data)
-        except Exception as bad:  # its class insists on other arguments, say
+        except (Exception, SystemExit) as bad:  # its class insists on other arguments, say
             text += f"\n(it could not be rebuilt here: {type(bad).__name__}: {bad})"
     if not isinstance(error, BaseException):
         error = RemoteError(name, message)
     error.__cause__ = RemoteTraceback(text, where)
     return error
+
+
+def fits_values(value: object, size: int | None) -> bool:
+    """Is this what a worker answers when all of a chunk of ``size`` items went well? Of a
+    call (None) it may be anything."""
+    return size is None or (type(value) is list and len(value) == size)
+
+
+def fits_failures(value: object, size: int) -> bool:
+    """Is this what a worker answers when something failed: values and failures by index?"""
+    if type(value) is not tuple or len(value) != 2 or not all(type(v) is dict for v in value):
+        return False
+    values, failed = value
+    return bool(failed) and all(at in range(size) for at in (*values, *failed))
 
 
 def describe(value: Any) -> str:
