@@ -317,3 +317,21 @@ class TestChunks:
         for _ in range(20):
             pace.learn(10, 10_000)
         assert 990 < (pace.mean or 0) <= 1000
+
+
+def test_what_a_mistrusted_worker_had_begun_is_lost() -> None:
+    """Whichever of it has ended, nobody knows; what it had not begun goes to another."""
+    scheduler = Scheduler(1)
+    scheduler.handle(ev.WorkerReady(1))
+    # A first one, from which it is known that they are short: the others go together.
+    (assign,) = scheduler.handle(ev.TaskSubmitted(1, 0))
+    assert isinstance(assign, ev.Assign)
+    for task in range(2, 6):
+        assert not scheduler.handle(ev.TaskSubmitted(task, 0))
+    together = scheduler.handle(ev.Finished(1, assign.assignment.id, 1000))
+    given = [it.assignment for it in together if isinstance(it, ev.Assign)]
+    assert [assignment.work for assignment in given] == [2, 3, 4, 5]
+    out = scheduler.handle(ev.WorkerGone(1, given[1].id, all=True))
+    assert {it.assignment.work for it in out if isinstance(it, ev.Lost)} == {2, 3}
+    again = scheduler.handle(ev.WorkerReady(2))
+    assert [it.assignment.work for it in again if isinstance(it, ev.Assign)] == [4]

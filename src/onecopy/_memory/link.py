@@ -111,14 +111,24 @@ class Link:
 
     def announced(self, said: list[Announcement], fds: list[int]) -> None:
         """The peer makes segments known. Takes the descriptors over."""
-        for (segment_id, kind, size, path, backing), fd in zip(said, fds, strict=True):
-            segment = registry.by_id.get(segment_id)
-            if segment is None:
-                file = ReceivedFile(fd, backing)
-                segment = Segment(file, Kind(kind), size, path, segment_id)
-            else:
+        left = list(fds)
+        try:
+            for (segment_id, number, size, path, backing), fd in zip(said, fds, strict=True):
+                segment = registry.by_id.get(segment_id)
+                if segment is None:
+                    kind = Kind(number)
+                    # Beyond the end a page is a SIGBUS; somebody's file may be cut any time.
+                    if kind != Kind.FILE and os.fstat(fd).st_size < size:
+                        raise ValueError(f"a segment of {size} bytes is not as large as that")
+                    segment = Segment(
+                        ReceivedFile(left.pop(0), backing), kind, size, path, segment_id
+                    )
+                else:
+                    os.close(left.pop(0))
+                self._known[segment_id] = segment
+        finally:
+            for fd in left:
                 os.close(fd)
-            self._known[segment_id] = segment
 
     def forget(self, segment_id: int) -> None:
         """The owner has no view of it any more, and asks for it to be let go of."""

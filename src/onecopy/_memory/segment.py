@@ -42,7 +42,7 @@ class Segment:
     Thread-safe. After a fork the child has its own object on the same memory.
     """
 
-    __slots__ = ("__weakref__", "_lock", "_root", "file", "id", "kind", "path", "size")
+    __slots__ = ("__weakref__", "_lock", "_root", "file", "forked", "id", "kind", "path", "size")
 
     def __init__(
         self, file: AnonymousFile | ReceivedFile, kind: Kind, size: int, path: str = "", id: int = 0
@@ -51,6 +51,7 @@ class Segment:
         self.kind = kind
         self.size = size
         self.path = path
+        self.forked = False  # made by the process that this one was forked from
         self.id = id or registry.new_id()
         self._root: weakref.ref[ctypes.Array[Any]] | None = None
         self._lock = threading.Lock()
@@ -129,6 +130,7 @@ class Segment:
     def after_fork(self) -> None:
         """In a forked child: another thread of the parent may have held the lock."""
         self._lock = threading.Lock()
+        self.forked = True
 
     def __del__(self) -> None:
         self.file.close()

@@ -140,8 +140,9 @@ def freeze(array: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
     segment = _segment_of(array, "freeze")[0]
     if segment.kind in (Kind.SHARED, Kind.FILE):
         return array
-    if isinstance(segment.file, ReceivedFile):
-        raise NotShared("freeze works in the process that made the array, not in a worker")
+    if segment.forked or isinstance(segment.file, ReceivedFile):
+        where = "a child of it" if segment.forked else "a worker"
+        raise NotShared(f"freeze works in the process that made the array, not in {where}")
     # From here on nobody gets a new writable mapping. Then every process swaps the one
     # that it has for a read-only one, in place, and at last the bytes are sealed.
     segment.own().seal_mappings()

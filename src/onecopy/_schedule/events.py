@@ -117,10 +117,12 @@ class WorkerEnding(NamedTuple):
 
 
 class WorkerGone(NamedTuple):
-    """A worker has ended. ``claimed`` is the last assignment that it had begun with."""
+    """A worker has ended. ``claimed`` is the last assignment that it had begun with; with
+    ``all``, whatever it had begun and not been heard of is lost."""
 
     worker: int
     claimed: int
+    all: bool = False
 
 
 class Closed(NamedTuple):

@@ -257,9 +257,11 @@ class Scheduler:
                 self._idle.remove(event.worker)
             first = next(iter(worker.held), 0)
             for assignment, work, _ in reversed(worker.held.values()):
-                if assignment.id == event.claimed or (
-                    assignment.id == first and self._returns_too_often(assignment)
-                ):
+                # A worker begins in the order of the ids.
+                begun = assignment.id == event.claimed or (
+                    event.all and assignment.id < event.claimed
+                )
+                if begun or (assignment.id == first and self._returns_too_often(assignment)):
                     if work.terms.again:
                         self._open[assignment.id] = assignment, work
                     out.append(Lost(assignment))

@@ -16,6 +16,7 @@ from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
+from copy import copy
 from itertools import count
 from types import FunctionType
 from typing import Any, Protocol
@@ -33,6 +34,7 @@ from .options import Options
 from .rules import Rules
 from .work import Call, Direct, Entry, Submitted, Work
 
+FOREIGN = "this pool belongs to the process that made it; make one here"
 # Workers keep so many functions.
 _FUNCTIONS = 500
 
@@ -312,6 +314,7 @@ class Engine(ABC):
     def terminate(self) -> None:
         """Ends the workers now; what was not finished fails with PoolClosed."""
         if self._foreign:
+            self._closed = True
             return  # the workers are the parent's
         self.close()
         if not self._terminated:
@@ -334,9 +337,9 @@ class Engine(ABC):
 
     def _check_open(self) -> None:
         if self._failure is not None:
-            raise self._failure
+            raise _copied(self._failure)
         if self._foreign:
-            raise errors.PoolClosed("this pool belongs to the process that made it; make one here")
+            raise errors.PoolClosed(FOREIGN)
         if self._closed:
             raise errors.PoolClosed("the pool is closed and takes no more work")
 
@@ -347,7 +350,7 @@ class Engine(ABC):
             if self._failure is None:
                 self._failure = failure
             self._closed = True
-        self._abandon(failure)
+        self._abandon(_copied(failure))
         self._stop_workers()
 
     def _abandon(self, error: BaseException) -> None:
@@ -529,6 +532,14 @@ class Engine(ABC):
             self._members[member.worker] = member
             dirty, later = self._take([events.WorkerReady(member.worker)])
         _flush(dirty, later)
+
+
+def _copied(failure: errors.OnecopyError) -> errors.OnecopyError:
+    """What is raised gets a traceback, whose frames hold the pool: what the engine keeps must
+    not, or neither would ever be collected."""
+    copied = copy(failure)
+    copied.__cause__ = failure.__cause__
+    return copied
 
 
 def _flush(dirty: list[Member], later: list[Later]) -> None:

@@ -62,6 +62,9 @@ class Death:
     def error(self, task: str) -> BaseException:
         """What the task that it ran fails with."""
         error = self._error(task)
+        if self.channel.broken:
+            why = f"what it wrote made no sense: {self.channel.broken}"
+            error.add_note(f"the pool ended worker {self.channel.pid}; {why}")
         if self.traceback:
             # A note, and not a cause: it survives pickling.
             error.add_note(f"faulthandler in worker {self.channel.pid}:\n{self.traceback}")
@@ -101,6 +104,13 @@ os.register_at_fork(
 )
 
 
+def import_broken_errors() -> None:
+    """Imports the errors that a death needs. A program that forks meanwhile waits: its child
+    would have half a module, and no thread that makes it whole."""
+    with launching:
+        errors.import_broken_errors()
+
+
 class Fleet:
     """See the module.
 
@@ -120,6 +130,7 @@ class Fleet:
         self._ooms = procfs.oom_kills()
         self._faults: dict[int, AnonymousFile] = {}
         self._dead: list[Channel] = []  # orphans that have ended
+        self._lost = False  # the launcher makes no more workers, and that was reported
         # Two aligned 8-byte words per worker, in pages that both sides map: what it has
         # begun with (its claim), and whether it is to begin with nothing more.
         self._slots = max(512, 2 * options.workers)
@@ -233,7 +244,7 @@ class Fleet:
         for what, worker, value, extra in self._launcher.news() if self._launcher else ():
             channel = self.channels.get(worker)
             if what == "broken":
-                broken = True
+                broken, self._lost = not self._lost, True
             elif what == "frozen":
                 frozen.append(extra)
             elif channel is None:
@@ -290,6 +301,7 @@ class Fleet:
         assert self._launcher is not None
         self._launcher.close()
         self._launcher = None
+        self._lost = False
         return True
 
     def close(self) -> None:

@@ -19,6 +19,7 @@ takes the reentrant lock again.
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Callable
 from concurrent.futures import Future
@@ -26,6 +27,15 @@ from concurrent.futures._base import CANCELLED_AND_NOTIFIED, FINISHED, PENDING, 
 from typing import Any
 
 _making = threading.RLock()
+
+
+def _after_fork() -> None:
+    """Another thread may have held it."""
+    global _making
+    _making = threading.RLock()
+
+
+os.register_at_fork(after_in_child=_after_fork)
 
 
 class TaskFuture(Future[Any]):
@@ -89,6 +99,17 @@ class TaskFuture(Future[Any]):
                 self._state = FINISHED
                 return
         super().set_exception(exception)
+
+    def forked(self, error: BaseException) -> None:
+        """In a forked child, where nothing will ever end it: it has ended with ``error``.
+
+        There is one thread here, and a lock that another one held at the fork stays locked:
+        so none is taken, and the condition variable is made anew.
+        """
+        if self._state in (PENDING, RUNNING):
+            self._exception = error
+            self._state = FINISHED
+        self._made = None
 
     def result(self, timeout: float | None = None) -> Any:
         if self._state == FINISHED and self._exception is None:

@@ -250,6 +250,11 @@ class StreamJob(Job):
         with self._changing():
             self.broken = error
 
+    def forked(self, error: BaseException) -> None:
+        self._changed = threading.Condition(threading.Lock())
+        self.tell = None
+        self.broken = error
+
     def finish_at(self, end: int) -> None:
         """There are ``end`` items and no more."""
         with self._changing():

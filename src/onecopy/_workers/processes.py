@@ -32,17 +32,16 @@ from .._memory.registry import registry
 from .._schedule import events
 from .._schedule.events import Assignment
 from .._system.poller import poller
-from ..errors import import_broken_errors
 from . import wire
 from .channel import Channel
-from .engine import Engine, Member, _flush
-from .fleet import Death, Fleet
+from .engine import FOREIGN, Engine, Member, _flush
+from .fleet import Death, Fleet, import_broken_errors
 from .freezing import Freezes
 from .functions import Function
 from .limits import Limits
 from .options import Options
-from .outcome import revive
-from .work import Direct, Entry, Work
+from .outcome import fits_failures, fits_values, revive
+from .work import Call, Direct, Entry, Work
 
 # How often arenas are looked after while there is something to look after, in seconds.
 _TICK = 0.5
@@ -160,6 +159,8 @@ class ProcessEngine(Engine):
                     handling = False
             except EOFError:
                 pass  # the driver will read the same
+            except (wire.BrokenFrame, OSError) as error:
+                self._mistrust(member, error)
             except BaseException:
                 if handling:
                     self._end_process(member)
@@ -193,45 +194,79 @@ class ProcessEngine(Engine):
     # What workers say: called with ``channel.receiving`` held.
 
     def _on_frames(self, channel: Channel, frames: list[wire.Frame]) -> None:
-        """Workers are given new work before what they said is unpacked."""
+        """Workers are given new work before what they said is unpacked.
+
+        Raises BrokenFrame, after what was said before it has had its effect.
+        """
         ended: dict[int, Entry] = {}
         with self._lock:
             happened: list[events.Event] = []
             for frame in frames:
-                if frame.type == wire.RESULT:
-                    found = self._pop(frame.id)
-                    if found is not None:
-                        ended[frame.id] = found
+                if frame.type != wire.RESULT or len(frame.body) < wire.TIMES.size:
+                    continue
+                entry = self._assigned.get(frame.id)
+                if entry is not None and entry[2] == channel.worker:
+                    self._pop(frame.id)
+                    ended[frame.id] = entry
                     received, _, finished = wire.TIMES.unpack_from(frame.body)
                     took = finished - received
                     happened.append(events.Finished(channel.worker, frame.id, took))
             dirty, later = self._take(happened)
         _flush(dirty, later)
-        for frame in frames:
-            if frame.type == wire.RESULT:
-                if frame.id in ended:
+        try:
+            for frame in frames:
+                if frame.type != wire.RESULT:
+                    self._on_word(channel, frame)
+                elif frame.id in ended:
                     assignment, work, _ = ended.pop(frame.id)
                     self._deliver(channel, frame, assignment, work)
-            else:
-                self._on_word(channel, frame)
+                elif self._failure is None and not self._terminated:
+                    raise wire.BrokenFrame(f"a result for assignment {frame.id}, not one of its")
+            if channel.reader.broken is not None:
+                raise channel.reader.broken
+        finally:
+            for assignment, work, _ in ended.values():  # none, unless something was raised
+                self._failed(assignment, work, self._nonsense(channel, assignment, work))
+
+    def _nonsense(self, channel: Channel, assignment: Assignment, work: Work) -> BaseException:
+        """The error of what has been answered, but not so that it could be used."""
+        task = work.describe(assignment)
+        error = errors.WorkerDied(channel.pid, -signal.SIGKILL, task)
+        error.add_note("the pool ended it: what it wrote made no sense, or was not read to its end")
+        return error
 
     def _deliver(
         self, channel: Channel, frame: wire.Frame, assignment: Assignment, work: Work
     ) -> None:
         body = memoryview(frame.body)[wire.TIMES.size :]
+        bad = frame.flags & wire.ERRORS
         try:
             value = decode(bool(frame.flags & wire.RICH), body, channel.link)
+            size = None if isinstance(work, Call) else assignment.stop - assignment.start
+            fits = fits_failures(value, size or 1) if bad else fits_values(value, size)
+            if bad and fits:
+                value = value[0], {at: revive(how) for at, how in value[1].items()}
         except BaseException as error:
+            error.add_note(f"raised while the result of {work.describe(assignment)} was unpickled")
             self._failed(assignment, work, error)
             return
-        if not frame.flags & wire.ERRORS:
+        if not fits:
+            self._failed(assignment, work, self._nonsense(channel, assignment, work))
+            raise wire.BrokenFrame("a result that is none of what was asked for")
+        if bad:
+            self._partly(assignment, work, *value)
+        else:
             self._delivered(assignment, work, value)
-            return
-        values, failed = value
-        errors = {at: revive(how) for at, how in failed.items()}
-        self._partly(assignment, work, values, errors)
 
     def _on_word(self, channel: Channel, frame: wire.Frame) -> None:
+        try:
+            self._heed(channel, frame)
+        except wire.BrokenFrame:
+            raise
+        except Exception as error:
+            raise wire.BrokenFrame(f"type {frame.type}: {error!r}") from error
+
+    def _heed(self, channel: Channel, frame: wire.Frame) -> None:
         if frame.type == wire.ANNOUNCE:
             channel.link.announced(marshal.loads(frame.body), frame.fds)
         elif frame.type == wire.FREE:
@@ -240,6 +275,8 @@ class ProcessEngine(Engine):
             channel.link.forgotten(frame.id)
         elif frame.type == wire.FROZEN:
             self._freezes.answered(frame.id, channel.worker)
+        elif channel.ready and frame.type in (wire.READY, wire.FAILED):
+            raise wire.BrokenFrame(f"type {frame.type} of a worker that was ready")
         elif frame.type == wire.READY:
             channel.pid = frame.id
             channel.ready = True
@@ -275,10 +312,10 @@ class ProcessEngine(Engine):
     # The driver thread.
 
     def _drive(self) -> None:
-        # Imported now, while workers start, and not when the first of them dies: by then
-        # memory may be short, or the program's path another.
-        import_broken_errors()
         try:
+            # Now, while workers start, and not when the first of them dies: by then memory
+            # may be short, or the program's path another.
+            import_broken_errors()
             while True:
                 if self._released:
                     self.terminate()
@@ -406,13 +443,20 @@ class ProcessEngine(Engine):
             self._on_frames(channel, channel.reader.read(wire.NOW))
         except BlockingIOError:
             pass  # ``apply`` has read it meanwhile
-        except (EOFError, wire.BrokenFrame, OSError, KeyError, ValueError):
+        except (EOFError, wire.BrokenFrame, OSError) as error:
             # Its end; or what it wrote makes no sense, or has used up our descriptors: it
             # is ended, and its task fails. What is posted to it from now on is not sent,
             # and goes back to the queue when it is buried.
+            if not isinstance(error, EOFError):
+                self._mistrust(channel, error)
             self._unwatch(channel)
             self._fleet.ended(channel)
             self._on_news()
+
+    def _mistrust(self, channel: Channel, error: BaseException) -> None:
+        """Nothing more that this worker says counts."""
+        channel.broken = channel.broken or str(error)
+        self._end_process(channel)
 
     def _on_news(self) -> None:
         if not self._fleet.channels:
@@ -425,6 +469,8 @@ class ProcessEngine(Engine):
             self._listening = False
         for death in deaths:
             self._bury(death)
+        if broken and not self._members:
+            self._failed_start(errors.BrokenWorker("the process that forks the workers ended"))
         if broken and not self._fleet.renew():
             why = (
                 "the process that forks the workers has ended, and with it the state of the "
@@ -444,7 +490,7 @@ class ProcessEngine(Engine):
         self._past = [past + now for past, now in zip(self._past, traffic, strict=True)]
         with self._lock:
             self._members.pop(channel.worker, None)
-            gone = events.WorkerGone(channel.worker, death.claimed)
+            gone = events.WorkerGone(channel.worker, death.claimed, bool(channel.broken))
             dirty, later = self._take([gone], death.error)
             # What it held beyond the lost one went back to the queue, under other ids.
             for number, (_, _, worker) in list(self._assigned.items()):
@@ -453,12 +499,17 @@ class ProcessEngine(Engine):
         death.close()
         _flush(dirty, later)
         self._freezes.gone(channel.worker)
-        if not channel.ready and not self._stopping:
-            self._false_starts += 1
-            if self._false_starts >= _FALSE_STARTS:
-                why = f"{_FALSE_STARTS} workers in a row ended before they were ready"
-                last = death.error("its start-up")
-                self._fail(errors.InitializerFailed(f"{why}; the last one: {last}"), last)
+        if not channel.ready and not channel.orphan:
+            self._failed_start(death.error("its start-up"))
+
+    def _failed_start(self, last: BaseException) -> None:
+        """Workers ended before they were ready: one, or all that a zygote took with it."""
+        if self._stopping:
+            return
+        self._false_starts += 1
+        if self._false_starts >= _FALSE_STARTS:
+            why = f"{_FALSE_STARTS} workers in a row ended before they were ready"
+            self._fail(errors.InitializerFailed(f"{why}; the last one: {last}"), last)
 
     def _look_after(self) -> float | None:
         """Forgets, freezes, frees and trims what is due; how long the driver may sleep."""
@@ -528,6 +579,8 @@ class ProcessEngine(Engine):
         """In a forked child: the pool is the parent's, and its sockets are not held here."""
         self._lock = threading.Lock()
         self._foreign = True
+        for work in list(self._work.values()):
+            work.forked(errors.PoolClosed(FOREIGN))
         self._woken = True
         self._fleet.after_fork()
         self._poller.close()

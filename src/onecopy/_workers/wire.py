@@ -86,9 +86,11 @@ class FrameReader:
         self._start = self._end = 0
         self._fds: deque[int] = deque()
         self.bytes_read = 0
+        self.broken: BrokenFrame | None = None
 
     def read(self, flags: int = 0) -> list[Frame]:
-        """Reads once; the whole frames that are there then, maybe none.
+        """Reads once; the whole frames that are there then, maybe none. Those before a broken
+        one are whole: it is raised by the next call, and ``broken`` has it already.
 
         Args:
             flags: for ``recvmsg``, such as ``MSG_DONTWAIT``.
@@ -98,6 +100,8 @@ class FrameReader:
             BlockingIOError: nothing is there, with ``MSG_DONTWAIT`` or a receive timeout.
             BrokenFrame: see the class.
         """
+        if self.broken is not None:
+            raise self.broken
         self._make_room()
         try:
             count, fds = descriptors.receive(self._sock, self._view[self._end :], flags)
@@ -110,11 +114,16 @@ class FrameReader:
         if fds:
             self._fds.extend(fds)
         frames: list[Frame] = []
-        while self._end - self._start >= HEADER.size:
-            frame = self._next()
-            if frame is None:
-                break
-            frames.append(frame)
+        try:
+            while self._end - self._start >= HEADER.size:
+                frame = self._next()
+                if frame is None:
+                    break
+                frames.append(frame)
+        except BrokenFrame as error:
+            self.broken = error
+            if not frames:
+                raise
         return frames
 
     def _make_room(self) -> None:

@@ -87,6 +87,10 @@ class Work:
         """No assignment of it will come to an end any more."""
         raise NotImplementedError
 
+    def forked(self, error: BaseException) -> None:
+        """In a forked child, where it will never come to an end. Locks may be held by threads
+        that are not here: none is taken."""
+
     def callable(self) -> Callable[..., Any]:
         """What a worker thread calls."""
         assert self.function is not None
@@ -177,10 +181,13 @@ class Submitted(Call):
             self.future.set_exception(error)
 
     def abandon(self, error: BaseException) -> None:
-        if isinstance(error, PoolClosed) and self.future.cancel():
-            self.future.set_running_or_notify_cancel()  # tells those that wait for it
-        elif self.begin():
+        if isinstance(error, PoolClosed) and not self._begun:
+            self.future.cancel()
+        if self.begin():  # else it is cancelled, and those that wait for it have been told
             self.fail(NOWHERE, error)
+
+    def forked(self, error: BaseException) -> None:
+        self.future.forked(error)
 
 
 class Direct(Call):
