@@ -1,0 +1,69 @@
+"""What the tests of faults have in common: a worker caught at a known point, a state of a
+process that can be waited for, and the worker's own end of its socket."""
+
+from __future__ import annotations
+
+import array
+import fcntl
+import gc
+import os
+import signal
+import socket
+import termios
+from pathlib import Path
+
+import onecopy as oc
+from onecopy._workers.channel import Channel
+from onecopy._workers.child import Worker
+from onecopy._workers.processes import ProcessEngine
+from tests.scripts import until
+
+
+def own_socket() -> socket.socket:
+    """In a worker: the socket that it serves."""
+    (worker,) = [thing for thing in gc.get_objects() if isinstance(thing, Worker)]
+    return worker._sock
+
+
+def narrow_own_socket() -> int:
+    """In a worker: what it writes from now on fills its socket after some 5 kB. Its pid."""
+    own_socket().setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 1)
+    return os.getpid()
+
+
+def engine_of(pool: oc.Pool) -> ProcessEngine:
+    """The engine of a pool of processes."""
+    assert isinstance(pool._engine, ProcessEngine)
+    return pool._engine
+
+
+def channels_of(pool: oc.Pool) -> list[Channel]:
+    """The owner's ends of the workers' sockets."""
+    return list(engine_of(pool)._fleet.channels.values())
+
+
+def unread(channel: Channel) -> int:
+    """How many bytes of a worker stand in its socket."""
+    count = array.array("i", [0])
+    fcntl.ioctl(channel.fd, termios.FIONREAD, count)
+    return count[0]
+
+
+def stop(pid: int) -> None:
+    """Stop a process; it has stopped when this returns."""
+    os.kill(pid, signal.SIGSTOP)
+    until(lambda: state_of(pid) == "T", f"{pid} has stopped")
+
+
+def state_of(pid: int) -> str:
+    """The state of a process as proc(5) has it; empty when it is gone."""
+    try:
+        text = Path(f"/proc/{pid}/stat").read_text()
+    except (FileNotFoundError, ProcessLookupError):
+        return ""
+    return text.rpartition(")")[2].split()[0]
+
+
+def zygote_of(pid: int) -> int:
+    """The process that forked a worker."""
+    return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
