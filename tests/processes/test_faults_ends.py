@@ -63,10 +63,17 @@ print("done")
 """
 
 
-@pytest.mark.parametrize("method", ["fork", "forkserver"])
 @pytest.mark.parametrize(
-    "way",
-    ["options", "map_async", "apply_async", "imap_unordered", "collected", "stream", "run"],
+    ("way", "method"),
+    [
+        ("options", "fork"),
+        ("map_async", "forkserver"),
+        ("apply_async", "fork"),
+        ("imap_unordered", "forkserver"),
+        ("collected", "fork"),
+        ("stream", "forkserver"),
+        ("run", "fork"),
+    ],
 )
 def test_a_program_ends_while_work_is_pending(tmp_path: Path, method: str, way: str) -> None:
     assert_clean(run(tmp_path, ENDS, method, way), "done")

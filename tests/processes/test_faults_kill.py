@@ -166,8 +166,6 @@ def test_with_retries_it_is_run_again(make_pool: MakePool, process_method: str) 
     pool = make_pool(process_method)
     marks = oc.zeros(1, "i8")
     assert pool.options(retries=1).apply(kill_once, (marks,)) == 2
-    marks[0] = 0
-    assert pool.options(retries=1).submit(kill_once, marks).result() == 2
     futures = [pool.submit(double, x) for x in range(10)]
     always = pool.options(retries=1).submit(killed_while_running, 1)
     assert_died(always.exception(), -signal.SIGKILL, "killed_while_running")

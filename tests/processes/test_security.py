@@ -231,20 +231,20 @@ def succeeded(array: Array) -> list[str]:
     return done
 
 
-@pytest.mark.parametrize("kind", ["large", "small", "frozen"])
-def test_sealed_bytes_do_not_change(make_pool: MakePool, process_method: str, kind: str) -> None:
-    expected = np.arange(100_000.0 if kind != "small" else 50.0)
-    if kind == "frozen":
-        array = oc.empty(expected.shape)
-        array[:] = expected
-        array = oc.freeze(array)
-    else:
-        array = oc.share(expected)
+def test_sealed_bytes_do_not_change(make_pool: MakePool, process_method: str) -> None:
     pool = make_pool(process_method, 1)
-    assert succeeded(array) == []
-    assert pool.apply(succeeded, (array,)) == []
-    np.testing.assert_array_equal(array, expected)
-    assert pool.apply(np.array_equal, (array, expected))
+    opened = oc.empty(100_000)
+    opened[:] = np.arange(100_000.0)
+    kinds = {
+        "large": oc.share(np.arange(100_000.0)),
+        "small": oc.share(np.arange(50.0)),
+        "frozen": oc.freeze(opened),
+    }
+    for kind, array in kinds.items():
+        assert succeeded(array) == [], kind
+        assert pool.apply(succeeded, (array,)) == [], kind
+        np.testing.assert_array_equal(array, np.arange(len(array)))
+        assert pool.apply(np.array_equal, (array, np.arange(len(array))))
 
 
 def test_the_attempts_succeed_where_they_may() -> None:
