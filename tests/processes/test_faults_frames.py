@@ -144,7 +144,9 @@ def test_what_it_had_finished_before_is_not_lost(make_pool: MakePool) -> None:
     with pytest.raises(oc.WorkerDied):
         bad.result()
     assert pool.apply(double, (1,)) == 2
-    assert counts.tolist() == [1, 1], "neither was run again"
+    assert counts[0] == 1, "not run again"
+    # It may be ended for what it wrote before it comes to count.
+    assert counts[1] <= 1, "nor this"
 
 
 def count(counts: Array, at: int) -> int:

@@ -1,7 +1,8 @@
 """The engine of one pool: carries out what the scheduler says, and tells it what happened.
 
 This is what processes and threads have in common: the table of work, the functions that
-workers know, and the one lock. ``processes`` and ``threads`` each make it whole.
+workers know, and the one lock. ``processes`` and ``threads`` each make it whole; what becomes
+of an assignment that has ended is in ``settling``.
 
 ``_lock`` guards the scheduler, the table of work and the order of what is posted to
 workers. It is held for table work only: never while anything is read, sent, pickled,
@@ -12,15 +13,14 @@ from __future__ import annotations
 
 import copy
 import signal
-import threading
 import weakref
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from itertools import count
 from types import FunctionType
-from typing import Any, Protocol
+from typing import Any
 
 from .. import errors
 from .._memory.codec import encode
@@ -31,38 +31,18 @@ from .._schedule.scheduler import Scheduler
 from .functions import KEPT, Captured, Function, by_name, pace_key
 from .future import TaskFuture
 from .jobs import Job
+from .member import Fate, Later, Member, flush
 from .options import Options
 from .rules import Rules
+from .settling import Settling
 from .work import Call, Direct, Entry, Submitted, Work
 
 FOREIGN = "this pool belongs to the process that made it; make one here"
 # Workers keep so many functions.
 _FUNCTIONS = 500
 
-Later = Callable[[], None]
-Fate = Callable[[str], BaseException]
-"""Makes the error of an assignment that a worker took with it; given what it was."""
 
-
-class Member(Protocol):
-    """A worker that is ready, as far as giving it work goes."""
-
-    worker: int
-
-    def post(self, entry: Entry) -> None:
-        """Under the engine's lock: puts an assignment behind the others."""
-
-    def retire(self) -> None:
-        """Under the engine's lock: the worker ends after what was posted before."""
-
-    def flush(self) -> None:
-        """Without it: sends what was posted."""
-
-    def forget_function(self, function_id: int) -> None:
-        """Under it: no more work with this function will be posted."""
-
-
-class Engine(ABC):
+class Engine(Settling):
     """See the module.
 
     Args:
@@ -72,7 +52,7 @@ class Engine(ABC):
     def __init__(self, options: Options) -> None:
         self.options = options
         self.namespace: Namespace | None = None  # None: nothing is pickled
-        self._lock = threading.Lock()
+        super().__init__()
         # Threads can be given work at no cost, and nothing can be taken back from them.
         ahead = options.method != "thread"
         self._scheduler = Scheduler(options.workers, options.max_tasks, ahead=ahead)
@@ -80,7 +60,6 @@ class Engine(ABC):
         self._function_ids = count(1)
         self._functions: dict[Any, Function] = {}
         self._seen: weakref.WeakSet[FunctionType] = weakref.WeakSet()
-        self._work: dict[int, Work] = {}
         self._assigned: dict[int, Entry] = {}
         self._members: dict[int, Member] = {}
         self._closed = False
@@ -182,10 +161,10 @@ class Engine(ABC):
                 return  # the workers have enough: it is sent with others, by the driver
             dirty, later = self._take([], None, instructions)
         if lone and len(dirty) == 1 and isinstance(call, Direct):
-            _flush([], later)
+            flush([], later)
             self._await(dirty[0], call)
         else:
-            _flush(dirty, later)
+            flush(dirty, later)
 
     def cancel(self, future: Future[Any]) -> bool:
         """Cancels a task whether it has begun or not; False when it is done.
@@ -228,7 +207,7 @@ class Engine(ABC):
             terms = PLAIN if job.rules is None else job.rules.terms
             opened = events.JobOpened(number, key, available, job.chunk, job.most, terms, grows)
             dirty, later = self._take([opened])
-        _flush(dirty, later)
+        flush(dirty, later)
         return number
 
     def grow(self, job: int, available: int, *, last: bool = False) -> None:
@@ -240,7 +219,7 @@ class Engine(ABC):
         with self._lock:
             self.check_open()
             dirty, later = self._take([events.JobGrew(job, available)])
-        _flush(dirty, later)
+        flush(dirty, later)
 
     def drop_later(self, number: int) -> None:
         """As ``drop``, from a finalizer: only leaves word."""
@@ -263,7 +242,7 @@ class Engine(ABC):
                 for member in self._members.values():
                     member.forget_function(job.function.id)
                     dirty.append(member)
-        _flush(dirty, later)
+        flush(dirty, later)
 
     def function(self, call: Callable[..., Any]) -> Function:
         """A function for a job: sent to each worker once, with what it captures standing
@@ -314,7 +293,7 @@ class Engine(ABC):
             if function is not None:
                 for member in members:
                     member.forget_function(function.id)
-        _flush(members, [])
+        flush(members, [])
 
     # Its end.
 
@@ -328,7 +307,7 @@ class Engine(ABC):
                 return
             self._closed = True
             dirty, later = self._take([events.Closed()])
-        _flush(dirty, later)
+        flush(dirty, later)
 
     def terminate(self) -> None:
         """Ends the workers now; what was not finished fails with PoolClosed."""
@@ -358,7 +337,7 @@ class Engine(ABC):
             for number in waiting:
                 del self._work[number]
             dirty, later = self._take([events.JobDropped(number) for number in waiting])
-        _flush(dirty, later)
+        flush(dirty, later)
         for number, work in waiting.items():
             work.cancel(given.get(number, []))
 
@@ -415,7 +394,7 @@ class Engine(ABC):
     def _handle(self, *happened: Event) -> None:
         with self._lock:
             dirty, later = self._take(list(happened))
-        _flush(dirty, later)
+        flush(dirty, later)
 
     def _take(
         self,
@@ -504,90 +483,15 @@ class Engine(ABC):
             found = self._pop(assignment)
             finished = events.Finished(worker, assignment, nanoseconds)
             dirty, later = self._take([finished])
-        _flush(dirty, later)
+        flush(dirty, later)
         return found
-
-    # Outcomes: called by whoever reads them, without the lock.
-
-    def _delivered(self, assignment: Assignment, work: Work, value: Any) -> None:
-        work.deliver(assignment, value)
-        self._settle(assignment, work)
-
-    def _failed(self, assignment: Assignment, work: Work, error: BaseException) -> None:
-        """The whole of an assignment has failed, with this."""
-        rules = work.rules
-        if rules is not None and rules.retries and rules.worth_another(error):
-            items = list(range(max(1, assignment.stop - assignment.start)))
-            again = self._run_again(assignment, work, items)
-            if again:
-                rest = {at: error for at in items if at not in again}
-                if rest:
-                    work.partly(assignment, {}, rest)
-                return
-        work.fail(assignment, error)
-        self._settle(assignment, work)
-
-    def _partly(
-        self,
-        assignment: Assignment,
-        work: Work,
-        values: dict[int, Any],
-        failed: dict[int, BaseException],
-    ) -> None:
-        """Items of a chunk have failed, by index in the chunk; the others have values."""
-        size = assignment.stop - assignment.start
-        if isinstance(work, Call) or (not values and len(failed) < size):
-            # The one error of a call; or of what has to come before the chunk's first item.
-            self._failed(assignment, work, failed[min(failed)])
-            return
-        rules = work.rules
-        again: set[int] = set()
-        if rules is not None and rules.retries:
-            worth = [at for at, error in failed.items() if rules.worth_another(error)]
-            again = self._run_again(assignment, work, worth)
-        good = {at: value for at, value in values.items() if at not in failed}
-        bad = {at: error for at, error in failed.items() if at not in again}
-        work.partly(assignment, good, bad)
-        if not again:
-            self._settle(assignment, work)
-
-    def _run_again(self, assignment: Assignment, work: Work, items: list[int]) -> set[int]:
-        """Has those items of an assignment that has ended run again for which a try is
-        left; which those are, by index in the chunk."""
-        assert work.rules is not None
-        assert work.tries is not None
-        most, start, tries = work.rules.retries, assignment.start, work.tries
-        with self._lock:
-            if assignment.work not in self._work or not work.wanted():
-                return set()
-            again = {at for at in items if tries.get(start + at, 0) < most}
-            for at in again:
-                tries[start + at] = tries.get(start + at, 0) + 1
-            if not again:
-                return again
-            runs: tuple[tuple[int, int], ...] = ()  # all of it
-            if len(again) < assignment.stop - start:
-                runs = tuple((start + at, start + at + 1) for at in sorted(again))
-            dirty, later = self._take([events.Again(assignment.id, runs)])
-        _flush(dirty, later)
-        return again
-
-    def _settle(self, assignment: Assignment, work: Work) -> None:
-        """It has ended for good."""
-        if work.rules is None or not work.rules.retries:
-            return
-        with self._lock:
-            if isinstance(work, Call):
-                self._work.pop(assignment.work, None)
-            dirty, later = self._take([events.Settled(assignment.id)])
-        _flush(dirty, later)
 
     def _join_in(self, member: Member) -> None:
         """A worker is ready."""
         with self._lock:
             self._members[member.worker] = member
             dirty, later = self._take([events.WorkerReady(member.worker)])
-        _flush(dirty, later)
+        flush(dirty, later)
 
 
 def _anew(error: errors.OnecopyError) -> errors.OnecopyError:
@@ -596,10 +500,3 @@ def _anew(error: errors.OnecopyError) -> errors.OnecopyError:
     made = copy.copy(error)
     made.__cause__ = error.__cause__
     return made
-
-
-def _flush(dirty: list[Member], later: list[Later]) -> None:
-    for member in dirty:
-        member.flush()
-    for act in later:
-        act()

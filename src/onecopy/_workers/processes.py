@@ -19,7 +19,6 @@ import marshal
 import os
 import pickle
 import signal
-import socket
 import threading
 import weakref
 from collections import deque
@@ -35,29 +34,25 @@ from .._schedule.events import Assignment
 from .._system.poller import poller
 from . import wire
 from .channel import Channel
-from .engine import FOREIGN, Engine, Member, _flush
+from .engine import FOREIGN
 from .fleet import Death, Fleet, import_broken_errors
 from .freezing import Freezes
 from .functions import Function
-from .limits import Limits
+from .member import Member, flush
 from .options import Options
 from .outcome import fits_failures, fits_values, revive
+from .revoking import Revoking
 from .work import Call, Direct, Entry, Work
 
 # How often arenas are looked after while there is something to look after, in seconds.
 _TICK = 0.5
-# How soon to look again whether a worker has come to what is to be ended, in seconds.
-_SOON = 0.02
-# What waits behind a task that takes longer than this is given to an idle worker: more than
-# twice what a chunk is meant to take.
-_PATIENCE = 0.04
 # A pool whose workers end this often in a row before they are ready is of no use.
 _FALSE_STARTS = 3
 
 _engines: weakref.WeakSet[ProcessEngine] = weakref.WeakSet()
 
 
-class ProcessEngine(Engine):
+class ProcessEngine(Revoking):
     """See the module.
 
     Raises:
@@ -78,9 +73,6 @@ class ProcessEngine(Engine):
         self._listening = False  # to the launcher
         self._gone: deque[int] = deque()
         self._freezes = Freezes(self._wake)
-        self._limits = Limits()
-        # What each worker is at that holds more than that, and since when.
-        self._heads: dict[int, tuple[int, float]] = {}
         self._readers: set[int] = set()  # threads that read a socket in ``_await``
         self._past = [0, 0, 0, 0]  # traffic of workers that have gone
         self._initializer: Function | None = None
@@ -231,7 +223,7 @@ class ProcessEngine(Engine):
             # A reader other than the driver may be the one to make a worker idle.
             if self._readers and self._scheduler.stuck():
                 later.append(self._wake)
-        _flush(dirty, later)
+        flush(dirty, later)
         try:
             for frame in frames:
                 if frame.type != wire.RESULT:
@@ -315,7 +307,7 @@ class ProcessEngine(Engine):
             finished = events.Finished(channel.worker, assignment.id, None)
             settled = [events.Settled(assignment.id)] if again else []
             dirty, later = self._take([*again, finished, *settled])
-        _flush(dirty, later)
+        flush(dirty, later)
         if found is not None and not again:
             self._failed(assignment, found[1], error)
 
@@ -351,108 +343,6 @@ class ProcessEngine(Engine):
             raise
         finally:
             self._finish()
-
-    # Ending a worker because of what it runs.
-
-    def _limit(self, member: Member, entry: Entry) -> None:
-        assignment, work, _ = entry
-        assert isinstance(member, Channel)
-        assert work.rules is not None
-        self._limits.add(assignment.id, member, work.rules, work.describe(assignment))
-
-    def _unlimit(self, assignment: int) -> None:
-        self._limits.remove(assignment)
-
-    def _end_given_up(self) -> float | None:
-        """Ends the workers that run what nobody wants any more; in how many seconds to look
-        again, when one has not come to it yet.
-
-        A worker may be about to finish that and to begin with another's task, which must
-        not be lost. So it is told, by a word that both map, to begin with nothing more, and
-        only then is its claim read (see ``Worker._task`` for its side). Either the claim
-        is the unwanted one: then the worker will be at nothing else when it is killed. Or
-        it is not: then the worker is told to go on.
-        """
-        left = False
-        for number in list(self._given_up):
-            with self._lock:
-                found = self._assigned.get(number)
-                if found is None:
-                    self._given_up.discard(number)
-                    continue
-            channel = self._fleet.channels[found[2]]
-            if channel.ended:
-                continue
-            begun = self._fleet.hold(channel) == number
-            if begun and self._end_worker(channel, number, None):
-                channel.claimed = number
-                continue
-            channel.let_go([])
-            channel.flush()
-            left = True
-        return _SOON if left else None
-
-    def _take_back(self) -> float | None:
-        """Gives work that waits behind something long to workers that have nothing to do;
-        in how many seconds to look again."""
-        with self._lock:
-            stuck = self._scheduler.stuck()
-        if not stuck:
-            self._heads.clear()
-            return None
-        now = monotonic()
-        before, self._heads = self._heads, {}
-        waits = [_PATIENCE]
-        for worker, head in stuck:
-            known, since = before.get(worker, (0, 0.0))
-            since = since if known == head else now
-            if now - since < _PATIENCE:
-                self._heads[worker] = head, since
-                waits.append(_PATIENCE - (now - since))
-            elif not self._fleet.channels[worker].ended:
-                self._take_back_from(self._fleet.channels[worker])
-        return min(waits)
-
-    def _take_back_from(self, channel: Channel) -> None:
-        """The worker begins with nothing while its claim is read: what comes after that in
-        the order in which it was sent has not been begun, and is left out by the worker."""
-        claimed = self._fleet.hold(channel)
-        with self._lock:
-            back = [
-                number
-                for number, (assignment, _, worker) in self._assigned.items()
-                if worker == channel.worker and number > claimed and assignment.work in self._work
-            ]
-            for number in back:
-                del self._assigned[number]
-            channel.let_go(back)  # before there is anything else for it
-            dirty, later = self._take([events.TakenBack(channel.worker, tuple(back))])
-        channel.flush()
-        _flush(dirty, later)
-
-    def _end_worker(self, channel: Channel, number: int, why: BaseException | None) -> bool:
-        """Ends a worker because of an assignment: nothing else is sent to it from here on.
-        False when that has come to its end meanwhile."""
-        with self._lock:
-            if number not in self._assigned:
-                return False
-            self._take([events.WorkerEnding(channel.worker)])
-            self._given_up.discard(number)
-        channel.verdict = why
-        self._end_process(channel)
-        return True
-
-    def _end_process(self, channel: Channel) -> None:
-        """Ends a worker from outside; its socket then comes to its end, as with any other."""
-        if channel.pid and not channel.ended:
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(channel.pid, self._signal)
-            if self._signal != signal.SIGKILL:
-                # One that has a handler for the signal and lives ends after its task.
-                with contextlib.suppress(OSError):
-                    channel.sock.shutdown(socket.SHUT_WR)
-        elif not channel.ended:
-            channel.sock.shutdown(socket.SHUT_RDWR)
 
     def _start_workers(self) -> None:
         if not self._starts:
@@ -560,7 +450,7 @@ class ProcessEngine(Engine):
                         error = death.error(work.describe(assignment))
                         later.append(partial(self._failed, assignment, work, error))
         death.close()
-        _flush(dirty, later)
+        flush(dirty, later)
         self._freezes.gone(channel.worker)
         if not channel.ready and not channel.orphan:
             self._failed_start(death.error("its start-up"))
@@ -584,13 +474,7 @@ class ProcessEngine(Engine):
                 if not channel.ended and channel.link.fade(segment):
                     channel.post(wire.pack(wire.FORGET, id=segment))
                     channel.flush()
-        breaches, soon = self._limits.look()
-        for number, guarded, error in breaches:
-            assert isinstance(guarded, Channel)
-            ended = self._end_worker(guarded, number, error)
-            if ended and isinstance(error, errors.TaskTimeout):
-                guarded.claimed = number  # its time is over, begun or not
-        waits = [soon, self._end_given_up(), self._take_back()]
+        waits = [self._keep_limits(), self._end_given_up(), self._take_back()]
         borrowed = 0
         for channel in list(self._fleet.channels.values()):
             borrowed += channel.link.borrowed

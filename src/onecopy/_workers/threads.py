@@ -17,7 +17,8 @@ from typing import Any
 from .. import errors
 from .._schedule.events import Assignment
 from . import runners, wire
-from .engine import Engine, Later, Member
+from .engine import Engine
+from .member import Later, Member
 from .options import Options
 from .outcome import describe, name_of
 from .work import Entry, Work

@@ -1,0 +1,152 @@
+"""Ending a worker because of what it runs, and taking work back that it has not begun.
+
+The part of the engine on processes that uses the second word beside a worker's claim (see
+ARCHITECTURE.md and ``Worker._task``), and that keeps the limits of tasks. All of it runs in
+the driver thread, but for what is called under the engine's lock.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import socket
+from time import monotonic
+
+from .. import errors
+from .._schedule import events
+from .channel import Channel
+from .engine import Engine
+from .fleet import Fleet
+from .limits import Limits
+from .member import Member, flush
+from .options import Options
+from .work import Entry
+
+# How soon to look again whether a worker has come to what is to be ended, in seconds.
+_SOON = 0.02
+# What waits behind a task that takes longer than this is given to an idle worker: more than
+# twice what a chunk is meant to take.
+_PATIENCE = 0.04
+
+
+class Revoking(Engine):
+    """See the module."""
+
+    _fleet: Fleet
+
+    def __init__(self, options: Options) -> None:
+        super().__init__(options)
+        self._limits = Limits()
+        # What each worker is at that holds more than that, and since when.
+        self._heads: dict[int, tuple[int, float]] = {}
+
+    def _limit(self, member: Member, entry: Entry) -> None:
+        assignment, work, _ = entry
+        assert isinstance(member, Channel)
+        assert work.rules is not None
+        self._limits.add(assignment.id, member, work.rules, work.describe(assignment))
+
+    def _unlimit(self, assignment: int) -> None:
+        self._limits.remove(assignment)
+
+    def _keep_limits(self) -> float | None:
+        """Ends the workers whose tasks have broken a limit; in how many seconds to look."""
+        breaches, soon = self._limits.look()
+        for number, guarded, error in breaches:
+            assert isinstance(guarded, Channel)
+            ended = self._end_worker(guarded, number, error)
+            if ended and isinstance(error, errors.TaskTimeout):
+                guarded.claimed = number  # its time is over, begun or not
+        return soon
+
+    def _end_given_up(self) -> float | None:
+        """Ends the workers that run what nobody wants any more; in how many seconds to look
+        again, when one has not come to it yet.
+
+        A worker may be about to finish that and to begin with another's task, which must
+        not be lost. So it is told, by a word that both map, to begin with nothing more, and
+        only then is its claim read (see ``Worker._task`` for its side). Either the claim
+        is the unwanted one: then the worker will be at nothing else when it is killed. Or
+        it is not: then the worker is told to go on.
+        """
+        left = False
+        for number in list(self._given_up):
+            with self._lock:
+                found = self._assigned.get(number)
+                if found is None:
+                    self._given_up.discard(number)
+                    continue
+            channel = self._fleet.channels[found[2]]
+            if channel.ended:
+                continue
+            begun = self._fleet.hold(channel) == number
+            if begun and self._end_worker(channel, number, None):
+                channel.claimed = number
+                continue
+            channel.let_go([])
+            channel.flush()
+            left = True
+        return _SOON if left else None
+
+    def _take_back(self) -> float | None:
+        """Gives work that waits behind something long to workers that have nothing to do;
+        in how many seconds to look again."""
+        with self._lock:
+            stuck = self._scheduler.stuck()
+        if not stuck:
+            self._heads.clear()
+            return None
+        now = monotonic()
+        before, self._heads = self._heads, {}
+        waits = [_PATIENCE]
+        for worker, head in stuck:
+            known, since = before.get(worker, (0, 0.0))
+            since = since if known == head else now
+            if now - since < _PATIENCE:
+                self._heads[worker] = head, since
+                waits.append(_PATIENCE - (now - since))
+            elif not self._fleet.channels[worker].ended:
+                self._take_back_from(self._fleet.channels[worker])
+        return min(waits)
+
+    def _take_back_from(self, channel: Channel) -> None:
+        """The worker begins with nothing while its claim is read: what comes after that in
+        the order in which it was sent has not been begun, and is left out by the worker."""
+        claimed = self._fleet.hold(channel)
+        with self._lock:
+            back = [
+                number
+                for number, (assignment, _, worker) in self._assigned.items()
+                if worker == channel.worker and number > claimed and assignment.work in self._work
+            ]
+            for number in back:
+                del self._assigned[number]
+            channel.let_go(back)  # before there is anything else for it
+            dirty, later = self._take([events.TakenBack(channel.worker, tuple(back))])
+        channel.flush()
+        flush(dirty, later)
+
+    def _end_worker(self, channel: Channel, number: int, why: BaseException | None) -> bool:
+        """Ends a worker because of an assignment: nothing else is sent to it from here on.
+        False when that has come to its end meanwhile."""
+        with self._lock:
+            if number not in self._assigned:
+                return False
+            self._take([events.WorkerEnding(channel.worker)])
+            self._given_up.discard(number)
+        channel.verdict = why
+        self._end_process(channel)
+        return True
+
+    def _end_process(self, channel: Channel) -> None:
+        """Ends a worker from outside; its socket then comes to its end, as with any other."""
+        if channel.pid and not channel.ended:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(channel.pid, self._signal)
+            if self._signal != signal.SIGKILL:
+                # One that has a handler for the signal and lives ends after its task.
+                with contextlib.suppress(OSError):
+                    channel.sock.shutdown(socket.SHUT_WR)
+        elif not channel.ended:
+            channel.sock.shutdown(socket.SHUT_RDWR)
