@@ -5,6 +5,7 @@ The calls; what becomes of errors, and the pool's life, is in ``test_pool_dropin
 
 from __future__ import annotations
 
+import itertools
 import multiprocessing
 import operator
 import os
@@ -363,14 +364,13 @@ class TestMaps:
         assert caught.value.__cause__ is None, "it was not remote"
         assert pool.map(square, [1, 2]) == [1, 4]
 
-    @pytest.mark.parametrize("chunk", [None, 1, 2, 4])
     @pytest.mark.parametrize("fails_at", [0, 3])
     def test_an_iterable_that_raises_in_imap(
-        self, make_pool: MakePool, engine: str, fails_at: int, chunk: int | None
+        self, make_pool: MakePool, engine: str, fails_at: int
     ) -> None:
         pool = make_pool(engine, 3)
         starts: list[Callable[..., Iterable[int]]] = [pool.imap, pool.imap_unordered]
-        for start in starts:
+        for start, chunk in itertools.product(starts, (None, 1, 2, 4)):
             results = iter(start(square, numbers(10, fails_at), chunk))  # not here
             assert sorted(next(results) for _ in range(fails_at)) == [0, 1, 4][:fails_at]
             with pytest.raises(LookupError, match=f"at {fails_at}"):

@@ -9,7 +9,7 @@ import pickle
 import threading
 import time
 import weakref
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -69,6 +69,11 @@ class Counted:
         Counted.alive -= 1
 
 
+def freed(references: Sequence[weakref.ref[Any]], what: str = "") -> None:
+    """Blocks until nobody holds what these refer to."""
+    until(lambda: not any(one() is not None for one in references), f"freed: {what}")
+
+
 Call = Callable[[oc.Pool, Callable[[int], Any]], Any]
 CALLS: dict[str, Call] = {
     "apply": lambda pool, f: pool.apply(f, (0,)),
@@ -82,34 +87,31 @@ CALLS: dict[str, Call] = {
 }
 
 
-@pytest.fixture(params=CALLS)
-def call(request: pytest.FixtureRequest) -> Call:
-    return CALLS[request.param]
-
-
 class TestErrors:
-    def test_an_exception_with_the_worker_s_traceback_as_cause(
-        self, make_pool: MakePool, call: Call
-    ) -> None:
-        with pytest.raises(RuntimeError) as caught:
-            call(make_pool("fork", 1), fail)
-        assert type(caught.value) is RuntimeError
-        assert caught.value.args == (123,)
-        cause = caught.value.__cause__
-        assert isinstance(cause, RemoteTraceback)
-        assert "raise RuntimeError(123)  # some comment" in str(cause)
+    def test_an_exception_with_the_worker_s_traceback_as_cause(self, make_pool: MakePool) -> None:
+        pool = make_pool("fork", 1)
+        for call in CALLS.values():
+            with pytest.raises(RuntimeError) as caught:
+                call(pool, fail)
+            assert type(caught.value) is RuntimeError
+            assert caught.value.args == (123,)
+            cause = caught.value.__cause__
+            assert isinstance(cause, RemoteTraceback)
+            assert "raise RuntimeError(123)  # some comment" in str(cause)
 
-    def test_of_a_thread_is_not_wrapped(self, make_pool: MakePool, call: Call) -> None:
-        with pytest.raises(RuntimeError) as caught:
-            call(make_pool("thread", 1), fail)
-        assert caught.value.__cause__ is None
+    def test_of_a_thread_is_not_wrapped(self, make_pool: MakePool) -> None:
+        pool = make_pool("thread", 1)
+        for call in CALLS.values():
+            with pytest.raises(RuntimeError) as caught:
+                call(pool, fail)
+            assert caught.value.__cause__ is None
 
     def test_a_result_that_cannot_be_pickled(
         self, make_pool: MakePool, process_method: str
     ) -> None:
         pool = make_pool(process_method, 1)
         for start in CALLS.values():
-            with pytest.raises(multiprocessing.pool.MaybeEncodingError) as caught:  # type: ignore[attr-defined]
+            with pytest.raises(multiprocessing.pool.MaybeEncodingError) as caught:  # type: ignore[attr-defined]  # no stub
                 start(pool, unpicklable)
             error = caught.value
             assert isinstance(error, oc.ResultNotPicklable)
@@ -210,30 +212,31 @@ class TestLettingGo:
             call(objects)
             del objects
             # A thread of the pool may be about to let go of the last.
-            until(lambda refs=references: not any(one() for one in refs), "freed")  # type: ignore[misc]
+            freed(references)
             until(lambda: Counted.alive == 0, "and what came back")
 
-    def test_an_error_and_what_it_holds(self, make_pool: MakePool, engine: str, call: Call) -> None:
+    def test_an_error_and_what_it_holds(self, make_pool: MakePool, engine: str) -> None:
         """Without the collector: errors hold frames, which hold what the caller had."""
         pool = make_pool(engine, 1)
-        references: list[weakref.ref[Any]] = []
 
-        def provoke() -> None:
+        def provoke(call: Call) -> list[weakref.ref[Any]]:
             held = np.zeros(3)
-            references.append(weakref.ref(held))
+            references: list[weakref.ref[Any]] = [weakref.ref(held)]
             try:
                 call(pool, fail_own)
             except OwnError as error:
                 references.append(weakref.ref(error))
+            return references
 
         gc.collect()
         gc.disable()
         try:
-            provoke()
-            until(lambda: not any(reference() for reference in references))
+            for name, call in CALLS.items():
+                references = provoke(call)
+                assert len(references) == 2
+                freed(references, name)
         finally:
             gc.enable()
-        assert len(references) == 2
 
     def test_a_stream_that_nobody_reads_on(self, make_pool: MakePool, engine: str) -> None:
         pool = make_pool(engine)
