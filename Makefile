@@ -16,7 +16,7 @@ MEASURED = $(BIN)/python -m coverage run -m pytest
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help test lint types contract unit processes processes-file suites measured slow \
+.PHONY: help test lint types contract unit processes processes-file processes-all suites measured slow \
 	chaos soak test-all demo bench bench-faults format clean
 
 help: ## list the targets
@@ -66,14 +66,19 @@ processes: $(VENV)/.installed-dev ## tests with real workers, memory from memfd
 processes-file: $(VENV)/.installed-dev ## the same, memory from unlinked files
 	ONECOPY_BACKING=file $(PYTEST) tests/processes $(ARGS)
 
+processes-all: $(VENV)/.installed-dev ## every test under every start method, on both backings
+	$(PYTEST) tests/processes --doors=all $(ARGS)
+	ONECOPY_BACKING=file $(PYTEST) tests/processes --doors=all $(ARGS)
+
 suites: unit processes processes-file
 
 measured: $(VENV)/.installed-dev
 	$(BIN)/python -m coverage erase
 	$(MEASURED) tests/unit $(ARGS)
 	$(MEASURED) tests/processes $(ARGS)
-	@# The second backing differs in one file: measuring it again would take as long.
-	ONECOPY_BACKING=file $(PYTEST) tests/processes $(ARGS)
+	@# The second backing differs in one file: measuring it again would take as long, and
+	@# what stands above the pool does not know of it.
+	ONECOPY_BACKING=file $(PYTEST) tests/processes --doors=none $(ARGS)
 	$(BIN)/python -m coverage combine --quiet
 	$(BIN)/python -m coverage report
 

@@ -6,6 +6,7 @@ that only some tests share belong beside those tests.
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Generator, Iterator
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -25,6 +26,62 @@ settings.register_profile("onecopy", deadline=None)
 settings.load_profile("onecopy")
 
 _FAILED = pytest.StashKey[bool]()
+
+
+# Tests of what stands on the pool: they need not be run under every start method, nor on both
+# backings of shared memory, for that is what the others are for.
+_DOORS = (
+    "test_aio",
+    "test_cancel",
+    "test_chunks",
+    "test_executor",
+    "test_joblib",
+    "test_options",
+    "test_pool_dropin",
+)
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """How much of the doors is tested; see `pytest_collection_modifyitems`."""
+    parser.addoption("--doors", choices=("none", "some", "all"), default="some")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave each test of a door one of its start methods, picked by the test's name.
+
+    With `--doors=all` they keep all of them, which takes three times as long; with
+    `--doors=none` they are left out.
+    """
+    doors = config.getoption("--doors")
+    found: dict[str, list[str]] = {}
+    for item in items:
+        found.setdefault(_name_of(item), []).append(_method_of(item))
+    kept: list[pytest.Item] = []
+    left_out: list[pytest.Item] = []
+    for item in items:
+        methods = sorted(found[_name_of(item)])
+        picked = methods[zlib.crc32(_name_of(item).encode()) % len(methods)]
+        stays = (
+            doors == "all"
+            or not item.path.name.startswith(_DOORS)
+            or (doors == "some" and _method_of(item) == picked)
+        )
+        (kept if stays else left_out).append(item)
+    items[:] = kept
+    config.hook.pytest_deselected(items=left_out)
+
+
+def _name_of(item: pytest.Item) -> str:
+    """The test with its parameters, but for the start method."""
+    method = _method_of(item)
+    return item.nodeid.replace(method, "*") if method else item.nodeid
+
+
+def _method_of(item: pytest.Item) -> str:
+    """The start method that a test runs under, when that is one of its parameters."""
+    parameters: dict[str, Any] = getattr(getattr(item, "callspec", None), "params", {})
+    found = parameters.get("method", parameters.get("process_method", ""))
+    return str(found) if found in METHODS else ""
 
 
 @pytest.hookimpl(wrapper=True)
