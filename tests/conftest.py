@@ -44,15 +44,17 @@ _DOORS = (
 def pytest_addoption(parser: pytest.Parser) -> None:
     """How much of the doors is tested; see `pytest_collection_modifyitems`."""
     parser.addoption("--doors", choices=("none", "some", "all"), default="some")
+    parser.addoption("--start", choices=("fork", "others", "any"), default="any")
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Leave each test of a door one of its start methods, picked by the test's name.
 
     With `--doors=all` they keep all of them, which takes three times as long; with
-    `--doors=none` they are left out.
+    `--doors=none` they are left out. `--start=fork` leaves the tests that run under fork, and
+    those that have no start method; `--start=others` leaves the others.
     """
-    doors = config.getoption("--doors")
+    doors, start = config.getoption("--doors"), config.getoption("--start")
     found: dict[str, list[str]] = {}
     for item in items:
         found.setdefault(_name_of(item), []).append(_method_of(item))
@@ -66,6 +68,8 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
             or not item.path.name.startswith(_DOORS)
             or (doors == "some" and _method_of(item) == picked)
         )
+        if start != "any":
+            stays = stays and (start == "fork") == (_method_of(item) in ("fork", ""))
         (kept if stays else left_out).append(item)
     items[:] = kept
     config.hook.pytest_deselected(items=left_out)
