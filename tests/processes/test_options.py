@@ -48,6 +48,10 @@ def grow(megabytes: int) -> None:
     held[0] = 0
 
 
+def end_at_once(code: int) -> None:
+    os._exit(code)  # called here: coverage puts a closure that cannot travel in its place
+
+
 def exit_at_first(tries: Array, i: int, times: int = 1) -> int:
     """Ends its worker so many times; counts how often it was run."""
     tries[i] += 1
@@ -358,6 +362,6 @@ class TestOptions:
     def test_the_name_is_what_errors_say(self, make_pool: MakePool) -> None:
         view = make_pool("fork", 1).options(name="the second job")
         with pytest.raises(oc.WorkerDied, match=r"it ran 'the second job' \(task"):
-            view.apply(os._exit, (3,))
+            view.apply(end_at_once, (3,))
         with pytest.raises(oc.WorkerDied, match="it ran 'the second job' of item 0"):
-            view.map(os._exit, [3])
+            view.map(end_at_once, [3])
