@@ -78,8 +78,8 @@ measured: $(VENV)/.installed-dev
 	@# Measuring makes interpreters start slowly: what is forked tells the most for its time.
 	$(MEASURED) tests/processes --doors=some --start=fork $(ARGS)
 	$(PYTEST) tests/processes --start=others $(ARGS)
-	@# What stands above the pool does not know of the second backing.
-	ONECOPY_BACKING=file $(PYTEST) tests/processes --doors=none $(ARGS)
+	@# How workers start and what stands above the pool does not know of the second backing.
+	ONECOPY_BACKING=file $(PYTEST) tests/processes --doors=none --start=fork $(ARGS)
 	$(BIN)/python -m coverage combine --quiet
 	$(BIN)/python -m coverage report
 
