@@ -180,10 +180,12 @@ def test_garbage_in_a_result(make_pool: MakePool, flags: int, body: bytes) -> No
     peak = peak_memory()
     futures = [pool.submit(forge, flags, body), pool.submit(double, 1)]
     assert isinstance(futures[0].exception(), Exception)
-    assert pool.map(double, range(5)) == [0, 2, 4, 6, 8]
+    # What the worker has begun when its second answer gives it away is lost with it.
+    again = pool.options(retries=2)
+    assert again.map(double, range(5)) == [0, 2, 4, 6, 8]
     with pytest.raises(Exception):  # noqa: B017, PT011 (any: it must not hang or return)
         pool.apply(forge, (flags, body))
-    assert pool.apply(double, (1,)) == 2
+    assert again.apply(double, (1,)) == 2
     assert peak_memory() < peak + (64 << 20)
 
 
