@@ -180,7 +180,8 @@ class ProcessPoolExecutor(Executor):
         job = StreamJob(function, items, runner, engine.namespace, chunk, _MAP_CHUNK)
         try:
             if buffersize is None:
-                return _Results(engine, job, deadline)
+                job.end = len(items)
+                return _Results(engine, job, deadline, job.end)
             return _Buffered(self, engine, job, deadline, chunksize, buffersize)
         except PoolClosed:
             self._check_open()
@@ -264,23 +265,21 @@ class _Results(Iterator[Any]):
     """What ``map`` returns. All its items are there, and are run whether or not anybody
     asks for a result; an iterator that was begun and is given up takes the rest back."""
 
-    def __init__(self, engine: Engine, job: StreamJob, deadline: float | None) -> None:
+    def __init__(
+        self, engine: Engine, job: StreamJob, deadline: float | None, available: int
+    ) -> None:
         self._engine = engine
         self._job = job
         self._deadline = deadline
         self._ended = False
-        job.end = len(job.items)
-        self._open(job.end)
-
-    def _open(self, available: int) -> None:
-        self._number = self._engine.open(self._job, available)
+        self._begun = False
+        engine.open(job, available)
         # A finalizer may run anywhere: both only leave word.
-        self._drop = partial(self._engine.drop_later, self._number)
+        self._drop = partial(engine.drop_later, job.number)
         self._finalizer: weakref.finalize[..., Any] = weakref.finalize(
-            self, self._job.forsake, available, self._drop
+            self, job.forsake, available, self._drop
         )
         self._finalizer.atexit = False
-        self._begun = False
 
     def __next__(self) -> Any:
         if self._ended:
@@ -325,30 +324,27 @@ class _Buffered(_Results):
         buffer: int,
     ) -> None:
         self._executor = executor
-        self._engine = engine
-        self._job = job
-        self._deadline = deadline
-        self._ended = False
         self._chunk = chunk
-        self._take(chunk * buffer)
-        self._open(job.items.taken)
-
-    def _take(self, most: int) -> None:
-        job = self._job
-        for _ in range(most):
-            if not job.items.take():
-                job.end = job.items.taken
-                return
+        _take(job, chunk * buffer)
+        super().__init__(engine, job, deadline, job.items.taken)
 
     def _feed(self) -> None:
         job = self._job
         if job.end is None and job.yielded % self._chunk == 0:
             before = job.items.taken
-            self._take(self._chunk)
+            _take(job, self._chunk)
             job.items.forget(job.settled)
             if job.items.taken > before:
                 self._executor._check_open()
-                self._engine.extend(self._number, job.items.taken)
+                self._engine.extend(job.number, job.items.taken)
+
+
+def _take(job: StreamJob, most: int) -> None:
+    """Takes up to ``most`` items; says so when there are no more."""
+    for _ in range(most):
+        if not job.items.take():
+            job.end = job.items.taken
+            return
 
 
 def _failing(error: Exception, items: Any) -> Iterator[Any]:
@@ -362,10 +358,7 @@ def _method_of(mp_context: BaseContext | str | None) -> str:
     """The start method that the caller means; never ``auto``."""
     if mp_context is None or isinstance(mp_context, str):
         return resolve(mp_context or "auto")
-    if not hasattr(mp_context, "get_start_method"):
-        kind = type(mp_context).__name__
-        raise TypeError(f"mp_context must be a multiprocessing context or a name, not a {kind}")
-    return resolve(str(mp_context.get_start_method()))
+    return resolve(setup.method_of(mp_context, "mp_context"))
 
 
 def _after_fork() -> None:

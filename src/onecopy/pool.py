@@ -170,7 +170,7 @@ class Pool(_Optional):
         if context is not None:
             if method != "auto":
                 raise TypeError("context and method say the same: give one of them")
-            method = setup.method_of(context)
+            method = setup.method_of(context, "context")
         engine: Engine = setup.engine(
             workers, method, initializer, tuple(initargs), maxtasksperchild, tuple(preload)
         )

@@ -154,11 +154,6 @@ class Scheduler:
         return out
 
     @property
-    def has_idle(self) -> bool:
-        """Would a task that is submitted now start at once?"""
-        return bool(self._idle) and not self._queue
-
-    @property
     def busy(self) -> bool:
         """Is anything waiting, with a worker, not settled, or still to come?"""
         if self._queue or self._open or self._growing:
@@ -209,10 +204,8 @@ class Scheduler:
         if work is None:
             return
         middle = (event.start + event.stop) // 2
-        work.again[:0] = [(event.start, middle), (middle, event.stop)]
-        if not work.queued:
-            work.queued = True
-            self._queue.appendleft(work)
+        self._put_back(work, middle, event.stop)
+        self._put_back(work, event.start, middle)
         self._wake(out)
 
     def _job_dropped(self, event: JobDropped, out: list[Instruction]) -> None:
@@ -278,10 +271,7 @@ class Scheduler:
             assignment, work, estimate = worker.held.pop(number)
             worker.load -= estimate
             worker.taken -= 1
-            if isinstance(work, _Task):
-                self._queue.appendleft(work)
-            else:
-                self._put_back(work, assignment.start, assignment.stop)
+            self._come_back(assignment, work)
         self._wake(out)
 
     def _worker_ending(self, event: WorkerEnding, out: list[Instruction]) -> None:
@@ -308,10 +298,8 @@ class Scheduler:
                     if work.terms.again:
                         self._open[assignment.id] = assignment, work
                     out.append(Lost(assignment))
-                elif isinstance(work, _Task):
-                    self._queue.appendleft(work)
                 else:
-                    self._put_back(work, assignment.start, assignment.stop)
+                    self._come_back(assignment, work)
         if not expected and not (self._closed and not self.busy):
             out.append(Start())
         self._wake(out)
@@ -409,6 +397,13 @@ class Scheduler:
         key = (assignment.work, assignment.start)
         self._returns[key] = self._returns.get(key, 0) + 1
         return self._returns[key] >= _RETURNS
+
+    def _come_back(self, assignment: Assignment, work: _Task | _Job) -> None:
+        """An assignment that was not begun waits again, at the head of the queue."""
+        if isinstance(work, _Task):
+            self._queue.appendleft(work)
+        else:
+            self._put_back(work, assignment.start, assignment.stop)
 
     def _put_back(self, job: _Job, start: int, stop: int) -> None:
         """These items come first from now on, unless the job was dropped meanwhile."""

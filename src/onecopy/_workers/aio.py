@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Iterable
+from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Callable, Iterable
 from concurrent.futures import Future
 from typing import Any
 
@@ -24,14 +24,8 @@ async def outcome(engine: Engine, future: Future[Any]) -> Any:
     Not ``asyncio.wrap_future``: it would report a pool's end as a cancellation that nobody
     asked for, and it never ends when the task raised StopIteration (before Python 3.12).
     """
-    loop = asyncio.get_running_loop()
     ended = asyncio.Event()
-
-    def tell(_: object) -> None:
-        with contextlib.suppress(RuntimeError):  # the loop is closed: nobody waits any more
-            loop.call_soon_threadsafe(ended.set)
-
-    future.add_done_callback(tell)
+    future.add_done_callback(_teller(ended))
     try:
         await ended.wait()
     except asyncio.CancelledError:
@@ -51,16 +45,10 @@ async def stream(
 ) -> AsyncIterator[Any]:
     """The results of ``job``, whose items are fed in as there is room for them; ``pool`` is
     kept until the end, since one that nobody holds is terminated."""
-    loop = asyncio.get_running_loop()
     arrived, room = asyncio.Event(), asyncio.Event()
-
-    def tell() -> None:
-        with contextlib.suppress(RuntimeError):  # the loop is closed: nobody waits any more
-            loop.call_soon_threadsafe(arrived.set)
-
-    job.tell = tell
+    job.tell = _teller(arrived)
     engine.open(job, 0, grows=True)
-    feeder = loop.create_task(_feed(engine, job, items, room))
+    feeder = asyncio.create_task(_feed(engine, job, items, room))
     try:
         while True:
             arrived.clear()
@@ -81,6 +69,17 @@ async def stream(
         with contextlib.suppress(asyncio.CancelledError, Exception):
             await feeder  # its error was raised above, or the caller has one of his own
         engine.give_up(job)
+
+
+def _teller(event: asyncio.Event) -> Callable[..., None]:
+    """Sets an event of the running loop from whatever thread, whatever it is called with."""
+    loop = asyncio.get_running_loop()
+
+    def tell(*_: object) -> None:
+        with contextlib.suppress(RuntimeError):  # the loop is closed: nobody waits any more
+            loop.call_soon_threadsafe(event.set)
+
+    return tell
 
 
 async def _feed(

@@ -9,6 +9,7 @@ from __future__ import annotations
 import weakref
 from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Iterator
 from concurrent.futures import Future
+from contextlib import contextmanager
 from typing import Any
 
 from .._observe.progress import Progress
@@ -245,11 +246,19 @@ class Calls:
         *,
         ordered: bool,
     ) -> Stream:
+        job = self._stream_job(func, iterable, chunk, ordered)
+        stream = Stream(self._engine, job, job.chunk or 1, self)
+        self._streams.add(stream)
+        return stream
+
+    def _stream_job(
+        self, func: Callable[[Any], Any], items: Iterable[Any], chunk: int | None, ordered: bool
+    ) -> StreamJob:
         _check_callable(func)
         _check_chunk(chunk)
-        job = StreamJob(
+        return StreamJob(
             self._engine.function(func),
-            Items(iterable),
+            Items(items),
             wire.MAP,
             self._engine.namespace,
             chunk,
@@ -257,9 +266,6 @@ class Calls:
             ordered=ordered,
             rules=self._rules,
         )
-        stream = Stream(self._engine, job, job.chunk or 1, self)
-        self._streams.add(stream)
-        return stream
 
     def stream(
         self,
@@ -281,18 +287,7 @@ class Calls:
         """
         from . import aio
 
-        _check_callable(func)
-        _check_chunk(chunksize)
-        job = StreamJob(
-            self._engine.function(func),
-            Items(()),
-            wire.MAP,
-            self._engine.namespace,
-            chunksize,
-            IMAP_CHUNK,
-            ordered=ordered,
-            rules=self._rules,
-        )
+        job = self._stream_job(func, (), chunksize, ordered)
         return aio.stream(self._engine, job, items, self)
 
     def map_blocks(
@@ -351,24 +346,14 @@ class Calls:
                 total = combine(total, result)
             return total
 
-    def _opened(self, job: Job, size: int) -> _Opened:
-        return _Opened(self._engine, job, size)
-
-
-class _Opened:
-    """A job while somebody waits for it; dropped on the way out, whatever happens."""
-
-    def __init__(self, engine: Engine, job: Job, size: int) -> None:
-        self._engine = engine
-        self._job = job
-        self._size = size
-        self._number = 0
-
-    def __enter__(self) -> None:
-        self._number = self._engine.open(self._job, self._size)
-
-    def __exit__(self, *_: object) -> None:
-        self._engine.drop(self._number)
+    @contextmanager
+    def _opened(self, job: Job, size: int) -> Iterator[None]:
+        """A job while somebody waits for it; dropped on the way out, whatever happens."""
+        self._engine.open(job, size)
+        try:
+            yield
+        finally:
+            self._engine.drop(job.number)
 
 
 def _each(job: StreamJob, progress: bool) -> Iterator[Any]:

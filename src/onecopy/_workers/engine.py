@@ -377,7 +377,7 @@ class Engine(Settling):
             if self._failure is None:
                 self._failure = failure
             self._closed = True
-        self._abandon(_anew(failure))
+        self._abandon(failure)
         self._stop_workers()
 
     def _abandon(self, error: errors.OnecopyError) -> None:

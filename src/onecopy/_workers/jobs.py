@@ -332,18 +332,13 @@ class StreamJob(Job):
     def _can_fetch(self) -> bool:
         return self._key() is not None or self.yielded == self.end or self.broken is not None
 
-    def all_arrived(self) -> bool:
-        """Has every item come to an end, fetched or not?"""
-        with self._changed:
-            return self._all_arrived()
-
     def _all_arrived(self) -> bool:
         return bool(self.broken) or (
             self.end is not None and self.yielded + len(self._arrived) >= self.end
         )
 
     def wait_all(self) -> None:
-        """Blocks until ``all_arrived``."""
+        """Blocks until every item has come to an end, fetched or not."""
         with self._changed:
             while not self._changed.wait_for(self._all_arrived, SLICE):
                 pass

@@ -87,8 +87,6 @@ class Rules:
         because the task broke a limit would be so again, unless the caller says it."""
         if isinstance(error, self.retry_on):
             return True
-        if not isinstance(error, errors.BrokenWorker):
-            return False
         return isinstance(error, errors.WorkerDied) and not isinstance(
             error, errors.WorkerOutOfMemory
         )

@@ -65,13 +65,14 @@ def engine(
     return ProcessEngine(options)
 
 
-def method_of(context: Any) -> str:
-    """The start method of a ``multiprocessing`` context. Raises TypeError for what is none."""
+def method_of(context: Any, argument: str) -> str:
+    """The start method of a ``multiprocessing`` context. Raises TypeError for what is none,
+    naming the argument as which it was given."""
     name = getattr(context, "get_start_method", None)
     if name is None:
         raise TypeError(
-            f"a context is what multiprocessing.get_context() returns, not a "
-            f"{type(context).__name__}"
+            f"{argument} must be a multiprocessing context, such as get_context() returns, "
+            f"not a {type(context).__name__}"
         )
     return str(name())
 
