@@ -1,0 +1,120 @@
+"""The columns of what a pool records: spans, totals, workers, memory.
+
+One table each, as the code of ``struct`` and of NumPy, so that the recorder needs no NumPy
+and the arrays that users get have the same columns. Times are nanoseconds of CLOCK_MONOTONIC,
+which all processes of a machine share; sizes are bytes.
+"""
+
+from __future__ import annotations
+
+import struct
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import numpy as np
+
+# What became of a task.
+DONE, FAILED, LOST = range(3)
+STATES = ("done", "failed", "lost")
+
+# struct's code of each NumPy code that is used here: little-endian, nothing aligned.
+_CODES = {"u1": "B", "i4": "i", "u4": "I", "i8": "q", "u8": "Q"}
+
+SPAN = (
+    ("task", "u8"),  # the call's number in its pool; all chunks of a map have the same
+    ("start", "i8"),  # a chunk's items: from here
+    ("stop", "i8"),  # to before here; both 0 for a single call
+    ("function", "u4"),  # index of its name
+    ("worker", "u4"),
+    ("pid", "u4"),
+    ("state", "u1"),  # index into STATES
+    # Owner: handed to the pool; written towards the worker.
+    ("submitted", "i8"),
+    ("sent", "i8"),
+    # Worker: begins with it; has its arguments; calls the function (which it may have had to
+    # load first); has the result; has it ready to be written.
+    ("received", "i8"),
+    ("decoded", "i8"),
+    ("started", "i8"),
+    ("finished", "i8"),
+    ("encoded", "i8"),
+    # Owner: the caller has it.
+    ("returned", "i8"),
+    # Worker, nanoseconds since its last task: waiting for work; writing the result before.
+    ("waited", "i8"),
+    ("blocked", "i8"),
+    # Worker, of this task: CPU time in nanoseconds, page faults, context switches.
+    ("cpu", "i8"),
+    ("minor_faults", "u4"),
+    ("major_faults", "u4"),
+    ("voluntary", "u4"),
+    ("involuntary", "u4"),
+    # Bytes of arguments and results that went through the socket or were copied into
+    # arenas, and those that were referred to.
+    ("args_moved", "u8"),
+    ("args_shared", "u8"),
+    ("result_moved", "u8"),
+    ("result_shared", "u8"),
+)
+"""One task, or one chunk of a map. What is not known (of a lost task) is 0."""
+
+TOTAL = (
+    ("function", "u4"),
+    ("worker", "u4"),
+    ("tasks", "u8"),
+    ("items", "u8"),
+    ("failed", "u8"),
+    ("lost", "u8"),
+    ("queued", "i8"),  # submitted to sent
+    ("waited", "i8"),
+    ("decode", "i8"),  # received to decoded, and loading the function: to started
+    ("compute", "i8"),
+    ("encode", "i8"),
+    ("blocked", "i8"),
+    ("deliver", "i8"),  # encoded to returned
+    ("cpu", "i8"),
+    ("args_moved", "u8"),
+    ("args_shared", "u8"),
+    ("result_moved", "u8"),
+    ("result_shared", "u8"),
+)
+"""Sums over all tasks of one function in one worker, in nanoseconds and bytes."""
+
+WORKER = (
+    ("worker", "u4"),
+    ("pid", "u4"),
+    ("born", "i8"),  # asked for
+    ("ready", "i8"),  # said so; 0: never
+    ("gone", "i8"),  # its end was seen; 0: it lives
+    ("last", "i8"),  # when it had done the last thing that is known of it
+)
+"""One worker's life."""
+
+MEMORY = (
+    ("time", "i8"),
+    ("pid", "u4"),
+    ("worker", "i4"),  # its number; OWNER, OTHER
+    ("rss", "u8"),
+    ("pss", "u8"),
+    ("uss", "u8"),
+    ("private_dirty", "u8"),
+    ("shared", "u8"),
+    ("swap", "u8"),
+    ("heap", "u8"),  # Python's, when tracemalloc runs there; else 0
+)
+"""One reading of one process."""
+OWNER, OTHER = -1, -2  # OTHER: what forks workers, and what tasks have started
+
+Columns = tuple[tuple[str, str], ...]
+
+
+def struct_of(columns: Columns) -> struct.Struct:
+    """A record as ``struct`` packs it."""
+    return struct.Struct("<" + "".join(_CODES[code] for _, code in columns))
+
+
+def dtype_of(columns: Columns) -> np.dtype[Any]:
+    """The same record as NumPy reads it."""
+    import numpy as np
+
+    return np.dtype([(name, "<" + code) for name, code in columns])
