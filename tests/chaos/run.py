@@ -225,7 +225,7 @@ def _state(process: psutil.Process) -> str:
 def _tables(pool: oc.Pool) -> str:
     """What the pool thinks is going on."""
     engine = pool._engine
-    assigned = [(assignment, worker) for assignment, _, worker in engine._assigned.values()]
+    assigned = [(entry.assignment, entry.worker) for entry in engine._assigned.values()]
     channels = getattr(engine, "_fleet", None)
     lines = [f"{pool!r}: work {list(engine._work)[:20]}", f"assigned {assigned[:20]}"]
     lines += [

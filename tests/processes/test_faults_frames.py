@@ -31,7 +31,7 @@ def frame(type: int, body: bytes = b"", *, length: int | None = None, id: int = 
     return wire.HEADER.pack(len(body) if length is None else length, type, 0, 0, id) + body
 
 
-TIMES = wire.TIMES.pack(0, 0, 0)
+TIMES = bytes(wire.SPENT.size)
 TRUNCATED = frame(wire.RESULT, b"abc", length=1000, id=1)
 BROKEN = {
     "text": b"Traceback (most recent call last):\n  File ...\n" * 3,

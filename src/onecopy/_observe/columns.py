@@ -20,6 +20,29 @@ STATES = ("done", "failed", "lost")
 # struct's code of each NumPy code that is used here: little-endian, nothing aligned.
 _CODES = {"u1": "B", "i4": "i", "u4": "I", "i8": "q", "u8": "Q"}
 
+SPENT = (
+    # Worker: begins with it; has its arguments; calls the function (which it may have had to
+    # load first); has the result; has it ready to be written.
+    ("received", "i8"),
+    ("decoded", "i8"),
+    ("started", "i8"),
+    ("finished", "i8"),
+    ("encoded", "i8"),
+    # Nanoseconds since its last task: waiting for work; writing the result before.
+    ("waited", "i8"),
+    ("blocked", "i8"),
+    # Of this task: CPU time in nanoseconds, page faults, context switches. Of the whole
+    # process, so that a task's own threads are counted.
+    ("cpu", "i8"),
+    ("minor_faults", "u4"),
+    ("major_faults", "u4"),
+    ("voluntary", "u4"),
+    ("involuntary", "u4"),
+    ("result_moved", "u8"),
+    ("result_shared", "u8"),
+)
+"""What a worker says of a task. These bytes travel, and are kept, as they are."""
+
 SPAN = (
     ("task", "u8"),  # the call's number in its pool; all chunks of a map have the same
     ("start", "i8"),  # a chunk's items: from here
@@ -28,33 +51,15 @@ SPAN = (
     ("worker", "u4"),
     ("pid", "u4"),
     ("state", "u1"),  # index into STATES
-    # Owner: handed to the pool; written towards the worker.
+    # Owner: handed to the pool; written towards the worker; the caller has the result.
     ("submitted", "i8"),
     ("sent", "i8"),
-    # Worker: begins with it; has its arguments; calls the function (which it may have had to
-    # load first); has the result; has it ready to be written.
-    ("received", "i8"),
-    ("decoded", "i8"),
-    ("started", "i8"),
-    ("finished", "i8"),
-    ("encoded", "i8"),
-    # Owner: the caller has it.
     ("returned", "i8"),
-    # Worker, nanoseconds since its last task: waiting for work; writing the result before.
-    ("waited", "i8"),
-    ("blocked", "i8"),
-    # Worker, of this task: CPU time in nanoseconds, page faults, context switches.
-    ("cpu", "i8"),
-    ("minor_faults", "u4"),
-    ("major_faults", "u4"),
-    ("voluntary", "u4"),
-    ("involuntary", "u4"),
-    # Bytes of arguments and results that went through the socket or were copied into
-    # arenas, and those that were referred to.
+    # Bytes of arguments that went through the socket or were copied into arenas, and those
+    # that were referred to; for results likewise.
     ("args_moved", "u8"),
     ("args_shared", "u8"),
-    ("result_moved", "u8"),
-    ("result_shared", "u8"),
+    *SPENT,
 )
 """One task, or one chunk of a map. What is not known (of a lost task) is 0."""
 

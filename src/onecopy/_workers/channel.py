@@ -19,16 +19,17 @@ import socket
 import threading
 from collections import deque
 from collections.abc import Callable
-from time import monotonic
+from time import monotonic, monotonic_ns
 
 from .._memory.arena import Arena
 from .._memory.codec import place
 from .._memory.link import Link
+from .._observe.settings import settings
 from .._schedule.events import Assignment
 from .._system import descriptors
 from . import wire
 from .functions import Function
-from .work import Entry, Work
+from .work import Entry
 
 # A batch is written when it has grown to this.
 _BATCH = 64 << 10
@@ -44,6 +45,7 @@ class Channel:
         slot: where in the claims page the worker writes what it has begun.
         unsendable: told of an assignment that could not be sent, and why.
         want_write: told whether the socket has to be watched for room.
+        speaks: the worker logs to the owner, and has to know its settings.
     """
 
     def __init__(
@@ -54,6 +56,8 @@ class Channel:
         slot: int,
         unsendable: Callable[[Channel, Assignment, BaseException], None],
         want_write: Callable[[Channel, bool], None],
+        *,
+        speaks: bool,
     ) -> None:
         self.worker = worker
         self.sock = sock
@@ -63,6 +67,10 @@ class Channel:
         self.reader = wire.FrameReader(sock)
         self.receiving = threading.Lock()
         self.pid = 0
+        self.born = monotonic_ns()
+        self.since = 0  # ready since then
+        self.last = 0  # when it had done the last thing that is known of it
+        self.muted = False  # not read until what it has said is heard
         self.ready = False
         self.ended = False
         self.orphan = False  # the zygote that made it is gone
@@ -74,6 +82,8 @@ class Channel:
         self.claimed: int | None = None
         self.holds = 0  # how often it was told to begin with nothing more
         self.broken = ""  # what it wrote that made no sense
+        self._speaks = speaks
+        self._told = 0  # the version of the settings
         self._functions: set[int] = set()
         self._outbox: deque[Entry | bytes | Function] = deque()
         self._sending = threading.Lock()
@@ -133,6 +143,7 @@ class Channel:
 
     def _drain(self) -> bool:
         """False when the socket is full."""
+        self._mirror()
         frees = self.link.frees
         if frees:
             back = [frees.popleft() for _ in range(len(frees))]
@@ -149,7 +160,7 @@ class Channel:
             elif isinstance(entry, Function):
                 self._add_function(entry)
             else:
-                self._add_task(entry[0], entry[1])
+                self._add_task(entry)
 
     def _add(self, frame: bytes) -> None:
         self._batch.append(frame)
@@ -177,12 +188,21 @@ class Channel:
         self._add(wire.pack(wire.FUNCTION, body, flags, function.id))
         self._functions.add(function.id)
 
-    def _add_task(self, assignment: Assignment, work: Work) -> None:
+    def _mirror(self) -> None:
+        """The worker logs and warns by the owner's settings as they are now."""
+        version, body = settings.now()
+        if version != self._told and self._speaks:
+            self._told = version
+            self._add(wire.pack(wire.SETTINGS, body))
+
+    def _add_task(self, entry: Entry) -> None:
+        assignment, work = entry.assignment, entry.work
         try:
             draft = work.draft(assignment.start, assignment.stop)
             function = work.function
             if function is not None and function.id not in self._functions:
                 self._add_function(function)
+            copied, shared = self.link.bytes_copied, self.link.bytes_shared
             rich, body = place(draft, self.link)
             wire.check_length(body)
         except BaseException as error:
@@ -190,8 +210,12 @@ class Channel:
             return
         if work.rules is not None:
             self.sent = (assignment.id, monotonic())
+        entry.sent = monotonic_ns()
+        entry.moved = self.link.bytes_copied - copied + len(body)
+        entry.shared = self.link.bytes_shared - shared
         self._announce()
-        head = wire.TASK_HEAD.pack(function.id if function is not None else 0, work.runner)
+        function_id = function.id if function is not None else 0
+        head = wire.TASK_HEAD.pack(function_id, work.runner, work.number)
         flags = wire.RICH if rich else 0
         self._add(wire.pack(wire.TASK, head + body, flags, assignment.id))
 

@@ -1,6 +1,7 @@
 """A worker process, from its first frame to its end.
 
-One thread, one socket, one loop: read a frame, do what it says, write the answer. The
+One thread, one socket, one loop: read a frame, do what it says, write the answer. Other
+threads, which tasks may have started, write to the socket when they log or print. The
 worker shares no lock with anybody, so a kill at any line wedges nobody:
 
 - before the claim is written: the task is given to another worker;
@@ -9,6 +10,9 @@ worker shares no lock with anybody, so a kill at any line wedges nobody:
 
 The claim is one aligned 8-byte store into a page that the owner maps as well; the owner
 reads it after the worker's socket has ended, when everything it wrote has been read.
+
+Time is measured without gaps: each stretch of the loop ends where the next one begins
+(``_since``), so that what a worker's tasks add up to is all of its time.
 """
 
 from __future__ import annotations
@@ -22,6 +26,7 @@ import signal
 import socket
 import struct
 import sys
+import threading
 from collections import deque
 from time import monotonic_ns
 from typing import Any
@@ -32,7 +37,9 @@ from .._memory.codec import decode, encode, encode_result, place, release
 from .._memory.link import Link
 from .._memory.pickling import NOTHING, Namespace, short
 from .._memory.registry import registry
+from .._observe.voice import Voice
 from .._system import barrier, descriptors, mapping
+from .._system.usage import Meter
 from . import runners, wire
 from .outcome import Failure, describe, failure, name_of
 
@@ -68,6 +75,19 @@ class Worker:
         # What a task may raise to end the worker instead of failing by itself.
         self._ends: tuple[type[BaseException], ...] = (SystemExit,)
         self._trims = False
+        # When the stretch of time began that is going on; and what is said of it with the next
+        # result: waiting for frames, and writing the last result.
+        self._since = monotonic_ns()
+        self._waited = self._blocked = 0
+        self._meter = Meter()
+        # Held while a frame is written; by a thread of this process, and for no longer than
+        # the owner needs to read. What that very thread says meanwhile (in a signal's
+        # handler, or a finalizer) is written behind the frame.
+        self._writing = threading.Lock()
+        self._writer = 0
+        self._behind: deque[bytes] = deque()
+        self._task_number = 0
+        self._voice: Voice | None = None
         self._handlers = {
             wire.CONFIG: self._configure,
             wire.FUNCTION: self._function,
@@ -79,6 +99,7 @@ class Worker:
             wire.FREEZE: self._freeze,
             wire.CONTINUE: self._let_go,
             wire.SKIP: self._let_go,
+            wire.SETTINGS: self._set,
             wire.STOP: self._stop,
         }
         # A child that a task forks must never read this socket.
@@ -86,6 +107,8 @@ class Worker:
 
     def _forked(self) -> None:
         self._sock.close()
+        if self._voice is not None:
+            self._voice.restore()
 
     def serve(self) -> None:
         """Runs until the owner says stop or is gone."""
@@ -103,11 +126,16 @@ class Worker:
             self._send(b"")
         if self._trims or self._link.arena:
             self._set_idle_timer(self._link.arena.warm_bytes > 0)
+        self._meter.waits()
         try:
             return self._reader.read()
         except BlockingIOError:
             self._link.arena.trim()
             return []
+        finally:
+            now = monotonic_ns()
+            self._waited += now - self._since
+            self._since = now
 
     def _set_idle_timer(self, on: bool) -> None:
         """A blocking read that gives up after a while: only while there is what to trim."""
@@ -135,12 +163,40 @@ class Worker:
         prefer_as_victim()
         if config["executor"]:
             self._ends = ()
+        if config["voice"]:
+            self._speak(config["worker"], prints=config["prints"])
         limit_threads(config["threads"])
         for name in config["preload"]:
             with contextlib.suppress(Exception):  # the task that needs it will say so
                 __import__(name)
         if not config["initializer"]:
-            self._send(wire.pack(wire.READY, id=os.getpid()))
+            self._ready()
+
+    def _ready(self) -> None:
+        self._since, self._waited = monotonic_ns(), 0
+        self._send(wire.pack(wire.READY, wire.SINCE.pack(self._since), id=os.getpid()))
+
+    def _speak(self, worker: int, *, prints: bool) -> None:
+        """Has what this process logs, warns of and prints sent to the owner."""
+
+        def say(kind: int, body: bytes, flags: int = 0) -> None:
+            if len(body) > wire.MOST - 1024:
+                raise ValueError(f"a record of {len(body)} bytes is too long to be sent")
+            with contextlib.suppress(BrokenPipeError, ConnectionResetError):
+                # The owner is gone, and nobody hears.
+                self._write(wire.pack(kind, body, flags, self._task_number))
+
+        self._voice = Voice(
+            lambda body: say(wire.RECORD, body),
+            lambda body: say(wire.WARNING, body),
+            lambda stream, body: say(wire.TEXT, body, stream),
+            worker,
+        )
+        self._voice.install(prints=prints)
+
+    def _set(self, frame: wire.Frame) -> None:
+        if self._voice is not None:
+            self._voice.settings(frame.body)
 
     def _function(self, frame: wire.Frame) -> None:
         """Id 0 is the initializer: it is run, and nothing is answered but READY or FAILED."""
@@ -154,28 +210,30 @@ class Worker:
             raise
         except BaseException as error:
             failed = failure(error, "the initializer", namespace=self._namespace)
+            self._end_line()
             self._send(wire.pack(wire.FAILED, pickle.dumps(failed)))
             return
-        self._send(wire.pack(wire.READY, id=os.getpid()))
+        self._end_line()
+        self._ready()
 
     def _decode(self, frame: wire.Frame) -> Any:
         return decode(bool(frame.flags & wire.RICH), memoryview(frame.body), self._link)
 
-    def _load(self, function_id: int) -> bool:
-        """Loads a function for the first task that needs it, under that task's claim: one
-        that ends the process costs a task, and not one worker after the other. False when
-        it was loaded before."""
-        function = self._functions.get(function_id)
+    def _load(self, function_id: int) -> Any:
+        """A function; loaded for the first task that needs it, under that task's claim: one
+        that ends the process costs a task, and not one worker after the other."""
+        function = self._functions[function_id]
         if type(function) is not _Unloaded:
-            return False
+            return function
         try:
-            self._functions[function_id] = self._decode(function.frame)
+            function = self._decode(function.frame)
         except SystemExit:
             raise
         except BaseException as error:
             failed = failure(error, "loading the function", namespace=self._namespace)
-            self._functions[function_id] = _Unusable(failed)
-        return True
+            function = _Unusable(failed)
+        self._functions[function_id] = function
+        return function
 
     def _announced(self, frame: wire.Frame) -> None:
         self._link.announced(marshal.loads(frame.body), frame.fds)
@@ -197,7 +255,6 @@ class Worker:
     # Tasks.
 
     def _task(self, frame: wire.Frame) -> None:
-        received = monotonic_ns()
         # In this order. The owner does it the other way round: it writes the second word,
         # has every CPU pass a barrier, and reads the first. So either we see its word, or
         # it sees our claim (Dekker's algorithm; the barrier is paid for by the rare side).
@@ -213,11 +270,10 @@ class Worker:
             self._skipped.discard(frame.id)
             release(bool(frame.flags & wire.RICH), self._payload(frame), self._link)
             return
-        function_id, _ = wire.TASK_HEAD.unpack_from(frame.body)
-        if function_id and self._load(function_id):
-            received = monotonic_ns()  # the next task with it will not take that long
-        started, outcome, flags = self._run(frame)
+        copied, shared = self._link.bytes_copied, self._link.bytes_shared
+        decoded, started, outcome, flags = self._run(frame)
         finished = monotonic_ns()
+        self._end_line()
         try:
             draft = encode_result(outcome, self._namespace)
             rich, body = place(draft, self._link)
@@ -231,8 +287,25 @@ class Worker:
         # The arguments have gone by now, and so do the results: blocks go back with this.
         del outcome
         flags |= wire.RICH if rich else 0
-        times = wire.TIMES.pack(received, started, finished)
-        self._send(wire.pack(wire.RESULT, times + body, flags, frame.id))
+        copied = self._link.bytes_copied - copied
+        shared = self._link.bytes_shared - shared
+        encoded = monotonic_ns()
+        spent = wire.SPENT.pack(
+            self._since,
+            decoded,
+            started,
+            finished,
+            encoded,
+            self._waited,
+            self._blocked,
+            *self._meter.took(finished - started),
+            copied + len(body),
+            shared,
+        )
+        self._send(wire.pack(wire.RESULT, spent + body, flags, frame.id))
+        self._task_number = 0
+        self._waited, self._since = 0, monotonic_ns()
+        self._blocked = self._since - encoded
 
     def _look_ahead(self) -> None:
         """Reads on until the owner has said how to go on; what else comes waits its turn."""
@@ -252,27 +325,29 @@ class Worker:
     def _payload(frame: wire.Frame) -> memoryview:
         return memoryview(frame.body)[wire.TASK_HEAD.size :]
 
-    def _run(self, frame: wire.Frame) -> tuple[int, Any, int]:
-        """When it started, what came out, and the flags that say what of it failed."""
-        function_id, runner = wire.TASK_HEAD.unpack_from(frame.body)
+    def _run(self, frame: wire.Frame) -> tuple[int, int, Any, int]:
+        """When it had its arguments, when it started, what came out, and the flags that say
+        what of it failed."""
+        function_id, runner, self._task_number = wire.TASK_HEAD.unpack_from(frame.body)
         body = self._payload(frame)
         function: Any = None
         payload: Any = None
         flags = wire.ERRORS | wire.UNRUN
-        started = monotonic_ns()
+        decoded = started = self._since
         try:
             payload = decode(bool(frame.flags & wire.RICH), body, self._link)
+            decoded = started = monotonic_ns()
             flags = wire.ERRORS
             if function_id:
-                function = self._functions[function_id]
+                function = self._load(function_id)
+                started = monotonic_ns()
             else:
                 function, *payload = payload
             if type(function) is _Unusable:
-                return started, ({}, {0: function.failure}), flags
-            started = monotonic_ns()
+                return decoded, started, ({}, {0: function.failure}), flags
             if runner == wire.CALL:
                 args, kwargs = payload
-                return started, function(*args, **kwargs), 0
+                return decoded, started, function(*args, **kwargs), 0
             items = runners.items_of(runner, payload)
             call = runners.function_for(runner, function)
             values, bad = runners.run_chunk(call, items, self._ends)
@@ -281,21 +356,22 @@ class Worker:
         except BaseException as error:
             argument = _shortened(payload) if runner == wire.CALL else ""
             name = name_of(function) if function is not None else "unpacking the task"
-            return started, ({}, {0: failure(error, name, argument, self._namespace)}), flags
+            failed = {0: failure(error, name, argument, self._namespace)}
+            return decoded, started, ({}, failed), flags
         if not bad:
-            return started, values, 0
+            return decoded, started, values, 0
         name = name_of(function)
         failed = {
             at: failure(error, name, describe(item), self._namespace)
             for at, (error, item) in bad.items()
         }
-        return started, (dict(enumerate(values)), failed), flags
+        return decoded, started, (dict(enumerate(values)), failed), flags
 
     def _unsendable(
         self, frame: wire.Frame, outcome: Any, bad: int, error: BaseException
     ) -> tuple[dict[int, Any], dict[int, Failure]]:
         """The result could not be sent as it is: whichever items can be are."""
-        _, runner = wire.TASK_HEAD.unpack_from(frame.body)
+        _, runner, _ = wire.TASK_HEAD.unpack_from(frame.body)
         if runner == wire.CALL and not bad:
             return {}, {0: self._not_sent(error, outcome)}
         values, failed = outcome if bad else (dict(enumerate(outcome)), {})
@@ -326,7 +402,7 @@ class Worker:
         refers to, and blocks that are free again. Blocks while the owner does not read."""
         link = self._link
         if not (link.new or link.frees):
-            self._sock.sendall(frame)
+            self._write(frame)
             return
         said, fds = link.take_new()
         parts: list[bytes] = []
@@ -343,13 +419,29 @@ class Worker:
         last = (len(fds) - 1) // descriptors.MOST * descriptors.MOST if fds else 0
         self._write(b"".join([*parts, frame]), fds[last:])
 
-    def _write(self, data: bytes, fds: list[int]) -> None:
-        if fds:
-            sent = self._sock.sendmsg([data], descriptors.rights(fds))
-            if sent < len(data):
-                self._sock.sendall(memoryview(data)[sent:])
-        else:
-            self._sock.sendall(data)
+    def _write(self, data: bytes, fds: list[int] | None = None) -> None:
+        """Writes whole frames. Any thread; it waits while another one is writing."""
+        me = threading.get_ident()
+        if self._writer == me:
+            self._behind.append(data)  # a record or a line: these have no descriptors
+            return
+        with self._writing:
+            self._writer = me
+            try:
+                if fds:
+                    sent = self._sock.sendmsg([data], descriptors.rights(fds))
+                    if sent < len(data):
+                        self._sock.sendall(memoryview(data)[sent:])
+                else:
+                    self._sock.sendall(data)
+                while self._behind:
+                    self._sock.sendall(self._behind.popleft())
+            finally:
+                self._writer = 0
+
+    def _end_line(self) -> None:
+        if self._voice is not None and self._voice.printed:
+            self._voice.end_line()
 
 
 class _Unloaded:

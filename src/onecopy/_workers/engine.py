@@ -18,13 +18,18 @@ from abc import abstractmethod
 from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
+from contextlib import AbstractContextManager, nullcontext
+from functools import partial
 from itertools import count
+from time import monotonic_ns, time
 from types import FunctionType
 from typing import Any
 
 from .. import errors
 from .._memory.codec import encode
 from .._memory.pickling import Namespace
+from .._observe.columns import LOST
+from .._observe.spans import KNOWN, Recorder
 from .._schedule import events
 from .._schedule.events import PLAIN, Assignment, Event, Instruction
 from .._schedule.scheduler import Scheduler
@@ -35,9 +40,13 @@ from .member import Fate, Later, Member, flush
 from .options import Options
 from .rules import Rules
 from .settling import Settling
+from .wire import SPENT
 from .work import Call, Direct, Entry, Submitted, Work
 
 FOREIGN = "this pool belongs to the process that made it; make one here"
+NOTHING = bytes(SPENT.size)  # is what a worker said of a task that was lost
+# So many lives of workers that have gone are remembered, for reports.
+LIVES = 10_000
 # Workers keep so many functions.
 _FUNCTIONS = 500
 
@@ -71,6 +80,9 @@ class Engine(Settling):
         self._orphans: deque[int] = deque()
         self._given_up: set[int] = set()  # assignments whose workers are to be ended
         self._mark = object()  # on the futures of this pool
+        self.recorder = Recorder(options.spans, self._importing)
+        self.began, self.clock = monotonic_ns(), time()
+        self.last_end = self.began  # of a task
 
     # What differs.
 
@@ -110,6 +122,19 @@ class Engine(Settling):
     @abstractmethod
     def _unlimit(self, assignment: int) -> None:
         """Under the lock: an assignment has ended that may have had one."""
+
+    def _importing(self) -> AbstractContextManager[Any]:
+        """What to hold while a thread of the pool imports a module."""
+        return nullcontext()
+
+    @abstractmethod
+    def lives(self) -> list[tuple[int, int, int, int, int, int]]:
+        """Every worker so far as ``columns.WORKER``; the oldest ones left out when there were
+        very many."""
+
+    def owner_cpu(self) -> float:
+        """Seconds of CPU time that the pool's own thread has used, when it has one."""
+        return 0.0
 
     def _await(self, member: Member, call: Direct) -> None:
         """``call`` was posted to ``member``, which was idle: sends it."""
@@ -154,6 +179,7 @@ class Engine(Settling):
         with self._lock:
             self.check_open()
             call.number = task = next(self._ids)
+            call.submitted = monotonic_ns()
             self._work[task] = call
             terms = PLAIN if call.rules is None else call.rules.terms
             instructions = self._scheduler.handle(events.TaskSubmitted(task, key, terms))
@@ -191,9 +217,9 @@ class Engine(Settling):
 
     def _give_up(self, work: Work) -> None:
         with self._lock:
-            for assignment, running, _ in self._assigned.values():
-                if running is work:
-                    self._given_up.add(assignment.id)
+            for number, entry in self._assigned.items():
+                if entry.work is work:
+                    self._given_up.add(number)
         self._nudge()
 
     def open(self, job: Job, available: int, *, grows: bool = False) -> int:
@@ -202,6 +228,7 @@ class Engine(Settling):
         with self._lock:
             self.check_open()
             job.number = number = next(self._ids)
+            job.submitted = monotonic_ns()
             self._work[number] = job
             key = job.function.id
             terms = PLAIN if job.rules is None else job.rules.terms
@@ -331,8 +358,8 @@ class Engine(Settling):
         """What no worker has been given is taken back, and those who wait for it are told."""
         given: dict[int, list[Assignment]] = {}
         with self._lock:
-            for assignment, _, _ in self._assigned.values():
-                given.setdefault(assignment.work, []).append(assignment)
+            for entry in self._assigned.values():
+                given.setdefault(entry.assignment.work, []).append(entry.assignment)
             waiting = {number: work for number, work in self._work.items() if work.waiting()}
             for number in waiting:
                 del self._work[number]
@@ -369,6 +396,12 @@ class Engine(Settling):
             raise errors.PoolClosed(FOREIGN)
         if self._closed:
             raise errors.PoolClosed("the pool is closed and takes no more work")
+
+    @property
+    def busy(self) -> bool:
+        """Is anything waiting, or with a worker?"""
+        with self._lock:
+            return self._scheduler.busy
 
     def _fail(self, failure: errors.OnecopyError, cause: BaseException | None) -> None:
         """The pool is of no more use: everything that waits fails with ``failure``."""
@@ -433,7 +466,7 @@ class Engine(Settling):
                 self._work.pop(assignment.work, None)
                 finished = events.Finished(worker, assignment.id, None)
                 return finished, events.Settled(assignment.id)
-            entry = self._assigned[assignment.id] = (assignment, work, worker)
+            entry = self._assigned[assignment.id] = Entry(assignment, work, worker)
             member = dirty[worker] = self._members[worker]
             member.post(entry)
             if work.rules is not None and work.rules.limited:
@@ -442,9 +475,8 @@ class Engine(Settling):
         elif isinstance(instruction, events.Lost):
             found = self._pop(instruction.assignment.id)
             if found is not None and fate is not None:
-                assignment, work, _ = found
-                error = fate(work.describe(assignment))
-                later.append(lambda: self._failed(assignment, work, error))
+                error = fate(found.work.describe(found.assignment))
+                later.append(partial(self._lose, found, error))
         elif isinstance(instruction, events.Retire):
             member = dirty[instruction.worker] = self._members.pop(instruction.worker)
             member.retire()
@@ -459,20 +491,20 @@ class Engine(Settling):
             self._tasks_ended += 1
             if self._given_up:
                 self._given_up.discard(assignment)
-            rules = found[1].rules
+            rules = found.work.rules
             if rules is not None:
                 self._unlimit(assignment)
                 if rules.retries:
                     return found  # until it is settled whether it is run again
-            if isinstance(found[1], Call):
-                self._work.pop(found[0].work, None)
+            if isinstance(found.work, Call):
+                self._work.pop(found.assignment.work, None)
         return found
 
     def _halved(self, entry: Entry) -> list[Event]:
         """Under the lock: nothing of an assignment was run, perhaps because of one of its
         items: what to tell the scheduler so that the others do not suffer. Nothing for a
         single item, or when the rest of the job was dropped."""
-        assignment = entry[0]
+        assignment = entry.assignment
         if assignment.stop - assignment.start < 2 or assignment.work not in self._work:
             return []
         return [events.JobHalved(assignment.work, assignment.start, assignment.stop)]
@@ -485,6 +517,31 @@ class Engine(Settling):
             dirty, later = self._take([finished])
         flush(dirty, later)
         return found
+
+    def _lose(self, entry: Entry, error: BaseException) -> None:
+        """An assignment was lost with its worker."""
+        self._failed(entry.assignment, entry.work, error)
+        self._note(entry, LOST, NOTHING, 0)
+
+    def _note(self, entry: Entry, state: int, spent: bytes, pid: int) -> None:
+        """Records what an assignment that has ended took."""
+        assignment, work = entry.assignment, entry.work
+        self.last_end = now = monotonic_ns()
+        known = KNOWN.pack(
+            assignment.work,
+            assignment.start,
+            assignment.stop,
+            self.recorder.function(work.name),
+            entry.worker,
+            pid,
+            state,
+            work.submitted,
+            entry.sent,
+            now,
+            entry.moved,
+            entry.shared,
+        )
+        self.recorder.record(state, known, spent)
 
     def _join_in(self, member: Member) -> None:
         """A worker is ready."""

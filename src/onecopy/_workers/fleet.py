@@ -187,7 +187,15 @@ class Fleet:
             raise
         slot = self._free_slots.pop()
         self._claims[2 * slot] = self._claims[2 * slot + 1] = 0
-        channel = Channel(self._count, ours, self._arena, slot, unsendable, want_write)
+        channel = Channel(
+            self._count,
+            ours,
+            self._arena,
+            slot,
+            unsendable,
+            want_write,
+            speaks=self._options.logs,
+        )
         self.channels[channel.worker] = channel
         self.by_fd[channel.fd] = channel
         self._faults[channel.worker] = faults
@@ -205,6 +213,9 @@ class Fleet:
             "preload": list(self._options.preload) if fresh else [],
             "initializer": self._options.initializer is not None,
             "executor": self._options.executor,
+            "worker": channel.worker,
+            "voice": self._options.logs,
+            "prints": self._options.prints != "direct",
         }
         body = pickle.dumps(config, 5)
         frame = wire.pack(wire.CONFIG, body, fds=2)

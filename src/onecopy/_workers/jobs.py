@@ -74,6 +74,12 @@ class Job(Work):
             return f"{name} of item {assignment.start}"
         return f"{name} of items {assignment.start} to {assignment.stop - 1}"
 
+    @property
+    def name(self) -> str:
+        if self.rules is not None and self.rules.name is not None:
+            return self.rules.name
+        return self.function.name
+
 
 class MapJob(Job):
     """All items at once; the caller wants the list of all results.
@@ -127,7 +133,10 @@ class MapJob(Job):
 
     def _end(self) -> None:
         self.items = ()
-        self._ended.set()
+        with self._lock:
+            if self._ended.is_set():
+                return  # abandoned while the last result was on its way
+            self._ended.set()
         if self._done is not None:
             self._done(self)
 

@@ -6,6 +6,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from .._observe.spans import KEPT
+
 
 @dataclass(frozen=True)
 class Options:
@@ -22,6 +24,10 @@ class Options:
         executor: to behave as executors do and not as ``multiprocessing.Pool``: a pool that
             nobody holds finishes its work instead of dropping it, and SystemExit in a task
             is that task's error instead of its worker's end.
+        logs: what workers log and warn of is given to this process's handlers and filters.
+        prints: lines that workers print come out of this process's streams, ``"plain"`` or
+            ``"prefixed"`` with worker and task; ``"direct"``: out of the workers' own.
+        spans: so many records of tasks are kept.
     """
 
     workers: int
@@ -32,3 +38,6 @@ class Options:
     preload: tuple[str, ...] = ()
     threads: int | None = None
     executor: bool = False
+    logs: bool = True
+    prints: str = "plain"
+    spans: int = KEPT

@@ -22,19 +22,26 @@ import signal
 import threading
 import weakref
 from collections import deque
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from functools import partial
-from time import monotonic
+from time import monotonic, monotonic_ns, thread_time
+from typing import Any
 
 from .. import errors
 from .._memory.arena import Arena
 from .._memory.codec import decode, encode
 from .._memory.registry import registry
+from .._observe import hearing
+from .._observe.columns import DONE, FAILED
+from .._observe.hearing import Hearing
+from .._observe.settings import settings
 from .._schedule import events
 from .._schedule.events import Assignment
 from .._system.poller import poller
-from . import wire
+from . import fleet, wire
 from .channel import Channel
-from .engine import FOREIGN
+from .engine import FOREIGN, LIVES, NOTHING
 from .fleet import Death, Fleet, import_broken_errors
 from .freezing import Freezes
 from .functions import Function
@@ -42,12 +49,19 @@ from .member import Member, flush
 from .options import Options
 from .outcome import fits_failures, fits_values, revive
 from .revoking import Revoking
-from .work import Call, Direct, Entry, Work
+from .work import SLICE, Call, Direct, Entry
 
 # How often arenas are looked after while there is something to look after, in seconds.
 _TICK = 0.5
 # A pool whose workers end this often in a row before they are ready is of no use.
 _FALSE_STARTS = 3
+
+_SAYS = {
+    (wire.RECORD, 0): hearing.RECORD,
+    (wire.WARNING, 0): hearing.WARNING,
+    (wire.TEXT, 1): hearing.STDOUT,
+    (wire.TEXT, 2): hearing.STDERR,
+}
 
 _engines: weakref.WeakSet[ProcessEngine] = weakref.WeakSet()
 
@@ -75,6 +89,10 @@ class ProcessEngine(Revoking):
         self._freezes = Freezes(self._wake)
         self._readers: set[int] = set()  # threads that read a socket in ``_await``
         self._past = [0, 0, 0, 0]  # traffic of workers that have gone
+        self._lives: deque[tuple[int, int, int, int, int, int]] = deque(maxlen=LIVES)
+        self._owner_cpu = 0.0
+        self._distrusted: deque[tuple[int, Exception]] = deque()
+        self._hearing = Hearing(self._wake, self._distrust, prefixed=options.prints == "prefixed")
         self._initializer: Function | None = None
         try:
             if options.initializer is not None:
@@ -134,6 +152,16 @@ class ProcessEngine(Revoking):
             shared += channel.link.bytes_shared
         return sent, received, copied, shared
 
+    def lives(self) -> list[tuple[int, int, int, int, int, int]]:
+        there = [_life(channel, 0) for channel in list(self._fleet.channels.values())]
+        return [*self._lives, *there]
+
+    def owner_cpu(self) -> float:
+        return self._owner_cpu
+
+    def _importing(self) -> AbstractContextManager[Any]:
+        return fleet.launching
+
     def _await(self, member: Member, call: Direct) -> None:
         """Sends, and reads this worker's socket until ``call`` has its outcome.
 
@@ -148,10 +176,14 @@ class ProcessEngine(Revoking):
             if member.ended:
                 return
             self._unwatch(member)
+            member.muted = False
             self._readers.add(threading.get_ident())
             try:
                 member.flush()
-                while call.done.locked() and not member.blocked:
+                while call.done.locked() and not (call.answered or member.blocked):
+                    if self._hearing.is_full(member.worker):
+                        self._hearing.wait_for_room(member.worker, SLICE)
+                        continue
                     frames = member.reader.read()
                     handling = True
                     self._on_frames(member, frames)
@@ -197,20 +229,24 @@ class ProcessEngine(Revoking):
 
         Raises BrokenFrame, after what was said before it has had its effect.
         """
-        ended: dict[int, Entry] = {}
+        ended: dict[int, tuple[Entry, bytes]] = {}
         known: set[int] = set()
         with self._lock:
             happened: list[events.Event] = []
             for frame in frames:
-                if frame.type != wire.RESULT or len(frame.body) < wire.TIMES.size:
+                if frame.type != wire.RESULT or len(frame.body) < wire.SPENT.size:
                     continue
                 entry = self._assigned.get(frame.id)
-                if entry is None or entry[2] != channel.worker:
+                if entry is None or entry.worker != channel.worker:
                     continue
                 self._pop(frame.id)
                 known.add(frame.id)
-                received, _, finished = wire.TIMES.unpack_from(frame.body)
-                took: int | None = finished - received
+                spent = frame.body[: wire.SPENT.size]
+                received, decoded, started, finished, channel.last = wire.TIMES.unpack_from(spent)
+                # Loading the function is left out: the next task will not take that long.
+                took: int | None = finished - started + decoded - received
+                if type(entry.work) is Direct:
+                    entry.work.answered = True
                 again = self._halved(entry) if frame.flags & wire.UNRUN else []
                 if frame.flags & wire.UNRUN:
                     took = None
@@ -218,7 +254,7 @@ class ProcessEngine(Revoking):
                 if again:
                     happened.append(events.Settled(frame.id))
                 else:
-                    ended[frame.id] = entry
+                    ended[frame.id] = entry, spent
             dirty, later = self._take(happened)
             # A reader other than the driver may be the one to make a worker idle.
             if self._readers and self._scheduler.stuck():
@@ -229,27 +265,26 @@ class ProcessEngine(Revoking):
                 if frame.type != wire.RESULT:
                     self._on_word(channel, frame)
                 elif frame.id in ended:
-                    assignment, work, _ = ended.pop(frame.id)
-                    self._deliver(channel, frame, assignment, work)
+                    self._deliver(channel, frame, *ended.pop(frame.id))
                 elif frame.id not in known and self._failure is None and not self._terminated:
                     raise wire.BrokenFrame(f"a result for assignment {frame.id}, not one of its")
             if channel.reader.broken is not None:
                 raise channel.reader.broken
         finally:
-            for assignment, work, _ in ended.values():  # none, unless something was raised
-                self._failed(assignment, work, self._nonsense(channel, assignment, work))
+            for entry, spent in ended.values():  # none, unless something was raised
+                nonsense = self._nonsense(channel, entry)
+                self._conclude(channel, entry, spent, FAILED, self._failed, nonsense)
 
-    def _nonsense(self, channel: Channel, assignment: Assignment, work: Work) -> BaseException:
+    def _nonsense(self, channel: Channel, entry: Entry) -> BaseException:
         """The error of what has been answered, but not so that it could be used."""
-        task = work.describe(assignment)
+        task = entry.work.describe(entry.assignment)
         error = errors.WorkerDied(channel.pid, -signal.SIGKILL, task)
         error.add_note("the pool ended it: what it wrote made no sense, or was not read to its end")
         return error
 
-    def _deliver(
-        self, channel: Channel, frame: wire.Frame, assignment: Assignment, work: Work
-    ) -> None:
-        body = memoryview(frame.body)[wire.TIMES.size :]
+    def _deliver(self, channel: Channel, frame: wire.Frame, entry: Entry, spent: bytes) -> None:
+        assignment, work = entry.assignment, entry.work
+        body = memoryview(frame.body)[wire.SPENT.size :]
         bad = frame.flags & wire.ERRORS
         try:
             value = decode(bool(frame.flags & wire.RICH), body, channel.link)
@@ -259,15 +294,50 @@ class ProcessEngine(Revoking):
                 value = value[0], {at: revive(how) for at, how in value[1].items()}
         except BaseException as error:
             error.add_note(f"raised while the result of {work.describe(assignment)} was unpickled")
-            self._failed(assignment, work, error)
+            self._conclude(channel, entry, spent, FAILED, self._failed, error)
             return
         if not fits:
-            self._failed(assignment, work, self._nonsense(channel, assignment, work))
+            nonsense = self._nonsense(channel, entry)
+            self._conclude(channel, entry, spent, FAILED, self._failed, nonsense)
             raise wire.BrokenFrame("a result that is none of what was asked for")
         if bad:
-            self._partly(assignment, work, *value)
+            self._conclude(channel, entry, spent, FAILED, self._partly, *value)
         else:
-            self._delivered(assignment, work, value)
+            self._conclude(channel, entry, spent, DONE, self._delivered, value)
+
+    def _conclude(
+        self,
+        channel: Channel,
+        entry: Entry,
+        spent: bytes,
+        state: int,
+        settle: Callable[..., None],
+        *outcome: Any,
+    ) -> None:
+        """Makes an outcome known, after what its worker said before it."""
+        if self._hearing.is_behind(channel.worker):
+            act = partial(self._made_known, channel.pid, entry, spent, state, settle, *outcome)
+            if self._hearing.after(channel.worker, act):
+                return
+        settle(entry.assignment, entry.work, *outcome)
+        self._note(entry, state, spent, channel.pid)
+
+    def _made_known(
+        self,
+        pid: int,
+        entry: Entry,
+        spent: bytes,
+        state: int,
+        settle: Callable[..., None],
+        *outcome: Any,
+    ) -> None:
+        settle(entry.assignment, entry.work, *outcome)
+        self._note(entry, state, spent, pid)
+
+    def _lose(self, entry: Entry, error: BaseException) -> None:
+        lose = partial(super()._lose, entry, error)
+        if not self._hearing.after(entry.worker, lose):
+            lose()
 
     def _on_word(self, channel: Channel, frame: wire.Frame) -> None:
         try:
@@ -278,7 +348,10 @@ class ProcessEngine(Revoking):
             raise wire.BrokenFrame(f"type {frame.type}: {error!r}") from error
 
     def _heed(self, channel: Channel, frame: wire.Frame) -> None:
-        if frame.type == wire.ANNOUNCE:
+        says = _SAYS.get((frame.type, frame.flags))
+        if says is not None:
+            self._hearing.put(channel.worker, frame.id, says, frame.body)
+        elif frame.type == wire.ANNOUNCE:
             channel.link.announced(marshal.loads(frame.body), frame.fds)
         elif frame.type == wire.FREE:
             channel.link.came_back(list(wire.PAIR.iter_unpack(frame.body)))
@@ -289,6 +362,8 @@ class ProcessEngine(Revoking):
         elif channel.ready and frame.type in (wire.READY, wire.FAILED):
             raise wire.BrokenFrame(f"type {frame.type} of a worker that was ready")
         elif frame.type == wire.READY:
+            (channel.since,) = wire.SINCE.unpack(frame.body)
+            channel.last = channel.since
             channel.pid = frame.id
             channel.ready = True
             self._false_starts = 0
@@ -309,7 +384,8 @@ class ProcessEngine(Revoking):
             dirty, later = self._take([*again, finished, *settled])
         flush(dirty, later)
         if found is not None and not again:
-            self._failed(assignment, found[1], error)
+            self._failed(assignment, found.work, error)
+            self._note(found, FAILED, NOTHING, 0)
 
     # The driver thread.
 
@@ -336,6 +412,7 @@ class ProcessEngine(Revoking):
                 if self._closed and not self._starts and not self._fleet.channels:
                     return
                 self._start_workers()
+                self._owner_cpu = thread_time()
                 for fd, readable, writable in self._poller.wait(self._look_after()):
                     self._on_ready(fd, readable, writable)
         except BaseException as error:  # a bug: nobody may wait for ever because of it
@@ -381,7 +458,13 @@ class ProcessEngine(Revoking):
             channel.flush()
         if readable and channel.receiving.acquire(blocking=False):
             try:
-                if not channel.ended:
+                if channel.ended:
+                    return
+                if self._hearing.is_full(channel.worker):
+                    # ``_look_after`` comes next, and sees it if there is room again.
+                    self._unwatch(channel)
+                    channel.muted = True
+                else:
                     self._on_readable(channel)
             finally:
                 channel.receiving.release()
@@ -405,6 +488,26 @@ class ProcessEngine(Revoking):
         """Nothing more that this worker says counts."""
         channel.broken = channel.broken or str(error)
         self._end_process(channel)
+
+    def _distrust(self, worker: int, error: Exception) -> None:
+        """What a worker said made no sense. In the hearing's thread: only leaves word."""
+        self._distrusted.append((worker, error))
+        self._wake()
+
+    def _unmute(self) -> None:
+        """Reads on from workers whose words have been heard; ends those that made no sense."""
+        while self._distrusted:
+            worker, error = self._distrusted.popleft()
+            if worker in self._fleet.channels:
+                self._mistrust(self._fleet.channels[worker], error)
+        for channel in list(self._fleet.by_fd.values()):
+            if not channel.muted or self._hearing.is_full(channel.worker):
+                continue
+            if channel.receiving.acquire(blocking=False):
+                channel.muted = False
+                self._watch(channel)
+                channel.receiving.release()
+            # Else whoever holds it is about to watch it himself.
 
     def _on_news(self) -> None:
         if not self._fleet.channels:
@@ -435,6 +538,7 @@ class ProcessEngine(Revoking):
             channel.link.bytes_copied,
             channel.link.bytes_shared,
         )
+        self._lives.append(_life(channel, monotonic_ns()))
         self._past = [past + now for past, now in zip(self._past, traffic, strict=True)]
         with self._lock:
             self._members.pop(channel.worker, None)
@@ -442,13 +546,14 @@ class ProcessEngine(Revoking):
             dirty, later = self._take([gone], death.error)
             # What it held beyond the lost one went back to the queue, under other ids,
             # unless it was of a job that has been dropped.
-            for number, (assignment, work, worker) in list(self._assigned.items()):
-                if worker == channel.worker:
+            for number, entry in list(self._assigned.items()):
+                if entry.worker == channel.worker:
+                    assignment = entry.assignment
                     del self._assigned[number]
                     self._unlimit(number)
                     if assignment.work not in self._work:
-                        error = death.error(work.describe(assignment))
-                        later.append(partial(self._failed, assignment, work, error))
+                        error = death.error(entry.work.describe(assignment))
+                        later.append(partial(self._lose, entry, error))
         death.close()
         flush(dirty, later)
         self._freezes.gone(channel.worker)
@@ -474,6 +579,7 @@ class ProcessEngine(Revoking):
                 if not channel.ended and channel.link.fade(segment):
                     channel.post(wire.pack(wire.FORGET, id=segment))
                     channel.flush()
+        self._unmute()
         waits = [self._keep_limits(), self._end_given_up(), self._take_back()]
         borrowed = 0
         for channel in list(self._fleet.channels.values()):
@@ -487,6 +593,7 @@ class ProcessEngine(Revoking):
         registry.listeners.discard(self)
         _engines.discard(self)
         self._fleet.close()
+        self._hearing.close()
         self._poller.close()
         self._woken = True  # nobody writes to the pipe from here on
         os.close(self._wake_read)
@@ -537,7 +644,13 @@ class ProcessEngine(Revoking):
         os.close(self._wake_write)
 
 
+def _life(channel: Channel, gone: int) -> tuple[int, int, int, int, int, int]:
+    """A worker as ``columns.WORKER``."""
+    return channel.worker, channel.pid, channel.born, channel.since, gone, channel.last
+
+
 def _after_fork() -> None:
+    settings.after_fork()
     for engine in list(_engines):
         engine.after_fork()
     _engines.clear()

@@ -42,7 +42,7 @@ class Revoking(Engine):
         self._heads: dict[int, tuple[int, float]] = {}
 
     def _limit(self, member: Member, entry: Entry) -> None:
-        assignment, work, _ = entry
+        assignment, work = entry.assignment, entry.work
         assert isinstance(member, Channel)
         assert work.rules is not None
         self._limits.add(assignment.id, member, work.rules, work.describe(assignment))
@@ -77,7 +77,7 @@ class Revoking(Engine):
                 if found is None:
                     self._given_up.discard(number)
                     continue
-            channel = self._fleet.channels[found[2]]
+            channel = self._fleet.channels[found.worker]
             if channel.ended:
                 continue
             begun = self._fleet.hold(channel) == number
@@ -117,8 +117,10 @@ class Revoking(Engine):
         with self._lock:
             back = [
                 number
-                for number, (assignment, _, worker) in self._assigned.items()
-                if worker == channel.worker and number > claimed and assignment.work in self._work
+                for number, entry in self._assigned.items()
+                if entry.worker == channel.worker
+                and number > claimed
+                and entry.assignment.work in self._work
             ]
             for number in back:
                 del self._assigned[number]

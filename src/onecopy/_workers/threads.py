@@ -10,14 +10,18 @@ import os
 import queue
 import threading
 import weakref
+from collections import deque
 from collections.abc import Callable
 from time import monotonic_ns
 from typing import Any
 
 from .. import errors
+from .._observe import marks
+from .._observe.columns import DONE, FAILED
 from .._schedule.events import Assignment
+from .._system.usage import usage, used
 from . import runners, wire
-from .engine import Engine
+from .engine import LIVES, Engine
 from .member import Later, Member
 from .options import Options
 from .outcome import describe, name_of
@@ -29,12 +33,15 @@ class ThreadWorker:
 
     def __init__(self, worker: int, serve: Callable[[ThreadWorker], None]) -> None:
         self.worker = worker
+        self.born = monotonic_ns()
+        self.ready = self.last = 0
         self.queue: queue.SimpleQueue[Entry | Later | None] = queue.SimpleQueue()
         self.thread = threading.Thread(
             target=serve, args=(self,), name=f"onecopy-worker-{worker}", daemon=True
         )
 
     def post(self, entry: Entry) -> None:
+        entry.sent = monotonic_ns()
         self.queue.put(entry)
 
     def retire(self) -> None:
@@ -53,6 +60,7 @@ class ThreadEngine(Engine):
     def __init__(self, options: Options) -> None:
         super().__init__(options)
         self._workers: list[ThreadWorker] = []
+        self._past: deque[tuple[int, int, int, int, int, int]] = deque(maxlen=LIVES)
         self._ends = () if options.executor else (SystemExit,)
         _engines.add(self)
         for _ in range(options.workers):
@@ -99,6 +107,9 @@ class ThreadEngine(Engine):
     def traffic(self) -> tuple[int, int, int, int]:
         return 0, 0, 0, 0
 
+    def lives(self) -> list[tuple[int, int, int, int, int, int]]:
+        return [*self._past, *(_life(worker, 0) for worker in list(self._workers))]
+
     def after_fork(self) -> None:
         """In a forked child: the pool is the parent's."""
         self._lock = threading.Lock()
@@ -106,26 +117,47 @@ class ThreadEngine(Engine):
         self._workers.clear()
 
     def _serve(self, worker: ThreadWorker) -> None:
+        marks.begin()
+        try:
+            self._work_through(worker)
+        finally:
+            marks.end()
+
+    def _work_through(self, worker: ThreadWorker) -> None:
         try:
             if self.options.initializer is not None:
                 self.options.initializer(*self.options.initargs)
         except BaseException as error:
             self._fail(errors.InitializerFailed(f"the initializer failed: {error!r}"), error)
             return
+        worker.ready = worker.last = since = monotonic_ns()
         self._join_in(worker)
         while (entry := worker.queue.get()) is not None:
             if callable(entry):
                 entry()
                 continue
-            assignment, work, _ = entry
             started = monotonic_ns()
-            outcome = _run(assignment, work, self._ends)
-            took = monotonic_ns() - started
+            marks.mark(worker.worker, entry.work.number)
+            before = usage()
+            outcome = _run(entry.assignment, entry.work, self._ends)
+            finished = monotonic_ns()
+            spent = wire.SPENT.pack(
+                # Nothing is unpacked or packed for a thread.
+                *(started, started, started, finished, finished, started - since, 0),
+                *used(before, usage()),
+                *(0, 0),
+            )
+            worker.last = since = finished
+            marks.mark(worker.worker, 0)
             self._drop_orphans()
-            if self._finished(worker.worker, assignment.id, took) is not None:
-                self._report(assignment, work, outcome)
-            del entry, work, outcome
+            took = finished - started
+            if self._finished(worker.worker, entry.assignment.id, took) is not None:
+                self._report(entry.assignment, entry.work, outcome)
+                failed = outcome[1] is not None or bool(outcome[2])
+                self._note(entry, FAILED if failed else DONE, spent, os.getpid())
+            del entry, outcome
         self._workers.remove(worker)
+        self._past.append(_life(worker, monotonic_ns()))
 
     def _report(self, assignment: Assignment, work: Work, outcome: Outcome) -> None:
         value, error, failed = outcome
@@ -138,6 +170,11 @@ class ThreadEngine(Engine):
 
 
 _engines: weakref.WeakSet[ThreadEngine] = weakref.WeakSet()
+
+
+def _life(worker: ThreadWorker, gone: int) -> tuple[int, int, int, int, int, int]:
+    """A worker as ``columns.WORKER``."""
+    return worker.worker, os.getpid(), worker.born, worker.ready, gone, worker.last
 
 
 def _after_fork() -> None:

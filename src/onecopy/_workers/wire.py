@@ -17,6 +17,8 @@ import struct
 from collections import deque
 from typing import NamedTuple
 
+from .._observe import columns
+from .._observe.columns import struct_of
 from .._system import descriptors
 
 HEADER = struct.Struct("<IBBHQ")
@@ -27,9 +29,9 @@ _ROOM = 256 << 10
 NOW = int(socket.MSG_DONTWAIT) | int(getattr(socket, "MSG_NOSIGNAL", 0))
 
 # Owner to worker.
-CONFIG, FUNCTION, DROP_FUNCTION, TASK, FORGET, FREEZE, CONTINUE, SKIP, STOP = range(1, 10)
+CONFIG, FUNCTION, DROP_FUNCTION, TASK, FORGET, FREEZE, CONTINUE, SKIP, STOP, SETTINGS = range(1, 11)
 # Worker to owner.
-READY, FAILED, RESULT, FORGOTTEN, FROZEN = range(32, 37)
+READY, FAILED, RESULT, FORGOTTEN, FROZEN, RECORD, WARNING, TEXT = range(32, 40)
 # Both ways.
 ANNOUNCE, FREE = 64, 65
 
@@ -38,12 +40,16 @@ RICH = 1  # the body was made by ``codec.place`` as a rich one
 ERRORS = 2  # a result in which at least one item failed
 UNRUN = 4  # and nothing was run, because the payload could not be unpacked
 
-# At the head of a TASK's body: the function's id (0: the function is in the payload), and
-# how it is applied to the payload.
-TASK_HEAD = struct.Struct("<QB")
+# At the head of a TASK's body: the function's id (0: the function is in the payload), how it
+# is applied to the payload, and the number of the call that it belongs to.
+TASK_HEAD = struct.Struct("<QBQ")
 CALL, MAP, STARMAP, BLOCKS = range(4)
-# At the head of a RESULT's body: received, started, finished; monotonic nanoseconds.
-TIMES = struct.Struct("<qqq")
+# At the head of a RESULT's body: ``_observe.columns.SPENT``; and the first five of it, when
+# what happened.
+SPENT = struct_of(columns.SPENT)
+TIMES = struct.Struct("<5q")
+# The body of a READY: since when; monotonic nanoseconds.
+SINCE = struct.Struct("<q")
 PAIR = struct.Struct("<QQ")
 ID = struct.Struct("<Q")
 

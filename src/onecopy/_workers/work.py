@@ -14,6 +14,7 @@ import threading
 from collections.abc import Callable
 from concurrent.futures import InvalidStateError
 from contextlib import suppress
+from dataclasses import dataclass
 from typing import Any
 
 from .._memory.codec import Encoded, encode, encode_arguments
@@ -45,7 +46,8 @@ class Work:
     rules: Rules | None
     """None when there is nothing particular about it: that is looked at for each task."""
     number: int
-    """Set by the engine."""
+    submitted: int
+    """When it was handed to the engine, which sets both; nanoseconds."""
     tries: dict[int, int] | None
     """How often what begins at this item was run again."""
 
@@ -104,6 +106,11 @@ class Work:
         """The assignment as errors call it."""
         raise NotImplementedError
 
+    @property
+    def name(self) -> str:
+        """What is called, as reports name it."""
+        raise NotImplementedError
+
 
 class Call(Work):
     """One call of one function.
@@ -115,7 +122,7 @@ class Call(Work):
         rules: see there.
     """
 
-    __slots__ = ("_call", "_payload", "function", "number", "rules", "tries")
+    __slots__ = ("_call", "_payload", "function", "number", "rules", "submitted", "tries")
     runner = wire.CALL
 
     def __init__(
@@ -152,6 +159,12 @@ class Call(Work):
         if self.rules is not None and self.rules.name is not None:
             return f"{self.rules.name!r} (task {assignment.work})"
         return f"{name_of(self._call)} (task {assignment.work})"
+
+    @property
+    def name(self) -> str:
+        if self.rules is not None and self.rules.name is not None:
+            return self.rules.name
+        return name_of(self._call) if self.function is None else self.function.name
 
 
 class Submitted(Call):
@@ -204,15 +217,17 @@ class Submitted(Call):
 class Direct(Call):
     """A call whose caller waits for it right away, without a future's machinery.
 
-    ``done`` is a lock that is held until there is an outcome.
+    ``done`` is a lock that is held until there is an outcome. ``answered``: the worker has
+    sent it, and it is on its way to here.
     """
 
-    __slots__ = ("_error", "_value", "done")
+    __slots__ = ("_error", "_value", "answered", "done")
 
     def __init__(self, *args: Any) -> None:
         super().__init__(*args)
         self._value: Any = None
         self._error: BaseException | None = None
+        self.answered = False
         self.done = threading.Lock()
         self.done.acquire()
 
@@ -242,5 +257,20 @@ class Direct(Call):
         return self._value
 
 
-Entry = tuple[Assignment, Work, int]
-"""What is posted to a worker: the assignment, its work, and the worker's number."""
+@dataclass(slots=True, eq=False)
+class Entry:
+    """What is posted to a worker.
+
+    Attributes:
+        assignment, work: what it is.
+        worker: the worker's number.
+        sent: when it was written towards the worker, 0 before; nanoseconds.
+        moved, shared: bytes of its payload that were copied, and referred to.
+    """
+
+    assignment: Assignment
+    work: Work
+    worker: int
+    sent: int = 0
+    moved: int = 0
+    shared: int = 0

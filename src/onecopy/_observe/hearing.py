@@ -1,0 +1,231 @@
+"""The owner's ear: what workers say is given to the owner's handlers, filters and streams.
+
+One thread per pool, started when a worker first says something, calls the handlers; they are
+the program's, may be slow, and may take locks that somebody holds who waits for a task. So
+neither the pool's driver nor the results of tasks that said nothing ever wait for it. What
+a worker did after it spoke is made known after that: when a task has a result, its records
+have been handled.
+
+A handler that is slower than the workers that log slows those down, and nobody else: what a
+worker has said and nobody has heard yet is limited to ``MOST`` bytes. The engine reads no
+more from such a worker until ``is_full`` says otherwise.
+
+Threads. ``put``, ``after`` and ``is_full`` are called by whoever reads the worker's socket,
+one at a time per worker; all else runs in the thread. ``_lock`` guards the counts. It is
+held for arithmetic alone.
+"""
+
+from __future__ import annotations
+
+import marshal
+import pickle
+import queue
+import sys
+import threading
+import traceback
+from collections.abc import Callable
+from typing import Any
+
+from .voice import FIELDS
+
+MOST = 1 << 20
+RECORD, WARNING, STDOUT, STDERR = range(4)
+_NAME, _PROCESS = FIELDS.index("name"), FIELDS.index("process")
+
+Act = Callable[[], None]
+# The worker's number, its task's number, what it is, and its bytes; or what comes after.
+_Item = tuple[int, int, int, bytes] | tuple[int, Act]
+
+
+class Hearing:
+    """See the module.
+
+    Args:
+        relieved: called when a worker that was full is so no more.
+        broken: called with a worker's number and an error when what it said is no sense.
+        prefixed: put worker and task in front of each printed line.
+    """
+
+    def __init__(
+        self, relieved: Act, broken: Callable[[int, Exception], None], *, prefixed: bool
+    ) -> None:
+        self._relieved = relieved
+        self._broken = broken
+        self._prefixed = prefixed
+        self._queue: queue.SimpleQueue[_Item | None] = queue.SimpleQueue()
+        self._lock = threading.Lock()
+        self._unheard: dict[int, int] = {}  # bytes, by worker; absent: nothing
+        self._room = threading.Condition(self._lock)
+        self._thread: threading.Thread | None = None
+        self._onces: dict[str, dict[Any, Any]] = {}
+
+    def put(self, worker: int, task: int, kind: int, body: bytes) -> None:
+        """A worker has said something."""
+        size = len(body) + 200  # what an entry takes by itself
+        with self._lock:
+            self._unheard[worker] = self._unheard.get(worker, 0) + size
+            if self._thread is None:
+                self._thread = threading.Thread(
+                    target=self._run, name="onecopy-hearing", daemon=True
+                )
+                self._thread.start()
+        self._queue.put((worker, task, kind, body))
+
+    def after(self, worker: int, act: Act) -> bool:
+        """Has ``act`` called when all that the worker has said is heard. False when that is
+        so already: then the caller does it.
+
+        It may be asked for by one who holds no lock that a handler could want: a result.
+        """
+        with self._lock:
+            if worker not in self._unheard:
+                return False
+            self._unheard[worker] += 1  # those who come now stay behind this one
+        self._queue.put((worker, act))
+        return True
+
+    def is_behind(self, worker: int) -> bool:
+        """Is something of what the worker has said not heard yet? Its reader may rely on a
+        no: only he makes it more."""
+        return worker in self._unheard
+
+    def is_full(self, worker: int) -> bool:
+        """Has the worker said more than it should before it is heard?"""
+        return self._unheard.get(worker, 0) > MOST
+
+    def wait_for_room(self, worker: int, timeout: float) -> None:
+        """Blocks while ``is_full``, for so many seconds at most."""
+        if self.is_full(worker):
+            with self._room:
+                self._room.wait_for(lambda: not self.is_full(worker), timeout)
+
+    def close(self) -> None:
+        """All workers are gone: returns when everything is heard."""
+        if self._thread is not None:
+            self._queue.put(None)
+            if self._thread is not threading.current_thread():
+                self._thread.join()
+
+    def _run(self) -> None:
+        while (item := self._queue.get()) is not None:
+            worker, size = item[0], 1
+            try:
+                if len(item) == 2:
+                    item[1]()
+                else:
+                    size = len(item[3]) + 200
+                    self._hear(*item)
+            except Exception as error:
+                # Of a handler, or of a callback's: the program's own, and no reason not to
+                # hear the next.
+                _complain(error)
+            with self._lock:
+                left = self._unheard[worker] - size
+                was_full = left + size > MOST >= left
+                if left:
+                    self._unheard[worker] = left
+                else:
+                    del self._unheard[worker]
+                if was_full:
+                    self._room.notify_all()
+            if was_full:
+                self._relieved()
+            del item
+
+    def _hear(self, worker: int, task: int, kind: int, body: bytes) -> None:
+        try:
+            made: Any
+            if kind == RECORD:
+                made = _record(body, worker, task)
+            elif kind == WARNING:
+                made = _warning(body)
+            else:
+                made = body.decode("utf-8", "backslashreplace")
+        except Exception as error:
+            self._broken(worker, error)
+            return
+        if kind == RECORD:
+            logger, record = made
+            logger.handle(record)
+        elif kind == WARNING:
+            self._warn(*made)
+        else:
+            self._print(
+                kind, made, f"worker {worker}, task {task} | " if task else f"worker {worker} | "
+            )
+
+    def _print(self, kind: int, text: str, prefix: str) -> None:
+        stream = sys.stdout if kind == STDOUT else sys.stderr
+        if stream is None:
+            return  # the program has none: what it prints itself goes nowhere either
+        if self._prefixed:
+            text = "".join(prefix + line for line in text.splitlines(keepends=True))
+        try:
+            stream.write(text)
+        except UnicodeEncodeError:
+            encoding = getattr(stream, "encoding", None) or "ascii"
+            stream.write(text.encode(encoding, "backslashreplace").decode(encoding))
+
+    def _warn(
+        self, message: str, kind: type[Warning], filename: str, lineno: int, module: str | None
+    ) -> None:
+        """Once per place of the program, be it the owner or a worker that comes there."""
+        import warnings
+
+        loaded = sys.modules.get(module or "")
+        if loaded is not None:
+            registry = loaded.__dict__.setdefault("__warningregistry__", {})
+        else:
+            registry = self._onces.setdefault(filename, {})
+        try:
+            warnings.warn_explicit(message, kind, filename, lineno, module, registry)
+        except Warning as error:
+            # The owner's filters make errors of them now; this one's task has gone on.
+            shown = warnings.formatwarning(error, kind, filename, lineno)
+            self._print(STDERR, shown, "")
+
+
+def _record(body: bytes, worker: int, task: int) -> tuple[Any, Any]:
+    """The logger and the record that a worker's bytes stand for."""
+    import logging
+
+    fields, message, exception, stack, extras, *pickled = marshal.loads(body)
+    values = dict(zip(FIELDS, fields, strict=True))
+    level, path = values["levelno"], values["pathname"]
+    filename = path.rpartition("/")[2]
+    values.update(
+        msg=message,
+        args=None,
+        levelname=logging.getLevelName(level),
+        filename=filename,
+        module=filename.rpartition(".")[0] or filename,
+        exc_info=None,
+        exc_text=exception,
+        stack_info=stack,
+        worker=worker,
+        task=task,
+    )
+    for name, data in pickled[0].items() if pickled else ():
+        extras[name] = pickle.loads(data)
+    values.update(extras)
+    return logging.getLogger(values["name"]), logging.makeLogRecord(values)
+
+
+def _warning(body: bytes) -> tuple[str, type[Warning], str, int, str | None]:
+    message, kinds, filename, lineno, module = marshal.loads(body)
+    for home, name in kinds:
+        # The nearest kind that this process knows; nothing is imported for it.
+        kind: Any = sys.modules.get(home)
+        for part in name.split("."):
+            kind = getattr(kind, part, None)
+        if isinstance(kind, type) and issubclass(kind, Warning):
+            return message, kind, filename, lineno, module
+    return message, UserWarning, filename, lineno, module
+
+
+def _complain(error: Exception) -> None:
+    """As ``logging`` does when a handler fails."""
+    import logging
+
+    if logging.raiseExceptions and sys.stderr is not None:
+        traceback.print_exception(error, file=sys.stderr)

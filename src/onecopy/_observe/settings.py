@@ -1,0 +1,150 @@
+"""What of the owner's ``logging`` and ``warnings`` its workers have to know: levels, filters.
+
+A worker decides by itself whether a record or a warning is wanted, so that one that is not
+costs what it costs in a single process. For that it is told, before its first task and again
+when something has changed, the level of each logger that has one of its own and the filters
+of warnings. Handlers, logger filters and propagation are the owner's business.
+
+The owner's side is asked before each batch of tasks and has to be cheap. A change of a level
+is noticed by a mark in the root logger's cache of answers, which ``logging`` empties whenever
+a level, or ``logging.disable``, changes (``Manager._clear_cache`` since Python 3.7). Where
+there is no such cache, the levels are collected anew each time.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import pickle
+import sys
+import threading
+from typing import Any
+
+Levels = tuple[int, int, dict[str, tuple[int, bool]]]
+"""The root's level, what is disabled, and level and disabledness of other loggers."""
+
+_MARK = "onecopy"
+
+
+class Settings:
+    """The owner's settings as bytes, with a number that changes when they do.
+
+    Any thread may ask. In a forked child it goes on with what it knew.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._version = 0
+        self._body = b""
+        self._filters: list[Any] = []
+
+    def now(self) -> tuple[int, bytes]:
+        """The number and the bytes for ``apply``."""
+        if not self._unchanged() and self._lock.acquire(blocking=False):
+            # Who does not get it goes on with the last ones: the holder is a moment ahead.
+            try:
+                self._collect()
+            finally:
+                self._lock.release()
+        return self._version, self._body
+
+    def _unchanged(self) -> bool:
+        logging = sys.modules.get("logging")
+        cache = getattr(getattr(logging, "root", None), "_cache", None)
+        if not self._version or (logging is not None and (cache is None or _MARK not in cache)):
+            return False
+        # Filters are put in front, taken out, or the list is another one. Lists compare
+        # their elements by identity first, which takes no time.
+        return self._filters == _in_force()
+
+    def _collect(self) -> None:
+        logging = sys.modules.get("logging")
+        # Marked first: what changes while it is being collected is collected again.
+        cache = getattr(getattr(logging, "root", None), "_cache", None)
+        if cache is not None:
+            cache[_MARK] = True
+        self._filters = list(_in_force())
+        body = pickle.dumps((_levels(logging), _filters()))
+        if body != self._body:
+            self._version += 1
+            self._body = body
+
+    def after_fork(self) -> None:
+        """In a forked child, where whoever held the lock is not."""
+        self._lock = threading.Lock()
+
+
+settings = Settings()
+
+
+def _levels(logging: Any) -> Levels | None:
+    if logging is None:
+        return None
+    own: dict[str, tuple[int, bool]] = {}
+    for name, logger in list(logging.root.manager.loggerDict.items()):
+        if isinstance(logger, logging.Logger) and (logger.level or logger.disabled):
+            own[name] = (logger.level, bool(logger.disabled))
+    return logging.root.level, logging.root.manager.disable, own
+
+
+def _in_force() -> list[Any]:
+    """The list of filters itself, as it is now."""
+    warnings = sys.modules.get("warnings")
+    if warnings is None:
+        return []
+    get = getattr(warnings, "_get_filters", None)  # Python 3.14: they may be a context's
+    found: list[Any] = get() if get is not None else warnings.filters
+    return found
+
+
+def _filters() -> list[bytes]:
+    """Each pickled by itself: one whose category cannot be found again spoils no other."""
+    pickled = []
+    for entry in _in_force():
+        with contextlib.suppress(Exception):  # a class of a function, say: nobody can name it
+            pickled.append(pickle.dumps(entry))
+    return pickled
+
+
+class Applied:
+    """A worker's side: what it was told last."""
+
+    def __init__(self) -> None:
+        self._levels: Levels | None = None
+        self._names: set[str] = set()
+
+    def apply(self, body: bytes) -> None:
+        """Takes over what ``Settings.now`` has given."""
+        self._levels, filters = pickle.loads(body)
+        self.apply_levels()
+        _apply_filters(filters)
+
+    def apply_levels(self) -> None:
+        """Sets the loggers' levels; again when ``logging`` has been imported only now."""
+        logging: Any = sys.modules.get("logging")
+        if logging is None or self._levels is None or not hasattr(logging, "disable"):
+            return
+        root, disabled, own = self._levels
+        for name in self._names - own.keys():
+            logger = logging.getLogger(name)
+            logger.setLevel(logging.NOTSET)
+            logger.disabled = False
+        for name, (level, off) in own.items():
+            logger = logging.getLogger(name)
+            logger.setLevel(level)
+            logger.disabled = off
+        self._names = set(own)
+        logging.root.setLevel(root)
+        logging.disable(disabled)
+
+
+def _apply_filters(pickled: list[bytes]) -> None:
+    filters = []
+    for entry in pickled:
+        with contextlib.suppress(Exception):  # its category is not to be had in this process
+            filters.append(pickle.loads(entry))
+    if filters == _in_force():
+        return
+    import warnings
+
+    warnings.filters[:] = filters  # type: ignore[index]  # a list, whatever its stub says
+    warnings._filters_mutated()  # type: ignore[attr-defined]

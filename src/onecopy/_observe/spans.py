@@ -1,0 +1,193 @@
+"""The recorder of what a pool's tasks took: a record per task, in bounded memory.
+
+Records are packed into blocks as ``columns.SPAN`` lays them out, which takes about a
+microsecond each and no NumPy. When more are there than are to be kept, the oldest block is
+added to exact totals and dropped, but for the longest tasks in it. How a worker measures
+its part is in ``_workers.child``.
+
+Threads. Any may call ``record``; ``_lock`` is held for appending alone. Whoever fills a
+block folds the oldest one, and a reader takes what is there: neither waits for the other
+longer than it takes to fold 4,096 records (about a millisecond).
+"""
+
+from __future__ import annotations
+
+import sys
+import threading
+from collections import deque
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from .columns import FAILED, LOST, SPAN, SPENT, TOTAL, dtype_of, struct_of
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    Table = np.ndarray[Any, np.dtype[Any]]
+
+KNOWN = struct_of(SPAN[: -len(SPENT)])
+SIZE = struct_of(SPAN).size
+# Spans that a pool keeps unless it is told otherwise: 23 MB at most.
+KEPT = 131_072
+_BLOCK = 4_096
+# So many of the longest tasks outlive the block that they were in.
+_LONGEST = 100
+# Function names: a program that makes functions without end has the rest under one name.
+_NAMES = 10_000
+_OTHERS = "(other functions)"
+
+
+class Recorder:
+    """See the module.
+
+    Args:
+        keep: how many records to keep, rounded up to whole blocks; 0 keeps none, and the
+            totals stay exact.
+        importing: what to enter while NumPy is imported, when the program has not done so.
+    """
+
+    def __init__(
+        self,
+        keep: int = KEPT,
+        importing: Callable[[], AbstractContextManager[Any]] = nullcontext,
+    ) -> None:
+        self._lock = threading.Lock()
+        self._most = -(-keep // _BLOCK)
+        self._full: deque[bytearray] = deque()
+        self._block = bytearray(_BLOCK * SIZE)
+        self._at = 0
+        self._names: dict[str, int] = {}
+        self._importing = importing
+        self._folded: Table | None = None
+        self._longest: Table | None = None
+        self.failed = 0
+        self.lost = 0
+
+    def function(self, name: str) -> int:
+        """The index of a function's name."""
+        index = self._names.get(name)
+        if index is None:
+            with self._lock:
+                name = name if len(self._names) < _NAMES else _OTHERS
+                index = self._names.setdefault(name, len(self._names))
+        return index
+
+    def record(self, state: int, known: bytes, spent: bytes) -> None:
+        """One task has ended.
+
+        Args:
+            state: what became of it.
+            known: the owner's part of ``columns.SPAN``, packed by ``KNOWN``.
+            spent: the worker's, as it came.
+        """
+        with self._lock:
+            if state:
+                self.failed += state == FAILED
+                self.lost += state == LOST
+            at = self._at
+            self._block[at : at + SIZE] = known + spent
+            self._at = at + SIZE
+            if self._at < len(self._block):
+                return
+            self._full.append(self._block)
+            self._block = bytearray(_BLOCK * SIZE)
+            self._at = 0
+            if len(self._full) > self._most:
+                self._fold(self._full.popleft())
+
+    @property
+    def functions(self) -> tuple[str, ...]:
+        """Names by index."""
+        return tuple(self._names)
+
+    def spans(self) -> Table:
+        """The records that are kept, in the order in which they were made; a copy."""
+        import numpy as np
+
+        with self._lock:
+            data = b"".join([*self._full, self._block[: self._at]])
+        return np.frombuffer(bytearray(data), dtype_of(SPAN))
+
+    def longest(self) -> Table:
+        """The longest tasks of those that are not kept."""
+        import numpy as np
+
+        return np.zeros(0, dtype_of(SPAN)) if self._longest is None else self._longest
+
+    def totals(self) -> Table:
+        """Exact sums over all tasks so far, by function and worker (``columns.TOTAL``)."""
+        with self._lock:
+            folded = self._folded
+            data = b"".join([*self._full, self._block[: self._at]])
+        import numpy as np
+
+        kept = summed(np.frombuffer(data, dtype_of(SPAN)))
+        return kept if folded is None else merged(folded, kept)
+
+    def _fold(self, block: bytearray) -> None:
+        """Under the lock: a block leaves the records that are kept."""
+        if "numpy" not in sys.modules:
+            with self._importing():
+                import_module("numpy")
+        import numpy as np
+
+        spans = np.frombuffer(block, dtype_of(SPAN))
+        sums = summed(spans)
+        self._folded = sums if self._folded is None else merged(self._folded, sums)
+        if self._longest is not None:
+            spans = np.concatenate([self._longest, spans])
+        took = spans["finished"] - spans["started"]
+        order = np.argsort(-took, kind="stable")[:_LONGEST]
+        self._longest = spans[order]
+
+
+def summed(spans: Table) -> Table:
+    """``columns.TOTAL`` of some spans."""
+    import numpy as np
+
+    keys = spans["function"].astype("u8") << np.uint64(32) | spans["worker"]
+    found, rows = np.unique(keys, return_inverse=True)
+    totals = np.zeros(len(found), dtype_of(TOTAL))
+    totals["function"] = found >> np.uint64(32)
+    totals["worker"] = found & np.uint64(0xFFFFFFFF)
+    for name, values in _parts(spans).items():
+        np.add.at(totals[name], rows, values.astype(totals[name].dtype))
+    return totals
+
+
+def _parts(spans: Table) -> dict[str, Table]:
+    """What is summed, by its column in ``columns.TOTAL``."""
+    import numpy as np
+
+    parts = {
+        "tasks": np.ones(len(spans), "u8"),
+        "items": np.maximum(spans["stop"] - spans["start"], 1),
+        "failed": spans["state"] == FAILED,
+        "lost": spans["state"] == LOST,
+        "queued": spans["sent"] - spans["submitted"],
+        "decode": spans["started"] - spans["received"],
+        "compute": spans["finished"] - spans["started"],
+        "encode": spans["encoded"] - spans["finished"],
+        "deliver": np.where(spans["encoded"] > 0, spans["returned"] - spans["encoded"], 0),
+    }
+    parts["queued"] = np.where(spans["sent"] > 0, parts["queued"], 0)
+    same = ("waited", "blocked", "cpu")
+    sizes = ("args_moved", "args_shared", "result_moved", "result_shared")
+    return {**parts, **{name: spans[name] for name in (*same, *sizes)}}
+
+
+def merged(one: Table, other: Table) -> Table:
+    """The sums of two tables of totals."""
+    import numpy as np
+
+    both = np.concatenate([one, other])
+    keys = both["function"].astype("u8") << np.uint64(32) | both["worker"]
+    found, first, rows = np.unique(keys, return_index=True, return_inverse=True)
+    totals = np.zeros(len(found), dtype_of(TOTAL))
+    for name in ("function", "worker"):
+        totals[name] = both[name][first]
+    for name in totals.dtype.names[2:]:
+        np.add.at(totals[name], rows, both[name])
+    return totals

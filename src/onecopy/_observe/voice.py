@@ -1,0 +1,329 @@
+"""What a worker says besides results: log records, warnings, lines printed.
+
+``Voice.install`` has every record, warning and printed line of this process sent to the
+owner as it is made, and no handler of this process called: neither one that a fork has
+inherited nor one that the program's modules or its initializer set up again. So a record
+reaches the owner's handlers once, and two processes never write into one file.
+
+Everything leaves the process before the call that made it returns. A kill can cost nothing
+that was said before it, except by a thread that spoke while another one was being heard.
+
+``logging`` is not imported here: it takes a worker some 5 ms that it may not need, and is
+furnished when somebody imports it. The owner's side is ``hearing``.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import marshal
+import pickle
+import sys
+from collections.abc import Callable
+from typing import Any
+
+from .settings import Applied
+
+# What a record has by itself; everything beyond was added by the program.
+_STANDARD = frozenset(
+    [
+        "name",
+        "msg",
+        "args",
+        "levelname",
+        "levelno",
+        "pathname",
+        "filename",
+        "module",
+        "exc_info",
+        "exc_text",
+        "stack_info",
+        "lineno",
+        "funcName",
+        "created",
+        "msecs",
+        "relativeCreated",
+        "thread",
+        "threadName",
+        "processName",
+        "process",
+        "taskName",
+        "message",
+        "asctime",
+    ]
+)
+# What travels of them, in this order; the rest follows from these.
+FIELDS = (
+    *("name", "levelno", "pathname", "lineno", "funcName", "created", "msecs"),
+    *("relativeCreated", "thread", "threadName", "processName", "process", "taskName"),
+)
+_PIECE = 256 << 10  # a frame's body is less than 1 MB
+
+Say = Callable[[bytes], None]
+
+
+class Voice:
+    """See the module.
+
+    Args:
+        record, warning: send the bytes of one record or warning to the owner.
+        text: sends some bytes of printed text; called with the stream, 1 or 2, first.
+        number: this worker's.
+    """
+
+    def __init__(
+        self, record: Say, warning: Say, text: Callable[[int, bytes], None], number: int
+    ) -> None:
+        self._record = record
+        self._warning = warning
+        self._text = text
+        self._name = f"onecopy-{number}"
+        self._settings = Applied()
+        self._streams: list[_Lines] = []
+        self._before: list[Callable[[], None]] = []
+        self._formatter: Any = None
+        self.printed = False  # since the last ``end_line``
+
+    def install(self, *, prints: bool) -> None:
+        """From here on this process speaks to the owner."""
+        if "logging" in sys.modules:
+            self.furnish_logging()
+        else:
+            sys.meta_path.insert(0, _Finder(self))
+        import warnings
+
+        shown = warnings.showwarning
+        self._before.append(lambda: setattr(warnings, "showwarning", shown))
+        warnings.showwarning = self._on_warning
+        if prints:
+            self._catch("stdout", 1)
+            self._catch("stderr", 2)
+
+    def settings(self, body: bytes) -> None:
+        """The owner's levels and filters."""
+        self._settings.apply(body)
+
+    def restore(self) -> None:
+        """In a child that a task has forked: it is no worker, and speaks for itself."""
+        for act in self._before:
+            act()
+        self._before.clear()
+        self._streams.clear()
+
+    def end_line(self) -> None:
+        """What was printed and has no line's end yet goes as it is: the task is over."""
+        self.printed = False
+        for stream in self._streams:
+            if stream.rest:
+                stream.give()
+
+    # Logging.
+
+    def furnish_logging(self) -> None:
+        """``logging`` is there now."""
+        import logging
+
+        handle = logging.Logger.handle
+        self._before.append(lambda: setattr(logging.Logger, "handle", handle))
+        logging.Logger.handle = self._handle()  # type: ignore[method-assign,assignment]
+        self._formatter = logging.Formatter()
+        self._settings.apply_levels()
+
+    def _handle(self) -> Callable[[Any, Any], None]:
+        """What stands for ``Logger.handle``: logger filters are applied by the owner."""
+        said = self._said
+        tell = self._record
+
+        def handle(logger: Any, record: Any) -> None:
+            if logger.disabled:
+                return
+            try:
+                body = said(record)
+            except Exception:
+                import logging
+
+                # As when a handler fails: a traceback on stderr, and the task goes on.
+                logging.NullHandler().handleError(record)
+                return
+            tell(body)
+
+        return handle
+
+    def _said(self, record: Any) -> bytes:
+        """The record as bytes: its message made, its exception as text."""
+        values = record.__dict__
+        text = record.exc_text
+        if record.exc_info and not text:
+            text = self._formatter.formatException(record.exc_info)
+        fields = [values.get(name) for name in FIELDS]
+        if values.get("processName") == "MainProcess":
+            fields[10] = self._name
+        extras = {key: value for key, value in values.items() if key not in _STANDARD}
+        try:
+            return marshal.dumps((fields, record.getMessage(), text, record.stack_info, extras))
+        except ValueError:  # something that is no plain value
+            plain, pickled = _apart(extras)
+            fields = [value if _is_plain(value) else str(value) for value in fields]
+            message = str(record.getMessage())
+            return marshal.dumps((fields, message, text, record.stack_info, plain, pickled))
+
+    # Warnings.
+
+    def _on_warning(
+        self,
+        message: Any,
+        category: Any,
+        filename: str,
+        lineno: int,
+        file: Any = None,
+        line: str | None = None,
+    ) -> None:
+        """What stands for ``warnings.showwarning``."""
+        if file is not None:
+            import warnings
+
+            file.write(warnings.formatwarning(message, category, filename, lineno, line))
+            return
+        kinds = [
+            (kind.__module__, kind.__qualname__)
+            for kind in category.__mro__
+            if issubclass(kind, Warning)
+        ]
+        module = _module_at(filename, lineno)
+        said = (str(message), kinds, str(filename), int(lineno), module)
+        self._warning(marshal.dumps(said))
+
+    # Prints.
+
+    def _catch(self, name: str, number: int) -> None:
+        before = getattr(sys, name)
+        fd, encoding, problems = number, "utf-8", "backslashreplace"
+        with contextlib.suppress(Exception):  # none, closed, or a stand-in with no descriptor
+            fd = before.fileno()
+        lines = _Lines(number, fd, self._on_text)
+        # Through a buffer, so that a print of many pieces is one write.
+        stream = io.TextIOWrapper(
+            io.BufferedWriter(lines, _PIECE), encoding, problems, line_buffering=True
+        )
+        stream.mode = "w"  # type: ignore[misc]
+        self._streams.append(lines)
+        self._before.append(lambda: setattr(sys, name, before))
+        setattr(sys, name, stream)
+
+    def _on_text(self, number: int, said: bytes) -> None:
+        if said:
+            self._text(number, said)
+        else:
+            self.printed = True
+
+
+class _Lines(io.RawIOBase):
+    """Where a worker's stream ends: whole lines are told to the owner.
+
+    Args:
+        number: 1 for stdout, 2 for stderr.
+        fd: what programs that a task starts are given when they ask for its descriptor.
+        text: takes the stream's number and some whole lines; none when there is only a part
+            of one so far.
+    """
+
+    def __init__(self, number: int, fd: int, text: Callable[[int, bytes], None]) -> None:
+        self._number = number
+        self._fd = fd
+        self._tell = text
+        self.name = ("<stdin>", "<stdout>", "<stderr>")[number]
+        self.rest = b""
+
+    def writable(self) -> bool:
+        return True
+
+    def fileno(self) -> int:
+        return self._fd
+
+    def write(self, data: Any) -> int:
+        said = self.rest + bytes(data)
+        end = said.rfind(b"\n") + 1
+        if not end and len(said) > _PIECE:
+            end = len(said)  # no line, and too much to keep
+        self.rest = said[end:]
+        if self.rest:
+            self._tell(self._number, b"")
+        for at in range(0, end, _PIECE):
+            self._tell(self._number, said[at : min(at + _PIECE, end)])
+        return len(data)
+
+    def give(self) -> None:
+        """What is there of a line."""
+        said, self.rest = self.rest, b""
+        self._tell(self._number, said)
+
+
+class _Finder:
+    """Finds ``logging`` as the others do, and has the voice furnish it when it is loaded."""
+
+    def __init__(self, voice: Voice) -> None:
+        self._voice = voice
+
+    def find_spec(self, name: str, path: Any = None, target: Any = None) -> Any:
+        if name != "logging":
+            return None
+        with contextlib.suppress(ValueError):
+            sys.meta_path.remove(self)
+        for finder in sys.meta_path:
+            spec = finder.find_spec(name, path, target)
+            if spec is not None:
+                spec.loader = _Loader(spec.loader, self._voice)  # type: ignore[assignment]
+                return spec
+        return None
+
+
+class _Loader:
+    """Another loader, and a word to the voice when it is done."""
+
+    def __init__(self, loader: Any, voice: Voice) -> None:
+        self._loader = loader
+        self._voice = voice
+
+    def create_module(self, spec: Any) -> Any:
+        return self._loader.create_module(spec)
+
+    def exec_module(self, module: Any) -> None:
+        self._loader.exec_module(module)
+        self._voice.furnish_logging()
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._loader, name)
+
+
+def _is_plain(value: Any) -> bool:
+    try:
+        marshal.dumps(value)
+    except ValueError:
+        return False
+    return True
+
+
+def _apart(extras: dict[str, Any]) -> tuple[dict[str, Any], dict[str, bytes]]:
+    """What marshal takes, and the rest pickled; what cannot be pickled as its repr."""
+    plain: dict[str, Any] = {}
+    pickled: dict[str, bytes] = {}
+    for name, value in extras.items():
+        if _is_plain(value):
+            plain[str(name)] = value
+            continue
+        try:
+            pickled[str(name)] = pickle.dumps(value, 5)
+        except Exception:  # a user's class may raise anything
+            plain[str(name)] = repr(value)
+    return plain, pickled
+
+
+def _module_at(filename: str, lineno: int) -> str | None:
+    """The name of the module that is being warned about: it is on the stack."""
+    frame = sys._getframe(2)
+    while frame is not None:
+        if frame.f_lineno == lineno and frame.f_code.co_filename == filename:
+            name = frame.f_globals.get("__name__")
+            return name if isinstance(name, str) else None
+        frame = frame.f_back  # type: ignore[assignment]
+    return None
