@@ -19,6 +19,9 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from . import errors as errors
     from . import joblib as joblib
+    from ._observe.memory import Memory as Memory
+    from ._observe.memory import ProcessMemory as ProcessMemory
+    from ._observe.memory import memory as memory
     from ._system.cpus import cpu_count as cpu_count
     from .data import SegmentInfo as SegmentInfo
     from .data import empty as empty
@@ -62,6 +65,7 @@ _HOMES = {
     ],
     "executor": ["ProcessPoolExecutor"],
     "pool": ["AsyncResult", "Pool"],
+    "_observe.memory": ["Memory", "ProcessMemory", "memory"],
     "_system.cpus": ["cpu_count"],
 }  # fmt: skip
 _HOME = {name: home for home, names in _HOMES.items() for name in names}

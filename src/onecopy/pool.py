@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
+import os
 import weakref
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
+from time import monotonic_ns
 from types import TracebackType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from ._observe.spans import KEPT
 from ._workers import setup
 from ._workers.calls import Calls
 from ._workers.engine import Engine
 from ._workers.results import AsyncResult
 from ._workers.rules import Rules
 from ._workers.streams import Stream
-from .errors import PoolClosed
+from .errors import PoolClosed, human_bytes
+
+if TYPE_CHECKING:
+    import numpy as np
 
 __all__ = ["AsyncResult", "Pool", "PoolStats", "PoolView"]
 
@@ -25,19 +31,44 @@ class PoolStats:
 
     Attributes:
         tasks: tasks (or chunks of ``map``) that have ended.
+        failed: those of them that raised, or in which an item did.
+        lost: those that were lost with their workers.
         bytes_sent: bytes written to workers' sockets.
         bytes_received: bytes read from them.
         bytes_copied: bytes of arguments copied into shared arenas.
         bytes_shared: bytes of arguments that were referred to, and not moved.
         workers: workers that are ready.
+        started: workers that have been started, replacements among them.
+        seconds: since the pool was made.
+        peak_pss: the greatest sum of PSS of the owner and all workers that was read, in
+            bytes; 0 where it cannot be.
     """
 
     tasks: int
+    failed: int
+    lost: int
     bytes_sent: int
     bytes_received: int
     bytes_copied: int
     bytes_shared: int
     workers: int
+    started: int
+    seconds: float
+    peak_pss: int
+
+    def _repr_html_(self) -> str:
+        rows = "".join(
+            f"<tr><th style='text-align:left'>{field.name}</th><td>{_shown(self, field.name)}</td></tr>"
+            for field in fields(self)
+        )
+        return f"<table>{rows}</table>"
+
+
+def _shown(stats: PoolStats, name: str) -> str:
+    value = getattr(stats, name)
+    if name.startswith("bytes") or name == "peak_pss":
+        return human_bytes(value)
+    return f"{value:.1f} s" if name == "seconds" else f"{value:,}"
 
 
 class _Optional(Calls):
@@ -126,6 +157,14 @@ class Pool(_Optional):
         processes: what ``multiprocessing.Pool`` calls ``workers``.
         preload: modules to import once, before workers are forked; NumPy is, when the
             caller has it.
+        logs: what workers log and warn of reaches this process's handlers and filters, once,
+            with ``worker`` and ``task`` on each record; no handler in a worker is called.
+            False leaves ``logging`` and ``warnings`` in workers as they are.
+        prints: lines that workers print come out of this process's ``sys.stdout`` and
+            ``sys.stderr``, whole: ``"plain"``, or ``"prefixed"`` with worker and task.
+            ``"direct"``: workers write to their own, as ``multiprocessing``'s do.
+        spans: so many records of tasks are kept for ``spans`` and ``report``; totals
+            are exact beyond that.
 
     Raises:
         ValueError: zero or negative workers, an unknown method.
@@ -162,6 +201,9 @@ class Pool(_Optional):
         processes: int | None = None,
         method: str = "auto",
         preload: Iterable[str] = (),
+        logs: bool = True,
+        prints: str = "plain",
+        spans: int = KEPT,
     ) -> None:
         if processes is not None:
             if workers is not None:
@@ -172,7 +214,15 @@ class Pool(_Optional):
                 raise TypeError("context and method say the same: give one of them")
             method = setup.method_of(context, "context")
         engine: Engine = setup.engine(
-            workers, method, initializer, tuple(initargs), maxtasksperchild, tuple(preload)
+            workers,
+            method,
+            initializer,
+            tuple(initargs),
+            maxtasksperchild,
+            tuple(preload),
+            logs=logs,
+            prints=prints,
+            spans=spans,
         )
         streams: weakref.WeakSet[Stream] = weakref.WeakSet()
         super().__init__(engine, None, streams)
@@ -182,11 +232,76 @@ class Pool(_Optional):
     # Its life.
 
     def stats(self) -> PoolStats:
-        """What the pool has done so far: a frozen snapshot."""
-        sent, received, copied, shared = self._engine.traffic()
+        """What the pool has done so far: a frozen snapshot. Cheap, and from any thread."""
+        engine = self._engine
+        sent, received, copied, shared = engine.traffic()
         return PoolStats(
-            self._engine.tasks_ended, sent, received, copied, shared, self._engine.ready()
+            tasks=engine.tasks_ended,
+            failed=engine.recorder.failed,
+            lost=engine.recorder.lost,
+            bytes_sent=sent,
+            bytes_received=received,
+            bytes_copied=copied,
+            bytes_shared=shared,
+            workers=engine.ready(),
+            started=len(engine.lives()),
+            seconds=(monotonic_ns() - engine.began) / 1e9,
+            peak_pss=engine.watch.series.peak_pss if engine.watch is not None else 0,
         )
+
+    def spans(self) -> np.ndarray[Any, np.dtype[Any]]:
+        """One record for each task (or chunk of ``map``) that has ended, in that order.
+
+        Returns:
+            A structured array, ready for ``pandas.DataFrame`` and ``polars.DataFrame``. Times
+            are nanoseconds of CLOCK_MONOTONIC (``time.monotonic_ns``), sizes bytes:
+
+            - ``task`` (all chunks of one call have the same), ``start`` and ``stop`` (a
+              chunk's items; 0 and 0 for a single call), ``name``, ``worker``, ``pid``,
+              ``state`` (``done``, ``failed`` or ``lost``);
+            - ``submitted``, ``sent``, ``received``, ``decoded``, ``started``, ``finished``,
+              ``encoded``, ``returned``;
+            - ``waited``, ``blocked``: nanoseconds since the worker's task before, waiting
+              for work, and writing that one's result;
+            - ``cpu`` (nanoseconds), ``minor_faults``, ``major_faults``, ``voluntary``,
+              ``involuntary`` (context switches): of the worker process. For tasks shorter
+              than 100 microseconds ``cpu`` is their duration, and the others are 0;
+            - ``args_moved``, ``args_shared``, ``result_moved``, ``result_shared``: bytes
+              that were copied, and that were referred to.
+
+            What is not known of a lost task is 0. The latest ``Pool(spans=...)`` are there;
+            ``report`` and its totals know of the others too.
+
+        Thread-safe; copies what is kept.
+        """
+        from ._report.gather import spans
+
+        return spans(self._engine)
+
+    def report(self, path: str | os.PathLike[str] | None = None) -> None:
+        """Where time and memory went.
+
+        Args:
+            path: None prints to the terminal. A file, by its suffix: ``.html`` (one page that
+                needs no network), ``.pftrace`` (Perfetto), ``.json`` (Chrome's trace format)
+                or ``.onecopy`` (the run itself; ``onecopy report FILE`` makes the others of it).
+
+        Names, types and sizes are shown, and never a value of an argument. May be called
+        while the pool works, and after it has ended. Reads the memory of all processes once
+        more, which takes some 30 ms per GB that they map.
+
+        Raises:
+            ValueError: an unknown suffix.
+            OSError: the file cannot be written; nothing is left of it then.
+        """
+        from ._report import gather, write
+
+        write.report(gather.run(self._engine), path)
+
+    def _repr_html_(self) -> str:
+        from ._report import gather, notebook
+
+        return notebook.summary(gather.run(self._engine, look=False))
 
     @property
     def workers(self) -> int:

@@ -37,12 +37,9 @@ def grow(megabytes: int) -> None:
     held[0] = 0
 
 
-# Not under fork: what the worker and its zygote have in common with this large process, and it
-# no longer has itself, counts half for each.
-@pytest.mark.parametrize("fresh", ["forkserver", "spawn"])
 @pytest.mark.parametrize("how", ["share", "load"])
 def test_shared_data_does_not_count(
-    make_pool: MakePool, fresh: str, how: str, tmp_path: Path
+    make_pool: MakePool, process_method: str, how: str, tmp_path: Path
 ) -> None:
     data = np.ones(25_000_000)  # 200 MB
     if how == "share":
@@ -51,7 +48,7 @@ def test_shared_data_does_not_count(
         np.save(tmp_path / "data.npy", data)
         shared = oc.load(tmp_path / "data.npy")
     del data
-    view = make_pool(fresh, 1).options(memory_limit=100_000_000)
+    view = make_pool(process_method, 1).options(memory_limit=100_000_000)
     assert [view.apply(total, (shared,)) for _ in range(3)] == [25e6] * 3
 
 
@@ -65,8 +62,27 @@ def test_what_a_fork_has_in_common_with_its_parent_does_not(make_pool: MakePool)
     try:
         view = make_pool("fork", 1).options(memory_limit=100_000_000)
         assert view.map(inherited, range(3)) == [25e6] * 3
+        DATA.clear()  # nor what worker and zygote have in common, and this process no longer has
+        del data
+        assert view.map(inherited, range(3)) == [25e6] * 3
     finally:
         DATA.clear()
+
+
+def test_what_it_has_written_of_that_does(make_pool: MakePool) -> None:
+    def write(_: int) -> None:
+        DATA[0][:20_000_000] = 2
+        time.sleep(FOR_EVER)
+
+    DATA.append(np.ones(25_000_000))
+    try:
+        view = make_pool("fork", 1).options(memory_limit=100_000_000)
+        with pytest.raises(oc.WorkerOutOfMemory) as caught:
+            view.apply(write, (0,))
+    finally:
+        DATA.clear()
+    assert caught.value.memory is not None
+    assert 100_000_000 <= caught.value.memory < 190_000_000
 
 
 def test_what_a_task_allocates_does(make_pool: MakePool, process_method: str) -> None:

@@ -65,7 +65,7 @@ def test_memory_between_fork_and_exec_counts_once() -> None:
     me, parent = os.getpid(), os.getppid()
     private = Rollup(rss=100, pss=90, uss=80, private_dirty=80, shared=20, swap=0)
     shared = private._replace(uss=5)
-    same = sampler._is_between_fork_and_exec
+    same = sampler.is_between_fork_and_exec
     assert same(me, private, {parent: private})
     assert not same(me, private, {parent: private._replace(rss=101)})
     assert not same(me, private, {me + 1: private, parent: shared})

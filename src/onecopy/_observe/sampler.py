@@ -58,7 +58,7 @@ def read_tree(pid: int | None = None) -> TreeMemory | None:
             if each == root:
                 return None
             continue
-        if not _is_between_fork_and_exec(each, memory, found):
+        if not is_between_fork_and_exec(each, memory, found):
             found[each] = memory
     return TreeMemory(
         pss=sum(memory.pss for memory in found.values()),
@@ -68,7 +68,7 @@ def read_tree(pid: int | None = None) -> TreeMemory | None:
     )
 
 
-def _is_between_fork_and_exec(
+def is_between_fork_and_exec(
     pid: int, memory: procfs.Rollup, found: dict[int, procfs.Rollup]
 ) -> bool:
     """Is ``memory`` its parent's own, counted already?
@@ -88,7 +88,7 @@ def _is_between_fork_and_exec(
     return found.get(parent) == memory
 
 
-def _resident(pids: list[int]) -> int:
+def resident(pids: list[int]) -> int:
     """The sum of the resident pages, in bytes; cheap, since the kernel keeps these counts."""
     pages = 0
     for pid in pids:
@@ -128,6 +128,15 @@ class Pacing:
         left = (now - self._began) * self.budget - self._spent
         grew = resident > self._resident * _GROWTH
         return left >= (self._price if grew else 2 * self._price)
+
+    def affords(self, now: float, most: float = 0.1) -> bool:
+        """Is there room for a closer look, some three times as dear as a reading, that takes
+        no longer than ``most`` seconds?"""
+        return min((now - self._began) * self.budget - self._spent, most) >= 3 * self._price
+
+    def spend(self, seconds: float) -> None:
+        """Something else was done for so long."""
+        self._spent += seconds
 
     def read(self, price: float, resident: int, *, forced: bool = False) -> None:
         """A reading was made; one that was forced is not charged."""
@@ -206,8 +215,8 @@ class Sampler:
                 self.readings += 1
                 if self.peak is None or reading.pss > self.peak.pss:
                     self.peak = reading
-            resident = reading.rss if reading is not None else 0
-            self._pacing.read(perf_counter() - began, resident, forced=forced)
+            rss = reading.rss if reading is not None else 0
+            self._pacing.read(perf_counter() - began, rss, forced=forced)
             return reading
 
     def _run(self) -> None:
@@ -218,8 +227,8 @@ class Sampler:
             if looks % _LOOKS_PER_SEARCH == 0:
                 pids = [self.pid, *procfs.descendants(self.pid)]
             looks += 1
-            resident = _resident(pids)
+            here = resident(pids)
             now = perf_counter()
             pause = self._pacing.watched(now - began)
-            if self._pacing.wants(now, resident):
+            if self._pacing.wants(now, here):
                 self._sample(forced=False)

@@ -12,6 +12,7 @@ copied or called back, and nobody who holds it waits for another lock.
 from __future__ import annotations
 
 import copy
+import os
 import signal
 import weakref
 from abc import abstractmethod
@@ -29,6 +30,7 @@ from .. import errors
 from .._memory.codec import encode
 from .._memory.pickling import Namespace
 from .._observe.columns import LOST
+from .._observe.series import Watch
 from .._observe.spans import KNOWN, Recorder
 from .._schedule import events
 from .._schedule.events import PLAIN, Assignment, Event, Instruction
@@ -81,8 +83,9 @@ class Engine(Settling):
         self._given_up: set[int] = set()  # assignments whose workers are to be ended
         self._mark = object()  # on the futures of this pool
         self.recorder = Recorder(options.spans, self._importing)
-        self.began, self.clock = monotonic_ns(), time()
+        self.began, self.clock, self.pid = monotonic_ns(), time(), os.getpid()
         self.last_end = self.began  # of a task
+        self.watch: Watch | None = None
 
     # What differs.
 
@@ -176,6 +179,7 @@ class Engine(Settling):
         return call.outcome()
 
     def _enter(self, call: Call, key: int, *, lone: bool) -> None:
+        self._look_again()
         with self._lock:
             self.check_open()
             call.number = task = next(self._ids)
@@ -191,6 +195,12 @@ class Engine(Settling):
             self._await(dirty[0], call)
         else:
             flush(dirty, later)
+
+    def _look_again(self) -> None:
+        """Work has come: memory is watched closely, if that had ceased."""
+        watch = self.watch
+        if watch is not None and watch.asleep:
+            watch.wake()
 
     def cancel(self, future: Future[Any]) -> bool:
         """Cancels a task whether it has begun or not; False when it is done.
@@ -225,6 +235,7 @@ class Engine(Settling):
     def open(self, job: Job, available: int, *, grows: bool = False) -> int:
         """Begins with a job of many items; its id. One that grows keeps a closed pool
         working until it has grown for the last time or is dropped."""
+        self._look_again()
         with self._lock:
             self.check_open()
             job.number = number = next(self._ids)
@@ -344,6 +355,8 @@ class Engine(Settling):
         self.close()
         if not self._terminated:
             self._terminated = True
+            if self.watch is not None:
+                self.watch.finish()
             self._abandon(errors.PoolClosed("the pool was terminated"))
             self._stop_workers()
 
@@ -520,8 +533,8 @@ class Engine(Settling):
 
     def _lose(self, entry: Entry, error: BaseException) -> None:
         """An assignment was lost with its worker."""
-        self._failed(entry.assignment, entry.work, error)
         self._note(entry, LOST, NOTHING, 0)
+        self._failed(entry.assignment, entry.work, error)
 
     def _note(self, entry: Entry, state: int, spent: bytes, pid: int) -> None:
         """Records what an assignment that has ended took."""

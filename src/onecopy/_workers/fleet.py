@@ -25,6 +25,7 @@ from .. import errors
 from .._memory.arena import Arena
 from .._memory.globals import WorkerNamespace
 from .._memory.pickling import Namespace
+from .._observe.columns import OTHER
 from .._system import barrier, mapping, procfs
 from .._system.anonymous import AnonymousFile, anonymous_file
 from . import wire
@@ -163,6 +164,14 @@ class Fleet:
                 preload = list(self._options.preload)
                 self._launcher = forkserver.launcher(self._options.threads, preload)
         return self._launcher
+
+    def pids(self) -> dict[int, int]:
+        """Every process of the pool, with its worker's number; OTHER for what forks workers.
+        Any thread."""
+        pids = {channel.pid: channel.worker for channel in list(self.channels.values())}
+        pids.pop(0, None)
+        launcher = self._launcher
+        return {**pids, **dict.fromkeys(launcher.pids() if launcher else (), OTHER)}
 
     def launch(
         self,

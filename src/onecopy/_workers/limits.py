@@ -6,9 +6,9 @@ holds (``Terms.alone``), so its time begins when it is sent.
 
 Memory. RSS counts the shared data too, and kills the innocent (distributed#6232, ray#4713).
 USS does as well: a page of shared data that no other process has touched, such as a mapped
-file's, counts as the worker's own. What a limit is on is the lesser of USS, which leaves out
-what a fork has in common with its parent, and of anonymous memory, which leaves out shared
-data. Reading these takes about 10 ms per GB mapped, so the anonymous part of RSS, which is
+file's, counts as the worker's own. What a limit is on is what the worker alone has written,
+outside of shared mappings (``procfs.mappings``): what a fork has in common with its parent is
+left out. Reading that takes some 20 ms per GB mapped, so the anonymous part of RSS, which is
 never less and costs microseconds, is looked at first.
 """
 
@@ -103,18 +103,13 @@ class Limits:
         # answer is good for the next looks, but not for ever: the more so the dearer it was.
         if anonymous < most or (anonymous - limit.inherited < most and now < limit.ask):
             return None
-        own = _own(procfs.rollup(pid))
+        found = procfs.mappings(pid)
+        own = found.own if found is not None else 0  # it is gone
         if own >= most:
             return errors.WorkerOutOfMemory(pid, limit=most, task=limit.task, memory=own)
         limit.inherited = anonymous - own
         limit.ask = monotonic() + max(_LOOK, (monotonic() - now) / _SHARE)
         return None
-
-
-def _own(found: procfs.Rollup | None) -> int:
-    if found is None:
-        return 0  # it is gone
-    return found.uss if found.anonymous is None else min(found.uss, found.anonymous)
 
 
 def _times(limit: _Limit, since: float) -> Iterator[float]:

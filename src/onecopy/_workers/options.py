@@ -8,6 +8,8 @@ from typing import Any
 
 from .._observe.spans import KEPT
 
+PRINTS = ("plain", "prefixed", "direct")
+
 
 @dataclass(frozen=True)
 class Options:

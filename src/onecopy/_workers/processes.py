@@ -33,8 +33,9 @@ from .._memory.arena import Arena
 from .._memory.codec import decode, encode
 from .._memory.registry import registry
 from .._observe import hearing
-from .._observe.columns import DONE, FAILED
+from .._observe.columns import DONE, FAILED, OWNER
 from .._observe.hearing import Hearing
+from .._observe.series import Watch
 from .._observe.settings import settings
 from .._schedule import events
 from .._schedule.events import Assignment
@@ -111,6 +112,7 @@ class ProcessEngine(Revoking):
         self._poller.add(self._wake_read)
         registry.listeners.add(self)
         _engines.add(self)
+        self.watch = Watch(self._processes, lambda: self._tasks_ended)
         self._driver = threading.Thread(target=self._drive, name="onecopy-driver", daemon=True)
         self._driver.start()
 
@@ -151,6 +153,9 @@ class ProcessEngine(Revoking):
             copied += channel.link.bytes_copied
             shared += channel.link.bytes_shared
         return sent, received, copied, shared
+
+    def _processes(self) -> dict[int, int]:
+        return {os.getpid(): OWNER, **self._fleet.pids()}
 
     def lives(self) -> list[tuple[int, int, int, int, int, int]]:
         there = [_life(channel, 0) for channel in list(self._fleet.channels.values())]
@@ -319,8 +324,9 @@ class ProcessEngine(Revoking):
             act = partial(self._made_known, channel.pid, entry, spent, state, settle, *outcome)
             if self._hearing.after(channel.worker, act):
                 return
-        settle(entry.assignment, entry.work, *outcome)
+        # First: who has the result finds the task among the spans.
         self._note(entry, state, spent, channel.pid)
+        settle(entry.assignment, entry.work, *outcome)
 
     def _made_known(
         self,
@@ -331,8 +337,8 @@ class ProcessEngine(Revoking):
         settle: Callable[..., None],
         *outcome: Any,
     ) -> None:
-        settle(entry.assignment, entry.work, *outcome)
         self._note(entry, state, spent, pid)
+        settle(entry.assignment, entry.work, *outcome)
 
     def _lose(self, entry: Entry, error: BaseException) -> None:
         lose = partial(super()._lose, entry, error)
@@ -384,8 +390,8 @@ class ProcessEngine(Revoking):
             dirty, later = self._take([*again, finished, *settled])
         flush(dirty, later)
         if found is not None and not again:
-            self._failed(assignment, found.work, error)
             self._note(found, FAILED, NOTHING, 0)
+            self._failed(assignment, found.work, error)
 
     # The driver thread.
 
@@ -592,6 +598,8 @@ class ProcessEngine(Revoking):
     def _finish(self) -> None:
         registry.listeners.discard(self)
         _engines.discard(self)
+        if self.watch is not None:
+            self.watch.stop()
         self._fleet.close()
         self._hearing.close()
         self._poller.close()

@@ -9,12 +9,13 @@ from numbers import Integral
 from types import FunctionType
 from typing import Any
 
+from .._observe.spans import KEPT
 from .._system.cpus import cpu_count
 from ..errors import UnsupportedPlatform
 from .child import THREAD_VARIABLES
 from .engine import Engine
 from .launch import resolve
-from .options import Options
+from .options import PRINTS, Options
 
 # What the caller has loaded of these is loaded into a zygote before it forks.
 _PRELOAD = ("numpy",)
@@ -29,10 +30,13 @@ def engine(
     preload: tuple[str, ...],
     *,
     executor: bool = False,
+    logs: bool = True,
+    prints: str = "plain",
+    spans: int = KEPT,
 ) -> Engine:
     """An engine that runs; its workers start in the background. Raises as ``Pool`` does.
 
-    ``executor``: see ``Options``.
+    ``executor`` and what follows: see ``Options``.
     """
     check_platform()
     if workers is None:
@@ -46,6 +50,10 @@ def engine(
         raise TypeError(f"the initializer must be callable, not a {type(initializer).__name__}")
     if max_tasks is not None and not (isinstance(max_tasks, Integral) and max_tasks >= 1):
         raise ValueError(f"maxtasksperchild is at least 1 or None, not {max_tasks!r}")
+    if prints not in PRINTS:
+        raise ValueError(f"prints is one of {', '.join(PRINTS)}, not {prints!r}")
+    if not (isinstance(spans, Integral) and spans >= 0):
+        raise ValueError(f"spans is how many to keep, 0 or more, not {spans!r}")
     options = Options(
         workers=workers,
         method=resolve(method),
@@ -55,6 +63,9 @@ def engine(
         preload=(*_wanted(), *preload),
         threads=_threads(workers),
         executor=executor,
+        logs=logs,
+        prints=prints,
+        spans=int(spans),
     )
     if options.method == "thread":
         from .threads import ThreadEngine

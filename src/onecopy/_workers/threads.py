@@ -17,7 +17,8 @@ from typing import Any
 
 from .. import errors
 from .._observe import marks
-from .._observe.columns import DONE, FAILED
+from .._observe.columns import DONE, FAILED, OWNER
+from .._observe.series import Watch
 from .._schedule.events import Assignment
 from .._system.usage import usage, used
 from . import runners, wire
@@ -63,6 +64,7 @@ class ThreadEngine(Engine):
         self._past: deque[tuple[int, int, int, int, int, int]] = deque(maxlen=LIVES)
         self._ends = () if options.executor else (SystemExit,)
         _engines.add(self)
+        self.watch = Watch(lambda: {os.getpid(): OWNER}, lambda: self._tasks_ended)
         for _ in range(options.workers):
             self._start_worker()
 
@@ -152,9 +154,9 @@ class ThreadEngine(Engine):
             self._drop_orphans()
             took = finished - started
             if self._finished(worker.worker, entry.assignment.id, took) is not None:
-                self._report(entry.assignment, entry.work, outcome)
                 failed = outcome[1] is not None or bool(outcome[2])
                 self._note(entry, FAILED if failed else DONE, spent, os.getpid())
+                self._report(entry.assignment, entry.work, outcome)
             del entry, outcome
         self._workers.remove(worker)
         self._past.append(_life(worker, monotonic_ns()))

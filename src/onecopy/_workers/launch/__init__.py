@@ -19,6 +19,9 @@ class Launcher(Protocol):
     def fileno(self) -> int:
         """A descriptor to wait on for ``news``, or -1."""
 
+    def pids(self) -> list[int]:
+        """What serves this launcher."""
+
     def start(self, worker: int, sock: int) -> None:
         """Begins to make a worker that serves the descriptor ``sock`` (not taken over)."""
 

@@ -30,4 +30,4 @@ def launcher(threads: int | None) -> tuple[zygote.ZygoteLauncher, WorkerNamespac
         finally:
             os._exit(1)
     theirs.close()
-    return zygote.ZygoteLauncher(ours, lambda: zygote.reap(pid)), main
+    return zygote.ZygoteLauncher(ours, pid), main

@@ -10,7 +10,7 @@ from __future__ import annotations
 import socket
 
 from . import interpreter
-from .zygote import ZygoteLauncher, reap
+from .zygote import ZygoteLauncher
 
 
 def launcher(threads: int | None, preload: list[str]) -> ZygoteLauncher:
@@ -18,4 +18,4 @@ def launcher(threads: int | None, preload: list[str]) -> ZygoteLauncher:
     ours, theirs = socket.socketpair()
     with theirs:
         pid = interpreter.start("zygote", theirs.fileno(), threads, preload)
-    return ZygoteLauncher(ours, lambda: reap(pid))
+    return ZygoteLauncher(ours, pid)

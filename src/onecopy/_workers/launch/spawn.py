@@ -23,6 +23,9 @@ class SpawnLauncher:
     def fileno(self) -> int:
         return -1
 
+    def pids(self) -> list[int]:
+        return []
+
     def start(self, worker: int, sock: int) -> None:
         pid = interpreter.start("worker", sock, self._threads, self._preload)
         self._pids[worker] = pid

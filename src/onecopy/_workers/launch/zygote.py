@@ -18,7 +18,6 @@ import signal
 import socket
 import struct
 import sys
-from collections.abc import Callable
 
 from ..._memory.pickling import NOTHING, Namespace
 from ..._memory.registry import registry
@@ -116,12 +115,12 @@ class ZygoteLauncher:
 
     Args:
         control: the owner's end of the zygote's socket.
-        reap_zygote: waits for the zygote's own end, after its socket was closed.
+        pid: the zygote.
     """
 
-    def __init__(self, control: socket.socket, reap_zygote: Callable[[], None]) -> None:
+    def __init__(self, control: socket.socket, pid: int) -> None:
         self._control = control
-        self._reap_zygote = reap_zygote
+        self._pid = pid
         self._owner = os.getpid()
 
     def fileno(self) -> int:
@@ -131,6 +130,9 @@ class ZygoteLauncher:
         # When the zygote is gone, ``news`` says so.
         with contextlib.suppress(BrokenPipeError, ConnectionResetError):
             self._control.sendmsg([RECORD.pack(kind, worker, 0, segment)], descriptors.rights(fds))
+
+    def pids(self) -> list[int]:
+        return [self._pid]
 
     def start(self, worker: int, sock: int) -> None:
         self._request(FORK, worker, [sock])
@@ -160,7 +162,7 @@ class ZygoteLauncher:
     def close(self) -> None:
         self._control.close()
         if os.getpid() == self._owner:
-            self._reap_zygote()
+            reap(self._pid)
 
 
 def flush_streams() -> None:

@@ -1,0 +1,191 @@
+"""The memory of a pool's processes over time, for its reports.
+
+``Series`` is the record, in bounded memory; ``Watch`` is the thread that reads. A reading
+takes about 10 ms per GB that a process maps, so it works to a budget: 1 % of the time for
+all processes together. It watches the resident pages, which cost microseconds, and spends
+its readings where they grow. While the pool does nothing it looks less and less often.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from time import monotonic_ns, perf_counter
+from typing import TYPE_CHECKING, Any
+
+from .._system import procfs
+from .columns import MEMORY, OWNER, dtype_of, struct_of
+from .memory import python_heap
+from .sampler import Pacing, resident
+
+if TYPE_CHECKING:
+    import numpy as np
+
+_ROW = struct_of(MEMORY)
+# Rows that are kept: 1.5 MB at most.
+_MOST = 20_000
+_BUDGET = 0.01
+_IDLE_PAUSE = 10.0
+
+Targets = Callable[[], dict[int, int]]
+"""Pid of each process to read, and its worker's number; OWNER, OTHER."""
+
+
+class Series:
+    """Readings of several processes, by time.
+
+    When there are too many, every second one is dropped, but for the first, the last, and
+    the one with the largest sum of PSS. One thread adds; any may read.
+    """
+
+    def __init__(self, most: int = _MOST) -> None:
+        self._most = most
+        self._readings: list[tuple[int, bytes]] = []  # sum of PSS, rows
+        self._rows = 0
+
+    def add(self, rows: list[tuple[int, ...]]) -> None:
+        """One reading: a row of ``columns.MEMORY`` per process."""
+        pss = sum(row[_PSS] for row in rows)
+        readings = [*self._readings, (pss, b"".join(_ROW.pack(*row) for row in rows))]
+        self._rows += len(rows)
+        if self._rows > self._most:
+            peak = max(range(len(readings)), key=lambda at: readings[at][0])
+            last = len(readings) - 1
+            readings = [
+                reading for at, reading in enumerate(readings) if at % 2 == 0 or at in (peak, last)
+            ]
+            self._rows = sum(len(data) for _, data in readings) // _ROW.size
+        self._readings = readings
+
+    def table(self) -> np.ndarray[Any, np.dtype[Any]]:
+        """All rows, as ``columns.MEMORY``."""
+        import numpy as np
+
+        data = b"".join(data for _, data in self._readings)
+        return np.frombuffer(bytearray(data), dtype_of(MEMORY))
+
+    @property
+    def peak_pss(self) -> int:
+        """The largest sum of PSS, in bytes; 0 without a reading."""
+        return max((pss for pss, _ in self._readings), default=0)
+
+
+_PSS = [name for name, _ in MEMORY].index("pss")
+
+
+class Watch:
+    """Fills a ``Series`` from a thread of its own.
+
+    Args:
+        targets: asked before each look.
+        activity: a number that changes when the pool has done something.
+
+    Attributes:
+        series: the readings.
+        copied: by worker that was forked: bytes of memory that it had in common with others
+            when it was first seen, and has copied (or given back) since.
+        saved: bytes by which the processes would take more with a copy of shared data each,
+            as last read.
+        asleep: nothing was going on, and it looks seldom; ``wake`` ends that.
+
+    ``sample`` may be called from any thread. In a forked child there is no thread, and
+    nothing is read.
+    """
+
+    def __init__(self, targets: Targets, activity: Callable[[], int]) -> None:
+        self.series = Series()
+        self.copied: dict[int, int] = {}
+        self.saved = 0
+        self.asleep = False
+        self._targets = targets
+        self._activity = activity
+        self._lock = threading.Lock()
+        self._signal = threading.Event()
+        self._stopped = False
+        self._inherited: dict[int, int] = {}
+        self._pacing = Pacing(_BUDGET, perf_counter())
+        self._thread = threading.Thread(target=self._run, name="onecopy-memory", daemon=True)
+        self._thread.start()
+
+    def wake(self) -> None:
+        """The pool has got work: look again."""
+        self.asleep = False
+        self._signal.set()
+
+    def sample(self) -> None:
+        """Reads now, whatever it costs: some 30 ms per GB that the processes map."""
+        with self._lock:
+            self._read(forced=True)
+            self._look_closely()
+
+    def finish(self) -> None:
+        """The processes are about to end: a last reading, if the budget has room for it."""
+        with self._lock:
+            if not self._stopped and self._pacing.affords(perf_counter()):
+                self._read(forced=False)
+                self._look_closely()
+        self.stop()
+
+    def stop(self) -> None:
+        """Ends the thread."""
+        self._stopped = True
+        self._signal.set()
+        if self._thread is not threading.current_thread():
+            self._thread.join()
+
+    def _run(self) -> None:
+        pause, done = 0.0, -1
+        while not self._stopped:
+            if self._signal.wait(pause):
+                self._signal.clear()
+                if self._stopped:
+                    return
+            began = perf_counter()
+            targets = self._targets()
+            now_resident = resident(list(targets))
+            paced = self._pacing.watched(perf_counter() - began)
+            with self._lock:
+                if self._pacing.wants(perf_counter(), now_resident):
+                    self._read(forced=False)
+                    self._meet(targets)
+            active, done = self._activity() != done, self._activity()
+            self.asleep = not active and pause >= 1.0
+            pause = paced if active else min(max(2 * pause, paced), _IDLE_PAUSE)
+
+    def _read(self, *, forced: bool) -> None:
+        """Under the lock: one reading of all."""
+        began, now = perf_counter(), monotonic_ns()
+        rows: list[tuple[int, ...]] = []
+        for pid, worker in self._targets().items():
+            found = procfs.rollup(pid)
+            if found is None:
+                continue  # it has ended
+            heap = (python_heap() or 0) if worker == OWNER else 0
+            sizes = (found.rss, found.pss, found.uss, found.private_dirty, found.shared)
+            rows.append((now, pid, worker, *sizes, found.swap, heap))
+        if rows:
+            self.series.add(rows)
+        total = sum(row[3] for row in rows)
+        self._pacing.read(perf_counter() - began, total, forced=forced)
+
+    def _meet(self, targets: dict[int, int]) -> None:
+        """Under the lock: what workers that were not there before have inherited."""
+        for pid, worker in targets.items():
+            if worker >= 0 and pid not in self._inherited and self._pacing.affords(perf_counter()):
+                began = perf_counter()
+                found = procfs.mappings(pid)
+                self._pacing.spend(perf_counter() - began)
+                if found is not None:
+                    self._inherited[pid] = found.inherited
+
+    def _look_closely(self) -> None:
+        """Under the lock: what was copied, and what one copy saves."""
+        saved = 0
+        for pid, worker in self._targets().items():
+            found = procfs.mappings(pid)
+            if found is None:
+                continue
+            saved += found.shared_rss - found.shared_pss
+            if pid in self._inherited:
+                self.copied[worker] = max(0, self._inherited[pid] - found.inherited)
+        self.saved = saved or self.saved

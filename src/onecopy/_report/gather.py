@@ -1,0 +1,107 @@
+"""From a pool's engine to the tables that reports are made of."""
+
+from __future__ import annotations
+
+import os
+import platform
+from time import monotonic_ns
+
+import numpy as np
+
+from .._memory.registry import registry
+from .._observe.columns import SPAN, STATES, WORKER, dtype_of
+from .._system.cpus import cpu_count
+from .._workers.engine import Engine
+from ..errors import human_bytes
+from .model import Run, Table, empty_tables
+
+# Names are cut to this in ``Pool.spans``: a column of text is as wide as its widest.
+_NAME = 80
+
+
+def run(engine: Engine, *, look: bool = True) -> Run:
+    """All that is known of a pool; ``look``: its memory is read once more."""
+    recorder, watch = engine.recorder, engine.watch
+    if watch is not None and look and not engine.closed:
+        watch.sample()
+    totals = recorder.totals()
+    lives = np.array(engine.lives(), dtype_of(WORKER))
+    spans = _with_pids(recorder.spans(), lives)
+    ended = monotonic_ns() if engine.busy else engine.last_end
+    if len(lives):
+        # A pool that has done nothing yet: until its workers were ready.
+        ended = max(ended, int(lives["ready"].max()))
+    return Run(
+        spans=spans,
+        slowest=_with_pids(recorder.longest(), lives),
+        totals=totals,
+        functions=recorder.functions,
+        workers=lives,
+        memory=watch.series.table() if watch is not None else empty_tables()["memory"],
+        began=engine.began,
+        ended=ended,
+        clock=engine.clock,
+        method=engine.options.method,
+        wanted=engine.options.workers,
+        cpus=cpu_count(),
+        owner_cpu=engine.owner_cpu(),
+        owner_pid=engine.pid,
+        machine=_machine(),
+        facts=_facts(engine),
+    )
+
+
+def spans(engine: Engine) -> Table:
+    """What ``Pool.spans`` returns."""
+    found = _with_pids(engine.recorder.spans(), np.array(engine.lives(), dtype_of(WORKER)))
+    names = np.array([name[-_NAME:] for name in engine.recorder.functions] or [""])
+    columns = {name: found[name] for name, _ in SPAN}
+    columns["name"] = names[found["function"]]
+    columns["state"] = np.array(STATES)[found["state"]]
+    order = [*_FIRST, *(name for name, _ in SPAN if name not in (*_FIRST, "function"))]
+    made = np.empty(len(found), [(name, columns[name].dtype) for name in order])
+    for name in order:
+        made[name] = columns[name]
+    return made
+
+
+_FIRST = (
+    *("task", "start", "stop", "name", "worker", "pid", "state"),
+    *("submitted", "sent", "received", "decoded", "started", "finished", "encoded", "returned"),
+)
+
+
+def _with_pids(spans: Table, lives: Table) -> Table:
+    """Of a lost task the owner knows the worker: here is its pid."""
+    unknown = spans["pid"] == 0
+    if unknown.any():
+        pids = dict(zip(lives["worker"].tolist(), lives["pid"].tolist(), strict=True))
+        spans["pid"][unknown] = [pids.get(worker, 0) for worker in spans["worker"][unknown]]
+    return spans
+
+
+def _machine() -> dict[str, str]:
+    return {
+        "python": platform.python_version(),
+        "system": f"{platform.system()} {platform.release()}",
+        "memory": human_bytes(os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")),
+    }
+
+
+def _facts(engine: Engine) -> dict[str, float]:
+    segments = [segment for segment in list(registry.by_id.values()) if segment.has_views()]
+    sent, received, copied, shared = engine.traffic()
+    facts: dict[str, float] = {
+        "segments": len(segments),
+        "segment_bytes": sum(segment.size for segment in segments),
+        "bytes_through_pipes": sent + received,
+        "argument_bytes_copied": copied,
+        "argument_bytes_shared": shared,
+        "workers_started": len(engine.lives()),
+    }
+    if engine.watch is not None:
+        facts["saved_bytes"] = engine.watch.saved
+        copies = engine.watch.copied
+        if engine.options.method == "fork" and copies:
+            facts["inherited_bytes_copied"] = sum(copies.values())
+    return facts

@@ -1,0 +1,258 @@
+"""A run on the terminal: verdict, where the time went, lanes, slowest tasks, memory, advice.
+
+Fits whatever width the terminal has from 60 columns on. Without colour (a pipe, NO_COLOR)
+nothing is lost: each kind of time has a glyph of its own.
+"""
+
+from __future__ import annotations
+
+import sys
+from typing import IO, Any
+
+import numpy as np
+from rich.console import Console, Group, RenderableType
+from rich.table import Table as Grid
+from rich.text import Text
+
+from .._observe.columns import STATES
+from .advice import advice, verdict
+from .model import Run, Table
+from .words import count, human_bytes, percent, seconds
+
+# Lanes of more workers than this are summed up in a line.
+_LANES = 16
+_SLOWEST = 5
+_NARROW = 60
+
+# Kinds of time: name, glyph, colour. Compute is the densest glyph: what one wants to see.
+_KINDS = {
+    "compute": ("█", "green"),
+    "decode": ("▓", "cyan"),
+    "encode": ("▒", "blue"),
+    "blocked": ("×", "magenta"),
+    "start-up": ("░", "yellow"),
+    "waiting": ("·", "bright_black"),
+    "tail": ("_", "bright_black"),
+    "lost": ("!", "red"),
+}
+# The order in which a cell that several kinds share is decided, when they are equal.
+_BARS = " ▁▂▃▄▅▆▇█"
+
+
+def print_report(run: Run, file: IO[str] | None = None, width: int | None = None) -> None:
+    """Prints ``run``.
+
+    Args:
+        run: what to show.
+        file: where to; standard output when None.
+        width: columns; the terminal's when None, 80 elsewhere.
+    """
+    console = Console(file=file or sys.stdout, width=width, highlight=False, soft_wrap=False)
+    if width is None and not console.is_terminal and not console.is_jupyter:
+        console = Console(file=file or sys.stdout, width=80, highlight=False)
+    for part in _parts(run, max(_NARROW, console.width)):
+        console.print(part)
+
+
+def _parts(run: Run, width: int) -> list[RenderableType]:
+    parts: list[RenderableType] = [Text(verdict(run), style="bold"), Text()]
+    parts.append(_accounting(run, width))
+    if len(run.workers):
+        parts += [Text(), _lanes(run, width)]
+    if len(run.totals):
+        parts += [Text(), _functions(run, width)]
+    if len(run.spans):
+        parts += [Text(), _slowest(run, width)]
+    if len(run.memory):
+        parts += [Text(), _memory(run, width)]
+    for each in advice(run):
+        said = Text()
+        said.append(f"{each.title}. ", style="bold yellow")
+        said.append(f"{each.evidence} ")
+        said.append(each.change, style="bold")
+        said.append(f" Gain: {each.gain}.")
+        parts += [Text(), said]
+    return parts
+
+
+def _accounting(run: Run, width: int) -> RenderableType:
+    """One bar of all the workers' time, and what its parts are."""
+    parts = run.accounting()
+    values = {
+        "compute": parts.compute,
+        "decode": parts.decode,
+        "encode": parts.encode,
+        "blocked": parts.blocked,
+        "start-up": parts.startup,
+        "waiting": parts.waiting,
+        "tail": parts.tail,
+        "lost": parts.lost,
+    }
+    bar, ends, so_far = Text(), 0, 0.0
+    for kind, value in values.items():
+        so_far += max(0.0, value)
+        end = min(width, round(width * so_far / parts.total)) if parts.total else 0
+        glyph, colour = _KINDS[kind]
+        bar.append(glyph * (end - ends), style=colour)
+        ends = max(ends, end)
+    legend = Text()
+    for kind, value in values.items():
+        if value <= 0 and kind in ("lost", "blocked"):
+            continue
+        glyph, colour = _KINDS[kind]
+        entry = Text(f"{glyph} ", style=colour)
+        entry.append(f"{kind} {seconds(value)} ({percent(value, parts.total)})", style="default")
+        if legend and len(legend.plain.rpartition("\n")[2]) + len(entry) + 3 > width:
+            legend.append("\n")
+        elif legend:
+            legend.append("   ")
+        legend.append_text(entry)
+    head = (
+        f"{count(parts.workers, 'worker')} × {seconds(parts.wall)} = {seconds(parts.total)} "
+        f"by {run.method}"
+    )
+    if abs(parts.other) > 0.02 * parts.total:
+        head += f", {seconds(parts.other)} of it unaccounted for"
+    return Group(Text(head), bar, legend)
+
+
+def _lanes(run: Run, width: int) -> RenderableType:
+    """A line per worker, all on one time axis."""
+    shown = run.workers[:_LANES]
+    label = max(len(f"worker {number}") for number in shown["worker"].tolist())
+    cells = width - label - 2
+    lines: list[RenderableType] = []
+    for life in shown:
+        line = Text(f"worker {life['worker']}".ljust(label) + "  ")
+        for glyph, colour in _lane(run, life, cells):
+            line.append(glyph, style=colour)
+        lines.append(line)
+    if len(run.workers) > _LANES:
+        lines.append(Text(f"… and {len(run.workers) - _LANES:,} more", style="bright_black"))
+    end = seconds(run.wall)
+    lines.append(Text(" " * (label + 2) + "0" + end.rjust(cells - 1), style="bright_black"))
+    return Group(*lines)
+
+
+def _lane(run: Run, life: Any, cells: int) -> list[tuple[str, str]]:
+    """What a worker mostly did in each cell of its lane."""
+    wall = max(1, run.ended - run.began)
+    edges = run.began + np.arange(cells + 1) * (wall / cells)
+    share = {kind: np.zeros(cells) for kind in _KINDS}
+    ready = int(life["ready"]) or int(life["gone"]) or run.ended
+    gone = int(life["gone"]) or run.ended
+    last = max(int(life["last"]), ready)
+    _add(share["start-up"], edges, np.array([life["born"]]), np.array([ready]))
+    mine = run.spans[(run.spans["worker"] == life["worker"]) & (run.spans["finished"] > 0)]
+    _add(share["waiting"], edges, mine["received"] - mine["waited"], mine["received"])
+    _add(share["decode"], edges, mine["received"], mine["started"])
+    _add(share["compute"], edges, mine["started"], mine["finished"])
+    _add(share["encode"], edges, mine["finished"], mine["encoded"])
+    lost = run.spans[(run.spans["worker"] == life["worker"]) & (run.spans["state"] == 2)]
+    _add(share["lost" if len(lost) else "tail"], edges, np.array([last]), np.array([gone]))
+    total = np.stack(list(share.values()))
+    # A failure that takes less than a cell is still seen.
+    best = total.argmax(axis=0)
+    kinds = list(_KINDS)
+    lane = [
+        _KINDS[kinds[at]] if total[at, cell] > 0 else (" ", "default")
+        for cell, at in enumerate(best)
+    ]
+    if len(lost) and not any(glyph == "!" for glyph, _ in lane):
+        at = min(cells - 1, max(0, int((gone - run.began) * cells / wall) - 1))
+        lane[at] = _KINDS["lost"]
+    return lane
+
+
+def _add(share: Table, edges: Table, starts: Table, stops: Table) -> None:
+    """Adds to each cell the time that the stretches spend in it."""
+    for at, clipped in enumerate(_filled(edges, starts, stops)):
+        share[at] += clipped
+
+
+def _filled(edges: Table, starts: Table, stops: Table) -> Table:
+    """The time that stretches spend between each two edges, by sums up to each edge."""
+    begins, ends = np.sort(starts.astype("f8")), np.sort(stops.astype("f8"))
+    return np.diff(_up_to(edges, begins) - _up_to(edges, ends))
+
+
+def _up_to(edges: Table, points: Table) -> Table:
+    """For each edge: the sum of (edge - point) over the points before it."""
+    sums = np.concatenate([[0.0], np.cumsum(points - edges[0])])
+    before = np.searchsorted(points, edges)
+    return before * (edges - edges[0]) - sums[before]
+
+
+def _functions(run: Run, width: int) -> RenderableType:
+    grid = _grid(width, "function", ("tasks", "compute", "mean", "moved", "shared"))
+    totals = run.totals
+    rows = []
+    for index in np.unique(totals["function"]):
+        some = totals[totals["function"] == index]
+        rows.append((float(some["compute"].sum()) / 1e9, int(index), some))
+    for compute, index, some in sorted(rows, key=lambda row: -row[0])[:_SLOWEST]:
+        tasks = int(some["tasks"].sum())
+        moved = int(some["args_moved"].sum() + some["result_moved"].sum())
+        shared = int(some["args_shared"].sum() + some["result_shared"].sum())
+        grid.add_row(
+            run.functions[index],
+            f"{tasks:,}",
+            seconds(compute),
+            seconds(compute / max(1, tasks)),
+            human_bytes(moved),
+            human_bytes(shared),
+        )
+    if len(rows) > _SLOWEST:
+        grid.add_row(f"… and {len(rows) - _SLOWEST} more", "", "", "", "", "")
+    return grid
+
+
+def _slowest(run: Run, width: int) -> RenderableType:
+    grid = _grid(width, "slowest tasks", ("state", "worker", "after", "took", "CPU"))
+    for span in slowest(run, _SLOWEST):
+        name = run.functions[int(span["function"])]
+        if span["stop"] - span["start"] > 1:
+            what = f"{name}  {span['start']}–{span['stop'] - 1}"
+        else:
+            what = f"{name}  {span['task']}"
+        grid.add_row(
+            what,
+            STATES[int(span["state"])],
+            str(span["worker"]),
+            seconds(max(0, int(span["started"]) - run.began) / 1e9),
+            seconds(int(span["finished"] - span["started"]) / 1e9),
+            seconds(int(span["cpu"]) / 1e9),
+        )
+    return grid
+
+
+def slowest(run: Run, most: int) -> Table:
+    """The tasks that computed longest, longest first."""
+    spans = np.concatenate([run.spans, run.slowest])
+    took = spans["finished"] - spans["started"]
+    return spans[np.argsort(-took, kind="stable")[:most]]
+
+
+def _grid(width: int, first: str, others: tuple[str, ...]) -> Grid:
+    grid = Grid(box=None, padding=(0, 2, 0, 0), width=width, header_style="bright_black")
+    grid.add_column(first, overflow="ellipsis", no_wrap=True, ratio=1)
+    for name in others:
+        grid.add_column(name, justify="right", no_wrap=True)
+    return grid
+
+
+def _memory(run: Run, width: int) -> RenderableType:
+    """The sum of PSS over time."""
+    times, rows = np.unique(run.memory["time"], return_inverse=True)
+    pss = np.bincount(rows, run.memory["pss"].astype("f8"))
+    peak = float(pss.max())
+    label = f"memory  {human_bytes(int(peak))} at most (PSS)"
+    saved = run.facts.get("saved_bytes", 0)
+    if saved > 1e6:
+        label += f", {human_bytes(int(saved))} saved by one copy"
+    at = np.linspace(run.began, max(run.ended, run.began + 1), width)
+    # Between two readings the later one's figure is not known yet: the earlier one holds.
+    held = pss[np.clip(np.searchsorted(times, at, side="right") - 1, 0, len(pss) - 1)]
+    heights = np.ceil(held / peak * 8).astype(int) if peak else np.zeros(width, int)
+    curve = "".join(_BARS[height] for height in heights.tolist())
+    return Group(Text(label), Text(curve, style="blue"))

@@ -1,0 +1,33 @@
+"""Durations, sizes and shares as every report writes them."""
+
+from __future__ import annotations
+
+from ..errors import human_bytes
+
+__all__ = ["count", "human_bytes", "percent", "seconds"]
+
+
+def seconds(value: float) -> str:
+    """``value`` seconds with three digits: ``85.2 µs``, ``1.24 s``, ``2 min 5 s``."""
+    size = abs(value)
+    if size == 0:
+        return "0 s"
+    for limit, factor, unit in ((1e-6, 1e9, "ns"), (1e-3, 1e6, "µs"), (1.0, 1e3, "ms")):
+        if size < limit * 0.9995:
+            return f"{value * factor:.3g} {unit}"
+    if size < 99.95:
+        return f"{value:.3g} s"
+    minutes, rest = divmod(round(value), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours} h {minutes} min" if hours else f"{minutes} min {rest} s"
+
+
+def percent(part: float, whole: float) -> str:
+    """A share: ``0.4 %``, ``87 %``."""
+    share = 100 * part / whole if whole else 0.0
+    return f"{share:.0f} %" if abs(share) >= 9.95 else f"{share:.1f} %"
+
+
+def count(number: int, what: str) -> str:
+    """``1 task``, ``2,000 tasks``."""
+    return f"{number:,} {what}{'' if number == 1 else 's'}"
