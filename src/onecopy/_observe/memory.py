@@ -84,7 +84,7 @@ class Memory:
         return sum(each.saved for each in self.processes)
 
     def __str__(self) -> str:
-        rows = [("pid", "PSS", "USS", "dirty", "RSS", "swap", "")]
+        rows: list[tuple[str, ...]] = [("pid", "PSS", "USS", "dirty", "RSS", "swap", "")]
         for each in self.processes:
             sizes = (each.pss, each.uss, each.private_dirty, each.rss, each.swap)
             rows.append((str(each.pid), *map(human_bytes, sizes), each.name[:36]))

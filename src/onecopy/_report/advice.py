@@ -151,8 +151,8 @@ def _order(run: Run, parts: Accounting) -> Iterator[Advice]:
         "Smaller pieces: leave chunksize= and block= out, or set them to a quarter of what "
         "they were."
         if chunks.any()
-        else "More and smaller tasks, or fewer workers: "
-        f"Pool({max(1, min(run.tasks, parts.workers // 2))}).",
+        else "More and smaller tasks"
+        + (f", or fewer workers: Pool({run.tasks})." if run.tasks < parts.workers else "."),
         _saving(parts.tail, parts),
     )
 

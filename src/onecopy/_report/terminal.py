@@ -59,7 +59,7 @@ def _parts(run: Run, width: int) -> list[RenderableType]:
     parts.append(_accounting(run, width))
     if len(run.workers):
         parts += [Text(), _lanes(run, width)]
-    if len(run.totals):
+    if run.tasks:
         parts += [Text(), _functions(run, width)]
     if len(run.spans):
         parts += [Text(), _slowest(run, width)]
@@ -173,21 +173,23 @@ def _add(share: Table, edges: Table, starts: Table, stops: Table) -> None:
 def _filled(edges: Table, starts: Table, stops: Table) -> Table:
     """The time that stretches spend between each two edges, by sums up to each edge."""
     begins, ends = np.sort(starts.astype("f8")), np.sort(stops.astype("f8"))
-    return np.diff(_up_to(edges, begins) - _up_to(edges, ends))
+    filled: Table = np.diff(_up_to(edges, begins) - _up_to(edges, ends))
+    return filled
 
 
 def _up_to(edges: Table, points: Table) -> Table:
     """For each edge: the sum of (edge - point) over the points before it."""
     sums = np.concatenate([[0.0], np.cumsum(points - edges[0])])
     before = np.searchsorted(points, edges)
-    return before * (edges - edges[0]) - sums[before]
+    area: Table = before * (edges - edges[0]) - sums[before]
+    return area
 
 
 def _functions(run: Run, width: int) -> RenderableType:
     grid = _grid(width, "function", ("tasks", "compute", "mean", "moved", "shared"))
     totals = run.totals
     rows = []
-    for index in np.unique(totals["function"]):
+    for index in np.unique(totals["function"][totals["tasks"] > 0]):
         some = totals[totals["function"] == index]
         rows.append((float(some["compute"].sum()) / 1e9, int(index), some))
     for compute, index, some in sorted(rows, key=lambda row: -row[0])[:_SLOWEST]:
@@ -228,7 +230,7 @@ def _slowest(run: Run, width: int) -> RenderableType:
 
 def slowest(run: Run, most: int) -> Table:
     """The tasks that computed longest, longest first."""
-    spans = np.concatenate([run.spans, run.slowest])
+    spans: Table = np.concatenate([run.spans, run.slowest])
     took = spans["finished"] - spans["started"]
     return spans[np.argsort(-took, kind="stable")[:most]]
 

@@ -1,0 +1,52 @@
+"""A run in a notebook's cell: the verdict, a bar, and what its parts are."""
+
+from __future__ import annotations
+
+import html
+
+from .advice import advice, verdict
+from .model import Run
+from .words import percent, seconds
+
+COLOURS = {
+    "compute": "#2f7d4f",
+    "decode": "#3aa6b9",
+    "encode": "#3f6fd1",
+    "blocked": "#b04fc0",
+    "startup": "#d9a441",
+    "waiting": "#b9bec6",
+    "tail": "#dfe2e6",
+    "lost": "#d1495b",
+}
+"""Of the kinds of time, by their names in ``Accounting``; told apart by lightness as well."""
+
+
+def summary(run: Run) -> str:
+    """Small, and without a script."""
+    parts = run.accounting()
+    bars, legend = [], []
+    for name, colour in COLOURS.items():
+        value = max(0.0, getattr(parts, name))
+        if not value:
+            continue
+        share = 100 * value / parts.total if parts.total else 0
+        title = f"{name} {seconds(value)}"
+        bars.append(
+            f"<span title='{title}' style='display:inline-block;height:14px;width:{share:.3f}%;"
+            f"background:{colour}'></span>"
+        )
+        legend.append(
+            f"<span style='white-space:nowrap;margin-right:1em'><span style='display:inline-block;"
+            f"width:.8em;height:.8em;background:{colour}'></span> {name} {seconds(value)} "
+            f"({percent(value, parts.total)})</span>"
+        )
+    said = "".join(
+        f"<p><b>{html.escape(each.title)}.</b> {html.escape(each.evidence)} "
+        f"{html.escape(each.change)}</p>"
+        for each in advice(run)
+    )
+    return (
+        f"<div style='max-width:60em'><p>{html.escape(verdict(run))}</p>"
+        f"<div style='line-height:0;white-space:nowrap'>{''.join(bars)}</div>"
+        f"<p>{' '.join(legend)}</p>{said}</div>"
+    )

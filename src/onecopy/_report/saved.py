@@ -1,0 +1,77 @@
+"""A run in a file of its own: written by one process, shown by another.
+
+A zip archive: ``run.json`` and one ``.npy`` member per table, read without pickle, so that a
+file from somebody else can do nothing but be shown.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import zipfile
+from dataclasses import fields
+from pathlib import Path
+from typing import IO, Any
+
+import numpy as np
+
+from .._observe.columns import MEMORY, SPAN, TOTAL, WORKER, Columns, dtype_of
+from ..errors import BadFile
+from .model import Run
+
+SUFFIX = ".onecopy"
+_VERSION = 1
+_TABLES: dict[str, Columns] = {
+    "spans": SPAN,
+    "slowest": SPAN,
+    "totals": TOTAL,
+    "workers": WORKER,
+    "memory": MEMORY,
+}
+
+
+def save(run: Run, file: IO[bytes]) -> None:
+    """Writes ``run``."""
+    plain = {field.name: getattr(run, field.name) for field in fields(run)}
+    tables = {name: plain.pop(name) for name in _TABLES}
+    with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive:
+        archive.writestr("run.json", json.dumps({"version": _VERSION, **plain}))
+        for name, table in tables.items():
+            with archive.open(f"{name}.npy", "w", force_zip64=True) as member:
+                np.lib.format.write_array(member, table, allow_pickle=False)
+
+
+def load(path: str | Path) -> Run:
+    """Reads what ``save`` wrote.
+
+    Raises:
+        BadFile: it is something else, damaged, or of a later version.
+        OSError: it cannot be read.
+    """
+    with open(path, "rb") as file:
+        try:
+            with zipfile.ZipFile(file) as archive:
+                return _read(archive)
+        except BadFile:
+            raise
+        except Exception as error:  # of zipfile, json, NumPy: whatever the bytes bring about
+            raise BadFile(str(path), f"it is no run that onecopy saved: {error}") from error
+
+
+def _read(archive: zipfile.ZipFile) -> Run:
+    plain: dict[str, Any] = json.loads(archive.read("run.json"))
+    version = plain.pop("version", None)
+    if version != _VERSION:
+        raise ValueError(f"version {version!r}; this onecopy reads version {_VERSION}")
+    for name, columns in _TABLES.items():
+        data = io.BytesIO(archive.read(f"{name}.npy"))
+        table = np.lib.format.read_array(data, allow_pickle=False)
+        if table.dtype != dtype_of(columns) or table.ndim != 1:
+            raise ValueError(f"its table {name!r} has other columns")
+        plain[name] = table
+    plain["functions"] = tuple(plain["functions"])
+    run = Run(**plain)
+    for table in (run.spans, run.slowest, run.totals):
+        if len(table) and int(table["function"].max()) >= len(run.functions):
+            raise ValueError("a task's function has no name")
+    return run

@@ -1,0 +1,117 @@
+"""What trace viewers are given: slices per worker, their flows, counters.
+
+``perfetto`` and ``chrome`` write the same events in two formats.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from .._observe.columns import LOST, OTHER, STATES
+from .model import Run
+
+# Parts of a task that are shorter, in nanoseconds, cannot be seen, and are left out.
+_SEEN = 2_000
+
+
+class Slice(NamedTuple):
+    """One stretch of time on a worker's track; times in nanoseconds.
+
+    Attributes:
+        pid, tid: whose; ``tid`` is the worker's number where workers are threads.
+        name: a function, or a part of a task.
+        begin, end: when.
+        inner: it is a part of the slice before it that was not one.
+        args: what a viewer shows of it.
+        flow: which ``Submit`` and result it belongs to; 0: none.
+        submitted, returned: when the owner sent it off, and had its result; 0: none.
+    """
+
+    pid: int
+    tid: int
+    name: str
+    begin: int
+    end: int
+    inner: bool
+    args: dict[str, Any]
+    flow: int = 0
+    submitted: int = 0
+    returned: int = 0
+
+
+def slices(run: Run) -> Iterator[Slice]:
+    """Every worker's slices, worker by worker, each worker's in order."""
+    spans = run.spans
+    for life in run.workers:
+        number, pid = int(life["worker"]), int(life["pid"])
+        tid = number if pid == run.owner_pid else pid
+        gone = int(life["gone"]) or run.ended
+        ready = int(life["ready"]) or gone
+        yield Slice(pid, tid, "start-up", int(life["born"]), ready, False, {})
+        rows = np.flatnonzero(spans["worker"] == number)
+        rows = rows[np.argsort(spans["received"][rows], kind="stable")]
+        for row in rows.tolist():
+            span = spans[row]
+            if span["state"] != LOST and span["finished"]:
+                yield from _task(run, span, row + 1, pid, tid)
+        for row in rows.tolist():
+            span = spans[row]
+            if span["state"] == LOST:
+                begin = max(int(life["last"]), ready)
+                name = f"{run.functions[int(span['function'])]} (lost)"
+                yield Slice(pid, tid, name, begin, max(begin, gone), False, _args(span))
+
+
+def _task(run: Run, span: Any, flow: int, pid: int, tid: int) -> Iterator[Slice]:
+    received, decoded, started, finished, encoded = (int(span[name]) for name in _TIMES)
+    name = run.functions[int(span["function"])]
+    sent, returned = int(span["submitted"]), int(span["returned"])
+    yield Slice(
+        pid, tid, name, received, encoded, False, _args(span), flow, min(sent, received), returned
+    )
+    parts = (("decode", received, decoded), ("load", decoded, started))
+    for part, begin, end in (*parts, ("compute", started, finished), ("encode", finished, encoded)):
+        if end - begin >= _SEEN:
+            yield Slice(pid, tid, part, begin, end, True, {})
+
+
+_TIMES = ("received", "decoded", "started", "finished", "encoded")
+
+
+def _args(span: Any) -> dict[str, Any]:
+    args: dict[str, Any] = {"task": int(span["task"]), "state": STATES[int(span["state"])]}
+    if span["stop"] > span["start"]:
+        args["items"] = f"{span['start']} to {span['stop'] - 1}"
+    for name in ("cpu", "minor_faults", "args_moved", "args_shared", "result_moved"):
+        if span[name]:
+            args[name] = int(span[name])
+    return args
+
+
+class Count(NamedTuple):
+    """Memory of a process at one time, in bytes."""
+
+    pid: int
+    time: int
+    pss: int
+    uss: int
+
+
+def counts(run: Run) -> Iterator[Count]:
+    """All readings of memory, by time."""
+    for row in run.memory:
+        yield Count(int(row["pid"]), int(row["time"]), int(row["pss"]), int(row["uss"]))
+
+
+def processes(run: Run) -> dict[int, str]:
+    """Every process that has a track or a counter, and what it is called."""
+    names = {run.owner_pid: "owner"}
+    for life in run.workers:
+        if int(life["pid"]) != run.owner_pid:
+            names[int(life["pid"])] = f"worker {life['worker']}"
+    for row in run.memory[run.memory["worker"] == OTHER]:
+        names.setdefault(int(row["pid"]), "zygote")
+    return names
