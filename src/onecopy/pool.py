@@ -132,7 +132,7 @@ class PoolView(_Optional):
     """A pool seen through ``options``: the same workers, and calls that carry rules."""
 
     def __init__(self, pool: _Optional, rules: Rules) -> None:
-        super().__init__(pool._engine, rules, pool._streams)
+        super().__init__(pool._engine, rules, pool._streams, pool._progress)
         self._pool = pool  # nobody else may hold it, and a pool that nobody holds ends
 
     def __repr__(self) -> str:
@@ -165,6 +165,8 @@ class Pool(_Optional):
             ``"direct"``: workers write to their own, as ``multiprocessing``'s do.
         spans: so many records of tasks are kept for ``spans`` and ``report``; totals
             are exact beyond that.
+        progress: calls of many items (``map`` and its kin) show how far they have come,
+            unless they say otherwise.
 
     Raises:
         ValueError: zero or negative workers, an unknown method.
@@ -204,6 +206,7 @@ class Pool(_Optional):
         logs: bool = True,
         prints: str = "plain",
         spans: int = KEPT,
+        progress: bool = False,
     ) -> None:
         if processes is not None:
             if workers is not None:
@@ -225,7 +228,7 @@ class Pool(_Optional):
             spans=spans,
         )
         streams: weakref.WeakSet[Stream] = weakref.WeakSet()
-        super().__init__(engine, None, streams)
+        super().__init__(engine, None, streams, progress)
         # Runs when the pool is collected, which may be at any moment in any thread.
         self._finalizer = weakref.finalize(self, self._engine.release)
 

@@ -108,7 +108,8 @@ def one_round(pool: oc.Pool, rng: Random, least: int) -> int:
 @pytest.mark.parametrize("method", ["fork", "forkserver", "spawn"])
 def test_a_million_tasks(make_pool: MakePool, method: str) -> None:
     settle_malloc()
-    pool = make_pool(method, initializer=settle_malloc)
+    # Spans are kept up to a number that the first round reaches here.
+    pool = make_pool(method, initializer=settle_malloc, spans=4096)
     tasks = 0
     series: list[Measured] = []
     for number in range(ROUNDS + WARM_UP):

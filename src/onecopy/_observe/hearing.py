@@ -2,8 +2,8 @@
 
 One thread per pool, started when a worker first says something, calls the handlers; they are
 the program's, may be slow, and may take locks that somebody holds who waits for a task. So
-neither the pool's driver nor the results of tasks that said nothing ever wait for it. What
-a worker did after it spoke is made known after that: when a task has a result, its records
+neither the pool's driver nor the results of tasks that said nothing ever wait for it. The
+outcome of a task that spoke is made known after that: when a task has a result, its records
 have been handled.
 
 A handler that is slower than the workers that log slows those down, and nobody else: what a
@@ -33,8 +33,11 @@ RECORD, WARNING, STDOUT, STDERR = range(4)
 _NAME, _PROCESS = FIELDS.index("name"), FIELDS.index("process")
 
 Act = Callable[[], None]
-# The worker's number, its task's number, what it is, and its bytes; or what comes after.
+# The worker's number, the task's, what it is, and its bytes; or a task's number, and what
+# comes after all that it has said.
 _Item = tuple[int, int, int, bytes] | tuple[int, Act]
+# What an entry takes besides its bytes.
+_ENTRY = 200
 
 
 class Hearing:
@@ -55,15 +58,16 @@ class Hearing:
         self._queue: queue.SimpleQueue[_Item | None] = queue.SimpleQueue()
         self._lock = threading.Lock()
         self._unheard: dict[int, int] = {}  # bytes, by worker; absent: nothing
+        self._waiting: dict[int, int] = {}  # entries, by task; absent: none
         self._room = threading.Condition(self._lock)
         self._thread: threading.Thread | None = None
         self._onces: dict[str, dict[Any, Any]] = {}
 
     def put(self, worker: int, task: int, kind: int, body: bytes) -> None:
         """A worker has said something."""
-        size = len(body) + 200  # what an entry takes by itself
         with self._lock:
-            self._unheard[worker] = self._unheard.get(worker, 0) + size
+            self._unheard[worker] = self._unheard.get(worker, 0) + len(body) + _ENTRY
+            self._waiting[task] = self._waiting.get(task, 0) + 1
             if self._thread is None:
                 self._thread = threading.Thread(
                     target=self._run, name="onecopy-hearing", daemon=True
@@ -71,23 +75,20 @@ class Hearing:
                 self._thread.start()
         self._queue.put((worker, task, kind, body))
 
-    def after(self, worker: int, act: Act) -> bool:
-        """Has ``act`` called when all that the worker has said is heard. False when that is
-        so already: then the caller does it.
-
-        It may be asked for by one who holds no lock that a handler could want: a result.
-        """
+    def after(self, task: int, act: Act) -> bool:
+        """Has ``act`` called when all that the task has said is heard. False when that is so
+        already: then the caller does it."""
         with self._lock:
-            if worker not in self._unheard:
+            if task not in self._waiting:
                 return False
-            self._unheard[worker] += 1  # those who come now stay behind this one
-        self._queue.put((worker, act))
+            self._waiting[task] += 1  # those who come now stay behind this one
+        self._queue.put((task, act))
         return True
 
-    def is_behind(self, worker: int) -> bool:
-        """Is something of what the worker has said not heard yet? Its reader may rely on a
-        no: only he makes it more."""
-        return worker in self._unheard
+    def is_behind(self, task: int) -> bool:
+        """Is something of what the task has said not heard yet? Who has read all that it said
+        may rely on a no."""
+        return task in self._waiting
 
     def is_full(self, worker: int) -> bool:
         """Has the worker said more than it should before it is heard?"""
@@ -108,29 +109,35 @@ class Hearing:
 
     def _run(self) -> None:
         while (item := self._queue.get()) is not None:
-            worker, size = item[0], 1
             try:
                 if len(item) == 2:
                     item[1]()
                 else:
-                    size = len(item[3]) + 200
                     self._hear(*item)
             except Exception as error:
                 # Of a handler, or of a callback's: the program's own, and no reason not to
                 # hear the next.
                 _complain(error)
-            with self._lock:
-                left = self._unheard[worker] - size
-                was_full = left + size > MOST >= left
+            self._heard(item)
+            del item
+
+    def _heard(self, item: _Item) -> None:
+        task, relieved = item[0], False
+        with self._lock:
+            if len(item) == 4:
+                worker, task, _, body = item
+                before = self._unheard.pop(worker)
+                left = before - len(body) - _ENTRY
                 if left:
                     self._unheard[worker] = left
-                else:
-                    del self._unheard[worker]
-                if was_full:
+                relieved = before > MOST >= left
+                if relieved:
                     self._room.notify_all()
-            if was_full:
-                self._relieved()
-            del item
+            waiting = self._waiting.pop(task) - 1
+            if waiting:
+                self._waiting[task] = waiting
+        if relieved:
+            self._relieved()
 
     def _hear(self, worker: int, task: int, kind: int, body: bytes) -> None:
         try:

@@ -29,8 +29,8 @@ if TYPE_CHECKING:
 
 KNOWN = struct_of(SPAN[: -len(SPENT)])
 SIZE = struct_of(SPAN).size
-# Spans that a pool keeps unless it is told otherwise: 23 MB at most.
-KEPT = 131_072
+# Spans that a pool keeps unless it is told otherwise: 12 MB at most.
+KEPT = 65_536
 _BLOCK = 4_096
 # So many of the longest tasks outlive the block that they were in.
 _LONGEST = 100

@@ -58,6 +58,9 @@ FIELDS = (
     *("relativeCreated", "thread", "threadName", "processName", "process", "taskName"),
 )
 _PIECE = 256 << 10  # a frame's body is less than 1 MB
+# A record that is longer, in bytes, is cut: its message and its texts to this many
+# characters each, and what the program has added is left out.
+_LONGEST, _CUT = 900 << 10, 200_000
 
 Say = Callable[[bytes], None]
 
@@ -159,13 +162,16 @@ class Voice:
         if values.get("processName") == "MainProcess":
             fields[10] = self._name
         extras = {key: value for key, value in values.items() if key not in _STANDARD}
+        message, stack = record.getMessage(), record.stack_info
         try:
-            return marshal.dumps((fields, record.getMessage(), text, record.stack_info, extras))
+            said = marshal.dumps((fields, message, text, stack, extras))
         except ValueError:  # something that is no plain value
             plain, pickled = _apart(extras)
             fields = [value if _is_plain(value) else str(value) for value in fields]
-            message = str(record.getMessage())
-            return marshal.dumps((fields, message, text, record.stack_info, plain, pickled))
+            said = marshal.dumps((fields, str(message), text, stack, plain, pickled))
+        if len(said) > _LONGEST:
+            said = marshal.dumps((fields, _cut(message), _cut(text), _cut(stack), {}))
+        return said
 
     # Warnings.
 
@@ -190,7 +196,7 @@ class Voice:
             if issubclass(kind, Warning)
         ]
         module = _module_at(filename, lineno)
-        said = (str(message), kinds, str(filename), int(lineno), module)
+        said = (_cut(message), kinds, str(filename), int(lineno), module)
         self._warning(marshal.dumps(said))
 
     # Prints.
@@ -201,9 +207,12 @@ class Voice:
         with contextlib.suppress(Exception):  # none, closed, or a stand-in with no descriptor
             fd = before.fileno()
         lines = _Lines(number, fd, self._on_text)
-        # Through a buffer, so that a print of many pieces is one write.
+        # No buffer between them: at a kill it would be lost, and _Lines makes whole lines.
         stream = io.TextIOWrapper(
-            io.BufferedWriter(lines, _PIECE), encoding, problems, line_buffering=True
+            lines,  # type: ignore[type-var]  # as CPython has it with -u
+            encoding,
+            problems,
+            write_through=True,
         )
         stream.mode = "w"  # type: ignore[misc]
         self._streams.append(lines)
@@ -293,6 +302,12 @@ class _Loader:
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._loader, name)
+
+
+def _cut(text: Any) -> str | None:
+    if text is None or len(str(text)) <= _CUT:
+        return None if text is None else str(text)
+    return f"{str(text)[:_CUT]}… ({len(str(text)) - _CUT:,} more characters)"
 
 
 def _is_plain(value: Any) -> bool:

@@ -55,7 +55,7 @@ def load(path: str | Path) -> Run:
         except BadFile:
             raise
         except Exception as error:  # of zipfile, json, NumPy: whatever the bytes bring about
-            raise BadFile(str(path), f"it is no run that onecopy saved: {error}") from error
+            raise BadFile(f"{path}: it is no run that onecopy saved: {error}") from error
 
 
 def _read(archive: zipfile.ZipFile) -> Run:

@@ -142,7 +142,7 @@ def status(pid: int) -> Status | None:
     ticks = int(fields[11]) + int(fields[12])
     return Status(
         parent=int(fields[1]),
-        name="".join(c if c.isprintable() else "?" for c in name.decode(errors="replace")),
+        name="".join(c if c.isprintable() else " " for c in name.decode(errors="replace")),
         state=fields[0].decode(),
         cpu=ticks / os.sysconf("SC_CLK_TCK"),
     )

@@ -31,11 +31,17 @@ class Calls:
         engine: runs them.
         rules: that all of them carry; None: none.
         streams: where those of ``imap`` are noted.
+        progress: do calls of many items show it unless they are told?
     """
 
     def __init__(
-        self, engine: Engine, rules: Rules | None, streams: weakref.WeakSet[Stream]
+        self,
+        engine: Engine,
+        rules: Rules | None,
+        streams: weakref.WeakSet[Stream],
+        progress: bool = False,
     ) -> None:
+        self._progress = progress
         self._engine = engine
         self._rules = rules
         self._streams = streams
@@ -122,7 +128,12 @@ class Calls:
     # Many items.
 
     def map(
-        self, func: Callable[[Any], Any], iterable: Iterable[Any], chunksize: int | None = None
+        self,
+        func: Callable[[Any], Any],
+        iterable: Iterable[Any],
+        chunksize: int | None = None,
+        *,
+        progress: bool | None = None,
     ) -> list[Any]:
         """``[func(item) for item in iterable]``, by all workers; blocks until all is done.
 
@@ -131,24 +142,35 @@ class Calls:
             iterable: consumed at once. A range, a list or an array is sent in slices; one
                 of a shared array moves no bytes.
             chunksize: items per task; chosen by measured time when None.
+            progress: show how far it has come, on standard error: a bar on a terminal and in
+                a notebook, a line now and then elsewhere. None: as the pool was told.
 
         Every item is run even when some fail; the first failing item's error is raised.
         """
-        return self._map(func, iterable, wire.MAP, chunksize)
+        return self._map(func, iterable, wire.MAP, chunksize, progress)
 
     def starmap(
         self,
         func: Callable[..., Any],
         iterable: Iterable[Iterable[Any]],
         chunksize: int | None = None,
+        *,
+        progress: bool | None = None,
     ) -> list[Any]:
         """As ``map``; each item is unpacked: ``func(*item)``."""
-        return self._map(func, iterable, wire.STARMAP, chunksize)
+        return self._map(func, iterable, wire.STARMAP, chunksize, progress)
 
     def _map(
-        self, func: Callable[..., Any], iterable: Iterable[Any], runner: int, chunk: int | None
+        self,
+        func: Callable[..., Any],
+        iterable: Iterable[Any],
+        runner: int,
+        chunk: int | None,
+        progress: bool | None,
     ) -> list[Any]:
         job = self._map_job(func, iterable, runner, chunk)
+        if job.size:
+            self._show(job, progress, job.size)
         with self._opened(job, job.size):
             job.wait()
         return job.result()
@@ -175,9 +197,13 @@ class Calls:
         chunksize: int | None = None,
         callback: Callable[[list[Any]], object] | None = None,
         error_callback: Callable[[BaseException], object] | None = None,
+        *,
+        progress: bool | None = None,
     ) -> AsyncResult:
         """As ``map``, but returns at once; see ``apply_async`` for the callbacks."""
-        return self._map_async(func, iterable, wire.MAP, chunksize, callback, error_callback)
+        return self._map_async(
+            func, iterable, wire.MAP, chunksize, callback, error_callback, progress
+        )
 
     def starmap_async(
         self,
@@ -186,9 +212,13 @@ class Calls:
         chunksize: int | None = None,
         callback: Callable[[list[Any]], object] | None = None,
         error_callback: Callable[[BaseException], object] | None = None,
+        *,
+        progress: bool | None = None,
     ) -> AsyncResult:
         """As ``starmap``, but returns at once; see ``apply_async`` for the callbacks."""
-        return self._map_async(func, iterable, wire.STARMAP, chunksize, callback, error_callback)
+        return self._map_async(
+            func, iterable, wire.STARMAP, chunksize, callback, error_callback, progress
+        )
 
     def _map_async(
         self,
@@ -198,6 +228,7 @@ class Calls:
         chunk: int | None,
         callback: Callable[[list[Any]], object] | None,
         error_callback: Callable[[BaseException], object] | None,
+        progress: bool | None,
     ) -> AsyncResult:
         result = AsyncResult(callback, error_callback, self)
         engine = self._engine
@@ -214,11 +245,17 @@ class Calls:
             result.end(None, error)
         else:
             if job.size:
+                self._show(job, progress, job.size)
                 engine.open(job, job.size)
         return result
 
     def imap(
-        self, func: Callable[[Any], Any], iterable: Iterable[Any], chunksize: int | None = None
+        self,
+        func: Callable[[Any], Any],
+        iterable: Iterable[Any],
+        chunksize: int | None = None,
+        *,
+        progress: bool | None = None,
     ) -> Iterator[Any]:
         """Results in order, as they come; for inputs that are long, slow or endless.
 
@@ -230,23 +267,30 @@ class Calls:
         Returns:
             An iterator, with ``next(timeout)`` besides ``__next__``.
         """
-        return self._stream(func, iterable, chunksize, ordered=True)
+        return self._stream(func, iterable, chunksize, progress, ordered=True)
 
     def imap_unordered(
-        self, func: Callable[[Any], Any], iterable: Iterable[Any], chunksize: int | None = None
+        self,
+        func: Callable[[Any], Any],
+        iterable: Iterable[Any],
+        chunksize: int | None = None,
+        *,
+        progress: bool | None = None,
     ) -> Iterator[Any]:
         """As ``imap``, each result as soon as it is there."""
-        return self._stream(func, iterable, chunksize, ordered=False)
+        return self._stream(func, iterable, chunksize, progress, ordered=False)
 
     def _stream(
         self,
         func: Callable[[Any], Any],
         iterable: Iterable[Any],
         chunk: int | None,
+        progress: bool | None,
         *,
         ordered: bool,
     ) -> Stream:
         job = self._stream_job(func, iterable, chunk, ordered)
+        self._show(job, progress, _length(iterable))
         stream = Stream(self._engine, job, job.chunk or 1, self)
         self._streams.add(stream)
         return stream
@@ -274,6 +318,7 @@ class Calls:
         *,
         ordered: bool = True,
         chunksize: int | None = None,
+        progress: bool | None = None,
     ) -> AsyncIterator[Any]:
         """``async for result in pool.stream(func, items)``: as ``imap`` in an event loop.
 
@@ -288,6 +333,7 @@ class Calls:
         from . import aio
 
         job = self._stream_job(func, (), chunksize, ordered)
+        self._show(job, progress, _length(items))
         return aio.stream(self._engine, job, items, self)
 
     def map_blocks(
@@ -298,7 +344,7 @@ class Calls:
         block: int | None = None,
         axis: int = 0,
         reduce: Callable[[Any, Any], Any] | str | None = None,
-        progress: bool = False,
+        progress: bool | None = None,
     ) -> Any:
         """Cuts ``data`` into blocks, calls ``func`` on each, and combines the results.
 
@@ -311,7 +357,7 @@ class Calls:
             axis: the axis to cut along.
             reduce: how results become one, in block order: a callable of two results,
                 ``"sum"``, ``"min"``, ``"max"`` (elementwise for arrays) or ``"concat"``.
-            progress: show a bar (plain lines when there is no terminal).
+            progress: as for ``map``.
 
         Returns:
             The list of results in block order, or what ``reduce`` made of them. With
@@ -335,8 +381,9 @@ class Calls:
         function = self._engine.function(func)
         job = StreamJob(function, items, wire.BLOCKS, self._engine.namespace, rules=self._rules)
         job.end = len(items)
+        self._show(job, progress, job.end, "blocks")
         with self._opened(job, job.end):
-            results = _each(job, progress)
+            results = _each(job)
             if combine is None:
                 return list(results)
             if at_once:
@@ -346,26 +393,36 @@ class Calls:
                 total = combine(total, result)
             return total
 
+    def _show(self, job: Job, wanted: bool | None, total: int | None, unit: str = "items") -> None:
+        """Has the job's progress shown, if it is wanted."""
+        if self._progress if wanted is None else wanted:
+            job.bar = Progress(total, job.name, unit)
+
     @contextmanager
     def _opened(self, job: Job, size: int) -> Iterator[None]:
         """A job while somebody waits for it; dropped on the way out, whatever happens."""
-        self._engine.open(job, size)
         try:
-            yield
+            number = self._engine.open(job, size)
+            try:
+                yield
+            finally:
+                self._engine.drop(number)
         finally:
-            self._engine.drop(job.number)
+            job.over()
 
 
-def _each(job: StreamJob, progress: bool) -> Iterator[Any]:
+def _each(job: StreamJob) -> Iterator[Any]:
     """The results of a job whose items are all there, one by one."""
-    if not progress:
-        while not job.finished():
-            yield job.fetch()
-        return
-    with Progress(job.end, job.function.name, "blocks") as bar:
-        while not job.finished():
-            yield job.fetch()
-            bar.advance()
+    while not job.finished():
+        yield job.fetch()
+
+
+def _length(items: Any) -> int | None:
+    """How many there are, when that can be told."""
+    try:
+        return len(items)
+    except TypeError:
+        return None
 
 
 def _can_be_cut(items: Any) -> bool:

@@ -180,8 +180,6 @@ class Worker:
         """Has what this process logs, warns of and prints sent to the owner."""
 
         def say(kind: int, body: bytes, flags: int = 0) -> None:
-            if len(body) > wire.MOST - 1024:
-                raise ValueError(f"a record of {len(body)} bytes is too long to be sent")
             with contextlib.suppress(BrokenPipeError, ConnectionResetError):
                 # The owner is gone, and nobody hears.
                 self._write(wire.pack(kind, body, flags, self._task_number))

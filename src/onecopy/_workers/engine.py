@@ -281,6 +281,8 @@ class Engine(Settling):
                     member.forget_function(job.function.id)
                     dirty.append(member)
         flush(dirty, later)
+        if isinstance(job, Job):
+            job.over()
 
     def function(self, call: Callable[..., Any]) -> Function:
         """A function for a job: sent to each worker once, with what it captures standing

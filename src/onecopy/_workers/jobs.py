@@ -17,6 +17,7 @@ from typing import Any
 
 from .._memory.codec import Encoded, encode
 from .._memory.pickling import NOTHING, Namespace
+from .._observe.progress import Progress
 from .._schedule.events import Assignment
 from . import runners
 from .functions import Function
@@ -55,6 +56,7 @@ class Job(Work):
         self.runner = runner
         self.chunk = chunk if chunk is not None or rules is None else rules.chunk
         self.most = most
+        self.bar: Progress | None = None
         self._namespace = namespace or NOTHING
 
     def payload(self, start: int, stop: int) -> Any:
@@ -65,6 +67,16 @@ class Job(Work):
 
     def wanted(self) -> bool:
         return not self.given_up
+
+    def advance(self, count: int, failed: int = 0) -> None:
+        """So many items have come to an end: whoever watches is told."""
+        if self.bar is not None:
+            self.bar.advance(count, failed)
+
+    def over(self) -> None:
+        """Nothing more will come of it."""
+        if self.bar is not None:
+            self.bar.finish()
 
     def describe(self, assignment: Assignment) -> str:
         name = self.function.name
@@ -108,7 +120,8 @@ class MapJob(Job):
 
     def fail(self, assignment: Assignment, error: BaseException) -> None:
         self.errors[assignment.start] = error
-        self._count(assignment.stop - assignment.start)
+        size = assignment.stop - assignment.start
+        self._count(size, size)
 
     def partly(
         self, assignment: Assignment, values: dict[int, Any], errors: dict[int, BaseException]
@@ -117,14 +130,15 @@ class MapJob(Job):
             self.values[assignment.start + at] = value
         for at, error in errors.items():
             self.errors[assignment.start + at] = error
-        self._count(len(values) + len(errors))
+        self._count(len(values) + len(errors), len(errors))
 
     def abandon(self, error: BaseException) -> None:
         if not self._ended.is_set():
             self.errors[self.size] = error
             self._end()
 
-    def _count(self, items: int) -> None:
+    def _count(self, items: int, failed: int = 0) -> None:
+        self.advance(items, failed)
         with self._lock:
             self._left -= items
             ended = self._left == 0
@@ -137,6 +151,7 @@ class MapJob(Job):
             if self._ended.is_set():
                 return  # abandoned while the last result was on its way
             self._ended.set()
+        self.over()
         if self._done is not None:
             self._done(self)
 
@@ -268,11 +283,14 @@ class StreamJob(Job):
             then()
 
     def deliver(self, assignment: Assignment, value: Any) -> None:
+        self.advance(len(value))
         with self._changing():
             for at, result in enumerate(value, assignment.start):
                 self._arrive(at, True, result)
 
     def fail(self, assignment: Assignment, error: BaseException) -> None:
+        size = assignment.stop - assignment.start
+        self.advance(size, size)
         with self._changing():
             for at in range(assignment.start, assignment.stop):
                 self._arrive(at, False, error)
@@ -280,6 +298,7 @@ class StreamJob(Job):
     def partly(
         self, assignment: Assignment, values: dict[int, Any], errors: dict[int, BaseException]
     ) -> None:
+        self.advance(len(values) + len(errors), len(errors))
         with self._changing():
             for at, value in values.items():
                 self._arrive(assignment.start + at, True, value)
@@ -287,6 +306,7 @@ class StreamJob(Job):
                 self._arrive(assignment.start + at, False, error)
 
     def abandon(self, error: BaseException) -> None:
+        self.over()
         with self._changing():
             self.broken = error
 

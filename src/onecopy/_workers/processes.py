@@ -32,7 +32,7 @@ from .. import errors
 from .._memory.arena import Arena
 from .._memory.codec import decode, encode
 from .._memory.registry import registry
-from .._observe import hearing
+from .._observe import hearing, progress
 from .._observe.columns import DONE, FAILED, OWNER
 from .._observe.hearing import Hearing
 from .._observe.series import Watch
@@ -319,10 +319,11 @@ class ProcessEngine(Revoking):
         settle: Callable[..., None],
         *outcome: Any,
     ) -> None:
-        """Makes an outcome known, after what its worker said before it."""
-        if self._hearing.is_behind(channel.worker):
+        """Makes an outcome known, after what its task said before it."""
+        task = entry.assignment.work
+        if self._hearing.is_behind(task):
             act = partial(self._made_known, channel.pid, entry, spent, state, settle, *outcome)
-            if self._hearing.after(channel.worker, act):
+            if self._hearing.after(task, act):
                 return
         # First: who has the result finds the task among the spans.
         self._note(entry, state, spent, channel.pid)
@@ -342,7 +343,7 @@ class ProcessEngine(Revoking):
 
     def _lose(self, entry: Entry, error: BaseException) -> None:
         lose = partial(super()._lose, entry, error)
-        if not self._hearing.after(entry.worker, lose):
+        if not self._hearing.after(entry.assignment.work, lose):
             lose()
 
     def _on_word(self, channel: Channel, frame: wire.Frame) -> None:
@@ -659,6 +660,7 @@ def _life(channel: Channel, gone: int) -> tuple[int, int, int, int, int, int]:
 
 def _after_fork() -> None:
     settings.after_fork()
+    progress.after_fork()
     for engine in list(_engines):
         engine.after_fork()
     _engines.clear()

@@ -23,6 +23,7 @@ import typer
 from ..errors import OnecopyError, RemoteTraceback
 from . import _show, _source, _targets
 from ._errors import FAILED, CommandError, reason
+from .report import check
 
 if TYPE_CHECKING:
     from .._observe.sampler import TreeMemory
@@ -54,6 +55,7 @@ class Request:
     block: int | None
     reduce: str | _targets.Target | None
     out: str | None
+    report: str | None
     progress: bool
     json: bool
 
@@ -96,6 +98,13 @@ def command(
     out: Annotated[
         str | None, typer.Option(metavar="FILE", help="Save the result: .npy or .json.")
     ] = None,
+    report: Annotated[
+        str | None,
+        typer.Option(
+            metavar="FILE",
+            help="Where time and memory went: .html, .pftrace, .json, .onecopy; - prints it.",
+        ),
+    ] = None,
     progress: Annotated[
         bool | None, typer.Option("--progress/--no-progress", help="Default: on a terminal.")
     ] = None,
@@ -114,12 +123,15 @@ def command(
         block=block,
         reduce=reduce if reduce is None or reduce in NAMED else _reducer(reduce),
         out=out,
+        report=report,
         progress=sys.stderr.isatty() if progress is None else progress,
         json=json,
     )
     path, _ = _source.split(file)
     if out is not None:
         _show.check_out(out, path)
+    if report not in (None, "-"):
+        check(report)
     return partial(execute, request)
 
 
@@ -177,6 +189,8 @@ def compute(request: Request) -> Outcome:
         )
         seconds = perf_counter() - began
         sampler.sample()  # the workers still map what they have used
+        if request.report is not None:
+            _write_report(pool, request.report)
         return Outcome(
             result=result,
             seconds=seconds,
@@ -187,6 +201,19 @@ def compute(request: Request) -> Outcome:
             stats=pool.stats(),
             peak=sampler.peak,
         )
+
+
+def _write_report(pool: Pool, target: str) -> None:
+    if target == "-":
+        from .._report import gather, terminal
+
+        # Results alone are on standard output.
+        terminal.print_report(gather.run(pool._engine), sys.stderr)
+        return
+    try:
+        pool.report(target)
+    except OSError as error:
+        raise CommandError(f"{target!r} cannot be written: {reason(error)}", FAILED) from error
 
 
 def _pool(request: Request, stack: ExitStack) -> Pool:

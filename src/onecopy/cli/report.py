@@ -1,0 +1,69 @@
+"""``onecopy report``: a run that was saved, on the terminal or as another file.
+
+``Pool.report("run.onecopy")`` and ``onecopy run --report run.onecopy`` save runs; here they
+become a page, a Perfetto or a Chrome trace, or text.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from typing import Annotated
+
+import typer
+
+from ..errors import BadFile
+from ._errors import FAILED, CommandError, reason
+
+
+def command(
+    file: Annotated[str, typer.Argument(metavar="FILE", help="What Pool.report saved: .onecopy.")],
+    out: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--out",
+            "-o",
+            metavar="OUT",
+            help="Write a .html page, a .pftrace (Perfetto) or a .json (Chrome) trace; may be "
+            "given several times. Default: print to the terminal.",
+        ),
+    ] = None,
+) -> Callable[[], int]:
+    """Show where the time and memory of a saved run went.
+
+    onecopy report run.onecopy -o run.html
+    """
+    targets = out or []
+    for target in targets:
+        check(target)
+    return partial(execute, file, targets)
+
+
+def check(target: str) -> None:
+    """Refuses a file that no report could be written to, before any work is done."""
+    from .._report import write
+
+    try:
+        write.check(target)
+    except ValueError as error:
+        raise CommandError(str(error)) from error
+
+
+def execute(file: str, targets: list[str]) -> int:
+    """Reads the run, shows it."""
+    from .._report import saved, write
+
+    try:
+        run = saved.load(file)
+    except BadFile as error:
+        raise CommandError(str(error), FAILED) from error
+    except OSError as error:
+        raise CommandError(f"{file!r} cannot be read: {reason(error)}", FAILED) from error
+    if not targets:
+        write.report(run)
+    for target in targets:
+        try:
+            write.report(run, target)
+        except OSError as error:
+            raise CommandError(f"{target!r} cannot be written: {reason(error)}", FAILED) from error
+    return 0

@@ -1,0 +1,280 @@
+"""``onecopy top``: the memory and CPU time of any process tree, live, with true totals.
+
+Works on programs that know nothing of onecopy. With a command, it is run, and the table goes
+to standard error, so that what the command prints stays as it is; its exit status is ours.
+On a terminal the table is redrawn in place; elsewhere one is printed every interval.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import asdict
+from enum import StrEnum
+from functools import partial
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from ..errors import UnsupportedPlatform
+from ._errors import FAILED, CommandError
+from ._show import size
+
+if TYPE_CHECKING:
+    from .._observe.memory import Memory, ProcessMemory
+
+
+# The widest that the figures get: a pid of seven digits, a state, CPU, four sizes.
+_FIGURES = 8 + 2 + 7 + 4 * 8 + 1
+
+
+class Sort(StrEnum):
+    """What the rows are ordered by, greatest first; ``tree``: parents before children."""
+
+    TREE = "tree"
+    PSS = "pss"
+    USS = "uss"
+    RSS = "rss"
+    CPU = "cpu"
+    PID = "pid"
+
+
+def command(
+    target: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="[PID | -- COMMAND ...]", help="A process, or what to run."),
+    ] = None,
+    sort: Annotated[Sort, typer.Option(help="The order of the rows.")] = Sort.TREE,
+    interval: Annotated[
+        float, typer.Option(min=0.1, metavar="SECONDS", help="Between two looks.")
+    ] = 2.0,
+    once: Annotated[bool, typer.Option("--once", help="One look, and the end.")] = False,
+    json: Annotated[bool, typer.Option("--json", help="Print one object per look.")] = False,
+) -> Callable[[], int]:
+    """Show what a process and its children take: PSS and USS, which add up, and RSS.
+
+    onecopy top 4711        onecopy top -- python program.py
+    """
+    words = target or []
+    if len(words) == 1 and words[0].isdigit():
+        look = Look(int(words[0]), sort)
+        return partial(watch, look, interval, once, json)
+    if not words:
+        raise CommandError("which process? give a PID, or -- and a COMMAND to run")
+    return partial(run, words, sort, interval, once, json)
+
+
+class Look:
+    """One process tree, looked at again and again.
+
+    Args:
+        pid: the root.
+        sort: see there.
+    """
+
+    def __init__(self, pid: int, sort: Sort) -> None:
+        self.pid = pid
+        self._sort = sort
+        self._cpu: dict[int, tuple[float, float]] = {}
+
+    def __call__(self) -> tuple[Memory, list[tuple[ProcessMemory, float]]]:
+        """The tree's memory, and its rows with the CPU share since the last look (1.0 is
+        one core), in order. Raises CommandError when the root is gone."""
+        from .._observe.memory import memory
+
+        try:
+            found = memory(self.pid)
+        except ProcessLookupError:
+            raise CommandError(f"there is no process {self.pid}", FAILED) from None
+        except (PermissionError, UnsupportedPlatform) as error:
+            raise CommandError(str(error), FAILED) from error
+        rows = [(each, self._share(each.pid)) for each in found.processes]
+        return found, self._ordered(rows)
+
+    def _share(self, pid: int) -> float:
+        from .._system.procfs import status
+
+        found, now = status(pid), time.monotonic()
+        if found is None:
+            return 0.0
+        used, before = self._cpu.get(pid, (found.cpu, now))
+        self._cpu[pid] = found.cpu, now
+        return (found.cpu - used) / (now - before) if now > before else 0.0
+
+    def _ordered(
+        self, rows: list[tuple[ProcessMemory, float]]
+    ) -> list[tuple[ProcessMemory, float]]:
+        if self._sort is Sort.TREE:
+            return rows
+        if self._sort is Sort.CPU:
+            return sorted(rows, key=lambda row: -row[1])
+        if self._sort is Sort.PID:
+            return sorted(rows, key=lambda row: row[0].pid)
+        return sorted(rows, key=lambda row: -int(getattr(row[0], str(self._sort))))
+
+
+def run(words: list[str], sort: Sort, interval: float, once: bool, as_json: bool) -> int:
+    """Runs a command and watches it until it ends; its exit status."""
+    try:
+        child = subprocess.Popen(words)
+    except OSError as error:
+        raise CommandError(f"{words[0]!r} cannot be run: {error.strerror}", 127) from error
+    try:
+        if once:
+            _pause(interval, child)
+        if child.poll() is None:
+            _guarded(partial(watch, Look(child.pid, sort), interval, once, as_json, child), child)
+        status = child.wait()
+    except KeyboardInterrupt:
+        # Ctrl-C reached the command as well: it decides how it ends.
+        status = child.wait()
+        raise
+    finally:
+        if child.poll() is None:
+            child.send_signal(signal.SIGTERM)
+            child.wait()
+    return 128 - status if status < 0 else status
+
+
+def _guarded(look: Callable[[], int], child: subprocess.Popen[bytes]) -> None:
+    try:
+        look()
+    except CommandError:
+        # It ended while it was looked at: that is what was waited for.
+        if child.poll() is None:
+            raise
+
+
+def watch(
+    look: Look,
+    interval: float,
+    once: bool,
+    as_json: bool,
+    child: subprocess.Popen[bytes] | None = None,
+) -> int:
+    """Shows the tree until it is gone."""
+    # A command's own output is on standard output, so the table is not.
+    out = sys.stdout if child is None else sys.stderr
+    look()  # the shares of CPU count from here
+    if once and child is None:
+        time.sleep(min(interval, 0.5))
+    if as_json or once or not out.isatty():
+        return _print(look, interval, once, as_json, child, out)
+    return _live(look, interval, child)
+
+
+def _print(
+    look: Look,
+    interval: float,
+    once: bool,
+    as_json: bool,
+    child: subprocess.Popen[bytes] | None,
+    out: Any,
+) -> int:
+    from rich.console import Console
+
+    console = Console(file=out, highlight=False, width=None if out.isatty() else 100)
+    while True:
+        try:
+            found, rows = look()
+        except CommandError:
+            if child is None and once:
+                raise
+            return 0  # it has ended
+        if as_json:
+            print(json.dumps(as_object(found, rows)), file=out, flush=True)
+        else:
+            console.print(table(found, rows, console.width))
+        if once or _pause(interval, child):
+            return 0
+
+
+def _live(look: Look, interval: float, child: subprocess.Popen[bytes] | None) -> int:
+    from rich.console import Console
+    from rich.live import Live
+
+    console = Console(stderr=child is not None, highlight=False)
+    with Live(console=console, auto_refresh=False, redirect_stdout=False) as live:
+        while True:
+            try:
+                live.update(table(*look(), console.width), refresh=True)
+            except CommandError:
+                return 0
+            if _pause(interval, child):
+                return 0
+
+
+def _pause(seconds: float, child: subprocess.Popen[bytes] | None) -> bool:
+    """Waits; True when the command has ended."""
+    if child is None:
+        time.sleep(seconds)
+        return False
+    try:
+        child.wait(seconds)
+    except subprocess.TimeoutExpired:
+        return False
+    return True
+
+
+def as_object(found: Memory, rows: list[tuple[ProcessMemory, float]]) -> dict[str, Any]:
+    """What ``--json`` prints; sizes in bytes, CPU in cores."""
+    return {
+        "time": time.time(),
+        "pss": found.pss,
+        "uss": found.uss,
+        "rss_counted_repeatedly": found.rss_counted_repeatedly,
+        "saved": found.saved,
+        "processes": [{**asdict(each), "cpu": round(share, 3)} for each, share in rows],
+    }
+
+
+def table(found: Memory, rows: list[tuple[ProcessMemory, float]], width: int) -> Any:
+    """The rows and their sums, so many columns wide; 80 are enough."""
+    from rich.table import Table
+
+    grid = Table(box=None, padding=(0, 1, 0, 0), header_style="bold", footer_style="bold")
+    grid.show_footer = True
+    cpu = sum(share for _, share in rows)
+    dirty = sum(each.private_dirty for each, _ in rows)
+    for name, foot in (
+        ("PID", "all"),
+        ("S", ""),
+        ("CPU", f"{100 * cpu:.0f} %"),
+        ("PSS", size(found.pss)),
+        ("USS", size(found.uss)),
+        ("dirty", size(dirty)),
+        ("RSS", "*"),
+    ):
+        grid.add_column(name, foot, justify="right", no_wrap=True)
+    # What the figures leave: rich would take from all columns alike.
+    room = max(8, width - _FIGURES)
+    saved = f"one copy saves {size(found.saved)}" if found.saved > 10**6 else ""
+    grid.add_column("command", saved[:room], no_wrap=True)
+    for each, share in rows:
+        grid.add_row(
+            str(each.pid),
+            each.state,
+            f"{100 * share:.0f} %",
+            size(each.pss),
+            size(each.uss),
+            size(each.private_dirty),
+            size(each.rss),
+            _short(each.name, room),
+        )
+    grid.caption = "* RSS counts a shared page once per process: its sum means nothing"
+    grid.caption_justify = "left"
+    return grid
+
+
+def _short(name: str, room: int) -> str:
+    """A command line without the path of its program; nothing is markup."""
+    from rich.markup import escape
+
+    program, space, rest = name.partition(" ")
+    whole = os.path.basename(program) + space + rest
+    return escape(whole if len(whole) <= room else whole[: room - 1] + "…")
