@@ -209,7 +209,7 @@ class Voice:
         lines = _Lines(number, fd, self._on_text)
         # No buffer between them: at a kill it would be lost, and _Lines makes whole lines.
         stream = io.TextIOWrapper(
-            lines,  # type: ignore[type-var]  # as CPython has it with -u
+            lines,  # as CPython has it with -u
             encoding,
             problems,
             write_through=True,

@@ -230,7 +230,8 @@ def _waiting(run: Run, parts: Accounting) -> Iterator[Advice]:
 
 def _places(run: Run, parts: Accounting) -> Iterator[Advice]:
     cpu = _sum(run, "cpu") / 1e9
-    if run.wanted > run.cpus and parts.compute and cpu > 0.3 * parts.compute:
+    # Workers that wait for input or output may be as many as one likes: these fill the CPUs.
+    if run.wanted > run.cpus and parts.compute and cpu > 0.6 * run.cpus * parts.wall:
         share = cpu / parts.compute
         if share < 0.85:
             yield Advice(

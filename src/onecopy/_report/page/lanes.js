@@ -281,7 +281,7 @@ class Lanes {
     }
     const lo = this.after(lane.lo, lane.hi, this.view[0]);
     const hi = Math.min(lane.hi, this.after(lo, lane.hi, this.view[1]) + 1);
-    if (!this.sums || hi - lo <= 3 * this.wide()) this.paintItems(pen, lo, hi, top, height);
+    if (!this.sums || hi - lo <= this.wide() / 2) this.paintItems(pen, lo, hi, top, height);
     else this.paintColumns(pen, lane, top, height);
     const { selected } = this;
     if (selected >= lane.lo && selected < lane.hi) {

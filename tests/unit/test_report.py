@@ -1,0 +1,376 @@
+"""Reports of made-up runs: arithmetic, words, the terminal, files, traces, the page."""
+
+from __future__ import annotations
+
+import io
+import json
+import re
+import zipfile
+from dataclasses import fields, replace
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from perfetto.protos.perfetto.trace.perfetto_trace_pb2 import Trace
+
+import onecopy as oc
+from onecopy._report import html, notebook, saved, tracks, words, write
+from onecopy._report.advice import advice, verdict
+from onecopy._report.chrome import write_chrome
+from onecopy._report.model import Run
+from onecopy._report.perfetto import write_perfetto
+from onecopy._report.terminal import print_report
+from tests.runs import made_up
+
+
+def titles(run: Run) -> list[str]:
+    return [each.title for each in advice(run)]
+
+
+# Arithmetic and words.
+
+
+@given(st.integers(0, 300), st.integers(1, 9), st.integers(0, 3))
+def test_the_parts_add_up_to_the_whole(tasks: int, workers: int, seed: int) -> None:
+    parts = made_up(tasks, workers, seed=seed).accounting()
+    named = {field: value for field, value in parts._asdict().items() if field not in _WHOLE}
+    assert sum(named.values()) == pytest.approx(parts.total)
+    assert abs(parts.other) <= 1e-6 * max(parts.total, 1)
+
+
+_WHOLE = ("workers", "wall")
+
+
+def test_time_with_a_worker_that_died_is_lost_and_no_tail() -> None:
+    run = made_up(40, 2)
+    spans, totals = run.spans.copy(), run.totals.copy()
+    totals["lost"][totals["worker"] == 1] = 1
+    parts = replace(run, spans=spans, totals=totals).accounting()
+    before = run.accounting()
+    assert parts.lost + parts.tail == pytest.approx(before.tail)
+
+
+@pytest.mark.parametrize(
+    ("value", "said"),
+    [
+        (0, "0 s"),
+        (3e-9, "3 ns"),
+        (85.23e-6, "85.2 µs"),
+        (0.01, "10 ms"),
+        (0.9999, "1 s"),
+        (12.34, "12.3 s"),
+        (125, "2 min 5 s"),
+        (7260, "2 h 1 min"),
+    ],
+)
+def test_seconds(value: float, said: str) -> None:
+    assert words.seconds(value) == said
+
+
+def test_a_healthy_run_gets_no_advice() -> None:
+    assert titles(made_up(2000)) == []
+    assert "91 %" in verdict(made_up(1000))
+
+
+def test_no_task_at_all() -> None:
+    assert verdict(made_up(0)).startswith("No task")
+    assert titles(made_up(0)) == []
+
+
+def test_tasks_that_are_too_small() -> None:
+    assert "Tasks are too small" in titles(made_up(20_000, mean_ms=0.01))
+
+
+def test_too_few_pieces_and_stragglers() -> None:
+    assert titles(made_up(5, mean_ms=500)) == ["Workers ran out of work"]
+    run = made_up(200, mean_ms=5)
+    spans, totals, workers = run.spans.copy(), run.totals.copy(), run.workers.copy()
+    last = int(np.argmax(spans["received"]))
+    more = 2_000_000_000
+    for name in ("finished", "encoded", "returned"):
+        spans[name][last] += more
+    row = (totals["worker"] == spans["worker"][last]) & (
+        totals["function"] == spans["function"][last]
+    )
+    totals["compute"][row] += more
+    workers["last"][workers["worker"] == spans["worker"][last]] += more
+    slow = replace(run, spans=spans, totals=totals, workers=workers, ended=run.ended + more)
+    [found] = advice(slow)
+    assert found.title == "A straggler held everybody up"
+    assert f"number {spans['task'][last]}" in found.evidence
+
+
+def test_lost_tasks() -> None:
+    assert "Tasks were lost with their workers" in titles(made_up(100, lost=2))
+
+
+def test_more_workers_than_cpus() -> None:
+    run = made_up(2000, 8)
+    totals = run.totals.copy()
+    totals["cpu"] = totals["compute"] // 4
+    assert titles(replace(run, totals=totals, cpus=2)) == ["More workers than CPUs"]
+
+
+def test_large_arguments_and_results() -> None:
+    run = made_up(200)
+    totals = run.totals.copy()
+    totals["result_moved"] = totals["tasks"] * 10_000_000
+    totals["encode"] = totals["compute"]
+    assert "Results are large" in titles(replace(run, totals=totals))
+    totals = run.totals.copy()
+    totals["args_moved"] = totals["tasks"] * 10_000_000
+    totals["decode"] = totals["compute"]
+    assert "Arguments are copied for every task" in titles(replace(run, totals=totals))
+
+
+def test_a_busy_owner_and_an_idle_one() -> None:
+    run = made_up(2000)
+    totals = run.totals.copy()
+    totals["waited"] = 3 * totals["compute"]
+    assert "Workers waited for tasks" in titles(replace(run, totals=totals))
+    busy = replace(run, totals=totals, owner_cpu=0.95 * run.wall)
+    assert "The owner is the bottleneck" in titles(busy)
+
+
+def test_memory_that_grows_and_is_copied() -> None:
+    run = made_up(2000)
+    memory = run.memory.copy()
+    mine = memory["worker"] == 2
+    memory["uss"][mine] = np.linspace(50e6, 900e6, mine.sum()).astype("u8")
+    assert "A worker's own memory grows" in titles(replace(run, memory=memory))
+    copied = replace(run, facts={"inherited_bytes_copied": 1e9})
+    assert "Forked workers copy what they inherited" in titles(copied)
+
+
+# The terminal.
+
+
+def printed(run: Run, width: int) -> list[str]:
+    out = io.StringIO()
+    print_report(run, out, width)
+    return out.getvalue().splitlines()
+
+
+@pytest.mark.parametrize("width", [60, 80, 160])
+@pytest.mark.parametrize("workers", [1, 4, 64])
+@pytest.mark.parametrize("tasks", [0, 1, 500])
+def test_it_fits(tasks: int, workers: int, width: int) -> None:
+    names = ("a" * 200, "<lambda> [bold] ü")
+    lines = printed(made_up(tasks, workers, functions=names, lost=min(tasks, 2)), width)
+    assert max(map(len, lines)) <= width
+    assert "\x1b" not in "".join(lines), "no colour where there is no terminal"
+    assert sum(line.startswith("worker ") for line in lines) == min(workers, 16)
+
+
+def test_lanes_show_what_was_done() -> None:
+    lines = printed(made_up(400, 2, mean_ms=20), 80)
+    lane = next(line for line in lines if line.startswith("worker 1"))
+    assert lane.count("█") > 50
+    assert any("█ compute" in line for line in lines)
+
+
+# Files.
+
+
+def same(one: Run, other: Run) -> bool:
+    return all(
+        np.array_equal(getattr(one, field.name), getattr(other, field.name))
+        for field in fields(Run)
+    )
+
+
+def test_a_saved_run_is_the_same_run(tmp_path: Path) -> None:
+    run = made_up(300, lost=3)
+    write.report(run, tmp_path / "run.onecopy")
+    assert same(saved.load(tmp_path / "run.onecopy"), run)
+
+
+@pytest.mark.parametrize("damage", ["empty", "foreign", "cut", "later", "columns", "pickled"])
+def test_a_damaged_one_is_refused(tmp_path: Path, damage: str) -> None:
+    path = tmp_path / "run.onecopy"
+    write.report(made_up(10), path)
+    data = path.read_bytes()
+    if damage == "empty":
+        path.write_bytes(b"")
+    elif damage == "foreign":
+        path.write_text("no run")
+    elif damage == "cut":
+        path.write_bytes(data[: len(data) // 2])
+    else:
+        with zipfile.ZipFile(io.BytesIO(data)) as old, zipfile.ZipFile(path, "w") as new:
+            for name in old.namelist():
+                new.writestr(name, _damaged(damage, name, old.read(name)))
+    with pytest.raises(oc.BadFile, match=re.escape(str(path))):
+        saved.load(path)
+
+
+def _damaged(damage: str, name: str, data: bytes) -> bytes:
+    if damage == "later" and name == "run.json":
+        return data.replace(b'"version": 1', b'"version": 99')
+    if name == "spans.npy" and damage in ("columns", "pickled"):
+        out = io.BytesIO()
+        np.save(out, np.zeros(3) if damage == "columns" else np.array([object()]))
+        return out.getvalue()
+    return data
+
+
+def test_files_appear_whole_or_not_at_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "run.json"
+    path.write_text("before")
+
+    def fail(*_: object) -> Any:
+        raise OSError("no room")
+
+    monkeypatch.setattr(tracks, "slices", fail)
+    with pytest.raises(OSError, match="no room"):
+        write.report(made_up(5), path)
+    assert [each.name for each in tmp_path.iterdir()] == ["run.json"]
+    assert path.read_text() == "before"
+    with pytest.raises(ValueError, match=r"\.html .*\.pftrace .*\.json .*\.onecopy"):
+        write.report(made_up(5), tmp_path / "run.xml")
+    with pytest.raises(FileNotFoundError):
+        write.report(made_up(5), tmp_path / "nowhere" / "run.html")
+
+
+# Traces.
+
+
+def trace(run: Run) -> Any:
+    out = io.BytesIO()
+    write_perfetto(run, out)
+    read = Trace()
+    read.ParseFromString(out.getvalue())
+    return read
+
+
+def test_perfetto_reads_it() -> None:
+    run = made_up(60, 3, lost=1)
+    packets = trace(run).packet
+    names = {entry.iid: entry.name for p in packets for entry in p.interned_data.event_names}
+    tracks_of = {
+        p.track_descriptor.uuid: p.track_descriptor
+        for p in packets
+        if p.HasField("track_descriptor")
+    }
+    processes = {
+        d.process.pid: d.process.process_name for d in tracks_of.values() if d.HasField("process")
+    }
+    assert processes == {4000: "owner", 4001: "worker 1", 4002: "worker 2", 4003: "worker 3"}
+    events = [p for p in packets if p.HasField("track_event")]
+    last: dict[int, int] = {}
+    open_: dict[int, list[str]] = {}
+    slices: list[str] = []
+    flows: dict[int, list[str]] = {}
+    counters = 0
+    for packet in events:
+        event = packet.track_event
+        assert event.track_uuid in tracks_of
+        assert packet.timestamp >= last.get(event.track_uuid, 0), "in order on each track"
+        last[event.track_uuid] = packet.timestamp
+        stack = open_.setdefault(event.track_uuid, [])
+        if event.type == event.TYPE_SLICE_BEGIN:
+            stack.append(names[event.name_iid])
+            slices.append(names[event.name_iid])
+        elif event.type == event.TYPE_SLICE_END:
+            stack.pop()
+        elif event.type == event.TYPE_COUNTER:
+            counters += 1
+            assert tracks_of[event.track_uuid].counter.unit == 3
+        for flow in (*event.flow_ids, *event.terminating_flow_ids):
+            flows.setdefault(flow, []).append(names[event.name_iid])
+    assert not any(open_.values()), "every slice has its end"
+    functions = [name for name in slices if name.startswith("pipeline.")]
+    assert len(functions) == 60
+    assert sum(name.endswith("(lost)") for name in functions) == 1
+    assert slices.count("start-up") == 3
+    assert counters == 2 * len(run.memory)
+    assert len(flows) == 2 * 59
+    assert all(len(ends) == 2 for ends in flows.values())
+
+
+def test_chrome_s_format() -> None:
+    run = made_up(60, 3)
+    out = io.StringIO()
+    write_chrome(run, out)
+    events = json.loads(out.getvalue())["traceEvents"]
+    assert all(type(each["pid"]) is int for each in events)
+    tasks = [each for each in events if each.get("cat") == "task" and each["name"] != "start-up"]
+    assert len(tasks) == 60
+    parts = [each for each in events if each.get("cat") == "part"]
+    for part in parts:
+        assert any(
+            task["pid"] == part["pid"]
+            and task["ts"] - 1e-6 <= part["ts"]
+            and part["ts"] + part["dur"] <= task["ts"] + task["dur"] + 1e-6
+            for task in tasks
+        )
+    starts = {each["id"] for each in events if each["ph"] == "s"}
+    assert starts == {each["id"] for each in events if each["ph"] == "f"}
+    assert len(starts) == 120
+    assert sum(each["ph"] == "C" for each in events) == len(run.memory)
+
+
+def test_threads_have_a_track_each() -> None:
+    run = made_up(20, 2)
+    workers, spans = run.workers.copy(), run.spans.copy()
+    workers["pid"] = spans["pid"] = run.owner_pid
+    found = list(tracks.slices(replace(run, workers=workers, spans=spans, method="thread")))
+    assert {(each.pid, each.tid) for each in found} == {(4000, 1), (4000, 2)}
+
+
+# The page.
+
+
+class Texts(HTMLParser):
+    """What of a page is text, and which elements it has."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.tags: list[str] = []
+        self.loads: list[str] = []
+        self.text = ""
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append(tag)
+        self.loads += [name for name, _ in attrs if name in ("src", "href", "srcset")]
+
+    def handle_data(self, data: str) -> None:
+        self.text += data
+
+
+def page(run: Run) -> str:
+    out = io.StringIO()
+    html.write_html(run, out)
+    return out.getvalue()
+
+
+def test_hostile_names_stay_text() -> None:
+    hostile = "</script><script>alert(1)</script><img src=x>&\"'"
+    text = page(made_up(30, functions=(hostile, "ok"), lost=1))
+    parsed = Texts()
+    parsed.feed(text)
+    assert "img" not in parsed.tags
+    assert parsed.tags.count("script") == 7, "the data, twice, the scripts, and the details"
+    assert hostile in parsed.text
+    assert parsed.loads == [], "nothing is fetched"
+    assert "Content-Security-Policy" in text
+
+
+def test_it_can_be_read_without_scripts() -> None:
+    run = made_up(50, lost=2)
+    parsed = Texts()
+    parsed.feed(page(run))
+    said = " ".join(parsed.text.split())
+    for text in (verdict(run), *(each.change for each in advice(run)), "start-up", "pipeline.fit"):
+        assert text in said
+
+
+def test_in_a_notebook() -> None:
+    shown = notebook.summary(made_up(50, functions=("<b>x</b>",)))
+    assert "<b>x</b>" not in shown
+    assert "compute" in shown
+    assert "<script" not in shown
