@@ -16,8 +16,8 @@ MEASURED = $(BIN)/python -m coverage run -m pytest
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help test lint types contract unit processes processes-file processes-all suites measured slow \
-	chaos soak test-all demo bench bench-faults format clean
+.PHONY: help test lint types contract unit processes processes-file processes-all suites fast coverage \
+	browser slow chaos soak test-all demo bench bench-faults format clean
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*## ' $(firstword $(MAKEFILE_LIST)) | sort | \
@@ -43,9 +43,9 @@ $(VENV)/.installed-bench: pyproject.toml constraints.txt | $(BIN)/python
 # --- checks --------------------------------------------------------------------
 
 # One after another even under make -j: the suites measure one machine.
-test: ## every check and every fast test, with coverage
+test: ## every check and every fast test
 	$(MAKE) lint types contract
-	$(MAKE) measured
+	$(MAKE) fast
 
 lint: $(VENV)/.installed-dev ## ruff: rules and format
 	$(BIN)/ruff check .
@@ -72,14 +72,21 @@ processes-all: $(VENV)/.installed-dev ## every test under every start method, on
 
 suites: unit processes processes-file
 
-measured: $(VENV)/.installed-dev
+fast: $(VENV)/.installed-dev
+	$(PYTEST) tests/unit $(ARGS)
+	$(PYTEST) tests/processes $(ARGS)
+	@# How workers start and what stands above the pool does not know of the second backing.
+	ONECOPY_BACKING=file $(PYTEST) tests/processes --doors=none --start=fork $(ARGS)
+	$(MAKE) browser
+
+browser: $(VENV)/.installed-dev ## the report's page in Chromium (apt-get install chromium)
+	$(PYTEST) tests/browser $(ARGS)
+
+coverage: $(VENV)/.installed-dev ## what the unit tests and those under fork reach
 	$(BIN)/python -m coverage erase
 	$(MEASURED) tests/unit $(ARGS)
 	@# Measuring makes interpreters start slowly: what is forked tells the most for its time.
 	$(MEASURED) tests/processes --doors=some --start=fork $(ARGS)
-	$(PYTEST) tests/processes --start=others $(ARGS)
-	@# How workers start and what stands above the pool does not know of the second backing.
-	ONECOPY_BACKING=file $(PYTEST) tests/processes --doors=none --start=fork $(ARGS)
 	$(BIN)/python -m coverage combine --quiet
 	$(BIN)/python -m coverage report
 

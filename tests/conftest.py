@@ -38,6 +38,7 @@ _DOORS = (
     "test_joblib",
     "test_options",
     "test_pool_dropin",
+    "test_seen",
 )
 
 

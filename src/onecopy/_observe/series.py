@@ -147,7 +147,7 @@ class Watch:
             with self._lock:
                 if self._pacing.wants(perf_counter(), now_resident):
                     self._read(forced=False)
-                    self._meet(targets)
+                self._meet(targets)
             active, done = self._activity() != done, self._activity()
             self.asleep = not active and pause >= 1.0
             pause = paced if active else min(max(2 * pause, paced), _IDLE_PAUSE)
