@@ -50,7 +50,7 @@ def share(obj: Any) -> Any:
         obj = memoryview(obj)
     if is_shared(obj):
         return obj
-    draft = encode(obj, what="object")
+    draft = encode(obj, what="object", sealing=True)
     if draft.pickled_arrays:
         warnings.warn(
             f"share cannot share {', '.join(draft.pickled_arrays[:3])}: the elements are "
