@@ -46,7 +46,7 @@ def unregister(kind: type) -> None:
 def _reduce(obj: Any, buffers: Any) -> Any:
     kind = type(obj)
     to_buffers, from_buffers = _registered[kind]
-    taken = to_buffers(obj)
+    taken: Any = to_buffers(obj)
     if not isinstance(taken, tuple) or len(taken) != 2:
         raise TypeError(
             f"to_buffers of {kind.__qualname__} has to return (header, list of buffers), "

@@ -37,16 +37,18 @@ def _reduce_frame(frame: Any, buffers: Any) -> Any:
 def build_frame(columns: list[Any], height: int) -> Any:
     """The inverse of ``_reduce_frame``. A frame without columns still has a height."""
     if columns or not height:
-        return pl.DataFrame(columns)
-    return pl.DataFrame([pl.repeat(None, height, dtype=pl.Null, eager=True)]).clear(0).select([])
+        # By name: a name that is empty is replaced otherwise.
+        return pl.DataFrame({column.name: column for column in columns})
+    return pl.DataFrame({"none": pl.repeat(None, height, dtype=pl.Null, eager=True)}).drop("none")
 
 
 def _reduce_series(series: Any, buffers: Any) -> Any:
     dtype = series.dtype
     name, order = series.name, _order(series)
-    if dtype == pl.Enum:
+    kind = dtype.base_type()
+    if kind is pl.Enum:
         return _build_enum, (series.to_physical(), dtype.categories.to_list(), name, order)
-    if dtype == pl.Categorical:
+    if kind is pl.Categorical:
         words = dtype.categories.to_series().to_list()
         return _build_categorical, (series.to_physical(), dtype, words, name, order)
     inner = _leaves(dtype)
@@ -59,12 +61,9 @@ def _reduce_series(series: Any, buffers: Any) -> Any:
 
     if inner & {pl.Enum, pl.Categorical}:
         # What they stand for is said in the metadata of a table's field.
-        return _build_nested, (series.to_frame().to_arrow(compat_level=_newest()), order)
+        table = series.to_frame().to_arrow(compat_level=pl.CompatLevel.newest())
+        return _build_nested, (table, name, order)
     return _build_series, (pa.chunked_array(series), name, order)
-
-
-def _newest() -> Any:
-    return pl.CompatLevel.newest()
 
 
 def _leaves(dtype: Any) -> set[Any]:
@@ -95,9 +94,9 @@ def _build_series(pieces: Any, name: str, order: bool | None) -> Any:
     return _named(pl.from_arrow(pieces, rechunk=False), name, order)
 
 
-def _build_nested(table: Any, order: bool | None) -> Any:
-    series = pl.from_arrow(table, rechunk=False).to_series()
-    return _named(series, series.name, order)
+def _build_nested(table: Any, name: str, order: bool | None) -> Any:
+    frame: Any = pl.from_arrow(table, rechunk=False)
+    return _named(frame.to_series(), name, order)
 
 
 def _build_enum(numbers: Any, words: list[str], name: str, order: bool | None) -> Any:
@@ -109,7 +108,9 @@ def _build_categorical(
 ) -> Any:
     """The numbers stand for the same words here when these were met in the same order, as
     in a worker that has met no others. Then the numbers stay where they are."""
-    mine = pl.Series(words, dtype=dtype).to_physical()
+    # polars forgets words that nothing shows: this is held until the result shows them.
+    known = pl.Series(words, dtype=dtype)
+    mine = known.to_physical()
     if not (mine == pl.int_range(len(words), eager=True)).all():
         numbers = mine.gather(numbers)
     return _named(numbers.cat.to(dtype), name, order)
