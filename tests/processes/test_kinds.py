@@ -22,9 +22,6 @@ from tests.arrays import Array
 from tests.conftest import MakePool
 from tests.frames import assert_equal
 
-# polars starts threads and opens descriptors when it first carries out a plan, and keeps them.
-pl.LazyFrame({"a": [1]}).filter(pl.col("a") > 0).collect()
-
 OVERHEAD = 8192
 ROWS = 50_000
 

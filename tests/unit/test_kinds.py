@@ -1,7 +1,8 @@
 """Objects of other libraries through a message and back, and through `share`; no process.
 
 Property tests over kinds of columns x index x slice x nesting. A few of the same through real
-workers are in `tests/processes/test_kinds.py`; the user's own classes in `test_own.py`.
+workers are in `tests/processes/test_kinds.py`; more of polars is in `test_kinds_polars.py`, and the user's own
+classes are in `test_own.py`.
 """
 
 from __future__ import annotations
@@ -20,29 +21,15 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import onecopy
-from onecopy._memory.codec import encode
 from onecopy.errors import PickledWarning
 from tests import frames
 from tests.arrays import Array
 from tests.frames import assert_equal
-from tests.links import Ends
-
-# polars starts threads and opens descriptors when it first carries out a plan, and keeps them.
-pl.LazyFrame({"a": [1]}).filter(pl.col("a") > 0).collect()
+from tests.links import Ends, copied, stream
 
 LARGE = 1 << 16
 # Names, types and strides; some bytes a column.
 OVERHEAD = 4096
-
-
-def stream(obj: Any) -> int:
-    """Bytes in the stream, which go through the pipe whatever the size of the data."""
-    return encode(obj)._pickled.size
-
-
-def copied(obj: Any) -> int:
-    plan = encode(obj).plan
-    return plan.copied if plan is not None else 0
 
 
 def travels(strategy: st.SearchStrategy[Any], examples: int) -> Ends:
@@ -73,16 +60,6 @@ def test_anything_travels_and_is_shared(library: str) -> None:
 def test_anything_of_polars_travels_and_is_shared() -> None:
     kinds = tuple(k for k in frames.POLARS if k not in frames.NOT_SHARED)
     travels(frames.polars(kinds), 80)
-
-
-@pytest.mark.parametrize("kind", sorted(frames.NOT_SHARED))
-@pytest.mark.filterwarnings("ignore::onecopy.errors.PickledWarning")
-def test_a_column_that_polars_makes_anew_travels_all_the_same(kind: str) -> None:
-    ends = Ends()
-    sent = frames.POLARS[kind](3000, np.random.default_rng(1))
-    for column in (sent, sent[7:9], sent.to_frame()):
-        assert_equal(ends.send(column), column)
-        assert_equal(onecopy.share(column), column)
 
 
 def test_nested_objects_travel_and_are_shared() -> None:
@@ -286,101 +263,6 @@ def test_what_stands_on_a_block_keeps_it() -> None:
         assert (half == numbers()[LARGE // 2 :]).all()
     del column, series, values, half, others
     assert ends.worker.borrowed == 0
-
-
-# polars.
-
-
-def test_parts_of_a_shared_polars_frame_are_shared() -> None:
-    made = {"n": pl.Series([None, 1, 2, 3] * 999), "s": ["some words of more than 12"] * 3996}
-    shared = onecopy.share(pl.DataFrame(made))
-    for part in (shared[5:99], shared["s"], shared["n"][17:], shared.select("n"), shared.head(3)):
-        assert onecopy.is_shared(part)
-        assert copied(part) == 0
-
-
-def test_pieces_of_a_polars_column_are_not_joined() -> None:
-    series = pl.concat([pl.Series([1, 2]), pl.Series([3])], rechunk=False)
-    there = Ends().send(series)
-    assert there.n_chunks() == 2
-    assert there.to_list() == [1, 2, 3]
-
-
-def test_a_polars_frame_without_columns_keeps_its_height() -> None:
-    for height in (0, 7):
-        frame = pl.DataFrame({"a": range(height)}).drop("a")
-        assert Ends().send(frame).shape == frame.shape
-
-
-def test_words_that_were_met_in_another_order_are_found_again() -> None:
-    ends = Ends()
-    words = pl.Categorical(pl.Categories("order"))
-    series = pl.Series(["x", "y", None, "x"], dtype=words)
-    reduced = encode(series).stream()
-    assert b"x" in reduced
-    from onecopy._memory.kinds.polars import _build_categorical
-
-    numbers = pl.Series([1, 0, None], dtype=pl.UInt32)
-    there = _build_categorical(numbers, words, ["y", "x"], "name", None)
-    assert there.to_list() == ["x", "y", None]
-    assert there.name == "name"
-    assert_equal(ends.send(series), series)
-
-
-def lazies() -> dict[str, pl.LazyFrame]:
-    left = pl.DataFrame({"a": numbers(), "s": numbers().astype(str)})
-    right = pl.DataFrame({"a": numbers()[::3], "z": numbers()[::3] * 0.5})
-    # Every byte, and what the plan's own keys look like.
-    keys = bytes(range(256)) * 20 + b"\xcc\xcc\xa9dsl_plans\xa7version" * 99
-    return {
-        "filter": left.lazy().filter(pl.col("a") > 5).with_columns(b=pl.col("a") * 2),
-        "join": left.lazy().join(right.lazy(), on="a", maintain_order="left"),
-        "many": pl.concat([pl.LazyFrame({"a": [i]}) for i in range(20)]),
-        "bytes": pl.LazyFrame({"a": np.frombuffer(keys, np.uint8)}),
-    }
-
-
-@pytest.mark.parametrize("name", ["filter", "join", "many", "bytes"])
-def test_a_lazy_frame_travels_as_its_plan_and_its_frames_are_shared(name: str) -> None:
-    ends = Ends()
-    sent = lazies()[name]
-    there = ends.send(sent)
-    assert there.explain() == sent.explain()
-    assert_equal(there.collect(), sent.collect())
-    shared = onecopy.share(sent)
-    assert type(shared) is pl.LazyFrame
-    assert onecopy.is_shared(shared)
-    assert onecopy.share(shared) is shared
-    assert copied(shared) == 0
-    before = ends.moved() - len(ends.body)
-    there = ends.send(shared)
-    assert ends.moved() - len(ends.body) == before or name == "many"
-    assert there.collect_schema() == sent.collect_schema()
-    assert_equal(there.collect(), sent.collect())
-    assert_equal(there.tail(3).select("a").collect(), sent.tail(3).select("a").collect())
-
-
-def test_columns_filters_and_limits_reach_a_shared_lazy_frame() -> None:
-    shared = onecopy.share(lazies()["filter"])
-    plan = shared.select("b").filter(pl.col("b") > 100).explain()
-    assert "PROJECT 1/2 COLUMNS" in plan
-    assert "SELECTION" in plan
-    assert shared.select("b").filter(pl.col("b") > 100).head(2).collect()["b"].to_list() == [
-        102,
-        104,
-    ]
-
-
-def test_a_plan_without_frames_or_of_another_form_is_left_as_it_is(tmp_path: Any) -> None:
-    from onecopy._memory.kinds.lazy import _taken_out
-
-    pl.DataFrame({"a": [1]}).write_csv(tmp_path / "x.csv")
-    scan = pl.scan_csv(tmp_path / "x.csv")
-    assert onecopy.share(scan) is scan
-    assert not onecopy.is_shared(scan)
-    assert Ends().send(scan).collect()["a"].to_list() == [1]
-    for plan in (b"", b"another form", lazies()["many"].serialize()[11:]):
-        assert _taken_out(plan) == plan
 
 
 # scipy, xarray, torch.

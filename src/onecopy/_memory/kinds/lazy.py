@@ -6,9 +6,12 @@ it. ``share`` takes these out: each becomes a source of polars' plugin interface
 a Python scan where the frame was: columns, filters and limits are still pushed down to it.
 
 polars has no public way to exchange a scan, so the plan is cut apart in its serialised form
-(polars 1.36 to 2.1): MessagePack, a map of ``root``, ``dataframes`` and ``dsl_plans``, the
+(that of polars 2.1): MessagePack, a map of ``root``, ``dataframes`` and ``dsl_plans``, the
 last two tables of slots that refer to each other by index and version. A plan that does not
-look like that, of an older or a later polars, is left as it is: it then holds its frames.
+look like that, of a later polars, is left as it is: it then holds its frames.
+
+Serialising is slow (some 40 MB/s of frames) and takes several times their memory: ``share``
+does it twice, and a lazy frame on plain ones does it with each task.
 """
 
 from __future__ import annotations
@@ -56,11 +59,12 @@ def _source(number: int) -> Source:
 @contextmanager
 def _beside(frames: list[Any]) -> Iterator[None]:
     """Frames of sources are kept in this list while plans are written and read here."""
+    before = getattr(_local, "frames", None)
     _local.frames = frames
     try:
         yield
     finally:
-        _local.frames = None
+        _local.frames = before
 
 
 def reduce(frame: Any, buffers: Any) -> Any:

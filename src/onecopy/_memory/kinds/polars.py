@@ -7,7 +7,8 @@ what the numbers stand for by value. Sortedness is kept.
 
 What has no form in Arrow (128-bit integers) travels as polars' own serialisation, out of the
 stream, and cannot be shared; nor can a column of Python objects, which polars refuses to
-serialise. Lazy frames are in ``lazy``. Without pyarrow polars is left to itself.
+serialise. Lazy frames are in ``lazy``. Without pyarrow, and before its version 2, whose
+categoricals are others, polars is left to itself.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ import polars as pl
 
 def reducer(kind: type) -> Any:
     """See ``kinds``."""
-    if find_spec("pyarrow") is None:
+    if find_spec("pyarrow") is None or int(pl.__version__.partition(".")[0]) < 2:
         return None
     if kind is pl.LazyFrame:
         from . import lazy
