@@ -13,7 +13,7 @@ import functools
 import gc
 import math
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from importlib.util import find_spec
 from typing import Any, NamedTuple
 
@@ -139,12 +139,16 @@ def ours(kind: str, megabytes: int) -> Cost:
     data = oc.share(MAKERS[kind][1](megabytes * MB))
     small = oc.share(MAKERS[kind][1](1000))
     with oc.Pool(WORKERS) as pool:
-        # Libraries are imported by now, and the pages of the owner's copy are there.
-        _by_all(pool, small)
+
+        def run(data: Any) -> list[int]:
+            return pool.map(hold, [data] * (2 * WORKERS), chunksize=1)
+
+        # Libraries are imported after this, and the pages of the owner's copy are there.
+        _by_all(run, small)
         hold(data)
         gc.collect()
         before = oc.memory().pss
-        _by_all(pool, data)
+        _by_all(run, data)
         growth = oc.memory().pss - before
         start = pool.stats()
         pool.apply(hold, (data,))
@@ -154,31 +158,31 @@ def ours(kind: str, megabytes: int) -> Cost:
     return Cost(float(moved), float(growth))
 
 
-def _by_all(pool: oc.Pool, data: Any) -> None:
-    left = set(pool.pids())
-    while left:
-        left -= set(pool.map(hold, [data] * (2 * WORKERS), chunksize=1))
+def _by_all(run: Callable[[Any], Iterable[int]], data: Any) -> None:
+    """Runs ``hold`` until every worker has answered; workers start when there is work."""
+    seen: set[int] = set()
+    while len(seen) < WORKERS:
+        seen |= set(run(data))
 
 
 @functools.cache
 def of_joblib(kind: str, megabytes: int) -> Cost:
     """The same by joblib, which maps large arrays from a file for its workers by itself. What
-    it sends is not counted."""
+    it sends is not counted. loky replaces workers that have grown by 100 MB, so more than that
+    is often more than what is shown."""
     from joblib import Parallel, delayed
     from joblib.externals.loky import get_reusable_executor
 
     data, small = (MAKERS[kind][1](nbytes) for nbytes in (megabytes * MB, 1000))
     with Parallel(n_jobs=WORKERS, pre_dispatch="all", batch_size=1) as parallel:
 
-        def by_all(data: Any) -> None:
-            seen: set[int] = set()
-            while len(seen) < WORKERS:
-                seen |= set(parallel(delayed(hold)(data) for _ in range(2 * WORKERS)))
+        def run(data: Any) -> list[int]:
+            return list(parallel(delayed(hold)(data) for _ in range(2 * WORKERS)))
 
-        by_all(small)
+        _by_all(run, small)
         gc.collect()
         before = oc.memory().pss
-        by_all(data)
+        _by_all(run, data)
         growth = oc.memory().pss - before
     # Its workers would stay for the next type, with what this one left in them.
     get_reusable_executor().shutdown(wait=True, kill_workers=True)
