@@ -3,7 +3,8 @@
 pyarrow pickles by protocol 5, buffer by buffer, and an array that is a slice shares the
 buffers of its parent: all of them would be sent (apache/arrow#26685). In shared memory that
 costs nothing, so a slice stays one. In plain memory it is cut out first, as Ray does
-(``ray/_private/arrow_serialization.py``); here by Arrow's own concatenation of one array.
+(``ray/_private/arrow_serialization.py``); here by Arrow's own concatenation of one array, as
+apache/arrow#50159 proposes it for pyarrow itself.
 
 Tables, batches and chunked arrays are made of arrays: what is said here holds for them, and
 for whatever stands on Arrow in pandas and polars. What an array has got to be, is its type's

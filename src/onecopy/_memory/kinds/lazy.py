@@ -72,8 +72,13 @@ def reduce(frame: Any, buffers: Any) -> Any:
     frames: list[Any] = []
     with _beside(frames):
         plan = frame.serialize()
+        noted = len(frames)
         if buffers.sealing:
-            plan = _taken_out(plan)
+            try:
+                plan = _taken_out(plan)
+            except (IndexError, pl.exceptions.PolarsError):  # of a form that we do not know
+                del frames[noted:]
+                buffers.pickled.append("the frames in a LazyFrame of this version of polars")
     return _build, (plan, frames)
 
 
@@ -88,10 +93,7 @@ def _read(plan: bytes) -> Any:
 
 def _taken_out(plan: bytes) -> bytes:
     """The same plan with sources in the place of its frames, which are noted ``_beside``."""
-    parts = _parts(plan)
-    if parts is None:
-        return plan
-    head, root, frames, plans = parts
+    head, root, frames, plans = _parts(plan)
     sources: dict[int, bytes] = {}
     pieces, end = [], 0
     for at in _where(_SCAN, plans):
@@ -104,7 +106,9 @@ def _taken_out(plan: bytes) -> bytes:
     if not sources:
         return plan
     vacant = _table([_VACANT] * len(frames))
-    return b"".join([head, root, _FRAMES, vacant, _PLANS, *pieces, plans[end:]])
+    changed = b"".join([head, root, _FRAMES, vacant, _PLANS, *pieces, plans[end:]])
+    _read(changed)  # polars takes it
+    return changed
 
 
 def _frame(head: bytes, frames: _Slots, index: int, scan: bytes) -> Any:
@@ -118,10 +122,8 @@ def _frame(head: bytes, frames: _Slots, index: int, scan: bytes) -> Any:
 def _source_of(frame: Any) -> bytes:
     """A scan of a source for this frame, as it stands in a plan."""
     scan = register_io_source(Source(frame), schema=frame.schema, is_pure=True)
-    parts = _parts(scan.serialize())
-    assert parts is not None, "of the same form as the plan that the frame is from"
-    plans = parts[3]
-    at = next(iter(_where(b"\x81\xaaPythonScan", plans)))
+    plans = _parts(scan.serialize())[3]
+    at = _where(b"\x81\xaaPythonScan", plans)[0]
     return plans[at : _skip(plans, at)]
 
 
@@ -134,21 +136,21 @@ _VALUE, _VERSION = b"\x82\xa5value", b"\xa7version"
 _VACANT = (b"\xc0", b"\x00")
 
 
-def _parts(plan: bytes) -> tuple[bytes, bytes, _Slots, bytes] | None:
-    """Head, root, the slots of the table of frames, and the table of plans; None when it is of
-    another form."""
+def _parts(plan: bytes) -> tuple[bytes, bytes, _Slots, bytes]:
+    """Head, root, the slots of the table of frames, and the table of plans. IndexError when the
+    plan is of another form."""
     start = plan.find(_ROOT)
     frames = plan.find(_FRAMES, start)
     plans = _key(_PLANS, plan, frames)
     if not plan.startswith(b"DSL_VERSION") or min(start, frames, plans) < 0:
-        return None
+        raise IndexError("no tables of frames and plans")
     count, at = _array(plan, frames + len(_FRAMES))
     slots: _Slots = []
     for _ in range(count):
         value = at + len(_VALUE)
         version = _key(_VERSION, plan, value)
         if not plan.startswith(_VALUE, at) or not value < version < plans:
-            return None
+            raise IndexError("no slot of a frame")
         at = _skip(plan, version + len(_VERSION))
         slots.append((plan[value:version], plan[version + len(_VERSION) : at]))
     return plan[:start], plan[start:frames], slots, plan[plans + len(_PLANS) :]

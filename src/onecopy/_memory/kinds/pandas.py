@@ -17,10 +17,15 @@ from typing import Any
 
 from pandas.core.arrays.arrow.array import ArrowExtensionArray
 
+_PICKLING = ("__reduce__", "__reduce_ex__", "__getstate__", "__setstate__")
+
 
 def reducer(kind: type) -> Any:
     """See ``kinds``."""
-    return _reduce if issubclass(kind, ArrowExtensionArray) else None
+    if not issubclass(kind, ArrowExtensionArray):
+        return None
+    plain = all(getattr(kind, way) is getattr(ArrowExtensionArray, way) for way in _PICKLING)
+    return _reduce if plain else None  # a pickling of its own is honoured
 
 
 def _reduce(column: Any, buffers: Any) -> Any:
