@@ -60,3 +60,14 @@ def announce(here: Link, there: Link) -> int:
         registry.by_id.pop(segment_id, None)
     there.announced(said, [os.dup(fd) for fd in fds])
     return len(said)
+
+
+def stream(obj: Any) -> int:
+    """Bytes in the stream, which go through the pipe whatever the size of the data."""
+    return encode(obj)._pickled.size
+
+
+def copied(obj: Any) -> int:
+    """Bytes of buffers that sending `obj` would copy."""
+    plan = encode(obj).plan
+    return plan.copied if plan is not None else 0

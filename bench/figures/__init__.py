@@ -19,6 +19,8 @@ NAMES = (
     "result",
     "shared_argument",
     "shared_bytes",
+    "types",
+    "types_memory",
     "small_arrays",
     "ready",
     "import_time",

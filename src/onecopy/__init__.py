@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from .data import is_shared as is_shared
     from .data import load as load
     from .data import private as private
+    from .data import register as register
     from .data import segments as segments
     from .data import share as share
     from .data import zeros as zeros
@@ -56,7 +57,7 @@ __version__ = "0.1.0"
 _HOMES = {
     "data": [
         "SegmentInfo", "empty", "freeze", "full", "is_shared", "load", "private",
-        "segments", "share", "zeros",
+        "register", "segments", "share", "zeros",
     ],
     "errors": [
         "BadFile", "FileTruncated", "InitializerFailed", "NotEnoughMemory", "NotPicklable",

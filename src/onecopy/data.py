@@ -7,9 +7,11 @@ be passed to workers under every start method without moving a byte.
 from __future__ import annotations
 
 import os
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from ._memory import sharing
+from ._memory.kinds import own
 from ._memory.load import load as _load
 from ._memory.sharing import SegmentInfo
 
@@ -24,6 +26,7 @@ __all__ = [
     "is_shared",
     "load",
     "private",
+    "register",
     "segments",
     "share",
     "zeros",
@@ -40,9 +43,9 @@ def share(obj: T) -> T:
     moves no bytes. The memory goes back to the system when the last view has died.
 
     Args:
-        obj: an array, a frame, or anything that holds some (a dict of arrays, a dataclass,
-            a scipy.sparse matrix). What is shared already is returned as it is. For
-            ``bytes`` and ``bytearray`` the result is a read-only ``memoryview``: a
+        obj: an array, a frame, or anything that holds some: pandas, pyarrow, polars, xarray,
+            scipy.sparse, torch (CPU), dicts, dataclasses, and classes that are given to
+            ``register``. What is shared already is returned as it is. For ``bytes`` and ``bytearray`` the result is a read-only ``memoryview``: a
             ``bytes`` object cannot stand on memory that is not its own.
 
     Returns:
@@ -53,8 +56,11 @@ def share(obj: T) -> T:
         NotPicklable: a part of it cannot travel to another process; names the part.
 
     Warns:
-        PickledWarning: an array of dtype object or ``StringDType`` is in it. Its elements
-            are Python objects; they are pickled with each task.
+        PickledWarning: an array or a column of dtype object or ``StringDType`` is in it, or
+            another one that is made of Python objects; they are sent with each task.
+
+    A torch tensor has no read-only flag: to write to a shared one in place ends the process
+    with a segmentation fault. Its ``clone()`` is writable.
 
     Blocks while it copies. Thread-safe; a forked child sees the same memory.
 
@@ -184,6 +190,52 @@ def is_shared(obj: Any) -> bool:
     True when it holds at least one buffer and all of them stand in shared memory.
     """
     return sharing.is_shared(obj)
+
+
+def register(
+    kind: type[T],
+    to_buffers: Callable[[T], tuple[Any, Sequence[Any]]],
+    from_buffers: Callable[[Any, list[Any]], T],
+) -> None:
+    """Tells how objects of your own class are taken apart into buffers, and put together.
+
+    A class that pickles as its attributes needs no registration: arrays in them are shared
+    as they are. It is for classes that keep their data elsewhere, such as in memory of C
+    code, or whose own pickling copies it.
+
+    Args:
+        kind: the class. Objects of classes derived from it are not meant.
+        to_buffers: takes an object; returns a header that can be pickled, and a list of
+            arrays and other objects that show their memory (the buffer protocol).
+        from_buffers: takes the header and the list of buffers; returns the object. An
+            array comes as an array of that dtype and shape, all else as a ``memoryview``:
+            read-only when the object is shared, else writable where it was. The object
+            has to keep them for as long as it uses their memory.
+
+    Raises:
+        TypeError: ``kind`` is not a class, or one of those that the interpreter pickles.
+
+    Both functions are sent along with an object (by name, or by value for lambdas and what
+    ``__main__`` defines), and so a worker need not register anything to get one, under any
+    start method; from then on it can send such objects back too. For a function that makes
+    the first one in the worker, register beside the definition of the class, in its module.
+    Thread-safe; a later call for the same class replaces the earlier one.
+
+    Example:
+        >>> import numpy as np, onecopy as oc
+        >>> class Track:
+        ...     def __init__(self, name, times, places):
+        ...         self.name, self.times, self.places = name, times, places
+        >>> oc.register(
+        ...     Track,
+        ...     lambda track: (track.name, [track.times, track.places]),
+        ...     lambda name, buffers: Track(name, *buffers),
+        ... )
+        >>> track = oc.share(Track("a", np.arange(3.0), np.zeros((3, 2))))
+        >>> track.name, oc.is_shared(track), track.places.flags.writeable
+        ('a', True, False)
+    """
+    own.register(kind, to_buffers, from_buffers)
 
 
 def segments() -> list[SegmentInfo]:

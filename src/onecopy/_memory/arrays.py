@@ -97,6 +97,18 @@ def resolve(
     return _ndarray(shape, code, base, offset, strides)
 
 
+def reducer(kind: type) -> Any:
+    """See ``kinds``."""
+    return _reduce if issubclass(kind, _ndarray) else None
+
+
+def _reduce(array: np.ndarray[Any, Any], buffers: Any) -> Any:
+    reduced = reduce_array(array, buffers.spans)
+    if reduced is NotImplemented:
+        buffers.pickled.append(f"{type(array).__name__} of dtype {array.dtype}")
+    return reduced
+
+
 def reduce_array(array: np.ndarray[Any, Any], spans: list[Span]) -> Any:
     """A reducer for ``reducer_override``; notes the array's span in ``spans``.
 

@@ -126,9 +126,11 @@ class Draft:
         return self.plan is not None and not self.plan.copied
 
 
-def encode(obj: Any, namespace: Namespace = NOTHING, what: str = "object") -> Draft:
+def encode(
+    obj: Any, namespace: Namespace = NOTHING, what: str = "object", *, sealing: bool = False
+) -> Draft:
     """Pickles ``obj`` without copying a buffer. Raises NotPicklable."""
-    return Draft(dumps(obj, namespace, what))
+    return Draft(dumps(obj, namespace, what, sealing=sealing))
 
 
 _SIMPLE = frozenset({int, float, bool, type(None), complex, str, bytes})

@@ -20,17 +20,13 @@ from typing import Any
 
 from .._system import mapping
 from ..errors import NotPicklable
-from .frames import reduce_shared
+from .kinds import reducer_of
 from .spans import Span
 
 # The names of ``__main__`` that the receiver has as well, and the objects they stood for
 # when it was forked; empty where the receiver is a fresh interpreter.
 Namespace = Mapping[str, Any]
 NOTHING: Namespace = {}
-
-
-# The formats that ``memoryview.cast`` takes.
-_NATIVE = frozenset("cbB?hHiIlLqQnNfdP")
 
 
 class _ByValue(Exception):
@@ -58,37 +54,20 @@ class Buffers:
 
     Attributes:
         spans: see ``spans``.
-        pickled: dtype and shape of each array whose elements are pickled in the stream.
+        pickled: what the object holds that cannot stand in shared memory: of each array whose
+            elements are pickled, its dtype.
+        sealing: will the object stand in memory that nobody can write?
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, sealing: bool = False) -> None:
         self.spans: list[Span] = []
         self.pickled: list[str] = []
+        self.sealing = sealing
 
     def reduce(self, obj: Any) -> Any:
-        """Our reducers: arrays and memoryviews; NotImplemented for all else."""
-        numpy = sys.modules.get("numpy")
-        if numpy is not None and isinstance(obj, numpy.ndarray):
-            from .arrays import reduce_array  # numpy is there: see the module for why not above
-
-            reduced = reduce_array(obj, self.spans)
-            if reduced is NotImplemented:
-                self.pickled.append(f"{type(obj).__name__} of dtype {obj.dtype}")
-            return reduced
-        if type(obj) is memoryview:
-            return self._reduce_view(obj)
-        return reduce_shared(obj) if "pandas" in sys.modules else NotImplemented
-
-    def _reduce_view(self, view: memoryview) -> Any:
-        if view.format not in _NATIVE or not view.ndim or (view.ndim > 1 and not view.nbytes):
-            # ``cast`` cannot make such a view again: one of records, say, or of foreign
-            # byte order. NumPy can, with all that is promised of an array.
-            import numpy as np
-
-            return memoryview, (np.asarray(view),)
-        flat = view if view.c_contiguous else memoryview(bytearray(view.tobytes()))
-        shape = view.shape if view.nbytes and view.ndim != 1 else None
-        return build_view, (pickle.PickleBuffer(flat), view.format, shape, view.readonly)
+        """Our reducers, by the object's class; NotImplemented where there is none."""
+        reducer = reducer_of(type(obj))
+        return NotImplemented if reducer is None else reducer(obj, self)
 
     def take(self, buffer: pickle.PickleBuffer) -> None:
         """The pickler's ``buffer_callback``; None keeps the buffer out of the stream."""
@@ -185,19 +164,22 @@ class _Chunks:
         self.write = self.chunks.append
 
 
-def dumps(obj: Any, namespace: Namespace = NOTHING, what: str = "object") -> Pickled:
+def dumps(
+    obj: Any, namespace: Namespace = NOTHING, what: str = "object", *, sealing: bool = False
+) -> Pickled:
     """Pickles ``obj`` without its buffers.
 
     Args:
         obj: what is to travel.
         namespace: see ``Namespace``.
         what: what to call it in an error, such as ``"result"``.
+        sealing: see ``Buffers``.
 
     Raises:
         NotPicklable: names the attribute that is to blame.
     """
     for choose in (lambda: _Fast, _slow_pickler):
-        file, buffers = _Chunks(), Buffers()
+        file, buffers = _Chunks(), Buffers(sealing=sealing)
         try:
             choose()(file, buffers, namespace).dump(obj)
         except _ByValue:
@@ -221,17 +203,6 @@ class Pickled:
         self.chunks = chunks
         self.buffers = buffers
         self.size = sum(map(len, chunks))
-
-
-def build_view(
-    buffer: Any, format: str, shape: tuple[int, ...] | None, readonly: bool
-) -> memoryview:
-    """The inverse of ``Buffers._reduce_view``."""
-    view = memoryview(buffer)
-    view = view.cast("B") if view.format != "B" or view.ndim != 1 else view
-    if format != "B" or shape:
-        view = view.cast(format, shape) if shape else view.cast(format)  # type: ignore[call-overload]
-    return view.toreadonly() if readonly else view
 
 
 def _try(obj: Any, namespace: Namespace) -> Exception | None:

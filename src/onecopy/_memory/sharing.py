@@ -50,11 +50,12 @@ def share(obj: Any) -> Any:
         obj = memoryview(obj)
     if is_shared(obj):
         return obj
-    draft = encode(obj, what="object")
+    draft = encode(obj, what="object", sealing=True)
     if draft.pickled_arrays:
         warnings.warn(
-            f"share cannot share {', '.join(draft.pickled_arrays[:3])}: the elements are "
-            "Python objects, which are pickled with each task that the object is passed to",
+            f"share cannot share {', '.join(draft.pickled_arrays[:3])}: it is made of "
+            "Python objects, or cannot stand on memory that it does not own, and is sent with "
+            "each task that the object is passed to",
             PickledWarning,
             stacklevel=3,
         )
