@@ -113,7 +113,7 @@ def test_finding_a_task(show: Show) -> None:
     page.press("#search", "Enter")
     page.wait_for_selector('#found:text("1 of 1")')
     assert shown.number("onecopy.spans.task[onecopy.lanes.selected]") == 1234
-    assert "task 1234" in page.inner_text("#live")
+    assert "number 1234" in page.inner_text("#live")
     assert shown.number(WIDE) < run.wall * 1e9 / 5, "it is seen close"
 
 

@@ -2,7 +2,7 @@
 
 ``Series`` is the record, in bounded memory; ``Watch`` is the thread that reads. A reading
 takes about 10 ms per GB that a process maps, so it works to a budget: 1 % of the time for
-all processes together. It watches the resident pages, which cost microseconds, and spends
+each process, and 3 % for all together. It watches the resident pages, which cost microseconds, and spends
 its readings where they grow. While the pool does nothing it looks less and less often.
 """
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 _ROW = struct_of(MEMORY)
 # Rows that are kept: 1.5 MB at most.
 _MOST = 20_000
-_BUDGET = 0.01
+_BUDGET, _BUDGET_OF_ALL = 0.01, 0.03
 _IDLE_PAUSE = 10.0
 
 Targets = Callable[[], dict[int, int]]
@@ -142,6 +142,7 @@ class Watch:
                     return
             began = perf_counter()
             targets = self._targets()
+            self._pacing.budget = min(_BUDGET * max(1, len(targets)), _BUDGET_OF_ALL)
             now_resident = resident(list(targets))
             paced = self._pacing.watched(perf_counter() - began)
             with self._lock:

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from .model import Accounting, Run, Table
-from .words import count, human_bytes, percent, seconds
+from .words import count, human_bytes, items, percent, seconds
 
 # A part of the workers' time below this is nothing to speak of.
 _PART = 0.15
@@ -159,10 +159,8 @@ def _order(run: Run, parts: Accounting) -> Iterator[Advice]:
 
 def _label(run: Run, at: int) -> str:
     span = run.spans[at]
-    name = run.functions[int(span["function"])]
-    if span["stop"] - span["start"] > 1:
-        return f"{name} of items {span['start']} to {span['stop'] - 1}"
-    return f"{name} (number {span['task']})"
+    which = items(int(span["start"]), int(span["stop"]), int(span["task"]))
+    return f"{run.functions[int(span['function'])]} ({which})"
 
 
 def _owner(run: Run, parts: Accounting) -> Iterator[Advice]:

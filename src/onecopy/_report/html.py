@@ -25,7 +25,7 @@ from .._observe.columns import LOST, OTHER, OWNER, STATES
 from .advice import advice, verdict
 from .model import Run, Table
 from .terminal import slowest
-from .words import count, human_bytes, percent, seconds
+from .words import count, human_bytes, items, percent, seconds
 
 # The page's own columns: times in nanoseconds from the run's begin, stretches of time and
 # sizes as floats. First what is drawn, so that a page of a million tasks is soon alive.
@@ -301,10 +301,9 @@ def _slowest(run: Run, ordered: Table) -> str:
             (ordered["worker"] == span["worker"]) & (ordered["received"] == span["received"])
         )
         attributes = f' data-span="{drawn[0]}" tabindex="0"' if len(drawn) else ""
-        many = span["stop"] - span["start"] > 1
         cells = (
             run.functions[int(span["function"])],
-            f"{span['start']}–{span['stop'] - 1}" if many else str(span["task"]),
+            items(int(span["start"]), int(span["stop"]), int(span["task"])),
             STATES[int(span["state"])],
             str(span["worker"]),
             seconds(max(0, int(span["started"]) - run.began) / 1e9),
@@ -313,7 +312,7 @@ def _slowest(run: Run, ordered: Table) -> str:
             human_bytes(int(span["args_moved"]) + int(span["result_moved"])),
         )
         rows.append((attributes, cells))
-    head = ("function", "task or items", "state", "worker", "after", "compute", "CPU", "moved")
+    head = ("function", "which", "state", "worker", "after", "compute", "CPU", "moved")
     return _table(head, rows)
 
 

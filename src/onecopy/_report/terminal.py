@@ -17,7 +17,7 @@ from rich.text import Text
 from .._observe.columns import STATES
 from .advice import advice, verdict
 from .model import Run, Table
-from .words import count, human_bytes, percent, seconds
+from .words import count, human_bytes, items, percent, seconds
 
 # Lanes of more workers than this are summed up in a line.
 _LANES = 16
@@ -213,12 +213,9 @@ def _slowest(run: Run, width: int) -> RenderableType:
     grid = _grid(width, "slowest tasks", ("state", "worker", "after", "took", "CPU"))
     for span in slowest(run, _SLOWEST):
         name = run.functions[int(span["function"])]
-        if span["stop"] - span["start"] > 1:
-            what = f"{name}  {span['start']}–{span['stop'] - 1}"
-        else:
-            what = f"{name}  {span['task']}"
+        which = items(int(span["start"]), int(span["stop"]), int(span["task"]))
         grid.add_row(
-            what,
+            f"{name}, {which}",
             STATES[int(span["state"])],
             str(span["worker"]),
             seconds(max(0, int(span["started"]) - run.began) / 1e9),

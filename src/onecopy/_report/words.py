@@ -28,6 +28,13 @@ def percent(part: float, whole: float) -> str:
     return f"{share:.0f} %" if abs(share) >= 9.95 else f"{share:.1f} %"
 
 
+def items(start: int, stop: int, task: int) -> str:
+    """Which of a call's items a chunk is, or else which call it is."""
+    if stop <= start:
+        return f"number {task}"
+    return f"item {start}" if stop - start == 1 else f"items {start}–{stop - 1}"
+
+
 def count(number: int, what: str) -> str:
     """``1 task``, ``2,000 tasks``."""
     return f"{number:,} {what}{'' if number == 1 else 's'}"

@@ -50,9 +50,10 @@ function modelOf(spans) {
 
 const label = (spans, i) => {
   const name = run.functions[spans.function[i]];
-  if (!spans.stop) return `${name}, task ${spans.task[i]}`;
-  const many = spans.stop[i] - spans.start[i] > 1;
-  return many ? `${name}, items ${spans.start[i]}–${spans.stop[i] - 1}` : `${name}, task ${spans.task[i]}`;
+  if (!spans.stop) return `${name}, number ${spans.task[i]}`;
+  const [start, stop] = [spans.start[i], spans.stop[i]];
+  if (stop <= start) return `${name}, number ${spans.task[i]}`;
+  return stop - start > 1 ? `${name}, items ${start}–${stop - 1}` : `${name}, item ${start}`;
 };
 
 function more(spans, i, time) {
