@@ -94,7 +94,7 @@ arrays = [oc.zeros(1) for _ in range(60)]
 try:
     pool.apply(len, (arrays,))
 except oc.WorkerDied as error:
-    print("an error")
+    print("an error", "ulimit -n" in "".join(error.__notes__))
 assert pool.apply(len, (arrays[:5],)) == 5
 pool.terminate()
 pool.join()
@@ -102,9 +102,9 @@ pool.join()
 
 
 def test_a_worker_that_cannot_have_so_many_files(tmp_path: Path) -> None:
-    """It ends before it has begun the task; that is not tried for ever."""
+    """It ends before it has begun the task; that is not tried for ever, and says why."""
     done = run(tmp_path, FEW_FILES, "forkserver")
-    assert (done.returncode, done.stdout) == (0, "an error\n")
+    assert (done.returncode, done.stdout) == (0, "an error True\n")
     assert "ulimit -n" in done.stderr
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import gc
 import multiprocessing.pool
+import os
 import pickle
 import threading
 import time
@@ -394,3 +395,22 @@ class TestEnds:
             assert got["d"] is None
             assert oc.is_shared(got["e"])
             del got
+
+
+def test_a_forked_child_does_not_wait_for_results(make_pool: MakePool) -> None:
+    """They are the parent's, and will never come to it."""
+    pool = make_pool("forkserver", 1)
+    results = [pool.apply_async(time.sleep, (600,)), pool.map_async(time.sleep, [600])]
+    pid = os.fork()
+    if not pid:
+        told = 0
+        try:
+            for result in results:
+                try:
+                    result.get()
+                except oc.PoolClosed:
+                    told += 1
+        finally:
+            os._exit(told)
+    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 2
+    assert not results[0].ready()

@@ -8,7 +8,9 @@ against that of a first tenth: single figures swing with what an allocator keeps
 What is measured is what the pool keeps, and not what the C library does: the tasks' own
 arrays of up to 2 MB are given back to the system when they are freed (``settle_malloc``),
 where glibc would otherwise raise its threshold and keep them in a heap that fragments. And
-the first rounds move arrays of the largest size, so that arenas are as large as they get.
+it is measured at rest, in the first and in the last tenth of the rounds: arenas give their
+free pages back when they have not been used for two seconds. Of tasks' records the pool keeps
+so many here as the first round makes.
 """
 
 from __future__ import annotations
@@ -16,6 +18,7 @@ from __future__ import annotations
 import ctypes
 import gc
 import os
+import time
 from random import Random
 from statistics import median
 from typing import Any, NamedTuple
@@ -28,6 +31,7 @@ import pytest
 import onecopy as oc
 from onecopy._system import procfs
 from tests.conftest import MakePool
+from tests.scripts import until
 
 Array = npt.NDArray[Any]
 
@@ -69,6 +73,24 @@ def measure() -> Measured:
     )
 
 
+def rest(pool: oc.Pool) -> None:
+    """Waits until arenas have given their free pages back, here and in the workers."""
+    arena = pool._engine._arena  # type: ignore[attr-defined]  # of process engines
+    until(lambda: arena.warm_bytes == 0, "the owner's arena is trimmed")
+    last = 0
+    fallen = time.monotonic()
+
+    def settled() -> bool:
+        nonlocal last, fallen
+        now = measure().uss
+        if now < last - 100_000:
+            fallen = time.monotonic()
+        last = now
+        return time.monotonic() - fallen > 2.5  # a worker looks after two seconds
+
+    until(settled, "the workers' arenas are trimmed")
+
+
 def double(x: int) -> int:
     return 2 * x
 
@@ -108,16 +130,17 @@ def one_round(pool: oc.Pool, rng: Random, least: int) -> int:
 @pytest.mark.parametrize("method", ["fork", "forkserver", "spawn"])
 def test_a_million_tasks(make_pool: MakePool, method: str) -> None:
     settle_malloc()
-    # Spans are kept up to a number that the first round reaches here.
     pool = make_pool(method, initializer=settle_malloc, spans=4096)
-    tasks = 0
+    tasks, tenth = 0, ROUNDS // 10
     series: list[Measured] = []
     for number in range(ROUNDS + WARM_UP):
         tasks += one_round(pool, Random(number), MOST_BYTES - 1 if number < LARGEST else 1)
+        if number < WARM_UP or WARM_UP + tenth <= number < ROUNDS + WARM_UP - tenth:
+            continue
+        rest(pool)
         series.append(measure())
     assert tasks >= 1_000_000
-    tenth = ROUNDS // 10
-    first, last = series[WARM_UP : WARM_UP + tenth], series[-tenth:]
+    first, last = series[:tenth], series[tenth:]
     print(f"\n{method}: {tasks:,} tasks; medians of the first and of the last tenth")
     changes: dict[str, float] = {}
     for at, name in enumerate(Measured._fields):

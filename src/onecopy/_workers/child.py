@@ -88,6 +88,7 @@ class Worker:
         self._behind: deque[bytes] = deque()
         self._task_number = 0
         self._voice: Voice | None = None
+        self._faults = -1  # what is written there is in the errors of the tasks that are lost
         self._handlers = {
             wire.CONFIG: self._configure,
             wire.FUNCTION: self._function,
@@ -120,6 +121,11 @@ class Worker:
                     self._handlers[frame.type](frame)
         except (_Stop, EOFError, BrokenPipeError, ConnectionResetError):
             pass  # there is nobody left to tell
+        except OSError as error:
+            # It has run into a limit, such as that of open files, and cannot read on.
+            if self._faults >= 0:
+                os.write(self._faults, f"{type(error).__name__}: {error}".encode())
+            raise
 
     def _read(self) -> list[wire.Frame]:
         if self._link.frees:
@@ -152,6 +158,7 @@ class Worker:
         if config["argv"]:
             sys.argv[:] = config["argv"]
         fd, faults = frame.fds
+        self._faults = faults
         # The tracebacks of a crash go where the owner can read them afterwards.
         faulthandler.enable(faults, all_threads=True)
         page = mapping.map_shared(fd, config["claims"], write=True)

@@ -49,7 +49,8 @@ class Death:
         oom: the kernel's out-of-memory killer struck since the last death.
         memory: the most physical memory that it ever held, in bytes, shared pages included.
         cut: a mapped file that was shortened while the worker had it: path, was, now.
-        traceback: what faulthandler wrote at a fatal signal.
+        traceback: what faulthandler wrote at a fatal signal, or the worker when it could not
+            go on.
     """
 
     channel: Channel
@@ -68,7 +69,9 @@ class Death:
             error.add_note(f"the pool ended worker {self.channel.pid}; {why}")
         if self.traceback:
             # A note, and not a cause: it survives pickling.
-            error.add_note(f"faulthandler in worker {self.channel.pid}:\n{self.traceback}")
+            said = self.traceback
+            who = "faulthandler in " if said.startswith(("Fatal", "Timeout")) else ""
+            error.add_note(f"{who}worker {self.channel.pid}, at its end:\n{said}")
         return error
 
     def _error(self, task: str) -> BaseException:

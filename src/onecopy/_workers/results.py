@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import os
 import threading
+import weakref
 from collections.abc import Callable
 from concurrent.futures import CancelledError, Future
 from logging import getLogger
 from typing import Any
 
 from ..errors import PoolClosed
+from .engine import FOREIGN
 from .work import SLICE
 
 _log = getLogger(__name__)
@@ -38,6 +41,7 @@ class AsyncResult:
         self._callback = callback
         self._error_callback = error_callback
         self._told = threading.Event()
+        _pending.add(self)
 
     def end_as(self, future: Future[Any]) -> None:
         """This future has ended, and so has this."""
@@ -63,6 +67,15 @@ class AsyncResult:
             _log.exception("a callback of a pool's task raised")
         finally:
             self._told.set()
+            _pending.discard(self)
+
+    def forked(self) -> None:
+        """In a forked child, where it will never come to an end. The event's lock may be held
+        by a thread that is not here: it is another one from now on."""
+        self._told = threading.Event()
+        self._callback = self._error_callback = self._pool = None
+        self._error = PoolClosed(FOREIGN)
+        self._told.set()
 
     def get(self, timeout: float | None = None) -> Any:
         """The result, or raises the task's error.
@@ -102,6 +115,19 @@ class AsyncResult:
     def __repr__(self) -> str:
         state = "ended" if self._told.is_set() else "pending"
         return f"<onecopy.AsyncResult, {state}>"
+
+
+# Without an outcome so far.
+_pending: weakref.WeakSet[AsyncResult] = weakref.WeakSet()
+
+
+def _after_fork() -> None:
+    for result in list(_pending):
+        result.forked()
+    _pending.clear()
+
+
+os.register_at_fork(after_in_child=_after_fork)
 
 
 def error_of(future: Future[Any]) -> BaseException | None:
