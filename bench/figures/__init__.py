@@ -22,6 +22,7 @@ NAMES = (
     "types",
     "types_memory",
     "small_arrays",
+    "log_records",
     "ready",
     "import_time",
     "import_modules",

@@ -175,8 +175,8 @@ def test_nonsense_is_the_worker_s_fault_and_costs_nobody_else(
     blamed: list[int] = []
     hearing = Hearing(lambda: None, lambda worker, _: blamed.append(worker), prefixed=False)
     for kind in (0, 1):
-        hearing.put(3, 1, kind, b"\xff\xff nonsense")
-    hearing.put(4, 2, STDOUT, b"sense\n")
+        hearing.put(3, [(1, kind, b"\xff\xff nonsense")])
+    hearing.put(4, [(2, STDOUT, b"sense\n")])
     done: list[str] = []
     assert hearing.after(2, lambda: done.append("after")) or not done
     hearing.close()

@@ -33,9 +33,11 @@ RECORD, WARNING, STDOUT, STDERR = range(4)
 _NAME, _PROCESS = FIELDS.index("name"), FIELDS.index("process")
 
 Act = Callable[[], None]
-# The worker's number, the task's, what it is, and its bytes; or a task's number, and what
-# comes after all that it has said.
-_Item = tuple[int, int, int, bytes] | tuple[int, Act]
+Said = tuple[int, int, bytes]
+"""A task's number, what it is that it has said, and its bytes."""
+# A worker's number and what came from it at once; or a task's number, and what comes after
+# all that it has said.
+_Item = tuple[int, list[Said]] | tuple[int, Act]
 # What an entry takes besides its bytes.
 _ENTRY = 200
 
@@ -63,17 +65,19 @@ class Hearing:
         self._thread: threading.Thread | None = None
         self._onces: dict[str, dict[Any, Any]] = {}
 
-    def put(self, worker: int, task: int, kind: int, body: bytes) -> None:
+    def put(self, worker: int, said: list[Said]) -> None:
         """A worker has said something."""
         with self._lock:
-            self._unheard[worker] = self._unheard.get(worker, 0) + len(body) + _ENTRY
-            self._waiting[task] = self._waiting.get(task, 0) + 1
+            size = _size(said)
+            self._unheard[worker] = self._unheard.get(worker, 0) + size
+            for task, _, _ in said:
+                self._waiting[task] = self._waiting.get(task, 0) + 1
             if self._thread is None:
                 self._thread = threading.Thread(
                     target=self._run, name="onecopy-hearing", daemon=True
                 )
                 self._thread.start()
-        self._queue.put((worker, task, kind, body))
+        self._queue.put((worker, said))
 
     def after(self, task: int, act: Act) -> bool:
         """Has ``act`` called when all that the task has said is heard. False when that is so
@@ -109,35 +113,43 @@ class Hearing:
 
     def _run(self) -> None:
         while (item := self._queue.get()) is not None:
-            try:
-                if len(item) == 2:
-                    item[1]()
-                else:
-                    self._hear(*item)
-            except Exception as error:
-                # Of a handler, or of a callback's: the program's own, and no reason not to
-                # hear the next.
-                _complain(error)
-            self._heard(item)
-            del item
+            number, what = item
+            if callable(what):
+                try:
+                    what()
+                except Exception as error:  # of a callback's
+                    _complain(error)
+                self._done(number, 1)
+            else:
+                self._hear_all(number, what)
+            del item, what
 
-    def _heard(self, item: _Item) -> None:
-        task, relieved = item[0], False
+    def _hear_all(self, worker: int, said: list[Said]) -> None:
+        for task, kind, body in said:
+            try:
+                self._hear(worker, task, kind, body)
+            except Exception as error:
+                # Of a handler: the program's own, and no reason not to hear the next.
+                _complain(error)
+            self._done(task, 1)
         with self._lock:
-            if len(item) == 4:
-                worker, task, _, body = item
-                before = self._unheard.pop(worker)
-                left = before - len(body) - _ENTRY
-                if left:
-                    self._unheard[worker] = left
-                relieved = before > MOST >= left
-                if relieved:
-                    self._room.notify_all()
-            waiting = self._waiting.pop(task) - 1
-            if waiting:
-                self._waiting[task] = waiting
+            before = self._unheard.pop(worker)
+            left = before - _size(said)
+            if left:
+                self._unheard[worker] = left
+            relieved = before > MOST >= left
+            if relieved:
+                self._room.notify_all()
         if relieved:
             self._relieved()
+
+    def _done(self, task: int, entries: int) -> None:
+        with self._lock:
+            waiting = self._waiting[task] - entries
+            if waiting:
+                self._waiting[task] = waiting
+            else:
+                del self._waiting[task]
 
     def _hear(self, worker: int, task: int, kind: int, body: bytes) -> None:
         try:
@@ -192,12 +204,16 @@ class Hearing:
             self._print(STDERR, shown, "")
 
 
+def _size(said: list[Said]) -> int:
+    return sum(len(body) for _, _, body in said) + _ENTRY * len(said)
+
+
 def _record(body: bytes, worker: int, task: int) -> tuple[Any, Any]:
     """The logger and the record that a worker's bytes stand for."""
     import logging
 
     fields, message, exception, stack, extras, *pickled = marshal.loads(body)
-    values = dict(zip(FIELDS, fields, strict=True))
+    values = dict(zip(FIELDS, fields, strict=False))
     level, path = values["levelno"], values["pathname"]
     filename = path.rpartition("/")[2]
     values.update(
@@ -214,8 +230,18 @@ def _record(body: bytes, worker: int, task: int) -> tuple[Any, Any]:
     )
     for name, data in pickled[0].items() if pickled else ():
         extras[name] = pickle.loads(data)
-    values.update(extras)
-    return logging.getLogger(values["name"]), logging.makeLogRecord(values)
+    if extras:
+        values.update(extras)
+    name = values["name"]
+    logger = logging.root.manager.loggerDict.get(name)
+    if not isinstance(logger, logging.Logger):
+        logger = logging.getLogger(name)
+    if logging.getLogRecordFactory() is not logging.LogRecord:
+        return logger, logging.makeLogRecord(values)
+    # What ``makeLogRecord`` does, but for the record that it makes first.
+    record = logging.LogRecord.__new__(logging.LogRecord)
+    record.__dict__.update(values)
+    return logger, record
 
 
 def _warning(body: bytes) -> tuple[str, type[Warning], str, int, str | None]:

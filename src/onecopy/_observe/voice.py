@@ -85,6 +85,7 @@ class Voice:
         self._streams: list[_Lines] = []
         self._before: list[Callable[[], None]] = []
         self._formatter: Any = None
+        self._plain = 0
         self.printed = False  # since the last ``end_line``
 
     def install(self, *, prints: bool) -> None:
@@ -130,6 +131,8 @@ class Voice:
         self._before.append(lambda: setattr(logging.Logger, "handle", handle))
         logging.Logger.handle = self._handle()  # type: ignore[method-assign,assignment]
         self._formatter = logging.Formatter()
+        # So many attributes has a record that the program has added nothing to.
+        self._plain = len(logging.LogRecord("", 0, "", 0, "", (), None).__dict__)
         self._settings.apply_levels()
 
     def _handle(self) -> Callable[[Any, Any], None]:
@@ -161,7 +164,9 @@ class Voice:
         fields = [values.get(name) for name in FIELDS]
         if values.get("processName") == "MainProcess":
             fields[10] = self._name
-        extras = {key: value for key, value in values.items() if key not in _STANDARD}
+        extras = {}
+        if len(values) > self._plain:
+            extras = {key: value for key, value in values.items() if key not in _STANDARD}
         message, stack = record.getMessage(), record.stack_info
         try:
             said = marshal.dumps((fields, message, text, stack, extras))

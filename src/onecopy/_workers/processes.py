@@ -266,13 +266,23 @@ class ProcessEngine(Revoking):
                 later.append(self._wake)
         flush(dirty, later)
         try:
+            said: list[hearing.Said] = []
             for frame in frames:
+                says = _SAYS.get((frame.type, frame.flags))
+                if says is not None:
+                    said.append((frame.id, says, frame.body))
+                    continue
+                if said:  # before what comes after it
+                    self._hearing.put(channel.worker, said)
+                    said = []
                 if frame.type != wire.RESULT:
                     self._on_word(channel, frame)
                 elif frame.id in ended:
                     self._deliver(channel, frame, *ended.pop(frame.id))
                 elif frame.id not in known and self._failure is None and not self._terminated:
                     raise wire.BrokenFrame(f"a result for assignment {frame.id}, not one of its")
+            if said:
+                self._hearing.put(channel.worker, said)
             if channel.reader.broken is not None:
                 raise channel.reader.broken
         finally:
@@ -355,10 +365,7 @@ class ProcessEngine(Revoking):
             raise wire.BrokenFrame(f"type {frame.type}: {error!r}") from error
 
     def _heed(self, channel: Channel, frame: wire.Frame) -> None:
-        says = _SAYS.get((frame.type, frame.flags))
-        if says is not None:
-            self._hearing.put(channel.worker, frame.id, says, frame.body)
-        elif frame.type == wire.ANNOUNCE:
+        if frame.type == wire.ANNOUNCE:
             channel.link.announced(marshal.loads(frame.body), frame.fds)
         elif frame.type == wire.FREE:
             channel.link.came_back(list(wire.PAIR.iter_unpack(frame.body)))
