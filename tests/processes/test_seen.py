@@ -270,6 +270,23 @@ def test_memory_of_others() -> None:
             oc.memory(bad)
 
 
+def test_python_s_heap_of_workers(make_pool: MakePool) -> None:
+    def keep() -> None:
+        import tracemalloc
+
+        tracemalloc.start()
+        DATA.append(bytearray(5_000_000))  # type: ignore[arg-type]  # anything large
+
+    pool = make_pool("forkserver", 1)
+    pool.apply(tiny, (1,))
+    assert gather.run(pool._engine).memory["heap"].max() == 0
+    pool.apply(keep)
+    run = gather.run(pool._engine)
+    assert run.spans["heap"][-1] >= 5_000_000
+    last = run.memory[run.memory["worker"] == 1][-1]
+    assert last["heap"] == run.spans["heap"][-1]
+
+
 def test_python_s_heap_when_it_is_traced() -> None:
     import tracemalloc
 

@@ -24,7 +24,7 @@ ROW = struct_of(SPENT)
 def record(recorder: Recorder, number: int, took: int, state: int = DONE) -> None:
     name = recorder.function(f"f{number % 3}")
     known = KNOWN.pack(number, 0, 0, name, number % 2 + 1, 7, state, 1, 2, 9 + took, 10, 20)
-    spent = ROW.pack(3, 4, 5, 5 + took, 6 + took, 1, 2, took, 0, 0, 0, 0, 30, 40)
+    spent = ROW.pack(3, 4, 5, 5 + took, 6 + took, 1, 2, took, 0, 0, 0, 0, 30, 40, 0)
     recorder.record(state, known, spent)
 
 

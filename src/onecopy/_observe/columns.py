@@ -40,6 +40,7 @@ SPENT = (
     ("involuntary", "u4"),
     ("result_moved", "u8"),
     ("result_shared", "u8"),
+    ("heap", "u8"),  # of the worker's Python objects, when tracemalloc runs there; else 0
 )
 """What a worker says of a task. These bytes travel, and are kept, as they are."""
 

@@ -9,11 +9,11 @@ from __future__ import annotations
 
 import html
 import os
-import sys
 from dataclasses import dataclass
 
 from .. import errors
 from .._system import procfs
+from .._system.usage import traced
 from ..errors import human_bytes
 from .sampler import is_between_fork_and_exec
 
@@ -170,7 +170,7 @@ def memory(pid: int | None = None) -> Memory:
                 private_dirty=rollup.private_dirty,
                 shared=rollup.shared,
                 swap=rollup.swap,
-                heap=python_heap() if each == os.getpid() else None,
+                heap=(traced() or None) if each == os.getpid() else None,
                 saved=mappings.shared_rss - mappings.shared_pss,
             )
         )
@@ -179,11 +179,3 @@ def memory(pid: int | None = None) -> Memory:
 
 def _no_process(pid: int) -> None:
     raise ProcessLookupError(f"{pid} is no process's id")
-
-
-def python_heap() -> int | None:
-    """What this process's Python objects take, when ``tracemalloc`` counts it."""
-    tracemalloc = sys.modules.get("tracemalloc")
-    if tracemalloc is None or not tracemalloc.is_tracing():
-        return None
-    return int(tracemalloc.get_traced_memory()[0])

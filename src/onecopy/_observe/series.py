@@ -14,8 +14,8 @@ from time import monotonic_ns, perf_counter
 from typing import TYPE_CHECKING, Any
 
 from .._system import procfs
+from .._system.usage import traced
 from .columns import MEMORY, OWNER, dtype_of, struct_of
-from .memory import python_heap
 from .sampler import Pacing, resident
 
 if TYPE_CHECKING:
@@ -161,7 +161,7 @@ class Watch:
             found = procfs.rollup(pid)
             if found is None:
                 continue  # it has ended
-            heap = (python_heap() or 0) if worker == OWNER else 0
+            heap = traced() if worker == OWNER else 0
             sizes = (found.rss, found.pss, found.uss, found.private_dirty, found.shared)
             rows.append((now, pid, worker, *sizes, found.swap, heap))
         if rows:

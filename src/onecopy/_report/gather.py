@@ -9,6 +9,7 @@ from time import monotonic_ns
 import numpy as np
 
 from .._memory.registry import registry
+from .._memory.segment import Kind
 from .._observe.columns import SPAN, STATES, WORKER, dtype_of
 from .._system.cpus import cpu_count
 from .._workers.engine import Engine
@@ -37,7 +38,7 @@ def run(engine: Engine, *, look: bool = True) -> Run:
         totals=totals,
         functions=recorder.functions,
         workers=lives,
-        memory=watch.series.table() if watch is not None else empty_tables()["memory"],
+        memory=_memory(engine, spans),
         began=engine.began,
         ended=ended,
         clock=engine.clock,
@@ -80,6 +81,19 @@ def _with_pids(spans: Table, lives: Table) -> Table:
     return spans
 
 
+def _memory(engine: Engine, spans: Table) -> Table:
+    """The readings; of a worker's Python objects, what it said with its last task before."""
+    if engine.watch is None:
+        return empty_tables()["memory"]
+    table = engine.watch.series.table()
+    said = spans[spans["heap"] > 0]
+    for worker in np.unique(said["worker"]):
+        mine, rows = said[said["worker"] == worker], table["worker"] == worker
+        at = np.searchsorted(mine["encoded"], table["time"][rows], side="right") - 1
+        table["heap"][rows] = np.where(at >= 0, mine["heap"][np.maximum(at, 0)], 0)
+    return table
+
+
 def _machine() -> dict[str, str]:
     return {
         "python": platform.python_version(),
@@ -89,11 +103,15 @@ def _machine() -> dict[str, str]:
 
 
 def _facts(engine: Engine) -> dict[str, float]:
-    segments = [segment for segment in list(registry.by_id.values()) if segment.has_views()]
+    found = [segment for segment in list(registry.by_id.values()) if segment.has_views()]
+    segments = [segment for segment in found if segment.kind != Kind.MESSAGE]
+    arenas = [segment for segment in found if segment.kind == Kind.MESSAGE]
     sent, received, copied, shared = engine.traffic()
     facts: dict[str, float] = {
         "segments": len(segments),
         "segment_bytes": sum(segment.size for segment in segments),
+        "arenas": len(arenas),
+        "arena_bytes": sum(segment.size for segment in arenas),
         "bytes_through_pipes": sent + received,
         "argument_bytes_copied": copied,
         "argument_bytes_shared": shared,

@@ -74,6 +74,8 @@ _KINDS = {
 _FACTS = {
     "segments": "segments in shared memory",
     "segment_bytes": "bytes in them",
+    "arenas": "arenas for messages",
+    "arena_bytes": "bytes in them at most",
     "saved_bytes": "saved by one copy of shared data",
     "bytes_through_pipes": "through pipes",
     "argument_bytes_copied": "arguments copied",

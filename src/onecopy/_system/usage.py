@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import resource
+import sys
 
 Usage = resource.struct_rusage
 Used = tuple[int, int, int, int, int]
@@ -61,3 +62,12 @@ class Meter:
         cpu = max(0, cpu - self._short)
         self._before, self._short, self._waits = now, 0, 0
         return cpu, rest[0], rest[1], rest[2], rest[3]
+
+
+def traced() -> int:
+    """What this process's Python objects take, in bytes, when ``tracemalloc`` counts it; 0
+    when it does not."""
+    tracemalloc = sys.modules.get("tracemalloc")
+    if tracemalloc is None or not tracemalloc.is_tracing():
+        return 0
+    return int(tracemalloc.get_traced_memory()[0])

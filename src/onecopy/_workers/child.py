@@ -39,7 +39,7 @@ from .._memory.pickling import NOTHING, Namespace, short
 from .._memory.registry import registry
 from .._observe.voice import Voice
 from .._system import barrier, descriptors, mapping
-from .._system.usage import Meter
+from .._system.usage import Meter, traced
 from . import runners, wire
 from .outcome import Failure, describe, failure, name_of
 
@@ -306,6 +306,7 @@ class Worker:
             *self._meter.took(finished - started),
             copied + len(body),
             shared,
+            traced() if "tracemalloc" in sys.modules else 0,
         )
         self._send(wire.pack(wire.RESULT, spent + body, flags, frame.id))
         self._task_number = 0

@@ -20,7 +20,7 @@ from .._observe import marks
 from .._observe.columns import DONE, FAILED, OWNER
 from .._observe.series import Watch
 from .._schedule.events import Assignment
-from .._system.usage import usage, used
+from .._system.usage import traced, usage, used
 from . import runners, wire
 from .engine import LIVES, Engine
 from .member import Later, Member
@@ -147,7 +147,7 @@ class ThreadEngine(Engine):
                 # Nothing is unpacked or packed for a thread.
                 *(started, started, started, finished, finished, started - since, 0),
                 *used(before, usage()),
-                *(0, 0),
+                *(0, 0, traced()),
             )
             worker.last = since = finished
             marks.mark(worker.worker, 0)
