@@ -1,9 +1,10 @@
 """The memory of a pool's processes over time, for its reports.
 
 ``Series`` is the record, in bounded memory; ``Watch`` is the thread that reads. A reading
-takes about 10 ms per GB that a process maps, so it works to a budget: 1 % of the time for
-each process, and 3 % for all together. It watches the resident pages, which cost microseconds, and spends
-its readings where they grow. While the pool does nothing it looks less and less often.
+takes about 10 ms per GB that a process maps, so it works to a budget: 1 % of the time for each
+process, and 3 % for all together. It watches the resident pages, which cost microseconds,
+and spends its readings where they grow. While the pool does nothing it looks less and less
+often.
 """
 
 from __future__ import annotations
@@ -170,9 +171,13 @@ class Watch:
         self._pacing.read(perf_counter() - began, total, forced=forced)
 
     def _meet(self, targets: dict[int, int]) -> None:
-        """Under the lock: what workers that were not there before have inherited."""
+        """Under the lock: what workers that were not there before have inherited.
+
+        The first one is looked at whatever it costs, so that there is something to say."""
         for pid, worker in targets.items():
-            if worker >= 0 and pid not in self._inherited and self._pacing.affords(perf_counter()):
+            if worker < 0 or pid in self._inherited:
+                continue
+            if not self._inherited or self._pacing.affords(perf_counter()):
                 began = perf_counter()
                 found = procfs.mappings(pid)
                 self._pacing.spend(perf_counter() - began)

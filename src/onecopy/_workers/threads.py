@@ -124,6 +124,10 @@ class ThreadEngine(Engine):
             self._work_through(worker)
         finally:
             marks.end()
+            self._workers.remove(worker)
+            self._past.append(_life(worker, monotonic_ns()))
+            if not self._workers:  # and none was started in its place: all is over
+                self.watch.stop()
 
     def _work_through(self, worker: ThreadWorker) -> None:
         try:
@@ -158,8 +162,6 @@ class ThreadEngine(Engine):
                 self._note(entry, FAILED if failed else DONE, spent, os.getpid())
                 self._report(entry.assignment, entry.work, outcome)
             del entry, outcome
-        self._workers.remove(worker)
-        self._past.append(_life(worker, monotonic_ns()))
 
     def _report(self, assignment: Assignment, work: Work, outcome: Outcome) -> None:
         value, error, failed = outcome
