@@ -19,6 +19,9 @@ import polars as pl
 import pyarrow as pa
 from hypothesis import strategies as st
 
+from onecopy._memory.structures.mappings import SharedDict, SharedSet
+from onecopy._memory.structures.sequences import SharedList
+
 # polars starts threads and opens descriptors when it first carries out a plan, and keeps them.
 pl.LazyFrame({"a": [1]}).filter(pl.col("a") > 0).collect()
 
@@ -199,7 +202,12 @@ def nested(leaves: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
 
 
 def assert_equal(got: Any, sent: Any) -> None:
-    """`got` is what `sent` was: the same type, dtypes, names, values and flags."""
+    """`got` is what `sent` was: the same type, dtypes, names, values and flags.
+
+    A structure stands for a container of which `share` has made it.
+    """
+    if isinstance(got, SharedList | SharedDict | SharedSet):
+        got = type(sent)(got)
     assert type(got) is type(sent)
     if isinstance(sent, pd.DataFrame):
         pd.testing.assert_frame_equal(got, sent, check_freq=True)

@@ -19,11 +19,18 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from . import errors as errors
     from . import joblib as joblib
+    from ._memory.structures.counter import Counter as Counter
+    from ._memory.structures.log import AppendLog as AppendLog
+    from ._memory.structures.mappings import SharedDict as SharedDict
+    from ._memory.structures.mappings import SharedSet as SharedSet
+    from ._memory.structures.sequences import SharedList as SharedList
+    from ._memory.structures.sequences import SharedText as SharedText
     from ._observe.memory import Memory as Memory
     from ._observe.memory import ProcessMemory as ProcessMemory
     from ._observe.memory import memory as memory
     from ._system.cpus import cpu_count as cpu_count
     from .data import SegmentInfo as SegmentInfo
+    from .data import append_log as append_log
     from .data import empty as empty
     from .data import freeze as freeze
     from .data import full as full
@@ -56,7 +63,7 @@ __version__ = "0.1.0"
 
 _HOMES = {
     "data": [
-        "SegmentInfo", "empty", "freeze", "full", "is_shared", "load", "private",
+        "SegmentInfo", "append_log", "empty", "freeze", "full", "is_shared", "load", "private",
         "register", "segments", "share", "zeros",
     ],
     "errors": [
@@ -66,6 +73,10 @@ _HOMES = {
     ],
     "executor": ["ProcessPoolExecutor"],
     "pool": ["AsyncResult", "Pool"],
+    "_memory.structures.counter": ["Counter"],
+    "_memory.structures.log": ["AppendLog"],
+    "_memory.structures.mappings": ["SharedDict", "SharedSet"],
+    "_memory.structures.sequences": ["SharedList", "SharedText"],
     "_observe.memory": ["Memory", "ProcessMemory", "memory"],
     "_system.cpus": ["cpu_count"],
 }  # fmt: skip

@@ -14,12 +14,15 @@ from ._memory import sharing
 from ._memory.kinds import own
 from ._memory.load import load as _load
 from ._memory.sharing import SegmentInfo
+from ._memory.structures import log
+from ._memory.structures.log import AppendLog
 
 if TYPE_CHECKING:
     import numpy as np
 
 __all__ = [
     "SegmentInfo",
+    "append_log",
     "empty",
     "freeze",
     "full",
@@ -36,7 +39,7 @@ T = TypeVar("T")
 
 
 def share(obj: T) -> T:
-    """One copy of ``obj``: the same type back, its buffers in one sealed segment.
+    """One copy of ``obj`` in one sealed segment, for all processes.
 
     Every array and buffer inside ``obj`` is copied once into memory that no process can
     write, not even through C code. Passing the result, or any view of it, to a worker
@@ -45,11 +48,22 @@ def share(obj: T) -> T:
     Args:
         obj: an array, a frame, or anything that holds some: pandas, pyarrow, polars, xarray,
             scipy.sparse, torch (CPU), dicts, dataclasses, and classes that are given to
-            ``register``. What is shared already is returned as it is. For ``bytes`` and ``bytearray`` the result is a read-only ``memoryview``: a
-            ``bytes`` object cannot stand on memory that is not its own.
+            ``register``; or plain Python objects in a list, tuple, dict or set, or a long
+            str. What is shared already is returned as it is.
 
     Returns:
-        The shared object; its arrays are read-only (see ``private`` for a writable view).
+        For arrays, frames and what holds them: the same type, its arrays read-only (see
+        ``private`` for a writable view). Else what reads the objects where they stand:
+
+        - list and tuple: a ``SharedList``; numbers of it are one typed array;
+        - dict (also defaultdict, OrderedDict, Counter): a ``SharedDict``;
+        - set and frozenset: a ``SharedSet``;
+        - str of more than 65,536 characters: a ``SharedText``; a shorter one stays;
+        - bytes and bytearray: a read-only ``memoryview``.
+
+        A list, tuple or dict of at most 256 parts stays what it is when one of them is
+        shared by itself (an array, a frame, a long list): such parts are, the others are
+        left alone.
 
     Raises:
         NotEnoughMemory: it does not fit; nothing was touched.
@@ -57,7 +71,8 @@ def share(obj: T) -> T:
 
     Warns:
         PickledWarning: an array or a column of dtype object or ``StringDType`` is in it, or
-            another one that is made of Python objects; they are sent with each task.
+            another one that is made of Python objects, or more than 1 MiB of plain objects
+            inside one of another class; they are sent with each task.
 
     A torch tensor has no read-only flag: to write to a shared one in place ends the process
     with a segmentation fault. Its ``clone()`` is writable.
@@ -69,6 +84,9 @@ def share(obj: T) -> T:
         >>> data = oc.share(np.arange(6.0))
         >>> oc.is_shared(data[2:4]), data.flags.writeable
         (True, False)
+        >>> people = oc.share([{"name": "Ada", "age": 36}, {"name": "Alan", "age": 41}])
+        >>> people[1], people.column("age")
+        ({'name': 'Alan', 'age': 41}, array([36, 41], dtype=int8))
     """
     return sharing.share(obj)  # type: ignore[no-any-return]
 
@@ -182,6 +200,34 @@ def private(array: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
         0.0
     """
     return sharing.private(array)
+
+
+def append_log() -> AppendLog:
+    """A log that every worker appends to and the owner reads, in order.
+
+    For what a task finds besides its result: a list that is global in a worker is the worker's
+    own, and stays empty here. Values are pickled and stand in memory that all processes
+    share until the last of them drops the log; what was appended is there when its writer
+    is killed.
+
+    Returns:
+        An ``AppendLog``; pass it to workers as any argument.
+
+    Raises:
+        NotEnoughMemory: not even a page is left.
+
+    Example:
+        >>> import onecopy as oc
+        >>> found = oc.append_log()
+        >>> def look(number):
+        ...     if number % 40 == 0:
+        ...         found.append({"number": number})
+        >>> with oc.Pool(2) as pool:
+        ...     _ = pool.map(look, range(100))
+        >>> sorted(value["number"] for value in found)
+        [0, 40, 80]
+    """
+    return log.append_log()
 
 
 def is_shared(obj: Any) -> bool:

@@ -91,6 +91,11 @@ class Draft:
         """Arrays whose elements had to be pickled."""
         return self._pickled.buffers.pickled
 
+    @property
+    def stream_size(self) -> int:
+        """Bytes of what is not a buffer."""
+        return self._pickled.size
+
     def is_bare(self) -> bool:
         return self.plan is None and self._pickled.size <= CUTOFF
 

@@ -163,14 +163,16 @@ def round_to_page(size: int) -> int:
     return -(-size // mapping.PAGE) * mapping.PAGE
 
 
-def new_segment(size: int, kind: Kind) -> Segment:
+def new_segment(size: int, kind: Kind, *, growing: bool = False) -> Segment:
     """A fresh anonymous segment of at least ``size`` bytes, nothing of it reserved.
+
+    Of a growing one, the file behind it may be appended to; the segment is its beginning.
 
     Raises OSError when no descriptor is left, naming the limit.
     """
     size = max(round_to_page(size), mapping.PAGE)
     try:
-        return Segment(anonymous_file(size), kind, size)
+        return Segment(anonymous_file(size, growing=growing), kind, size)
     except OSError as error:
         if error.errno == errno.EMFILE:
             raise OSError(

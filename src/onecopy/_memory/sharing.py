@@ -21,7 +21,10 @@ from .codec import encode, layout, rebuild
 from .registry import registry
 from .segment import Kind, ReceivedFile, Segment, new_segment
 from .store import store
+from .structures.choice import structured
 
+# Bytes of a shared object that still go through the pipe with each task; more is told.
+_MUCH = 1 << 20
 _NAMES = {Kind.SHARED: "shared", Kind.FILE: "file", Kind.OPEN: "open", Kind.MESSAGE: "message"}
 
 
@@ -48,6 +51,7 @@ def share(obj: Any) -> Any:
     """See ``onecopy.share``."""
     if isinstance(obj, bytes | bytearray):
         obj = memoryview(obj)
+    obj = structured(obj)
     if is_shared(obj):
         return obj
     draft = encode(obj, what="object", sealing=True)
@@ -56,6 +60,14 @@ def share(obj: Any) -> Any:
             f"share cannot share {', '.join(draft.pickled_arrays[:3])}: it is made of "
             "Python objects, or cannot stand on memory that it does not own, and is sent with "
             "each task that the object is passed to",
+            PickledWarning,
+            stacklevel=3,
+        )
+    elif draft.stream_size > _MUCH:
+        warnings.warn(
+            f"share leaves {draft.stream_size / 1e6:.1f} MB of Python objects inside a "
+            f"{type(obj).__name__} as they are, to be sent with each task that it is passed to: "
+            "share its lists, dicts and strings by themselves",
             PickledWarning,
             stacklevel=3,
         )

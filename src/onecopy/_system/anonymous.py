@@ -16,7 +16,8 @@ from ..errors import UnsupportedPlatform
 
 
 class AnonymousFile(Protocol):
-    """A nameless file of fixed size whose pages are reserved before they are touched."""
+    """A nameless file whose pages are reserved before they are touched; of fixed size,
+    unless it was made to be appended to."""
 
     fd: int
     size: int
@@ -62,8 +63,10 @@ def _choose() -> type[AnonymousFile]:
     return UnlinkedFile
 
 
-def anonymous_file(size: int) -> AnonymousFile:
+def anonymous_file(size: int, *, growing: bool = False) -> AnonymousFile:
     """A new anonymous file of ``size`` bytes, none of them reserved yet.
+
+    One that is ``growing`` may be appended to, by every process; it never gets smaller.
 
     Raises:
         OSError: no descriptor is left (EMFILE, ENFILE), or the directory for temporary
@@ -73,4 +76,4 @@ def anonymous_file(size: int) -> AnonymousFile:
     global _chosen
     if _chosen is None:
         _chosen = _choose()
-    return _chosen(size)  # type: ignore[call-arg]
+    return _chosen(size, growing)  # type: ignore[call-arg]

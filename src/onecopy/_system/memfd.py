@@ -28,12 +28,12 @@ class Memfd:
 
     backing = "memfd"
 
-    def __init__(self, size: int) -> None:
+    def __init__(self, size: int, growing: bool = False) -> None:
         self.size = size
         self.fd = os.memfd_create("onecopy", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
         try:
             os.ftruncate(self.fd, size)
-            fcntl.fcntl(self.fd, _F_ADD_SEALS, _SEAL_SHRINK | _SEAL_GROW)
+            fcntl.fcntl(self.fd, _F_ADD_SEALS, _SEAL_SHRINK | (0 if growing else _SEAL_GROW))
         except OSError as error:
             os.close(self.fd)
             raise memory.shortage(error, size, memory.available) from error

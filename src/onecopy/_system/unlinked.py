@@ -27,7 +27,7 @@ class UnlinkedFile:
 
     backing = "file"
 
-    def __init__(self, size: int) -> None:
+    def __init__(self, size: int, growing: bool = False) -> None:
         self.size = size
         self.directory = tempfile.gettempdir()
         self.fd, path = tempfile.mkstemp(prefix="onecopy-", dir=self.directory)

@@ -126,8 +126,8 @@ class ThreadEngine(Engine):
             marks.end()
             self._workers.remove(worker)
             self._past.append(_life(worker, monotonic_ns()))
-            if not self._workers:  # and none was started in its place: all is over
-                self.watch.stop()
+            if not self._workers and self.watch is not None:
+                self.watch.stop()  # none was started in its place: all is over
 
     def _work_through(self, worker: ThreadWorker) -> None:
         try:

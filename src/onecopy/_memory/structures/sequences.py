@@ -1,0 +1,205 @@
+"""A list and a long str in shared memory: ``SharedList`` and ``SharedText``."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from itertools import islice
+from typing import Any, TypeVar, overload
+
+import numpy as np
+
+from .columns import Array, Column, Instances, Numbers, Records, Tuples
+
+T = TypeVar("T")
+# What an iteration decodes at a time, at most: values, and their bytes.
+_BATCH, _BYTES = 1024, 1 << 20
+
+
+class SharedList(Sequence[T]):
+    """A sequence whose values stand encoded in one segment and are decoded when asked for.
+
+    ``onecopy.share`` makes one of a list or tuple of Python objects. It behaves as a tuple:
+    indexing, slicing (moves nothing), iterating, ``in``, ``len``, ``==`` with lists and
+    tuples. Each access decodes a new object, equal to the one given and of the same
+    type: changing it changes nothing here.
+
+    Numbers stand as a typed array (``numpy.asarray`` of the whole copies nothing), records of
+    one shape (dicts of the same keys, dataclasses, named tuples) field by field: ``column``
+    reads one field of all records without touching the others.
+
+    Read-only. Thread- and fork-safe. Passing it to a worker moves no values, and neither
+    does passing a slice of it.
+    """
+
+    __slots__ = ("__weakref__", "_column", "_get", "_places")
+
+    def __init__(self, column: Column, places: range | None = None) -> None:
+        self._column = column
+        self._places = range(len(column)) if places is None else places
+        self._get = column.getter()
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return SharedList, (self._column, self._places)
+
+    def __len__(self) -> int:
+        return len(self._places)
+
+    @overload
+    def __getitem__(self, index: int) -> T: ...
+
+    @overload
+    def __getitem__(self, index: slice) -> SharedList[T]: ...
+
+    def __getitem__(self, index: Any) -> Any:
+        if isinstance(index, slice):
+            return SharedList(self._column, self._places[index])
+        try:
+            place = self._places[index]
+        except IndexError:
+            raise IndexError("list index out of range") from None
+        return self._get(place)
+
+    def __iter__(self) -> Iterator[T]:
+        places = self._places
+        if places.step != 1:
+            yield from map(self._get, places)
+            return
+        run = self._column.runner()
+        batch = min(_BATCH, _BYTES * len(self._column) // (self._column.nbytes + 1) + 1)
+        for start in range(places.start, places.stop, batch):
+            yield from run(start, min(start + batch, places.stop))
+
+    def __reversed__(self) -> Iterator[T]:
+        return iter(self[::-1])
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, SharedList | list | tuple):
+            return NotImplemented
+        return len(self) == len(other) and all(
+            mine is theirs or mine == theirs for mine, theirs in zip(self, other, strict=True)
+        )
+
+    __hash__ = None  # type: ignore[assignment]  # it equals lists, which have none
+
+    def __repr__(self) -> str:
+        shown = ", ".join(map(repr, islice(self, 3)))
+        more = f", ... {len(self)} in all" if len(self) > 3 else ""
+        return f"SharedList([{shown}{more}])"
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> Array:
+        if not isinstance(self._column, Numbers):
+            return np.array(self.tolist(), dtype)
+        places = self._places
+        if places.step < 0:
+            array = self._column.parts[0][: places.start + 1][:: places.step][: len(places)]
+        else:
+            array = self._column.parts[0][places.start : places.stop : places.step]
+        return np.array(array, dtype, copy=copy)
+
+    def tolist(self) -> list[T]:
+        """All values, decoded, in a list of this process's own."""
+        return list(self)
+
+    @property
+    def fields(self) -> tuple[str, ...]:
+        """The names of the fields, when all values are records of one shape; else ()."""
+        column = self._column
+        if isinstance(column, Records):
+            return tuple(column.parts[0])
+        if isinstance(column, Instances):
+            return tuple(column.parts[1])
+        if isinstance(column, Tuples) and column.parts[0] is not None:
+            return tuple(column.parts[0]._fields)
+        return ()
+
+    def column(self, name: str) -> Any:
+        """One field of all records: a read-only array for numbers, else a ``SharedList``.
+
+        Raises KeyError when the values are no records of one shape with such a field.
+        """
+        fields = self.fields
+        if name not in fields:
+            known = f"they are {', '.join(fields)}" if fields else "its values have no fields"
+            raise KeyError(f"no field {name!r}: {known}")
+        columns = self._column.parts[2 if isinstance(self._column, Instances) else 1]
+        found: SharedList[Any] = SharedList(columns[fields.index(name)], self._places)
+        return np.asarray(found) if isinstance(found._column, Numbers) else found
+
+
+class SharedText(Sequence[str]):
+    """A long str that stands in one segment: ``str(text)`` makes it when it is asked for.
+
+    ``len``, an index and a slice (a str) cost what the part costs, not the whole.
+    Read-only, thread- and fork-safe.
+    """
+
+    __slots__ = ("__weakref__", "_data", "_encoding", "_width")
+
+    def __init__(self, data: Array, width: int) -> None:
+        self._data = data
+        self._width = width
+        self._encoding = {1: "latin-1", 2: "utf-16-le", 4: "utf-32-le"}[width]
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return SharedText, (self._data, self._width)
+
+    def __len__(self) -> int:
+        return len(self._data) // self._width
+
+    def __str__(self) -> str:
+        return self._decoded(0, len(self))
+
+    @overload
+    def __getitem__(self, index: int) -> str: ...
+
+    @overload
+    def __getitem__(self, index: slice) -> str: ...
+
+    def __getitem__(self, index: Any) -> str:
+        if isinstance(index, slice):
+            places = range(len(self))[index]
+            if places.step == 1:
+                return self._decoded(places.start, max(places.start, places.stop))
+            return "".join(self[place] for place in places)
+        try:
+            place = range(len(self))[index]
+        except IndexError:
+            raise IndexError("string index out of range") from None
+        return self._decoded(place, place + 1)
+
+    def __iter__(self) -> Iterator[str]:
+        for start in range(0, len(self), _BATCH):
+            yield from self[start : start + _BATCH]
+
+    def __contains__(self, part: object) -> bool:
+        return part in str(self)  # type: ignore[operator]  # str's own error for no str
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, SharedText | str):
+            return NotImplemented
+        return len(self) == len(other) and str(self) == str(other)
+
+    def __hash__(self) -> int:
+        return hash(str(self))
+
+    def __repr__(self) -> str:
+        if len(self) <= 60:
+            return f"SharedText({str(self)!r})"
+        return f"SharedText({self[:40]!r}... {len(self)} characters)"
+
+    def _decoded(self, start: int, stop: int) -> str:
+        part = memoryview(self._data)[start * self._width : stop * self._width]
+        return str(part, self._encoding, "surrogatepass" if self._width > 1 else "strict")
+
+
+def text_of(text: str) -> SharedText:
+    """As many bytes for each character as the widest one takes, as CPython holds it (PEP 393):
+    so that a slice begins where it can be computed."""
+    for width, encoding in ((1, "latin-1"), (2, "utf-16-le"), (4, "utf-32-le")):
+        try:
+            data = text.encode(encoding, "surrogatepass" if width > 1 else "strict")
+        except UnicodeEncodeError:
+            continue
+        if len(data) == width * len(text):
+            return SharedText(np.frombuffer(data, "u1"), width)
+    raise AssertionError("every str can be UTF-32")
