@@ -1,0 +1,91 @@
+"""Four workers read records in an order of their own: a part of them, then all, then all again.
+
+``python -m bench.jobs.annotations WAY NUMBER`` prints the size of the encoded data and the sum of
+PSS of all processes after each step. WAY is a start method (the list is given to ``share``, and
+dropped), or how it is usually done: a module's global that ``fork`` inherits, read by
+``multiprocessing.Pool``; or the list as an argument of joblib's, each of whose workers
+gets a copy.
+"""
+
+from __future__ import annotations
+
+import json
+import multiprocessing
+import os
+import pickle
+import random
+import sys
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import onecopy as oc
+
+from .. import objects
+from ..process import members, pss
+
+DATA: Sequence[Any] = ()
+
+
+def read(data: Sequence[Any], part: float, seed: int) -> int:
+    """Reads that part of the records, each pickled again: every object in it is touched."""
+    order = list(range(len(data)))
+    random.Random(seed).shuffle(order)
+    order = order[: int(part * len(order))]
+    return sum(1 for at in order if pickle.dumps(data[at], 5))
+
+
+def read_inherited(part: float, seed: int) -> int:
+    return read(DATA, part, seed)
+
+
+Tasks = list[tuple[float, int]]
+
+
+def by_onecopy(data: Any, method: str) -> list[int]:
+    with oc.Pool(objects.WORKERS, method=method) as pool:
+        return steps(
+            lambda tasks: pool.starmap(read, [(data, *task) for task in tasks], chunksize=1)
+        )
+
+
+def inherited() -> list[int]:
+    with multiprocessing.get_context("fork").Pool(objects.WORKERS) as pool:
+        return steps(lambda tasks: pool.starmap(read_inherited, tasks, chunksize=1))
+
+
+def by_joblib(data: Sequence[Any]) -> list[int]:
+    import joblib
+
+    with joblib.Parallel(objects.WORKERS) as parallel:
+        run = joblib.delayed(read)
+        return steps(lambda tasks: parallel(run(data, *task) for task in tasks))
+
+
+def steps(run: Callable[[Tasks], list[int]]) -> list[int]:
+    """The sum of PSS after each step."""
+    found = []
+    for number, part in enumerate(objects.STEPS):
+        seeds = range(number * objects.WORKERS, (number + 1) * objects.WORKERS)
+        read = run([(part, seed) for seed in seeds])
+        assert set(read) == {int(part * int(sys.argv[2]))}, "every worker has read its part"
+        found.append(sum(map(pss, members(os.getsid(0)))))
+    return found
+
+
+def main() -> None:
+    global DATA
+    way, number = sys.argv[1], int(sys.argv[2])
+    DATA = objects.records(number)
+    if way in objects.OURS:
+        shared: Any = oc.share(DATA)
+        DATA = ()
+        encoded = sum(segment.nbytes for segment in oc.segments())
+        found = by_onecopy(shared, way)
+    else:
+        encoded = sum(len(pickle.dumps(record, 5)) for record in DATA)
+        found = inherited() if way == objects.NAIVE else by_joblib(DATA)
+    print(json.dumps({"encoded": encoded, "steps": found}))
+
+
+if __name__ == "__main__":
+    main()
