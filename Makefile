@@ -12,6 +12,9 @@ ARGS ?=
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 PYTEST = $(BIN)/python -m pytest
+# The tests of what knows of segments and their backing.
+MEMORY := $(addprefix tests/processes/test_, data_roundtrip.py data_sharing.py ends.py \
+	faults_ends.py faults_kill.py kinds.py limits.py security.py structures.py)
 MEASURED = $(BIN)/python -m coverage run -m pytest
 
 .DEFAULT_GOAL := help
@@ -75,8 +78,8 @@ suites: unit processes processes-file
 fast: $(VENV)/.installed-dev
 	$(PYTEST) tests/unit $(ARGS)
 	$(PYTEST) tests/processes $(ARGS)
-	@# How workers start and what stands above the pool does not know of the second backing.
-	ONECOPY_BACKING=file $(PYTEST) tests/processes --doors=none --start=fork $(ARGS)
+	@# How workers start and what stands above the memory does not know of the second backing.
+	ONECOPY_BACKING=file $(PYTEST) $(MEMORY) --start=fork $(ARGS)
 	$(MAKE) browser
 
 browser: $(VENV)/.installed-dev ## the report's page in Chromium (apt-get install chromium)

@@ -28,17 +28,26 @@ settings.load_profile("onecopy")
 _FAILED = pytest.StashKey[bool]()
 
 
-# Tests of what stands on the pool: they need not be run under every start method, nor on both
-# backings of shared memory, for that is what the others are for.
+# Tests of what stands on the engine, or on data that it has been shown to carry: they need not
+# be run under every start method, nor on both backings of shared memory, for that is what the
+# others are for.
 _DOORS = (
     "test_aio",
     "test_cancel",
     "test_chunks",
+    "test_cli",
+    "test_data_roundtrip",
     "test_executor",
+    "test_faults_results",
     "test_joblib",
+    "test_kinds",
+    "test_lab",
+    "test_logs",
     "test_options",
+    "test_pool_ahead",
     "test_pool_dropin",
     "test_seen",
+    "test_structures",
 )
 
 
