@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import logging
 import logging.config
 import os
@@ -13,6 +14,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from rich.console import Console
+from rich.logging import RichHandler
 
 import onecopy as oc
 from tests import scripts
@@ -178,6 +181,62 @@ def test_pytest_s_own_handler(
     with caplog.at_level(logging.INFO, "tests.logged"):
         make_pool(method).map(say, range(5))
     assert sorted(caplog.messages) == [f"item {i}" for i in range(5)]
+
+
+def test_with_a_file_of_dict_config(
+    make_pool: MakePool, method: str, tmp_path: Path, kept: Kept
+) -> None:
+    """Opened by the owner before the pool: a fork inherits it, and must not write to it."""
+    path = tmp_path / "program.log"
+    form = "%(levelname)s %(processName)s %(message)s"
+    logging.config.dictConfig(
+        {
+            "version": 1,
+            "disable_existing_loggers": False,
+            "formatters": {"plain": {"format": form}},
+            "handlers": {
+                "file": {
+                    "class": "logging.FileHandler",
+                    "filename": str(path),
+                    "formatter": "plain",
+                }
+            },
+            "loggers": {
+                "tests.logged": {"handlers": ["file"], "level": "INFO", "propagate": False}
+            },
+        }
+    )
+    try:
+        pool = make_pool(method, 2)
+        pool.map(say, range(300), chunksize=10)
+        log.info("the owner's own")
+    finally:
+        for handler in log.handlers[:]:
+            log.removeHandler(handler)
+            handler.close()
+        log.propagate = True
+    lines = path.read_text().splitlines()
+    assert lines[-1] == "INFO MainProcess the owner's own"
+    assert sorted(line.split(" ", 2)[2] for line in lines[:-1]) == sorted(
+        f"item {i}" for i in range(300)
+    )
+    assert all(line.startswith("INFO ") for line in lines)
+    assert kept.messages() == []
+
+
+def test_with_rich_s_handler(make_pool: MakePool, method: str, kept: Kept) -> None:
+    screen = io.StringIO()
+    handler = RichHandler(console=Console(file=screen, width=100), show_time=False)
+    log.addHandler(handler)
+    try:
+        make_pool(method, 2).map(say, range(20), chunksize=1)
+    finally:
+        log.removeHandler(handler)
+    lines = screen.getvalue().splitlines()
+    assert sorted(line.split()[2] for line in lines if "item" in line) == sorted(
+        str(i) for i in range(20)
+    )
+    assert all("test_logs.py" in line for line in lines), "the place is where the task logged"
 
 
 def test_handlers_of_a_worker_are_not_called(
