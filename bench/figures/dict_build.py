@@ -6,7 +6,7 @@ import time
 
 import onecopy as oc
 
-from ..face import Bar, Contender, Figure, Size, plain
+from ..face import Bar, Contender, Figure, Sense, Size, plain
 from .shared_dict import OURS, PLAIN, count, entries
 
 
@@ -32,7 +32,7 @@ def contenders(size: Size) -> list[Contender]:
 
 
 def bars(_: Size) -> list[Bar]:
-    return []
+    return [Bar("building / building the plain dict", Sense.AT_MOST, 4.0, (OURS,), (PLAIN,))]
 
 
 FIGURE = Figure("dict_build", "making a dict of int to float", contenders, bars, rounds=3)

@@ -10,7 +10,7 @@ import os
 
 import onecopy as oc
 
-from ..face import Bar, Contender, Figure, Size, plain
+from ..face import Bar, Contender, Figure, Sense, Size, plain
 from ..objects import WORKERS
 from .shared_dict import MINE, OURS, PLAIN, count, entries, look_up, make
 
@@ -46,7 +46,7 @@ def contenders(size: Size) -> list[Contender]:
 
 
 def bars(_: Size) -> list[Bar]:
-    return []
+    return [Bar("bytes / those of plain dicts", Sense.AT_MOST, 0.1, (OURS,), (PLAIN,))]
 
 
 FIGURE = Figure(

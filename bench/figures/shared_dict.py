@@ -15,7 +15,7 @@ from typing import Any
 
 import onecopy as oc
 
-from ..face import Bar, Contender, Figure, Sample, Size
+from ..face import Bar, Contender, Figure, Sample, Sense, Size
 from ..objects import WORKERS
 
 LOOKUPS = 200_000
@@ -77,7 +77,7 @@ def count(size: Size) -> int:
 
 
 def bars(_: Size) -> list[Bar]:
-    return []
+    return [Bar("a lookup / that in a plain dict", Sense.AT_MOST, 6.0, (OURS,), (PLAIN,))]
 
 
 FIGURE = Figure(
