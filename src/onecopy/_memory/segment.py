@@ -169,13 +169,18 @@ def new_segment(size: int, kind: Kind) -> Segment:
     Raises OSError when no descriptor is left, naming the limit.
     """
     size = max(round_to_page(size), mapping.PAGE)
+    return Segment(backing(size, f"a segment of {size} bytes"), kind, size)
+
+
+def backing(size: int | None, what: str) -> AnonymousFile:
+    """The anonymous file behind a segment; see ``anonymous_file``."""
     try:
-        return Segment(anonymous_file(size), kind, size)
+        return anonymous_file(size)
     except OSError as error:
         if error.errno == errno.EMFILE:
             raise OSError(
                 errno.EMFILE,
-                f"no file descriptor is left for a segment of {size} bytes "
+                f"no file descriptor is left for {what} "
                 "(the limit is 'ulimit -n'); share many small objects in one call, or raise it",
             ) from error
         raise

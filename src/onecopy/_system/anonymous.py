@@ -16,7 +16,8 @@ from ..errors import UnsupportedPlatform
 
 
 class AnonymousFile(Protocol):
-    """A nameless file of fixed size whose pages are reserved before they are touched."""
+    """A nameless file whose pages are reserved before they are touched. Its size is fixed when
+    it is made, or grows with what is written until it is settled."""
 
     fd: int
     size: int
@@ -30,6 +31,9 @@ class AnonymousFile(Protocol):
 
     def write(self, offset: int, data: memoryview) -> None:
         """Copies ``data`` in by system call: the cheapest way into fresh pages."""
+
+    def settle(self, size: int) -> None:
+        """The size is this from now on; for a file that was made without one."""
 
     def seal_mappings(self) -> None:
         """From now on nobody gets a writable mapping or writes by system call."""
@@ -62,8 +66,9 @@ def _choose() -> type[AnonymousFile]:
     return UnlinkedFile
 
 
-def anonymous_file(size: int) -> AnonymousFile:
-    """A new anonymous file of ``size`` bytes, none of them reserved yet.
+def anonymous_file(size: int | None) -> AnonymousFile:
+    """A new anonymous file of ``size`` bytes, none of them reserved yet; with None, of a size
+    that is to be settled.
 
     Raises:
         OSError: no descriptor is left (EMFILE, ENFILE), or the directory for temporary
