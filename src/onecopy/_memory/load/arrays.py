@@ -16,7 +16,7 @@ import numpy as np
 from ...errors import BadFile
 from ..arrays import on_buffer
 from ..growing import Growing
-from .face import PIECE, Array, Arrays, Wanted, chosen
+from .face import PIECE, Array, Arrays, Stream, Wanted, chosen
 
 
 class SharedArchive(Mapping[str, "np.ndarray[Any, Any]"]):
@@ -64,28 +64,64 @@ def load(sources: list[Arrays], wanted: Wanted) -> np.ndarray[Any, Any] | Shared
         BadFile: the files do not go together, or have no such fields or members.
         NotEnoughMemory: what has to be copied does not fit.
     """
+    parts, fields = matched(sources, wanted)
+    loaded = {name: _one(each, wanted, fields) for name, each in parts.items()}
+    return loaded[""] if sources[0].single else SharedArchive(loaded)
+
+
+def matched(
+    sources: list[Arrays], wanted: Wanted
+) -> tuple[dict[str, list[Array]], tuple[str, ...] | None]:
+    """The wanted arrays by name, each with its part in every file; and the wanted fields.
+
+    ``columns`` are fields where a file is one array, and arrays where it is an archive.
+    """
     first = sources[0]
-    if first.single:
-        return one([source.members[""] for source in sources], wanted, wanted.columns)
     for source in sources[1:]:
         if source.members.keys() != first.members.keys():
-            a, b = _name(first), _name(source)
             raise BadFile(
-                f"{a!r} and {b!r} do not hold arrays of the same names: "
+                f"{_name(first)!r} and {_name(source)!r} do not hold arrays of the same names: "
                 f"{', '.join(first.members)}; {', '.join(source.members)}"
             )
-    names = chosen(_name(first), list(first.members), wanted.columns, "array")
-    return SharedArchive(
-        {name: one([source.members[name] for source in sources], wanted, None) for name in names}
-    )
+    names, fields = list(first.members), wanted.columns
+    if not first.single:
+        names, fields = chosen(_name(first), names, fields, "array"), None
+    return {name: [source.members[name] for source in sources] for name in names}, fields
 
 
 def _name(source: Arrays) -> str:
     return next((array.where for array in source.members.values()), "an empty archive")
 
 
-def one(parts: list[Array], wanted: Wanted, fields: tuple[str, ...] | None) -> np.ndarray[Any, Any]:
-    """One array of the parts of all files."""
+def _one(
+    parts: list[Array], wanted: Wanted, fields: tuple[str, ...] | None
+) -> np.ndarray[Any, Any]:
+    """One array of the parts of all files, in shared memory."""
+    stream = streamed(parts, wanted, fields)
+    if len(parts) == 1 and wanted.dtype is None:
+        whole = parts[0].whole()
+        if whole is not None:
+            if whole.shape and not wanted.all_rows:
+                whole = whole[slice(*wanted.window(len(whole)))]
+            return whole if fields is None else whole[list(fields)]
+    if not stream.nbytes:
+        empty = np.empty(stream.shape, stream.dtype)
+        empty.flags.writeable = False
+        return empty
+    with Growing(stream.where) as growing:
+        growing.require(stream.nbytes)
+        for block in stream.blocks():
+            growing.write(block)
+        if growing.tell() != stream.nbytes:
+            raise BadFile(
+                f"{stream.where!r} is cut short: {growing.tell()} of {stream.nbytes} bytes"
+            )
+        segment = growing.finish()
+    return on_buffer(segment.view(0, stream.nbytes), stream.shape, stream.dtype)
+
+
+def streamed(parts: list[Array], wanted: Wanted, fields: tuple[str, ...] | None) -> Stream:
+    """The wanted rows and fields of the parts of all files, in the wanted type."""
     first = parts[0]
     for part in parts[1:]:
         if part.dtype != first.dtype or part.shape[1:] != first.shape[1:] or not part.shape:
@@ -94,36 +130,16 @@ def one(parts: list[Array], wanted: Wanted, fields: tuple[str, ...] | None) -> n
                 f"{first.shape} of {first.dtype}, {part.shape} of {part.dtype}"
             )
     dtype = result_dtype(first, wanted.dtype, fields)
-    if len(parts) == 1 and wanted.dtype is None:
-        whole = first.whole()
-        if whole is not None:
-            if whole.shape and not wanted.all_rows:
-                whole = whole[slice(*wanted.window(len(whole)))]
-            return whole if fields is None else whole[list(fields)]
-    return _filled(parts, wanted, dtype)
-
-
-def _filled(parts: list[Array], wanted: Wanted, dtype: np.dtype[Any]) -> np.ndarray[Any, Any]:
-    first = parts[0]
-    shape = first.shape
+    shape, start, stop = first.shape, 0, 1
     if shape:
         start, stop = wanted.window(sum(part.shape[0] for part in parts))
         shape = (stop - start, *shape[1:])
-    else:
-        start, stop = 0, 1
-    nbytes = int(np.prod(shape, dtype=object)) * dtype.itemsize
-    if not nbytes:
-        empty = np.empty(shape, dtype)
-        empty.flags.writeable = False
-        return empty
-    with Growing(first.where) as growing:
-        growing.require(nbytes)
+
+    def blocks() -> Iterator[np.ndarray[Any, Any]]:
         for block in joined(parts, start, stop):
-            growing.write(converted(block, dtype, first.where))
-        if growing.tell() != nbytes:
-            raise BadFile(f"{first.where!r} is cut short: {growing.tell()} of {nbytes} bytes")
-        segment = growing.finish()
-    return on_buffer(segment.view(0, nbytes), shape, dtype)
+            yield converted(block, dtype, first.where)
+
+    return Stream(first.where, shape, dtype, blocks)
 
 
 def joined(parts: list[Array], start: int, stop: int) -> Iterator[np.ndarray[Any, Any]]:

@@ -9,6 +9,7 @@ file as it will in memory, so that it is mapped.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -71,6 +72,26 @@ class Array(Protocol):
         """Rows ``start`` to ``stop``, some at a time; a single value as one block."""
 
 
+@dataclass(frozen=True)
+class Stream:
+    """The wanted rows of an array, of one file or of several, in the wanted type.
+
+    Attributes:
+        where: what it is read from, for messages.
+        blocks: gives the rows from the first to the last, some at a time; of a single value,
+            the value.
+    """
+
+    where: str
+    shape: tuple[int, ...]
+    dtype: np.dtype[Any]
+    blocks: Callable[[], Iterator[np.ndarray[Any, Any]]]
+
+    @property
+    def nbytes(self) -> int:
+        return math.prod(self.shape) * self.dtype.itemsize
+
+
 @dataclass
 class Arrays:
     """The arrays of one file, by name; ``single`` when the file is one array and no archive."""
@@ -108,7 +129,8 @@ class Tabular(Protocol):
 def reading(where: str, what: str) -> Iterator[None]:
     """Whatever a format's library raises on damaged files becomes BadFile, in one line.
 
-    What the system says (no permission, no descriptor, a disk that fails) stays as it is.
+    What the system says (no permission, no descriptor, a disk that fails) stays an OSError, and
+    names the file.
     """
     try:
         yield
@@ -116,7 +138,10 @@ def reading(where: str, what: str) -> Iterator[None]:
         raise
     except Exception as error:
         if isinstance(error, OSError) and error.errno is not None:
-            raise
+            if error.filename is not None:
+                raise
+            said = error.strerror or in_a_line(error)
+            raise OSError(error.errno, said, where) from error
         raise BadFile(f"{where!r} is not a whole {what}: {in_a_line(error)}") from error
 
 

@@ -115,6 +115,19 @@ def arrow_type(kind: Any) -> Any:
         raise TypeError(f"dtype {kind!r} is no type of a column: {in_a_line(error)}") from error
 
 
+def total_rows(sources: Iterable[Tabular], wanted: Wanted) -> int | None:
+    """How many of the rows are wanted; None where that cannot be told before they are read."""
+    rows = 0
+    for source in sources:
+        if source.rows is None:
+            source.part()  # a mapped one then knows
+        if source.rows is None:
+            return None
+        rows += source.rows
+    start, stop = wanted.window(rows)
+    return stop - start
+
+
 def joined(sources: Iterable[Tabular], wanted: Wanted) -> Iterator[Any]:
     """The wanted rows of the files, one after another, batch by batch."""
     start, stop = wanted.start, wanted.stop

@@ -1,0 +1,135 @@
+"""Writers of arrays, block by block: npy, npz, HDF5, Zarr.
+
+Each takes a path and the arrays by name (``Stream``), and writes one after another. What is
+written can be loaded as well as possible: members of an ``.npz`` are stored, not compressed,
+so that they are mapped.
+"""
+
+from __future__ import annotations
+
+import io
+import struct
+import zipfile
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+import numpy as np
+from numpy.lib import format as npy_format
+
+from ...errors import BadFile
+from ..load.arrays import rows_a_piece
+from ..load.face import Stream, library
+
+Streams = Mapping[str, Stream]
+
+
+def npy(path: str, arrays: Streams) -> None:
+    """One array; its elements in C order."""
+    if len(arrays) != 1:
+        raise BadFile(
+            f"a .npy file holds one array, and there are {len(arrays)}: "
+            f"choose one of {', '.join(arrays) or 'none'}"
+        )
+    (array,) = arrays.values()
+    with open(path, "wb") as file:
+        _npy_into(file, array)
+
+
+def npz(path: str, arrays: Streams) -> None:
+    """An archive like that of ``np.savez``."""
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_STORED) as archive:
+        for name, array in arrays.items():
+            with archive.open(f"{name or 'arr_0'}.npy", "w", force_zip64=True) as member:
+                _npy_into(member, array)
+
+
+def _npy_into(file: Any, array: Stream) -> None:
+    described = {
+        "shape": array.shape,
+        "fortran_order": False,
+        "descr": npy_format.dtype_to_descr(array.dtype),
+    }
+    file.write(_header(described))
+    for block in array.blocks():
+        if block.nbytes:
+            file.write(np.ascontiguousarray(block).reshape(-1).view(np.uint8).data)
+
+
+def _header(described: dict[str, Any]) -> bytes:
+    """The head of a .npy file (NEP 1): of version 3 where it is too long for the first, or has
+    names that are not Latin-1."""
+    made = io.BytesIO()
+    try:
+        npy_format.write_array_header_1_0(made, described)
+    except ValueError:
+        text = repr(described).encode()
+        # The elements begin at a multiple of 64 bytes; a magic string and a length go first.
+        text += b" " * (-(len(text) + 13) % 64) + b"\n"
+        return npy_format.magic(3, 0) + struct.pack("<I", len(text)) + text
+    return made.getvalue()
+
+
+def hdf5(path: str, arrays: Streams) -> None:
+    """A dataset for each, by its path."""
+    h5py = library("h5py", "hdf5")
+    with h5py.File(path, "w") as file:
+        for name, array in arrays.items():
+            data = file.create_dataset(name or "data", array.shape, array.dtype)
+            _slices(data, array)
+
+
+def zarr(path: str, arrays: Streams) -> None:
+    """An array for a file that was one; else a group with an array for each."""
+    library_ = library("zarr", "zarr")
+    storage = library("zarr.storage", "zarr")
+    store = storage.LocalStore(path)
+    try:
+        if list(arrays) != [""]:
+            library_.open_group(store, mode="w")
+        for name, array in arrays.items():
+            # Chunks of whole rows, of about 4 MB, some of them written at a time.
+            rows = max(1, rows_a_piece(array.shape, array.dtype) // 8)
+            chunks = tuple(max(1, length) for length in (rows, *array.shape[1:]))
+            chunks = chunks if array.shape else ()
+            data = library_.create_array(
+                store, name=name or None, shape=array.shape, dtype=array.dtype, chunks=chunks
+            )
+            _slices(data, array, 8 * rows)
+    finally:
+        store.close()
+
+
+def _slices(data: Any, array: Stream, step: int | None = None) -> None:
+    """Fills a dataset; by ``step`` rows, for one of chunks that should not be cut in two."""
+    if not array.shape:
+        data[()] = next(array.blocks())[()]
+        return
+    at = 0
+    for block in array.blocks() if step is None else evenly(array.blocks(), step):
+        data[at : at + len(block)] = block
+        at += len(block)
+
+
+def evenly(blocks: Iterator[np.ndarray[Any, Any]], step: int) -> Iterator[np.ndarray[Any, Any]]:
+    """The same rows in blocks of ``step``, the last one shorter."""
+    kept: list[np.ndarray[Any, Any]] = []
+    rows = 0
+    for block in blocks:
+        while len(block):
+            taken = block[: step - rows]
+            kept.append(taken)
+            rows += len(taken)
+            block = block[len(taken) :]
+            if rows == step:
+                yield kept[0] if len(kept) == 1 else np.concatenate(kept)
+                kept, rows = [], 0
+    if kept:
+        yield np.concatenate(kept)
+
+
+WRITERS: dict[str, Callable[[str, Streams], None]] = {
+    "npy": npy,
+    "npz": npz,
+    "hdf5": hdf5,
+    "zarr": zarr,
+}
