@@ -15,7 +15,7 @@ from ...errors import BadFile
 from ..segment import Segment
 from .face import Wanted, chosen, library, reading
 from .npy import file_segment
-from .tables import window
+from .tables import readable, window
 
 WHAT = "Arrow file"
 # A stream ends with this (Columnar format, "IPC Streaming Format").
@@ -50,7 +50,7 @@ class Opened:
             names = reader.schema.names
             if columns is not None:
                 chosen(name, names, columns, "column")
-            self.schema = reader.schema
+            self.schema = readable(reader.schema)
         if columns is not None:
             fields = [self.schema.field(each) for each in columns]
             self.schema = library("pyarrow", "arrow").schema(fields, self.schema.metadata)

@@ -13,7 +13,7 @@ from typing import Any
 
 from ...errors import BadFile
 from .face import Wanted, chosen, in_a_line, library, reading
-from .tables import arrow_type, window
+from .tables import arrow_type, readable, window
 
 WHAT = "CSV file"
 _BLOCK = 16 << 20
@@ -35,7 +35,7 @@ class Opened:
         self._types: dict[str, Any] = {}
         with self._guard(), self._reader() as reader:
             names = reader.schema.names
-            self.schema = reader.schema
+            self.schema = readable(reader.schema)
         if wanted.columns is not None or wanted.dtype is not None:
             chosen(name, names, wanted.columns, "column")
             dtype = wanted.dtype

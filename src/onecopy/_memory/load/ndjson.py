@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from .face import Wanted, chosen, library, reading
-from .tables import arrow_type, window
+from .tables import arrow_type, readable, window
 
 WHAT = "NDJSON file"
 _BLOCK = 16 << 20
@@ -34,7 +34,7 @@ class Opened:
             fields = [(each, arrow_type(kind)) for each, kind in wanted.dtype.items()]
             self._given = pa.schema(fields)
         with reading(name, WHAT), self._reader() as reader:
-            self.schema = reader.schema
+            self.schema = readable(reader.schema)
         self._names = chosen(name, self.schema.names, wanted.columns, "column")
         self.schema = pa.schema([self.schema.field(each) for each in self._names])
 
@@ -57,6 +57,7 @@ class Opened:
         rows = 0
         with reading(self.where, WHAT), self._reader() as reader:
             for batch in reader:
+                batch.validate(full=True)  # strings may not be UTF-8
                 rows += batch.num_rows
                 yield batch.select(self._names)
         self.rows = rows

@@ -162,6 +162,17 @@ def converted(sources: list[Tabular], schema: Any, wanted: Wanted) -> Iterator[A
         yield pa.RecordBatch.from_arrays(columns, schema=schema)
 
 
+def readable(schema: Any) -> Any:
+    """The schema itself; raises UnicodeDecodeError for names that are no UTF-8, which would be
+    found by whoever prints the table."""
+    fields = list(schema)
+    while fields:
+        field = fields.pop()
+        str(field.name)
+        fields += [field.type.field(at) for at in range(field.type.num_fields)]
+    return schema
+
+
 def window(batches: Iterable[Any], start: int, stop: int | None) -> Iterator[Any]:
     """Rows ``start`` to ``stop`` of batches; no batch behind the last one is asked for."""
     seen = 0

@@ -84,15 +84,23 @@ def zarr(path: str, arrays: Streams) -> None:
     storage = library("zarr.storage", "zarr")
     store = storage.LocalStore(path)
     try:
+        # Version 3 of the format has no specification of these types.
+        old = any(each.dtype.names or each.dtype.kind in "MmSUV" for each in arrays.values())
+        version = 2 if old else 3
         if list(arrays) != [""]:
-            library_.open_group(store, mode="w")
+            library_.open_group(store, mode="w", zarr_format=version)
         for name, array in arrays.items():
             # Chunks of whole rows, of about 4 MB, some of them written at a time.
             rows = max(1, rows_a_piece(array.shape, array.dtype) // 8)
             chunks = tuple(max(1, length) for length in (rows, *array.shape[1:]))
             chunks = chunks if array.shape else ()
             data = library_.create_array(
-                store, name=name or None, shape=array.shape, dtype=array.dtype, chunks=chunks
+                store,
+                name=name or None,
+                shape=array.shape,
+                dtype=array.dtype,
+                chunks=chunks,
+                zarr_format=version,
             )
             _slices(data, array, 8 * rows)
     finally:
