@@ -16,6 +16,8 @@ from typing import Any
 
 from .segment import Kind, Segment, backing, round_to_page
 
+_ASK = 1 << 20
+
 
 class Growing:
     """Takes bytes in order; a context manager that drops them unless ``finish`` was called.
@@ -29,7 +31,7 @@ class Growing:
     def __init__(self, path: str) -> None:
         self._file: Any = backing(None, "what is loaded")
         self._path = path
-        self._at = 0
+        self._at = self._unasked = 0
         self.closed = False
 
     def __enter__(self) -> Growing:
@@ -47,7 +49,11 @@ class Growing:
     def write(self, data: Any) -> int:
         """Appends a buffer; raises NotEnoughMemory before a page of it is touched."""
         view = memoryview(data).cast("B")
-        self._file.require(view.nbytes)
+        # A small wish is granted unseen (``memory.require``): many of them are one large one.
+        self._unasked += view.nbytes
+        if self._unasked >= _ASK:
+            self._file.require(self._unasked)
+            self._unasked = 0
         self._file.write(self._at, view)
         self._at += view.nbytes
         return view.nbytes

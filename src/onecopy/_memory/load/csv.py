@@ -41,6 +41,7 @@ class Opened:
             dtype = wanted.dtype
             if dtype is not None and not isinstance(dtype, Mapping):
                 dtype = dict.fromkeys(names, dtype)
+            chosen(name, names, tuple(dtype or ()), "column")
             self._types = {each: arrow_type(kind) for each, kind in (dtype or {}).items()}
             with self._guard(), self._reader(wanted.columns) as reader:
                 self.schema = reader.schema
@@ -75,16 +76,20 @@ class Opened:
                 except StopIteration:
                     break
                 except pa.ArrowInvalid as error:
-                    if "conversion error" not in str(error):
-                        raise
-                    raise BadFile(
-                        f"{self.where!r}: after row {rows}, a value is not of the type that its "
-                        f"column has in the first {_BLOCK >> 20} MB: {in_a_line(error)}; "
-                        "give the column a type by dtype={'name': type}"
-                    ) from error
+                    raise self._refusal(error, rows) from error
                 rows += batch.num_rows
                 yield batch
         self.rows = rows
+
+    def _refusal(self, error: Exception, rows: int) -> BadFile:
+        """What is wrong with the block behind ``rows``."""
+        where = f"{self.where!r}: somewhere after row {rows}"
+        if "conversion error" in str(error):
+            return BadFile(
+                f"{where}, a value is not of the type that its column has in the first "
+                f"{_BLOCK >> 20} MB: {in_a_line(error)}; give the column a type by dtype="
+            )
+        return BadFile(f"{where}, it is not a whole {WHAT}: {in_a_line(error)}")
 
     def close(self) -> None:
         """Nothing is open between readings."""

@@ -30,11 +30,14 @@ class Opened:
         self.rows: int | None = None
         self._json = json
         self._given: Any = None
-        if isinstance(wanted.dtype, Mapping):
-            fields = [(each, arrow_type(kind)) for each, kind in wanted.dtype.items()]
-            self._given = pa.schema(fields)
         with reading(name, WHAT), self._reader() as reader:
             self.schema = readable(reader.schema)
+        if isinstance(wanted.dtype, Mapping):
+            chosen(name, self.schema.names, tuple(wanted.dtype), "column")
+            fields = [(each, arrow_type(kind)) for each, kind in wanted.dtype.items()]
+            self._given = pa.schema(fields)
+            with reading(name, WHAT), self._reader() as reader:
+                self.schema = reader.schema
         self._names = chosen(name, self.schema.names, wanted.columns, "column")
         self.schema = pa.schema([self.schema.field(each) for each in self._names])
 
