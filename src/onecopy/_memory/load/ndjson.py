@@ -32,13 +32,14 @@ class Opened:
         self._given: Any = None
         with reading(name, WHAT), self._reader() as reader:
             self.schema = readable(reader.schema)
+        self._names = chosen(name, self.schema.names, wanted.columns, "column")
         if isinstance(wanted.dtype, Mapping):
             chosen(name, self.schema.names, tuple(wanted.dtype), "column")
             fields = [(each, arrow_type(kind)) for each, kind in wanted.dtype.items()]
             self._given = pa.schema(fields)
             with reading(name, WHAT), self._reader() as reader:
                 self.schema = reader.schema
-        self._names = chosen(name, self.schema.names, wanted.columns, "column")
+        # Fields whose type is given come first otherwise.
         self.schema = pa.schema([self.schema.field(each) for each in self._names])
 
     def _reader(self) -> Any:

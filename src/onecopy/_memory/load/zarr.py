@@ -38,7 +38,8 @@ def open(name: str, wanted: Wanted) -> Arrays:
 
 def _arrays(zarr: Any, group: Any, name: str, guard: Any) -> dict[str, Sliced]:
     members: dict[str, Sliced] = {}
-    for path, node in group.members(max_depth=None):
+    # A directory lists them in any order.
+    for path, node in sorted(group.members(max_depth=None), key=lambda each: each[0]):
         if isinstance(node, zarr.Array):
             members[path] = Sliced(node, f"{name}:{path}", guard)
     return members

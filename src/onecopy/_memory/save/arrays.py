@@ -8,6 +8,7 @@ so that they are mapped.
 from __future__ import annotations
 
 import io
+import os
 import struct
 import zipfile
 from collections.abc import Callable, Iterator, Mapping
@@ -50,6 +51,10 @@ def _npy_into(file: Any, array: Stream) -> None:
         "descr": npy_format.dtype_to_descr(array.dtype),
     }
     file.write(_header(described))
+    _elements_into(file, array)
+
+
+def _elements_into(file: Any, array: Stream) -> None:
     for block in array.blocks():
         if block.nbytes:
             file.write(np.ascontiguousarray(block).reshape(-1).view(np.uint8).data)
@@ -70,12 +75,37 @@ def _header(described: dict[str, Any]) -> bytes:
 
 
 def hdf5(path: str, arrays: Streams) -> None:
-    """A dataset for each, by its path."""
+    """A dataset for each, by its path.
+
+    HDF5 lays the file out, and the elements are written into their places by system call: where
+    the disk is full, the library cannot close its file, and ends the process with a segmentation
+    fault later on. For the same reason the room is asked for first.
+    """
     h5py = library("h5py", "hdf5")
+    _require_room(path, sum(each.nbytes for each in arrays.values()))
+    places = {}
     with h5py.File(path, "w") as file:
         for name, array in arrays.items():
-            data = file.create_dataset(name or "data", array.shape, array.dtype)
-            _slices(data, array)
+            early = h5py.h5p.create(h5py.h5p.DATASET_CREATE)
+            early.set_alloc_time(h5py.h5d.ALLOC_TIME_EARLY)
+            early.set_fill_time(h5py.h5d.FILL_TIME_NEVER)
+            dcpl = early if array.shape and array.nbytes else None
+            data = file.create_dataset(name or "data", array.shape, array.dtype, dcpl=dcpl)
+            if not array.shape:
+                data[()] = next(array.blocks())[()]
+            elif array.nbytes:
+                places[name] = data.id.get_offset()
+    with open(path, "r+b") as raw:
+        for name, place in places.items():
+            raw.seek(place)
+            _elements_into(raw, arrays[name])
+
+
+def _require_room(path: str, nbytes: int) -> None:
+    """Raises OSError when a file of that size does not fit."""
+    with open(path, "wb") as probe:
+        if nbytes and hasattr(os, "posix_fallocate"):
+            os.posix_fallocate(probe.fileno(), 0, nbytes + (1 << 16))
 
 
 def zarr(path: str, arrays: Streams) -> None:
