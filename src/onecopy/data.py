@@ -7,7 +7,7 @@ be passed to workers under every start method without moving a byte.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from ._memory import sharing
@@ -91,30 +91,72 @@ def share(obj: T) -> T:
     return sharing.share(obj)  # type: ignore[no-any-return]
 
 
-def load(path: str | os.PathLike[str], **options: Any) -> Any:
-    """The data in a file, as one shared copy; no copy at all where the format allows.
+def load(
+    path: str | os.PathLike[str] | Iterable[str | os.PathLike[str]],
+    *,
+    columns: str | Iterable[str] | None = None,
+    rows: slice | tuple[int | None, int | None] | None = None,
+    dtype: Any = None,
+    format: str | None = None,
+    allow_pickle: bool = False,
+) -> Any:
+    """The data in a file, or in several, as one shared copy; no copy where the format allows.
+
+    ================================  ================================  =======================
+    format (by the file's name)       comes as                          stands in
+    ================================  ================================  =======================
+    npy                               ndarray                           the file, mapped
+    npz                               mapping of ndarrays by name       the file; compressed
+                                                                        members in a segment
+    arrow: arrow, feather, ipc        pyarrow Table                     the file, mapped; when
+                                                                        compressed in a segment
+    parquet; csv, tsv; ndjson, jsonl  pyarrow Table                     a segment
+    hdf5: h5, hdf5                    mapping of ndarrays by path       a segment for each
+    zarr                              ndarray; of a group, a mapping    a segment for each
+    pickled: pkl, pickle              what it was, as by ``share``      segments
+    ================================  ================================  =======================
+
+    What has to be decoded goes piece by piece into its segment: the peak is the data and one
+    piece of about 32 MB. The tables move the same few bytes to a worker at any size.
 
     Args:
-        path: ``.npy``: mapped, neither copied nor read, an ndarray of the file's shape and
-            dtype. ``.npz``: a mapping of arrays by name; stored members are mapped,
-            compressed ones inflated straight into a segment.
+        path: a name, a pattern (``"part-*.parquet"``, ``"**"`` for folders below), or several
+            names. Several files, all of one format, become one dataset: arrays are joined along
+            the first axis, tables by their rows.
+        columns: names of columns, fields of records, or arrays of an archive; the others are
+            not read. For a table, in this order.
+        rows: a slice or a start and a stop, counted from 0 over all files.
+        dtype: of arrays what ``np.dtype`` takes, for columns that or a pyarrow type; or a dict
+            of these by name. A conversion that loses something is refused.
+        format: the word at the left, where the file's name does not tell.
+        allow_pickle: load pickles too. Unpickling runs whatever the file says.
 
     Raises:
-        BadFile: damaged, truncated or unknown; says what and where.
+        BadFile: damaged, truncated, empty or unknown; files that do not go together; columns
+            or types that they do not have. Says what and where. Nothing is kept of it.
         FileNotFoundError: there is no such file.
-        NotEnoughMemory: a compressed member does not fit.
+        MissingLibrary: the format needs an extra, such as ``onecopy[arrow]``.
+        NotEnoughMemory: what has to be copied does not fit.
 
-    Never unpickles. The file must not be shortened while it is in use: a task that reads
-    beyond its new end fails with ``FileTruncated``, the pool goes on. Thread-safe.
+    Without ``allow_pickle`` nothing is unpickled. A mapped file must not be changed while it is
+    in use: a task that reads beyond a new end fails with ``FileTruncated``, the pool goes on. The values in a mapped Arrow file are not looked at; check one that you do
+    not trust by ``table.validate(full=True)``. Thread-safe.
 
     Example:
         >>> import numpy as np, onecopy as oc, tempfile, os
         >>> path = os.path.join(tempfile.mkdtemp(), "a.npy")
         >>> np.save(path, np.eye(2))
-        >>> oc.load(path).sum()
-        np.float64(2.0)
+        >>> oc.load(path).sum(), oc.load([path, path], rows=(1, 3)).tolist()
+        (np.float64(2.0), [[0.0, 1.0], [1.0, 0.0]])
     """
-    return _load(path, **options)
+    return _load(
+        path,
+        columns=columns,
+        rows=rows,
+        dtype=dtype,
+        format=format,
+        allow_pickle=allow_pickle,
+    )
 
 
 def empty(shape: int | tuple[int, ...], dtype: Any = float) -> np.ndarray[Any, Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 
 import pytest
 
@@ -22,3 +23,13 @@ def backing(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> 
         chosen = Memfd
     monkeypatch.setattr(anonymous, "_chosen", chosen)
     return str(request.param)
+
+
+@pytest.fixture
+def zarr_ends() -> Iterator[None]:
+    """zarr starts threads when it is first used, and keeps them until the interpreter ends."""
+    import zarr
+
+    with zarr.config.set({"threading.max_workers": 2}):
+        yield
+        zarr.core.sync.cleanup_resources()

@@ -163,21 +163,24 @@ def round_to_page(size: int) -> int:
     return -(-size // mapping.PAGE) * mapping.PAGE
 
 
-def new_segment(size: int, kind: Kind, *, growing: bool = False) -> Segment:
+def new_segment(size: int, kind: Kind) -> Segment:
     """A fresh anonymous segment of at least ``size`` bytes, nothing of it reserved.
-
-    Of a growing one, the file behind it may be appended to; the segment is its beginning.
 
     Raises OSError when no descriptor is left, naming the limit.
     """
     size = max(round_to_page(size), mapping.PAGE)
+    return Segment(backing(size, f"a segment of {size} bytes"), kind, size)
+
+
+def backing(size: int | None, what: str) -> AnonymousFile:
+    """The anonymous file behind a segment; see ``anonymous_file``."""
     try:
-        return Segment(anonymous_file(size, growing=growing), kind, size)
+        return anonymous_file(size)
     except OSError as error:
         if error.errno == errno.EMFILE:
             raise OSError(
                 errno.EMFILE,
-                f"no file descriptor is left for a segment of {size} bytes "
+                f"no file descriptor is left for {what} "
                 "(the limit is 'ulimit -n'); share many small objects in one call, or raise it",
             ) from error
         raise

@@ -16,8 +16,8 @@ from ..errors import UnsupportedPlatform
 
 
 class AnonymousFile(Protocol):
-    """A nameless file whose pages are reserved before they are touched; of fixed size,
-    unless it was made to be appended to."""
+    """A nameless file whose pages are reserved before they are touched. Its size is fixed when
+    it is made, or grows with what is written until it is settled."""
 
     fd: int
     size: int
@@ -31,6 +31,9 @@ class AnonymousFile(Protocol):
 
     def write(self, offset: int, data: memoryview) -> None:
         """Copies ``data`` in by system call: the cheapest way into fresh pages."""
+
+    def settle(self, size: int) -> None:
+        """The size is this from now on; for a file that was made without one."""
 
     def seal_mappings(self) -> None:
         """From now on nobody gets a writable mapping or writes by system call."""
@@ -63,10 +66,9 @@ def _choose() -> type[AnonymousFile]:
     return UnlinkedFile
 
 
-def anonymous_file(size: int, *, growing: bool = False) -> AnonymousFile:
-    """A new anonymous file of ``size`` bytes, none of them reserved yet.
-
-    One that is ``growing`` may be appended to, by every process; it never gets smaller.
+def anonymous_file(size: int | None) -> AnonymousFile:
+    """A new anonymous file of ``size`` bytes, none of them reserved yet; with None, of a size
+    that is to be settled.
 
     Raises:
         OSError: no descriptor is left (EMFILE, ENFILE), or the directory for temporary
@@ -76,4 +78,4 @@ def anonymous_file(size: int, *, growing: bool = False) -> AnonymousFile:
     global _chosen
     if _chosen is None:
         _chosen = _choose()
-    return _chosen(size, growing)  # type: ignore[call-arg]
+    return _chosen(size)  # type: ignore[call-arg]

@@ -28,15 +28,23 @@ class Memfd:
 
     backing = "memfd"
 
-    def __init__(self, size: int, growing: bool = False) -> None:
-        self.size = size
+    def __init__(self, size: int | None) -> None:
+        self.size = size or 0
         self.fd = os.memfd_create("onecopy", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
+        if size is not None:
+            try:
+                self.settle(size)
+            except BaseException:
+                self.close()
+                raise
+
+    def settle(self, size: int) -> None:
         try:
             os.ftruncate(self.fd, size)
-            fcntl.fcntl(self.fd, _F_ADD_SEALS, _SEAL_SHRINK | (0 if growing else _SEAL_GROW))
+            fcntl.fcntl(self.fd, _F_ADD_SEALS, _SEAL_SHRINK | _SEAL_GROW)
         except OSError as error:
-            os.close(self.fd)
             raise memory.shortage(error, size, memory.available) from error
+        self.size = size
 
     def require(self, length: int) -> None:
         memory.require(length)

@@ -27,8 +27,8 @@ class UnlinkedFile:
 
     backing = "file"
 
-    def __init__(self, size: int, growing: bool = False) -> None:
-        self.size = size
+    def __init__(self, size: int | None) -> None:
+        self.size = size or 0
         self.directory = tempfile.gettempdir()
         self.fd, path = tempfile.mkstemp(prefix="onecopy-", dir=self.directory)
         self._reader = -1
@@ -37,10 +37,18 @@ class UnlinkedFile:
                 self._reader = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
             finally:
                 os.unlink(path)
+            if size is not None:
+                self.settle(size)
+        except BaseException:
+            self.close()
+            raise
+
+    def settle(self, size: int) -> None:
+        try:
             os.ftruncate(self.fd, size)
         except OSError as error:
-            self.close()
             raise self._short(size, error) from error
+        self.size = size
 
     def _short(self, wanted: int, error: OSError) -> OSError | NotEnoughMemory:
         return memory.shortage(error, wanted, lambda: _left(self.directory), self.directory)

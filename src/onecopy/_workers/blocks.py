@@ -8,7 +8,6 @@ million. How many blocks a worker gets at once is then decided by measured time
 
 from __future__ import annotations
 
-import operator
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -38,6 +37,10 @@ def lengths(arrays: Sequence[Any], axis: int) -> int:
                 f"argument {number} is a {type(data).__name__}"
             )
         dimensions = 1 if shape is None else len(shape)
+        if axis and dimensions > 1 and not hasattr(data, "ndim"):  # Arrow's and polars' tables
+            raise ValueError(
+                f"argument {number} is a {type(data).__name__}, which is cut by rows: axis 0"
+            )
         if not 0 <= axis < dimensions:
             raise ValueError(
                 f"argument {number} has {dimensions} dimension(s), so there is no axis {axis}"
@@ -52,8 +55,10 @@ def _bytes_per_row(data: Any, axis: int, length: int) -> float:
     strides = getattr(data, "strides", None)
     nbytes = getattr(data, "nbytes", None)
     if nbytes is None and hasattr(data, "memory_usage"):
-        usage = data.memory_usage()
-        nbytes = usage if isinstance(usage, int) else usage.sum()
+        usage = data.memory_usage()  # pandas': a frame tells it by column
+        nbytes = usage.sum() if hasattr(usage, "sum") else usage
+    elif nbytes is None and hasattr(data, "estimated_size"):
+        nbytes = data.estimated_size()  # polars'
     if nbytes is None:
         return 64.0  # a list: a guess at an object's size
     per_row = nbytes / max(length, 1)
@@ -70,7 +75,8 @@ def block_rows(arrays: Sequence[Any], axis: int, length: int, workers: int) -> i
 
 
 def reducer(reduce: Any, axis: int) -> tuple[Reduce | None, bool]:
-    """What combines two neighbouring results, and whether all are wanted at once.
+    """What combines two neighbouring results, and whether all are wanted at once. The first of
+    two is what was combined before; by a name, or ``plain`` for the very first one.
 
     Raises ValueError for a name that is not known.
     """
@@ -80,7 +86,11 @@ def reducer(reduce: Any, axis: int) -> tuple[Reduce | None, bool]:
         return (lambda parts, _: _concat(parts, axis)), True
     import numpy as np
 
-    named: dict[str, Reduce] = {"sum": operator.add, "min": np.minimum, "max": np.maximum}
+    named: dict[str, Reduce] = {
+        "sum": lambda a, b: a + plain(b),
+        "min": lambda a, b: np.minimum(a, plain(b)),
+        "max": lambda a, b: np.maximum(a, plain(b)),
+    }
     if reduce not in named:
         raise ValueError(
             f"unknown reduce {reduce!r}; it is a callable of two results, 'sum', 'min', 'max' "
@@ -92,10 +102,18 @@ def reducer(reduce: Any, axis: int) -> tuple[Reduce | None, bool]:
 def _concat(parts: list[Any], axis: int) -> Any:
     """One array, frame, list, string... of all parts, in order."""
     first = parts[0]
+    library = type(first).__module__.partition(".")[0]
+    # The parts are of that library: it is there.
     if hasattr(first, "iloc"):
-        import pandas as pd  # the parts are pandas': it is there
+        import pandas as pd
 
         return pd.concat(parts, axis=axis)
+    if library == "pyarrow":
+        return _concat_arrow([plain(part) for part in parts])
+    if library == "polars":
+        import polars as pl
+
+        return pl.concat(parts)
     if isinstance(first, list | tuple | str | bytes):
         joined: Any = type(first)() if isinstance(first, list | tuple) else first[:0]
         return joined.join(parts) if isinstance(first, str | bytes) else sum(parts, joined)
@@ -105,3 +123,24 @@ def _concat(parts: list[Any], axis: int) -> Any:
         return np.array(parts)
     concatenate = np.ma.concatenate if isinstance(first, np.ma.MaskedArray) else np.concatenate
     return concatenate(parts, axis=axis)
+
+
+def _concat_arrow(parts: list[Any]) -> Any:
+    """Tables and batches as one table, arrays as a chunked array, scalars as an array."""
+    import pyarrow as pa
+
+    first = parts[0]
+    if isinstance(first, pa.RecordBatch):
+        return pa.Table.from_batches(parts)
+    if isinstance(first, pa.Table):
+        return pa.concat_tables(parts)
+    if isinstance(first, pa.Array):
+        return pa.chunked_array(parts)
+    if isinstance(first, pa.ChunkedArray):
+        return pa.chunked_array([chunk for part in parts for chunk in part.chunks], first.type)
+    return pa.array(parts)
+
+
+def plain(value: Any) -> Any:
+    """Scalars of pyarrow do not add up: what they stand for does."""
+    return value.as_py() if hasattr(value, "as_py") else value

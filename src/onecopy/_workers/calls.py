@@ -389,6 +389,8 @@ class Calls:
             if at_once:
                 return combine(list(results), None)
             total = next(results)
+            if isinstance(reduce, str):
+                total = blocks.plain(total)
             for result in results:
                 total = combine(total, result)
             return total

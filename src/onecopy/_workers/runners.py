@@ -79,6 +79,8 @@ def cut(data: Any, start: int, stop: int, axis: int) -> Any:
     """A slice of ``data`` along ``axis``; rows of a frame by position."""
     if axis == 0:
         return data.iloc[start:stop] if hasattr(data, "iloc") else data[start:stop]
+    if hasattr(data, "iloc"):
+        return data.iloc[:, start:stop]
     return data[(slice(None),) * axis + (slice(start, stop),)]
 
 

@@ -1,31 +1,33 @@
-"""The data that a command works on: a file, a member of an archive, a field of records.
+"""The data that a command works on: a file, a pattern, a member of an archive, a column.
 
-``FILE`` is what ``onecopy.load`` reads. A member of an ``.npz`` archive is chosen as
-``archive.npz:member``, or by ``--field`` when the archive has a member of that name; an
-archive with one member needs no choice. ``--field`` names a field of the records otherwise.
+``FILE`` is what ``onecopy.load`` reads. A member of an archive (``.npz``, HDF5, Zarr) is chosen
+as ``archive.npz:member``, or by ``--field`` when the archive has a member of that name; an
+archive with one member needs no choice. ``--field`` names a column of a table, or a field of
+records, otherwise.
 """
 
 from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, NamedTuple
+from glob import has_magic
+from pathlib import Path
+from typing import Any, NamedTuple
 
-from ..errors import BadFile, NotEnoughMemory
+from ..errors import BadFile, MissingLibrary, NotEnoughMemory
 from ._errors import FAILED, CommandError, reason
 
-if TYPE_CHECKING:
-    import numpy as np
+_ARCHIVES = (".npz", ".h5", ".hdf5", ".zarr")
 
 
 class Source(NamedTuple):
     """What blocks are cut from, and how many bytes its file's data take in memory.
 
-    With a field these differ: records lie whole in memory, and the pages of the other
-    fields are mapped with those of the one that is read.
+    With a field of records these differ: records lie whole in memory, and the pages of the
+    other fields are mapped with those of the one that is read.
     """
 
-    data: np.ndarray[Any, Any]
+    data: Any
     data_bytes: int
 
 
@@ -36,9 +38,11 @@ def split(file: str) -> tuple[str, str | None]:
         CommandError: there is no such file.
     """
     path, colon, member = file.rpartition(":")
-    if os.path.exists(file) or not (colon and path.lower().endswith(".npz")):
+    if os.path.exists(file) or not (colon and path.lower().endswith(_ARCHIVES)):
         path, member = file, ""
-    if not os.path.isfile(path):
+    pattern = has_magic(path) and not os.path.exists(path)
+    store = os.path.isdir(path) and Path(path).suffix.lower() == ".zarr"
+    if not (os.path.isfile(path) or pattern or store):
         what = "is not a file" if os.path.exists(path) else "does not exist"
         raise CommandError(f"{path!r} {what}")
     return path, member or None
@@ -50,12 +54,10 @@ def load(file: str, field: str | None) -> Source:
     Raises:
         CommandError: says what is wrong with the file, member, field or shape.
     """
-    from ..data import load as load_file
-
     path, member = split(file)
     try:
-        loaded = load_file(path)
-    except BadFile as error:
+        loaded = _load(path, field)
+    except (BadFile, MissingLibrary) as error:
         raise CommandError(str(error)) from error
     except NotEnoughMemory as error:
         raise CommandError(f"{path!r}: {error}", FAILED) from error
@@ -65,10 +67,22 @@ def load(file: str, field: str | None) -> Source:
         loaded, field = _member(path, loaded, member, field)
     elif member is not None:
         raise CommandError(f"{path!r} has no members")
+    if hasattr(loaded, "schema"):  # a table: nothing but the field was loaded
+        data = loaded if field is None else loaded.column(0)
+        return Source(data, data.nbytes)
     data = loaded if field is None else _field(path, loaded, field)
     if data.ndim == 0:
         raise CommandError(f"{file!r} holds a single value (shape ()): there are no rows to cut")
     return Source(data, loaded.nbytes)
+
+
+def _load(path: str, field: str | None) -> Any:
+    from .._memory.load import FORMATS, files, format_of
+    from ..data import load as load_file
+
+    names = files(path)
+    table = FORMATS[format_of(names)].kind == "table"
+    return load_file(names, columns=field if table else None)
 
 
 def _member(
@@ -88,7 +102,7 @@ def _member(
     return archive[member], field
 
 
-def _field(path: str, records: np.ndarray[Any, Any], field: str) -> np.ndarray[Any, Any]:
+def _field(path: str, records: Any, field: str) -> Any:
     names = records.dtype.names
     if names is None:
         raise CommandError(
@@ -96,5 +110,4 @@ def _field(path: str, records: np.ndarray[Any, Any], field: str) -> np.ndarray[A
         )
     if field not in names:
         raise CommandError(f"{path!r} has no field {field!r}; it has {', '.join(names)}")
-    taken: np.ndarray[Any, Any] = records[field]
-    return taken
+    return records[field]

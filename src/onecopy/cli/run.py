@@ -79,10 +79,16 @@ def command(
         str, typer.Argument(metavar="MODULE:FUNC", help="The function, or path/to/file.py:FUNC.")
     ],
     file: Annotated[
-        str, typer.Argument(metavar="FILE", help="What onecopy.load reads; archive.npz:MEMBER.")
+        str,
+        typer.Argument(
+            metavar="FILE", help="What onecopy.load reads: a file, 'a pattern*', ARCHIVE:MEMBER."
+        ),
     ],
     field: Annotated[
-        str | None, typer.Option(metavar="NAME", help="A field of records, or a member of .npz.")
+        str | None,
+        typer.Option(
+            metavar="NAME", help="A column of a table, a field of records, a member of an archive."
+        ),
     ] = None,
     workers: Annotated[
         int | None, typer.Option(min=1, metavar="N", help="Default: the CPUs this may use.")

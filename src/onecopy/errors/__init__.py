@@ -6,6 +6,7 @@
     ├── NotEnoughMemory      (MemoryError)        a segment does not fit; nothing was touched
     ├── NotShared            (ValueError)         freeze or private on an array of the wrong kind
     ├── BadFile              (ValueError)         load met a file that it cannot read
+    ├── MissingLibrary       (ImportError)        a format whose library is not installed
     ├── NotPicklable         (pickle.PicklingError)  names the attribute that cannot travel
     │   └── ResultNotPicklable   (multiprocessing.pool.MaybeEncodingError)  a result
     ├── PoolClosed           (RuntimeError, ValueError)  work for a pool that takes none
@@ -45,6 +46,7 @@ __all__ = [
     "BrokenWorker",
     "FileTruncated",
     "InitializerFailed",
+    "MissingLibrary",
     "NotEnoughMemory",
     "NotPicklable",
     "NotShared",
@@ -128,6 +130,11 @@ class NotShared(OnecopyError, ValueError):
 
 class BadFile(OnecopyError, ValueError):
     """``load`` cannot read this file: the message says which, where and why."""
+
+
+class MissingLibrary(OnecopyError, ImportError):
+    """What was asked for needs a library that is not installed; the message says which extra
+    of onecopy brings it."""
 
 
 class NotPicklable(OnecopyError, pickle.PicklingError):

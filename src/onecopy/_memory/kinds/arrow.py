@@ -8,7 +8,7 @@ apache/arrow#50159 proposes it for pyarrow itself.
 
 Tables, batches and chunked arrays are made of arrays: what is said here holds for them, and
 for whatever stands on Arrow in pandas and polars. What an array has got to be, is its type's
-and not ours: nested, dictionary, extension.
+and not ours: nested, dictionary, extension. Tables that were loaded are in ``loaded``.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ import numpy as np
 import pyarrow as pa
 
 from ..registry import registry
+from . import loaded
 
 # A slice is cut out when its parent has more than this many times its bytes: cutting costs
 # a copy of what is kept, into fresh pages.
@@ -29,6 +30,8 @@ _SMALL = 4096
 
 def reducer(kind: type) -> Any:
     """See ``kinds``."""
+    if kind is pa.Table:
+        return loaded.reduce
     return _reduce if issubclass(kind, pa.Array) else None
 
 

@@ -8,7 +8,9 @@ the page cache's one copy.
 
 from __future__ import annotations
 
+import builtins
 import os
+from collections.abc import Iterator
 from typing import Any, BinaryIO
 
 import numpy as np
@@ -17,6 +19,8 @@ from numpy.lib import format as npy_format
 from ...errors import BadFile
 from ..arrays import on_buffer
 from ..segment import Kind, ReceivedFile, Segment
+from .arrays import rows_a_piece
+from .face import Arrays, Wanted
 
 
 def header(file: BinaryIO, name: str) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
@@ -89,9 +93,33 @@ def file_segment(name: str) -> Segment:
     return Segment(ReceivedFile(fd, "file"), Kind.FILE, os.fstat(fd).st_size, os.path.abspath(name))
 
 
-def load(name: str) -> np.ndarray[Any, Any]:
-    """Maps the array in ``name``; raises BadFile when it is not a whole .npy file."""
-    with open(name, "rb") as file:
+class Mapped:
+    """An ``Array`` that stands in its file as in memory."""
+
+    def __init__(self, array: np.ndarray[Any, Any], where: str) -> None:
+        self._array = array
+        self.where = where
+        self.shape: tuple[int, ...] = array.shape
+        self.dtype: np.dtype[Any] = array.dtype
+
+    def whole(self) -> np.ndarray[Any, Any]:
+        """See ``Array``."""
+        return self._array
+
+    def blocks(self, start: int, stop: int) -> Iterator[np.ndarray[Any, Any]]:
+        """See ``Array``."""
+        if not self.shape:
+            yield self._array
+            return
+        step = rows_a_piece(self.shape, self.dtype)
+        for at in range(start, stop, step):
+            yield self._array[at : min(at + step, stop)]
+
+
+def open(name: str, wanted: Wanted) -> Arrays:
+    """The array in ``name``, mapped; raises BadFile when it is not a whole .npy file."""
+    with builtins.open(name, "rb") as file:
         shape, fortran, dtype = header(file, name)
         offset = file.tell()
-    return mapped(file_segment(name), offset, shape, fortran, dtype)
+    array = mapped(file_segment(name), offset, shape, fortran, dtype)
+    return Arrays({"": Mapped(array, name)}, single=True)

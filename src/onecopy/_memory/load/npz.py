@@ -10,107 +10,59 @@ from __future__ import annotations
 
 import struct
 import zipfile
-from collections.abc import Iterator, Mapping
-from typing import Any
+from collections.abc import Iterator
+from typing import IO, Any
 
 import numpy as np
 
-from ...errors import BadFile, OnecopyError
-from ..segment import Kind, Segment, new_segment
-from .npy import file_segment, header, mapped
+from ...errors import BadFile
+from ..growing import Growing
+from ..segment import Segment
+from .arrays import rows_a_piece
+from .face import Arrays, Wanted, reading
+from .npy import Mapped, file_segment, header, mapped
 
 _PIECE = 1 << 20
+_MEMBER = "member of an archive"
 # The local file header of the zip format (APPNOTE 4.3.7) is 30 bytes, and ends with the
 # lengths of the name and of the extra field that follow it.
 _LOCAL = 30
 
 
-class SharedArchive(Mapping[str, "np.ndarray[Any, Any]"]):
-    """The arrays of an ``.npz`` file by name, each in shared memory; read-only.
-
-    A mapping like the one that ``np.load`` returns, with ``files`` and ``close`` for
-    programs that use them; the arrays outlive it.
-    """
-
-    def __init__(self, arrays: dict[str, np.ndarray[Any, Any]]) -> None:
-        self._arrays = arrays
-
-    @property
-    def files(self) -> list[str]:
-        """The names of the arrays."""
-        return list(self._arrays)
-
-    def __getitem__(self, name: str) -> np.ndarray[Any, Any]:
-        return self._arrays[name.removesuffix(".npy") if name not in self._arrays else name]
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._arrays)
-
-    def __len__(self) -> int:
-        return len(self._arrays)
-
-    def __repr__(self) -> str:
-        return f"<SharedArchive of {', '.join(self._arrays) or 'nothing'}>"
-
-    def __enter__(self) -> SharedArchive:
-        return self
-
-    def __exit__(self, *exc: object) -> None:
-        self.close()
-
-    def close(self) -> None:
-        """Lets go of the arrays; those that somebody uses stay."""
-        self._arrays = {}
-
-
-def load(name: str) -> SharedArchive:
-    """All arrays of ``name``; raises BadFile when one of them is damaged."""
-    try:
-        with zipfile.ZipFile(name) as archive:
+def open(name: str, wanted: Wanted) -> Arrays:
+    """The arrays of ``name``; raises BadFile when one of them is damaged."""
+    with reading(name, ".npz archive"):
+        archive = zipfile.ZipFile(name)
+        try:
             segment = file_segment(name)
-            return SharedArchive(
-                {
-                    info.filename.removesuffix(".npy"): _member(archive, info, segment, name)
-                    for info in archive.infolist()
-                    if info.filename.endswith(".npy")
-                }
-            )
-    except (OnecopyError, FileNotFoundError, PermissionError):
-        raise
-    except Exception as error:
-        # Whatever the standard library raises on damaged ones: BadZipFile, zlib.error,
-        # struct.error, EOFError, UnicodeDecodeError, RuntimeError (encrypted)...
-        raise BadFile(f"{name!r} is not a whole .npz archive: {error}") from error
+            members = {
+                info.filename.removesuffix(".npy"): _member(archive, info, segment, name)
+                for info in archive.infolist()
+                if info.filename.endswith(".npy")
+            }
+        except BaseException:
+            archive.close()
+            raise
+    return Arrays(members, single=False, close=archive.close)
 
 
 def _member(
     archive: zipfile.ZipFile, info: zipfile.ZipInfo, segment: Segment, name: str
-) -> np.ndarray[Any, Any]:
+) -> Mapped | Deflated:
     where = f"{name}:{info.filename}"
     with archive.open(info) as member:
         shape, fortran, dtype = header(member, where)  # type: ignore[arg-type]
         start = member.tell()
-        if info.compress_type == zipfile.ZIP_STORED:
-            local = _data_offset(segment, info)
-            end = local + info.file_size
-            need = start + int(np.prod(shape, dtype=object)) * dtype.itemsize
-            if end > segment.size or need > info.file_size:
-                raise BadFile(f"{where!r} is cut short at byte {min(end, segment.size)}")
-            return mapped(segment, local + start, shape, fortran, dtype)
-        size = info.file_size - start
-        inflated = new_segment(max(size, 1), Kind.SHARED)
-        inflated.path = where
-        file = inflated.own()
-        file.require(size)
-        at = 0
-        while piece := member.read(_PIECE):
-            file.write(at, memoryview(piece))
-            at += len(piece)
-        if at != size:
-            raise BadFile(f"{where!r} is cut short: {at} of {size} bytes could be inflated")
-        file.seal_mappings()
-        file.seal()
-        return mapped(inflated, 0, shape, fortran, dtype)
+    need = start + int(np.prod(shape, dtype=object)) * dtype.itemsize
+    if info.compress_type != zipfile.ZIP_STORED:
+        if need > info.file_size:
+            raise BadFile(f"{where!r} is cut short: {info.file_size} of {need} bytes")
+        return Deflated(archive, info, where, start, shape, fortran, dtype)
+    local = _data_offset(segment, info)
+    end = local + info.file_size
+    if end > segment.size or need > info.file_size:
+        raise BadFile(f"{where!r} is cut short at byte {min(end, segment.size)}")
+    return Mapped(mapped(segment, local + start, shape, fortran, dtype), where)
 
 
 def _data_offset(segment: Segment, info: zipfile.ZipInfo) -> int:
@@ -118,3 +70,71 @@ def _data_offset(segment: Segment, info: zipfile.ZipInfo) -> int:
     head = segment.view(info.header_offset, _LOCAL)
     names, extra = struct.unpack_from("<HH", head, 26)
     return int(info.header_offset + _LOCAL + names + extra)
+
+
+class Deflated:
+    """An ``Array`` in a compressed member of an archive."""
+
+    def __init__(
+        self,
+        archive: zipfile.ZipFile,
+        info: zipfile.ZipInfo,
+        where: str,
+        start: int,
+        shape: tuple[int, ...],
+        fortran: bool,
+        dtype: np.dtype[Any],
+    ) -> None:
+        self._archive, self._info, self._start, self._fortran = archive, info, start, fortran
+        self.where = where
+        self.shape = shape
+        self.dtype = dtype
+
+    def whole(self) -> np.ndarray[Any, Any]:
+        """Inflated into a segment, in the order in which its elements lie."""
+        size = self._info.file_size - self._start
+        with Growing(self.where) as growing:
+            growing.require(size)
+            for piece in self._pieces():
+                growing.write(piece)
+            if growing.tell() != size:
+                raise BadFile(
+                    f"{self.where!r} is cut short: {growing.tell()} of {size} bytes "
+                    "could be inflated"
+                )
+            if not size:
+                growing.write(b"\0")  # the mapping of nothing
+            segment = growing.finish()
+        return mapped(segment, 0, self.shape, self._fortran, self.dtype)
+
+    def _pieces(self) -> Iterator[bytes]:
+        with reading(self.where, _MEMBER), self._archive.open(self._info) as member:
+            _skip(member, self._start)
+            while piece := member.read(_PIECE):
+                yield piece
+
+    def blocks(self, start: int, stop: int) -> Iterator[np.ndarray[Any, Any]]:
+        """See ``Array``. In Fortran order the first row goes through all of the member."""
+        if self._fortran or not self.shape:
+            yield from Mapped(self.whole(), self.where).blocks(start, stop)
+            return
+        row = self.dtype.itemsize * int(np.prod(self.shape[1:], dtype=object))
+        step = rows_a_piece(self.shape, self.dtype)
+        with self._archive.open(self._info) as member:
+            with reading(self.where, _MEMBER):
+                _skip(member, self._start + start * row)
+            for at in range(start, stop, step):
+                count = min(step, stop - at)
+                with reading(self.where, _MEMBER):
+                    data = member.read(count * row)
+                    block = np.frombuffer(data, self.dtype).reshape(count, *self.shape[1:])
+                yield block
+
+
+def _skip(member: IO[bytes], count: int) -> None:
+    """Inflates what is before the wanted bytes."""
+    while count > 0:
+        piece = member.read(min(count, _PIECE))
+        if not piece:
+            raise EOFError(f"it ends {count} bytes too early")
+        count -= len(piece)

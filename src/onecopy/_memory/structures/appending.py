@@ -17,16 +17,17 @@ import os
 from ..._system import mapping, memory
 from ...errors import NotEnoughMemory
 from ..registry import registry
-from ..segment import Kind, Segment, new_segment
+from ..segment import Kind, Segment, backing
 
 START = mapping.PAGE
 
 
 def new_page() -> memoryview:
     """The first page of a new file, to be kept and passed on: the file lives as it does."""
-    segment = new_segment(START, Kind.OPEN, growing=True)
-    segment.own().reserve(0, START)
-    fd = segment.own().descriptor(write=True)
+    file = backing(None, "what is appended to")  # its size is never settled
+    file.reserve(0, START)
+    segment = Segment(file, Kind.OPEN, START)
+    fd = file.descriptor(write=True)
     fcntl.fcntl(fd, fcntl.F_SETFL, fcntl.fcntl(fd, fcntl.F_GETFL) | os.O_APPEND)
     return segment.view(0, START)
 

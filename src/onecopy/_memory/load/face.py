@@ -1,0 +1,173 @@
+"""What the formats have in common: what is asked of a file, and what a file answers.
+
+Each format is a module with ``open(name, wanted)``, which returns ``Arrays`` or a ``Tabular``
+and reads no more than the file's description. What is loaded of it and how is decided in
+``arrays`` and ``tables``; ``convert`` reads through the same face. Both kinds can be read in
+pieces, first to last, as often as one likes; and both can say that all of it stands in the
+file as it will in memory, so that it is mapped.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from importlib import import_module
+from typing import TYPE_CHECKING, Any, Protocol
+
+from ...errors import BadFile, MissingLibrary, OnecopyError
+
+if TYPE_CHECKING:
+    import numpy as np
+    import pyarrow as pa
+
+# What is read, decoded or copied at a time: small enough to come on top of the data, large
+# enough that a piece's own cost (a system call, a batch's description) does not count.
+PIECE = 32 << 20
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What is asked for of a file.
+
+    Attributes:
+        columns: names of columns, fields or members; None for all of them.
+        start, stop: the rows; ``stop`` None is the end.
+        dtype: a type for everything, or types by name; None leaves what the file has.
+        allow_pickle: may code that stands in the file be run?
+    """
+
+    columns: tuple[str, ...] | None = None
+    start: int = 0
+    stop: int | None = None
+    dtype: Any = None
+    allow_pickle: bool = False
+
+    @property
+    def all_rows(self) -> bool:
+        return self.start == 0 and self.stop is None
+
+    def window(self, rows: int) -> tuple[int, int]:
+        """The wanted rows of so many, as a start and a stop that are there."""
+        stop = rows if self.stop is None else min(self.stop, rows)
+        return min(self.start, stop), stop
+
+
+class Array(Protocol):
+    """One array of a file.
+
+    Attributes:
+        where: file and member, for messages.
+    """
+
+    where: str
+    shape: tuple[int, ...]
+    dtype: np.dtype[Any]
+
+    def whole(self) -> np.ndarray[Any, Any] | None:
+        """The array on the file's own bytes; None when it has to be decoded."""
+
+    def blocks(self, start: int, stop: int) -> Iterator[np.ndarray[Any, Any]]:
+        """Rows ``start`` to ``stop``, some at a time; a single value as one block."""
+
+
+@dataclass(frozen=True)
+class Stream:
+    """The wanted rows of an array, of one file or of several, in the wanted type.
+
+    Attributes:
+        where: what it is read from, for messages.
+        blocks: gives the rows from the first to the last, some at a time; of a single value,
+            the value.
+    """
+
+    where: str
+    shape: tuple[int, ...]
+    dtype: np.dtype[Any]
+    blocks: Callable[[], Iterator[np.ndarray[Any, Any]]]
+
+    @property
+    def nbytes(self) -> int:
+        return math.prod(self.shape) * self.dtype.itemsize
+
+
+@dataclass
+class Arrays:
+    """The arrays of one file, by name; ``single`` when the file is one array and no archive."""
+
+    members: Mapping[str, Array]
+    single: bool
+    close: Callable[[], None] = lambda: None
+
+
+class Tabular(Protocol):
+    """The table of one file, of the wanted columns.
+
+    Attributes:
+        where: the file, for messages.
+        rows: how many there are; None until ``batches`` has come to the end, where the file
+            does not say.
+    """
+
+    where: str
+    schema: pa.Schema
+    rows: int | None
+
+    def part(self) -> tuple[Any, bool, tuple[str, ...] | None] | None:
+        """What ``kinds.loaded`` opens the table from, on the file's own bytes; None when it
+        has to be decoded."""
+
+    def batches(self, start: int, stop: int | None) -> Iterator[pa.RecordBatch]:
+        """Rows ``start`` to ``stop``, some at a time."""
+
+    def close(self) -> None:
+        """Lets go of the file."""
+
+
+@contextmanager
+def reading(where: str, what: str) -> Iterator[None]:
+    """Whatever a format's library raises on damaged files becomes BadFile, in one line.
+
+    What the system says (no permission, no descriptor, a disk that fails) stays an OSError, and
+    names the file.
+    """
+    try:
+        yield
+    except OnecopyError:
+        raise
+    except Exception as error:
+        if isinstance(error, OSError) and error.errno is not None:
+            if error.filename is not None:
+                raise
+            said = error.strerror or in_a_line(error)
+            raise OSError(error.errno, said, where) from error
+        raise BadFile(f"{where!r} is not a whole {what}: {in_a_line(error)}") from error
+
+
+def in_a_line(error: BaseException, most: int = 300) -> str:
+    """What an exception says, in one line that is not endless."""
+    return " ".join(str(error).split())[:most] or type(error).__name__
+
+
+def library(name: str, extra: str) -> Any:
+    """A module of a library that onecopy does without.
+
+    Raises MissingLibrary, which says what to install.
+    """
+    try:
+        return import_module(name)
+    except ImportError as error:
+        raise MissingLibrary(
+            f"this format needs {name.partition('.')[0]}: pip install onecopy[{extra}] ({error})"
+        ) from error
+
+
+def chosen(where: str, names: list[str], wanted: tuple[str, ...] | None, what: str) -> list[str]:
+    """The wanted ones of ``names``, in the order in which they were asked for."""
+    if wanted is None:
+        return names
+    for name in wanted:
+        if name not in names:
+            raise BadFile(f"{where!r} has no {what} {name!r}; it has {', '.join(names) or 'none'}")
+    return list(wanted)

@@ -1,0 +1,139 @@
+"""``onecopy convert``: files of one format into a file of another, never whole in memory.
+
+It parses, calls ``_memory.convert``, and shows how far it has come. What can be converted into
+what, and how, is said there.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from ..errors import BadFile, MissingLibrary
+from . import _source
+from ._errors import FAILED, CommandError, reason
+
+if TYPE_CHECKING:
+    from .._observe.progress import Progress
+
+
+@dataclass(frozen=True)
+class Request:
+    """What the command line asks for."""
+
+    files: list[str]
+    out: str
+    options: dict[str, Any]
+    source: str | None
+    target: str | None
+    progress: bool
+
+
+def command(
+    files: Annotated[
+        list[str],
+        typer.Argument(metavar="IN... OUT", help="Files or patterns of one format; the target."),
+    ],
+    columns: Annotated[
+        str | None, typer.Option(metavar="A,B", help="Only these columns, fields or arrays.")
+    ] = None,
+    rows: Annotated[
+        str | None, typer.Option(metavar="START:STOP", help="Only these rows, from 0 on.")
+    ] = None,
+    dtype: Annotated[
+        list[str] | None,
+        typer.Option(metavar="[NAME=]TYPE", help="The type of everything, or of a column."),
+    ] = None,
+    source: Annotated[
+        str | None, typer.Option("--from", metavar="FORMAT", help="When IN's name does not tell.")
+    ] = None,
+    target: Annotated[
+        str | None, typer.Option("--to", metavar="FORMAT", help="When OUT's name does not tell.")
+    ] = None,
+    progress: Annotated[
+        bool | None, typer.Option("--progress/--no-progress", help="Default: on a terminal.")
+    ] = None,
+) -> Callable[[], int]:
+    """Write files of one format as a file of another, piece by piece.
+
+    onecopy convert 'part-*.csv' all.parquet --dtype id=int64
+
+    Formats: npy, npz, hdf5, zarr; arrow, parquet, csv, ndjson.
+    """
+    if len(files) < 2:
+        raise CommandError("convert takes what is read and, last, what is written")
+    *read, out = files
+    options: dict[str, Any] = {"rows": _rows(rows), "dtype": _dtype(dtype or [])}
+    if columns is not None:
+        options["columns"] = columns.split(",")
+    if len(read) == 1:
+        path, member = _source.split(read[0])
+        if member is not None:
+            read, options["columns"] = [path], [member]
+    if not Path(out).parent.is_dir():
+        raise CommandError(f"{out!r}: there is no directory {str(Path(out).parent)!r}")
+    shown = sys.stderr.isatty() if progress is None else progress
+    return partial(execute, Request(read, out, options, source, target, shown))
+
+
+def _rows(text: str | None) -> slice | None:
+    if text is None:
+        return None
+    start, colon, stop = text.partition(":")
+    try:
+        if colon:
+            return slice(int(start or 0), int(stop) if stop else None)
+    except ValueError:
+        pass  # said below
+    raise CommandError(f"--rows {text!r}: it is START:STOP, such as 0:1000 or 5:")
+
+
+def _dtype(texts: list[str]) -> Any:
+    by_name = dict(text.rpartition("=")[::2] for text in texts)
+    if "" in by_name and len(by_name) > 1:
+        raise CommandError("--dtype is one type for everything, or NAME=TYPE as often as needed")
+    return by_name.get("", by_name or None)
+
+
+def execute(request: Request) -> int:
+    """Does it; returns the exit status."""
+    from .._memory import load
+    from .._memory.convert import convert
+
+    began: list[Progress] = []
+
+    def begin(rows: int | None) -> Callable[[int], None]:
+        if not request.progress:
+            return _uncounted
+        from .._observe.progress import Progress
+
+        while began:
+            began.pop().finish()
+        began.append(Progress(rows, f"to {Path(request.out).name}", "rows"))
+        return began[0].advance
+
+    try:
+        wanted = load.asked(**request.options)
+        names = [name for each in request.files for name in load.files(each)]
+        convert(names, request.out, wanted, begin, request.source, request.target)
+    except (BadFile, MissingLibrary, TypeError, ValueError) as error:
+        raise CommandError(str(error)) from error
+    except FileNotFoundError as error:
+        raise CommandError(f"{error.filename!r} does not exist") from error
+    except OSError as error:
+        what = f"{error.filename or request.out!r}"
+        raise CommandError(f"{what}: {reason(error)}", FAILED) from error
+    finally:
+        while began:
+            began.pop().finish()
+    return 0
+
+
+def _uncounted(rows: int) -> None:
+    """Nobody wants to see it."""
