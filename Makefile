@@ -20,7 +20,7 @@ MEASURED = $(BIN)/python -m coverage run -m pytest
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .PHONY: help test lint types contract unit processes processes-file processes-all suites fast coverage \
-	browser slow chaos soak test-all demo bench bench-faults format clean
+	browser slow chaos soak test-all docs demo bench bench-faults format clean
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*## ' $(firstword $(MAKEFILE_LIST)) | sort | \
@@ -37,6 +37,10 @@ $(VENV)/.installed-run: pyproject.toml constraints.txt | $(BIN)/python
 
 $(VENV)/.installed-dev: pyproject.toml constraints.txt | $(BIN)/python
 	$(PIP) -e '.[dev]'
+	@touch $@
+
+$(VENV)/.installed-docs: pyproject.toml constraints.txt | $(BIN)/python
+	$(PIP) -e '.[docs]'
 	@touch $@
 
 $(VENV)/.installed-bench: pyproject.toml constraints.txt | $(BIN)/python
@@ -118,6 +122,10 @@ demo: $(VENV)/.installed-run ## see what one copy saves, on this machine
 	$(BIN)/python -m compileall -q src/onecopy
 	$(BIN)/onecopy demo
 
+docs: $(VENV)/.installed-docs ## the documentation: site/index.html
+	@# The variable silences Material's notice about MkDocs' future, in every build.
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
+
 bench: $(VENV)/.installed-bench ## measure against other pools: make bench ARGS="..."
 	@# Workers import from the source tree, which pip does not compile.
 	$(BIN)/python -m compileall -q src/onecopy
@@ -133,5 +141,5 @@ format: $(VENV)/.installed-dev ## put the code in order
 
 clean: ## remove environments, caches and measurements
 	rm -rf .venv .venv-* .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis
-	rm -rf build dist htmlcov .coverage .coverage.*
+	rm -rf build dist htmlcov site .coverage .coverage.*
 	find src tests bench -name __pycache__ -type d -prune -exec rm -rf {} +
