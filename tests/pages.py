@@ -83,7 +83,9 @@ def _blocks(text: str) -> Iterator[Block]:
 
 def _pattern(block: Block) -> str:
     parts = [
-        r"(?:.*\n)*?" if line.strip() == "..." else re.escape(line.rstrip()).replace(r"\.\.\.", ".*?") + r"[ ]*\n"
+        r"(?:.*\n)*?"
+        if line.strip() == "..."
+        else re.escape(line.rstrip()).replace(r"\.\.\.", ".*?") + r"[ ]*\n"
         for line in block.lines
     ]
     return "^" + "".join(parts)

@@ -8,7 +8,6 @@ from __future__ import annotations
 import re
 import shlex
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -97,19 +96,32 @@ def test_links_between_pages_lead_somewhere() -> None:
     for page in pages():
         for link in re.findall(r"\]\(([^)\s]+)\)", page.text):
             target = link.partition("#")[0]
-            if target and "://" not in target and not (ROOT / page.name).parent.joinpath(target).exists():
+            if (
+                target
+                and "://" not in target
+                and not (ROOT / page.name).parent.joinpath(target).exists()
+            ):
                 dead.append(f"{page.name}: {link}")
     assert dead == []
 
 
 def test_a_program_keeps_the_numbers_of_its_lines() -> None:
-    page = Page("x.md", "text\n<!-- run\na = 1\n-->\n\n```python\nprint(a)\n```\n```output\n1\n```\n")
+    page = Page(
+        "x.md", "text\n<!-- run\na = 1\n-->\n\n```python\nprint(a)\n```\n```output\n1\n```\n"
+    )
     assert page.program().splitlines() == ["", "", "a = 1", "", "", "", "print(a)", "", "", "", ""]
 
 
 @pytest.mark.parametrize(
     ("shown", "fits"),
-    [("1\n2\n", True), ("2\n1\n", False), ("1\n", True), ("1\n...\n3\n", True), ("t... x\n", True), ("4\n", False)],
+    [
+        ("1\n2\n", True),
+        ("2\n1\n", False),
+        ("1\n", True),
+        ("1\n...\n3\n", True),
+        ("t... x\n", True),
+        ("4\n", False),
+    ],
 )
 def test_output_is_compared_line_by_line(shown: str, fits: bool) -> None:
     page = Page("x.md", f"```output\n{shown}```\n")
