@@ -75,8 +75,10 @@ def _blocks(text: str) -> Iterator[Block]:
             at += 1
             continue
         begin = at = at + 1
-        while lines[at].rstrip() != end:  # IndexError: it never ends
+        while at < len(lines) and lines[at].rstrip() != end:
             at += 1
+        if at == len(lines):
+            raise ValueError(f"the block that begins in line {begin} has no end")
         yield Block(language, begin + 1, tuple(line[indent:] for line in lines[begin:at]))
         at += 1
 
