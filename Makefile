@@ -5,7 +5,7 @@
 
 PYTHON ?= python3
 VENV ?= .venv
-# Interpreters that `make test-all` tries; one that is not there is left out.
+# Interpreters that `make versions` and `make test-all` try; one that is not there is left out.
 VERSIONS ?= 3.12 3.13
 ARGS ?=
 
@@ -20,7 +20,7 @@ MEASURED = $(BIN)/python -m coverage run -m pytest
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .PHONY: help test lint types contract unit processes processes-file processes-all suites fast coverage \
-	browser slow chaos soak test-all demo bench bench-faults format clean
+	browser slow chaos soak quick versions test-all docs demo bench bench-faults format clean
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*## ' $(firstword $(MAKEFILE_LIST)) | sort | \
@@ -39,6 +39,10 @@ $(VENV)/.installed-dev: pyproject.toml constraints.txt | $(BIN)/python
 	$(PIP) -e '.[dev]'
 	@touch $@
 
+$(VENV)/.installed-docs: pyproject.toml constraints.txt | $(BIN)/python
+	$(PIP) -e '.[docs]'
+	@touch $@
+
 $(VENV)/.installed-bench: pyproject.toml constraints.txt | $(BIN)/python
 	$(PIP) -e '.[bench]'
 	@touch $@
@@ -47,7 +51,7 @@ $(VENV)/.installed-bench: pyproject.toml constraints.txt | $(BIN)/python
 
 # One after another even under make -j: the suites measure one machine.
 test: ## every check and every fast test
-	$(MAKE) lint types contract
+	$(MAKE) lint types contract docs
 	$(MAKE) fast
 
 lint: $(VENV)/.installed-dev ## ruff: rules and format
@@ -102,14 +106,38 @@ chaos: $(VENV)/.installed-dev ## 100,000 tasks and 500 faults under each start m
 soak: $(VENV)/.installed-dev ## a million tasks by one pool: memory and descriptors stay flat
 	$(PYTEST) tests/slow/test_soak.py -s --timeout=1200 $(ARGS)
 
-test-all: test ## test, then the suites on every other Python found
+# In other Pythons, by the library's own dependencies alone: the core, and what pages show of
+# pools, executors, asyncio, logs, limits, deaths and notebooks.
+QUICK := tests/unit/test_codec_messages.py tests/unit/test_future.py tests/processes/test_docs.py \
+	-k "codec or future or index or tutorial or executor or asyncio or logs or limits or killed or notebooks"
+
+# The first that works: on PATH, where it may be a shim of pyenv that does not, then pyenv's own.
+# It makes $(1) with PYTHON and VENV set.
+define on-every-other-python
 	@for version in $(VERSIONS); do \
-		if python$$version -c '' 2>/dev/null; then \
-			$(MAKE) suites PYTHON=python$$version VENV=.venv-$$version || exit 1; \
-		else \
+		for python in python$$version $${PYENV_ROOT:-$$HOME/.pyenv}/versions/$$version.*[0-9]/bin/python none; do \
+			if $$python -c '' 2> /dev/null; then break; fi; \
+		done; \
+		if [ $$python = none ]; then \
 			echo "python$$version: not found, left out"; \
+		else \
+			$(MAKE) $(1) PYTHON=$$python VENV=.venv-$$version || exit 1; \
 		fi; \
 	done
+endef
+
+$(VENV)/.installed-quick: pyproject.toml constraints.txt | $(BIN)/python
+	$(PIP) -e . pytest pytest-timeout hypothesis
+	@touch $@
+
+quick: $(VENV)/.installed-quick
+	$(PYTEST) $(QUICK)
+
+versions: ## a short test on every other Python found
+	$(call on-every-other-python,quick)
+
+test-all: test ## test, then the suites on every other Python found
+	$(call on-every-other-python,suites)
 
 # --- use -----------------------------------------------------------------------
 
@@ -117,6 +145,10 @@ demo: $(VENV)/.installed-run ## see what one copy saves, on this machine
 	@# Workers import from the source tree, which pip does not compile.
 	$(BIN)/python -m compileall -q src/onecopy
 	$(BIN)/onecopy demo
+
+docs: $(VENV)/.installed-docs ## the documentation: site/index.html
+	@# The variable silences Material's notice about MkDocs' future, in every build.
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
 
 bench: $(VENV)/.installed-bench ## measure against other pools: make bench ARGS="..."
 	@# Workers import from the source tree, which pip does not compile.
@@ -133,5 +165,5 @@ format: $(VENV)/.installed-dev ## put the code in order
 
 clean: ## remove environments, caches and measurements
 	rm -rf .venv .venv-* .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis
-	rm -rf build dist htmlcov .coverage .coverage.*
+	rm -rf build dist htmlcov site .coverage .coverage.*
 	find src tests bench -name __pycache__ -type d -prune -exec rm -rf {} +

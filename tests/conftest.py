@@ -37,6 +37,7 @@ _DOORS = (
     "test_chunks",
     "test_cli",
     "test_data_roundtrip",
+    "test_docs",
     "test_executor",
     "test_faults_results",
     "test_joblib",

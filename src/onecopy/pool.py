@@ -260,17 +260,17 @@ class Pool(_Optional):
             are nanoseconds of CLOCK_MONOTONIC (``time.monotonic_ns``), sizes bytes:
 
             - ``task`` (all chunks of one call have the same), ``start`` and ``stop`` (a
-              chunk's items; 0 and 0 for a single call), ``name``, ``worker``, ``pid``,
-              ``state`` (``done``, ``failed`` or ``lost``);
+                chunk's items; 0 and 0 for a single call), ``name``, ``worker``, ``pid``,
+                ``state`` (``done``, ``failed`` or ``lost``);
             - ``submitted``, ``sent``, ``received``, ``decoded``, ``started``, ``finished``,
-              ``encoded``, ``returned``;
+                ``encoded``, ``returned``;
             - ``waited``, ``blocked``: nanoseconds since the worker's task before, waiting
-              for work, and writing that one's result;
+                for work, and writing that one's result;
             - ``cpu`` (nanoseconds), ``minor_faults``, ``major_faults``, ``voluntary``,
-              ``involuntary`` (context switches): of the worker process. For tasks shorter
-              than 100 microseconds ``cpu`` is their duration, and the others are 0;
+                ``involuntary`` (context switches): of the worker process. For tasks shorter
+                than 100 microseconds ``cpu`` is their duration, and the others are 0;
             - ``args_moved``, ``args_shared``, ``result_moved``, ``result_shared``: bytes
-              that were copied, and that were referred to.
+                that were copied, and that were referred to.
 
             What is not known of a lost task is 0. The latest ``Pool(spans=...)`` are there;
             ``report`` and its totals know of the others too.

@@ -392,7 +392,7 @@ def test_a_set_comes_back(sent: set[Any], other: Any) -> None:
 def test_equal_numbers_are_one_key(key: Any) -> None:
     shared = oc.share({key: "found", "other": 0})
     for form in (int(key.real), float(key.real), complex(key), decimal.Decimal(int(key.real))):
-        if form != key:
+        if key != form:  # not form != key: a Decimal raises when it meets a NumPy integer
             continue  # too large for a float
         assert shared[form] == "found"
         assert ((form, "x") in oc.share({(key, "x"): 1})) is True

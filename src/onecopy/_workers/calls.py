@@ -365,7 +365,8 @@ class Calls:
 
         Raises:
             ValueError: unequal lengths, no such axis, a block below 1, an unknown reduce.
-            The first failing block's error.
+
+        The first failing block's error is raised.
         """
         _check_callable(func)
         arrays = (data, *more)

@@ -90,7 +90,10 @@ class WorkerOutOfMemory(WorkerDied, MemoryError):
     """A worker was ended because a task passed the ``memory_limit`` of ``pool.options``.
 
     Args:
-        pid, exitcode, task, oom: as for ``WorkerDied``.
+        pid: the worker's process id; this, and the next three, as for ``WorkerDied``.
+        exitcode: its exit code, or minus the number of the signal that ended it.
+        task: the task that it ran.
+        oom: True when the kernel's out-of-memory killer struck in that time.
         memory: bytes of memory of its own that the worker held when last looked at.
         limit: the bytes that it was given.
     """
@@ -122,8 +125,12 @@ class FileTruncated(WorkerDied):
     """A worker read beyond the end of a mapped file that somebody else made shorter.
 
     Args:
-        pid, exitcode, task, oom, memory: as for ``WorkerDied``; ``pid`` is 0 when the
-            owner saw the change before a worker touched the file.
+        pid: the worker's process id; 0 when the owner saw the change before a worker
+            touched the file. This, and the next four, as for ``WorkerDied``.
+        exitcode: its exit code, or minus the number of the signal that ended it.
+        task: the task that it ran.
+        oom: True when the kernel's out-of-memory killer struck in that time.
+        memory: the most physical memory, in bytes, that the worker ever held.
         path: the file.
         was: its size in bytes when it was mapped.
         now: its size in bytes when the fault was looked into.

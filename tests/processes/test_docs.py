@@ -1,0 +1,73 @@
+"""The code of the documentation runs: every page's ``python`` blocks, and the examples of the
+public docstrings, each in an interpreter of its own, under the default start method.
+
+What a page's program is, is in `tests/pages.py`; what pages have to name, in
+`tests/unit/test_docs.py`.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.pages import Page, pages
+
+# Reports and tables are as wide as the terminal. No colour: output is compared.
+_ENVIRONMENT = {"COLUMNS": "100", "NO_COLOR": "1", "OMP_NUM_THREADS": "1"}
+
+_EXAMPLES = """
+import doctest, inspect, sys
+import onecopy, onecopy.joblib
+
+homes = {onecopy.joblib}
+for name in onecopy.__all__:
+    value = getattr(onecopy, name)
+    kinds = inspect.getmro(value) if inspect.isclass(value) else (value,)
+    homes |= {module for kind in kinds if (module := inspect.getmodule(kind)) is not None}
+ours = [module for module in homes if module.__name__.startswith("onecopy.")]
+done = [doctest.testmod(module) for module in ours]
+print(sum(each.attempted for each in done))
+sys.exit(any(each.failed for each in done))
+"""
+
+
+def run(folder: Path, name: str, program: str) -> subprocess.CompletedProcess[str]:
+    """Run a program under that name; what it makes goes into `folder`."""
+    (folder / "work").mkdir()
+    file = folder / name
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_text(program, "utf-8")
+    return subprocess.run(
+        [sys.executable, "-W", "error", str(file)],
+        cwd=folder / "work",
+        env={**os.environ, **_ENVIRONMENT, "TMPDIR": str(folder)},
+        capture_output=True,
+        text=True,
+        timeout=100,
+        check=False,
+    )
+
+
+@pytest.mark.parametrize(
+    "page", [page for page in pages() if page.program()], ids=lambda page: page.name
+)
+def test_code_of_a_page_runs_and_prints_what_it_shows(page: Page, tmp_path: Path) -> None:
+    done = run(tmp_path, page.name, page.program())
+    if done.returncode:
+        lines = re.findall(rf'File ".*{re.escape(page.name)}", line (\d+)', done.stderr)
+        where = lines[-1] if lines else "?"
+        pytest.fail(f"{page.name}, line {where}:\n{done.stdout}\n{done.stderr}", pytrace=False)
+    missing = page.missing_in(done.stdout)
+    if missing is not None:
+        pytest.fail(f"{page.name}, line {missing.line}: not in\n{done.stdout}", pytrace=False)
+
+
+def test_examples_of_public_docstrings_run(tmp_path: Path) -> None:
+    done = run(tmp_path, "examples.py", _EXAMPLES)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert int(done.stdout) > 20
