@@ -12,7 +12,6 @@ from typing import IO
 
 from rich.box import SIMPLE_HEAD
 from rich.console import Console, Group, RenderableType
-from rich.padding import Padding
 from rich.table import Table as Grid
 from rich.text import Text
 
@@ -45,8 +44,9 @@ def print_run(run: Run, file: IO[str] | None = None, width: int | None = None) -
 def parts(run: Run, width: int) -> list[RenderableType]:
     """All that is printed of a run, for so many columns."""
     found = experiment(run.name)
-    shown: list[RenderableType] = [headline(run)]
-    shown += [grid(each) for each in tables(found, run.data)]
+    shown: list[RenderableType] = [headline(run), Text()]
+    for table in tables(found, run.data):
+        shown += [grid(table), Text()]
     for picture in pictures(found, run.data):
         shown += [drawn(picture, width), Text()]
     shown.append(said(found.claims(run.data)))
@@ -72,8 +72,9 @@ def grid(table: Table) -> RenderableType:
         title_justify="left",
         title_style="bold",
         box=SIMPLE_HEAD,
+        show_edge=False,
         pad_edge=False,
-        padding=(0, 1),
+        padding=(0, 1, 0, 0),
     )
     for at, name in enumerate(table.head):
         left = at in table.left
@@ -83,7 +84,7 @@ def grid(table: Table) -> RenderableType:
         made.add_row(*(Text(cell) for cell in row), style="bold" if at in table.strong else None)
     if not table.note:
         return made
-    return Group(made, Padding(Text(table.note, style="bright_black"), (0, 0, 1, 0)))
+    return Group(made, Text(table.note, style="bright_black"))
 
 
 def drawn(picture: Picture, width: int) -> RenderableType:
