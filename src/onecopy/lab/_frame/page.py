@@ -28,7 +28,7 @@ ul.claims { list-style: none; padding: 0; margin: 14px 0 0; max-width: 80em; }
 ul.claims li { padding: 3px 0 3px 9.5em; text-indent: -9.5em; }
 ul.claims b { display: inline-block; width: 9.5em; text-indent: 0; font-weight: 600; color: var(--compute); }
 ul.claims li.not b { color: var(--lost); }
-figure { margin: 16px 0 0; } figcaption { color: var(--soft); margin: 0 0 6px; }
+section > .scroll { margin-top: 18px; } figure { margin: 16px 0 0; } figcaption { color: var(--soft); margin: 0 0 6px; }
 svg.lab { display: block; width: 100%; height: auto; max-width: 1100px; }
 svg.lab text { fill: var(--soft); font-size: 12px; } svg.lab .axis { stroke: var(--line); }
 details { margin: 14px 0 0; color: var(--soft); } details pre { font-size: 12px; overflow-x: auto; }

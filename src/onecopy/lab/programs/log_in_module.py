@@ -12,8 +12,9 @@ import sys
 from functools import partial
 from typing import Any
 
-import onecopy as oc
 from log_worker import logger, set_up, task  # type: ignore[import-not-found]  # beside this file
+
+import onecopy as oc
 
 
 def main(kind: str, method: str) -> None:
