@@ -87,7 +87,7 @@ def execute(records: int, workers: int, folder: str) -> int:
     with _ended_by_signals(), tempfile.TemporaryDirectory(prefix="onecopy-demo-", dir=folder) as at:
         file = str(Path(at, "records.npy"))
         with _saying(f"making {records:,} records, {_show.size(size)}"):
-            from ._demo_file import write
+            from ..lab._records import write
 
             expected = write(file, records)
         figures = []
