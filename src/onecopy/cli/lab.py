@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from . import _show
+from ._ending import ended_by_signals
 from ._errors import FAILED, CommandError, reason
 
 if TYPE_CHECKING:
@@ -95,7 +96,7 @@ def listing() -> int:
 
     for name in names():
         print(f"{name:<18} {experiment(name).QUESTION}")
-    print("\nonecopy lab NAME runs one, 'onecopy lab all' all of them; --size full takes longer.")
+    print("\n'onecopy lab NAME' runs one, 'onecopy lab all' runs them all.")
     return 0
 
 
@@ -112,7 +113,8 @@ def execute(names: list[str], size: Size, json: str | None, html: str | None) ->
     runs, failed = [], []
     for name in names:
         try:
-            runs.append(measure(name, size))
+            with ended_by_signals():
+                runs.append(measure(name, size))
         except CommandError as error:
             if len(names) == 1:
                 raise

@@ -32,7 +32,7 @@ def needs(size: Size) -> Needs:
 
 def facts(who: str) -> dict[str, Any]:
     """What this process sees."""
-    say(f"{who}: {id(words):#x} {words}")
+    say(f"{who}: {id(words):#x} {' '.join(words)}")
     return {"who": who, "pid": os.getpid(), "id": id(words), "contents": list(words)}
 
 

@@ -116,7 +116,7 @@ def lane_cells(bars: Sequence[Bar], end: float, cells: int) -> list[str]:
     step = end / cells if end > 0 else 1.0
     shares: list[dict[str, float]] = [{} for _ in range(cells)]
     for bar in bars:
-        first, last = int(bar.start / step), min(cells - 1, int(bar.stop / step))
+        first, last = (min(cells - 1, int(time / step)) for time in (bar.start, bar.stop))
         for at in range(first, last + 1):
             inside = min(bar.stop, (at + 1) * step) - max(bar.start, at * step)
             shares[at][bar.kind] = shares[at].get(bar.kind, 0.0) + inside
