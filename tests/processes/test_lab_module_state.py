@@ -10,7 +10,9 @@ def test_small() -> None:
     for way in ("multiprocessing", "onecopy"):
         for found in data[way].values():
             assert len(found["looks"]) == 4
-            assert len({look["pid"] for look in found["looks"]}) == 3
+            # One worker of onecopy may have run both tasks.
+            pids = len({look["pid"] for look in found["looks"]})
+            assert pids == 3 or (way == "onecopy" and pids == 2)
             assert found["looks"][-1]["after"] == ["source", "parent"]
     assert data["multiprocessing"]["fork"]["bodies"] == 1
     assert data["multiprocessing"]["spawn"]["bodies"] == 3

@@ -48,7 +48,7 @@ def shared_memory():
         from multiprocessing.shared_memory import SharedMemory
     except ImportError:
         return "none"
-    return "can be left alone" if "track" in parameters(SharedMemory) else "always tracked"
+    return "track=False" if "track" in parameters(SharedMemory) else "tracked"
 
 executor = concurrent.futures.ProcessPoolExecutor
 try:
@@ -111,12 +111,12 @@ def table(answers: list[dict[str, Any]]) -> Table:
     return Table(
         head=(
             "Python",
-            "default method",
-            "warns when threads fork",
-            "max_tasks _per_child",
-            "kill_ workers",
-            "map by buffersize",
-            "SharedMemory attached",
+            "default",
+            "fork warns",
+            "max_tasks",
+            "kill",
+            "buffersize",
+            "SharedMemory",
             "GIL",
         ),
         rows=[
@@ -134,9 +134,10 @@ def table(answers: list[dict[str, Any]]) -> Table:
         ],
         left=(0, 1, 6),
         title="What each Python on this machine does",
-        note="Default method: what multiprocessing uses when it is told nothing. The others: does "
-        "os.fork warn in a process with threads; what ProcessPoolExecutor has; may an attached "
-        "SharedMemory be left alone by the resource tracker, which else unlinks it at the end.",
+        note="Default: the method that multiprocessing uses when it is told none. Fork warns: "
+        "os.fork does, in a process with threads. ProcessPoolExecutor: has it max_tasks_per_child, "
+        "kill_workers, map(buffersize=)? SharedMemory: by default the resource tracker of a process "
+        "that has merely attached a segment unlinks it at the end; track=False prevents it.",
     )
 
 
