@@ -120,6 +120,8 @@ def execute(names: list[str], size: Size, json: str | None, html: str | None) ->
                 raise
             failed.append(name)
             print(f"onecopy: {error}", file=sys.stderr)
+    if len(names) > 1:
+        summary(runs)
     write(runs, json, html)
     if failed:
         raise CommandError(
@@ -146,6 +148,16 @@ def measure(name: str, size: Size) -> Run:
     terminal.print_run(run)
     print(flush=True)
     return run
+
+
+def summary(runs: list[Run]) -> None:
+    """A line for each: how many of its claims hold on this machine."""
+    from ..lab._frame.finding import experiment
+
+    for run in runs:
+        claims = experiment(run.name).claims(run.data)
+        hold = sum(claim.holds for claim in claims)
+        print(f"{run.name:<34} {hold} of {len(claims)} claims hold, {run.seconds:.0f} s")
 
 
 def write(runs: list[Run], json: str | None, html: str | None) -> None:

@@ -28,7 +28,7 @@ from .._system.procfs import rollup
 from ..errors import human_bytes
 from . import _inherited
 from ._frame.face import Claim, Data, Needs, Size, Table
-from ._frame.narrate import say
+from ._frame.narrate import say, trace
 
 QUESTION = "What does a worker cost and inherit, by start method?"
 PROCESSES = ("fork", "forkserver", "spawn")
@@ -115,6 +115,7 @@ def by_onecopy(look_for: _inherited.Wanted) -> dict[str, Any]:
 
 def run(size: Size) -> Data:
     """Both workers under each method; forks come first, while this process has one thread."""
+    trace()
     look_for = hold(size)
     import_module("onecopy._workers.processes")  # before the clock runs
     starts: dict[str, Callable[[], dict[str, Any]]] = {
