@@ -115,45 +115,40 @@ def picture(data: Data) -> None:
 
 def claims(data: Data) -> list[Claim]:
     """What can be seen of addresses and contents."""
+    found = [claim for method in METHODS for claim in _claims(method, data["lists"][method])]
+    ours = list(data["onecopy"].values())
+    seen = sum(each["contents"] == [1, 2] and each["worker"] != each["pid"] for each in ours)
+    sentence = (
+        f"What a worker writes into an array of onecopy its owner sees, under {seen} of "
+        f"{len(ours)} start methods."
+    )
+    return [*found, Claim(sentence, seen == len(ours), certain=True)]
+
+
+def _claims(method: str, seen: list[dict[str, Any]]) -> list[Claim]:
+    first, begins, ends, last = seen
     found = []
-    for method, (first, begins, ends, last) in data["lists"].items():
-        inherits = "parent" in begins["contents"]
-        if method == "fork":
-            found += [
-                Claim(
-                    f"Under fork the child's list has the parent's address, {first['id']:#x}.",
-                    begins["id"] == first["id"] and begins["pid"] != first["pid"],
-                    certain=True,
-                ),
-                Claim("Under fork the child begins with what its parent appended.", inherits, True),
-            ]
-        else:
-            found.append(
-                Claim(
-                    f"Under {method} the child begins with what stands in the source alone.",
-                    begins["contents"] == ["source"],
-                    certain=True,
-                )
-            )
-        comes_back = "child" in last["contents"]
+    if method == "fork":
+        found += [
+            Claim(
+                f"Under fork the child's list has the parent's address, {first['id']:#x}.",
+                begins["id"] == first["id"] and begins["pid"] != first["pid"],
+                certain=True,
+            ),
+            Claim(
+                "Under fork the child begins with what its parent appended.",
+                "parent" in begins["contents"],
+                certain=True,
+            ),
+        ]
+    else:
         found.append(
             Claim(
-                f"Under {method} the parent does not see what the child appended "
-                f"({len(last['contents'])} words here, {len(ends['contents'])} there).",
-                not comes_back and "child" in ends["contents"],
+                f"Under {method} the child begins with what stands in the source alone.",
+                begins["contents"] == ["source"],
                 certain=True,
             )
         )
-    seen = [
-        each["contents"] == [1, 2] and each["worker"] != each["pid"]
-        for each in data["onecopy"].values()
-    ]
-    found.append(
-        Claim(
-            f"What a worker writes into an array of onecopy its owner sees, under {sum(seen)} of "
-            f"{len(seen)} start methods.",
-            all(seen),
-            certain=True,
-        )
-    )
-    return found
+    sentence = f"Under {method} the parent does not see what the child appended."
+    holds = "child" not in last["contents"] and "child" in ends["contents"]
+    return [*found, Claim(sentence, holds, certain=True)]

@@ -97,53 +97,48 @@ def picture(data: Data) -> None:
     """The table is a picture already."""
 
 
+_EXPECTED = {
+    ("fork", "nothing"): 1,
+    ("fork", "initializer"): 2,
+    ("forkserver", "nothing"): 0,
+    ("forkserver", "initializer"): 1,
+    ("spawn", "nothing"): 0,
+    ("spawn", "initializer"): 1,
+}
+_TIMES = ("does not come out", "comes out once", "comes out twice")
+_HOW = {"nothing": "no set-up in the worker", "initializer": "the set-up as initializer"}
+
+
 def claims(data: Data) -> list[Claim]:
     """What each cell has to be."""
-    expected = {
-        ("fork", "nothing"): 1,
-        ("fork", "initializer"): 2,
-        ("forkserver", "nothing"): 0,
-        ("forkserver", "initializer"): 1,
-        ("spawn", "nothing"): 0,
-        ("spawn", "initializer"): 1,
-    }
-    times = ("never", "once", "twice")
+    theirs = [each for each in data["cells"] if each["pool"] == "multiprocessing"]
+    ours = [each["times"] for each in data["cells"] if each["pool"] == "onecopy"]
     found = []
-    for (method, set_up), count in expected.items():
+    for (method, set_up), count in _EXPECTED.items():
         seen = [
-            each["times"]
-            for each in data["cells"]
-            if (each["pool"], each["method"], each["set_up"]) == ("multiprocessing", method, set_up)
+            each["times"] for each in theirs if (each["method"], each["set_up"]) == (method, set_up)
         ]
-        right = sum(each == [count] * TASKS for each in seen)
-        how = "no set-up in the worker" if set_up == "nothing" else "the set-up as initializer"
+        right = seen.count([count] * TASKS)
         found.append(
             Claim(
-                f"Under {method} with {how}, every record comes out {times[count]} "
+                f"Under {method} with {_HOW[set_up]}, a record {_TIMES[count]} "
                 f"(with the logger in {right} of {len(seen)} places).",
                 right == len(seen),
                 certain=True,
             )
         )
-    forked = [
-        each["same_logger"]
-        for each in data["cells"]
-        if (each["pool"], each["method"]) == ("multiprocessing", "fork")
-    ]
-    found.append(
-        Claim(
-            f"A forked worker's logger has the parent's id ({sum(forked)} of {len(forked)} runs).",
-            all(forked),
-            certain=True,
-        )
-    )
-    ours = [each["times"] for each in data["cells"] if each["pool"] == "onecopy"]
+    same = [each["same_logger"] for each in theirs if each["method"] == "fork"]
     right = ours.count([1] * TASKS)
-    found.append(
+    return [
+        *found,
+        Claim(
+            f"A forked worker's logger has the parent's id ({sum(same)} of {len(same)} runs).",
+            all(same),
+            certain=True,
+        ),
         Claim(
             f"With onecopy every record comes out once, in {right} of {len(ours)} runs.",
             right == len(ours),
             certain=True,
-        )
-    )
-    return found
+        ),
+    ]

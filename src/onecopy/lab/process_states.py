@@ -305,32 +305,45 @@ def picture(data: Data) -> Lanes:
 
 def claims(data: Data) -> list[Claim]:
     """What each has to be."""
+    return [*_of_children(data), *_of_orphans(data)]
+
+
+def _of_children(data: Data) -> list[Claim]:
     seen = {
         name: [moment["state"] for moment in moments] for name, moments in data["moments"].items()
     }
+    runs, sleeps, waits = (seen[name][0] for name in ("runs", "sleeps", "waits for a pipe"))
+    _, stopped, goes_on = seen["is stopped"]
+    zombie, joined, _ = (state.replace(GONE, "gone") for state in seen["has ended"])
+    return [
+        Claim(
+            f"A child in a loop is {runs}, one that sleeps {sleeps}, and one that waits for a pipe "
+            f"{waits} as well.",
+            (runs, sleeps, waits) == ("R", "S", "S"),
+            certain=True,
+        ),
+        Claim(
+            f"SIGSTOP made a child {stopped}, SIGCONT {goes_on} again.",
+            (stopped, goes_on) == ("T", "R"),
+            certain=True,
+        ),
+        Claim(
+            f"A child that has ended is {zombie} before its parent's join(), and {joined} after.",
+            (zombie, joined) == ("Z", "gone"),
+            certain=True,
+        ),
+    ]
+
+
+def _of_orphans(data: Data) -> list[Claim]:
     orphan = data["moments"]["child of an ended parent"]
     theirs = data["moments"]["Pool's, owner killed"]
     ours = data["moments"]["onecopy's, owner killed"]
-    zombie = " and ".join(seen["has ended"][:2]).replace(GONE, "gone")
+    ended = ours[1]["state"] in ENDED
     return [
         Claim(
-            f"A child in a loop is {seen['runs'][0]}, one that sleeps {seen['sleeps'][0]}, and one "
-            f"that waits for a pipe {seen['waits for a pipe'][0]} as well.",
-            (seen["runs"][0], seen["sleeps"][0], seen["waits for a pipe"][0]) == ("R", "S", "S"),
-            certain=True,
-        ),
-        Claim(
-            f"SIGSTOP made a child {seen['is stopped'][1]}, SIGCONT {seen['is stopped'][2]} again.",
-            seen["is stopped"] == ["R", "T", "R"],
-            certain=True,
-        ),
-        Claim(
-            f"A child that has ended is {zombie} before and after its parent's join().",
-            seen["has ended"][:2] == ["Z", GONE],
-            certain=True,
-        ),
-        Claim(
-            f"A child that outlives its parent lives on, as a child of process {orphan[1]['parent']}.",
+            "A child that outlives its parent lives on, as a child of process "
+            f"{orphan[1]['parent']}.",
             orphan[1]["state"] == "S" and orphan[1]["parent"] not in (0, orphan[0]["parent"]),
             certain=True,
         ),
@@ -341,9 +354,9 @@ def claims(data: Data) -> list[Claim]:
             certain=True,
         ),
         Claim(
-            "A busy worker of onecopy is "
-            f"{'gone' if ours[1]['state'] in (GONE, 'Z') else 'there'} when its owner is killed.",
-            ours[1]["state"] in ENDED,
+            f"A busy worker of onecopy {'has ended' if ended else 'lives on'} when its owner is "
+            "killed.",
+            ended,
             certain=True,
         ),
     ]

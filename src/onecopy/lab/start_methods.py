@@ -158,9 +158,8 @@ _EXISTS = {
 
 def table(data: Data) -> Table:
     """A column per method, so that it fits."""
-    workers = data["workers"]
-    first = {way: found[0] for way, found in workers.items()}
-    second = {way: found[1] for way, found in workers.items()}
+    first = {way: found[0] for way, found in data["workers"].items()}
+    second = {way: found[1] for way, found in data["workers"].items()}
 
     def row(name: str, cell: Callable[[str], str]) -> tuple[str, ...]:
         return (name, *(cell(way) for way in WAYS))
@@ -219,14 +218,17 @@ def picture(data: Data) -> None:
 
 def claims(data: Data) -> list[Claim]:
     """Memory, inheritance, the secret, the default."""
+    return [*_of_memory(data), *_of_inheritance(data), *_of_the_default(data)]
+
+
+_FRESH = ("forkserver", "spawn", "onecopy")
+"""Ways whose workers begin in an interpreter of their own."""
+
+
+def _of_memory(data: Data) -> list[Claim]:
     found = {way: each[0] for way, each in data["workers"].items()}
-    later = {way: each[1] for way, each in data["workers"].items()}
-    forked, others = found["fork"], [found[way] for way in ("forkserver", "spawn", "onecopy")]
-    version = tuple(int(part) for part in data["version"])
-    expected = "forkserver" if version >= (3, 14) else "fork"
-    with_file = [way for way in WAYS if found[way]["file"]]
+    forked = found["fork"]
     with_secret = [way for way in WAYS if found[way]["secret"]]
-    late = [way for way in PROCESSES if later[way]["late"]]
     return [
         Claim(
             f"A forked worker's RSS is {human_bytes(forked['rss'])}, of which "
@@ -235,9 +237,9 @@ def claims(data: Data) -> list[Claim]:
             certain=True,
         ),
         Claim(
-            f"No other process has the block: the largest RSS is "
-            f"{human_bytes(max(each['rss'] for each in others))}.",
-            all(_block(data, way) == "not there" for way in ("forkserver", "spawn", "onecopy")),
+            "No other process has the block: the largest RSS is "
+            f"{human_bytes(max(found[way]['rss'] for way in _FRESH))}.",
+            all(_block(data, way) == "not there" for way in _FRESH),
             certain=True,
         ),
         Claim(
@@ -245,18 +247,29 @@ def claims(data: Data) -> list[Claim]:
             with_secret == ["fork", "thread"],
             certain=True,
         ),
+    ]
+
+
+def _of_inheritance(data: Data) -> list[Claim]:
+    found = {way: each[0] for way, each in data["workers"].items()}
+    with_file = [way for way in WAYS if found[way]["file"]]
+    late = [way for way in PROCESSES if data["workers"][way][1]["late"]]
+
+    def has(way: str) -> tuple[bool, bool]:
+        return found[way]["handler"], "parent" in found[way]["words"]
+
+    return [
         Claim(
             f"The open file is there in {', '.join(with_file)}; a forked worker has "
-            f"{forked['descriptors']} descriptors, a spawned one {found['spawn']['descriptors']}.",
+            f"{found['fork']['descriptors']} descriptors, a spawned one "
+            f"{found['spawn']['descriptors']}.",
             with_file == ["fork", "thread"],
             certain=True,
         ),
         Claim(
             "The signal handler and the word appended to the module's list are there under fork, "
             "and neither under spawn nor forkserver.",
-            forked["handler"]
-            and "parent" in forked["words"]
-            and not any(each["handler"] or "parent" in each["words"] for each in others),
+            has("fork") == (True, True) and {has(way) for way in _FRESH} == {(False, False)},
             certain=True,
         ),
         Claim(
@@ -265,16 +278,22 @@ def claims(data: Data) -> list[Claim]:
             late == ["fork", "spawn"],
             certain=True,
         ),
+    ]
+
+
+def _of_the_default(data: Data) -> list[Claim]:
+    new = tuple(int(part) for part in data["version"]) >= (3, 14)
+    fork, spawn = (data["workers"][way][0]["task"] for way in ("fork", "spawn"))
+    return [
         Claim(
             f"Told nothing, Python {'.'.join(data['version'])} uses {data['default']} here"
-            + (" (from 3.14 on it is forkserver)." if version < (3, 14) else "."),
-            data["default"] == expected,
+            + ("." if new else " (from 3.14 on it is forkserver)."),
+            data["default"] == ("forkserver" if new else "fork"),
             certain=sys.platform == "linux",
         ),
         Claim(
-            f"A fork answers after {_ms(forked['task'])}, a spawned interpreter after "
-            f"{_ms(found['spawn']['task'])}.",
-            forked["task"] < found["spawn"]["task"],
+            f"A forked worker answers after {_ms(fork)}, a spawned one after {_ms(spawn)}.",
+            fork < spawn,
             certain=False,
         ),
     ]
