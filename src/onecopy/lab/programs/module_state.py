@@ -2,7 +2,7 @@
 
     python module_state.py fork|forkserver|spawn
 
-The first statement below counts how often the body of this module is run: once for each
+The first statement after ``tell`` counts how often the body of this module is run: once for each
 interpreter that imports it. Prints JSON, a line for each fact.
 """
 
@@ -13,7 +13,14 @@ import sys
 from threading import Barrier
 from typing import Any
 
-print(json.dumps({"body": __name__, "pid": os.getpid()}), flush=True)
+
+def tell(fact: dict[str, Any]) -> None:
+    """A line, in one piece: several processes write to one output."""
+    sys.stdout.write(json.dumps(fact) + "\n")
+    sys.stdout.flush()
+
+
+tell({"body": __name__, "pid": os.getpid()})
 
 seen = ["source"]
 barrier: Barrier
@@ -42,13 +49,13 @@ def main(method: str) -> None:
     """The parent: append, start two workers that append, look again."""
     context: Any = multiprocessing.get_context(method)
     seen.append("parent")
-    print(json.dumps(look("parent first", ["source"])), flush=True)
+    tell(look("parent first", ["source"]))
     with context.Pool(2, keep, (context.Barrier(2),)) as pool:
         for answer in pool.map(append, ["worker", "worker"], chunksize=1):
-            print(json.dumps(answer))
+            tell(answer)
         pool.close()
         pool.join()
-    print(json.dumps(look("parent last", ["source", "parent"])))
+    tell(look("parent last", ["source", "parent"]))
 
 
 if __name__ == "__main__":

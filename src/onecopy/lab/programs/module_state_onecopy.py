@@ -13,7 +13,14 @@ from typing import Any
 
 import onecopy as oc
 
-print(json.dumps({"body": __name__, "pid": os.getpid()}), flush=True)
+
+def tell(fact: dict[str, Any]) -> None:
+    """A line, in one piece: several processes write to one output."""
+    sys.stdout.write(json.dumps(fact) + "\n")
+    sys.stdout.flush()
+
+
+tell({"body": __name__, "pid": os.getpid()})
 
 seen = ["source"]
 counts = oc.zeros(2, "i8")
@@ -33,9 +40,9 @@ def look(who: str, before: list[str]) -> dict[str, Any]:
 
 
 seen.append("parent")
-print(json.dumps(look("parent first", ["source"])), flush=True)
+tell(look("parent first", ["source"]))
 with oc.Pool(2, method=sys.argv[1]) as pool:
     for future in [pool.submit(append, number) for number in range(2)]:
-        print(json.dumps(future.result()))
-print(json.dumps(look("parent last", ["source", "parent"])))
-print(json.dumps({"counts": counts.tolist()}))
+        tell(future.result())
+tell(look("parent last", ["source", "parent"]))
+tell({"counts": counts.tolist()})
