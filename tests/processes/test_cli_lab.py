@@ -17,6 +17,7 @@ from pathlib import Path
 import pytest
 
 from onecopy._system import procfs
+from onecopy.lab._frame import running
 from tests.scripts import until
 
 COMMAND = [sys.executable, "-m", "onecopy", "lab"]
@@ -109,3 +110,18 @@ def test_versions(tmp_path: Path) -> None:
     (row,) = [line for line in done.stdout.splitlines() if line.startswith(version)]
     assert row.split()[1] == ("forkserver" if sys.version_info >= (3, 14) else "fork")
     assert max(map(len, done.stdout.splitlines())) <= 80
+
+
+def test_left_behind(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """What an experiment leaves running neither holds up its result nor stays."""
+    (tmp_path / "sitecustomize.py").write_text(
+        "import subprocess, sys\n"
+        "if 'onecopy.lab' in sys.orig_argv:\n"
+        f"    file = open({str(tmp_path / 'pid')!r}, 'w')\n"
+        "    print(subprocess.Popen(['sleep', '600']).pid, file=file, flush=True)\n"
+    )
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    found = running.run("address-spaces", "small")
+    assert found.data["lists"]
+    left = procfs.status(int((tmp_path / "pid").read_text()))
+    assert left is None or left.state == "Z"

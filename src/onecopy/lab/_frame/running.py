@@ -15,6 +15,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field
@@ -113,7 +114,8 @@ def run(name: str, size: Size, heard: Callable[[str], None] = lambda line: None)
 def _child(arguments: list[str]) -> Iterator[subprocess.Popen[str]]:
     """An interpreter in a process group of its own, all of which has ended afterwards.
 
-    Its result is read when its output has ended, which is when all that it started has.
+    Its output ends when all that it has started has ended, so whoever reads it to its end has
+    waited for that; what outlives the interpreter is ended.
     """
     child = subprocess.Popen(
         # -P: or the current directory would stand before the standard library.
@@ -123,26 +125,42 @@ def _child(arguments: list[str]) -> Iterator[subprocess.Popen[str]]:
         text=True,
         start_new_session=True,
     )
+    left = threading.Event()
+    guard = threading.Thread(target=_guard, args=(child, left), name="onecopy-lab")
+    guard.start()
     with child:
         try:
             yield child
+        except BaseException:
+            _signal(child, signal.SIGTERM, signal.SIGCONT)
+            raise
         finally:
-            _end(child)
+            left.set()
+            guard.join()
 
 
-def _end(child: subprocess.Popen[str]) -> None:
-    """Ends what is left of the child's group: all of it when this process was interrupted."""
+def _guard(child: subprocess.Popen[str], left: threading.Event) -> None:
+    """Ends what the interpreter left behind, and that itself when it was told to end."""
+    while True:
+        try:
+            child.wait(_PATIENCE)
+        except subprocess.TimeoutExpired:
+            if left.is_set():
+                _signal(child, signal.SIGKILL)
+            continue
+        break
     # SIGTERM and not SIGKILL at first: multiprocessing's resource tracker, which ignores it,
     # then takes away the shared memory that the others leave behind. A stopped process gets
     # it when it goes on.
-    for number in (signal.SIGTERM, signal.SIGCONT):
+    _signal(child, signal.SIGTERM, signal.SIGCONT)
+    if not left.wait(_PATIENCE):
+        _signal(child, signal.SIGKILL)
+
+
+def _signal(child: subprocess.Popen[str], *numbers: int) -> None:
+    for number in numbers:
         with suppress(ProcessLookupError):
             os.killpg(child.pid, number)
-    try:
-        child.wait(_PATIENCE)
-    except subprocess.TimeoutExpired:
-        with suppress(ProcessLookupError):
-            os.killpg(child.pid, signal.SIGKILL)
 
 
 def machine() -> dict[str, str]:
