@@ -17,9 +17,9 @@ import pytest
 
 import onecopy
 from onecopy.cli import _show, _source, _targets, main
-from onecopy.cli._demo_file import DTYPE, write
 from onecopy.cli._errors import CommandError
 from onecopy.cli.demo import Figures, check, sentence
+from onecopy.lab._records import DTYPE, write
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ from __future__ import annotations
 import base64
 import json
 import zlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Container, Iterable, Sequence
 from datetime import UTC, datetime
 from html import escape
 from importlib.resources import files
@@ -104,13 +104,14 @@ def write_html(run: Run, file: IO[str]) -> None:
     values = _values(run, ordered)
     file.write(f'<script type="text/plain" id="drawn">{_packed(values, _DRAWN)}</script>\n')
     for name in ("uplot.js", "memory.js", "lanes.js", "page.js"):
-        file.write(f"<script>{_asset(name)}</script>\n")
+        file.write(f"<script>{asset(name)}</script>\n")
     # Behind the scripts: they begin before this has been read.
     file.write(f'<script type="text/plain" id="details">{_packed(values, _DETAILS)}</script>\n')
     file.write("</body>\n</html>\n")
 
 
-def _asset(name: str) -> str:
+def asset(name: str) -> str:
+    """A file of the page, as text."""
     return files(__package__).joinpath("page", name).read_text("utf-8")
 
 
@@ -202,7 +203,7 @@ def _head(run: Run) -> str:
         f'<meta http-equiv="Content-Security-Policy" content="{_POLICY}">\n'
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
         f"<title>{escape(title)}</title>\n"
-        f"<style>{_asset('uplot.css')}{_asset('style.css')}</style>\n</head>\n"
+        f"<style>{asset('uplot.css')}{asset('style.css')}</style>\n</head>\n"
     )
 
 
@@ -279,15 +280,28 @@ def _advice(run: Run) -> str:
     return f'<ul class="advice">{"".join(items)}</ul>' if items else ""
 
 
-def _table(head: Sequence[str], rows: Iterable[tuple[str, Sequence[str]]]) -> str:
-    """Rows: attributes of the row, and cells that are escaped here."""
-    top = "".join(f"<th>{escape(name)}</th>" for name in head)
+def data_table(
+    head: Sequence[str],
+    rows: Iterable[tuple[str, Sequence[str]]],
+    left: Container[int] = (0,),
+) -> str:
+    """A table of text, escaped here.
+
+    Args:
+        head: names of the columns.
+        rows: attributes of the row, and its cells.
+        left: columns that stand left; figures stand right.
+    """
+    aligned = ["" if at not in left or at == 0 else ' class="left"' for at in range(len(head))]
+    top = "".join(
+        f"<th{side}>{escape(name)}</th>" for side, name in zip(aligned, head, strict=True)
+    )
     body = "".join(
         f"<tr{attributes}>"
         + "".join(
             f'<td title="{escape(cells[0])}">{escape(cells[0])}</td>'
             if at == 0
-            else f"<td>{escape(cell)}</td>"
+            else f"<td{aligned[at]}>{escape(cell)}</td>"
             for at, cell in enumerate(cells)
         )
         + "</tr>"
@@ -315,7 +329,7 @@ def _slowest(run: Run, ordered: Table) -> str:
         )
         rows.append((attributes, cells))
     head = ("function", "which", "state", "worker", "after", "compute", "CPU", "moved")
-    return _table(head, rows)
+    return data_table(head, rows)
 
 
 def _functions(run: Run) -> str:
@@ -343,7 +357,7 @@ def _functions(run: Run) -> str:
     if len(rows) > _FUNCTIONS:
         cells.append(("", (f"… and {len(rows) - _FUNCTIONS} more", *[""] * 6)))
     head = ("name", "tasks", "not done", "compute", "mean", "moved", "shared")
-    return _table(head, cells)
+    return data_table(head, cells)
 
 
 def _facts(run: Run) -> str:

@@ -16,7 +16,7 @@ import typer
 from .. import __version__
 from ._errors import FAILED, CommandError
 
-COMMANDS = ("run", "convert", "demo", "report", "top")
+COMMANDS = ("run", "convert", "demo", "lab", "report", "top")
 
 Work = Callable[[], int]
 """What a command returns: does the work, returns the exit status."""

@@ -28,6 +28,7 @@ import typer
 from .._system.cpus import cpu_count
 from .._system.memory import available
 from . import _show
+from ._ending import ended_by_signals
 from ._errors import FAILED, CommandError
 
 RECORD_BYTES = 24
@@ -84,10 +85,10 @@ def execute(records: int, workers: int, folder: str) -> int:
     """Makes the file, runs every way, prints the table; returns the exit status."""
     check(records, workers, folder)
     size = records * RECORD_BYTES
-    with _ended_by_signals(), tempfile.TemporaryDirectory(prefix="onecopy-demo-", dir=folder) as at:
+    with ended_by_signals(), tempfile.TemporaryDirectory(prefix="onecopy-demo-", dir=folder) as at:
         file = str(Path(at, "records.npy"))
         with _saying(f"making {records:,} records, {_show.size(size)}"):
-            from ._demo_file import write
+            from ..lab._records import write
 
             expected = write(file, records)
         figures = []
@@ -187,21 +188,6 @@ def _child(arguments: list[str], errors: Any) -> Iterator[subprocess.Popen[bytes
             with suppress(ProcessLookupError):
                 os.killpg(child.pid, signal.SIGTERM)
             raise
-
-
-@contextmanager
-def _ended_by_signals() -> Iterator[None]:
-    """SIGTERM and SIGHUP end the block as an exception, so that it is left properly."""
-
-    def end(number: int, frame: object) -> None:
-        raise SystemExit(128 + number)
-
-    before = {number: signal.signal(number, end) for number in (signal.SIGTERM, signal.SIGHUP)}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
 
 
 @contextmanager

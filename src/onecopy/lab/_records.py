@@ -1,4 +1,4 @@
-"""The data of ``onecopy demo``: a file of records, written in pieces.
+"""The data of ``onecopy demo`` and of the lab: a file of records, written in pieces.
 
 A record is an index, a timestamp and a value out of {0, 1, nan}, 24 bytes together. The
 sum of such values is exact in any order, so every way of adding them must give the same.

@@ -1,0 +1,26 @@
+"""How a command that has started others ends when it is told to: by an exception.
+
+SIGTERM and SIGHUP would end the interpreter on the spot, and leave behind what it has
+started and made. Ctrl-C is an exception already (see ``main``).
+"""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+
+@contextmanager
+def ended_by_signals() -> Iterator[None]:
+    """SIGTERM and SIGHUP end the block as an exception, so that it is left properly."""
+
+    def end(number: int, frame: object) -> None:
+        raise SystemExit(128 + number)
+
+    before = {number: signal.signal(number, end) for number in (signal.SIGTERM, signal.SIGHUP)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

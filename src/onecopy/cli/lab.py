@@ -1,0 +1,180 @@
+"""``onecopy lab``: the experiments, one by one or all, each measured on this machine.
+
+Lists them, runs them (each in an interpreter of its own, see ``lab._frame.running``), prints
+table, picture and claims, and writes JSON and a page. A claim that does not hold is a result
+and no failure: the exit status tells whether the experiments could be run.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable
+from enum import StrEnum
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from . import _show
+from ._ending import ended_by_signals
+from ._errors import FAILED, CommandError, reason
+
+if TYPE_CHECKING:
+    from ..lab._frame.face import Size
+    from ..lab._frame.running import Run
+
+
+class SizeOption(StrEnum):
+    """The two sizes, as the parser wants them."""
+
+    small = "small"
+    full = "full"
+
+
+def command(
+    name: Annotated[
+        str | None,
+        typer.Argument(metavar="NAME", help="An experiment, 'all', or 'versions'; none: list."),
+    ] = None,
+    size: Annotated[
+        SizeOption, typer.Option(help="small: seconds; full: the published figures' sizes.")
+    ] = SizeOption.small,
+    json: Annotated[
+        str | None, typer.Option(metavar="FILE", help="Write what was measured, and the claims.")
+    ] = None,
+    html: Annotated[
+        str | None, typer.Option(metavar="FILE", help="Write one page that needs nothing else.")
+    ] = None,
+) -> Callable[[], int]:
+    """Experiments with processes and memory, measured on this machine.
+
+    onecopy lab; onecopy lab address-spaces; onecopy lab all --html lab.html
+    """
+    for target in (json, html):
+        if target is not None:
+            check(target)
+    if name is None:
+        return listing
+    if name == "versions":
+        return versions
+    return partial(execute, wanted(name), size.value, json, html)
+
+
+def check(target: str) -> None:
+    """Refuses a file that could not be written, before any work is done."""
+    folder = Path(target).parent
+    if Path(target).is_dir():
+        raise CommandError(f"{target!r} is a directory")
+    if not folder.is_dir():
+        raise CommandError(f"{target!r}: there is no directory {str(folder)!r}")
+    if not os.access(folder, os.W_OK):
+        raise CommandError(f"{target!r}: the directory {str(folder)!r} is read-only")
+
+
+def wanted(name: str) -> list[str]:
+    """The experiments that ``name`` means.
+
+    Raises:
+        CommandError: there is none of this name; one line with those spelled alike.
+    """
+    from ..lab._frame import finding
+
+    if name == "all":
+        return finding.names()
+    try:
+        finding.experiment(name)
+    except finding.NoSuchExperiment as error:
+        raise CommandError(str(error)) from error
+    return [name.replace("_", "-")]
+
+
+def listing() -> int:
+    """The list, one line each."""
+    from ..lab._frame.finding import experiment, names
+
+    for name in names():
+        print(f"{name:<18} {experiment(name).QUESTION}")
+    print("\n'onecopy lab NAME' runs one, 'onecopy lab all' runs them all.")
+    return 0
+
+
+def versions() -> int:
+    """What each Python on this machine does by default."""
+    from ..lab._frame import terminal, versions
+
+    terminal.console().print(terminal.grid(versions.table(versions.found())))
+    return 0
+
+
+def execute(names: list[str], size: Size, json: str | None, html: str | None) -> int:
+    """Runs the experiments one after another, prints and writes what they found."""
+    runs, failed = [], []
+    for name in names:
+        try:
+            with ended_by_signals():
+                runs.append(measure(name, size))
+        except CommandError as error:
+            if len(names) == 1:
+                raise
+            failed.append(name)
+            print(f"onecopy: {error}", file=sys.stderr)
+    if len(names) > 1:
+        summary(runs)
+    write(runs, json, html)
+    if failed:
+        raise CommandError(
+            f"{len(failed)} of {len(names)} experiments could not run: {', '.join(failed)}", FAILED
+        )
+    return 0
+
+
+def measure(name: str, size: Size) -> Run:
+    """Runs one and prints it.
+
+    Raises:
+        CommandError: it could not be run.
+    """
+    from ..lab._frame import running, terminal
+    from ..lab._frame.finding import experiment
+
+    about = experiment(name).needs(size).seconds
+    print(f"{name}, about {about:.0f} s", flush=True)
+    try:
+        run = running.run(name, size, lambda line: print(line, flush=True))
+    except running.CannotRun as error:
+        raise CommandError(str(error), FAILED) from error
+    terminal.print_run(run)
+    print(flush=True)
+    return run
+
+
+def summary(runs: list[Run]) -> None:
+    """A line for each: how many of its claims hold on this machine."""
+    from ..lab._frame.finding import experiment
+
+    for run in runs:
+        claims = experiment(run.name).claims(run.data)
+        hold = sum(claim.holds for claim in claims)
+        print(f"{run.name:<34} {hold} of {len(claims)} claims hold, {run.seconds:.0f} s")
+
+
+def write(runs: list[Run], json: str | None, html: str | None) -> None:
+    """Writes the files that were asked for.
+
+    Raises:
+        CommandError: the disk is full.
+    """
+    from ..lab._frame import page, running
+
+    texts = []
+    if json is not None:
+        texts.append((json, _show.dump(running.to_json(runs), indent=2) + "\n"))
+    if html is not None:
+        texts.append((html, page.page(runs)))
+    for target, text in texts:
+        try:
+            Path(target).write_text(text, "utf-8")
+        except OSError as error:
+            raise CommandError(f"{target!r} cannot be written: {reason(error)}", FAILED) from error

@@ -1,0 +1,161 @@
+"""What an experiment has and gives: plain values, no measuring and no drawing.
+
+An experiment is a module with the members of ``Experiment``. ``run`` is called in a fresh
+interpreter, and what it returns comes back as JSON; ``table``, ``picture`` and ``claims``
+are called in another process with that, so that a saved run can be shown again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Literal, Protocol
+
+Size = Literal["small", "full"]
+Data = dict[str, Any]
+"""What ``run`` returned, having been through JSON: keys are text, tuples are lists."""
+
+
+@dataclass(frozen=True)
+class Needs:
+    """What a run takes: bytes of memory, bytes of disk, and about how many seconds."""
+
+    memory: int = 100_000_000
+    disk: int = 0
+    seconds: float = 3.0
+
+
+@dataclass(frozen=True)
+class Claim:
+    """Something that the experiment shows, or does not show here.
+
+    Attributes:
+        sentence: with the measured figure in it, true as it stands when it holds.
+        holds: does it, by what was measured?
+        certain: must it on Linux? Not so where it depends on speed or on the load.
+    """
+
+    sentence: str
+    holds: bool
+    certain: bool
+
+
+@dataclass(frozen=True)
+class Table:
+    """Rows of text that fit 80 columns.
+
+    Attributes:
+        head: names of the columns.
+        rows: cells; a cell that is too long is broken into lines.
+        title: above it.
+        note: a sentence under it, such as where published figures come from.
+        left: columns that stand left; the others are figures and stand right.
+        strong: rows to be seen at once, such as onecopy's.
+    """
+
+    head: Sequence[str]
+    rows: Sequence[Sequence[str]]
+    title: str = ""
+    note: str = ""
+    left: Sequence[int] = (0,)
+    strong: Sequence[int] = ()
+
+
+@dataclass(frozen=True)
+class Bar:
+    """A stretch of time in a lane, in seconds from the picture's begin.
+
+    ``kind`` says what was done in it. These have a colour of their own: compute, receive,
+    return, start, wait, blocked, lost; any other word gets the next one that is left.
+    """
+
+    start: float
+    stop: float
+    kind: str = "compute"
+
+
+@dataclass(frozen=True)
+class Lane:
+    """What one process did."""
+
+    name: str
+    bars: Sequence[Bar]
+
+
+@dataclass(frozen=True)
+class Lanes:
+    """Processes side by side, all on one axis of time in seconds."""
+
+    lanes: Sequence[Lane]
+    title: str = ""
+
+
+@dataclass(frozen=True)
+class Curve:
+    """Points of one thing, in the order of x."""
+
+    name: str
+    points: Sequence[tuple[float, float]]
+
+
+@dataclass(frozen=True)
+class Plot:
+    """Curves over two axes.
+
+    Attributes:
+        curves: each has a sign and a colour of its own.
+        x, y: what the axes measure, with the unit.
+        log_x, log_y: the axis is logarithmic; points at or below zero are left out.
+        title: above it.
+    """
+
+    curves: Sequence[Curve]
+    x: str
+    y: str
+    log_x: bool = False
+    log_y: bool = False
+    title: str = ""
+
+
+Picture = Lanes | Plot
+
+
+class Experiment(Protocol):
+    """The members that the module of an experiment has."""
+
+    QUESTION: str
+    """One line of at most 60 characters, for the list."""
+
+    def needs(self, size: Size) -> Needs:
+        """What ``run(size)`` takes, counted generously."""
+        ...
+
+    def run(self, size: Size) -> Data:
+        """Measures; returns what JSON can hold. Narrates by ``narrate.say``."""
+        ...
+
+    def table(self, data: Data) -> Table | Sequence[Table]:
+        """What was measured."""
+        ...
+
+    def picture(self, data: Data) -> Picture | Sequence[Picture] | None:
+        """The same to be seen, where a picture says it better."""
+        ...
+
+    def claims(self, data: Data) -> Sequence[Claim]:
+        """What it shows, the most important first."""
+        ...
+
+
+def tables(experiment: Experiment, data: Data) -> list[Table]:
+    """The experiment's table or tables."""
+    found = experiment.table(data)
+    return [found] if isinstance(found, Table) else list(found)
+
+
+def pictures(experiment: Experiment, data: Data) -> list[Picture]:
+    """The experiment's picture or pictures, none where it has none."""
+    found = experiment.picture(data)
+    if found is None:
+        return []
+    return [found] if isinstance(found, Lanes | Plot) else list(found)
