@@ -1,0 +1,19 @@
+"""The same with the list behind the guard: what imports this module does not make it."""
+
+import json
+import multiprocessing
+import sys
+
+
+def task(item: int) -> int:
+    """Does not need the numbers."""
+    return item + 1
+
+
+if __name__ == "__main__":
+    method, count, workers = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
+    numbers = list(range(count))
+    with multiprocessing.get_context(method).Pool(workers) as pool:
+        pool.map(task, range(1000), chunksize=1)
+        print(json.dumps([child.pid for child in multiprocessing.active_children()]), flush=True)
+        input()  # the memory of all is looked at from outside meanwhile
