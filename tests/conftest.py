@@ -37,6 +37,7 @@ _DOORS = (
     "test_cli_lab",
     "test_executor",
     "test_joblib",
+    "test_lab",
     "test_options",
     "test_pool_dropin",
     "test_seen",

@@ -33,7 +33,8 @@ QUESTION = "Is fork slow because pages are copied on write?"
 # Records of 24 bytes, and Python ints.
 RECORDS = {"small": 2_000_000, "full": 100_000_000}
 NUMBERS = {"small": 2**20, "full": 2**22}
-WORKERS, READERS = 4, 2
+WORKERS = {"small": 2, "full": 4}
+READERS = 2
 RECORD = np.dtype([("index", "i8"), ("timestamp", "M8[ns]"), ("val", "f8")])
 # An int below 2**30 takes 28 bytes, which the allocator rounds up.
 INT = 32
@@ -128,18 +129,18 @@ def make(count: int) -> Any:
     return made
 
 
-def cuts() -> list[tuple[int, int]]:
+def cuts(workers: int) -> list[tuple[int, int]]:
     """A slice for each worker."""
-    return list(pairwise(len(records) * part // WORKERS for part in range(WORKERS + 1)))
+    return list(pairwise(len(records) * part // workers for part in range(workers + 1)))
 
 
-def executor(method: str, calls: list[tuple[Any, ...]]) -> Tasks:
+def executor(method: str, workers: int, calls: list[tuple[Any, ...]]) -> Tasks:
     """The standard library's, once its workers have been started."""
     context = multiprocessing.get_context(method)
-    everybody = context.Barrier(WORKERS + 1)
-    with ProcessPoolExecutor(WORKERS, context, initializer=begin, initargs=(everybody,)) as pool:
+    everybody = context.Barrier(workers + 1)
+    with ProcessPoolExecutor(workers, context, initializer=begin, initargs=(everybody,)) as pool:
         # As many calls as workers: it starts them as calls come in.
-        starting = [pool.submit(os.getpid) for _ in range(WORKERS)]
+        starting = [pool.submit(os.getpid) for _ in range(workers)]
         everybody.wait()
         for each in starting:
             each.result()
@@ -147,32 +148,34 @@ def executor(method: str, calls: list[tuple[Any, ...]]) -> Tasks:
         return began, [future.result() for future in [pool.submit(*call) for call in calls]]
 
 
-def pickled(method: str) -> Tasks:
+def pickled(method: str, workers: int) -> Tasks:
     """A slice of the records with each task."""
-    return executor(method, [(add, records[start:stop]) for start, stop in cuts()])
+    return executor(method, workers, [(add, records[start:stop]) for start, stop in cuts(workers)])
 
 
-def inherited(method: str) -> Tasks:
+def inherited(method: str, workers: int) -> Tasks:
     """Where the slice begins and ends with each task."""
-    return executor(method, [(add_inherited, start, stop) for start, stop in cuts()])
+    return executor(
+        method, workers, [(add_inherited, start, stop) for start, stop in cuts(workers)]
+    )
 
 
-def shared(method: str) -> Tasks:
+def shared(method: str, workers: int) -> Tasks:
     """The cure: the same calls as ``pickled``, of slices of shared records."""
     import onecopy as oc
 
-    with oc.Pool(WORKERS, method=method, initializer=begin, initargs=(None,)) as pool:
-        while pool.stats().workers < WORKERS:
+    with oc.Pool(workers, method=method, initializer=begin, initargs=(None,)) as pool:
+        while pool.stats().workers < workers:
             pool.apply(os.getpid)
         sent, began = pool.stats().bytes_sent, time.monotonic()
-        futures = [pool.submit(add, records[start:stop]) for start, stop in cuts()]
+        futures = [pool.submit(add, records[start:stop]) for start, stop in cuts(workers)]
         tasks = [future.result() for future in futures]
         # What comes by a socket is not among the bytes that a process counts as read.
         tasks[0]["read"] += pool.stats().bytes_sent - sent
         return began, tasks
 
 
-WAYS: tuple[tuple[str, Callable[[str], Tasks], str], ...] = (
+WAYS: tuple[tuple[str, Callable[[str, int], Tasks], str], ...] = (
     ("slices pickled", pickled, "fork"),
     ("slices pickled", pickled, "spawn"),
     ("bounds sent, data inherited", inherited, "fork"),
@@ -192,7 +195,7 @@ def sums(size: Size) -> list[dict[str, Any]]:
             import onecopy as oc
 
             records = oc.share(records)
-        began, tasks = way(method)
+        began, tasks = way(method, WORKERS[size])
         taken = max(float(task["ended"]) for task in tasks) - began
         say(f"{name}, {method}: {seconds(taken)}")
         found.append({"name": name, "method": method, "began": began, "seconds": taken})
@@ -261,6 +264,7 @@ def run(size: Size) -> Data:
     """Both lessons."""
     return {
         "bytes": RECORDS[size] * RECORD.itemsize,
+        "workers": WORKERS[size],
         "numbers": NUMBERS[size],
         "readings": readings(size),
         "sums": sums(size),
@@ -300,7 +304,7 @@ def table(data: Data) -> list[Table]:
         Table(
             ("what tasks get", "method", "time", "read", "own", "copied"),
             rows,
-            f"The sum of {human_bytes(data['bytes'])} of records, {WORKERS} workers",
+            f"The sum of {human_bytes(data['bytes'])} of records, {data['workers']} workers",
             note="All workers together, started before. read: from pipes and sockets. own: memory "
             "that they have come to have for themselves. copied: how much of the inherited "
             "records that is.",
