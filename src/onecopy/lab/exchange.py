@@ -34,7 +34,7 @@ SIZES = {
 }
 # Seconds per size and way, and how long the join that hangs is waited for.
 PACE = {"small": 0.02, "full": 1.0}
-LIMIT = {"small": 1.0, "full": 3.0}
+LIMIT = {"small": 2.0, "full": 3.0}
 
 RoundTrip = Callable[[bytes], Any]
 # Spawned, so that none inherits the threads and pipes of the way before it.
@@ -61,7 +61,7 @@ def _process(target: Callable[..., None], *arguments: Any) -> Iterator[None]:
 
 
 def _echo(receive: Callable[[], Any], send: Callable[[Any], None]) -> None:
-    """What the other process does: send back what comes, until None does."""
+    """What the other process does: sends back what comes, until None does."""
     for payload in iter(receive, None):
         send(payload)
 
@@ -75,17 +75,9 @@ def pipe(largest: int) -> Iterator[RoundTrip]:
         here.send(payload)
         return here.recv()
 
-    with here, there, _process(_echo_pipe, there):
+    with here, there, _process(_echo, there.recv, there.send):
         yield round_trip
         here.send(None)
-
-
-def _echo_pipe(there: Any) -> None:
-    _echo(there.recv, there.send)
-
-
-def _echo_queue(there: Any, back: Any) -> None:
-    _echo(there.get, back.put)
 
 
 def _put_and_get(there: Any, back: Any, payload: bytes) -> Any:
@@ -97,7 +89,7 @@ def _put_and_get(there: Any, back: Any, payload: bytes) -> Any:
 def queue(largest: int) -> Iterator[RoundTrip]:
     """Two queues: a thread on each side pickles and writes to a pipe, behind a lock."""
     there, back = _context.Queue(), _context.Queue()
-    with _process(_echo_queue, there, back):
+    with _process(_echo, there.get, back.put):
         yield partial(_put_and_get, there, back)
         there.put(None)
     for each in (there, back):
@@ -109,7 +101,7 @@ def queue(largest: int) -> Iterator[RoundTrip]:
 def simple_queue(largest: int) -> Iterator[RoundTrip]:
     """Two queues without the threads: a pipe and a lock."""
     there, back = _context.SimpleQueue(), _context.SimpleQueue()
-    with _process(_echo_queue, there, back):
+    with _process(_echo, there.get, back.put):
         yield partial(_put_and_get, there, back)
         there.put(None)
     there.close()
@@ -121,7 +113,7 @@ def manager_queue(largest: int) -> Iterator[RoundTrip]:
     """Two queues that stand in a third process, which everything goes through."""
     with _context.Manager() as manager:
         there, back = manager.Queue(), manager.Queue()
-        with _process(_echo_queue, there, back):
+        with _process(_echo, there.get, back.put):
             yield partial(_put_and_get, there, back)
             there.put(None)
 
