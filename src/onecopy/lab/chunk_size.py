@@ -24,6 +24,7 @@ WORKERS = 4
 # and how often each is measured.
 AMOUNT = {"small": {"tiny": 10_000, "uneven": 0.4}, "full": {"tiny": 1_000_000, "uneven": 8.0}}
 ROUNDS = {"small": {"tiny": 1, "uneven": 1}, "full": {"tiny": 3, "uneven": 2}}
+LONG = 3.0
 
 
 def needs(size: Size) -> Needs:
@@ -69,7 +70,7 @@ def measure(way: str, load: str, size: Size) -> list[dict[str, Any]]:
     """``map`` with each chunk size, and with the one that the pool picks by itself (None).
 
     The rounds go over all sizes in turn, so that a machine that is busy for a while does not
-    make one size look bad; the best of each counts.
+    make one size look bad; the best of each counts. What takes long is measured once.
     """
     todo, task = items(load, AMOUNT[size][load]), TASKS[load]
     expected = [item + 1 for item in todo] if load == "tiny" else todo
@@ -77,8 +78,10 @@ def measure(way: str, load: str, size: Size) -> list[dict[str, Any]]:
     equal = True
     with make_pool(way) as pool:
         pool.map(task, todo[:WORKERS], 1)
-        for _ in range(ROUNDS[size][load]):
+        for again in range(ROUNDS[size][load]):
             for chunk, taken in times.items():
+                if again and taken[0] > LONG:
+                    continue
                 began = perf_counter()
                 results = pool.map(task, todo, chunk)
                 taken.append(perf_counter() - began)

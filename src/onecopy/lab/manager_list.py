@@ -25,12 +25,12 @@ from ._frame.face import Claim, Data, Needs, Size, Table
 from ._frame.narrate import say
 
 QUESTION = "What does one number out of a manager's list cost?"
-COUNTS = {"small": 5_000, "full": 1_000_000}
+COUNTS = {"small": 5_000, "full": 300_000}
 
 
 def needs(size: Size) -> Needs:
-    """A million numbers take 40 MB as Python objects, here and in the manager's process."""
-    return Needs(memory=500_000_000, seconds=3 if size == "small" else 150)
+    """The numbers take 12 MB as Python objects, here and in the manager's process."""
+    return Needs(memory=300_000_000, seconds=3 if size == "small" else 40)
 
 
 # The lesson: how each is made.
@@ -122,14 +122,20 @@ def measure(way: str, count: int) -> dict[str, Any]:
             one_by_one += int(values[index])
         middle, calls_middle = perf_counter(), system_calls()
         total = int(whole(values))
-        ended, calls_ended = perf_counter(), system_calls()
-    say(f"{way}: one by one {middle - began:.3f} s, {written} {ended - middle:.6f} s")
+        calls_ended = system_calls()
+        # The first one is slow for some by what it touches for the first time; the best counts.
+        times = [perf_counter() - middle]
+        while len(times) < 5 and sum(times) < 0.5:
+            again = perf_counter()
+            whole(values)
+            times.append(perf_counter() - again)
+    say(f"{way}: one by one {middle - began:.3f} s, {written} {min(times):.6f} s")
     return {
         "way": way,
         "written": written,
         "equal": one_by_one == total == count * (count - 1) // 2,
         "one_by_one": {"seconds": middle - began, "calls": calls_middle - calls},
-        "whole": {"seconds": ended - middle, "calls": calls_ended - calls_middle},
+        "whole": {"seconds": min(times), "calls": calls_ended - calls_middle},
     }
 
 
