@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import io
+
+from onecopy.lab._frame import terminal
 from tests import lab
 
 
@@ -10,7 +13,7 @@ def test_chunk_size() -> None:
     for curves in data["curves"].values():
         assert [each["chunk"] for each in curves["uneven"]] == [1, 2, 3, 5, 10, None]
         # As many items as leave each of the four workers one chunk, then the pool's own choice.
-        assert [each["chunk"] for each in curves["tiny"]][-2:] == [2500, None]
+        assert [each["chunk"] for each in curves["tiny"]][-2:] == [1250, None]
 
 
 def test_cow_array() -> None:
@@ -45,6 +48,9 @@ def test_manager_list() -> None:
     data = lab.check("manager-list").data
     asks = {each["way"] for each in data["ways"] if each["one_by_one"]["calls"] > data["count"]}
     assert asks == {"Manager().list()"}
+    shown = io.StringIO()
+    terminal.print_run(lab.measured("manager-list"), shown, 80)
+    assert " x[i] " in shown.getvalue()  # and is no markup
 
 
 def test_pool_methods() -> None:
@@ -61,7 +67,7 @@ def test_pool_methods() -> None:
 def test_unrelated_global() -> None:
     data = lab.check("unrelated-global").data
     for way in data["ways"]:
-        assert len(way["workers"]) == 3
+        assert len(way["workers"]) == 2
         has_it = all(each["rss"] > data["list"] for each in way["workers"])
         assert has_it == (
             (way["remedy"], way["method"])

@@ -28,7 +28,7 @@ from ._frame.programs import FOLDER
 
 QUESTION = "What does a large list cost that no task touches?"
 COUNTS = {"small": 2**20, "full": 2**25}
-WORKERS = {"small": 3, "full": 8}
+WORKERS = {"small": 2, "full": 8}
 # A place in the list, and the number that it refers to: 28 bytes, of which 32 are taken.
 BYTES_EACH = 40
 

@@ -14,6 +14,6 @@ if __name__ == "__main__":
     method, count, workers = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
     with multiprocessing.get_context(method).Pool(workers) as pool:
         numbers = list(range(count))
-        pool.map(task, range(1000), chunksize=1)
+        pool.map(task, range(1000))
         print(json.dumps([child.pid for child in multiprocessing.active_children()]), flush=True)
         input()  # the memory of all is looked at from outside meanwhile

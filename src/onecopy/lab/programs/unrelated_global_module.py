@@ -16,7 +16,7 @@ def main(method: str, workers: int) -> None:
     import unrelated_global_numbers as data  # type: ignore[import-not-found]  # mypy has no main
 
     with multiprocessing.get_context(method).Pool(workers) as pool:
-        pool.map(task, data.numbers[:1000], chunksize=1)
+        pool.map(task, data.numbers[:1000])
         print(json.dumps([child.pid for child in multiprocessing.active_children()]), flush=True)
         input()  # the memory of all is looked at from outside meanwhile
 

@@ -16,6 +16,6 @@ def task(item: int) -> int:
 
 
 with oc.Pool(workers, method=method) as pool:
-    pool.map(task, range(1000), chunksize=1)
+    pool.map(task, range(1000))
     print(json.dumps(pool.pids()), flush=True)
     input()  # the memory of all is looked at from outside meanwhile

@@ -15,6 +15,6 @@ def task(item: int) -> int:
 
 if __name__ == "__main__":
     with multiprocessing.get_context(method).Pool(workers) as pool:
-        pool.map(task, range(1000), chunksize=1)
+        pool.map(task, range(1000))
         print(json.dumps([child.pid for child in multiprocessing.active_children()]), flush=True)
         input()  # the memory of all is looked at from outside meanwhile
