@@ -53,7 +53,8 @@ def measure(program: str, method: str, size: Size) -> dict[str, Any]:
     """Runs one program; looks at it and its workers while they wait, and at the peak."""
     path = str(FOLDER / f"unrelated_global_{program}.py")
     child = subprocess.Popen(
-        [sys.executable, path, method, str(COUNTS[size]), str(WORKERS[size])],
+        [sys.executable, path, method, str(WORKERS[size])],
+        env={**os.environ, "NUMBERS": str(COUNTS[size])},
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,

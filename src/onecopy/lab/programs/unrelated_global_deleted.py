@@ -2,10 +2,10 @@
 
 import json
 import multiprocessing
+import os
 import sys
 
-method, count, workers = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
-numbers = list(range(count))
+numbers = list(range(int(os.environ["NUMBERS"])))
 
 
 def forget() -> None:
@@ -20,6 +20,7 @@ def task(item: int) -> int:
 
 
 if __name__ == "__main__":
+    method, workers = sys.argv[1], int(sys.argv[2])
     with multiprocessing.get_context(method).Pool(workers, initializer=forget) as pool:
         pool.map(task, range(1000))
         print(json.dumps([child.pid for child in multiprocessing.active_children()]), flush=True)

@@ -2,6 +2,7 @@
 
 import json
 import multiprocessing
+import os
 import sys
 
 
@@ -11,9 +12,9 @@ def task(item: int) -> int:
 
 
 if __name__ == "__main__":
-    method, count, workers = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
+    method, workers = sys.argv[1], int(sys.argv[2])
     with multiprocessing.get_context(method).Pool(workers) as pool:
-        numbers = list(range(count))
+        numbers = list(range(int(os.environ["NUMBERS"])))
         pool.map(task, range(1000))
         print(json.dumps([child.pid for child in multiprocessing.active_children()]), flush=True)
         input()  # the memory of all is looked at from outside meanwhile

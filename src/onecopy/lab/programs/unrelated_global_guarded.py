@@ -2,6 +2,7 @@
 
 import json
 import multiprocessing
+import os
 import sys
 
 
@@ -11,8 +12,8 @@ def task(item: int) -> int:
 
 
 if __name__ == "__main__":
-    method, count, workers = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
-    numbers = list(range(count))
+    method, workers = sys.argv[1], int(sys.argv[2])
+    numbers = list(range(int(os.environ["NUMBERS"])))
     with multiprocessing.get_context(method).Pool(workers) as pool:
         pool.map(task, range(1000))
         print(json.dumps([child.pid for child in multiprocessing.active_children()]), flush=True)

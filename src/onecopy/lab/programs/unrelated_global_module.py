@@ -22,4 +22,4 @@ def main(method: str, workers: int) -> None:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1], int(sys.argv[3]))
+    main(sys.argv[1], int(sys.argv[2]))

@@ -1,5 +1,5 @@
 """A module whose import makes the list."""
 
-import sys
+import os
 
-numbers = list(range(int(sys.argv[2])))
+numbers = list(range(int(os.environ["NUMBERS"])))

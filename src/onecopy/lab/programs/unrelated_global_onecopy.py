@@ -2,12 +2,13 @@
 program holds nor run it again."""
 
 import json
+import os
 import sys
 
 import onecopy as oc
 
-method, count, workers = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
-numbers = list(range(count))
+method, workers = sys.argv[1], int(sys.argv[2])
+numbers = list(range(int(os.environ["NUMBERS"])))
 
 
 def task(item: int) -> int:

@@ -1,11 +1,15 @@
-"""A large list at module level that the tasks never touch. The workers have it all the same."""
+"""A large list at module level that the tasks never touch. The workers have it all the same.
+
+How many numbers is in the environment and not in ``sys.argv``, which Python 3.13.11 and 3.14.2
+leave empty when their fork server runs this module (cpython#143706).
+"""
 
 import json
 import multiprocessing
+import os
 import sys
 
-method, count, workers = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
-numbers = list(range(count))
+numbers = list(range(int(os.environ["NUMBERS"])))
 
 
 def task(item: int) -> int:
@@ -14,6 +18,7 @@ def task(item: int) -> int:
 
 
 if __name__ == "__main__":
+    method, workers = sys.argv[1], int(sys.argv[2])
     with multiprocessing.get_context(method).Pool(workers) as pool:
         pool.map(task, range(1000))
         print(json.dumps([child.pid for child in multiprocessing.active_children()]), flush=True)
