@@ -68,7 +68,7 @@ def headline(run: Run) -> Text:
 def grid(table: Table) -> RenderableType:
     """A table, with its note under it."""
     made = Grid(
-        title=table.title or None,
+        title=Text(table.title) if table.title else None,
         title_justify="left",
         title_style="bold",
         box=SIMPLE_HEAD,
@@ -78,8 +78,9 @@ def grid(table: Table) -> RenderableType:
     )
     for at, name in enumerate(table.head):
         left = at in table.left
-        # Figures are never broken; words are, where the width asks for it.
-        made.add_column(name, justify="left" if left else "right", overflow="fold")
+        # As text, or brackets in it are taken for markup. Figures are never broken; words are,
+        # where the width asks for it.
+        made.add_column(Text(name), justify="left" if left else "right", overflow="fold")
     for at, row in enumerate(table.rows):
         made.add_row(*(Text(cell) for cell in row), style="bold" if at in table.strong else None)
     if not table.note:

@@ -1,0 +1,183 @@
+"""A large array at module level, and forked children that each read one row of it. Does the
+array stand in memory once for each of them?
+
+It does not: a forked child shares its parent's pages until one of the two writes to them
+(copy-on-write). What makes people think so is RSS, which counts each of these pages again in
+every process. MemAvailable, PSS and USS tell what has really been taken.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+from typing import Any
+
+import numpy as np
+
+from .._system import memory, procfs
+from ..errors import human_bytes
+from ._frame.face import Claim, Data, Needs, Size, Table
+from ._frame.narrate import say
+
+QUESTION = "Do forked children each get a copy of a global array?"
+SIDES = {"small": 4_000, "full": 15_000}
+CHILDREN = 4
+
+Step = dict[str, Any]
+"""Who looked, after what, and what there was: MemAvailable, RSS, PSS, USS, in bytes."""
+
+array: Any = None
+
+
+def needs(size: Size) -> Needs:
+    """The array, of float64, twice: should it be copied after all, the machine must not swap."""
+    return Needs(
+        memory=2 * 8 * SIDES[size] ** 2 + 400_000_000, seconds=3 if size == "small" else 15
+    )
+
+
+def look(process: str, after: str, pid: int | str = "self") -> Step:
+    """The machine's available memory, and what one process has of it."""
+    found = procfs.rollup(pid)
+    if found is None:
+        raise ProcessLookupError(
+            f"{process} may not be looked at; /proc/PID/smaps_rollup is needed"
+        )
+    return {
+        "process": process,
+        "after": after,
+        "available": memory.available(),
+        "rss": found.rss,
+        "pss": found.pss,
+        "uss": found.uss,
+    }
+
+
+# The lesson.
+
+
+def forked(side: int) -> list[Step]:
+    """A global array of ``side`` by ``side``, and forked children which each sum a row of it."""
+    global array
+    steps = [look("parent", "start")]
+    # Ones and not zeros: zeros are not there before somebody writes to them.
+    array = np.ones((side, side))
+    steps.append(look("parent", "array made"))
+    say(f"an array of {human_bytes(array.nbytes)} is made", memory=True)
+    context = multiprocessing.get_context("fork")
+    answers = context.SimpleQueue()
+    # Nobody looks before all have read, and nobody ends before all have looked: when a process
+    # ends, pages that it shared become somebody's own.
+    barrier = context.Barrier(CHILDREN + 1)
+    children = [
+        context.Process(target=row, args=(number, barrier, answers)) for number in range(CHILDREN)
+    ]
+    for child in children:
+        child.start()
+    barrier.wait()
+    steps += sorted((answers.get() for _ in children), key=lambda step: str(step["process"]))
+    steps.append(look("parent", "rows read"))
+    barrier.wait()
+    for child in children:
+        child.join()
+    array = None
+    return steps
+
+
+def row(number: int, barrier: Any, answers: Any) -> None:
+    """What a child does: the array is there, nobody gave it."""
+    total = float(array[number].sum())
+    barrier.wait()
+    say(f"the sum of row {number} is {total:g}", memory=True)
+    answers.put(look(f"child {number + 1}", "row read") | {"total": total})
+    barrier.wait()
+
+
+# The cure: the same for workers that inherit nothing.
+
+
+def shared(side: int) -> list[Step]:
+    """The array is made in shared memory; each task gets a row of it, and no bytes."""
+    import onecopy as oc
+
+    steps = [look("owner", "start")]
+    one_copy = oc.freeze(oc.full((side, side), 1.0))
+    steps.append(look("owner", "array made"))
+    with oc.Pool(CHILDREN, method="spawn") as pool:
+        totals = pool.map(np.sum, [one_copy[number] for number in range(CHILDREN)], chunksize=1)
+        say(f"the sums of the rows are {[float(total) for total in totals]}", memory=True)
+        for number, (pid, total) in enumerate(zip(pool.pids(), totals, strict=True)):
+            step = look(f"worker {number + 1}", "row read", pid)
+            steps.append(step | {"total": float(total)})
+        steps.append(look("owner", "rows read"))
+    return steps
+
+
+def run(size: Size) -> Data:
+    """Forked children, then a pool of onecopy under spawn."""
+    side = SIDES[size]
+    return {"side": side, "bytes": 8 * side * side, "fork": forked(side), "onecopy": shared(side)}
+
+
+def table(data: Data) -> Table:
+    """What each process sees, in the order of time."""
+    rows: list[tuple[str, ...]] = []
+    for way in ("fork", "onecopy"):
+        rows += [
+            (
+                *(way, each["process"], each["after"], f"{each['available'] / 1e6:,.0f} MB"),
+                *(human_bytes(each[name]) for name in ("rss", "pss", "uss")),
+            )
+            for each in data[way]
+        ]
+    return Table(
+        head=("way", "process", "after", "MemAvailable", "RSS", "PSS", "USS"),
+        rows=rows,
+        title=f"A global array of {human_bytes(data['bytes'])}, one row of it read by each process",
+        note="onecopy's workers are spawned: they have not inherited the array, and map of it "
+        "what they read.",
+        left=(0, 1, 2),
+        strong=range(len(data["fork"]), len(rows)),
+    )
+
+
+def picture(data: Data) -> None:
+    """The table says it."""
+
+
+def claims(data: Data) -> list[Claim]:
+    """Where the memory goes, and where it does not."""
+    size = data["bytes"]
+    start, made, *children, last = data["fork"]
+    rss = sum(each["rss"] for each in (*children, last))
+    pss = sum(each["pss"] for each in (*children, last))
+    uss = max(each["uss"] for each in children)
+    drop = start["available"] - made["available"]
+    later = made["available"] - last["available"]
+    workers = data["onecopy"][2:-1]
+    most = max(each["uss"] for each in workers)
+    return [
+        Claim(
+            f"No forked child has a copy: the largest has {human_bytes(uss)} of its own, beside an "
+            f"array of {human_bytes(size)}.",
+            uss < size / 4,
+            certain=True,
+        ),
+        Claim(
+            f"RSS counts the array in every process, {human_bytes(rss)} in sum; PSS, "
+            f"{human_bytes(pss)} in sum, counts it once.",
+            rss > (CHILDREN + 1) * size and size < pss < 1.7 * size,
+            certain=True,
+        ),
+        Claim(
+            f"MemAvailable drops once: by {human_bytes(drop)} when the array is made, and by "
+            f"{human_bytes(max(0, later))} while {CHILDREN} children read it.",
+            drop > 0.7 * size and later < 0.5 * size,
+            certain=False,
+        ),
+        Claim(
+            f"With onecopy the same holds for spawned workers, which inherit nothing: at most "
+            f"{human_bytes(most)} of their own, and all sums are right.",
+            most < size and all(each["total"] == data["side"] for each in (*children, *workers)),
+            certain=True,
+        ),
+    ]

@@ -1,0 +1,20 @@
+"""The same with the list behind the guard: what imports this module does not make it."""
+
+import json
+import multiprocessing
+import os
+import sys
+
+
+def task(item: int) -> int:
+    """Does not need the numbers."""
+    return item + 1
+
+
+if __name__ == "__main__":
+    method, workers = sys.argv[1], int(sys.argv[2])
+    numbers = list(range(int(os.environ["NUMBERS"])))
+    with multiprocessing.get_context(method).Pool(workers) as pool:
+        pool.map(task, range(1000))
+        print(json.dumps([child.pid for child in multiprocessing.active_children()]), flush=True)
+        input()  # the memory of all is looked at from outside meanwhile

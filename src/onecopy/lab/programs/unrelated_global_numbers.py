@@ -1,0 +1,5 @@
+"""A module whose import makes the list."""
+
+import os
+
+numbers = list(range(int(os.environ["NUMBERS"])))

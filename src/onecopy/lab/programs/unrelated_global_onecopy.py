@@ -1,0 +1,22 @@
+"""The list at module level, no guard, and a pool of onecopy: workers neither inherit what the
+program holds nor run it again."""
+
+import json
+import os
+import sys
+
+import onecopy as oc
+
+method, workers = sys.argv[1], int(sys.argv[2])
+numbers = list(range(int(os.environ["NUMBERS"])))
+
+
+def task(item: int) -> int:
+    """Does not need the numbers."""
+    return item + 1
+
+
+with oc.Pool(workers, method=method) as pool:
+    pool.map(task, range(1000))
+    print(json.dumps(pool.pids()), flush=True)
+    input()  # the memory of all is looked at from outside meanwhile

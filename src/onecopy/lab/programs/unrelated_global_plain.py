@@ -1,0 +1,25 @@
+"""A large list at module level that the tasks never touch. The workers have it all the same.
+
+How many numbers is in the environment and not in ``sys.argv``, which Python 3.13.11 and 3.14.2
+leave empty when their fork server runs this module (cpython#143706).
+"""
+
+import json
+import multiprocessing
+import os
+import sys
+
+numbers = list(range(int(os.environ["NUMBERS"])))
+
+
+def task(item: int) -> int:
+    """Does not need the numbers."""
+    return item + 1
+
+
+if __name__ == "__main__":
+    method, workers = sys.argv[1], int(sys.argv[2])
+    with multiprocessing.get_context(method).Pool(workers) as pool:
+        pool.map(task, range(1000))
+        print(json.dumps([child.pid for child in multiprocessing.active_children()]), flush=True)
+        input()  # the memory of all is looked at from outside meanwhile
