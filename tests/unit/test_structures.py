@@ -314,8 +314,8 @@ def test_objects_that_stay_pickled_are_told_of() -> None:
 
 
 def test_what_cannot_be_pickled_is_named() -> None:
-    with pytest.raises(oc.NotPicklable):
-        oc.share([sys.stdout, 1])
+    with pytest.raises(oc.NotPicklable, match=r"object\[1\]\['out'\]"):
+        oc.share([{"out": 1}, {"out": sys.stdout}])
 
 
 # Text.

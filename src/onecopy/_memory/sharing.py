@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from .._system import mapping
-from ..errors import NotShared, PickledWarning
+from ..errors import NotPicklable, NotShared, PickledWarning
 from .arrays import on_buffer
 from .codec import encode, layout, rebuild
 from .registry import registry
@@ -51,7 +51,11 @@ def share(obj: Any) -> Any:
     """See ``onecopy.share``."""
     if isinstance(obj, bytes | bytearray):
         obj = memoryview(obj)
-    obj = structured(obj)
+    try:
+        obj = structured(obj)
+    except NotPicklable:
+        encode(obj, what="object")  # names the part by its path from here
+        raise
     if is_shared(obj):
         return obj
     draft = encode(obj, what="object", sealing=True)
