@@ -13,7 +13,7 @@ def test_chunk_size() -> None:
     for curves in data["curves"].values():
         assert [each["chunk"] for each in curves["uneven"]] == [1, 2, 3, 5, 10, None]
         # As many items as leave each of the four workers one chunk, then the pool's own choice.
-        assert [each["chunk"] for each in curves["tiny"]][-2:] == [2500, None]
+        assert [each["chunk"] for each in curves["tiny"]][-2:] == [1000, None]
 
 
 def test_cow_array() -> None:

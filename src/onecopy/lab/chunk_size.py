@@ -22,7 +22,7 @@ QUESTION = "How long should a chunk be, and who picks it?"
 WORKERS = 4
 # Of the tiny items how many there are, of the uneven ones how many seconds they take together;
 # and how often each is measured.
-AMOUNT = {"small": {"tiny": 10_000, "uneven": 0.4}, "full": {"tiny": 1_000_000, "uneven": 8.0}}
+AMOUNT = {"small": {"tiny": 4_000, "uneven": 0.4}, "full": {"tiny": 1_000_000, "uneven": 8.0}}
 ROUNDS = {"small": {"tiny": 3, "uneven": 1}, "full": {"tiny": 3, "uneven": 2}}
 # What takes longer, in seconds, is measured once.
 LONG = {"small": 0.2, "full": 3.0}

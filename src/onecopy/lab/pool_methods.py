@@ -29,7 +29,7 @@ ITEMS = (4, 6, 24)
 CHUNKS = (1, 2, 3)
 # How long one item takes, and how long a call is waited for before it is said to wait.
 ITEM = {"small": 0.04, "full": 0.5}
-PATIENCE = {"small": 0.5, "full": 2.0}
+PATIENCE = {"small": 0.3, "full": 2.0}
 
 
 def needs(size: Size) -> Needs:

@@ -8,7 +8,8 @@ made again in each of them: less in ``top``, and true copies in memory.
 What people do about it is measured here as well, each as a program of its own under
 ``programs/``. Deleting the list in the worker makes things worse: to free a number is to
 write into the page that it stands on, and a page that is written to is copied first. All of
-the list is copied, only to be given back.
+the list is copied, only to be given back; and if its numbers lie scattered in memory, none of
+the copies can be given back before nearly all have been made.
 """
 
 from __future__ import annotations
@@ -37,6 +38,7 @@ WAYS = (
     ("nothing", "plain", ("fork", "forkserver", "spawn")),
     ("list behind the guard", "guarded", ("fork", "forkserver", "spawn")),
     ("list deleted in workers", "deleted", ("fork",)),
+    ("such a list, scattered", "scattered", ("fork",)),
     ("list in its own module", "module", ("fork", "spawn")),
     ("pool made before the list", "first", ("fork",)),
     ("onecopy", "onecopy", ("forkserver", "spawn")),
@@ -220,6 +222,13 @@ def claims(data: Data) -> list[Claim]:
             "in each, for a list that was shared.",
             copied > size / 2,
             certain=not data["huge pages"],
+        ),
+        Claim(
+            f"If its numbers lie scattered, the copies are there all at once: a peak of "
+            f"{human_bytes(ways['scattered', 'fork']['peak'])} beside "
+            f"{human_bytes(forked['peak'])} if it is left alone.",
+            ways["scattered", "fork"]["peak"] > forked["peak"] + size / 2,
+            certain=False,
         ),
         Claim(
             f"Workers neither have nor had it with: {', '.join(flat_names)}.",
