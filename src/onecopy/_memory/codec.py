@@ -24,7 +24,7 @@ import sys
 from typing import Any, Protocol
 
 from .arena import Arena, Block
-from .pickling import NOTHING, Namespace, Pickled, dumps
+from .pickling import NO_REDUCERS, NOTHING, Namespace, Pickled, Reducers, dumps
 from .segment import Kind, Segment
 from .spans import Entry, Plan, Run, plan
 from .store import ALIGN, store
@@ -75,13 +75,15 @@ class Draft:
     Attributes:
         plan: what will be copied and what referred to; None for a bare stream.
         nbytes: bytes that sending it will copy.
+        carried: segments that the receiver gets to know with it, besides those of buffers.
     """
 
-    __slots__ = ("_pickled", "_root", "nbytes", "plan")
+    __slots__ = ("_pickled", "_root", "carried", "nbytes", "plan")
 
     def __init__(self, pickled: Pickled) -> None:
         self._pickled = pickled
         self._root: object = None
+        self.carried: list[Segment] = []
         spans = pickled.buffers.spans
         self.plan: Plan | None = plan(spans) if spans else None
         self.nbytes = pickled.size + (self.plan.copied if self.plan else 0)
@@ -97,7 +99,7 @@ class Draft:
         return self._pickled.size
 
     def is_bare(self) -> bool:
-        return self.plan is None and self._pickled.size <= CUTOFF
+        return self.plan is None and not self.carried and self._pickled.size <= CUTOFF
 
     def stream(self) -> bytes:
         chunks = self._pickled.chunks
@@ -132,10 +134,15 @@ class Draft:
 
 
 def encode(
-    obj: Any, namespace: Namespace = NOTHING, what: str = "object", *, sealing: bool = False
+    obj: Any,
+    namespace: Namespace = NOTHING,
+    what: str = "object",
+    *,
+    sealing: bool = False,
+    reducers: Reducers = NO_REDUCERS,
 ) -> Draft:
-    """Pickles ``obj`` without copying a buffer. Raises NotPicklable."""
-    return Draft(dumps(obj, namespace, what, sealing=sealing))
+    """Pickles ``obj`` without copying a buffer; see ``pickling.dumps``. Raises NotPicklable."""
+    return Draft(dumps(obj, namespace, what, sealing=sealing, reducers=reducers))
 
 
 _SIMPLE = frozenset({int, float, bool, type(None), complex, str, bytes})
@@ -249,6 +256,8 @@ def place(draft: Encoded, link: Outward) -> tuple[bool, bytes]:
 
 def _place(draft: Draft, link: Outward, lent: list[Block]) -> bytes:
     made = draft.plan or Plan()
+    for segment in draft.carried:
+        link.mention(segment, 0)
     runs: list[tuple[int, ...]] = []
     inline: list[bytes] = []
     offset = 0

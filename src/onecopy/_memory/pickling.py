@@ -15,7 +15,7 @@ import io
 import pickle
 import sys
 import types
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from .._system import mapping
@@ -27,6 +27,9 @@ from .spans import Span
 # when it was forked; empty where the receiver is a fresh interpreter.
 Namespace = Mapping[str, Any]
 NOTHING: Namespace = {}
+
+Reducers = Mapping[type, Callable[[Any], Any]]
+NO_REDUCERS: Reducers = {}
 
 
 class _ByValue(Exception):
@@ -57,15 +60,19 @@ class Buffers:
         pickled: what the object holds that cannot stand in shared memory: of each array whose
             elements are pickled, its dtype.
         sealing: will the object stand in memory that nobody can write?
+        reducers: more of them, by class, that are asked first.
     """
 
-    def __init__(self, *, sealing: bool = False) -> None:
+    def __init__(self, *, sealing: bool = False, reducers: Reducers = NO_REDUCERS) -> None:
         self.spans: list[Span] = []
         self.pickled: list[str] = []
         self.sealing = sealing
+        self.reducers = reducers
 
     def reduce(self, obj: Any) -> Any:
         """Our reducers, by the object's class; NotImplemented where there is none."""
+        if self.reducers and (special := self.reducers.get(type(obj))) is not None:
+            return special(obj)
         reducer = reducer_of(type(obj))
         return NotImplemented if reducer is None else reducer(obj, self)
 
@@ -165,7 +172,12 @@ class _Chunks:
 
 
 def dumps(
-    obj: Any, namespace: Namespace = NOTHING, what: str = "object", *, sealing: bool = False
+    obj: Any,
+    namespace: Namespace = NOTHING,
+    what: str = "object",
+    *,
+    sealing: bool = False,
+    reducers: Reducers = NO_REDUCERS,
 ) -> Pickled:
     """Pickles ``obj`` without its buffers.
 
@@ -173,13 +185,13 @@ def dumps(
         obj: what is to travel.
         namespace: see ``Namespace``.
         what: what to call it in an error, such as ``"result"``.
-        sealing: see ``Buffers``.
+        sealing, reducers: see ``Buffers``.
 
     Raises:
         NotPicklable: names the attribute that is to blame.
     """
     for choose in (lambda: _Fast, _slow_pickler):
-        file, buffers = _Chunks(), Buffers(sealing=sealing)
+        file, buffers = _Chunks(), Buffers(sealing=sealing, reducers=reducers)
         try:
             choose()(file, buffers, namespace).dump(obj)
         except _ByValue:

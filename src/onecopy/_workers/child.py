@@ -28,6 +28,7 @@ import struct
 import sys
 import threading
 from collections import deque
+from collections.abc import Callable
 from time import monotonic_ns
 from typing import Any
 
@@ -40,11 +41,15 @@ from .._memory.registry import registry
 from .._observe.voice import Voice
 from .._system import barrier, descriptors, mapping
 from .._system.usage import Meter, traced
-from . import runners, wire
+from . import inheriting, runners, wire
 from .outcome import Failure, describe, failure, name_of
 
 # A worker that has had nothing to do for so long gives its arena's free pages back.
 _IDLE_SECONDS = 2
+
+
+Initial = tuple[Callable[..., Any], tuple[Any, ...]]
+"""An initializer and its arguments that a forked worker has inherited."""
 
 
 class _Stop(Exception):
@@ -57,10 +62,14 @@ class Worker:
     Args:
         sock: this worker's end of its socket pair.
         namespace: the part of ``__main__`` that the owner has under the same names.
+        initial: the initializer, where it was inherited.
     """
 
-    def __init__(self, sock: socket.socket, namespace: Namespace = NOTHING) -> None:
+    def __init__(
+        self, sock: socket.socket, namespace: Namespace = NOTHING, initial: Initial | None = None
+    ) -> None:
         self._sock = sock
+        self._initial = initial
         self._reader = wire.FrameReader(sock)
         self._link = Link(Arena(), keep=True)
         self._namespace = namespace
@@ -170,6 +179,7 @@ class Worker:
         prefer_as_victim()
         if config["executor"]:
             self._ends = ()
+        inheriting.take_authkey(config["authkey"])
         if config["voice"]:
             self._speak(config["worker"], prints=config["prints"])
         limit_threads(config["threads"])
@@ -204,12 +214,13 @@ class Worker:
             self._voice.settings(frame.body)
 
     def _function(self, frame: wire.Frame) -> None:
-        """Id 0 is the initializer: it is run, and nothing is answered but READY or FAILED."""
+        """Id 0 is the initializer, unless that was inherited: it is run, and nothing is answered
+        but READY or FAILED."""
         if frame.id:
             self._functions[frame.id] = _Unloaded(frame)
             return
         try:
-            initializer, arguments = self._decode(frame)
+            initializer, arguments = self._initial or self._decode(frame)
             initializer(*arguments)
         except SystemExit:
             raise
@@ -518,7 +529,9 @@ THREAD_VARIABLES = (
 )
 
 
-def run(sock: socket.socket, namespace: Namespace = NOTHING) -> None:
+def run(
+    sock: socket.socket, namespace: Namespace = NOTHING, initial: Initial | None = None
+) -> None:
     """Serves as a worker on ``sock`` and ends the process; never returns.
 
     Ctrl-C reaches every process of the terminal's group, and what happens then is the
@@ -529,7 +542,7 @@ def run(sock: socket.socket, namespace: Namespace = NOTHING) -> None:
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     code = 1
     try:
-        Worker(sock, namespace).serve()
+        Worker(sock, namespace, initial).serve()
         code = 0
     except SystemExit as error:
         code = error.code if isinstance(error.code, int) else int(error.code is not None)

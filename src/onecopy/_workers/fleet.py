@@ -28,7 +28,7 @@ from .._memory.pickling import Namespace
 from .._observe.columns import OTHER
 from .._system import barrier, mapping, procfs
 from .._system.anonymous import AnonymousFile, anonymous_file
-from . import wire
+from . import inheriting, wire
 from .channel import Channel
 from .launch import Launcher
 from .launch.zygote import UNKNOWN
@@ -150,7 +150,8 @@ class Fleet:
 
             # Here, in the thread that makes the pool and before the pool has one of its
             # own: the workers are to see the caller's state as it is now.
-            self._launcher, self.namespace = fork.launcher(options.threads)
+            initial = (options.initializer, options.initargs) if options.initializer else None
+            self._launcher, self.namespace = fork.launcher(options.threads, initial)
 
     @property
     def launcher(self) -> Launcher:
@@ -228,6 +229,7 @@ class Fleet:
             "worker": channel.worker,
             "voice": self._options.logs,
             "prints": self._options.prints != "direct",
+            "authkey": inheriting.authkey() if fresh else None,
         }
         body = pickle.dumps(config, 5)
         frame = wire.pack(wire.CONFIG, body, fds=2)

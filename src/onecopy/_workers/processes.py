@@ -30,7 +30,7 @@ from typing import Any
 
 from .. import errors
 from .._memory.arena import Arena
-from .._memory.codec import decode, encode
+from .._memory.codec import decode
 from .._memory.registry import registry
 from .._observe import hearing, progress
 from .._observe.columns import DONE, FAILED, OWNER
@@ -40,7 +40,7 @@ from .._observe.settings import settings
 from .._schedule import events
 from .._schedule.events import Assignment
 from .._system.poller import poller
-from . import fleet, wire
+from . import fleet, inheriting, wire
 from .channel import Channel
 from .engine import FOREIGN, LIVES, NOTHING
 from .fleet import Death, Fleet, import_broken_errors
@@ -97,8 +97,9 @@ class ProcessEngine(Revoking):
         self._initializer: Function | None = None
         try:
             if options.initializer is not None:
-                what = (options.initializer, options.initargs)
-                draft = encode(what, self.namespace, "initializer")
+                forks = options.method == "fork"  # then it is inherited
+                what = (None, ()) if forks else (options.initializer, options.initargs)
+                draft = inheriting.encode_initial(what, self.namespace)
                 draft.anchor()
                 self._initializer = Function(0, options.initializer, draft)
         except BaseException:

@@ -11,12 +11,18 @@ import socket
 import sys
 
 from ..._memory.globals import WorkerNamespace
-from ..child import limit_threads
+from ..child import Initial, limit_threads
 from . import zygote
 
 
-def launcher(threads: int | None) -> tuple[zygote.ZygoteLauncher, WorkerNamespace]:
-    """Forks the zygote; also returns the names in ``__main__`` that it inherited."""
+def launcher(
+    threads: int | None, initial: Initial | None
+) -> tuple[zygote.ZygoteLauncher, WorkerNamespace]:
+    """Forks the zygote; also returns the names in ``__main__`` that it inherited.
+
+    ``initial`` is inherited as well: it need not be such as can be pickled (locks and queues
+    of ``multiprocessing`` cannot).
+    """
     main = WorkerNamespace(vars(sys.modules["__main__"]))
     ours, theirs = socket.socketpair()
     zygote.flush_streams()
@@ -26,7 +32,7 @@ def launcher(threads: int | None) -> tuple[zygote.ZygoteLauncher, WorkerNamespac
             ours.close()
             if threads is not None:
                 limit_threads(1)  # as in a fresh zygote; each worker sets its own
-            zygote.serve(theirs, main)
+            zygote.serve(theirs, main, initial)
         finally:
             os._exit(1)
     theirs.close()

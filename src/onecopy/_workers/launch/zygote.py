@@ -22,7 +22,7 @@ import sys
 from ..._memory.pickling import NOTHING, Namespace
 from ..._memory.registry import registry
 from ..._system import death, descriptors
-from ..child import run
+from ..child import Initial, run
 
 RECORD = struct.Struct("<BxxxIqQ")  # kind, worker, value, extra
 FORK, REAP, FREEZE = 1, 2, 3  # extra of FREEZE: the segment's id
@@ -36,7 +36,9 @@ _NAMES = {PID: "pid", EXIT: "exit", FROZEN: "frozen"}
 News = tuple[str, int, int, int]
 
 
-def serve(control: socket.socket, namespace: Namespace = NOTHING) -> None:
+def serve(
+    control: socket.socket, namespace: Namespace = NOTHING, initial: Initial | None = None
+) -> None:
     """Serves requests until the owner's end of ``control`` is closed; then ends."""
     signal.signal(signal.SIGINT, lambda *_: None)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
@@ -55,7 +57,7 @@ def serve(control: socket.socket, namespace: Namespace = NOTHING) -> None:
             os._exit(0)
         kind, worker, _, segment = RECORD.unpack(buffer)
         if kind == FORK:
-            pids[worker] = _fork(control, fds[0], namespace)
+            pids[worker] = _fork(control, fds[0], namespace, initial)
             os.close(fds[0])
             answer = RECORD.pack(PID, worker, pids[worker], 0)
         elif kind == REAP:
@@ -70,7 +72,7 @@ def serve(control: socket.socket, namespace: Namespace = NOTHING) -> None:
             os._exit(0)
 
 
-def _fork(control: socket.socket, fd: int, namespace: Namespace) -> int:
+def _fork(control: socket.socket, fd: int, namespace: Namespace, initial: Initial | None) -> int:
     """Forks a worker on the descriptor ``fd``; its pid, or minus the error's number."""
     me = os.getpid()
     try:
@@ -81,7 +83,7 @@ def _fork(control: socket.socket, fd: int, namespace: Namespace) -> int:
         try:
             control.close()
             death.die_with(me)
-            run(socket.socket(fileno=fd), namespace)
+            run(socket.socket(fileno=fd), namespace, initial)
         finally:
             os._exit(1)
     return pid
