@@ -529,6 +529,13 @@ THREAD_VARIABLES = (
 )
 
 
+def leave_interrupts() -> None:
+    """SIGINT does nothing in this process from here on; a fresh interpreter begins with it
+    blocked."""
+    signal.signal(signal.SIGINT, lambda *_: None)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, (signal.SIGINT,))
+
+
 def run(
     sock: socket.socket, namespace: Namespace = NOTHING, initial: Initial | None = None
 ) -> None:
@@ -538,7 +545,7 @@ def run(
     owner's decision, so SIGINT does nothing here (a handler and not SIG_IGN: programs
     that a task starts get the default back). SIGTERM ends the worker at once.
     """
-    signal.signal(signal.SIGINT, lambda *_: None)
+    leave_interrupts()
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     code = 1
     try:

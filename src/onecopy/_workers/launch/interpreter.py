@@ -10,6 +10,7 @@ is forked elsewhere in the program at the same moment keeps open for as long as 
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -47,4 +48,7 @@ def start(role: str, fd: int, threads: int | None, preload: list[str]) -> int:
         ",".join(preload),
     ]
     dup = (os.POSIX_SPAWN_DUP2, fd, 3)
-    return os.posix_spawn(sys.executable, command, environment, file_actions=[dup])
+    # Ctrl-C reaches the whole process group: before the child has a handler of its own, it
+    # would end with a traceback in the middle of an import.
+    mask = signal.pthread_sigmask(signal.SIG_BLOCK, ()) | {signal.SIGINT}
+    return os.posix_spawn(sys.executable, command, environment, file_actions=[dup], setsigmask=mask)

@@ -22,7 +22,7 @@ import sys
 from ..._memory.pickling import NOTHING, Namespace
 from ..._memory.registry import registry
 from ..._system import death, descriptors
-from ..child import Initial, run
+from ..child import Initial, leave_interrupts, run
 
 RECORD = struct.Struct("<BxxxIqQ")  # kind, worker, value, extra
 FORK, REAP, FREEZE = 1, 2, 3  # extra of FREEZE: the segment's id
@@ -40,7 +40,7 @@ def serve(
     control: socket.socket, namespace: Namespace = NOTHING, initial: Initial | None = None
 ) -> None:
     """Serves requests until the owner's end of ``control`` is closed; then ends."""
-    signal.signal(signal.SIGINT, lambda *_: None)
+    leave_interrupts()
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     # Collections in the workers would otherwise write to every inherited object.
