@@ -152,9 +152,10 @@ def test_all_goes_on(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixt
     def run(name: str, size: str, heard: object) -> running.Run:
         if name == "logging":
             raise running.CannotRun("too little of everything")
-        return running.Run(
-            "address-spaces", "small", 1.0, {"lists": {}, "onecopy": {}}, [], MACHINE
-        )
+        look = {"who": "it", "pid": 1, "id": 2, "contents": ["source"]}
+        lists = {method: [look] * 4 for method in ("fork", "forkserver", "spawn")}
+        data = {"lists": lists, "onecopy": {}}
+        return running.Run("address-spaces", "small", 1.0, data, [], MACHINE)
 
     monkeypatch.setattr(running, "run", run)
     with pytest.raises(SystemExit) as ended:
@@ -162,6 +163,9 @@ def test_all_goes_on(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixt
     out, error = capsys.readouterr()
     assert ended.value.code == 1
     assert out.count("address-spaces  small, 1 s") == len(finding.names()) - 1
+    # A claim that does not hold is a result, and no failure.
+    assert "DOES NOT HOLD" in out
+    assert out.splitlines()[-1].endswith(" 3 of 8 claims hold, 1 s")
     assert error.splitlines() == [
         "onecopy: too little of everything",
         f"onecopy: 1 of {len(finding.names())} experiments could not run: logging",
