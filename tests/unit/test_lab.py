@@ -133,6 +133,8 @@ def test_list(capsys: pytest.CaptureFixture[str]) -> None:
         (["all", "--html", "/no/such/folder/x.html"], "there is no directory '/no/such/folder'"),
         (["all", "--json", "/"], "'/' is a directory"),
         (["all", "--size", "huge"], "huge"),
+        (["--json", "x.json"], "need the name of an experiment"),
+        (["versions", "--html", "x.html"], "versions has no page"),
     ],
 )
 def test_refused(capsys: pytest.CaptureFixture[str], arguments: list[str], said: str) -> None:
