@@ -34,6 +34,7 @@ _DOORS = (
     "test_aio",
     "test_cancel",
     "test_chunks",
+    "test_cli_lab",
     "test_executor",
     "test_joblib",
     "test_options",
