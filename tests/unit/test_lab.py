@@ -231,6 +231,21 @@ def test_plot(points: list[tuple[float, float]], log_x: bool, log_y: bool, width
     assert "nan" not in drawn
 
 
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (0, "0"),
+        (1e-6, "1e-6"),
+        (0.25, "0.25"),
+        (1000.0, "1000"),
+        (1e6, "1e6"),
+        (-20_500, "-2.05e4"),
+    ],
+)
+def test_figure(value: float, text: str) -> None:
+    assert canvas.figure(value) == text
+
+
 def test_marks() -> None:
     """Known kinds keep their own, others differ from each other and from them."""
     found = marks(["compute", "new", "receive", "other", "new"])
