@@ -104,11 +104,19 @@ def test_versions(tmp_path: Path) -> None:
     """Of each Python on PATH what it answers itself."""
     python = tmp_path / "python3"
     python.symlink_to(sys.executable)
-    done = lab("versions", env={**PLAIN, "PATH": str(tmp_path), "HOME": str(tmp_path)})
+    as_json = tmp_path / "versions.json"
+    done = lab(
+        "versions",
+        "--json",
+        str(as_json),
+        env={**PLAIN, "PATH": str(tmp_path), "HOME": str(tmp_path)},
+    )
     assert (done.returncode, done.stderr) == (0, "")
     version = ".".join(map(str, sys.version_info[:3]))
     (row,) = [line for line in done.stdout.splitlines() if line.startswith(version)]
     assert row.split()[1] == ("forkserver" if sys.version_info >= (3, 14) else "fork")
+    (found,) = json.loads(as_json.read_text())["versions"]
+    assert (found["version"], found["default"]) == (version, row.split()[1])
     assert max(map(len, done.stdout.splitlines())) <= 80
 
 

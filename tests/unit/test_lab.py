@@ -133,6 +133,8 @@ def test_list(capsys: pytest.CaptureFixture[str]) -> None:
         (["all", "--html", "/no/such/folder/x.html"], "there is no directory '/no/such/folder'"),
         (["all", "--json", "/"], "'/' is a directory"),
         (["all", "--size", "huge"], "huge"),
+        (["--json", "x.json"], "need the name of an experiment"),
+        (["versions", "--html", "x.html"], "versions has no page"),
     ],
 )
 def test_refused(capsys: pytest.CaptureFixture[str], arguments: list[str], said: str) -> None:
@@ -152,9 +154,10 @@ def test_all_goes_on(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixt
     def run(name: str, size: str, heard: object) -> running.Run:
         if name == "logging":
             raise running.CannotRun("too little of everything")
-        return running.Run(
-            "address-spaces", "small", 1.0, {"lists": {}, "onecopy": {}}, [], MACHINE
-        )
+        look = {"who": "it", "pid": 1, "id": 2, "contents": ["source"]}
+        lists = {method: [look] * 4 for method in ("fork", "forkserver", "spawn")}
+        data = {"lists": lists, "onecopy": {}}
+        return running.Run("address-spaces", "small", 1.0, data, [], MACHINE)
 
     monkeypatch.setattr(running, "run", run)
     with pytest.raises(SystemExit) as ended:
@@ -162,6 +165,9 @@ def test_all_goes_on(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixt
     out, error = capsys.readouterr()
     assert ended.value.code == 1
     assert out.count("address-spaces  small, 1 s") == len(finding.names()) - 1
+    # A claim that does not hold is a result, and no failure.
+    assert "DOES NOT HOLD" in out
+    assert out.splitlines()[-1].endswith(" 3 of 8 claims hold, 1 s")
     assert error.splitlines() == [
         "onecopy: too little of everything",
         f"onecopy: 1 of {len(finding.names())} experiments could not run: logging",
@@ -223,6 +229,21 @@ def test_plot(points: list[tuple[float, float]], log_x: bool, log_y: bool, width
     shown = [point for point in points if point[0] > 0 or not log_x if point[1] > 0 or not log_y]
     assert drawn.count("<circle") == len(shown)
     assert "nan" not in drawn
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (0, "0"),
+        (1e-6, "1e-6"),
+        (0.25, "0.25"),
+        (1000.0, "1000"),
+        (1e6, "1e6"),
+        (-20_500, "-2.05e4"),
+    ],
+)
+def test_figure(value: float, text: str) -> None:
+    assert canvas.figure(value) == text
 
 
 def test_marks() -> None:

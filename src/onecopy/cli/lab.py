@@ -55,10 +55,14 @@ def command(
     for target in (json, html):
         if target is not None:
             check(target)
+    if name is None and (json or html):
+        raise CommandError("--json and --html need the name of an experiment, or 'all'")
     if name is None:
         return listing
     if name == "versions":
-        return versions
+        if html is not None:
+            raise CommandError("versions has no page; --json FILE writes what was found")
+        return partial(versions, json)
     return partial(execute, wanted(name), size.value, json, html)
 
 
@@ -100,11 +104,14 @@ def listing() -> int:
     return 0
 
 
-def versions() -> int:
+def versions(json: str | None) -> int:
     """What each Python on this machine does by default."""
     from ..lab._frame import terminal, versions
 
-    terminal.console().print(terminal.grid(versions.table(versions.found())))
+    found = versions.found()
+    terminal.console().print(terminal.grid(versions.table(found)))
+    if json is not None:
+        save(json, _show.dump({"versions": found}, indent=2) + "\n")
     return 0
 
 
@@ -161,20 +168,22 @@ def summary(runs: list[Run]) -> None:
 
 
 def write(runs: list[Run], json: str | None, html: str | None) -> None:
-    """Writes the files that were asked for.
-
-    Raises:
-        CommandError: the disk is full.
-    """
+    """Writes the files that were asked for."""
     from ..lab._frame import page, running
 
-    texts = []
     if json is not None:
-        texts.append((json, _show.dump(running.to_json(runs), indent=2) + "\n"))
+        save(json, _show.dump(running.to_json(runs), indent=2) + "\n")
     if html is not None:
-        texts.append((html, page.page(runs)))
-    for target, text in texts:
-        try:
-            Path(target).write_text(text, "utf-8")
-        except OSError as error:
-            raise CommandError(f"{target!r} cannot be written: {reason(error)}", FAILED) from error
+        save(html, page.page(runs))
+
+
+def save(target: str, text: str) -> None:
+    """Writes a file.
+
+    Raises:
+        CommandError: it cannot be written.
+    """
+    try:
+        Path(target).write_text(text, "utf-8")
+    except OSError as error:
+        raise CommandError(f"{target!r} cannot be written: {reason(error)}", FAILED) from error

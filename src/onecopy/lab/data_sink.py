@@ -107,7 +107,8 @@ def one(words: list[str]) -> dict[str, Any]:
                 print(line, end="", flush=True)
         if child.wait() or said is None:
             raise RuntimeError(f"{' '.join(words[:4])} failed with exit status {child.returncode}")
-    return {**said, "peak": sampler.peak.pss if sampler.peak else 0}
+    seen = sampler.peak.pss if sampler.peak else 0
+    return {**said, "peak": max(seen, said["held"])}
 
 
 @contextmanager

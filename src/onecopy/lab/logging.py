@@ -29,7 +29,7 @@ TASKS = 4
 
 
 def needs(size: Size) -> Needs:
-    """As many programs of three processes at a time as there are cores."""
+    """As many programs of two or three processes at a time as there are cores."""
     return Needs(memory=200_000_000 * cpu_count(), seconds=6)
 
 

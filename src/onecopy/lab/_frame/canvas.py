@@ -61,10 +61,11 @@ class Scale:
 
 
 def figure(value: float) -> str:
-    """A tick's figure, short: ``1e-06``, ``0.5``, ``1000``, ``1e+06``."""
-    return (
-        f"{value:.3g}" if abs(value) < 10_000 or value % 1 else f"{value:.0e}".replace("e+0", "e")
-    )
+    """A tick's figure, short: ``0.001``, ``0.5``, ``1000``, ``1e6``."""
+    if value == 0 or 0.001 <= abs(value) < 10_000:
+        return f"{value:.4g}"
+    mantissa, exponent = f"{value:.2e}".split("e")
+    return f"{float(mantissa):g}e{int(exponent)}"
 
 
 class Row(NamedTuple):

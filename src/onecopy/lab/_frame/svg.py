@@ -91,11 +91,17 @@ def _plot(picture: Plot) -> tuple[str, dict[str, Mark]]:
             _text(left - 8, down(value) + 4, tick(value), "end"),
         ]
     parts += [_text(across(value), _PLOT + 17, tick(value), "middle") for value in x.ticks()]
+    colours: set[str] = set()
     for curve in picture.curves:
         colour = f"var(--{known[curve.name].style})"
+        # There are fewer colours than curves may be.
+        dashes = ' stroke-dasharray="6 4"' if colour in colours else ""
+        colours.add(colour)
         shown = [(a, b) for a, b in curve.points if x.has(a) and y.has(b)]
         path = " ".join(f"{across(a):.1f},{down(b):.1f}" for a, b in shown)
-        parts.append(f'<polyline points="{path}" fill="none" stroke="{colour}" stroke-width="2"/>')
+        parts.append(
+            f'<polyline points="{path}" fill="none" stroke="{colour}" stroke-width="2"{dashes}/>'
+        )
         for a, b in shown:
             said = f"{curve.name}: {tick(a)}, {tick(b)}"
             parts.append(

@@ -31,14 +31,14 @@ def set_up() -> None:
 
 
 def main(kind: str, method: str) -> None:
-    """Four tasks on two workers, one record each; then the same with the initializer."""
+    """Four tasks on one worker, one record each; then the same with the initializer."""
     pools: dict[str, Any] = {
         "multiprocessing": multiprocessing.get_context(method).Pool,
         "onecopy": partial(oc.Pool, method=method),
     }
     set_up()
     for initializer in (None, set_up):
-        with pools[kind](2, initializer) as pool:
+        with pools[kind](1, initializer) as pool:
             words = [f"{'initializer' if initializer else 'nothing'} {n}" for n in range(4)]
             ids = pool.map(task, words, chunksize=1)
         print(json.dumps({"parent": id(logger), "workers": ids}))
