@@ -36,6 +36,7 @@ _DOORS = (
     "test_chunks",
     "test_executor",
     "test_joblib",
+    "test_load",
     "test_options",
     "test_pool_dropin",
     "test_seen",

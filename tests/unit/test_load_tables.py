@@ -277,6 +277,29 @@ def test_one_descriptor_whatever_the_number_of_batches(tmp_path: Path) -> None:
     assert got.num_rows == 900
 
 
+@pytest.mark.parametrize("name", ["x.parquet", "x.arrow", "x.csv"])
+def test_few_descriptors_whatever_the_number_of_files(
+    tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / name
+    files.TABLES[name](path, files.table(3))
+    most = 0
+    write = Growing.write
+
+    def noted(self: Growing, data: Any) -> int:
+        nonlocal most
+        most = max(most, len(os.listdir("/proc/self/fd")))
+        return write(self, data)
+
+    monkeypatch.setattr(Growing, "write", noted)
+    before = len(os.listdir("/proc/self/fd"))
+    got = oc.load([path] * 60)
+    assert got.num_rows == 180
+    assert most <= before + 20
+    assert len(os.listdir("/proc/self/fd")) <= before + 1
+    assert len(oc.segments()) == 1
+
+
 def test_too_little_memory(tmp_path: Path, backing: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Looked at before each piece; nothing of it stays."""
     path = tmp_path / "x.parquet"
