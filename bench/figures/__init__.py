@@ -21,6 +21,7 @@ NAMES = (
     "shared_bytes",
     "types",
     "types_memory",
+    "parquet",
     "small_arrays",
     "log_records",
     "ready",
