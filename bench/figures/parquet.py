@@ -36,6 +36,7 @@ def _file(size: Size) -> Path:
     path = size.directory / f"table-{_rows(size)}.parquet"
     if path.exists():
         return path
+    size.directory.mkdir(parents=True, exist_ok=True)
     random = np.random.default_rng(1)
     words = pa.array([f"word number {i}" for i in range(5000)])
     schema = pa.schema({"n": "int64", "v": "double", "t": pa.timestamp("us"), "w": "string"})

@@ -99,7 +99,7 @@ def load(
     ================================  ================================  =======================
 
     What has to be decoded goes piece by piece into its segment: the peak is the data and one
-    piece of about 32 MB. The tables move the same few bytes to a worker at any size.
+    piece of about 16 MB, with what decoding it takes. The tables move the same few bytes to a worker at any size.
 
     Args:
         path: a name, a pattern (``"part-*.parquet"``, ``"**"`` for folders below), or several
