@@ -69,9 +69,10 @@ class _Table:
             self._same(source)
 
     def _same(self, source: Tabular) -> None:
-        if not source.schema.equals(self.schema) or self.rows not in (None, source.rows):
+        known = None not in (self.rows, source.rows)
+        if not source.schema.equals(self.schema) or (known and self.rows != source.rows):
             raise BadFile(f"{self.where!r} has been changed while it was read")
-        self.rows = source.rows
+        self.rows = source.rows if self.rows is None else self.rows
 
     def close(self) -> None:
         """Nothing is open between readings."""

@@ -63,9 +63,9 @@ def _checked(table: Any, where: str) -> Any:
 def agreed(sources: list[Tabular], wanted: Wanted) -> Any:
     """The schema of the result, which all files have to have."""
     first = sources[0]
-    schema = with_types(first, wanted.dtype)
+    schema = with_types(first, wanted)
     for source in sources[1:]:
-        other = with_types(source, wanted.dtype)
+        other = with_types(source, wanted)
         if not other.equals(schema):
             raise BadFile(
                 f"{first.where!r} and {source.where!r} do not make one table: "
@@ -87,16 +87,18 @@ def _field(field: Any) -> str:
     return f"{field.name!r} of {field.type}{'' if field.nullable else ' not null'}"
 
 
-def with_types(source: Tabular, dtype: Any) -> Any:
+def with_types(source: Tabular, wanted: Wanted) -> Any:
     """The schema of a file with the types that are asked for."""
-    schema = source.schema
+    schema, dtype = source.schema, wanted.dtype
     if dtype is None:
         return schema
     by_name = dtype if isinstance(dtype, Mapping) else dict.fromkeys(schema.names, dtype)
-    chosen(source.where, schema.names, tuple(by_name), "column")
-    for name, each in by_name.items():
-        at = schema.get_field_index(name)
-        schema = schema.set(at, schema.field(at).with_type(arrow_type(each)))
+    if wanted.columns is None:
+        chosen(source.where, schema.names, tuple(by_name), "column")
+    for name in schema.names:
+        if name in by_name:
+            at = schema.get_field_index(name)
+            schema = schema.set(at, schema.field(at).with_type(arrow_type(by_name[name])))
     return schema
 
 
