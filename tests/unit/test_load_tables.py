@@ -140,6 +140,25 @@ def test_any_arrow_table(tmp_path_factory: pytest.TempPathFactory, sent: Any, fo
     assert not oc.segments()
 
 
+@pytest.mark.parametrize("kind", sorted(set(frames.ARROW) - {"runs", "unions", "views", "binary"}))
+def test_parquet_of_every_type(tmp_path: Path, kind: str) -> None:
+    column = frames.ARROW[kind](3000, np.random.default_rng(1))
+    sent = pa.table({"x": column, "x y": column})
+    pa.parquet.write_table(sent, tmp_path / "x.parquet", row_group_size=700)
+    expected = pa.parquet.read_table(tmp_path / "x.parquet")
+    got = oc.load(tmp_path / "x.parquet", rows=(650, 2900))
+    assert got.schema.equals(expected.schema)
+    assert got.to_pylist() == expected[650:2900].to_pylist()
+    assert oc.is_shared(got) or kind == "nulls"
+
+
+def test_two_columns_of_one_name(tmp_path: Path) -> None:
+    sent = pa.Table.from_arrays([pa.array([1]), pa.array(["a"])], ["x", "x"])
+    for name in ("x.parquet", "x.arrow", "x.feather"):
+        files.TABLES[name](tmp_path / name, sent)
+        assert oc.load(tmp_path / name).equals(sent)
+
+
 def test_dictionaries_that_differ_from_batch_to_batch(tmp_path: Path) -> None:
     parts = [pa.table({"c": pa.array(words).dictionary_encode()}) for words in (["a", "b"], ["c"])]
     for number, part in enumerate(parts):
