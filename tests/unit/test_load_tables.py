@@ -302,6 +302,7 @@ def test_one_descriptor_whatever_the_number_of_batches(tmp_path: Path) -> None:
     with pa.ipc.new_file(str(path), files.table().schema) as writer:
         for _ in range(300):
             writer.write_table(files.table(3))
+    gc.collect()
     before = len(os.listdir("/proc/self/fd"))
     got = oc.load(path)
     assert len(os.listdir("/proc/self/fd")) == before + 1
@@ -323,6 +324,7 @@ def test_few_descriptors_whatever_the_number_of_files(
         return write(self, data)
 
     monkeypatch.setattr(Growing, "write", noted)
+    gc.collect()
     before = len(os.listdir("/proc/self/fd"))
     got = oc.load([path] * 60)
     assert got.num_rows == 180
@@ -341,6 +343,7 @@ def test_too_little_memory(tmp_path: Path, backing: str, monkeypatch: pytest.Mon
         else "onecopy._system.unlinked._left"
     )
     monkeypatch.setattr(module, lambda *_: 1 << 19)
+    gc.collect()
     before = len(os.listdir("/proc/self/fd"))
     with pytest.raises(NotEnoughMemory, match="wanted"):
         oc.load(path)
