@@ -25,6 +25,7 @@ from onecopy._memory.segment import Segment
 from onecopy.errors import BadFile, NotEnoughMemory
 from tests import files, frames
 from tests.frames import assert_equal
+from tests.scripts import until
 
 
 @pytest.fixture(params=files.TABLES)
@@ -305,7 +306,7 @@ def test_one_descriptor_whatever_the_number_of_batches(tmp_path: Path) -> None:
     gc.collect()
     before = len(os.listdir("/proc/self/fd"))
     got = oc.load(path)
-    assert len(os.listdir("/proc/self/fd")) == before + 1
+    until(lambda: len(os.listdir("/proc/self/fd")) <= before + 1, "nothing else is open")
     assert got.num_rows == 900
 
 
@@ -329,7 +330,7 @@ def test_few_descriptors_whatever_the_number_of_files(
     got = oc.load([path] * 60)
     assert got.num_rows == 180
     assert most <= before + 20
-    assert len(os.listdir("/proc/self/fd")) <= before + 1
+    until(lambda: len(os.listdir("/proc/self/fd")) <= before + 1, "the files are closed")
     assert len(oc.segments()) == 1
 
 
@@ -348,7 +349,8 @@ def test_too_little_memory(tmp_path: Path, backing: str, monkeypatch: pytest.Mon
     with pytest.raises(NotEnoughMemory, match="wanted"):
         oc.load(path)
     gc.collect()
-    assert len(os.listdir("/proc/self/fd")) == before
+    # Arrow's threads may hold a file for a moment, this one or that of a test before.
+    until(lambda: len(os.listdir("/proc/self/fd")) <= before, "the file is closed")
     assert oc.segments() == []
 
 
