@@ -17,7 +17,7 @@ from .face import Size
 from .ratios import Verdict, spread
 from .runner import Outcome
 
-PACKAGES = ("onecopy", "numpy", "cloudpickle", "joblib", "mpire")
+PACKAGES = ("onecopy", "numpy", "cloudpickle", "joblib", "mpire", "pyarrow")
 
 
 def _cpu() -> str:

@@ -44,6 +44,7 @@ _DOORS = (
     "test_kinds",
     "test_lab",
     "test_logs",
+    "test_load",
     "test_options",
     "test_pool_ahead",
     "test_pool_dropin",

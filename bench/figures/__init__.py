@@ -27,6 +27,7 @@ NAMES = (
     "shared_dict",
     "dict_build",
     "dict_memory",
+    "parquet",
     "small_arrays",
     "log_records",
     "ready",

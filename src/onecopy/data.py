@@ -117,7 +117,8 @@ def load(
     ================================  ================================  =======================
 
     What has to be decoded goes piece by piece into its segment: the peak is the data and one
-    piece of about 32 MB. The tables move the same few bytes to a worker at any size.
+    piece of about 16 MB, with what decoding it takes. A loaded table moves the same few bytes
+    to a worker at any size; a block of it, references to what it is made of.
 
     Args:
         path: a name, a pattern (``"part-*.parquet"``, ``"**"`` for folders below), or several
@@ -139,8 +140,10 @@ def load(
         NotEnoughMemory: what has to be copied does not fit.
 
     Without ``allow_pickle`` nothing is unpickled. A mapped file must not be changed while it is
-    in use: a task that reads beyond a new end fails with ``FileTruncated``, the pool goes on. The values in a mapped Arrow file are not looked at; check one that you do
-    not trust by ``table.validate(full=True)``. Thread-safe.
+    in use: a task that reads beyond a new end fails with ``FileTruncated``, the pool goes on.
+    The values in a mapped Arrow file are not looked at: check one that you do not trust by
+    ``table.validate(full=True)``. Blocks while it decodes. Thread-safe; a forked child sees
+    the same memory. (zarr keeps threads of its own once it has been used.)
 
     Example:
         >>> import numpy as np, onecopy as oc, tempfile, os

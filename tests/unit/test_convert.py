@@ -135,6 +135,21 @@ def test_several_files_into_one(tmp_path: Path) -> None:
         assert segment.kind == "file"  # written so that it can be mapped
 
 
+@pytest.mark.parametrize("name", ["x.arrow", "x.parquet", "x.csv", "x.npy", "x.h5"])
+def test_several_files_of_every_kind(tmp_path: Path, name: str) -> None:
+    """Described first, and opened again one after another when they are read."""
+    value: Any = files.table() if name in files.TABLES else np.arange(300)
+    {**files.TABLES, **files.ARRAYS}[name](tmp_path / name, value)
+    sources = [tmp_path / name] * 3
+    options = ["--columns", "a"] if name in files.TABLES else []
+    for target in ("o.npz", "o.npy", "o.parquet"):
+        convert(*sources, tmp_path / target, *options, "--rows", "299:602")
+    assert oc.load(tmp_path / "o.parquet").column(0).to_pylist() == [299, *range(300), 0, 1]
+    got = oc.load(tmp_path / "o.npy")
+    assert (got["a"] if options else got).tolist() == [299, *range(300), 0, 1]
+    assert array_of(oc.load(tmp_path / "o.npz")).tolist() == [299, *range(300), 0, 1]
+
+
 def test_nulls_and_values_that_json_does_not_have(tmp_path: Path) -> None:
     odd = pa.table(
         {"f": [1.5, None, float("nan"), float("inf")], "d": pa.array([0, 1, None, 3], pa.date32())}

@@ -10,6 +10,7 @@ import errno
 import warnings
 from dataclasses import dataclass
 from functools import partial
+from time import monotonic, sleep
 from typing import Any
 
 import numpy as np
@@ -25,6 +26,8 @@ from .structures.choice import structured
 
 # Bytes of a shared object that still go through the pipe with each task; more is told.
 _MUCH = 1 << 20
+# Seconds for which the mappings of a process may outlive it.
+_DYING = 1.0
 _NAMES = {Kind.SHARED: "shared", Kind.FILE: "file", Kind.OPEN: "open", Kind.MESSAGE: "message"}
 
 
@@ -166,7 +169,7 @@ def freeze(array: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
     for listener in list(registry.listeners):
         listener.segment_frozen(segment.id)
     segment.freeze()
-    sealed = segment.own().seal()
+    sealed = _sealed(segment)
     view: Any = array
     while isinstance(view, np.ndarray):
         view.flags.writeable = False
@@ -182,6 +185,22 @@ def freeze(array: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
     offset = _offset(array, root)
     frozen = on_buffer(root, array.shape, array.dtype, offset, array.strides)
     return frozen if type(array) is np.ndarray else frozen.view(type(array))
+
+
+def _sealed(segment: Segment) -> bool:
+    """Seals it; False when a process goes on mapping it writable.
+
+    A worker that was killed has closed its socket, but its mappings stand for as long as
+    anybody (our own watch, for one) is just reading its ``/proc/PID/smaps``: that holds the
+    memory of a process that has ended (``get_task_mm``). Nothing tells when it is gone but
+    the seal itself, so it is tried again for a second.
+    """
+    give_up = monotonic() + _DYING
+    while not segment.own().seal():
+        if monotonic() > give_up:
+            return False
+        sleep(0.002)
+    return True
 
 
 def _offset(array: np.ndarray[Any, Any], root: memoryview) -> int:

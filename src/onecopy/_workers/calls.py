@@ -350,11 +350,12 @@ class Calls:
 
         Args:
             func: called as ``func(block)``, or ``func(block, *blocks_of_more)``.
-            data: an array (or frame, or sequence); shared or mapped, no byte of it moves;
-                plain, each block is copied once, a few at a time.
+            data: an array; a frame, table, column or series of pandas, pyarrow or polars; or a
+                sequence. Shared or mapped, no byte of it moves; plain, each block is copied
+                once, a few at a time.
             more: of the same length along ``axis``; cut at the same places.
             block: rows per block; chosen by bytes (about 6 MB) when None.
-            axis: the axis to cut along.
+            axis: the axis to cut along; 0, the rows, for tables of pyarrow and polars.
             reduce: how results become one, in block order: a callable of two results,
                 ``"sum"``, ``"min"``, ``"max"`` (elementwise for arrays) or ``"concat"``.
             progress: as for ``map``.

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ..errors import BadFile, MissingLibrary
+from ..errors import BadFile, MissingLibrary, NotEnoughMemory
 from . import _source
 from ._errors import FAILED, CommandError, reason
 
@@ -122,6 +122,8 @@ def execute(request: Request) -> int:
         wanted = load.asked(**request.options)
         names = [name for each in request.files for name in load.files(each)]
         convert(names, request.out, wanted, begin, request.source, request.target)
+    except NotEnoughMemory as error:
+        raise CommandError(str(error), FAILED) from error
     except (BadFile, MissingLibrary, TypeError, ValueError) as error:
         raise CommandError(str(error)) from error
     except FileNotFoundError as error:

@@ -9,13 +9,15 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import closing, contextmanager
+from functools import partial
 from glob import glob, has_magic
 from importlib import import_module
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from ...errors import BadFile
+from . import again
 from .face import Arrays, Tabular, Wanted
 
 Paths = str | os.PathLike[str] | Iterable[str | os.PathLike[str]]
@@ -67,14 +69,18 @@ def load(path: Paths, **options: Any) -> Any:
 
 @contextmanager
 def opened(names: list[str], wanted: Wanted, format: str | None = None) -> Iterator[list[Any]]:
-    """What ``open`` of the files' format says of each of them: ``Arrays`` or ``Tabular``."""
+    """What ``open`` of the files' format says of each of them: ``Arrays`` or ``Tabular``.
+
+    Of several files each is opened, described and closed again until it is read: a dataset of
+    many files takes no more descriptors than one of few.
+    """
     module = import_module(f".{format_of(names, format)}", __package__)
-    with ExitStack() as stack:
-        sources: list[Arrays | Tabular] = []
-        for name in names:
-            sources.append(module.open(name, wanted))
-            stack.callback(sources[-1].close)
-        yield sources
+    if len(names) == 1:
+        source: Arrays | Tabular = module.open(names[0], wanted)
+        with closing(source):
+            yield [source]
+    else:
+        yield [again.described(partial(module.open, name, wanted)) for name in names]
 
 
 def files(path: Paths) -> list[str]:

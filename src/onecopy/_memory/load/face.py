@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 # What is read, decoded or copied at a time: small enough to come on top of the data, large
 # enough that a piece's own cost (a system call, a batch's description) does not count.
-PIECE = 32 << 20
+PIECE = 16 << 20
 
 
 @dataclass(frozen=True)
@@ -142,7 +142,10 @@ def reading(where: str, what: str) -> Iterator[None]:
                 raise
             said = error.strerror or in_a_line(error)
             raise OSError(error.errno, said, where) from error
-        raise BadFile(f"{where!r} is not a whole {what}: {in_a_line(error)}") from error
+        said = f"is not a whole {what}"
+        if isinstance(error, MemoryError):  # damaged lengths ask for the impossible, too
+            said = f"is damaged, or there is too little memory to decode this {what}"
+        raise BadFile(f"{where!r} {said}: {in_a_line(error)}") from error
 
 
 def in_a_line(error: BaseException, most: int = 300) -> str:

@@ -37,7 +37,8 @@ class Opened:
         try:
             with reading(name, WHAT):
                 self.schema = readable(self._file.schema_arrow)
-                self._names = chosen(name, self.schema.names, columns, "column")
+                self._columns = None if columns is None else list(columns)
+                chosen(name, self.schema.names, columns, "column")
                 self.rows: int | None = self._file.metadata.num_rows
         except BaseException:
             self.close()
@@ -69,12 +70,13 @@ class Opened:
     def _decoded(self, groups: list[int]) -> Iterator[Any]:
         with reading(self.where, WHAT):
             for batch in self._file.iter_batches(
-                batch_size=self._rows_a_batch(), row_groups=groups, columns=self._names
+                batch_size=self._rows_a_batch(), row_groups=groups, columns=self._columns
             ):
                 # Not every writer makes checksums; strings are not looked at by decoding them.
                 # It takes 6 % of the time.
                 batch.validate(full=True)
-                yield batch.select(self._names)  # they come in the file's order
+                # Columns come in the file's order.
+                yield batch if self._columns is None else batch.select(self._columns)
 
     def _rows_a_batch(self) -> int:
         """Rows of about ``PIECE`` bytes, once decoded."""
@@ -87,7 +89,7 @@ class Opened:
         metadata = self._file.metadata
         encoded = sum(metadata.row_group(i).total_byte_size for i in range(metadata.num_row_groups))
         width = max(width, encoded / max(metadata.num_rows, 1), 1.0)
-        return max(1024, int(PIECE / width))
+        return max(16, int(PIECE / width))
 
     def close(self) -> None:
         """See ``Tabular``."""

@@ -3,7 +3,9 @@
 What stands in its file as in memory (Arrow, uncompressed) is mapped. Everything else is
 decoded some rows at a time, and each such batch goes into one segment, in Arrow's own stream
 format, before the next is decoded: the peak is the data and one batch. The table is then
-opened on the segment (``kinds.loaded``). Several files become one table of several chunks.
+opened on the segment (``kinds.loaded``). Several files become one table of several chunks;
+many files are copied together even if they could be mapped, for each takes a descriptor here
+and in every worker.
 """
 
 from __future__ import annotations
@@ -17,6 +19,11 @@ from ...errors import BadFile
 from ..growing import Growing
 from .face import PIECE, Tabular, Wanted, chosen, in_a_line, library, reading
 
+# So many files are mapped side by side.
+_MAPPED = 48
+# A batch may be a view of a mapped file: so many are held before they are copied together.
+_AT_ONCE = 16
+
 
 def load(sources: list[Tabular], wanted: Wanted) -> Any:
     """The pyarrow Table of the files.
@@ -28,7 +35,7 @@ def load(sources: list[Tabular], wanted: Wanted) -> Any:
     from ..kinds import loaded  # pyarrow is here: it has opened the files
 
     schema = agreed(sources, wanted)
-    if all(source.schema.equals(schema) for source in sources):
+    if len(sources) <= _MAPPED and all(source.schema.equals(schema) for source in sources):
         parts = [part for part in (source.part() for source in sources) if part is not None]
         if len(parts) == len(sources):
             rows = None
@@ -56,9 +63,9 @@ def _checked(table: Any, where: str) -> Any:
 def agreed(sources: list[Tabular], wanted: Wanted) -> Any:
     """The schema of the result, which all files have to have."""
     first = sources[0]
-    schema = with_types(first, wanted.dtype)
+    schema = with_types(first, wanted)
     for source in sources[1:]:
-        other = with_types(source, wanted.dtype)
+        other = with_types(source, wanted)
         if not other.equals(schema):
             raise BadFile(
                 f"{first.where!r} and {source.where!r} do not make one table: "
@@ -80,16 +87,18 @@ def _field(field: Any) -> str:
     return f"{field.name!r} of {field.type}{'' if field.nullable else ' not null'}"
 
 
-def with_types(source: Tabular, dtype: Any) -> Any:
+def with_types(source: Tabular, wanted: Wanted) -> Any:
     """The schema of a file with the types that are asked for."""
-    schema = source.schema
+    schema, dtype = source.schema, wanted.dtype
     if dtype is None:
         return schema
     by_name = dtype if isinstance(dtype, Mapping) else dict.fromkeys(schema.names, dtype)
-    chosen(source.where, schema.names, tuple(by_name), "column")
-    for name, each in by_name.items():
-        at = schema.get_field_index(name)
-        schema = schema.set(at, schema.field(at).with_type(arrow_type(each)))
+    if wanted.columns is None:
+        chosen(source.where, schema.names, tuple(by_name), "column")
+    for name in schema.names:
+        if name in by_name:
+            at = schema.get_field_index(name)
+            schema = schema.set(at, schema.field(at).with_type(arrow_type(by_name[name])))
     return schema
 
 
@@ -190,6 +199,7 @@ def window(batches: Iterable[Any], start: int, stop: int | None) -> Iterator[Any
 def gathered(batches: Iterable[Any]) -> Iterator[Any]:
     """Small batches made into ones of about ``PIECE`` bytes: each costs whoever opens the table
     some microseconds a column, and a scan of many small ones is slow."""
+    joined: list[Any] = []
     kept: list[Any] = []
     size = 0
     for batch in batches:
@@ -197,10 +207,13 @@ def gathered(batches: Iterable[Any]) -> Iterator[Any]:
             continue
         kept.append(batch)
         size += batch.nbytes
+        if len(kept) == _AT_ONCE:
+            joined += _together(kept)
+            kept = []
         if size >= PIECE // 2:
-            yield from _together(kept)
-            kept, size = [], 0
-    yield from _together(kept)
+            yield from _together(joined + kept)
+            joined, kept, size = [], [], 0
+    yield from _together(joined + kept)
 
 
 def _together(batches: list[Any]) -> list[Any]:

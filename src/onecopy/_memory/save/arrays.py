@@ -121,7 +121,7 @@ def zarr(path: str, arrays: Streams) -> None:
             library_.open_group(store, mode="w", zarr_format=version)
         for name, array in arrays.items():
             # Chunks of whole rows, of about 4 MB, some of them written at a time.
-            rows = max(1, rows_a_piece(array.shape, array.dtype) // 8)
+            rows = max(1, rows_a_piece(array.shape, array.dtype) // 4)
             chunks = tuple(max(1, length) for length in (rows, *array.shape[1:]))
             chunks = chunks if array.shape else ()
             data = library_.create_array(
@@ -132,7 +132,7 @@ def zarr(path: str, arrays: Streams) -> None:
                 chunks=chunks,
                 zarr_format=version,
             )
-            _slices(data, array, 8 * rows)
+            _slices(data, array, 4 * rows)
     finally:
         store.close()
 
