@@ -37,8 +37,10 @@ _DOORS = (
     "test_chunks",
     "test_cli",
     "test_data_roundtrip",
+    "test_data_sharing",
     "test_docs",
     "test_executor",
+    "test_inheriting",
     "test_faults_results",
     "test_joblib",
     "test_kinds",
@@ -46,8 +48,7 @@ _DOORS = (
     "test_logs",
     "test_load",
     "test_options",
-    "test_pool_ahead",
-    "test_pool_dropin",
+    "test_pool",
     "test_seen",
     "test_structures",
 )
@@ -57,6 +58,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     """How much of the doors is tested; see `pytest_collection_modifyitems`."""
     parser.addoption("--doors", choices=("none", "some", "all"), default="some")
     parser.addoption("--start", choices=("fork", "others", "any"), default="any")
+    parser.addoption("--beside", action="store_true", help="another suite runs: see the Makefile")
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
@@ -119,6 +121,8 @@ def no_leaks(request: pytest.FixtureRequest) -> Iterator[None]:
     not looked at, since its traceback holds on to what it had.
     """
     allowed = _allowed(request.node)
+    if request.config.getoption("--beside", default=False):
+        allowed |= {leaks.Kind.SHM}
     before = leaks.Snapshot()
     yield
     if request.node.stash.get(_FAILED, False):
