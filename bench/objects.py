@@ -10,6 +10,7 @@ from __future__ import annotations
 import functools
 import json
 import random
+from importlib.util import find_spec
 from typing import Any, NamedTuple
 
 from . import process
@@ -19,7 +20,7 @@ WORKERS = 4
 # What part of all records each worker reads before memory is read again.
 STEPS = (0.1, 1.0, 1.0)
 OURS = ("fork", "forkserver", "spawn")
-NAIVE, JOBLIB = "list inherited by fork", "list by joblib"
+NAIVE, JOBLIB, RAY = "list inherited by fork", "list by joblib", "list by ray"
 
 
 def count(size: Size) -> int:
@@ -44,6 +45,11 @@ def records(number: int) -> list[dict[str, Any]]:
         }
         for at in range(number)
     ]
+
+
+def peers() -> tuple[str, ...]:
+    """Those that are installed: ray is an extra of its own (``onecopy[ray]``)."""
+    return (NAIVE, JOBLIB, *((RAY,) if find_spec("ray") is not None else ()))
 
 
 class Memory(NamedTuple):

@@ -22,7 +22,7 @@ def contenders(size: Size) -> list[Contender]:
             warm=0,
             needs=number * 20_000,
         )
-        for way in (objects.NAIVE, objects.JOBLIB, *objects.OURS)
+        for way in (*objects.peers(), *objects.OURS)
     ] + [Contender(ALLOWED, lambda: plain(lambda: objects.allowed(size)), warm=0)]
 
 

@@ -19,7 +19,7 @@ def contenders(size: Size) -> list[Contender]:
         Contender(
             way, lambda w=way: plain(lambda: _growth(w, number)), warm=0, needs=number * 20_000
         )
-        for way in (objects.NAIVE, objects.JOBLIB, *objects.OURS)
+        for way in (*objects.peers(), *objects.OURS)
     ]
 
 

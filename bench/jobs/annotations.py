@@ -3,8 +3,8 @@
 ``python -m bench.jobs.annotations WAY NUMBER`` prints the size of the encoded data and the sum of
 PSS of all processes after each step. WAY is a start method (the list is given to ``share``, and
 dropped), or how it is usually done: a module's global that ``fork`` inherits, read by
-``multiprocessing.Pool``; or the list as an argument of joblib's, each of whose workers
-gets a copy.
+``multiprocessing.Pool``; the list as an argument of joblib's, each of whose workers gets a
+copy; or the list in ray's store.
 """
 
 from __future__ import annotations
@@ -61,6 +61,20 @@ def by_joblib(data: Sequence[Any]) -> list[int]:
         return steps(lambda tasks: parallel(run(data, *task) for task in tasks))
 
 
+def by_ray(data: Sequence[Any]) -> list[int]:
+    """As its documents advise: put once, passed by reference. What is no array comes out of the
+    store as a copy of each worker's own."""
+    import ray
+
+    ray.init(num_cpus=objects.WORKERS, include_dashboard=False, log_to_driver=False)
+    try:
+        stored = ray.put(data)
+        run = ray.remote(read)
+        return steps(lambda tasks: ray.get([run.remote(stored, *task) for task in tasks]))
+    finally:
+        ray.shutdown()
+
+
 def steps(run: Callable[[Tasks], list[int]]) -> list[int]:
     """The sum of PSS after each step."""
     found = []
@@ -83,7 +97,8 @@ def main() -> None:
         found = by_onecopy(shared, way)
     else:
         encoded = sum(len(pickle.dumps(record, 5)) for record in DATA)
-        found = inherited() if way == objects.NAIVE else by_joblib(DATA)
+        ways = {objects.JOBLIB: by_joblib, objects.RAY: by_ray}
+        found = ways[way](DATA) if way in ways else inherited()
     print(json.dumps({"encoded": encoded, "steps": found}))
 
 
