@@ -15,11 +15,14 @@ PYTEST = $(BIN)/python -m pytest
 # The tests of what knows of segments and their backing.
 MEMORY := $(addprefix tests/processes/test_, data_roundtrip.py data_sharing.py ends.py \
 	faults_ends.py faults_kill.py kinds.py limits.py security.py structures.py)
+# Those among the tests of processes that use nothing of multiprocessing's own.
+OURS := $(addprefix tests/processes/test_, data_roundtrip.py data_sharing.py kinds.py limits.py \
+	load.py logs.py memory_limit.py options.py structures.py)
 MEASURED = $(BIN)/python -m coverage run -m pytest
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help test lint types contract unit processes processes-file processes-all suites beside coverage \
+.PHONY: help test lint types contract unit processes processes-file processes-all suites apart beside coverage \
 	browser slow chaos soak quick versions test-all docs demo bench bench-faults format clean
 
 help: ## list the targets
@@ -55,7 +58,7 @@ $(VENV)/.installed-bench: pyproject.toml constraints.txt | $(BIN)/python
 test: ## every check and every fast test
 	$(MAKE) lint types contract docs
 	@own=$$(mktemp -d) || exit 1; \
-	$(MAKE) -j2 --output-sync=target processes beside OWN=$$own; \
+	$(MAKE) -j2 --output-sync=target apart beside OWN=$$own; \
 	status=$$?; rm -rf $$own; exit $$status
 	$(MAKE) browser
 
@@ -84,8 +87,12 @@ processes-all: $(VENV)/.installed-dev ## every test under every start method, on
 
 suites: unit processes processes-file
 
+apart: $(VENV)/.installed-dev
+	$(PYTEST) tests/processes $(addprefix --ignore=,$(OURS)) $(ARGS)
+
 beside: $(VENV)/.installed-dev
 	TMPDIR=$(OWN) $(PYTEST) tests/unit --beside $(ARGS)
+	TMPDIR=$(OWN) $(PYTEST) $(OURS) --beside $(ARGS)
 	@# How workers start and what stands above the memory does not know of the second backing.
 	TMPDIR=$(OWN) ONECOPY_BACKING=file $(PYTEST) $(MEMORY) --beside --doors=all --start=fork $(ARGS)
 
