@@ -10,6 +10,8 @@ import array as std_array
 import ctypes
 import gc
 import pickle
+import sys
+import types
 from collections.abc import Callable
 from typing import Any
 
@@ -19,7 +21,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import onecopy
-from onecopy._memory.codec import CUTOFF
+from onecopy._memory.codec import CUTOFF, Draft, encode_arguments
+from onecopy._memory.pickling import NOTHING
+from onecopy._workers.launch import resolve
 from onecopy.errors import NotPicklable
 from tests.arrays import arrays, assert_same, facts
 from tests.links import Ends
@@ -346,3 +350,16 @@ def test_empty_buffers_beside_others() -> None:
     assert onecopy.is_shared(shared)
     nothing = {"none": Buffered(b"")}
     assert onecopy.share(nothing) is nothing
+
+
+@pytest.mark.parametrize(
+    "name", ["cloudpickle.cloudpickle", "numpy", "onecopy._memory.arrays", "multiprocessing"]
+)
+def test_while_another_thread_imports(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A module in the middle of its import is there, and has none of its names yet."""
+    monkeypatch.setitem(sys.modules, name, types.ModuleType(name))
+    call = (Draft, (1, b"x"), "a"), {"function": encode_arguments}
+    draft = encode_arguments(*call, NOTHING)
+    assert isinstance(draft, Draft)
+    assert pickle.loads(draft.stream()) == call
+    assert resolve("auto") in ("fork", "forkserver", "spawn")

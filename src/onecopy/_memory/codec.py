@@ -189,9 +189,10 @@ def encode_arguments(
             stream = pickle.dumps((args, kwargs), 5)
             if len(stream) <= CUTOFF:
                 return stream
-        numpy = sys.modules.get("numpy")
-        if numpy is not None and others == {numpy.ndarray}:
-            references = _references(args, numpy.ndarray)
+        # While another thread imports it, there is no array to be seen.
+        ndarray = getattr(sys.modules.get("numpy"), "ndarray", None)
+        if others == {ndarray}:
+            references = _references(args, ndarray)
             if references is not None:
                 return references
     return encode((args, kwargs), namespace, "call")

@@ -47,8 +47,9 @@ def _known(obj: Any, namespace: Namespace) -> bool:
 
 def by_value_module(name: str | None) -> bool:
     """Did the user ask cloudpickle to send what this module defines by value?"""
-    cloudpickle: Any = sys.modules.get("cloudpickle.cloudpickle")
-    asked = cloudpickle._PICKLE_BY_VALUE_MODULES if cloudpickle is not None else ()
+    # Another thread may be importing it just now: then nobody has asked yet.
+    cloudpickle = sys.modules.get("cloudpickle.cloudpickle")
+    asked: Any = getattr(cloudpickle, "_PICKLE_BY_VALUE_MODULES", ())
     return any(f"{name}.".startswith(f"{module}.") for module in asked)
 
 
@@ -79,7 +80,7 @@ class Buffers:
     def take(self, buffer: pickle.PickleBuffer) -> None:
         """The pickler's ``buffer_callback``; None keeps the buffer out of the stream."""
         from_array = sys.modules.get("onecopy._memory.arrays")
-        if from_array is not None and buffer is from_array._SLOT:
+        if buffer is getattr(from_array, "_SLOT", None):
             return  # its span was noted by the reducer
         try:
             view = buffer.raw()

@@ -164,11 +164,13 @@ def freeze(array: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
         where = "a child of it" if segment.forked else "a worker"
         raise NotShared(f"freeze works in the process that made the array, not in {where}")
     # From here on nobody gets a new writable mapping. Then every process swaps the one
-    # that it has for a read-only one, in place, and at last the bytes are sealed.
+    # that it has for a read-only one, in place, and at last the bytes are sealed. This one
+    # comes first: what a pool that is being made forks from it later inherits nothing
+    # writable, and a pool that has forked before is among the listeners.
     segment.own().seal_mappings()
+    segment.freeze()
     for listener in list(registry.listeners):
         listener.segment_frozen(segment.id)
-    segment.freeze()
     sealed = _sealed(segment)
     view: Any = array
     while isinstance(view, np.ndarray):

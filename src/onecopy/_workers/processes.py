@@ -78,7 +78,17 @@ class ProcessEngine(Revoking):
     def __init__(self, options: Options) -> None:
         super().__init__(options)
         self._arena = Arena()
-        self._fleet = Fleet(options, self._arena)
+        self._gone: deque[int] = deque()
+        self._woken = True  # there is no pipe yet
+        self._freezes = Freezes(self._wake)
+        # Before anything is forked: see ``sharing.freeze``. Whoever freezes now waits for the
+        # driver, which looks for such wishes before it first sleeps.
+        registry.listeners.add(self)
+        try:
+            self._fleet = Fleet(options, self._arena)
+        except BaseException:
+            self._unmade()
+            raise
         self.namespace = self._fleet.namespace
         self._starts = options.workers
         self._false_starts = 0
@@ -86,8 +96,6 @@ class ProcessEngine(Revoking):
         self._doom: errors.InitializerFailed | None = None  # as soon as the last worker is gone
         self._released = False
         self._listening = False  # to the launcher
-        self._gone: deque[int] = deque()
-        self._freezes = Freezes(self._wake)
         self._readers: set[int] = set()  # threads that read a socket in ``_await``
         self._past = [0, 0, 0, 0]  # traffic of workers that have gone
         self._lives: deque[tuple[int, int, int, int, int, int]] = deque(maxlen=LIVES)
@@ -104,6 +112,7 @@ class ProcessEngine(Revoking):
                 self._initializer = Function(0, options.initializer, draft)
         except BaseException:
             self._fleet.close()
+            self._unmade()
             raise
         self._poller = poller()
         self._wake_read, self._wake_write = os.pipe()
@@ -111,11 +120,15 @@ class ProcessEngine(Revoking):
         os.set_blocking(self._wake_write, False)
         self._woken = False
         self._poller.add(self._wake_read)
-        registry.listeners.add(self)
         _engines.add(self)
         self.watch = Watch(self._processes, lambda: self._tasks_ended)
         self._driver = threading.Thread(target=self._drive, name="onecopy-driver", daemon=True)
         self._driver.start()
+
+    def _unmade(self) -> None:
+        """It could not be made: nobody waits for it."""
+        registry.listeners.discard(self)
+        self._freezes.end()
 
     # The engine's face.
 

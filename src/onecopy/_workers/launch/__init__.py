@@ -51,7 +51,7 @@ def resolve(method: str) -> str:
         raise ValueError(f"unknown start method {method!r}; it is one of {', '.join(METHODS)}")
     if method != "auto":
         return method
-    chosen = None
-    if "multiprocessing" in sys.modules:
-        chosen = sys.modules["multiprocessing"].get_start_method(allow_none=True)
+    # Where nobody has imported it, or another thread does so now, nobody has chosen.
+    ask = getattr(sys.modules.get("multiprocessing"), "get_start_method", None)
+    chosen = ask(allow_none=True) if ask is not None else None
     return str(chosen) if chosen else "forkserver"
