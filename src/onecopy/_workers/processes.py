@@ -81,6 +81,8 @@ class ProcessEngine(Revoking):
         self._gone: deque[int] = deque()
         self._woken = True  # there is no pipe yet
         self._freezes = Freezes(self._wake)
+        self._readers: set[int] = set()  # threads that read a socket in ``_await``
+        self._driver = threading.Thread(target=self._drive, name="onecopy-driver", daemon=True)
         # Before anything is forked: see ``sharing.freeze``. Whoever freezes now waits for the
         # driver, which looks for such wishes before it first sleeps.
         registry.listeners.add(self)
@@ -96,7 +98,6 @@ class ProcessEngine(Revoking):
         self._doom: errors.InitializerFailed | None = None  # as soon as the last worker is gone
         self._released = False
         self._listening = False  # to the launcher
-        self._readers: set[int] = set()  # threads that read a socket in ``_await``
         self._past = [0, 0, 0, 0]  # traffic of workers that have gone
         self._lives: deque[tuple[int, int, int, int, int, int]] = deque(maxlen=LIVES)
         self._owner_cpu = 0.0
@@ -122,7 +123,6 @@ class ProcessEngine(Revoking):
         self._poller.add(self._wake_read)
         _engines.add(self)
         self.watch = Watch(self._processes, lambda: self._tasks_ended)
-        self._driver = threading.Thread(target=self._drive, name="onecopy-driver", daemon=True)
         self._driver.start()
 
     def _unmade(self) -> None:

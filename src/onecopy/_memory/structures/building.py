@@ -19,6 +19,7 @@ import numpy as np
 
 from ..codec import Draft, layout
 from ..codec import encode as pickled
+from ..store import ALIGN
 from .columns import (
     Array,
     Buffered,
@@ -42,7 +43,6 @@ _MOST_FIELDS, _MOST_KINDS, _DEEPEST = 64, 8, 3
 # str of which there are few: as many as one byte tells apart, on average used this often.
 _MOST_LABELS, _USES = 256, 8
 _HEAP_TYPE = 1 << 9  # Py_TPFLAGS_HEAPTYPE: made by a class statement
-ALIGN = 64
 
 Values = Collection[Any]
 
