@@ -297,6 +297,19 @@ def test_any_damage_is_refused_or_harmless(tmp_path: Path, suffix: str) -> None:
     check()
 
 
+def test_an_offset_before_the_beginning_of_an_archive(tmp_path: Path) -> None:
+    """The system's answer to such a seek is EINVAL, an error of the file and not of the disk."""
+    path = tmp_path / "x.npz"
+    whole = bytearray(contents("stored.npz"))
+    end = whole.rindex(b"PK\x05\x06")  # the end of the central directory (APPNOTE 4.3.16)
+    (offset,) = struct.unpack_from("<I", whole, end + 16)
+    struct.pack_into("<I", whole, end + 16, offset + 1000)  # as if 1000 bytes before it were lost
+    path.write_bytes(whole)
+    with pytest.raises(BadFile, match=r"x\.npz"):
+        onecopy.load(path)
+    assert onecopy.segments() == []
+
+
 HEADERS = {
     "negative": "{'descr': '<f8', 'fortran_order': False, 'shape': (-1,)}",
     "negative twice": "{'descr': '<f8', 'fortran_order': False, 'shape': (-2, -2)}",

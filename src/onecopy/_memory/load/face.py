@@ -9,6 +9,7 @@ file as it will in memory, so that it is mapped.
 
 from __future__ import annotations
 
+import errno
 import math
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -130,14 +131,15 @@ def reading(where: str, what: str) -> Iterator[None]:
     """Whatever a format's library raises on damaged files becomes BadFile, in one line.
 
     What the system says (no permission, no descriptor, a disk that fails) stays an OSError, and
-    names the file.
+    names the file. EINVAL is what it says of a seek to before the beginning, where a damaged
+    offset leads: that is the file's fault.
     """
     try:
         yield
     except OnecopyError:
         raise
     except Exception as error:
-        if isinstance(error, OSError) and error.errno is not None:
+        if isinstance(error, OSError) and error.errno not in (None, errno.EINVAL):
             if error.filename is not None:
                 raise
             said = error.strerror or in_a_line(error)
