@@ -2,6 +2,7 @@
 
 `arrays()` draws dtype x layout x subclass x slice; `facts()` says all of an array
 that must survive, in values that any process can pickle; `assert_same` compares.
+`address_of` and `descriptor_of` say where a shared one stands.
 Used by the codec's tests, which know no process, and by those with real workers.
 """
 
@@ -13,6 +14,8 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 from hypothesis import strategies as st
+
+from onecopy._memory.registry import registry
 
 Array = npt.NDArray[Any]
 
@@ -176,3 +179,15 @@ def _subclass(draw: st.DrawFn, array: Array) -> Any:
             mask[...] = draw(st.booleans())
         return np.ma.MaskedArray(array, mask)
     return array
+
+
+def address_of(array: Array) -> int:
+    """Of its first element in this process."""
+    return int(array.__array_interface__["data"][0])
+
+
+def descriptor_of(array: Array) -> int:
+    """Of the segment that it stands on; it stays the segment's."""
+    found = registry.find(address_of(array))
+    assert found is not None
+    return found[0].descriptor()

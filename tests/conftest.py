@@ -36,6 +36,7 @@ _DOORS = (
     "test_cancel",
     "test_chunks",
     "test_cli",
+    "test_data_lifetimes",
     "test_data_roundtrip",
     "test_data_sharing",
     "test_docs",

@@ -15,14 +15,10 @@ from __future__ import annotations
 
 import atexit
 import contextlib
-import marshal
 import os
-import pickle
-import signal
 import threading
 import weakref
 from collections import deque
-from collections.abc import Callable
 from contextlib import AbstractContextManager
 from functools import partial
 from time import monotonic, monotonic_ns, thread_time
@@ -30,44 +26,32 @@ from typing import Any
 
 from .. import errors
 from .._memory.arena import Arena
-from .._memory.codec import decode
 from .._memory.registry import registry
-from .._observe import hearing, progress
-from .._observe.columns import DONE, FAILED, OWNER
-from .._observe.hearing import Hearing
+from .._observe import progress
+from .._observe.columns import OWNER
 from .._observe.series import Watch
 from .._observe.settings import settings
 from .._schedule import events
-from .._schedule.events import Assignment
 from .._system.poller import poller
 from . import fleet, inheriting, wire
 from .channel import Channel
-from .engine import FOREIGN, LIVES, NOTHING
+from .engine import FOREIGN, LIVES
 from .fleet import Death, Fleet, import_broken_errors
 from .freezing import Freezes
 from .functions import Function
-from .member import Member, flush
+from .listening import Listening
+from .member import flush
 from .options import Options
-from .outcome import fits_failures, fits_values, revive
-from .revoking import Revoking
-from .work import SLICE, Call, Direct, Entry
 
 # How often arenas are looked after while there is something to look after, in seconds.
 _TICK = 0.5
 # A pool whose workers end this often in a row before they are ready is of no use.
 _FALSE_STARTS = 3
 
-_SAYS = {
-    (wire.RECORD, 0): hearing.RECORD,
-    (wire.WARNING, 0): hearing.WARNING,
-    (wire.TEXT, 1): hearing.STDOUT,
-    (wire.TEXT, 2): hearing.STDERR,
-}
-
 _engines: weakref.WeakSet[ProcessEngine] = weakref.WeakSet()
 
 
-class ProcessEngine(Revoking):
+class ProcessEngine(Listening):
     """See the module.
 
     Raises:
@@ -81,7 +65,6 @@ class ProcessEngine(Revoking):
         self._gone: deque[int] = deque()
         self._woken = True  # there is no pipe yet
         self._freezes = Freezes(self._wake)
-        self._readers: set[int] = set()  # threads that read a socket in ``_await``
         self._driver = threading.Thread(target=self._drive, name="onecopy-driver", daemon=True)
         # Before anything is forked: see ``sharing.freeze``. Whoever freezes now waits for the
         # driver, which looks for such wishes before it first sleeps.
@@ -93,7 +76,6 @@ class ProcessEngine(Revoking):
             raise
         self.namespace = self._fleet.namespace
         self._starts = options.workers
-        self._false_starts = 0
         self._stopping = False
         self._doom: errors.InitializerFailed | None = None  # as soon as the last worker is gone
         self._released = False
@@ -101,8 +83,6 @@ class ProcessEngine(Revoking):
         self._past = [0, 0, 0, 0]  # traffic of workers that have gone
         self._lives: deque[tuple[int, int, int, int, int, int]] = deque(maxlen=LIVES)
         self._owner_cpu = 0.0
-        self._distrusted: deque[tuple[int, Exception]] = deque()
-        self._hearing = Hearing(self._wake, self._distrust, prefixed=options.prints == "prefixed")
         self._initializer: Function | None = None
         try:
             if options.initializer is not None:
@@ -181,239 +161,12 @@ class ProcessEngine(Revoking):
     def _importing(self) -> AbstractContextManager[Any]:
         return fleet.launching
 
-    def _await(self, member: Member, call: Direct) -> None:
-        """Sends, and reads this worker's socket until ``call`` has its outcome.
-
-        Leaves early, and everything to the driver, when the socket is full or has ended.
-        When Ctrl-C arrives while frames are being handled, nobody can tell which have
-        been: the worker is ended, and what it had fails with WorkerDied instead of staying
-        without an answer.
-        """
-        assert isinstance(member, Channel)
-        handling = False
-        with member.receiving:
-            if member.ended:
-                return
-            self._unwatch(member)
-            member.muted = False
-            self._readers.add(threading.get_ident())
-            try:
-                member.flush()
-                while call.done.locked() and not (call.answered or member.blocked):
-                    if self._hearing.is_full(member.worker):
-                        self._hearing.wait_for_room(member.worker, SLICE)
-                        continue
-                    frames = member.reader.read()
-                    handling = True
-                    self._on_frames(member, frames)
-                    handling = False
-            except EOFError:
-                pass  # the driver will read the same
-            except (wire.BrokenFrame, OSError) as error:
-                self._mistrust(member, error)
-            except BaseException:
-                if handling:
-                    self._end_process(member)
-                raise
-            finally:
-                self._readers.discard(threading.get_ident())
-                self._watch(member)
-
-    # Watching sockets: any thread, but one channel in one thread at a time.
-
-    def _watch(self, channel: Channel) -> None:
-        self._poller.add(channel.fd, write=channel.blocked)
-        channel.watched = True
-
-    def _unwatch(self, channel: Channel) -> None:
-        if channel.watched:
-            channel.watched = False
-            self._poller.remove(channel.fd)
-
-    def _want_write(self, channel: Channel, wanted: bool) -> None:
-        if channel.watched:
-            self._poller.change(channel.fd, write=wanted)
-
     def _wake(self) -> None:
         """Any thread, any moment: inside a finalizer too."""
         if not self._woken:
             self._woken = True
             with contextlib.suppress(OSError):  # full: it will wake; closed: it has ended
                 os.write(self._wake_write, b"\0")
-
-    # What workers say: called with ``channel.receiving`` held.
-
-    def _on_frames(self, channel: Channel, frames: list[wire.Frame]) -> None:
-        """Workers are given new work before what they said is unpacked.
-
-        Raises BrokenFrame, after what was said before it has had its effect.
-        """
-        ended: dict[int, tuple[Entry, bytes]] = {}
-        known: set[int] = set()
-        with self._lock:
-            happened: list[events.Event] = []
-            for frame in frames:
-                if frame.type != wire.RESULT or len(frame.body) < wire.SPENT.size:
-                    continue
-                entry = self._assigned.get(frame.id)
-                if entry is None or entry.worker != channel.worker:
-                    continue
-                self._pop(frame.id)
-                known.add(frame.id)
-                spent = frame.body[: wire.SPENT.size]
-                received, decoded, started, finished, channel.last = wire.TIMES.unpack_from(spent)
-                # Loading the function is left out: the next task will not take that long.
-                took: int | None = finished - started + decoded - received
-                if type(entry.work) is Direct:
-                    entry.work.answered = True
-                again = self._halved(entry) if frame.flags & wire.UNRUN else []
-                if frame.flags & wire.UNRUN:
-                    took = None
-                happened += [*again, events.Finished(channel.worker, frame.id, took)]
-                if again:
-                    happened.append(events.Settled(frame.id))
-                else:
-                    ended[frame.id] = entry, spent
-            dirty, later = self._take(happened)
-            # A reader other than the driver may be the one to make a worker idle.
-            if self._readers and self._scheduler.stuck():
-                later.append(self._wake)
-        flush(dirty, later)
-        try:
-            said: list[hearing.Said] = []
-            for frame in frames:
-                says = _SAYS.get((frame.type, frame.flags))
-                if says is not None:
-                    said.append((frame.id, says, frame.body))
-                    continue
-                if said:  # before what comes after it
-                    self._hearing.put(channel.worker, said)
-                    said = []
-                if frame.type != wire.RESULT:
-                    self._on_word(channel, frame)
-                elif frame.id in ended:
-                    self._deliver(channel, frame, *ended.pop(frame.id))
-                elif frame.id not in known and self._failure is None and not self._terminated:
-                    raise wire.BrokenFrame(f"a result for assignment {frame.id}, not one of its")
-            if said:
-                self._hearing.put(channel.worker, said)
-            if channel.reader.broken is not None:
-                raise channel.reader.broken
-        finally:
-            for entry, spent in ended.values():  # none, unless something was raised
-                nonsense = self._nonsense(channel, entry)
-                self._conclude(channel, entry, spent, FAILED, self._failed, nonsense)
-
-    def _nonsense(self, channel: Channel, entry: Entry) -> BaseException:
-        """The error of what has been answered, but not so that it could be used."""
-        task = entry.work.describe(entry.assignment)
-        error = errors.WorkerDied(channel.pid, -signal.SIGKILL, task)
-        error.add_note("the pool ended it: what it wrote made no sense, or was not read to its end")
-        return error
-
-    def _deliver(self, channel: Channel, frame: wire.Frame, entry: Entry, spent: bytes) -> None:
-        assignment, work = entry.assignment, entry.work
-        body = memoryview(frame.body)[wire.SPENT.size :]
-        bad = frame.flags & wire.ERRORS
-        try:
-            value = decode(bool(frame.flags & wire.RICH), body, channel.link)
-            size = None if isinstance(work, Call) else assignment.stop - assignment.start
-            fits = fits_failures(value, size or 1) if bad else fits_values(value, size)
-            if bad and fits:
-                value = value[0], {at: revive(how) for at, how in value[1].items()}
-        except BaseException as error:
-            error.add_note(f"raised while the result of {work.describe(assignment)} was unpickled")
-            self._conclude(channel, entry, spent, FAILED, self._failed, error)
-            return
-        if not fits:
-            nonsense = self._nonsense(channel, entry)
-            self._conclude(channel, entry, spent, FAILED, self._failed, nonsense)
-            raise wire.BrokenFrame("a result that is none of what was asked for")
-        if bad:
-            self._conclude(channel, entry, spent, FAILED, self._partly, *value)
-        else:
-            self._conclude(channel, entry, spent, DONE, self._delivered, value)
-
-    def _conclude(
-        self,
-        channel: Channel,
-        entry: Entry,
-        spent: bytes,
-        state: int,
-        settle: Callable[..., None],
-        *outcome: Any,
-    ) -> None:
-        """Makes an outcome known, after what its task said before it."""
-        task = entry.assignment.work
-        if self._hearing.is_behind(task):
-            act = partial(self._made_known, channel.pid, entry, spent, state, settle, *outcome)
-            if self._hearing.after(task, act):
-                return
-        # First: who has the result finds the task among the spans.
-        self._note(entry, state, spent, channel.pid)
-        settle(entry.assignment, entry.work, *outcome)
-
-    def _made_known(
-        self,
-        pid: int,
-        entry: Entry,
-        spent: bytes,
-        state: int,
-        settle: Callable[..., None],
-        *outcome: Any,
-    ) -> None:
-        self._note(entry, state, spent, pid)
-        settle(entry.assignment, entry.work, *outcome)
-
-    def _lose(self, entry: Entry, error: BaseException) -> None:
-        lose = partial(super()._lose, entry, error)
-        if not self._hearing.after(entry.assignment.work, lose):
-            lose()
-
-    def _on_word(self, channel: Channel, frame: wire.Frame) -> None:
-        try:
-            self._heed(channel, frame)
-        except wire.BrokenFrame:
-            raise
-        except Exception as error:
-            raise wire.BrokenFrame(f"type {frame.type}: {error!r}") from error
-
-    def _heed(self, channel: Channel, frame: wire.Frame) -> None:
-        if frame.type == wire.ANNOUNCE:
-            channel.link.announced(marshal.loads(frame.body), frame.fds)
-        elif frame.type == wire.FREE:
-            channel.link.came_back(list(wire.PAIR.iter_unpack(frame.body)))
-        elif frame.type == wire.FORGOTTEN:
-            channel.link.forgotten(frame.id)
-        elif frame.type == wire.FROZEN:
-            self._freezes.answered(frame.id, channel.worker)
-        elif channel.ready and frame.type in (wire.READY, wire.FAILED):
-            raise wire.BrokenFrame(f"type {frame.type} of a worker that was ready")
-        elif frame.type == wire.READY:
-            (channel.since,) = wire.SINCE.unpack(frame.body)
-            channel.last = channel.since
-            channel.pid = frame.id
-            channel.ready = True
-            self._false_starts = 0
-            self._join_in(channel)
-        elif frame.type == wire.FAILED:
-            error = revive(pickle.loads(frame.body))
-            self._fail(errors.InitializerFailed(f"the initializer failed: {error!r}"), error)
-        else:
-            raise wire.BrokenFrame(f"type {frame.type}")
-
-    def _unsendable(self, channel: Channel, assignment: Assignment, error: BaseException) -> None:
-        """An assignment never left: its payload cannot be pickled, or there is no room."""
-        with self._lock:
-            found = self._pop(assignment.id)
-            again = self._halved(found) if found is not None else []
-            finished = events.Finished(channel.worker, assignment.id, None)
-            settled = [events.Settled(assignment.id)] if again else []
-            dirty, later = self._take([*again, finished, *settled])
-        flush(dirty, later)
-        if found is not None and not again:
-            self._note(found, FAILED, NOTHING, 0)
-            self._failed(assignment, found.work, error)
 
     # The driver thread.
 
@@ -511,31 +264,6 @@ class ProcessEngine(Revoking):
             self._unwatch(channel)
             self._fleet.ended(channel)
             self._on_news()
-
-    def _mistrust(self, channel: Channel, error: BaseException) -> None:
-        """Nothing more that this worker says counts."""
-        channel.broken = channel.broken or str(error)
-        self._end_process(channel)
-
-    def _distrust(self, worker: int, error: Exception) -> None:
-        """What a worker said made no sense. In the hearing's thread: only leaves word."""
-        self._distrusted.append((worker, error))
-        self._wake()
-
-    def _unmute(self) -> None:
-        """Reads on from workers whose words have been heard; ends those that made no sense."""
-        while self._distrusted:
-            worker, error = self._distrusted.popleft()
-            if worker in self._fleet.channels:
-                self._mistrust(self._fleet.channels[worker], error)
-        for channel in list(self._fleet.by_fd.values()):
-            if not channel.muted or self._hearing.is_full(channel.worker):
-                continue
-            if channel.receiving.acquire(blocking=False):
-                channel.muted = False
-                self._watch(channel)
-                channel.receiving.release()
-            # Else whoever holds it is about to watch it himself.
 
     def _on_news(self) -> None:
         if not self._fleet.channels:

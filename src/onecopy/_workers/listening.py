@@ -1,0 +1,308 @@
+"""Reading what workers say: results, records, printed lines, and words between the engines.
+
+The part of the engine on processes that reads sockets. Each is read by the driver thread, or
+by a caller who waits for one result and has taken it out of the driver's hands (``_await``);
+whoever reads it holds its ``receiving``.
+"""
+
+from __future__ import annotations
+
+import marshal
+import pickle
+import signal
+import threading
+from collections import deque
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+from .. import errors
+from .._memory.codec import decode
+from .._observe import hearing
+from .._observe.columns import DONE, FAILED
+from .._observe.hearing import Hearing
+from .._schedule import events
+from .._schedule.events import Assignment
+from .._system.poller import Poller
+from . import wire
+from .channel import Channel
+from .engine import NOTHING
+from .freezing import Freezes
+from .member import Member, flush
+from .options import Options
+from .outcome import fits_failures, fits_values, revive
+from .revoking import Revoking
+from .work import SLICE, Call, Direct, Entry
+
+_SAYS = {
+    (wire.RECORD, 0): hearing.RECORD,
+    (wire.WARNING, 0): hearing.WARNING,
+    (wire.TEXT, 1): hearing.STDOUT,
+    (wire.TEXT, 2): hearing.STDERR,
+}
+
+
+class Listening(Revoking):
+    """See the module."""
+
+    _freezes: Freezes
+    _poller: Poller
+
+    def __init__(self, options: Options) -> None:
+        super().__init__(options)
+        self._readers: set[int] = set()  # threads that read a socket in ``_await``
+        self._false_starts = 0
+        self._distrusted: deque[tuple[int, Exception]] = deque()
+        self._hearing = Hearing(self._nudge, self._distrust, prefixed=options.prints == "prefixed")
+
+    def _await(self, member: Member, call: Direct) -> None:
+        """Sends, and reads this worker's socket until ``call`` has its outcome.
+
+        Leaves early, and everything to the driver, when the socket is full or has ended.
+        When Ctrl-C arrives while frames are being handled, nobody can tell which have
+        been: the worker is ended, and what it had fails with WorkerDied instead of staying
+        without an answer.
+        """
+        assert isinstance(member, Channel)
+        handling = False
+        with member.receiving:
+            if member.ended:
+                return
+            self._unwatch(member)
+            member.muted = False
+            self._readers.add(threading.get_ident())
+            try:
+                member.flush()
+                while call.done.locked() and not (call.answered or member.blocked):
+                    if self._hearing.is_full(member.worker):
+                        self._hearing.wait_for_room(member.worker, SLICE)
+                        continue
+                    frames = member.reader.read()
+                    handling = True
+                    self._on_frames(member, frames)
+                    handling = False
+            except EOFError:
+                pass  # the driver will read the same
+            except (wire.BrokenFrame, OSError) as error:
+                self._mistrust(member, error)
+            except BaseException:
+                if handling:
+                    self._end_process(member)
+                raise
+            finally:
+                self._readers.discard(threading.get_ident())
+                self._watch(member)
+
+    # Watching sockets: any thread, but one channel in one thread at a time.
+
+    def _watch(self, channel: Channel) -> None:
+        self._poller.add(channel.fd, write=channel.blocked)
+        channel.watched = True
+
+    def _unwatch(self, channel: Channel) -> None:
+        if channel.watched:
+            channel.watched = False
+            self._poller.remove(channel.fd)
+
+    def _want_write(self, channel: Channel, wanted: bool) -> None:
+        if channel.watched:
+            self._poller.change(channel.fd, write=wanted)
+
+    # What workers say: called with ``channel.receiving`` held.
+
+    def _on_frames(self, channel: Channel, frames: list[wire.Frame]) -> None:
+        """Workers are given new work before what they said is unpacked.
+
+        Raises BrokenFrame, after what was said before it has had its effect.
+        """
+        ended: dict[int, tuple[Entry, bytes]] = {}
+        known: set[int] = set()
+        with self._lock:
+            happened: list[events.Event] = []
+            for frame in frames:
+                if frame.type != wire.RESULT or len(frame.body) < wire.SPENT.size:
+                    continue
+                entry = self._assigned.get(frame.id)
+                if entry is None or entry.worker != channel.worker:
+                    continue
+                self._pop(frame.id)
+                known.add(frame.id)
+                spent = frame.body[: wire.SPENT.size]
+                received, decoded, started, finished, channel.last = wire.TIMES.unpack_from(spent)
+                # Loading the function is left out: the next task will not take that long.
+                took: int | None = finished - started + decoded - received
+                if type(entry.work) is Direct:
+                    entry.work.answered = True
+                again = self._halved(entry) if frame.flags & wire.UNRUN else []
+                if frame.flags & wire.UNRUN:
+                    took = None
+                happened += [*again, events.Finished(channel.worker, frame.id, took)]
+                if again:
+                    happened.append(events.Settled(frame.id))
+                else:
+                    ended[frame.id] = entry, spent
+            dirty, later = self._take(happened)
+            # A reader other than the driver may be the one to make a worker idle.
+            if self._readers and self._scheduler.stuck():
+                later.append(self._nudge)
+        flush(dirty, later)
+        try:
+            said: list[hearing.Said] = []
+            for frame in frames:
+                says = _SAYS.get((frame.type, frame.flags))
+                if says is not None:
+                    said.append((frame.id, says, frame.body))
+                    continue
+                if said:  # before what comes after it
+                    self._hearing.put(channel.worker, said)
+                    said = []
+                if frame.type != wire.RESULT:
+                    self._on_word(channel, frame)
+                elif frame.id in ended:
+                    self._deliver(channel, frame, *ended.pop(frame.id))
+                elif frame.id not in known and self._failure is None and not self._terminated:
+                    raise wire.BrokenFrame(f"a result for assignment {frame.id}, not one of its")
+            if said:
+                self._hearing.put(channel.worker, said)
+            if channel.reader.broken is not None:
+                raise channel.reader.broken
+        finally:
+            for entry, spent in ended.values():  # none, unless something was raised
+                nonsense = self._nonsense(channel, entry)
+                self._conclude(channel, entry, spent, FAILED, self._failed, nonsense)
+
+    def _nonsense(self, channel: Channel, entry: Entry) -> BaseException:
+        """The error of what has been answered, but not so that it could be used."""
+        task = entry.work.describe(entry.assignment)
+        error = errors.WorkerDied(channel.pid, -signal.SIGKILL, task)
+        error.add_note("the pool ended it: what it wrote made no sense, or was not read to its end")
+        return error
+
+    def _deliver(self, channel: Channel, frame: wire.Frame, entry: Entry, spent: bytes) -> None:
+        assignment, work = entry.assignment, entry.work
+        body = memoryview(frame.body)[wire.SPENT.size :]
+        bad = frame.flags & wire.ERRORS
+        try:
+            value = decode(bool(frame.flags & wire.RICH), body, channel.link)
+            size = None if isinstance(work, Call) else assignment.stop - assignment.start
+            fits = fits_failures(value, size or 1) if bad else fits_values(value, size)
+            if bad and fits:
+                value = value[0], {at: revive(how) for at, how in value[1].items()}
+        except BaseException as error:
+            error.add_note(f"raised while the result of {work.describe(assignment)} was unpickled")
+            self._conclude(channel, entry, spent, FAILED, self._failed, error)
+            return
+        if not fits:
+            nonsense = self._nonsense(channel, entry)
+            self._conclude(channel, entry, spent, FAILED, self._failed, nonsense)
+            raise wire.BrokenFrame("a result that is none of what was asked for")
+        if bad:
+            self._conclude(channel, entry, spent, FAILED, self._partly, *value)
+        else:
+            self._conclude(channel, entry, spent, DONE, self._delivered, value)
+
+    def _conclude(
+        self,
+        channel: Channel,
+        entry: Entry,
+        spent: bytes,
+        state: int,
+        settle: Callable[..., None],
+        *outcome: Any,
+    ) -> None:
+        """Makes an outcome known, after what its task said before it."""
+        task = entry.assignment.work
+        if self._hearing.is_behind(task):
+            act = partial(self._made_known, channel.pid, entry, spent, state, settle, *outcome)
+            if self._hearing.after(task, act):
+                return
+        # First: who has the result finds the task among the spans.
+        self._note(entry, state, spent, channel.pid)
+        settle(entry.assignment, entry.work, *outcome)
+
+    def _made_known(
+        self,
+        pid: int,
+        entry: Entry,
+        spent: bytes,
+        state: int,
+        settle: Callable[..., None],
+        *outcome: Any,
+    ) -> None:
+        self._note(entry, state, spent, pid)
+        settle(entry.assignment, entry.work, *outcome)
+
+    def _lose(self, entry: Entry, error: BaseException) -> None:
+        lose = partial(super()._lose, entry, error)
+        if not self._hearing.after(entry.assignment.work, lose):
+            lose()
+
+    def _on_word(self, channel: Channel, frame: wire.Frame) -> None:
+        try:
+            self._heed(channel, frame)
+        except wire.BrokenFrame:
+            raise
+        except Exception as error:
+            raise wire.BrokenFrame(f"type {frame.type}: {error!r}") from error
+
+    def _heed(self, channel: Channel, frame: wire.Frame) -> None:
+        if frame.type == wire.ANNOUNCE:
+            channel.link.announced(marshal.loads(frame.body), frame.fds)
+        elif frame.type == wire.FREE:
+            channel.link.came_back(list(wire.PAIR.iter_unpack(frame.body)))
+        elif frame.type == wire.FORGOTTEN:
+            channel.link.forgotten(frame.id)
+        elif frame.type == wire.FROZEN:
+            self._freezes.answered(frame.id, channel.worker)
+        elif channel.ready and frame.type in (wire.READY, wire.FAILED):
+            raise wire.BrokenFrame(f"type {frame.type} of a worker that was ready")
+        elif frame.type == wire.READY:
+            (channel.since,) = wire.SINCE.unpack(frame.body)
+            channel.last = channel.since
+            channel.pid = frame.id
+            channel.ready = True
+            self._false_starts = 0
+            self._join_in(channel)
+        elif frame.type == wire.FAILED:
+            error = revive(pickle.loads(frame.body))
+            self._fail(errors.InitializerFailed(f"the initializer failed: {error!r}"), error)
+        else:
+            raise wire.BrokenFrame(f"type {frame.type}")
+
+    def _unsendable(self, channel: Channel, assignment: Assignment, error: BaseException) -> None:
+        """An assignment never left: its payload cannot be pickled, or there is no room."""
+        with self._lock:
+            found = self._pop(assignment.id)
+            again = self._halved(found) if found is not None else []
+            finished = events.Finished(channel.worker, assignment.id, None)
+            settled = [events.Settled(assignment.id)] if again else []
+            dirty, later = self._take([*again, finished, *settled])
+        flush(dirty, later)
+        if found is not None and not again:
+            self._note(found, FAILED, NOTHING, 0)
+            self._failed(assignment, found.work, error)
+
+    def _mistrust(self, channel: Channel, error: BaseException) -> None:
+        """Nothing more that this worker says counts."""
+        channel.broken = channel.broken or str(error)
+        self._end_process(channel)
+
+    def _distrust(self, worker: int, error: Exception) -> None:
+        """What a worker said made no sense. In the hearing's thread: only leaves word."""
+        self._distrusted.append((worker, error))
+        self._nudge()
+
+    def _unmute(self) -> None:
+        """Reads on from workers whose words have been heard; ends those that made no sense."""
+        while self._distrusted:
+            worker, error = self._distrusted.popleft()
+            if worker in self._fleet.channels:
+                self._mistrust(self._fleet.channels[worker], error)
+        for channel in list(self._fleet.by_fd.values()):
+            if not channel.muted or self._hearing.is_full(channel.worker):
+                continue
+            if channel.receiving.acquire(blocking=False):
+                channel.muted = False
+                self._watch(channel)
+                channel.receiving.release()
+            # Else whoever holds it is about to watch it himself.
