@@ -264,7 +264,7 @@ def test_files_that_do_not_go_together(tmp_path: Path) -> None:
 def test_a_value_behind_the_first_block_that_is_of_another_type(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("onecopy._memory.load.csv._BLOCK", 1 << 10)
+    monkeypatch.setattr("onecopy._memory.load.csv.BLOCK", 1 << 10)
     path = tmp_path / "x.csv"
     path.write_text("a,b\n" + "1,2\n" * 1000 + "1.5,2\n")
     with pytest.raises(
@@ -276,7 +276,7 @@ def test_a_value_behind_the_first_block_that_is_of_another_type(
 
 
 def test_a_field_that_comes_late(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("onecopy._memory.load.ndjson._BLOCK", 1 << 10)
+    monkeypatch.setattr("onecopy._memory.load.ndjson.BLOCK", 1 << 10)
     path = tmp_path / "x.ndjson"
     path.write_text('{"a": 1}\n' * 1000 + '{"b": "x", "a": 2}\n')
     with pytest.raises(BadFile, match=r"x\.ndjson': somewhere after row \d+, .*unexpected field"):

@@ -111,8 +111,9 @@ def _of_one(kind: Any, values: Values, depth: int) -> Column:
     made: Column | None = None
     if type(kind) is tuple:
         if depth < _DEEPEST and len(kind) > 1:
-            made = _records(kind[1:], values, depth) if kind[0] is dict else None
-            if kind[0] is tuple and kind[1] <= _MOST_FIELDS:
+            if kind[0] is dict:
+                made = Records(kind[1:], _items(kind[1:], values, depth), len(values))
+            elif kind[1] <= _MOST_FIELDS:
                 made = Tuples(None, _items(range(kind[1]), values, depth), len(values))
     elif kind in _ENCODERS:
         made = _ENCODERS[kind](values, depth)
@@ -224,10 +225,6 @@ def _scalars(kind: type, values: Values) -> Column | None:
     if dtype.kind not in "biufc" or dtype.type is not kind:
         return None
     return Scalars(np.fromiter(values, dtype, len(values)))
-
-
-def _records(keys: tuple[str, ...], values: Values, depth: int) -> Column:
-    return Records(keys, _items(keys, values, depth), len(values))
 
 
 def _items(keys: Iterable[Any], values: Values, depth: int) -> list[Column]:

@@ -43,10 +43,10 @@ def structured(obj: Any) -> Any:
 def _structure(obj: Any) -> Any:
     if isinstance(obj, list | tuple):
         return SharedList(encode(obj))
-    keys = dict.fromkeys(obj).keys() if isinstance(obj, set | frozenset) else obj.keys()
-    if isinstance(obj, set | frozenset):
-        return SharedSet(build(keys), encode(keys))
-    return SharedDict(build(keys), encode(keys), encode(obj.values()))
+    if isinstance(obj, _MAPPINGS):
+        return SharedDict(build(obj.keys()), encode(obj.keys()), encode(obj.values()))
+    elements = dict.fromkeys(obj).keys()  # in one order, however often they are gone over
+    return SharedSet(build(elements), encode(elements))
 
 
 def _has_parts(obj: Any, depth: int = 0) -> bool:
