@@ -13,7 +13,10 @@ def task(item: int) -> int:
 
 if __name__ == "__main__":
     method, workers = sys.argv[1], int(sys.argv[2])
-    with multiprocessing.get_context(method).Pool(workers) as pool:
+    context = multiprocessing.get_context(method)
+    everybody = context.Barrier(workers + 1)
+    with context.Pool(workers, everybody.wait) as pool:
+        everybody.wait()  # one that is ready sooner could do all the tasks
         numbers = list(range(int(os.environ["NUMBERS"])))
         pool.map(task, range(1000))
         print(json.dumps([child.pid for child in multiprocessing.active_children()]), flush=True)

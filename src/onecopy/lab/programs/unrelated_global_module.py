@@ -15,7 +15,10 @@ def main(method: str, workers: int) -> None:
     # It stands beside this file, where the main program's imports are looked for first.
     import unrelated_global_numbers as data  # type: ignore[import-not-found]  # mypy has no main
 
-    with multiprocessing.get_context(method).Pool(workers) as pool:
+    context = multiprocessing.get_context(method)
+    everybody = context.Barrier(workers + 1)
+    with context.Pool(workers, everybody.wait) as pool:
+        everybody.wait()  # one that is ready sooner could do all the tasks
         pool.map(task, data.numbers[:1000])
         print(json.dumps([child.pid for child in multiprocessing.active_children()]), flush=True)
         input()  # the memory of all is looked at from outside meanwhile

@@ -2,6 +2,7 @@
 program holds nor run it again."""
 
 import json
+import multiprocessing
 import os
 import sys
 
@@ -16,7 +17,9 @@ def task(item: int) -> int:
     return item + 1
 
 
-with oc.Pool(workers, method=method) as pool:
+everybody = multiprocessing.get_context(method).Barrier(workers + 1)
+with oc.Pool(workers, everybody.wait, method=method) as pool:
+    everybody.wait()  # one that is ready sooner could do all the tasks
     pool.map(task, range(1000))
     print(json.dumps(pool.pids()), flush=True)
     input()  # the memory of all is looked at from outside meanwhile
