@@ -18,6 +18,7 @@ from rich.console import Console
 from rich.logging import RichHandler
 
 import onecopy as oc
+from onecopy._observe.voice import MOST_HEADS
 from tests import scripts
 from tests.conftest import MakePool
 
@@ -373,6 +374,31 @@ def test_a_message_that_cannot_be_made(
     assert make_pool(process_method).apply(task) == 5
     assert kept.records == []
     assert "Logging error" in capsys.readouterr().err
+
+
+def say_what_others_do_not(lines: int) -> None:
+    """Records whose fields no two have in common, or are not what logging puts there."""
+    for line in range(lines):
+        log.handle(log.makeRecord(log.name, logging.INFO, "/x/y.py", line, "%d", (line,), None))
+    record = log.makeRecord(log.name, logging.INFO, "/x/y.py", 1, "of its own", (), None)
+    record.threadName = ["not", "hashable"]  # type: ignore[assignment]
+    del record.processName
+    log.handle(record)
+    record.threadName = {1}.__iter__()  # type: ignore[assignment]  # nothing that can travel
+    log.handle(record)
+
+
+def test_records_of_very_many_lines(make_pool: MakePool, process_method: str, kept: Kept) -> None:
+    """More than are kept beforehand on either side; and some that cannot be kept."""
+    lines = MOST_HEADS * 2 + 1
+    make_pool(process_method, 1).apply(say_what_others_do_not, (lines,))
+    *plain, listed, odd = kept.records
+    assert [record.lineno for record in plain] == list(range(lines))
+    assert [record.getMessage() for record in plain] == [str(line) for line in range(lines)]
+    assert {record.module for record in plain} == {"y"}
+    assert vars(listed)["threadName"] == ["not", "hashable"]
+    assert listed.processName is None
+    assert "iterator" in str(odd.threadName)
 
 
 def test_very_long_ones_are_cut(make_pool: MakePool, process_method: str, kept: Kept) -> None:

@@ -26,18 +26,18 @@ import traceback
 from collections.abc import Callable
 from typing import Any
 
-from .voice import FIELDS
+from .voice import HEAD, MOST_HEADS
 
 MOST = 1 << 20
 RECORD, WARNING, STDOUT, STDERR = range(4)
-_NAME, _PROCESS = FIELDS.index("name"), FIELDS.index("process")
 
 Act = Callable[[], None]
 Said = tuple[int, int, bytes]
 """A task's number, what it is that it has said, and its bytes."""
-# A worker's number and what came from it at once; or a task's number, and what comes after
-# all that it has said.
-_Item = tuple[int, list[Said]] | tuple[int, Act]
+# A worker's number, what came from it at once, and how many bytes that is and entries of
+# which task; or a task's number, and what comes after all that it has said.
+_Heard = tuple[int, list[Said], int, dict[int, int]]
+_Item = _Heard | tuple[int, Act]
 # What an entry takes besides its bytes.
 _ENTRY = 200
 
@@ -64,20 +64,25 @@ class Hearing:
         self._room = threading.Condition(self._lock)
         self._thread: threading.Thread | None = None
         self._onces: dict[str, dict[Any, Any]] = {}
+        self._heads: dict[bytes, dict[str, Any]] = {}
+        self._logging: Any = None  # the module, when there has been a record
 
     def put(self, worker: int, said: list[Said]) -> None:
         """A worker has said something."""
+        size, entries = _ENTRY * len(said), dict[int, int]()
+        for task, _, body in said:
+            size += len(body)
+            entries[task] = entries.get(task, 0) + 1
         with self._lock:
-            size = _size(said)
             self._unheard[worker] = self._unheard.get(worker, 0) + size
-            for task, _, _ in said:
-                self._waiting[task] = self._waiting.get(task, 0) + 1
+            for task, count in entries.items():
+                self._waiting[task] = self._waiting.get(task, 0) + count
             if self._thread is None:
                 self._thread = threading.Thread(
                     target=self._run, name="onecopy-hearing", daemon=True
                 )
                 self._thread.start()
-        self._queue.put((worker, said))
+        self._queue.put((worker, said, size, entries))
 
     def after(self, task: int, act: Act) -> bool:
         """Has ``act`` called when all that the task has said is heard. False when that is so
@@ -113,28 +118,29 @@ class Hearing:
 
     def _run(self) -> None:
         while (item := self._queue.get()) is not None:
-            number, what = item
-            if callable(what):
+            if len(item) == 2:
+                task, act = item
                 try:
-                    what()
+                    act()
                 except Exception as error:  # of a callback's
                     _complain(error)
-                self._done(number, 1)
+                self._heard({task: 1})
+                del act
             else:
-                self._hear_all(number, what)
-            del item, what
+                self._hear_all(*item)
+            del item
 
-    def _hear_all(self, worker: int, said: list[Said]) -> None:
+    def _hear_all(self, worker: int, said: list[Said], size: int, entries: dict[int, int]) -> None:
         for task, kind, body in said:
             try:
                 self._hear(worker, task, kind, body)
             except Exception as error:
                 # Of a handler: the program's own, and no reason not to hear the next.
                 _complain(error)
-            self._done(task, 1)
+        self._heard(entries)
         with self._lock:
             before = self._unheard.pop(worker)
-            left = before - _size(said)
+            left = before - size
             if left:
                 self._unheard[worker] = left
             relieved = before > MOST >= left
@@ -143,19 +149,20 @@ class Hearing:
         if relieved:
             self._relieved()
 
-    def _done(self, task: int, entries: int) -> None:
+    def _heard(self, entries: dict[int, int]) -> None:
         with self._lock:
-            waiting = self._waiting[task] - entries
-            if waiting:
-                self._waiting[task] = waiting
-            else:
-                del self._waiting[task]
+            for task, count in entries.items():
+                waiting = self._waiting[task] - count
+                if waiting:
+                    self._waiting[task] = waiting
+                else:
+                    del self._waiting[task]
 
     def _hear(self, worker: int, task: int, kind: int, body: bytes) -> None:
         try:
             made: Any
             if kind == RECORD:
-                made = _record(body, worker, task)
+                made = self._record(body, worker, task)
             elif kind == WARNING:
                 made = _warning(body)
             else:
@@ -172,6 +179,47 @@ class Hearing:
             self._print(
                 kind, made, f"worker {worker}, task {task} | " if task else f"worker {worker} | "
             )
+
+    def _record(self, body: bytes, worker: int, task: int) -> tuple[Any, Any]:
+        """The logger and the record that a worker's bytes stand for."""
+        if self._logging is None:
+            import logging as module
+
+            self._logging = module
+        logging = self._logging
+        head, times, message, exception, stack, extras, *pickled = marshal.loads(body)
+        known = self._heads.get(head)
+        if known is None:
+            if len(self._heads) >= MOST_HEADS:
+                self._heads.clear()
+            known = self._heads[head] = _opened(head)
+        created, msecs, relative = times
+        values = {
+            **known,
+            "msg": message,
+            "levelname": logging.getLevelName(known["levelno"]),
+            "exc_text": exception,
+            "stack_info": stack,
+            "created": created,
+            "msecs": msecs,
+            "relativeCreated": relative,
+            "worker": worker,
+            "task": task,
+        }
+        for name, data in pickled[0].items() if pickled else ():
+            extras[name] = pickle.loads(data)
+        if extras:
+            values.update(extras)
+        name = values["name"]
+        logger = logging.root.manager.loggerDict.get(name)
+        if not isinstance(logger, logging.Logger):
+            logger = logging.getLogger(name)
+        if logging.getLogRecordFactory() is not logging.LogRecord:
+            return logger, logging.makeLogRecord(values)
+        # What ``makeLogRecord`` does, but for the record that it makes first.
+        record = logging.LogRecord.__new__(logging.LogRecord)
+        record.__dict__ = values
+        return logger, record
 
     def _print(self, kind: int, text: str, prefix: str) -> None:
         stream = sys.stdout if kind == STDOUT else sys.stderr
@@ -204,44 +252,17 @@ class Hearing:
             self._print(STDERR, shown, "")
 
 
-def _size(said: list[Said]) -> int:
-    return sum(len(body) for _, _, body in said) + _ENTRY * len(said)
-
-
-def _record(body: bytes, worker: int, task: int) -> tuple[Any, Any]:
-    """The logger and the record that a worker's bytes stand for."""
-    import logging
-
-    fields, message, exception, stack, extras, *pickled = marshal.loads(body)
-    values = dict(zip(FIELDS, fields, strict=False))
-    level, path = values["levelno"], values["pathname"]
-    filename = path.rpartition("/")[2]
-    values.update(
-        msg=message,
-        args=None,
-        levelname=logging.getLevelName(level),
-        filename=filename,
-        module=filename.rpartition(".")[0] or filename,
-        exc_info=None,
-        exc_text=exception,
-        stack_info=stack,
-        worker=worker,
-        task=task,
-    )
-    for name, data in pickled[0].items() if pickled else ():
-        extras[name] = pickle.loads(data)
-    if extras:
-        values.update(extras)
-    name = values["name"]
-    logger = logging.root.manager.loggerDict.get(name)
-    if not isinstance(logger, logging.Logger):
-        logger = logging.getLogger(name)
-    if logging.getLogRecordFactory() is not logging.LogRecord:
-        return logger, logging.makeLogRecord(values)
-    # What ``makeLogRecord`` does, but for the record that it makes first.
-    record = logging.LogRecord.__new__(logging.LogRecord)
-    record.__dict__.update(values)
-    return logger, record
+def _opened(head: bytes) -> dict[str, Any]:
+    """What records with this head have in common."""
+    values = dict(zip(HEAD, marshal.loads(head), strict=True))
+    filename = values["pathname"].rpartition("/")[2]
+    values |= {
+        "args": None,
+        "filename": filename,
+        "module": filename.rpartition(".")[0] or filename,
+        "exc_info": None,
+    }
+    return values
 
 
 def _warning(body: bytes) -> tuple[str, type[Warning], str, int, str | None]:

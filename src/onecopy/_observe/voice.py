@@ -20,6 +20,7 @@ import marshal
 import pickle
 import sys
 from collections.abc import Callable
+from operator import itemgetter
 from typing import Any
 
 from .settings import Applied
@@ -52,11 +53,16 @@ _STANDARD = frozenset(
         "asctime",
     ]
 )
-# What travels of them, in this order; the rest follows from these.
-FIELDS = (
-    *("name", "levelno", "pathname", "lineno", "funcName", "created", "msecs"),
-    *("relativeCreated", "thread", "threadName", "processName", "process", "taskName"),
+# What travels of them, and the rest follows from these: first what is the same whenever a
+# line of the program logs (see ``Voice._said``), and then what is not, in these orders.
+HEAD = (
+    *("name", "levelno", "pathname", "lineno", "funcName"),
+    *("thread", "threadName", "processName", "process"),
+    *(("taskName",) if sys.version_info >= (3, 12) else ()),
 )
+_head_of = itemgetter(*HEAD)
+# So many heads are kept: more than most programs have lines that log.
+MOST_HEADS = 1024
 _PIECE = 256 << 10  # a frame's body is less than 1 MB
 # A record that is longer, in bytes, is cut: its message and its texts to this many
 # characters each, and what the program has added is left out.
@@ -86,6 +92,7 @@ class Voice:
         self._before: list[Callable[[], None]] = []
         self._formatter: Any = None
         self._plain = 0
+        self._heads: dict[tuple[Any, ...], bytes] = {}
         self.printed = False  # since the last ``end_line``
 
     def install(self, *, prints: bool) -> None:
@@ -156,27 +163,44 @@ class Voice:
         return handle
 
     def _said(self, record: Any) -> bytes:
-        """The record as bytes: its message made, its exception as text."""
+        """The record as bytes: its message made, its exception as text.
+
+        What two records of one line have in common, its head, is made into bytes once, here,
+        and looked up by these bytes on the other side. So neither side handles a dozen values
+        each time, and no record depends on another one's having arrived.
+        """
         values = record.__dict__
+        try:
+            key = _head_of(values)
+            head = self._heads.get(key)
+            if head is None:
+                if len(self._heads) >= MOST_HEADS:
+                    self._heads.clear()
+                head = self._heads[key] = self._head(list(key))
+        except (KeyError, TypeError):  # the program has left something out, or put a list in
+            head = self._head(list(map(values.get, HEAD)))
         text = record.exc_text
         if record.exc_info and not text:
             text = self._formatter.formatException(record.exc_info)
-        fields = [values.get(name) for name in FIELDS]
-        if values.get("processName") == "MainProcess":
-            fields[10] = self._name
         extras = {}
         if len(values) > self._plain:
             extras = {key: value for key, value in values.items() if key not in _STANDARD}
         message, stack = record.getMessage(), record.stack_info
+        times = (record.created, record.msecs, record.relativeCreated)
         try:
-            said = marshal.dumps((fields, message, text, stack, extras))
+            said = marshal.dumps((head, times, message, text, stack, extras))
         except ValueError:  # something that is no plain value
             plain, pickled = _apart(extras)
-            fields = [value if _is_plain(value) else str(value) for value in fields]
-            said = marshal.dumps((fields, str(message), text, stack, plain, pickled))
+            said = marshal.dumps((head, times, str(message), text, stack, plain, pickled))
         if len(said) > _LONGEST:
-            said = marshal.dumps((fields, _cut(message), _cut(text), _cut(stack), {}))
+            said = marshal.dumps((head, times, _cut(message), _cut(text), _cut(stack), {}))
         return said
+
+    def _head(self, fields: list[Any]) -> bytes:
+        at = HEAD.index("processName")
+        if fields[at] == "MainProcess":
+            fields[at] = self._name
+        return marshal.dumps([value if _is_plain(value) else str(value) for value in fields])
 
     # Warnings.
 

@@ -122,11 +122,7 @@ class FrameReader:
             self._fds.extend(fds)
         frames: list[Frame] = []
         try:
-            while self._end - self._start >= HEADER.size:
-                frame = self._next()
-                if frame is None:
-                    break
-                frames.append(frame)
+            self._cut(frames)
         except BrokenFrame as error:
             self.broken = error
             if not frames:
@@ -144,21 +140,28 @@ class FrameReader:
                 self._view = memoryview(self._buffer)
             self._view[: len(rest)] = rest
 
-    def _next(self) -> Frame | None:
-        """The next frame, when all of it is there; its header is."""
-        length, type, flags, count, id = HEADER.unpack_from(self._buffer, self._start)
-        begin = self._start + HEADER.size
-        if length > MOST:
-            raise BrokenFrame(f"a frame of type {type} announces {length} bytes")
-        if self._end - begin < length:
-            return None
-        body = bytes(self._view[begin : begin + length])
-        self._start = begin + length
-        if not count:
-            return Frame(type, flags, id, body, NO_FDS)
-        if count > len(self._fds):
-            raise BrokenFrame(f"a frame of type {type} came without its descriptors")
-        return Frame(type, flags, id, body, [self._fds.popleft() for _ in range(count)])
+    def _cut(self, frames: list[Frame]) -> None:
+        """Appends the frames that are there whole."""
+        buffer, view, end = self._buffer, self._view, self._end
+        unpack, head, append = HEADER.unpack_from, HEADER.size, frames.append
+        make, kind = tuple.__new__, Frame  # as its own ``__new__`` does it, without the call
+        start = self._start
+        while end - start >= head:
+            length, type, flags, count, id = unpack(buffer, start)
+            begin = start + head
+            if length > MOST:
+                raise BrokenFrame(f"a frame of type {type} announces {length} bytes")
+            if end - begin < length:
+                break
+            start = begin + length
+            body = view[begin:start].tobytes()
+            fds = NO_FDS
+            if count:
+                if count > len(self._fds):
+                    raise BrokenFrame(f"a frame of type {type} came without its descriptors")
+                fds = [self._fds.popleft() for _ in range(count)]
+            append(make(kind, (type, flags, id, body, fds)))
+            self._start = start
 
     def close(self) -> None:
         """Closes descriptors that no frame has claimed."""
