@@ -26,7 +26,7 @@ from .._memory.arena import Arena
 from .._memory.globals import WorkerNamespace
 from .._memory.pickling import Namespace
 from .._observe.columns import OTHER
-from .._system import barrier, mapping, procfs
+from .._system import barrier, heap, mapping, procfs
 from .._system.anonymous import AnonymousFile, anonymous_file
 from . import inheriting, wire
 from .channel import Channel
@@ -124,6 +124,7 @@ class Fleet:
     """
 
     def __init__(self, options: Options, arena: Arena) -> None:
+        heap.trim()  # before anything inherits it
         self._options = options
         self._arena = arena
         self._count = 0
