@@ -12,7 +12,6 @@ from __future__ import annotations
 import errno
 import math
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, Protocol
@@ -126,28 +125,36 @@ class Tabular(Protocol):
         """Lets go of the file."""
 
 
-@contextmanager
-def reading(where: str, what: str) -> Iterator[None]:
+class reading:
     """Whatever a format's library raises on damaged files becomes BadFile, in one line.
 
     What the system says (no permission, no descriptor, a disk that fails) stays an OSError, and
     names the file. EINVAL is what it says of a seek to before the beginning, where a damaged
     offset leads: that is the file's fault.
+
+    No generator: what is raised in one by ``contextlib`` of Python 3.12 is part of a cycle, and
+    keeps what was loaded until the garbage collector comes by.
     """
-    try:
-        yield
-    except OnecopyError:
-        raise
-    except Exception as error:
+
+    def __init__(self, where: str, what: str) -> None:
+        self._where = where
+        self._what = what
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, kind: object, error: BaseException | None, traceback: object) -> None:
+        if not isinstance(error, Exception) or isinstance(error, OnecopyError):
+            return
         if isinstance(error, OSError) and error.errno not in (None, errno.EINVAL):
             if error.filename is not None:
-                raise
+                return
             said = error.strerror or in_a_line(error)
-            raise OSError(error.errno, said, where) from error
-        said = f"is not a whole {what}"
+            raise OSError(error.errno, said, self._where) from error
+        said = f"is not a whole {self._what}"
         if isinstance(error, MemoryError):  # damaged lengths ask for the impossible, too
-            said = f"is damaged, or there is too little memory to decode this {what}"
-        raise BadFile(f"{where!r} {said}: {in_a_line(error)}") from error
+            said = f"is damaged, or there is too little memory to decode this {self._what}"
+        raise BadFile(f"{self._where!r} {said}: {in_a_line(error)}") from error
 
 
 def in_a_line(error: BaseException, most: int = 300) -> str:
