@@ -11,7 +11,7 @@ import os
 from typing import Any
 
 from onecopy._memory.arena import Arena
-from onecopy._memory.codec import decode, encode, place
+from onecopy._memory.codec import Encoded, decode, encode, place
 from onecopy._memory.link import Link
 from onecopy._memory.registry import registry
 
@@ -31,15 +31,19 @@ class Ends:
 
     def send(self, obj: Any) -> Any:
         """`obj` as the worker gets it."""
-        return self._send(obj, self.owner, self.worker)
+        return self.carry(encode(obj))
 
     def send_back(self, obj: Any) -> Any:
         """`obj` as the owner gets it."""
-        return self._send(obj, self.worker, self.owner)
+        return self._carry(encode(obj), self.worker, self.owner)
 
-    def _send(self, obj: Any, here: Link, there: Link) -> Any:
+    def carry(self, encoded: Encoded) -> Any:
+        """What the worker makes of something that the owner has encoded."""
+        return self._carry(encoded, self.owner, self.worker)
+
+    def _carry(self, encoded: Encoded, here: Link, there: Link) -> Any:
         self.give_back()
-        rich, self.body = place(encode(obj), here)
+        rich, self.body = place(encoded, here)
         announce(here, there)
         return decode(rich, memoryview(self.body), there)
 

@@ -11,6 +11,7 @@ import ctypes
 import gc
 import pickle
 import sys
+import tracemalloc
 import types
 from collections.abc import Callable
 from typing import Any
@@ -21,7 +22,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import onecopy
-from onecopy._memory.codec import CUTOFF, Draft, encode_arguments
+from onecopy._memory.codec import (
+    CUTOFF,
+    Draft,
+    encode_arguments,
+    encode_items,
+    encode_result,
+)
 from onecopy._memory.pickling import NOTHING
 from onecopy._workers.launch import resolve
 from onecopy.errors import NotPicklable
@@ -363,3 +370,44 @@ def test_while_another_thread_imports(name: str, monkeypatch: pytest.MonkeyPatch
     assert isinstance(draft, Draft)
     assert pickle.loads(draft.stream()) == call
     assert resolve("auto") in ("fork", "forkserver", "spawn")
+
+
+FEW: list[Any] = [
+    *([1, 2.5, None], ["a", b"b"], [True] * 64, list(range(100)), [], range(7), range(9, 0, -2)),
+    *([1, "x" * LARGE], [b"x" * LARGE], ["é" * CUTOFF], [10**200_000], [(1, 2)], [np.float64(1)]),
+]
+
+
+@pytest.mark.parametrize("items", FEW, ids=lambda items: f"{type(items).__name__} {len(items)}")
+def test_few_items_are_as_many(items: Any) -> None:
+    """Whatever short way they take, they come out as they went in."""
+    ends = Ends()
+    for encoded in (
+        encode_items(items, NOTHING, "items"),
+        encode_result(items, NOTHING),
+        encode_arguments((items,), {}, NOTHING),
+    ):
+        got = ends.carry(encoded)
+        got = got[0][0] if type(got) is tuple else got
+        assert got == items
+        assert type(got) is type(items)
+        assert [type(item) for item in got] == [type(item) for item in items]
+
+
+def test_long_text_is_not_copied_to_be_looked_at() -> None:
+    long = b"x" * 20_000_000
+    makers: list[Callable[[], Any]] = [
+        lambda: encode_arguments((1, long), {}, NOTHING),
+        lambda: encode_arguments((long, onecopy.share(np.ones(9))), {}, NOTHING),
+        lambda: encode_items([long, 1], NOTHING, "items"),
+        lambda: encode_result(long, NOTHING),
+        lambda: encode_result([long], NOTHING),
+    ]
+    for make in makers:
+        make()
+        tracemalloc.start()
+        draft = make()
+        peak = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+        assert isinstance(draft, Draft)
+        assert peak < 1_000_000

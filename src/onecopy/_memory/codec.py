@@ -145,7 +145,10 @@ def encode(
     return Draft(dumps(obj, namespace, what, sealing=sealing, reducers=reducers))
 
 
-_SIMPLE = frozenset({int, float, bool, type(None), complex, str, bytes})
+_TEXT = frozenset({str, bytes})
+_SIMPLE = _TEXT | {int, float, bool, type(None), complex}
+# Lists of more than this are not looked through: our pickler is as fast with them.
+_FEW = 64
 
 
 _arrays: Any = None
@@ -183,7 +186,7 @@ def encode_arguments(
     args: tuple[Any, ...], kwargs: dict[str, Any], namespace: Namespace
 ) -> Encoded:
     """As ``encode`` of ``(args, kwargs)``; shorter for scalars and views of shared arrays."""
-    if not kwargs:
+    if not kwargs and not _has_long(args):
         others = set(map(type, args)) - _SIMPLE
         if not others:
             stream = pickle.dumps((args, kwargs), 5)
@@ -217,12 +220,37 @@ def _references(args: tuple[Any, ...], ndarray: Any) -> References | None:
     return References(stream, segments, args) if len(stream) <= CUTOFF else None
 
 
+def _has_long(values: Any) -> bool:
+    """Is there text that does not fit into a bare message? It must not be copied to find out."""
+    return any(type(value) in _TEXT and len(value) > CUTOFF for value in values)
+
+
+def _bare(values: Any) -> bytes | None:
+    """The stream of a few scalars, or of numbers in a range; None for anything else."""
+    if type(values) is list:
+        kinds = set(map(type, values)) if len(values) <= _FEW else {list}
+        if not kinds <= _SIMPLE or (kinds & _TEXT and _has_long(values)):
+            return None
+    elif type(values) is not range:
+        return None
+    stream = pickle.dumps(values, 5)
+    return stream if len(stream) <= CUTOFF else None
+
+
+def encode_items(items: Any, namespace: Namespace, what: str) -> Encoded:
+    """As ``encode`` of a chunk of items; shorter for a few scalars."""
+    return _bare(items) or encode(items, namespace, what)
+
+
 def encode_result(value: Any, namespace: Namespace) -> Encoded:
-    """As ``encode``; the bare stream for a plain scalar."""
+    """As ``encode``; the bare stream for a plain scalar, and for a list of a few."""
     if type(value) in _SIMPLE:
-        stream = pickle.dumps(value, 5)
-        if len(stream) <= CUTOFF:
-            return stream
+        if not _has_long((value,)):
+            stream = pickle.dumps(value, 5)
+            if len(stream) <= CUTOFF:
+                return stream
+    elif (bare := _bare(value)) is not None:
+        return bare
     return encode(value, namespace, "result")
 
 

@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from itertools import islice
 from typing import Any
 
-from .._memory.codec import Encoded, encode
+from .._memory.codec import Encoded, encode_items
 from .._memory.pickling import NOTHING, Namespace
 from .._observe.progress import Progress
 from .._schedule.events import Assignment
@@ -63,7 +63,8 @@ class Job(Work):
         return self.items[start:stop]
 
     def draft(self, start: int, stop: int) -> Encoded:
-        return encode(self.payload(start, stop), self._namespace, f"items {start} to {stop - 1}")
+        what = f"items {start} to {stop - 1}"
+        return encode_items(self.payload(start, stop), self._namespace, what)
 
     def wanted(self) -> bool:
         return not self.given_up
