@@ -382,7 +382,7 @@ def say_what_others_do_not(lines: int) -> None:
         log.handle(log.makeRecord(log.name, logging.INFO, "/x/y.py", line, "%d", (line,), None))
     record = log.makeRecord(log.name, logging.INFO, "/x/y.py", 1, "of its own", (), None)
     record.threadName = ["not", "hashable"]  # type: ignore[assignment]
-    del record.processName
+    del record.processName, record.pathname
     log.handle(record)
     record.threadName = {1}.__iter__()  # type: ignore[assignment]  # nothing that can travel
     log.handle(record)

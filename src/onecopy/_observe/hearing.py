@@ -255,7 +255,7 @@ class Hearing:
 def _opened(head: bytes) -> dict[str, Any]:
     """What records with this head have in common."""
     values = dict(zip(HEAD, marshal.loads(head), strict=True))
-    filename = values["pathname"].rpartition("/")[2]
+    filename = str(values["pathname"] or "").rpartition("/")[2]
     values |= {
         "args": None,
         "filename": filename,
