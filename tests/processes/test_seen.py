@@ -230,20 +230,21 @@ def test_what_a_fork_has_copied(make_pool: MakePool) -> None:
 
 def test_the_sum_of_pss_is_what_is_there(make_pool: MakePool, process_method: str) -> None:
     """Of a segment that four processes read, each has its part, and the parts are the whole."""
-    data = oc.share(np.ones(25_000_000))  # 200 MB
+    data = [oc.share(np.ones(10)), oc.share(np.ones(25_000_000))]  # 200 MB
     pool = make_pool(process_method, 4)
-    pool.map(tiny, range(100))
-    before = oc.memory().pss
-    begun = oc.zeros(1, "i8")
+    begun = oc.zeros((2, 4), "?")
 
-    def touch(_: int) -> int:
-        begun[0] += 1
-        value = float(data.sum())
-        while begun[0] < 4:  # each worker gets one
+    def touch(turn: int, item: int) -> int:
+        begun[turn, item] = True  # each its own: += is no atomic operation
+        value = float(data[turn].sum())
+        while not begun[turn].all():  # each worker gets one
             time.sleep(0.001)
         return int(value)
 
-    pool.map(touch, range(4), chunksize=1)
+    # What a worker's first task costs by itself is no part of it.
+    assert pool.starmap(touch, [(0, item) for item in range(4)], chunksize=1) == [10] * 4
+    before = oc.memory().pss
+    assert pool.starmap(touch, [(1, item) for item in range(4)], chunksize=1) == [25_000_000] * 4
     memory = oc.memory()
     assert memory.saved >= 3 * 200 * MB * 0.98
     assert memory.pss - before < 1.1 * 200 * MB, "there is one"
