@@ -13,11 +13,11 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 PYTEST = $(BIN)/python -m pytest
 # The tests of what knows of segments and their backing.
-MEMORY := $(addprefix tests/processes/test_, data_roundtrip.py data_sharing.py ends.py \
-	faults_ends.py faults_kill.py kinds.py limits.py security.py structures.py)
+MEMORY := $(addprefix tests/processes/test_, data_lifetimes.py data_roundtrip.py \
+	data_sharing.py ends.py faults_ends.py faults_kill.py kinds.py limits.py security.py structures.py)
 # Those among the tests of processes that use nothing of multiprocessing's own.
-OURS := $(addprefix tests/processes/test_, data_roundtrip.py data_sharing.py kinds.py limits.py \
-	load.py logs.py memory_limit.py options.py structures.py)
+OURS := $(addprefix tests/processes/test_, data_lifetimes.py data_roundtrip.py \
+	data_sharing.py kinds.py limits.py load.py logs.py memory_limit.py options.py structures.py)
 MEASURED = $(BIN)/python -m coverage run -m pytest
 
 .DEFAULT_GOAL := help
