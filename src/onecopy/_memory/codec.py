@@ -186,8 +186,9 @@ def encode_arguments(
     args: tuple[Any, ...], kwargs: dict[str, Any], namespace: Namespace
 ) -> Encoded:
     """As ``encode`` of ``(args, kwargs)``; shorter for scalars and views of shared arrays."""
-    if not kwargs and not _has_long(args):
-        others = set(map(type, args)) - _SIMPLE
+    kinds = set(map(type, args))
+    if not kwargs and not _has_long(args, kinds):
+        others = kinds - _SIMPLE
         if not others:
             stream = pickle.dumps((args, kwargs), 5)
             if len(stream) <= CUTOFF:
@@ -220,16 +221,21 @@ def _references(args: tuple[Any, ...], ndarray: Any) -> References | None:
     return References(stream, segments, args) if len(stream) <= CUTOFF else None
 
 
-def _has_long(values: Any) -> bool:
-    """Is there text that does not fit into a bare message? It must not be copied to find out."""
+def _has_long(values: Any, kinds: set[type]) -> bool:
+    """Is there, among values of these types, text that does not fit into a bare message? It must
+    not be copied to find out."""
+    if not kinds & _TEXT:
+        return False
     return any(type(value) in _TEXT and len(value) > CUTOFF for value in values)
 
 
 def _bare(values: Any) -> bytes | None:
     """The stream of a few scalars, or of numbers in a range; None for anything else."""
     if type(values) is list:
-        kinds = set(map(type, values)) if len(values) <= _FEW else {list}
-        if not kinds <= _SIMPLE or (kinds & _TEXT and _has_long(values)):
+        if len(values) > _FEW:
+            return None
+        kinds = set(map(type, values))
+        if not kinds <= _SIMPLE or _has_long(values, kinds):
             return None
     elif type(values) is not range:
         return None
@@ -244,8 +250,9 @@ def encode_items(items: Any, namespace: Namespace, what: str) -> Encoded:
 
 def encode_result(value: Any, namespace: Namespace) -> Encoded:
     """As ``encode``; the bare stream for a plain scalar, and for a list of a few."""
-    if type(value) in _SIMPLE:
-        if not _has_long((value,)):
+    kind = type(value)
+    if kind in _SIMPLE:
+        if not _has_long((value,), {kind}):
             stream = pickle.dumps(value, 5)
             if len(stream) <= CUTOFF:
                 return stream

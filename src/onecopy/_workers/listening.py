@@ -216,9 +216,7 @@ class Listening(Revoking):
             act = partial(self._made_known, channel.pid, entry, spent, state, settle, *outcome)
             if self._hearing.after(task, act):
                 return
-        # First: who has the result finds the task among the spans.
-        self._note(entry, state, spent, channel.pid)
-        settle(entry.assignment, entry.work, *outcome)
+        self._made_known(channel.pid, entry, spent, state, settle, *outcome)
 
     def _made_known(
         self,
@@ -229,6 +227,7 @@ class Listening(Revoking):
         settle: Callable[..., None],
         *outcome: Any,
     ) -> None:
+        # First: who has the result finds the task among the spans.
         self._note(entry, state, spent, pid)
         settle(entry.assignment, entry.work, *outcome)
 
