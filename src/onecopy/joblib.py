@@ -31,7 +31,7 @@ from queue import SimpleQueue
 from typing import Any
 
 from ._system.cpus import cpu_count
-from ._workers.child import limit_threads
+from ._system.native_threads import limit_threads
 from ._workers.launch import resolve
 from ._workers.outcome import name_of
 from .errors import PoolClosed, RemoteTraceback

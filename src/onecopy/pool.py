@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, fields
 from time import monotonic_ns
 from types import TracebackType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from ._observe.spans import KEPT
 from ._workers import setup
@@ -167,6 +167,16 @@ class Pool(_Optional):
             are exact beyond that.
         progress: calls of many items (``map`` and its kin) show how far they have come,
             unless they say otherwise.
+        main: how workers come by what the main module defines. ``"import"``: they import it,
+            as ``multiprocessing`` has them do. ``"value"``: what functions need of it is sent
+            to them. ``"auto"``: an import where the module is a file with an
+            ``if __name__ == "__main__":`` guard and starts no workers outside it. Forked
+            workers inherit it.
+        state: ``"follow"``: what functions read of the main module and of your own modules
+            has in workers the value that it has here. ``"import"``: what modules hold is what
+            a worker's own import makes of it.
+        reseed: forked workers give NumPy's global generator a seed of their own, so that
+            they do not draw the same numbers.
 
     Raises:
         ValueError: zero or negative workers, an unknown method.
@@ -207,6 +217,9 @@ class Pool(_Optional):
         prints: str = "plain",
         spans: int = KEPT,
         progress: bool = False,
+        main: Literal["auto", "import", "value"] = "auto",
+        state: Literal["follow", "import"] = "follow",
+        reseed: bool = True,
     ) -> None:
         if processes is not None:
             if workers is not None:
@@ -226,6 +239,9 @@ class Pool(_Optional):
             logs=logs,
             prints=prints,
             spans=spans,
+            main=main,
+            state=state,
+            reseed=reseed,
         )
         streams: weakref.WeakSet[Stream] = weakref.WeakSet()
         super().__init__(engine, None, streams, progress)

@@ -24,7 +24,16 @@ import sys
 from typing import Any, Protocol
 
 from .arena import Arena, Block
-from .pickling import NO_REDUCERS, NOTHING, Namespace, Pickled, Reducers, dumps
+from .pickling import (
+    NO_REDUCERS,
+    NOT_DEFINING,
+    NOTHING,
+    Defining,
+    Namespace,
+    Pickled,
+    Reducers,
+    dumps,
+)
 from .segment import Kind, Segment
 from .spans import Entry, Plan, Run, plan
 from .store import ALIGN, store
@@ -94,6 +103,11 @@ class Draft:
         return self._pickled.buffers.pickled
 
     @property
+    def references(self) -> list[Any]:
+        """Functions and classes of the user's that the object refers to."""
+        return self._pickled.buffers.references
+
+    @property
     def stream_size(self) -> int:
         """Bytes of what is not a buffer."""
         return self._pickled.size
@@ -140,9 +154,21 @@ def encode(
     *,
     sealing: bool = False,
     reducers: Reducers = NO_REDUCERS,
+    defining: Defining = NOT_DEFINING,
+    most: int | None = None,
 ) -> Draft:
-    """Pickles ``obj`` without copying a buffer; see ``pickling.dumps``. Raises NotPicklable."""
-    return Draft(dumps(obj, namespace, what, sealing=sealing, reducers=reducers))
+    """Pickles ``obj`` without copying a buffer; see ``pickling.dumps``, also for errors."""
+    return Draft(
+        dumps(
+            obj,
+            namespace,
+            what,
+            sealing=sealing,
+            reducers=reducers,
+            defining=defining,
+            most=most,
+        )
+    )
 
 
 _TEXT = frozenset({str, bytes})

@@ -11,38 +11,66 @@ are not paid by those who do not need them.
 
 from __future__ import annotations
 
+import functools
 import io
 import pickle
 import sys
 import types
 from collections.abc import Callable, Mapping
+from importlib import import_module
 from typing import Any
 
 from .._system import mapping
 from ..errors import NotPicklable
+from .homes import MAIN_NAMES, find, home_by_name, is_user_module, reduce_function
 from .kinds import reducer_of
 from .spans import Span
 
-# The names of ``__main__`` that the receiver has as well, and the objects they stood for
-# when it was forked; empty where the receiver is a fresh interpreter.
-Namespace = Mapping[str, Any]
-NOTHING: Namespace = {}
-
 Reducers = Mapping[type, Callable[[Any], Any]]
 NO_REDUCERS: Reducers = {}
+Defining = frozenset[tuple[str, str]]
+"""Home and name of what is being sent by value just now: it cannot be found there yet."""
+NOT_DEFINING: Defining = frozenset()
+
+
+class Namespace:
+    """Which of the sender's names a receiver knows; here: a receiver that is not known yet.
+
+    What is shared or logged may be read by any process of the program: the main module is
+    named where each of them can import it, and what it defines travels by value otherwise.
+    """
+
+    peer = False
+    """True for the other side of a pool, which is sent what it needs of the main module."""
+
+    def home(self, obj: Any) -> str | None:
+        """The home in which the receiver finds ``obj``; None when it travels by value."""
+        home = home_by_name(obj)
+        if home != "":
+            return None if home is None or home.startswith("<") else home
+        from .main_module import main_module  # its parser is not for workers to wait for
+
+        main = main_module()
+        return (
+            "" if main is not None and main.defines(obj.__qualname__.split(".")[0], obj) else None
+        )
+
+
+class Peer(Namespace):
+    """The other side of a pool: it has, or is sent, what is found by its name here."""
+
+    peer = True
+
+    def home(self, obj: Any) -> str | None:
+        return home_by_name(obj)
+
+
+NOTHING = Namespace()
+PEER = Peer()
 
 
 class _ByValue(Exception):
     """Something has to travel by value: the other pickler is needed."""
-
-
-def _known(obj: Any, namespace: Namespace) -> bool:
-    """Does the receiver find this very object of ``__main__`` under its name?"""
-    first, *rest = obj.__qualname__.split(".")
-    found = namespace.get(first)
-    for name in rest:
-        found = getattr(found, name, None)
-    return found is obj
 
 
 def by_value_module(name: str | None) -> bool:
@@ -62,9 +90,19 @@ class Buffers:
             elements are pickled, its dtype.
         sealing: will the object stand in memory that nobody can write?
         reducers: more of them, by class, that are asked first.
+        defining: see ``Defining``.
+        references: functions and classes of the user's that the object refers to.
     """
 
-    def __init__(self, *, sealing: bool = False, reducers: Reducers = NO_REDUCERS) -> None:
+    def __init__(
+        self,
+        *,
+        sealing: bool = False,
+        reducers: Reducers = NO_REDUCERS,
+        defining: Defining = NOT_DEFINING,
+    ) -> None:
+        self.defining = defining
+        self.references: list[Any] = []
         self.spans: list[Span] = []
         self.pickled: list[str] = []
         self.sealing = sealing
@@ -76,6 +114,21 @@ class Buffers:
             return special(obj)
         reducer = reducer_of(type(obj))
         return NotImplemented if reducer is None else reducer(obj, self)
+
+    def refer(self, obj: Any, namespace: Namespace) -> Any:
+        """A function or class, by its name in its home; None where it travels by value."""
+        module = obj.__module__
+        if module not in MAIN_NAMES:
+            if by_value_module(module):
+                return None
+            if is_user_module(module):
+                self.references.append(obj)
+            return NotImplemented
+        home = namespace.home(obj)
+        if home is None or (home, obj.__qualname__.partition(".")[0]) in self.defining:
+            return None
+        self.references.append(obj)
+        return find, (home, obj.__qualname__)
 
     def take(self, buffer: pickle.PickleBuffer) -> None:
         """The pickler's ``buffer_callback``; None keeps the buffer out of the stream."""
@@ -103,15 +156,30 @@ class _Fast(pickle.Pickler):
 
     def reducer_override(self, obj: Any) -> Any:
         kind = type(obj)
-        if kind is types.FunctionType or issubclass(kind, type):
-            module = obj.__module__
-            if module == "__main__":
-                if not _known(obj, self._namespace):
-                    raise _ByValue
-            elif by_value_module(module):
+        if kind is types.FunctionType or kind is _CACHED or issubclass(kind, type):
+            reduced = self._buffers.refer(obj, self._namespace)
+            if reduced is None:
                 raise _ByValue
-            return NotImplemented
+            return reduced
+        if kind is types.ModuleType:
+            return _by_import(obj)
         return self._buffers.reduce(obj)
+
+
+# What ``functools.lru_cache`` and ``functools.cache`` make of a function.
+_CACHED: Any = type(functools.lru_cache(lambda: None))
+
+
+def _by_import(module: types.ModuleType) -> Any:
+    name = module.__name__
+    if sys.modules.get(name) is not module:
+        return NotImplemented
+    return import_module, ("__main__" if name in MAIN_NAMES else name,)
+
+
+def _cached(function: Any, options: dict[str, Any]) -> Any:
+    """In the receiver: a cached function that has travelled by value; its cache is empty."""
+    return functools.lru_cache(**options)(function)
 
 
 _slow: Any = None
@@ -122,8 +190,6 @@ def _slow_pickler() -> Any:
     global _slow
     if _slow is None:
         import cloudpickle
-
-        from .globals import WorkerNamespace, in_module
 
         class Slow(cloudpickle.Pickler):  # type: ignore[misc]
             """cloudpickle's pickler with our reducers."""
@@ -137,24 +203,25 @@ def _slow_pickler() -> Any:
                 reduced = self._buffers.reduce(obj)
                 if reduced is not NotImplemented:
                     return reduced
-                if (
-                    isinstance(obj, types.FunctionType | type)
-                    and obj.__module__ == "__main__"
-                    and _known(obj, self._namespace)
-                ):
-                    return NotImplemented
+                kind = type(obj)
+                if kind is types.ModuleType and obj.__name__ in MAIN_NAMES:
+                    return _by_import(obj)
+                if not (kind is types.FunctionType or kind is _CACHED or issubclass(kind, type)):
+                    return super().reducer_override(obj)
+                # Found nowhere by its name: a lambda, a closure.
+                by_name = home_by_name(obj) is not None
+                reduced = self._buffers.refer(obj, self._namespace) if by_name else None
+                if reduced is NotImplemented:
+                    return reduced if kind is _CACHED else super().reducer_override(obj)
+                if reduced is not None:
+                    return reduced
+                if kind is _CACHED:
+                    return _cached, (obj.__wrapped__, obj.cache_parameters())
                 reduced = super().reducer_override(obj)
-                if (
-                    reduced is not NotImplemented
-                    and type(obj) is types.FunctionType
-                    and isinstance(self._namespace, WorkerNamespace)
-                ):
-                    return in_module(obj, reduced, self._namespace, self._dumps)
-                return reduced
-
-            def _dumps(self, obj: Any) -> tuple[list[Any], list[Span]]:
-                pickled = dumps(obj, self._namespace)
-                return pickled.chunks, pickled.buffers.spans
+                if reduced is NotImplemented or not self._namespace.peer:
+                    return reduced
+                self._buffers.references.append(obj)
+                return reduce_function(obj, reduced) if kind is types.FunctionType else reduced
 
         _slow = Slow
     return _slow
@@ -179,6 +246,8 @@ def dumps(
     *,
     sealing: bool = False,
     reducers: Reducers = NO_REDUCERS,
+    defining: Defining = NOT_DEFINING,
+    most: int | None = None,
 ) -> Pickled:
     """Pickles ``obj`` without its buffers.
 
@@ -186,17 +255,22 @@ def dumps(
         obj: what is to travel.
         namespace: see ``Namespace``.
         what: what to call it in an error, such as ``"result"``.
-        sealing, reducers: see ``Buffers``.
+        sealing, reducers, defining: see ``Buffers``.
+        most: the most bytes of the stream.
 
     Raises:
         NotPicklable: names the attribute that is to blame.
+        TooLong: the stream is longer than ``most``.
     """
     for choose in (lambda: _Fast, _slow_pickler):
-        file, buffers = _Chunks(), Buffers(sealing=sealing, reducers=reducers)
+        file = _Chunks() if most is None else _FewChunks(most)
+        buffers = Buffers(sealing=sealing, reducers=reducers, defining=defining)
         try:
             choose()(file, buffers, namespace).dump(obj)
         except _ByValue:
             continue
+        except TooLong:
+            raise
         except Exception as error:
             # What C's pickler cannot do, cloudpickle's may: a lambda, for one.
             if choose is not _slow_pickler:
@@ -205,6 +279,25 @@ def dumps(
             raise NotPicklable(path, reason) from error
         return Pickled(file.chunks, buffers)
     raise AssertionError("unreachable")  # pragma: no cover
+
+
+class TooLong(Exception):
+    """A pickle stream is longer than its reader wants."""
+
+
+class _FewChunks(_Chunks):
+    """As ``_Chunks``, up to a number of bytes."""
+
+    def __init__(self, most: int) -> None:
+        super().__init__()
+        self._left = most
+        self.write = self._write
+
+    def _write(self, chunk: Any) -> None:
+        self._left -= len(chunk)
+        if self._left < 0:
+            raise TooLong
+        self.chunks.append(chunk)
 
 
 class Pickled:

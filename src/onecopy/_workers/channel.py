@@ -20,17 +20,22 @@ import threading
 from collections import deque
 from collections.abc import Callable
 from time import monotonic, monotonic_ns
+from typing import Any
 
 from .._memory.arena import Arena
-from .._memory.codec import place
+from .._memory.codec import Draft, place
 from .._memory.link import Link
 from .._observe.settings import settings
 from .._schedule.events import Assignment
 from .._system import descriptors
 from . import wire
 from .functions import Function
+from .state import describe
+from .versions import NO_VERSIONS, Path, Version
 from .work import Entry
 
+# Stands for the value of a variable that cannot follow.
+NO_VALUE = b""
 # A batch is written when it has grown to this.
 _BATCH = 64 << 10
 
@@ -45,6 +50,7 @@ class Channel:
         slot: where in the claims page the worker writes what it has begun.
         unsendable: told of an assignment that could not be sent, and why.
         want_write: told whether the socket has to be watched for room.
+        versions: what the worker needs before it uses some functions and classes.
         speaks: the worker logs to the owner, and has to know its settings.
     """
 
@@ -56,6 +62,7 @@ class Channel:
         slot: int,
         unsendable: Callable[[Channel, Assignment, BaseException], None],
         want_write: Callable[[Channel, bool], None],
+        versions: Callable[[list[Any]], tuple[Version, ...]],
         *,
         speaks: bool,
     ) -> None:
@@ -85,6 +92,11 @@ class Channel:
         self._speaks = speaks
         self._told = 0  # the version of the settings
         self._functions: set[int] = set()
+        # By home and path, the number of the version that the worker was sent last; and the
+        # versions that it is known to have, all of them.
+        self._sent_state: dict[tuple[str, Path], int] = {}
+        self._in_state: tuple[Version, ...] = NO_VERSIONS
+        self._versions = versions
         self._outbox: deque[Entry | bytes | Function] = deque()
         self._sending = threading.Lock()
         self._batch: list[bytes] = []
@@ -158,6 +170,7 @@ class Channel:
             if isinstance(entry, bytes):
                 self._add(entry)
             elif isinstance(entry, Function):
+                self._add_state(entry.versions)
                 self._add_function(entry)
             else:
                 self._add_task(entry)
@@ -178,6 +191,22 @@ class Channel:
             body = marshal.dumps(said[at : at + descriptors.MOST])
             self._add(wire.pack(wire.ANNOUNCE, body, fds=len(some)))
             self._fds += some
+
+    def _add_state(self, versions: tuple[Version, ...]) -> None:
+        """The variables that what comes next reads, as far as the worker has others."""
+        if versions is self._in_state or not versions:
+            return
+        for version in versions:
+            key = (version.home, version.path)
+            if self._sent_state.get(key) != version.number:
+                rich, body = place(version.draft or NO_VALUE, self.link)
+                head = describe(version)
+                wire.check_length(body)
+                self._announce()
+                body = b"".join((wire.LENGTH.pack(len(head)), head, body))
+                self._add(wire.pack(wire.STATE, body, wire.RICH if rich else 0))
+                self._sent_state[key] = version.number
+        self._in_state = versions
 
     def _add_function(self, function: Function) -> None:
         assert function.draft is not None
@@ -200,6 +229,10 @@ class Channel:
         try:
             draft = work.draft(assignment.start, assignment.stop)
             function = work.function
+            self._add_state(work.versions)
+            if work.refers and isinstance(draft, Draft) and draft.references:
+                # Items that are pickled as they are sent.
+                self._add_state(self._versions(draft.references))
             if function is not None and function.id not in self._functions:
                 self._add_function(function)
             copied, shared = self.link.bytes_copied, self.link.bytes_shared

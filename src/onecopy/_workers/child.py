@@ -29,6 +29,8 @@ import sys
 import threading
 from collections import deque
 from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import partial
 from time import monotonic_ns
 from typing import Any
 
@@ -36,20 +38,45 @@ from .. import errors
 from .._memory.arena import Arena
 from .._memory.codec import decode, encode, encode_result, place, release
 from .._memory.link import Link
-from .._memory.pickling import NOTHING, Namespace, short
+from .._memory.pickling import PEER, short
 from .._memory.registry import registry
 from .._observe.voice import Voice
 from .._system import barrier, descriptors, mapping
+from .._system.native_threads import limit_threads
 from .._system.usage import Meter, traced
-from . import inheriting, runners, wire
+from .._system.victim import prefer_as_victim
+from . import ending, inheriting, runners, wire
+from .config import WorkerConfig
+from .identity import close_stdin, reseed
 from .outcome import Failure, describe, failure, name_of
+from .state import ModuleState
+from .tracker import use_owners_tracker
 
+# What has failed before a worker was ready.
+IMPORT, INITIALIZER = "the main module cannot be imported in workers", "the initializer failed"
 # A worker that has had nothing to do for so long gives its arena's free pages back.
 _IDLE_SECONDS = 2
 
 
 Initial = tuple[Callable[..., Any], tuple[Any, ...]]
 """An initializer and its arguments that a forked worker has inherited."""
+
+
+@dataclass
+class Inherited:
+    """What a worker has from the process that it was forked from.
+
+    Attributes:
+        state: what the user's modules held before any of the program's code ran in a worker.
+        of_owner: that process is a fork of the owner, and not of a fresh interpreter.
+        failed: why the main module could not be imported.
+        initial: the initializer, where it was inherited.
+    """
+
+    state: ModuleState = field(default_factory=ModuleState)
+    of_owner: bool = False
+    failed: Failure | None = None
+    initial: Initial | None = None
 
 
 class _Stop(Exception):
@@ -61,18 +88,19 @@ class Worker:
 
     Args:
         sock: this worker's end of its socket pair.
-        namespace: the part of ``__main__`` that the owner has under the same names.
-        initial: the initializer, where it was inherited.
+        inherited: None for a fresh interpreter.
     """
 
-    def __init__(
-        self, sock: socket.socket, namespace: Namespace = NOTHING, initial: Initial | None = None
-    ) -> None:
+    def __init__(self, sock: socket.socket, inherited: Inherited | None = None) -> None:
         self._sock = sock
-        self._initial = initial
+        self._inherited = inherited or Inherited()
+        self._fresh = inherited is None
+        self._initial = self._inherited.initial
+        self._state = self._inherited.state
+        # Values of the owner's variables; taken under the claim of the task that needs them.
+        self._versions: deque[wire.Frame] = deque()
         self._reader = wire.FrameReader(sock)
         self._link = Link(Arena(), keep=True)
-        self._namespace = namespace
         self._frames: deque[wire.Frame] = deque()
         self._functions: dict[int, Any] = {}
         self._claims = memoryview(bytearray(16)).cast("Q")
@@ -101,6 +129,7 @@ class Worker:
         self._handlers = {
             wire.CONFIG: self._configure,
             wire.FUNCTION: self._function,
+            wire.STATE: self._versions.append,
             wire.DROP_FUNCTION: lambda frame: self._functions.pop(frame.id, None),
             wire.TASK: self._task,
             wire.ANNOUNCE: self._announced,
@@ -162,31 +191,38 @@ class Worker:
     # What the owner says.
 
     def _configure(self, frame: wire.Frame) -> None:
-        config = pickle.loads(frame.body)
-        sys.path[:] = config["path"]
-        if config["argv"]:
-            sys.argv[:] = config["argv"]
-        fd, faults = frame.fds
+        config: WorkerConfig = pickle.loads(frame.body)
+        fd, faults, desk = frame.fds
         self._faults = faults
         # The tracebacks of a crash go where the owner can read them afterwards.
         faulthandler.enable(faults, all_threads=True)
-        page = mapping.map_shared(fd, config["claims"], write=True)
+        page = mapping.map_shared(fd, config.claims, write=True)
         os.close(fd)
-        root = mapping.exporter(page, config["claims"], lambda: None)
+        root = mapping.exporter(page, config.claims, lambda: None)
         self._claims = mapping.bytes_of(root, write=True).cast("Q")
-        self._slot = config["slot"]
+        self._slot = config.slot
         barrier.register()
         prefer_as_victim()
-        if config["executor"]:
+        if config.executor:
             self._ends = ()
-        inheriting.take_authkey(config["authkey"])
-        if config["voice"]:
-            self._speak(config["worker"], prints=config["prints"])
-        limit_threads(config["threads"])
-        for name in config["preload"]:
-            with contextlib.suppress(Exception):  # the task that needs it will say so
-                __import__(name)
-        if not config["initializer"]:
+        config.identity.take()
+        inheriting.take_authkey(config.authkey)
+        use_owners_tracker(desk)
+        if config.logs:
+            self._speak(config.identity.worker, prints=config.prints)
+        limit_threads(config.threads)
+        failed = self._inherited.failed
+        if config.preparation is not None and self._fresh:
+            try:
+                config.preparation.enter()
+            except BaseException as error:  # whatever the main module raises, SystemExit too
+                failed = failure(error, "the import of the main module")
+            self._state.remember()
+        elif config.reseed:
+            reseed()
+        if failed is not None:
+            self._send(wire.pack(wire.FAILED, pickle.dumps((IMPORT, failed))))
+        elif not config.initializer:
             self._ready()
 
     def _ready(self) -> None:
@@ -220,20 +256,30 @@ class Worker:
             self._functions[frame.id] = _Unloaded(frame)
             return
         try:
+            self._take_versions()
             initializer, arguments = self._initial or self._decode(frame)
             initializer(*arguments)
         except SystemExit:
             raise
         except BaseException as error:
-            failed = failure(error, "the initializer", namespace=self._namespace)
+            failed = failure(error, "the initializer", namespace=PEER)
             self._end_line()
-            self._send(wire.pack(wire.FAILED, pickle.dumps(failed)))
+            self._send(wire.pack(wire.FAILED, pickle.dumps((INITIALIZER, failed))))
             return
         self._end_line()
         self._ready()
 
-    def _decode(self, frame: wire.Frame) -> Any:
-        return decode(bool(frame.flags & wire.RICH), memoryview(frame.body), self._link)
+    def _decode(self, frame: wire.Frame, start: int = 0) -> Any:
+        return decode(bool(frame.flags & wire.RICH), memoryview(frame.body)[start:], self._link)
+
+    def _take_versions(self) -> None:
+        while self._versions:
+            frame = self._versions.popleft()
+            (length,) = wire.LENGTH.unpack_from(frame.body)
+            start = wire.LENGTH.size + length
+            self._state.take(
+                frame.body[wire.LENGTH.size : start], partial(self._decode, frame, start)
+            )
 
     def _load(self, function_id: int) -> Any:
         """A function; loaded for the first task that needs it, under that task's claim: one
@@ -246,7 +292,7 @@ class Worker:
         except SystemExit:
             raise
         except BaseException as error:
-            failed = failure(error, "loading the function", namespace=self._namespace)
+            failed = failure(error, "loading the function", namespace=PEER)
             function = _Unusable(failed)
         self._functions[function_id] = function
         return function
@@ -291,7 +337,7 @@ class Worker:
         finished = monotonic_ns()
         self._end_line()
         try:
-            draft = encode_result(outcome, self._namespace)
+            draft = encode_result(outcome, PEER)
             rich, body = place(draft, self._link)
             del draft
         except self._ends:
@@ -352,6 +398,8 @@ class Worker:
         flags = wire.ERRORS | wire.UNRUN
         decoded = started = self._since
         try:
+            if self._versions:
+                self._take_versions()
             payload = decode(bool(frame.flags & wire.RICH), body, self._link)
             decoded = started = monotonic_ns()
             flags = wire.ERRORS
@@ -373,14 +421,13 @@ class Worker:
         except BaseException as error:
             argument = _shortened(payload) if runner == wire.CALL else ""
             name = name_of(function) if function is not None else "unpacking the task"
-            failed = {0: failure(error, name, argument, self._namespace)}
+            failed = {0: failure(error, name, argument, PEER)}
             return decoded, started, ({}, failed), flags
         if not bad:
             return decoded, started, values, 0
         name = name_of(function)
         failed = {
-            at: failure(error, name, describe(item), self._namespace)
-            for at, (error, item) in bad.items()
+            at: failure(error, name, describe(item), PEER) for at, (error, item) in bad.items()
         }
         return decoded, started, (dict(enumerate(values)), failed), flags
 
@@ -394,7 +441,7 @@ class Worker:
         values, failed = outcome if bad else (dict(enumerate(outcome)), {})
         for at in list(values):
             try:
-                encode(values[at], self._namespace, f"result {at} of the chunk")
+                encode(values[at], PEER, f"result {at} of the chunk")
             except self._ends:
                 raise
             except (Exception, SystemExit) as why:
@@ -410,7 +457,7 @@ class Worker:
             cause = error
             error = errors.ResultNotPicklable(error.path, error.reason, short(value))
             error.__cause__ = cause
-        return failure(error, "sending the result", namespace=self._namespace)
+        return failure(error, "sending the result", namespace=PEER)
 
     # Writing.
 
@@ -485,50 +532,6 @@ def _shortened(payload: Any) -> str:
     return "; ".join(described)
 
 
-def limit_threads(threads: int | None) -> None:
-    """Caps the native thread pools of BLAS and OpenMP in this process.
-
-    Libraries that are loaded later read the environment; one that is here already (after
-    a fork) has to be told, which takes threadpoolctl. What it was told before the fork
-    still holds.
-    """
-    if threads is None:
-        return
-    before = os.environ.get(THREAD_VARIABLES[0])
-    for name in THREAD_VARIABLES:
-        os.environ[name] = str(threads)
-    if "numpy" in sys.modules and before != str(threads):
-        import threadpoolctl  # 10 ms that most workers do not need
-
-        threadpoolctl.threadpool_limits(threads)
-
-
-def prefer_as_victim() -> None:
-    """Short of memory, the kernel's killer takes a worker before its owner or the process
-    that forks workers: one task is lost then, and not the program. See proc(5)."""
-    try:
-        with open("/proc/self/oom_score_adj", "r+") as file:
-            score = int(file.read())
-            file.seek(0)
-            file.write(str(min(1000, score + _VICTIM)))
-    except OSError:
-        pass  # no such file, or not allowed: then all are equal
-
-
-# In thousandths of the machine's memory, by which a worker counts as larger than it is.
-_VICTIM = 200
-
-THREAD_VARIABLES = (
-    "OMP_NUM_THREADS",
-    "OPENBLAS_NUM_THREADS",
-    "MKL_NUM_THREADS",
-    "BLIS_NUM_THREADS",
-    "VECLIB_MAXIMUM_THREADS",
-    "NUMEXPR_NUM_THREADS",
-    "NUMBA_NUM_THREADS",
-)
-
-
 def leave_interrupts() -> None:
     """SIGINT does nothing in this process from here on; a fresh interpreter begins with it
     blocked."""
@@ -536,9 +539,7 @@ def leave_interrupts() -> None:
     signal.pthread_sigmask(signal.SIG_UNBLOCK, (signal.SIGINT,))
 
 
-def run(
-    sock: socket.socket, namespace: Namespace = NOTHING, initial: Initial | None = None
-) -> None:
+def run(sock: socket.socket, inherited: Inherited | None = None) -> None:
     """Serves as a worker on ``sock`` and ends the process; never returns.
 
     Ctrl-C reaches every process of the terminal's group, and what happens then is the
@@ -547,17 +548,23 @@ def run(
     """
     leave_interrupts()
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    of_owner = inherited is not None and inherited.of_owner
     code = 1
     try:
-        Worker(sock, namespace, initial).serve()
-        code = 0
-    except SystemExit as error:
-        code = error.code if isinstance(error.code, int) else int(error.code is not None)
+        close_stdin()
+        ending.begin(forked=of_owner)
+        try:
+            Worker(sock, inherited).serve()
+            code = 0
+        except SystemExit as error:
+            code = error.code if isinstance(error.code, int) else int(error.code is not None)
+        # The socket is still open: the owner waits until this is done.
+        ending.end(forked=of_owner)
     except BaseException:
+        code = code or 1
         sys.excepthook(*sys.exc_info())
     finally:
-        with contextlib.suppress(Exception):
-            sys.stdout.flush()
-        with contextlib.suppress(Exception):
-            sys.stderr.flush()
+        for stream in (sys.stdout, sys.stderr):
+            with contextlib.suppress(Exception):
+                stream.flush()
         os._exit(code)

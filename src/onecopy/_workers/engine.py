@@ -27,7 +27,8 @@ from types import FunctionType
 from typing import Any
 
 from .. import errors
-from .._memory.codec import encode
+from .._memory.codec import Draft, encode
+from .._memory.homes import home_by_name
 from .._memory.pickling import Namespace
 from .._observe.columns import LOST
 from .._observe.series import Watch
@@ -35,13 +36,15 @@ from .._observe.spans import KNOWN, Recorder
 from .._schedule import events
 from .._schedule.events import PLAIN, Assignment, Event, Instruction
 from .._schedule.scheduler import Scheduler
-from .functions import KEPT, Captured, Function, by_name, pace_key
+from .following import Follower
+from .functions import KEPT, Captured, Function, pace_key
 from .future import TaskFuture
 from .jobs import Job
 from .member import Fate, Later, Member, flush
 from .options import Options
 from .rules import Rules
 from .settling import Settling
+from .versions import NO_VERSIONS, Version
 from .wire import SPENT
 from .work import Call, Direct, Entry, Submitted, Work
 
@@ -63,6 +66,7 @@ class Engine(Settling):
     def __init__(self, options: Options) -> None:
         self.options = options
         self.namespace: Namespace | None = None  # None: nothing is pickled
+        self.follower: Follower | None = None
         super().__init__()
         # Threads can be given work at no cost, and nothing can be taken back from them.
         ahead = options.method != "thread"
@@ -157,6 +161,7 @@ class Engine(Settling):
         with it in a thread of the pool: one that is added later may be called at once."""
         known = self._known(function)
         call = Submitted(known, function, args, kwargs, self.namespace, rules)
+        call.versions = self._versions_of(known, call)
         if done is not None:
             call.future.add_done_callback(done)
         self._enter(call, pace_key(known, function), lone=False)
@@ -173,6 +178,7 @@ class Engine(Settling):
         """Calls and waits; by the short way when a worker is idle."""
         known = self._known(function)
         call = Direct(known, function, args, kwargs, self.namespace, rules)
+        call.versions = self._versions_of(known, call)
         # What is run again may be with another worker then: it is not waited for at one.
         lone = rules is None or not rules.retries
         self._enter(call, pace_key(known, function), lone=lone)
@@ -236,10 +242,12 @@ class Engine(Settling):
         """Begins with a job of many items; its id. One that grows keeps a closed pool
         working until it has grown for the last time or is dropped."""
         self._look_again()
+        versions = self._versions_of(job.function, None)
         with self._lock:
             self.check_open()
             job.number = number = next(self._ids)
             job.submitted = monotonic_ns()
+            job.versions = versions
             self._work[number] = job
             key = job.function.id
             terms = PLAIN if job.rules is None else job.rules.terms
@@ -296,6 +304,19 @@ class Engine(Settling):
             draft.anchor()
         return Function(next(self._function_ids), call, draft)
 
+    def _versions_of(self, function: Function | None, call: Call | None) -> tuple[Version, ...]:
+        """The variables that a call needs. Raises NotPicklable."""
+        if self.follower is None:
+            return NO_VERSIONS
+        references: list[Any] = []
+        if function is not None and function.draft is not None:
+            references = function.draft.references
+        if call is not None:
+            draft = call.draft(0, 1)
+            if isinstance(draft, Draft) and draft.references:
+                references = [*references, *draft.references]
+        return self.follower.versions(references) if references else NO_VERSIONS
+
     def _known(self, call: Callable[..., Any]) -> Function | None:
         """A function that workers may keep from call to call; None for one that they may
         not, or that is met for the first time and need not be importable."""
@@ -307,13 +328,13 @@ class Engine(Settling):
                 return function
             self._forget(call)
         captured: Captured | None = None
-        if not by_name(call, self.namespace):
+        if home_by_name(call) is None:
             # A lambda that is made anew for each call is not worth keeping.
             if type(call) is not FunctionType or call not in self._seen:
                 if type(call) is FunctionType:
                     self._seen.add(call)
                 return None
-            captured = Captured(call, self.namespace)
+            captured = Captured(call)
             if not captured.fixed:
                 return None
         draft = encode(call, self.namespace, "function")

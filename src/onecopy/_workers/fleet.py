@@ -20,19 +20,26 @@ import sys
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import count
+from typing import Any
 
 from .. import errors
 from .._memory.arena import Arena
-from .._memory.globals import WorkerNamespace
-from .._memory.pickling import Namespace
+from .._memory.homes import MAIN_NAMES, is_user_module
+from .._memory.main_module import MainModule, importable_main, main_module
 from .._observe.columns import OTHER
 from .._system import barrier, heap, mapping, procfs
 from .._system.anonymous import AnonymousFile, anonymous_file
 from . import inheriting, wire
 from .channel import Channel
+from .config import WorkerConfig
+from .following import Follower
+from .identity import Identity, chosen_method, parent_of_workers
 from .launch import Launcher
+from .launch.preparation import Preparation, prepare
 from .launch.zygote import UNKNOWN
 from .options import Options
+from .tracker import TrackerDesk
 
 # Room for what faulthandler writes when a worker crashes; pages are taken as it is used.
 _FAULTS = 256 << 10
@@ -130,7 +137,8 @@ class Fleet:
         self._count = 0
         self.channels: dict[int, Channel] = {}
         self.by_fd: dict[int, Channel] = {}
-        self.namespace: Namespace = WorkerNamespace()
+        self._pool = next(_pools)
+        self.desk = TrackerDesk()
         self._launcher: Launcher | None = None
         self._ooms = procfs.oom_kills()
         self._faults: dict[int, AnonymousFile] = {}
@@ -146,28 +154,39 @@ class Fleet:
         root = mapping.exporter(address, size, lambda: mapping.unmap(address, size))
         self._claims = mapping.bytes_of(root, write=True).cast("Q")
         self._free_slots = list(range(self._slots))
+        self._parent, self._method = parent_of_workers(), chosen_method()
+        self._preparation: Preparation | None
+        modules = options.state == "follow"
         if options.method == "fork":
             from .launch import fork
 
             # Here, in the thread that makes the pool and before the pool has one of its
             # own: the workers are to see the caller's state as it is now.
             initial = (options.initializer, options.initargs) if options.initializer else None
-            self._launcher, self.namespace = fork.launcher(options.threads, initial)
+            inherited = _names_of_user()
+            self._launcher = fork.launcher(options.threads, initial)
+            self._preparation = None
+            self.follower = Follower(None, inherited, modules=modules)
+        else:
+            main = _main(options.main)
+            self._preparation = prepare(main, options.preload)
+            self.follower = Follower(main, None, modules=modules)
 
     @property
     def launcher(self) -> Launcher:
         """Made in the driver thread at first use: what it starts lives as that lives."""
         if self._launcher is None:
+            preparation, threads = self._preparation, self._options.threads
+            assert preparation is not None
             if self._options.method == "spawn":
                 from .launch.spawn import SpawnLauncher
 
-                preload = list(self._options.preload)
-                self._launcher = SpawnLauncher(self._options.threads, preload)
+                self._launcher = SpawnLauncher(threads, preparation.environment)
             else:
                 from .launch import forkserver
 
-                preload = list(self._options.preload)
-                self._launcher = forkserver.launcher(self._options.threads, preload)
+                desk = self.desk.theirs.fileno()
+                self._launcher = forkserver.launcher(threads, preparation, desk)
         return self._launcher
 
     def pids(self) -> dict[int, int]:
@@ -208,6 +227,7 @@ class Fleet:
             slot,
             unsendable,
             want_write,
+            self.follower.versions,
             speaks=self._options.logs,
         )
         self.channels[channel.worker] = channel
@@ -217,26 +237,31 @@ class Fleet:
         return channel
 
     def _configure(self, channel: Channel, faults: int) -> None:
-        fresh = self._options.method != "fork"
-        config = {
-            "path": sys.path if fresh else list(sys.path),
-            "argv": list(sys.argv) if fresh else [],
-            "claims": self._file.size,
-            "slot": 2 * channel.slot,
-            "threads": self._options.threads,
-            "preload": list(self._options.preload) if fresh else [],
-            "initializer": self._options.initializer is not None,
-            "executor": self._options.executor,
-            "worker": channel.worker,
-            "voice": self._options.logs,
-            "prints": self._options.prints != "direct",
-            "authkey": inheriting.authkey() if fresh else None,
-        }
-        body = pickle.dumps(config, 5)
-        frame = wire.pack(wire.CONFIG, body, fds=2)
-        fd = self._file.descriptor(write=True)
+        options = self._options
+        identity = Identity(
+            pool=self._pool,
+            worker=channel.worker,
+            daemon=not options.executor,
+            parent=self._parent,
+            method=self._method,
+        )
+        config = WorkerConfig(
+            identity=identity,
+            preparation=self._preparation,
+            claims=self._file.size,
+            slot=2 * channel.slot,
+            threads=options.threads,
+            initializer=options.initializer is not None,
+            executor=options.executor,
+            reseed=options.reseed,
+            logs=options.logs,
+            prints=options.prints != "direct",
+            authkey=None if options.method == "fork" else inheriting.authkey(),
+        )
+        fds = [self._file.descriptor(write=True), faults, self.desk.theirs.fileno()]
+        frame = wire.pack(wire.CONFIG, pickle.dumps(config, 5), fds=len(fds))
         # The socket is new and empty: this fits.
-        socket.send_fds(channel.sock, [frame], [fd, faults])
+        socket.send_fds(channel.sock, [frame], fds)
 
     def hold(self, channel: Channel) -> int:
         """The worker begins with nothing after this, until ``Channel.let_go``; what it has
@@ -333,6 +358,7 @@ class Fleet:
         """All workers are gone: ends what has served them."""
         if self._launcher is not None:
             self._launcher.close()
+        self.desk.close()
         self._file.close()
         for faults in self._faults.values():
             faults.close()
@@ -343,7 +369,27 @@ class Fleet:
         it must never read or keep open what belongs to the owner's workers."""
         for channel in list(self.channels.values()):
             channel.sock.close()
+        self.desk.close()
         if self._launcher is not None:
             fd = self._launcher.fileno()
             if fd >= 0:
                 os.close(fd)
+
+
+_pools = count(1)
+
+
+def _main(how: str) -> MainModule | None:
+    """The main module, if workers are to import it. Raises ValueError when it is no file."""
+    if how == "value":
+        return None
+    return main_module() if how == "auto" else importable_main(forced=True)
+
+
+def _names_of_user() -> dict[str, dict[str, Any]]:
+    """The names in the user's modules and what they stand for now, by home."""
+    names = {"": dict(vars(sys.modules["__main__"]))}
+    for name, module in list(sys.modules.items()):
+        if name not in MAIN_NAMES and is_user_module(name):
+            names[name] = dict(vars(module))
+    return names

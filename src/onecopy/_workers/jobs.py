@@ -38,6 +38,8 @@ class Job(Work):
         rules: see there.
     """
 
+    refers = True
+
     def __init__(
         self,
         function: Function,

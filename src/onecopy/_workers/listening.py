@@ -263,8 +263,9 @@ class Listening(Revoking):
             self._false_starts = 0
             self._join_in(channel)
         elif frame.type == wire.FAILED:
-            error = revive(pickle.loads(frame.body))
-            self._fail(errors.InitializerFailed(f"the initializer failed: {error!r}"), error)
+            what, failed = pickle.loads(frame.body)
+            error = revive(failed)
+            self._fail(errors.InitializerFailed(f"{what}: {error!r}"), error)
         else:
             raise wire.BrokenFrame(f"type {frame.type}")
 

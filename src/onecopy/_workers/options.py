@@ -9,6 +9,8 @@ from typing import Any
 from .._observe.spans import KEPT
 
 PRINTS = ("plain", "prefixed", "direct")
+MAINS = ("auto", "import", "value")
+STATES = ("follow", "import")
 
 
 @dataclass(frozen=True)
@@ -30,6 +32,11 @@ class Options:
         prints: lines that workers print come out of this process's streams, ``"plain"`` or
             ``"prefixed"`` with worker and task; ``"direct"``: out of the workers' own.
         spans: so many records of tasks are kept.
+        main: workers ``"import"`` the main module, are sent by ``"value"`` what functions
+            need of it, or the one or the other (``"auto"``).
+        state: ``"follow"``: globals of imported modules have in workers the owner's values;
+            ``"import"``: those that their own imports give.
+        reseed: forked workers give NumPy's global generator a seed of their own.
     """
 
     workers: int
@@ -43,3 +50,6 @@ class Options:
     logs: bool = True
     prints: str = "plain"
     spans: int = KEPT
+    main: str = "auto"
+    state: str = "follow"
+    reseed: bool = True

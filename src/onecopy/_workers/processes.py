@@ -26,6 +26,7 @@ from typing import Any
 
 from .. import errors
 from .._memory.arena import Arena
+from .._memory.pickling import PEER
 from .._memory.registry import registry
 from .._observe import progress
 from .._observe.columns import OWNER
@@ -74,7 +75,7 @@ class ProcessEngine(Listening):
         except BaseException:
             self._unmade()
             raise
-        self.namespace = self._fleet.namespace
+        self.namespace, self.follower = PEER, self._fleet.follower
         self._starts = options.workers
         self._stopping = False
         self._doom: errors.InitializerFailed | None = None  # as soon as the last worker is gone
@@ -91,6 +92,8 @@ class ProcessEngine(Listening):
                 draft = inheriting.encode_initial(what, self.namespace)
                 draft.anchor()
                 self._initializer = Function(0, options.initializer, draft)
+                reads = [options.initializer] if forks else draft.references
+                self._initializer.versions = self.follower.versions(reads)
         except BaseException:
             self._fleet.close()
             self._unmade()
@@ -101,6 +104,7 @@ class ProcessEngine(Listening):
         os.set_blocking(self._wake_write, False)
         self._woken = False
         self._poller.add(self._wake_read)
+        self._poller.add(self._fleet.desk.fileno())
         _engines.add(self)
         self.watch = Watch(self._processes, lambda: self._tasks_ended)
         self._driver.start()
@@ -230,6 +234,9 @@ class ProcessEngine(Listening):
             # byte would be read here and the flag stay set for ever.
             os.read(fd, 64)
             self._woken = False
+            return
+        if fd == self._fleet.desk.fileno():
+            self._fleet.desk.serve(self._importing())
             return
         channel = self._fleet.by_fd.get(fd)
         if channel is None:

@@ -11,11 +11,11 @@ from typing import Any
 
 from .._observe.spans import KEPT
 from .._system.cpus import cpu_count
+from .._system.native_threads import THREAD_VARIABLES
 from ..errors import UnsupportedPlatform
-from .child import THREAD_VARIABLES
 from .engine import Engine
 from .launch import resolve
-from .options import PRINTS, Options
+from .options import MAINS, PRINTS, STATES, Options
 
 # What the caller has loaded of these is loaded into a zygote before it forks.
 _PRELOAD = ("numpy",)
@@ -33,6 +33,9 @@ def engine(
     logs: bool = True,
     prints: str = "plain",
     spans: int = KEPT,
+    main: str = "auto",
+    state: str = "follow",
+    reseed: bool = True,
 ) -> Engine:
     """An engine that runs; its workers start in the background. Raises as ``Pool`` does.
 
@@ -52,6 +55,10 @@ def engine(
         raise ValueError(f"maxtasksperchild is at least 1 or None, not {max_tasks!r}")
     if prints not in PRINTS:
         raise ValueError(f"prints is one of {', '.join(PRINTS)}, not {prints!r}")
+    if main not in MAINS:
+        raise ValueError(f"main is one of {', '.join(MAINS)}, not {main!r}")
+    if state not in STATES:
+        raise ValueError(f"state is one of {', '.join(STATES)}, not {state!r}")
     if not (isinstance(spans, Integral) and spans >= 0):
         raise ValueError(f"spans is how many to keep, 0 or more, not {spans!r}")
     options = Options(
@@ -66,6 +73,9 @@ def engine(
         logs=logs,
         prints=prints,
         spans=int(spans),
+        main=main,
+        state=state,
+        reseed=reseed,
     )
     if options.method == "thread":
         from .threads import ThreadEngine

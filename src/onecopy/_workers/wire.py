@@ -30,6 +30,7 @@ NOW = int(socket.MSG_DONTWAIT) | int(getattr(socket, "MSG_NOSIGNAL", 0))
 
 # Owner to worker.
 CONFIG, FUNCTION, DROP_FUNCTION, TASK, FORGET, FREEZE, CONTINUE, SKIP, STOP, SETTINGS = range(1, 11)
+STATE = 11  # the value of a variable; in front of the codec's body, the length of its head
 # Worker to owner.
 READY, FAILED, RESULT, FORGOTTEN, FROZEN, RECORD, WARNING, TEXT = range(32, 40)
 # Both ways.
@@ -52,6 +53,7 @@ TIMES = struct.Struct("<5q")
 SINCE = struct.Struct("<q")
 PAIR = struct.Struct("<QQ")
 ID = struct.Struct("<Q")
+LENGTH = struct.Struct("<I")
 
 
 class BrokenFrame(Exception):

@@ -26,6 +26,7 @@ from .functions import Function
 from .future import TaskFuture
 from .outcome import name_of
 from .rules import Rules
+from .versions import NO_VERSIONS, Version
 
 # Callers wait in slices of so many seconds. A signal that arrives in the instant before a
 # thread blocks is noted by the interpreter and looked at when the thread next runs: without
@@ -48,6 +49,10 @@ class Work:
     number: int
     submitted: int
     """When it was handed to the engine, which sets both; nanoseconds."""
+    versions: tuple[Version, ...] = NO_VERSIONS
+    """The variables that workers need for it; a class attribute where there are none."""
+    refers = False
+    """Items are pickled as they are sent, and may refer to the user's classes."""
     tries: dict[int, int] | None
     """How often what begins at this item was run again."""
 
@@ -122,7 +127,16 @@ class Call(Work):
         rules: see there.
     """
 
-    __slots__ = ("_call", "_payload", "function", "number", "rules", "submitted", "tries")
+    __slots__ = (
+        "_call",
+        "_payload",
+        "function",
+        "number",
+        "rules",
+        "submitted",
+        "tries",
+        "versions",
+    )
     runner = wire.CALL
 
     def __init__(
@@ -137,6 +151,7 @@ class Call(Work):
         self.function = function
         self.rules = rules
         self.tries = {} if rules is not None and rules.retries else None
+        self.versions = NO_VERSIONS
         self._call = call
         self._payload: Any
         if namespace is None:

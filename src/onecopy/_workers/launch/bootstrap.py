@@ -6,23 +6,24 @@ spawned worker: nothing that a task may not need.
 
 from __future__ import annotations
 
-import contextlib
 import os
 import socket
 import sys
 
 from ..._system import death
-from ..child import run
-from . import zygote
+from ..._system.native_threads import count_threads
+from ..child import Inherited, leave_interrupts, run
+from ..outcome import failure
+from ..tracker import use_owners_tracker
+from . import interpreter, zygote
 
 
-def main(role: str, parent: str, preload: str) -> None:
+def main(role: str, parent: str) -> None:
     """Serves on descriptor 3, and closes all above it; never returns.
 
     Args:
-        role: ``"worker"`` or ``"zygote"``.
+        role: ``"worker"``, ``"zygote"``, or ``"bare"``: a zygote that has begun anew.
         parent: the owner's pid.
-        preload: modules that a zygote imports, once instead of in every worker.
     """
     death.die_with(int(parent))
     del sys.argv[1:]
@@ -32,7 +33,20 @@ def main(role: str, parent: str, preload: str) -> None:
     sock.set_inheritable(False)
     if role == "worker":
         run(sock)
-    for name in filter(None, preload.split(",")):
-        with contextlib.suppress(Exception):  # the worker that needs it will say so
-            __import__(name)
-    zygote.serve(sock)
+    if role == "bare":
+        zygote.serve(sock)
+    preparation, desk = zygote.receive_preparation(sock)
+    inherited = Inherited()
+    leave_interrupts()
+    use_owners_tracker(desk)
+    try:
+        preparation.enter()
+    except BaseException as error:  # whatever the main module raises, SystemExit too
+        inherited.failed = failure(error, "the import of the main module")
+    if count_threads() > 1:
+        # Something that was imported has started a thread, and may hold a lock in it just now.
+        # Nothing may be forked beside it: each worker imports the main module for itself.
+        sock.set_inheritable(True)
+        interpreter.replace(["bare", parent])
+    inherited.state.remember()
+    zygote.serve(sock, inherited)

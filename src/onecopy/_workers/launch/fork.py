@@ -8,22 +8,20 @@ from __future__ import annotations
 
 import os
 import socket
-import sys
 
-from ..._memory.globals import WorkerNamespace
-from ..child import Initial, limit_threads
+from ..._system.native_threads import limit_threads
+from ..child import Inherited, Initial
 from . import zygote
 
 
-def launcher(
-    threads: int | None, initial: Initial | None
-) -> tuple[zygote.ZygoteLauncher, WorkerNamespace]:
-    """Forks the zygote; also returns the names in ``__main__`` that it inherited.
+def launcher(threads: int | None, initial: Initial | None) -> zygote.ZygoteLauncher:
+    """Forks the zygote.
 
-    ``initial`` is inherited as well: it need not be such as can be pickled (locks and queues
-    of ``multiprocessing`` cannot).
+    Args:
+        threads: the cap for native thread pools, or None.
+        initial: is inherited: it need not be such as can be pickled (locks and queues of
+            ``multiprocessing`` cannot).
     """
-    main = WorkerNamespace(vars(sys.modules["__main__"]))
     ours, theirs = socket.socketpair()
     zygote.flush_streams()
     pid = os.fork()
@@ -32,8 +30,10 @@ def launcher(
             ours.close()
             if threads is not None:
                 limit_threads(1)  # as in a fresh zygote; each worker sets its own
-            zygote.serve(theirs, main, initial)
+            inherited = Inherited(of_owner=True, initial=initial)
+            inherited.state.remember()
+            zygote.serve(theirs, inherited)
         finally:
             os._exit(1)
     theirs.close()
-    return zygote.ZygoteLauncher(ours, pid), main
+    return zygote.ZygoteLauncher(ours, pid)

@@ -11,12 +11,12 @@ class SpawnLauncher:
 
     Args:
         threads: the cap for native thread pools, or None.
-        preload: modules that each worker imports before it is ready.
+        environment: the workers'.
     """
 
-    def __init__(self, threads: int | None, preload: list[str]) -> None:
+    def __init__(self, threads: int | None, environment: dict[str, str]) -> None:
         self._threads = threads
-        self._preload = preload
+        self._environment = environment
         self._pids: dict[int, int] = {}
         self._news: list[tuple[str, int, int, int]] = []
 
@@ -27,7 +27,7 @@ class SpawnLauncher:
         return []
 
     def start(self, worker: int, sock: int) -> None:
-        pid = interpreter.start("worker", sock, self._threads, self._preload)
+        pid = interpreter.start("worker", sock, self._threads, self._environment)
         self._pids[worker] = pid
         self._news.append(("pid", worker, pid, 0))
 

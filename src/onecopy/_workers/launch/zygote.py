@@ -14,16 +14,18 @@ from __future__ import annotations
 import contextlib
 import gc
 import os
+import pickle
 import signal
 import socket
 import struct
 import sys
 
-from ..._memory.pickling import NOTHING, Namespace
 from ..._memory.registry import registry
 from ..._system import death, descriptors
-from ..child import Initial, leave_interrupts, run
+from ..child import Inherited, leave_interrupts, run
+from .preparation import Preparation
 
+LENGTH = struct.Struct("<I")  # of the pickled preparation, which comes before all records
 RECORD = struct.Struct("<BxxxIqQ")  # kind, worker, value, extra
 FORK, REAP, FREEZE = 1, 2, 3  # extra of FREEZE: the segment's id
 PID, EXIT, FROZEN = 1, 2, 3  # extra of EXIT: most physical memory held; of FROZEN: the id
@@ -36,10 +38,35 @@ _NAMES = {PID: "pid", EXIT: "exit", FROZEN: "frozen"}
 News = tuple[str, int, int, int]
 
 
-def serve(
-    control: socket.socket, namespace: Namespace = NOTHING, initial: Initial | None = None
-) -> None:
-    """Serves requests until the owner's end of ``control`` is closed; then ends."""
+def receive_preparation(control: socket.socket) -> tuple[Preparation, int]:
+    """In a fresh zygote, before it serves: its preparation, and the tracker's desk."""
+    head = memoryview(bytearray(LENGTH.size))
+    count, fds = descriptors.receive(control, head, socket.MSG_WAITALL)
+    if count < LENGTH.size:
+        os._exit(0)
+    (length,) = LENGTH.unpack(head)
+    data = memoryview(bytearray(length))
+    if control.recv_into(data, length, socket.MSG_WAITALL) < length:
+        os._exit(0)
+    preparation: Preparation = pickle.loads(data)
+    return preparation, fds[0]
+
+
+def send_preparation(control: socket.socket, preparation: Preparation, desk: int) -> None:
+    """The owner's side. Blocks until the zygote reads, where it is very long."""
+    data = pickle.dumps(preparation, 5)
+    with contextlib.suppress(BrokenPipeError, ConnectionResetError):  # ``news`` says so
+        socket.send_fds(control, [LENGTH.pack(len(data))], [desk])
+        control.sendall(data)
+
+
+def serve(control: socket.socket, inherited: Inherited | None = None) -> None:
+    """Serves requests until the owner's end of ``control`` is closed; then ends.
+
+    Args:
+        control: this end of the socket.
+        inherited: what its workers have from it; None when they prepare themselves.
+    """
     leave_interrupts()
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
@@ -57,7 +84,7 @@ def serve(
             os._exit(0)
         kind, worker, _, segment = RECORD.unpack(buffer)
         if kind == FORK:
-            pids[worker] = _fork(control, fds[0], namespace, initial)
+            pids[worker] = _fork(control, fds[0], inherited)
             os.close(fds[0])
             answer = RECORD.pack(PID, worker, pids[worker], 0)
         elif kind == REAP:
@@ -72,7 +99,7 @@ def serve(
             os._exit(0)
 
 
-def _fork(control: socket.socket, fd: int, namespace: Namespace, initial: Initial | None) -> int:
+def _fork(control: socket.socket, fd: int, inherited: Inherited | None) -> int:
     """Forks a worker on the descriptor ``fd``; its pid, or minus the error's number."""
     me = os.getpid()
     try:
@@ -83,7 +110,7 @@ def _fork(control: socket.socket, fd: int, namespace: Namespace, initial: Initia
         try:
             control.close()
             death.die_with(me)
-            run(socket.socket(fileno=fd), namespace, initial)
+            run(socket.socket(fileno=fd), inherited)
         finally:
             os._exit(1)
     return pid

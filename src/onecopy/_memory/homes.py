@@ -1,0 +1,254 @@
+"""Where functions and classes live, on both sides: their home, and finding them there.
+
+A *home* is a namespace that the owner and its workers have in common:
+
+- ``""``: the main module. In a worker it is what it has imported as ``__mp_main__``, what it
+  has inherited by a fork, or a module that starts empty and is filled by value.
+- a module's name: each side has imported it.
+- ``"<id>"``: a dict that belongs to no module (a script run by a profiler, ``exec``, ``runpy``);
+  the worker keeps a dict of its own for it, empty at first.
+
+What is found by its name in its home travels as that name. What is not (a lambda, a closure, a
+function made by ``exec``) travels by value, and is rebuilt in its home, so that it sees the
+same globals as everybody else there. Which globals a worker needs is ``following``'s business.
+"""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import itertools
+import os
+import site
+import sys
+import types
+import weakref
+from typing import Any
+
+MAIN_NAMES = ("__main__", "__mp_main__")
+# In a dict that belongs to no module: what stands for it in messages.
+_KEY = "__onecopy_home__"
+_MISSING = object()
+
+
+class _Space:
+    """A namespace without a module; ``names`` is its dict.
+
+    It lives in the dict itself, so the two go together. A dict that was copied from another
+    one holds that one's: ``of`` tells them apart by identity.
+    """
+
+    def __init__(self, home: str, names: dict[str, Any]) -> None:
+        self.home = home
+        self.names = names
+
+
+_spaces: weakref.WeakValueDictionary[str, _Space] = weakref.WeakValueDictionary()
+_numbers = itertools.count(1)
+_importable: dict[str, bool] = {}
+_user: dict[str, bool] = {}
+# Worker: spaces live as long as it does.
+_kept: list[_Space] = []
+
+
+def home_of(names: dict[str, Any], *, made: bool = True) -> str | None:
+    """The home whose globals ``names`` are.
+
+    Args:
+        names: the globals of a function.
+        made: make a home for a dict without a module; otherwise None for one.
+    """
+    name = names.get("__name__")
+    if isinstance(name, str):
+        main = sys.modules.get("__main__")
+        if main is not None and main.__dict__ is names:
+            return ""
+        module = sys.modules.get(name)
+        if getattr(module, "__dict__", None) is names and _can_import(name):
+            return name
+    space = names.get(_KEY)
+    if not isinstance(space, _Space) or space.names is not names:
+        if not made:
+            return None
+        space = _Space(f"<{os.getpid()}-{next(_numbers)}>", names)
+        names[_KEY] = _spaces[space.home] = space
+    return space.home
+
+
+def names_of(home: str) -> dict[str, Any]:
+    """The globals of a home, in this process. Imports a module that is not loaded yet."""
+    if home == "":
+        return sys.modules["__main__"].__dict__
+    if home.startswith("<"):
+        space = _spaces.get(home)
+        if space is None:
+            names: dict[str, Any] = {"__name__": "__main__", "__builtins__": __builtins__}
+            space = _Space(home, names)
+            names[_KEY] = _spaces[home] = space
+            _kept.append(space)
+        return space.names
+    return importlib.import_module(home).__dict__
+
+
+def find(home: str, name: str) -> Any:
+    """What a message calls ``name`` of ``home``; ``name`` may have dots."""
+    first, *rest = name.split(".")
+    try:
+        found = names_of(home)[first]
+    except KeyError:
+        where = "the main module" if home in ("", *MAIN_NAMES) else f"module {home!r}"
+        raise AttributeError(f"this process has no {name!r} in {where}") from None
+    for part in rest:
+        found = getattr(found, part)
+    return found
+
+
+def home_by_name(obj: Any) -> str | None:
+    """The home in which ``obj`` is found by its own name; None when it is not.
+
+    Args:
+        obj: a function, a class, or what wraps one, such as ``functools.lru_cache`` makes.
+    """
+    module, name = getattr(obj, "__module__", None), getattr(obj, "__qualname__", None)
+    if not isinstance(module, str) or not isinstance(name, str) or "<" in name:
+        return None
+    if module in MAIN_NAMES:
+        if _at(sys.modules["__main__"].__dict__, name) is obj:
+            return ""
+    elif _at(getattr(sys.modules.get(module), "__dict__", {}), name) is obj:
+        return module
+    names = _globals_of(obj)
+    if names is not None and _at(names, name) is obj:
+        home = home_of(names, made=is_user_code(names))
+        return home if home is not None and home.startswith("<") else None
+    return None
+
+
+def _at(names: dict[str, Any], name: str) -> Any:
+    first, *rest = name.split(".")
+    found = names.get(first, _MISSING)
+    for part in rest:
+        found = getattr(found, part, _MISSING)
+    return found
+
+
+def _globals_of(obj: Any) -> dict[str, Any] | None:
+    """The globals of a function, of a class's first method, or of what is wrapped."""
+    names = getattr(obj, "__globals__", None)
+    if isinstance(names, dict):
+        return names
+    if isinstance(obj, type):
+        for part in vars(obj).values():
+            if isinstance(part, types.FunctionType):
+                return part.__globals__
+        return None
+    inner = getattr(obj, "__wrapped__", None)
+    return _globals_of(inner) if inner is not None else None
+
+
+def _can_import(name: str) -> bool:
+    found = _importable.get(name)
+    if found is None:
+        try:
+            found = importlib.util.find_spec(name) is not None
+        except (ImportError, ValueError, AttributeError):
+            found = False
+        _importable[name] = found
+    return found
+
+
+def installed_folders() -> tuple[str, ...]:
+    """Where the interpreter, installed packages and this library are."""
+    if not _installed:
+        import sysconfig  # workers are told, and need not wait for it
+
+        kinds = ("stdlib", "platstdlib", "purelib", "platlib")
+        paths = [sysconfig.get_path(kind) for kind in kinds]
+        paths += [*site.getsitepackages(), site.getusersitepackages()]
+        paths.append(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+        found = {path for path in paths if path} | {os.path.realpath(p) for p in paths if p}
+        know_installed(tuple(path + os.sep for path in found))
+    return _installed
+
+
+def know_installed(folders: tuple[str, ...]) -> None:
+    """In a worker: ``installed_folders`` as the owner found them."""
+    global _installed
+    _installed = folders
+
+
+_installed: tuple[str, ...] = ()
+
+
+def is_user_file(path: str) -> bool:
+    """Return True for a file that is neither the interpreter's nor an installed package's."""
+    folders = installed_folders()
+    return not path.startswith(folders) and not os.path.realpath(path).startswith(folders)
+
+
+def is_user_module(name: str | None) -> bool:
+    """Return True for the main module and for modules of the user's own."""
+    if name is None:
+        return False
+    known = _user.get(name)
+    if known is None:
+        if name in MAIN_NAMES:
+            return True
+        module = sys.modules.get(name)
+        if module is None:
+            return False  # it may be loaded later
+        path = getattr(module, "__file__", None)
+        known = _user[name] = isinstance(path, str) and is_user_file(path)
+    return known
+
+
+def is_user_home(home: str) -> bool:
+    """Return True for the home of a user's code."""
+    return home == "" or home.startswith("<") or is_user_module(home)
+
+
+def is_user_code(names: dict[str, Any]) -> bool:
+    """Return True for the globals of the user's own code."""
+    name = names.get("__name__")
+    module = sys.modules.get(name) if isinstance(name, str) else None
+    if module is not None and module.__dict__ is names:
+        return is_user_module(name)
+    # A dict without a module: a script that is run by a profiler, say; or what a library has
+    # made for one function (``namedtuple``, attrs), which is of no interest by itself.
+    path = names.get("__file__")
+    return name in MAIN_NAMES or (isinstance(path, str) and is_user_file(path))
+
+
+# How a function travels by value.
+
+
+def reduce_function(function: types.FunctionType, reduced: tuple[Any, ...]) -> tuple[Any, ...]:
+    """cloudpickle's reduction of a function, with its home instead of globals of its own.
+
+    What a library has made in a dict of its own stays as cloudpickle has it.
+
+    Args:
+        function: the function that travels by value.
+        reduced: the reduction that cloudpickle makes of it.
+    """
+    home = home_of(function.__globals__, made=is_user_code(function.__globals__))
+    if home is None:
+        return reduced
+    _, (code, _, *_, closure), (state, slots), *_ = reduced
+    slots = {**slots, "__globals__": {}}
+    # The state is pickled after the function is known by its memo: it may refer to itself.
+    return make_function, (home, code, closure), (state, slots), None, None, set_state
+
+
+def make_function(home: str, code: types.CodeType, closure: Any) -> Any:
+    """In the receiver: the function, in its home, without its state yet."""
+    from cloudpickle import cloudpickle  # it has made the message, so it is wanted here
+
+    return cloudpickle._make_function(code, names_of(home), None, None, closure)
+
+
+def set_state(function: types.FunctionType, state: tuple[Any, Any]) -> None:
+    """In the receiver: the rest of the function."""
+    from cloudpickle import cloudpickle  # likewise
+
+    cloudpickle._function_setstate(function, state)

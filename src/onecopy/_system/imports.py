@@ -1,0 +1,66 @@
+"""Doing something to a module as soon as it is imported, or now if it is.
+
+A worker has to furnish some modules of the standard library (``multiprocessing.process``, for
+one) which most workers never import, and which take milliseconds to import.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+from collections.abc import Callable
+from types import ModuleType
+from typing import Any
+
+Act = Callable[[ModuleType], None]
+
+
+def on_import(name: str, act: Act) -> None:
+    """Call ``act`` with the module once: now if it is loaded, otherwise right after its import."""
+    module = sys.modules.get(name)
+    if module is not None and not _is_loading(module):
+        act(module)
+    else:
+        sys.meta_path.insert(0, _Finder(name, act))
+
+
+def _is_loading(module: ModuleType) -> bool:
+    return bool(getattr(module.__spec__, "_initializing", False))
+
+
+class _Finder:
+    """Finds one module as the other finders do, with a loader that acts when it is done."""
+
+    def __init__(self, name: str, act: Act) -> None:
+        self._name = name
+        self._act = act
+
+    def find_spec(self, name: str, path: Any = None, target: Any = None) -> Any:
+        if name != self._name:
+            return None
+        with contextlib.suppress(ValueError):
+            sys.meta_path.remove(self)
+        for finder in sys.meta_path:
+            spec = finder.find_spec(name, path, target)
+            if spec is not None:
+                spec.loader = _Loader(spec.loader, self._act)  # type: ignore[assignment]
+                return spec
+        return None
+
+
+class _Loader:
+    """Another loader, and an act when it is done."""
+
+    def __init__(self, loader: Any, act: Act) -> None:
+        self._loader = loader
+        self._act = act
+
+    def create_module(self, spec: Any) -> Any:
+        return self._loader.create_module(spec)
+
+    def exec_module(self, module: ModuleType) -> None:
+        self._loader.exec_module(module)
+        self._act(module)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._loader, name)

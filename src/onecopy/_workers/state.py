@@ -1,0 +1,125 @@
+"""In a worker: the owner's globals, and what this worker has set itself.
+
+The owner sends versions of variables (see ``following``), each before the first task that
+needs it. The rule here is: what this worker has set wins, until the owner gives the variable
+another value afterwards. For that the module remembers what imports gave (``remember``, before
+any code of the program runs in this worker) and which version each variable has had last.
+
+One thread: the worker's own, between tasks.
+"""
+
+from __future__ import annotations
+
+import marshal
+import sys
+from collections.abc import Callable
+from typing import Any
+
+from .._memory.codec import encode
+from .._memory.homes import MAIN_NAMES, is_user_module, names_of
+from .._memory.pickling import PEER
+from .versions import Path, Version, digest_of
+
+_MISSING = object()
+_SIZED = (list, dict, set, bytearray)
+# What a task raises that misses something in a module.
+_MISSES = (NameError, AttributeError, KeyError)
+
+
+def describe(version: Version) -> bytes:
+    """The head of a version's message."""
+    return marshal.dumps(
+        (version.home, version.path, version.number, version.digest, version.reason)
+    )
+
+
+class ModuleState:
+    """See the module."""
+
+    def __init__(self) -> None:
+        self._numbers: dict[tuple[str, Path], int] = {}
+        # By home and name: what an import gave, and how long it was.
+        self._given: dict[str, dict[str, tuple[Any, int]]] = {}
+        self._reasons: dict[tuple[str, Path], str] = {}
+
+    def remember(self) -> None:
+        """Note what the user's modules hold now, as nobody but their own code has set it."""
+        for name, module in list(sys.modules.items()):
+            home = "" if name in MAIN_NAMES else name
+            if is_user_module(name):
+                given = self._given.setdefault(home, {})
+                for key, value in list(vars(module).items()):
+                    given[key] = (value, _length(value))
+                    if isinstance(value, type) and value.__module__ == name:
+                        for part, inner in list(vars(value).items()):
+                            given[f"{value.__qualname__}.{part}"] = (inner, _length(inner))
+
+    def take(self, head: bytes, decode: Callable[[], Any]) -> None:
+        """Give a variable the owner's value, where that is due.
+
+        Args:
+            head: see ``describe``.
+            decode: makes the value.
+        """
+        home, path, number, digest, reason = marshal.loads(head)
+        key = (home, tuple(path))
+        before = self._numbers.get(key)
+        if before == number:
+            return
+        self._numbers[key] = number
+        self._reasons.pop(key, None)
+        if reason:
+            self._reasons[key] = reason
+            return
+        try:
+            names, name = names_of(home), path[-1]
+            owner = _owner(names, path) if len(path) > 1 else None
+            here = names if owner is None else owner.__dict__
+            if before is None and self._stays(home, path, here.get(name, _MISSING), digest):
+                return
+            if owner is None:
+                names[name] = decode()
+            else:
+                setattr(owner, name, decode())
+        except Exception as error:  # the user's code may raise anything: told where it is missed
+            what = ".".join((home or "__main__", *path))
+            self._reasons[key] = f"{what}: {type(error).__name__}: {error}"
+        finally:
+            self._given.get(home, {}).pop(".".join(path), None)
+
+    def _stays(self, home: str, path: Path, value: Any, digest: bytes) -> bool:
+        """Return True for what this worker has set, and for what is equal to the owner's."""
+        if value is _MISSING:
+            return False
+        given = self._given.get(home, {}).get(".".join(path))
+        if given is None and home in self._given:
+            return True  # it was not there: this worker has set it
+        if given is not None and (given[0] is not value or given[1] != _length(value)):
+            return True
+        if not digest:
+            return False
+        try:
+            return digest_of(encode(value, PEER)) == digest
+        except Exception:  # what cannot be pickled here is not what the owner has
+            return False
+
+    def explain(self, error: BaseException) -> None:
+        """Add to an error that misses something: which variables could not follow, and why."""
+        if self._reasons and isinstance(error, _MISSES):
+            reasons = "; ".join(list(self._reasons.values())[:3])
+            error.add_note(
+                f"these could not follow from the owner: {reasons}. Make them in the worker "
+                '(initializer=), pass them as arguments, or use method="fork"'
+            )
+
+
+def _length(value: Any) -> int:
+    return len(value) if type(value) in _SIZED else 0
+
+
+def _owner(names: dict[str, Any], path: Path) -> Any:
+    """The class or function that an attribute belongs to."""
+    found: Any = names[path[0]]
+    for part in path[1:-1]:
+        found = getattr(found, part)
+    return found
