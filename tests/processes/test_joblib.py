@@ -23,7 +23,7 @@ import pytest
 
 import onecopy as oc
 import onecopy.joblib
-from onecopy._workers.child import THREAD_VARIABLES
+from onecopy._system.native_threads import THREAD_VARIABLES
 from onecopy.errors import RemoteTraceback
 from onecopy.joblib import OnecopyBackend
 from tests import scripts

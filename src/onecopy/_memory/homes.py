@@ -90,6 +90,16 @@ def names_of(home: str) -> dict[str, Any]:
     return importlib.import_module(home).__dict__
 
 
+def user_homes() -> dict[str, dict[str, Any]]:
+    """Every home of the user's code that is loaded in this process, with its globals."""
+    names: dict[str, dict[str, Any]] = {"": sys.modules["__main__"].__dict__}
+    for name, module in list(sys.modules.items()):
+        if name not in MAIN_NAMES and is_user_module(name):
+            names[name] = module.__dict__
+    names.update((home, space.names) for home, space in list(_spaces.items()))
+    return names
+
+
 def find(home: str, name: str) -> Any:
     """What a message calls ``name`` of ``home``; ``name`` may have dots."""
     first, *rest = name.split(".")

@@ -1,4 +1,4 @@
-"""Threads that Python did not start: those of BLAS and OpenMP, and how many there are in all."""
+"""Threads that Python did not start: those of BLAS and OpenMP, and those that hinder a fork."""
 
 from __future__ import annotations
 
@@ -35,9 +35,18 @@ def limit_threads(threads: int | None) -> None:
         threadpoolctl.threadpool_limits(threads)
 
 
-def count_threads() -> int:
-    """The threads of this process, native ones too where the system tells."""
+# jemalloc's (pyarrow brings it): it takes all of its locks before a fork, by pthread_atfork(3), and
+# starts the thread again in the child (background_thread.c, ``background_thread_postfork_child``).
+_FORK_SAFE = frozenset({"jemalloc_bg_thd"})
+
+
+def other_threads() -> int:
+    """The threads beside this one that a fork would be unsafe beside: they may hold a lock."""
+    names = []
     try:
-        return len(os.listdir("/proc/self/task"))
-    except OSError:
-        return threading.active_count()
+        for thread in os.listdir("/proc/self/task"):
+            with open(f"/proc/self/task/{thread}/comm") as file:
+                names.append(file.read().strip())
+    except OSError:  # no such folder here, or a thread has ended meanwhile
+        return threading.active_count() - 1
+    return sum(name not in _FORK_SAFE for name in names) - 1

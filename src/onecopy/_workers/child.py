@@ -421,11 +421,14 @@ class Worker:
         except BaseException as error:
             argument = _shortened(payload) if runner == wire.CALL else ""
             name = name_of(function) if function is not None else "unpacking the task"
+            self._state.explain(error)
             failed = {0: failure(error, name, argument, PEER)}
             return decoded, started, ({}, failed), flags
         if not bad:
             return decoded, started, values, 0
         name = name_of(function)
+        for raised, _ in bad.values():
+            self._state.explain(raised)
         failed = {
             at: failure(error, name, describe(item), PEER) for at, (error, item) in bad.items()
         }

@@ -16,16 +16,15 @@ import os
 import pickle
 import signal
 import socket
-import sys
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import count
-from typing import Any
+from types import FunctionType
 
 from .. import errors
 from .._memory.arena import Arena
-from .._memory.homes import MAIN_NAMES, is_user_module
+from .._memory.homes import home_of, is_user_code, user_homes
 from .._memory.main_module import MainModule, importable_main, main_module
 from .._observe.columns import OTHER
 from .._system import barrier, heap, mapping, procfs
@@ -138,7 +137,6 @@ class Fleet:
         self.channels: dict[int, Channel] = {}
         self.by_fd: dict[int, Channel] = {}
         self._pool = next(_pools)
-        self.desk = TrackerDesk()
         self._launcher: Launcher | None = None
         self._ooms = procfs.oom_kills()
         self._faults: dict[int, AnonymousFile] = {}
@@ -156,6 +154,15 @@ class Fleet:
         self._free_slots = list(range(self._slots))
         self._parent, self._method = parent_of_workers(), chosen_method()
         self._preparation: Preparation | None
+        self.desk = TrackerDesk()
+        try:
+            self._choose_state(options)
+        except BaseException:
+            self.desk.close()
+            raise
+
+    def _choose_state(self, options: Options) -> None:
+        """How workers come by the main module, and what follows of the owner's state."""
         modules = options.state == "follow"
         if options.method == "fork":
             from .launch import fork
@@ -163,13 +170,17 @@ class Fleet:
             # Here, in the thread that makes the pool and before the pool has one of its
             # own: the workers are to see the caller's state as it is now.
             initial = (options.initializer, options.initargs) if options.initializer else None
-            inherited = _names_of_user()
-            self._launcher = fork.launcher(options.threads, initial)
+            if isinstance(options.initializer, FunctionType):
+                # A dict without a module has to be known as a home on both sides of the fork.
+                names = options.initializer.__globals__
+                home_of(names, made=is_user_code(names))
+            inherited = {home: dict(names) for home, names in user_homes().items()}
+            self._launcher = fork.launcher(self._pool, options.threads, initial)
             self._preparation = None
             self.follower = Follower(None, inherited, modules=modules)
         else:
             main = _main(options.main)
-            self._preparation = prepare(main, options.preload)
+            self._preparation = prepare(self._pool, main, options.preload)
             self.follower = Follower(main, None, modules=modules)
 
     @property
@@ -384,12 +395,3 @@ def _main(how: str) -> MainModule | None:
     if how == "value":
         return None
     return main_module() if how == "auto" else importable_main(forced=True)
-
-
-def _names_of_user() -> dict[str, dict[str, Any]]:
-    """The names in the user's modules and what they stand for now, by home."""
-    names = {"": dict(vars(sys.modules["__main__"]))}
-    for name, module in list(sys.modules.items()):
-        if name not in MAIN_NAMES and is_user_module(name):
-            names[name] = dict(vars(module))
-    return names

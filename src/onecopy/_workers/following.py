@@ -64,10 +64,11 @@ class _Variable:
 
     __slots__ = ("probe", "value", "version")
 
-    def __init__(self, value: Any, version: Version | None) -> None:
+    def __init__(self, value: Any, version: Version | None, *, probed: bool = False) -> None:
         self.value = value
         self.version = version
-        self.probe = _probe(value) if version is not None and _is_small(version) else None
+        probed = probed or (version is not None and _is_small(version))
+        self.probe = _probe(value) if probed else None
 
     def unchanged(self) -> bool:
         """Compare a small mutable value by content."""
@@ -169,20 +170,30 @@ class Follower:
             return self._main is not None and self._main.defines(name, value)
         return not home.startswith("<")
 
-    def variable(self, home: str, path: Path, value: Any, reader: str) -> _Variable:
-        """The variable with its present version, which is made if the value has changed."""
+    def variable(
+        self, home: str, path: Path, value: Any, reader: str, *, carried: bool = False
+    ) -> _Variable:
+        """The variable with its present version, which is made if the value has changed.
+
+        Args:
+            home, path, value: the variable.
+            reader: what reads it, for errors.
+            carried: its first value travels with the class that it is an attribute of.
+        """
         known = self._variables.get((home, path))
         if known is not None and known.value is value and known.unchanged():
             return known
         root = (home, path[0])
-        if known is None and self._is_inherited(home, path, value):
-            made = _Variable(value, None)
+        if known is None and (carried or self._is_inherited(home, path, value)):
+            made = _Variable(value, None, probed=carried)
         elif root in self._in_progress:
             return _Variable(value, None)
         else:
             self._in_progress.add(root)
             try:
                 made = _Variable(value, self._version(home, path, value, reader))
+                if known is not None and made.version is not None:
+                    made.version.later = True
             finally:
                 self._in_progress.discard(root)
         self._variables[home, path] = made
@@ -350,10 +361,10 @@ class _Walk:
         if home is None or not self._follower.follows(home) or not _is_data(name, value):
             return
         root = owner.__qualname__.partition(".")[0]
-        if not self._follower.has(home, root, names_of(home).get(root)):
-            return  # it travels with what it is an attribute of
+        carried = not self._follower.has(home, root, names_of(home).get(root))
         self.closure.checks.append((names, name, value))
-        self._need(home, (*owner.__qualname__.split("."), name), value, owner.__qualname__)
+        path = (*owner.__qualname__.split("."), name)
+        self._need(home, path, value, owner.__qualname__, carried=carried)
 
     def _class(self, kind: type) -> None:
         if not is_user_module(kind.__module__):
@@ -377,13 +388,15 @@ class _Walk:
         if callable(value) or is_user_module(type(value).__module__):
             self._todo.append(value)
 
-    def _need(self, home: str, path: Path, value: Any, reader: str) -> None:
-        variable = self._follower.variable(home, path, value, reader)
+    def _need(
+        self, home: str, path: Path, value: Any, reader: str, *, carried: bool = False
+    ) -> None:
+        variable = self._follower.variable(home, path, value, reader, carried=carried)
+        if variable.probe is not None:
+            self.closure.probed.append(variable)
         version = variable.version
         if version is None or version in self._versions:
             return
-        if variable.probe is not None:
-            self.closure.probed.append(variable)
         # What it is made of comes first: the classes of objects, the bases of a class.
         for reference in version.draft.references if version.draft is not None else ():
             if reference is not value:

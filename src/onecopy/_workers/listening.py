@@ -51,7 +51,7 @@ class Listening(Revoking):
     def __init__(self, options: Options) -> None:
         super().__init__(options)
         self._readers: set[int] = set()  # threads that read a socket in ``_await``
-        self._false_starts = 0
+        self._false_starts = 0.0
         self._distrusted: deque[tuple[int, Exception]] = deque()
         self._hearing = Hearing(self._nudge, self._distrust, prefixed=options.prints == "prefixed")
 
@@ -260,7 +260,7 @@ class Listening(Revoking):
             channel.last = channel.since
             channel.pid = frame.id
             channel.ready = True
-            self._false_starts = 0
+            self._false_starts = 0.0
             self._join_in(channel)
         elif frame.type == wire.FAILED:
             what, failed = pickle.loads(frame.body)

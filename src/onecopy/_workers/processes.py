@@ -16,6 +16,7 @@ from __future__ import annotations
 import atexit
 import contextlib
 import os
+import signal
 import threading
 import weakref
 from collections import deque
@@ -46,8 +47,11 @@ from .options import Options
 
 # How often arenas are looked after while there is something to look after, in seconds.
 _TICK = 0.5
-# A pool whose workers end this often in a row before they are ready is of no use.
+# A pool whose workers end this often in a row before they are ready is of no use. Ends by a
+# signal that somebody sends (an operator, the kernel short of memory) are no fault of the
+# initializer's, and take many workers at once: they count by this many for each worker.
 _FALSE_STARTS = 3
+_SENT = frozenset({-signal.SIGTERM, -signal.SIGKILL, -signal.SIGINT, -signal.SIGHUP})
 
 _engines: weakref.WeakSet[ProcessEngine] = weakref.WeakSet()
 
@@ -284,7 +288,8 @@ class ProcessEngine(Listening):
         for death in deaths:
             self._bury(death)
         if broken and not self._members:
-            self._failed_start(errors.BrokenWorker("the process that forks the workers ended"))
+            gone = errors.BrokenWorker("the process that forks the workers ended")
+            self._failed_start(gone, killed=True)
         if broken and not self._fleet.renew():
             why = (
                 "the process that forks the workers has ended, and with it the state of the "
@@ -321,15 +326,16 @@ class ProcessEngine(Listening):
         flush(dirty, later)
         self._freezes.gone(channel.worker)
         if not channel.ready and not channel.orphan:
-            self._failed_start(death.error("its start-up"))
+            self._failed_start(death.error("its start-up"), killed=death.exitcode in _SENT)
 
-    def _failed_start(self, last: BaseException) -> None:
-        """Workers ended before they were ready: one, or all that a zygote took with it."""
+    def _failed_start(self, last: BaseException, *, killed: bool) -> None:
+        """Count a worker, or a zygote with all of its workers, that ended during start-up."""
         if self._stopping:
             return
-        self._false_starts += 1
-        if self._false_starts >= _FALSE_STARTS:
-            why = f"{_FALSE_STARTS} workers in a row ended before they were ready"
+        # In parts of what ends the pool: both kinds add up.
+        self._false_starts += 1 / (_FALSE_STARTS * (self.options.workers if killed else 1))
+        if self._false_starts > 1 - 1e-9:
+            why = "no worker became ready: one after the other ended before"
             self._fail(errors.InitializerFailed(f"{why}; the last one: {last}"), last)
 
     def _look_after(self) -> float | None:

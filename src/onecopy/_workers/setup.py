@@ -14,7 +14,7 @@ from .._system.cpus import cpu_count
 from .._system.native_threads import THREAD_VARIABLES
 from ..errors import UnsupportedPlatform
 from .engine import Engine
-from .launch import resolve
+from .launch import preparation, resolve
 from .options import MAINS, PRINTS, STATES, Options
 
 # What the caller has loaded of these is loaded into a zygote before it forks.
@@ -42,6 +42,11 @@ def engine(
     ``executor`` and what follows: see ``Options``.
     """
     check_platform()
+    if preparation.importing_main:
+        raise RuntimeError(
+            "a pool is made while the main module is imported in a worker: make it under "
+            'if __name__ == "__main__":, or give the first pool main="value"'
+        )
     if workers is None:
         workers = cpu_count()
     if not isinstance(workers, Integral):

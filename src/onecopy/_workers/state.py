@@ -11,12 +11,11 @@ One thread: the worker's own, between tasks.
 from __future__ import annotations
 
 import marshal
-import sys
 from collections.abc import Callable
 from typing import Any
 
 from .._memory.codec import encode
-from .._memory.homes import MAIN_NAMES, is_user_module, names_of
+from .._memory.homes import is_user_module, names_of, user_homes
 from .._memory.pickling import PEER
 from .versions import Path, Version, digest_of
 
@@ -29,7 +28,14 @@ _MISSES = (NameError, AttributeError, KeyError)
 def describe(version: Version) -> bytes:
     """The head of a version's message."""
     return marshal.dumps(
-        (version.home, version.path, version.number, version.digest, version.reason)
+        (
+            version.home,
+            version.path,
+            version.number,
+            version.later,
+            version.digest,
+            version.reason,
+        )
     )
 
 
@@ -44,15 +50,13 @@ class ModuleState:
 
     def remember(self) -> None:
         """Note what the user's modules hold now, as nobody but their own code has set it."""
-        for name, module in list(sys.modules.items()):
-            home = "" if name in MAIN_NAMES else name
-            if is_user_module(name):
-                given = self._given.setdefault(home, {})
-                for key, value in list(vars(module).items()):
-                    given[key] = (value, _length(value))
-                    if isinstance(value, type) and value.__module__ == name:
-                        for part, inner in list(vars(value).items()):
-                            given[f"{value.__qualname__}.{part}"] = (inner, _length(inner))
+        for home, names in user_homes().items():
+            given = self._given.setdefault(home, {})
+            for key, value in list(names.items()):
+                given[key] = (value, _length(value))
+                if isinstance(value, type) and is_user_module(value.__module__):
+                    for part, inner in list(vars(value).items()):
+                        given[f"{value.__qualname__}.{part}"] = (inner, _length(inner))
 
     def take(self, head: bytes, decode: Callable[[], Any]) -> None:
         """Give a variable the owner's value, where that is due.
@@ -61,7 +65,7 @@ class ModuleState:
             head: see ``describe``.
             decode: makes the value.
         """
-        home, path, number, digest, reason = marshal.loads(head)
+        home, path, number, later, digest, reason = marshal.loads(head)
         key = (home, tuple(path))
         before = self._numbers.get(key)
         if before == number:
@@ -75,7 +79,8 @@ class ModuleState:
             names, name = names_of(home), path[-1]
             owner = _owner(names, path) if len(path) > 1 else None
             here = names if owner is None else owner.__dict__
-            if before is None and self._stays(home, path, here.get(name, _MISSING), digest):
+            value = here.get(name, _MISSING)
+            if before is None and not later and self._stays(home, path, value, digest):
                 return
             if owner is None:
                 names[name] = decode()
@@ -92,7 +97,7 @@ class ModuleState:
         if value is _MISSING:
             return False
         given = self._given.get(home, {}).get(".".join(path))
-        if given is None and home in self._given:
+        if given is None and (home in self._given or home.startswith("<")):
             return True  # it was not there: this worker has set it
         if given is not None and (given[0] is not value or given[1] != _length(value)):
             return True
@@ -105,8 +110,12 @@ class ModuleState:
 
     def explain(self, error: BaseException) -> None:
         """Add to an error that misses something: which variables could not follow, and why."""
-        if self._reasons and isinstance(error, _MISSES):
-            reasons = "; ".join(list(self._reasons.values())[:3])
+        if not (self._reasons and isinstance(error, _MISSES)):
+            return
+        name = getattr(error, "name", None)  # a KeyError does not say in what it missed a key
+        found = [why for (_, path), why in self._reasons.items() if name is None or name in path]
+        if found:
+            reasons = "; ".join(found[:3])
             error.add_note(
                 f"these could not follow from the owner: {reasons}. Make them in the worker "
                 '(initializer=), pass them as arguments, or use method="fork"'

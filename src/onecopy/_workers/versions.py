@@ -22,9 +22,11 @@ class Version:
         draft: the value; None for one that cannot follow.
         digest: of the value as it is pickled; empty where the worker need not compare.
         reason: why it cannot follow.
+        later: the owner has given the variable this value after an earlier one: it counts
+            more than what a worker has set.
     """
 
-    __slots__ = ("digest", "draft", "home", "number", "path", "reason")
+    __slots__ = ("digest", "draft", "home", "later", "number", "path", "reason")
 
     def __init__(
         self, home: str, path: Path, number: int, draft: Draft | None, digest: bytes, reason: str
@@ -35,6 +37,7 @@ class Version:
         self.draft = draft
         self.digest = digest
         self.reason = reason
+        self.later = False
 
 
 NO_VERSIONS: tuple[Version, ...] = ()

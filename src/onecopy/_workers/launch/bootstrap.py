@@ -11,7 +11,7 @@ import socket
 import sys
 
 from ..._system import death
-from ..._system.native_threads import count_threads
+from ..._system.native_threads import other_threads
 from ..child import Inherited, leave_interrupts, run
 from ..outcome import failure
 from ..tracker import use_owners_tracker
@@ -36,6 +36,7 @@ def main(role: str, parent: str) -> None:
     if role == "bare":
         zygote.serve(sock)
     preparation, desk = zygote.receive_preparation(sock)
+    zygote.name_zygote(preparation.pool)
     inherited = Inherited()
     leave_interrupts()
     use_owners_tracker(desk)
@@ -43,7 +44,7 @@ def main(role: str, parent: str) -> None:
         preparation.enter()
     except BaseException as error:  # whatever the main module raises, SystemExit too
         inherited.failed = failure(error, "the import of the main module")
-    if count_threads() > 1:
+    if other_threads():
         # Something that was imported has started a thread, and may hold a lock in it just now.
         # Nothing may be forked beside it: each worker imports the main module for itself.
         sock.set_inheritable(True)

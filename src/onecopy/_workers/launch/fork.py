@@ -8,16 +8,18 @@ from __future__ import annotations
 
 import os
 import socket
+import sys
 
 from ..._system.native_threads import limit_threads
 from ..child import Inherited, Initial
 from . import zygote
 
 
-def launcher(threads: int | None, initial: Initial | None) -> zygote.ZygoteLauncher:
+def launcher(pool: int, threads: int | None, initial: Initial | None) -> zygote.ZygoteLauncher:
     """Forks the zygote.
 
     Args:
+        pool: counts up over the pools of this process.
         threads: the cap for native thread pools, or None.
         initial: is inherited: it need not be such as can be pickled (locks and queues of
             ``multiprocessing`` cannot).
@@ -28,9 +30,11 @@ def launcher(threads: int | None, initial: Initial | None) -> zygote.ZygoteLaunc
     if pid == 0:
         try:
             ours.close()
+            zygote.name_zygote(pool)
             if threads is not None:
                 limit_threads(1)  # as in a fresh zygote; each worker sets its own
             inherited = Inherited(of_owner=True, initial=initial)
+            sys.modules.setdefault("__mp_main__", sys.modules["__main__"])
             inherited.state.remember()
             zygote.serve(theirs, inherited)
         finally:

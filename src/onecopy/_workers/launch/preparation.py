@@ -15,9 +15,14 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from ..._memory import homes
+from .ambient import Ambient
 
 if TYPE_CHECKING:  # its parser is not for workers to wait for
     from ..._memory.main_module import MainModule
+
+
+importing_main = False
+"""True in a process that will be or make a worker, while it imports the main module."""
 
 
 @dataclass(frozen=True)
@@ -25,8 +30,10 @@ class Preparation:
     """See the module.
 
     Attributes:
+        pool: counts up over the pools of the owner.
         main: file and ``-m`` name of the main module that workers import, or None.
         preload: modules that are imported before anything else is run.
+        ambient: settings to make where no main module is imported, which makes its own.
         environment: of the process, ``os.environ`` as it was.
         path, argv: ``sys.path`` and ``sys.argv``.
         installed: the folders of the interpreter and of installed packages.
@@ -34,8 +41,10 @@ class Preparation:
         umask: or None where it cannot be known.
     """
 
+    pool: int
     main: tuple[str, str | None] | None
     preload: tuple[str, ...]
+    ambient: Ambient | None
     environment: dict[str, str] = field(default_factory=lambda: dict(os.environ))
     path: tuple[str, ...] = field(default_factory=lambda: tuple(sys.path))
     argv: tuple[str, ...] = field(default_factory=lambda: tuple(sys.argv))
@@ -61,13 +70,22 @@ class Preparation:
                 __import__(name)
         if self.main is None:
             clean_main()
-        else:
+            if self.ambient is not None:
+                self.ambient.apply()
+            return
+        global importing_main
+        importing_main = True
+        try:
             import_main(*self.main)
+        finally:
+            importing_main = False
 
 
-def prepare(main: MainModule | None, preload: tuple[str, ...]) -> Preparation:
+def prepare(pool: int, main: MainModule | None, preload: tuple[str, ...]) -> Preparation:
     """The surroundings of this moment; workers import ``main``, if it is not None."""
-    return Preparation(None if main is None else (main.path, main.name), preload)
+    if main is None:
+        return Preparation(pool, None, preload, Ambient())
+    return Preparation(pool, (main.path, main.name), preload, None)
 
 
 def import_main(path: str, name: str | None) -> None:

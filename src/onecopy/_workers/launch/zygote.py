@@ -22,6 +22,7 @@ import sys
 
 from ..._memory.registry import registry
 from ..._system import death, descriptors
+from ..._system.title import set_title
 from ..child import Inherited, leave_interrupts, run
 from .preparation import Preparation
 
@@ -58,6 +59,11 @@ def send_preparation(control: socket.socket, preparation: Preparation, desk: int
     with contextlib.suppress(BrokenPipeError, ConnectionResetError):  # ``news`` says so
         socket.send_fds(control, [LENGTH.pack(len(data))], [desk])
         control.sendall(data)
+
+
+def name_zygote(pool: int) -> None:
+    """This process is the zygote of that pool, in ``ps`` and ``top``."""
+    set_title(f"onecopy: pool {pool}, fork server", f"onecopy-{pool}.fs")
 
 
 def serve(control: socket.socket, inherited: Inherited | None = None) -> None:

@@ -1,0 +1,54 @@
+"""Settings of the interpreter and of libraries that a program makes for all of its code.
+
+A main module that workers import makes them there by itself. Where it travels by value, those
+that can be read and set are copied: the recursion limit, the decimal context, NumPy's error
+handling, the size limit of CSV fields. What a program registers with a library (accessors of
+pandas, converters of sqlite3, handlers of signals) cannot be copied: it belongs in an initializer.
+"""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass, field
+from typing import Any
+
+
+def _decimal() -> Any:
+    decimal = sys.modules.get("decimal")
+    return decimal.getcontext().copy() if decimal is not None else None
+
+
+def _numpy() -> Any:
+    numpy = sys.modules.get("numpy")
+    return dict(numpy.geterr()) if numpy is not None else None
+
+
+def _csv() -> Any:
+    csv = sys.modules.get("csv")
+    return csv.field_size_limit() if csv is not None else None
+
+
+@dataclass(frozen=True)
+class Ambient:
+    """The settings of this moment; None for a library that is not loaded."""
+
+    recursion: int = field(default_factory=sys.getrecursionlimit)
+    decimal: Any = field(default_factory=_decimal)
+    numpy: Any = field(default_factory=_numpy)
+    csv: Any = field(default_factory=_csv)
+
+    def apply(self) -> None:
+        """In a worker, or in what forks workers, in its main thread: make these settings."""
+        sys.setrecursionlimit(self.recursion)
+        if self.decimal is not None:
+            import decimal
+
+            decimal.setcontext(self.decimal)
+        if self.numpy is not None:
+            import numpy
+
+            numpy.seterr(**self.numpy)
+        if self.csv is not None:
+            import csv
+
+            csv.field_size_limit(self.csv)
