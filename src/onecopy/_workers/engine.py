@@ -375,7 +375,11 @@ class Engine(Settling):
         if self._foreign:
             self._closed = True
             return  # the workers are the parent's
-        self.close()
+        self._drop_orphans()
+        # The scheduler is not told: it would have idle workers end by themselves, which runs
+        # what programs have registered for a normal end.
+        with self._lock:
+            self._closed = True
         if not self._terminated:
             self._terminated = True
             if self.watch is not None:

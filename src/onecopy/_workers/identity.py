@@ -11,7 +11,9 @@ import os
 import sys
 from dataclasses import dataclass
 from types import ModuleType
+from typing import Any
 
+from .._memory.homes import user_homes
 from .._system.imports import on_import
 from .._system.title import set_title
 
@@ -86,10 +88,24 @@ def close_stdin() -> None:
 
 
 def reseed() -> None:
-    """Forked workers have the same global generators of random numbers: give each its own.
+    """Forked workers have the same generators of random numbers: give each its own.
 
-    The ``random`` module does so by itself after a fork; NumPy does not.
+    The ``random`` module does so by itself after a fork; NumPy does not. Of the program's
+    own generators, those that were made without a seed are given another one: a seed that
+    was given stays, as it would if the worker had imported the module by itself.
     """
-    numpy_random = sys.modules.get("numpy.random")
-    if numpy_random is not None:
-        numpy_random.seed()
+    random = sys.modules.get("numpy.random")
+    if random is None:
+        return
+    random.seed()
+    for names in user_homes().values():
+        for value in list(names.values()):
+            if isinstance(value, random.Generator) and _has_no_seed(value.bit_generator):
+                fresh = type(value.bit_generator)()
+                value.bit_generator.state = fresh.state
+
+
+def _has_no_seed(generator: Any) -> bool:
+    """Return True if the system gave the entropy, which is 128 random bits then."""
+    entropy = getattr(generator.seed_seq, "entropy", None)
+    return isinstance(entropy, int) and entropy >> 64 != 0
