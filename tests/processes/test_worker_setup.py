@@ -277,13 +277,15 @@ def test_a_generator_of_the_program_is_made_by_each_worker(
     tmp_path: Path, process_method: str
 ) -> None:
     """A state that was sent or inherited would give all of them the same numbers."""
-    source = "rng = np.random.default_rng()\nseeded = np.random.default_rng(7)\n" + DRAW.replace(
-        "np.random.random", "rng.random"
-    )
-    said = program(tmp_path, process_method, source, "print(len(set(first_draws().values())))\n")
-    assert said == (
-        "1\n" if process_method == "fork" else "2\n" if process_method == "spawn" else "1\n"
-    )
+    source = "rng = np.random.default_rng()\nseeded = np.random.default_rng(7)\n" + DRAW
+    for name, different in ("rng", 2), ("seeded", 1):
+        said = program(
+            tmp_path,
+            process_method,
+            source.replace("np.random.random", f"{name}.random"),
+            "print(len(set(first_draws().values())))\n",
+        )
+        assert said == f"{different}\n"
 
 
 def slow_start(path: str, seconds: float) -> None:
