@@ -53,6 +53,7 @@ if TYPE_CHECKING:
     from .errors import PoolClosed as PoolClosed
     from .errors import RemoteError as RemoteError
     from .errors import ResultNotPicklable as ResultNotPicklable
+    from .errors import SlowImportWarning as SlowImportWarning
     from .errors import TaskTimeout as TaskTimeout
     from .errors import WorkerDied as WorkerDied
     from .errors import WorkerOutOfMemory as WorkerOutOfMemory
@@ -70,7 +71,7 @@ _HOMES = {
     "errors": [
         "BadFile", "FileTruncated", "InitializerFailed", "MissingLibrary", "NotEnoughMemory",
         "NotPicklable", "NotShared", "OnecopyError", "PickledWarning", "PoolClosed",
-        "RemoteError", "ResultNotPicklable", "TaskTimeout", "WorkerDied", "WorkerOutOfMemory",
+        "RemoteError", "ResultNotPicklable", "SlowImportWarning", "TaskTimeout", "WorkerDied", "WorkerOutOfMemory",
     ],
     "executor": ["ProcessPoolExecutor"],
     "pool": ["AsyncResult", "Pool"],

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 from pathlib import Path
@@ -252,6 +253,8 @@ def draw(x):
     return os.getpid(), float(np.random.random())
 def first_draws(**options):
     with oc.Pool(2, method=METHOD, **options) as pool:
+        while pool.stats().workers < 2:
+            time.sleep(0.01)
         drawn = pool.map(draw, range(40), chunksize=1)
     return {pid: value for pid, value in reversed(drawn)}
 """
@@ -302,7 +305,8 @@ def test_workers_that_are_killed_while_they_start_are_replaced(
         for killed in (4, 8):
             until(lambda killed=killed: len(list(tmp_path.iterdir())) >= killed)  # type: ignore[misc]
             for pid in pool.pids():
-                os.kill(pid, signal.SIGTERM)
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGTERM)
         (tmp_path / "go").touch()
         assert pool.map(abs, [-1, -2]) == [1, 2]
 

@@ -48,6 +48,7 @@ from .._system.victim import prefer_as_victim
 from . import ending, inheriting, runners, wire
 from .config import WorkerConfig
 from .identity import close_stdin, reseed
+from .launch.import_watch import SlowImport
 from .outcome import Failure, describe, failure, name_of
 from .state import ModuleState
 from .tracker import use_owners_tracker
@@ -71,12 +72,14 @@ class Inherited:
         of_owner: that process is a fork of the owner, and not of a fresh interpreter.
         failed: why the main module could not be imported.
         initial: the initializer, where it was inherited.
+        slow: what the import of the main module cost, if that was much.
     """
 
     state: ModuleState = field(default_factory=ModuleState)
     of_owner: bool = False
     failed: Failure | None = None
     initial: Initial | None = None
+    slow: SlowImport | None = None
 
 
 class _Stop(Exception):
@@ -214,7 +217,9 @@ class Worker:
         failed = self._inherited.failed
         if config.preparation is not None and self._fresh:
             try:
-                config.preparation.enter()
+                slow = config.preparation.enter()
+                if slow is not None and config.identity.worker == 1:
+                    self._send(wire.pack(wire.SLOW, wire.SLOW_IMPORT.pack(*slow)))
             except BaseException as error:  # whatever the main module raises, SystemExit too
                 failed = failure(error, "the import of the main module")
             self._state.remember()

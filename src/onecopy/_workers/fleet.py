@@ -17,6 +17,7 @@ import pickle
 import signal
 import socket
 import threading
+from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import count
@@ -35,10 +36,12 @@ from .config import WorkerConfig
 from .following import Follower
 from .identity import Identity, chosen_method, parent_of_workers
 from .launch import Launcher
+from .launch.import_watch import SlowImport
 from .launch.preparation import Preparation, prepare
-from .launch.zygote import UNKNOWN
+from .launch.zygote import UNKNOWN, ZygoteLauncher
 from .options import Options
 from .tracker import TrackerDesk
+from .versions import Version
 
 # Room for what faulthandler writes when a worker crashes; pages are taken as it is used.
 _FAULTS = 256 << 10
@@ -154,6 +157,9 @@ class Fleet:
         self._free_slots = list(range(self._slots))
         self._parent, self._method = parent_of_workers(), chosen_method()
         self._preparation: Preparation | None
+        # Values for the zygote to hold; looked at before it forks and when work is sent.
+        self.slow_import: SlowImport | None = None
+        self.replaced: deque[Version] = deque()
         self.desk = TrackerDesk()
         try:
             self._choose_state(options)
@@ -177,11 +183,13 @@ class Fleet:
             inherited = {home: dict(names) for home, names in user_homes().items()}
             self._launcher = fork.launcher(self._pool, options.threads, initial)
             self._preparation = None
-            self.follower = Follower(None, inherited, modules=modules)
+            self.follower = Follower(
+                None, inherited, modules=modules, replaces=self.replaced.append
+            )
         else:
             main = _main(options.main)
             self._preparation = prepare(self._pool, main, options.preload)
-            self.follower = Follower(main, None, modules=modules)
+            self.follower = Follower(main, None, modules=modules, replaces=self.replaced.append)
 
     @property
     def launcher(self) -> Launcher:
@@ -282,6 +290,19 @@ class Fleet:
         barrier.everywhere()
         return int(self._claims[2 * channel.slot])
 
+    @property
+    def main_path(self) -> str:
+        """The file of the main module that workers import; empty when they import none."""
+        main = self._preparation.main if self._preparation is not None else None
+        return main[0] if main is not None else ""
+
+    def give_replaced(self) -> None:
+        """Have the process that forks the workers hold what follows in shared memory."""
+        while self.replaced:
+            version = self.replaced.popleft()
+            if isinstance(self._launcher, ZygoteLauncher) and self._preparation is not None:
+                self._launcher.give(version)
+
     def ended(self, channel: Channel) -> None:
         """Its socket is at its end: asks how the process ended. ``news`` tells."""
         del self.by_fd[channel.fd]
@@ -308,6 +329,8 @@ class Fleet:
                 broken, self._lost = not self._lost, True
             elif what == "frozen":
                 frozen.append(extra)
+            elif what == "slow":
+                self.slow_import = SlowImport(worker, value, extra)
             elif channel is None:
                 continue
             elif what == "pid":

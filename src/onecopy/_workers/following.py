@@ -28,7 +28,7 @@ import threading
 import types
 import warnings
 import weakref
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 from .._memory.code_reads import reads_of
@@ -100,6 +100,8 @@ class Follower:
         main: the main module that workers import; None where it travels by value.
         inherited: what forked workers have from the owner: by home, a copy of its names.
         modules: follow what imported modules hold; False leaves them as imports make them.
+        replaces: called, in any thread and under the lock, with a value in shared memory that
+            takes the place of what an import makes.
     """
 
     def __init__(
@@ -108,10 +110,12 @@ class Follower:
         inherited: dict[str, dict[str, Any]] | None,
         *,
         modules: bool,
+        replaces: Callable[[Version], None],
     ) -> None:
         self._main = main
         self._inherited = inherited
         self._modules = modules
+        self._replaces = replaces
         self._lock = threading.RLock()
         self._variables: dict[tuple[str, Path], _Variable] = {}
         self._closures: weakref.WeakKeyDictionary[Any, _Closure] = weakref.WeakKeyDictionary()
@@ -242,7 +246,10 @@ class Follower:
             return Version(home, path, number, None, b"", reason)
         digest = digest_of(draft)
         draft.anchor()
-        return Version(home, path, number, draft, digest, "")
+        version = Version(home, path, number, draft, digest, "")
+        if had and draft.plan is not None:
+            self._replaces(version)
+        return version
 
 
 class _Walk:

@@ -28,6 +28,7 @@ from . import wire
 from .channel import Channel
 from .engine import NOTHING
 from .freezing import Freezes
+from .launch.import_watch import SlowImport
 from .member import Member, flush
 from .options import Options
 from .outcome import fits_failures, fits_values, revive
@@ -253,6 +254,8 @@ class Listening(Revoking):
             channel.link.forgotten(frame.id)
         elif frame.type == wire.FROZEN:
             self._freezes.answered(frame.id, channel.worker)
+        elif frame.type == wire.SLOW:
+            self._warn_of_import(SlowImport(*wire.SLOW_IMPORT.unpack(frame.body)))
         elif channel.ready and frame.type in (wire.READY, wire.FAILED):
             raise wire.BrokenFrame(f"type {frame.type} of a worker that was ready")
         elif frame.type == wire.READY:
@@ -268,6 +271,17 @@ class Listening(Revoking):
             self._fail(errors.InitializerFailed(f"{what}: {error!r}"), error)
         else:
             raise wire.BrokenFrame(f"type {frame.type}")
+
+    def _warn_of_import(self, slow: SlowImport) -> None:
+        """Workers import the main module, at a price: the warning is the owner's own."""
+        took = f"{slow.milliseconds / 1000:.1f} s and {slow.nbytes / 1e6:,.0f} MB"
+        text = (
+            f"workers import the main module, which takes {took}, most of it here; put that "
+            'under if __name__ == "__main__":, or make the pool with main="value"'
+        )
+        kinds = [("onecopy.errors", "SlowImportWarning"), ("builtins", "UserWarning")]
+        said = marshal.dumps((text, kinds, self._fleet.main_path, slow.line, "__main__"))
+        self._hearing.put(0, [(0, hearing.WARNING, said)])
 
     def _unsendable(self, channel: Channel, assignment: Assignment, error: BaseException) -> None:
         """An assignment never left: its payload cannot be pickled, or there is no room."""

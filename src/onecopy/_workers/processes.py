@@ -280,6 +280,9 @@ class ProcessEngine(Listening):
         if not self._fleet.channels:
             return
         deaths, frozen, broken = self._fleet.news()
+        slow, self._fleet.slow_import = self._fleet.slow_import, None
+        if slow is not None:
+            self._warn_of_import(slow)
         for segment in frozen:
             self._freezes.answered(segment, 0)
         if broken:
@@ -342,6 +345,7 @@ class ProcessEngine(Listening):
         """Forgets, freezes, frees and trims what is due; how long the driver may sleep."""
         for segment in self._freezes.take():
             self._freeze(segment)
+        self._fleet.give_replaced()
         while self._gone:
             segment = self._gone.popleft()
             for channel in list(self._fleet.channels.values()):

@@ -32,7 +32,7 @@ NOW = int(socket.MSG_DONTWAIT) | int(getattr(socket, "MSG_NOSIGNAL", 0))
 CONFIG, FUNCTION, DROP_FUNCTION, TASK, FORGET, FREEZE, CONTINUE, SKIP, STOP, SETTINGS = range(1, 11)
 STATE = 11  # the value of a variable; in front of the codec's body, the length of its head
 # Worker to owner.
-READY, FAILED, RESULT, FORGOTTEN, FROZEN, RECORD, WARNING, TEXT = range(32, 40)
+READY, FAILED, RESULT, FORGOTTEN, FROZEN, RECORD, WARNING, TEXT, SLOW = range(32, 41)
 # Both ways.
 ANNOUNCE, FREE = 64, 65
 
@@ -49,6 +49,8 @@ CALL, MAP, STARMAP, BLOCKS = range(4)
 # what happened.
 SPENT = struct_of(columns.SPENT)
 TIMES = struct.Struct("<5q")
+# The body of a SLOW: see ``launch.import_watch.SlowImport``.
+SLOW_IMPORT = struct.Struct("<IIQ")
 # The body of a READY: since when; monotonic nanoseconds.
 SINCE = struct.Struct("<q")
 PAIR = struct.Struct("<QQ")

@@ -56,6 +56,7 @@ __all__ = [
     "RemoteError",
     "RemoteTraceback",
     "ResultNotPicklable",
+    "SlowImportWarning",
     "TaskTimeout",
     "UnsupportedPlatform",
     "WorkerDied",
@@ -218,6 +219,10 @@ class RemoteTraceback(Exception):
 
     def __str__(self) -> str:
         return f"\n{self.text.rstrip()}\n[{self.where}]" if self.where else f"\n{self.text}"
+
+
+class SlowImportWarning(UserWarning):
+    """Workers import the main module, and that takes long or much memory."""
 
 
 class PickledWarning(UserWarning):

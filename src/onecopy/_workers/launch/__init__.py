@@ -34,7 +34,8 @@ class Launcher(Protocol):
 
     def news(self) -> list[tuple[str, int, int, int]]:
         """What has become known, without blocking: ("pid", worker, pid, 0), ("exit", worker,
-        exit code, most bytes of physical memory that it held), ("frozen", 0, 0, segment), or
+        exit code, most bytes of physical memory that it held), ("frozen", 0, 0, segment),
+        ("slow", line, milliseconds, bytes) of the main module's import, or
         ("broken", 0, 0, 0) when no worker can be made any more."""
 
     def close(self) -> None:

@@ -41,7 +41,7 @@ def main(role: str, parent: str) -> None:
     leave_interrupts()
     use_owners_tracker(desk)
     try:
-        preparation.enter()
+        inherited.slow = preparation.enter()
     except BaseException as error:  # whatever the main module raises, SystemExit too
         inherited.failed = failure(error, "the import of the main module")
     if other_threads():

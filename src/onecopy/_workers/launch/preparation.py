@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 
 from ..._memory import homes
 from .ambient import Ambient
+from .import_watch import ImportWatch, SlowImport
 
 if TYPE_CHECKING:  # its parser is not for workers to wait for
     from ..._memory.main_module import MainModule
@@ -52,10 +53,11 @@ class Preparation:
     directory: str | None = field(default_factory=lambda: _directory())
     umask: int | None = field(default_factory=lambda: _umask())
 
-    def enter(self) -> None:
+    def enter(self) -> SlowImport | None:
         """In a fresh interpreter: take the surroundings over, and import what is wanted.
 
-        Raises whatever the main module raises when it is imported.
+        Returns what the import of the main module cost, if that was much. Raises whatever the
+        main module raises when it is imported.
         """
         if self.umask is not None:
             os.umask(self.umask)
@@ -72,11 +74,11 @@ class Preparation:
             clean_main()
             if self.ambient is not None:
                 self.ambient.apply()
-            return
+            return None
         global importing_main
         importing_main = True
         try:
-            import_main(*self.main)
+            return import_main(*self.main)
         finally:
             importing_main = False
 
@@ -88,7 +90,7 @@ def prepare(pool: int, main: MainModule | None, preload: tuple[str, ...]) -> Pre
     return Preparation(pool, (main.path, main.name), preload, None)
 
 
-def import_main(path: str, name: str | None) -> None:
+def import_main(path: str, name: str | None) -> SlowImport | None:
     """In a worker or a zygote: import the owner's main module as ``__mp_main__``.
 
     As ``multiprocessing.spawn`` does, so what stands under the guard is not run, and
@@ -99,12 +101,13 @@ def import_main(path: str, name: str | None) -> None:
         path: the file.
         name: as what ``-m`` ran it, or None.
 
-    Raises whatever the module raises.
+    Returns what it cost, if that was much. Raises whatever the module raises.
     """
     main = types.ModuleType("__mp_main__")
     spec = importlib.util.find_spec(name) if name is not None else None
     with open(path, "rb") as file:
-        code = compile(file.read(), path, "exec", dont_inherit=True)
+        source = file.read()
+    code = compile(source, path, "exec", dont_inherit=True)
     main.__file__ = path
     main.__spec__ = spec
     main.__package__ = spec.parent if spec is not None else None
@@ -112,7 +115,7 @@ def import_main(path: str, name: str | None) -> None:
     main.__dict__["__builtins__"] = __builtins__
     main.__dict__["__cached__"] = None
     sys.modules["__main__"] = sys.modules["__mp_main__"] = main
-    exec(code, main.__dict__)
+    return ImportWatch().run(code, source, main.__dict__)
 
 
 def clean_main() -> None:

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import contextlib
 import gc
+import marshal
 import os
 import pickle
 import signal
@@ -20,22 +21,29 @@ import socket
 import struct
 import sys
 
+from ..._memory.arena import Arena
+from ..._memory.codec import CUTOFF, decode, place
+from ..._memory.link import Link
 from ..._memory.registry import registry
 from ..._system import death, descriptors
 from ..._system.title import set_title
 from ..child import Inherited, leave_interrupts, run
+from ..state import describe
+from ..versions import Version
 from .preparation import Preparation
 
 LENGTH = struct.Struct("<I")  # of the pickled preparation, which comes before all records
 RECORD = struct.Struct("<BxxxIqQ")  # kind, worker, value, extra
-FORK, REAP, FREEZE = 1, 2, 3  # extra of FREEZE: the segment's id
-PID, EXIT, FROZEN = 1, 2, 3  # extra of EXIT: most physical memory held; of FROZEN: the id
+# Extra of FREEZE: the segment's id; of STATE: the length of what follows.
+FORK, REAP, FREEZE, STATE = 1, 2, 3, 4
+# Extra of EXIT: most physical memory held; of FROZEN: the id; SLOW: an ``import_watch.SlowImport``.
+PID, EXIT, FROZEN, SLOW = 1, 2, 3, 4
 UNKNOWN = 1 << 32  # an exit code that nobody knows: somebody else waited for the process
 # getrusage(2): kilobytes, but bytes on macOS.
 _MAXRSS_UNIT = 1 if sys.platform == "darwin" else 1024
 
 
-_NAMES = {PID: "pid", EXIT: "exit", FROZEN: "frozen"}
+_NAMES = {PID: "pid", EXIT: "exit", FROZEN: "frozen", SLOW: "slow"}
 News = tuple[str, int, int, int]
 
 
@@ -79,6 +87,9 @@ def serve(control: socket.socket, inherited: Inherited | None = None) -> None:
     # Collections in the workers would otherwise write to every inherited object.
     gc.collect()
     gc.freeze()
+    if inherited is not None and inherited.slow is not None:
+        control.sendall(RECORD.pack(SLOW, *inherited.slow))
+    link = Link(Arena(), keep=True)
     pids: dict[int, int] = {}
     buffer = memoryview(bytearray(RECORD.size))
     while True:
@@ -95,14 +106,31 @@ def serve(control: socket.socket, inherited: Inherited | None = None) -> None:
             answer = RECORD.pack(PID, worker, pids[worker], 0)
         elif kind == REAP:
             answer = RECORD.pack(EXIT, worker, *end(pids.pop(worker)))
-        else:
+        elif kind == FREEZE:
             # What is forked from here on must not inherit a mapping that may be written.
             registry.freeze(segment)
             answer = RECORD.pack(FROZEN, 0, 0, segment)
+        else:
+            _take_state(control, segment, fds, link, inherited)
+            continue
         try:
             control.sendall(answer)
         except OSError:
             os._exit(0)
+
+
+def _take_state(
+    control: socket.socket, length: int, fds: list[int], link: Link, inherited: Inherited | None
+) -> None:
+    """A large value of the owner's in shared memory takes the place of what the import of the
+    main module has made here. Workers that are forked from now on inherit it."""
+    data = memoryview(bytearray(length))
+    if control.recv_into(data, length, socket.MSG_WAITALL) < length:
+        os._exit(0)
+    said, rich, head, body = marshal.loads(data)
+    link.announced(said, fds)
+    if inherited is not None:  # otherwise nothing was imported here
+        inherited.state.take(head, lambda: decode(rich, memoryview(body), link))
 
 
 def _fork(control: socket.socket, fd: int, inherited: Inherited | None) -> int:
@@ -157,6 +185,7 @@ class ZygoteLauncher:
         self._control = control
         self._pid = pid
         self._owner = os.getpid()
+        self._link = Link(Arena(), keep=False)
 
     def fileno(self) -> int:
         return self._control.fileno()
@@ -178,6 +207,19 @@ class ZygoteLauncher:
     def freeze(self, segment: int) -> bool:
         self._request(FREEZE, 0, [], segment)
         return True
+
+    def give(self, version: Version) -> None:
+        """Have the zygote hold this value instead of its own, where it is in shared memory."""
+        if version.draft is None or version.draft.stream_size > CUTOFF:
+            return
+        rich, body = place(version.draft, self._link)
+        said, fds = self._link.take_new()
+        if len(fds) > descriptors.MOST:
+            return  # a value on very many segments: it keeps its own
+        data = marshal.dumps((said, rich, describe(version), body))
+        self._request(STATE, 0, fds, len(data))
+        with contextlib.suppress(BrokenPipeError, ConnectionResetError):  # likewise
+            self._control.sendall(data)
 
     def news(self) -> list[News]:
         news: list[News] = []
