@@ -17,9 +17,10 @@ from functools import partial
 from time import monotonic
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
+from ._memory.blame import without_ours
 from ._system.cpus import cpu_count
 from ._workers import setup, wire
-from ._workers.engine import Engine
+from ._workers.engine import UNSENDABLE, Engine
 from ._workers.future import TaskFuture
 from ._workers.jobs import Items, NoResult, StreamJob
 from ._workers.launch import resolve
@@ -128,6 +129,7 @@ class ProcessPoolExecutor(Executor):
         except BrokenExecutor:
             raise
         except Exception as error:
+            without_ours(error)
             future = TaskFuture()
             future.set_exception(error)
             return future
@@ -174,6 +176,7 @@ class ProcessPoolExecutor(Executor):
         try:
             function = engine.function(fn)
         except Exception as error:
+            without_ours(error)
             return _failing(error, items)
         chunk = chunksize if chunksize > 1 else None
         runner = wire.MAP if single else wire.STARMAP
@@ -252,6 +255,9 @@ class ProcessPoolExecutor(Executor):
             if _exiting:  # begun meanwhile, and did perhaps not see this engine
                 self._engine.close()
             return self._engine
+
+    def __reduce__(self) -> Any:
+        raise NotImplementedError(UNSENDABLE)
 
     def __repr__(self) -> str:
         state = "shut down" if self._shut else "open"

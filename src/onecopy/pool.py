@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from ._observe.spans import KEPT
 from ._workers import setup
 from ._workers.calls import Calls
-from ._workers.engine import Engine
+from ._workers.engine import UNSENDABLE, Engine
 from ._workers.results import AsyncResult
 from ._workers.rules import Rules
 from ._workers.streams import Stream
@@ -122,10 +122,7 @@ class _Optional(Calls):
         return PoolView(self, rules)
 
     def __reduce__(self) -> Any:
-        raise NotImplementedError(
-            "a pool belongs to the process that made it and cannot be pickled: a task that "
-            "needs workers of its own makes a pool"
-        )
+        raise NotImplementedError(UNSENDABLE)
 
 
 class PoolView(_Optional):

@@ -12,10 +12,11 @@ from concurrent.futures import Future
 from contextlib import contextmanager
 from typing import Any
 
+from .._memory.blame import ours_cut, without_ours
 from .._observe.progress import Progress
-from ..errors import NotPicklable
 from . import blocks, wire
 from .engine import Engine
+from .functions import Function
 from .jobs import BlockItems, Items, Job, MapJob, StreamJob
 from .results import AsyncResult
 from .rules import Rules
@@ -61,7 +62,8 @@ class Calls:
             PoolClosed: the pool takes no more work.
         """
         _check_callable(func)
-        return self._engine.submit(func, args, kwargs, self._rules)
+        with ours_cut:
+            return self._engine.submit(func, args, kwargs, self._rules)
 
     def apply(
         self, func: Callable[..., Any], args: Iterable[Any] = (), kwds: dict[str, Any] | None = None
@@ -71,7 +73,8 @@ class Calls:
         An exception of the function is raised with the worker's traceback as its cause.
         """
         _check_callable(func)
-        return self._engine.apply(func, tuple(args), kwds or {}, self._rules)
+        with ours_cut:
+            return self._engine.apply(func, tuple(args), kwds or {}, self._rules)
 
     def apply_async(
         self,
@@ -95,8 +98,9 @@ class Calls:
         result = AsyncResult(callback, error_callback, self)
         try:
             self._engine.submit(func, tuple(args), kwds or {}, self._rules, result.end_as)
-        except NotPicklable as error:
+        except Exception as error:
             self._engine.check_open()
+            without_ours(error)
             result.end(None, error)
         return result
 
@@ -168,25 +172,23 @@ class Calls:
         chunk: int | None,
         progress: bool | None,
     ) -> list[Any]:
-        job = self._map_job(func, iterable, runner, chunk)
-        if job.size:
-            self._show(job, progress, job.size)
-        with self._opened(job, job.size):
-            job.wait()
-        return job.result()
+        with ours_cut:
+            items = _taken(func, iterable, chunk)
+            job = self._map_job(self._engine.function(func), items, runner, chunk)
+            if job.size:
+                self._show(job, progress, job.size)
+            with self._opened(job, job.size):
+                job.wait()
+            return job.result()
 
     def _map_job(
         self,
-        func: Callable[..., Any],
-        iterable: Iterable[Any],
+        function: Function,
+        items: Any,
         runner: int,
         chunk: int | None,
         done: Callable[[MapJob], None] | None = None,
     ) -> MapJob:
-        _check_callable(func)
-        _check_chunk(chunk)
-        items: Any = iterable if _can_be_cut(iterable) else list(iterable)
-        function = self._engine.function(func)
         namespace = self._engine.namespace
         return MapJob(function, items, runner, namespace, chunk, rules=self._rules, done=done)
 
@@ -239,14 +241,17 @@ class Calls:
                 engine.drop(job.number)
 
         engine.check_open()
+        items = _taken(func, iterable, chunk)
         try:
-            job = self._map_job(func, iterable, runner, chunk, done)
-        except NotPicklable as error:
+            function = engine.function(func)
+        except Exception as error:  # it cannot be pickled
+            without_ours(error)
             result.end(None, error)
-        else:
-            if job.size:
-                self._show(job, progress, job.size)
-                engine.open(job, job.size)
+            return result
+        job = self._map_job(function, items, runner, chunk, done)
+        if job.size:
+            self._show(job, progress, job.size)
+            engine.open(job, job.size)
         return result
 
     def imap(
@@ -289,11 +294,12 @@ class Calls:
         *,
         ordered: bool,
     ) -> Stream:
-        job = self._stream_job(func, iterable, chunk, ordered)
-        self._show(job, progress, _length(iterable))
-        stream = Stream(self._engine, job, job.chunk or 1, self)
-        self._streams.add(stream)
-        return stream
+        with ours_cut:
+            job = self._stream_job(func, iterable, chunk, ordered)
+            self._show(job, progress, _length(iterable))
+            stream = Stream(self._engine, job, job.chunk or 1, self)
+            self._streams.add(stream)
+            return stream
 
     def _stream_job(
         self, func: Callable[[Any], Any], items: Iterable[Any], chunk: int | None, ordered: bool
@@ -427,6 +433,13 @@ def _length(items: Any) -> int | None:
         return len(items)
     except TypeError:
         return None
+
+
+def _taken(func: Callable[..., Any], iterable: Iterable[Any], chunk: int | None) -> Any:
+    """All the items, in something that can be cut."""
+    _check_callable(func)
+    _check_chunk(chunk)
+    return iterable if _can_be_cut(iterable) else list(iterable)
 
 
 def _can_be_cut(items: Any) -> bool:

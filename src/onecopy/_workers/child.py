@@ -34,9 +34,10 @@ from typing import Any
 
 from .. import errors
 from .._memory.arena import Arena
+from .._memory.blame import short
 from .._memory.codec import decode, encode, encode_result, place, release
 from .._memory.link import Link
-from .._memory.pickling import NOTHING, Namespace, short
+from .._memory.pickling import NOTHING, Namespace
 from .._memory.registry import registry
 from .._observe.voice import Voice
 from .._system import barrier, descriptors, mapping

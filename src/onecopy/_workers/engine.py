@@ -46,6 +46,9 @@ from .wire import SPENT
 from .work import Call, Direct, Entry, Submitted, Work
 
 FOREIGN = "this pool belongs to the process that made it; make one here"
+UNSENDABLE = (
+    "a pool belongs to the process that made it and cannot be pickled; a task makes its own"
+)
 NOTHING = bytes(SPENT.size)  # is what a worker said of a task that was lost
 # So many lives of workers that have gone are remembered, for reports.
 LIVES = 10_000

@@ -17,6 +17,7 @@ from functools import partial
 from typing import Any
 
 from .. import errors
+from .._memory.blame import without_ours
 from .._memory.codec import decode
 from .._observe import hearing
 from .._observe.columns import DONE, FAILED
@@ -270,6 +271,7 @@ class Listening(Revoking):
 
     def _unsendable(self, channel: Channel, assignment: Assignment, error: BaseException) -> None:
         """An assignment never left: its payload cannot be pickled, or there is no room."""
+        without_ours(error)
         with self._lock:
             found = self._pop(assignment.id)
             again = self._halved(found) if found is not None else []

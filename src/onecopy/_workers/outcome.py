@@ -10,7 +10,8 @@ import os
 import pickle
 from typing import Any
 
-from .._memory.pickling import NOTHING, Namespace, dumps, short
+from .._memory.blame import short
+from .._memory.pickling import NOTHING, Namespace, dumps
 from ..errors import RemoteError, RemoteTraceback
 
 Failure = tuple[str, str, str, str, bytes | None]

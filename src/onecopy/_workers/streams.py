@@ -6,6 +6,7 @@ import weakref
 from collections.abc import Iterator
 from typing import Any
 
+from .._memory.blame import ours_cut
 from .engine import Engine
 from .jobs import Items, NoResult, StreamJob
 
@@ -72,6 +73,10 @@ class Stream(Iterator[Any]):
 
     def next(self, timeout: float | None = None) -> Any:
         """The next result; ``multiprocessing.TimeoutError`` when it is not there in time."""
+        with ours_cut:
+            return self._next(timeout)
+
+    def _next(self, timeout: float | None) -> Any:
         if self._job.end is None and self._job.broken is None:
             self._feed(self._window)
         try:
