@@ -8,10 +8,11 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, fields
 from time import monotonic_ns
 from types import TracebackType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Never
 
+from ._memory.blame import ours_cut
 from ._observe.spans import KEPT
-from ._workers import setup
+from ._workers import busy, setup, told
 from ._workers.calls import Calls
 from ._workers.engine import UNSENDABLE, Engine
 from ._workers.results import AsyncResult
@@ -204,7 +205,9 @@ class Pool(_Optional):
         prints: str = "plain",
         spans: int = KEPT,
         progress: bool = False,
+        **others: Never,
     ) -> None:
+        told.refuse("Pool", others, told.POOL)
         if processes is not None:
             if workers is not None:
                 raise TypeError("workers and processes are the same: give one of them")
@@ -213,17 +216,18 @@ class Pool(_Optional):
             if method != "auto":
                 raise TypeError("context and method say the same: give one of them")
             method = setup.method_of(context, "context")
-        engine: Engine = setup.engine(
-            workers,
-            method,
-            initializer,
-            tuple(initargs),
-            maxtasksperchild,
-            tuple(preload),
-            logs=logs,
-            prints=prints,
-            spans=spans,
-        )
+        with ours_cut:
+            engine: Engine = setup.engine(
+                workers,
+                method,
+                initializer,
+                tuple(initargs),
+                maxtasksperchild,
+                tuple(preload),
+                logs=logs,
+                prints=prints,
+                spans=spans,
+            )
         streams: weakref.WeakSet[Stream] = weakref.WeakSet()
         super().__init__(engine, None, streams, progress)
         # Runs when the pool is collected, which may be at any moment in any thread.
@@ -356,4 +360,8 @@ class Pool(_Optional):
 
     def __repr__(self) -> str:
         state = "closed" if self._engine.closed else "open"
-        return f"<onecopy.Pool of {self.workers} workers by {self.method}, {state}>"
+        held = busy.words(self._engine.held())
+        return (
+            f"<onecopy.Pool of {self.workers} workers by {self.method}, {state}"
+            f"{'; ' if held else ''}{held}>"
+        )

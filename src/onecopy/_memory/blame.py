@@ -232,8 +232,8 @@ def _is_own(error: BaseException) -> bool:
     class of a library that says, by a TypeError or PicklingError, what pickle itself says."""
     files = [frame.f_code.co_filename for frame, _ in _frames(error)]
     theirs = [name for name in files if not _is_ours(name)]
-    if not theirs:
-        return False
+    if not theirs or type(error) in (pickle.PicklingError, pickle.PickleError):
+        return False  # NotPicklable is one of those as well
     plain = isinstance(error, TypeError | pickle.PicklingError)
     return not (plain and _is_library(theirs[-1]))
 
@@ -249,7 +249,8 @@ def _is_library(filename: str) -> bool:
 
 
 def _frames(error: BaseException) -> Iterator[tuple[types.FrameType, types.TracebackType]]:
-    at = error.__traceback__
+    # Past a ``__getattribute__`` that may do anything.
+    at = vars(BaseException)["__traceback__"].__get__(error)
     while at is not None:
         yield at.tb_frame, at
         at = at.tb_next

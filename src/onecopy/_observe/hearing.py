@@ -122,7 +122,7 @@ class Hearing:
                 task, act = item
                 try:
                     act()
-                except Exception as error:  # of a callback's
+                except BaseException as error:  # of a callback's
                     _complain(error)
                 self._heard({task: 1})
                 del act
@@ -134,8 +134,9 @@ class Hearing:
         for task, kind, body in said:
             try:
                 self._hear(worker, task, kind, body)
-            except Exception as error:
-                # Of a handler: the program's own, and no reason not to hear the next.
+            except BaseException as error:
+                # Of a handler: the program's own, and no reason not to hear the next. Ctrl-C
+                # is raised in the main thread alone.
                 _complain(error)
         self._heard(entries)
         with self._lock:
@@ -277,7 +278,7 @@ def _warning(body: bytes) -> tuple[str, type[Warning], str, int, str | None]:
     return message, UserWarning, filename, lineno, module
 
 
-def _complain(error: Exception) -> None:
+def _complain(error: BaseException) -> None:
     """As ``logging`` does when a handler fails."""
     import logging
 

@@ -9,18 +9,20 @@ from __future__ import annotations
 import weakref
 from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Iterator
 from concurrent.futures import Future
-from contextlib import contextmanager
-from typing import Any
+from numbers import Integral
+from typing import Any, Never
 
 from .._memory.blame import ours_cut, without_ours
 from .._observe.progress import Progress
 from . import blocks, wire
+from .busy import Waiting
 from .engine import Engine
 from .functions import Function
 from .jobs import BlockItems, Items, Job, MapJob, StreamJob
 from .results import AsyncResult
 from .rules import Rules
 from .streams import Stream
+from .told import arguments, refuse_more
 
 IMAP_CHUNK = 16
 
@@ -74,7 +76,7 @@ class Calls:
         """
         _check_callable(func)
         with ours_cut:
-            return self._engine.apply(func, tuple(args), kwds or {}, self._rules)
+            return self._engine.apply(func, *arguments("apply", args, kwds), self._rules)
 
     def apply_async(
         self,
@@ -95,9 +97,10 @@ class Calls:
         called by it, here.
         """
         _check_callable(func)
+        given = arguments("apply_async", args, kwds)
         result = AsyncResult(callback, error_callback, self)
         try:
-            self._engine.submit(func, tuple(args), kwds or {}, self._rules, result.end_as)
+            self._engine.submit(func, *given, self._rules, result.end_as)
         except Exception as error:
             self._engine.check_open()
             without_ours(error)
@@ -136,8 +139,9 @@ class Calls:
         func: Callable[[Any], Any],
         iterable: Iterable[Any],
         chunksize: int | None = None,
-        *,
+        *more: Never,
         progress: bool | None = None,
+        **others: Never,
     ) -> list[Any]:
         """``[func(item) for item in iterable]``, by all workers; blocks until all is done.
 
@@ -151,6 +155,7 @@ class Calls:
 
         Every item is run even when some fail; the first failing item's error is raised.
         """
+        refuse_more("map", chunksize, more, others)
         return self._map(func, iterable, wire.MAP, chunksize, progress)
 
     def starmap(
@@ -158,10 +163,12 @@ class Calls:
         func: Callable[..., Any],
         iterable: Iterable[Iterable[Any]],
         chunksize: int | None = None,
-        *,
+        *more: Never,
         progress: bool | None = None,
+        **others: Never,
     ) -> list[Any]:
         """As ``map``; each item is unpacked: ``func(*item)``."""
+        refuse_more("starmap", chunksize, more, others)
         return self._map(func, iterable, wire.STARMAP, chunksize, progress)
 
     def _map(
@@ -177,8 +184,8 @@ class Calls:
             job = self._map_job(self._engine.function(func), items, runner, chunk)
             if job.size:
                 self._show(job, progress, job.size)
-            with self._opened(job, job.size):
-                job.wait()
+            with _Opened(self._engine, job, job.size):
+                job.wait(Waiting(self._engine, job))
             return job.result()
 
     def _map_job(
@@ -259,8 +266,9 @@ class Calls:
         func: Callable[[Any], Any],
         iterable: Iterable[Any],
         chunksize: int | None = None,
-        *,
+        *more: Never,
         progress: bool | None = None,
+        **others: Never,
     ) -> Iterator[Any]:
         """Results in order, as they come; for inputs that are long, slow or endless.
 
@@ -272,6 +280,7 @@ class Calls:
         Returns:
             An iterator, with ``next(timeout)`` besides ``__next__``.
         """
+        refuse_more("imap", chunksize, more, others)
         return self._stream(func, iterable, chunksize, progress, ordered=True)
 
     def imap_unordered(
@@ -279,10 +288,12 @@ class Calls:
         func: Callable[[Any], Any],
         iterable: Iterable[Any],
         chunksize: int | None = None,
-        *,
+        *more: Never,
         progress: bool | None = None,
+        **others: Never,
     ) -> Iterator[Any]:
         """As ``imap``, each result as soon as it is there."""
+        refuse_more("imap_unordered", chunksize, more, others)
         return self._stream(func, iterable, chunksize, progress, ordered=False)
 
     def _stream(
@@ -386,12 +397,13 @@ class Calls:
         workers = self._engine.options.workers
         rows = block or blocks.block_rows(arrays, axis, length, workers)
         items = BlockItems(arrays, rows, axis)
-        function = self._engine.function(func)
+        with ours_cut:
+            function = self._engine.function(func)
         job = StreamJob(function, items, wire.BLOCKS, self._engine.namespace, rules=self._rules)
         job.end = len(items)
         self._show(job, progress, job.end, "blocks")
-        with self._opened(job, job.end):
-            results = _each(job)
+        with ours_cut, _Opened(self._engine, job, job.end):
+            results = _each(job, Waiting(self._engine, job))
             if combine is None:
                 return list(results)
             if at_once:
@@ -408,22 +420,45 @@ class Calls:
         if self._progress if wanted is None else wanted:
             job.bar = Progress(total, job.name, unit)
 
-    @contextmanager
-    def _opened(self, job: Job, size: int) -> Iterator[None]:
-        """A job while somebody waits for it; dropped on the way out, whatever happens."""
+
+class _Opened:
+    """A job while somebody waits for it; dropped on the way out, whatever happens.
+
+    When the wait is interrupted, by Ctrl-C or by what a signal's handler raises, what workers
+    are at is given up too: they are wanted for the next call. A class, and no generator: that
+    would set ``__traceback__`` on the error, which some errors refuse.
+    """
+
+    def __init__(self, engine: Engine, job: Job, size: int) -> None:
+        self._engine = engine
+        self._job = job
+        self._size = size
+
+    def __enter__(self) -> None:
         try:
-            number = self._engine.open(job, size)
-            try:
-                yield
-            finally:
-                self._engine.drop(number)
+            self._engine.open(self._job, self._size)
+        except BaseException:
+            self._engine.give_up(self._job)  # it may be open
+            self._job.over()
+            raise
+
+    def __exit__(self, kind: type[BaseException] | None, error: object, trace: object) -> None:
+        job = self._job
+        try:
+            # The results of a map are raised after this, those of a stream of items within.
+            failed = not isinstance(job, MapJob) and issubclass(kind or Exception, Exception)
+            if kind is None or failed:
+                self._engine.drop(job.number)
+            else:
+                self._engine.give_up(job)
         finally:
             job.over()
 
 
-def _each(job: StreamJob) -> Iterator[Any]:
+def _each(job: StreamJob, waiting: Waiting) -> Iterator[Any]:
     """The results of a job whose items are all there, one by one."""
     while not job.finished():
+        job.wait_next(meanwhile=waiting)
         yield job.fetch()
 
 
@@ -455,5 +490,7 @@ def _check_callable(func: Any) -> None:
 
 
 def _check_chunk(chunk: int | None) -> None:
+    if not isinstance(chunk, Integral | None):
+        raise TypeError(f"chunksize is a whole number, not a {type(chunk).__name__}")
     if chunk is not None and chunk < 1:
         raise ValueError(f"a chunk has at least 1 item, not {chunk}")

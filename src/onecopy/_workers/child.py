@@ -408,9 +408,10 @@ class Worker:
 
     def _not_sent(self, error: BaseException, value: Any) -> Failure:
         if isinstance(error, errors.NotPicklable):
-            cause = error
+            cause = error.__cause__
             error = errors.ResultNotPicklable(error.path, error.reason, short(value))
-            error.__cause__ = cause
+            if cause is not None and cause.__traceback__ is not None:
+                error.__cause__ = cause  # it leads to the user's own __reduce__
         return failure(error, "sending the result", namespace=self._namespace)
 
     # Writing.

@@ -17,7 +17,7 @@ from functools import partial
 from typing import Any
 
 from .. import errors
-from .._memory.blame import without_ours
+from .._memory.blame import short, without_ours
 from .._memory.codec import decode
 from .._observe import hearing
 from .._observe.columns import DONE, FAILED
@@ -190,7 +190,8 @@ class Listening(Revoking):
             if bad and fits:
                 value = value[0], {at: revive(how) for at, how in value[1].items()}
         except BaseException as error:
-            error.add_note(f"raised while the result of {work.describe(assignment)} was unpickled")
+            note = f"raised while the result of {work.describe(assignment)} was unpickled"
+            errors.add_note(error, note)
             self._conclude(channel, entry, spent, FAILED, self._failed, error)
             return
         if not fits:
@@ -265,7 +266,9 @@ class Listening(Revoking):
             self._join_in(channel)
         elif frame.type == wire.FAILED:
             error = revive(pickle.loads(frame.body))
-            self._fail(errors.InitializerFailed(f"the initializer failed: {error!r}"), error)
+            self._fail(
+                errors.InitializerFailed(f"the initializer failed: {short(error, 300)}"), error
+            )
         else:
             raise wire.BrokenFrame(f"type {frame.type}")
 

@@ -101,7 +101,7 @@ def add_note(error: BaseException, note: str) -> None:
     try:
         error.add_note(note)
     except Exception:
-        notes = [*getattr(error, "__notes__", ()), note]
+        notes = [*object.__getattribute__(error, "__dict__").get("__notes__", ()), note]
         BaseException.__setattr__(error, "__notes__", notes)
 
 
