@@ -181,8 +181,8 @@ class Worker:
         if config["executor"]:
             self._ends = ()
         inheriting.take_authkey(config["authkey"])
-        if config["voice"]:
-            self._speak(config["worker"], prints=config["prints"])
+        if config["voice"] or config["prints"] != "direct":
+            self._speak(config["worker"], logs=config["voice"], prints=config["prints"])
         limit_threads(config["threads"])
         for name in config["preload"]:
             with contextlib.suppress(Exception):  # the task that needs it will say so
@@ -194,7 +194,7 @@ class Worker:
         self._since, self._waited = monotonic_ns(), 0
         self._send(wire.pack(wire.READY, wire.SINCE.pack(self._since), id=os.getpid()))
 
-    def _speak(self, worker: int, *, prints: bool) -> None:
+    def _speak(self, worker: int, *, logs: bool, prints: str) -> None:
         """Has what this process logs, warns of and prints sent to the owner."""
 
         def say(kind: int, body: bytes, flags: int = 0) -> None:
@@ -203,12 +203,12 @@ class Worker:
                 self._write(wire.pack(kind, body, flags, self._task_number))
 
         self._voice = Voice(
-            lambda body: say(wire.RECORD, body),
+            lambda body, taken: say(wire.RECORD, body, wire.TAKEN * taken),
             lambda body: say(wire.WARNING, body),
-            lambda stream, body: say(wire.TEXT, body, stream),
+            lambda stream, body, flushed: say(wire.TEXT, body, stream | wire.FLUSHED * flushed),
             worker,
         )
-        self._voice.install(prints=prints)
+        self._voice.install(logs=logs, prints=prints)
 
     def _set(self, frame: wire.Frame) -> None:
         if self._voice is not None:

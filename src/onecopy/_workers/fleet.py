@@ -229,7 +229,7 @@ class Fleet:
             "executor": self._options.executor,
             "worker": channel.worker,
             "voice": self._options.logs,
-            "prints": self._options.prints != "direct",
+            "prints": self._options.prints,
             "authkey": inheriting.authkey() if fresh else None,
         }
         body = pickle.dumps(config, 5)

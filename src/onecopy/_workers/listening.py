@@ -37,9 +37,12 @@ from .work import SLICE, Call, Direct, Entry
 
 _SAYS = {
     (wire.RECORD, 0): hearing.RECORD,
+    (wire.RECORD, wire.TAKEN): hearing.TAKEN,
     (wire.WARNING, 0): hearing.WARNING,
     (wire.TEXT, 1): hearing.STDOUT,
     (wire.TEXT, 2): hearing.STDERR,
+    (wire.TEXT, 1 | wire.FLUSHED): hearing.STDOUT_FLUSHED,
+    (wire.TEXT, 2 | wire.FLUSHED): hearing.STDERR_FLUSHED,
 }
 
 
