@@ -156,9 +156,10 @@ class Pool(_Optional):
         preload: modules to import once, before workers are forked; NumPy is, when the
             caller has it.
         logs: what workers log and warn of reaches this process's handlers and filters, once,
-            with ``worker`` and ``task`` on each record; no handler in a worker is called.
+            with ``worker`` and ``task`` on each record. A handler that is set up in a worker is
+            called there unless one of this process's takes the record to the same place.
             False leaves ``logging`` and ``warnings`` in workers as they are.
-        prints: lines that workers print come out of this process's ``sys.stdout`` and
+        prints: what workers print comes out of this process's ``sys.stdout`` and
             ``sys.stderr``, whole: ``"plain"``, or ``"prefixed"`` with worker and task.
             ``"direct"``: workers write to their own, as ``multiprocessing``'s do.
         spans: so many records of tasks are kept for ``spans`` and ``report``; totals

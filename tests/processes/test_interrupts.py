@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -78,17 +79,25 @@ def test_ctrl_c_gives_the_workers_back(tmp_path: Path, process_method: str, way:
     with subprocess.Popen(
         command, stdout=subprocess.PIPE, text=True, start_new_session=True
     ) as program:
-        assert program.stdout is not None
-        for _ in range(2):
-            assert program.stdout.readline() == "ready\n"
-            scripts.until(lambda: bool(os.listdir(folder)), "a task has begun")
-            os.killpg(program.pid, signal.SIGINT)
-            assert program.stdout.readline() == "interrupted\n"
-            assert program.stdout.readline() == "[40, 39] 3\n"
-            for file in folder.iterdir():
-                file.unlink()
-        assert program.stdout.read() == "False\n"
-        assert program.wait() == 0
+        try:
+            interrupt_twice(program, folder)
+        finally:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(program.pid, signal.SIGKILL)
+
+
+def interrupt_twice(program: subprocess.Popen[str], folder: Path) -> None:
+    assert program.stdout is not None
+    known: set[str] = set()  # the workers that have begun, which are ended then
+    for _ in range(2):
+        assert program.stdout.readline() == "ready\n"
+        scripts.until(lambda: bool({*os.listdir(folder)} - known), "a task has begun")
+        known.update(os.listdir(folder))
+        os.killpg(program.pid, signal.SIGINT)
+        assert program.stdout.readline() == "interrupted\n"
+        assert program.stdout.readline() == "[40, 39] 3\n"
+    assert program.stdout.read() == "False\n"
+    assert program.wait() == 0
 
 
 class Rang(Exception):

@@ -10,10 +10,12 @@ from __future__ import annotations
 
 import contextlib
 import sys
+from collections.abc import Iterable, Mapping
 from time import monotonic_ns
 from typing import Protocol
 
-from .work import Work
+from .member import Member
+from .work import Entry, Work
 
 _LONG = 1_000_000_000  # nanoseconds after which a call says what it waits for
 
@@ -28,6 +30,21 @@ class Holding(Protocol):
 
     def ready(self) -> int:
         """How many workers there are."""
+
+
+def held(assigned: Iterable[Entry], members: Mapping[int, Member]) -> list[tuple[Work, int]]:
+    """For each worker that is at something: what that is, and since when; of what it was sent,
+    the first is what it is at."""
+    heads: dict[int, Entry] = {}
+    for entry in assigned:
+        head = heads.get(entry.worker)
+        if head is None or entry.assignment.id < head.assignment.id:
+            heads[entry.worker] = entry
+    return [
+        (entry.work, max(entry.sent, members[worker].last))
+        for worker, entry in heads.items()
+        if worker in members
+    ]
 
 
 def words(held: list[tuple[Work, int]]) -> str:

@@ -9,7 +9,6 @@ from __future__ import annotations
 import weakref
 from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Iterator
 from concurrent.futures import Future
-from numbers import Integral
 from typing import Any, Never
 
 from .._memory.blame import ours_cut, without_ours
@@ -19,10 +18,11 @@ from .busy import Waiting
 from .engine import Engine
 from .functions import Function
 from .jobs import BlockItems, Items, Job, MapJob, StreamJob
+from .opened import Opened, each
 from .results import AsyncResult
 from .rules import Rules
 from .streams import Stream
-from .told import arguments, refuse_more
+from .told import arguments, check_callable, check_chunk, refuse_more, taken
 
 IMAP_CHUNK = 16
 
@@ -63,7 +63,7 @@ class Calls:
             NotPicklable: names what cannot travel.
             PoolClosed: the pool takes no more work.
         """
-        _check_callable(func)
+        check_callable(func)
         with ours_cut:
             return self._engine.submit(func, args, kwargs, self._rules)
 
@@ -74,7 +74,7 @@ class Calls:
 
         An exception of the function is raised with the worker's traceback as its cause.
         """
-        _check_callable(func)
+        check_callable(func)
         with ours_cut:
             return self._engine.apply(func, *arguments("apply", args, kwds), self._rules)
 
@@ -96,7 +96,7 @@ class Calls:
         What cannot be pickled is an error of the result, not of this call; the callback is
         called by it, here.
         """
-        _check_callable(func)
+        check_callable(func)
         given = arguments("apply_async", args, kwds)
         result = AsyncResult(callback, error_callback, self)
         try:
@@ -153,7 +153,9 @@ class Calls:
             progress: show how far it has come, on standard error: a bar on a terminal and in
                 a notebook, a line now and then elsewhere. None: as the pool was told.
 
-        Every item is run even when some fail; the first failing item's error is raised.
+        Every item is run even when some fail; the first failing item's error is raised. When
+        the call is left by Ctrl-C, what workers are at for it is ended, and they are replaced;
+        so for the other calls that block.
         """
         refuse_more("map", chunksize, more, others)
         return self._map(func, iterable, wire.MAP, chunksize, progress)
@@ -180,11 +182,11 @@ class Calls:
         progress: bool | None,
     ) -> list[Any]:
         with ours_cut:
-            items = _taken(func, iterable, chunk)
+            items = taken(func, iterable, chunk)
             job = self._map_job(self._engine.function(func), items, runner, chunk)
             if job.size:
                 self._show(job, progress, job.size)
-            with _Opened(self._engine, job, job.size):
+            with Opened(self._engine, job, job.size):
                 job.wait(Waiting(self._engine, job))
             return job.result()
 
@@ -248,7 +250,7 @@ class Calls:
                 engine.drop(job.number)
 
         engine.check_open()
-        items = _taken(func, iterable, chunk)
+        items = taken(func, iterable, chunk)
         try:
             function = engine.function(func)
         except Exception as error:  # it cannot be pickled
@@ -275,7 +277,9 @@ class Calls:
         The iterable is consumed a bounded distance ahead of what has been fetched (at most
         64 items per worker), in the calling thread: at the call and at each ``next``. An
         item that fails raises at its ``next``; the ones after it can still be fetched. What
-        the iterable itself raises comes behind the results of the items before.
+        the iterable itself raises comes behind the results of the items before. What is on its
+        way is cancelled, running or not, when nobody holds the iterator any more, and when a
+        ``next`` is interrupted: from then on it raises CancelledError.
 
         Returns:
             An iterator, with ``next(timeout)`` besides ``__next__``.
@@ -315,8 +319,8 @@ class Calls:
     def _stream_job(
         self, func: Callable[[Any], Any], items: Iterable[Any], chunk: int | None, ordered: bool
     ) -> StreamJob:
-        _check_callable(func)
-        _check_chunk(chunk)
+        check_callable(func)
+        check_chunk(chunk)
         return StreamJob(
             self._engine.function(func),
             Items(items),
@@ -386,7 +390,7 @@ class Calls:
 
         The first failing block's error is raised.
         """
-        _check_callable(func)
+        check_callable(func)
         arrays = (data, *more)
         length = blocks.lengths(arrays, axis)
         if block is not None and block < 1:
@@ -402,8 +406,8 @@ class Calls:
         job = StreamJob(function, items, wire.BLOCKS, self._engine.namespace, rules=self._rules)
         job.end = len(items)
         self._show(job, progress, job.end, "blocks")
-        with ours_cut, _Opened(self._engine, job, job.end):
-            results = _each(job, Waiting(self._engine, job))
+        with ours_cut, Opened(self._engine, job, job.end):
+            results = each(job, Waiting(self._engine, job))
             if combine is None:
                 return list(results)
             if at_once:
@@ -421,76 +425,9 @@ class Calls:
             job.bar = Progress(total, job.name, unit)
 
 
-class _Opened:
-    """A job while somebody waits for it; dropped on the way out, whatever happens.
-
-    When the wait is interrupted, by Ctrl-C or by what a signal's handler raises, what workers
-    are at is given up too: they are wanted for the next call. A class, and no generator: that
-    would set ``__traceback__`` on the error, which some errors refuse.
-    """
-
-    def __init__(self, engine: Engine, job: Job, size: int) -> None:
-        self._engine = engine
-        self._job = job
-        self._size = size
-
-    def __enter__(self) -> None:
-        try:
-            self._engine.open(self._job, self._size)
-        except BaseException:
-            self._engine.give_up(self._job)  # it may be open
-            self._job.over()
-            raise
-
-    def __exit__(self, kind: type[BaseException] | None, error: object, trace: object) -> None:
-        job = self._job
-        try:
-            # The results of a map are raised after this, those of a stream of items within.
-            failed = not isinstance(job, MapJob) and issubclass(kind or Exception, Exception)
-            if kind is None or failed:
-                self._engine.drop(job.number)
-            else:
-                self._engine.give_up(job)
-        finally:
-            job.over()
-
-
-def _each(job: StreamJob, waiting: Waiting) -> Iterator[Any]:
-    """The results of a job whose items are all there, one by one."""
-    while not job.finished():
-        job.wait_next(meanwhile=waiting)
-        yield job.fetch()
-
-
 def _length(items: Any) -> int | None:
     """How many there are, when that can be told."""
     try:
         return len(items)
     except TypeError:
         return None
-
-
-def _taken(func: Callable[..., Any], iterable: Iterable[Any], chunk: int | None) -> Any:
-    """All the items, in something that can be cut."""
-    _check_callable(func)
-    _check_chunk(chunk)
-    return iterable if _can_be_cut(iterable) else list(iterable)
-
-
-def _can_be_cut(items: Any) -> bool:
-    """Can chunks be taken from it by slicing, without consuming it?"""
-    if isinstance(items, list | tuple | range):
-        return True
-    return hasattr(items, "dtype") and hasattr(items, "shape") and len(items.shape) > 0
-
-
-def _check_callable(func: Any) -> None:
-    if not callable(func):
-        raise TypeError(f"the function must be callable, not a {type(func).__name__}")
-
-
-def _check_chunk(chunk: int | None) -> None:
-    if not isinstance(chunk, Integral | None):
-        raise TypeError(f"chunksize is a whole number, not a {type(chunk).__name__}")
-    if chunk is not None and chunk < 1:
-        raise ValueError(f"a chunk has at least 1 item, not {chunk}")

@@ -35,7 +35,7 @@ from .._observe.spans import KNOWN, Recorder
 from .._schedule import events
 from .._schedule.events import PLAIN, Assignment, Event, Instruction
 from .._schedule.scheduler import Scheduler
-from .busy import Waiting
+from . import busy
 from .functions import KEPT, Captured, Function, by_name, pace_key
 from .future import TaskFuture
 from .jobs import Job
@@ -182,7 +182,7 @@ class Engine(Settling):
         lone = rules is None or not rules.retries
         try:
             self._enter(call, pace_key(known, function), lone=lone)
-            return call.outcome(Waiting(self, call))
+            return call.outcome(busy.Waiting(self, call))
         except BaseException:
             if call.done.locked():
                 # Nobody waits for it any more: Ctrl-C, or what a signal's handler raised.
@@ -437,17 +437,7 @@ class Engine(Settling):
     def held(self) -> list[tuple[Work, int]]:
         """For each worker that is at something: what that is, and since when."""
         with self._lock:
-            heads: dict[int, Entry] = {}
-            for entry in self._assigned.values():
-                head = heads.get(entry.worker)
-                if head is None or entry.assignment.id < head.assignment.id:
-                    heads[entry.worker] = entry
-            members = self._members
-            return [
-                (entry.work, max(entry.sent, members[worker].last))
-                for worker, entry in heads.items()
-                if worker in members
-            ]
+            return busy.held(self._assigned.values(), self._members)
 
     @property
     def busy(self) -> bool:

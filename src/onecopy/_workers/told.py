@@ -6,7 +6,7 @@ Shared by the pool, its calls and the executor; each says which words it knows a
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from numbers import Integral
 from typing import Any
 
@@ -97,3 +97,29 @@ def arguments(name: str, args: object, kwargs: object) -> tuple[tuple[Any, ...],
             f"write {name}(func, (a, b), {{'name': c}}), or submit(func, a, b, name=c)"
         )
     return tuple(args), dict(kwargs or {})
+
+
+def taken(func: Callable[..., Any], iterable: Iterable[Any], chunk: int | None) -> Any:
+    """All the items, in something that can be cut."""
+    check_callable(func)
+    check_chunk(chunk)
+    return iterable if _can_be_cut(iterable) else list(iterable)
+
+
+def _can_be_cut(items: Any) -> bool:
+    """Can chunks be taken from it by slicing, without consuming it?"""
+    if isinstance(items, list | tuple | range):
+        return True
+    return hasattr(items, "dtype") and hasattr(items, "shape") and len(items.shape) > 0
+
+
+def check_callable(func: Any) -> None:
+    if not callable(func):
+        raise TypeError(f"the function must be callable, not a {type(func).__name__}")
+
+
+def check_chunk(chunk: int | None) -> None:
+    if not isinstance(chunk, Integral | None):
+        raise TypeError(f"chunksize is a whole number, not a {type(chunk).__name__}")
+    if chunk is not None and chunk < 1:
+        raise ValueError(f"a chunk has at least 1 item, not {chunk}")
