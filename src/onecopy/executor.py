@@ -15,11 +15,13 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import BrokenExecutor, Executor, Future
 from functools import partial
 from time import monotonic
-from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, Any, Never, ParamSpec, TypeVar
 
+from ._memory.blame import without_ours
 from ._system.cpus import cpu_count
-from ._workers import setup, wire
-from ._workers.engine import Engine
+from ._workers import busy, setup, told, wire
+from ._workers.busy import Waiting
+from ._workers.engine import UNSENDABLE, Engine
 from ._workers.future import TaskFuture
 from ._workers.jobs import Items, NoResult, StreamJob
 from ._workers.launch import resolve
@@ -55,9 +57,10 @@ class ProcessPoolExecutor(Executor):
         max_tasks_per_child: a worker is replaced after this many tasks (a chunk of ``map``
             is one). Under every start method, ``fork`` as well: workers are forked from a
             process with one thread.
+        logs, prints: what becomes of what workers log, warn of and print; as for ``Pool``.
 
     Raises:
-        ValueError: a number below 1, an unknown start method.
+        ValueError: a number below 1, an unknown start method, no such kind of ``prints``.
         TypeError: an initializer that is not callable; a ``max_tasks_per_child`` that is no
             integer; an ``mp_context`` that is none.
         UnsupportedPlatform: on Windows.
@@ -87,8 +90,13 @@ class ProcessPoolExecutor(Executor):
         initargs: tuple[Any, ...] = (),
         *,
         max_tasks_per_child: int | None = None,
+        logs: bool = True,
+        prints: str = "plain",
+        **others: Never,
     ) -> None:
+        told.refuse("ProcessPoolExecutor", others, told.EXECUTOR)
         setup.check_platform()
+        setup.check_prints(prints)
         if max_workers is not None and max_workers <= 0:
             raise ValueError("max_workers must be greater than 0")
         if initializer is not None and not callable(initializer):
@@ -103,6 +111,8 @@ class ProcessPoolExecutor(Executor):
         self._initializer = initializer
         self._initargs = tuple(initargs)
         self._max_tasks = max_tasks_per_child
+        self._logs = logs
+        self._prints = prints
         self._lock = threading.Lock()
         self._engine: Engine | None = None
         self._shut = False
@@ -128,6 +138,7 @@ class ProcessPoolExecutor(Executor):
         except BrokenExecutor:
             raise
         except Exception as error:
+            without_ours(error)
             future = TaskFuture()
             future.set_exception(error)
             return future
@@ -174,6 +185,7 @@ class ProcessPoolExecutor(Executor):
         try:
             function = engine.function(fn)
         except Exception as error:
+            without_ours(error)
             return _failing(error, items)
         chunk = chunksize if chunksize > 1 else None
         runner = wire.MAP if single else wire.STARMAP
@@ -246,6 +258,8 @@ class ProcessPoolExecutor(Executor):
                     self._max_tasks,
                     (),
                     executor=True,
+                    logs=self._logs,
+                    prints=self._prints,
                 )
                 weakref.finalize(self, self._engine.release).atexit = False
                 _engines.add(self._engine)
@@ -253,11 +267,15 @@ class ProcessPoolExecutor(Executor):
                 self._engine.close()
             return self._engine
 
+    def __reduce__(self) -> Any:
+        raise NotImplementedError(UNSENDABLE)
+
     def __repr__(self) -> str:
         state = "shut down" if self._shut else "open"
+        held = busy.words(self._engine.held()) if self._engine is not None else ""
         return (
             f"<onecopy.ProcessPoolExecutor of {self._max_workers} workers "
-            f"by {self._method}, {state}>"
+            f"by {self._method}, {state}{'; ' if held else ''}{held}>"
         )
 
 
@@ -273,6 +291,7 @@ class _Results(Iterator[Any]):
         self._deadline = deadline
         self._ended = False
         self._begun = False
+        job.called = "map"
         engine.open(job, available)
         # A finalizer may run anywhere: both only leave word.
         self._drop = partial(engine.drop_later, job.number)
@@ -289,14 +308,20 @@ class _Results(Iterator[Any]):
             self._finalizer.detach()
             self._finalizer = weakref.finalize(self, self._drop)
             self._finalizer.atexit = False
+        left = None if self._deadline is None else max(0.0, self._deadline - monotonic())
         try:
             self._feed()
-            if self._deadline is None:
-                return self._job.fetch()
-            return self._job.fetch(max(0.0, self._deadline - monotonic()))
+            self._job.wait_next(left, Waiting(self._engine, self._job))
         except NoResult as error:
             self.close()
             raise TimeoutError(str(error)) from None
+        except BaseException as error:
+            self.close()
+            if not isinstance(error, Exception):  # Ctrl-C: the workers are wanted now
+                self._engine.give_up(self._job)
+            raise
+        try:
+            return self._job.fetch()
         except BaseException:
             self.close()
             raise

@@ -8,12 +8,13 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, fields
 from time import monotonic_ns
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, Never
 
+from ._memory.blame import ours_cut
 from ._observe.spans import KEPT
-from ._workers import setup
+from ._workers import busy, setup, told
 from ._workers.calls import Calls
-from ._workers.engine import Engine
+from ._workers.engine import UNSENDABLE, Engine
 from ._workers.results import AsyncResult
 from ._workers.rules import Rules
 from ._workers.streams import Stream
@@ -122,10 +123,7 @@ class _Optional(Calls):
         return PoolView(self, rules)
 
     def __reduce__(self) -> Any:
-        raise NotImplementedError(
-            "a pool belongs to the process that made it and cannot be pickled: a task that "
-            "needs workers of its own makes a pool"
-        )
+        raise NotImplementedError(UNSENDABLE)
 
 
 class PoolView(_Optional):
@@ -158,9 +156,10 @@ class Pool(_Optional):
         preload: modules to import once, before workers are forked; NumPy is, when the
             caller has it.
         logs: what workers log and warn of reaches this process's handlers and filters, once,
-            with ``worker`` and ``task`` on each record; no handler in a worker is called.
+            with ``worker`` and ``task`` on each record. A handler that is set up in a worker is
+            called there unless one of this process's takes the record to the same place.
             False leaves ``logging`` and ``warnings`` in workers as they are.
-        prints: lines that workers print come out of this process's ``sys.stdout`` and
+        prints: what workers print comes out of this process's ``sys.stdout`` and
             ``sys.stderr``, whole: ``"plain"``, or ``"prefixed"`` with worker and task.
             ``"direct"``: workers write to their own, as ``multiprocessing``'s do.
         spans: so many records of tasks are kept for ``spans`` and ``report``; totals
@@ -220,7 +219,9 @@ class Pool(_Optional):
         main: Literal["auto", "import", "value"] = "auto",
         state: Literal["follow", "import"] = "follow",
         reseed: bool = True,
+        **others: Never,
     ) -> None:
+        told.refuse("Pool", others, told.POOL)
         if processes is not None:
             if workers is not None:
                 raise TypeError("workers and processes are the same: give one of them")
@@ -229,20 +230,21 @@ class Pool(_Optional):
             if method != "auto":
                 raise TypeError("context and method say the same: give one of them")
             method = setup.method_of(context, "context")
-        engine: Engine = setup.engine(
-            workers,
-            method,
-            initializer,
-            tuple(initargs),
-            maxtasksperchild,
-            tuple(preload),
-            logs=logs,
-            prints=prints,
-            spans=spans,
-            main=main,
-            state=state,
-            reseed=reseed,
-        )
+        with ours_cut:
+            engine: Engine = setup.engine(
+                workers,
+                method,
+                initializer,
+                tuple(initargs),
+                maxtasksperchild,
+                tuple(preload),
+                logs=logs,
+                prints=prints,
+                spans=spans,
+                main=main,
+                state=state,
+                reseed=reseed,
+            )
         streams: weakref.WeakSet[Stream] = weakref.WeakSet()
         super().__init__(engine, None, streams, progress)
         # Runs when the pool is collected, which may be at any moment in any thread.
@@ -375,4 +377,8 @@ class Pool(_Optional):
 
     def __repr__(self) -> str:
         state = "closed" if self._engine.closed else "open"
-        return f"<onecopy.Pool of {self.workers} workers by {self.method}, {state}>"
+        held = busy.words(self._engine.held())
+        return (
+            f"<onecopy.Pool of {self.workers} workers by {self.method}, {state}"
+            f"{'; ' if held else ''}{held}>"
+        )

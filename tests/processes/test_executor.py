@@ -48,8 +48,12 @@ class TestConstructor:
             "initializer",
             "initargs",
             "max_tasks_per_child",
+            "logs",
+            "prints",
+            "others",
         ]
-        assert ours.parameters["max_tasks_per_child"].kind is inspect.Parameter.KEYWORD_ONLY
+        for name in ("max_tasks_per_child", "logs", "prints"):
+            assert ours.parameters[name].kind is inspect.Parameter.KEYWORD_ONLY
         mapping = inspect.signature(oc.ProcessPoolExecutor.map).parameters
         defaults = {name: mapping[name].default for name in ("timeout", "chunksize", "buffersize")}
         assert defaults == {"timeout": None, "chunksize": 1, "buffersize": None}
@@ -432,8 +436,8 @@ CASES: dict[str, tuple[Any, ...]] = {
         lambda: (tasks.made, tasks.AtUnpickle, tasks.fail_to_unpickle),
     ),
     "exit at result unpickle": (None, lambda: (tasks.made, tasks.AtUnpickle, tasks.leave)),
-    "an exception that cannot be rebuilt": (
-        oc.RemoteError,
+    "an exception whose class insists on other arguments": (
+        tasks.Unrebuildable,
         lambda: (tasks.fail, tasks.Unrebuildable, 1, 2),
     ),
 }

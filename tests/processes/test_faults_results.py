@@ -26,13 +26,6 @@ def double(x: int) -> int:
 # Exceptions.
 
 
-class Unrebuildable(Exception):
-    """Takes two arguments, and tells its base class of none."""
-
-    def __init__(self, one: int, two: int) -> None:
-        super().__init__(f"{one}, {two}")
-
-
 class ExitsWhenRebuilt(Exception):
     def __reduce__(self) -> Any:
         return sys.exit, ("rebuilt",)
@@ -102,14 +95,10 @@ def errors_of(pool: oc.Pool, function: Callable[..., Any], *args: Any) -> list[B
     return found
 
 
-def unrebuildable() -> BaseException:
-    return Unrebuildable(1, 2)
-
-
 def test_exceptions_that_cannot_travel(make_pool: MakePool, process_method: str) -> None:
     pool = make_pool(process_method, 1)
     worker = pool.apply(os.getpid)
-    makers: list[Callable[[], BaseException]] = [unrebuildable, Unsayable, ExitsWhenRebuilt]
+    makers: list[Callable[[], BaseException]] = [Unsayable, ExitsWhenRebuilt]
     for make in makers:
         for error in errors_of(pool, throw_made, make, 0):
             assert isinstance(error, oc.RemoteError)

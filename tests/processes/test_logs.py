@@ -240,20 +240,6 @@ def test_with_rich_s_handler(make_pool: MakePool, method: str, kept: Kept) -> No
     assert all("test_logs.py" in line for line in lines), "the place is where the task logged"
 
 
-def test_handlers_of_a_worker_are_not_called(
-    make_pool: MakePool, process_method: str, kept: Kept, capfd: pytest.CaptureFixture[str]
-) -> None:
-    def set_up() -> None:
-        logging.basicConfig(stream=sys.__stderr__, force=True, level=logging.DEBUG)
-        queue_like = logging.StreamHandler(sys.__stderr__)
-        log.addHandler(queue_like)
-
-    pool = make_pool(process_method, initializer=set_up)
-    pool.map(say, range(10), chunksize=1)
-    assert sorted(kept.messages()) == sorted(f"item {i}" for i in range(10))
-    assert "item" not in capfd.readouterr().err
-
-
 def test_no_forwarding_when_it_is_not_wanted(
     make_pool: MakePool, process_method: str, kept: Kept
 ) -> None:

@@ -171,8 +171,9 @@ class TestErrors:
                 raise RuntimeError("cannot pickle")
 
         pool = make_pool("fork", 1)
-        with pytest.raises(oc.NotPicklable, match="cannot pickle"):
+        with pytest.raises(RuntimeError, match="cannot pickle") as caught:
             pool.map(identity, [Refuses()] * 10)
+        assert caught.value.__notes__ == ["onecopy: raised while item 0 (a Refuses) was pickled"]
         assert pool.map(square, [2]) == [4]
 
     def test_arguments_of_apply_async_that_cannot_be_pickled(self, make_pool: MakePool) -> None:

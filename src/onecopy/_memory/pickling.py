@@ -1,8 +1,8 @@
 """Pickling an object into a stream and a list of spans; no byte of a buffer is touched.
 
-Covers protocol 5 with our reducers, functions and classes by value where the receiver
-cannot import them, and the search for the culprit when something cannot be pickled.
-What happens to the spans is ``codec``'s business.
+Covers protocol 5 with our reducers, and functions and classes by value where the receiver
+cannot import them. What happens to the spans is ``codec``'s business; the search for the
+culprit when something cannot be pickled is in ``blame``.
 
 Two picklers: C's own, which handles nearly everything, and cloudpickle's, taken up when
 the first meets a lambda, a closure or something of ``__main__``: its import and its speed
@@ -21,7 +21,7 @@ from importlib import import_module
 from typing import Any
 
 from .._system import mapping
-from ..errors import NotPicklable
+from . import blame
 from .homes import MAIN_NAMES, find, home_by_name, is_user_module, reduce_function
 from .kinds import reducer_of
 from .spans import Span
@@ -261,6 +261,7 @@ def dumps(
     Raises:
         NotPicklable: names the attribute that is to blame.
         TooLong: the stream is longer than ``most``.
+        Exception: what an object's own ``__reduce__`` raised; see ``blame``.
     """
     for choose in (lambda: _Fast, _slow_pickler):
         file = _Chunks() if most is None else _FewChunks(most)
@@ -275,8 +276,7 @@ def dumps(
             # What C's pickler cannot do, cloudpickle's may: a lambda, for one.
             if choose is not _slow_pickler:
                 continue
-            path, reason = _blame(obj, what, namespace, error)
-            raise NotPicklable(path, reason) from error
+            raise blame.refusal(obj, what, _attempt(namespace), error)  # noqa: B904 (it has its cause)
         return Pickled(file.chunks, buffers)
     raise AssertionError("unreachable")  # pragma: no cover
 
@@ -311,88 +311,14 @@ class Pickled:
         self.size = sum(map(len, chunks))
 
 
-def _try(obj: Any, namespace: Namespace) -> Exception | None:
-    try:
-        _slow_pickler()(io.BytesIO(), Buffers(), namespace).dump(obj)
-    except Exception as error:
-        return error
-    return None
+def _attempt(namespace: Namespace) -> Callable[[Any], Exception | None]:
+    """Tries to pickle something, for ``blame``."""
 
+    def attempt(obj: Any) -> Exception | None:
+        try:
+            _slow_pickler()(io.BytesIO(), Buffers(), namespace).dump(obj)
+        except Exception as error:
+            return error
+        return None
 
-def _parts(obj: Any) -> list[tuple[str, Any]]:
-    """The attributes, items and captured variables of an object, as one writes them."""
-    if isinstance(obj, dict):
-        keys = [(f" (key {short(key)})", key) for key in obj]
-        return keys + [(f"[{short(key)}]", value) for key, value in obj.items()]
-    if isinstance(obj, list | tuple):
-        return [(f"[{i}]", value) for i, value in enumerate(obj)]
-    if isinstance(obj, set | frozenset):
-        return [(f" (element {short(value)})", value) for value in obj]
-    if isinstance(obj, types.MethodType):
-        return [(".__self__", obj.__self__), (".__func__", obj.__func__)]
-    if isinstance(obj, types.FunctionType):
-        return _captured(obj)
-    if hasattr(obj, "func") and hasattr(obj, "args") and hasattr(obj, "keywords"):
-        return [(".func", obj.func), (".args", obj.args), (".keywords", obj.keywords)]
-    slots = [name for cls in type(obj).__mro__ for name in getattr(cls, "__slots__", ())]
-    found = {name: getattr(obj, name) for name in slots if hasattr(obj, name)}
-    found.update(getattr(obj, "__dict__", {}))
-    return [(f".{name}", value) for name, value in found.items()]
-
-
-def _captured(function: types.FunctionType) -> list[tuple[str, Any]]:
-    code = function.__code__
-    cells = zip(code.co_freevars, function.__closure__ or (), strict=False)
-    parts = [(f" (captured variable {name!r})", cell.cell_contents) for name, cell in cells]
-    names = function.__globals__
-    parts += [(f" (global {n!r})", names[n]) for n in code.co_names if n in names]
-    parts += [(f" (default {i})", v) for i, v in enumerate(function.__defaults__ or ())]
-    return parts
-
-
-def _blame(obj: Any, what: str, namespace: Namespace, error: Exception) -> tuple[str, str]:
-    """Path and reason; the parts of a call are called by their own names."""
-    parts = [(what, obj)]
-    if what == "call":
-        *function, args, kwargs = obj
-        parts = [("the function", part) for part in function]
-        parts += [(f"argument {at}", part) for at, part in enumerate(args)]
-        parts += [(f"argument {name!r}", part) for name, part in kwargs.items()]
-    for name, part in parts:
-        found = _try(part, namespace)
-        if found is not None:
-            return culprit(part, name, namespace, found)
-    return what, str(error) or type(error).__name__
-
-
-def culprit(
-    obj: Any, path: str, namespace: Namespace, error: Exception, depth: int = 0
-) -> tuple[str, str]:
-    """The path to the innermost part of ``obj`` that cannot be pickled, and the reason."""
-    if depth < 20:
-        for name, part in _parts(obj):
-            found = _try(part, namespace)
-            if found is not None:
-                return culprit(part, path + name, namespace, found, depth + 1)
-    return f"{path} (a {type(obj).__name__})", str(error) or type(error).__name__
-
-
-def short(value: Any, limit: int = 60) -> str:
-    """A repr that stays short, also for arrays and frames, and never raises."""
-    try:
-        if hasattr(value, "shape") and hasattr(value, "dtype"):
-            return f"<{type(value).__name__} {value.dtype} {value.shape}>"
-        if type(value) is tuple and 0 < len(value) <= 4:
-            text = f"({', '.join(short(part, limit // len(value)) for part in value)})"
-        else:
-            text = repr(value) if _small(value) else f"<{type(value).__name__} of {len(value)}>"
-        text = " ".join(text.split())
-    except Exception as error:  # a user's __repr__ may do anything
-        text = f"<{type(value).__name__}, its repr raised {type(error).__name__}>"
-    return text if len(text) <= limit else text[: limit - 3] + "..."
-
-
-def _small(value: Any) -> bool:
-    return not isinstance(value, list | dict | set | tuple | str | bytes | bytearray) or (
-        len(value) <= 200
-    )
+    return attempt

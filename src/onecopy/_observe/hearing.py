@@ -17,19 +17,26 @@ held for arithmetic alone.
 
 from __future__ import annotations
 
+import contextlib
 import marshal
 import pickle
 import queue
 import sys
 import threading
 import traceback
+from collections import deque
 from collections.abc import Callable
 from typing import Any
 
+from .mouth import LINE, Mouth
+from .mouth import STDERR as STDERR
+from .mouth import STDERR_FLUSHED as STDERR_FLUSHED
+from .mouth import STDOUT as STDOUT
+from .mouth import STDOUT_FLUSHED as STDOUT_FLUSHED
 from .voice import HEAD, MOST_HEADS
 
 MOST = 1 << 20
-RECORD, WARNING, STDOUT, STDERR = range(4)
+RECORD, TAKEN, WARNING = range(3)
 
 Act = Callable[[], None]
 Said = tuple[int, int, bytes]
@@ -66,6 +73,9 @@ class Hearing:
         self._onces: dict[str, dict[Any, Any]] = {}
         self._heads: dict[bytes, dict[str, Any]] = {}
         self._logging: Any = None  # the module, when there has been a record
+        self._mouth = Mouth()
+        # What waits until somebody's line is at its end, in order. See ``_must_wait``.
+        self._aside: deque[_Item] = deque()
 
     def put(self, worker: int, said: list[Said]) -> None:
         """A worker has said something."""
@@ -117,25 +127,66 @@ class Hearing:
                 self._thread.join()
 
     def _run(self) -> None:
-        while (item := self._queue.get()) is not None:
-            if len(item) == 2:
-                task, act = item
-                try:
-                    act()
-                except Exception as error:  # of a callback's
-                    _complain(error)
-                self._heard({task: 1})
-                del act
+        while (item := self._next()) is not None:
+            if self._must_wait(item):
+                self._aside.append(item)
             else:
-                self._hear_all(*item)
+                self._attend(item)
+            if self._aside and not self._mouth.is_in_line():
+                self._go_on()
             del item
+        while self._aside:
+            self._mouth.end_line()
+            self._go_on()
+
+    def _next(self) -> _Item | None:
+        while self._aside:
+            try:
+                return self._queue.get(timeout=LINE)
+            except queue.Empty:
+                self._mouth.end_line()  # whoever is in the middle of it takes long
+                self._go_on()
+        return self._queue.get()
+
+    def _must_wait(self, item: _Item) -> bool:
+        """A worker is in the middle of a line, and this is another one that prints too: the
+        line is to stay whole, if it comes to its end soon. Behind what waits stays what that
+        worker says next, and what comes after all that the task has said."""
+        if len(item) == 2:
+            return any(len(each) == 4 and item[0] in each[3] for each in self._aside)
+        worker, said, *_ = item
+        if any(len(each) == 4 and each[0] == worker for each in self._aside):
+            return True
+        return any(kind >= STDOUT and self._mouth.is_busy(kind, worker) for _, kind, _ in said)
+
+    def _go_on(self) -> None:
+        """Attends to what was put aside and need not wait any more."""
+        aside, self._aside = self._aside, deque()
+        while aside:
+            item = aside.popleft()
+            if self._must_wait(item):
+                self._aside.append(item)
+            else:
+                self._attend(item)
+
+    def _attend(self, item: _Item) -> None:
+        if len(item) == 4:
+            self._hear_all(*item)
+            return
+        task, act = item
+        try:
+            act()
+        except BaseException as error:  # of a callback's
+            _complain(error)
+        self._heard({task: 1})
 
     def _hear_all(self, worker: int, said: list[Said], size: int, entries: dict[int, int]) -> None:
         for task, kind, body in said:
             try:
                 self._hear(worker, task, kind, body)
-            except Exception as error:
-                # Of a handler: the program's own, and no reason not to hear the next.
+            except BaseException as error:
+                # Of a handler: the program's own, and no reason not to hear the next. Ctrl-C
+                # is raised in the main thread alone.
                 _complain(error)
         self._heard(entries)
         with self._lock:
@@ -161,7 +212,7 @@ class Hearing:
     def _hear(self, worker: int, task: int, kind: int, body: bytes) -> None:
         try:
             made: Any
-            if kind == RECORD:
+            if kind in (RECORD, TAKEN):
                 made = self._record(body, worker, task)
             elif kind == WARNING:
                 made = _warning(body)
@@ -170,15 +221,19 @@ class Hearing:
         except Exception as error:
             self._broken(worker, error)
             return
-        if kind == RECORD:
+        if kind in (RECORD, TAKEN):
             logger, record = made
-            logger.handle(record)
+            # Where this process has no handler, ``logging`` has a last resort. It is none for
+            # a record that a handler in the worker has taken.
+            if kind == RECORD or logger.hasHandlers():
+                logger.handle(record)
         elif kind == WARNING:
             self._warn(*made)
         else:
-            self._print(
-                kind, made, f"worker {worker}, task {task} | " if task else f"worker {worker} | "
-            )
+            if self._prefixed:
+                prefix = f"worker {worker}, task {task} | " if task else f"worker {worker} | "
+                made = "".join(prefix + line for line in made.splitlines(keepends=True))
+            self._mouth.say(kind, made, worker)
 
     def _record(self, body: bytes, worker: int, task: int) -> tuple[Any, Any]:
         """The logger and the record that a worker's bytes stand for."""
@@ -221,18 +276,6 @@ class Hearing:
         record.__dict__ = values
         return logger, record
 
-    def _print(self, kind: int, text: str, prefix: str) -> None:
-        stream = sys.stdout if kind == STDOUT else sys.stderr
-        if stream is None:
-            return  # the program has none: what it prints itself goes nowhere either
-        if self._prefixed:
-            text = "".join(prefix + line for line in text.splitlines(keepends=True))
-        try:
-            stream.write(text)
-        except UnicodeEncodeError:
-            encoding = getattr(stream, "encoding", None) or "ascii"
-            stream.write(text.encode(encoding, "backslashreplace").decode(encoding))
-
     def _warn(
         self, message: str, kind: type[Warning], filename: str, lineno: int, module: str | None
     ) -> None:
@@ -249,7 +292,7 @@ class Hearing:
         except Warning as error:
             # The owner's filters make errors of them now; this one's task has gone on.
             shown = warnings.formatwarning(error, kind, filename, lineno)
-            self._print(STDERR, shown, "")
+            self._mouth.say(STDERR, shown, 0)
 
 
 def _opened(head: bytes) -> dict[str, Any]:
@@ -277,9 +320,10 @@ def _warning(body: bytes) -> tuple[str, type[Warning], str, int, str | None]:
     return message, UserWarning, filename, lineno, module
 
 
-def _complain(error: Exception) -> None:
+def _complain(error: BaseException) -> None:
     """As ``logging`` does when a handler fails."""
     import logging
 
     if logging.raiseExceptions and sys.stderr is not None:
-        traceback.print_exception(error, file=sys.stderr)
+        with contextlib.suppress(Exception):  # standard error is broken: nobody can be told
+            traceback.print_exception(error, file=sys.stderr)

@@ -10,6 +10,7 @@ second, so counting takes a microsecond. Not to be used inside a finalizer.
 
 from __future__ import annotations
 
+import contextlib
 import sys
 import threading
 from time import monotonic
@@ -173,7 +174,9 @@ class Progress:
         elif self._total:
             left = (self._total - self._done) * spent / max(self._done, 1)
             text += f", {_span(left)} left"
-        print(f"{text}, {self._rate()}", file=sys.stderr, flush=True)  # noqa: T201 (its purpose)
+        with contextlib.suppress(OSError, ValueError, AttributeError):
+            # Closed, a pipe that nobody reads, no stream at all: the work goes on unseen.
+            print(f"{text}, {self._rate()}", file=sys.stderr, flush=True)  # noqa: T201 (its purpose)
 
 
 def _span(seconds: float) -> str:

@@ -1,14 +1,18 @@
-"""What of the owner's ``logging`` and ``warnings`` its workers have to know: levels, filters.
+"""What of the owner's ``logging`` and ``warnings`` its workers have to know: levels, filters,
+and where its handlers write.
 
 A worker decides by itself whether a record or a warning is wanted, so that one that is not
-costs what it costs in a single process. For that it is told, before its first task and again
-when something has changed, the level of each logger that has one of its own and the filters
-of warnings. Handlers, logger filters and propagation are the owner's business.
+costs what it costs in a single process. For that it is told, before anything of the program
+is called in it and again when something has changed, the level of each logger that has one of
+its own and the filters of warnings; and, see ``handlers``, where records go. What a worker has
+set by itself stays until the owner's own value changes. The calling of the owner's handlers,
+its loggers' filters and propagation are the owner's business.
 
 The owner's side is asked before each batch of tasks and has to be cheap. A change of a level
 is noticed by a mark in the root logger's cache of answers, which ``logging`` empties whenever
 a level, or ``logging.disable``, changes (``Manager._clear_cache`` since Python 3.7). Where
-there is no such cache, the levels are collected anew each time.
+there is no such cache, the levels are collected anew each time. A handler is noticed when it
+is made, or is put on the root logger or taken from it.
 """
 
 from __future__ import annotations
@@ -18,6 +22,8 @@ import pickle
 import sys
 import threading
 from typing import Any
+
+from .handlers import Places, places
 
 Levels = tuple[int, int, dict[str, tuple[int, bool]]]
 """The root's level, what is disabled, and level and disabledness of other loggers."""
@@ -36,6 +42,7 @@ class Settings:
         self._version = 0
         self._body = b""
         self._filters: list[Any] = []
+        self._handlers: Any = None
 
     def now(self) -> tuple[int, bytes]:
         """The number and the bytes for ``apply``."""
@@ -52,6 +59,8 @@ class Settings:
         cache = getattr(getattr(logging, "root", None), "_cache", None)
         if not self._version or (logging is not None and (cache is None or _MARK not in cache)):
             return False
+        if _handlers_in_force(logging) != self._handlers:
+            return False
         # Filters are put in front, taken out, or the list is another one. Lists compare
         # their elements by identity first, which takes no time.
         return self._filters == _in_force()
@@ -63,7 +72,9 @@ class Settings:
         if cache is not None:
             cache[_MARK] = True
         self._filters = list(_in_force())
-        body = pickle.dumps((_levels(logging), _filters()))
+        self._handlers = _handlers_in_force(logging)
+        there = places(logging) if hasattr(logging, "root") else {}
+        body = pickle.dumps((_levels(logging), _filters(), there))
         if body != self._body:
             self._version += 1
             self._body = body
@@ -84,6 +95,14 @@ def _levels(logging: Any) -> Levels | None:
         if isinstance(logger, logging.Logger) and (logger.level or logger.disabled):
             own[name] = (logger.level, bool(logger.disabled))
     return logging.root.level, logging.root.manager.disable, own
+
+
+def _handlers_in_force(logging: Any) -> Any:
+    """Another value when a handler was made, or the root's have changed. How many there are is
+    in a private list, which every handler has entered since ``logging`` is there."""
+    if not hasattr(logging, "root"):
+        return None
+    return len(getattr(logging, "_handlerList", ())), list(map(id, logging.root.handlers))
 
 
 def _in_force() -> list[Any]:
@@ -110,31 +129,38 @@ class Applied:
 
     def __init__(self) -> None:
         self._levels: Levels | None = None
-        self._names: set[str] = set()
+        self._in_effect: Levels | None = None  # the last that ``logging`` was given
+        self._filters: list[bytes] | None = None
 
-    def apply(self, body: bytes) -> None:
-        """Takes over what ``Settings.now`` has given."""
-        self._levels, filters = pickle.loads(body)
+    def apply(self, body: bytes) -> Places:
+        """Takes over what ``Settings.now`` has given; returns where the owner's handlers are."""
+        self._levels, filters, there = pickle.loads(body)
         self.apply_levels()
-        _apply_filters(filters)
+        if filters != self._filters:
+            self._filters = filters
+            _apply_filters(filters)
+        return there  # type: ignore[no-any-return]
 
     def apply_levels(self) -> None:
-        """Sets the loggers' levels; again when ``logging`` has been imported only now."""
+        """Sets the loggers' levels where the owner's have changed; again when ``logging`` has
+        been imported only now."""
         logging: Any = sys.modules.get("logging")
         if logging is None or self._levels is None or not hasattr(logging, "disable"):
             return
         root, disabled, own = self._levels
-        for name in self._names - own.keys():
-            logger = logging.getLogger(name)
-            logger.setLevel(logging.NOTSET)
-            logger.disabled = False
-        for name, (level, off) in own.items():
-            logger = logging.getLogger(name)
-            logger.setLevel(level)
-            logger.disabled = off
-        self._names = set(own)
-        logging.root.setLevel(root)
-        logging.disable(disabled)
+        before = self._in_effect
+        known = before[2] if before is not None else {}
+        for name in {**known, **own}:
+            level, off = own.get(name, (logging.NOTSET, False))
+            if before is None or (level, off) != known.get(name, (logging.NOTSET, False)):
+                logger = logging.getLogger(name)
+                logger.setLevel(level)
+                logger.disabled = off
+        if before is None or root != before[0]:
+            logging.root.setLevel(root)
+        if before is None or disabled != before[1]:
+            logging.disable(disabled)
+        self._in_effect = self._levels
 
 
 def _apply_filters(pickled: list[bytes]) -> None:

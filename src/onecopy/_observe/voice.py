@@ -1,9 +1,9 @@
 """What a worker says besides results: log records, warnings, lines printed.
 
 ``Voice.install`` has every record, warning and printed line of this process sent to the
-owner as it is made, and no handler of this process called: neither one that a fork has
-inherited nor one that the program's modules or its initializer set up again. So a record
-reaches the owner's handlers once, and two processes never write into one file.
+owner as it is made. No handler that was there when the worker began is called: a record
+reaches the owner's handlers once, and two processes never write into one file. Those that
+the program sets up in the worker are called as well, by the rule in ``handlers``.
 
 Everything leaves the process before the call that made it returns. A kill can cost nothing
 that was said before it, except by a thread that spoke while another one was being heard.
@@ -23,6 +23,8 @@ from collections.abc import Callable
 from operator import itemgetter
 from typing import Any
 
+from .handlers import OwnHandlers
+from .lines import Lines
 from .settings import Applied
 
 # What a record has by itself; everything beyond was added by the program.
@@ -63,40 +65,55 @@ HEAD = (
 _head_of = itemgetter(*HEAD)
 # So many heads are kept: more than most programs have lines that log.
 MOST_HEADS = 1024
-_PIECE = 256 << 10  # a frame's body is less than 1 MB
 # A record that is longer, in bytes, is cut: its message and its texts to this many
 # characters each, and what the program has added is left out.
 _LONGEST, _CUT = 900 << 10, 200_000
 
 Say = Callable[[bytes], None]
+Tell = Callable[[bytes, bool], None]
 
 
 class Voice:
     """See the module.
 
     Args:
-        record, warning: send the bytes of one record or warning to the owner.
-        text: sends some bytes of printed text; called with the stream, 1 or 2, first.
+        record, warning: send the bytes of one record or warning to the owner; of a record,
+            and whether a handler of this process takes it too.
+        text: sends some bytes of printed text; called with the stream, 1 or 2, first, and
+            last with whether it was flushed.
         number: this worker's.
     """
 
     def __init__(
-        self, record: Say, warning: Say, text: Callable[[int, bytes], None], number: int
+        self, record: Tell, warning: Say, text: Callable[[int, bytes, bool], None], number: int
     ) -> None:
         self._record = record
         self._warning = warning
         self._text = text
         self._name = f"onecopy-{number}"
         self._settings = Applied()
-        self._streams: list[_Lines] = []
+        self._own = OwnHandlers()
+        self._told = False  # what the owner's settings are
+        self._streams: list[Lines] = []
         self._before: list[Callable[[], None]] = []
         self._formatter: Any = None
         self._plain = 0
         self._heads: dict[tuple[Any, ...], bytes] = {}
         self.printed = False  # since the last ``end_line``
 
-    def install(self, *, prints: bool) -> None:
-        """From here on this process speaks to the owner."""
+    def install(self, *, logs: bool, prints: str) -> None:
+        """From here on this process speaks to the owner.
+
+        Args:
+            logs: by ``logging`` and ``warnings``.
+            prints: by its streams, unless it is ``"direct"``; when ``"plain"``, by what is
+                flushed of a line too.
+        """
+        if prints != "direct":
+            self._catch("stdout", 1, halves=prints == "plain")
+            self._catch("stderr", 2, halves=prints == "plain")
+        if not logs:
+            return
         if "logging" in sys.modules:
             self.furnish_logging()
         else:
@@ -106,13 +123,15 @@ class Voice:
         shown = warnings.showwarning
         self._before.append(lambda: setattr(warnings, "showwarning", shown))
         warnings.showwarning = self._on_warning
-        if prints:
-            self._catch("stdout", 1)
-            self._catch("stderr", 2)
 
     def settings(self, body: bytes) -> None:
-        """The owner's levels and filters."""
-        self._settings.apply(body)
+        """The owner's levels, filters and handlers. It tells them before anything of the
+        program is run here but its imports: what is set up from then on is the worker's."""
+        if not self._told:
+            self._told = True
+            if "logging" in sys.modules:
+                self._own.begin(sys.modules["logging"])
+        self._own.apply(self._settings.apply(body))
 
     def restore(self) -> None:
         """In a child that a task has forked: it is no worker, and speaks for itself."""
@@ -125,8 +144,7 @@ class Voice:
         """What was printed and has no line's end yet goes as it is: the task is over."""
         self.printed = False
         for stream in self._streams:
-            if stream.rest:
-                stream.give()
+            stream.give()
 
     # Logging.
 
@@ -146,10 +164,12 @@ class Voice:
         """What stands for ``Logger.handle``: logger filters are applied by the owner."""
         said = self._said
         tell = self._record
+        own = self._own
 
         def handle(logger: Any, record: Any) -> None:
-            if logger.disabled:
+            if logger.disabled or (logger.filters and not (record := own.passed(logger, record))):
                 return
+            taking = own.taking(logger, record)
             try:
                 body = said(record)
             except Exception:
@@ -158,7 +178,9 @@ class Voice:
                 # As when a handler fails: a traceback on stderr, and the task goes on.
                 logging.NullHandler().handleError(record)
                 return
-            tell(body)
+            tell(body, bool(taking))
+            for handler in taking:
+                handler.handle(record)
 
         return handle
 
@@ -230,13 +252,13 @@ class Voice:
 
     # Prints.
 
-    def _catch(self, name: str, number: int) -> None:
+    def _catch(self, name: str, number: int, *, halves: bool) -> None:
         before = getattr(sys, name)
         fd, encoding, problems = number, "utf-8", "backslashreplace"
         with contextlib.suppress(Exception):  # none, closed, or a stand-in with no descriptor
             fd = before.fileno()
-        lines = _Lines(number, fd, self._on_text)
-        # No buffer between them: at a kill it would be lost, and _Lines makes whole lines.
+        lines = Lines(number, fd, self._text, self._on_half, halves=halves)
+        # No buffer between them: at a kill it would be lost, and Lines makes whole lines.
         stream = io.TextIOWrapper(
             lines,  # as CPython has it with -u
             encoding,
@@ -248,52 +270,8 @@ class Voice:
         self._before.append(lambda: setattr(sys, name, before))
         setattr(sys, name, stream)
 
-    def _on_text(self, number: int, said: bytes) -> None:
-        if said:
-            self._text(number, said)
-        else:
-            self.printed = True
-
-
-class _Lines(io.RawIOBase):
-    """Where a worker's stream ends: whole lines are told to the owner.
-
-    Args:
-        number: 1 for stdout, 2 for stderr.
-        fd: what programs that a task starts are given when they ask for its descriptor.
-        text: takes the stream's number and some whole lines; none when there is only a part
-            of one so far.
-    """
-
-    def __init__(self, number: int, fd: int, text: Callable[[int, bytes], None]) -> None:
-        self._number = number
-        self._fd = fd
-        self._tell = text
-        self.name = ("<stdin>", "<stdout>", "<stderr>")[number]
-        self.rest = b""
-
-    def writable(self) -> bool:
-        return True
-
-    def fileno(self) -> int:
-        return self._fd
-
-    def write(self, data: Any) -> int:
-        said = self.rest + bytes(data)
-        end = said.rfind(b"\n") + 1
-        if not end and len(said) > _PIECE:
-            end = len(said)  # no line, and too much to keep
-        self.rest = said[end:]
-        if self.rest:
-            self._tell(self._number, b"")
-        for at in range(0, end, _PIECE):
-            self._tell(self._number, said[at : min(at + _PIECE, end)])
-        return len(data)
-
-    def give(self) -> None:
-        """What is there of a line."""
-        said, self.rest = self.rest, b""
-        self._tell(self._number, said)
+    def _on_half(self) -> None:
+        self.printed = True
 
 
 class _Finder:

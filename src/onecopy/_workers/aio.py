@@ -47,6 +47,7 @@ async def stream(
     kept until the end, since one that nobody holds is terminated."""
     arrived, room = asyncio.Event(), asyncio.Event()
     job.tell = _teller(arrived)
+    job.called = "stream"
     engine.open(job, 0, grows=True)
     feeder = asyncio.create_task(_feed(engine, job, items, room))
     try:

@@ -9,17 +9,20 @@ from __future__ import annotations
 import weakref
 from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Iterator
 from concurrent.futures import Future
-from contextlib import contextmanager
-from typing import Any
+from typing import Any, Never
 
+from .._memory.blame import ours_cut, without_ours
 from .._observe.progress import Progress
-from ..errors import NotPicklable
 from . import blocks, wire
+from .busy import Waiting
 from .engine import Engine
+from .functions import Function
 from .jobs import BlockItems, Items, Job, MapJob, StreamJob
+from .opened import Opened, each
 from .results import AsyncResult
 from .rules import Rules
 from .streams import Stream
+from .told import arguments, check_callable, check_chunk, refuse_more, taken
 
 IMAP_CHUNK = 16
 
@@ -60,8 +63,9 @@ class Calls:
             NotPicklable: names what cannot travel.
             PoolClosed: the pool takes no more work.
         """
-        _check_callable(func)
-        return self._engine.submit(func, args, kwargs, self._rules)
+        check_callable(func)
+        with ours_cut:
+            return self._engine.submit(func, args, kwargs, self._rules)
 
     def apply(
         self, func: Callable[..., Any], args: Iterable[Any] = (), kwds: dict[str, Any] | None = None
@@ -70,8 +74,9 @@ class Calls:
 
         An exception of the function is raised with the worker's traceback as its cause.
         """
-        _check_callable(func)
-        return self._engine.apply(func, tuple(args), kwds or {}, self._rules)
+        check_callable(func)
+        with ours_cut:
+            return self._engine.apply(func, *arguments("apply", args, kwds), self._rules)
 
     def apply_async(
         self,
@@ -91,12 +96,14 @@ class Calls:
         What cannot be pickled is an error of the result, not of this call; the callback is
         called by it, here.
         """
-        _check_callable(func)
+        check_callable(func)
+        given = arguments("apply_async", args, kwds)
         result = AsyncResult(callback, error_callback, self)
         try:
-            self._engine.submit(func, tuple(args), kwds or {}, self._rules, result.end_as)
-        except NotPicklable as error:
+            self._engine.submit(func, *given, self._rules, result.end_as)
+        except Exception as error:
             self._engine.check_open()
+            without_ours(error)
             result.end(None, error)
         return result
 
@@ -132,8 +139,9 @@ class Calls:
         func: Callable[[Any], Any],
         iterable: Iterable[Any],
         chunksize: int | None = None,
-        *,
+        *more: Never,
         progress: bool | None = None,
+        **others: Never,
     ) -> list[Any]:
         """``[func(item) for item in iterable]``, by all workers; blocks until all is done.
 
@@ -145,8 +153,11 @@ class Calls:
             progress: show how far it has come, on standard error: a bar on a terminal and in
                 a notebook, a line now and then elsewhere. None: as the pool was told.
 
-        Every item is run even when some fail; the first failing item's error is raised.
+        Every item is run even when some fail; the first failing item's error is raised. When
+        the call is left by Ctrl-C, what workers are at for it is ended, and they are replaced;
+        so for the other calls that block.
         """
+        refuse_more("map", chunksize, more, others)
         return self._map(func, iterable, wire.MAP, chunksize, progress)
 
     def starmap(
@@ -154,10 +165,12 @@ class Calls:
         func: Callable[..., Any],
         iterable: Iterable[Iterable[Any]],
         chunksize: int | None = None,
-        *,
+        *more: Never,
         progress: bool | None = None,
+        **others: Never,
     ) -> list[Any]:
         """As ``map``; each item is unpacked: ``func(*item)``."""
+        refuse_more("starmap", chunksize, more, others)
         return self._map(func, iterable, wire.STARMAP, chunksize, progress)
 
     def _map(
@@ -168,25 +181,23 @@ class Calls:
         chunk: int | None,
         progress: bool | None,
     ) -> list[Any]:
-        job = self._map_job(func, iterable, runner, chunk)
-        if job.size:
-            self._show(job, progress, job.size)
-        with self._opened(job, job.size):
-            job.wait()
-        return job.result()
+        with ours_cut:
+            items = taken(func, iterable, chunk)
+            job = self._map_job(self._engine.function(func), items, runner, chunk)
+            if job.size:
+                self._show(job, progress, job.size)
+            with Opened(self._engine, job, job.size):
+                job.wait(Waiting(self._engine, job))
+            return job.result()
 
     def _map_job(
         self,
-        func: Callable[..., Any],
-        iterable: Iterable[Any],
+        function: Function,
+        items: Any,
         runner: int,
         chunk: int | None,
         done: Callable[[MapJob], None] | None = None,
     ) -> MapJob:
-        _check_callable(func)
-        _check_chunk(chunk)
-        items: Any = iterable if _can_be_cut(iterable) else list(iterable)
-        function = self._engine.function(func)
         namespace = self._engine.namespace
         return MapJob(function, items, runner, namespace, chunk, rules=self._rules, done=done)
 
@@ -239,14 +250,17 @@ class Calls:
                 engine.drop(job.number)
 
         engine.check_open()
+        items = taken(func, iterable, chunk)
         try:
-            job = self._map_job(func, iterable, runner, chunk, done)
-        except NotPicklable as error:
+            function = engine.function(func)
+        except Exception as error:  # it cannot be pickled
+            without_ours(error)
             result.end(None, error)
-        else:
-            if job.size:
-                self._show(job, progress, job.size)
-                engine.open(job, job.size)
+            return result
+        job = self._map_job(function, items, runner, chunk, done)
+        if job.size:
+            self._show(job, progress, job.size)
+            engine.open(job, job.size)
         return result
 
     def imap(
@@ -254,19 +268,23 @@ class Calls:
         func: Callable[[Any], Any],
         iterable: Iterable[Any],
         chunksize: int | None = None,
-        *,
+        *more: Never,
         progress: bool | None = None,
+        **others: Never,
     ) -> Iterator[Any]:
         """Results in order, as they come; for inputs that are long, slow or endless.
 
         The iterable is consumed a bounded distance ahead of what has been fetched (at most
         64 items per worker), in the calling thread: at the call and at each ``next``. An
         item that fails raises at its ``next``; the ones after it can still be fetched. What
-        the iterable itself raises comes behind the results of the items before.
+        the iterable itself raises comes behind the results of the items before. What is on its
+        way is cancelled, running or not, when nobody holds the iterator any more, and when a
+        ``next`` is interrupted: from then on it raises CancelledError.
 
         Returns:
             An iterator, with ``next(timeout)`` besides ``__next__``.
         """
+        refuse_more("imap", chunksize, more, others)
         return self._stream(func, iterable, chunksize, progress, ordered=True)
 
     def imap_unordered(
@@ -274,10 +292,12 @@ class Calls:
         func: Callable[[Any], Any],
         iterable: Iterable[Any],
         chunksize: int | None = None,
-        *,
+        *more: Never,
         progress: bool | None = None,
+        **others: Never,
     ) -> Iterator[Any]:
         """As ``imap``, each result as soon as it is there."""
+        refuse_more("imap_unordered", chunksize, more, others)
         return self._stream(func, iterable, chunksize, progress, ordered=False)
 
     def _stream(
@@ -289,17 +309,18 @@ class Calls:
         *,
         ordered: bool,
     ) -> Stream:
-        job = self._stream_job(func, iterable, chunk, ordered)
-        self._show(job, progress, _length(iterable))
-        stream = Stream(self._engine, job, job.chunk or 1, self)
-        self._streams.add(stream)
-        return stream
+        with ours_cut:
+            job = self._stream_job(func, iterable, chunk, ordered)
+            self._show(job, progress, _length(iterable))
+            stream = Stream(self._engine, job, job.chunk or 1, self)
+            self._streams.add(stream)
+            return stream
 
     def _stream_job(
         self, func: Callable[[Any], Any], items: Iterable[Any], chunk: int | None, ordered: bool
     ) -> StreamJob:
-        _check_callable(func)
-        _check_chunk(chunk)
+        check_callable(func)
+        check_chunk(chunk)
         return StreamJob(
             self._engine.function(func),
             Items(items),
@@ -369,7 +390,7 @@ class Calls:
 
         The first failing block's error is raised.
         """
-        _check_callable(func)
+        check_callable(func)
         arrays = (data, *more)
         length = blocks.lengths(arrays, axis)
         if block is not None and block < 1:
@@ -380,12 +401,13 @@ class Calls:
         workers = self._engine.options.workers
         rows = block or blocks.block_rows(arrays, axis, length, workers)
         items = BlockItems(arrays, rows, axis)
-        function = self._engine.function(func)
+        with ours_cut:
+            function = self._engine.function(func)
         job = StreamJob(function, items, wire.BLOCKS, self._engine.namespace, rules=self._rules)
         job.end = len(items)
         self._show(job, progress, job.end, "blocks")
-        with self._opened(job, job.end):
-            results = _each(job)
+        with ours_cut, Opened(self._engine, job, job.end):
+            results = each(job, Waiting(self._engine, job))
             if combine is None:
                 return list(results)
             if at_once:
@@ -402,24 +424,6 @@ class Calls:
         if self._progress if wanted is None else wanted:
             job.bar = Progress(total, job.name, unit)
 
-    @contextmanager
-    def _opened(self, job: Job, size: int) -> Iterator[None]:
-        """A job while somebody waits for it; dropped on the way out, whatever happens."""
-        try:
-            number = self._engine.open(job, size)
-            try:
-                yield
-            finally:
-                self._engine.drop(number)
-        finally:
-            job.over()
-
-
-def _each(job: StreamJob) -> Iterator[Any]:
-    """The results of a job whose items are all there, one by one."""
-    while not job.finished():
-        yield job.fetch()
-
 
 def _length(items: Any) -> int | None:
     """How many there are, when that can be told."""
@@ -427,20 +431,3 @@ def _length(items: Any) -> int | None:
         return len(items)
     except TypeError:
         return None
-
-
-def _can_be_cut(items: Any) -> bool:
-    """Can chunks be taken from it by slicing, without consuming it?"""
-    if isinstance(items, list | tuple | range):
-        return True
-    return hasattr(items, "dtype") and hasattr(items, "shape") and len(items.shape) > 0
-
-
-def _check_callable(func: Any) -> None:
-    if not callable(func):
-        raise TypeError(f"the function must be callable, not a {type(func).__name__}")
-
-
-def _check_chunk(chunk: int | None) -> None:
-    if chunk is not None and chunk < 1:
-        raise ValueError(f"a chunk has at least 1 item, not {chunk}")

@@ -36,9 +36,10 @@ from typing import Any
 
 from .. import errors
 from .._memory.arena import Arena
+from .._memory.blame import short
 from .._memory.codec import decode, encode, encode_result, place, release
 from .._memory.link import Link
-from .._memory.pickling import PEER, short
+from .._memory.pickling import PEER
 from .._memory.registry import registry
 from .._observe.voice import Voice
 from .._system import barrier, descriptors, mapping
@@ -211,8 +212,8 @@ class Worker:
         config.identity.take()
         inheriting.take_authkey(config.authkey)
         use_owners_tracker(desk)
-        if config.logs:
-            self._speak(config.identity.worker, prints=config.prints)
+        if config.logs or config.prints != "direct":
+            self._speak(config.identity.worker, logs=config.logs, prints=config.prints)
         limit_threads(config.threads)
         failed = self._inherited.failed
         if config.preparation is not None and self._fresh:
@@ -234,7 +235,7 @@ class Worker:
         self._since, self._waited = monotonic_ns(), 0
         self._send(wire.pack(wire.READY, wire.SINCE.pack(self._since), id=os.getpid()))
 
-    def _speak(self, worker: int, *, prints: bool) -> None:
+    def _speak(self, worker: int, *, logs: bool, prints: str) -> None:
         """Has what this process logs, warns of and prints sent to the owner."""
 
         def say(kind: int, body: bytes, flags: int = 0) -> None:
@@ -243,12 +244,12 @@ class Worker:
                 self._write(wire.pack(kind, body, flags, self._task_number))
 
         self._voice = Voice(
-            lambda body: say(wire.RECORD, body),
+            lambda body, taken: say(wire.RECORD, body, wire.TAKEN * taken),
             lambda body: say(wire.WARNING, body),
-            lambda stream, body: say(wire.TEXT, body, stream),
+            lambda stream, body, flushed: say(wire.TEXT, body, stream | wire.FLUSHED * flushed),
             worker,
         )
-        self._voice.install(prints=prints)
+        self._voice.install(logs=logs, prints=prints)
 
     def _set(self, frame: wire.Frame) -> None:
         if self._voice is not None:
@@ -462,9 +463,10 @@ class Worker:
 
     def _not_sent(self, error: BaseException, value: Any) -> Failure:
         if isinstance(error, errors.NotPicklable):
-            cause = error
+            cause = error.__cause__
             error = errors.ResultNotPicklable(error.path, error.reason, short(value))
-            error.__cause__ = cause
+            if cause is not None and cause.__traceback__ is not None:
+                error.__cause__ = cause  # it leads to the user's own __reduce__
         return failure(error, "sending the result", namespace=PEER)
 
     # Writing.

@@ -22,8 +22,8 @@ class WorkerConfig:
         initializer: one will be sent, or is inherited.
         executor: SystemExit in a task is that task's error.
         reseed: its generators of random numbers are given seeds of their own.
-        logs: log records, warnings and prints go to the owner.
-        prints: prints do.
+        logs: log records and warnings go to the owner.
+        prints: what becomes of what it prints, see ``options.PRINTS``.
         authkey: what its owner's managers are spoken to with, or None.
     """
 
@@ -36,5 +36,5 @@ class WorkerConfig:
     executor: bool
     reseed: bool
     logs: bool
-    prints: bool
+    prints: str
     authkey: bytes | None

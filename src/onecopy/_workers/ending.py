@@ -37,9 +37,10 @@ def end(*, forked: bool) -> None:
             their buffers.
     """
     threading._shutdown()  # type: ignore[attr-defined]
-    util = sys.modules.get("multiprocessing.util")
-    if util is not None:
-        util._exit_function()
+    # Another thread may be importing it just now: then it has nothing to finalize.
+    finalize = getattr(sys.modules.get("multiprocessing.util"), "_exit_function", None)
+    if finalize is not None:
+        finalize()
     atexit._run_exitfuncs()
     if not forked:
         _write_out()

@@ -36,6 +36,7 @@ from .._observe.spans import KNOWN, Recorder
 from .._schedule import events
 from .._schedule.events import PLAIN, Assignment, Event, Instruction
 from .._schedule.scheduler import Scheduler
+from . import busy
 from .following import Follower
 from .functions import KEPT, Captured, Function, pace_key
 from .future import TaskFuture
@@ -49,6 +50,9 @@ from .wire import SPENT
 from .work import Call, Direct, Entry, Submitted, Work
 
 FOREIGN = "this pool belongs to the process that made it; make one here"
+UNSENDABLE = (
+    "a pool belongs to the process that made it and cannot be pickled; a task makes its own"
+)
 NOTHING = bytes(SPENT.size)  # is what a worker said of a task that was lost
 # So many lives of workers that have gone are remembered, for reports.
 LIVES = 10_000
@@ -83,7 +87,8 @@ class Engine(Settling):
         self._signal = signal.SIGKILL  # ends workers
         self._failure: errors.OnecopyError | None = None
         self._tasks_ended = 0
-        self._orphans: deque[int] = deque()
+        self._orphans: deque[tuple[int, bool]] = deque()  # and: what is running as well?
+        self.told_of: set[int] = set()  # see ``busy``
         self._given_up: set[int] = set()  # assignments whose workers are to be ended
         self._mark = object()  # on the futures of this pool
         self.recorder = Recorder(options.spans, self._importing)
@@ -181,8 +186,15 @@ class Engine(Settling):
         call.versions = self._versions_of(known, call)
         # What is run again may be with another worker then: it is not waited for at one.
         lone = rules is None or not rules.retries
-        self._enter(call, pace_key(known, function), lone=lone)
-        return call.outcome()
+        try:
+            self._enter(call, pace_key(known, function), lone=lone)
+            return call.outcome(busy.Waiting(self, call))
+        except BaseException:
+            if call.done.locked():
+                # Nobody waits for it any more: Ctrl-C, or what a signal's handler raised.
+                call.forsake()
+                self._give_up(call)
+            raise
 
     def _enter(self, call: Call, key: int, *, lone: bool) -> None:
         self._look_again()
@@ -269,12 +281,22 @@ class Engine(Settling):
 
     def drop_later(self, number: int) -> None:
         """As ``drop``, from a finalizer: only leaves word."""
-        self._orphans.append(number)
+        self._orphans.append((number, False))
+        self._nudge()
+
+    def give_up_later(self, number: int) -> None:
+        """As ``give_up``, likewise."""
+        self._orphans.append((number, True))
         self._nudge()
 
     def _drop_orphans(self) -> None:
         while self._orphans:
-            self.drop(self._orphans.popleft())
+            number, running = self._orphans.popleft()
+            job = self._work.get(number)
+            if running and isinstance(job, Job):
+                self.give_up(job)
+            else:
+                self.drop(number)
 
     def drop(self, number: int) -> None:
         """Nobody wants what is left of a job. Workers forget its function after what they
@@ -436,6 +458,11 @@ class Engine(Settling):
             raise errors.PoolClosed(FOREIGN)
         if self._closed:
             raise errors.PoolClosed("the pool is closed and takes no more work")
+
+    def held(self) -> list[tuple[Work, int]]:
+        """For each worker that is at something: what that is, and since when."""
+        with self._lock:
+            return busy.held(self._assigned.values(), self._members)
 
     @property
     def busy(self) -> bool:

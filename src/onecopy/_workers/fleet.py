@@ -274,7 +274,7 @@ class Fleet:
             executor=options.executor,
             reseed=options.reseed,
             logs=options.logs,
-            prints=options.prints != "direct",
+            prints=options.prints,
             authkey=None if options.method == "fork" else inheriting.authkey(),
         )
         fds = [self._file.descriptor(write=True), faults, self.desk.theirs.fileno()]

@@ -44,7 +44,7 @@ from .._memory.homes import (
 )
 from .._memory.main_module import MainModule
 from .._memory.pickling import PEER, TooLong
-from ..errors import NotPicklable, PickledWarning
+from ..errors import PickledWarning
 from .versions import NO_VERSIONS, Path, Version, digest_of
 
 # A mutable value whose pickle is not longer is compared by content at each call.
@@ -230,10 +230,6 @@ class Follower:
                 defining=frozenset(self._in_progress),
                 most=MOST if had else None,
             )
-        except NotPicklable as error:
-            if not self._has_all(home):
-                raise
-            reason = f"{what}: {error.reason}"
         except TooLong:
             reason = f"{what}: more than {MOST >> 20} MB of Python objects"
             warnings.warn(
@@ -242,6 +238,10 @@ class Follower:
                 PickledWarning,
                 stacklevel=2,
             )
+        except Exception as error:  # NotPicklable, or what a ``__reduce__`` of the user's raised
+            if not self._has_all(home):
+                raise
+            reason = f"{what}: {getattr(error, 'reason', error)}"
         if draft is None:
             return Version(home, path, number, None, b"", reason)
         digest = digest_of(draft)

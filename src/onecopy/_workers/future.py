@@ -24,8 +24,11 @@ import threading
 from collections.abc import Callable
 from concurrent.futures import Future
 from concurrent.futures._base import CANCELLED_AND_NOTIFIED, FINISHED, PENDING, RUNNING
+from logging import getLogger
 from typing import Any
 
+# Where the base class says it too.
+_log = getLogger("concurrent.futures")
 _making = threading.RLock()
 
 
@@ -36,6 +39,11 @@ def _after_fork() -> None:
 
 
 os.register_at_fork(after_in_child=_after_fork)
+
+
+def is_main() -> bool:
+    """Is this the main thread, where Ctrl-C arrives?"""
+    return threading.current_thread() is threading.main_thread()
 
 
 class TaskFuture(Future[Any]):
@@ -82,8 +90,24 @@ class TaskFuture(Future[Any]):
             for waiter in self._waiters:
                 waiter.add_cancelled(self)
             self._condition.notify_all()
-        self._invoke_callbacks()  # type: ignore[attr-defined]
+        self._invoke_callbacks()
         return True
+
+    def _invoke_callbacks(self) -> None:
+        """Mostly in a thread of the pool, which others' tasks need: unlike the base class's,
+        it lets nothing that a callback raises end it, be it SystemExit. In the main thread
+        KeyboardInterrupt may be a real one, and is raised when all have been called."""
+        interrupt: KeyboardInterrupt | None = None
+        for callback in self._done_callbacks:
+            try:
+                callback(self)
+            except BaseException as raised:
+                if isinstance(raised, KeyboardInterrupt) and is_main():
+                    interrupt = raised
+                else:
+                    _log.exception("exception calling callback for %r", self)
+        if interrupt is not None:
+            raise interrupt
 
     def set_result(self, result: Any) -> None:
         with _making:

@@ -19,10 +19,12 @@ from .._memory.codec import Encoded, encode_items
 from .._memory.pickling import NOTHING, Namespace
 from .._observe.progress import Progress
 from .._schedule.events import Assignment
-from . import runners
+from . import runners, wire
 from .functions import Function
 from .rules import Rules
 from .work import SLICE, Work
+
+_CALLED = {wire.MAP: "map", wire.STARMAP: "starmap", wire.BLOCKS: "map_blocks"}
 
 
 class Job(Work):
@@ -50,12 +52,14 @@ class Job(Work):
         most: int = 1 << 62,
         rules: Rules | None = None,
     ) -> None:
+        self.number = 0  # until it is opened
         self.function: Function = function
         self.rules = rules
         self.tries = {} if rules is not None and rules.retries else None
         self.given_up = False
         self.items = items
         self.runner = runner
+        self.called = _CALLED[runner]
         self.chunk = chunk if chunk is not None or rules is None else rules.chunk
         self.most = most
         self.bar: Progress | None = None
@@ -162,13 +166,10 @@ class MapJob(Job):
         """Has every item come to an end?"""
         return self._ended.is_set()
 
-    def wait(self, timeout: float | None = None) -> bool:
-        """Blocks until ``ready``; False when the time ran out first."""
-        if timeout is not None:
-            return self._ended.wait(timeout)
+    def wait(self, meanwhile: Callable[[], None]) -> None:
+        """Blocks until ``ready``; calls ``meanwhile`` now and then."""
         while not self._ended.wait(SLICE):
-            pass
-        return True
+            meanwhile()
 
     def error(self) -> BaseException | None:
         """The first item's that failed; after ``ready``."""
@@ -247,6 +248,8 @@ class StreamJob(Job):
 
     def __init__(self, *args: Any, ordered: bool = True, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
+        if self.runner == wire.MAP:
+            self.called = "imap"
         self.ordered = ordered
         self.end: int | None = None  # how many items there are, once known
         self.yielded = 0
@@ -375,14 +378,26 @@ class StreamJob(Job):
             while not self._changed.wait_for(self._all_arrived, SLICE):
                 pass
 
+    def wait_next(
+        self, timeout: float | None = None, meanwhile: Callable[[], None] | None = None
+    ) -> None:
+        """Blocks until ``fetch`` does not, and calls ``meanwhile`` now and then. Raises NoResult,
+        and nothing else but what comes from outside, such as KeyboardInterrupt."""
+        step = SLICE if timeout is None else timeout
+        while not self._wait_for_change(step):
+            if timeout is not None:
+                raise NoResult(f"no result within {timeout} s")
+            if meanwhile is not None:
+                meanwhile()
+
+    def _wait_for_change(self, seconds: float) -> bool:
+        with self._changed:
+            return self._changed.wait_for(self._can_fetch, seconds)
+
     def fetch(self, timeout: float | None = None) -> Any:
         """The next result. Raises its error, StopIteration at the end, NoResult."""
+        self.wait_next(timeout)
         with self._changed:
-            while not self._changed.wait_for(
-                self._can_fetch, SLICE if timeout is None else timeout
-            ):
-                if timeout is not None:
-                    raise NoResult(f"no result within {timeout} s")
             key = self._key()
             if key is not None:
                 good, value = self._arrived.pop(key)

@@ -17,6 +17,7 @@ from functools import partial
 from typing import Any
 
 from .. import errors
+from .._memory.blame import short, without_ours
 from .._memory.codec import decode
 from .._observe import hearing
 from .._observe.columns import DONE, FAILED
@@ -37,9 +38,12 @@ from .work import SLICE, Call, Direct, Entry
 
 _SAYS = {
     (wire.RECORD, 0): hearing.RECORD,
+    (wire.RECORD, wire.TAKEN): hearing.TAKEN,
     (wire.WARNING, 0): hearing.WARNING,
     (wire.TEXT, 1): hearing.STDOUT,
     (wire.TEXT, 2): hearing.STDERR,
+    (wire.TEXT, 1 | wire.FLUSHED): hearing.STDOUT_FLUSHED,
+    (wire.TEXT, 2 | wire.FLUSHED): hearing.STDERR_FLUSHED,
 }
 
 
@@ -190,7 +194,8 @@ class Listening(Revoking):
             if bad and fits:
                 value = value[0], {at: revive(how) for at, how in value[1].items()}
         except BaseException as error:
-            error.add_note(f"raised while the result of {work.describe(assignment)} was unpickled")
+            note = f"raised while the result of {work.describe(assignment)} was unpickled"
+            errors.add_note(error, note)
             self._conclude(channel, entry, spent, FAILED, self._failed, error)
             return
         if not fits:
@@ -268,7 +273,7 @@ class Listening(Revoking):
         elif frame.type == wire.FAILED:
             what, failed = pickle.loads(frame.body)
             error = revive(failed)
-            self._fail(errors.InitializerFailed(f"{what}: {error!r}"), error)
+            self._fail(errors.InitializerFailed(f"{what}: {short(error, 300)}"), error)
         else:
             raise wire.BrokenFrame(f"type {frame.type}")
 
@@ -285,6 +290,7 @@ class Listening(Revoking):
 
     def _unsendable(self, channel: Channel, assignment: Assignment, error: BaseException) -> None:
         """An assignment never left: its payload cannot be pickled, or there is no room."""
+        without_ours(error)
         with self._lock:
             found = self._pop(assignment.id)
             again = self._halved(found) if found is not None else []

@@ -16,6 +16,8 @@ class Member(Protocol):
     """A worker that is ready, as far as giving it work goes."""
 
     worker: int
+    last: int
+    """When it had done the last thing that is known of it; nanoseconds."""
 
     def post(self, entry: Entry) -> None:
         """Under the engine's lock: puts an assignment behind the others."""

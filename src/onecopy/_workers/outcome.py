@@ -6,12 +6,17 @@ nothing else; beside it go its name, its message and the worker's traceback as p
 
 from __future__ import annotations
 
+import contextlib
+import copyreg
 import os
 import pickle
+import types
+from collections.abc import Callable
 from typing import Any
 
-from .._memory.pickling import NOTHING, Namespace, dumps, short
-from ..errors import RemoteError, RemoteTraceback
+from .._memory.blame import short, without_ours
+from .._memory.pickling import NOTHING, Namespace, dumps
+from ..errors import NotPicklable, RemoteError, RemoteTraceback
 
 Failure = tuple[str, str, str, str, bytes | None]
 """Class name, message, traceback, where (worker, function, argument), pickled exception."""
@@ -21,30 +26,47 @@ def failure(
     error: BaseException, function: str, argument: str = "", namespace: Namespace = NOTHING
 ) -> Failure:
     """Describes ``error`` for the owner. Takes its traceback away, and with it what the
-    frames hold."""
-    import traceback  # not at the top: most workers never fail, and all would wait for it
-
+    frames hold. Never raises: an exception's class may do anything, and it ends no worker."""
     kind = type(error)
-    text = "".join(traceback.format_exception(kind, error, error.__traceback__))
+    if issubclass(kind, NotPicklable):
+        without_ours(error)
+    text = _text(error)
     where = f"worker {os.getpid()}, {function}" + (f", argument {argument}" if argument else "")
-    try:
-        message = str(error)
-    except BaseException as bad:  # a user's __str__ may do anything
-        message = f"<its message raised {type(bad).__name__}>"
-    error.__traceback__ = None
-    data: bytes | None
-    try:
-        pickled = dumps(error, namespace, "exception")
-        # Buffers of arrays that the exception carries go in-band: this is the rare case.
-        data = b"".join(pickled.chunks) if not pickled.buffers.spans else _in_band(error)
-    except BaseException:  # and so may a __reduce__: then its text stands for it
-        data = None
+    # Not by assignment, which its class may refuse.
+    BaseException.with_traceback(error, None)
     name = (
         kind.__qualname__
         if kind.__module__ == "builtins"
         else f"{kind.__module__}.{kind.__qualname__}"
     )
-    return name, message, text, where, data
+    return name, said(error), text, where, _pickled(error, namespace)
+
+
+def _text(error: BaseException) -> str:
+    import traceback  # not at the top: most workers never fail, and all would wait for it
+
+    try:
+        return "".join(traceback.format_exception(error))
+    except BaseException as bad:  # of an attribute that is looked up on it, say
+        return f"{type(error).__name__}: {said(error)} <its traceback raised {type(bad).__name__}>"
+
+
+def said(error: BaseException) -> str:
+    """``str(error)``; never raises."""
+    try:
+        return str(error)
+    except BaseException as bad:  # a user's __str__ may do anything
+        return f"<its message raised {type(bad).__name__}>"
+
+
+def _pickled(error: BaseException, namespace: Namespace) -> bytes | None:
+    """The exception as bytes for ``pickle.loads``, or None: then its text stands for it."""
+    try:
+        pickled = dumps(error, namespace, "exception", reducers=_EXCEPTIONS)
+        # Buffers of arrays that the exception carries go in-band: this is the rare case.
+        return b"".join(pickled.chunks) if not pickled.buffers.spans else _in_band(error)
+    except BaseException:  # of a __reduce__, say, which may raise anything
+        return None
 
 
 def _in_band(error: BaseException) -> bytes:
@@ -56,6 +78,56 @@ def _in_band(error: BaseException) -> bytes:
         return bytes(cloudpickle.dumps(error, 5))  # its class by value
 
 
+class _Exceptions(dict[type, Callable[[Any], Any]]):
+    """The reducer of all exceptions whose classes do not see to their pickling themselves."""
+
+    def get(self, kind: type, default: Any = None) -> Any:
+        if (
+            issubclass(kind, BaseException)
+            and kind.__reduce__ is BaseException.__reduce__
+            and kind.__reduce_ex__ is object.__reduce_ex__
+            and kind.__setstate__ is BaseException.__setstate__
+            and getattr(kind, "__getstate__", None) is getattr(BaseException, "__getstate__", None)
+            and kind not in copyreg.dispatch_table
+        ):
+            return _reduce
+        return default
+
+
+def _reduce(error: BaseException) -> tuple[Any, ...]:
+    """As ``BaseException.__reduce__``; but what stands in slots comes along, and no method of
+    the class is asked for anything."""
+    kind = type(error)
+    state = dict(object.__getattribute__(error, "__dict__"))
+    for cls in kind.__mro__:
+        for name, value in vars(cls).items():
+            if isinstance(value, types.MemberDescriptorType) and cls.__module__ != "builtins":
+                with contextlib.suppress(AttributeError):  # never set
+                    state[name] = value.__get__(error)
+    return _rebuild, (kind, vars(BaseException)["args"].__get__(error), state)
+
+
+def _rebuild(kind: type[BaseException], args: tuple[Any, ...], state: dict[str, Any]) -> Any:
+    """The exception again. Its class is called with what it gave to the base class; one that
+    insists on other arguments is not called. Then it is made what it was, past a
+    ``__setattr__`` that refuses."""
+    try:
+        error = kind(*args)
+    except BaseException:
+        error = kind.__new__(kind, *args)
+    set_plainly = BaseException.__setattr__
+    if type(error) is kind:
+        set_plainly(error, "args", args)
+        for name, value in state.items():
+            set_plainly(error, name, value)
+    return error
+
+
+_EXCEPTIONS = _Exceptions(
+    {BaseException: _reduce}
+)  # not empty, which would mean that there are none
+
+
 def revive(failed: Failure) -> BaseException:
     """The exception again, with the worker's traceback as its cause."""
     name, message, text, where, data = failed
@@ -63,11 +135,11 @@ def revive(failed: Failure) -> BaseException:
     if data is not None:
         try:
             error = pickle.loads(data)
-        except (Exception, SystemExit) as bad:  # its class insists on other arguments, say
-            text += f"\n(it could not be rebuilt here: {type(bad).__name__}: {bad})"
+        except BaseException as bad:  # its class insists on other arguments, say
+            text += f"\n(it could not be rebuilt here: {type(bad).__name__}: {said(bad)})"
     if not isinstance(error, BaseException):
         error = RemoteError(name, message)
-    error.__cause__ = RemoteTraceback(text, where)
+    BaseException.__setattr__(error, "__cause__", RemoteTraceback(text, where))
     return error
 
 

@@ -82,6 +82,7 @@ class ProcessEngine(Listening):
         self.namespace, self.follower = PEER, self._fleet.follower
         self._starts = options.workers
         self._stopping = False
+        self._known_all = threading.Event()  # the pids of the workers that were to be made first
         self._doom: errors.InitializerFailed | None = None  # as soon as the last worker is gone
         self._released = False
         self._listening = False  # to the launcher
@@ -145,6 +146,10 @@ class ProcessEngine(Listening):
         self._wake()
 
     def pids(self) -> list[int]:
+        """Waits until the pids of the first workers are known: what is asked for right after
+        the pool was made can be compared with what is asked for later."""
+        if not self._foreign:
+            self._known_all.wait()
         return [c.pid for c in list(self._fleet.channels.values()) if c.pid]
 
     def traffic(self) -> tuple[int, int, int, int]:
@@ -201,6 +206,8 @@ class ProcessEngine(Listening):
                 if self._closed and not self._starts and not self._fleet.channels:
                     return
                 self._start_workers()
+                if not self._starts and all(c.pid for c in self._fleet.channels.values()):
+                    self._known_all.set()
                 self._owner_cpu = thread_time()
                 for fd, readable, writable in self._poller.wait(self._look_after()):
                     self._on_ready(fd, readable, writable)
@@ -363,6 +370,7 @@ class ProcessEngine(Listening):
         return min((wait for wait in waits if wait is not None), default=None)
 
     def _finish(self) -> None:
+        self._known_all.set()
         registry.listeners.discard(self)
         _engines.discard(self)
         if self.watch is not None:

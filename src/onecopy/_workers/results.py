@@ -12,6 +12,7 @@ from typing import Any
 
 from ..errors import PoolClosed
 from .engine import FOREIGN
+from .future import is_main
 from .work import SLICE
 
 _log = getLogger(__name__)
@@ -62,7 +63,7 @@ class AsyncResult:
         except BaseException as raised:
             # In the main thread it may be Ctrl-C; elsewhere not even SystemExit may end a
             # thread of the pool, which others' tasks need.
-            if isinstance(raised, KeyboardInterrupt) and _is_main():
+            if isinstance(raised, KeyboardInterrupt) and is_main():
                 raise
             _log.exception("a callback of a pool's task raised")
         finally:
@@ -136,7 +137,3 @@ def error_of(future: Future[Any]) -> BaseException | None:
         return future.exception()
     except CancelledError:  # by nobody but the pool's own end
         return PoolClosed("the pool was terminated")
-
-
-def _is_main() -> bool:
-    return threading.current_thread() is threading.main_thread()

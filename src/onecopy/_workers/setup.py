@@ -58,8 +58,7 @@ def engine(
         raise TypeError(f"the initializer must be callable, not a {type(initializer).__name__}")
     if max_tasks is not None and not (isinstance(max_tasks, Integral) and max_tasks >= 1):
         raise ValueError(f"maxtasksperchild is at least 1 or None, not {max_tasks!r}")
-    if prints not in PRINTS:
-        raise ValueError(f"prints is one of {', '.join(PRINTS)}, not {prints!r}")
+    check_prints(prints)
     if main not in MAINS:
         raise ValueError(f"main is one of {', '.join(MAINS)}, not {main!r}")
     if state not in STATES:
@@ -89,6 +88,12 @@ def engine(
     from .processes import ProcessEngine
 
     return ProcessEngine(options)
+
+
+def check_prints(prints: str) -> None:
+    """Raises ValueError when it is none of the kinds."""
+    if prints not in PRINTS:
+        raise ValueError(f"prints is one of {', '.join(PRINTS)}, not {prints!r}")
 
 
 def method_of(context: Any, argument: str) -> str:

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import weakref
 from collections.abc import Iterator
+from concurrent.futures import CancelledError
 from typing import Any
 
+from .._memory.blame import ours_cut
+from .busy import Waiting
 from .engine import Engine
 from .jobs import Items, NoResult, StreamJob
 
@@ -30,7 +33,7 @@ class Stream(Iterator[Any]):
         self._items: Items = job.items
         self._window = max(WINDOW, 2 * chunk) * engine.options.workers
         self._number = engine.open(job, 0, grows=True)
-        self._finalizer = weakref.finalize(self, engine.drop_later, self._number)
+        self._finalizer = weakref.finalize(self, engine.give_up_later, self._number)
         self._finalizer.atexit = False
         self._feed(chunk * engine.options.workers)
 
@@ -58,6 +61,15 @@ class Stream(Iterator[Any]):
                 break
         self._engine.grow(self._number, items.taken, last=job.end is not None)
 
+    def _give_up(self) -> None:
+        """Nobody wants what is on its way; results that are there can still be fetched."""
+        self._finalizer.detach()
+        self._pool = None
+        self._engine.give_up(self._job)
+        self._job.abandon(
+            CancelledError("the iteration was interrupted, and what was left cancelled")
+        )
+
     def run_to_end(self) -> None:
         """Takes in the whole iterable and waits until all of it has been computed."""
         if self._job.end is None:
@@ -72,17 +84,28 @@ class Stream(Iterator[Any]):
 
     def next(self, timeout: float | None = None) -> Any:
         """The next result; ``multiprocessing.TimeoutError`` when it is not there in time."""
-        if self._job.end is None and self._job.broken is None:
-            self._feed(self._window)
+        with ours_cut:
+            return self._next(timeout)
+
+    def _next(self, timeout: float | None) -> Any:
         try:
-            return self._job.fetch(timeout)
-        except StopIteration:
-            self._finalizer()
-            self._pool = None
-            raise
+            if self._job.end is None and self._job.broken is None:
+                self._feed(self._window)
+            self._job.wait_next(timeout, Waiting(self._engine, self._job))
         except NoResult as error:
             import multiprocessing
 
             raise multiprocessing.TimeoutError(str(error)) from None
+        except BaseException:
+            # Ctrl-C, or what a signal's handler raised. A traceback may hold the iterator for
+            # long, in a notebook until the next error: the workers are wanted now.
+            self._give_up()
+            raise
+        try:
+            return self._job.fetch()
+        except StopIteration:
+            self._finalizer()
+            self._pool = None
+            raise
         finally:
             self._items.forget(self._job.settled)

@@ -16,6 +16,7 @@ from time import monotonic_ns
 from typing import Any
 
 from .. import errors
+from .._memory.blame import short
 from .._observe import marks
 from .._observe.columns import DONE, FAILED, OWNER
 from .._observe.series import Watch
@@ -134,7 +135,9 @@ class ThreadEngine(Engine):
             if self.options.initializer is not None:
                 self.options.initializer(*self.options.initargs)
         except BaseException as error:
-            self._fail(errors.InitializerFailed(f"the initializer failed: {error!r}"), error)
+            self._fail(
+                errors.InitializerFailed(f"the initializer failed: {short(error, 300)}"), error
+            )
             return
         worker.ready = worker.last = since = monotonic_ns()
         self._join_in(worker)
@@ -219,5 +222,5 @@ def _run(assignment: Assignment, work: Work, ends: tuple[type[BaseException], ..
 
 def _noted(bad: runners.Errors, name: str) -> dict[int, BaseException]:
     for error, item in bad.values():
-        error.add_note(f"onecopy: {name}, argument {describe(item)}")
+        errors.add_note(error, f"onecopy: {name}, argument {describe(item)}")
     return {at: error for at, (error, _) in bad.items()}

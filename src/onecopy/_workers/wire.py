@@ -40,6 +40,8 @@ ANNOUNCE, FREE = 64, 65
 RICH = 1  # the body was made by ``codec.place`` as a rich one
 ERRORS = 2  # a result in which at least one item failed
 UNRUN = 4  # and nothing was run, because the payload could not be unpacked
+TAKEN = 1  # of a record: a handler in the worker takes it as well
+FLUSHED = 4  # of text, beside its stream, 1 or 2
 
 # At the head of a TASK's body: the function's id (0: the function is in the payload), how it
 # is applied to the payload, and the number of the call that it belongs to.

@@ -116,6 +116,9 @@ class Work:
         """What is called, as reports name it."""
         raise NotImplementedError
 
+    called: str
+    """The method of the pool that made it."""
+
 
 class Call(Work):
     """One call of one function.
@@ -186,6 +189,7 @@ class Submitted(Call):
     """A call whose outcome goes into a ``Future``."""
 
     __slots__ = ("_begun", "future")
+    called = "submit"
 
     def __init__(self, *args: Any) -> None:
         super().__init__(*args)
@@ -236,13 +240,15 @@ class Direct(Call):
     sent it, and it is on its way to here.
     """
 
-    __slots__ = ("_error", "_value", "answered", "done")
+    called = "apply"
+    __slots__ = ("_error", "_forsaken", "_value", "answered", "done")
 
     def __init__(self, *args: Any) -> None:
         super().__init__(*args)
         self._value: Any = None
         self._error: BaseException | None = None
         self.answered = False
+        self._forsaken = False
         self.done = threading.Lock()
         self.done.acquire()
 
@@ -260,10 +266,20 @@ class Direct(Call):
         if self.done.locked():
             self.fail(NOWHERE, error)
 
-    def outcome(self) -> Any:
-        """Waits; then the value, or raises the error."""
+    def forsake(self) -> None:
+        """Its caller was interrupted: it need not begin."""
+        self._forsaken = True
+
+    def begin(self) -> bool:
+        return not self._forsaken
+
+    def wanted(self) -> bool:
+        return not self._forsaken
+
+    def outcome(self, meanwhile: Callable[[], None]) -> Any:
+        """Waits, and calls ``meanwhile`` now and then; then the value, or raises the error."""
         while not self.done.acquire(timeout=SLICE):
-            pass
+            meanwhile()
         if self._error is not None:
             try:
                 raise self._error

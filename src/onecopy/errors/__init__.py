@@ -96,6 +96,16 @@ def human_bytes(count: int) -> str:
     return f"{value:.4g} TB"
 
 
+def add_note(error: BaseException, note: str) -> None:
+    """``error.add_note(note)``, for an error of any class: one that is a frozen dataclass, say,
+    lets nothing be set on it. There the note is put past its ``__setattr__``."""
+    try:
+        error.add_note(note)
+    except Exception:
+        notes = [*object.__getattribute__(error, "__dict__").get("__notes__", ()), note]
+        BaseException.__setattr__(error, "__notes__", notes)
+
+
 class OnecopyError(Exception):
     """The root of the tree: catches everything that onecopy raises by itself."""
 
@@ -144,15 +154,22 @@ class NotPicklable(OnecopyError, pickle.PicklingError):
     Args:
         path: where the culprit sits, as one would write it: ``argument 0['lock']``.
         reason: what pickle said of it.
+        advice: what to do about it.
+
+    What an object's own ``__reduce__`` or ``__getstate__`` raises stays what it is, as in the
+    standard library: a note on it names the object.
     """
 
-    def __init__(self, path: str, reason: str) -> None:
+    def __init__(self, path: str, reason: str, advice: str = "") -> None:
         super().__init__(path, reason)
+        self.args = (path, reason, advice)
         self.path = path
         self.reason = reason
+        self.advice = advice
 
     def __str__(self) -> str:
-        return f"{self.path} cannot be pickled: {self.reason}"
+        advice = f"; {self.advice}" if self.advice else ""
+        return f"{self.path} cannot be pickled: {self.reason}{advice}"
 
 
 class PoolClosed(OnecopyError, RuntimeError, ValueError):

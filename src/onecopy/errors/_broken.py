@@ -186,11 +186,11 @@ class ResultNotPicklable(NotPicklable, MaybeEncodingError):  # type: ignore[misc
     __module__ = "onecopy.errors"
 
     def __init__(self, path: str, reason: str, value: str = "") -> None:
-        NotPicklable.__init__(self, path, reason)
+        NotPicklable.__init__(self, path, reason, "return plain data instead")
         self.args = (path, reason, value)
         self.exc = reason
         self.value = value
 
     def __str__(self) -> str:
         what = f"; the result was {self.value}" if self.value else ""
-        return NotPicklable.__str__(self) + what
+        return f"{self.path} cannot be pickled: {self.reason}{what}; {self.advice}"

@@ -245,5 +245,7 @@ class ZygoteLauncher:
 def flush_streams() -> None:
     """What the owner has not written out yet must not come out of a fork as well."""
     for stream in (sys.stdout, sys.stderr):
-        if stream is not None:
+        # None, closed, a pipe that nobody reads, an object without ``flush``: as in
+        # ``multiprocessing``, that is no reason to do without workers.
+        with contextlib.suppress(Exception):
             stream.flush()

@@ -1,0 +1,310 @@
+"""Who is to blame when something cannot be pickled, and the error that says so.
+
+The search goes the way that pickle went: into the containers, the state and the arguments
+of ``__reduce_ex__``, what a function captures, what a class holds. So a part that an object's
+``__getstate__`` leaves out is never blamed, and an object that refuses by itself is not
+looked into. The innermost part that fails by itself is the culprit.
+
+An error that the object's own ``__reduce__`` or ``__getstate__`` has raised stays that error,
+as in the standard library, with a note that names the object; all others become
+``NotPicklable``. Frames of onecopy and of the picklers are cut out of the tracebacks.
+"""
+
+from __future__ import annotations
+
+import copyreg
+import dis
+import os
+import pickle
+import sysconfig
+import types
+from abc import ABC
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from ..errors import NotPicklable, add_note
+
+Attempt = Callable[[Any], Exception | None]
+"""Pickles something by itself; the error, or None when all is well."""
+Part = tuple[str, Any]
+"""How one writes the step to a part, and the part."""
+Found = tuple[str, Any, Exception]
+"""The path to the culprit, the culprit, and what it failed with by itself."""
+
+_PATH, _REASON = 120, 100  # characters: with the advice, a message stays under 300
+_DEEP = 60
+_HERE = os.path.dirname(os.path.dirname(os.path.abspath(__file__))) + os.sep
+_PICKLERS = (pickle.__file__, copyreg.__file__)
+_CLOUDPICKLE = f"{os.sep}cloudpickle{os.sep}"
+
+
+def refusal(obj: Any, what: str, attempt: Attempt, error: Exception) -> Exception:
+    """The error to raise when ``obj``, which errors call ``what``, could not be pickled.
+
+    Args:
+        attempt: tries a part of it.
+        error: what was raised.
+    """
+    path, culprit, why = _whole(obj, what, attempt, error)
+    if len(path) > _PATH:
+        path = f"{path[: _PATH // 3]} ... {path[5 - _PATH + _PATH // 3 :]}"
+    path = f"{path} (a {type(culprit).__name__})"
+    own = _is_own(error)
+    without_ours(error)
+    if own and not what.startswith("result"):
+        add_note(error, f"onecopy: raised while {path} was pickled")
+        return error
+    reason = why.reason if isinstance(why, NotPicklable) else str(why) or type(why).__name__
+    reason = _cut(reason, _REASON)
+    refused = NotPicklable(path, reason, _advice(culprit, path))
+    refused.__cause__ = error
+    return refused
+
+
+def _whole(obj: Any, what: str, attempt: Attempt, error: Exception) -> Found:
+    """The parts of a call are called by their own names, and items by their own numbers."""
+    parts = [(what, obj)]
+    if what == "call":
+        *function, args, kwargs = obj
+        parts = [("the function", part) for part in function]
+        parts += [(f"argument {at}", part) for at, part in enumerate(args)]
+        parts += [(f"argument {name!r}", part) for name, part in kwargs.items()]
+    elif what.startswith("items ") and isinstance(obj, list | tuple):
+        first = int(what.split()[1])
+        parts = [(f"item {at}", part) for at, part in enumerate(obj, first)]
+    for name, part in parts:
+        found = error if part is obj else attempt(part)
+        if isinstance(found, RecursionError) or "recursion" in str(found):
+            return name, part, error  # as deep as anything in it
+        if found is not None:
+            return _search(part, name, attempt, found, {id(part): part})
+    return what, obj, error
+
+
+def _search(obj: Any, path: str, attempt: Attempt, error: Exception, seen: dict[int, Any]) -> Found:
+    """The innermost part of ``obj`` that fails. ``seen`` is what led here: what refers back
+    to that is no step. It holds the parts, some of which exist for the search alone, so that
+    no other object gets the place, and with it the ``id``, of one of them."""
+    if len(seen) <= _DEEP:
+        for name, part in _parts_of(obj, attempt):
+            if id(part) not in seen and (found := attempt(part)) is not None:
+                seen[id(part)] = part
+                return _search(part, path + name, attempt, found, seen)
+    return path, obj, error
+
+
+def _parts_of(obj: Any, attempt: Attempt) -> Iterator[Part]:
+    """What is pickled with ``obj``, and how one writes the way to it."""
+    if isinstance(obj, dict):
+        yield from ((f" (key {short(key)})", key) for key in obj)
+        yield from ((f"[{short(key)}]", value) for key, value in obj.items())
+    elif isinstance(obj, list | tuple):
+        yield from ((f"[{at}]", value) for at, value in enumerate(obj))
+    elif isinstance(obj, set | frozenset):
+        yield from ((f" (element {short(value)})", value) for value in obj)
+    if isinstance(obj, types.MethodType):
+        yield from ((".__self__", obj.__self__), (".__func__", obj.__func__))
+    elif isinstance(obj, types.FunctionType):
+        yield from _captured(obj)
+    elif isinstance(obj, types.CellType):
+        yield from _cell(obj, "")
+    elif isinstance(obj, property):
+        accessors = {"fget": obj.fget, "fset": obj.fset, "fdel": obj.fdel}
+        yield from ((f".{name}", value) for name, value in accessors.items())
+    elif isinstance(obj, staticmethod | classmethod):
+        yield "", obj.__func__
+    elif isinstance(obj, type):
+        yield from _members(obj, attempt)
+    elif type(obj) not in (dict, list, tuple, set, frozenset):
+        yield from _reduced(obj)
+
+
+def _cell(cell: types.CellType, name: str) -> Iterator[Part]:
+    try:
+        yield name, cell.cell_contents
+    except ValueError:
+        return  # not assigned yet
+
+
+def _captured(function: types.FunctionType) -> Iterator[Part]:
+    code = function.__code__
+    for name, cell in zip(code.co_freevars, function.__closure__ or (), strict=False):
+        # With ``super()`` it is the class that the function is a method of.
+        step = "" if name == "__class__" else f" (captured variable {name!r})"
+        yield from _cell(cell, step)
+    yield from ((f" (default {at})", v) for at, v in enumerate(function.__defaults__ or ()))
+    defaults = function.__kwdefaults__ or {}
+    yield from ((f" (default {name!r})", value) for name, value in defaults.items())
+    yield from ((f".{name}", value) for name, value in vars(function).items())
+    names = function.__globals__
+    yield from ((f" (global {n!r})", names[n]) for n in _globals_of(code) if n in names)
+
+
+def _globals_of(code: types.CodeType) -> dict[str, None]:
+    """The globals that the code, or code inside it, names; attributes are none."""
+    found = {at.argval: None for at in dis.get_instructions(code) if at.opname.endswith("_GLOBAL")}
+    for constant in code.co_consts:
+        if isinstance(constant, types.CodeType):
+            found |= _globals_of(constant)
+    return found
+
+
+def _members(kind: type, attempt: Attempt) -> Iterator[Part]:
+    """What a class and its bases hold. Values before functions: those reach the class again,
+    by ``super()`` or by its name."""
+    found: dict[str, Any] = {}
+    for cls in kind.__mro__:
+        if cls is kind or attempt(cls) is not None:  # else it goes by its name
+            for name, value in vars(cls).items():
+                found.setdefault(name, value)
+    later = (types.FunctionType, staticmethod, classmethod, property)
+    for wanted in (False, True):
+        for name, value in found.items():
+            if isinstance(value, later) is wanted and not isinstance(value, _UNSENT):
+                yield f".{name}", value
+
+
+# What every class makes anew: slots, ``__dict__``, ``__weakref__``, what an ABC knows.
+_UNSENT = (types.MemberDescriptorType, types.GetSetDescriptorType, type(vars(ABC)["_abc_impl"]))
+
+
+def _reduced(obj: Any) -> Iterator[Part]:
+    """The parts of what the object says of itself."""
+    if hasattr(obj, "shape") and hasattr(obj, "dtype"):
+        if getattr(obj.dtype, "hasobject", False) and hasattr(obj, "flat"):
+            yield from ((f".flat[{at}]", value) for at, value in enumerate(obj.flat))
+        return
+    if hasattr(obj, "func") and hasattr(obj, "args") and hasattr(obj, "keywords"):
+        yield from ((".func", obj.func), (".args", obj.args), (".keywords", obj.keywords))
+        return
+    reducer = copyreg.dispatch_table.get(type(obj))
+    try:
+        made = reducer(obj) if reducer is not None else obj.__reduce_ex__(5)
+    except Exception:
+        return  # it refuses by itself: it is the culprit
+    if not isinstance(made, tuple):
+        return  # the name of a global
+    _, args, *rest = made
+    state = rest[0] if rest else None
+    slots = None
+    if isinstance(state, tuple) and len(state) == 2 and isinstance(state[1], dict | None):
+        state, slots = state
+    for values in (state, slots):
+        if isinstance(values, dict):
+            yield from ((f".{name}", value) for name, value in values.items())
+        elif values is not None:
+            yield " (its state)", values
+    within = ".args" if isinstance(obj, BaseException) else " (of its __reduce__)"
+    for at, value in enumerate(args):
+        yield "" if value is type(obj) else f"{within}[{at}]", value
+
+
+_FOR_WORKERS = "make it in each worker, by initializer="
+_ADVICE = (
+    (("_thread", "threading", "_queue", "queue", "asyncio", "contextvars"), _FOR_WORKERS),
+    (
+        ("_io", "socket", "ssl", "sqlite3", "_socket", "_ssl"),
+        "open it in each worker, by initializer=",
+    ),
+    (("multiprocessing",), "give it to the workers by initargs="),
+    (("onecopy",), ""),  # its own words say it
+)
+
+
+def _advice(culprit: Any, path: str) -> str:
+    """One line of what to do about it."""
+    if path.startswith("result"):
+        return "return plain data instead"
+    if isinstance(culprit, types.GeneratorType):
+        return "make it in the task, or send a list"
+    home = type(culprit).__module__
+    advice = "make it in each worker, by initializer=, or leave it out in __getstate__"
+    for homes, words in _ADVICE:
+        if any(f"{home}.".startswith(f"{known}.") for known in homes):
+            advice = words
+    if "(global" in path and "onecopy" not in home:
+        advice += ', or use method="fork"'
+    return advice
+
+
+def _is_own(error: BaseException) -> bool:
+    """Was it raised by code of the object's own class? Not by the picklers, and not by a
+    class of a library that says, by a TypeError or PicklingError, what pickle itself says."""
+    files = [frame.f_code.co_filename for frame, _ in _frames(error)]
+    theirs = [name for name in files if not _is_ours(name)]
+    if not theirs or type(error) in (pickle.PicklingError, pickle.PickleError):
+        return False  # NotPicklable is one of those as well
+    plain = isinstance(error, TypeError | pickle.PicklingError)
+    return not (plain and _is_library(theirs[-1]))
+
+
+def _is_ours(filename: str) -> bool:
+    return filename.startswith(_HERE) or filename in _PICKLERS or _CLOUDPICKLE in filename
+
+
+def _is_library(filename: str) -> bool:
+    paths = sysconfig.get_paths()
+    homes = {paths[name] for name in ("stdlib", "platstdlib", "purelib", "platlib")}
+    return any(filename.startswith(home + os.sep) for home in homes)
+
+
+def _frames(error: BaseException) -> Iterator[tuple[types.FrameType, types.TracebackType]]:
+    # Past a ``__getattribute__`` that may do anything.
+    at = vars(BaseException)["__traceback__"].__get__(error)
+    while at is not None:
+        yield at.tb_frame, at
+        at = at.tb_next
+
+
+def without_ours(error: BaseException) -> None:
+    """Cuts the frames of onecopy and of the picklers out of the error's traceback."""
+    kept = [at for frame, at in _frames(error) if not _is_ours(frame.f_code.co_filename)]
+    made: types.TracebackType | None = None
+    for at in reversed(kept):
+        made = types.TracebackType(made, at.tb_frame, at.tb_lasti, at.tb_lineno)
+    # Not by assignment, which the error's class may refuse.
+    BaseException.with_traceback(error, made)
+
+
+class _OursCut:
+    """``with ours_cut:`` what is raised inside leaves it as ``without_ours`` makes it, and
+    without the frame that the statement is in."""
+
+    def __enter__(self) -> None:
+        """Nothing to do."""
+
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        # What goes on from here is the traceback that the error has then.
+        if isinstance(error, Exception):
+            without_ours(error)
+
+
+ours_cut = _OursCut()
+
+
+def _cut(text: str, limit: int) -> str:
+    text = " ".join(text.split())
+    return text if len(text) <= limit else text[: limit - 3] + "..."
+
+
+def short(value: Any, limit: int = 60) -> str:
+    """A repr that stays short, also for arrays and frames, and never raises."""
+    try:
+        if hasattr(value, "shape") and hasattr(value, "dtype"):
+            return f"<{type(value).__name__} {value.dtype} {value.shape}>"
+        if type(value) is tuple and 0 < len(value) <= 4:
+            text = f"({', '.join(short(part, limit // len(value)) for part in value)})"
+        else:
+            text = repr(value) if _small(value) else f"<{type(value).__name__} of {len(value)}>"
+        text = " ".join(text.split())
+    except BaseException as error:
+        # A user's __repr__ may raise anything, and this is called where an error is being
+        # made of another one: that is the one to raise.
+        text = f"<{type(value).__name__}, its repr raised {type(error).__name__}>"
+    return text if len(text) <= limit else text[: limit - 3] + "..."
+
+
+def _small(value: Any) -> bool:
+    return not isinstance(value, list | dict | set | tuple | str | bytes | bytearray) or (
+        len(value) <= 200
+    )

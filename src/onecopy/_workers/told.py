@@ -1,0 +1,125 @@
+"""Arguments that another library takes, or that look right and are not: each is refused with
+what to write instead. Nothing that was given is ever passed over.
+
+Shared by the pool, its calls and the executor; each says which words it knows a cure for.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from numbers import Integral
+from typing import Any
+
+_HOW_MANY = (
+    "n_jobs",
+    "njobs",
+    "n_workers",
+    "num_workers",
+    "num_processes",
+    "n_processes",
+    "nprocs",
+)
+_METHODS = ("start_method", "mp_start_method")
+_CHUNKS = ("chunk_size", "batch_size", "chunk", "chunks")
+
+POOL = {
+    **dict.fromkeys((*_HOW_MANY, "max_workers"), "say how many workers by workers="),
+    **dict.fromkeys((*_METHODS, "mp_context"), "say how they start by method= or context="),
+    "max_tasks_per_child": "write maxtasksperchild=",
+    "timeout": "write pool.options(timeout=...).map(...)",
+    "chunksize": "give it to map and its kin",
+}
+EXECUTOR = {
+    **dict.fromkeys((*_HOW_MANY, "workers", "processes"), "say how many workers by max_workers="),
+    **dict.fromkeys(
+        (*_METHODS, "method", "context"),
+        "mp_context= takes the name of a start method, or a context",
+    ),
+    "maxtasksperchild": "write max_tasks_per_child=",
+    "timeout": "give it to map, or to the future's result",
+    "chunksize": "give it to map",
+    **dict.fromkeys(("preload", "progress", "spans"), "a Pool has it"),
+}
+CALL = {
+    **dict.fromkeys(_HOW_MANY, "how many workers is said to the Pool, by workers="),
+    **dict.fromkeys(_CHUNKS, "write chunksize="),
+    **dict.fromkeys(("callback", "error_callback"), "map_async takes callbacks"),
+    "timeout": (
+        "write pool.options(timeout=...).{name}(...), which ends each task that takes longer, or "
+        "{waits}"
+    ),
+}
+_WAITS = {
+    "map": "pool.map_async(...).get(timeout), which waits no longer",
+    "starmap": "pool.starmap_async(...).get(timeout), which waits no longer",
+    "imap": "the iterator's next(timeout), which waits no longer",
+    "imap_unordered": "the iterator's next(timeout), which waits no longer",
+}
+
+
+def refuse(call: str, others: Mapping[str, object], cures: Mapping[str, str]) -> None:
+    """Raises TypeError for the first of ``others``, when there is one."""
+    for name in others:
+        if name in cures:
+            raise TypeError(f"{call}() takes no {name!r}: {cures[name]}")
+        raise TypeError(f"{call}() got an unexpected keyword argument {name!r}")
+
+
+def refuse_more(
+    name: str, chunk: object, more: tuple[object, ...], others: Mapping[str, object]
+) -> None:
+    """Raises TypeError for what a call of many items cannot be given: a second iterable, and
+    other words.
+
+    Args:
+        name: the call.
+        chunk: what stands where the chunk size should.
+    """
+    if more or not (chunk is None or isinstance(chunk, Integral)):
+        write = "starmap(func, zip(a, b))"
+        if name.startswith("imap"):
+            write = f"{name}(lambda pair: func(*pair), zip(a, b))"
+        raise TypeError(
+            f"{name}() takes one iterable, and then the chunksize, a whole number: for several "
+            f"arguments write {write}"
+        )
+    if others:
+        cure = CALL["timeout"].format(name=name, waits=_WAITS[name])
+        refuse(name, others, {**CALL, "timeout": cure})
+
+
+def arguments(name: str, args: object, kwargs: object) -> tuple[tuple[Any, ...], dict[str, Any]]:
+    """What ``apply`` gives to the function. Raises TypeError for arguments that were written
+    out instead."""
+    if not isinstance(args, Iterable) or not isinstance(kwargs, Mapping | None):
+        raise TypeError(
+            f"{name}() takes the arguments as one tuple, and those with names as one dict: "
+            f"write {name}(func, (a, b), {{'name': c}}), or submit(func, a, b, name=c)"
+        )
+    return tuple(args), dict(kwargs or {})
+
+
+def taken(func: Callable[..., Any], iterable: Iterable[Any], chunk: int | None) -> Any:
+    """All the items, in something that can be cut."""
+    check_callable(func)
+    check_chunk(chunk)
+    return iterable if _can_be_cut(iterable) else list(iterable)
+
+
+def _can_be_cut(items: Any) -> bool:
+    """Can chunks be taken from it by slicing, without consuming it?"""
+    if isinstance(items, list | tuple | range):
+        return True
+    return hasattr(items, "dtype") and hasattr(items, "shape") and len(items.shape) > 0
+
+
+def check_callable(func: Any) -> None:
+    if not callable(func):
+        raise TypeError(f"the function must be callable, not a {type(func).__name__}")
+
+
+def check_chunk(chunk: int | None) -> None:
+    if not isinstance(chunk, Integral | None):
+        raise TypeError(f"chunksize is a whole number, not a {type(chunk).__name__}")
+    if chunk is not None and chunk < 1:
+        raise ValueError(f"a chunk has at least 1 item, not {chunk}")

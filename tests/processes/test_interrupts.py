@@ -1,0 +1,216 @@
+"""Ctrl-C: a blocking call that it ends gives its workers back; what keeps workers is told."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Callable
+from concurrent.futures import CancelledError
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from onecopy._workers.busy import Waiting
+from tests import scripts
+from tests.conftest import MakePool
+from tests.tasks import Signs, meet
+
+PROGRAM = """
+import os, signal, sys, time
+import onecopy as oc
+
+folder = sys.argv[3]
+
+def stay(i):
+    open(f"{folder}/{os.getpid()}", "w").close()
+    while True:
+        time.sleep(0.05)
+
+def dripping():
+    yield from range(4)
+
+WAYS = {
+    "map": lambda pool: pool.map(stay, range(6)),
+    "starmap": lambda pool: pool.starmap(stay, [(1,)] * 6),
+    "apply": lambda pool: pool.apply(stay, (1,)),
+    "map_blocks": lambda pool: pool.map_blocks(stay, list(range(6)), block=1),
+    "imap": lambda pool: list(pool.imap(stay, dripping())),
+    "imap_unordered": lambda pool: list(pool.imap_unordered(stay, dripping(), 2)),
+    "executor.map": lambda executor: list(executor.map(stay, range(6))),
+}
+
+if __name__ == "__main__":
+    method, way = sys.argv[1:3]
+    if way == "executor.map":
+        pool = oc.ProcessPoolExecutor(2, method)
+        list(pool.map(abs, range(2)))
+    else:
+        pool = oc.Pool(2, method=method)
+        pool.map(abs, range(2))
+    for again in range(2):
+        print("ready", flush=True)
+        try:
+            WAYS[way](pool)
+        except KeyboardInterrupt as kept:
+            error = kept  # as a notebook keeps it, and all that its frames hold
+            print("interrupted", flush=True)
+        # Both workers are needed for this, one after the other and at once.
+        print(list(pool.map(abs, range(-40, 0)))[:2], pool.submit(abs, -3).result(), flush=True)
+    print("busy" in repr(pool), flush=True)
+    pool.shutdown() if way == "executor.map" else pool.terminate()
+"""
+WAYS = (
+    "map", "starmap", "apply", "map_blocks", "imap", "imap_unordered", "executor.map"
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_ctrl_c_gives_the_workers_back(tmp_path: Path, process_method: str, way: str) -> None:
+    """The signal goes to the whole group, as a terminal's does."""
+    folder = tmp_path / "begun"
+    folder.mkdir()
+    (tmp_path / "program.py").write_text(PROGRAM)
+    command = [sys.executable, str(tmp_path / "program.py"), process_method, way, str(folder)]
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, text=True, start_new_session=True
+    ) as program:
+        try:
+            interrupt_twice(program, folder)
+        finally:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(program.pid, signal.SIGKILL)
+
+
+def interrupt_twice(program: subprocess.Popen[str], folder: Path) -> None:
+    assert program.stdout is not None
+    known: set[str] = set()  # the workers that have begun, which are ended then
+    for _ in range(2):
+        assert program.stdout.readline() == "ready\n"
+        scripts.until(lambda: bool({*os.listdir(folder)} - known), "a task has begun")
+        known.update(os.listdir(folder))
+        os.killpg(program.pid, signal.SIGINT)
+        assert program.stdout.readline() == "interrupted\n"
+        assert program.stdout.readline() == "[40, 39] 3\n"
+    assert program.stdout.read() == "False\n"
+    assert program.wait() == 0
+
+
+class Rang(Exception):
+    """What a handler of a signal raises."""
+
+
+def test_a_signal_s_handler_that_raises(
+    make_pool: MakePool, signs: Signs, process_method: str
+) -> None:
+    def ring(*_: object) -> None:
+        raise Rang
+
+    pool = make_pool(process_method, 2)
+    pool.map(abs, range(2))
+    before = signal.signal(signal.SIGUSR1, ring)
+    ways: list[Callable[[], Any]] = [
+        lambda: pool.apply(meet, (signs, 0, 1)),
+        lambda: pool.starmap(meet, [(signs, 0, 1)] * 4),
+        lambda: list(pool.imap(lambda i: meet(signs, 0, 1), range(4))),
+    ]
+    try:
+        for way in ways:
+            signs[0] = 0
+            main = threading.get_ident()
+
+            def when_begun(main: int = main) -> None:
+                scripts.until(lambda: bool(signs[0]), "it has begun")
+                signal.pthread_kill(main, signal.SIGUSR1)
+
+            thread = threading.Thread(target=when_begun)
+            thread.start()
+            with pytest.raises(Rang):
+                way()
+            thread.join()
+            assert pool.map(abs, range(-20, 0)) == list(range(20, 0, -1))
+    finally:
+        signal.signal(signal.SIGUSR1, before)
+
+
+def test_an_iterator_that_is_dropped_gives_its_workers_back(
+    make_pool: MakePool, signs: Signs, process_method: str
+) -> None:
+    pool = make_pool(process_method, 2)
+    other = pool.submit(abs, -5)
+    assert other.result() == 5
+    stream = pool.imap(lambda i: i or meet(signs, 0, 1), [1, 0, 0, 0], 1)
+    assert next(stream) == 1
+    scripts.until(lambda: bool(signs[0]), "it has begun")
+    del stream
+    assert pool.map(abs, range(-20, 0)) == list(range(20, 0, -1))
+
+
+def test_an_interrupted_iterator_says_so_from_then_on(make_pool: MakePool, signs: Signs) -> None:
+    def numbers() -> Any:
+        yield 1
+        raise KeyboardInterrupt
+
+    stream = make_pool("fork", 1).imap(abs, numbers())
+    got: list[int] = []
+    with pytest.raises(KeyboardInterrupt):
+        got.extend(stream)
+    with pytest.raises(CancelledError, match="interrupted"):
+        list(stream)
+    with pytest.raises(CancelledError, match="interrupted"):
+        next(stream)
+
+
+def test_repr_says_what_keeps_the_workers(make_pool: MakePool, signs: Signs, method: str) -> None:
+    pool = make_pool(method, 2)
+    pool.map(abs, range(4))
+    assert repr(pool) == f"<onecopy.Pool of 2 workers by {method}, open>"
+    futures = [pool.submit(meet, signs, n, 5) for n in (0, 1)]
+    scripts.until(lambda: bool(signs[0] and signs[1]), "both have begun")
+    said = repr(pool)
+    assert "; 2 busy with tests.tasks.meet of submit (tasks " in said
+    assert said.endswith(" s>")
+    signs[5] = 1
+    for future in futures:
+        future.result()
+
+
+def test_a_call_that_waits_says_for_what(
+    make_pool: MakePool, signs: Signs, process_method: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pool = make_pool(process_method, 1)
+    stream = pool.imap(lambda i: meet(signs, 0, 1, i), [3])
+    scripts.until(lambda: bool(signs[0]), "it has begun")
+    said: list[str] = []
+
+    def when_said() -> None:
+        scripts.until(lambda: bool(pool._engine.told_of), "it was said")
+        signs[1] = 1
+
+    thread = threading.Thread(target=when_said)
+    thread.start()
+    assert pool.map(abs, [-1, -2]) == [1, 2]
+    thread.join()
+    assert next(stream) == 3
+    said = capsys.readouterr().err.splitlines()
+    assert len(said) == 1
+    assert said[0].startswith("onecopy: map of builtins.abs waits: 1 busy with ")
+    assert "<lambda> of imap (task " in said[0]
+
+
+def test_an_own_slow_call_says_nothing(
+    make_pool: MakePool, signs: Signs, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """It waits for its own tasks, and so would every call."""
+    pool = make_pool("fork", 1)
+    future = pool.submit(meet, signs, 0, 1)
+    scripts.until(lambda: bool(signs[0]), "it has begun")
+    (work, _), *_ = pool._engine.held()
+    Waiting(pool._engine, work)()
+    signs[1] = 1
+    future.result()
+    assert capsys.readouterr().err == ""
