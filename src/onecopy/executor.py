@@ -3,6 +3,10 @@
 A thin door on the engine that ``Pool`` has. What is here is what executors do differently:
 workers start at the first call, errors of pickling go into the future, and whatever was
 submitted is finished, also when the program ends or nobody holds the executor any more.
+
+It is a subclass of the standard library's class by name alone, for libraries that ask
+``isinstance(executor, concurrent.futures.ProcessPoolExecutor)``: see ``pool`` for why, and
+for what keeps the other's machinery out.
 """
 
 from __future__ import annotations
@@ -12,7 +16,8 @@ import signal
 import threading
 import weakref
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import BrokenExecutor, Executor, Future
+from concurrent.futures import BrokenExecutor, Future
+from concurrent.futures.process import ProcessPoolExecutor as StandardExecutor
 from functools import partial
 from time import monotonic
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
@@ -28,6 +33,8 @@ from .errors import PoolClosed
 if TYPE_CHECKING:
     from multiprocessing.context import BaseContext
 
+    from ._workers.handles import WorkerProcess
+
 __all__ = ["ProcessPoolExecutor"]
 
 P = ParamSpec("P")
@@ -41,7 +48,7 @@ _engines: weakref.WeakSet[Engine] = weakref.WeakSet()
 _exiting = False
 
 
-class ProcessPoolExecutor(Executor):
+class ProcessPoolExecutor(StandardExecutor):
     """``concurrent.futures.ProcessPoolExecutor`` as documented up to Python 3.14.
 
     Args:
@@ -100,7 +107,7 @@ class ProcessPoolExecutor(Executor):
                 raise ValueError("max_tasks_per_child must be >= 1")
         self._max_workers = cpu_count() if max_workers is None else max_workers
         self._method = _method_of(mp_context)
-        self._initializer = initializer
+        self._initializer = initializer  # type: ignore[assignment]  # theirs returns None
         self._initargs = tuple(initargs)
         self._max_tasks = max_tasks_per_child
         self._lock = threading.Lock()
@@ -223,6 +230,14 @@ class ProcessPoolExecutor(Executor):
             engine = self._engine
         if engine is not None:
             engine.kill(how)
+
+    @property
+    def _processes(self) -> dict[int, WorkerProcess]:  # type: ignore[override]  # see handles
+        """What others read of the standard class's private parts."""
+        from ._workers.handles import WorkerProcess
+
+        pids = [] if self._engine is None else self._engine.pids()
+        return {pid: WorkerProcess(pid) for pid in pids}
 
     def _check_open(self) -> None:
         if self._shut:
