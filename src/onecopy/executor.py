@@ -28,7 +28,7 @@ from ._workers.engine import Engine
 from ._workers.future import TaskFuture
 from ._workers.jobs import Items, NoResult, StreamJob
 from ._workers.launch import resolve
-from .errors import PoolClosed
+from .errors import InitializerFailed, PoolClosed
 
 if TYPE_CHECKING:
     from multiprocessing.context import BaseContext
@@ -112,6 +112,7 @@ class ProcessPoolExecutor(StandardExecutor):
         self._max_tasks = max_tasks_per_child
         self._lock = threading.Lock()
         self._engine: Engine | None = None
+        self._unmade: InitializerFailed | None = None  # why there is no engine
         self._shut = False
         _executors.add(self)
 
@@ -253,7 +254,19 @@ class ProcessPoolExecutor(StandardExecutor):
         with self._lock:
             self._check_open()
             if self._engine is None:
-                self._engine = setup.engine(
+                self._engine = self._made()
+                weakref.finalize(self, self._engine.release).atexit = False
+                _engines.add(self._engine)
+            if _exiting:  # begun meanwhile, and did perhaps not see this engine
+                self._engine.close()
+            return self._engine
+
+    def _made(self) -> Engine:
+        """A new engine. One that could not be made breaks the executor, which is what those
+        expect who catch ``BrokenProcessPool``."""
+        if self._unmade is None:
+            try:
+                return setup.engine(
                     self._max_workers,
                     self._method,
                     self._initializer,
@@ -262,11 +275,19 @@ class ProcessPoolExecutor(StandardExecutor):
                     (),
                     executor=True,
                 )
-                weakref.finalize(self, self._engine.release).atexit = False
-                _engines.add(self._engine)
-            if _exiting:  # begun meanwhile, and did perhaps not see this engine
-                self._engine.close()
-            return self._engine
+            except InitializerFailed as error:
+                self._unmade = error
+            except OSError as error:
+                self._unmade = InitializerFailed(f"the workers cannot be started: {error}")
+                self._unmade.__cause__ = error
+        raise InitializerFailed(*self._unmade.args) from self._unmade.__cause__
+
+    @property
+    def _broken(self) -> str | bool:  # type: ignore[override]  # typeshed has the one half
+        """Why it takes no more calls although nobody has shut it down, or False: a name of
+        the standard class that programs read."""
+        failure = self._unmade if self._engine is None else self._engine.failure
+        return False if failure is None else str(failure)
 
     def __repr__(self) -> str:
         state = "shut down" if self._shut else "open"

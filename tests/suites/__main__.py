@@ -17,6 +17,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -62,9 +63,7 @@ def run(suite: str, method: str, ids: list[str], limit: float) -> Outcome:
     return outcome
 
 
-def _one_child(
-    suite: str, method: str, waiting: list[str], outcome: Outcome, limit: float
-) -> None:
+def _one_child(suite: str, method: str, waiting: list[str], outcome: Outcome, limit: float) -> None:
     """Runs what is waiting until all is done or the child ends; takes off what has ended."""
     with tempfile.TemporaryFile("w+") as said:
         read, write = os.pipe()
@@ -143,10 +142,8 @@ def _events(descriptor: int, limit: float) -> Iterator[dict[str, str]]:
 
 def _end_session(pid: int) -> None:
     """Ends what a child has left behind; its session is of its own."""
-    try:
+    with suppress(ProcessLookupError):
         os.killpg(pid, signal.SIGKILL)
-    except ProcessLookupError:
-        pass
 
 
 def _end_of(said: IO[str]) -> str:

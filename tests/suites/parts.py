@@ -42,13 +42,13 @@ def _executor(method: str) -> Iterator[unittest.TestCase]:
         for case in _cases(name):
             for test in unittest.defaultTestLoader.loadTestsFromTestCase(case):
                 assert isinstance(test, unittest.TestCase)
-                # One that runs the others by itself names the method in its own name.
-                if getattr(case, "ctx", None) == method or (
-                    not hasattr(case, "executor_type")
-                    and test.id().endswith(f"Resources.test_{method}")
-                    or test.id().endswith(f"ResourcesTest.test_{method}")
-                ):
+                if getattr(case, "ctx", None) == method or _runs_others(case, test, method):
                     yield test
+
+
+def _runs_others(case: type, test: unittest.TestCase, method: str) -> bool:
+    """Does it run tests of this method by itself? It then has the method in its name."""
+    return not hasattr(case, "executor_type") and test.id().endswith(f".test_{method}")
 
 
 def _modules() -> Iterator[str]:

@@ -25,11 +25,11 @@ def install() -> None:
     from onecopy.executor import ProcessPoolExecutor
     from onecopy.pool import Pool
 
-    modules: tuple[Any, ...] = (concurrent.futures, concurrent.futures.process)
-    for module in modules:
+    modules: Any = (concurrent.futures, concurrent.futures.process, multiprocessing.pool)
+    for module in modules[:2]:
         module.ProcessPoolExecutor = ProcessPoolExecutor
     # ``multiprocessing.Pool`` and a context's look this name up when they are called.
-    multiprocessing.pool.Pool = Pool  # type: ignore[misc]  # that is the purpose
+    modules[2].Pool = Pool
 
 
 def install_in_scripts() -> None:
