@@ -18,31 +18,17 @@ import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import suppress
-from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from pathlib import Path
 from time import monotonic
 from typing import IO, Any
 
 from .exclusions import reason
+from .outcome import Outcome
 from .parts import METHODS, SUITES, tests
 from .substitutes import install
 
 _ROOT = Path(__file__).resolve().parents[2]
-
-
-@dataclass
-class Outcome:
-    """How the tests of one suite went."""
-
-    passed: list[str] = field(default_factory=list)
-    failed: dict[str, str] = field(default_factory=dict)
-    skipped: dict[str, str] = field(default_factory=dict)
-    excluded: dict[str, str] = field(default_factory=dict)
-
-    def __str__(self) -> str:
-        aside = f"{len(self.skipped)} skipped, {len(self.excluded)} left out"
-        return f"{len(self.passed)} passed, {len(self.failed)} failed ({aside})"
 
 
 def run(suite: str, method: str, ids: list[str], limit: float) -> Outcome:
@@ -153,23 +139,45 @@ def _end_of(said: IO[str]) -> str:
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.suites")
-    parser.add_argument("suite", nargs="*", choices=[[], *SUITES], default=list(SUITES))
+    parser.add_argument("suite", nargs="*", help="executor, pool, joblib; all of them if none")
     parser.add_argument("--method", action="append", choices=METHODS)
     parser.add_argument("-k", dest="match", default="", help="a part of a test's name")
     parser.add_argument("--limit", type=float, default=120, help="seconds for each test")
     parser.add_argument("-v", action="store_true", help="name what was left out, too")
     given = parser.parse_args()
-    install()  # what tests there are depends on the classes that they name
+    unknown = set(given.suite) - {*SUITES, "joblib"}
+    if unknown:
+        parser.error(f"there is no suite {', '.join(sorted(unknown))}")
     failed = False
-    for suite in given.suite or SUITES:
-        for method in given.method or METHODS:
-            began = monotonic()
-            ids = [test.id() for test in tests(suite, method)]
-            ids = [test for test in ids if fnmatchcase(test, f"*{given.match}*")]
-            outcome = run(suite, method, ids, given.limit)
+    for suite in given.suite or (*SUITES, "joblib"):
+        for name, outcome, seconds in _outcomes(suite, given):
             failed |= bool(outcome.failed)
-            _print(f"{suite} by {method}", outcome, monotonic() - began, given.v)
+            _print(name, outcome, seconds, given.v)
     return int(failed)
+
+
+def _outcomes(suite: str, given: argparse.Namespace) -> Iterator[tuple[str, Outcome, float]]:
+    """Of each run of a suite: its name, how it went, and how many seconds it took."""
+    if suite == "joblib":
+        from . import joblib_suite
+
+        began = monotonic()
+        outcome = joblib_suite.run(given.match, given.limit)
+        if outcome is None:
+            print("joblib's suite: joblib or pytest is not installed, left out", flush=True)
+        else:
+            yield "joblib", outcome, monotonic() - began
+        return
+    install()  # what tests there are depends on the classes that they name
+    for method in given.method or METHODS:
+        began = monotonic()
+        ids = [test.id() for test in tests(suite, method)]
+        ids = [test for test in ids if fnmatchcase(test, f"*{given.match}*")]
+        if not ids:
+            print(f"{suite} by {method}: this Python ships no such tests, left out", flush=True)
+            continue
+        outcome = run(suite, method, ids, given.limit)
+        yield f"{suite} by {method}", outcome, monotonic() - began
 
 
 def _print(name: str, outcome: Outcome, seconds: float, verbose: bool) -> None:
