@@ -19,9 +19,9 @@ _FORCE = "asks for the private _force_shutdown"
 _TRACEBACK = "asks for the standard library's private class of a remote traceback"
 _OWN_ERROR = (
     "what cannot be unpickled fails its own call, with the error that was raised, and no other; "
-    "docs/how-to/executor.md, Differences"
+    "docs/how-to/executor.md, What changes"
 )
-_ALL_START = "all workers start at the first call; docs/how-to/executor.md, Differences"
+_ALL_START = "all workers start at the first call; docs/how-to/executor.md, What changes"
 _ON_THE_WAY = "asks the private _processes at once, while workers start in the background"
 
 EXECUTOR: dict[str, str] = {
@@ -52,7 +52,7 @@ EXECUTOR: dict[str, str] = {
     "*ExecutorTest.test_saturation": _ON_THE_WAY,
     "*ShutdownTest.test_processes_terminate": _ON_THE_WAY,
     "ProcessPoolForkProcessPoolExecutorTest.test_max_tasks_per_child": (
-        "max_tasks_per_child is for fork as well; docs/how-to/executor.md, Differences"
+        "max_tasks_per_child is for fork as well; docs/how-to/executor.md, What changes"
     ),
     "*ExecutorTest.test_max_tasks_per_child_defaults_to_spawn_context": (
         "asks for the private _mp_context; max_tasks_per_child works under every method"
@@ -89,7 +89,36 @@ POOL: dict[str, str] = {
     ),
 }
 
-JOBLIB: dict[str, str] = {}
+_CLASS = "asks for joblib's own class LokyBackend, which another backend cannot be"
+_FILES = (
+    "asks for joblib's memory-mapped files, which this backend does not make; docs/how-to/joblib.md"
+)
+_NESTED = "a task's own Parallel runs sequentially, not by threads; docs/how-to/joblib.md"
+
+JOBLIB: dict[str, str] = {
+    "test_backend_context_manager*loky*": _CLASS,
+    "test_backend_hinting_and_constraints*": _CLASS,
+    "test_parallel_config_no_backend": _CLASS,
+    "test_parallel_config_params_explicit_set": _CLASS,
+    "test_auto_memmap_on_arrays_from_generator*loky*": _FILES,
+    "test_memmapping_leaks*loky*": _FILES,
+    "test_parallel_isolated_temp_folders*loky*": _FILES,
+    "test_managed_backend_reuse_temp_folder*loky*": _FILES,
+    "test_memmapping_temp_folder_thread_safety": _FILES,
+    "test_memmap_returned_as_regular_array*loky*": _FILES,
+    "test_nested_backend_context_manager*loky*": _NESTED,
+    "test_nested_parallelism_limit*loky*": _NESTED,
+    "test_error_capture*loky*": "asks for the private attribute that holds loky's workers",
+    "test_multiple_generator_call_separated_gc*loky-True*": (
+        "expects a second call to fail while a generator of the first is not at its end; each "
+        "has a pool of its own here: docs of onecopy.joblib"
+    ),
+    "test_initializer_reused*": (
+        "expects a pool to outlive its Parallel object; here it ends with it or with the "
+        "parallel_config block: docs/how-to/joblib.md"
+    ),
+    "test_parallel_pickling": "looks for the words of loky's message",
+}
 
 OF_SUITE = {"executor": EXECUTOR, "pool": POOL, "joblib": JOBLIB}
 # Patterns for some versions alone: the first, and the last, of them.

@@ -28,7 +28,8 @@ parallel.BACKENDS["loky"] = Loky
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Leaves out what is excluded, and writes down which and why."""
-    kept, left = [], []
+    kept: list[pytest.Item] = []
+    left: list[pytest.Item] = []
     with open("left", "w") as file:
         for item in items:
             why = reason("joblib", f"joblib.{item.name}")
