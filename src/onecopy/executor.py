@@ -3,6 +3,10 @@
 A thin door on the engine that ``Pool`` has. What is here is what executors do differently:
 workers start at the first call, errors of pickling go into the future, and whatever was
 submitted is finished, also when the program ends or nobody holds the executor any more.
+
+It is a subclass of the standard library's class by name alone, for libraries that ask
+``isinstance(executor, concurrent.futures.ProcessPoolExecutor)``: see ``pool`` for why, and
+for what keeps the other's machinery out.
 """
 
 from __future__ import annotations
@@ -12,7 +16,8 @@ import signal
 import threading
 import weakref
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import BrokenExecutor, Executor, Future
+from concurrent.futures import BrokenExecutor, Future
+from concurrent.futures.process import ProcessPoolExecutor as StandardExecutor
 from functools import partial
 from time import monotonic
 from typing import TYPE_CHECKING, Any, Never, ParamSpec, TypeVar
@@ -25,10 +30,12 @@ from ._workers.engine import UNSENDABLE, Engine
 from ._workers.future import TaskFuture
 from ._workers.jobs import Items, NoResult, StreamJob
 from ._workers.launch import resolve
-from .errors import PoolClosed
+from .errors import InitializerFailed, PoolClosed
 
 if TYPE_CHECKING:
     from multiprocessing.context import BaseContext
+
+    from ._workers.handles import WorkerProcess
 
 __all__ = ["ProcessPoolExecutor"]
 
@@ -43,7 +50,7 @@ _engines: weakref.WeakSet[Engine] = weakref.WeakSet()
 _exiting = False
 
 
-class ProcessPoolExecutor(Executor):
+class ProcessPoolExecutor(StandardExecutor):
     """``concurrent.futures.ProcessPoolExecutor`` as documented up to Python 3.14.
 
     Args:
@@ -108,13 +115,14 @@ class ProcessPoolExecutor(Executor):
                 raise ValueError("max_tasks_per_child must be >= 1")
         self._max_workers = cpu_count() if max_workers is None else max_workers
         self._method = _method_of(mp_context)
-        self._initializer = initializer
+        self._initializer = initializer  # type: ignore[assignment]  # theirs returns None
         self._initargs = tuple(initargs)
         self._max_tasks = max_tasks_per_child
         self._logs = logs
         self._prints = prints
         self._lock = threading.Lock()
         self._engine: Engine | None = None
+        self._unmade: InitializerFailed | None = None  # why there is no engine
         self._shut = False
         _executors.add(self)
 
@@ -236,6 +244,14 @@ class ProcessPoolExecutor(Executor):
         if engine is not None:
             engine.kill(how)
 
+    @property
+    def _processes(self) -> dict[int, WorkerProcess]:  # type: ignore[override]  # see handles
+        """What others read of the standard class's private parts."""
+        from ._workers.handles import WorkerProcess
+
+        pids = [] if self._engine is None else self._engine.pids()
+        return {pid: WorkerProcess(pid) for pid in pids}
+
     def _check_open(self) -> None:
         if self._shut:
             raise PoolClosed("cannot schedule new futures after shutdown")
@@ -250,7 +266,19 @@ class ProcessPoolExecutor(Executor):
         with self._lock:
             self._check_open()
             if self._engine is None:
-                self._engine = setup.engine(
+                self._engine = self._made()
+                weakref.finalize(self, self._engine.release).atexit = False
+                _engines.add(self._engine)
+            if _exiting:  # begun meanwhile, and did perhaps not see this engine
+                self._engine.close()
+            return self._engine
+
+    def _made(self) -> Engine:
+        """A new engine. One that could not be made breaks the executor, which is what those
+        expect who catch ``BrokenProcessPool``."""
+        if self._unmade is None:
+            try:
+                return setup.engine(
                     self._max_workers,
                     self._method,
                     self._initializer,
@@ -261,11 +289,19 @@ class ProcessPoolExecutor(Executor):
                     logs=self._logs,
                     prints=self._prints,
                 )
-                weakref.finalize(self, self._engine.release).atexit = False
-                _engines.add(self._engine)
-            if _exiting:  # begun meanwhile, and did perhaps not see this engine
-                self._engine.close()
-            return self._engine
+            except InitializerFailed as error:
+                self._unmade = error
+            except OSError as error:
+                self._unmade = InitializerFailed(f"the workers cannot be started: {error}")
+                self._unmade.__cause__ = error
+        raise InitializerFailed(*self._unmade.args) from self._unmade.__cause__
+
+    @property
+    def _broken(self) -> str | bool:  # type: ignore[override]  # typeshed has the one half
+        """Why it takes no more calls although nobody has shut it down, or False: a name of
+        the standard class that programs read."""
+        failure = self._unmade if self._engine is None else self._engine.failure
+        return False if failure is None else str(failure)
 
     def __reduce__(self) -> Any:
         raise NotImplementedError(UNSENDABLE)

@@ -19,9 +19,11 @@ ImportError.
 from __future__ import annotations
 
 import logging
+import multiprocessing
 import os
 import threading
 import traceback
+import warnings
 import weakref
 from collections import deque
 from collections.abc import Callable
@@ -54,6 +56,12 @@ __all__ = ["OnecopyBackend", "register"]
 
 _log = logging.getLogger(__name__)
 
+# Options of ``Pool`` that a backend takes as well.
+_OF_POOL = ("initializer", "initargs", "maxtasksperchild", "preload", "logs", "prints")
+
+# Of each thread: is it at a task of ours?
+_here = threading.local()
+
 _Callback = Callable[[Future[Any]], object]
 _Ended = tuple[_Callback, Future[Any]]
 
@@ -69,12 +77,16 @@ def register() -> None:
       looks as if the caller had chosen it.
     - ``inner_max_num_threads`` (``parallel_config`` only): native threads per worker, in
       place of ``cpu_count() // n_jobs``. Not for worker threads, which have them in common.
+    - ``initializer`` and ``initargs``: called in each worker before its first task.
+    - ``maxtasksperchild``, ``preload``, ``logs``, ``prints``: as for ``Pool``.
 
-    As with loky, ``n_jobs`` is 1 unless it is given, and -1 means ``cpu_count()``. joblib's
-    memory mapping (``max_nbytes``, ``mmap_mode``, ``temp_folder``) is not used: shared
-    arrays move no bytes, plain ones arrive writable and the task's own.
+    Any other option raises TypeError. As with loky, ``n_jobs`` is 1 unless it is given, and
+    -1 means ``cpu_count()``. joblib's memory mapping (``max_nbytes``, ``mmap_mode``,
+    ``temp_folder``) is not used: shared arrays move no bytes, plain ones arrive writable and
+    the task's own.
 
-    A ``Parallel`` inside a task runs its tasks one after the other, in that worker.
+    A ``Parallel`` inside a task runs its tasks one after the other, in that worker, also when
+    it names a backend: joblib warns of ``"loky"`` and ``"multiprocessing"`` there.
 
     Does not block; may be called from any thread.
 
@@ -97,23 +109,32 @@ class OnecopyBackend(AutoBatchingMixin, ParallelBackendBase):  # type: ignore[mi
 
     Args:
         method: how workers start.
-        given: what every backend of joblib takes.
+        nesting_level: as for every backend of joblib.
+        inner_max_num_threads: likewise.
+        options: of the pools that it makes; see ``register``.
     """
 
     supports_retrieve_callback = True
     supports_inner_max_num_threads = True
     supports_sharedmem = False
 
-    def __init__(self, method: str = "forkserver", **given: Any) -> None:
-        super().__init__(**given)
+    def __init__(
+        self,
+        method: str = "forkserver",
+        nesting_level: int | None = None,
+        inner_max_num_threads: int | None = None,
+        **options: Any,
+    ) -> None:
+        super().__init__(nesting_level=nesting_level, inner_max_num_threads=inner_max_num_threads)
         self.parallel: Any = None
         self._method = method
+        self._options = _checked(options)
         self._n_jobs = 1
         # The pool that the next call may have; one that is pushed out ends by itself.
-        self._spare: deque[tuple[tuple[Any, ...], Pool]] = deque(maxlen=1)
+        self._spare: deque[tuple[_Key, Pool]] = deque(maxlen=1)
         # Guards the call's pool against an abort by another thread than the one that submits.
         self._lock = threading.RLock()
-        self._key: tuple[Any, ...] = ()
+        self._key = _Key()
         self._pool: Pool | None = None
         self._running: set[Future[Any]] = set()
         self._ended: SimpleQueue[_Ended | None] | None = None
@@ -121,10 +142,19 @@ class OnecopyBackend(AutoBatchingMixin, ParallelBackendBase):  # type: ignore[mi
     # What joblib asks.
 
     def effective_n_jobs(self, n_jobs: int | None) -> int:
-        """How many workers ``n_jobs`` means here; 1 inside another backend's task."""
+        """How many workers ``n_jobs`` means here; 1 inside a task, of any backend."""
         if n_jobs == 0:
             raise ValueError("n_jobs == 0 in Parallel has no meaning")
-        if n_jobs is None or self.nesting_level:
+        if n_jobs is None:
+            return 1
+        if self.nesting_level:
+            # As loky does: in its own tasks that is what everybody expects.
+            if n_jobs != 1 and not getattr(_here, "in_task", False):
+                warnings.warn(
+                    "onecopy-backed parallel loops cannot be nested below another backend's, "
+                    "setting n_jobs=1",
+                    stacklevel=3,
+                )
             return 1
         return n_jobs if n_jobs > 0 else max(cpu_count() + 1 + n_jobs, 1)
 
@@ -134,15 +164,34 @@ class OnecopyBackend(AutoBatchingMixin, ParallelBackendBase):  # type: ignore[mi
         return SequentialBackend(nesting_level=(self.nesting_level or 0) + 1), None
 
     def configure(
-        self, n_jobs: int = 1, parallel: Any = None, method: str | None = None, **_: Any
+        self,
+        n_jobs: int = 1,
+        parallel: Any = None,
+        method: str | None = None,
+        *,
+        context: Any = None,
+        max_nbytes: Any = None,
+        mmap_mode: Any = None,
+        prefer: str | None = None,
+        require: str | None = None,
+        temp_folder: Any = None,
+        verbose: int = 0,
+        **options: Any,
     ) -> int:
-        """Prepares for one ``Parallel`` object; the pool itself is made with its first call."""
+        """Prepares for one ``Parallel`` object; the pool itself is made with its first call.
+
+        The arguments from ``context`` on are those that joblib hands to every backend,
+        whether or not somebody has given them: its default context, its memory mapping, and
+        what it has carried out itself.
+        """
+        options = {**self._options, **_checked(options)}
         n_jobs = self.effective_n_jobs(n_jobs)
         if n_jobs == 1:
             raise FallbackToBackend(SequentialBackend(nesting_level=self.nesting_level))
         if self.parallel is None:
             raise FallbackToBackend(self._for(parallel))
         self._n_jobs = n_jobs
+        self._options = options
         self._method = resolve(method or self._method)
         if self._method == "thread" and self.inner_max_num_threads is not None:
             raise ValueError(
@@ -156,6 +205,7 @@ class OnecopyBackend(AutoBatchingMixin, ParallelBackendBase):  # type: ignore[mi
             self._method,
             nesting_level=self.nesting_level,
             inner_max_num_threads=self.inner_max_num_threads,
+            **self._options,
         )
         # A proxy, for the same reason as in ``submit``: no cycle.
         own.parallel = weakref.proxy(parallel)
@@ -165,22 +215,41 @@ class OnecopyBackend(AutoBatchingMixin, ParallelBackendBase):  # type: ignore[mi
     def start_call(self) -> None:
         """A call begins: takes the kept pool, or makes one."""
         self._let_go()
-        limit = self.inner_max_num_threads
         # In a forked child the kept pool is the parent's.
-        self._key = (os.getpid(), self._n_jobs, self._method, limit)
+        limit = self.inner_max_num_threads
+        self._key = _Key((os.getpid(), self._n_jobs, self._method, limit), self._options)
+        self._pool = self._kept() or self._new()
+        try:
+            self._ended = _called_back()
+        except BaseException:
+            self._let_go()
+            raise
+
+    def _kept(self) -> Pool | None:
+        """The pool of the last call, if this call may have it."""
         with suppress(IndexError):
             key, pool = self._spare.pop()
             # One without workers has lost them, and perhaps the process that makes them.
             if key == self._key and pool.stats().workers:
-                self._pool = pool
-                return
+                return pool
             pool.terminate()
-        self._pool = Pool(
+        return None
+
+    def _new(self) -> Pool:
+        options = dict(self._options)
+        set_up = options.pop("initializer", None), tuple(options.pop("initargs", ()))
+        limit = self.inner_max_num_threads
+        if self._method == "thread":
+            initializer, initargs = set_up
+        else:
+            initializer, initargs = _begin, (limit, *set_up)
+        return Pool(
             self._n_jobs,
-            None if limit is None else limit_threads,
-            () if limit is None else (limit,),
+            initializer,
+            initargs,
             method=self._method,
-            preload=[__name__],
+            preload=[__name__, *options.pop("preload", ())],
+            **options,
         )
 
     def submit(self, func: Any, callback: _Callback | None = None) -> Future[Any]:
@@ -198,9 +267,7 @@ class OnecopyBackend(AutoBatchingMixin, ParallelBackendBase):  # type: ignore[mi
             running, ended = self._running, self._ended
             running.add(future)
             if ended is None:
-                ended = self._ended = SimpleQueue()
-                name = "onecopy-joblib-callbacks"
-                threading.Thread(target=_call_back, args=(ended,), name=name, daemon=True).start()
+                ended = self._ended = _called_back()
 
         # Emptied when used: joblib's callback holds the future and its Parallel, and a cycle
         # would keep the pool until the garbage collector comes by.
@@ -253,6 +320,56 @@ class OnecopyBackend(AutoBatchingMixin, ParallelBackendBase):  # type: ignore[mi
             self._spare.append((self._key, pool))
 
 
+class _Key:
+    """What a pool was made with. Options are compared by identity: an initializer's
+    arguments may be arrays, and may have been changed since."""
+
+    def __init__(self, made: tuple[Any, ...] = (), options: dict[str, Any] | None = None) -> None:
+        self._made = made
+        self._options = options or {}
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, _Key):
+            return NotImplemented
+        mine, theirs = self._options, other._options
+        same = mine.keys() == theirs.keys() and all(mine[at] is theirs[at] for at in mine)
+        return same and self._made == other._made
+
+    __hash__ = None  # type: ignore[assignment]  # it is compared alone
+
+
+def _checked(options: dict[str, Any]) -> dict[str, Any]:
+    """The same options. Raises TypeError for one that would not be carried out."""
+    for name in options:
+        if name not in _OF_POOL:
+            raise TypeError(
+                f"the backend onecopy has no option {name!r}; it has method, "
+                f"inner_max_num_threads, {', '.join(_OF_POOL)}"
+            )
+    return options
+
+
+def _begin(
+    limit: int | None, initializer: Callable[..., Any] | None, initargs: tuple[Any, ...]
+) -> None:
+    """In a worker process, before its first task."""
+    # joblib's other backends ask this: in a task they would make processes of their own, or
+    # wait for those that a forked worker has inherited without the threads that serve them.
+    multiprocessing.current_process().daemon = True
+    if limit is not None:
+        limit_threads(limit)
+    if initializer is not None:
+        initializer(*initargs)
+
+
+def _called_back() -> SimpleQueue[_Ended | None]:
+    """A queue whose callbacks are called by a thread, until None comes."""
+    ended: SimpleQueue[_Ended | None] = SimpleQueue()
+    name = "onecopy-joblib-callbacks"
+    threading.Thread(target=_call_back, args=(ended,), name=name, daemon=True).start()
+    return ended
+
+
 def _call_back(ended: SimpleQueue[_Ended | None]) -> None:
     """Calls joblib back, in a thread that each call of ``Parallel`` has for it.
 
@@ -282,4 +399,8 @@ class _Batch:
 
     def __call__(self) -> Any:
         register()  # for tasks that name it again; it then runs one after the other
-        return self.calls()
+        _here.in_task = True
+        try:
+            return self.calls()
+        finally:
+            _here.in_task = False

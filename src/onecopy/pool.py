@@ -1,4 +1,12 @@
-"""``Pool``: worker processes that use the caller's data instead of getting copies of it."""
+"""``Pool``: worker processes that use the caller's data instead of getting copies of it.
+
+``Pool`` is a subclass of ``multiprocessing.pool.Pool``, by name alone. Libraries ask
+``isinstance(pool, multiprocessing.pool.Pool)`` before they use one, and annotations name it.
+That class is a plain one: nothing can be registered with it, so that to be recognised is to
+be derived. None of its machinery is used. Its ``__init__`` is never called, so its attributes
+do not exist here, and every method of its own that anybody but itself calls is overridden
+(``tests/unit/test_standard_classes.py`` goes through them, in each Python).
+"""
 
 from __future__ import annotations
 
@@ -6,9 +14,10 @@ import os
 import weakref
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, fields
+from multiprocessing.pool import Pool as StandardPool
 from time import monotonic_ns
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Literal, Never
+from typing import TYPE_CHECKING, Any, Literal, Never, NoReturn
 
 from ._memory.blame import ours_cut
 from ._observe.spans import KEPT
@@ -22,6 +31,8 @@ from .errors import PoolClosed, human_bytes
 
 if TYPE_CHECKING:
     import numpy as np
+
+    from ._workers.handles import WorkerProcess
 
 __all__ = ["AsyncResult", "Pool", "PoolStats", "PoolView"]
 
@@ -137,7 +148,7 @@ class PoolView(_Optional):
         return f"<onecopy.PoolView, {self._rules}>"
 
 
-class Pool(_Optional):
+class Pool(_Optional, StandardPool):  # type: ignore[misc]  # results are of our own classes
     """A pool of workers on one copy of the data.
 
     Args:
@@ -374,6 +385,29 @@ class Pool(_Optional):
     ) -> None:
         self.terminate()
         self._engine.join()
+
+    def __del__(self) -> None:
+        """Nothing: the finalizer ends the workers. The base class's would warn."""
+
+    # What others read of the standard class's private parts, and what it has that is not ours.
+
+    @property
+    def _processes(self) -> int:
+        return self._engine.options.workers
+
+    @property
+    def _pool(self) -> list[WorkerProcess]:
+        from ._workers.handles import handles
+
+        return handles(self.workers, self._engine.pids())
+
+    @staticmethod
+    def Process(ctx: Any, *args: Any, **kwds: Any) -> NoReturn:
+        """Refused: a pool's workers are made by onecopy, not by a context's ``Process``."""
+        raise NotImplementedError(
+            "onecopy makes its workers by itself and calls no Process of a context or subclass; "
+            "give Pool(method=...) or Pool(initializer=...) instead"
+        )
 
     def __repr__(self) -> str:
         state = "closed" if self._engine.closed else "open"

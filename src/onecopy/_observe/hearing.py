@@ -87,12 +87,23 @@ class Hearing:
             self._unheard[worker] = self._unheard.get(worker, 0) + size
             for task, count in entries.items():
                 self._waiting[task] = self._waiting.get(task, 0) + count
-            if self._thread is None:
-                self._thread = threading.Thread(
-                    target=self._run, name="onecopy-hearing", daemon=True
-                )
-                self._thread.start()
-        self._queue.put((worker, said, size, entries))
+            listening = self._thread is not None or self._listen()
+        if listening:
+            self._queue.put((worker, said, size, entries))
+        else:
+            # By whoever reads the socket: better than not at all. A handler that waits for
+            # a task of this pool waits for ever then, on a machine that is at its limit.
+            self._hear_all(worker, said, size, entries)
+
+    def _listen(self) -> bool:
+        """Under the lock: starts the thread; False where no more threads are to be had."""
+        thread = threading.Thread(target=self._run, name="onecopy-hearing", daemon=True)
+        try:
+            thread.start()
+        except RuntimeError:
+            return False
+        self._thread = thread
+        return True
 
     def after(self, task: int, act: Act) -> bool:
         """Has ``act`` called when all that the task has said is heard. False when that is so

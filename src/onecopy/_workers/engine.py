@@ -382,9 +382,10 @@ class Engine(Settling):
 
     def close(self) -> None:
         """No more work; the workers go when all is done."""
-        self._drop_orphans()
         if self._foreign:
+            self._closed = True
             return  # the workers are the parent's
+        self._drop_orphans()
         with self._lock:
             if self._closed:
                 return
@@ -418,6 +419,8 @@ class Engine(Settling):
 
     def cancel_waiting(self) -> None:
         """What no worker has been given is taken back, and those who wait for it are told."""
+        if self._foreign:
+            return  # all that waited has ended here
         given: dict[int, list[Assignment]] = {}
         with self._lock:
             for entry in self._assigned.values():
@@ -440,6 +443,11 @@ class Engine(Settling):
     @property
     def closed(self) -> bool:
         return self._closed
+
+    @property
+    def failure(self) -> errors.OnecopyError | None:
+        """Why the pool is of no use; None as long as it is."""
+        return self._failure
 
     def ready(self) -> int:
         """How many workers are set up: they wait for work or do some."""
@@ -616,6 +624,14 @@ class Engine(Settling):
             self._members[member.worker] = member
             dirty, later = self._take([events.WorkerReady(member.worker)])
         flush(dirty, later)
+
+
+def no_thread(error: RuntimeError) -> errors.OnecopyError:
+    """What a pool fails with when one of its threads cannot be started."""
+    return errors.InitializerFailed(
+        f"no thread can be started for the pool: {error}; either the interpreter is ending, or "
+        "the limit of processes and threads is reached (ulimit -u, pids.max of the cgroup)"
+    )
 
 
 def _anew(error: errors.OnecopyError) -> errors.OnecopyError:

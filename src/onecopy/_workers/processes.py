@@ -37,7 +37,7 @@ from .._schedule import events
 from .._system.poller import poller
 from . import fleet, inheriting, wire
 from .channel import Channel
-from .engine import FOREIGN, LIVES
+from .engine import FOREIGN, LIVES, no_thread
 from .fleet import Death, Fleet, import_broken_errors
 from .freezing import Freezes
 from .functions import Function
@@ -111,8 +111,13 @@ class ProcessEngine(Listening):
         self._poller.add(self._wake_read)
         self._poller.add(self._fleet.desk.fileno())
         _engines.add(self)
-        self.watch = Watch(self._processes, lambda: self._tasks_ended)
-        self._driver.start()
+        try:
+            self.watch = Watch(self._processes, lambda: self._tasks_ended)
+            self._driver.start()
+        except RuntimeError as error:
+            # Without its threads it is nothing: everything that was made goes again.
+            self._finish()
+            raise no_thread(error) from error
 
     def _unmade(self) -> None:
         """It could not be made: nobody waits for it."""
@@ -131,6 +136,8 @@ class ProcessEngine(Listening):
         self._wake()
 
     def join(self, timeout: float | None = None) -> bool:
+        if self._driver.ident is None:
+            return True  # it is being made, or could not be: there is nothing to wait for
         self._driver.join(timeout)
         return not self._driver.is_alive()
 

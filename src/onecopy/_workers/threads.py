@@ -23,7 +23,7 @@ from .._observe.series import Watch
 from .._schedule.events import Assignment
 from .._system.usage import traced, usage, used
 from . import runners, wire
-from .engine import LIVES, Engine
+from .engine import FOREIGN, LIVES, Engine, no_thread
 from .member import Later, Member
 from .options import Options
 from .outcome import describe, name_of
@@ -65,15 +65,28 @@ class ThreadEngine(Engine):
         self._past: deque[tuple[int, int, int, int, int, int]] = deque(maxlen=LIVES)
         self._ends = () if options.executor else (SystemExit,)
         _engines.add(self)
-        self.watch = Watch(lambda: {os.getpid(): OWNER}, lambda: self._tasks_ended)
+        try:
+            self.watch = Watch(lambda: {os.getpid(): OWNER}, lambda: self._tasks_ended)
+        except RuntimeError as error:
+            raise no_thread(error) from error
         for _ in range(options.workers):
             self._start_worker()
+            if self._failure is not None:
+                self.join()
+                self.watch.stop()
+                raise self._failure
 
     def _start_worker(self) -> None:
         with self._lock:
             worker = ThreadWorker(next(self._ids), self._serve)
             self._workers.append(worker)
-        worker.thread.start()
+        try:
+            worker.thread.start()
+        except RuntimeError as error:
+            # Perhaps in the thread of a worker that was to be replaced: it has results to
+            # report, and is not the one to suffer.
+            self._workers.remove(worker)
+            self._fail(no_thread(error), error)
 
     def _stop_workers(self) -> None:
         """A thread cannot be stopped in a task: it ends after it."""
@@ -117,6 +130,8 @@ class ThreadEngine(Engine):
         """In a forked child: the pool is the parent's."""
         self._lock = threading.Lock()
         self._foreign = True
+        for work in list(self._work.values()):
+            work.forked(errors.PoolClosed(FOREIGN))
         self._workers.clear()
 
     def _serve(self, worker: ThreadWorker) -> None:
