@@ -20,7 +20,7 @@ from concurrent.futures import BrokenExecutor, Future
 from concurrent.futures.process import ProcessPoolExecutor as StandardExecutor
 from functools import partial
 from time import monotonic
-from typing import TYPE_CHECKING, Any, Never, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, Never, ParamSpec, TypeVar
 
 from ._memory.blame import without_ours
 from ._system.cpus import cpu_count
@@ -65,6 +65,8 @@ class ProcessPoolExecutor(StandardExecutor):
             is one). Under every start method, ``fork`` as well: workers are forked from a
             process with one thread.
         logs, prints: what becomes of what workers log, warn of and print; as for ``Pool``.
+        preload, main, state, reseed: what workers import, and whose state they have; as for
+            ``Pool``.
 
     Raises:
         ValueError: a number below 1, an unknown start method, no such kind of ``prints``.
@@ -99,11 +101,16 @@ class ProcessPoolExecutor(StandardExecutor):
         max_tasks_per_child: int | None = None,
         logs: bool = True,
         prints: str = "plain",
+        preload: Iterable[str] = (),
+        main: Literal["auto", "import", "value"] = "auto",
+        state: Literal["follow", "import"] = "follow",
+        reseed: bool = True,
         **others: Never,
     ) -> None:
         told.refuse("ProcessPoolExecutor", others, told.EXECUTOR)
         setup.check_platform()
         setup.check_prints(prints)
+        setup.check_state(main, state)
         if max_workers is not None and max_workers <= 0:
             raise ValueError("max_workers must be greater than 0")
         if initializer is not None and not callable(initializer):
@@ -120,6 +127,8 @@ class ProcessPoolExecutor(StandardExecutor):
         self._max_tasks = max_tasks_per_child
         self._logs = logs
         self._prints = prints
+        self._preload = tuple(preload)
+        self._main, self._state, self._reseed = main, state, reseed
         self._lock = threading.Lock()
         self._engine: Engine | None = None
         self._unmade: InitializerFailed | None = None  # why there is no engine
@@ -284,10 +293,13 @@ class ProcessPoolExecutor(StandardExecutor):
                     self._initializer,
                     self._initargs,
                     self._max_tasks,
-                    (),
+                    self._preload,
                     executor=True,
                     logs=self._logs,
                     prints=self._prints,
+                    main=self._main,
+                    state=self._state,
+                    reseed=self._reseed,
                 )
             except InitializerFailed as error:
                 self._unmade = error
