@@ -215,6 +215,10 @@ class ProcessPoolExecutor(StandardExecutor):
         except PoolClosed:
             self._check_open()
             raise
+        except BaseException as error:
+            if not isinstance(error, Exception):
+                engine.give_up(job)  # Ctrl-C, and nobody has the iterator
+            raise
 
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
         """No more calls are taken; the workers end when all is done.
@@ -351,13 +355,13 @@ class _Results(Iterator[Any]):
     def __next__(self) -> Any:
         if self._ended:
             raise StopIteration
-        if not self._begun:
-            self._begun = True
-            self._finalizer.detach()
-            self._finalizer = weakref.finalize(self, self._drop)
-            self._finalizer.atexit = False
-        left = None if self._deadline is None else max(0.0, self._deadline - monotonic())
         try:
+            if not self._begun:
+                self._begun = True
+                self._finalizer.detach()
+                self._finalizer = weakref.finalize(self, self._drop)
+                self._finalizer.atexit = False
+            left = None if self._deadline is None else max(0.0, self._deadline - monotonic())
             self._feed()
             self._job.wait_next(left, Waiting(self._engine, self._job))
         except NoResult as error:
