@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 
 from ..errors import BadFile, MissingLibrary, NotEnoughMemory
 from ._errors import FAILED, CommandError, reason
+from ._reading import say
 
 _ARCHIVES = (".npz", ".h5", ".hdf5", ".zarr")
 
@@ -48,16 +49,19 @@ def split(file: str) -> tuple[str, str | None]:
     return path, member or None
 
 
-def load(file: str, field: str | None) -> Source:
-    """The data that the command line names, loaded by ``onecopy.load``.
+def load(file: str, field: str | None, reading: Mapping[str, Any] | None = None) -> Source:
+    """The data that the command line names, loaded as by ``onecopy.load``.
+
+    Args:
+        reading: how, as ``_reading`` gives it.
 
     Raises:
         CommandError: says what is wrong with the file, member, field or shape.
     """
     path, member = split(file)
     try:
-        loaded = _load(path, field)
-    except (BadFile, MissingLibrary) as error:
+        loaded = _load(path, field, reading or {})
+    except (BadFile, MissingLibrary, TypeError, ValueError) as error:
         raise CommandError(str(error)) from error
     except NotEnoughMemory as error:
         raise CommandError(f"{path!r}: {error}", FAILED) from error
@@ -76,13 +80,15 @@ def load(file: str, field: str | None) -> Source:
     return Source(data, loaded.nbytes)
 
 
-def _load(path: str, field: str | None) -> Any:
-    from .._memory.load import FORMATS, files, format_of
-    from ..data import load as load_file
+def _load(path: str, field: str | None, reading: Mapping[str, Any]) -> Any:
+    from .._memory import load as loading
 
-    names = files(path)
-    table = FORMATS[format_of(names)].kind == "table"
-    return load_file(names, columns=field if table else None)
+    names = loading.files(path)
+    table = loading.FORMATS[loading.format_of(names)].kind == "table"
+    wanted = loading.asked(columns=field if table else None, **reading)
+    loaded = loading.loaded(names, wanted)
+    say(wanted.notes)
+    return loaded
 
 
 def _member(

@@ -19,6 +19,8 @@ from typing import Any, NamedTuple
 from ...errors import BadFile
 from . import again
 from .face import Arrays, Tabular, Wanted
+from .incoming import SUFFIXES
+from .options import text_options
 
 Paths = str | os.PathLike[str] | Iterable[str | os.PathLike[str]]
 
@@ -44,15 +46,17 @@ FORMATS = {
 }
 _BY_SUFFIX = {suffix: name for name, each in FORMATS.items() for suffix in each.suffixes}
 # Text is often compressed as a whole; Arrow's readers undo that as they read.
-_COMPRESSED = (".gz", ".bz2", ".zst", ".lz4")
+_COMPRESSED = tuple(SUFFIXES)
+# What may be said of NDJSON.
+_OF_NDJSON = ("encoding", "parse_dates", "bad_rows")
 
 
-def load(path: Paths, **options: Any) -> Any:
-    """See ``onecopy.load``."""
-    format = options.pop("format", None)
-    wanted = asked(**options)
+def loaded(path: Paths, wanted: Wanted, format: str | None = None) -> Any:
+    """See ``onecopy.load``; ``wanted.notes`` has what there is to say at the end."""
     names = files(path)
-    kind = FORMATS[format_of(names, format)].kind
+    found = format_of(names, format)
+    require_options(found, wanted)
+    kind = FORMATS[found].kind
     if kind == "object":
         from . import pickled
 
@@ -65,6 +69,17 @@ def load(path: Paths, **options: Any) -> Any:
         from . import arrays
 
         return arrays.load(sources, wanted)
+
+
+def require_options(format: str, wanted: Wanted) -> None:
+    """Raises ValueError when something is said of text that does not go for this format: it
+    would be passed over in silence."""
+    given = wanted.text.given
+    if format == "ndjson":
+        given = [each for each in given if each not in _OF_NDJSON]
+    if format != "csv" and given:
+        said = ", ".join(f"{each}=" for each in given)
+        raise ValueError(f"{said} {'is' if len(given) == 1 else 'are'} not for {format}")
 
 
 @contextmanager
@@ -140,8 +155,9 @@ def asked(
     rows: slice | tuple[int | None, int | None] | None = None,
     dtype: Any = None,
     allow_pickle: bool = False,
+    **text: Any,
 ) -> Wanted:
-    """What is wanted, checked.
+    """What is wanted, checked; ``text`` is as in ``TextOptions``.
 
     Raises:
         TypeError: rows that are neither a slice nor a start and a stop.
@@ -159,4 +175,4 @@ def asked(
     start, stop = bounds[0] or 0, bounds[1]
     if start < 0 or (stop is not None and stop < 0):
         raise ValueError(f"rows={rows!r}: rows are counted from the front, from 0 on")
-    return Wanted(columns, start, stop, dtype, allow_pickle)
+    return Wanted(columns, start, stop, dtype, allow_pickle, text=text_options(text))

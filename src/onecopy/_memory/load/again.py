@@ -6,12 +6,12 @@ between is noticed where it matters: it is then of another length, type or shape
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
 from ...errors import BadFile
-from .face import Array, Arrays, Tabular
+from .face import Array, Arrays, Retyped, Tabular
 
 if TYPE_CHECKING:
     import numpy as np
@@ -65,8 +65,19 @@ class _Table:
         """See ``Tabular``."""
         with closing(self._open()) as source:
             self._same(source)
-            yield from source.batches(start, stop)
+            try:
+                yield from source.batches(start, stop)
+            except Retyped:
+                self.schema, self.rows = source.schema, source.rows
+                raise
             self._same(source)
+
+    def retype(self, types: Mapping[str, Any]) -> bool:
+        """See ``Tabular``."""
+        with closing(self._open()) as source:
+            done: bool = source.retype(types)
+            self.schema = source.schema
+            return done
 
     def _same(self, source: Tabular) -> None:
         known = None not in (self.rows, source.rows)

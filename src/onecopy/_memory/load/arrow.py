@@ -8,7 +8,7 @@ data is read. A compressed one is decoded batch by batch, and then each value is
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from ...errors import BadFile
@@ -100,6 +100,10 @@ class Opened:
                     rows += batch.num_rows
                     yield batch if self._columns is None else batch.select(names)
             self.rows = rows
+
+    def retype(self, types: Mapping[str, Any]) -> bool:
+        """The file has types."""
+        return False
 
     def close(self) -> None:
         """The mapping ends with its last view."""

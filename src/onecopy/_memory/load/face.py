@@ -12,11 +12,12 @@ from __future__ import annotations
 import errno
 import math
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, Protocol
 
 from ...errors import BadFile, MissingLibrary, OnecopyError
+from .options import Notes, TextOptions
 
 if TYPE_CHECKING:
     import numpy as np
@@ -36,6 +37,11 @@ class Wanted:
         start, stop: the rows; ``stop`` None is the end.
         dtype: a type for everything, or types by name; None leaves what the file has.
         allow_pickle: may code that stands in the file be run?
+        missing: what becomes of a column that some files do not have: "error" or "null".
+        text: how CSV and NDJSON are read.
+        as_text: leave values of CSV as the text that they are.
+        notes: what there is to say at the end.
+        found: what is known of each file beyond its first block; see ``text.Found``.
     """
 
     columns: tuple[str, ...] | None = None
@@ -43,6 +49,11 @@ class Wanted:
     stop: int | None = None
     dtype: Any = None
     allow_pickle: bool = False
+    missing: str = "error"
+    text: TextOptions = field(default_factory=TextOptions)
+    as_text: bool = False
+    notes: Notes = field(default_factory=Notes, compare=False)
+    found: dict[str, Any] = field(default_factory=dict, compare=False)
 
     @property
     def all_rows(self) -> bool:
@@ -119,10 +130,21 @@ class Tabular(Protocol):
         has to be decoded."""
 
     def batches(self, start: int, stop: int | None) -> Iterator[pa.RecordBatch]:
-        """Rows ``start`` to ``stop``, some at a time."""
+        """Rows ``start`` to ``stop``, some at a time.
+
+        Raises Retyped when the rows are of other types than ``schema`` said; it says so now.
+        """
+
+    def retype(self, types: Mapping[str, Any]) -> bool:
+        """Reads columns as these types from now on; False where the file itself has types."""
 
     def close(self) -> None:
         """Lets go of the file."""
+
+
+class Retyped(Exception):
+    """What is read has other types than its schema said: it has another schema now, and has to
+    be read again from its beginning."""
 
 
 class reading:
@@ -144,7 +166,7 @@ class reading:
         pass
 
     def __exit__(self, kind: object, error: BaseException | None, traceback: object) -> None:
-        if not isinstance(error, Exception) or isinstance(error, OnecopyError):
+        if not isinstance(error, Exception) or isinstance(error, OnecopyError | Retyped):
             return
         if isinstance(error, OSError) and error.errno not in (None, errno.EINVAL):
             if error.filename is not None:
@@ -159,7 +181,12 @@ class reading:
 
 def in_a_line(error: BaseException, most: int = 300) -> str:
     """What an exception says, in one line that is not endless."""
-    return " ".join(str(error).split())[:most] or type(error).__name__
+    return plain(" ".join(str(error).split())[:most]) or type(error).__name__
+
+
+def plain(text: str) -> str:
+    """Text of a file as it may be printed: a terminal obeys control characters."""
+    return "".join(each if each.isprintable() else repr(each)[1:-1] for each in text)
 
 
 def library(name: str, extra: str) -> Any:
@@ -173,6 +200,18 @@ def library(name: str, extra: str) -> Any:
         raise MissingLibrary(
             f"this format needs {name.partition('.')[0]}: pip install onecopy[{extra}] ({error})"
         ) from error
+
+
+def positions(where: str, names: list[str], wanted: tuple[str, ...] | None, what: str) -> list[int]:
+    """Where the wanted ones of ``names`` are, in the order in which they were asked for; all of
+    them where several have one name."""
+    if wanted is None:
+        return list(range(len(names)))
+    chosen(where, names, wanted, what)
+    at: dict[str, list[int]] = {}
+    for position, name in enumerate(names):
+        at.setdefault(name, []).append(position)
+    return [position for name in wanted for position in at[name]]
 
 
 def chosen(where: str, names: list[str], wanted: tuple[str, ...] | None, what: str) -> list[str]:

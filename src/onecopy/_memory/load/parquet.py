@@ -8,7 +8,7 @@ group's compressed bytes. The checksums of pages are verified where the writer m
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from .face import PIECE, Wanted, chosen, library, reading
@@ -90,6 +90,10 @@ class Opened:
         encoded = sum(metadata.row_group(i).total_byte_size for i in range(metadata.num_row_groups))
         width = max(width, encoded / max(metadata.num_rows, 1), 1.0)
         return max(16, int(PIECE / width))
+
+    def retype(self, types: Mapping[str, Any]) -> bool:
+        """The file has types."""
+        return False
 
     def close(self) -> None:
         """See ``Tabular``."""
