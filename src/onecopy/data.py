@@ -115,6 +115,9 @@ def load(
     skip_rows: int = 0,
     comment: str | None = None,
     bad_rows: str = "error",
+    filter: Any = None,
+    missing: str = "error",
+    errors: str = "error",
 ) -> Any:
     """The data in a file, or in several, as one shared copy; no copy where the format allows.
 
@@ -137,9 +140,12 @@ def load(
     to a worker at any size; a block of it, references to what it is made of.
 
     Args:
-        path: a name, a pattern (``"part-*.parquet"``, ``"**"`` for folders below), or several
-            names. Several files, all of one format, become one dataset: arrays are joined along
-            the first axis, tables by their rows.
+        path: a name, a pattern (``"part-*.parquet"``, ``"**"`` for folders below), a folder,
+            which is all files of one format in it, a URL that fsspec knows (tables and npy; extra
+            ``remote``), or several of these. Several files, all of one format, become one
+            dataset: arrays are joined along the first axis, tables by their rows, whatever the
+            order of their columns. Of a pattern and a folder, folders ``key=value`` give the
+            table a column for the key.
         columns: names of columns, fields of records, or arrays of an archive; the others are
             not read. For a table, in this order.
         rows: a slice or a start and a stop, counted from 0 over all files.
@@ -163,6 +169,12 @@ def load(
         comment: CSV: lines that begin with this character are passed over.
         bad_rows: CSV, NDJSON: a row of another number of values, or a line that is no object,
             is an error, or left out ("skip"), or given back ("collect").
+        filter: of tables the rows that meet a comparison, such as ``("year", ">=", 2024)`` or
+            ``"year >= 2024"``, or each of a list of them; == != < <= > >=, and as a tuple "in"
+            and "not in". Files and groups of rows that cannot hold any are not read. ``rows``
+            are counted among those that are left.
+        missing: a column that some files do not have is an error, or "null" there.
+        errors: a file that cannot be read is an error, or, among several, left out ("skip").
 
     Returns:
         As in the table; with ``bad_rows="collect"`` a tuple of that and a list of named tuples
@@ -212,6 +224,9 @@ def load(
         skip_rows=skip_rows,
         comment=comment,
         bad_rows=bad_rows,
+        filter=filter,
+        missing=missing,
+        errors=errors,
     )
     found = _loaded(path, wanted, format)
     for line in wanted.notes.lines():

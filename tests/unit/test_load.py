@@ -198,7 +198,7 @@ def test_no_such_file(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match="does not exist"):
         onecopy.load(tmp_path / "x.npy")
     (tmp_path / "folder.npy").mkdir()
-    with pytest.raises(FileNotFoundError, match="is not a regular file"):
+    with pytest.raises(BadFile, match="holds no file of a format"):
         onecopy.load(tmp_path / "folder.npy")
 
 

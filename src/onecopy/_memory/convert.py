@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import replace
 from functools import partial
@@ -23,7 +23,7 @@ from ..errors import BadFile
 from . import bridges, load
 from .load import arrays as load_arrays
 from .load import tables as load_tables
-from .load.face import Arrays, Retyped, Stream, Wanted
+from .load.face import Arrays, Damaged, Retyped, Stream, Wanted
 from .save import appearing, writing
 from .save.arrays import WRITERS as ARRAYS
 from .save.tables import WRITERS as TABLES
@@ -36,7 +36,7 @@ _TEXT = ("csv", "ndjson")
 
 
 def convert(
-    names: list[str],
+    names: Sequence[str],
     out: str,
     wanted: Wanted,
     begin: Begin,
@@ -55,13 +55,14 @@ def convert(
         BadFile: what is read is damaged, or what is to be written cannot hold it.
         OSError: something may not be read or written, or the disk is full.
     """
-    source = load.format_of(names, source)
+    source = load.format_of(names, wanted, source)
     load.require_options(source, wanted)
     target = target or load.by_name(out)
     if source == "pickled" or target not in {*ARRAYS, *TABLES}:
         raise BadFile(f"{names[0]!r} to {out!r}: {source} cannot be converted to {target}")
     for name in names:
-        if os.path.exists(out) and os.path.samefile(name, out):
+        there = os.path.exists(out) and os.path.exists(name)
+        if there and os.path.samefile(name, out):
             raise BadFile(f"{out!r} is what is read")
     with ExitStack() as stack:
         if load.FORMATS[source].kind == "arrays":
@@ -88,7 +89,7 @@ def _streams(sources: list[Arrays], wanted: Wanted) -> dict[str, Stream]:
 
 
 def _table_to_table(
-    names: list[str], out: str, wanted: Wanted, begin: Begin, formats: tuple[str, str]
+    names: Sequence[str], out: str, wanted: Wanted, begin: Begin, formats: tuple[str, str]
 ) -> None:
     source, target = formats
     if source == target == "csv" and wanted.dtype is None and not wanted.text.typed:
@@ -99,10 +100,12 @@ def _table_to_table(
             return
         except Retyped:
             continue  # what was written is gone; the files are read as other types now
+        except Damaged as error:
+            wanted.skip(error.where, error)
 
 
 def _copy_table(
-    names: list[str], out: str, wanted: Wanted, begin: Begin, formats: tuple[str, str]
+    names: Sequence[str], out: str, wanted: Wanted, begin: Begin, formats: tuple[str, str]
 ) -> None:
     source, target = formats
     with load.opened(names, wanted, source) as sources:
@@ -114,8 +117,8 @@ def _copy_table(
 
 @contextmanager
 def _as_arrow(
-    names: list[str], out: str, wanted: Wanted, begin: Begin, source: str
-) -> Iterator[list[str]]:
+    names: Sequence[str], out: str, wanted: Wanted, begin: Begin, source: str
+) -> Iterator[Sequence[str]]:
     """The table in an Arrow file that is gone afterwards."""
     with tempfile.TemporaryDirectory(prefix=".onecopy-", dir=Path(out).parent) as folder:
         path = os.path.join(folder, "all.arrow")

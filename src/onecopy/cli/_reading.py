@@ -70,6 +70,20 @@ OPTIONS: dict[str, Any] = {
         str | None,
         _option("--bad-rows", metavar="HOW", help="error, skip, or collect: print them and go on."),
     ],
+    "filter": Annotated[
+        list[str] | None,
+        typer.Option(
+            "--filter", metavar="'COLUMN>=VALUE'", help="Only such rows; as often as needed."
+        ),
+    ],
+    "missing": Annotated[
+        str | None,
+        typer.Option("--missing", metavar="HOW", help="Columns not in all files: error or null."),
+    ],
+    "errors": Annotated[
+        str | None,
+        typer.Option("--errors", metavar="HOW", help="Files that cannot be read: error or skip."),
+    ],
     "dtype": Annotated[
         list[str] | None,
         typer.Option(

@@ -10,8 +10,8 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
+from dataclasses import replace
 from glob import has_magic
-from pathlib import Path
 from typing import Any, NamedTuple
 
 from ..errors import BadFile, MissingLibrary, NotEnoughMemory
@@ -38,12 +38,13 @@ def split(file: str) -> tuple[str, str | None]:
     Raises:
         CommandError: there is no such file.
     """
+    if "://" in file:
+        return file, None
     path, colon, member = file.rpartition(":")
     if os.path.exists(file) or not (colon and path.lower().endswith(_ARCHIVES)):
         path, member = file, ""
     pattern = has_magic(path) and not os.path.exists(path)
-    store = os.path.isdir(path) and Path(path).suffix.lower() == ".zarr"
-    if not (os.path.isfile(path) or pattern or store):
+    if not (os.path.isfile(path) or os.path.isdir(path) or pattern):
         what = "is not a file" if os.path.exists(path) else "does not exist"
         raise CommandError(f"{path!r} {what}")
     return path, member or None
@@ -83,9 +84,10 @@ def load(file: str, field: str | None, reading: Mapping[str, Any] | None = None)
 def _load(path: str, field: str | None, reading: Mapping[str, Any]) -> Any:
     from .._memory import load as loading
 
-    names = loading.files(path)
-    table = loading.FORMATS[loading.format_of(names)].kind == "table"
-    wanted = loading.asked(columns=field if table else None, **reading)
+    wanted = loading.asked(**reading)
+    names = loading.files(path, wanted)
+    if loading.FORMATS[loading.format_of(names, wanted)].kind == "table" and field is not None:
+        wanted = replace(wanted, columns=(field,))
     loaded = loading.loaded(names, wanted)
     say(wanted.notes)
     return loaded

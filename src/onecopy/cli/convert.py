@@ -113,7 +113,7 @@ def execute(request: Request) -> int:
 
     try:
         wanted = load.asked(**request.options)
-        names = [name for each in request.files for name in load.files(each)]
+        names = load.files(request.files, wanted, request.source)
         convert(names, request.out, wanted, begin, request.source, request.target)
     except NotEnoughMemory as error:
         raise CommandError(str(error), FAILED) from error

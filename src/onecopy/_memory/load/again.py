@@ -54,10 +54,10 @@ class _Table:
         self._open = open
         self.where, self.schema, self.rows = source.where, source.schema, source.rows
 
-    def part(self) -> tuple[Any, bool, tuple[str, ...] | None] | None:
+    def part(self) -> tuple[Any, bool, tuple[int, ...] | None] | None:
         """See ``Tabular``."""
         with closing(self._open()) as source:
-            part: tuple[Any, bool, tuple[str, ...] | None] | None = source.part()
+            part: tuple[Any, bool, tuple[int, ...] | None] | None = source.part()
             self._same(source)
             return part
 

@@ -38,10 +38,14 @@ class Wanted:
         dtype: a type for everything, or types by name; None leaves what the file has.
         allow_pickle: may code that stands in the file be run?
         missing: what becomes of a column that some files do not have: "error" or "null".
+        errors: what becomes of a file that cannot be read, where there are several: "error" or
+            "skip".
+        filter: what rows have to meet.
         text: how CSV and NDJSON are read.
         as_text: leave values of CSV as the text that they are.
         notes: what there is to say at the end.
         found: what is known of each file beyond its first block; see ``text.Found``.
+        skipped: files that cannot be read and are left out.
     """
 
     columns: tuple[str, ...] | None = None
@@ -50,10 +54,18 @@ class Wanted:
     dtype: Any = None
     allow_pickle: bool = False
     missing: str = "error"
+    errors: str = "error"
+    filter: tuple[Any, ...] = ()
     text: TextOptions = field(default_factory=TextOptions)
     as_text: bool = False
     notes: Notes = field(default_factory=Notes, compare=False)
     found: dict[str, Any] = field(default_factory=dict, compare=False)
+    skipped: set[str] = field(default_factory=set, compare=False)
+
+    def skip(self, name: str, error: Exception) -> None:
+        """Leaves a file out, and says so."""
+        self.skipped.add(name)
+        self.notes.say(name, f"left out: {error}")
 
     @property
     def all_rows(self) -> bool:
@@ -122,10 +134,14 @@ class Tabular(Protocol):
     """
 
     where: str
-    schema: pa.Schema
-    rows: int | None
 
-    def part(self) -> tuple[Any, bool, tuple[str, ...] | None] | None:
+    @property
+    def schema(self) -> pa.Schema: ...
+
+    @property
+    def rows(self) -> int | None: ...
+
+    def part(self) -> tuple[Any, bool, tuple[int, ...] | None] | None:
         """What ``kinds.loaded`` opens the table from, on the file's own bytes; None when it
         has to be decoded."""
 
@@ -140,6 +156,22 @@ class Tabular(Protocol):
 
     def close(self) -> None:
         """Lets go of the file."""
+
+
+class Damaged(BadFile):
+    """A file of several cannot be read to its end, and may be left out: see ``Wanted.errors``.
+
+    Args:
+        said: what is wrong.
+        where: the file.
+    """
+
+    def __init__(self, said: str, where: str) -> None:
+        super().__init__(said, where)
+        self.where = where
+
+    def __str__(self) -> str:
+        return str(self.args[0])
 
 
 class Retyped(Exception):

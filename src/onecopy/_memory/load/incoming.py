@@ -8,13 +8,13 @@ reads from, and it knows how many bytes of the file itself have been read, for a
 
 from __future__ import annotations
 
-import builtins
 import codecs
 import lzma
 import os
-from typing import Any, BinaryIO
+from typing import Any
 
 from ...errors import BadFile
+from . import places
 from .face import library
 
 _PIECE = 1 << 20
@@ -84,12 +84,6 @@ class Raw:
         self._file.close()
 
 
-def opened(name: str) -> Raw:
-    """The bytes of a local file."""
-    file: BinaryIO = builtins.open(name, "rb", buffering=0)  # noqa: SIM115 (``Raw`` closes it)
-    return Raw(file, os.fstat(file.fileno()).st_size)
-
-
 class Text:
     """What a file holds, decompressed and in UTF-8, without a byte-order mark.
 
@@ -103,7 +97,7 @@ class Text:
     closed = False
 
     def __init__(self, name: str, encoding: str | None) -> None:
-        self.raw = opened(name)
+        self.raw = Raw(places.open(name), places.size(name))
         self._name = name
         self._decoder: codecs.IncrementalDecoder | None = None
         self._decoded = 0

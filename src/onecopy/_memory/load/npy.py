@@ -8,7 +8,6 @@ the page cache's one copy.
 
 from __future__ import annotations
 
-import builtins
 import os
 from collections.abc import Iterator
 from typing import Any, BinaryIO
@@ -18,9 +17,11 @@ from numpy.lib import format as npy_format
 
 from ...errors import BadFile
 from ..arrays import on_buffer
+from ..growing import Growing
 from ..segment import Kind, ReceivedFile, Segment
+from . import places
 from .arrays import rows_a_piece
-from .face import Arrays, Wanted
+from .face import PIECE, Arrays, Wanted, reading
 
 
 def header(file: BinaryIO, name: str) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
@@ -70,27 +71,44 @@ def _in_utf8(dtype: np.dtype[Any]) -> np.dtype[Any]:
 
 
 def mapped(
-    segment: Segment, offset: int, shape: tuple[int, ...], fortran: bool, dtype: np.dtype[Any]
+    segment: Segment,
+    size: int,
+    offset: int,
+    shape: tuple[int, ...],
+    fortran: bool,
+    dtype: np.dtype[Any],
 ) -> np.ndarray[Any, Any]:
-    """The array that stands at ``offset`` of a segment."""
+    """The array that stands at ``offset`` of a segment that holds ``size`` bytes of a file."""
     count = int(np.prod(shape, dtype=object)) * dtype.itemsize
     if count == 0:
         array = np.empty(shape, dtype, order="F" if fortran else "C")
         array.flags.writeable = False
         return array
-    if offset + count > segment.size:
+    if offset + count > size:
         raise BadFile(
             f"{segment.path!r} is cut short: {shape} of {dtype} from byte {offset} on takes "
-            f"{count} bytes, the file ends after {segment.size - offset}"
+            f"{count} bytes, the file ends after {size - offset}"
         )
     view = segment.view(offset, count)
     return on_buffer(view, shape, dtype, order="F" if fortran else "C")
 
 
-def file_segment(name: str) -> Segment:
-    """A user's file as a segment."""
+def file_segment(name: str) -> tuple[Segment, int]:
+    """A user's file as a segment, mapped, or copied from a URL; and how many bytes it has."""
+    if places.is_remote(name):
+        return _fetched(name)
     fd = os.open(name, os.O_RDONLY | os.O_CLOEXEC)
-    return Segment(ReceivedFile(fd, "file"), Kind.FILE, os.fstat(fd).st_size, os.path.abspath(name))
+    size = os.fstat(fd).st_size
+    return Segment(ReceivedFile(fd, "file"), Kind.FILE, size, os.path.abspath(name)), size
+
+
+def _fetched(name: str) -> tuple[Segment, int]:
+    with reading(name, "file"), places.open(name) as file, Growing(name) as growing:
+        growing.require(places.size(name) or 0)
+        while piece := file.read(PIECE):
+            growing.write(piece)
+        size = growing.tell()
+        return growing.finish(), size
 
 
 class Mapped:
@@ -118,8 +136,8 @@ class Mapped:
 
 def open(name: str, wanted: Wanted) -> Arrays:
     """The array in ``name``, mapped; raises BadFile when it is not a whole .npy file."""
-    with builtins.open(name, "rb") as file:
+    with places.open(name) as file:
         shape, fortran, dtype = header(file, name)
         offset = file.tell()
-    array = mapped(file_segment(name), offset, shape, fortran, dtype)
+    array = mapped(*file_segment(name), offset, shape, fortran, dtype)
     return Arrays({"": Mapped(array, name)}, single=True)

@@ -34,7 +34,7 @@ def open(name: str, wanted: Wanted) -> Arrays:
     with reading(name, ".npz archive"):
         archive = zipfile.ZipFile(name)
         try:
-            segment = file_segment(name)
+            segment, _ = file_segment(name)
             members = {
                 info.filename.removesuffix(".npy"): _member(archive, info, segment, name)
                 for info in archive.infolist()
@@ -62,7 +62,7 @@ def _member(
     end = local + info.file_size
     if end > segment.size or need > info.file_size:
         raise BadFile(f"{where!r} is cut short at byte {min(end, segment.size)}")
-    return Mapped(mapped(segment, local + start, shape, fortran, dtype), where)
+    return Mapped(mapped(segment, segment.size, local + start, shape, fortran, dtype), where)
 
 
 def _data_offset(segment: Segment, info: zipfile.ZipInfo) -> int:
@@ -105,7 +105,7 @@ class Deflated:
             if not size:
                 growing.write(b"\0")  # the mapping of nothing
             segment = growing.finish()
-        return mapped(segment, 0, self.shape, self._fortran, self.dtype)
+        return mapped(segment, size, 0, self.shape, self._fortran, self.dtype)
 
     def _pieces(self) -> Iterator[bytes]:
         with reading(self.where, _MEMBER), self._archive.open(self._info) as member:

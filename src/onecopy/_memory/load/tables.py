@@ -10,7 +10,7 @@ and in every worker.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from typing import Any
 
@@ -18,7 +18,7 @@ import numpy as np
 
 from ...errors import BadFile
 from ..growing import Growing
-from .face import PIECE, Retyped, Tabular, Wanted, chosen, in_a_line, library, reading
+from .face import PIECE, Damaged, Retyped, Tabular, Wanted, chosen, in_a_line, library, reading
 
 # So many files are mapped side by side.
 _MAPPED = 48
@@ -34,10 +34,15 @@ def load(sources: list[Tabular], wanted: Wanted) -> Any:
         NotEnoughMemory: what has to be copied does not fit.
     """
     while True:
+        if not sources:
+            raise BadFile(f"none of the files can be read: {'; '.join(wanted.notes.lines())}")
         try:
             return _loaded(sources, wanted)
         except Retyped:
             continue  # a file is of other types than its beginning: they are known now
+        except Damaged as error:
+            wanted.skip(error.where, error)
+            sources = [source for source in sources if source.where != error.where]
 
 
 def _loaded(sources: list[Tabular], wanted: Wanted) -> Any:
@@ -77,12 +82,13 @@ def agreed(sources: list[Tabular], wanted: Wanted) -> Any:
     """
     while True:
         schemas = [with_types(source, wanted) for source in sources]
+        _require_all(sources, schemas, wanted)
         first = schemas[0]
         odd = [at for at, each in enumerate(schemas) if not each.equals(first)]
         if not odd:
             return first
         if all(len(set(each.names)) == len(each.names) for each in schemas):
-            schema = _united(sources, schemas, wanted.missing)
+            schema = _united(sources, schemas, wanted)
             if schema is not None:
                 return schema
             continue  # some files are read as other types now
@@ -90,15 +96,26 @@ def agreed(sources: list[Tabular], wanted: Wanted) -> Any:
         raise _not_one(sources[0], sources[odd[0]], said)
 
 
-def _united(sources: list[Tabular], schemas: list[Any], missing: str) -> Any:
+def _require_all(sources: list[Tabular], schemas: list[Any], wanted: Wanted) -> None:
+    """Raises BadFile for a column that is asked for and is in no file at all."""
+    there = list(dict.fromkeys(name for each in schemas for name in each.names))
+    for name in wanted.columns or ():
+        if name not in there:
+            raise BadFile(f"{sources[0].where!r} and the others have no column {name!r}")
+    if wanted.missing != "error" and wanted.columns is None and isinstance(wanted.dtype, Mapping):
+        chosen(sources[0].where, there, tuple(wanted.dtype), "column")
+
+
+def _united(sources: list[Tabular], schemas: list[Any], wanted: Wanted) -> Any:
     """One schema of several that have no name twice; None when files of text were given other
     types, so that there are new schemas to look at."""
     pa = library("pyarrow", "arrow")
-    names = list(dict.fromkeys(name for each in schemas for name in each.names))
+    there = dict.fromkeys(name for each in schemas for name in each.names)
+    names = [name for name in wanted.columns or there if name in there]
     fields, retyped = [], False
     for name in names:
         having = [each.field(name) for each in schemas if name in each.names]
-        if len(having) < len(schemas) and missing == "error":
+        if len(having) < len(schemas) and wanted.missing == "error":
             raise _apart(sources, schemas, name)
         kinds = {each.type for each in having} - {pa.null()} or {pa.null()}
         nullable = len(having) < len(schemas) or any(each.nullable for each in having)
@@ -167,7 +184,7 @@ def with_types(source: Tabular, wanted: Wanted) -> Any:
     if dtype is None:
         return schema
     by_name = dtype if isinstance(dtype, Mapping) else dict.fromkeys(schema.names, dtype)
-    if wanted.columns is None:
+    if wanted.columns is None and wanted.missing == "error":
         chosen(source.where, schema.names, tuple(by_name), "column")
     for at, name in enumerate(schema.names):
         if name in by_name:
@@ -210,14 +227,19 @@ def total_rows(sources: Iterable[Tabular], wanted: Wanted) -> int | None:
     return stop - start
 
 
-def joined(sources: Iterable[Tabular], wanted: Wanted) -> Iterator[Any]:
+def joined(sources: Sequence[Tabular], wanted: Wanted) -> Iterator[Any]:
     """The wanted rows of the files, one after another, batch by batch."""
     start, stop = wanted.start, wanted.stop
     for source in sources:
         if stop is not None and stop <= start:
             return
         if source.rows is None or start < source.rows:
-            yield from source.batches(start, stop)
+            try:
+                yield from source.batches(start, stop)
+            except BadFile as error:
+                if wanted.errors == "skip" and len(sources) > 1:
+                    raise Damaged(str(error), source.where) from error
+                raise
         rows = source.rows
         if rows is None:
             return  # it was left before its end: the last wanted row was in it
