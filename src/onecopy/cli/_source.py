@@ -18,6 +18,7 @@ from ..errors import BadFile, MissingLibrary, NotEnoughMemory
 from ._errors import FAILED, CommandError, reason
 from ._reading import say
 
+_MEMBERS = ("npz", "hdf5", "zarr")
 _ARCHIVES = (".npz", ".h5", ".hdf5", ".zarr")
 
 
@@ -61,7 +62,7 @@ def load(file: str, field: str | None, reading: Mapping[str, Any] | None = None)
     """
     path, member = split(file)
     try:
-        loaded = _load(path, field, reading or {})
+        loaded, field = _load(path, member, field, reading or {})
     except (BadFile, MissingLibrary, TypeError, ValueError) as error:
         raise CommandError(str(error)) from error
     except NotEnoughMemory as error:
@@ -69,7 +70,7 @@ def load(file: str, field: str | None, reading: Mapping[str, Any] | None = None)
     except OSError as error:
         raise CommandError(f"{path!r} cannot be read: {reason(error)}") from error
     if isinstance(loaded, Mapping):
-        loaded, field = _member(path, loaded, member, field)
+        (loaded,) = loaded.values()
     elif member is not None:
         raise CommandError(f"{path!r} has no members")
     if hasattr(loaded, "schema"):  # a table: nothing but the field was loaded
@@ -81,23 +82,32 @@ def load(file: str, field: str | None, reading: Mapping[str, Any] | None = None)
     return Source(data, loaded.nbytes)
 
 
-def _load(path: str, field: str | None, reading: Mapping[str, Any]) -> Any:
+def _load(
+    path: str, member: str | None, field: str | None, reading: Mapping[str, Any]
+) -> tuple[Any, str | None]:
+    """What is loaded, and the field that is still to be taken from it."""
     from .._memory import load as loading
 
     wanted = loading.asked(**reading)
     names = loading.files(path, wanted)
-    if loading.FORMATS[loading.format_of(names, wanted)].kind == "table" and field is not None:
-        wanted = replace(wanted, columns=(field,))
-    loaded = loading.loaded(names, wanted)
+    format = loading.format_of(names, wanted)
+    if loading.FORMATS[format].kind == "table":
+        wanted = wanted if field is None else replace(wanted, columns=(field,))
+    elif format in _MEMBERS:
+        with loading.opened(names, wanted, format) as sources:
+            if not sources[0].single:
+                # Only what was chosen is loaded.
+                member, field = _member(path, list(sources[0].members), member, field)
+                wanted = replace(wanted, columns=(member,))
+    loaded = loading.loaded(names, wanted, format)
     say(wanted.notes)
-    return loaded
+    return loaded, field
 
 
 def _member(
-    path: str, archive: Mapping[str, Any], member: str | None, field: str | None
-) -> tuple[Any, str | None]:
+    path: str, names: list[str], member: str | None, field: str | None
+) -> tuple[str, str | None]:
     """The chosen array, and the field that is still to be taken from it."""
-    names = list(archive)
     if member is None and field in names:
         member, field = field, None
     if member is None and len(names) == 1:
@@ -107,7 +117,7 @@ def _member(
         raise CommandError(f"{path!r}: choose a member, as {path}:NAME or by --field; {has}")
     if member is None or member not in names:
         raise CommandError(f"{path!r} has no member {member or field!r}; {has}")
-    return archive[member], field
+    return member, field
 
 
 def _field(path: str, records: Any, field: str) -> Any:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from ...errors import BadFile
 from .face import Array, Arrays, Retyped, Tabular
+from .members import Refused
 
 if TYPE_CHECKING:
     import numpy as np
@@ -23,8 +24,11 @@ def described(open: Open) -> Arrays | Tabular:
     """The same face as what ``open`` gives, on a file that is not open."""
     with closing(open()) as source:
         if isinstance(source, Arrays):
-            members = {name: _Array(open, name, array) for name, array in source.members.items()}
-            return Arrays(members, source.single)
+            members = {
+                name: array if isinstance(array, Refused) else _Array(open, name, array)
+                for name, array in source.members.items()
+            }
+            return Arrays(source.where, members, source.single)
         return _Table(open, source)
 
 

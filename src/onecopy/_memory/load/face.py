@@ -85,8 +85,12 @@ class Array(Protocol):
     """
 
     where: str
-    shape: tuple[int, ...]
-    dtype: np.dtype[Any]
+
+    @property
+    def shape(self) -> tuple[int, ...]: ...
+
+    @property
+    def dtype(self) -> np.dtype[Any]: ...
 
     def whole(self) -> np.ndarray[Any, Any] | None:
         """The array on the file's own bytes; None when it has to be decoded."""
@@ -117,8 +121,13 @@ class Stream:
 
 @dataclass
 class Arrays:
-    """The arrays of one file, by name; ``single`` when the file is one array and no archive."""
+    """The arrays of one file, by name; ``single`` when the file is one array and no archive.
 
+    Attributes:
+        where: the file, for messages.
+    """
+
+    where: str
     members: Mapping[str, Array]
     single: bool
     close: Callable[[], None] = lambda: None

@@ -23,19 +23,24 @@ from . import places
 from .arrays import rows_a_piece
 from .face import PIECE, Arrays, Wanted, reading
 
+# A header is a Python literal: parsing it takes some hundred times its bytes. This is one of some
+# ten thousand fields.
+_LONGEST = 2 << 20
+_PICKLED = "holds Python objects (dtype {}); onecopy does not unpickle files"
+
 
 def header(file: BinaryIO, name: str) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
     """Shape, Fortran order and dtype; leaves ``file`` at the first element."""
     try:
         version = npy_format.read_magic(file)
-        read = {
+        read: Any = {
             (1, 0): npy_format.read_array_header_1_0,
             (2, 0): npy_format.read_array_header_2_0,
             (3, 0): npy_format.read_array_header_2_0,
         }.get(version)
         if read is None:
             raise ValueError(f"version {version} of the format is not known")
-        shape, fortran, dtype = read(file)
+        shape, fortran, dtype = read(file, max_header_size=_LONGEST)
         if version == (3, 0):
             dtype = _in_utf8(dtype)
         np.broadcast_to(np.void(1), shape)  # can there be such an array?
@@ -43,12 +48,13 @@ def header(file: BinaryIO, name: str) -> tuple[tuple[int, ...], bool, np.dtype[A
         # Whatever the parsers of headers and of compressed data raise on damaged ones:
         # SyntaxError, TokenError, RecursionError, OverflowError, zlib.error...
         raise BadFile(f"{name!r} is not a whole .npy file: {str(error)[:200]}") from error
-    if dtype.hasobject or dtype.kind == "T":
-        raise BadFile(
-            f"{name!r} holds Python objects (dtype {dtype}), which cannot be mapped; "
-            "onecopy does not unpickle files"
-        )
     return tuple(shape), bool(fortran), dtype
+
+
+def refuse_objects(dtype: np.dtype[Any], name: str) -> None:
+    """Raises BadFile for an array that is pickled in its file."""
+    if dtype.hasobject or dtype.kind == "T":
+        raise BadFile(f"{name!r} {_PICKLED.format(dtype)}")
 
 
 def _in_utf8(dtype: np.dtype[Any]) -> np.dtype[Any]:
@@ -59,11 +65,12 @@ def _in_utf8(dtype: np.dtype[Any]) -> np.dtype[Any]:
         return np.dtype((_in_utf8(base), shape))
     if dtype.fields is None or dtype.names is None:
         return dtype
-    fields = [dtype.fields[name] for name in dtype.names]
+    fields: list[Any] = [dtype.fields[name] for name in dtype.names]
     spec: Any = {
         "names": [name.encode("latin1").decode("utf8") for name in dtype.names],
         "formats": [_in_utf8(field[0]) for field in fields],
         "offsets": [field[1] for field in fields],
+        "titles": [field[2] if len(field) > 2 else None for field in fields],
         "itemsize": dtype.itemsize,
     }
     made: np.dtype[Any] = np.dtype(spec)
@@ -138,6 +145,7 @@ def open(name: str, wanted: Wanted) -> Arrays:
     """The array in ``name``, mapped; raises BadFile when it is not a whole .npy file."""
     with places.open(name) as file:
         shape, fortran, dtype = header(file, name)
+        refuse_objects(dtype, name)
         offset = file.tell()
     array = mapped(*file_segment(name), offset, shape, fortran, dtype)
-    return Arrays({"": Mapped(array, name)}, single=True)
+    return Arrays(name, {"": Mapped(array, name)}, single=True)

@@ -20,6 +20,7 @@ from ..growing import Growing
 from ..segment import Segment
 from .arrays import rows_a_piece
 from .face import Arrays, Wanted, reading
+from .members import Refused
 from .npy import Mapped, file_segment, header, mapped
 
 _PIECE = 1 << 20
@@ -43,15 +44,20 @@ def open(name: str, wanted: Wanted) -> Arrays:
         except BaseException:
             archive.close()
             raise
-    return Arrays(members, single=False, close=archive.close)
+    for info in archive.infolist():
+        if wanted.columns is None and not info.filename.endswith((".npy", "/")):
+            wanted.notes.say(name, f"left out {info.filename!r}: it is no array")
+    return Arrays(name, members, single=False, close=archive.close)
 
 
 def _member(
     archive: zipfile.ZipFile, info: zipfile.ZipInfo, segment: Segment, name: str
-) -> Mapped | Deflated:
+) -> Mapped | Deflated | Refused:
     where = f"{name}:{info.filename}"
     with archive.open(info) as member:
         shape, fortran, dtype = header(member, where)  # type: ignore[arg-type]
+        if dtype.hasobject or dtype.kind == "T":
+            return Refused(where, f"it holds Python objects (dtype {dtype}), which are pickled")
         start = member.tell()
     need = start + int(np.prod(shape, dtype=object)) * dtype.itemsize
     if info.compress_type != zipfile.ZIP_STORED:
