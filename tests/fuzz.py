@@ -23,13 +23,14 @@ import time
 import warnings
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 _ROOT = Path(__file__).resolve().parents[1]
 # A reader that has not answered after so many seconds hangs.
-_PATIENCE = 60.0
+_PATIENCE = 20.0
 # What a child may have beside the interpreter and the libraries: each file is some kilobytes.
 _MEMORY = 1 << 30
 # A child that reads zarr slows down with every store.
@@ -52,7 +53,7 @@ class Result:
 
 
 def whole_files(folder: Path) -> list[Path]:
-    """Small whole files of every format."""
+    """Writes small whole files of every format."""
     import numpy as np
 
     from tests import corpus, files
@@ -67,7 +68,7 @@ def whole_files(folder: Path) -> list[Path]:
         for made in corpus.WRITERS[writer](folder / writer):
             shutil.copy(made.path, folder / f"{writer}-{made.path.name}")
         shutil.rmtree(folder / writer)
-    corpus.pq.write_table(corpus.rich(), folder / "rich.parquet")
+    files.TABLES["x.parquet"](folder / "rich.parquet", corpus.rich())
     shutil.make_archive(str(folder / "zip"), "zip", _zarr(folder / "made.zarr"))
     shutil.rmtree(folder / "made.zarr")
     (folder / "zip.zip").rename(folder / "zip.zarr")
@@ -140,7 +141,10 @@ _DAMAGES = (_bit, _bit, _byte, _cut, _lose, _repeat, _length, _insert)
 
 def damaged(folder: Path, seed: int, count: int) -> Iterator[tuple[str, bytes]]:
     """Names and contents: each file cut at every byte of its head and its end, then at random."""
-    originals = [(path.name, path.read_bytes()) for path in whole_files(folder)]
+    # By another process: the libraries keep threads and pipes.
+    command = [sys.executable, "-m", "tests.fuzz", "--originals", str(folder)]
+    subprocess.run(command, cwd=_ROOT, check=True)
+    originals = [(path.name, path.read_bytes()) for path in sorted(folder.iterdir())]
     dice = random.Random(seed)
     given = 0
     for name, data in originals:
@@ -167,7 +171,10 @@ def child() -> None:
     if pages:
         limit = pages * resource.getpagesize() + _MEMORY
         resource.setrlimit(resource.RLIMIT_AS, (limit, soft))
-    for line in sys.stdin:
+    print("ready", flush=True)
+    for count, line in enumerate(sys.stdin):
+        if count % 100 == 0:
+            gc.collect()
         print(outcome(oc, line.rstrip("\n")), flush=True)
 
 
@@ -179,7 +186,7 @@ def _warm(oc: Any) -> None:
     """Every library is loaded, and its threads stand, before memory is limited."""
     with tempfile.TemporaryDirectory() as folder:
         for path in whole_files(Path(folder)):
-            _looked_at(oc, str(path))
+            outcome(oc, str(path))
 
 
 def outcome(oc: Any, path: str) -> str:
@@ -194,8 +201,6 @@ def outcome(oc: Any, path: str) -> str:
         return "refused"  # while its values were looked at
     except BaseException as error:
         return f"fault: {type(error).__name__}: {' '.join(str(error).split())[:200]}"
-    finally:
-        gc.collect()
     return "loaded"
 
 
@@ -236,17 +241,22 @@ class Child:
             cwd=_ROOT,
         )
         self.files = 0
+        if self._answer() != "ready":
+            raise RuntimeError("the child does not start: run python -m tests.fuzz --child")
 
     def load(self, path: Path) -> str:
         """What comes of a file; the process is gone when that is a crash or a hang."""
         assert self._process.stdin is not None
-        assert self._process.stdout is not None
         self.files += 1
         try:
             self._process.stdin.write(f"{path}\n".encode())
             self._process.stdin.flush()
         except BrokenPipeError:
             return f"fault: the process ended with {self._process.wait()}"
+        return self._answer()
+
+    def _answer(self) -> str:
+        assert self._process.stdout is not None
         ready, _, _ = select.select([self._process.stdout], [], [], _PATIENCE)
         if not ready:
             return f"fault: no answer in {_PATIENCE} seconds"
@@ -259,10 +269,8 @@ class Child:
         self._process.wait()
         for pipe in (self._process.stdin, self._process.stdout):
             if pipe is not None:
-                try:
+                with suppress(BrokenPipeError):  # what was written has no reader any more
                     pipe.close()
-                except BrokenPipeError:
-                    pass  # what was written has no reader any more
 
 
 def run(count: int, seed: int, keep: Path | None = None, say: bool = False) -> Result:
@@ -296,9 +304,12 @@ def run(count: int, seed: int, keep: Path | None = None, say: bool = False) -> R
                     worker.close()
                     worker = None
                 path.unlink()
-                if say and result.files % 1000 == 0:
+                if say and result.files % 500 == 0:
                     seconds = time.monotonic() - began
-                    print(f"{result.files} files, {seconds:.0f} s, {dict(result.outcomes)}")
+                    print(
+                        f"{result.files} files, {seconds:.0f} s, {dict(result.outcomes)}",
+                        flush=True,
+                    )
         finally:
             if worker is not None:
                 worker.close()
@@ -312,7 +323,11 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--keep", type=Path, help="a folder for the files that make a fault")
     parser.add_argument("--child", action="store_true", help=argparse.SUPPRESS)
+    parser.add_argument("--originals", type=Path, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
+    if arguments.originals is not None:
+        whole_files(arguments.originals)
+        return 0
     if arguments.child:
         child()
         return 0
