@@ -9,7 +9,7 @@ empty value is null, and an empty string in a column of strings.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from contextlib import closing
+from contextlib import ExitStack
 from typing import Any, NoReturn
 
 from ...errors import BadFile
@@ -32,6 +32,7 @@ class Opened(Text):
 
     def __init__(self, name: str, wanted: Wanted) -> None:
         super().__init__(name, wanted)
+        self._begun: Rows | None = None
         self._nulls = _null_values(self._options.na_values)
         self._reading = survey.Reading(
             self._nulls,
@@ -42,6 +43,7 @@ class Opened(Text):
         self._describe()
 
     def _schema(self) -> Any:
+        self.close()
         wanted = self._wanted
         with self._guard():
             self._dialect = dialect.described(
@@ -84,17 +86,28 @@ class Opened(Text):
             return types
         rows = self._rows()
         known = {at: kind for at, kind in types.items() if kind is not None}
-        with self._guard(), closing(rows):
+        with self._guard(), ExitStack() as stack:
+            stack.callback(rows.close)
             try:
-                reader = rows.reader(known, self._taken)
+                found = rows.open(known, self._taken)
             except pa.ArrowInvalid as error:
                 self._refuse(error, rows, self._taken)
-            if reader is None:
+            if found is None:
                 return {at: kind or pa.null() for at, kind in types.items()}
-            inferred = dict(zip(self._taken, reader.schema.types, strict=True))
-        for at, kind in types.items():
-            types[at] = self._tamed(at, inferred[at]) if kind is None else kind
+            inferred = dict(zip(self._taken, found.types, strict=True))
+            for at, kind in types.items():
+                types[at] = self._tamed(at, inferred[at]) if kind is None else kind
+            if all(self._read_as(at, kind).equals(inferred[at]) for at, kind in types.items()):
+                # It has decoded the first block: whoever reads the rows first goes on with it.
+                self._begun = rows
+                stack.pop_all()
         return types
+
+    def close(self) -> None:
+        """See ``Tabular``."""
+        if self._begun is not None:
+            self._begun.close()
+            self._begun = None
 
     def _tamed(self, at: int, kind: Any) -> Any:
         """The type for a column that Arrow takes for one of ``kind``."""
@@ -154,7 +167,7 @@ class Opened(Text):
     def _decoded(self) -> Iterator[Any]:
         pa = library("pyarrow", "arrow")
         native = {at: self._read_as(at, kind) for at, kind in self._types.items()}
-        rows = self._rows()
+        rows, self._begun = self._begun or self._rows(), None
         self._wanted.notes.left_out[self.where] = rows.left_out
         done = 0
         for batch in self._read(native, self._taken, rows):

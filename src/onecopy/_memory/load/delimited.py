@@ -40,6 +40,7 @@ class Rows:
         self._end = _MARK if width != 1 else f"{_MARK}{found.sep}{_MARK}"
         self._ended = False
         self._stream: Any = None
+        self._reader: Any = None
         self.left_out = LeftOut()
         self.done = 0
 
@@ -50,26 +51,26 @@ class Rows:
         Raises BadFile when the file ends within a quoted value.
         """
         try:
-            reader = self.reader(types, taken)
-            while reader is not None:
+            if self._reader is None and self.open(types, taken) is None:
+                return
+            while True:
                 try:
-                    batch = reader.read_next_batch()
+                    batch = self._reader.read_next_batch()
                 except StopIteration:
                     break
                 self.done += batch.num_rows
                 yield batch
         finally:
             self.close()
-        if reader is None:
-            return
         if not self._ended:
             raise BadFile(
                 f"{self._name!r} ends within a quoted value: a quote is not closed, or the file "
                 "is cut short; quote= names another character, and '' none"
             )
 
-    def reader(self, types: Mapping[int, Any], taken: list[int]) -> Any:
-        """Arrow's reader; None when there is no row. ``close`` ends it."""
+    def open(self, types: Mapping[int, Any], taken: list[int]) -> Any:
+        """Decodes the first block, and gives the schema; None when there is no row. ``batches``
+        goes on from there, or ``close`` ends it."""
         found, options = self._found, self._options
         pa, csv = library("pyarrow", "arrow"), library("pyarrow.csv", "arrow")
         stream = dialect.rows_stream(self._name, options, found.encoding, found.start)
@@ -79,7 +80,7 @@ class Rows:
             ahead = stream.read(1)
         if not ahead:
             return None
-        return csv.open_csv(
+        self._reader = csv.open_csv(
             pa.PythonFile(_Marked(ahead, stream, f"\n{self._end}\n".encode()), "r"),
             csv.ReadOptions(
                 # Rows are numbered only where one thread reads, and it takes no longer.
@@ -103,11 +104,14 @@ class Rows:
                 decimal_point=options.decimal,
             ),
         )
+        return self._reader.schema
 
     def close(self) -> None:
         """Closes the file: Arrow's reader leaves that to whoever opened it."""
+        self._reader = None
         if self._stream is not None:
             self._stream.close()
+            self._stream = None
 
     def _other_row(self, row: Any) -> str:
         """What becomes of a row of another number of values."""
