@@ -8,6 +8,7 @@ that is not seen again as a row of its own, it has become a part of a value.
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -18,6 +19,8 @@ from .face import library
 from .options import BadRow, LeftOut, TextOptions
 
 _MARK = "\x1a"
+# How many blocks are read before they are decoded.
+_AHEAD = 2
 
 
 class Rows:
@@ -54,10 +57,12 @@ class Rows:
             if self._reader is None and self.open(types, taken) is None:
                 return
             while True:
+                self._stream.ask()
                 try:
                     batch = self._reader.read_next_batch()
                 except StopIteration:
                     break
+                self._stream.take()
                 self.done += batch.num_rows
                 yield batch
         finally:
@@ -80,8 +85,10 @@ class Rows:
             ahead = stream.read(1)
         if not ahead:
             return None
+        self._stream = paced = _Paced(ahead, stream, f"\n{self._end}\n".encode())
+        paced.ask()
         self._reader = csv.open_csv(
-            pa.PythonFile(_Marked(ahead, stream, f"\n{self._end}\n".encode()), "r"),
+            pa.PythonFile(paced, "r"),
             csv.ReadOptions(
                 # Rows are numbered only where one thread reads, and it takes no longer.
                 use_threads=False,
@@ -128,24 +135,55 @@ class Rows:
         return "error" if self._options.bad_rows == "error" else "skip"
 
 
-class _Marked:
-    """A stream with something put behind its end."""
+class _Paced:
+    """A stream with something put behind its end, that is not read far ahead.
 
-    closed = False
+    A thread of Arrow's reads it, up to 32 blocks before they are decoded, which is more than
+    some whole files. So a read waits while two blocks are ahead of the batches that were given.
+    No wait is without an end, for how many blocks a batch takes is not known (one may hold no
+    row at all): while a batch is asked for, it lasts 50 ms, about what decoding a block takes.
+    While none is asked for, whoever takes them is busy, or has left them lying and ends the
+    interpreter, which would wait for that thread: it lasts a second then.
+    """
 
     def __init__(self, ahead: bytes, stream: Any, mark: bytes) -> None:
         self._ahead = ahead
         self._stream = stream
         self._mark = mark
+        self._turn = threading.Condition()
+        self._given = self._taken = 0
+        self._asked = False
+        self.closed = False
+
+    def ask(self) -> None:
+        """A batch is going to be waited for."""
+        with self._turn:
+            self._asked = True
+            self._turn.notify()
+
+    def take(self) -> None:
+        """A batch has come."""
+        with self._turn:
+            self._asked = False
+            self._taken += 1
+            self._turn.notify()
 
     def read(self, count: int = -1) -> bytes:
         """See ``incoming.Text``."""
+        with self._turn:
+            while not self.closed and self._given - self._taken >= _AHEAD:
+                if not self._turn.wait(0.05 if self._asked else 1.0):
+                    break
+            self._given += 1
+            return b"" if self.closed else self._next(count)
+
+    def _next(self, count: int) -> bytes:
         if self._ahead and count > len(self._ahead):
             data: bytes = self._ahead + self._stream.read(count - len(self._ahead))
             self._ahead = b""
             return data
         data = self._ahead[:count] or self._stream.read(count)
-        self._ahead = self._ahead[count:] if self._ahead else b""
+        self._ahead = self._ahead[count:]
         if not data:
             data, self._mark = self._mark[:count], self._mark[count:]
         return data
@@ -160,6 +198,8 @@ class _Marked:
         return False
 
     def close(self) -> None:
-        """Closes the file."""
-        self.closed = True
-        self._stream.close()
+        """Closes the file, once a read that is under way has ended."""
+        with self._turn:
+            self.closed = True
+            self._stream.close()
+            self._turn.notify()

@@ -16,7 +16,7 @@ from ...errors import BadFile
 from .face import Retyped, Wanted, reading
 from .tables import readable, window
 
-BLOCK = 16 << 20
+BLOCK = 4 << 20
 # Arrow counts the bytes of a block in 32 bits.
 LARGEST_BLOCK = 1 << 30
 
