@@ -23,7 +23,7 @@ MEASURED = $(BIN)/python -m coverage run -m pytest
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .PHONY: help test lint types contract unit processes processes-file processes-all suites apart beside coverage \
-	browser slow chaos soak quick versions test-all python-suites own-suites docs demo bench bench-faults format clean
+	browser slow chaos fuzz soak quick versions test-all python-suites own-suites docs demo bench bench-faults format clean
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*## ' $(firstword $(MAKEFILE_LIST)) | sort | \
@@ -112,6 +112,9 @@ slow: $(VENV)/.installed-dev ## full-size tests, the soak among them
 
 chaos: $(VENV)/.installed-dev ## 100,000 tasks and 500 faults under each start method
 	$(BIN)/python -m tests.chaos $(ARGS)
+
+fuzz: $(VENV)/.installed-dev ## 20,000 damaged files through every reader, under a memory limit
+	$(BIN)/python -m tests.fuzz $(ARGS)
 
 soak: $(VENV)/.installed-dev ## a million tasks by one pool: memory and descriptors stay flat
 	$(PYTEST) tests/slow/test_soak.py -s --timeout=1200 $(ARGS)
