@@ -86,6 +86,7 @@ class Ledger:
         # By pid: when it was started (pids come again), and what its death has cost.
         self._killed: dict[int, tuple[float, int | None]] = {}
         self.kills = 0
+        self._dying: set[int] = set()  # pids that were not seen dead yet
         # How many forks of the owner have begun, and how many have ended.
         self._forks = [0, 0]
         self.settled = 0
@@ -118,7 +119,16 @@ class Ledger:
                 started = worker.create_time()
                 if self._killed.get(worker.pid, (0.0, None))[0] != started:
                     self._killed[worker.pid] = (started, None)
+                    self._dying.add(worker.pid)
                     self.kills += 1
+
+    def gone(self) -> int:
+        """How many of those that were to be killed are dead: they begin with nothing any more.
+        One that was blamed a moment ago may still begin with a task that comes only now."""
+        with self._lock:
+            for pid in [pid for pid in self._dying if _is_dead(pid, self._killed[pid][0])]:
+                self._dying.discard(pid)
+            return self.kills - len(self._dying)
 
     @contextmanager
     def forking(self) -> Iterator[None]:
@@ -214,7 +224,7 @@ class Ledger:
             first: the number of the first item.
             values: what the items must have come to.
             outcome: what came of it.
-            kills: how many workers had been killed when the job began.
+            kills: how many workers were dead by a fault when the job began; see ``gone``.
             own: the items, by number, that raise ``Odd``.
             gapless: every item is run, whatever happens to others.
         """
@@ -264,6 +274,14 @@ class Ledger:
         """The first of what was lost."""
         more = len(self.lost) - _TOLD
         return self.lost[:_TOLD] + ([f"... and {more} more"] if more > 0 else [])
+
+
+def _is_dead(pid: int, started: float) -> bool:
+    try:
+        process = psutil.Process(pid)
+        return process.create_time() != started or process.status() == psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return True
 
 
 def gaps(runs: Array) -> int:

@@ -100,7 +100,7 @@ class _Step:
         """A job that has one outcome; ``own`` tells which of its items raise."""
         first = self.ledger.take(count)
         numbers = range(first, first + count)
-        kills = self.ledger.kills
+        kills = self.ledger.gone()
         outcome = outcome_of(lambda: call(numbers))
         values = [value_of(number) for number in numbers]
         bad = [number for number in numbers if own is not None and own(number)]
@@ -392,7 +392,7 @@ class _Step:
 
         first = self.ledger.take(count)
         numbers = range(first, first + count)
-        kills = self.ledger.kills
+        kills = self.ledger.gone()
         try:
             with self.epoch.streaming():
                 outcome = outcome_of(lambda: asyncio.run(all_of_them(numbers)))
