@@ -329,13 +329,10 @@ class Engine(Settling):
         """The variables that a call needs. Raises NotPicklable."""
         if self.follower is None:
             return NO_VERSIONS
-        references: list[Any] = []
-        if function is not None and function.draft is not None:
-            references = function.draft.references
-        if call is not None:
-            draft = call.draft(0, 1)
-            if isinstance(draft, Draft) and draft.references:
-                references = [*references, *draft.references]
+        references = function.references if function is not None else []
+        draft = call.draft(0, 1) if call is not None else None
+        if type(draft) is Draft and draft.references:
+            references = [*references, *draft.references]
         return self.follower.versions(references) if references else NO_VERSIONS
 
     def _known(self, call: Callable[..., Any]) -> Function | None:

@@ -34,10 +34,11 @@ class Function:
         draft: it, pickled; None for worker threads.
         captured: for one that travels by value and is kept: what has to stay as it was.
         name: what errors call it.
+        references: functions and classes of the user's that workers need with it.
         versions: of an initializer, the variables that it reads.
     """
 
-    __slots__ = ("call", "captured", "draft", "id", "name", "versions")
+    __slots__ = ("call", "captured", "draft", "id", "name", "references", "versions")
 
     def __init__(
         self,
@@ -47,6 +48,7 @@ class Function:
         captured: Captured | None = None,
     ) -> None:
         self.captured = captured
+        self.references: list[Any] = draft.references if draft is not None else []
         self.versions = NO_VERSIONS
         self.id = id
         self.call = call
