@@ -59,6 +59,14 @@ key = lambda row: row.x
 def moved(slots):
     slots.x += 1
     return slots
+@functools.singledispatch
+def show(x): return "object"
+@show.register
+def _(x: int): return "int"
+class Lazy:
+    @functools.cached_property
+    def value(self): return 5
+    def get(self): return self.value
 def look(row, kind): return isinstance(row, Row), kind is Kind.A, key(row)
 def make(x): return Slots(x), Row(x), Kind.B
 def by_name(name): return globals()[name](Row(4)), eval(name)(Row(5))
@@ -78,6 +86,7 @@ def test_definitions_are_the_same_on_both_sides(
         """
         with oc.Pool(1, method=METHOD) as pool:
             print(pool.map(stairs, [5]), pool.apply(Slots(1).cached, (2,)))
+            print(pool.map(show, [1, ""]), pool.apply(Lazy().get))
             slots = pool.apply(moved, (Slots(1),))
             print(type(slots) is Slots, slots.x, pool.apply(slots.who))
             print(pool.apply(look, (Row(3), Kind.A)))
@@ -89,7 +98,7 @@ def test_definitions_are_the_same_on_both_sides(
         guard=guard,
     )
     assert said == (
-        "[8] 3\nTrue 2 base2\n(True, True, 3)\nTrue True True\n(4, 5) (6, True, True)\nTrue\n"
+        "[8] 3\n['int', 'object'] 5\nTrue 2 base2\n(True, True, 3)\nTrue True True\n(4, 5) (6, True, True)\nTrue\n"
     )
 
 
@@ -437,3 +446,17 @@ def test_a_program_in_a_dict_of_its_own(tmp_path: Path, process_method: str, run
     done = run(tmp_path, runner.format(code=source, names=names), process_method)
     assert done.returncode == 0, done.stderr
     assert "(7, [1]) (7, [1, 2])\nTrue\n" in done.stdout
+
+
+def test_a_ufunc_of_the_program(tmp_path: Path, process_method: str) -> None:
+    """Nothing but the global that holds it tells which one it is."""
+    said = program(
+        tmp_path,
+        process_method,
+        "more = np.frompyfunc(lambda x: x + 1, 1, 1)\ndef call(function, x): return function(x)\n",
+        """
+        with oc.Pool(1, method=METHOD) as pool:
+            print(pool.map(more, [1, 2]), pool.apply(call, (more, 3)), pool.apply(np.add, (1, 2)))
+        """,
+    )
+    assert said == "[2, 3] 4 3\n"

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import os
 import pickle
+import sys
 import weakref
 from typing import Any, Literal
 
@@ -21,6 +22,7 @@ import numpy as np
 from numpy.lib.array_utils import byte_bounds
 
 from .._system import mapping
+from .homes import find
 from .registry import registry
 from .segment import Kind, ReceivedFile, Segment
 from .spans import Span
@@ -99,7 +101,24 @@ def resolve(
 
 def reducer(kind: type) -> Any:
     """See ``kinds``."""
+    if issubclass(kind, np.ufunc):
+        return _reduce_ufunc
     return _reduce if issubclass(kind, _ndarray) else None
+
+
+def _reduce_ufunc(function: Any, buffers: Any) -> Any:
+    """One that a main module has made, by ``np.frompyfunc`` say, has no name to go by: it is
+    found by the global that holds it, where workers import that module."""
+    if getattr(np, function.__name__, None) is function:
+        return NotImplemented
+    from .main_module import main_module  # its parser is not for others to wait for
+
+    if main_module() is None:
+        return NotImplemented
+    for name, value in list(vars(sys.modules["__main__"]).items()):
+        if value is function:
+            return find, ("", name)
+    return NotImplemented
 
 
 def _reduce(array: np.ndarray[Any, Any], buffers: Any) -> Any:

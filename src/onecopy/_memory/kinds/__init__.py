@@ -57,6 +57,9 @@ def forget(kind: type) -> None:
 def _find(kind: type) -> Reducer | None:
     if kind is memoryview:
         return views.reduce
+    if kind.__module__ in ("builtins", "functools", "weakref"):
+        standard = import_module("onecopy._memory.kinds.standard")
+        return standard.reducer(kind)  # type: ignore[no-any-return]
     seen = set()
     for cls in kind.__mro__:
         name = _MODULES.get(str(cls.__module__).partition(".")[0])

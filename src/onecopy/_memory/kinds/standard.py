@@ -1,0 +1,44 @@
+"""Parts of the standard library that functions and classes hold, and that no pickle takes.
+
+They come up where a main module travels by value: ``functools.singledispatch`` keeps a cache
+with weak keys and a read-only view of its registry, ``functools.cached_property`` has a lock up
+to Python 3.11. Each is made again of what it is made of.
+"""
+
+from __future__ import annotations
+
+import functools
+import types
+import weakref
+from typing import Any
+
+
+def reducer(kind: type) -> Any:
+    """See ``kinds``."""
+    return _REDUCERS.get(kind)
+
+
+def _weak_keys(obj: Any, _: Any) -> Any:
+    return weakref.WeakKeyDictionary, (dict(obj.items()),)
+
+
+def _view(obj: Any, _: Any) -> Any:
+    return types.MappingProxyType, (dict(obj),)
+
+
+def _cached_property(obj: Any, _: Any) -> Any:
+    return cached_property, (obj.func, obj.attrname)
+
+
+def cached_property(function: Any, name: str | None) -> Any:
+    """In the receiver: the property under its name again."""
+    made = functools.cached_property(function)
+    made.attrname = name
+    return made
+
+
+_REDUCERS = {
+    weakref.WeakKeyDictionary: _weak_keys,
+    types.MappingProxyType: _view,
+    functools.cached_property: _cached_property,
+}
