@@ -36,6 +36,8 @@ if TYPE_CHECKING:
     from multiprocessing.context import BaseContext
 
     from ._workers.handles import WorkerProcess
+    from ._workers.launch import Method
+    from ._workers.options import Prints
 
 __all__ = ["ProcessPoolExecutor"]
 
@@ -92,13 +94,13 @@ class ProcessPoolExecutor(StandardExecutor):
     def __init__(
         self,
         max_workers: int | None = None,
-        mp_context: BaseContext | str | None = None,
+        mp_context: BaseContext | Method | None = None,
         initializer: Callable[..., object] | None = None,
         initargs: tuple[Any, ...] = (),
         *,
         max_tasks_per_child: int | None = None,
         logs: bool = True,
-        prints: str = "plain",
+        prints: Prints = "plain",
         **others: Never,
     ) -> None:
         told.refuse("ProcessPoolExecutor", others, told.EXECUTOR)

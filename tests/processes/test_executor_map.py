@@ -17,6 +17,7 @@ from typing import Any
 import pytest
 
 import onecopy as oc
+from onecopy.pool import Method
 from tests import tasks
 from tests.processes.conftest import MakeExecutor
 from tests.scripts import until
@@ -338,7 +339,7 @@ class TestBuffersize:
             next(got)
         assert ends(got)
 
-    def test_holds_its_executor(self, method: str) -> None:
+    def test_holds_its_executor(self, method: Method) -> None:
         got = oc.ProcessPoolExecutor(2, method).map(tasks.same, range(500), buffersize=3)
         gc.collect()
         assert list(got) == list(range(500))
