@@ -53,7 +53,7 @@ class TestResults:
         assert list(executor.map(pow, range(5), itertools.repeat(2))) == [0, 1, 4, 9, 16]
         assert list(executor.map(pow, [], range(5))) == []
         assert list(executor.map(tasks.same, [])) == []
-        assert list(executor.map(tasks.same)) == []
+        assert list(executor.map(tasks.same)) == []  # type: ignore[call-overload]
 
     def test_iterables_are_collected_at_once(
         self, make_executor: MakeExecutor, method: str
@@ -310,7 +310,7 @@ class TestBuffersize:
     def test_nothing_to_do(self, make_executor: MakeExecutor, method: str) -> None:
         executor = make_executor(method)
         assert ends(executor.map(str, [], buffersize=2))
-        assert ends(executor.map(str, buffersize=2))
+        assert ends(executor.map(str, buffersize=2))  # type: ignore[call-overload]
 
     @pytest.mark.parametrize("chunk", [1, 3])
     def test_takes_no_more_than_fit(

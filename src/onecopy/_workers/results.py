@@ -32,6 +32,8 @@ class AsyncResult(Generic[R_co]):
     they should return soon, and what one raises is logged and harms nobody. Thread-safe.
     """
 
+    __module__ = "onecopy"
+
     def __init__(
         self,
         callback: Callable[[R_co], object] | None = None,

@@ -73,17 +73,19 @@ _BROKEN = {
 }
 
 
-def __getattr__(name: str) -> Any:
-    if name in _BROKEN:
-        from . import _broken
+if not TYPE_CHECKING:  # else every name would be there, to a checker
 
-        return getattr(_broken, name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    def __getattr__(name: str) -> Any:
+        if name in _BROKEN:
+            from . import _broken
+
+            return getattr(_broken, name)
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
 def import_broken_errors() -> None:
     """Imports the last branch now."""
-    __getattr__("BrokenWorker")
+    from . import _broken as _broken
 
 
 def human_bytes(count: int) -> str:

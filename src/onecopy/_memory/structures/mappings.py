@@ -31,6 +31,7 @@ class SharedDict(Mapping[K, V]):
     what is missing. Thread- and fork-safe.
     """
 
+    __module__ = "onecopy"
     __slots__ = ("__weakref__", "_get_key", "_get_value", "_index", "_keys", "_values")
 
     def __init__(self, index: Index, keys: Column, values: Column) -> None:
@@ -105,6 +106,7 @@ class SharedSet(Set[K]):
     thread- and fork-safe.
     """
 
+    __module__ = "onecopy"
     __slots__ = ("__weakref__", "_get", "_index", "_keys")
 
     def __init__(self, index: Index, keys: Column) -> None:

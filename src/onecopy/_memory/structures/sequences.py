@@ -31,6 +31,7 @@ class SharedList(Sequence[T]):
     does passing a slice of it.
     """
 
+    __module__ = "onecopy"
     __slots__ = ("__weakref__", "_column", "_get", "_places")
 
     def __init__(self, column: Column, places: range | None = None) -> None:
@@ -133,6 +134,7 @@ class SharedText(Sequence[str]):
     Read-only, thread- and fork-safe.
     """
 
+    __module__ = "onecopy"
     __slots__ = ("__weakref__", "_data", "_encoding", "_width")
 
     def __init__(self, data: Array, width: int) -> None:
