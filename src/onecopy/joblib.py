@@ -47,10 +47,10 @@ try:
         SequentialBackend,
         register_parallel_backend,
     )
-except ImportError as missing:
+except ImportError as _missing:
     raise ImportError(
         "onecopy.joblib needs joblib 1.5 or later: pip install onecopy[joblib]"
-    ) from missing
+    ) from _missing
 
 __all__ = ["OnecopyBackend", "register"]
 

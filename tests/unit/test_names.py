@@ -42,7 +42,7 @@ CLASSES = [name for name in NAMES if isinstance(getattr(oc, name), type)]
 def reexports(file: str | None) -> dict[str, str]:
     """What a module imports for type checkers alone: the names, and from where."""
     assert file is not None
-    found = {}
+    found: dict[str, str] = {}
     for node in ast.parse(Path(file).read_text("utf-8")).body:
         if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING":
             for each in ast.walk(node):
@@ -116,11 +116,12 @@ def test_a_name_that_is_not_there() -> None:
 
 @pytest.mark.parametrize("name", CLASSES)
 def test_help_names_no_class_of_the_inside(name: str) -> None:
+    plain: Any = pydoc.plaintext  # type: ignore[attr-defined]  # not in typeshed
     kind = getattr(oc, name)
     ours = [each for each in inspect.getmro(kind) if "onecopy" in each.__module__]
     assert [each.__name__ for each in ours if each.__name__.startswith("_")] == []
     assert [each.__module__ for each in ours if "_" in each.__module__] == []
-    head = pydoc.render_doc(kind, renderer=pydoc.plaintext).split(" |  Args:")[0]
+    head = pydoc.render_doc(kind, renderer=plain).split(" |  Args:")[0]
     assert "onecopy._" not in head
 
 

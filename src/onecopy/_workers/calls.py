@@ -53,7 +53,7 @@ class PoolView:
 
     def __init__(
         self,
-        engine: Engine,
+        engine: Any,
         rules: Rules | None,
         streams: weakref.WeakSet[Stream[Any]],
         progress: bool = False,
@@ -61,7 +61,7 @@ class PoolView:
     ) -> None:
         self._progress = progress
         self._many = Many(engine, rules, progress)
-        self._engine = engine
+        self._engine: Engine = engine  # given by ``Pool`` alone: no part of the public types
         self._rules = rules
         self._streams = streams
         self._viewed = pool  # nobody else may hold it, and a pool that nobody holds ends

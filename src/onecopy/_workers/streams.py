@@ -5,7 +5,7 @@ from __future__ import annotations
 import weakref
 from collections.abc import Iterator
 from concurrent.futures import CancelledError
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from .._memory.blame import ours_cut
 from .busy import Waiting
@@ -29,11 +29,12 @@ class Stream(Iterator[R_co]):
         pool: kept until the end, since a pool that nobody holds is terminated.
     """
 
-    def __init__(self, engine: Engine, job: StreamJob, chunk: int, pool: object) -> None:
-        self._engine = engine
-        self._pool = pool
-        self._job = job
+    def __init__(self, engine: Any, job: Any, chunk: int, pool: object) -> None:
+        # Made by ``imap`` alone: no part of the public types.
+        self._engine: Engine = engine
+        self._job: StreamJob = job
         self._items: Items = job.items
+        self._pool = pool
         self._window = max(WINDOW, 2 * chunk) * engine.options.workers
         self._number = engine.open(job, 0, grows=True)
         self._finalizer = weakref.finalize(self, engine.give_up_later, self._number)

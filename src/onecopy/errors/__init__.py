@@ -164,7 +164,7 @@ class NotPicklable(OnecopyError, pickle.PicklingError):
 
     def __init__(self, path: str, reason: str, advice: str = "") -> None:
         super().__init__(path, reason)
-        self.args = (path, reason, advice)
+        self.args: tuple[Any, ...] = (path, reason, advice)
         self.path = path
         self.reason = reason
         self.advice = advice
