@@ -6,7 +6,7 @@
 PYTHON ?= python3
 VENV ?= .venv
 # Interpreters that `make versions` and `make test-all` try; one that is not there is left out.
-VERSIONS ?= 3.12 3.13
+VERSIONS ?= 3.12 3.13 3.14
 ARGS ?=
 
 BIN := $(VENV)/bin
@@ -23,7 +23,7 @@ MEASURED = $(BIN)/python -m coverage run -m pytest
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .PHONY: help test lint types pyright contract unit processes processes-file processes-all suites apart beside coverage \
-	browser slow chaos soak quick versions test-all docs demo bench bench-faults format clean
+	browser slow chaos fuzz soak quick versions test-all python-suites own-suites docs demo bench bench-faults format clean
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*## ' $(firstword $(MAKEFILE_LIST)) | sort | \
@@ -122,6 +122,9 @@ slow: $(VENV)/.installed-dev ## full-size tests, the soak among them
 chaos: $(VENV)/.installed-dev ## 100,000 tasks and 500 faults under each start method
 	$(BIN)/python -m tests.chaos $(ARGS)
 
+fuzz: $(VENV)/.installed-dev ## 20,000 damaged files through every reader, under a memory limit
+	$(BIN)/python -m tests.fuzz $(ARGS)
+
 soak: $(VENV)/.installed-dev ## a million tasks by one pool: memory and descriptors stay flat
 	$(PYTEST) tests/slow/test_soak.py -s --timeout=1200 $(ARGS)
 
@@ -157,6 +160,13 @@ versions: ## a short test on every other Python found
 
 test-all: test ## test, then the suites on every other Python found
 	$(call on-every-other-python,suites)
+
+own-suites: $(VENV)/.installed-quick
+	$(BIN)/python -m tests.suites $(ARGS)
+
+python-suites: $(VENV)/.installed-dev ## CPython's and joblib's own suites, on every Python found
+	$(BIN)/python -m tests.suites $(ARGS)
+	$(call on-every-other-python,own-suites)
 
 # --- use -----------------------------------------------------------------------
 

@@ -47,6 +47,7 @@ if TYPE_CHECKING:
     from .errors import BadFile as BadFile
     from .errors import FileTruncated as FileTruncated
     from .errors import InitializerFailed as InitializerFailed
+    from .errors import LoadWarning as LoadWarning
     from .errors import MissingLibrary as MissingLibrary
     from .errors import NotEnoughMemory as NotEnoughMemory
     from .errors import NotPicklable as NotPicklable
@@ -72,9 +73,10 @@ _HOMES = {
         "register", "segments", "share", "zeros",
     ],
     "errors": [
-        "BadFile", "FileTruncated", "InitializerFailed", "MissingLibrary", "NotEnoughMemory",
-        "NotPicklable", "NotShared", "OnecopyError", "PickledWarning", "PoolClosed",
-        "RemoteError", "ResultNotPicklable", "SlowImportWarning", "TaskTimeout", "WorkerDied", "WorkerOutOfMemory",
+        "BadFile", "FileTruncated", "InitializerFailed", "LoadWarning", "MissingLibrary",
+        "NotEnoughMemory", "NotPicklable", "NotShared", "OnecopyError", "PickledWarning",
+        "PoolClosed", "RemoteError", "ResultNotPicklable", "SlowImportWarning", "TaskTimeout",
+        "WorkerDied", "WorkerOutOfMemory",
     ],
     "executor": ["ProcessPoolExecutor"],
     "pool": ["AsyncResult", "Pool"],

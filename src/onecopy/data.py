@@ -7,15 +7,18 @@ be passed to workers under every start method without moving a byte.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Sequence
+import warnings
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Never, Protocol, TypeVar, overload
 
 from ._memory import sharing
 from ._memory.kinds import own
-from ._memory.load import load as _load
+from ._memory.load import asked as _asked
+from ._memory.load import loaded as _loaded
 from ._memory.sharing import SegmentInfo
 from ._memory.structures import log
 from ._memory.structures.log import AppendLog
+from .errors import LoadWarning
 
 if TYPE_CHECKING:
     import numpy as np
@@ -158,6 +161,22 @@ def load(
     dtype: Any = None,
     format: str | None = None,
     allow_pickle: bool = False,
+    sep: str | None = None,
+    header: bool | None = None,
+    names: Iterable[str] | None = None,
+    quote: str | None = '"',
+    escape: str | None = None,
+    decimal: str = ".",
+    thousands: str | None = None,
+    na_values: str | Iterable[str] | None = None,
+    encoding: str | None = None,
+    parse_dates: bool | str | Iterable[str] | Mapping[str, str | None] | None = None,
+    skip_rows: int = 0,
+    comment: str | None = None,
+    bad_rows: str = "error",
+    filter: Any = None,
+    missing: str = "error",
+    errors: str = "error",
 ) -> Any:
     """The data in a file, or in several, as one shared copy; no copy where the format allows.
 
@@ -180,9 +199,12 @@ def load(
     to a worker at any size; a block of it, references to what it is made of.
 
     Args:
-        path: a name, a pattern (``"part-*.parquet"``, ``"**"`` for folders below), or several
-            names. Several files, all of one format, become one dataset: arrays are joined along
-            the first axis, tables by their rows.
+        path: a name, a pattern (``"part-*.parquet"``, ``"**"`` for folders below), a folder,
+            which is all files of one format in it, a URL that fsspec knows (tables and npy; extra
+            ``remote``), or several of these. Several files, all of one format, become one
+            dataset: arrays are joined along the first axis, tables by their rows, whatever the
+            order of their columns. Of a pattern and a folder, folders ``key=value`` give the
+            table a column for the key.
         columns: names of columns, fields of records, or arrays of an archive; the others are
             not read. For a table, in this order.
         rows: a slice or a start and a stop, counted from 0 over all files.
@@ -190,6 +212,32 @@ def load(
             of these by name. A conversion that loses something is refused.
         format: the word at the left, where the file's name does not tell.
         allow_pickle: load pickles too. Unpickling runs whatever the file says.
+        sep: CSV: what stands between values; found among ``, ; | tab`` if None.
+        header: CSV: does the first line hold names? If None, it does unless ``names`` are given.
+            Without any, columns are called f0, f1, and so on.
+        names: CSV: the names of all columns.
+        quote, escape: CSV: the characters; None for none.
+        decimal, thousands: CSV: the characters within numbers.
+        na_values: CSV: more texts that stand for no value, in columns of text too. In others
+            an empty value, NA, NaN, null and the like always do.
+        encoding: CSV, NDJSON: one of Python's; found if None.
+        parse_dates: CSV, NDJSON: the columns that hold times, as names, or a dict from names to
+            formats of ``strptime`` (None: ISO 8601). True: all that are ISO 8601, which is
+            the default for CSV; False: none, the default for NDJSON.
+        skip_rows: CSV: so many lines at the beginning are passed over.
+        comment: CSV: lines that begin with this character are passed over.
+        bad_rows: CSV, NDJSON: a row of another number of values, or a line that is no object,
+            is an error, or left out ("skip"), or given back ("collect").
+        filter: of tables the rows that meet a comparison, such as ``("year", ">=", 2024)`` or
+            ``"year >= 2024"``, or each of a list of them; == != < <= > >=, and as a tuple "in"
+            and "not in". Files and groups of rows that cannot hold any are not read. ``rows``
+            are counted among those that are left.
+        missing: a column that some files do not have is an error, or "null" there.
+        errors: a file that cannot be read is an error, or, among several, left out ("skip").
+
+    Returns:
+        As in the table; with ``bad_rows="collect"`` a tuple of that and a list of named tuples
+        (file, row, text, reason) of what was left out.
 
     Raises:
         BadFile: damaged, truncated, empty or unknown; files that do not go together; columns
@@ -197,11 +245,17 @@ def load(
         FileNotFoundError: there is no such file.
         MissingLibrary: the format needs an extra, such as ``onecopy[arrow]``.
         NotEnoughMemory: what has to be copied does not fit.
+        ValueError: something is said of text that the format has nothing of.
 
-    Without ``allow_pickle`` nothing is unpickled. A mapped file must not be changed while it is
-    in use: a task that reads beyond a new end fails with ``FileTruncated``, the pool goes on.
-    The values in a mapped Arrow file are not looked at: check one that you do not trust by
-    ``table.validate(full=True)``. Blocks while it decodes. Thread-safe; a forked child sees
+    Warns:
+        LoadWarning: a separator or an encoding was found, rows were left out, and the like.
+
+    No value of text is changed in silence: whole numbers beyond 64 bits become decimals, times
+    of another zone than UTC stay text. Leading zeros of numbers go; ``dtype={"zip": str}``
+    keeps them. Without ``allow_pickle`` nothing is unpickled. A mapped file must not be changed
+    while it is in use: a task that reads beyond a new end fails with ``FileTruncated``, the pool
+    goes on. The values in a mapped Arrow file are not looked at: check one that you do not trust
+    by ``table.validate(full=True)``. Blocks while it decodes. Thread-safe; a forked child sees
     the same memory. (zarr keeps threads of its own once it has been used.)
 
     Example:
@@ -211,14 +265,32 @@ def load(
         >>> oc.load(path).sum(), oc.load([path, path], rows=(1, 3)).tolist()
         (np.float64(2.0), [[0.0, 1.0], [1.0, 0.0]])
     """
-    return _load(
-        path,
+    wanted = _asked(
         columns=columns,
         rows=rows,
         dtype=dtype,
-        format=format,
         allow_pickle=allow_pickle,
+        sep=sep,
+        header=header,
+        names=names,
+        quote=quote,
+        escape=escape,
+        decimal=decimal,
+        thousands=thousands,
+        na_values=na_values,
+        encoding=encoding,
+        parse_dates=parse_dates,
+        skip_rows=skip_rows,
+        comment=comment,
+        bad_rows=bad_rows,
+        filter=filter,
+        missing=missing,
+        errors=errors,
     )
+    found = _loaded(path, wanted, format)
+    for line in wanted.notes.lines():
+        warnings.warn(line, LoadWarning, stacklevel=2)
+    return (found, wanted.notes.bad_rows) if bad_rows == "collect" else found
 
 
 def empty(shape: int | tuple[int, ...], dtype: Any = float) -> np.ndarray[Any, Any]:

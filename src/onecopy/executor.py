@@ -20,7 +20,7 @@ from concurrent.futures import BrokenExecutor, Future
 from concurrent.futures.process import ProcessPoolExecutor as StandardExecutor
 from functools import partial
 from time import monotonic
-from typing import TYPE_CHECKING, Any, Never, ParamSpec, TypeVar, overload
+from typing import TYPE_CHECKING, Any, Literal, Never, ParamSpec, TypeVar, overload
 
 from ._memory.blame import without_ours
 from ._system.cpus import cpu_count
@@ -69,6 +69,8 @@ class ProcessPoolExecutor(StandardExecutor):
             is one). Under every start method, ``fork`` as well: workers are forked from a
             process with one thread.
         logs, prints: what becomes of what workers log, warn of and print; as for ``Pool``.
+        preload, main, state, reseed: what workers import, and whose state they have; as for
+            ``Pool``.
 
     Raises:
         ValueError: a number below 1, an unknown start method, no such kind of ``prints``.
@@ -103,11 +105,16 @@ class ProcessPoolExecutor(StandardExecutor):
         max_tasks_per_child: int | None = None,
         logs: bool = True,
         prints: Prints = "plain",
+        preload: Iterable[str] = (),
+        main: Literal["auto", "import", "value"] = "auto",
+        state: Literal["follow", "import"] = "follow",
+        reseed: bool = True,
         **others: Never,
     ) -> None:
         told.refuse("ProcessPoolExecutor", others, told.EXECUTOR)
         setup.check_platform()
         setup.check_prints(prints)
+        setup.check_state(main, state)
         if max_workers is not None and max_workers <= 0:
             raise ValueError("max_workers must be greater than 0")
         if initializer is not None and not callable(initializer):
@@ -124,6 +131,8 @@ class ProcessPoolExecutor(StandardExecutor):
         self._max_tasks = max_tasks_per_child
         self._logs = logs
         self._prints = prints
+        self._preload = tuple(preload)
+        self._main, self._state, self._reseed = main, state, reseed
         self._lock = threading.Lock()
         self._engine: Engine | None = None
         self._unmade: InitializerFailed | None = None  # why there is no engine
@@ -250,6 +259,10 @@ class ProcessPoolExecutor(StandardExecutor):
         except PoolClosed:
             self._check_open()
             raise
+        except BaseException as error:
+            if not isinstance(error, Exception):
+                engine.give_up(job)  # Ctrl-C, and nobody has the iterator
+            raise
 
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
         """No more calls are taken; the workers end when all is done.
@@ -328,10 +341,13 @@ class ProcessPoolExecutor(StandardExecutor):
                     self._initializer,
                     self._initargs,
                     self._max_tasks,
-                    (),
+                    self._preload,
                     executor=True,
                     logs=self._logs,
                     prints=self._prints,
+                    main=self._main,
+                    state=self._state,
+                    reseed=self._reseed,
                 )
             except InitializerFailed as error:
                 self._unmade = error
@@ -383,13 +399,13 @@ class _Results(Iterator[Any]):
     def __next__(self) -> Any:
         if self._ended:
             raise StopIteration
-        if not self._begun:
-            self._begun = True
-            self._finalizer.detach()
-            self._finalizer = weakref.finalize(self, self._drop)
-            self._finalizer.atexit = False
-        left = None if self._deadline is None else max(0.0, self._deadline - monotonic())
         try:
+            if not self._begun:
+                self._begun = True
+                self._finalizer.detach()
+                self._finalizer = weakref.finalize(self, self._drop)
+                self._finalizer.atexit = False
+            left = None if self._deadline is None else max(0.0, self._deadline - monotonic())
             self._feed()
             self._job.wait_next(left, Waiting(self._engine, self._job))
         except NoResult as error:

@@ -57,7 +57,10 @@ __all__ = ["OnecopyBackend", "register"]
 _log = logging.getLogger(__name__)
 
 # Options of ``Pool`` that a backend takes as well.
-_OF_POOL = ("initializer", "initargs", "maxtasksperchild", "preload", "logs", "prints")
+_OF_POOL = (
+    *("initializer", "initargs", "maxtasksperchild", "preload", "logs", "prints"),
+    *("main", "state", "reseed"),
+)
 
 # Of each thread: is it at a task of ours?
 _here = threading.local()
@@ -78,7 +81,8 @@ def register() -> None:
     - ``inner_max_num_threads`` (``parallel_config`` only): native threads per worker, in
       place of ``cpu_count() // n_jobs``. Not for worker threads, which have them in common.
     - ``initializer`` and ``initargs``: called in each worker before its first task.
-    - ``maxtasksperchild``, ``preload``, ``logs``, ``prints``: as for ``Pool``.
+    - ``maxtasksperchild``, ``preload``, ``logs``, ``prints``, ``main``, ``state``,
+      ``reseed``: as for ``Pool``.
 
     Any other option raises TypeError. As with loky, ``n_jobs`` is 1 unless it is given, and
     -1 means ``cpu_count()``. joblib's memory mapping (``max_nbytes``, ``mmap_mode``,

@@ -242,7 +242,7 @@ class Ledger:
         # Every item is run, but for those of chunks that killed workers had begun.
         left = gaps(self.runs[first : first + count])
         if gapless and left > killed:
-            self.lose(f"map of tasks from {first}: {left} gaps, {killed} workers killed")
+            self.lose(f"map of tasks from {first}: {left} gaps, {killed} workers killed, {error!r}")
 
     def judge_death(self, unit: int, error: WorkerDied) -> None:
         """Part of the job ``unit`` has this error: was it a worker that was killed, and that

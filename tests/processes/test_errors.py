@@ -357,9 +357,9 @@ def test_what_a_class_that_travels_by_value_holds(tmp_path: Path, method: str) -
     done = scripts.run(tmp_path, MAIN, method)
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout.splitlines() == [
-        "function.__self__.gate (a lock)",
-        "function (global 'Loop').gate (a lock)",
-        "function (global 'pool') (a Pool)",
+        "Base.gate (a lock)",
+        "Base.gate (a lock)",
+        "<lambda> (global 'pool') (a Pool)",
     ]
 
 

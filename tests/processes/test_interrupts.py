@@ -10,6 +10,7 @@ import sys
 import threading
 from collections.abc import Callable
 from concurrent.futures import CancelledError
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -26,22 +27,23 @@ import onecopy as oc
 
 folder = sys.argv[3]
 
-def stay(i):
-    open(f"{folder}/{os.getpid()}", "w").close()
+def stay(turn):
+    first = turn[0] if isinstance(turn, list) else turn
+    open(f"{folder}/{first}-{os.getpid()}", "w").close()
     while True:
         time.sleep(0.05)
 
-def dripping():
-    yield from range(4)
+def dripping(n):
+    yield from [n] * 4
 
 WAYS = {
-    "map": lambda pool: pool.map(stay, range(6)),
-    "starmap": lambda pool: pool.starmap(stay, [(1,)] * 6),
-    "apply": lambda pool: pool.apply(stay, (1,)),
-    "map_blocks": lambda pool: pool.map_blocks(stay, list(range(6)), block=1),
-    "imap": lambda pool: list(pool.imap(stay, dripping())),
-    "imap_unordered": lambda pool: list(pool.imap_unordered(stay, dripping(), 2)),
-    "executor.map": lambda executor: list(executor.map(stay, range(6))),
+    "map": lambda pool, n: pool.map(stay, [n] * 6),
+    "starmap": lambda pool, n: pool.starmap(stay, [(n,)] * 6),
+    "apply": lambda pool, n: pool.apply(stay, (n,)),
+    "map_blocks": lambda pool, n: pool.map_blocks(stay, [n] * 6, block=1),
+    "imap": lambda pool, n: list(pool.imap(stay, dripping(n))),
+    "imap_unordered": lambda pool, n: list(pool.imap_unordered(stay, dripping(n), 2)),
+    "executor.map": lambda executor, n: list(executor.map(stay, [n] * 6)),
 }
 
 if __name__ == "__main__":
@@ -55,13 +57,15 @@ if __name__ == "__main__":
     for again in range(2):
         print("ready", flush=True)
         try:
-            WAYS[way](pool)
+            WAYS[way](pool, again)
         except KeyboardInterrupt as kept:
             error = kept  # as a notebook keeps it, and all that its frames hold
             print("interrupted", flush=True)
         # Both workers are needed for this, one after the other and at once.
         print(list(pool.map(abs, range(-40, 0)))[:2], pool.submit(abs, -3).result(), flush=True)
-    print("busy" in repr(pool), flush=True)
+    while "busy" in repr(pool):  # until what was given up has been ended
+        time.sleep(0.01)
+    print("idle", flush=True)
     pool.shutdown() if way == "executor.map" else pool.terminate()
 """
 WAYS = (
@@ -88,15 +92,14 @@ def test_ctrl_c_gives_the_workers_back(tmp_path: Path, process_method: str, way:
 
 def interrupt_twice(program: subprocess.Popen[str], folder: Path) -> None:
     assert program.stdout is not None
-    known: set[str] = set()  # the workers that have begun, which are ended then
-    for _ in range(2):
+    for turn in range(2):
         assert program.stdout.readline() == "ready\n"
-        scripts.until(lambda: bool({*os.listdir(folder)} - known), "a task has begun")
-        known.update(os.listdir(folder))
+        begun = partial(folder.glob, f"{turn}-*")
+        scripts.until(lambda begun=begun: any(begun()), "a task has begun")  # type: ignore[misc]
         os.killpg(program.pid, signal.SIGINT)
         assert program.stdout.readline() == "interrupted\n"
         assert program.stdout.readline() == "[40, 39] 3\n"
-    assert program.stdout.read() == "False\n"
+    assert program.stdout.read() == "idle\n"
     assert program.wait() == 0
 
 

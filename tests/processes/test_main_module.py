@@ -280,6 +280,7 @@ def test_what_no_pickle_takes_is_the_worker_s_own(tmp_path: Path, process_method
         """
         with oc.Pool(1, method=METHOD) as pool:
             print(pool.map(Guarded().go, [1]), pool.apply(work, (2,)))
+        database.close()
         """,
     )
     assert said == "[1] (2, 1, 2)\n"

@@ -40,7 +40,8 @@ def install_in_scripts() -> None:
 
     def run(*args: Any, **env_vars: Any) -> Any:
         env_vars["__isolated"] = False  # an isolated one has no path of ours
-        env_vars.setdefault("PYTHONPATH", _PATH)
+        path = env_vars.get("PYTHONPATH", os.environ.get("PYTHONPATH", ""))
+        env_vars["PYTHONPATH"] = f"{_PATH}{os.pathsep}{path}".rstrip(os.pathsep)
         return original(*args, **env_vars)
 
     script_helper.run_python_until_end = run

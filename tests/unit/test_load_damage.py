@@ -7,6 +7,7 @@ another value; it must not come through as anything that ends the process or can
 from __future__ import annotations
 
 import random
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ import pyarrow as pa
 import pytest
 
 import onecopy as oc
-from onecopy.errors import BadFile, NotEnoughMemory
+from onecopy.errors import BadFile, LoadWarning, NotEnoughMemory
 from tests import files
 from tests.files import array_of
 
@@ -38,7 +39,10 @@ def written(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
 def refusal(path: Path) -> str:
     """The line by which a file is refused; empty when it is loaded."""
     try:
-        loaded = oc.load(path)
+        with warnings.catch_warnings():
+            # A bit that was flipped may make it text of another encoding.
+            warnings.simplefilter("ignore", LoadWarning)
+            loaded = oc.load(path)
     except (BadFile, NotEnoughMemory) as error:
         said = str(error)
     else:
@@ -102,7 +106,7 @@ def test_where_it_is_damaged_is_said(tmp_path: Path) -> None:
     (tmp_path / "x.arrows").write_bytes(whole[:-8])
     assert f"no end of the stream at byte {len(whole) - 8}" in refusal(tmp_path / "x.arrows")
     (tmp_path / "x.csv").write_text("a,b\n1,2\n3\n")
-    assert "CSV parse error: Expected 2 columns, got 1: 3" in refusal(tmp_path / "x.csv")
+    assert "is row 2: it has 1 values, and there are 2 columns: '3'" in refusal(tmp_path / "x.csv")
     files.TABLES["x.parquet"](tmp_path / "x.parquet", files.table())
     broken = bytearray((tmp_path / "x.parquet").read_bytes())
     broken[60] ^= 0xFF  # in the first page

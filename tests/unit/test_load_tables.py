@@ -261,31 +261,6 @@ def test_files_that_do_not_go_together(tmp_path: Path) -> None:
         oc.load([])
 
 
-def test_a_value_behind_the_first_block_that_is_of_another_type(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("onecopy._memory.load.csv.BLOCK", 1 << 10)
-    path = tmp_path / "x.csv"
-    path.write_text("a,b\n" + "1,2\n" * 1000 + "1.5,2\n")
-    with pytest.raises(
-        BadFile, match=r"x\.csv': somewhere after row \d+, .*'1\.5'; give .* dtype="
-    ):
-        oc.load(path)
-    assert oc.load(path, dtype={"a": "double"})["a"][1000].as_py() == 1.5
-    assert oc.load(path, rows=(0, 200)).num_rows == 200
-
-
-def test_a_field_that_comes_late(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("onecopy._memory.load.ndjson.BLOCK", 1 << 10)
-    path = tmp_path / "x.ndjson"
-    path.write_text('{"a": 1}\n' * 1000 + '{"b": "x", "a": 2}\n')
-    with pytest.raises(BadFile, match=r"x\.ndjson': somewhere after row \d+, .*unexpected field"):
-        oc.load(path)
-    got = oc.load(path, dtype={"b": str})
-    assert got.column_names == ["a", "b"]
-    assert got[-2:].to_pylist() == [{"a": 1, "b": None}, {"a": 2, "b": "x"}]
-
-
 def test_quoted_lines_and_empty_values(tmp_path: Path) -> None:
     path = tmp_path / "x.csv"
     path.write_text('n,s\n1,"two\nlines"\n,\n')

@@ -8,7 +8,7 @@ arrays) is refused by name: to leave it out is for the caller to say.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -26,7 +26,9 @@ from .save.arrays import evenly
 Pick = Callable[[Any], Any]
 
 
-def arrays_of(names: list[str], format: str, wanted: Wanted, *, records: bool) -> dict[str, Stream]:
+def arrays_of(
+    names: Sequence[str], format: str, wanted: Wanted, *, records: bool
+) -> dict[str, Stream]:
     """The columns of a table: each an array, or all of them fields of one array of records.
 
     Raises BadFile for a column that no array can hold.
@@ -55,7 +57,7 @@ def _of_one(dtype: Any, name: str) -> Any:
 
 
 def _blocks(
-    names: list[str], format: str, wanted: Wanted, dtype: np.dtype[Any]
+    names: Sequence[str], format: str, wanted: Wanted, dtype: np.dtype[Any]
 ) -> Iterator[np.ndarray[Any, Any]]:
     with load.opened(names, wanted, format) as sources:
         schema = tables.agreed(sources, wanted)

@@ -12,8 +12,9 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -22,10 +23,11 @@ from ..errors import BadFile
 from . import bridges, load
 from .load import arrays as load_arrays
 from .load import tables as load_tables
-from .load.face import Arrays, Stream, Wanted
+from .load.face import Arrays, Damaged, Retyped, Stream, Wanted
 from .save import appearing, writing
 from .save.arrays import WRITERS as ARRAYS
 from .save.tables import WRITERS as TABLES
+from .save.tables import PlainCsv
 
 Begin = Callable[[int | None], Callable[[int], None]]
 """Is told how many rows there are (None: nobody knows), and gives what counts them."""
@@ -34,7 +36,7 @@ _TEXT = ("csv", "ndjson")
 
 
 def convert(
-    names: list[str],
+    names: Sequence[str],
     out: str,
     wanted: Wanted,
     begin: Begin,
@@ -53,12 +55,14 @@ def convert(
         BadFile: what is read is damaged, or what is to be written cannot hold it.
         OSError: something may not be read or written, or the disk is full.
     """
-    source = load.format_of(names, source)
+    source = load.format_of(names, wanted, source)
+    load.require_options(source, wanted)
     target = target or load.by_name(out)
     if source == "pickled" or target not in {*ARRAYS, *TABLES}:
         raise BadFile(f"{names[0]!r} to {out!r}: {source} cannot be converted to {target}")
     for name in names:
-        if os.path.exists(out) and os.path.samefile(name, out):
+        there = os.path.exists(out) and os.path.exists(name)
+        if there and os.path.samefile(name, out):
             raise BadFile(f"{out!r} is what is read")
     with ExitStack() as stack:
         if load.FORMATS[source].kind == "arrays":
@@ -85,20 +89,36 @@ def _streams(sources: list[Arrays], wanted: Wanted) -> dict[str, Stream]:
 
 
 def _table_to_table(
-    names: list[str], out: str, wanted: Wanted, begin: Begin, formats: tuple[str, str]
+    names: Sequence[str], out: str, wanted: Wanted, begin: Begin, formats: tuple[str, str]
+) -> None:
+    source, target = formats
+    if source == target == "csv" and wanted.dtype is None and not wanted.text.typed:
+        wanted = replace(wanted, as_text=True)
+    while True:
+        try:
+            _copy_table(names, out, wanted, begin, (source, target))
+            return
+        except Retyped:
+            continue  # what was written is gone; the files are read as other types now
+        except Damaged as error:
+            wanted.skip(error.where, error)
+
+
+def _copy_table(
+    names: Sequence[str], out: str, wanted: Wanted, begin: Begin, formats: tuple[str, str]
 ) -> None:
     source, target = formats
     with load.opened(names, wanted, source) as sources:
         schema = load_tables.agreed(sources, wanted)
         batches = load_tables.converted(sources, schema, wanted)
         rows = load_tables.total_rows(sources, wanted)
-        _write_table(out, target, schema, batches, begin(rows))
+        _write_table(out, target, schema, batches, begin(rows), as_text=wanted.as_text)
 
 
 @contextmanager
 def _as_arrow(
-    names: list[str], out: str, wanted: Wanted, begin: Begin, source: str
-) -> Iterator[list[str]]:
+    names: Sequence[str], out: str, wanted: Wanted, begin: Begin, source: str
+) -> Iterator[Sequence[str]]:
     """The table in an Arrow file that is gone afterwards."""
     with tempfile.TemporaryDirectory(prefix=".onecopy-", dir=Path(out).parent) as folder:
         path = os.path.join(folder, "all.arrow")
@@ -107,10 +127,15 @@ def _as_arrow(
 
 
 def _write_table(
-    out: str, target: str, schema: Any, batches: Iterable[Any], count: Callable[[int], None]
+    out: str,
+    target: str,
+    schema: Any,
+    batches: Iterable[Any],
+    count: Callable[[int], None],
+    as_text: bool = False,
 ) -> None:
     with writing(out), appearing(out) as path:
-        writer = TABLES[target](path, schema)
+        writer = PlainCsv(path, schema) if as_text else TABLES[target](path, schema)
         try:
             for batch in load_tables.gathered(batches):
                 writer.write(batch)

@@ -190,8 +190,7 @@ class Engine(Settling):
             self._enter(call, pace_key(known, function), lone=lone)
             return call.outcome(busy.Waiting(self, call))
         except BaseException:
-            if call.done.locked():
-                # Nobody waits for it any more: Ctrl-C, or what a signal's handler raised.
+            if call.done.locked():  # Ctrl-C, or what a signal's handler raised
                 call.forsake()
                 self._give_up(call)
             raise

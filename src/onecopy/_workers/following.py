@@ -226,7 +226,7 @@ class Follower:
             draft = encode(
                 value,
                 PEER,
-                f"{reader} (global {path[0]!r})",
+                reader if reader == path[0] else f"{reader} (global {path[0]!r})",
                 defining=frozenset(self._in_progress),
                 most=MOST if had else None,
             )

@@ -59,10 +59,7 @@ def engine(
     if max_tasks is not None and not (isinstance(max_tasks, Integral) and max_tasks >= 1):
         raise ValueError(f"maxtasksperchild is at least 1 or None, not {max_tasks!r}")
     check_prints(prints)
-    if main not in MAINS:
-        raise ValueError(f"main is one of {', '.join(MAINS)}, not {main!r}")
-    if state not in STATES:
-        raise ValueError(f"state is one of {', '.join(STATES)}, not {state!r}")
+    check_state(main, state)
     if not (isinstance(spans, Integral) and spans >= 0):
         raise ValueError(f"spans is how many to keep, 0 or more, not {spans!r}")
     options = Options(
@@ -106,6 +103,14 @@ def method_of(context: Any, argument: str) -> str:
             f"not a {type(context).__name__}"
         )
     return str(name())
+
+
+def check_state(main: str, state: str) -> None:
+    """Raises ValueError for what is no choice of how workers come by modules."""
+    if main not in MAINS:
+        raise ValueError(f"main is one of {', '.join(MAINS)}, not {main!r}")
+    if state not in STATES:
+        raise ValueError(f"state is one of {', '.join(STATES)}, not {state!r}")
 
 
 def check_platform() -> None:

@@ -67,25 +67,32 @@ class ThreadEngine(Engine):
         _engines.add(self)
         try:
             self.watch = Watch(lambda: {os.getpid(): OWNER}, lambda: self._tasks_ended)
+            for _ in range(options.workers):
+                self._start_thread()
         except RuntimeError as error:
-            raise no_thread(error) from error
-        for _ in range(options.workers):
-            self._start_worker()
-            if self._failure is not None:
-                self.join()
+            failure = no_thread(error)
+            self._fail(failure, error)
+            self.join()
+            if self.watch is not None:
                 self.watch.stop()
-                raise self._failure
+            raise failure from error
 
-    def _start_worker(self) -> None:
+    def _start_thread(self) -> None:
         with self._lock:
             worker = ThreadWorker(next(self._ids), self._serve)
             self._workers.append(worker)
         try:
             worker.thread.start()
-        except RuntimeError as error:
-            # Perhaps in the thread of a worker that was to be replaced: it has results to
-            # report, and is not the one to suffer.
+        except RuntimeError:
             self._workers.remove(worker)
+            raise
+
+    def _start_worker(self) -> None:
+        try:
+            self._start_thread()
+        except RuntimeError as error:
+            # Raised here, it would end the worker that is to be replaced, which has a
+            # result to report.
             self._fail(no_thread(error), error)
 
     def _stop_workers(self) -> None:

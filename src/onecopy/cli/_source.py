@@ -10,13 +10,15 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
+from dataclasses import replace
 from glob import has_magic
-from pathlib import Path
 from typing import Any, NamedTuple
 
 from ..errors import BadFile, MissingLibrary, NotEnoughMemory
 from ._errors import FAILED, CommandError, reason
+from ._reading import say
 
+_MEMBERS = ("npz", "hdf5", "zarr")
 _ARCHIVES = (".npz", ".h5", ".hdf5", ".zarr")
 
 
@@ -37,34 +39,38 @@ def split(file: str) -> tuple[str, str | None]:
     Raises:
         CommandError: there is no such file.
     """
+    if "://" in file:
+        return file, None
     path, colon, member = file.rpartition(":")
     if os.path.exists(file) or not (colon and path.lower().endswith(_ARCHIVES)):
         path, member = file, ""
     pattern = has_magic(path) and not os.path.exists(path)
-    store = os.path.isdir(path) and Path(path).suffix.lower() == ".zarr"
-    if not (os.path.isfile(path) or pattern or store):
+    if not (os.path.isfile(path) or os.path.isdir(path) or pattern):
         what = "is not a file" if os.path.exists(path) else "does not exist"
         raise CommandError(f"{path!r} {what}")
     return path, member or None
 
 
-def load(file: str, field: str | None) -> Source:
-    """The data that the command line names, loaded by ``onecopy.load``.
+def load(file: str, field: str | None, reading: Mapping[str, Any] | None = None) -> Source:
+    """The data that the command line names, loaded as by ``onecopy.load``.
+
+    Args:
+        reading: how, as ``_reading`` gives it.
 
     Raises:
         CommandError: says what is wrong with the file, member, field or shape.
     """
     path, member = split(file)
     try:
-        loaded = _load(path, field)
-    except (BadFile, MissingLibrary) as error:
+        loaded, field = _load(path, member, field, reading or {})
+    except (BadFile, MissingLibrary, TypeError, ValueError) as error:
         raise CommandError(str(error)) from error
     except NotEnoughMemory as error:
         raise CommandError(f"{path!r}: {error}", FAILED) from error
     except OSError as error:
         raise CommandError(f"{path!r} cannot be read: {reason(error)}") from error
     if isinstance(loaded, Mapping):
-        loaded, field = _member(path, loaded, member, field)
+        (loaded,) = loaded.values()
     elif member is not None:
         raise CommandError(f"{path!r} has no members")
     if hasattr(loaded, "schema"):  # a table: nothing but the field was loaded
@@ -76,20 +82,32 @@ def load(file: str, field: str | None) -> Source:
     return Source(data, loaded.nbytes)
 
 
-def _load(path: str, field: str | None) -> Any:
-    from .._memory.load import FORMATS, files, format_of
-    from ..data import load as load_file
+def _load(
+    path: str, member: str | None, field: str | None, reading: Mapping[str, Any]
+) -> tuple[Any, str | None]:
+    """What is loaded, and the field that is still to be taken from it."""
+    from .._memory import load as loading
 
-    names = files(path)
-    table = FORMATS[format_of(names)].kind == "table"
-    return load_file(names, columns=field if table else None)
+    wanted = loading.asked(**reading)
+    names = loading.files(path, wanted)
+    format = loading.format_of(names, wanted)
+    if loading.FORMATS[format].kind == "table":
+        wanted = wanted if field is None else replace(wanted, columns=(field,))
+    elif format in _MEMBERS:
+        with loading.opened(names, wanted, format) as sources:
+            if not sources[0].single:
+                # Only what was chosen is loaded.
+                member, field = _member(path, list(sources[0].members), member, field)
+                wanted = replace(wanted, columns=(member,))
+    loaded = loading.loaded(names, wanted, format)
+    say(wanted.notes)
+    return loaded, field
 
 
 def _member(
-    path: str, archive: Mapping[str, Any], member: str | None, field: str | None
-) -> tuple[Any, str | None]:
+    path: str, names: list[str], member: str | None, field: str | None
+) -> tuple[str, str | None]:
     """The chosen array, and the field that is still to be taken from it."""
-    names = list(archive)
     if member is None and field in names:
         member, field = field, None
     if member is None and len(names) == 1:
@@ -99,7 +117,7 @@ def _member(
         raise CommandError(f"{path!r}: choose a member, as {path}:NAME or by --field; {has}")
     if member is None or member not in names:
         raise CommandError(f"{path!r} has no member {member or field!r}; {has}")
-    return archive[member], field
+    return member, field
 
 
 def _field(path: str, records: Any, field: str) -> Any:

@@ -18,6 +18,7 @@ import typer
 from ..errors import BadFile, MissingLibrary, NotEnoughMemory
 from . import _source
 from ._errors import FAILED, CommandError, reason
+from ._reading import reads_files, say
 
 if TYPE_CHECKING:
     from .._observe.progress import Progress
@@ -35,6 +36,7 @@ class Request:
     progress: bool
 
 
+@reads_files
 def command(
     files: Annotated[
         list[str],
@@ -46,10 +48,6 @@ def command(
     rows: Annotated[
         str | None, typer.Option(metavar="START:STOP", help="Only these rows, from 0 on.")
     ] = None,
-    dtype: Annotated[
-        list[str] | None,
-        typer.Option(metavar="[NAME=]TYPE", help="The type of everything, or of a column."),
-    ] = None,
     source: Annotated[
         str | None, typer.Option("--from", metavar="FORMAT", help="When IN's name does not tell.")
     ] = None,
@@ -59,6 +57,8 @@ def command(
     progress: Annotated[
         bool | None, typer.Option("--progress/--no-progress", help="Default: on a terminal.")
     ] = None,
+    *,
+    reading: dict[str, Any],
 ) -> Callable[[], int]:
     """Write files of one format as a file of another, piece by piece.
 
@@ -69,7 +69,7 @@ def command(
     if len(files) < 2:
         raise CommandError("convert takes what is read and, last, what is written")
     *read, out = files
-    options: dict[str, Any] = {"rows": _rows(rows), "dtype": _dtype(dtype or [])}
+    options: dict[str, Any] = {"rows": _rows(rows), **reading}
     if columns is not None:
         options["columns"] = columns.split(",")
     if len(read) == 1:
@@ -94,13 +94,6 @@ def _rows(text: str | None) -> slice | None:
     raise CommandError(f"--rows {text!r}: it is START:STOP, such as 0:1000 or 5:")
 
 
-def _dtype(texts: list[str]) -> Any:
-    by_name = dict(text.rpartition("=")[::2] for text in texts)
-    if "" in by_name and len(by_name) > 1:
-        raise CommandError("--dtype is one type for everything, or NAME=TYPE as often as needed")
-    return by_name.get("", by_name or None)
-
-
 def execute(request: Request) -> int:
     """Does it; returns the exit status."""
     from .._memory import load
@@ -120,7 +113,7 @@ def execute(request: Request) -> int:
 
     try:
         wanted = load.asked(**request.options)
-        names = [name for each in request.files for name in load.files(each)]
+        names = load.files(request.files, wanted, request.source)
         convert(names, request.out, wanted, begin, request.source, request.target)
     except NotEnoughMemory as error:
         raise CommandError(str(error), FAILED) from error
@@ -134,6 +127,7 @@ def execute(request: Request) -> int:
     finally:
         while began:
             began.pop().finish()
+    say(wanted.notes)
     return 0
 
 

@@ -23,6 +23,7 @@ import typer
 from ..errors import OnecopyError, RemoteTraceback
 from . import _show, _source, _targets
 from ._errors import FAILED, CommandError, reason
+from ._reading import reads_files
 from .report import check
 
 if TYPE_CHECKING:
@@ -58,6 +59,7 @@ class Request:
     report: str | None
     progress: bool
     json: bool
+    reading: dict[str, Any]
 
 
 @dataclass(frozen=True)
@@ -74,6 +76,7 @@ class Outcome:
     peak: TreeMemory | None
 
 
+@reads_files
 def command(
     function: Annotated[
         str, typer.Argument(metavar="MODULE:FUNC", help="The function, or path/to/file.py:FUNC.")
@@ -115,6 +118,8 @@ def command(
         bool | None, typer.Option("--progress/--no-progress", help="Default: on a terminal.")
     ] = None,
     json: Annotated[bool, typer.Option("--json", help="Print everything as one object.")] = False,
+    *,
+    reading: dict[str, Any],
 ) -> Callable[[], int]:
     """Call a function on the blocks of a file, on every core.
 
@@ -132,6 +137,7 @@ def command(
         report=report,
         progress=sys.stderr.isatty() if progress is None else progress,
         json=json,
+        reading=reading,
     )
     path, _ = _source.split(file)
     if out is not None:
@@ -181,7 +187,7 @@ def compute(request: Request) -> Outcome:
         if request.method not in (Method.FORK, Method.THREAD):
             pool = _pool(request, stack)
         function = _targets.resolve(request.function)
-        source = _source.load(request.file, request.field)
+        source = _source.load(request.file, request.field, request.reading)
         reduce = request.reduce
         combine: Any = reduce if isinstance(reduce, str | None) else _targets.resolve(reduce)
         if pool is None:

@@ -46,6 +46,7 @@ __all__ = [
     "BrokenWorker",
     "FileTruncated",
     "InitializerFailed",
+    "LoadWarning",
     "MissingLibrary",
     "NotEnoughMemory",
     "NotPicklable",
@@ -246,3 +247,8 @@ class SlowImportWarning(UserWarning):
 
 class PickledWarning(UserWarning):
     """Part of what was given to ``share`` cannot be shared and is pickled with each task."""
+
+
+class LoadWarning(UserWarning):
+    """``load`` has found something in a file that nobody told it, or has left something out: the
+    message says what, of which file, and which option says otherwise."""

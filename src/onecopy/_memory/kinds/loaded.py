@@ -17,7 +17,7 @@ from typing import Any
 import pyarrow as pa
 
 # The bytes; are they a file of Arrow's format, or a stream? The columns, None for all.
-Part = tuple[Any, bool, tuple[str, ...] | None]
+Part = tuple[Any, bool, tuple[int, ...] | None]
 
 # Tables by their id, with what they were opened from, for as long as they live.
 _known: dict[int, tuple[weakref.ref[Any], tuple[Part, ...], tuple[int, int] | None]] = {}
@@ -39,7 +39,7 @@ def open_table(parts: tuple[Part, ...], rows: tuple[int, int] | None = None) -> 
     return table
 
 
-def _opened(bytes_: Any, is_file: bool, columns: tuple[str, ...] | None) -> Any:
+def _opened(bytes_: Any, is_file: bool, columns: tuple[int, ...] | None) -> Any:
     buffer = pa.py_buffer(bytes_)
     with (pa.ipc.open_file if is_file else pa.ipc.open_stream)(buffer) as reader:
         table = reader.read_all()

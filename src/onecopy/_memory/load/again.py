@@ -6,12 +6,13 @@ between is noticed where it matters: it is then of another length, type or shape
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
 from ...errors import BadFile
-from .face import Array, Arrays, Tabular
+from .face import Array, Arrays, Retyped, Tabular
+from .members import Refused
 
 if TYPE_CHECKING:
     import numpy as np
@@ -23,8 +24,11 @@ def described(open: Open) -> Arrays | Tabular:
     """The same face as what ``open`` gives, on a file that is not open."""
     with closing(open()) as source:
         if isinstance(source, Arrays):
-            members = {name: _Array(open, name, array) for name, array in source.members.items()}
-            return Arrays(members, source.single)
+            members = {
+                name: array if isinstance(array, Refused) else _Array(open, name, array)
+                for name, array in source.members.items()
+            }
+            return Arrays(source.where, members, source.single)
         return _Table(open, source)
 
 
@@ -54,10 +58,10 @@ class _Table:
         self._open = open
         self.where, self.schema, self.rows = source.where, source.schema, source.rows
 
-    def part(self) -> tuple[Any, bool, tuple[str, ...] | None] | None:
+    def part(self) -> tuple[Any, bool, tuple[int, ...] | None] | None:
         """See ``Tabular``."""
         with closing(self._open()) as source:
-            part: tuple[Any, bool, tuple[str, ...] | None] | None = source.part()
+            part: tuple[Any, bool, tuple[int, ...] | None] | None = source.part()
             self._same(source)
             return part
 
@@ -65,8 +69,19 @@ class _Table:
         """See ``Tabular``."""
         with closing(self._open()) as source:
             self._same(source)
-            yield from source.batches(start, stop)
+            try:
+                yield from source.batches(start, stop)
+            except Retyped:
+                self.schema, self.rows = source.schema, source.rows
+                raise
             self._same(source)
+
+    def retype(self, types: Mapping[str, Any]) -> bool:
+        """See ``Tabular``."""
+        with closing(self._open()) as source:
+            done: bool = source.retype(types)
+            self.schema = source.schema
+            return done
 
     def _same(self, source: Tabular) -> None:
         known = None not in (self.rows, source.rows)

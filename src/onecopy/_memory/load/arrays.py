@@ -17,6 +17,7 @@ from ...errors import BadFile
 from ..arrays import on_buffer
 from ..growing import Growing
 from .face import PIECE, Array, Arrays, Stream, Wanted, chosen
+from .members import Refused
 
 
 class SharedArchive(Mapping[str, "np.ndarray[Any, Any]"]):
@@ -26,8 +27,11 @@ class SharedArchive(Mapping[str, "np.ndarray[Any, Any]"]):
     programs that use them; the arrays outlive it.
     """
 
-    def __init__(self, arrays: dict[str, np.ndarray[Any, Any]]) -> None:
+    def __init__(
+        self, arrays: dict[str, np.ndarray[Any, Any]], refused: Mapping[str, Refused] | None = None
+    ) -> None:
         self._arrays = arrays
+        self._refused = {name: each.reason for name, each in (refused or {}).items()}
 
     @property
     def files(self) -> list[str]:
@@ -35,7 +39,12 @@ class SharedArchive(Mapping[str, "np.ndarray[Any, Any]"]):
         return list(self._arrays)
 
     def __getitem__(self, name: str) -> np.ndarray[Any, Any]:
+        if name in self._refused:
+            raise BadFile(f"{name!r} was left out: {self._refused[name]}")
         return self._arrays[name.removesuffix(".npy") if name not in self._arrays else name]
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._arrays
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._arrays)
@@ -66,7 +75,15 @@ def load(sources: list[Arrays], wanted: Wanted) -> np.ndarray[Any, Any] | Shared
     """
     parts, fields = matched(sources, wanted)
     loaded = {name: _one(each, wanted, fields) for name, each in parts.items()}
-    return loaded[""] if sources[0].single else SharedArchive(loaded)
+    if sources[0].single:
+        return loaded[""]
+    return SharedArchive(loaded, refused(sources))
+
+
+def refused(sources: list[Arrays]) -> dict[str, Refused]:
+    """The members that cannot be loaded."""
+    members = (pair for source in sources for pair in source.members.items())
+    return {name: each for name, each in members if isinstance(each, Refused)}
 
 
 def matched(
@@ -80,17 +97,20 @@ def matched(
     for source in sources[1:]:
         if source.members.keys() != first.members.keys():
             raise BadFile(
-                f"{_name(first)!r} and {_name(source)!r} do not hold arrays of the same names: "
+                f"{first.where!r} and {source.where!r} do not hold arrays of the same names: "
                 f"{', '.join(first.members)}; {', '.join(source.members)}"
             )
     names, fields = list(first.members), wanted.columns
     if not first.single:
-        names, fields = chosen(_name(first), names, fields, "array"), None
+        names, fields = chosen(first.where, names, fields, "member"), None
+    out = refused(sources)
+    for name, each in out.items():
+        if name in names:
+            if wanted.columns is not None or first.single or len(out) == len(names):
+                each.refuse()
+            wanted.notes.say(first.where, f"left out {name!r}: {each.reason}")
+    names = [name for name in names if name not in out]
     return {name: [source.members[name] for source in sources] for name in names}, fields
-
-
-def _name(source: Arrays) -> str:
-    return next((array.where for array in source.members.values()), "an empty archive")
 
 
 def _one(
@@ -111,7 +131,8 @@ def _one(
     with Growing(stream.where) as growing:
         growing.require(stream.nbytes)
         for block in stream.blocks():
-            growing.write(block)
+            # As plain bytes: times, for one, are in no format of the buffer protocol.
+            growing.write(block.reshape(-1).view(np.uint8))
         if growing.tell() != stream.nbytes:
             raise BadFile(
                 f"{stream.where!r} is cut short: {growing.tell()} of {stream.nbytes} bytes"
@@ -219,8 +240,6 @@ class Sliced:
         self._data, self._guard = data, guard
         self.shape: tuple[int, ...] = tuple(data.shape)
         self.dtype: np.dtype[Any] = np.dtype(data.dtype)
-        if self.dtype.hasobject or self.dtype.kind == "T":
-            raise BadFile(f"{where!r} holds Python objects or strings of any length ({data.dtype})")
 
     def whole(self) -> None:
         """It is decoded."""

@@ -8,12 +8,11 @@ data is read. A compressed one is decoded batch by batch, and then each value is
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from ...errors import BadFile
-from ..segment import Segment
-from .face import Wanted, chosen, library, reading
+from .face import Wanted, library, positions, reading
 from .npy import file_segment
 from .tables import readable, window
 
@@ -25,15 +24,16 @@ _END = b"\xff\xff\xff\xff\0\0\0\0"
 def open(name: str, wanted: Wanted) -> Opened:
     """The table in ``name``."""
     library("pyarrow", "arrow")
-    return Opened(name, file_segment(name), wanted.columns)
+    segment, size = file_segment(name)
+    return Opened(name, segment.view(0, size), wanted.columns)
 
 
 class Opened:
     """A ``Tabular`` on a file of Arrow's format."""
 
-    def __init__(self, name: str, segment: Segment, columns: tuple[str, ...] | None) -> None:
+    def __init__(self, name: str, data: Any, columns: tuple[str, ...] | None) -> None:
         self.where = name
-        self._bytes = segment.view(0, segment.size)
+        self._bytes = data
         self._is_file = bytes(self._bytes[:6]) == b"ARROW1"
         if bytes(self._bytes[:4]) == b"FEA1":
             raise BadFile(
@@ -42,17 +42,15 @@ class Opened:
         if not self._is_file and bytes(self._bytes[-8:]) != _END:
             raise BadFile(
                 f"{name!r} is not a whole {WHAT}: there is no end of the stream at byte "
-                f"{segment.size}; it is cut short, or still written to"
+                f"{len(data)}; it is cut short, or still written to"
             )
-        self._columns = columns
         self.rows: int | None = None
         with reading(name, WHAT), self._reader() as reader:
-            names = reader.schema.names
-            if columns is not None:
-                chosen(name, names, columns, "column")
             self.schema = readable(reader.schema)
+        self._taken: tuple[int, ...] | None = None
         if columns is not None:
-            fields = [self.schema.field(each) for each in columns]
+            self._taken = tuple(positions(name, self.schema.names, columns, "column"))
+            fields = [self.schema.field(at) for at in self._taken]
             self.schema = library("pyarrow", "arrow").schema(fields, self.schema.metadata)
 
     def _reader(self, only: list[int] | None = None) -> Any:
@@ -68,7 +66,7 @@ class Opened:
         for index in range(reader.num_record_batches):
             yield reader.get_batch(index)
 
-    def part(self) -> tuple[Any, bool, tuple[str, ...] | None] | None:
+    def part(self) -> tuple[Any, bool, tuple[int, ...] | None] | None:
         """See ``Tabular``; looks at the description of each batch, and stops at the first whose
         bytes had to be decoded."""
         from ..kinds.arrow import in_shared_memory
@@ -80,7 +78,7 @@ class Opened:
                     return None
                 rows += batch.num_rows
         self.rows = rows
-        return self._bytes, self._is_file, self._columns
+        return self._bytes, self._is_file, self._taken
 
     def batches(self, start: int, stop: int | None) -> Iterator[Any]:
         """See ``Tabular``."""
@@ -88,18 +86,20 @@ class Opened:
 
     def _decoded(self) -> Iterator[Any]:
         with reading(self.where, WHAT):
-            only, names = None, self.schema.names
-            if self._columns is not None:
-                with self._reader() as reader:
-                    only = [reader.schema.get_field_index(each) for each in names]
+            only = None if self._taken is None else sorted(set(self._taken))
+            order = [only.index(at) for at in self._taken or ()] if only is not None else None
             rows = 0
             with self._reader(only) as reader:
                 for batch in self._batches(reader):
                     # An offset beyond the data would be followed when batches are combined.
                     batch.validate(full=True)
                     rows += batch.num_rows
-                    yield batch if self._columns is None else batch.select(names)
+                    yield batch if order is None else batch.select(order)
             self.rows = rows
+
+    def retype(self, types: Mapping[str, Any]) -> bool:
+        """The file has types."""
+        return False
 
     def close(self) -> None:
         """The mapping ends with its last view."""

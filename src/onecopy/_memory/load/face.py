@@ -12,11 +12,12 @@ from __future__ import annotations
 import errno
 import math
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, Protocol
 
 from ...errors import BadFile, MissingLibrary, OnecopyError
+from .options import Notes, TextOptions
 
 if TYPE_CHECKING:
     import numpy as np
@@ -36,6 +37,15 @@ class Wanted:
         start, stop: the rows; ``stop`` None is the end.
         dtype: a type for everything, or types by name; None leaves what the file has.
         allow_pickle: may code that stands in the file be run?
+        missing: what becomes of a column that some files do not have: "error" or "null".
+        errors: what becomes of a file that cannot be read, where there are several: "error" or
+            "skip".
+        filter: what rows have to meet.
+        text: how CSV and NDJSON are read.
+        as_text: leave values of CSV as the text that they are.
+        notes: what there is to say at the end.
+        found: what is known of each file beyond its first block; see ``text.Found``.
+        skipped: files that cannot be read and are left out.
     """
 
     columns: tuple[str, ...] | None = None
@@ -43,6 +53,19 @@ class Wanted:
     stop: int | None = None
     dtype: Any = None
     allow_pickle: bool = False
+    missing: str = "error"
+    errors: str = "error"
+    filter: tuple[Any, ...] = ()
+    text: TextOptions = field(default_factory=TextOptions)
+    as_text: bool = False
+    notes: Notes = field(default_factory=Notes, compare=False)
+    found: dict[str, Any] = field(default_factory=dict, compare=False)
+    skipped: set[str] = field(default_factory=set, compare=False)
+
+    def skip(self, name: str, error: Exception) -> None:
+        """Leaves a file out, and says so."""
+        self.skipped.add(name)
+        self.notes.say(name, f"left out: {error}")
 
     @property
     def all_rows(self) -> bool:
@@ -62,8 +85,12 @@ class Array(Protocol):
     """
 
     where: str
-    shape: tuple[int, ...]
-    dtype: np.dtype[Any]
+
+    @property
+    def shape(self) -> tuple[int, ...]: ...
+
+    @property
+    def dtype(self) -> np.dtype[Any]: ...
 
     def whole(self) -> np.ndarray[Any, Any] | None:
         """The array on the file's own bytes; None when it has to be decoded."""
@@ -94,8 +121,13 @@ class Stream:
 
 @dataclass
 class Arrays:
-    """The arrays of one file, by name; ``single`` when the file is one array and no archive."""
+    """The arrays of one file, by name; ``single`` when the file is one array and no archive.
 
+    Attributes:
+        where: the file, for messages.
+    """
+
+    where: str
     members: Mapping[str, Array]
     single: bool
     close: Callable[[], None] = lambda: None
@@ -111,18 +143,49 @@ class Tabular(Protocol):
     """
 
     where: str
-    schema: pa.Schema
-    rows: int | None
 
-    def part(self) -> tuple[Any, bool, tuple[str, ...] | None] | None:
+    @property
+    def schema(self) -> pa.Schema: ...
+
+    @property
+    def rows(self) -> int | None: ...
+
+    def part(self) -> tuple[Any, bool, tuple[int, ...] | None] | None:
         """What ``kinds.loaded`` opens the table from, on the file's own bytes; None when it
         has to be decoded."""
 
     def batches(self, start: int, stop: int | None) -> Iterator[pa.RecordBatch]:
-        """Rows ``start`` to ``stop``, some at a time."""
+        """Rows ``start`` to ``stop``, some at a time.
+
+        Raises Retyped when the rows are of other types than ``schema`` said; it says so now.
+        """
+
+    def retype(self, types: Mapping[str, Any]) -> bool:
+        """Reads columns as these types from now on; False where the file itself has types."""
 
     def close(self) -> None:
         """Lets go of the file."""
+
+
+class Damaged(BadFile):
+    """A file of several cannot be read to its end, and may be left out: see ``Wanted.errors``.
+
+    Args:
+        said: what is wrong.
+        where: the file.
+    """
+
+    def __init__(self, said: str, where: str) -> None:
+        super().__init__(said, where)
+        self.where = where
+
+    def __str__(self) -> str:
+        return str(self.args[0])
+
+
+class Retyped(Exception):
+    """What is read has other types than its schema said: it has another schema now, and has to
+    be read again from its beginning."""
 
 
 class reading:
@@ -144,7 +207,7 @@ class reading:
         pass
 
     def __exit__(self, kind: object, error: BaseException | None, traceback: object) -> None:
-        if not isinstance(error, Exception) or isinstance(error, OnecopyError):
+        if not isinstance(error, Exception) or isinstance(error, OnecopyError | Retyped):
             return
         if isinstance(error, OSError) and error.errno not in (None, errno.EINVAL):
             if error.filename is not None:
@@ -159,7 +222,12 @@ class reading:
 
 def in_a_line(error: BaseException, most: int = 300) -> str:
     """What an exception says, in one line that is not endless."""
-    return " ".join(str(error).split())[:most] or type(error).__name__
+    return plain(" ".join(str(error).split())[:most]) or type(error).__name__
+
+
+def plain(text: str) -> str:
+    """Text of a file as it may be printed: a terminal obeys control characters."""
+    return "".join(each if each.isprintable() else repr(each)[1:-1] for each in text)
 
 
 def library(name: str, extra: str) -> Any:
@@ -173,6 +241,18 @@ def library(name: str, extra: str) -> Any:
         raise MissingLibrary(
             f"this format needs {name.partition('.')[0]}: pip install onecopy[{extra}] ({error})"
         ) from error
+
+
+def positions(where: str, names: list[str], wanted: tuple[str, ...] | None, what: str) -> list[int]:
+    """Where the wanted ones of ``names`` are, in the order in which they were asked for; all of
+    them where several have one name."""
+    if wanted is None:
+        return list(range(len(names)))
+    chosen(where, names, wanted, what)
+    at: dict[str, list[int]] = {}
+    for position, name in enumerate(names):
+        at.setdefault(name, []).append(position)
+    return [position for name in wanted for position in at[name]]
 
 
 def chosen(where: str, names: list[str], wanted: tuple[str, ...] | None, what: str) -> list[str]:

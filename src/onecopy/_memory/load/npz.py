@@ -20,6 +20,7 @@ from ..growing import Growing
 from ..segment import Segment
 from .arrays import rows_a_piece
 from .face import Arrays, Wanted, reading
+from .members import Refused
 from .npy import Mapped, file_segment, header, mapped
 
 _PIECE = 1 << 20
@@ -34,7 +35,7 @@ def open(name: str, wanted: Wanted) -> Arrays:
     with reading(name, ".npz archive"):
         archive = zipfile.ZipFile(name)
         try:
-            segment = file_segment(name)
+            segment, _ = file_segment(name)
             members = {
                 info.filename.removesuffix(".npy"): _member(archive, info, segment, name)
                 for info in archive.infolist()
@@ -43,15 +44,20 @@ def open(name: str, wanted: Wanted) -> Arrays:
         except BaseException:
             archive.close()
             raise
-    return Arrays(members, single=False, close=archive.close)
+    for info in archive.infolist():
+        if wanted.columns is None and not info.filename.endswith((".npy", "/")):
+            wanted.notes.say(name, f"left out {info.filename!r}: it is no array")
+    return Arrays(name, members, single=False, close=archive.close)
 
 
 def _member(
     archive: zipfile.ZipFile, info: zipfile.ZipInfo, segment: Segment, name: str
-) -> Mapped | Deflated:
+) -> Mapped | Deflated | Refused:
     where = f"{name}:{info.filename}"
     with archive.open(info) as member:
         shape, fortran, dtype = header(member, where)  # type: ignore[arg-type]
+        if dtype.hasobject or dtype.kind == "T":
+            return Refused(where, f"it holds Python objects (dtype {dtype}), which are pickled")
         start = member.tell()
     need = start + int(np.prod(shape, dtype=object)) * dtype.itemsize
     if info.compress_type != zipfile.ZIP_STORED:
@@ -62,7 +68,7 @@ def _member(
     end = local + info.file_size
     if end > segment.size or need > info.file_size:
         raise BadFile(f"{where!r} is cut short at byte {min(end, segment.size)}")
-    return Mapped(mapped(segment, local + start, shape, fortran, dtype), where)
+    return Mapped(mapped(segment, segment.size, local + start, shape, fortran, dtype), where)
 
 
 def _data_offset(segment: Segment, info: zipfile.ZipInfo) -> int:
@@ -105,7 +111,7 @@ class Deflated:
             if not size:
                 growing.write(b"\0")  # the mapping of nothing
             segment = growing.finish()
-        return mapped(segment, 0, self.shape, self._fortran, self.dtype)
+        return mapped(segment, size, 0, self.shape, self._fortran, self.dtype)
 
     def _pieces(self) -> Iterator[bytes]:
         with reading(self.where, _MEMBER), self._archive.open(self._info) as member:

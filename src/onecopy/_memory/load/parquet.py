@@ -8,10 +8,11 @@ group's compressed bytes. The checksums of pages are verified where the writer m
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
-from .face import PIECE, Wanted, chosen, library, reading
+from . import filters, places
+from .face import PIECE, Wanted, library, positions, reading
 from .tables import readable, window
 
 WHAT = "Parquet file"
@@ -22,31 +23,39 @@ _GUESS = 32
 
 def open(name: str, wanted: Wanted) -> Opened:
     """The table in ``name``."""
-    return Opened(name, library("pyarrow.parquet", "arrow"), wanted.columns)
+    return Opened(name, library("pyarrow.parquet", "arrow"), wanted)
 
 
 class Opened:
     """A ``Tabular`` on a Parquet file."""
 
-    def __init__(self, name: str, parquet: Any, columns: tuple[str, ...] | None) -> None:
+    def __init__(self, name: str, parquet: Any, wanted: Wanted) -> None:
         self.where = name
+        self._filter = wanted.filter
         with reading(name, WHAT):
+            file = places.open(name) if places.is_remote(name) else name
             self._file = parquet.ParquetFile(
-                name, buffer_size=_BUFFER, pre_buffer=False, page_checksum_verification=True
+                file, buffer_size=_BUFFER, pre_buffer=False, page_checksum_verification=True
             )
         try:
             with reading(name, WHAT):
-                self.schema = readable(self._file.schema_arrow)
-                self._columns = None if columns is None else list(columns)
-                chosen(name, self.schema.names, columns, "column")
+                schema = readable(self._file.schema_arrow)
+                self._take(schema, wanted.columns)
                 self.rows: int | None = self._file.metadata.num_rows
         except BaseException:
             self.close()
             raise
-        if columns is not None:
-            pa = library("pyarrow", "arrow")
-            fields = [self.schema.field(each) for each in columns]
-            self.schema = pa.schema(fields, self.schema.metadata)
+
+    def _take(self, schema: Any, columns: tuple[str, ...] | None) -> None:
+        """Decides which columns are read, and where they are in what is read."""
+        self.schema = schema
+        self._columns: list[str] | None = None
+        if columns is None:
+            return
+        taken = positions(self.where, schema.names, columns, "column")
+        self._columns = list(dict.fromkeys(columns))
+        fields = [schema.field(at) for at in taken]
+        self.schema = library("pyarrow", "arrow").schema(fields, schema.metadata)
 
     def part(self) -> None:
         """It has to be decoded."""
@@ -58,7 +67,8 @@ class Opened:
             metadata = self._file.metadata
             for index in range(metadata.num_row_groups):
                 rows = metadata.row_group(index).num_rows
-                if seen + rows > start and (stop is None or seen < stop):
+                within = seen + rows > start and (stop is None or seen < stop)
+                if within and filters.may_be(self._filter, self._bounds(metadata, index)):
                     first = seen if first is None else first
                     groups.append(index)
                 seen += rows
@@ -66,6 +76,28 @@ class Opened:
             return iter(())
         end = None if stop is None else stop - first
         return window(self._decoded(groups), start - first, end)
+
+    def _order(self, batch: Any) -> list[int]:
+        """Where the wanted columns are in a batch: all of those of one name, in any order."""
+        names = batch.schema.names
+        wanted = dict.fromkeys(self.schema.names)
+        return [at for name in wanted for at, each in enumerate(names) if each == name]
+
+    def _bounds(self, metadata: Any, group: int) -> dict[str, tuple[Any, Any, Any]]:
+        """The least and the greatest values of the compared columns, as far as they are known."""
+        compared = {each.column for each in self._filter}
+        bounds: dict[str, tuple[Any, Any, Any]] = {}
+        if not compared:
+            return bounds
+        types = dict(zip(self.schema.names, self.schema.types, strict=True))
+        for at in range(metadata.num_columns):
+            column = metadata.row_group(group).column(at)
+            name = column.path_in_schema
+            if name in compared and name in types and column.is_stats_set:
+                found = column.statistics
+                if found.has_min_max:
+                    bounds[name] = (found.min, found.max, types[name])
+        return bounds
 
     def _decoded(self, groups: list[int]) -> Iterator[Any]:
         with reading(self.where, WHAT):
@@ -75,8 +107,7 @@ class Opened:
                 # Not every writer makes checksums; strings are not looked at by decoding them.
                 # It takes 6 % of the time.
                 batch.validate(full=True)
-                # Columns come in the file's order.
-                yield batch if self._columns is None else batch.select(self._columns)
+                yield batch if self._columns is None else batch.select(self._order(batch))
 
     def _rows_a_batch(self) -> int:
         """Rows of about ``PIECE`` bytes, once decoded."""
@@ -90,6 +121,10 @@ class Opened:
         encoded = sum(metadata.row_group(i).total_byte_size for i in range(metadata.num_row_groups))
         width = max(width, encoded / max(metadata.num_rows, 1), 1.0)
         return max(16, int(PIECE / width))
+
+    def retype(self, types: Mapping[str, Any]) -> bool:
+        """The file has types."""
+        return False
 
     def close(self) -> None:
         """See ``Tabular``."""

@@ -7,6 +7,7 @@ without ``allow_pickle=True``, and no other format unpickles at all.
 from __future__ import annotations
 
 import pickle
+from collections.abc import Sequence
 from typing import Any
 
 from ...errors import BadFile
@@ -14,7 +15,7 @@ from ..sharing import share
 from .face import Wanted, reading
 
 
-def load(names: list[str], wanted: Wanted) -> Any:
+def load(names: Sequence[str], wanted: Wanted) -> Any:
     """The object in the file, shared as by ``share``."""
     name = names[0]
     if not wanted.allow_pickle:

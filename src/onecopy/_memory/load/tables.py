@@ -10,14 +10,15 @@ and in every worker.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from typing import Any
 
 import numpy as np
 
 from ...errors import BadFile
 from ..growing import Growing
-from .face import PIECE, Tabular, Wanted, chosen, in_a_line, library, reading
+from .face import PIECE, Damaged, Retyped, Tabular, Wanted, chosen, in_a_line, library, reading
 
 # So many files are mapped side by side.
 _MAPPED = 48
@@ -32,6 +33,19 @@ def load(sources: list[Tabular], wanted: Wanted) -> Any:
         BadFile: the files do not go together, are damaged, or do not fit the types asked for.
         NotEnoughMemory: what has to be copied does not fit.
     """
+    while True:
+        if not sources:
+            raise BadFile(f"none of the files can be read: {'; '.join(wanted.notes.lines())}")
+        try:
+            return _loaded(sources, wanted)
+        except Retyped:
+            continue  # a file is of other types than its beginning: they are known now
+        except Damaged as error:
+            wanted.skip(error.where, error)
+            sources = [source for source in sources if source.where != error.where]
+
+
+def _loaded(sources: list[Tabular], wanted: Wanted) -> Any:
     from ..kinds import loaded  # pyarrow is here: it has opened the files
 
     schema = agreed(sources, wanted)
@@ -61,26 +75,103 @@ def _checked(table: Any, where: str) -> Any:
 
 
 def agreed(sources: list[Tabular], wanted: Wanted) -> Any:
-    """The schema of the result, which all files have to have."""
-    first = sources[0]
-    schema = with_types(first, wanted)
-    for source in sources[1:]:
-        other = with_types(source, wanted)
-        if not other.equals(schema):
-            raise BadFile(
-                f"{first.where!r} and {source.where!r} do not make one table: "
-                f"{_difference(schema, other)}; columns= and dtype= may help"
-            )
-    return schema
+    """The schema of the result: the columns of the first file, which all files have to have, in
+    any order, or of all files where missing ones are to be null.
+
+    Text has no types of its own, and is read as what all files of it hold.
+    """
+    while True:
+        schemas = [with_types(source, wanted) for source in sources]
+        _require_all(sources, schemas, wanted)
+        first = schemas[0]
+        odd = [at for at, each in enumerate(schemas) if not each.equals(first)]
+        if not odd:
+            return first
+        if all(len(set(each.names)) == len(each.names) for each in schemas):
+            schema = _united(sources, schemas, wanted)
+            if schema is not None:
+                return schema
+            continue  # some files are read as other types now
+        said = f"their columns are {', '.join(first.names)}; {', '.join(schemas[odd[0]].names)}"
+        raise _not_one(sources[0], sources[odd[0]], said)
 
 
-def _difference(one: Any, other: Any) -> str:
-    """In what two schemas differ first."""
-    for a, b in zip(one, other, strict=False):
-        if not a.equals(b):
-            return f"{_field(a)}, {_field(b)}"
-    extra = list(one)[len(other) :] or list(other)[len(one) :]
-    return f"{_field(extra[0])} is in one of them alone"
+def _require_all(sources: list[Tabular], schemas: list[Any], wanted: Wanted) -> None:
+    """Raises BadFile for a column that is asked for and is in no file at all."""
+    there = list(dict.fromkeys(name for each in schemas for name in each.names))
+    for name in wanted.columns or ():
+        if name not in there:
+            raise BadFile(f"{sources[0].where!r} and the others have no column {name!r}")
+    if wanted.missing != "error" and wanted.columns is None and isinstance(wanted.dtype, Mapping):
+        chosen(sources[0].where, there, tuple(wanted.dtype), "column")
+
+
+def _united(sources: list[Tabular], schemas: list[Any], wanted: Wanted) -> Any:
+    """One schema of several that have no name twice; None when files of text were given other
+    types, so that there are new schemas to look at."""
+    pa = library("pyarrow", "arrow")
+    there = dict.fromkeys(name for each in schemas for name in each.names)
+    names = [name for name in wanted.columns or there if name in there]
+    fields, retyped = [], False
+    for name in names:
+        having = [each.field(name) for each in schemas if name in each.names]
+        if len(having) < len(schemas) and wanted.missing == "error":
+            raise _apart(sources, schemas, name)
+        kinds = {each.type for each in having} - {pa.null()} or {pa.null()}
+        nullable = len(having) < len(schemas) or any(each.nullable for each in having)
+        kind = common_type(kinds) if len(kinds) > 1 else next(iter(kinds))
+        for at, each in enumerate(schemas):
+            if name not in each.names or each.field(name).type == kind:
+                continue
+            # An empty value is null, and an empty string in a column of text.
+            empty = pa.types.is_null(each.field(name).type)
+            if empty and not pa.types.is_string(kind):
+                continue
+            done = sources[at].retype({name: kind})
+            if not (done or empty):
+                raise _apart(sources, schemas, name)
+            retyped = retyped or done
+        fields.append(having[0].with_type(next(iter(kinds))).with_nullable(nullable))
+    return None if retyped else pa.schema(fields, schemas[0].metadata)
+
+
+def common_type(kinds: set[Any]) -> Any:
+    """The type as which values of text are read that look to be of several types: numbers stay
+    numbers, times stay times, the rest is text."""
+    pa = library("pyarrow", "arrow")
+    if all(pa.types.is_integer(each) or pa.types.is_decimal(each) for each in kinds):
+        return pa.decimal256(76, 0) if pa.decimal256(76, 0) in kinds else pa.decimal128(38, 0)
+    if all(pa.types.is_integer(each) or pa.types.is_floating(each) for each in kinds):
+        return pa.float64()
+    if all(pa.types.is_date(each) or pa.types.is_timestamp(each) for each in kinds):
+        zones = {each.tz for each in kinds if pa.types.is_timestamp(each)}
+        if zones == {None} and pa.timestamp("ns") not in kinds:
+            return pa.timestamp("us") if pa.timestamp("us") in kinds else pa.timestamp("s")
+    if all(pa.types.is_nested(each) for each in kinds):
+        with suppress(pa.ArrowTypeError, pa.ArrowInvalid):
+            schemas = [pa.schema([("", each)]) for each in kinds]
+            return pa.unify_schemas(schemas, promote_options="permissive").field(0).type
+    return pa.string()
+
+
+def _apart(sources: list[Tabular], schemas: list[Any], name: str) -> BadFile:
+    """The error for two files that differ in the column ``name``."""
+    fields = [each.field(name) if name in each.names else None for each in schemas]
+    one, field = next((at, each) for at, each in enumerate(fields) if each is not None)
+    other = next((at for at, each in enumerate(fields) if each is None), None)
+    if other is not None:
+        said = (
+            f"{_field(field)} is in one of them alone; missing='null' makes it null in the "
+            "other, columns= leaves it out"
+        )
+        return _not_one(sources[min(one, other)], sources[max(one, other)], said)
+    other = next(at for at, each in enumerate(schemas) if not each.field(name).equals(field))
+    said = f"{_field(field)}, {_field(schemas[other].field(name))}; columns= and dtype= may help"
+    return _not_one(sources[one], sources[other], said)
+
+
+def _not_one(one: Tabular, other: Tabular, said: str) -> BadFile:
+    return BadFile(f"{one.where!r} and {other.where!r} do not make one table: {said}")
 
 
 def _field(field: Any) -> str:
@@ -93,11 +184,10 @@ def with_types(source: Tabular, wanted: Wanted) -> Any:
     if dtype is None:
         return schema
     by_name = dtype if isinstance(dtype, Mapping) else dict.fromkeys(schema.names, dtype)
-    if wanted.columns is None:
+    if wanted.columns is None and wanted.missing == "error":
         chosen(source.where, schema.names, tuple(by_name), "column")
-    for name in schema.names:
+    for at, name in enumerate(schema.names):
         if name in by_name:
-            at = schema.get_field_index(name)
             schema = schema.set(at, schema.field(at).with_type(arrow_type(by_name[name])))
     return schema
 
@@ -137,14 +227,19 @@ def total_rows(sources: Iterable[Tabular], wanted: Wanted) -> int | None:
     return stop - start
 
 
-def joined(sources: Iterable[Tabular], wanted: Wanted) -> Iterator[Any]:
+def joined(sources: Sequence[Tabular], wanted: Wanted) -> Iterator[Any]:
     """The wanted rows of the files, one after another, batch by batch."""
     start, stop = wanted.start, wanted.stop
     for source in sources:
         if stop is not None and stop <= start:
             return
         if source.rows is None or start < source.rows:
-            yield from source.batches(start, stop)
+            try:
+                yield from source.batches(start, stop)
+            except BadFile as error:
+                if wanted.errors == "skip" and len(sources) > 1:
+                    raise Damaged(str(error), source.where) from error
+                raise
         rows = source.rows
         if rows is None:
             return  # it was left before its end: the last wanted row was in it
@@ -155,20 +250,30 @@ def joined(sources: Iterable[Tabular], wanted: Wanted) -> Iterator[Any]:
 def converted(sources: list[Tabular], schema: Any, wanted: Wanted) -> Iterator[Any]:
     """The wanted rows in the types of ``schema``; what would lose something is refused."""
     pa = library("pyarrow", "arrow")
+    where = sources[0].where
     for batch in joined(sources, wanted):
         if batch.schema.equals(schema):
             yield batch.replace_schema_metadata(schema.metadata)
             continue
+        found = dict(zip(batch.schema.names, batch.columns, strict=True))
+        by_name = len(found) == len(batch.columns)
         columns = []
-        for column, field in zip(batch.columns, schema, strict=True):
-            try:
-                columns.append(column.cast(field.type))
-            except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
-                raise BadFile(
-                    f"{sources[0].where!r}: column {field.name!r} cannot be loaded as "
-                    f"{field.type}: {in_a_line(error)}"
-                ) from error
+        for at, field in enumerate(schema):
+            column = found.get(field.name) if by_name else batch.column(at)
+            if column is None:
+                column = pa.nulls(batch.num_rows, field.type)
+            columns.append(_cast(column, field, where))
         yield pa.RecordBatch.from_arrays(columns, schema=schema)
+
+
+def _cast(column: Any, field: Any, where: str) -> Any:
+    pa = library("pyarrow", "arrow")
+    try:
+        return column.cast(field.type)
+    except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
+        raise BadFile(
+            f"{where!r}: column {field.name!r} cannot be loaded as {field.type}: {in_a_line(error)}"
+        ) from error
 
 
 def readable(schema: Any) -> Any:

@@ -10,8 +10,11 @@ import os
 from functools import partial
 from typing import Any
 
+import numpy as np
+
 from .arrays import Sliced
-from .face import Arrays, Wanted, library, reading
+from .face import Array, Arrays, Wanted, library, reading
+from .members import of_objects
 
 WHAT = "Zarr store"
 
@@ -28,18 +31,30 @@ def open(name: str, wanted: Wanted) -> Arrays:
             node = zarr.open(store=store, mode="r")
             single = isinstance(node, zarr.Array)
             members = (
-                {"": Sliced(node, name, guard)} if single else _arrays(zarr, node, name, guard)
+                {"": _member(node, name, guard)} if single else _arrays(zarr, node, name, guard)
             )
         except BaseException:
             store.close()
             raise
-    return Arrays(members, single=single, close=store.close)
+    return Arrays(name, members, single=single, close=store.close)
 
 
-def _arrays(zarr: Any, group: Any, name: str, guard: Any) -> dict[str, Sliced]:
-    members: dict[str, Sliced] = {}
+def _arrays(zarr: Any, group: Any, name: str, guard: Any) -> dict[str, Array]:
+    members: dict[str, Array] = {}
     # A directory lists them in any order.
     for path, node in sorted(group.members(max_depth=None), key=lambda each: each[0]):
         if isinstance(node, zarr.Array):
-            members[path] = Sliced(node, f"{name}:{path}", guard)
+            members[path] = _member(node, f"{name}:{path}", guard)
     return members
+
+
+def _member(array: Any, where: str, guard: Any) -> Array:
+    """An array, which may be one of strings of any length."""
+    # Version 2 of the format calls them objects, which a filter turns into strings.
+    filters = getattr(array, "filters", ())
+    text = any(type(each).__name__ in ("VLenUTF8", "VLenUTF8Codec") for each in filters)
+
+    def is_text(dtype: np.dtype[Any]) -> bool:
+        return dtype.kind == "T" or (text and dtype.hasobject)
+
+    return of_objects(Sliced(array, where, guard), is_text)

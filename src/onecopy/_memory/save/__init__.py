@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from ...errors import BadFile, OnecopyError
-from ..load.face import in_a_line
+from ..load.face import Retyped, in_a_line
 
 
 @contextmanager
@@ -44,7 +44,7 @@ def writing(out: str) -> Iterator[None]:
     is read at the same time has errors of its own (``load.face.reading``)."""
     try:
         yield
-    except OnecopyError:
+    except (OnecopyError, Retyped):
         raise
     except OSError as error:
         if error.filename is not None:

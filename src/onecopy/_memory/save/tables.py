@@ -9,7 +9,8 @@ from __future__ import annotations
 import datetime
 import decimal
 import json
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
 from ..load.face import library
@@ -87,6 +88,47 @@ class Csv(_Text):
         super().close()
 
 
+class PlainCsv(_Text):
+    """Columns of strings as they are: quotes only around a value that could not be read again
+    without them."""
+
+    def __init__(self, path: str, schema: Any) -> None:
+        super().__init__(path)
+        self._sep = "\t" if ".tsv" in path[-8:].lower() else ","
+        pa = library("pyarrow", "arrow")
+        self._lines([pa.array([name], pa.string()) for name in schema.names])
+
+    def write(self, batch: Any) -> None:
+        self._lines(batch.columns)
+
+    def _lines(self, columns: Sequence[Any]) -> None:
+        pc = library("pyarrow.compute", "arrow")
+        fields = [self._quoted(pc, column, len(columns) == 1) for column in columns]
+        # One array that holds all lines: its bytes are the text.
+        text = _joined(_joined(*fields, self._sep), "\n", "")
+        if len(text):
+            self._sink.write(text.buffers()[2])
+
+    def _quoted(self, pc: Any, column: Any, alone: bool) -> Any:
+        values = pc.fill_null(column.cast("large_string"), "")
+        # A line without anything would be no row.
+        special = f'[{re.escape(self._sep)}"\r\n]' + ("|^$" if alone else "")
+        odd = pc.match_substring_regex(values, special)
+        if not pc.any(odd).as_py():
+            return values
+        doubled = pc.replace_substring(values, '"', '""')
+        return pc.if_else(odd, _joined('"', doubled, '"', ""), values)
+
+
+def _joined(*parts: Any) -> Any:
+    """Strings put together row by row, the last of them between the others."""
+    pa, pc = library("pyarrow", "arrow"), library("pyarrow.compute", "arrow")
+    large = [
+        pa.scalar(each, pa.large_string()) if isinstance(each, str) else each for each in parts
+    ]
+    return pc.binary_join_element_wise(*large)
+
+
 class Ndjson(_Text):
     """An object a line; times as ISO 8601, numbers that JSON does not have as null."""
 
@@ -118,6 +160,8 @@ def _finite(value: Any) -> Any:
 def _plain(value: Any) -> Any:
     if isinstance(value, datetime.date | datetime.time):
         return value.isoformat()
+    if isinstance(value, decimal.Decimal) and value.as_tuple().exponent == 0:
+        return int(value)
     if isinstance(value, decimal.Decimal | datetime.timedelta):
         return str(value)
     raise TypeError(f"JSON has nothing for a {type(value).__name__}")

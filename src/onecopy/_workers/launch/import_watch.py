@@ -1,5 +1,7 @@
 """Which statement of the main module takes long, or much memory, when workers import it.
 
+Imports of other modules are not counted: workers need those.
+
 The interpreter tells of each line that the module's own code begins: by ``sys.monitoring``
 (PEP 669) for this code alone, before Python 3.12 by a trace function for its frame. A line
 costs a fraction of a microsecond; the size of the process is asked for only when the line
@@ -28,8 +30,8 @@ class SlowImport(NamedTuple):
 
     Attributes:
         line: where the statement begins.
-        milliseconds: of the whole import.
-        nbytes: by which the process has grown in all.
+        milliseconds: of all that is no import of another module.
+        nbytes: by which the process has grown in that time.
     """
 
     line: int
@@ -62,8 +64,15 @@ class ImportWatch:
         took, grew = perf_counter_ns() - began, anonymous(self._pid) - before
         if took < _SECONDS * 1e9 and grew < _BYTES:
             return None
-        cost = self._took if took >= _SECONDS * 1e9 else self._grew
-        return SlowImport(_dearest(source, cost), took // 1_000_000, max(0, grew))
+        took_by, grew_by = _statements(source, self._took), _statements(source, self._grew)
+        took, grew = sum(took_by.values()), sum(grew_by.values())
+        if took >= _SECONDS * 1e9:
+            line = max(took_by, key=took_by.__getitem__)
+        elif grew >= _BYTES:
+            line = max(grew_by, key=grew_by.__getitem__)
+        else:
+            return None
+        return SlowImport(line, took // 1_000_000, max(0, grew))
 
     def _begin(self, line: int) -> None:
         now = perf_counter_ns()
@@ -99,13 +108,17 @@ class ImportWatch:
             sys.settrace(None)
 
 
-def _dearest(source: bytes, cost: dict[int, int]) -> int:
-    """The first line of the statement, of those that the module consists of, that cost most."""
+def _statements(source: bytes, cost: dict[int, int]) -> dict[int, int]:
+    """The costs of lines, added up by the statements that the module consists of.
+
+    Statements that import modules are left out: workers need those modules, and nothing
+    is gained where they are imported elsewhere.
+    """
     import ast  # for a slow import alone
 
-    starts = sorted(statement.lineno for statement in ast.parse(source).body)
     costs: dict[int, int] = {}
-    for line, much in cost.items():
-        start = max((at for at in starts if at <= line), default=line)
-        costs[start] = costs.get(start, 0) + much
-    return max(costs, key=costs.__getitem__)
+    for statement in ast.parse(source).body:
+        if not isinstance(statement, ast.Import | ast.ImportFrom):
+            lines = range(statement.lineno, (statement.end_lineno or statement.lineno) + 1)
+            costs[statement.lineno] = sum(cost.get(line, 0) for line in lines)
+    return costs

@@ -1,0 +1,164 @@
+"""How text is read (CSV, NDJSON): the dialect that the caller names, checked, in one object.
+
+What is not named is found in the file (``dialect``, ``encodings``). Whoever found something, or
+left something out, says so in ``Notes``, which the doors turn into a line for the user.
+"""
+
+from __future__ import annotations
+
+import codecs
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from typing import Any, NamedTuple
+
+
+@dataclass(frozen=True)
+class TextOptions:
+    """What ``onecopy.load`` says of each."""
+
+    sep: str | None = None
+    header: bool | None = None
+    names: tuple[str, ...] | None = None
+    quote: str | None = '"'
+    escape: str | None = None
+    decimal: str = "."
+    thousands: str | None = None
+    na_values: tuple[str, ...] | None = None
+    encoding: str | None = None
+    parse_dates: bool | tuple[str, ...] | Mapping[str, str | None] | None = None
+    skip_rows: int = 0
+    comment: str | None = None
+    bad_rows: str = "error"
+
+    def __post_init__(self) -> None:
+        for name in ("sep", "quote", "escape", "decimal", "thousands", "comment"):
+            value = getattr(self, name)
+            if value is not None and not _one_character(value):
+                raise ValueError(f"{name}={value!r}: it is one character of ASCII")
+        if self.decimal == self.thousands:
+            raise ValueError(f"decimal= and thousands= are both {self.decimal!r}")
+        if self.sep is not None and self.sep in (self.quote, "\r", "\n"):
+            raise ValueError(f"sep={self.sep!r}: fields cannot be told apart by it")
+        if self.bad_rows not in ("error", "skip", "collect"):
+            raise ValueError(
+                f"bad_rows={self.bad_rows!r}: it is one of 'error', 'skip' and 'collect'"
+            )
+        if isinstance(self.skip_rows, bool) or not isinstance(self.skip_rows, int):
+            raise TypeError(f"skip_rows={self.skip_rows!r}: it is a number of lines")
+        if self.skip_rows < 0:
+            raise ValueError(f"skip_rows={self.skip_rows}: it is a number of lines, from 0 on")
+        if self.encoding is not None:
+            try:
+                codecs.lookup(self.encoding)
+            except LookupError as error:
+                raise ValueError(f"encoding={self.encoding!r}: Python knows no such one") from error
+
+    @property
+    def given(self) -> list[str]:
+        """The names of those that are not as they are by default."""
+        return [each.name for each in fields(self) if getattr(self, each.name) != each.default]
+
+    @property
+    def typed(self) -> bool:
+        """Do they ask for types of values, and not only for how the text is cut?"""
+        asked = (self.thousands, self.na_values, self.parse_dates)
+        return self.decimal != "." or any(each is not None for each in asked)
+
+    def date_format(self, name: str) -> tuple[bool, str | None]:
+        """Is this column asked for as a time, by its name, and in which format of ``strptime``?
+        (None: ISO 8601)."""
+        asked = self.parse_dates
+        if isinstance(asked, Mapping):
+            return name in asked, asked.get(name)
+        return isinstance(asked, tuple) and name in asked, None
+
+    @property
+    def date_names(self) -> tuple[str, ...]:
+        """The columns that are asked for as times by their names."""
+        return (
+            ()
+            if self.parse_dates is None or isinstance(self.parse_dates, bool)
+            else tuple(self.parse_dates)
+        )
+
+
+def _one_character(value: object) -> bool:
+    return isinstance(value, str) and len(value) == 1 and value.isascii()
+
+
+def text_options(given: Mapping[str, Any]) -> TextOptions:
+    """The options of the caller, with lists made tuples and empty words made None.
+
+    Raises:
+        TypeError, ValueError: one of them cannot be meant.
+    """
+    made = dict(given)
+    for name in ("names", "na_values"):
+        value = made.get(name)
+        if value is not None:
+            made[name] = (value,) if isinstance(value, str) else tuple(value)
+            if not all(isinstance(each, str) for each in made[name]):
+                raise TypeError(f"{name}={value!r}: it is a list of str")
+    for name in ("quote", "escape", "thousands", "comment"):
+        if made.get(name) == "":
+            made[name] = None
+    dates = made.get("parse_dates")
+    if dates is not None and not isinstance(dates, bool | Mapping):
+        made["parse_dates"] = (dates,) if isinstance(dates, str) else tuple(dates)
+    return TextOptions(**made)
+
+
+class BadRow(NamedTuple):
+    """A row that was left out of a table by ``bad_rows="collect"``.
+
+    Attributes:
+        file: its file.
+        row: its number among the rows of that file, from 1 on; the header is none of them.
+        text: the row as it stands there.
+        reason: why it is not in the table.
+    """
+
+    file: str
+    row: int
+    text: str
+    reason: str
+
+
+@dataclass
+class LeftOut:
+    """The rows of one file that are not in the table; ``rows`` only where they are collected."""
+
+    count: int = 0
+    first: str = ""
+    rows: list[BadRow] = field(default_factory=list)
+
+
+@dataclass
+class Notes:
+    """What there is to say of a load that came to a good end, and what it left out."""
+
+    _files: dict[str, list[str]] = field(default_factory=dict)
+    left_out: dict[str, LeftOut] = field(default_factory=dict)
+
+    def say(self, where: str, what: str) -> None:
+        """``what`` holds for the file ``where``; said once of all files that it holds for."""
+        named = self._files.setdefault(what, [])
+        if where not in named:
+            named.append(where)
+
+    def lines(self) -> list[str]:
+        """One for each thing to say."""
+        lines = []
+        for what, files in self._files.items():
+            more = f" and {len(files) - 1} more" if len(files) > 1 else ""
+            lines.append(f"{files[0]!r}{more}: {what}")
+        for where, left in self.left_out.items():
+            if left.count and not left.rows:
+                rows = "1 row was" if left.count == 1 else f"{left.count} rows were"
+                lines.append(f"{where!r}: {rows} left out, the first one {left.first}")
+        return lines
+
+    @property
+    def bad_rows(self) -> list[BadRow]:
+        """All rows that were collected, file by file."""
+        return [row for left in self.left_out.values() for row in left.rows]

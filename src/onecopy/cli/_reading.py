@@ -1,0 +1,162 @@
+"""The options of every command that reads files: how text is read, and of which types it is.
+
+They are the same for each such command, and are added to its own by ``reads_files``, which
+gives the command one dict of what was said. Their names are those of ``onecopy.load``.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from functools import wraps
+from typing import Annotated, Any, get_type_hints
+
+import typer
+
+from ._errors import CommandError
+
+_TEXT = "How CSV is read (NDJSON: --encoding, --parse-dates, --bad-rows)"
+
+
+def _option(*names: str, metavar: str | None, help: str) -> Any:
+    return typer.Option(*names, metavar=metavar, help=help, rich_help_panel=_TEXT)
+
+
+_CHARACTER = "C"
+OPTIONS: dict[str, Any] = {
+    "sep": Annotated[
+        str | None, _option("--sep", metavar=_CHARACTER, help="Between values. Default: found.")
+    ],
+    "header": Annotated[
+        bool | None, _option("--header/--no-header", metavar=None, help="Are names in line 1?")
+    ],
+    "names": Annotated[
+        str | None, _option("--names", metavar="A,B", help="The names of all columns.")
+    ],
+    "quote": Annotated[
+        str | None, _option("--quote", metavar=_CHARACTER, help="Around values; '' for none.")
+    ],
+    "escape": Annotated[
+        str | None, _option("--escape", metavar=_CHARACTER, help="Before a character as it is.")
+    ],
+    "decimal": Annotated[
+        str | None, _option("--decimal", metavar=_CHARACTER, help="Before fractions.")
+    ],
+    "thousands": Annotated[
+        str | None, _option("--thousands", metavar=_CHARACTER, help="Between three digits.")
+    ],
+    "na_values": Annotated[
+        list[str] | None,
+        _option("--na-values", metavar="TEXT", help="No value, too; as often as needed."),
+    ],
+    "encoding": Annotated[
+        str | None, _option("--encoding", metavar="NAME", help="Of the text. Default: found.")
+    ],
+    "parse_dates": Annotated[
+        list[str] | None,
+        _option(
+            "--parse-dates",
+            metavar="NAME[=FORMAT]",
+            help="A column of times; 'all' or 'none'. As often as needed.",
+        ),
+    ],
+    "skip_rows": Annotated[
+        int | None, _option("--skip-rows", metavar="N", help="Pass over so many lines first.")
+    ],
+    "comment": Annotated[
+        str | None, _option("--comment", metavar=_CHARACTER, help="Pass over lines that begin so.")
+    ],
+    "bad_rows": Annotated[
+        str | None,
+        _option("--bad-rows", metavar="HOW", help="error, skip, or collect: print them and go on."),
+    ],
+    "filter": Annotated[
+        list[str] | None,
+        typer.Option(
+            "--filter", metavar="'COLUMN>=VALUE'", help="Only such rows; as often as needed."
+        ),
+    ],
+    "missing": Annotated[
+        str | None,
+        typer.Option("--missing", metavar="HOW", help="Columns not in all files: error or null."),
+    ],
+    "errors": Annotated[
+        str | None,
+        typer.Option("--errors", metavar="HOW", help="Files that cannot be read: error or skip."),
+    ],
+    "dtype": Annotated[
+        list[str] | None,
+        typer.Option(
+            "--dtype", metavar="[NAME=]TYPE", help="The type of everything, or of a column."
+        ),
+    ],
+}
+
+
+def reads_files(command: Callable[..., Any]) -> Callable[..., Any]:
+    """The same command with ``OPTIONS``; what is said of them comes as its argument ``reading``,
+    by the names of ``onecopy.load``."""
+    hints = get_type_hints(command, include_extras=True)
+    own = [
+        each.replace(annotation=hints[name])
+        for name, each in inspect.signature(command).parameters.items()
+        if name != "reading"
+    ]
+    more = [
+        inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=kind)
+        for name, kind in OPTIONS.items()
+    ]
+
+    @wraps(command)
+    def with_options(**given: Any) -> Any:
+        said = {name: given.pop(name) for name in OPTIONS}
+        return command(**given, reading=_as_of_load(said))
+
+    parameters = [each.replace(kind=inspect.Parameter.KEYWORD_ONLY) for each in own] + more
+    with_options.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+    with_options.__annotations__ = {each.name: each.annotation for each in parameters}
+    del with_options.__wrapped__  # it has fewer parameters
+    return with_options
+
+
+def _as_of_load(said: dict[str, Any]) -> dict[str, Any]:
+    """What was said, in the form that ``onecopy.load`` takes."""
+    given = {name: value for name, value in said.items() if value is not None}
+    if given.get("sep") in ("\\t", "tab"):
+        given["sep"] = "\t"
+    if "names" in given:
+        given["names"] = given["names"].split(",")
+    if "parse_dates" in given:
+        given["parse_dates"] = _dates(given["parse_dates"])
+    if "dtype" in given:
+        given["dtype"] = _types(given["dtype"])
+    return given
+
+
+def _dates(texts: list[str]) -> Any:
+    if texts in (["all"], ["none"]):
+        return texts == ["all"]
+    formats = (text.partition("=")[::2] for text in texts)
+    return {name: format or None for name, format in formats}
+
+
+def _types(texts: list[str]) -> Any:
+    by_name = dict(text.rpartition("=")[::2] for text in texts)
+    if "" in by_name and len(by_name) > 1:
+        raise CommandError("--dtype is one type for everything, or NAME=TYPE as often as needed")
+    return by_name.get("", by_name or None)
+
+
+def say(notes: Any) -> None:
+    """Prints what there is to say of files that were read, to standard error.
+
+    Args:
+        notes: ``Wanted.notes``.
+    """
+    import sys
+
+    for line in notes.lines():
+        print(f"onecopy: {line}", file=sys.stderr)
+    for row in notes.bad_rows:
+        text = f"{row.file!r}: row {row.row} left out: {row.reason}: {row.text!r}"
+        print(f"onecopy: {text}", file=sys.stderr)

@@ -1,0 +1,306 @@
+"""`load` of datasets: folders, key=value folders, files that differ, filters, URLs."""
+
+from __future__ import annotations
+
+import datetime
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import fsspec
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+import onecopy as oc
+from onecopy._memory.load import filters, parquet
+from onecopy.cli import main
+from onecopy.errors import BadFile, LoadWarning
+from tests import files
+
+
+@pytest.fixture
+def hive(tmp_path: Path) -> Path:
+    """A dataset as pandas writes it."""
+    folder = tmp_path / "sales.parquet"
+    frame = pd.DataFrame(
+        {
+            "year": [2023, 2023, 2024, 2024],
+            "city": ["Köln", "a b", "Köln", None],
+            "sales": [1, 2, 3, 4],
+        }
+    )
+    frame.to_parquet(folder, partition_cols=["year", "city"])
+    (folder / "_SUCCESS").write_text("")
+    (folder / ".part.crc").write_text("x")
+    return folder
+
+
+def rows(table: Any) -> list[tuple[Any, ...]]:
+    return sorted(zip(*(column.to_pylist() for column in table.columns), strict=True), key=str)
+
+
+# Folders.
+
+
+def test_keys_of_folders_are_columns(hive: Path) -> None:
+    want = [(1, 2023, "Köln"), (2, 2023, "a b"), (3, 2024, "Köln"), (4, 2024, None)]
+    for path in (hive, str(hive / "**" / "*.parquet"), f"{hive}/year=*/*/*.parquet"):
+        table = oc.load(path)
+        assert [str(field.type) for field in table.schema] == ["int64", "int64", "string"]
+        assert table.column_names == ["sales", "year", "city"]
+        assert rows(table) == sorted(want, key=str)
+        assert oc.is_shared(table)
+    assert oc.load(hive, columns=["city", "sales"]).column_names == ["city", "sales"]
+    assert sorted(oc.load(hive, columns="year")["year"].to_pylist()) == [2023, 2023, 2024, 2024]
+    assert oc.load(hive, rows=(1, 3)).num_rows == 2
+    table = oc.load(hive, dtype={"year": "string", "sales": "int8"})
+    assert [str(field.type) for field in table.schema] == ["int8", "string", "string"]
+    with pytest.raises(BadFile, match="has no column 'z'; it has sales, year, city"):
+        oc.load(hive, columns=["z"])
+    # A file by its name is that file.
+    one = next(hive.glob("year=2023/*/*.parquet"))
+    assert oc.load(one).column_names == ["sales"]
+
+
+def test_keys_that_are_not_numbers(tmp_path: Path) -> None:
+    for key in ("01", "x"):
+        (tmp_path / f"k={key}").mkdir()
+        (tmp_path / f"k={key}" / "a.csv").write_text("n\n1\n")
+    assert oc.load(tmp_path)["k"].to_pylist() == ["01", "x"]
+    (tmp_path / "k=x").rename(tmp_path / "k=12")
+    assert oc.load(tmp_path)["k"].to_pylist() == [1, 12]
+    with pytest.raises(BadFile, match="k='01' is no date32"):
+        oc.load(tmp_path, dtype={"k": "date32"})
+    (tmp_path / "loose.csv").write_text("n\n5\n")
+    with pytest.raises(BadFile, match=r"loose\.csv' is in no folder k=\.\.\."):
+        oc.load(tmp_path)
+    got = oc.load(tmp_path, missing="null")
+    assert rows(got) == [(1, 1), (1, 12), (5, None)]
+    # A column of the file goes before a key of the same name.
+    (tmp_path / "k=01" / "a.csv").write_text("n,k\n1,7\n")
+    assert oc.load(str(tmp_path / "k=01" / "*.csv")).to_pydict() == {"n": [1], "k": [7]}
+
+
+def test_a_folder_of_one_format(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text("n\n1\n")
+    (tmp_path / "deep").mkdir()
+    (tmp_path / "deep" / "b.csv").write_text("n\n2\n")
+    assert oc.load(tmp_path)["n"].to_pylist() == [1, 2]
+    (tmp_path / "README.md").write_text("x")
+    with pytest.warns(LoadWarning, match=r"nothing is read: '.*README\.md'"):
+        assert oc.load(tmp_path).num_rows == 2
+    np.save(tmp_path / "c.npy", np.arange(3))
+    with pytest.raises(BadFile, match=r"several formats \(csv, npy\): format= or a pattern"):
+        oc.load(tmp_path)
+    with pytest.warns(LoadWarning, match=r"nothing is read: '.*README\.md' and 1 more"):
+        assert oc.load(tmp_path, format="csv").num_rows == 2
+    parts = tmp_path / "parts"
+    parts.mkdir()
+    (parts / "part-00000").write_text("n\n5\n")
+    assert oc.load(parts, format="csv")["n"].to_pylist() == [5]
+    with pytest.raises(BadFile, match="no file of a format that onecopy knows"):
+        oc.load(parts)
+    (tmp_path / "none").mkdir()
+    with pytest.raises(BadFile, match="no file of a format"):
+        oc.load(tmp_path / "none")
+
+
+# Files that differ.
+
+
+def test_columns_in_any_order_and_missing_ones(tmp_path: Path) -> None:
+    pq.write_table(pa.table({"a": [1], "b": ["x"]}), tmp_path / "1.parquet")
+    pq.write_table(pa.table({"b": ["y"], "a": [2]}), tmp_path / "2.parquet")
+    pq.write_table(pa.table({"a": [3], "c": [True]}), tmp_path / "3.parquet")
+    assert oc.load(tmp_path / "[12].parquet").to_pydict() == {"a": [1, 2], "b": ["x", "y"]}
+    with pytest.raises(BadFile, match=r"1\.parquet' and '.*3\.parquet'.*'b' of string is in one"):
+        oc.load(tmp_path / "[13].parquet")
+    got = oc.load(tmp_path, missing="null")
+    assert got.to_pydict() == {
+        "a": [1, 2, 3],
+        "b": ["x", "y", None],
+        "c": [None, None, True],
+    }
+    got = oc.load(tmp_path, missing="null", columns=["c", "b"], dtype={"b": "large_string"})
+    assert got.column_names == ["c", "b"]
+    assert got["b"].to_pylist() == ["x", "y", None]
+    assert str(got["b"].type) == "large_string"
+    for option in ({"columns": ["z"]}, {"dtype": {"z": "int8"}}):
+        with pytest.raises(BadFile, match="no column 'z'"):
+            oc.load(tmp_path, missing="null", **option)
+    pq.write_table(pa.table({"a": [4], "b": pa.nulls(1)}), tmp_path / "4.parquet")
+    assert oc.load(tmp_path / "[14].parquet")["b"].to_pylist() == ["x", None]
+    with pytest.raises(ValueError, match="'error' and 'null'"):
+        oc.load(tmp_path, missing="fill")
+
+
+def test_text_with_missing_columns(tmp_path: Path) -> None:
+    (tmp_path / "1.csv").write_text("a,b\n1,x\n")
+    (tmp_path / "2.csv").write_text("c,a\n5,1.5\n")
+    got = oc.load(tmp_path, missing="null")
+    assert got.to_pydict() == {"a": [1.0, 1.5], "b": ["x", None], "c": [None, 5]}
+
+
+@pytest.mark.parametrize("name", ["x.parquet", "x.csv", "x.feather", "x.ndjson"])
+def test_files_that_are_left_out(tmp_path: Path, name: str) -> None:
+    for at in range(4):
+        files.TABLES[name](tmp_path / f"{at}-{name}", files.table(100))
+    damaged = tmp_path / f"1-{name}"
+    damaged.write_bytes(damaged.read_bytes()[:-40] + b"{\n")
+    (tmp_path / f"2-{name}").write_bytes(b"")
+    with pytest.raises(BadFile):
+        oc.load(tmp_path)
+    with pytest.warns(LoadWarning) as caught:
+        got = oc.load(tmp_path, errors="skip")
+    assert got.num_rows == 200
+    said = [str(each.message) for each in caught]
+    assert [f"{at}-{name}" in " ".join(said) for at in range(4)] == [False, True, True, False]
+    assert all("left out: " in line for line in said)
+    several = [tmp_path / f"0-{name}", tmp_path / f"none-{name}"]
+    with pytest.warns(LoadWarning, match="left out: .*none-"):
+        assert oc.load(several, errors="skip").num_rows == 100
+    with pytest.raises(BadFile):
+        oc.load(damaged, errors="skip")
+    with pytest.raises(BadFile, match="none"):
+        oc.load([damaged, damaged], errors="skip")
+
+
+def test_converting_what_can_be_read(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for at in range(3):
+        files.TABLES["x.parquet"](tmp_path / f"{at}.parquet", files.table(100))
+    broken = bytearray((tmp_path / "1.parquet").read_bytes())
+    broken[60] ^= 0xFF  # in the first page
+    (tmp_path / "1.parquet").write_bytes(broken)
+    out = tmp_path / "out" / "all.csv"
+    out.parent.mkdir()
+    arguments = [f"{tmp_path}/*.parquet", str(out), "--errors", "skip", "--filter", "a<50"]
+    with pytest.raises(SystemExit) as ended:
+        main(["convert", *arguments])
+    assert not ended.value.code
+    assert "1.parquet': left out: " in capsys.readouterr().err
+    assert oc.load(out)["a"].to_pylist() == [*range(50), *range(50)]
+
+
+# Filters.
+
+
+def test_filters(hive: Path) -> None:
+    condition: Any
+    for condition in (("year", ">=", 2024), "year >= 2024", [("year", "=", 2024)], ["year!=2023"]):
+        assert sorted(oc.load(hive, filter=condition)["sales"].to_pylist()) == [3, 4]
+    got = oc.load(hive, filter=["year == 2024", ("sales", "in", [3, 1])], columns=["city"])
+    assert got.to_pydict() == {"city": ["Köln"]}
+    # What is null meets nothing.
+    assert oc.load(hive, filter="city != 'Köln'")["sales"].to_pylist() == [2]
+    assert oc.load(hive, filter=("city", "not in", ["Köln"]))["sales"].to_pylist() == [2]
+    assert oc.load(hive, filter="year > 3000").column_names == ["sales", "year", "city"]
+    assert oc.load(hive, filter="year > 3000").num_rows == 0
+    assert oc.load(hive, filter="sales > 1", rows=(1, 3)).num_rows == 2
+    for condition, error, says in (
+        ("year", ValueError, "it is a column, one of"),
+        (("year", "~", 1), ValueError, "'~' is not one of"),
+        ([("year", "==")], TypeError, "it is .column, how, value."),
+        (("year", "in", "2024"), TypeError, "takes a list"),
+        ("z > 1", BadFile, "has no column 'z'"),
+        ("sales > soon", BadFile, "cannot be compared with 'soon'"),
+    ):
+        with pytest.raises(error, match=says):
+            oc.load(hive, filter=condition)
+    np.save(hive.parent / "x.npy", np.arange(3))
+    with pytest.raises(ValueError, match="filter= is not for npy"):
+        oc.load(hive.parent / "x.npy", filter="a > 1")
+
+
+def test_groups_that_cannot_hold_a_row_are_not_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    days = [datetime.date(2024, 1, 1) + datetime.timedelta(at) for at in range(100)]
+    path = tmp_path / "x.parquet"
+    pq.write_table(pa.table({"n": range(100), "day": days}), path, row_group_size=10)
+    read: list[int] = []
+    decoded = parquet.Opened._decoded
+
+    def noted(self: Any, groups: list[int]) -> Iterator[Any]:
+        read.extend(groups)
+        return decoded(self, groups)
+
+    monkeypatch.setattr(parquet.Opened, "_decoded", noted)
+    assert oc.load(path, filter="n >= 85")["n"].to_pylist() == [*range(85, 100)]
+    assert read == [8, 9]
+    read.clear()
+    assert oc.load(path, filter="day == 2024-01-15")["n"].to_pylist() == [14]
+    assert read == [1]
+    read.clear()
+    assert oc.load(path, filter=("n", "in", [3, 77]), columns=["day"]).num_rows == 2
+    assert read == [0, 7]
+
+
+KEPT = st.none() | st.integers(-5, 5) | st.floats(-5, 5) | st.just(float("nan"))
+
+
+@settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    values=st.lists(KEPT, max_size=30),
+    how=st.sampled_from(["==", "!=", "<", "<=", ">", ">="]),
+    value=st.integers(-6, 6) | st.floats(-6, 6),
+)
+def test_any_filter_leaves_what_arrow_would(
+    tmp_path: Path, values: list[Any], how: str, value: Any
+) -> None:
+    """Whatever the statistics of groups say, with nulls and NaN among the values."""
+    table = pa.table({"n": pa.array(values, pa.float64())})
+    pq.write_table(table, tmp_path / "x.parquet", row_group_size=3)
+    got = oc.load(tmp_path / "x.parquet", filter=("n", how, value))
+    condition = filters.Condition("n", how, value)
+    batch = table.combine_chunks().to_batches()
+    want = batch[0].filter(filters.mask(batch[0], [condition], "x")) if batch else table
+    assert str(got["n"].to_pylist()) == str(want.column(0).to_pylist())
+
+
+# URLs.
+
+
+@pytest.fixture
+def remote() -> Iterator[Any]:
+    """A file system that is in this process's memory."""
+    system = fsspec.filesystem("memory")
+    yield system
+    system.store.clear()
+    system.pseudo_dirs.clear()
+    system.pseudo_dirs.append("")
+
+
+@pytest.mark.parametrize("name", files.TABLES)
+def test_tables_from_a_url(tmp_path: Path, remote: Any, name: str) -> None:
+    files.TABLES[name](tmp_path / name, files.table())
+    for at in (1, 2):
+        remote.pipe(f"/data/k={at}/{name}", (tmp_path / name).read_bytes())
+    got = oc.load(f"memory://data/k=1/{name}")
+    assert got.equals(files.table())
+    assert oc.is_shared(got)
+    both = oc.load(f"memory://data/*/{name}", columns=["a", "k"], rows=(299, 301))
+    assert both.to_pydict() == {"a": [299, 0], "k": [1, 2]}
+    assert oc.load("memory://data", filter="k > 1").num_rows == 300
+    with pytest.raises(FileNotFoundError, match="does not exist"):
+        oc.load(f"memory://data/none-{name}")
+    remote.pipe(f"/bad/{name}", (tmp_path / name).read_bytes()[:-30])
+    with pytest.raises(BadFile, match=r"memory://bad/"):
+        oc.load(f"memory://bad/{name}")
+
+
+def test_arrays_from_a_url(tmp_path: Path, remote: Any) -> None:
+    np.save(tmp_path / "x.npy", np.arange(10))
+    remote.pipe("/x.npy", (tmp_path / "x.npy").read_bytes())
+    got = oc.load("memory://x.npy")
+    assert got.tolist() == [*range(10)]
+    assert oc.is_shared(got)
+    remote.pipe("/x.h5", b"x")
+    with pytest.raises(BadFile, match="hdf5 is not read from a URL"):
+        oc.load("memory://x.h5")
+    with pytest.raises(BadFile, match="nonsense"):
+        oc.load("nonsense://x.npy")
