@@ -96,6 +96,7 @@ __all__ = [
     "Counter",
     "FileTruncated",
     "InitializerFailed",
+    "LoadWarning",
     "Memory",
     "MissingLibrary",
     "NotEnoughMemory",
