@@ -20,7 +20,18 @@ from concurrent.futures import BrokenExecutor, Future
 from concurrent.futures.process import ProcessPoolExecutor as StandardExecutor
 from functools import partial
 from time import monotonic
-from typing import TYPE_CHECKING, Any, Literal, Never, ParamSpec, TypeVar, overload
+from typing import (
+    TYPE_CHECKING,
+    Any,
+    Literal,
+    Never,
+    ParamSpec,
+    TypedDict,
+    TypeVar,
+    TypeVarTuple,
+    Unpack,
+    overload,
+)
 
 from ._memory.blame import without_ours
 from ._system.cpus import cpu_count
@@ -39,12 +50,25 @@ if TYPE_CHECKING:
     from ._workers.launch import Method
     from ._workers.options import Prints
 
+    class _Options(TypedDict, total=False):
+        """What every overload of the executor takes."""
+
+        max_tasks_per_child: int | None
+        logs: bool
+        prints: Prints
+        preload: Iterable[str]
+        main: Literal["auto", "import", "value"]
+        state: Literal["follow", "import"]
+        reseed: bool
+
+
 __all__ = ["ProcessPoolExecutor"]
 
 P = ParamSpec("P")
 T = TypeVar("T")
 A = TypeVar("A")
 B = TypeVar("B")
+Ts = TypeVarTuple("Ts")
 
 # ``map`` sends at most so many items at once unless it is told how many.
 _MAP_CHUNK = 16
@@ -94,6 +118,38 @@ class ProcessPoolExecutor(StandardExecutor):
         ...     executor.submit(pow, 2, 8).result(), list(executor.map(abs, [-1, -2]))
         (256, [1, 2])
     """
+
+    # As typeshed has it: what the initializer takes is what ``initargs`` holds.
+    @overload
+    def __init__(
+        self,
+        max_workers: int | None = None,
+        mp_context: BaseContext | Method | None = None,
+        initializer: Callable[[], object] | None = None,
+        initargs: tuple[()] = (),
+        **options: Unpack[_Options],
+    ) -> None: ...
+
+    @overload
+    def __init__(
+        self,
+        max_workers: int | None = None,
+        mp_context: BaseContext | Method | None = None,
+        *,
+        initializer: Callable[[Unpack[Ts]], object],
+        initargs: tuple[*Ts],
+        **options: Unpack[_Options],
+    ) -> None: ...
+
+    @overload
+    def __init__(
+        self,
+        max_workers: int | None,
+        mp_context: BaseContext | Method | None,
+        initializer: Callable[[Unpack[Ts]], object],
+        initargs: tuple[*Ts],
+        **options: Unpack[_Options],
+    ) -> None: ...
 
     def __init__(
         self,

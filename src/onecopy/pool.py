@@ -17,7 +17,7 @@ from dataclasses import dataclass, fields
 from multiprocessing.pool import Pool as StandardPool
 from time import monotonic_ns
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Literal, Never, NoReturn
+from typing import TYPE_CHECKING, Any, Literal, Never, NoReturn, Self
 
 from ._memory.blame import ours_cut
 from ._observe.spans import KEPT
@@ -309,7 +309,7 @@ class Pool(PoolView, StandardPool):  # type: ignore[misc]  # results are of our 
             stream.run_to_end()
         self._engine.join()
 
-    def __enter__(self) -> Pool:
+    def __enter__(self) -> Self:
         if self._engine.closed:
             raise PoolClosed("the pool is closed and takes no more work")
         return self
@@ -324,7 +324,7 @@ class Pool(PoolView, StandardPool):  # type: ignore[misc]  # results are of our 
         self._engine.join()
 
     def __del__(self) -> None:
-        """Nothing: the finalizer ends the workers. The base class's would warn."""
+        pass  # the finalizer ends the workers; the base class's would warn
 
     # What others read of the standard class's private parts, and what it has that is not ours.
 

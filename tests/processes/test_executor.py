@@ -70,11 +70,11 @@ class TestConstructor:
 
     def test_the_initializer_is_callable(self) -> None:
         with pytest.raises(TypeError, match="initializer must be a callable"):
-            oc.ProcessPoolExecutor(initializer=5)  # type: ignore[arg-type]
+            oc.ProcessPoolExecutor(initializer=5)  # type: ignore[call-overload]
 
     def test_max_tasks_per_child_is_a_positive_integer(self) -> None:
         with pytest.raises(TypeError, match="must be an integer"):
-            oc.ProcessPoolExecutor(max_tasks_per_child="1")  # type: ignore[arg-type]
+            oc.ProcessPoolExecutor(max_tasks_per_child="1")  # type: ignore[call-overload]
         with pytest.raises(ValueError, match=">= 1"):
             oc.ProcessPoolExecutor(max_tasks_per_child=0)
 
@@ -84,9 +84,9 @@ class TestConstructor:
 
     def test_no_context_at_all(self) -> None:
         with pytest.raises(ValueError, match="unknown start method 'no such'"):
-            oc.ProcessPoolExecutor(mp_context="no such")  # type: ignore[arg-type]  # refused
+            oc.ProcessPoolExecutor(mp_context="no such")  # type: ignore[call-overload]  # refused
         with pytest.raises(TypeError, match="mp_context must be a multiprocessing context"):
-            oc.ProcessPoolExecutor(mp_context=5)  # type: ignore[arg-type]
+            oc.ProcessPoolExecutor(mp_context=5)  # type: ignore[call-overload]
 
     def test_workers_start_at_the_first_call(self, make_executor: MakeExecutor) -> None:
         global GLOBAL

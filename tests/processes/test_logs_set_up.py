@@ -314,7 +314,7 @@ def test_an_executor_s_words(capsys: pytest.CaptureFixture[str]) -> None:
     assert said.startswith("worker 1, task ")
     assert said.endswith(" | hello\n")
     with pytest.raises(ValueError, match="prints is one of"):
-        oc.ProcessPoolExecutor(1, prints="loud")  # type: ignore[arg-type]  # refused
+        oc.ProcessPoolExecutor(1, prints="loud")  # type: ignore[call-overload]  # refused
 
 
 def test_no_logs_and_yet_prints(

@@ -1,6 +1,7 @@
 """The calls of a pool."""
 
 import multiprocessing
+import multiprocessing.pool
 from collections.abc import AsyncIterator, Callable
 from concurrent.futures import Future
 from typing import Any, Literal, assert_type
@@ -158,6 +159,13 @@ def views(pool: oc.Pool) -> None:
     pool.options(tries=3)  # error: call-arg | reportCallIssue
 
 
+class OwnPool(oc.Pool): ...
+
+
+def takes_any(pool: multiprocessing.pool.Pool) -> list[float]:
+    return pool.map(half, [1])
+
+
 def its_life(method: Method, word: str, context: Any) -> None:
     with oc.Pool(2, method=method, prints="prefixed", state="import", main="value") as pool:
         assert_type(pool, Pool)
@@ -166,6 +174,9 @@ def its_life(method: Method, word: str, context: Any) -> None:
         assert_type(pool.method, Literal["auto", "fork", "forkserver", "spawn", "thread"])
     oc.Pool(context=multiprocessing.get_context("spawn"), processes=3)
     oc.Pool(context=context)
+    takes_any(oc.Pool())
+    with OwnPool(2) as own:
+        assert_type(own, OwnPool)
     oc.Pool(2, half, (1,))
     oc.Pool("two")  # error: arg-type | reportArgumentType
     oc.Pool(method="frok")  # error: arg-type | reportArgumentType

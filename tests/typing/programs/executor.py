@@ -49,7 +49,10 @@ def its_life() -> None:
         assert_type(executor, oc.ProcessPoolExecutor)
     oc.ProcessPoolExecutor(mp_context=multiprocessing.get_context("fork"))
     oc.ProcessPoolExecutor(initializer=half, initargs=(1,), max_tasks_per_child=3)
-    oc.ProcessPoolExecutor(mp_context="frok")  # error: arg-type | reportArgumentType
-    oc.ProcessPoolExecutor(prints="loud")  # error: arg-type | reportArgumentType
-    oc.ProcessPoolExecutor(max_workers="two")  # error: arg-type | reportArgumentType
-    oc.ProcessPoolExecutor(workers=2)  # error: arg-type | reportArgumentType
+    oc.ProcessPoolExecutor(2, None, both, (1, "a"), preload=["numpy"], reseed=False)
+    oc.ProcessPoolExecutor(initializer=half)  # error: arg-type | reportArgumentType
+    oc.ProcessPoolExecutor(initializer=half, initargs=("a",))  # error: arg-type | reportArgumentType,reportCallIssue
+    oc.ProcessPoolExecutor(mp_context="frok")  # error: call-overload | reportArgumentType
+    oc.ProcessPoolExecutor(prints="loud")  # error: call-overload | reportArgumentType
+    oc.ProcessPoolExecutor(max_workers="two")  # error: call-overload | reportArgumentType
+    oc.ProcessPoolExecutor(workers=2)  # error: call-overload | reportCallIssue
