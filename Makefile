@@ -22,7 +22,7 @@ MEASURED = $(BIN)/python -m coverage run -m pytest
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help test lint types contract unit processes processes-file processes-all suites apart beside coverage \
+.PHONY: help test lint types pyright contract unit processes processes-file processes-all suites apart beside coverage \
 	browser slow chaos fuzz soak quick versions test-all python-suites own-suites docs demo bench bench-faults format clean
 
 help: ## list the targets
@@ -46,6 +46,10 @@ $(VENV)/.installed-docs: pyproject.toml constraints.txt | $(BIN)/python
 	$(PIP) -e '.[docs]'
 	@touch $@
 
+$(VENV)/.installed-pyright: $(VENV)/.installed-dev
+	$(PIP) 'pyright[nodejs]'
+	@touch $@
+
 $(VENV)/.installed-bench: pyproject.toml constraints.txt | $(BIN)/python
 	$(PIP) -e '.[bench]'
 	@touch $@
@@ -66,8 +70,13 @@ lint: $(VENV)/.installed-dev ## ruff: rules and format
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 
-types: $(VENV)/.installed-dev ## mypy, strict
+types: $(VENV)/.installed-dev ## mypy, strict; the types that users' programs and the pages see
 	$(BIN)/mypy
+	$(BIN)/python -m tests.typing mypy
+
+# Not part of `types`: pyright fetches its program from npm when it runs for the first time.
+pyright: $(VENV)/.installed-pyright ## the same by pyright, and that all public names have types
+	$(BIN)/python -m tests.typing pyright
 
 contract: $(VENV)/.installed-dev ## imports point down only
 	$(BIN)/lint-imports

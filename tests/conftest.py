@@ -169,7 +169,7 @@ def engine(request: pytest.FixtureRequest) -> str:
 class MakePool(Protocol):
     """The `make_pool` fixture."""
 
-    def __call__(self, method: str, workers: int = 2, **options: Any) -> onecopy.Pool:
+    def __call__(self, method: Any, workers: int = 2, **options: Any) -> onecopy.Pool:
         """Make a pool that the end of the test terminates and joins."""
         ...
 
@@ -183,7 +183,7 @@ def make_pool() -> Iterator[MakePool]:
 
     pools: list[onecopy.Pool] = []
 
-    def make(method: str, workers: int = 2, **options: Any) -> onecopy.Pool:
+    def make(method: Any, workers: int = 2, **options: Any) -> onecopy.Pool:
         pool = onecopy.Pool(workers, method=method, **options)
         pools.append(pool)
         return pool

@@ -8,13 +8,16 @@
     with oc.Pool() as pool:                    # any start method
         total = pool.map_blocks(np.nansum, data["val"], reduce="sum")
 
-This module is a door: it imports nothing heavy, each name is fetched when first used.
+This module is a door: it imports nothing heavy, each name is fetched when first used. Type
+checkers and editors read the imports under ``TYPE_CHECKING``, the interpreter the table under
+them; ``tests/unit/test_names.py`` holds the two together.
 """
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+# As ``typing`` has it, whose import would take longer than all that is here. Checkers know the
+# name.
+TYPE_CHECKING = False
 
 if TYPE_CHECKING:
     from . import errors as errors
@@ -84,21 +87,74 @@ _HOMES = {
     "_observe.memory": ["Memory", "ProcessMemory", "memory"],
     "_system.cpus": ["cpu_count"],
 }  # fmt: skip
-_HOME = {name: home for home, names in _HOMES.items() for name in names}
 
-__all__ = [*sorted(_HOME), "errors"]
+# ``joblib`` is no part of it: a star import would fail where joblib is not installed.
+__all__ = [
+    "AppendLog",
+    "AsyncResult",
+    "BadFile",
+    "Counter",
+    "FileTruncated",
+    "InitializerFailed",
+    "LoadWarning",
+    "Memory",
+    "MissingLibrary",
+    "NotEnoughMemory",
+    "NotPicklable",
+    "NotShared",
+    "OnecopyError",
+    "PickledWarning",
+    "Pool",
+    "PoolClosed",
+    "ProcessMemory",
+    "ProcessPoolExecutor",
+    "RemoteError",
+    "ResultNotPicklable",
+    "SegmentInfo",
+    "SharedDict",
+    "SharedList",
+    "SharedSet",
+    "SharedText",
+    "SlowImportWarning",
+    "TaskTimeout",
+    "WorkerDied",
+    "WorkerOutOfMemory",
+    "append_log",
+    "cpu_count",
+    "empty",
+    "errors",
+    "freeze",
+    "full",
+    "is_shared",
+    "load",
+    "memory",
+    "private",
+    "register",
+    "segments",
+    "share",
+    "zeros",
+]
 
 
-def __getattr__(name: str) -> Any:
-    if name in ("errors", "joblib"):  # the latter raises ImportError without joblib
-        return import_module(f".{name}", __name__)
-    home = _HOME.get(name)
-    if home is None:
+if not TYPE_CHECKING:  # else every name would be there, to a checker
+
+    def __getattr__(name: str) -> object:
+        from importlib import import_module
+
+        if name in ("errors", "joblib"):  # the latter raises ImportError without joblib
+            return import_module(f".{name}", __name__)
+        for home, names in _HOMES.items():
+            if name in names:
+                module = import_module(f".{home}", __name__)
+                value = globals()[name] = getattr(module, name)
+                # And what its annotations may name, which are looked up here.
+                globals().update(
+                    {each: vars(module)[each] for each in names if each in vars(module)}
+                )
+                return value
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value = getattr(import_module(f".{home}", __name__), name)
-    globals()[name] = value
-    return value
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})
+    loaded = ["joblib"] if "joblib" in globals() else []
+    return sorted([*__all__, *loaded, "__all__", "__doc__", "__version__"])

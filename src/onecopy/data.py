@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Never, Protocol, TypeVar, overload
 
 from ._memory import sharing
 from ._memory.kinds import own
@@ -22,6 +22,9 @@ from .errors import LoadWarning
 
 if TYPE_CHECKING:
     import numpy as np
+
+    from ._memory.structures.mappings import SharedDict, SharedSet
+    from ._memory.structures.sequences import SharedList, SharedText
 
 __all__ = [
     "SegmentInfo",
@@ -39,9 +42,61 @@ __all__ = [
 ]
 
 T = TypeVar("T")
+K = TypeVar("K")
+V = TypeVar("V")
+Array = TypeVar("Array", bound="np.ndarray[Any, Any]")
+Number = TypeVar("Number", bound="complex | np.generic | None")
 
 
-def share(obj: T) -> T:
+class _HasArray(Protocol):
+    """An array, frame, series, column or tensor: what ``numpy.asarray`` asks."""
+
+    def __array__(self, *args: Any, **kwargs: Any) -> Any: ...
+
+
+class _NamedTuple(Protocol):
+    def _asdict(self) -> dict[str, Any]: ...
+
+
+Part = TypeVar("Part", bound=_HasArray)
+Parts = TypeVar("Parts", bound=tuple[_HasArray, ...])
+Named = TypeVar("Named", bound=_NamedTuple)
+
+# The types of ``share``, from the certain to the likely. Containers of numbers become
+# structures, and containers of arrays stay what they are. What becomes of others depends on
+# their values: ``SharedList[T] | Any`` says that it reads as a SharedList, and may be a list.
+# ``Never`` is what containers of Any match, which would match the first of the others.
+
+
+@overload
+def share(obj: bytes | bytearray) -> memoryview: ...
+@overload
+def share(obj: str) -> SharedText | str: ...
+@overload
+def share(obj: Named) -> Named: ...
+@overload
+def share(obj: list[Never] | dict[Any, Never] | set[Never]) -> Any: ...  # of Any, or empty
+@overload
+def share(obj: list[Number] | tuple[Number, ...]) -> SharedList[Number]: ...
+@overload
+def share(obj: list[Part]) -> list[Part]: ...
+@overload
+def share(obj: Parts) -> Parts: ...
+@overload
+def share(obj: list[T] | tuple[T, ...]) -> SharedList[T] | Any: ...
+@overload
+def share(obj: dict[K, Number]) -> SharedDict[K, Number]: ...
+@overload
+def share(obj: dict[K, Part]) -> dict[K, Part]: ...
+@overload
+def share(obj: dict[K, V]) -> SharedDict[K, V] | Any: ...
+@overload
+def share(obj: set[Number] | frozenset[Number]) -> SharedSet[Number]: ...
+@overload
+def share(obj: set[T] | frozenset[T]) -> SharedSet[T] | Any: ...
+@overload
+def share(obj: T) -> T: ...
+def share(obj: Any) -> Any:
     """One copy of ``obj`` in one sealed segment, for all processes.
 
     Every array and buffer inside ``obj`` is copied once into memory that no process can
@@ -66,7 +121,11 @@ def share(obj: T) -> T:
 
         A list, tuple or dict of at most 256 parts stays what it is when one of them is
         shared by itself (an array, a frame, a long list): such parts are, the others are
-        left alone.
+        left alone. A class of your own that is derived from one of these stays as it is.
+
+        A type checker knows containers of numbers and of arrays for certain. Other
+        containers it takes for the structure (``SharedList[T] | Any``): what a
+        ``SharedList`` has not is an error, and what its methods give is not checked.
 
     Raises:
         NotEnoughMemory: it does not fit; nothing was touched.
@@ -91,7 +150,7 @@ def share(obj: T) -> T:
         >>> people[1], people.column("age")
         ({'name': 'Alan', 'age': 41}, array([36, 41], dtype=int8))
     """
-    return sharing.share(obj)  # type: ignore[no-any-return]
+    return sharing.share(obj)
 
 
 def load(
@@ -269,7 +328,7 @@ def full(shape: int | tuple[int, ...], fill_value: Any, dtype: Any = None) -> np
     return sharing.full(shape, fill_value, dtype)
 
 
-def freeze(array: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+def freeze(array: Array) -> Array:
     """Seals an array made by ``empty``, ``zeros`` or ``full``: read-only from now on.
 
     In every process: each swaps its writable mapping for a read-only one at the same
@@ -293,7 +352,7 @@ def freeze(array: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
     return sharing.freeze(array)
 
 
-def private(array: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+def private(array: Array) -> Array:
     """A writable view of a shared array; only this process sees what is written.
 
     Copies nothing: the kernel copies a page when it is first written to.

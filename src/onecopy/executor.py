@@ -20,7 +20,18 @@ from concurrent.futures import BrokenExecutor, Future
 from concurrent.futures.process import ProcessPoolExecutor as StandardExecutor
 from functools import partial
 from time import monotonic
-from typing import TYPE_CHECKING, Any, Literal, Never, ParamSpec, TypeVar
+from typing import (
+    TYPE_CHECKING,
+    Any,
+    Literal,
+    Never,
+    ParamSpec,
+    TypedDict,
+    TypeVar,
+    TypeVarTuple,
+    Unpack,
+    overload,
+)
 
 from ._memory.blame import without_ours
 from ._system.cpus import cpu_count
@@ -36,11 +47,28 @@ if TYPE_CHECKING:
     from multiprocessing.context import BaseContext
 
     from ._workers.handles import WorkerProcess
+    from ._workers.launch import Method
+    from ._workers.options import Prints
+
+    class _Options(TypedDict, total=False):
+        """What every overload of the executor takes."""
+
+        max_tasks_per_child: int | None
+        logs: bool
+        prints: Prints
+        preload: Iterable[str]
+        main: Literal["auto", "import", "value"]
+        state: Literal["follow", "import"]
+        reseed: bool
+
 
 __all__ = ["ProcessPoolExecutor"]
 
 P = ParamSpec("P")
 T = TypeVar("T")
+A = TypeVar("A")
+B = TypeVar("B")
+Ts = TypeVarTuple("Ts")
 
 # ``map`` sends at most so many items at once unless it is told how many.
 _MAP_CHUNK = 16
@@ -91,16 +119,48 @@ class ProcessPoolExecutor(StandardExecutor):
         (256, [1, 2])
     """
 
+    # As typeshed has it: what the initializer takes is what ``initargs`` holds.
+    @overload
     def __init__(
         self,
         max_workers: int | None = None,
-        mp_context: BaseContext | str | None = None,
+        mp_context: BaseContext | Method | None = None,
+        initializer: Callable[[], object] | None = None,
+        initargs: tuple[()] = (),
+        **options: Unpack[_Options],
+    ) -> None: ...
+
+    @overload
+    def __init__(
+        self,
+        max_workers: int | None = None,
+        mp_context: BaseContext | Method | None = None,
+        *,
+        initializer: Callable[[Unpack[Ts]], object],
+        initargs: tuple[*Ts],
+        **options: Unpack[_Options],
+    ) -> None: ...
+
+    @overload
+    def __init__(
+        self,
+        max_workers: int | None,
+        mp_context: BaseContext | Method | None,
+        initializer: Callable[[Unpack[Ts]], object],
+        initargs: tuple[*Ts],
+        **options: Unpack[_Options],
+    ) -> None: ...
+
+    def __init__(
+        self,
+        max_workers: int | None = None,
+        mp_context: BaseContext | Method | None = None,
         initializer: Callable[..., object] | None = None,
         initargs: tuple[Any, ...] = (),
         *,
         max_tasks_per_child: int | None = None,
         logs: bool = True,
-        prints: str = "plain",
+        prints: Prints = "plain",
         preload: Iterable[str] = (),
         main: Literal["auto", "import", "value"] = "auto",
         state: Literal["follow", "import"] = "follow",
@@ -159,6 +219,46 @@ class ProcessPoolExecutor(StandardExecutor):
             future = TaskFuture()
             future.set_exception(error)
             return future
+
+    # Narrower than the base's, for which every argument fits every function.
+    @overload  # type: ignore[override]
+    def map(
+        self,
+        fn: Callable[[A], T],
+        iterable: Iterable[A],
+        /,
+        *,
+        timeout: float | None = None,
+        chunksize: int = 1,
+        buffersize: int | None = None,
+    ) -> Iterator[T]: ...
+
+    @overload
+    def map(
+        self,
+        fn: Callable[[A, B], T],
+        iterable: Iterable[A],
+        second: Iterable[B],
+        /,
+        *,
+        timeout: float | None = None,
+        chunksize: int = 1,
+        buffersize: int | None = None,
+    ) -> Iterator[T]: ...
+
+    @overload
+    def map(
+        self,
+        fn: Callable[..., T],
+        iterable: Iterable[Any],
+        second: Iterable[Any],
+        third: Iterable[Any],
+        /,
+        *iterables: Iterable[Any],
+        timeout: float | None = None,
+        chunksize: int = 1,
+        buffersize: int | None = None,
+    ) -> Iterator[T]: ...
 
     def map(
         self,

@@ -34,7 +34,7 @@ from typing import Any
 
 from ._system.cpus import cpu_count
 from ._system.native_threads import limit_threads
-from ._workers.launch import resolve
+from ._workers.launch import Method, resolve
 from ._workers.outcome import name_of
 from .errors import PoolClosed, RemoteTraceback
 from .pool import Pool
@@ -47,10 +47,10 @@ try:
         SequentialBackend,
         register_parallel_backend,
     )
-except ImportError as missing:
+except ImportError as _missing:
     raise ImportError(
         "onecopy.joblib needs joblib 1.5 or later: pip install onecopy[joblib]"
-    ) from missing
+    ) from _missing
 
 __all__ = ["OnecopyBackend", "register"]
 
@@ -124,7 +124,7 @@ class OnecopyBackend(AutoBatchingMixin, ParallelBackendBase):  # type: ignore[mi
 
     def __init__(
         self,
-        method: str = "forkserver",
+        method: Method = "forkserver",
         nesting_level: int | None = None,
         inner_max_num_threads: int | None = None,
         **options: Any,
@@ -171,7 +171,7 @@ class OnecopyBackend(AutoBatchingMixin, ParallelBackendBase):  # type: ignore[mi
         self,
         n_jobs: int = 1,
         parallel: Any = None,
-        method: str | None = None,
+        method: Method | None = None,
         *,
         context: Any = None,
         max_nbytes: Any = None,

@@ -17,15 +17,16 @@ from dataclasses import dataclass, fields
 from multiprocessing.pool import Pool as StandardPool
 from time import monotonic_ns
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Literal, Never, NoReturn
+from typing import TYPE_CHECKING, Any, Literal, Never, NoReturn, Self
 
 from ._memory.blame import ours_cut
 from ._observe.spans import KEPT
 from ._workers import busy, setup, told
-from ._workers.calls import Calls
-from ._workers.engine import UNSENDABLE, Engine
+from ._workers.calls import PoolView
+from ._workers.engine import Engine
+from ._workers.launch import Method
+from ._workers.options import Prints
 from ._workers.results import AsyncResult
-from ._workers.rules import Rules
 from ._workers.streams import Stream
 from .errors import PoolClosed, human_bytes
 
@@ -34,7 +35,7 @@ if TYPE_CHECKING:
 
     from ._workers.handles import WorkerProcess
 
-__all__ = ["AsyncResult", "Pool", "PoolStats", "PoolView"]
+__all__ = ["AsyncResult", "Method", "Pool", "PoolStats", "PoolView", "Prints"]
 
 
 @dataclass(frozen=True)
@@ -83,72 +84,7 @@ def _shown(stats: PoolStats, name: str) -> str:
     return f"{value:.1f} s" if name == "seconds" else f"{value:,}"
 
 
-class _Optional(Calls):
-    """Calls that can be given options."""
-
-    def options(
-        self,
-        *,
-        timeout: float | None = None,
-        retries: int = 0,
-        retry_on: type[BaseException] | Iterable[type[BaseException]] = (),
-        memory_limit: int | None = None,
-        name: str | None = None,
-    ) -> PoolView:
-        """A view of the pool whose calls carry these rules; it makes no workers.
-
-        Args:
-            timeout: seconds for each task, from when it was sent to a worker. Then it ends
-                with ``TaskTimeout``, and its worker is ended and replaced.
-            retries: how often a task is run again when its worker died, or when it raised
-                one of ``retry_on``. It may have done part of its work before.
-            retry_on: exception classes; ``TaskTimeout`` and ``WorkerOutOfMemory`` can be
-                among them, and are not retried otherwise.
-            memory_limit: bytes of memory of its own at which a task's worker is ended; the
-                task ends with ``WorkerOutOfMemory``. Shared data does not count, nor does
-                what a forked worker has in common with its parent. Looked at some 50 times
-                a second.
-            name: what errors call the tasks.
-
-        In ``map`` and its kin the rules hold for each item by itself, each being a task,
-        unless ``chunksize`` is given: then for each chunk. A task with a timeout or a
-        memory limit is the only one that its worker is sent, so tiny ones cost a round
-        trip each. Options of a view replace all of the view's own.
-
-        Raises:
-            ValueError, TypeError: an option makes no sense; ``timeout`` or
-                ``memory_limit`` with worker threads, which cannot be ended.
-
-        Example:
-            >>> import onecopy as oc
-            >>> with oc.Pool(2) as pool:
-            ...     pool.options(timeout=60, retries=2).map(abs, [-1, -2])
-            [1, 2]
-        """
-        # What is neither a class nor an iterable is one kind, and refused as that.
-        kinds: Any = (retry_on,)
-        if not isinstance(retry_on, type) and isinstance(retry_on, Iterable):
-            kinds = tuple(retry_on)
-        rules = Rules(timeout, retries, kinds, memory_limit, name)
-        rules.check(self._engine.options.method)
-        return PoolView(self, rules)
-
-    def __reduce__(self) -> Any:
-        raise NotImplementedError(UNSENDABLE)
-
-
-class PoolView(_Optional):
-    """A pool seen through ``options``: the same workers, and calls that carry rules."""
-
-    def __init__(self, pool: _Optional, rules: Rules) -> None:
-        super().__init__(pool._engine, rules, pool._streams, pool._progress)
-        self._pool = pool  # nobody else may hold it, and a pool that nobody holds ends
-
-    def __repr__(self) -> str:
-        return f"<onecopy.PoolView, {self._rules}>"
-
-
-class Pool(_Optional, StandardPool):  # type: ignore[misc]  # results are of our own classes
+class Pool(PoolView, StandardPool):  # type: ignore[misc]  # results are of our own classes
     """A pool of workers on one copy of the data.
 
     Args:
@@ -221,10 +157,10 @@ class Pool(_Optional, StandardPool):  # type: ignore[misc]  # results are of our
         context: Any = None,
         *,
         processes: int | None = None,
-        method: str = "auto",
+        method: Method = "auto",
         preload: Iterable[str] = (),
         logs: bool = True,
-        prints: str = "plain",
+        prints: Prints = "plain",
         spans: int = KEPT,
         progress: bool = False,
         main: Literal["auto", "import", "value"] = "auto",
@@ -237,14 +173,15 @@ class Pool(_Optional, StandardPool):  # type: ignore[misc]  # results are of our
             if workers is not None:
                 raise TypeError("workers and processes are the same: give one of them")
             workers = processes
+        start: str = method
         if context is not None:
             if method != "auto":
                 raise TypeError("context and method say the same: give one of them")
-            method = setup.method_of(context, "context")
+            start = setup.method_of(context, "context")
         with ours_cut:
             engine: Engine = setup.engine(
                 workers,
-                method,
+                start,
                 initializer,
                 tuple(initargs),
                 maxtasksperchild,
@@ -256,7 +193,7 @@ class Pool(_Optional, StandardPool):  # type: ignore[misc]  # results are of our
                 state=state,
                 reseed=reseed,
             )
-        streams: weakref.WeakSet[Stream] = weakref.WeakSet()
+        streams: weakref.WeakSet[Stream[Any]] = weakref.WeakSet()
         super().__init__(engine, None, streams, progress)
         # Runs when the pool is collected, which may be at any moment in any thread.
         self._finalizer = weakref.finalize(self, self._engine.release)
@@ -341,7 +278,7 @@ class Pool(_Optional, StandardPool):  # type: ignore[misc]  # results are of our
         return self._engine.options.workers
 
     @property
-    def method(self) -> str:
+    def method(self) -> Method:
         """The start method that is used; never ``"auto"``."""
         return self._engine.options.method
 
@@ -372,7 +309,7 @@ class Pool(_Optional, StandardPool):  # type: ignore[misc]  # results are of our
             stream.run_to_end()
         self._engine.join()
 
-    def __enter__(self) -> Pool:
+    def __enter__(self) -> Self:
         if self._engine.closed:
             raise PoolClosed("the pool is closed and takes no more work")
         return self
@@ -387,7 +324,7 @@ class Pool(_Optional, StandardPool):  # type: ignore[misc]  # results are of our
         self._engine.join()
 
     def __del__(self) -> None:
-        """Nothing: the finalizer ends the workers. The base class's would warn."""
+        pass  # the finalizer ends the workers; the base class's would warn
 
     # What others read of the standard class's private parts, and what it has that is not ours.
 

@@ -11,9 +11,10 @@ import os
 import random
 import sys
 
+from onecopy.pool import Method
 from tests.chaos.run import Plan, Report, run
 
-_METHODS = ("fork", "forkserver", "spawn")
+_METHODS: tuple[Method, ...] = ("fork", "forkserver", "spawn")
 
 
 def main() -> int:

@@ -20,6 +20,7 @@ from time import monotonic
 import psutil
 
 import onecopy as oc
+from onecopy.pool import Method
 from tests import leaks
 from tests.chaos import tasks
 from tests.chaos.epoch import Epoch
@@ -47,7 +48,7 @@ class Plan:
         workers: of each pool.
     """
 
-    method: str
+    method: Method
     seed: int
     seconds: float
     tasks: int

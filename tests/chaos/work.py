@@ -166,7 +166,8 @@ class _Step:
     def not_picklable(self) -> None:
         number = self.ledger.take()
         task = Task(number, never, (NotPicklable,))
-        self.call(task, lambda: self.pool.submit(tasks.add, number, threading.Lock()).result())
+        lock: Any = threading.Lock()
+        self.call(task, lambda: self.pool.submit(tasks.add, number, lock).result())
         first = self.ledger.take(5)
         given = [Task(number, never, (ResultNotPicklable,)) for number in range(first, first + 5)]
         self.submit_all(given, lambda task: self.pool.submit(tasks.no_result, task.number))
@@ -215,7 +216,7 @@ class _Step:
         rows, block = self.rng.randrange(1, 2000), self.rng.randrange(1, 40)
         first = self.ledger.take(rows)
         data = oc.share(np.arange(first, first + rows, dtype="i8"))
-        reduce = self.rng.choice([None, "sum"])
+        reduce: Any = self.rng.choice([None, "sum"])
         parts = [int(data[at : at + block].sum()) for at in range(0, rows, block)]
         expected = sum(parts) if reduce else parts
         outcome = outcome_of(
@@ -276,7 +277,7 @@ class _Step:
 
     def star_async(
         self, call: Callable[[int], int], numbers: range, chunk: int | None
-    ) -> oc.AsyncResult:
+    ) -> oc.AsyncResult[list[int]]:
         return self.pool.starmap_async(call, [(number,) for number in numbers], chunk)
 
     def imaps(self) -> None:

@@ -13,6 +13,7 @@ import pytest
 
 import onecopy as oc
 from onecopy.errors import RemoteTraceback
+from onecopy.pool import Method
 from tests.arrays import Array
 from tests.conftest import MakePool
 from tests.scripts import until
@@ -136,7 +137,7 @@ class TestRun:
 
         async def main() -> None:
             with pytest.raises(oc.NotPicklable, match="a lock"):
-                await pool.run(double, threading.Lock())
+                await pool.run(double, threading.Lock())  # type: ignore[arg-type]
             with pytest.raises(TypeError, match="must be callable"):
                 await pool.run(3)  # type: ignore[arg-type]
             assert await pool.run(double, 1) == 2
@@ -415,7 +416,7 @@ class TestStream:
         run(main())
         assert list(tries) == [1, 2] * 3
 
-    def test_keeps_its_pool(self, engine: str) -> None:
+    def test_keeps_its_pool(self, engine: Method) -> None:
         async def main() -> None:
             stream = oc.Pool(2, method=engine).stream(double, range(500))
             assert await listed(stream) == [2 * i for i in range(500)]

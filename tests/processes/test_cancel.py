@@ -110,7 +110,7 @@ def test_one_that_runs_in_a_thread(make_pool: MakePool) -> None:
 
 def test_one_that_is_done(make_pool: MakePool, engine: str) -> None:
     pool = make_pool(engine)
-    done, failed = pool.submit(double, 1), pool.submit(double, None)
+    done, failed = pool.submit(double, 1), pool.submit(double, None)  # type: ignore[arg-type]
     assert done.result() == 2
     assert failed.exception() is not None
     assert not pool.cancel(done)

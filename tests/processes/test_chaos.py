@@ -17,6 +17,7 @@ import pytest
 
 import onecopy as oc
 from onecopy._workers.processes import ProcessEngine
+from onecopy.pool import Method
 from tests.chaos.model import gaps
 from tests.chaos.run import Plan, run
 from tests.chaos.tasks import Array
@@ -27,7 +28,7 @@ FRESH = random.SystemRandom().randrange(1 << 31)
 
 
 @pytest.mark.parametrize("seed", [1, FRESH], ids=["fixed", "fresh"])
-def test_nothing_is_lost_hangs_or_leaks(process_method: str, seed: int) -> None:
+def test_nothing_is_lost_hangs_or_leaks(process_method: Method, seed: int) -> None:
     plan = Plan(process_method, seed, seconds=3, tasks=2000, faults=12, workers=3)
     print(plan)
     report = run(plan)

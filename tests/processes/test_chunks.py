@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 import onecopy as oc
+from onecopy.pool import Method
 from tests import tasks
 from tests.conftest import MakePool
 
@@ -62,7 +63,7 @@ def test_every_item_of_a_function_that_cannot_be_loaded_fails(
             stream.next(60)
 
 
-def test_a_pool_that_nobody_holds_answers_all(method: str) -> None:
+def test_a_pool_that_nobody_holds_answers_all(method: Method) -> None:
     """Its calls end: they are cancelled, or fail with PoolClosed."""
     pool = oc.Pool(1, method=method)
     pending = [pool.submit(tasks.same, at) for at in range(50)]

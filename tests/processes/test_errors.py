@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 
 import onecopy as oc
+from onecopy.pool import Method
 from tests import scripts
 from tests.conftest import PROCESS_METHODS, MakePool
 from tests.tasks import Signs, meet
@@ -295,7 +296,7 @@ def lock_of(_: object) -> object:
     return threading.Lock()
 
 
-def test_the_traceback_is_the_user_s(make_pool: MakePool, process_method: str) -> None:
+def test_the_traceback_is_the_user_s(make_pool: MakePool, process_method: Method) -> None:
     """Besides the user's own lines there are twelve at most."""
     pool = make_pool(process_method, 1)
     with oc.ProcessPoolExecutor(1, process_method) as executor:
@@ -305,7 +306,7 @@ def test_the_traceback_is_the_user_s(make_pool: MakePool, process_method: str) -
             lambda: pool.map(id, [threading.Lock()]),
             lambda: pool.map(Holder(lock=threading.Lock()).work, [1]),
             lambda: next(pool.imap(id, [threading.Lock()])),
-            lambda: pool.map_blocks(Holder(lock=threading.Lock()).work, [1]),
+            lambda: pool.map_blocks(Holder(lock=threading.Lock()).work, [1]),  # type: ignore[arg-type]
             lambda: pool.apply_async(id, (threading.Lock(),)).get(),
             lambda: executor.submit(id, threading.Lock()).result(),
             lambda: list(executor.map(id, [threading.Lock()])),

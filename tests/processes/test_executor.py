@@ -26,6 +26,7 @@ import pytest
 
 import onecopy as oc
 from onecopy.errors import BrokenWorker
+from onecopy.pool import Method
 from tests import tasks
 from tests.processes.conftest import MakeExecutor
 from tests.scripts import until
@@ -69,23 +70,23 @@ class TestConstructor:
 
     def test_the_initializer_is_callable(self) -> None:
         with pytest.raises(TypeError, match="initializer must be a callable"):
-            oc.ProcessPoolExecutor(initializer=5)  # type: ignore[arg-type]
+            oc.ProcessPoolExecutor(initializer=5)  # type: ignore[call-overload]
 
     def test_max_tasks_per_child_is_a_positive_integer(self) -> None:
         with pytest.raises(TypeError, match="must be an integer"):
-            oc.ProcessPoolExecutor(max_tasks_per_child="1")  # type: ignore[arg-type]
+            oc.ProcessPoolExecutor(max_tasks_per_child="1")  # type: ignore[call-overload]
         with pytest.raises(ValueError, match=">= 1"):
             oc.ProcessPoolExecutor(max_tasks_per_child=0)
 
-    def test_a_context_of_each_start_method(self, process_method: str) -> None:
+    def test_a_context_of_each_start_method(self, process_method: Method) -> None:
         for context in (multiprocessing.get_context(process_method), process_method):
             assert f"by {process_method}," in repr(oc.ProcessPoolExecutor(1, context))
 
     def test_no_context_at_all(self) -> None:
         with pytest.raises(ValueError, match="unknown start method 'no such'"):
-            oc.ProcessPoolExecutor(mp_context="no such")
+            oc.ProcessPoolExecutor(mp_context="no such")  # type: ignore[call-overload]  # refused
         with pytest.raises(TypeError, match="mp_context must be a multiprocessing context"):
-            oc.ProcessPoolExecutor(mp_context=5)  # type: ignore[arg-type]
+            oc.ProcessPoolExecutor(mp_context=5)  # type: ignore[call-overload]
 
     def test_workers_start_at_the_first_call(self, make_executor: MakeExecutor) -> None:
         global GLOBAL

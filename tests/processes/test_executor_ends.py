@@ -18,6 +18,7 @@ import psutil
 import pytest
 
 import onecopy as oc
+from onecopy.pool import Method
 from tests import tasks
 from tests.processes.conftest import MakeExecutor
 from tests.scripts import assert_clean, run, until
@@ -170,7 +171,7 @@ class TestForgotten:
     """Nobody holds the executor any more: what was submitted is done, then it ends."""
 
     def test_futures_come_to_an_end(
-        self, make_executor: MakeExecutor, signs: Signs, method: str
+        self, make_executor: MakeExecutor, signs: Signs, method: Method
     ) -> None:
         executor = oc.ProcessPoolExecutor(1, method)
         pids = [executor.submit(os.getpid).result()]
@@ -183,14 +184,14 @@ class TestForgotten:
         assert list(mapped) == list(range(50))
         until(lambda: method == "thread" or gone(pids))
 
-    def test_while_idle(self, method: str) -> None:
+    def test_while_idle(self, method: Method) -> None:
         """The leak watch sees that its workers end."""
         oc.ProcessPoolExecutor(2, method).submit(tasks.same, 1).result()
 
-    def test_before_its_workers_are_there(self, method: str) -> None:
+    def test_before_its_workers_are_there(self, method: Method) -> None:
         oc.ProcessPoolExecutor(2, method).submit(tasks.same, 1)
 
-    def test_when_workers_are_replaced(self, method: str) -> None:
+    def test_when_workers_are_replaced(self, method: Method) -> None:
         executor = oc.ProcessPoolExecutor(2, method, max_tasks_per_child=1)
         pending = [executor.submit(tasks.same, at) for at in range(6)]
         del executor
@@ -221,7 +222,7 @@ class TestEndingTheWorkers:
         getattr(executor, how)()
 
     @pytest.mark.parametrize("how", ["terminate_workers", "kill_workers"])
-    def test_one_that_was_never_started(self, method: str, how: str) -> None:
+    def test_one_that_was_never_started(self, method: Method, how: str) -> None:
         executor = oc.ProcessPoolExecutor(2, method)
         getattr(executor, how)()
         with pytest.raises(RuntimeError, match=AFTER):
@@ -354,7 +355,7 @@ class TestForkedChild:
         assert self._in_child(act) == 0
         assert executor.submit(tasks.same, 6).result() == 6
 
-    def test_one_without_workers_is(self, process_method: str) -> None:
+    def test_one_without_workers_is(self, process_method: Method) -> None:
         executor = oc.ProcessPoolExecutor(1, process_method)
 
         def act() -> None:

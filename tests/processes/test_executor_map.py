@@ -17,6 +17,7 @@ from typing import Any
 import pytest
 
 import onecopy as oc
+from onecopy.pool import Method
 from tests import tasks
 from tests.processes.conftest import MakeExecutor
 from tests.scripts import until
@@ -52,7 +53,7 @@ class TestResults:
         assert list(executor.map(pow, range(5), itertools.repeat(2))) == [0, 1, 4, 9, 16]
         assert list(executor.map(pow, [], range(5))) == []
         assert list(executor.map(tasks.same, [])) == []
-        assert list(executor.map(tasks.same)) == []
+        assert list(executor.map(tasks.same)) == []  # type: ignore[call-overload]
 
     def test_iterables_are_collected_at_once(
         self, make_executor: MakeExecutor, method: str
@@ -309,7 +310,7 @@ class TestBuffersize:
     def test_nothing_to_do(self, make_executor: MakeExecutor, method: str) -> None:
         executor = make_executor(method)
         assert ends(executor.map(str, [], buffersize=2))
-        assert ends(executor.map(str, buffersize=2))
+        assert ends(executor.map(str, buffersize=2))  # type: ignore[call-overload]
 
     @pytest.mark.parametrize("chunk", [1, 3])
     def test_takes_no_more_than_fit(
@@ -338,7 +339,7 @@ class TestBuffersize:
             next(got)
         assert ends(got)
 
-    def test_holds_its_executor(self, method: str) -> None:
+    def test_holds_its_executor(self, method: Method) -> None:
         got = oc.ProcessPoolExecutor(2, method).map(tasks.same, range(500), buffersize=3)
         gc.collect()
         assert list(got) == list(range(500))

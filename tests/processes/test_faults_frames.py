@@ -10,7 +10,9 @@ import pickle
 import struct
 import sys
 from collections.abc import Callable
+from concurrent.futures import Future
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -178,7 +180,7 @@ def test_garbage_in_a_result(make_pool: MakePool, flags: int, body: bytes) -> No
     ended; the pool goes on."""
     pool = make_pool("fork", 1)
     peak = peak_memory()
-    futures = [pool.submit(forge, flags, body), pool.submit(double, 1)]
+    futures: list[Future[Any]] = [pool.submit(forge, flags, body), pool.submit(double, 1)]
     assert isinstance(futures[0].exception(), Exception)
     # What the worker has begun when its second answer gives it away is lost with it.
     again = pool.options(retries=2)

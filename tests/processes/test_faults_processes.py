@@ -18,6 +18,7 @@ import pytest
 
 import onecopy as oc
 from onecopy._workers import future as future_module
+from onecopy.pool import Method
 from tests.arrays import Array
 from tests.conftest import MakePool
 from tests.faults import engine_of, state_of, stop, zygote_of
@@ -320,13 +321,13 @@ def test_a_task_that_forks_and_returns_in_both(
     capfd.readouterr()
 
 
-def hang_in_pool(marks: Array, method: str) -> None:
+def hang_in_pool(marks: Array, method: Method) -> None:
     with oc.Pool(1, method=method) as pool:
         pool.apply(begin, (marks, 0))
 
 
 @pytest.mark.parametrize("inner", ["fork", "forkserver", "spawn"])
-def test_a_worker_with_a_pool_of_its_own_is_killed(make_pool: MakePool, inner: str) -> None:
+def test_a_worker_with_a_pool_of_its_own_is_killed(make_pool: MakePool, inner: Method) -> None:
     """Nothing of the inner pool stays."""
     pool = make_pool("forkserver", 1)
     marks = oc.zeros(1, "i8")

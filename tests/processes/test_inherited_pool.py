@@ -13,6 +13,7 @@ from collections.abc import Callable
 import pytest
 
 import onecopy as oc
+from onecopy.pool import Method
 from tests.pooled import double
 from tests.processes.conftest import MakeExecutor
 
@@ -62,7 +63,7 @@ ENDS = [close_and_join, terminate_and_join, leave_the_block, join_alone]
 
 
 @pytest.mark.parametrize("end", ENDS)
-def test_a_pool_is_ended_there_and_works_here(end: Ends, method: str) -> None:
+def test_a_pool_is_ended_there_and_works_here(end: Ends, method: Method) -> None:
     with oc.Pool(2, method=method) as pool:
         assert pool.map(double, range(3)) == [0, 2, 4]
         assert in_child(lambda: end(pool)) == 0
@@ -70,7 +71,7 @@ def test_a_pool_is_ended_there_and_works_here(end: Ends, method: str) -> None:
 
 
 @pytest.mark.parametrize("end", [close_and_join, terminate_and_join])
-def test_results_of_imap_that_nobody_fetched_are_not_waited_for(end: Ends, method: str) -> None:
+def test_results_of_imap_that_nobody_fetched_are_not_waited_for(end: Ends, method: Method) -> None:
     with oc.Pool(2, method=method) as pool:
         results = pool.imap(double, range(10_000))
         assert next(results) == 0
@@ -78,7 +79,7 @@ def test_results_of_imap_that_nobody_fetched_are_not_waited_for(end: Ends, metho
         assert list(results) == [2 * at for at in range(1, 10_000)]
 
 
-def test_a_closed_pool_takes_nothing_there(method: str) -> None:
+def test_a_closed_pool_takes_nothing_there(method: Method) -> None:
     with oc.Pool(2, method=method) as pool:
 
         def act() -> None:

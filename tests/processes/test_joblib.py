@@ -26,6 +26,7 @@ import onecopy.joblib
 from onecopy._system.native_threads import THREAD_VARIABLES
 from onecopy.errors import RemoteTraceback
 from onecopy.joblib import OnecopyBackend
+from onecopy.pool import Method
 from tests import scripts
 
 Array = np.ndarray[Any, Any]
@@ -383,7 +384,7 @@ class TestPools:
             assert run(double, range(4)) == [0, 2, 4, 6]
         assert len(pools) == 2
 
-    def test_an_iterable_that_runs_another_parallel(self, process_method: str) -> None:
+    def test_an_iterable_that_runs_another_parallel(self, process_method: Method) -> None:
         backend = OnecopyBackend(process_method)
 
         def tasks() -> Iterator[Any]:

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 import onecopy as oc
+from onecopy.pool import Method
 from tests import scripts
 from tests.conftest import MakePool
 
@@ -313,11 +314,11 @@ def test_an_executor_s_words(capsys: pytest.CaptureFixture[str]) -> None:
     assert said.startswith("worker 1, task ")
     assert said.endswith(" | hello\n")
     with pytest.raises(ValueError, match="prints is one of"):
-        oc.ProcessPoolExecutor(1, prints="loud")
+        oc.ProcessPoolExecutor(1, prints="loud")  # type: ignore[call-overload]  # refused
 
 
 def test_no_logs_and_yet_prints(
-    make_pool: MakePool, process_method: str, capsys: pytest.CaptureFixture[str]
+    make_pool: MakePool, process_method: Method, capsys: pytest.CaptureFixture[str]
 ) -> None:
     def handled() -> str:
         print("printed")

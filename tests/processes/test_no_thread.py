@@ -17,6 +17,7 @@ import pytest
 
 import onecopy as oc
 from onecopy._workers import processes
+from onecopy.pool import Method
 from tests.pooled import double
 from tests.scripts import run
 
@@ -46,7 +47,7 @@ def refuse(monkeypatch: pytest.MonkeyPatch) -> Callable[[int], None]:
 
 
 @pytest.mark.parametrize(("method", "allowed"), [*OURS, *THREADS])
-def test_a_pool_says_so(refuse: Callable[[int], None], method: str, allowed: int) -> None:
+def test_a_pool_says_so(refuse: Callable[[int], None], method: Method, allowed: int) -> None:
     refuse(allowed)
     with pytest.raises(oc.InitializerFailed, match=WHY) as caught:
         oc.Pool(2, method=method)
@@ -57,7 +58,7 @@ def test_a_pool_says_so(refuse: Callable[[int], None], method: str, allowed: int
 def test_an_executor_is_broken(
     refuse: Callable[[int], None],
     monkeypatch: pytest.MonkeyPatch,
-    method: str,
+    method: Method,
     allowed: int,
 ) -> None:
     with oc.ProcessPoolExecutor(2, method) as executor:

@@ -13,6 +13,7 @@ import pytest
 
 import onecopy as oc
 from onecopy._workers.processes import ProcessEngine
+from onecopy.pool import Method
 from tests.arrays import Array
 from tests.calls import CALLS, Call
 from tests.conftest import MakePool
@@ -355,7 +356,7 @@ class TestOptions:
         assert view.apply(os.getpid) == view.options().apply(os.getpid) == pool.apply(os.getpid)
         assert "name='here'" in repr(view)
 
-    def test_a_view_keeps_its_pool(self, engine: str) -> None:
+    def test_a_view_keeps_its_pool(self, engine: Method) -> None:
         view = oc.Pool(2, method=engine).options(retries=1).options(name="a")
         assert view.map(double, range(5)) == [0, 2, 4, 6, 8]
 

@@ -128,7 +128,8 @@ class TestMaps:
         assert pool.map(double, []) == []
         assert pool.map(double, (i for i in range(7)), chunksize=3) == [2 * i for i in range(7)]
         assert pool.map(double, {1: 2, 3: 4}) == [2, 6]
-        assert pool.map(double, np.arange(5)) == [0, 2, 4, 6, 8]
+        items: Any = np.arange(5)  # whose elements are no int to a type checker
+        assert pool.map(double, items) == [0, 2, 4, 6, 8]
 
     def test_chunksize_is_honoured(self, make_pool: MakePool, method: str) -> None:
         pool = make_pool(method)
@@ -306,7 +307,7 @@ class TestBlocks:
         with pytest.raises(ValueError, match="at least 1 row"):
             pool.map_blocks(np.sum, np.zeros(3), block=0)
         with pytest.raises(ValueError, match="unknown reduce 'mean'"):
-            pool.map_blocks(np.sum, np.zeros(3), reduce="mean")
+            pool.map_blocks(np.sum, np.zeros(3), reduce="mean")  # type: ignore[call-overload]  # refused
         with pytest.raises(TypeError, match="argument 0 is a int"):
             pool.map_blocks(np.sum, 3)
 

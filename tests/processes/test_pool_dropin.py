@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 
 import onecopy as oc
+from onecopy.pool import Method
 from tests.arrays import Array
 from tests.conftest import MakePool
 from tests.scripts import until
@@ -187,7 +188,9 @@ class TestOneCall:
         def note(_: object) -> None:
             callers.add(threading.get_ident())
 
-        results = [pool.apply_async(square, (i,), callback=note) for i in range(500)]
+        results: list[oc.AsyncResult[Any]] = [
+            pool.apply_async(square, (i,), callback=note) for i in range(500)
+        ]
         results += [pool.map_async(square, [i], callback=note) for i in range(200)]
         for result in results:
             result.wait(TIMEOUT)
@@ -239,7 +242,7 @@ class TestAsyncResult:
             with pytest.raises(ValueError, match="odd: 1"):
                 result.get()
 
-    def test_keeps_its_pool(self, engine: str) -> None:
+    def test_keeps_its_pool(self, engine: Method) -> None:
         assert oc.Pool(2, method=engine).apply_async(square, (3,)).get(TIMEOUT) == 9
         assert oc.Pool(2, method=engine).map_async(square, [3]).get(TIMEOUT) == [9]
 

@@ -18,6 +18,7 @@ import pytest
 
 import onecopy as oc
 from onecopy.errors import RemoteTraceback
+from onecopy.pool import Method
 from tests.arrays import Array
 from tests.conftest import MakePool
 from tests.scripts import until
@@ -201,14 +202,15 @@ class TestErrors:
 class TestLettingGo:
     def test_arguments_and_results(self, make_pool: MakePool, method: str) -> None:
         pool = make_pool(method)
-        for call in (
+        calls: tuple[Callable[[list[Counted]], object], ...] = (
             lambda objects: pool.map(identity, objects),
             lambda objects: pool.map_async(identity, objects, 2).get(TIMEOUT),
             lambda objects: [pool.apply(identity, (one,)) for one in objects],
             lambda objects: [pool.apply_async(identity, (one,)).get() for one in objects],
             lambda objects: [pool.submit(identity, one).result() for one in objects],
             lambda objects: list(pool.imap(identity, iter(objects))),
-        ):
+        )
+        for call in calls:
             objects = [Counted() for _ in range(10)]
             references = [weakref.ref(one) for one in objects]
             call(objects)
@@ -372,7 +374,7 @@ class TestEnds:
             pool.join()
             pool.join()
 
-    def test_as_a_context(self, method: str) -> None:
+    def test_as_a_context(self, method: Method) -> None:
         pool = oc.Pool(2, method=method)
         with pool as entered:
             assert entered is pool
@@ -401,7 +403,10 @@ class TestEnds:
 def test_a_forked_child_does_not_wait_for_results(make_pool: MakePool) -> None:
     """They are the parent's, and will never come to it."""
     pool = make_pool("forkserver", 1)
-    results = [pool.apply_async(time.sleep, (600,)), pool.map_async(time.sleep, [600])]
+    results: list[oc.AsyncResult[Any]] = [
+        pool.apply_async(time.sleep, (600,)),
+        pool.map_async(time.sleep, [600]),
+    ]
     pid = os.fork()
     if not pid:
         told = 0

@@ -15,6 +15,7 @@ import pytest
 
 import onecopy as oc
 from onecopy.errors import RemoteTraceback
+from onecopy.pool import Method
 from tests.pooled import KEPT, add, double, fail_on_odd, use
 
 MakePool = Callable[..., oc.Pool]
@@ -99,9 +100,10 @@ class TestErrors:
         self, make_pool: MakePool, process_method: str
     ) -> None:
         pool = make_pool(process_method)
-        lock = threading.Lock()
+        lock: Any = threading.Lock()
+        held: Any = {"a": [0, lock]}
         with pytest.raises(oc.NotPicklable, match=r"argument 1\['a'\]\[1\] \(a lock\)"):
-            pool.submit(add, 1, {"a": [0, lock]})
+            pool.submit(add, 1, held)
         with pytest.raises(oc.NotPicklable, match=r"argument 'b' \(a lock\)"):
             pool.apply(add, (1,), {"b": lock})
         with pytest.raises(oc.NotPicklable, match=r"function .*captured variable 'lock'"):
@@ -139,7 +141,7 @@ class TestErrors:
             with pytest.raises(ValueError, match="at least 1 worker"):
                 oc.Pool(workers)
         with pytest.raises(ValueError, match="unknown start method 'forks'"):
-            oc.Pool(1, method="forks")
+            oc.Pool(1, method="forks")  # type: ignore[arg-type]  # refused
         with pytest.raises(TypeError, match="initializer must be callable"):
             oc.Pool(1, initializer=3)  # type: ignore[arg-type]
         with pytest.raises(ValueError, match="at least 1 or None"):
@@ -302,12 +304,13 @@ class TestLife:
         waiting = pool.submit(double, 1)
         pool.terminate()
         pool.join()
-        for future in [*running, waiting]:
+        futures: list[Future[Any]] = [*running, waiting]
+        for future in futures:
             assert future.cancelled() or isinstance(future.exception(), oc.PoolClosed)
         with pytest.raises(oc.PoolClosed):
             pool.map(double, [1])
 
-    def test_as_a_context_manager(self, method: str) -> None:
+    def test_as_a_context_manager(self, method: Method) -> None:
         with oc.Pool(2, method=method) as pool:
             assert pool.map(double, [1, 2]) == [2, 4]
         with pytest.raises(oc.PoolClosed):
@@ -315,7 +318,7 @@ class TestLife:
         with pytest.raises(oc.PoolClosed), pool:
             pass
 
-    def test_a_pool_that_nobody_holds_ends(self, method: str) -> None:
+    def test_a_pool_that_nobody_holds_ends(self, method: Method) -> None:
         pool = oc.Pool(2, method=method)
         assert pool.map(double, [1]) == [2]
         engine = pool._engine

@@ -8,13 +8,14 @@ import multiprocessing.pool
 import pytest
 
 import onecopy as oc
+from onecopy.pool import Method
 from tests.pooled import double
 from tests.processes.conftest import MakeExecutor
 from tests.scripts import until
 from tests.tasks import Signs, take_long
 
 
-def test_a_pool_has_as_many_processes_as_workers(method: str) -> None:
+def test_a_pool_has_as_many_processes_as_workers(method: Method) -> None:
     with oc.Pool(3, method=method) as pool:
         assert isinstance(pool, multiprocessing.pool.Pool)
         assert pool._processes == len(pool._pool) == 3

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 import onecopy as oc
+from onecopy.pool import Method
 from tests.processes.test_main_module import program
 from tests.scripts import until
 
@@ -88,7 +89,7 @@ def command(pid: int) -> str:
 
 
 @pytest.mark.skipif(not Path("/proc/self/cmdline").exists(), reason="needs /proc")
-def test_what_ps_shows(process_method: str) -> None:
+def test_what_ps_shows(process_method: Method) -> None:
     with oc.Pool(2, method=process_method) as pool:
         pool.map(abs, range(2))
         until(lambda: pool.stats().workers == 2)
@@ -299,7 +300,7 @@ def slow_start(path: str, seconds: float) -> None:
 
 
 def test_workers_that_are_killed_while_they_start_are_replaced(
-    tmp_path: Path, process_method: str
+    tmp_path: Path, process_method: Method
 ) -> None:
     with oc.Pool(4, slow_start, (str(tmp_path), 60), method=process_method) as pool:
         for killed in (4, 8):
@@ -312,7 +313,7 @@ def test_workers_that_are_killed_while_they_start_are_replaced(
 
 
 def test_workers_that_end_by_themselves_while_they_start_end_the_pool(
-    process_method: str,
+    process_method: Method,
 ) -> None:
     pool = oc.Pool(4, os._exit, (3,), method=process_method)
     with pytest.raises(oc.InitializerFailed, match="no worker became ready"):

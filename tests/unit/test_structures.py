@@ -264,7 +264,9 @@ def test_records_of_several_shapes() -> None:
 
 
 def test_arrays_in_records_stand_in_the_segment() -> None:
-    sent = [{"at": at, "values": np.arange(at, at + 1000)} for at in range(300)]
+    sent: list[dict[str, Any]] = [
+        {"at": at, "values": np.arange(at, at + 1000)} for at in range(300)
+    ]
     shared = oc.share(sent)
     assert isinstance(shared, SharedList)
     values = shared[7]["values"]

@@ -11,7 +11,7 @@ import warnings
 from dataclasses import dataclass
 from functools import partial
 from time import monotonic, sleep
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -24,6 +24,7 @@ from .segment import Kind, ReceivedFile, Segment, new_segment
 from .store import store
 from .structures.choice import structured
 
+Array = TypeVar("Array", bound=np.ndarray[Any, Any])
 # Bytes of a shared object that still go through the pipe with each task; more is told.
 _MUCH = 1 << 20
 # Seconds for which the mappings of a process may outlive it.
@@ -42,6 +43,8 @@ class SegmentInfo:
         backing: ``"memfd"`` or ``"file"``.
         path: the user's file, for kind ``"file"``.
     """
+
+    __module__ = "onecopy"
 
     id: int
     kind: str
@@ -152,7 +155,7 @@ def _without_elements(obj: Any) -> bool:
     return isinstance(obj, np.ndarray) and not obj.size
 
 
-def freeze(array: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+def freeze(array: Array) -> Array:
     """See ``onecopy.freeze``."""
     if _without_elements(array):
         array.flags.writeable = False
@@ -185,8 +188,9 @@ def freeze(array: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
         )
     root = segment.view(0, segment.size)
     offset = _offset(array, root)
-    frozen = on_buffer(root, array.shape, array.dtype, offset, array.strides)
-    return frozen if type(array) is np.ndarray else frozen.view(type(array))
+    frozen: Any = on_buffer(root, array.shape, array.dtype, offset, array.strides)
+    same: Array = frozen if type(array) is np.ndarray else frozen.view(type(array))
+    return same
 
 
 def _sealed(segment: Segment) -> bool:
@@ -209,7 +213,7 @@ def _offset(array: np.ndarray[Any, Any], root: memoryview) -> int:
     return int(array.__array_interface__["data"][0]) - mapping.address_of(root)
 
 
-def private(array: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+def private(array: Array) -> Array:
     """See ``onecopy.private``."""
     if _without_elements(array):
         return array.copy()
@@ -222,8 +226,9 @@ def private(array: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
     end = partial(mapping.unmap, address, size)
     root = mapping.bytes_of(mapping.exporter(address, size, end), write=True)
     first = int(array.__array_interface__["data"][0]) - low
-    view = np.ndarray(array.shape, array.dtype, root, offset - start + first, array.strides)
-    return view if type(array) is np.ndarray else view.view(type(array))
+    view: Any = np.ndarray(array.shape, array.dtype, root, offset - start + first, array.strides)
+    same: Array = view if type(array) is np.ndarray else view.view(type(array))
+    return same
 
 
 def _segment_of(array: Any, verb: str) -> tuple[Segment, int]:

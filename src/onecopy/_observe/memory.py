@@ -39,6 +39,8 @@ class ProcessMemory:
             copies of its own.
     """
 
+    __module__ = "onecopy"
+
     pid: int
     parent: int
     name: str
@@ -60,6 +62,8 @@ class Memory:
     Attributes:
         processes: the process asked for, then its descendants.
     """
+
+    __module__ = "onecopy"
 
     processes: tuple[ProcessMemory, ...]
 
@@ -175,6 +179,9 @@ def memory(pid: int | None = None) -> Memory:
             )
         )
     return Memory(tuple(found))
+
+
+memory.__module__ = "onecopy"
 
 
 def _no_process(pid: int) -> None:

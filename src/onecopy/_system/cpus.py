@@ -46,3 +46,6 @@ def cpu_count(root: Path = Path("/")) -> int:
         count = os.cpu_count() or 1
     limit = quota(root)
     return max(1, count if limit is None else min(count, math.ceil(limit)))
+
+
+cpu_count.__module__ = "onecopy"

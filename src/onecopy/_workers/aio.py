@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Callable, Iterable
+from collections.abc import AsyncGenerator, AsyncIterable, Callable, Iterable
 from concurrent.futures import Future
 from typing import Any
 
@@ -42,7 +42,7 @@ async def outcome(engine: Engine, future: Future[Any]) -> Any:
 
 async def stream(
     engine: Engine, job: StreamJob, items: Iterable[Any] | AsyncIterable[Any], pool: object
-) -> AsyncIterator[Any]:
+) -> AsyncGenerator[Any, None]:
     """The results of ``job``, whose items are fed in as there is room for them; ``pool`` is
     kept until the end, since one that nobody holds is terminated."""
     arrived, room = asyncio.Event(), asyncio.Event()

@@ -9,7 +9,7 @@ million. How many blocks a worker gets at once is then decided by measured time
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, Literal
 
 from . import runners
 
@@ -19,6 +19,7 @@ _PER_WORKER = 4
 _LEAST_BYTES = 64 << 10
 
 Reduce = Callable[[Any, Any], Any]
+Reduction = Literal["sum", "min", "max", "concat"]
 
 
 def lengths(arrays: Sequence[Any], axis: int) -> int:

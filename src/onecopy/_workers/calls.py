@@ -1,57 +1,127 @@
 """The calls of a pool: one, many, blocks; the same for a pool and for a view of it.
 
-Each checks what it was given, makes the work and waits for it. How a pool begins and ends
-is in ``onecopy.pool``; what is behind ``imap`` in ``streams``, behind ``await`` in ``aio``.
+Those of one call make their work here, those of many items in ``many``. How a pool begins
+and ends is in ``onecopy.pool``; what is behind ``imap`` in ``streams``, behind ``await`` in
+``aio``.
+
+Their types tell a checker no less than typeshed tells of ``multiprocessing.pool.Pool``: what a
+function returns is what its call gives, and an item that it does not take is an error. They
+are held by ``tests/typing``. Below the calls everything is ``Any``.
 """
 
 from __future__ import annotations
 
 import weakref
-from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Iterator
+from collections.abc import AsyncGenerator, AsyncIterable, Callable, Iterable, Mapping
 from concurrent.futures import Future
-from typing import Any, Never
+from typing import (
+    TYPE_CHECKING,
+    Any,
+    Literal,
+    Never,
+    ParamSpec,
+    TypeVar,
+    overload,
+)
 
 from .._memory.blame import ours_cut, without_ours
-from .._observe.progress import Progress
-from . import blocks, wire
-from .busy import Waiting
-from .engine import Engine
-from .functions import Function
-from .jobs import BlockItems, Items, Job, MapJob, StreamJob
-from .opened import Opened, each
+from . import wire
+from .blocks import Reduction
+from .engine import UNSENDABLE, Engine
+from .many import Many, length_of
 from .results import AsyncResult
 from .rules import Rules
 from .streams import Stream
-from .told import arguments, check_callable, check_chunk, refuse_more, taken
+from .told import arguments, check_callable, refuse_more
 
-IMAP_CHUNK = 16
+if TYPE_CHECKING:
+    import numpy as np
+
+P = ParamSpec("P")
+R = TypeVar("R")  # what a function returns
+T = TypeVar("T")  # an item
+D = TypeVar("D")  # what is cut into blocks
+Array = TypeVar("Array", bound="np.ndarray[Any, Any]")
 
 
-class Calls:
-    """See the module.
-
-    Args:
-        engine: runs them.
-        rules: that all of them carry; None: none.
-        streams: where those of ``imap`` are noted.
-        progress: do calls of many items show it unless they are told?
+class PoolView:
+    """A pool as its calls see it: the same workers, and calls that carry the rules given to
+    ``Pool.options``. A ``Pool`` is the one whose calls carry none.
     """
+
+    __module__ = "onecopy.pool"
 
     def __init__(
         self,
-        engine: Engine,
+        engine: Any,
         rules: Rules | None,
-        streams: weakref.WeakSet[Stream],
+        streams: weakref.WeakSet[Stream[Any]],
         progress: bool = False,
+        pool: PoolView | None = None,
     ) -> None:
         self._progress = progress
-        self._engine = engine
+        self._many = Many(engine, rules, progress)
+        self._engine: Engine = engine  # given by ``Pool`` alone: no part of the public types
         self._rules = rules
         self._streams = streams
+        self._viewed = pool  # nobody else may hold it, and a pool that nobody holds ends
+
+    def __reduce__(self) -> Any:
+        raise NotImplementedError(UNSENDABLE)
+
+    def __repr__(self) -> str:
+        return f"<onecopy.PoolView, {self._rules}>"
+
+    def options(
+        self,
+        *,
+        timeout: float | None = None,
+        retries: int = 0,
+        retry_on: type[BaseException] | Iterable[type[BaseException]] = (),
+        memory_limit: int | None = None,
+        name: str | None = None,
+    ) -> PoolView:
+        """A view of the pool whose calls carry these rules; it makes no workers.
+
+        Args:
+            timeout: seconds for each task, from when it was sent to a worker. Then it ends
+                with ``TaskTimeout``, and its worker is ended and replaced.
+            retries: how often a task is run again when its worker died, or when it raised
+                one of ``retry_on``. It may have done part of its work before.
+            retry_on: exception classes; ``TaskTimeout`` and ``WorkerOutOfMemory`` can be
+                among them, and are not retried otherwise.
+            memory_limit: bytes of memory of its own at which a task's worker is ended; the
+                task ends with ``WorkerOutOfMemory``. Shared data does not count, nor does
+                what a forked worker has in common with its parent. Looked at some 50 times
+                a second.
+            name: what errors call the tasks.
+
+        In ``map`` and its kin the rules hold for each item by itself, each being a task,
+        unless ``chunksize`` is given: then for each chunk. A task with a timeout or a
+        memory limit is the only one that its worker is sent, so tiny ones cost a round
+        trip each. Options of a view replace all of the view's own.
+
+        Raises:
+            ValueError, TypeError: an option makes no sense; ``timeout`` or
+                ``memory_limit`` with worker threads, which cannot be ended.
+
+        Example:
+            >>> import onecopy as oc
+            >>> with oc.Pool(2) as pool:
+            ...     pool.options(timeout=60, retries=2).map(abs, [-1, -2])
+            [1, 2]
+        """
+        # What is neither a class nor an iterable is one kind, and refused as that.
+        kinds: Any = (retry_on,)
+        if not isinstance(retry_on, type) and isinstance(retry_on, Iterable):
+            kinds = tuple(retry_on)
+        rules = Rules(timeout, retries, kinds, memory_limit, name)
+        rules.check(self._engine.options.method)
+        return PoolView(self._engine, rules, self._streams, self._progress, self)
 
     # One call.
 
-    def submit(self, func: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
+    def submit(self, func: Callable[P, R], /, *args: P.args, **kwargs: P.kwargs) -> Future[R]:
         """Calls ``func(*args, **kwargs)`` in a worker; returns its future at once.
 
         A function or argument that cannot be pickled raises NotPicklable here. Large
@@ -68,24 +138,28 @@ class Calls:
             return self._engine.submit(func, args, kwargs, self._rules)
 
     def apply(
-        self, func: Callable[..., Any], args: Iterable[Any] = (), kwds: dict[str, Any] | None = None
-    ) -> Any:
+        self,
+        func: Callable[..., R],
+        args: Iterable[Any] = (),
+        kwds: Mapping[str, Any] | None = None,
+    ) -> R:
         """Calls ``func(*args, **kwds)`` in a worker and waits for its result.
 
         An exception of the function is raised with the worker's traceback as its cause.
         """
         check_callable(func)
         with ours_cut:
-            return self._engine.apply(func, *arguments("apply", args, kwds), self._rules)
+            result: R = self._engine.apply(func, *arguments("apply", args, kwds), self._rules)
+            return result
 
     def apply_async(
         self,
-        func: Callable[..., Any],
+        func: Callable[..., R],
         args: Iterable[Any] = (),
-        kwds: dict[str, Any] | None = None,
-        callback: Callable[[Any], object] | None = None,
+        kwds: Mapping[str, Any] | None = None,
+        callback: Callable[[R], object] | None = None,
         error_callback: Callable[[BaseException], object] | None = None,
-    ) -> AsyncResult:
+    ) -> AsyncResult[R]:
         """Calls ``func(*args, **kwds)`` in a worker; returns at once.
 
         Args:
@@ -107,7 +181,7 @@ class Calls:
             result.end(None, error)
         return result
 
-    async def run(self, func: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
+    async def run(self, func: Callable[P, R], /, *args: P.args, **kwargs: P.kwargs) -> R:
         """``await pool.run(func, *args)``: calls it in a worker without blocking the loop.
 
         Cancelling the awaiting task cancels the work: a worker that is at it already is
@@ -116,7 +190,8 @@ class Calls:
         """
         from . import aio
 
-        return await aio.outcome(self._engine, self.submit(func, *args, **kwargs))
+        result: R = await aio.outcome(self._engine, self.submit(func, *args, **kwargs))
+        return result
 
     def cancel(self, future: Future[Any]) -> bool:
         """Cancels a task of this pool, also one that is running: its worker is ended then
@@ -136,13 +211,13 @@ class Calls:
 
     def map(
         self,
-        func: Callable[[Any], Any],
-        iterable: Iterable[Any],
+        func: Callable[[T], R],
+        iterable: Iterable[T],
         chunksize: int | None = None,
         *more: Never,
         progress: bool | None = None,
         **others: Never,
-    ) -> list[Any]:
+    ) -> list[R]:
         """``[func(item) for item in iterable]``, by all workers; blocks until all is done.
 
         Args:
@@ -158,120 +233,62 @@ class Calls:
         so for the other calls that block.
         """
         refuse_more("map", chunksize, more, others)
-        return self._map(func, iterable, wire.MAP, chunksize, progress)
+        with ours_cut:
+            return self._many.map(func, iterable, wire.MAP, chunksize, progress)
 
     def starmap(
         self,
-        func: Callable[..., Any],
+        func: Callable[..., R],
         iterable: Iterable[Iterable[Any]],
         chunksize: int | None = None,
         *more: Never,
         progress: bool | None = None,
         **others: Never,
-    ) -> list[Any]:
+    ) -> list[R]:
         """As ``map``; each item is unpacked: ``func(*item)``."""
         refuse_more("starmap", chunksize, more, others)
-        return self._map(func, iterable, wire.STARMAP, chunksize, progress)
-
-    def _map(
-        self,
-        func: Callable[..., Any],
-        iterable: Iterable[Any],
-        runner: int,
-        chunk: int | None,
-        progress: bool | None,
-    ) -> list[Any]:
         with ours_cut:
-            items = taken(func, iterable, chunk)
-            job = self._map_job(self._engine.function(func), items, runner, chunk)
-            if job.size:
-                self._show(job, progress, job.size)
-            with Opened(self._engine, job, job.size):
-                job.wait(Waiting(self._engine, job))
-            return job.result()
-
-    def _map_job(
-        self,
-        function: Function,
-        items: Any,
-        runner: int,
-        chunk: int | None,
-        done: Callable[[MapJob], None] | None = None,
-    ) -> MapJob:
-        namespace = self._engine.namespace
-        return MapJob(function, items, runner, namespace, chunk, rules=self._rules, done=done)
+            return self._many.map(func, iterable, wire.STARMAP, chunksize, progress)
 
     def map_async(
         self,
-        func: Callable[[Any], Any],
-        iterable: Iterable[Any],
+        func: Callable[[T], R],
+        iterable: Iterable[T],
         chunksize: int | None = None,
-        callback: Callable[[list[Any]], object] | None = None,
+        callback: Callable[[list[R]], object] | None = None,
         error_callback: Callable[[BaseException], object] | None = None,
         *,
         progress: bool | None = None,
-    ) -> AsyncResult:
+    ) -> AsyncResult[list[R]]:
         """As ``map``, but returns at once; see ``apply_async`` for the callbacks."""
-        return self._map_async(
-            func, iterable, wire.MAP, chunksize, callback, error_callback, progress
-        )
+        result = AsyncResult(callback, error_callback, self)
+        self._many.map_async(func, iterable, wire.MAP, chunksize, result, progress)
+        return result
 
     def starmap_async(
         self,
-        func: Callable[..., Any],
+        func: Callable[..., R],
         iterable: Iterable[Iterable[Any]],
         chunksize: int | None = None,
-        callback: Callable[[list[Any]], object] | None = None,
+        callback: Callable[[list[R]], object] | None = None,
         error_callback: Callable[[BaseException], object] | None = None,
         *,
         progress: bool | None = None,
-    ) -> AsyncResult:
+    ) -> AsyncResult[list[R]]:
         """As ``starmap``, but returns at once; see ``apply_async`` for the callbacks."""
-        return self._map_async(
-            func, iterable, wire.STARMAP, chunksize, callback, error_callback, progress
-        )
-
-    def _map_async(
-        self,
-        func: Callable[..., Any],
-        iterable: Iterable[Any],
-        runner: int,
-        chunk: int | None,
-        callback: Callable[[list[Any]], object] | None,
-        error_callback: Callable[[BaseException], object] | None,
-        progress: bool | None,
-    ) -> AsyncResult:
         result = AsyncResult(callback, error_callback, self)
-        engine = self._engine
-
-        def done(job: MapJob) -> None:
-            result.end(job.values, job.error())
-            if job.size:
-                engine.drop(job.number)
-
-        engine.check_open()
-        items = taken(func, iterable, chunk)
-        try:
-            function = engine.function(func)
-        except Exception as error:  # it cannot be pickled
-            without_ours(error)
-            result.end(None, error)
-            return result
-        job = self._map_job(function, items, runner, chunk, done)
-        if job.size:
-            self._show(job, progress, job.size)
-            engine.open(job, job.size)
+        self._many.map_async(func, iterable, wire.STARMAP, chunksize, result, progress)
         return result
 
     def imap(
         self,
-        func: Callable[[Any], Any],
-        iterable: Iterable[Any],
+        func: Callable[[T], R],
+        iterable: Iterable[T],
         chunksize: int | None = None,
         *more: Never,
         progress: bool | None = None,
         **others: Never,
-    ) -> Iterator[Any]:
+    ) -> Stream[R]:
         """Results in order, as they come; for inputs that are long, slow or endless.
 
         The iterable is consumed a bounded distance ahead of what has been fetched (at most
@@ -285,62 +302,47 @@ class Calls:
             An iterator, with ``next(timeout)`` besides ``__next__``.
         """
         refuse_more("imap", chunksize, more, others)
-        return self._stream(func, iterable, chunksize, progress, ordered=True)
+        with ours_cut:
+            return self._streamed(func, iterable, chunksize, progress, ordered=True)
 
     def imap_unordered(
         self,
-        func: Callable[[Any], Any],
-        iterable: Iterable[Any],
+        func: Callable[[T], R],
+        iterable: Iterable[T],
         chunksize: int | None = None,
         *more: Never,
         progress: bool | None = None,
         **others: Never,
-    ) -> Iterator[Any]:
+    ) -> Stream[R]:
         """As ``imap``, each result as soon as it is there."""
         refuse_more("imap_unordered", chunksize, more, others)
-        return self._stream(func, iterable, chunksize, progress, ordered=False)
+        with ours_cut:
+            return self._streamed(func, iterable, chunksize, progress, ordered=False)
 
-    def _stream(
+    def _streamed(
         self,
-        func: Callable[[Any], Any],
-        iterable: Iterable[Any],
+        func: Callable[..., Any],
+        items: Iterable[Any],
         chunk: int | None,
         progress: bool | None,
         *,
         ordered: bool,
-    ) -> Stream:
-        with ours_cut:
-            job = self._stream_job(func, iterable, chunk, ordered)
-            self._show(job, progress, _length(iterable))
-            stream = Stream(self._engine, job, job.chunk or 1, self)
-            self._streams.add(stream)
-            return stream
-
-    def _stream_job(
-        self, func: Callable[[Any], Any], items: Iterable[Any], chunk: int | None, ordered: bool
-    ) -> StreamJob:
-        check_callable(func)
-        check_chunk(chunk)
-        return StreamJob(
-            self._engine.function(func),
-            Items(items),
-            wire.MAP,
-            self._engine.namespace,
-            chunk,
-            IMAP_CHUNK,
-            ordered=ordered,
-            rules=self._rules,
-        )
+    ) -> Stream[Any]:
+        total = length_of(items)
+        job = self._many.stream_job(func, items, chunk, progress, total, ordered=ordered)
+        stream: Stream[Any] = Stream(self._engine, job, job.chunk or 1, self)
+        self._streams.add(stream)
+        return stream
 
     def stream(
         self,
-        func: Callable[[Any], Any],
-        items: Iterable[Any] | AsyncIterable[Any],
+        func: Callable[[T], R],
+        items: Iterable[T] | AsyncIterable[T],
         *,
         ordered: bool = True,
         chunksize: int | None = None,
         progress: bool | None = None,
-    ) -> AsyncIterator[Any]:
+    ) -> AsyncGenerator[R, None]:
         """``async for result in pool.stream(func, items)``: as ``imap`` in an event loop.
 
         Args:
@@ -353,9 +355,113 @@ class Calls:
         """
         from . import aio
 
-        job = self._stream_job(func, (), chunksize, ordered)
-        self._show(job, progress, _length(items))
+        total = length_of(items)
+        job = self._many.stream_job(func, (), chunksize, progress, total, ordered=ordered)
         return aio.stream(self._engine, job, items, self)
+
+    @overload
+    def map_blocks(
+        self,
+        func: Callable[[D], R],
+        data: D,
+        *,
+        block: int | None = None,
+        axis: int = 0,
+        reduce: None = None,
+        progress: bool | None = None,
+    ) -> list[R]: ...
+
+    @overload
+    def map_blocks(
+        self,
+        func: Callable[[D], R],
+        data: D,
+        *,
+        block: int | None = None,
+        axis: int = 0,
+        reduce: Callable[[R, R], R] | Literal["sum"],
+        progress: bool | None = None,
+    ) -> R: ...
+
+    @overload
+    def map_blocks(
+        self,
+        func: Callable[[D], Array],
+        data: D,
+        *,
+        block: int | None = None,
+        axis: int = 0,
+        reduce: Literal["min", "max", "concat"],
+        progress: bool | None = None,
+    ) -> Array: ...
+
+    @overload
+    def map_blocks(
+        self,
+        func: Callable[[D], object],
+        data: D,
+        *,
+        block: int | None = None,
+        axis: int = 0,
+        reduce: Literal["min", "max", "concat"],
+        progress: bool | None = None,
+    ) -> Any: ...
+
+    @overload
+    def map_blocks(
+        self,
+        func: Callable[..., R],
+        data: Any,
+        second: Any,
+        /,
+        *more: Any,
+        block: int | None = None,
+        axis: int = 0,
+        reduce: None = None,
+        progress: bool | None = None,
+    ) -> list[R]: ...
+
+    @overload
+    def map_blocks(
+        self,
+        func: Callable[..., R],
+        data: Any,
+        second: Any,
+        /,
+        *more: Any,
+        block: int | None = None,
+        axis: int = 0,
+        reduce: Callable[[R, R], R] | Literal["sum"],
+        progress: bool | None = None,
+    ) -> R: ...
+
+    @overload
+    def map_blocks(
+        self,
+        func: Callable[..., Array],
+        data: Any,
+        second: Any,
+        /,
+        *more: Any,
+        block: int | None = None,
+        axis: int = 0,
+        reduce: Literal["min", "max", "concat"],
+        progress: bool | None = None,
+    ) -> Array: ...
+
+    @overload
+    def map_blocks(
+        self,
+        func: Callable[..., object],
+        data: Any,
+        second: Any,
+        /,
+        *more: Any,
+        block: int | None = None,
+        axis: int = 0,
+        reduce: Literal["min", "max", "concat"],
+        progress: bool | None = None,
+    ) -> Any: ...
 
     def map_blocks(
         self,
@@ -364,7 +470,7 @@ class Calls:
         *more: Any,
         block: int | None = None,
         axis: int = 0,
-        reduce: Callable[[Any, Any], Any] | str | None = None,
+        reduce: Callable[[Any, Any], Any] | Reduction | None = None,
         progress: bool | None = None,
     ) -> Any:
         """Cuts ``data`` into blocks, calls ``func`` on each, and combines the results.
@@ -390,44 +496,5 @@ class Calls:
 
         The first failing block's error is raised.
         """
-        check_callable(func)
-        arrays = (data, *more)
-        length = blocks.lengths(arrays, axis)
-        if block is not None and block < 1:
-            raise ValueError(f"a block has at least 1 row, not {block}")
-        combine, at_once = blocks.reducer(reduce, axis)
-        if not length:
-            return func(*arrays) if combine is not None else []
-        workers = self._engine.options.workers
-        rows = block or blocks.block_rows(arrays, axis, length, workers)
-        items = BlockItems(arrays, rows, axis)
         with ours_cut:
-            function = self._engine.function(func)
-        job = StreamJob(function, items, wire.BLOCKS, self._engine.namespace, rules=self._rules)
-        job.end = len(items)
-        self._show(job, progress, job.end, "blocks")
-        with ours_cut, Opened(self._engine, job, job.end):
-            results = each(job, Waiting(self._engine, job))
-            if combine is None:
-                return list(results)
-            if at_once:
-                return combine(list(results), None)
-            total = next(results)
-            if isinstance(reduce, str):
-                total = blocks.plain(total)
-            for result in results:
-                total = combine(total, result)
-            return total
-
-    def _show(self, job: Job, wanted: bool | None, total: int | None, unit: str = "items") -> None:
-        """Has the job's progress shown, if it is wanted."""
-        if self._progress if wanted is None else wanted:
-            job.bar = Progress(total, job.name, unit)
-
-
-def _length(items: Any) -> int | None:
-    """How many there are, when that can be told."""
-    try:
-        return len(items)
-    except TypeError:
-        return None
+            return self._many.map_blocks(func, (data, *more), block, axis, reduce, progress)

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal, get_args
 
 from .._observe.spans import KEPT
+from .launch import Method
 
-PRINTS = ("plain", "prefixed", "direct")
+Prints = Literal["plain", "prefixed", "direct"]
+PRINTS: tuple[Prints, ...] = get_args(Prints)
 MAINS = ("auto", "import", "value")
 STATES = ("follow", "import")
 
@@ -40,7 +42,7 @@ class Options:
     """
 
     workers: int
-    method: str
+    method: Method
     initializer: Callable[..., Any] | None = None
     initargs: tuple[Any, ...] = ()
     max_tasks: int | None = None
@@ -48,7 +50,7 @@ class Options:
     threads: int | None = None
     executor: bool = False
     logs: bool = True
-    prints: str = "plain"
+    prints: Prints = "plain"
     spans: int = KEPT
     main: str = "auto"
     state: str = "follow"

@@ -8,7 +8,7 @@ import weakref
 from collections.abc import Callable
 from concurrent.futures import CancelledError, Future
 from logging import getLogger
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 from ..errors import PoolClosed
 from .engine import FOREIGN
@@ -17,8 +17,10 @@ from .work import SLICE
 
 _log = getLogger(__name__)
 
+R_co = TypeVar("R_co", covariant=True)
 
-class AsyncResult:
+
+class AsyncResult(Generic[R_co]):
     """The outcome of a call or a map, when there is one.
 
     Args:
@@ -30,9 +32,11 @@ class AsyncResult:
     they should return soon, and what one raises is logged and harms nobody. Thread-safe.
     """
 
+    __module__ = "onecopy"
+
     def __init__(
         self,
-        callback: Callable[[Any], object] | None = None,
+        callback: Callable[[R_co], object] | None = None,
         error_callback: Callable[[BaseException], object] | None = None,
         pool: object = None,
     ) -> None:
@@ -78,7 +82,7 @@ class AsyncResult:
         self._error = PoolClosed(FOREIGN)
         self._told.set()
 
-    def get(self, timeout: float | None = None) -> Any:
+    def get(self, timeout: float | None = None) -> R_co:
         """The result, or raises the task's error.
 
         Raises ``multiprocessing.TimeoutError`` when there is none after ``timeout`` seconds.
@@ -89,7 +93,8 @@ class AsyncResult:
 
             raise multiprocessing.TimeoutError(f"no result within {timeout} s")
         if self._error is None:
-            return self._value
+            value: R_co = self._value
+            return value
         try:
             raise self._error
         finally:
@@ -119,7 +124,7 @@ class AsyncResult:
 
 
 # Without an outcome so far.
-_pending: weakref.WeakSet[AsyncResult] = weakref.WeakSet()
+_pending: weakref.WeakSet[AsyncResult[Any]] = weakref.WeakSet()
 
 
 def _after_fork() -> None:

@@ -15,7 +15,7 @@ from .._system.native_threads import THREAD_VARIABLES
 from ..errors import UnsupportedPlatform
 from .engine import Engine
 from .launch import preparation, resolve
-from .options import MAINS, PRINTS, STATES, Options
+from .options import MAINS, PRINTS, STATES, Options, Prints
 
 # What the caller has loaded of these is loaded into a zygote before it forks.
 _PRELOAD = ("numpy",)
@@ -31,7 +31,7 @@ def engine(
     *,
     executor: bool = False,
     logs: bool = True,
-    prints: str = "plain",
+    prints: Prints = "plain",
     spans: int = KEPT,
     main: str = "auto",
     state: str = "follow",

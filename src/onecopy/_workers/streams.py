@@ -5,7 +5,7 @@ from __future__ import annotations
 import weakref
 from collections.abc import Iterator
 from concurrent.futures import CancelledError
-from typing import Any
+from typing import Any, TypeVar
 
 from .._memory.blame import ours_cut
 from .busy import Waiting
@@ -16,7 +16,10 @@ from .jobs import Items, NoResult, StreamJob
 WINDOW = 64
 
 
-class Stream(Iterator[Any]):
+R_co = TypeVar("R_co", covariant=True)
+
+
+class Stream(Iterator[R_co]):
     """See the module; one thread at a time.
 
     Args:
@@ -26,11 +29,12 @@ class Stream(Iterator[Any]):
         pool: kept until the end, since a pool that nobody holds is terminated.
     """
 
-    def __init__(self, engine: Engine, job: StreamJob, chunk: int, pool: object) -> None:
-        self._engine = engine
-        self._pool = pool
-        self._job = job
+    def __init__(self, engine: Any, job: Any, chunk: int, pool: object) -> None:
+        # Made by ``imap`` alone: no part of the public types.
+        self._engine: Engine = engine
+        self._job: StreamJob = job
         self._items: Items = job.items
+        self._pool = pool
         self._window = max(WINDOW, 2 * chunk) * engine.options.workers
         try:
             self._number = engine.open(job, 0, grows=True)
@@ -80,18 +84,18 @@ class Stream(Iterator[Any]):
             self._feed(1 << 62, eager=True)
         self._job.wait_all()
 
-    def __iter__(self) -> Stream:
+    def __iter__(self) -> Stream[R_co]:
         return self
 
-    def __next__(self) -> Any:
+    def __next__(self) -> R_co:
         return self.next()
 
-    def next(self, timeout: float | None = None) -> Any:
+    def next(self, timeout: float | None = None) -> R_co:
         """The next result; ``multiprocessing.TimeoutError`` when it is not there in time."""
         with ours_cut:
             return self._next(timeout)
 
-    def _next(self, timeout: float | None) -> Any:
+    def _next(self, timeout: float | None) -> R_co:
         try:
             if self._job.end is None and self._job.broken is None:
                 self._feed(self._window)
@@ -106,7 +110,8 @@ class Stream(Iterator[Any]):
             self._give_up()
             raise
         try:
-            return self._job.fetch()
+            value: R_co = self._job.fetch()
+            return value
         except StopIteration:
             self._finalizer()
             self._pool = None

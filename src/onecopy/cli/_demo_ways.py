@@ -34,7 +34,7 @@ Call = tuple[Any, ...]
 class Job(NamedTuple):
     """What is to be done; ``segment`` is the name of the shared memory, where one is made."""
 
-    method: str
+    method: Any  # a word from the command line
     workers: int
     file: str
     segment: str

@@ -189,7 +189,7 @@ def compute(request: Request) -> Outcome:
         function = _targets.resolve(request.function)
         source = _source.load(request.file, request.field, request.reading)
         reduce = request.reduce
-        combine = _targets.resolve(reduce) if isinstance(reduce, _targets.Target) else reduce
+        combine: Any = reduce if isinstance(reduce, str | None) else _targets.resolve(reduce)
         if pool is None:
             pool = _pool(request, stack)
         # Imported late, and entered after the pool was made: a thread must not be forked.
@@ -234,7 +234,8 @@ def _pool(request: Request, stack: ExitStack) -> Pool:
 
     modules = {"numpy": 0, request.function.module: 0}
     method = Method.FORKSERVER if request.method is Method.AUTO else request.method
-    pool = Pool(request.workers, method=str(method), preload=tuple(modules))
+    name: Any = method.value
+    pool = Pool(request.workers, method=name, preload=tuple(modules))
 
     def end() -> None:
         pool.terminate()

@@ -74,17 +74,19 @@ _BROKEN = {
 }
 
 
-def __getattr__(name: str) -> Any:
-    if name in _BROKEN:
-        from . import _broken
+if not TYPE_CHECKING:  # else every name would be there, to a checker
 
-        return getattr(_broken, name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    def __getattr__(name: str) -> Any:
+        if name in _BROKEN:
+            from . import _broken
+
+            return getattr(_broken, name)
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
 def import_broken_errors() -> None:
     """Imports the last branch now."""
-    __getattr__("BrokenWorker")
+    from . import _broken as _broken
 
 
 def human_bytes(count: int) -> str:
@@ -163,7 +165,7 @@ class NotPicklable(OnecopyError, pickle.PicklingError):
 
     def __init__(self, path: str, reason: str, advice: str = "") -> None:
         super().__init__(path, reason)
-        self.args = (path, reason, advice)
+        self.args: tuple[Any, ...] = (path, reason, advice)
         self.path = path
         self.reason = reason
         self.advice = advice

@@ -7,17 +7,25 @@ They are subclasses of ``BrokenProcessPool``, whose module costs some 10 ms to i
 from __future__ import annotations
 
 import signal
-from multiprocessing.pool import MaybeEncodingError  # type: ignore[attr-defined]  # no stub
+from typing import TYPE_CHECKING, Any
 
 from . import NotPicklable, OnecopyError, human_bytes
 
-try:
+if TYPE_CHECKING:
     from concurrent.futures.process import BrokenProcessPool
-except RuntimeError:
-    # "can't register atexit after shutdown": this is first needed while the interpreter
-    # ends. Then nobody has the real class, nor can catch anything by it: the
-    # type's base stands in for it.
-    from concurrent.futures import BrokenExecutor as BrokenProcessPool  # type: ignore[assignment]
+
+    class MaybeEncodingError(Exception):
+        """The one of ``multiprocessing.pool``, which typeshed does not have."""
+else:
+    from multiprocessing.pool import MaybeEncodingError
+
+    try:
+        from concurrent.futures.process import BrokenProcessPool
+    except RuntimeError:
+        # "can't register atexit after shutdown": this is first needed while the interpreter
+        # ends. Then nobody has the real class, nor can catch anything by it: the
+        # type's base stands in for it.
+        from concurrent.futures import BrokenExecutor as BrokenProcessPool
 
 
 class BrokenWorker(OnecopyError, BrokenProcessPool):
@@ -110,7 +118,7 @@ class WorkerOutOfMemory(WorkerDied, MemoryError):
         limit: int = 0,
     ) -> None:
         super().__init__(pid, exitcode, task, oom, memory)
-        self.args = (pid, exitcode, task, oom, memory, limit)
+        self.args: tuple[Any, ...] = (pid, exitcode, task, oom, memory, limit)
         self.limit = limit
 
     def __str__(self) -> str:
@@ -150,7 +158,7 @@ class FileTruncated(WorkerDied):
         now: int = 0,
     ) -> None:
         super().__init__(pid, exitcode, task, oom, memory)
-        self.args = (pid, exitcode, task, oom, memory, path, was, now)
+        self.args: tuple[Any, ...] = (pid, exitcode, task, oom, memory, path, was, now)
         self.path = path
         self.was = was
         self.now = now
@@ -174,7 +182,7 @@ class InitializerFailed(BrokenWorker):
     __module__ = "onecopy.errors"
 
 
-class ResultNotPicklable(NotPicklable, MaybeEncodingError):  # type: ignore[misc]  # likewise
+class ResultNotPicklable(NotPicklable, MaybeEncodingError):
     """A task ran, but what it returned cannot travel back.
 
     Args:
@@ -187,7 +195,7 @@ class ResultNotPicklable(NotPicklable, MaybeEncodingError):  # type: ignore[misc
 
     def __init__(self, path: str, reason: str, value: str = "") -> None:
         NotPicklable.__init__(self, path, reason, "return plain data instead")
-        self.args = (path, reason, value)
+        self.args: tuple[Any, ...] = (path, reason, value)
         self.exc = reason
         self.value = value
 

@@ -38,7 +38,7 @@ class Job(NamedTuple):
     """What is to be done: see ``data_sink.plan``."""
 
     way: str
-    method: str
+    method: Any  # a word from the command line
     source: str
     workers: int
     file: str

@@ -68,7 +68,7 @@ def mark(shared: Any) -> int:
     return os.getpid()
 
 
-def owner_and_worker(method: str) -> dict[str, Any]:
+def owner_and_worker(method: Any) -> dict[str, Any]:
     """The owner writes 1, a worker 2, into one array."""
     import onecopy as oc
 

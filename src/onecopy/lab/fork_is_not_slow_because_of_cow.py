@@ -160,7 +160,7 @@ def inherited(method: str, workers: int) -> Tasks:
     )
 
 
-def shared(method: str, workers: int) -> Tasks:
+def shared(method: Any, workers: int) -> Tasks:
     """The cure: the same calls as ``pickled``, of slices of shared records."""
     import onecopy as oc
 

@@ -15,7 +15,7 @@ from __future__ import annotations
 import os
 import threading
 import weakref
-from collections.abc import Iterator, Mapping
+from collections.abc import ItemsView, Iterator, Mapping, ValuesView
 from functools import partial
 from typing import Any
 
@@ -99,6 +99,7 @@ class Counter(Mapping[str, int]):
         {'good': 85, 'bad': 15}
     """
 
+    __module__ = "onecopy"
     __slots__ = ("__weakref__", "_page", "_places", "_segment", "_size")
 
     def __init__(self, *names: str) -> None:
@@ -160,11 +161,11 @@ class Counter(Mapping[str, int]):
     def __len__(self) -> int:
         return len(self._places)
 
-    def items(self) -> Any:
+    def items(self) -> ItemsView[str, int]:
         """Names and numbers, all read at one time."""
         return dict(zip(self._places, self._sums(), strict=True)).items()
 
-    def values(self) -> Any:
+    def values(self) -> ValuesView[int]:
         """The numbers, all read at one time."""
         return dict(self.items()).values()
 

@@ -36,6 +36,7 @@ class AppendLog:
     others' copying. What was appended stays when its writer is killed.
     """
 
+    __module__ = "onecopy"
     __slots__ = ("__weakref__", "_lock", "_next", "_page", "_segment")
 
     def __init__(self, page: memoryview) -> None:

@@ -31,12 +31,14 @@ class SharedDict(Mapping[K, V]):
     what is missing. Thread- and fork-safe.
     """
 
+    __module__ = "onecopy"
     __slots__ = ("__weakref__", "_get_key", "_get_value", "_index", "_keys", "_values")
 
-    def __init__(self, index: Index, keys: Column, values: Column) -> None:
-        self._index = index
-        self._keys = keys
-        self._values = values
+    def __init__(self, index: Any, keys: Any, values: Any) -> None:
+        # Made by ``share`` alone: no part of the public types.
+        self._index: Index = index
+        self._keys: Column = keys
+        self._values: Column = values
         self._get_key = keys.getter()
         self._get_value = values.getter()
 
@@ -105,11 +107,13 @@ class SharedSet(Set[K]):
     thread- and fork-safe.
     """
 
+    __module__ = "onecopy"
     __slots__ = ("__weakref__", "_get", "_index", "_keys")
 
-    def __init__(self, index: Index, keys: Column) -> None:
-        self._index = index
-        self._keys = keys
+    def __init__(self, index: Any, keys: Any) -> None:
+        # Made by ``share`` alone: no part of the public types.
+        self._index: Index = index
+        self._keys: Column = keys
         self._get = keys.getter()
 
     def __reduce__(self) -> tuple[Any, ...]:

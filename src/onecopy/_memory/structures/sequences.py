@@ -31,10 +31,11 @@ class SharedList(Sequence[T]):
     does passing a slice of it.
     """
 
+    __module__ = "onecopy"
     __slots__ = ("__weakref__", "_column", "_get", "_places")
 
-    def __init__(self, column: Column, places: range | None = None) -> None:
-        self._column = column
+    def __init__(self, column: Any, places: range | None = None) -> None:
+        self._column: Column = column  # made by ``share`` alone: no part of the public types
         self._places = range(len(column)) if places is None else places
         self._get = column.getter()
 
@@ -79,7 +80,7 @@ class SharedList(Sequence[T]):
             mine is theirs or mine == theirs for mine, theirs in zip(self, other, strict=True)
         )
 
-    __hash__ = None  # type: ignore[assignment]  # it equals lists, which have none
+    __hash__: None = None  # type: ignore[assignment]  # it equals lists, which have none
 
     def __repr__(self) -> str:
         shown = ", ".join(map(repr, islice(self, 3)))
@@ -133,6 +134,7 @@ class SharedText(Sequence[str]):
     Read-only, thread- and fork-safe.
     """
 
+    __module__ = "onecopy"
     __slots__ = ("__weakref__", "_data", "_encoding", "_width")
 
     def __init__(self, data: Array, width: int) -> None:

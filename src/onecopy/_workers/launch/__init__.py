@@ -8,9 +8,10 @@ so that the kernel ends it when the pool's owner is gone (see ``_system.death``)
 from __future__ import annotations
 
 import sys
-from typing import Protocol
+from typing import Literal, Protocol, get_args
 
-METHODS = ("auto", "fork", "forkserver", "spawn", "thread")
+Method = Literal["auto", "fork", "forkserver", "spawn", "thread"]
+METHODS: tuple[Method, ...] = get_args(Method)
 
 
 class Launcher(Protocol):
@@ -42,17 +43,23 @@ class Launcher(Protocol):
         """Ends whatever serves this launcher; its workers have ended before."""
 
 
-def resolve(method: str) -> str:
+def resolve(method: str) -> Method:
     """The start method that ``method`` means: ``auto`` is the user's own choice by
     ``multiprocessing.set_start_method``, and without one the clean ``forkserver``.
 
     Raises ValueError for a method that does not exist.
     """
-    if method not in METHODS:
-        raise ValueError(f"unknown start method {method!r}; it is one of {', '.join(METHODS)}")
-    if method != "auto":
-        return method
+    known = _known(method)
+    if known != "auto":
+        return known
     # Where nobody has imported it, or another thread does so now, nobody has chosen.
     ask = getattr(sys.modules.get("multiprocessing"), "get_start_method", None)
     chosen = ask(allow_none=True) if ask is not None else None
-    return str(chosen) if chosen else "forkserver"
+    return _known(str(chosen)) if chosen else "forkserver"
+
+
+def _known(method: str) -> Method:
+    for known in METHODS:
+        if known == method:
+            return known
+    raise ValueError(f"unknown start method {method!r}; it is one of {', '.join(METHODS)}")

@@ -30,7 +30,7 @@ def set_up() -> None:
     logger.setLevel(logging.INFO)
 
 
-def main(kind: str, method: str) -> None:
+def main(kind: str, method: Any) -> None:
     """Four tasks on one worker, one record each; then the same with the initializer."""
     pools: dict[str, Any] = {
         "multiprocessing": multiprocessing.get_context(method).Pool,

@@ -17,7 +17,7 @@ from log_worker import logger, set_up, task  # type: ignore[import-not-found]  #
 import onecopy as oc
 
 
-def main(kind: str, method: str) -> None:
+def main(kind: str, method: Any) -> None:
     """Four tasks on one worker, one record each; then the same with the initializer."""
     pools: dict[str, Any] = {
         "multiprocessing": multiprocessing.get_context(method).Pool,

@@ -41,7 +41,8 @@ def look(who: str, before: list[str]) -> dict[str, Any]:
 
 seen.append("parent")
 tell(look("parent first", ["source"]))
-with oc.Pool(2, method=sys.argv[1]) as pool:
+method: Any = sys.argv[1]
+with oc.Pool(2, method=method) as pool:
     for future in [pool.submit(append, number) for number in range(2)]:
         tell(future.result())
 tell(look("parent last", ["source", "parent"]))

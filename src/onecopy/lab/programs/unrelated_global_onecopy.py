@@ -5,10 +5,12 @@ import json
 import multiprocessing
 import os
 import sys
+from typing import Any
 
 import onecopy as oc
 
-method, workers = sys.argv[1], int(sys.argv[2])
+method: Any = sys.argv[1]
+workers = int(sys.argv[2])
 numbers = list(range(int(os.environ["NUMBERS"])))
 
 
