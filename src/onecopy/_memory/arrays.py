@@ -130,7 +130,7 @@ def _reduce_small(array: np.ndarray[Any, Any], roots: dict[int, Any]) -> Any:
         array: without a class of the user's.
         roots: see ``Buffers``.
     """
-    root = array
+    root: Any = array
     while (base := root.base) is not None:
         root = base
         if type(base) is not _ndarray:
@@ -163,7 +163,7 @@ def _reduce_small(array: np.ndarray[Any, Any], roots: dict[int, Any]) -> Any:
     return _ndarray, (shape, dtype, elements, 0, array.strides)
 
 
-_first_byte = ctypes.c_char.from_buffer
+_first_byte: Any = ctypes.c_char.from_buffer
 
 
 def _address(array: np.ndarray[Any, Any]) -> int:

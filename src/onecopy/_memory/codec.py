@@ -150,7 +150,7 @@ class Draft:
     def has_small(self) -> bool:
         """Are there arrays whose elements stand in the stream?"""
         roots = self._pickled.buffers.roots
-        return bool(roots) and any(root is not None for root in roots.values())
+        return roots is not None and any(root is not None for root in roots.values())
 
 
 def encode(

@@ -40,6 +40,7 @@ from .launch.import_watch import SlowImport
 from .launch.preparation import Preparation, prepare
 from .launch.zygote import UNKNOWN, ZygoteLauncher
 from .options import Options
+from .strides import BEGUN, CLAIM, ORDERS, WORDS, begun
 from .tracker import TrackerDesk
 from .versions import Version
 
@@ -145,10 +146,9 @@ class Fleet:
         self._faults: dict[int, AnonymousFile] = {}
         self._dead: list[Channel] = []  # orphans that have ended
         self._lost = False  # the launcher makes no more workers, and that was reported
-        # Two aligned 8-byte words per worker, in pages that both sides map: what it has
-        # begun with (its claim), and how often it was told to begin with nothing more.
+        # Aligned 8-byte words per worker, in pages that both sides map; see ``strides``.
         self._slots = max(512, 2 * options.workers)
-        self._file = anonymous_file(mapping.PAGE * -(-16 * self._slots // mapping.PAGE))
+        self._file = anonymous_file(mapping.PAGE * -(-8 * WORDS * self._slots // mapping.PAGE))
         self._file.reserve(0, self._file.size)
         size = self._file.size
         address = mapping.map_shared(self._file.descriptor(write=True), size, write=True)
@@ -238,7 +238,8 @@ class Fleet:
             faults.close()
             raise
         slot = self._free_slots.pop()
-        self._claims[2 * slot] = self._claims[2 * slot + 1] = 0
+        for word in range(WORDS):
+            self._claims[WORDS * slot + word] = 0
         channel = Channel(
             self._count,
             ours,
@@ -268,7 +269,7 @@ class Fleet:
             identity=identity,
             preparation=self._preparation,
             claims=self._file.size,
-            slot=2 * channel.slot,
+            slot=WORDS * channel.slot,
             threads=options.threads,
             initializer=options.initializer is not None,
             executor=options.executor,
@@ -286,9 +287,14 @@ class Fleet:
         """The worker begins with nothing after this, until ``Channel.let_go``; what it has
         begun with last."""
         channel.holds += 1
-        self._claims[2 * channel.slot + 1] = channel.holds
+        self._claims[WORDS * channel.slot + ORDERS] = channel.holds
         barrier.everywhere()
-        return int(self._claims[2 * channel.slot])
+        return int(self._claims[WORDS * channel.slot + CLAIM])
+
+    def begun(self, channel: Channel, assignment: int) -> int | None:
+        """After ``hold``: how many items of a chunk the worker has begun; None when it has not
+        said so yet."""
+        return begun(int(self._claims[WORDS * channel.slot + BEGUN]), assignment)
 
     @property
     def main_path(self) -> str:
@@ -362,7 +368,7 @@ class Fleet:
             del self.by_fd[channel.fd]
         claimed = channel.claimed
         if claimed is None:
-            claimed = int(self._claims[2 * channel.slot])
+            claimed = int(self._claims[WORDS * channel.slot + CLAIM])
         self._free_slots.append(channel.slot)
         ooms = procfs.oom_kills() if exitcode == -signal.SIGKILL else self._ooms
         oom, self._ooms = ooms > self._ooms, ooms

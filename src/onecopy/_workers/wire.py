@@ -30,6 +30,7 @@ NOW = int(socket.MSG_DONTWAIT) | int(getattr(socket, "MSG_NOSIGNAL", 0))
 
 # Owner to worker.
 CONFIG, FUNCTION, DROP_FUNCTION, TASK, FORGET, FREEZE, CONTINUE, SKIP, STOP, SETTINGS = range(1, 11)
+CUT = 12  # a chunk that the worker is at ends after so many items
 STATE = 11  # the value of a variable; in front of the codec's body, the length of its head
 # Worker to owner.
 READY, FAILED, RESULT, FORGOTTEN, FROZEN, RECORD, WARNING, TEXT, SLOW = range(32, 41)

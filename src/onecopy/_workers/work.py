@@ -53,6 +53,8 @@ class Work:
     """The variables that workers need for it; a class attribute where there are none."""
     refers = False
     """Items are pickled as they are sent, and may refer to the user's classes."""
+    chunk: int | None = None
+    """Items that go together by the caller's wish."""
     tries: dict[int, int] | None
     """How often what begins at this item was run again."""
 
@@ -305,3 +307,8 @@ class Entry:
     sent: int = 0
     moved: int = 0
     shared: int = 0
+
+    def can_be_cut(self) -> bool:
+        """Is it a chunk whose size was chosen here?"""
+        size = self.assignment.stop - self.assignment.start
+        return size > 1 and self.work.chunk is None
