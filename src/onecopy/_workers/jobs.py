@@ -335,6 +335,11 @@ class StreamJob(Job):
         if self.tell is not None:
             self.tell()
 
+    def whole(self, taken: int) -> int:
+        """So many of the items taken so far may be handed out while there are more to come:
+        chunks of a size that was given are handed out whole."""
+        return taken if self.chunk is None else taken - taken % self.chunk
+
     def finished(self) -> bool:
         """Has everything been fetched?"""
         return self.yielded == self.end

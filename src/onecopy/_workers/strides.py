@@ -82,15 +82,16 @@ class Strides:
 
     def _singly(self) -> Iterator[Any]:
         words, released, word = self._words, self._released, self._zero
+        last = word + self.stop
         for item in self._items:
             word += 1
             # In this order; see ``child.Worker._wait_to_go_on``.
             words[BEGUN] = word
             if words[ORDERS] > released:
                 self._cut()
-                released = self._released
-                if word - self._zero > self.stop:
-                    return
+                released, last = self._released, self._zero + self.stop
+            if word > last:
+                return
             yield item
 
     def _parts(self) -> Iterator[Iterator[Any]]:
