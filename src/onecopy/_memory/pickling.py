@@ -122,7 +122,7 @@ class Buffers:
 
     def leaves(self, kind: type) -> bool:
         """Is there no reducer of ours for the objects of a class?"""
-        return kind not in self.reducers and reducer_of(kind) is None
+        return self.reducers.get(kind) is None and reducer_of(kind) is None
 
     def refer(self, obj: Any, namespace: Namespace) -> Any:
         """A function or class, by its name in its home; None where it travels by value."""
