@@ -123,12 +123,14 @@ class TakenBack(NamedTuple):
 
 class Cut(NamedTuple):
     """A worker that has been at a chunk for ``nanoseconds`` will run no more of it than the
-    items up to ``stop``, which it has begun with: those behind, if any, wait again."""
+    items up to ``stop``, which it has begun with: those behind, if any, wait again. None: it
+    ended the chunk by itself. ``singly``: the job's items go one by one from now on."""
 
     worker: int
     assignment: int
     stop: int
-    nanoseconds: int
+    nanoseconds: int | None
+    singly: bool = False
 
 
 class WorkerEnding(NamedTuple):

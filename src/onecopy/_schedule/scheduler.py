@@ -311,9 +311,12 @@ class Scheduler:
             return
         worker.held[assignment.id] = assignment._replace(stop=event.stop), work, estimate
         worker.items -= _no_longer_out(assignment._replace(start=event.stop), work)
-        # What is known is older than this: the rest is not to be handed out by it.
-        work.pace.learn(event.stop - assignment.start, event.nanoseconds)
-        work.wary = 2 * self._wanted
+        if event.singly:
+            work.most = 1
+        if event.nanoseconds is not None:
+            # What is known is older than this: the rest is not to be handed out by it.
+            work.pace.learn(event.stop - assignment.start, event.nanoseconds)
+            work.wary = 2 * self._wanted
         self._put_back(work, event.stop, assignment.stop)
         self._wake(out)
 

@@ -254,6 +254,8 @@ class Channel:
         function_id = function.id if function is not None else 0
         head = wire.TASK_HEAD.pack(function_id, work.runner, work.number)
         flags = wire.RICH if rich else 0
+        if work.streams and entry.can_be_cut():
+            flags |= wire.EARLY
         self._add(wire.pack(wire.TASK, head + body, flags, assignment.id))
 
     def _cut(self) -> None:

@@ -48,6 +48,7 @@ from .._system.usage import Meter, traced
 from .._system.victim import prefer_as_victim
 from . import ending, inheriting, runners, wire
 from .config import WorkerConfig
+from .early import ROOM, Page
 from .identity import close_stdin, reseed
 from .launch.import_watch import SlowImport
 from .outcome import Failure, describe, failure, name_of
@@ -110,6 +111,7 @@ class Worker:
         self._functions: dict[int, Any] = {}
         self._claims = memoryview(bytearray(32)).cast("Q")
         self._slot = 0
+        self._page: Page | None = None
         # The last of the owner's orders to begin with nothing more that was lifted, and
         # the tasks that it has taken back.
         self._released = 0
@@ -207,8 +209,11 @@ class Worker:
         page = mapping.map_shared(fd, config.claims, write=True)
         os.close(fd)
         root = mapping.exporter(page, config.claims, lambda: None)
-        self._claims = mapping.bytes_of(root, write=True).cast("Q")
+        whole = mapping.bytes_of(root, write=True)
+        self._claims = whole.cast("Q")
         self._slot = config.slot
+        words = self._claims[config.slot : config.slot + WORDS]
+        self._page = Page(words, whole[config.room : config.room + ROOM])
         barrier.register()
         prefer_as_victim()
         if config.executor:
@@ -337,6 +342,7 @@ class Worker:
             self._claims[self._slot] = before
             self._look_ahead()
             self._claims[self._slot] = frame.id
+        self._cuts.clear()
         if frame.id in self._skipped:
             self._claims[self._slot] = before
             self._skipped.discard(frame.id)
@@ -353,8 +359,8 @@ class Worker:
         except self._ends:
             raise
         except (Exception, SystemExit) as error:
-            outcome = self._unsendable(frame, outcome, flags, error)
-            flags = wire.ERRORS
+            outcome = self._unsendable(frame, outcome, flags & wire.ERRORS, error)
+            flags |= wire.ERRORS
             rich, body = place(encode(outcome), self._link)
         # The arguments have gone by now, and so do the results: blocks go back with this.
         del outcome
@@ -454,6 +460,8 @@ class Worker:
                 words = self._claims[self._slot : self._slot + WORDS]
                 wait = partial(self._wait_to_go_on, frame.id)
                 strides = Strides(items, words, frame.id, self._released, wait)
+                if frame.flags & wire.EARLY and self._page is not None:
+                    call = self._page.publishing(frame.id, call, strides)
             values, bad = runners.run_chunk(call, items, self._leaves, strides)
         except self._leaves:
             raise
@@ -463,15 +471,16 @@ class Worker:
             self._state.explain(error)
             failed = {0: failure(error, name, argument, PEER)}
             return decoded, started, ({}, failed), flags
+        short = len(values) << wire.SHORT if strides is not None and strides.ended else 0
         if not bad:
-            return decoded, started, values, 0
+            return decoded, started, values, short
         name = name_of(function)
         for raised, _ in bad.values():
             self._state.explain(raised)
         failed = {
             at: failure(error, name, describe(item), PEER) for at, (error, item) in bad.items()
         }
-        return decoded, started, (dict(enumerate(values)), failed), flags
+        return decoded, started, (dict(enumerate(values)), failed), flags | short
 
     def _unsendable(
         self, frame: wire.Frame, outcome: Any, bad: int, error: BaseException

@@ -33,6 +33,7 @@ from .._system.anonymous import AnonymousFile, anonymous_file
 from . import inheriting, wire
 from .channel import Channel
 from .config import WorkerConfig
+from .early import ROOM, read
 from .following import Follower
 from .identity import Identity, chosen_method, parent_of_workers
 from .launch import Launcher
@@ -148,12 +149,14 @@ class Fleet:
         self._lost = False  # the launcher makes no more workers, and that was reported
         # Aligned 8-byte words per worker, in pages that both sides map; see ``strides``.
         self._slots = max(512, 2 * options.workers)
-        self._file = anonymous_file(mapping.PAGE * -(-8 * WORDS * self._slots // mapping.PAGE))
-        self._file.reserve(0, self._file.size)
+        self._pages = mapping.PAGE * -(-8 * WORDS * self._slots // mapping.PAGE)
+        self._file = anonymous_file(self._pages + self._slots * ROOM)
+        self._file.reserve(0, self._pages)  # and each worker's page when it is made
         size = self._file.size
         address = mapping.map_shared(self._file.descriptor(write=True), size, write=True)
         root = mapping.exporter(address, size, lambda: mapping.unmap(address, size))
-        self._claims = mapping.bytes_of(root, write=True).cast("Q")
+        self._bytes = mapping.bytes_of(root, write=True)
+        self._claims = self._bytes.cast("Q")
         self._free_slots = list(range(self._slots))
         self._parent, self._method = parent_of_workers(), chosen_method()
         self._preparation: Preparation | None
@@ -225,6 +228,7 @@ class Fleet:
         tried (no descriptor, no memory, no more processes)."""
         faults = anonymous_file(_FAULTS)
         try:
+            self._file.reserve(self._pages + self._free_slots[-1] * ROOM, ROOM)
             with launching:
                 ours, theirs = socket.socketpair()
                 try:
@@ -234,7 +238,7 @@ class Fleet:
                 except OSError:
                     ours.close()
                     raise
-        except OSError:
+        except (OSError, errors.NotEnoughMemory):
             faults.close()
             raise
         slot = self._free_slots.pop()
@@ -270,6 +274,7 @@ class Fleet:
             preparation=self._preparation,
             claims=self._file.size,
             slot=WORDS * channel.slot,
+            room=self._pages + channel.slot * ROOM,
             threads=options.threads,
             initializer=options.initializer is not None,
             executor=options.executor,
@@ -295,6 +300,16 @@ class Fleet:
         """After ``hold``: how many items of a chunk the worker has begun; None when it has not
         said so yet."""
         return begun(int(self._claims[WORDS * channel.slot + BEGUN]), assignment)
+
+    def claimed(self, channel: Channel) -> int:
+        """What it has begun with last, as far as can be seen without a barrier."""
+        return int(self._claims[WORDS * channel.slot + CLAIM])
+
+    def early(self, channel: Channel, assignment: int, known: int) -> list[bytes]:
+        """The results of a chunk behind those that are ``known``, pickled; see ``early``."""
+        at = self._pages + channel.slot * ROOM
+        words = self._claims[WORDS * channel.slot : WORDS * (channel.slot + 1)]
+        return read(words, self._bytes[at : at + ROOM], assignment, known)
 
     @property
     def main_path(self) -> str:
@@ -403,6 +418,7 @@ class Fleet:
         for faults in self._faults.values():
             faults.close()
         self._claims = memoryview(b"\0" * 8).cast("Q")
+        self._bytes = memoryview(b"")
 
     def after_fork(self) -> None:
         """In a child that somebody forked from the owner (any thread's state is as it was):

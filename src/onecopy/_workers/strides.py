@@ -26,9 +26,9 @@ _GROWTH = 4
 _BITS = 24
 MOST = (1 << _BITS) - 1
 # A worker's words: what it has begun with last (its claim); how often it was told to begin
-# with nothing more; how far it has begun with its chunk. Four, so that all are in one line of
-# the cache.
-CLAIM, ORDERS, BEGUN, _ = range(4)
+# with nothing more; how far it has begun with its chunk; how many results are in its page (see
+# ``early``). Four, so that all are in one line of the cache.
+CLAIM, ORDERS, BEGUN, PUBLISHED = range(4)
 WORDS = 4
 
 
@@ -56,6 +56,7 @@ class Strides:
 
     Attributes:
         stop: where the chunk ends, as far as is known.
+        ended: it ends there because the worker wants it to.
     """
 
     def __init__(
@@ -68,6 +69,7 @@ class Strides:
         clock: Callable[[], int] = monotonic_ns,
     ) -> None:
         self.stop = len(items)
+        self.ended = False
         self._items = items
         self._words = words
         self._zero = word_of(task, 0)
@@ -84,6 +86,8 @@ class Strides:
         words, released, word = self._words, self._released, self._zero
         last = word + self.stop
         for item in self._items:
+            if self.ended:
+                return
             word += 1
             # In this order; see ``child.Worker._wait_to_go_on``.
             words[BEGUN] = word
@@ -108,6 +112,11 @@ class Strides:
             each = max((clock() - since) / max(upto - done, 1), 1.0)
             done = upto
             step = max(1, min(int(STRIDE_NS / each), most, _GROWTH * step))
+
+    def end(self) -> None:
+        """The item that is being run is the last one. For chunks that are run item by item."""
+        self.ended = True
+        self.stop = min(self.stop, self._words[BEGUN] - self._zero)
 
     def _cut(self) -> None:
         released = self._words[ORDERS]

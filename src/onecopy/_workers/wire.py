@@ -41,6 +41,8 @@ ANNOUNCE, FREE = 64, 65
 RICH = 1  # the body was made by ``codec.place`` as a rich one
 ERRORS = 2  # a result in which at least one item failed
 UNRUN = 4  # and nothing was run, because the payload could not be unpacked
+SHORT = 3  # from this bit on: the worker has ended the chunk after so many items
+EARLY = 8  # of a task: its results are published as they come, see ``early``
 TAKEN = 1  # of a record: a handler in the worker takes it as well
 FLUSHED = 4  # of text, beside its stream, 1 or 2
 
