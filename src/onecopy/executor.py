@@ -73,6 +73,13 @@ Ts = TypeVarTuple("Ts")
 # ``map`` sends at most so many items at once unless it is told how many.
 _MAP_CHUNK = 16
 
+
+class _NotGiven(int):
+    """The default of ``chunksize``: told from a 1 that was given by its identity."""
+
+
+_CHUNK = _NotGiven(1)
+
 _executors: weakref.WeakSet[ProcessPoolExecutor] = weakref.WeakSet()
 _engines: weakref.WeakSet[Engine] = weakref.WeakSet()
 _exiting = False
@@ -265,7 +272,7 @@ class ProcessPoolExecutor(StandardExecutor):
         fn: Callable[..., T],
         *iterables: Iterable[Any],
         timeout: float | None = None,
-        chunksize: int = 1,
+        chunksize: int = _CHUNK,
         buffersize: int | None = None,
     ) -> Iterator[T]:
         """As the built-in ``map``, by all workers, several calls at a time.
@@ -275,8 +282,8 @@ class ProcessPoolExecutor(StandardExecutor):
             iterables: consumed at once, unless there is a ``buffersize``.
             timeout: seconds from now; a result that is not there by then raises
                 TimeoutError.
-            chunksize: items that a worker is sent as one task. With 1, short items are
-                still sent several at once (at most 16), by their measured time.
+            chunksize: items that a worker is sent as one task. When it is not given, short
+                items are sent several at once (at most 16), by their measured time.
             buffersize: so many tasks at most whose results have not been fetched.
 
         Returns:
@@ -304,7 +311,7 @@ class ProcessPoolExecutor(StandardExecutor):
         except Exception as error:
             without_ours(error)
             return _failing(error, items)
-        chunk = chunksize if chunksize > 1 else None
+        chunk = None if chunksize is _CHUNK else chunksize
         runner = wire.MAP if single else wire.STARMAP
         job = StreamJob(function, items, runner, engine.namespace, chunk, _MAP_CHUNK)
         try:

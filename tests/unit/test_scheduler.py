@@ -35,10 +35,13 @@ class Model:
         self.terms: dict[int, ev.Terms] = {}
         self.reruns: dict[tuple[int, int], int] = {}
         self.ending: set[int] = set()
+        self.fixed: dict[int, int | None] = {}
 
     def tell(self, event: ev.Event) -> None:
         if isinstance(event, ev.TaskSubmitted | ev.JobOpened):
             self.terms[event[0]] = event.terms
+        if isinstance(event, ev.JobOpened):
+            self.fixed[event.job] = event.chunk
         ended = [event.assignment] if isinstance(event, ev.Finished) else []
         for instruction in self.scheduler.handle(event):
             if isinstance(instruction, ev.Assign):
@@ -135,14 +138,32 @@ class Model:
 
     def take_back(self, worker: int) -> bool:
         """It is at its first one; the others go elsewhere, if there is an elsewhere."""
-        if worker not in dict(self.scheduler.stuck()):
+        head = {number: head for number, head, _ in self.scheduler.stuck()}.get(worker)
+        if head is None:
             return False
         queue = self.queues[worker]
-        assert len(queue) > 1
+        assert queue[0].id == head
+        if len(queue) == 1:
+            return self.cut(worker)
         back = [queue.pop() for _ in range(len(queue) - 1)]
         idle = sum(not held for held in self.queues.values())
         self.tell(ev.TakenBack(worker, tuple(one.id for one in reversed(back))))
         assert sum(not held for held in self.queues.values()) < idle, "an idle one got some"
+        return True
+
+    def cut(self, worker: int) -> bool:
+        """It is in the middle of its chunk, or at the end of it; the rest goes elsewhere."""
+        queue = self.queues[worker]
+        chunk = queue[0]
+        assert chunk.stop - chunk.start > 1
+        assert not self.fixed.get(chunk.work), "the user's own stay whole"
+        stop = self.random.randint(chunk.start + 1, chunk.stop)
+        queue[0] = chunk._replace(stop=stop)
+        idle = sum(not held for held in self.queues.values())
+        self.tell(ev.Cut(worker, chunk.id, stop, 10_000_000))
+        if stop < chunk.stop:
+            assert sum(not held for held in self.queues.values()) < idle, "an idle one got some"
+        assert worker not in {number for number, *_ in self.scheduler.stuck() if stop == chunk.stop}
         return True
 
     def gone(self, worker: int, claimed: int) -> None:
@@ -315,6 +336,12 @@ def test_first_come_first_served() -> None:
     assert order == list(range(20))
 
 
+def learnt(mean: float | None, items: int = 10**10) -> Pace:
+    pace = Pace()
+    pace.mean, pace.items = mean, items
+    return pace
+
+
 class TestChunks:
     """``chunk_size``, the arithmetic alone."""
 
@@ -328,8 +355,7 @@ class TestChunks:
     def test_always_within_bounds(
         self, remaining: int, workers: int, mean: float | None, fixed: int | None, most: int
     ) -> None:
-        pace = Pace()
-        pace.mean = mean
+        pace = learnt(mean)
         size = chunk_size(remaining, workers, pace, fixed, most)
         assert 1 <= size <= remaining
         if fixed is not None:
@@ -339,15 +365,13 @@ class TestChunks:
 
     @given(mean=st.floats(1, 1e6), remaining=st.integers(10**8, 10**9))
     def test_a_chunk_of_many_aims_at_the_target(self, mean: float, remaining: int) -> None:
-        pace = Pace()
-        pace.mean = mean
+        pace = learnt(mean)
         took = chunk_size(remaining, 2, pace) * mean
         assert TARGET_NS / 2 <= took <= TARGET_NS or mean > TARGET_NS / 2
 
     @given(mean=st.floats(1, LEAST_NS / 20), workers=st.integers(1, 16))
     def test_chunks_shrink_towards_the_end(self, mean: float, workers: int) -> None:
-        pace = Pace()
-        pace.mean = mean
+        pace = learnt(mean)
         remaining, sizes = 10**7, []
         while remaining:
             sizes.append(chunk_size(remaining, workers, pace))

@@ -144,7 +144,13 @@ class Draft:
     def all_shared(self) -> bool:
         """Is there a buffer, and does every one stand in shared memory already? One without
         bytes does not stand anywhere."""
-        return self.plan is not None and not self.plan.copied
+        return self.plan is not None and not (self.plan.copied or self.has_small)
+
+    @property
+    def has_small(self) -> bool:
+        """Are there arrays whose elements stand in the stream?"""
+        roots = self._pickled.buffers.roots
+        return roots is not None and any(root is not None for root in roots.values())
 
 
 def encode(

@@ -24,7 +24,7 @@ from .._system import mapping
 from . import blame
 from .homes import MAIN_NAMES, find, home_by_name, is_user_module, reduce_function
 from .kinds import reducer_of
-from .spans import Span
+from .spans import Alias, Span
 
 Reducers = Mapping[type, Callable[[Any], Any]]
 NO_REDUCERS: Reducers = {}
@@ -91,6 +91,9 @@ class Buffers:
         sealing: will the object stand in memory that nobody can write?
         reducers: more of them, by class, that are asked first.
         defining: see ``Defining``.
+        roots: by the id of what has allocated the memory, which small arrays of it are in the
+            stream: the first, or the address behind the last of several; None: one that shows
+            it has a span. None altogether where every array needs a span.
         references: functions and classes of the user's that the object refers to.
     """
 
@@ -100,8 +103,10 @@ class Buffers:
         sealing: bool = False,
         reducers: Reducers = NO_REDUCERS,
         defining: Defining = NOT_DEFINING,
+        roots: dict[int, Any] | None = None,
     ) -> None:
         self.defining = defining
+        self.roots = roots
         self.references: list[Any] = []
         self.spans: list[Span] = []
         self.pickled: list[str] = []
@@ -114,6 +119,10 @@ class Buffers:
             return special(obj)
         reducer = reducer_of(type(obj))
         return NotImplemented if reducer is None else reducer(obj, self)
+
+    def leaves(self, kind: type) -> bool:
+        """Is there no reducer of ours for the objects of a class?"""
+        return self.reducers.get(kind) is None and reducer_of(kind) is None
 
     def refer(self, obj: Any, namespace: Namespace) -> Any:
         """A function or class, by its name in its home; None where it travels by value."""
@@ -153,9 +162,14 @@ class _Fast(pickle.Pickler):
         super().__init__(file, 5, buffer_callback=buffers.take)
         self._buffers = buffers
         self._namespace = namespace
+        # Classes met in this message that are left to their own pickling. A set of its own:
+        # asking ``reducer_of`` for every object takes as long as pickling a small one.
+        self._plain: set[type] = set()
 
     def reducer_override(self, obj: Any) -> Any:
         kind = type(obj)
+        if kind in self._plain:
+            return NotImplemented
         if kind is types.FunctionType or kind is _CACHED or issubclass(kind, type):
             reduced = self._buffers.refer(obj, self._namespace)
             if reduced is None:
@@ -163,6 +177,9 @@ class _Fast(pickle.Pickler):
             return reduced
         if kind is types.ModuleType:
             return _by_import(obj)
+        if self._buffers.leaves(kind):
+            self._plain.add(kind)
+            return NotImplemented
         return self._buffers.reduce(obj)
 
 
@@ -263,11 +280,17 @@ def dumps(
         TooLong: the stream is longer than ``most``.
         Exception: what an object's own ``__reduce__`` raised; see ``blame``.
     """
+    make = functools.partial(Buffers, sealing=sealing, reducers=reducers, defining=defining)
+    # What is shared stands in memory with every array; else small ones go into the stream
+    # where that makes no difference.
+    apart = not sealing
     for choose in (lambda: _Fast, _slow_pickler):
-        file = _Chunks() if most is None else _FewChunks(most)
-        buffers = Buffers(sealing=sealing, reducers=reducers, defining=defining)
         try:
-            choose()(file, buffers, namespace).dump(obj)
+            try:
+                return _pickled(obj, choose(), namespace, make(roots={} if apart else None), most)
+            except Alias:
+                apart = False
+                return _pickled(obj, choose(), namespace, make(), most)
         except _ByValue:
             continue
         except TooLong:
@@ -277,8 +300,15 @@ def dumps(
             if choose is not _slow_pickler:
                 continue
             raise blame.refusal(obj, what, _attempt(namespace), error)  # noqa: B904 (it has its cause)
-        return Pickled(file.chunks, buffers)
     raise AssertionError("unreachable")  # pragma: no cover
+
+
+def _pickled(
+    obj: Any, pickler: Any, namespace: Namespace, buffers: Buffers, most: int | None
+) -> Pickled:
+    file = _Chunks() if most is None else _FewChunks(most)
+    pickler(file, buffers, namespace).dump(obj)
+    return Pickled(file.chunks, buffers)
 
 
 class TooLong(Exception):

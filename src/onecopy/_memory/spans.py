@@ -25,6 +25,10 @@ _SPARSE = 2
 _WASTE = 4
 
 
+class Alias(Exception):
+    """Two arrays of a message may show the same elements, so each needs a span."""
+
+
 class Span:
     """One buffer of a message.
 

@@ -15,7 +15,7 @@ class Assignment(NamedTuple):
     Attributes:
         id: counts up over the pool's life, so ``claimed`` can be compared with it.
         work: the task's or the job's id.
-        start, stop: the items of the job; both 0 for a task.
+        start, stop: the items of the job; both 0 for a task. A chunk that is cut keeps its id.
     """
 
     id: int
@@ -121,6 +121,18 @@ class TakenBack(NamedTuple):
     assignments: tuple[int, ...]
 
 
+class Cut(NamedTuple):
+    """A worker that has been at a chunk for ``nanoseconds`` will run no more of it than the
+    items up to ``stop``, which it has begun with: those behind, if any, wait again. None: it
+    ended the chunk by itself. ``singly``: the job's items go one by one from now on."""
+
+    worker: int
+    assignment: int
+    stop: int
+    nanoseconds: int | None
+    singly: bool = False
+
+
 class WorkerEnding(NamedTuple):
     """A worker is about to be ended: it gets no more work."""
 
@@ -156,6 +168,7 @@ Event = (
     | WorkerReady
     | Finished
     | TakenBack
+    | Cut
     | WorkerEnding
     | WorkerGone
     | Closed

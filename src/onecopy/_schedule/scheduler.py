@@ -11,9 +11,11 @@ The rules:
   one piece as long as all it holds is estimated to take less than a millisecond (single
   tasks) or two chunks (jobs): tiny tasks travel in batches, long ones never wait behind
   each other while another worker is idle. Work of unknown length is handed out singly.
+- A chunk is at most a fair share of what is not done of its job, and beyond one chunk ahead
+  a worker holds no more than that: the last items may be the slow ones.
 - An estimate may be wrong, and a task may even wait for one that was put behind it: when
-  nothing else waits for an idle worker, work is taken back from behind what takes long
-  (``stuck``; how long is the driver's to measure).
+  nothing else waits for an idle worker, work is taken back from behind what takes long, and
+  the rest of a long chunk (``stuck``; how long is the driver's to measure).
 - Work that has to be alone is neither put behind other work nor has any put behind it.
 - When a worker ends, the assignment that it had begun is lost, and no other: what it was
   sent beyond that goes back to the head of the queue.
@@ -36,6 +38,7 @@ from .events import (
     Assign,
     Assignment,
     Closed,
+    Cut,
     Event,
     Finished,
     Instruction,
@@ -78,6 +81,10 @@ class _Job:
 
     Attributes:
         next, available: items from ``next`` up to ``available`` wait.
+        out: how many are with workers.
+        grows: there are more to come, nobody knows how many.
+        wary: so many of what comes again go singly: a chunk was cut, and what is behind the
+            slow item may be slow as well, whatever quick items elsewhere make of the pace.
         again: runs of items that a worker took with it before it had begun them.
     """
 
@@ -86,13 +93,20 @@ class _Job:
     chunk: int | None
     most: int
     terms: Terms
+    grows: bool = False
     next: int = 0
     available: int = 0
+    out: int = 0
+    wary: int = 0
     again: list[tuple[int, int]] = field(default_factory=list)
     queued: bool = False
 
     def waiting(self) -> bool:
         return bool(self.again) or self.next < self.available
+
+    def left(self) -> int:
+        """How many items wait."""
+        return self.available - self.next + sum(stop - start for start, stop in self.again)
 
 
 @dataclass(slots=True)
@@ -100,7 +114,9 @@ class _Worker:
     id: int
     held: dict[int, tuple[Assignment, _Task | _Job, float]] = field(default_factory=dict)
     load: float = 0.0
+    items: int = 0  # of jobs
     taken: int = 0
+    whole: int = 0  # an assignment that is known to have been begun with to its end
     alone: bool = False
     ending: bool = False
 
@@ -123,7 +139,7 @@ class Scheduler:
         self._growing: set[int] = set()  # jobs
         self._workers: dict[int, _Worker] = {}
         self._idle: list[int] = []
-        self._paces: dict[int, Pace] = {}
+        self._paces: dict[tuple[str, int], Pace] = {}
         self._returns: dict[tuple[int, int], int] = {}
         # Ended, and perhaps to be run again: by assignment.
         self._open: dict[int, tuple[Assignment, _Task | _Job]] = {}
@@ -141,6 +157,7 @@ class Scheduler:
             WorkerReady: self._worker_ready,
             Finished: self._finished,
             TakenBack: self._taken_back,
+            Cut: self._was_cut,
             WorkerEnding: self._worker_ending,
             WorkerGone: self._worker_gone,
             Closed: self._close,
@@ -160,27 +177,32 @@ class Scheduler:
             return True
         return any(worker.held for worker in self._workers.values())
 
-    def stuck(self) -> list[tuple[int, int]]:
-        """Workers that hold work which an idle one could begin at once, and what each of
-        them is at."""
+    def stuck(self) -> list[tuple[int, int, float]]:
+        """Workers that hold work which an idle one could begin at once, what each of them is
+        at, and how many nanoseconds that was estimated to take."""
         if not self._idle or self._queue:
             return []
-        return [
-            (worker.id, next(iter(worker.held)))
-            for worker in self._workers.values()
-            if len(worker.held) > 1 and not worker.ending
-        ]
+        found = []
+        for worker in self._workers.values():
+            if worker.held and not worker.ending:
+                head, work, estimate = next(iter(worker.held.values()))
+                cut = head.id != worker.whole and _can_be_cut(head, work)
+                if cut or len(worker.held) > 1:
+                    found.append((worker.id, head.id, estimate))
+        return found
 
     # Events.
 
     def _task_submitted(self, event: TaskSubmitted, out: list[Instruction]) -> None:
-        self._queue.append(_Task(event.task, self._pace(event.key), event.terms))
+        self._queue.append(_Task(event.task, self._pace(("task", event.key)), event.terms))
         if self._idle:
             self._wake(out)
 
     def _job_opened(self, event: JobOpened, out: list[Instruction]) -> None:
-        # Every job learns its own pace: the same function may be given other items.
-        work = _Job(event.job, Pace(), event.chunk, event.most, event.terms)
+        # Every job learns its own pace, since the same function may be given other items,
+        # but begins with what is known from the last one.
+        pace = self._paces["job", event.key] = Pace(self._pace(("job", event.key)))
+        work = _Job(event.job, pace, event.chunk, event.most, event.terms, event.grows)
         self._jobs[event.job] = work
         if event.grows:
             self._growing.add(event.job)
@@ -196,6 +218,7 @@ class Scheduler:
             self._queue.append(work)
         self._wake(out)
         if event.last:
+            work.grows = False
             self._growing.discard(event.job)
             self._end_if_done(out)
 
@@ -244,6 +267,7 @@ class Scheduler:
             return
         assignment, work, estimate = held
         worker.load -= estimate
+        worker.items -= _no_longer_out(assignment, work)
         if work.terms.again:
             self._open[assignment.id] = assignment, work
         if event.nanoseconds is not None:
@@ -270,8 +294,30 @@ class Scheduler:
         for number in reversed(event.assignments):
             assignment, work, estimate = worker.held.pop(number)
             worker.load -= estimate
+            worker.items -= _no_longer_out(assignment, work)
             worker.taken -= 1
             self._come_back(assignment, work)
+        self._wake(out)
+
+    def _was_cut(self, event: Cut, out: list[Instruction]) -> None:
+        worker = self._workers.get(event.worker)
+        held = worker.held.get(event.assignment) if worker else None
+        if worker is None or held is None:
+            return
+        assignment, work, estimate = held
+        assert isinstance(work, _Job)
+        if event.stop == assignment.stop:
+            worker.whole = assignment.id
+            return
+        worker.held[assignment.id] = assignment._replace(stop=event.stop), work, estimate
+        worker.items -= _no_longer_out(assignment._replace(start=event.stop), work)
+        if event.singly:
+            work.most = 1
+        if event.nanoseconds is not None:
+            # What is known is older than this: the rest is not to be handed out by it.
+            work.pace.learn(event.stop - assignment.start, event.nanoseconds)
+            work.wary = 2 * self._wanted
+        self._put_back(work, event.stop, assignment.stop)
         self._wake(out)
 
     def _worker_ending(self, event: WorkerEnding, out: list[Instruction]) -> None:
@@ -290,6 +336,7 @@ class Scheduler:
                 self._idle.remove(event.worker)
             first = next(iter(worker.held), 0)
             for assignment, work, _ in reversed(worker.held.values()):
+                _no_longer_out(assignment, work)
                 # A worker begins in the order of the ids.
                 begun = assignment.id == event.claimed or (
                     event.all and assignment.id < event.claimed
@@ -319,7 +366,7 @@ class Scheduler:
 
     # What they have in common.
 
-    def _pace(self, key: int) -> Pace:
+    def _pace(self, key: tuple[str, int]) -> Pace:
         pace = self._paces.get(key)
         if pace is None:
             if len(self._paces) >= _KEYS:
@@ -347,7 +394,11 @@ class Scheduler:
                 if isinstance(work, _Task):
                     ahead, estimate = AHEAD_TASK_NS, work.pace.peak
                 else:
-                    ahead, estimate = AHEAD_JOB_NS, self._next_size(work) * work.pace.mean
+                    size = self._next_size(work)
+                    fair = -(-(work.left() + work.out) // self._wanted)
+                    if len(worker.held) > 1 and worker.items + size > fair:
+                        return
+                    ahead, estimate = AHEAD_JOB_NS, size * work.pace.mean
                 if worker.load + max(estimate, 2000.0) > ahead:
                     return
             self._assign(worker, work, out)
@@ -356,10 +407,19 @@ class Scheduler:
         return self._max_tasks is not None and worker.taken >= self._max_tasks
 
     def _next_size(self, work: _Job) -> int:
+        size = chunk_size(
+            work.left(), self._wanted, work.pace, work.chunk, work.most, self._out(work)
+        )
         if work.again:
-            return work.again[0][1] - work.again[0][0]
-        left = work.available - work.next
-        return chunk_size(left, self._wanted, work.pace, work.chunk, work.most)
+            if work.wary:
+                return 1
+            return min(size, work.again[0][1] - work.again[0][0])
+        return min(size, work.available - work.next)
+
+    def _out(self, job: _Job) -> int:
+        """Items that count as not done beside those that wait. Of a job that grows there are
+        more to come: it is taken to go on for as long as its items are handed out."""
+        return job.out + (self._wanted * job.most if job.grows and job.most < 1 << 32 else 0)
 
     def _assign(self, worker: _Worker, work: _Task | _Job, out: list[Instruction]) -> None:
         """Hands out the head of the queue, or a chunk of it."""
@@ -370,10 +430,12 @@ class Scheduler:
             assignment = Assignment(next(self._ids), work.id, 0, 0)
         else:
             start, stop = self._cut(work)
+            work.out += stop - start
             estimate = (stop - start) * max(work.pace.mean or 0.0, 2.0)
             assignment = Assignment(next(self._ids), work.id, start, stop)
         worker.held[assignment.id] = (assignment, work, estimate)
         worker.load += estimate
+        worker.items += assignment.stop - assignment.start
         worker.taken += 1
         worker.alone = work.terms.alone
         out.append(Assign(worker.id, assignment))
@@ -382,7 +444,11 @@ class Scheduler:
         """Takes the next chunk out of the job at the head of the queue."""
         size = self._next_size(job)
         if job.again:
-            start, stop = job.again.pop(0)
+            job.wary = max(0, job.wary - 1)
+            start, last = job.again.pop(0)
+            stop = start + size
+            if stop < last:
+                job.again.insert(0, (stop, last))
         else:
             start, stop = job.next, job.next + size
             job.next = stop
@@ -423,3 +489,16 @@ class Scheduler:
             for worker in list(self._workers.values()):
                 self._retire(worker, out)
             self._idle.clear()
+
+
+def _no_longer_out(assignment: Assignment, work: _Task | _Job) -> int:
+    """These items are not with a worker any more; how many they are."""
+    size = assignment.stop - assignment.start
+    if type(work) is _Job:
+        work.out -= size
+    return size
+
+
+def _can_be_cut(assignment: Assignment, work: _Task | _Job) -> bool:
+    """A chunk of our own choosing; one of the user's stays what it is."""
+    return type(work) is _Job and work.chunk is None and assignment.stop - assignment.start > 1

@@ -100,7 +100,7 @@ async def _feed(
                     await room.wait()
                 job.items.put(item)
                 taken += 1
-                engine.grow(job.number, taken)
+                engine.grow(job.number, job.whole(taken))
     finally:
         job.finish_at(taken)
         engine.grow(job.number, taken, last=True)

@@ -129,6 +129,10 @@ class Channel:
         """The worker ends when it has done what was posted before."""
         self.post(wire.pack(wire.STOP))
 
+    def cut(self, assignment: int, upto: int) -> None:
+        """The chunk that it is at ends before item ``upto`` of it; before ``let_go``."""
+        self.post(wire.pack(wire.CUT, wire.ID.pack(upto), id=assignment))
+
     def let_go(self, taken_back: list[int]) -> None:
         """It may begin again, but for these, which it will not be sent the answers to."""
         body = b"".join(map(wire.ID.pack, taken_back))
@@ -250,6 +254,8 @@ class Channel:
         function_id = function.id if function is not None else 0
         head = wire.TASK_HEAD.pack(function_id, work.runner, work.number)
         flags = wire.RICH if rich else 0
+        if work.streams and entry.can_be_cut():
+            flags |= wire.EARLY
         self._add(wire.pack(wire.TASK, head + body, flags, assignment.id))
 
     def _cut(self) -> None:

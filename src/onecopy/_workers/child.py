@@ -48,10 +48,12 @@ from .._system.usage import Meter, traced
 from .._system.victim import prefer_as_victim
 from . import ending, inheriting, runners, wire
 from .config import WorkerConfig
+from .early import ROOM, Page
 from .identity import close_stdin, reseed
 from .launch.import_watch import SlowImport
 from .outcome import Failure, describe, failure, name_of
 from .state import ModuleState
+from .strides import MOST, WORDS, Strides
 from .tracker import use_owners_tracker
 
 # What has failed before a worker was ready.
@@ -107,14 +109,17 @@ class Worker:
         self._link = Link(Arena(), keep=True)
         self._frames: deque[wire.Frame] = deque()
         self._functions: dict[int, Any] = {}
-        self._claims = memoryview(bytearray(16)).cast("Q")
+        self._claims = memoryview(bytearray(32)).cast("Q")
         self._slot = 0
+        self._page: Page | None = None
         # The last of the owner's orders to begin with nothing more that was lifted, and
         # the tasks that it has taken back.
         self._released = 0
         self._skipped: set[int] = set()
+        self._cuts: dict[int, int] = {}  # where chunks end, by the task
         # What a task may raise to end the worker instead of failing by itself.
         self._ends: tuple[type[BaseException], ...] = (SystemExit,)
+        self._leaves: tuple[type[BaseException], ...] = (SystemExit, _Stop)
         self._trims = False
         # When the stretch of time began that is going on; and what is said of it with the next
         # result: waiting for frames, and writing the last result.
@@ -142,6 +147,7 @@ class Worker:
             wire.FREEZE: self._freeze,
             wire.CONTINUE: self._let_go,
             wire.SKIP: self._let_go,
+            wire.CUT: self._cut,
             wire.SETTINGS: self._set,
             wire.STOP: self._stop,
         }
@@ -203,12 +209,15 @@ class Worker:
         page = mapping.map_shared(fd, config.claims, write=True)
         os.close(fd)
         root = mapping.exporter(page, config.claims, lambda: None)
-        self._claims = mapping.bytes_of(root, write=True).cast("Q")
+        whole = mapping.bytes_of(root, write=True)
+        self._claims = whole.cast("Q")
         self._slot = config.slot
+        words = self._claims[config.slot : config.slot + WORDS]
+        self._page = Page(words, whole[config.room : config.room + ROOM])
         barrier.register()
         prefer_as_victim()
         if config.executor:
-            self._ends = ()
+            self._ends, self._leaves = (), (_Stop,)
         config.identity.take()
         inheriting.take_authkey(config.authkey)
         use_owners_tracker(desk)
@@ -333,6 +342,7 @@ class Worker:
             self._claims[self._slot] = before
             self._look_ahead()
             self._claims[self._slot] = frame.id
+        self._cuts.clear()
         if frame.id in self._skipped:
             self._claims[self._slot] = before
             self._skipped.discard(frame.id)
@@ -349,8 +359,8 @@ class Worker:
         except self._ends:
             raise
         except (Exception, SystemExit) as error:
-            outcome = self._unsendable(frame, outcome, flags, error)
-            flags = wire.ERRORS
+            outcome = self._unsendable(frame, outcome, flags & wire.ERRORS, error)
+            flags |= wire.ERRORS
             rich, body = place(encode(outcome), self._link)
         # The arguments have gone by now, and so do the results: blocks go back with this.
         del outcome
@@ -379,9 +389,9 @@ class Worker:
     def _look_ahead(self) -> None:
         """Reads on until the owner has said how to go on; what else comes waits its turn."""
         for at, frame in enumerate(self._frames):
-            if frame.type in (wire.CONTINUE, wire.SKIP):
+            if frame.type in (wire.CONTINUE, wire.SKIP, wire.CUT):
                 del self._frames[at]
-                self._let_go(frame)
+                self._handlers[frame.type](frame)
                 return
         self._frames.extend(self._read())
 
@@ -389,6 +399,30 @@ class Worker:
         """What is to be skipped was sent before this, and not begun."""
         self._released = max(self._released, frame.id)
         self._skipped.update(number for (number,) in wire.ID.iter_unpack(frame.body))
+
+    def _cut(self, frame: wire.Frame) -> None:
+        (self._cuts[frame.id],) = wire.ID.unpack(frame.body)
+
+    def _wait_to_go_on(self, task: int) -> int:
+        """Before the next items of a chunk the owner has told us to begin with nothing more:
+        waits until it has said how to go on; where the chunk ends.
+
+        The same agreement as in ``_task``, with a word of its own. We write how far we are
+        about to go, then read the order; the owner orders, has every CPU pass a barrier, and
+        reads how far we are. So it sees what we have begun, or we see the order before we
+        begin. It never cuts off what it can see as begun, and what it does not see we have
+        not begun. The word names the task, since it is written after the claim: between the
+        two it is about the one before, and then nothing is cut.
+        """
+        since, waited = self._since, self._waited
+        try:
+            while self._claims[self._slot + 1] > self._released:
+                self._look_ahead()
+        except (EOFError, BrokenPipeError, ConnectionResetError):
+            raise _Stop from None  # which is no failure of the function's
+        # That was a part of this task's time.
+        self._since, self._waited = since, waited
+        return self._cuts.pop(task, MOST)
 
     @staticmethod
     def _payload(frame: wire.Frame) -> memoryview:
@@ -421,8 +455,15 @@ class Worker:
                 return decoded, started, function(*args, **kwargs), 0
             items = runners.items_of(runner, payload)
             call = runners.function_for(runner, function)
-            values, bad = runners.run_chunk(call, items, self._ends)
-        except self._ends:
+            strides: Strides | None = None
+            if 1 < len(items) <= MOST:
+                words = self._claims[self._slot : self._slot + WORDS]
+                wait = partial(self._wait_to_go_on, frame.id)
+                strides = Strides(items, words, frame.id, self._released, wait)
+                if frame.flags & wire.EARLY and self._page is not None:
+                    call = self._page.publishing(frame.id, call, strides)
+            values, bad = runners.run_chunk(call, items, self._leaves, strides)
+        except self._leaves:
             raise
         except BaseException as error:
             argument = _shortened(payload) if runner == wire.CALL else ""
@@ -430,15 +471,16 @@ class Worker:
             self._state.explain(error)
             failed = {0: failure(error, name, argument, PEER)}
             return decoded, started, ({}, failed), flags
+        short = len(values) << wire.SHORT if strides is not None and strides.ended else 0
         if not bad:
-            return decoded, started, values, 0
+            return decoded, started, values, short
         name = name_of(function)
         for raised, _ in bad.values():
             self._state.explain(raised)
         failed = {
             at: failure(error, name, describe(item), PEER) for at, (error, item) in bad.items()
         }
-        return decoded, started, (dict(enumerate(values)), failed), flags
+        return decoded, started, (dict(enumerate(values)), failed), flags | short
 
     def _unsendable(
         self, frame: wire.Frame, outcome: Any, bad: int, error: BaseException

@@ -18,6 +18,7 @@ class WorkerConfig:
             what has them.
         claims: the size of the page of claims, in bytes.
         slot: the index of its own claim there.
+        room: where its page for results begins.
         threads: native threads that it may use, or None to leave them alone.
         initializer: one will be sent, or is inherited.
         executor: SystemExit in a task is that task's error.
@@ -31,6 +32,7 @@ class WorkerConfig:
     preparation: Preparation | None
     claims: int
     slot: int
+    room: int
     threads: int | None
     initializer: bool
     executor: bool

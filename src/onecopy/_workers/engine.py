@@ -89,6 +89,7 @@ class Engine(Settling):
         self._tasks_ended = 0
         self._orphans: deque[tuple[int, bool]] = deque()  # and: what is running as well?
         self.told_of: set[int] = set()  # see ``busy``
+        self._streams: set[int] = set()  # jobs whose results are told early
         self._given_up: set[int] = set()  # assignments whose workers are to be ended
         self._mark = object()  # on the futures of this pool
         self.recorder = Recorder(options.spans, self._importing)
@@ -260,11 +261,15 @@ class Engine(Settling):
             job.submitted = monotonic_ns()
             job.versions = versions
             self._work[number] = job
+            if job.streams:
+                self._streams.add(number)
             key = job.function.id
             terms = PLAIN if job.rules is None else job.rules.terms
             opened = events.JobOpened(number, key, available, job.chunk, job.most, terms, grows)
             dirty, later = self._take([opened])
         flush(dirty, later)
+        if job.streams:
+            self._nudge()
         return number
 
     def grow(self, job: int, available: int, *, last: bool = False) -> None:
@@ -302,6 +307,7 @@ class Engine(Settling):
         were sent before."""
         with self._lock:
             job = self._work.pop(number, None)
+            self._streams.discard(number)
             dirty, later = self._take([events.JobDropped(number)])
             if isinstance(job, Job) and job.function.id not in {
                 function.id for function in self._functions.values()
@@ -592,7 +598,7 @@ class Engine(Settling):
     def _lose(self, entry: Entry, error: BaseException) -> None:
         """An assignment was lost with its worker."""
         self._note(entry, LOST, NOTHING, 0)
-        self._failed(entry.assignment, entry.work, error)
+        self._failed(entry.rest(), entry.work, error)
 
     def _note(self, entry: Entry, state: int, spent: bytes, pid: int) -> None:
         """Records what an assignment that has ended took."""

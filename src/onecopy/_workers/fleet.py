@@ -33,6 +33,7 @@ from .._system.anonymous import AnonymousFile, anonymous_file
 from . import inheriting, wire
 from .channel import Channel
 from .config import WorkerConfig
+from .early import ROOM, read
 from .following import Follower
 from .identity import Identity, chosen_method, parent_of_workers
 from .launch import Launcher
@@ -40,6 +41,7 @@ from .launch.import_watch import SlowImport
 from .launch.preparation import Preparation, prepare
 from .launch.zygote import UNKNOWN, ZygoteLauncher
 from .options import Options
+from .strides import BEGUN, CLAIM, ORDERS, WORDS, begun
 from .tracker import TrackerDesk
 from .versions import Version
 
@@ -145,15 +147,16 @@ class Fleet:
         self._faults: dict[int, AnonymousFile] = {}
         self._dead: list[Channel] = []  # orphans that have ended
         self._lost = False  # the launcher makes no more workers, and that was reported
-        # Two aligned 8-byte words per worker, in pages that both sides map: what it has
-        # begun with (its claim), and how often it was told to begin with nothing more.
+        # Aligned 8-byte words per worker, in pages that both sides map; see ``strides``.
         self._slots = max(512, 2 * options.workers)
-        self._file = anonymous_file(mapping.PAGE * -(-16 * self._slots // mapping.PAGE))
-        self._file.reserve(0, self._file.size)
+        self._pages = mapping.PAGE * -(-8 * WORDS * self._slots // mapping.PAGE)
+        self._file = anonymous_file(self._pages + self._slots * ROOM)
+        self._file.reserve(0, self._pages)  # and each worker's page when it is made
         size = self._file.size
         address = mapping.map_shared(self._file.descriptor(write=True), size, write=True)
         root = mapping.exporter(address, size, lambda: mapping.unmap(address, size))
-        self._claims = mapping.bytes_of(root, write=True).cast("Q")
+        self._bytes = mapping.bytes_of(root, write=True)
+        self._claims = self._bytes.cast("Q")
         self._free_slots = list(range(self._slots))
         self._parent, self._method = parent_of_workers(), chosen_method()
         self._preparation: Preparation | None
@@ -225,6 +228,7 @@ class Fleet:
         tried (no descriptor, no memory, no more processes)."""
         faults = anonymous_file(_FAULTS)
         try:
+            self._file.reserve(self._pages + self._free_slots[-1] * ROOM, ROOM)
             with launching:
                 ours, theirs = socket.socketpair()
                 try:
@@ -234,11 +238,12 @@ class Fleet:
                 except OSError:
                     ours.close()
                     raise
-        except OSError:
+        except (OSError, errors.NotEnoughMemory):
             faults.close()
             raise
         slot = self._free_slots.pop()
-        self._claims[2 * slot] = self._claims[2 * slot + 1] = 0
+        for word in range(WORDS):
+            self._claims[WORDS * slot + word] = 0
         channel = Channel(
             self._count,
             ours,
@@ -268,7 +273,8 @@ class Fleet:
             identity=identity,
             preparation=self._preparation,
             claims=self._file.size,
-            slot=2 * channel.slot,
+            slot=WORDS * channel.slot,
+            room=self._pages + channel.slot * ROOM,
             threads=options.threads,
             initializer=options.initializer is not None,
             executor=options.executor,
@@ -286,9 +292,24 @@ class Fleet:
         """The worker begins with nothing after this, until ``Channel.let_go``; what it has
         begun with last."""
         channel.holds += 1
-        self._claims[2 * channel.slot + 1] = channel.holds
+        self._claims[WORDS * channel.slot + ORDERS] = channel.holds
         barrier.everywhere()
-        return int(self._claims[2 * channel.slot])
+        return int(self._claims[WORDS * channel.slot + CLAIM])
+
+    def begun(self, channel: Channel, assignment: int) -> int | None:
+        """After ``hold``: how many items of a chunk the worker has begun; None when it has not
+        said so yet."""
+        return begun(int(self._claims[WORDS * channel.slot + BEGUN]), assignment)
+
+    def claimed(self, channel: Channel) -> int:
+        """What it has begun with last, as far as can be seen without a barrier."""
+        return int(self._claims[WORDS * channel.slot + CLAIM])
+
+    def early(self, channel: Channel, assignment: int, known: int) -> list[bytes]:
+        """The results of a chunk behind those that are ``known``, pickled; see ``early``."""
+        at = self._pages + channel.slot * ROOM
+        words = self._claims[WORDS * channel.slot : WORDS * (channel.slot + 1)]
+        return read(words, self._bytes[at : at + ROOM], assignment, known)
 
     @property
     def main_path(self) -> str:
@@ -362,7 +383,7 @@ class Fleet:
             del self.by_fd[channel.fd]
         claimed = channel.claimed
         if claimed is None:
-            claimed = int(self._claims[2 * channel.slot])
+            claimed = int(self._claims[WORDS * channel.slot + CLAIM])
         self._free_slots.append(channel.slot)
         ooms = procfs.oom_kills() if exitcode == -signal.SIGKILL else self._ooms
         oom, self._ooms = ooms > self._ooms, ooms
@@ -397,6 +418,7 @@ class Fleet:
         for faults in self._faults.values():
             faults.close()
         self._claims = memoryview(b"\0" * 8).cast("Q")
+        self._bytes = memoryview(b"")
 
     def after_fork(self) -> None:
         """In a child that somebody forked from the owner (any thread's state is as it was):

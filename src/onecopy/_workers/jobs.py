@@ -20,6 +20,7 @@ from .._memory.pickling import NOTHING, Namespace
 from .._observe.progress import Progress
 from .._schedule.events import Assignment
 from . import runners, wire
+from .early import ITEMS
 from .functions import Function
 from .rules import Rules
 from .work import SLICE, Work
@@ -251,6 +252,7 @@ class StreamJob(Job):
         if self.runner == wire.MAP:
             self.called = "imap"
         self.ordered = ordered
+        self.streams = self.most <= ITEMS and self.rules is None
         self.end: int | None = None  # how many items there are, once known
         self.yielded = 0
         self.broken: BaseException | None = None
@@ -334,6 +336,11 @@ class StreamJob(Job):
             self._changed.notify_all()
         if self.tell is not None:
             self.tell()
+
+    def whole(self, taken: int) -> int:
+        """So many of the items taken so far may be handed out while there are more to come:
+        chunks of a size that was given are handed out whole."""
+        return taken if self.chunk is None else taken - taken % self.chunk
 
     def finished(self) -> bool:
         """Has everything been fetched?"""

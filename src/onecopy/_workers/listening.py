@@ -14,6 +14,7 @@ import threading
 from collections import deque
 from collections.abc import Callable
 from functools import partial
+from time import monotonic
 from typing import Any
 
 from .. import errors
@@ -47,6 +48,10 @@ _SAYS = {
 }
 
 
+# How often to look for results of chunks that are still being run, in seconds.
+_TELL = 0.02
+
+
 class Listening(Revoking):
     """See the module."""
 
@@ -57,6 +62,7 @@ class Listening(Revoking):
         super().__init__(options)
         self._readers: set[int] = set()  # threads that read a socket in ``_await``
         self._false_starts = 0.0
+        self._tell_at = 0.0
         self._distrusted: deque[tuple[int, Exception]] = deque()
         self._hearing = Hearing(self._nudge, self._distrust, prefixed=options.prints == "prefixed")
 
@@ -138,6 +144,8 @@ class Listening(Revoking):
                 took: int | None = finished - started + decoded - received
                 if type(entry.work) is Direct:
                     entry.work.answered = True
+                if frame.flags >> wire.SHORT:
+                    happened += self._ended_short(entry, frame.flags)
                 again = self._halved(entry) if frame.flags & wire.UNRUN else []
                 if frame.flags & wire.UNRUN:
                     took = None
@@ -176,6 +184,17 @@ class Listening(Revoking):
                 nonsense = self._nonsense(channel, entry)
                 self._conclude(channel, entry, spent, FAILED, self._failed, nonsense)
 
+    def _ended_short(self, entry: Entry, flags: int) -> list[events.Event]:
+        """Under the lock: a worker has ended its chunk, at a result that is too large to be
+        told early, or at an item that failed: the rest is handed out again."""
+        assignment = entry.assignment
+        stop = assignment.start + (flags >> wire.SHORT)
+        if not (entry.work.streams and entry.can_be_cut() and stop < assignment.stop):
+            return []
+        entry.assignment = assignment._replace(stop=stop)
+        singly = not flags & wire.ERRORS
+        return [events.Cut(entry.worker, assignment.id, stop, None, singly)]
+
     def _nonsense(self, channel: Channel, entry: Entry) -> BaseException:
         """The error of what has been answered, but not so that it could be used."""
         task = entry.work.describe(entry.assignment)
@@ -202,9 +221,15 @@ class Listening(Revoking):
             nonsense = self._nonsense(channel, entry)
             self._conclude(channel, entry, spent, FAILED, self._failed, nonsense)
             raise wire.BrokenFrame("a result that is none of what was asked for")
+        early = entry.early
         if bad:
+            if early:
+                value = [
+                    {at - early: it for at, it in part.items() if at >= early} for part in value
+                ]
             self._conclude(channel, entry, spent, FAILED, self._partly, *value)
         else:
+            value = value[early:] if early else value
             self._conclude(channel, entry, spent, DONE, self._delivered, value)
 
     def _conclude(
@@ -235,7 +260,48 @@ class Listening(Revoking):
     ) -> None:
         # First: who has the result finds the task among the spans.
         self._note(entry, state, spent, pid)
-        settle(entry.assignment, entry.work, *outcome)
+        settle(entry.rest(), entry.work, *outcome)
+
+    def _tell_early(self) -> float | None:
+        """Delivers results of chunks that are still being run; in how many seconds to look
+        again. In the driver thread.
+
+        A result is delivered the next time that it is seen. What the task has said before it
+        was in the socket then, and has been read since.
+        """
+        if not self._streams:
+            return None
+        now = monotonic()
+        if now < self._tell_at:
+            return self._tell_at - now
+        self._tell_at = now + _TELL
+        for channel in list(self._fleet.by_fd.values()):
+            with self._lock:
+                entry = self._assigned.get(self._fleet.claimed(channel))
+            if entry is not None and entry.work.streams and not channel.muted:
+                self._tell(channel, entry)
+        return _TELL
+
+    def _tell(self, channel: Channel, entry: Entry) -> None:
+        assignment, work = entry.assignment, entry.work
+        found = self._fleet.early(channel, assignment.id, entry.early)
+        ready, entry.seen = entry.seen - entry.early, entry.early + len(found)
+        if ready <= 0 or not found:
+            return
+        try:
+            values = [pickle.loads(stream) for stream in found[:ready]]
+        except Exception:
+            return  # it is said of the whole chunk, when that has ended
+        start = assignment.start + entry.early
+        with self._lock:
+            if self._assigned.get(assignment.id) is not entry or work.number not in self._work:
+                return
+            # From now on its end is about the others; see ``Entry.rest``.
+            entry.early += len(values)
+        part = assignment._replace(start=start, stop=start + len(values))
+        act = partial(work.deliver, part, values)
+        if not self._hearing.after(work.number, act):
+            act()
 
     def _lose(self, entry: Entry, error: BaseException) -> None:
         lose = partial(super()._lose, entry, error)

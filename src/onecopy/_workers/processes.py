@@ -368,6 +368,7 @@ class ProcessEngine(Listening):
                     channel.flush()
         self._unmute()
         waits = [self._keep_limits(), self._end_given_up(), self._take_back()]
+        waits.append(self._tell_early())
         borrowed = 0
         for channel in list(self._fleet.channels.values()):
             borrowed += channel.link.borrowed

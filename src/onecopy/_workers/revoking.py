@@ -25,9 +25,10 @@ from .work import Entry
 
 # How soon to look again whether a worker has come to what is to be ended, in seconds.
 _SOON = 0.02
-# What waits behind a task that takes longer than this is given to an idle worker: more than
-# twice what a chunk is meant to take.
-_PATIENCE = 0.04
+# What waits behind something that takes longer than this, and several times longer than was
+# estimated, is given to an idle worker; in seconds.
+_PATIENCE = 0.01
+_TIMES = 2.5
 
 
 class Revoking(Engine):
@@ -99,22 +100,36 @@ class Revoking(Engine):
             return None
         now = monotonic()
         before, self._heads = self._heads, {}
-        waits = [_PATIENCE]
-        for worker, head in stuck:
+        waits = []
+        for worker, head, estimate in stuck:
             known, since = before.get(worker, (0, 0.0))
             since = since if known == head else now
-            if now - since < _PATIENCE:
+            left = since + max(_PATIENCE, _TIMES * estimate / 1e9) - now
+            if left > 0:
                 self._heads[worker] = head, since
-                waits.append(_PATIENCE - (now - since))
+                waits.append(left)
             elif not self._fleet.channels[worker].ended:
-                self._take_back_from(self._fleet.channels[worker])
-        return min(waits)
+                self._take_back_from(self._fleet.channels[worker], now - since)
+        return min(waits, default=None)
 
-    def _take_back_from(self, channel: Channel) -> None:
-        """The worker begins with nothing while its claim is read: what comes after that in
-        the order in which it was sent has not been begun, and is left out by the worker."""
+    def _take_back_from(self, channel: Channel, seconds: float) -> None:
+        """The worker, which has been at something for so long at least, begins with nothing
+        while its claim is read: what comes after that in the order in which it was sent has
+        not been begun, and is left out by the worker; and so is what it has not begun of
+        the chunk that it is at (see ``Worker._begin``)."""
         claimed = self._fleet.hold(channel)
+        begun = self._fleet.begun(channel, claimed)
+        happened: list[events.Event] = []
         with self._lock:
+            at = self._assigned.get(claimed)
+            if at is not None and begun is not None and at.can_be_cut():
+                # A worker whose result is on its way has said that it has begun with all.
+                stop = min(at.assignment.start + begun, at.assignment.stop)
+                if stop < at.assignment.stop and at.assignment.work in self._work:
+                    at.assignment = at.assignment._replace(stop=stop)
+                    channel.cut(claimed, begun)
+                nanoseconds = int(seconds * 1e9)
+                happened.append(events.Cut(channel.worker, claimed, stop, nanoseconds))
             back = [
                 number
                 for number, entry in self._assigned.items()
@@ -125,7 +140,8 @@ class Revoking(Engine):
             for number in back:
                 del self._assigned[number]
             channel.let_go(back)  # before there is anything else for it
-            dirty, later = self._take([events.TakenBack(channel.worker, tuple(back))])
+            happened.append(events.TakenBack(channel.worker, tuple(back)))
+            dirty, later = self._take(happened)
         channel.flush()
         flush(dirty, later)
 

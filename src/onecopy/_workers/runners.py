@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from . import wire
+from .strides import Strides
 
 Errors = dict[int, tuple[BaseException, Any]]
 """Index of the failed item: its exception and its argument."""
@@ -18,21 +19,24 @@ def run_chunk(
     function: Callable[[Any], Any],
     items: Sequence[Any],
     ends: tuple[type[BaseException], ...] = (SystemExit,),
+    strides: Strides | None = None,
 ) -> tuple[list[Any], Errors]:
     """``function`` of each item; an item that fails does not keep the others from running,
     unless it raises one of ``ends``.
+
+    ``strides`` says with which items to begin, and where to end.
 
     ``list.extend`` runs the loop in C, and keeps what it has appended when the function
     raises, so the failing item is the one after it.
     """
     values: list[Any] = []
     errors: Errors = {}
-    iterator = iter(items)
-    while len(values) < len(items):
+    iterator = iter(items if strides is None else strides)
+    while len(values) < (len(items) if strides is None else strides.stop):
         at = -1
         try:
             values.extend(map(function, iterator))
-            if len(values) < len(items):
+            if len(values) < (len(items) if strides is None else strides.stop):
                 # map() took a StopIteration out of the function for its own end.
                 raise RuntimeError("the function raised StopIteration")
         except ends:

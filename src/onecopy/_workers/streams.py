@@ -64,10 +64,12 @@ class Stream(Iterator[R_co]):
             taken += 1
             # Handed out singly while workers wait for them, in batches otherwise.
             if taken < self._engine.options.workers or taken % 16 == 0:
-                self._engine.grow(self._number, items.taken)
+                self._engine.grow(self._number, job.whole(items.taken))
             if not eager and taken >= self._engine.options.workers and job.has_next():
                 break
-        self._engine.grow(self._number, items.taken, last=job.end is not None)
+        last = job.end is not None
+        upto = items.taken if last else job.whole(items.taken)
+        self._engine.grow(self._number, upto, last=last)
 
     def _give_up(self) -> None:
         """Nobody wants what is on its way; results that are there can still be fetched."""

@@ -30,6 +30,7 @@ NOW = int(socket.MSG_DONTWAIT) | int(getattr(socket, "MSG_NOSIGNAL", 0))
 
 # Owner to worker.
 CONFIG, FUNCTION, DROP_FUNCTION, TASK, FORGET, FREEZE, CONTINUE, SKIP, STOP, SETTINGS = range(1, 11)
+CUT = 12  # a chunk that the worker is at ends after so many items
 STATE = 11  # the value of a variable; in front of the codec's body, the length of its head
 # Worker to owner.
 READY, FAILED, RESULT, FORGOTTEN, FROZEN, RECORD, WARNING, TEXT, SLOW = range(32, 41)
@@ -40,6 +41,8 @@ ANNOUNCE, FREE = 64, 65
 RICH = 1  # the body was made by ``codec.place`` as a rich one
 ERRORS = 2  # a result in which at least one item failed
 UNRUN = 4  # and nothing was run, because the payload could not be unpacked
+SHORT = 3  # from this bit on: the worker has ended the chunk after so many items
+EARLY = 8  # of a task: its results are published as they come, see ``early``
 TAKEN = 1  # of a record: a handler in the worker takes it as well
 FLUSHED = 4  # of text, beside its stream, 1 or 2
 

@@ -53,6 +53,10 @@ class Work:
     """The variables that workers need for it; a class attribute where there are none."""
     refers = False
     """Items are pickled as they are sent, and may refer to the user's classes."""
+    streams = False
+    """Its results are handed out one by one, and are told early; see ``early``."""
+    chunk: int | None = None
+    """Items that go together by the caller's wish."""
     tries: dict[int, int] | None
     """How often what begins at this item was run again."""
 
@@ -297,6 +301,8 @@ class Entry:
         worker: the worker's number.
         sent: when it was written towards the worker, 0 before; nanoseconds.
         moved, shared: bytes of its payload that were copied, and referred to.
+        early: so many of its items have been delivered already.
+        seen: so many were there when the owner last looked.
     """
 
     assignment: Assignment
@@ -305,3 +311,15 @@ class Entry:
     sent: int = 0
     moved: int = 0
     shared: int = 0
+    early: int = 0
+    seen: int = 0
+
+    def rest(self) -> Assignment:
+        """What of it is not known yet."""
+        start = self.assignment.start + self.early
+        return self.assignment._replace(start=start) if self.early else self.assignment
+
+    def can_be_cut(self) -> bool:
+        """Is it a chunk whose size was chosen here?"""
+        size = self.assignment.stop - self.assignment.start
+        return size > 1 and self.work.chunk is None

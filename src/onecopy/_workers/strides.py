@@ -1,0 +1,124 @@
+"""Running a chunk in strides, so that what of it has not been begun can be taken back.
+
+Between strides the worker says how far it is about to go, and looks whether the chunk was
+cut; how that is agreed upon with the owner is in ``child.Worker._wait_to_go_on`` and in
+ARCHITECTURE.md. A chunk of few items is run item by item. Of a longer one, a stride is run
+in one C loop, so that this costs tiny items nothing that can be measured.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from itertools import chain, islice
+from time import monotonic_ns
+from typing import Any
+
+# A stride is at most this long, by what the one before it took, and a part of the chunk.
+STRIDE_NS = 1_000_000
+PARTS = 128
+# A chunk of no more items is run item by item.
+FEW = 512
+# It is at most so many times as long as the one before: an item may be of another kind than
+# those that were measured.
+_GROWTH = 4
+# In the word that tells how far a worker has begun with a chunk: the assignment's id, and in
+# the lower bits the items.
+_BITS = 24
+MOST = (1 << _BITS) - 1
+# A worker's words: what it has begun with last (its claim); how often it was told to begin
+# with nothing more; how far it has begun with its chunk; how many results are in its page (see
+# ``early``). Four, so that all are in one line of the cache.
+CLAIM, ORDERS, BEGUN, PUBLISHED = range(4)
+WORDS = 4
+
+
+def word_of(assignment: int, upto: int) -> int:
+    """The word that says that items before ``upto`` of a chunk have been begun."""
+    return assignment << _BITS | upto
+
+
+def begun(word: int, assignment: int) -> int | None:
+    """How many items of a chunk have been begun; None when the word is about another one."""
+    return word & MOST if word >> _BITS == assignment else None
+
+
+class Strides:
+    """The items of a chunk, up to where it is cut.
+
+    Args:
+        items: all of them, at most ``MOST``.
+        words: the worker's words: its claim, the owner's orders, how far it has begun.
+        task: the assignment's id.
+        released: the last of the owner's orders that was lifted.
+        wait: waits until the one that is given is lifted; returns where the chunk ends, at
+            least where it was said to be begun up to before.
+        clock: in nanoseconds.
+
+    Attributes:
+        stop: where the chunk ends, as far as is known.
+        ended: it ends there because the worker wants it to.
+    """
+
+    def __init__(
+        self,
+        items: Sequence[Any],
+        words: memoryview,
+        task: int,
+        released: int,
+        wait: Callable[[], int],
+        clock: Callable[[], int] = monotonic_ns,
+    ) -> None:
+        self.stop = len(items)
+        self.ended = False
+        self._items = items
+        self._words = words
+        self._zero = word_of(task, 0)
+        self._released = released
+        self._wait = wait
+        self._clock = clock
+
+    def __iter__(self) -> Iterator[Any]:
+        if self.stop <= FEW:
+            return self._singly()
+        return chain.from_iterable(self._parts())
+
+    def _singly(self) -> Iterator[Any]:
+        words, released, word = self._words, self._released, self._zero
+        last = word + self.stop
+        for item in self._items:
+            if self.ended:
+                return
+            word += 1
+            # In this order; see ``child.Worker._wait_to_go_on``.
+            words[BEGUN] = word
+            if words[ORDERS] > released:
+                self._cut()
+                released, last = self._released, self._zero + self.stop
+            if word > last:
+                return
+            yield item
+
+    def _parts(self) -> Iterator[Iterator[Any]]:
+        iterator, clock, words = iter(self._items), self._clock, self._words
+        most, done, step = self.stop // PARTS, 0, 1
+        while done < self.stop:
+            upto = min(done + step, self.stop)
+            words[BEGUN] = self._zero + upto
+            if words[ORDERS] > self._released:
+                self._cut()
+                upto = min(upto, self.stop)
+            since = clock()
+            yield islice(iterator, upto - done)
+            each = max((clock() - since) / max(upto - done, 1), 1.0)
+            done = upto
+            step = max(1, min(int(STRIDE_NS / each), most, _GROWTH * step))
+
+    def end(self) -> None:
+        """The item that is being run is the last one. For chunks that are run item by item."""
+        self.ended = True
+        self.stop = min(self.stop, self._words[BEGUN] - self._zero)
+
+    def _cut(self) -> None:
+        released = self._words[ORDERS]
+        self.stop = min(self.stop, self._wait())
+        self._released = released
