@@ -74,7 +74,12 @@ def load(sources: list[Arrays], wanted: Wanted) -> np.ndarray[Any, Any] | Shared
         NotEnoughMemory: what has to be copied does not fit.
     """
     parts, fields = matched(sources, wanted)
-    loaded = {name: _one(each, wanted, fields) for name, each in parts.items()}
+    wanted.meter.start(source.where for source in sources)
+    loaded = {}
+    for count, (name, each) in enumerate(parts.items()):
+        part = (count / len(parts), 1 / len(parts))
+        loaded[name] = _one(each, wanted, fields, part)
+    wanted.meter.whole(1)
     if sources[0].single:
         return loaded[""]
     return SharedArchive(loaded, refused(sources))
@@ -114,9 +119,16 @@ def matched(
 
 
 def _one(
-    parts: list[Array], wanted: Wanted, fields: tuple[str, ...] | None
+    parts: list[Array],
+    wanted: Wanted,
+    fields: tuple[str, ...] | None,
+    part: tuple[float, float],
 ) -> np.ndarray[Any, Any]:
-    """One array of the parts of all files, in shared memory."""
+    """One array of the parts of all files, in shared memory.
+
+    Args:
+        part: what has been read before it, and what it is, of all that is read.
+    """
     stream = streamed(parts, wanted, fields)
     if len(parts) == 1 and wanted.dtype is None:
         whole = parts[0].whole()
@@ -133,6 +145,7 @@ def _one(
         for block in stream.blocks():
             # As plain bytes: times, for one, are in no format of the buffer protocol.
             growing.write(block.reshape(-1).view(np.uint8))
+            wanted.meter.whole(part[0] + part[1] * growing.tell() / stream.nbytes)
         if growing.tell() != stream.nbytes:
             raise BadFile(
                 f"{stream.where!r} is cut short: {growing.tell()} of {stream.nbytes} bytes"

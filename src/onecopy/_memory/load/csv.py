@@ -176,6 +176,7 @@ class Opened(Text):
                 for at, values in zip(self._taken, batch.columns, strict=True)
             ]
             done += batch.num_rows
+            self._wanted.meter.at(self.where, rows.taken)
             yield pa.RecordBatch.from_arrays(columns, schema=self.schema) if columns else batch
         self.rows = done
 

@@ -113,6 +113,11 @@ class Rows:
         )
         return self._reader.schema
 
+    @property
+    def taken(self) -> int:
+        """How many bytes of the file have been read; 0 when it is closed."""
+        return 0 if self._stream is None else int(self._stream.raw.taken)
+
     def close(self) -> None:
         """Closes the file: Arrow's reader leaves that to whoever opened it."""
         self._reader = None
@@ -149,6 +154,7 @@ class _Paced:
     def __init__(self, ahead: bytes, stream: Any, mark: bytes) -> None:
         self._ahead = ahead
         self._stream = stream
+        self.raw = stream.raw
         self._mark = mark
         self._turn = threading.Condition()
         self._given = self._taken = 0

@@ -31,10 +31,16 @@ def open(name: str, wanted: Wanted) -> Opened:
 
 
 class Block(NamedTuple):
-    """Some whole lines of a file; ``first`` is the number of the first of them, from 1 on."""
+    """Some whole lines of a file.
+
+    Attributes:
+        first: the number of the first of them, from 1 on.
+        taken: how many bytes of the file have been read with them.
+    """
 
     data: bytes
     first: int
+    taken: int
 
 
 class Opened(Text):
@@ -154,13 +160,13 @@ class Opened(Text):
                     if len(kept) > LARGEST_BLOCK:
                         raise BadFile(f"{self.where!r}: line {line} is longer than 1 GB")
                     continue
-                block = Block(kept + data[:end], line)
+                block = Block(kept + data[:end], line, stream.raw.taken)
                 kept = data[end:]
                 if block.data.strip():
                     yield block
                 line += block.data.count(b"\n")
             if kept.strip():
-                yield Block(kept, line)
+                yield Block(kept, line, stream.raw.taken)
         finally:
             stream.close()
 
@@ -173,6 +179,7 @@ class Opened(Text):
                     batch.validate(full=True)  # strings may not be UTF-8
                     rows += batch.num_rows
                     yield batch
+                self._wanted.meter.at(self.where, block.taken)
         self.rows = rows
 
     def _table(self, block: Block, left: LeftOut) -> Any:
