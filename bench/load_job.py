@@ -1,6 +1,6 @@
-"""One way of getting a Parquet file into shared memory, as a process of its own.
+"""One way of loading a Parquet or a CSV file, as a process of its own.
 
-``python -m bench.parquet_job WAY FILE``: prints seconds, bytes of the data, and the most memory
+``python -m bench.load_job WAY FILE``: prints seconds, bytes of the data, and the most memory
 that the process held above what it had when its libraries were there: its heap (``RssAnon``,
 proc(5)), and what its anonymous files take, mapped or not (their blocks). Looked at every 5 ms.
 """
@@ -11,7 +11,9 @@ import os
 import sys
 import threading
 import time
+from typing import Any
 
+import pyarrow.csv as pc
 import pyarrow.parquet as pq
 
 import onecopy as oc
@@ -44,7 +46,26 @@ def share(path: str) -> object:
     return oc.share(pq.read_table(path))
 
 
-WAYS = {"load": load, "share": share}
+def arrow(path: str) -> object:
+    """By pyarrow, into its heap."""
+    return pc.read_csv(path) if path.endswith(".csv") else pq.read_table(path)
+
+
+def pandas(path: str) -> object:
+    """By pandas, into its heap."""
+    import pandas as pd
+
+    return pd.read_csv(path) if path.endswith(".csv") else pd.read_parquet(path)
+
+
+def polars(path: str) -> object:
+    """By polars, into its heap."""
+    import polars as pl
+
+    return pl.read_csv(path) if path.endswith(".csv") else pl.read_parquet(path)
+
+
+WAYS = {"load": load, "share": share, "arrow": arrow, "pandas": pandas, "polars": polars}
 
 
 def main(way: str, path: str) -> None:
@@ -62,7 +83,16 @@ def main(way: str, path: str) -> None:
     seconds = time.perf_counter() - began
     ended.set()
     watcher.join()
-    print(seconds, table.nbytes, max(most, held()) - before)  # type: ignore[attr-defined]
+    print(seconds, _size(table), max(most, held()) - before)
+
+
+def _size(table: Any) -> int:
+    """Bytes of a table or a frame, each of which says it in its own way."""
+    for name in ("nbytes", "estimated_size"):
+        found = getattr(table, name, None)
+        if found is not None:
+            return int(found() if callable(found) else found)
+    return int(table.memory_usage(index=True).sum())
 
 
 if __name__ == "__main__":
