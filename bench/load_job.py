@@ -13,6 +13,7 @@ import threading
 import time
 from typing import Any
 
+import pyarrow as pa
 import pyarrow.csv as pc
 import pyarrow.parquet as pq
 
@@ -69,13 +70,15 @@ WAYS = {"load": load, "share": share, "arrow": arrow, "pandas": pandas, "polars"
 
 
 def main(way: str, path: str) -> None:
-    ended, most, before = threading.Event(), 0, held()
+    ended, most = threading.Event(), 0
 
     def watch() -> None:
         nonlocal most
         while not ended.wait(0.005):
             most = max(most, held())
 
+    WAYS[way](_small(path))  # its libraries come, and stay
+    before = held()
     watcher = threading.Thread(target=watch)
     watcher.start()
     began = time.perf_counter()
@@ -84,6 +87,15 @@ def main(way: str, path: str) -> None:
     ended.set()
     watcher.join()
     print(seconds, _size(table), max(most, held()) - before)
+
+
+def _small(path: str) -> str:
+    """A file of the same format with a row or two, beside it."""
+    small = f"{os.path.splitext(path)[0]}.small{os.path.splitext(path)[1]}"
+    if not os.path.exists(small):
+        table = pa.table({"a": [1, 2], "b": ["x", "y"]})
+        (pc.write_csv if path.endswith(".csv") else pq.write_table)(table, small)
+    return small
 
 
 def _size(table: Any) -> int:

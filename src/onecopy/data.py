@@ -142,7 +142,7 @@ def load(
     ================================  ================================  =======================
 
     What has to be decoded goes piece by piece into its segment: the peak is the data and one
-    piece of about 16 MB, with what decoding it takes. A loaded table moves the same few bytes
+    piece of about 8 MB, with what decoding it takes. A loaded table moves the same few bytes
     to a worker at any size; a block of it, references to what it is made of.
 
     Args:

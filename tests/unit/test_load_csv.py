@@ -124,7 +124,8 @@ def test_a_type_that_changes_late(
 def test_files_whose_types_differ(tmp_path: Path) -> None:
     for name, value in (("1", "007"), ("2", "1.5"), ("3", "")):
         (tmp_path / f"{name}.csv").write_text(f"a,b\n{value},1\n")
-    got = oc.load(tmp_path / "[123].csv")
+    with pytest.warns(LoadWarning, match="leading zeros"):
+        got = oc.load(tmp_path / "[123].csv")
     assert got["a"].to_pylist() == [7.0, 1.5, None]
     (tmp_path / "4.csv").write_text("a,b\nx,1\n")
     got = oc.load(tmp_path / "*.csv")
@@ -216,6 +217,28 @@ def test_line_ends(path: Path, monkeypatch: pytest.MonkeyPatch, end: str) -> Non
     monkeypatch.setattr("onecopy._memory.load.text.BLOCK", 64)
     got = loaded(path, f"a,b{end}" + f'1,"x{end}y"{end}' * 200)
     assert got == {"a": [1] * 200, "b": [f"x{end}y"] * 200}
+
+
+def test_leading_zeros_are_said_to_go(path: Path) -> None:
+    text = "zip,n,t\n01234,1,0.5\n00501,2,08:30\n"
+    got = said(path, text, r"column 'zip' lose their leading zeros; dtype=.'zip': 'string'.")
+    assert got["zip"] == [1234, 501]
+    assert loaded(path, text, dtype={"zip": str})["zip"] == ["01234", "00501"]
+    assert loaded(path, text, columns="n") == {"n": [1, 2]}
+    assert loaded(path, "a\n007\nx\n") == {"a": ["007", "x"]}
+
+
+def test_a_line_that_tells_excel_the_separator(path: Path) -> None:
+    assert loaded(path, "sep=;\r\na;b\r\n1;2\r\n") == TWO
+    assert loaded(path, "sep=|\n1|2\n", header=False) == {"f0": [1], "f1": [2]}
+    # Where the separator is named, or the line is another, it holds names.
+    assert loaded(path, "sep=\n1\n") == {"sep=": [1]}
+
+
+def test_truth_by_numbers_where_it_is_asked_for(path: Path) -> None:
+    assert loaded(path, "a\n1\n0\n", dtype={"a": bool}) == {"a": [True, False]}
+    assert loaded(path, "a,b\ntrue,1\n,2\n", dtype={"a": bool})["a"] == [True, None]
+    assert "'yes'" in refused(path, "a\nyes\n", dtype={"a": bool})
 
 
 def test_nothing_in_it(path: Path) -> None:

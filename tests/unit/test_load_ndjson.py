@@ -169,6 +169,13 @@ def test_what_only_looks_fatal(path: Path) -> None:
     assert loaded(path, json.dumps({"a": deep})) == [{"a": deep}]
 
 
+def test_an_array_is_no_ndjson(path: Path) -> None:
+    assert "it begins a JSON array" in refused(path, '[{"a": 1},\n{"a": 2}]\n')
+    other = path.with_name("x.json")
+    other.write_text('{"a": 1}\n')
+    assert oc.load(other).to_pylist() == [{"a": 1}]
+
+
 def test_several_objects_in_a_line_and_none(path: Path) -> None:
     assert loaded(path, '{"a":1}{"a":2}\r\n\r\n  \n{"a":3}') == [{"a": at} for at in (1, 2, 3)]
     assert loaded(path, '{\n "a": 1\n}\n{\n "a": 2\n}\n') == [{"a": 1}, {"a": 2}]

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 # What is read, decoded or copied at a time: small enough to come on top of the data, large
 # enough that a piece's own cost (a system call, a batch's description) does not count.
-PIECE = 16 << 20
+PIECE = 8 << 20
 
 
 @dataclass(frozen=True)

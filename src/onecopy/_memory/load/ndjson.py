@@ -281,6 +281,8 @@ class Opened(Text):
 
     def _leave_out(self, number: int, line: bytes, reason: str, left: LeftOut) -> None:
         text = line[:200].decode("utf-8", "replace")
+        if number == 1 and text.lstrip().startswith("["):
+            reason = "it begins a JSON array, and NDJSON is an object a line"
         if self._options.bad_rows == "error":
             raise BadFile(
                 f"{self.where!r}: line {number} is not valid NDJSON: {reason}: "

@@ -140,16 +140,21 @@ class Notes:
     _files: dict[str, list[str]] = field(default_factory=dict)
     left_out: dict[str, LeftOut] = field(default_factory=dict)
 
-    def say(self, where: str, what: str) -> None:
-        """``what`` holds for the file ``where``; said once of all files that it holds for."""
+    def say(self, where: str, what: str, holds: bool = True) -> None:
+        """``what`` holds for the file ``where``, or no longer does; it is said once of all files
+        that it holds for."""
         named = self._files.setdefault(what, [])
-        if where not in named:
+        if where in named:
+            named.remove(where)
+        if holds:
             named.append(where)
 
     def lines(self) -> list[str]:
         """One for each thing to say."""
         lines = []
         for what, files in self._files.items():
+            if not files:
+                continue
             more = f" and {len(files) - 1} more" if len(files) > 1 else ""
             lines.append(f"{files[0]!r}{more}: {what}")
         for where, left in self.left_out.items():
