@@ -186,6 +186,24 @@ def test_converting_what_can_be_read(tmp_path: Path, capsys: pytest.CaptureFixtu
     assert oc.load(out)["a"].to_pylist() == [*range(50), *range(50)]
 
 
+@pytest.mark.parametrize("name", ["deflated.npz", "x.h5"])
+def test_arrays_that_are_left_out(tmp_path: Path, name: str) -> None:
+    for at in range(3):
+        files.ARRAYS[name](tmp_path / f"{at}-{name}", np.random.default_rng(at).random((600, 4)))
+    damaged = tmp_path / f"1-{name}"
+    broken = bytearray(damaged.read_bytes())
+    middle = len(broken) // 2
+    broken[middle : middle + 400] = bytes(400)  # among the compressed elements
+    damaged.write_bytes(broken)
+    with pytest.raises(BadFile, match=f"1-{name}"):
+        oc.load(tmp_path)
+    with pytest.warns(LoadWarning, match=rf"1-{name}': left out: "):
+        got = oc.load(tmp_path, errors="skip")
+    assert len(files.array_of(got)) == 1200
+    with pytest.raises(BadFile):
+        oc.load(damaged, errors="skip")
+
+
 # Filters.
 
 

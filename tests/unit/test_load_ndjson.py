@@ -205,6 +205,12 @@ def test_files_whose_types_differ(tmp_path: Path) -> None:
         {"a": 1.0, "b": Decimal(1)},
         {"a": 1.5, "b": Decimal(18446744073709551615)},
     ]
+    (tmp_path / "1.jsonl").write_text('{"a": 9007199254740993, "b": 1}\n')
+    with pytest.raises(BadFile, match=r"1\.jsonl': field 'a' holds whole numbers beyond 2\*\*53"):
+        oc.load(tmp_path / "*.jsonl")
+    got = oc.load(tmp_path / "*.jsonl", dtype={"a": "string"})
+    assert got["a"].to_pylist() == ["9007199254740993", "1.5"]
+    (tmp_path / "1.jsonl").write_text('{"a": 1, "b": 1}\n')
     (tmp_path / "2.jsonl").write_text('{"b": 1, "a": "x"}\n')
     with pytest.raises(BadFile, match=r"'a' of int64, 'a' of string; columns= and dtype= may"):
         oc.load(tmp_path / "*.jsonl")

@@ -16,7 +16,7 @@ import numpy as np
 from ...errors import BadFile
 from ..arrays import on_buffer
 from ..growing import Growing
-from .face import PIECE, Array, Arrays, Stream, Wanted, chosen
+from .face import PIECE, Array, Arrays, Damaged, Stream, Wanted, chosen
 from .members import Refused
 
 
@@ -73,6 +73,26 @@ def load(sources: list[Arrays], wanted: Wanted) -> np.ndarray[Any, Any] | Shared
         BadFile: the files do not go together, or have no such fields or members.
         NotEnoughMemory: what has to be copied does not fit.
     """
+    while True:
+        try:
+            return _loaded(sources, wanted)
+        except Damaged as error:
+            if wanted.errors != "skip" or len(sources) == 1:
+                raise BadFile(str(error)) from error
+            left = [each for each in sources if not _has(each, error.where)]
+            for each in sources:
+                if each not in left:
+                    wanted.skip(each.where, error)
+            if not left:
+                raise BadFile(f"none of the files can be read: {error}") from error
+            sources = left
+
+
+def _has(source: Arrays, where: str) -> bool:
+    return any(array.where == where for array in source.members.values())
+
+
+def _loaded(sources: list[Arrays], wanted: Wanted) -> np.ndarray[Any, Any] | SharedArchive:
     parts, fields = matched(sources, wanted)
     wanted.meter.start(source.where for source in sources)
     loaded = {}
@@ -181,7 +201,10 @@ def joined(parts: list[Array], start: int, stop: int) -> Iterator[np.ndarray[Any
     for part in parts:
         rows = part.shape[0] if part.shape else 1
         if start < min(rows, stop):
-            yield from part.blocks(start, min(rows, stop))
+            try:
+                yield from part.blocks(start, min(rows, stop))
+            except BadFile as error:
+                raise Damaged(str(error), part.where) from error
         start, stop = max(0, start - rows), max(0, stop - rows)
 
 

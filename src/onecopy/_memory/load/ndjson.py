@@ -99,6 +99,7 @@ class Opened(Text):
         if any(pa.types.is_string(kind) for kind in types.values()):
             return False
         self._found.types.update(types)
+        self._found.settled.update(types)
         return True
 
     # --- types ---------------------------------------------------------------
@@ -239,8 +240,8 @@ class Opened(Text):
         pa = library("pyarrow", "arrow")
         kind = self._types[name]
         if not self._is_time(name):
-            if name not in self._asked and not self._found.whole and may_be_rounded(column):
-                self._look_again()
+            if name not in self._asked and may_be_rounded(column):
+                self._require_exact(name)
             if not column.type.equals(kind):
                 return pa.array(column.to_pylist(), kind)
             return column
@@ -261,6 +262,15 @@ class Opened(Text):
                 f"{self.where!r}: field {name!r} cannot be loaded as {kind}, from line "
                 f"{block.first} on: {in_a_line(error)}"
             ) from error
+
+    def _require_exact(self, name: str) -> None:
+        """A double of this field may have been a whole number that it rounds."""
+        if name in self._found.settled:
+            raise BadFile(
+                f"{self.where!r}: field {name!r} holds whole numbers beyond 2**53, and fractions "
+                f"in other files; dtype={{{name!r}: 'string'}} takes all of it as text"
+            )
+        self._look_again()
 
     # --- what is wrong -------------------------------------------------------
 
