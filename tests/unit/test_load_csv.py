@@ -510,3 +510,63 @@ def test_any_text_in_any_dialect(
         got = oc.load(path, sep=sep, quote=quote, encoding=encoding, dtype=str)
     assert got.column_names == names
     assert [list(row) for row in zip(*(c.to_pylist() for c in got.columns), strict=True)] == rows
+
+
+TOKENS = st.one_of(
+    st.integers(-(10**6), 10**6).map(str),
+    st.integers(-(10**40), 10**40).map(str),
+    st.integers(2**53 - 2, 2**53 + 2).map(str),
+    st.floats(allow_nan=False).map(repr),
+    st.sampled_from(["true", "False", "NA", "nan", "x", "007", "1e3", "0x1F", "+5", "-0", " 7 "]),
+    st.dates().map(str),
+    st.datetimes(min_value=datetime.datetime(1700, 1, 1)).map(str),
+    st.times().map(str),
+    st.sampled_from(["2024-01-01T10:00:00Z", "2024-01-01T10:00:00+02:00", "10:30", "24:00"]),
+)
+PARTS = st.lists(
+    st.lists(TOKENS, min_size=1, max_size=6) | TOKENS.map(lambda token: [token] * 3),
+    min_size=1,
+    max_size=3,
+)
+
+
+@settings(max_examples=250, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(parts=PARTS, block=st.sampled_from([16, 4 << 20]))
+def test_any_values_in_any_files_are_exact_or_text(
+    tmp_path: Path, parts: list[list[str]], block: int
+) -> None:
+    """Whatever types the files, and the blocks of a file, look to have."""
+    names = [tmp_path / f"{at}.csv" for at in range(len(parts))]
+    for name, tokens in zip(names, parts, strict=True):
+        name.write_text("a,b\n" + "".join(f"{token},1\n" for token in tokens))
+    with pytest.MonkeyPatch.context() as patch, warnings.catch_warnings():
+        patch.setattr("onecopy._memory.load.text.BLOCK", block)
+        patch.setattr("onecopy._memory.load.delimited._AHEAD", 1000)  # such blocks are many
+        warnings.simplefilter("ignore", LoadWarning)  # of leading zeros
+        table = oc.load(names)
+    kind = table.schema.field("a").type
+    got = table["a"].cast("string") if pa.types.is_temporal(kind) else table["a"]
+    for value, token in zip(
+        got.to_pylist(), (each for part in parts for each in part), strict=True
+    ):
+        assert _stands_for(value, token.strip() if not isinstance(value, str) else token, kind)
+
+
+def _stands_for(value: Any, token: str, kind: Any) -> bool:
+    """Is the value what the token says, and nothing near it?"""
+    if value is None:
+        return token in ("NA", "nan")
+    if pa.types.is_string(kind):
+        return bool(value == token)
+    if pa.types.is_temporal(kind):
+        moment = datetime.datetime.fromisoformat
+        if pa.types.is_time(kind):
+            return datetime.time.fromisoformat(value) == datetime.time.fromisoformat(token)
+        one, other = moment(value.rstrip("Z")[:26]), moment(token.rstrip("Z"))
+        return one == other
+    if isinstance(value, bool):
+        return token.lower() == str(value).lower()
+    if token.lower().startswith("0x"):
+        return bool(value == int(token, 16))
+    digits = token.lstrip("+-").isdigit()
+    return bool(value == (int(token) if digits else float(token)))

@@ -99,7 +99,7 @@ class Opened(Text):
         if None not in types.values():
             return types
         rows = self._rows()
-        known = {at: kind for at, kind in types.items() if kind is not None}
+        known = {at: self._read_as(at, kind) for at, kind in types.items() if kind is not None}
         with self._guard(), ExitStack() as stack:
             stack.callback(rows.close)
             try:

@@ -120,10 +120,11 @@ class Rows:
 
     def close(self) -> None:
         """Closes the file: Arrow's reader leaves that to whoever opened it."""
-        self._reader = None
+        # In this order: what ends the reader waits for its thread, which may be waiting here.
         if self._stream is not None:
             self._stream.close()
             self._stream = None
+        self._reader = None
 
     def _other_row(self, row: Any) -> str:
         """What becomes of a row of another number of values."""
@@ -180,18 +181,19 @@ class _Paced:
             while not self.closed and self._given - self._taken >= _AHEAD:
                 if not self._turn.wait(0.05 if self._asked else 1.0):
                     break
-            self._given += 1
-            return b"" if self.closed else self._next(count)
+            data = b"" if self.closed else self._next(count)
+            # What is short is the end, and holds up nobody who asks whether there is more.
+            self._given += len(data) == count
+            return data
 
     def _next(self, count: int) -> bytes:
-        if self._ahead and count > len(self._ahead):
-            data: bytes = self._ahead + self._stream.read(count - len(self._ahead))
-            self._ahead = b""
-            return data
-        data = self._ahead[:count] or self._stream.read(count)
+        data: bytes = self._ahead[:count]
         self._ahead = self._ahead[count:]
-        if not data:
-            data, self._mark = self._mark[:count], self._mark[count:]
+        if len(data) < count:
+            data += self._stream.read(count - len(data))
+        if len(data) < count and self._mark:  # it is at its end
+            room = count - len(data)
+            data, self._mark = data + self._mark[:room], self._mark[room:]
         return data
 
     def readable(self) -> bool:
