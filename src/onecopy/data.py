@@ -245,7 +245,7 @@ def load(
 
 @contextmanager
 def metered(wanted: Wanted, progress: bool | str) -> Iterator[Wanted]:
-    """What is wanted, with a bar for what is read; for this module and the command line."""
+    """``wanted`` with a bar for what is read; for this module and the command line."""
     if not progress:
         yield wanted
         return

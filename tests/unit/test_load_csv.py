@@ -32,7 +32,7 @@ def path(tmp_path: Path) -> Path:
 
 
 def loaded(path: Path, data: str | bytes, **options: Any) -> dict[str, list[Any]]:
-    """What comes of a file of these bytes, without a word."""
+    """The columns of a file of these bytes, without a word."""
     path.write_bytes(data.encode() if isinstance(data, str) else data)
     columns: dict[str, list[Any]] = oc.load(path, **options).to_pydict()
     return columns
@@ -553,7 +553,7 @@ def test_any_values_in_any_files_are_exact_or_text(
 
 
 def _stands_for(value: Any, token: str, kind: Any) -> bool:
-    """Is the value what the token says, and nothing near it?"""
+    """Tells whether the value is what the token says, and nothing near it."""
     if value is None:
         return token in ("NA", "nan")
     if pa.types.is_string(kind):

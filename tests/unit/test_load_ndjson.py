@@ -234,7 +234,7 @@ VALUES = st.recursive(
 @settings(max_examples=200, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(rows=st.lists(st.dictionaries(st.sampled_from("abc"), VALUES), min_size=1, max_size=6))
 def test_any_objects(path: Path, rows: list[dict[str, Any]]) -> None:
-    """What comes is what Python's reader gives, or an error; never something else."""
+    """All that comes is what Python's reader gives, or an error; never something else."""
     path.write_text("".join(f"{json.dumps(row)}\n" for row in rows))
     try:
         got = oc.load(path).to_pylist()

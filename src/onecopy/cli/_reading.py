@@ -128,7 +128,7 @@ def reads_files(command: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def _as_of_load(said: dict[str, Any]) -> dict[str, Any]:
-    """What was said, in the form that ``onecopy.load`` takes."""
+    """All that was said, in the form that ``onecopy.load`` takes."""
     given = {name: value for name, value in said.items() if value is not None}
     if given.get("sep") in ("\\t", "tab"):
         given["sep"] = "\t"

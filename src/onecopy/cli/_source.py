@@ -91,7 +91,7 @@ def load(
 def _load(
     path: str, member: str | None, field: str | None, reading: Mapping[str, Any], progress: bool
 ) -> tuple[Any, str | None]:
-    """What is loaded, and the field that is still to be taken from it."""
+    """The data that is loaded, and the field that is still to be taken from it."""
     from .._memory import load as loading
     from ..data import metered
 

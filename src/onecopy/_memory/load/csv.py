@@ -311,6 +311,6 @@ def _sizes(ends: Any) -> list[Any]:
 
 
 def _null_values(more: tuple[str, ...] | None) -> tuple[str, ...]:
-    """What Arrow takes for no value in a column that is not of text, and what the caller does."""
+    """The texts that Arrow takes for no value in a column that is not of text, and what the caller does."""
     usual = library("pyarrow.csv", "arrow").ConvertOptions().null_values
     return tuple(dict.fromkeys((*usual, *(more or ()))))

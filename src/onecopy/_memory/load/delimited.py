@@ -115,7 +115,7 @@ class Rows:
 
     @property
     def taken(self) -> int:
-        """How many bytes of the file have been read; 0 when it is closed."""
+        """The bytes of the file that have been read; 0 when it is closed."""
         return 0 if self._stream is None else int(self._stream.raw.taken)
 
     def close(self) -> None:
@@ -127,7 +127,7 @@ class Rows:
         self._reader = None
 
     def _other_row(self, row: Any) -> str:
-        """What becomes of a row of another number of values."""
+        """Decides on a row of another number of values."""
         if row.text == self._end:
             self._ended = True
             return "skip"

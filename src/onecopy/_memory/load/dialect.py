@@ -34,7 +34,7 @@ _NUMBER = re.compile(r"\s*[-+]?(\d+([.,]\d*)?|[.,]\d+)([eE][-+]?\d+)?\s*")
 
 @dataclass(frozen=True)
 class Dialect:
-    """How a file is read.
+    """The way in which a file is read.
 
     Attributes:
         names: of the columns; one may be there twice.
@@ -154,7 +154,7 @@ def _separator(name: str, text: str, whole: bool, options: TextOptions, notes: N
 
 
 def _widths(text: str, sep: str, whole: bool, options: TextOptions) -> list[int]:
-    """How many fields the first records have."""
+    """The number of fields of each of the first records."""
     widths: list[int] = []
     try:
         for record in _reader(io.StringIO(text, newline=""), sep, options):

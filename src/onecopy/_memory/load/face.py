@@ -187,7 +187,7 @@ class Damaged(BadFile):
 
 
 class Retyped(Exception):
-    """What is read has other types than its schema said: it has another schema now, and has to
+    """Raised where a file has other types than its schema said: it has another schema now, and has to
     be read again from its beginning."""
 
 

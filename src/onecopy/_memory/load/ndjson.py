@@ -211,7 +211,7 @@ class Opened(Text):
         return pa.table([self._finished(n, columns[n], block) for n in self._names], self.schema)
 
     def _is_text_of_all(self, name: str) -> bool:
-        """Is text asked for where the values are others?"""
+        """Tells whether text is asked for where the values are others."""
         pa = library("pyarrow", "arrow")
         if not pa.types.is_string(self._asked.get(name, pa.null())):
             return False
@@ -221,7 +221,7 @@ class Opened(Text):
         )
 
     def _is_time(self, name: str) -> bool:
-        """Is it read as a string, and made a time here? Arrow would drop the zone."""
+        """Tells whether it is read as a string, and made a time here: Arrow would drop the zone."""
         pa = library("pyarrow", "arrow")
         return self._is_moment(name) or pa.types.is_temporal(self._types[name])
 

@@ -33,7 +33,7 @@ class Unfit(Exception):
 
 @dataclass(frozen=True)
 class Reading:
-    """How values are written.
+    """The way in which values are written.
 
     Attributes:
         nulls: what stands for no value, where the column is not of text.
@@ -82,7 +82,7 @@ class Column:
 
     @property
     def settled(self) -> bool:
-        """Is nothing left but text?"""
+        """True when nothing is left but text."""
         return not self._left
 
     @property
