@@ -51,7 +51,7 @@ Writer = Callable[[Path], Iterator[Made]]
 
 
 def simple() -> Any:
-    """What every table format holds, with nulls, odd strings and numbers at their limits."""
+    """A table that every format holds, with nulls, odd strings and numbers at their limits."""
     at = np.arange(ROWS)
     texts = ["", "plain", 'qu"ote', "a,b;c|d\te", "ünï 🎈", " space ", "NA", "1.5", "tab\t", "'"]
     return pa.table(
@@ -68,7 +68,7 @@ def simple() -> Any:
 
 
 def rich() -> Any:
-    """What Arrow's own formats hold beside that."""
+    """The types that Arrow's own formats hold beside that."""
     when = datetime.datetime(2024, 3, 31, 2, 30, 0, 123456)
     every: list[Any] = [None if i % 5 == 0 else i for i in range(ROWS)]
 
@@ -347,7 +347,7 @@ def duckdb_files(folder: Path) -> Iterator[Made]:
 
 
 def _by_fastparquet(path: Path) -> Any:
-    """What it reads; it leaves its files to the garbage collector."""
+    """The frame that it reads; it leaves its files to the garbage collector."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ResourceWarning)
         frame = fastparquet.ParquetFile(str(path)).to_pandas()

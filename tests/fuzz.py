@@ -39,7 +39,7 @@ _FILES_A_CHILD = 2000
 
 @dataclass
 class Result:
-    """What came of a run."""
+    """The outcomes of a run."""
 
     outcomes: Counter[str] = field(default_factory=Counter)
     faults: list[str] = field(default_factory=list)
@@ -190,7 +190,7 @@ def _warm(oc: Any) -> None:
 
 
 def outcome(oc: Any, path: str) -> str:
-    """What comes of a file, in one line: ``loaded``, ``refused``, or ``fault`` and why."""
+    """The outcome of a file, in one line: ``loaded``, ``refused``, or ``fault`` and why."""
     try:
         _looked_at(oc, path)
     except (oc.BadFile, oc.NotEnoughMemory) as error:
@@ -245,7 +245,7 @@ class Child:
             raise RuntimeError("the child does not start: run python -m tests.fuzz --child")
 
     def load(self, path: Path) -> str:
-        """What comes of a file; the process is gone when that is a crash or a hang."""
+        """The outcome of a file; the process is gone when that is a crash or a hang."""
         assert self._process.stdin is not None
         self.files += 1
         try:

@@ -28,6 +28,7 @@ NAMES = (
     "dict_build",
     "dict_memory",
     "parquet",
+    "csv",
     "small_arrays",
     "log_records",
     "ready",

@@ -8,13 +8,18 @@ from __future__ import annotations
 
 import os
 import warnings
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Never, Protocol, TypeVar, overload
 
 from ._memory import sharing
 from ._memory.kinds import own
 from ._memory.load import asked as _asked
 from ._memory.load import loaded as _loaded
+from ._memory.load import places
+from ._memory.load.face import Wanted
+from ._memory.load.meter import Meter
 from ._memory.sharing import SegmentInfo
 from ._memory.structures import log
 from ._memory.structures.log import AppendLog
@@ -177,6 +182,7 @@ def load(
     filter: Any = None,
     missing: str = "error",
     errors: str = "error",
+    progress: bool | str = False,
 ) -> Any:
     """The data in a file, or in several, as one shared copy; no copy where the format allows.
 
@@ -195,7 +201,7 @@ def load(
     ================================  ================================  =======================
 
     What has to be decoded goes piece by piece into its segment: the peak is the data and one
-    piece of about 16 MB, with what decoding it takes. A loaded table moves the same few bytes
+    piece of about 8 MB, with what decoding it takes. A loaded table moves the same few bytes
     to a worker at any size; a block of it, references to what it is made of.
 
     Args:
@@ -234,6 +240,8 @@ def load(
             are counted among those that are left.
         missing: a column that some files do not have is an error, or "null" there.
         errors: a file that cannot be read is an error, or, among several, left out ("skip").
+        progress: show on standard error how many bytes of the files have been read; a text
+            stands in front of it. Of a mapped file nothing is.
 
     Returns:
         As in the table; with ``bad_rows="collect"`` a tuple of that and a list of named tuples
@@ -287,10 +295,34 @@ def load(
         missing=missing,
         errors=errors,
     )
-    found = _loaded(path, wanted, format)
+    with metered(wanted, progress) as watched:
+        found = _loaded(path, watched, format)
     for line in wanted.notes.lines():
         warnings.warn(line, LoadWarning, stacklevel=2)
     return (found, wanted.notes.bad_rows) if bad_rows == "collect" else found
+
+
+@contextmanager
+def metered(wanted: Wanted, progress: bool | str) -> Iterator[Wanted]:
+    """``wanted`` with a bar for what is read; for this module and the command line."""
+    if not progress:
+        yield wanted
+        return
+    from ._observe.progress import Progress
+
+    bars: list[Progress] = []
+
+    def begin(total: int) -> Callable[[int], None]:
+        while bars:  # it is read once more
+            bars.pop().finish()
+        bars.append(Progress(total, progress if isinstance(progress, str) else "load", "bytes"))
+        return bars[0].advance
+
+    try:
+        yield replace(wanted, meter=Meter(begin, places.size))
+    finally:
+        while bars:
+            bars.pop().finish()
 
 
 def empty(shape: int | tuple[int, ...], dtype: Any = float) -> np.ndarray[Any, Any]:

@@ -62,7 +62,7 @@ def test_the_corpus_is_large() -> None:
 
 
 def differences(got: Any, made: Made) -> list[str]:
-    """What is not as the writer's library reads it, in words."""
+    """Everything that is not as the writer's library reads it, in words."""
     if isinstance(got, pa.Table):
         found: dict[str, Any] = {
             name: column.to_pylist()
@@ -92,7 +92,7 @@ def same_array(got: Any, want: Any) -> bool:
 
 
 def same(got: Any, want: Any) -> bool:
-    """Is it the same value? Libraries have classes of their own for some."""
+    """Tells whether it is the same value; libraries have classes of their own for some."""
     got, want = plain(got), plain(want)
     if got is None or want is None:
         return got is want

@@ -32,7 +32,7 @@ def path(tmp_path: Path) -> Path:
 
 
 def loaded(path: Path, data: str | bytes, **options: Any) -> dict[str, list[Any]]:
-    """What comes of a file of these bytes, without a word."""
+    """The columns of a file of these bytes, without a word."""
     path.write_bytes(data.encode() if isinstance(data, str) else data)
     columns: dict[str, list[Any]] = oc.load(path, **options).to_pydict()
     return columns
@@ -124,7 +124,8 @@ def test_a_type_that_changes_late(
 def test_files_whose_types_differ(tmp_path: Path) -> None:
     for name, value in (("1", "007"), ("2", "1.5"), ("3", "")):
         (tmp_path / f"{name}.csv").write_text(f"a,b\n{value},1\n")
-    got = oc.load(tmp_path / "[123].csv")
+    with pytest.warns(LoadWarning, match="leading zeros"):
+        got = oc.load(tmp_path / "[123].csv")
     assert got["a"].to_pylist() == [7.0, 1.5, None]
     (tmp_path / "4.csv").write_text("a,b\nx,1\n")
     got = oc.load(tmp_path / "*.csv")
@@ -216,6 +217,28 @@ def test_line_ends(path: Path, monkeypatch: pytest.MonkeyPatch, end: str) -> Non
     monkeypatch.setattr("onecopy._memory.load.text.BLOCK", 64)
     got = loaded(path, f"a,b{end}" + f'1,"x{end}y"{end}' * 200)
     assert got == {"a": [1] * 200, "b": [f"x{end}y"] * 200}
+
+
+def test_leading_zeros_are_said_to_go(path: Path) -> None:
+    text = "zip,n,t\n01234,1,0.5\n00501,2,08:30\n"
+    got = said(path, text, r"column 'zip' lose their leading zeros; dtype=.'zip': 'string'.")
+    assert got["zip"] == [1234, 501]
+    assert loaded(path, text, dtype={"zip": str})["zip"] == ["01234", "00501"]
+    assert loaded(path, text, columns="n") == {"n": [1, 2]}
+    assert loaded(path, "a\n007\nx\n") == {"a": ["007", "x"]}
+
+
+def test_a_line_that_tells_excel_the_separator(path: Path) -> None:
+    assert loaded(path, "sep=;\r\na;b\r\n1;2\r\n") == TWO
+    assert loaded(path, "sep=|\n1|2\n", header=False) == {"f0": [1], "f1": [2]}
+    # Where the separator is named, or the line is another, it holds names.
+    assert loaded(path, "sep=\n1\n") == {"sep=": [1]}
+
+
+def test_truth_by_numbers_where_it_is_asked_for(path: Path) -> None:
+    assert loaded(path, "a\n1\n0\n", dtype={"a": bool}) == {"a": [True, False]}
+    assert loaded(path, "a,b\ntrue,1\n,2\n", dtype={"a": bool})["a"] == [True, None]
+    assert "'yes'" in refused(path, "a\nyes\n", dtype={"a": bool})
 
 
 def test_nothing_in_it(path: Path) -> None:
@@ -487,3 +510,63 @@ def test_any_text_in_any_dialect(
         got = oc.load(path, sep=sep, quote=quote, encoding=encoding, dtype=str)
     assert got.column_names == names
     assert [list(row) for row in zip(*(c.to_pylist() for c in got.columns), strict=True)] == rows
+
+
+TOKENS = st.one_of(
+    st.integers(-(10**6), 10**6).map(str),
+    st.integers(-(10**40), 10**40).map(str),
+    st.integers(2**53 - 2, 2**53 + 2).map(str),
+    st.floats(allow_nan=False).map(repr),
+    st.sampled_from(["true", "False", "NA", "nan", "x", "007", "1e3", "0x1F", "+5", "-0", " 7 "]),
+    st.dates().map(str),
+    st.datetimes(min_value=datetime.datetime(1700, 1, 1)).map(str),
+    st.times().map(str),
+    st.sampled_from(["2024-01-01T10:00:00Z", "2024-01-01T10:00:00+02:00", "10:30", "24:00"]),
+)
+PARTS = st.lists(
+    st.lists(TOKENS, min_size=1, max_size=6) | TOKENS.map(lambda token: [token] * 3),
+    min_size=1,
+    max_size=3,
+)
+
+
+@settings(max_examples=250, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(parts=PARTS, block=st.sampled_from([16, 4 << 20]))
+def test_any_values_in_any_files_are_exact_or_text(
+    tmp_path: Path, parts: list[list[str]], block: int
+) -> None:
+    """Whatever types the files, and the blocks of a file, look to have."""
+    names = [tmp_path / f"{at}.csv" for at in range(len(parts))]
+    for name, tokens in zip(names, parts, strict=True):
+        name.write_text("a,b\n" + "".join(f"{token},1\n" for token in tokens))
+    with pytest.MonkeyPatch.context() as patch, warnings.catch_warnings():
+        patch.setattr("onecopy._memory.load.text.BLOCK", block)
+        patch.setattr("onecopy._memory.load.delimited._AHEAD", 1000)  # such blocks are many
+        warnings.simplefilter("ignore", LoadWarning)  # of leading zeros
+        table = oc.load(names)
+    kind = table.schema.field("a").type
+    got = table["a"].cast("string") if pa.types.is_temporal(kind) else table["a"]
+    for value, token in zip(
+        got.to_pylist(), (each for part in parts for each in part), strict=True
+    ):
+        assert _stands_for(value, token.strip() if not isinstance(value, str) else token, kind)
+
+
+def _stands_for(value: Any, token: str, kind: Any) -> bool:
+    """Tells whether the value is what the token says, and nothing near it."""
+    if value is None:
+        return token in ("NA", "nan")
+    if pa.types.is_string(kind):
+        return bool(value == token)
+    if pa.types.is_temporal(kind):
+        moment = datetime.datetime.fromisoformat
+        if pa.types.is_time(kind):
+            return datetime.time.fromisoformat(value) == datetime.time.fromisoformat(token)
+        one, other = moment(value.rstrip("Z")[:26]), moment(token.rstrip("Z"))
+        return one == other
+    if isinstance(value, bool):
+        return token.lower() == str(value).lower()
+    if token.lower().startswith("0x"):
+        return bool(value == int(token, 16))
+    digits = token.lstrip("+-").isdigit()
+    return bool(value == (int(token) if digits else float(token)))

@@ -186,6 +186,24 @@ def test_converting_what_can_be_read(tmp_path: Path, capsys: pytest.CaptureFixtu
     assert oc.load(out)["a"].to_pylist() == [*range(50), *range(50)]
 
 
+@pytest.mark.parametrize("name", ["deflated.npz", "x.h5"])
+def test_arrays_that_are_left_out(tmp_path: Path, name: str) -> None:
+    for at in range(3):
+        files.ARRAYS[name](tmp_path / f"{at}-{name}", np.random.default_rng(at).random((600, 4)))
+    damaged = tmp_path / f"1-{name}"
+    broken = bytearray(damaged.read_bytes())
+    middle = len(broken) // 2
+    broken[middle : middle + 400] = bytes(400)  # among the compressed elements
+    damaged.write_bytes(broken)
+    with pytest.raises(BadFile, match=f"1-{name}"):
+        oc.load(tmp_path)
+    with pytest.warns(LoadWarning, match=rf"1-{name}': left out: "):
+        got = oc.load(tmp_path, errors="skip")
+    assert len(files.array_of(got)) == 1200
+    with pytest.raises(BadFile):
+        oc.load(damaged, errors="skip")
+
+
 # Filters.
 
 
@@ -304,3 +322,37 @@ def test_arrays_from_a_url(tmp_path: Path, remote: Any) -> None:
         oc.load("memory://x.h5")
     with pytest.raises(BadFile, match="nonsense"):
         oc.load("nonsense://x.npy")
+
+
+# How far it has come.
+
+
+@pytest.mark.parametrize("name", [*files.TABLES, "x.h5", "deflated.npz"])
+def test_progress_in_bytes_of_the_files(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], name: str
+) -> None:
+    array = name in files.ARRAYS
+    write = files.ARRAYS[name] if array else files.TABLES[name]
+    for at in (1, 2):
+        write(tmp_path / f"{at}-{name}", np.arange(5000.0) if array else files.table(5000))
+    size = sum(path.stat().st_size for path in tmp_path.iterdir())
+    oc.load(tmp_path / f"*-{name}", progress="reading")
+    err = capsys.readouterr().err
+    if name in files.MAPPED:
+        assert err == ""
+    else:
+        assert f"reading: {size:,} of {size:,} bytes in " in err.splitlines()[-1]
+    oc.load(tmp_path / f"1-{name}")
+    assert capsys.readouterr().err == ""
+
+
+def test_progress_of_a_file_that_is_read_once_more(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("onecopy._memory.load.text.BLOCK", 1 << 12)
+    path = tmp_path / "x.csv"
+    path.write_text("a\n" + "1\n" * 20_000 + "x\n")
+    oc.load(path, progress=True)
+    *_, first, last = capsys.readouterr().err.splitlines()
+    assert last.startswith(f"load: {path.stat().st_size:,} of ")
+    assert first.startswith("load: ")

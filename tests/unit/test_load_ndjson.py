@@ -169,6 +169,13 @@ def test_what_only_looks_fatal(path: Path) -> None:
     assert loaded(path, json.dumps({"a": deep})) == [{"a": deep}]
 
 
+def test_an_array_is_no_ndjson(path: Path) -> None:
+    assert "it begins a JSON array" in refused(path, '[{"a": 1},\n{"a": 2}]\n')
+    other = path.with_name("x.json")
+    other.write_text('{"a": 1}\n')
+    assert oc.load(other).to_pylist() == [{"a": 1}]
+
+
 def test_several_objects_in_a_line_and_none(path: Path) -> None:
     assert loaded(path, '{"a":1}{"a":2}\r\n\r\n  \n{"a":3}') == [{"a": at} for at in (1, 2, 3)]
     assert loaded(path, '{\n "a": 1\n}\n{\n "a": 2\n}\n') == [{"a": 1}, {"a": 2}]
@@ -198,6 +205,12 @@ def test_files_whose_types_differ(tmp_path: Path) -> None:
         {"a": 1.0, "b": Decimal(1)},
         {"a": 1.5, "b": Decimal(18446744073709551615)},
     ]
+    (tmp_path / "1.jsonl").write_text('{"a": 9007199254740993, "b": 1}\n')
+    with pytest.raises(BadFile, match=r"1\.jsonl': field 'a' holds whole numbers beyond 2\*\*53"):
+        oc.load(tmp_path / "*.jsonl")
+    got = oc.load(tmp_path / "*.jsonl", dtype={"a": "string"})
+    assert got["a"].to_pylist() == ["9007199254740993", "1.5"]
+    (tmp_path / "1.jsonl").write_text('{"a": 1, "b": 1}\n')
     (tmp_path / "2.jsonl").write_text('{"b": 1, "a": "x"}\n')
     with pytest.raises(BadFile, match=r"'a' of int64, 'a' of string; columns= and dtype= may"):
         oc.load(tmp_path / "*.jsonl")
@@ -221,7 +234,7 @@ VALUES = st.recursive(
 @settings(max_examples=200, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(rows=st.lists(st.dictionaries(st.sampled_from("abc"), VALUES), min_size=1, max_size=6))
 def test_any_objects(path: Path, rows: list[dict[str, Any]]) -> None:
-    """What comes is what Python's reader gives, or an error; never something else."""
+    """All that comes is what Python's reader gives, or an error; never something else."""
     path.write_text("".join(f"{json.dumps(row)}\n" for row in rows))
     try:
         got = oc.load(path).to_pylist()

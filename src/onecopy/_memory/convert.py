@@ -112,7 +112,12 @@ def _copy_table(
         schema = load_tables.agreed(sources, wanted)
         batches = load_tables.converted(sources, schema, wanted)
         rows = load_tables.total_rows(sources, wanted)
-        _write_table(out, target, schema, batches, begin(rows), as_text=wanted.as_text)
+        count: Callable[[int], None] = _uncounted
+        if rows is None:  # it is counted in bytes of what is read
+            wanted.meter.start(source.where for source in sources)
+        else:
+            count = begin(rows)
+        _write_table(out, target, schema, batches, count, as_text=wanted.as_text)
 
 
 @contextmanager
@@ -124,6 +129,10 @@ def _as_arrow(
         path = os.path.join(folder, "all.arrow")
         _table_to_table(names, path, wanted, begin, (source, "arrow"))
         yield [path]
+
+
+def _uncounted(rows: int) -> None:
+    """It is counted elsewhere."""
 
 
 def _write_table(

@@ -84,6 +84,14 @@ OPTIONS: dict[str, Any] = {
         str | None,
         typer.Option("--errors", metavar="HOW", help="Files that cannot be read: error or skip."),
     ],
+    "columns": Annotated[
+        str | None,
+        typer.Option("--columns", metavar="A,B", help="Only these columns, fields or arrays."),
+    ],
+    "rows": Annotated[
+        str | None,
+        typer.Option("--rows", metavar="START:STOP", help="Only these rows, from 0 on."),
+    ],
     "dtype": Annotated[
         list[str] | None,
         typer.Option(
@@ -120,17 +128,30 @@ def reads_files(command: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def _as_of_load(said: dict[str, Any]) -> dict[str, Any]:
-    """What was said, in the form that ``onecopy.load`` takes."""
+    """All that was said, in the form that ``onecopy.load`` takes."""
     given = {name: value for name, value in said.items() if value is not None}
     if given.get("sep") in ("\\t", "tab"):
         given["sep"] = "\t"
-    if "names" in given:
-        given["names"] = given["names"].split(",")
+    for name in ("names", "columns"):
+        if name in given:
+            given[name] = given[name].split(",")
+    if "rows" in given:
+        given["rows"] = _rows(given["rows"])
     if "parse_dates" in given:
         given["parse_dates"] = _dates(given["parse_dates"])
     if "dtype" in given:
         given["dtype"] = _types(given["dtype"])
     return given
+
+
+def _rows(text: str) -> slice:
+    start, colon, stop = text.partition(":")
+    try:
+        if colon:
+            return slice(int(start or 0), int(stop) if stop else None)
+    except ValueError:
+        pass  # said below
+    raise CommandError(f"--rows {text!r}: it is START:STOP, such as 0:1000 or 5:")
 
 
 def _dates(texts: list[str]) -> Any:

@@ -51,18 +51,24 @@ def split(file: str) -> tuple[str, str | None]:
     return path, member or None
 
 
-def load(file: str, field: str | None, reading: Mapping[str, Any] | None = None) -> Source:
+def load(
+    file: str,
+    field: str | None,
+    reading: Mapping[str, Any] | None = None,
+    progress: bool = False,
+) -> Source:
     """The data that the command line names, loaded as by ``onecopy.load``.
 
     Args:
         reading: how, as ``_reading`` gives it.
+        progress: show how far reading has come.
 
     Raises:
         CommandError: says what is wrong with the file, member, field or shape.
     """
     path, member = split(file)
     try:
-        loaded, field = _load(path, member, field, reading or {})
+        loaded, field = _load(path, member, field, reading or {}, progress)
     except (BadFile, MissingLibrary, TypeError, ValueError) as error:
         raise CommandError(str(error)) from error
     except NotEnoughMemory as error:
@@ -83,14 +89,17 @@ def load(file: str, field: str | None, reading: Mapping[str, Any] | None = None)
 
 
 def _load(
-    path: str, member: str | None, field: str | None, reading: Mapping[str, Any]
+    path: str, member: str | None, field: str | None, reading: Mapping[str, Any], progress: bool
 ) -> tuple[Any, str | None]:
-    """What is loaded, and the field that is still to be taken from it."""
+    """The data that is loaded, and the field that is still to be taken from it."""
     from .._memory import load as loading
+    from ..data import metered
 
     wanted = loading.asked(**reading)
     names = loading.files(path, wanted)
     format = loading.format_of(names, wanted)
+    if wanted.columns is not None and (field is not None or format in _MEMBERS):
+        raise CommandError("--columns is of a table without --field; of an archive choose a member")
     if loading.FORMATS[format].kind == "table":
         wanted = wanted if field is None else replace(wanted, columns=(field,))
     elif format in _MEMBERS:
@@ -99,7 +108,8 @@ def _load(
                 # Only what was chosen is loaded.
                 member, field = _member(path, list(sources[0].members), member, field)
                 wanted = replace(wanted, columns=(member,))
-    loaded = loading.loaded(names, wanted, format)
+    with metered(wanted, progress and f"reading {os.path.basename(path)}") as watched:
+        loaded = loading.loaded(names, watched, format)
     say(wanted.notes)
     return loaded, field
 

@@ -42,12 +42,6 @@ def command(
         list[str],
         typer.Argument(metavar="IN... OUT", help="Files or patterns of one format; the target."),
     ],
-    columns: Annotated[
-        str | None, typer.Option(metavar="A,B", help="Only these columns, fields or arrays.")
-    ] = None,
-    rows: Annotated[
-        str | None, typer.Option(metavar="START:STOP", help="Only these rows, from 0 on.")
-    ] = None,
     source: Annotated[
         str | None, typer.Option("--from", metavar="FORMAT", help="When IN's name does not tell.")
     ] = None,
@@ -69,9 +63,7 @@ def command(
     if len(files) < 2:
         raise CommandError("convert takes what is read and, last, what is written")
     *read, out = files
-    options: dict[str, Any] = {"rows": _rows(rows), **reading}
-    if columns is not None:
-        options["columns"] = columns.split(",")
+    options = dict(reading)
     if len(read) == 1:
         path, member = _source.split(read[0])
         if member is not None:
@@ -82,22 +74,11 @@ def command(
     return partial(execute, Request(read, out, options, source, target, shown))
 
 
-def _rows(text: str | None) -> slice | None:
-    if text is None:
-        return None
-    start, colon, stop = text.partition(":")
-    try:
-        if colon:
-            return slice(int(start or 0), int(stop) if stop else None)
-    except ValueError:
-        pass  # said below
-    raise CommandError(f"--rows {text!r}: it is START:STOP, such as 0:1000 or 5:")
-
-
 def execute(request: Request) -> int:
     """Does it; returns the exit status."""
     from .._memory import load
     from .._memory.convert import convert
+    from ..data import metered
 
     began: list[Progress] = []
 
@@ -114,7 +95,9 @@ def execute(request: Request) -> int:
     try:
         wanted = load.asked(**request.options)
         names = load.files(request.files, wanted, request.source)
-        convert(names, request.out, wanted, begin, request.source, request.target)
+        what = f"to {Path(request.out).name}"
+        with metered(wanted, request.progress and what) as watched:
+            convert(names, request.out, watched, begin, request.source, request.target)
     except NotEnoughMemory as error:
         raise CommandError(str(error), FAILED) from error
     except (BadFile, MissingLibrary, TypeError, ValueError) as error:

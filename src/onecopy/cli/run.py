@@ -187,7 +187,7 @@ def compute(request: Request) -> Outcome:
         if request.method not in (Method.FORK, Method.THREAD):
             pool = _pool(request, stack)
         function = _targets.resolve(request.function)
-        source = _source.load(request.file, request.field, request.reading)
+        source = _source.load(request.file, request.field, request.reading, request.progress)
         reduce = request.reduce
         combine: Any = reduce if isinstance(reduce, str | None) else _targets.resolve(reduce)
         if pool is None:

@@ -37,7 +37,7 @@ FORMATS = {
     "arrow": Format((".arrow", ".feather", ".ipc", ".arrows"), "table"),
     "parquet": Format((".parquet", ".pq"), "table"),
     "csv": Format((".csv", ".tsv"), "table"),
-    "ndjson": Format((".ndjson", ".jsonl"), "table"),
+    "ndjson": Format((".ndjson", ".jsonl", ".json"), "table"),
     "hdf5": Format((".h5", ".hdf5"), "arrays"),
     "zarr": Format((".zarr",), "arrays"),
     "pickled": Format((".pkl", ".pickle"), "object"),

@@ -16,7 +16,7 @@ import numpy as np
 from ...errors import BadFile
 from ..arrays import on_buffer
 from ..growing import Growing
-from .face import PIECE, Array, Arrays, Stream, Wanted, chosen
+from .face import PIECE, Array, Arrays, Damaged, Stream, Wanted, chosen
 from .members import Refused
 
 
@@ -73,8 +73,33 @@ def load(sources: list[Arrays], wanted: Wanted) -> np.ndarray[Any, Any] | Shared
         BadFile: the files do not go together, or have no such fields or members.
         NotEnoughMemory: what has to be copied does not fit.
     """
+    while True:
+        try:
+            return _loaded(sources, wanted)
+        except Damaged as error:
+            if wanted.errors != "skip" or len(sources) == 1:
+                raise BadFile(str(error)) from error
+            left = [each for each in sources if not _has(each, error.where)]
+            for each in sources:
+                if each not in left:
+                    wanted.skip(each.where, error)
+            if not left:
+                raise BadFile(f"none of the files can be read: {error}") from error
+            sources = left
+
+
+def _has(source: Arrays, where: str) -> bool:
+    return any(array.where == where for array in source.members.values())
+
+
+def _loaded(sources: list[Arrays], wanted: Wanted) -> np.ndarray[Any, Any] | SharedArchive:
     parts, fields = matched(sources, wanted)
-    loaded = {name: _one(each, wanted, fields) for name, each in parts.items()}
+    wanted.meter.start(source.where for source in sources)
+    loaded = {}
+    for count, (name, each) in enumerate(parts.items()):
+        part = (count / len(parts), 1 / len(parts))
+        loaded[name] = _one(each, wanted, fields, part)
+    wanted.meter.whole(1)
     if sources[0].single:
         return loaded[""]
     return SharedArchive(loaded, refused(sources))
@@ -114,9 +139,16 @@ def matched(
 
 
 def _one(
-    parts: list[Array], wanted: Wanted, fields: tuple[str, ...] | None
+    parts: list[Array],
+    wanted: Wanted,
+    fields: tuple[str, ...] | None,
+    part: tuple[float, float],
 ) -> np.ndarray[Any, Any]:
-    """One array of the parts of all files, in shared memory."""
+    """One array of the parts of all files, in shared memory.
+
+    Args:
+        part: what has been read before it, and what it is, of all that is read.
+    """
     stream = streamed(parts, wanted, fields)
     if len(parts) == 1 and wanted.dtype is None:
         whole = parts[0].whole()
@@ -133,6 +165,7 @@ def _one(
         for block in stream.blocks():
             # As plain bytes: times, for one, are in no format of the buffer protocol.
             growing.write(block.reshape(-1).view(np.uint8))
+            wanted.meter.whole(part[0] + part[1] * growing.tell() / stream.nbytes)
         if growing.tell() != stream.nbytes:
             raise BadFile(
                 f"{stream.where!r} is cut short: {growing.tell()} of {stream.nbytes} bytes"
@@ -168,7 +201,10 @@ def joined(parts: list[Array], start: int, stop: int) -> Iterator[np.ndarray[Any
     for part in parts:
         rows = part.shape[0] if part.shape else 1
         if start < min(rows, stop):
-            yield from part.blocks(start, min(rows, stop))
+            try:
+                yield from part.blocks(start, min(rows, stop))
+            except BadFile as error:
+                raise Damaged(str(error), part.where) from error
         start, stop = max(0, start - rows), max(0, stop - rows)
 
 

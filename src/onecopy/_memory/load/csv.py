@@ -57,7 +57,21 @@ class Opened(Text):
             self._survey_once()
         self._types = self._types_of_first_block()
         pa = library("pyarrow", "arrow")
+        self._say_zeros(names)
         return pa.schema([pa.field(names[at], self._types[at]) for at in self._taken])
+
+    def _say_zeros(self, names: list[str]) -> None:
+        """Says which columns of numbers have been written with leading zeros. They may become
+        text later on, when more of the file is known."""
+        types = library("pyarrow", "arrow").types
+        for at in self._dialect.zeros.intersection(self._taken) - self._asked.keys():
+            kind = self._types[at]
+            self._wanted.notes.say(
+                self.where,
+                f"numbers of column {names[at]!r} lose their leading zeros; "
+                f"dtype={{{names[at]!r}: 'string'}} keeps them",
+                types.is_integer(kind) or types.is_floating(kind),
+            )
 
     def _types_asked_for(self, names: list[str]) -> dict[int, Any]:
         dtype = self._wanted.dtype
@@ -85,7 +99,7 @@ class Opened(Text):
         if None not in types.values():
             return types
         rows = self._rows()
-        known = {at: kind for at, kind in types.items() if kind is not None}
+        known = {at: self._read_as(at, kind) for at, kind in types.items() if kind is not None}
         with self._guard(), ExitStack() as stack:
             stack.callback(rows.close)
             try:
@@ -176,6 +190,7 @@ class Opened(Text):
                 for at, values in zip(self._taken, batch.columns, strict=True)
             ]
             done += batch.num_rows
+            self._wanted.meter.at(self.where, rows.taken)
             yield pa.RecordBatch.from_arrays(columns, schema=self.schema) if columns else batch
         self.rows = done
 
@@ -187,6 +202,8 @@ class Opened(Text):
         number = types.is_integer(kind) or types.is_floating(kind) or types.is_decimal(kind)
         if self._is_moment(at) or (number and self._options.thousands is not None):
             return pa.string()
+        if types.is_boolean(kind) and at in self._asked:
+            return pa.string()  # 0 and 1 are meant, too
         # Arrow's reader of CSV does not make them.
         if types.is_decimal256(kind) or types.is_duration(kind) or types.is_float16(kind):
             return pa.string()
@@ -294,6 +311,6 @@ def _sizes(ends: Any) -> list[Any]:
 
 
 def _null_values(more: tuple[str, ...] | None) -> tuple[str, ...]:
-    """What Arrow takes for no value in a column that is not of text, and what the caller does."""
+    """The texts that Arrow takes for no value in a column that is not of text, and what the caller does."""
     usual = library("pyarrow.csv", "arrow").ConvertOptions().null_values
     return tuple(dict.fromkeys((*usual, *(more or ()))))

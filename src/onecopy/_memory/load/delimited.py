@@ -113,15 +113,21 @@ class Rows:
         )
         return self._reader.schema
 
+    @property
+    def taken(self) -> int:
+        """The bytes of the file that have been read; 0 when it is closed."""
+        return 0 if self._stream is None else int(self._stream.raw.taken)
+
     def close(self) -> None:
         """Closes the file: Arrow's reader leaves that to whoever opened it."""
-        self._reader = None
+        # In this order: what ends the reader waits for its thread, which may be waiting here.
         if self._stream is not None:
             self._stream.close()
             self._stream = None
+        self._reader = None
 
     def _other_row(self, row: Any) -> str:
-        """What becomes of a row of another number of values."""
+        """Decides on a row of another number of values."""
         if row.text == self._end:
             self._ended = True
             return "skip"
@@ -149,6 +155,7 @@ class _Paced:
     def __init__(self, ahead: bytes, stream: Any, mark: bytes) -> None:
         self._ahead = ahead
         self._stream = stream
+        self.raw = stream.raw
         self._mark = mark
         self._turn = threading.Condition()
         self._given = self._taken = 0
@@ -174,18 +181,19 @@ class _Paced:
             while not self.closed and self._given - self._taken >= _AHEAD:
                 if not self._turn.wait(0.05 if self._asked else 1.0):
                     break
-            self._given += 1
-            return b"" if self.closed else self._next(count)
+            data = b"" if self.closed else self._next(count)
+            # What is short is the end, and holds up nobody who asks whether there is more.
+            self._given += len(data) == count
+            return data
 
     def _next(self, count: int) -> bytes:
-        if self._ahead and count > len(self._ahead):
-            data: bytes = self._ahead + self._stream.read(count - len(self._ahead))
-            self._ahead = b""
-            return data
-        data = self._ahead[:count] or self._stream.read(count)
+        data: bytes = self._ahead[:count]
         self._ahead = self._ahead[count:]
-        if not data:
-            data, self._mark = self._mark[:count], self._mark[count:]
+        if len(data) < count:
+            data += self._stream.read(count - len(data))
+        if len(data) < count and self._mark:  # it is at its end
+            room = count - len(data)
+            data, self._mark = data + self._mark[:room], self._mark[room:]
         return data
 
     def readable(self) -> bool:

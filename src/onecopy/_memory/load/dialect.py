@@ -11,7 +11,9 @@ import csv
 import io
 import re
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any
 
 from ...errors import BadFile
@@ -25,22 +27,26 @@ _LINES = 200
 _CANDIDATES = ",;\t|"
 _NAMED = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "pipes"}
 _LINE_END = re.compile(rb"\r\n|\n|\r")
+_SEP_LINE = re.compile(r"sep=([^\w\s]|\t)(?:\r\n|\n|\r)", re.IGNORECASE)
+_ZEROS = re.compile(r"[-+]?0[0-9]+")
 _NUMBER = re.compile(r"\s*[-+]?(\d+([.,]\d*)?|[.,]\d+)([eE][-+]?\d+)?\s*")
 
 
 @dataclass(frozen=True)
 class Dialect:
-    """How a file is read.
+    """The way in which a file is read.
 
     Attributes:
         names: of the columns; one may be there twice.
         start: how many bytes of UTF-8 come before the first row.
+        zeros: columns with numbers that begin with zeros, as far as the first rows tell.
     """
 
     encoding: str
     sep: str
     names: tuple[str, ...]
     start: int
+    zeros: frozenset[int] = frozenset()
 
 
 def described(name: str, options: TextOptions, notes: Notes, encoding: str | None) -> Dialect:
@@ -58,7 +64,11 @@ def described(name: str, options: TextOptions, notes: Notes, encoding: str | Non
     while True:
         sample, whole = _sample(name, options, encoding, size)
         text = _as_text(sample, whole, name, encoding)
-        sep = options.sep or _separator(name, text, whole, options, notes)
+        # What some programs write for Excel.
+        line = _SEP_LINE.match(text) if options.sep is None else None
+        before = text[: line.end()] if line is not None else ""
+        text = text[len(before) :]
+        sep = options.sep or (line and line[1]) or _separator(name, text, whole, options, notes)
         first, end = _first_record(text, sep, options, name)
         if whole or end < len(text) or size >= _LONGEST:
             break
@@ -79,7 +89,16 @@ def described(name: str, options: TextOptions, notes: Notes, encoding: str | Non
             "the first line was taken for names and looks like values; "
             "header=False (--no-header) makes it a row",
         )
-    return Dialect(encoding, sep, names, len(text[:end].encode()) if header else 0)
+    start = len(before.encode()) + (len(text[:end].encode()) if header else 0)
+    return Dialect(encoding, sep, names, start, _zeros(text[end if header else 0 :], sep, options))
+
+
+def _zeros(text: str, sep: str, options: TextOptions) -> frozenset[int]:
+    found = set()
+    with suppress(csv.Error):
+        for record in islice(_reader(io.StringIO(text, newline=""), sep, options), _LINES):
+            found |= {at for at, value in enumerate(record) if _ZEROS.fullmatch(value.strip())}
+    return frozenset(found)
 
 
 def encoding_of(name: str, notes: Notes) -> str:
@@ -135,7 +154,7 @@ def _separator(name: str, text: str, whole: bool, options: TextOptions, notes: N
 
 
 def _widths(text: str, sep: str, whole: bool, options: TextOptions) -> list[int]:
-    """How many fields the first records have."""
+    """The number of fields of each of the first records."""
     widths: list[int] = []
     try:
         for record in _reader(io.StringIO(text, newline=""), sep, options):

@@ -46,7 +46,7 @@ def found(sample: bytes, whole: bool) -> str:
 
 
 def is_utf8(sample: bytes, whole: bool) -> bool:
-    """Is it valid UTF-8, as far as it goes?"""
+    """Tells whether it is valid UTF-8, as far as it goes."""
     try:
         codecs.getincrementaldecoder("utf-8")("strict").decode(sample, whole)
     except UnicodeDecodeError:

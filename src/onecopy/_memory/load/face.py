@@ -17,6 +17,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any, Protocol
 
 from ...errors import BadFile, MissingLibrary, OnecopyError
+from .meter import Meter
 from .options import Notes, TextOptions
 
 if TYPE_CHECKING:
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
 
 # What is read, decoded or copied at a time: small enough to come on top of the data, large
 # enough that a piece's own cost (a system call, a batch's description) does not count.
-PIECE = 16 << 20
+PIECE = 8 << 20
 
 
 @dataclass(frozen=True)
@@ -46,6 +47,7 @@ class Wanted:
         notes: what there is to say at the end.
         found: what is known of each file beyond its first block; see ``text.Found``.
         skipped: files that cannot be read and are left out.
+        meter: is told how far reading has come.
     """
 
     columns: tuple[str, ...] | None = None
@@ -61,6 +63,7 @@ class Wanted:
     notes: Notes = field(default_factory=Notes, compare=False)
     found: dict[str, Any] = field(default_factory=dict, compare=False)
     skipped: set[str] = field(default_factory=set, compare=False)
+    meter: Meter = field(default_factory=Meter, compare=False)
 
     def skip(self, name: str, error: Exception) -> None:
         """Leaves a file out, and says so."""
@@ -184,7 +187,7 @@ class Damaged(BadFile):
 
 
 class Retyped(Exception):
-    """What is read has other types than its schema said: it has another schema now, and has to
+    """Raised where a file has other types than its schema said: it has another schema now, and has to
     be read again from its beginning."""
 
 

@@ -43,7 +43,7 @@ class Condition(NamedTuple):
 
 
 def conditions(given: Any) -> tuple[Condition, ...]:
-    """What the caller asks for, checked: one comparison or several, as tuples or as text.
+    """The comparisons that the caller asks for, checked: one comparison or several, as tuples or as text.
 
     Raises:
         TypeError, ValueError: it is no comparison.
@@ -134,7 +134,7 @@ def _scalar(value: Any, kind: Any) -> Any:
 
 
 def may_be(wanted: Iterable[Condition], bounds: Mapping[str, tuple[Any, Any, Any]]) -> bool:
-    """May there be a row that meets them all, where the values of columns lie within bounds?
+    """Tells whether there may be a row that meets them all, by the bounds of columns.
 
     Args:
         bounds: for each column the least and the greatest value, and the type; a column that is
@@ -170,7 +170,7 @@ def _within(how: str, value: Any, low: Any, high: Any) -> bool:
 
 
 def same(wanted: Iterable[Condition], value: Any, kind: Any, column: str) -> bool:
-    """Do rows meet them of which ``column`` has this one value?"""
+    """Tells whether rows meet them of which ``column`` has this one value."""
     pa, pc = library("pyarrow", "arrow"), library("pyarrow.compute", "arrow")
     values = pa.array([value], kind)
     return all(

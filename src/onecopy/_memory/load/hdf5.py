@@ -70,7 +70,7 @@ def _address(h5py: Any, found: Any) -> Any:
 
 
 def _linked(h5py: Any, file: Any, path: str) -> Any:
-    """What is at a path, without going through an external link; else a str that says why not."""
+    """The object at a path, without going through an external link; else a str that says why not."""
     left, found, steps = path.split("/"), file, 0
     walked: list[str] = []
     while left:

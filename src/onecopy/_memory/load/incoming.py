@@ -39,7 +39,7 @@ SUFFIXES = {".gz": "gzip", ".bz2": "bz2", ".xz": "xz", ".zst": "zstd", ".lz4": "
 
 
 def compression(head: bytes, name: str) -> str | None:
-    """How a file is compressed that begins like this.
+    """The compression of a file that begins like this, or None.
 
     Raises BadFile for one whose name says that it is compressed, and which is not.
     """
@@ -85,7 +85,7 @@ class Raw:
 
 
 class Text:
-    """What a file holds, decompressed and in UTF-8, without a byte-order mark.
+    """The content of a file, decompressed and in UTF-8, without a byte-order mark.
 
     Args:
         name: the file.

@@ -72,7 +72,7 @@ def objects(line: bytes) -> Iterator[dict[str, Any]]:
 
 
 def may_be_fatal(data: bytes) -> bool:
-    """May Arrow end the process at this? It does at a value null that stands in no object, and
+    """Tells whether Arrow may end the process at this. It does at a value null that stands in no object, and
     where objects and lists are nested so deep that its stack does not last.
 
     What looks like that may be a part of a string: True asks for a look by ``objects``.
@@ -92,7 +92,7 @@ def may_be_fatal(data: bytes) -> bool:
 
 
 def _depth(value: Any) -> int:
-    """How deep objects and lists are nested."""
+    """The depth to which objects and lists are nested."""
     depth, level = 0, [value]
     while level := [each for each in level if isinstance(each, dict | list)]:
         depth += 1
@@ -103,7 +103,7 @@ def _depth(value: Any) -> int:
 
 @dataclass
 class Kind:
-    """What the values of a field are.
+    """The kinds of values that a field has.
 
     Attributes:
         names: of the simple types that were seen: bool, whole, fraction, str, and huge for
@@ -251,7 +251,7 @@ _NAMED = {
 
 
 def may_be_rounded(column: Any) -> bool:
-    """Does a column of Arrow's, or a part of it, hold doubles that may be rounded whole numbers?"""
+    """Tells whether a column of Arrow's, or a part of it, may hold rounded whole numbers."""
     pa, pc = library("pyarrow", "arrow"), library("pyarrow.compute", "arrow")
     kind = column.type
     if pa.types.is_struct(kind):

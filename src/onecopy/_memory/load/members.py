@@ -136,7 +136,7 @@ def _decoded(block: np.ndarray[Any, Any], where: str) -> np.ndarray[Any, Any]:
 
 
 def of_objects(array: Array, is_text: Callable[[np.dtype[Any]], bool]) -> Array:
-    """What can be loaded of an array of objects: strings; ``Refused`` for all else.
+    """The part of an array of objects that can be loaded: strings; ``Refused`` for all else.
 
     Args:
         is_text: are objects of this dtype strings?

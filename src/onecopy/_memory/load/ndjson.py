@@ -31,10 +31,16 @@ def open(name: str, wanted: Wanted) -> Opened:
 
 
 class Block(NamedTuple):
-    """Some whole lines of a file; ``first`` is the number of the first of them, from 1 on."""
+    """Some whole lines of a file.
+
+    Attributes:
+        first: the number of the first of them, from 1 on.
+        taken: how many bytes of the file have been read with them.
+    """
 
     data: bytes
     first: int
+    taken: int
 
 
 class Opened(Text):
@@ -93,6 +99,7 @@ class Opened(Text):
         if any(pa.types.is_string(kind) for kind in types.values()):
             return False
         self._found.types.update(types)
+        self._found.settled.update(types)
         return True
 
     # --- types ---------------------------------------------------------------
@@ -154,13 +161,13 @@ class Opened(Text):
                     if len(kept) > LARGEST_BLOCK:
                         raise BadFile(f"{self.where!r}: line {line} is longer than 1 GB")
                     continue
-                block = Block(kept + data[:end], line)
+                block = Block(kept + data[:end], line, stream.raw.taken)
                 kept = data[end:]
                 if block.data.strip():
                     yield block
                 line += block.data.count(b"\n")
             if kept.strip():
-                yield Block(kept, line)
+                yield Block(kept, line, stream.raw.taken)
         finally:
             stream.close()
 
@@ -173,6 +180,7 @@ class Opened(Text):
                     batch.validate(full=True)  # strings may not be UTF-8
                     rows += batch.num_rows
                     yield batch
+                self._wanted.meter.at(self.where, block.taken)
         self.rows = rows
 
     def _table(self, block: Block, left: LeftOut) -> Any:
@@ -203,7 +211,7 @@ class Opened(Text):
         return pa.table([self._finished(n, columns[n], block) for n in self._names], self.schema)
 
     def _is_text_of_all(self, name: str) -> bool:
-        """Is text asked for where the values are others?"""
+        """Tells whether text is asked for where the values are others."""
         pa = library("pyarrow", "arrow")
         if not pa.types.is_string(self._asked.get(name, pa.null())):
             return False
@@ -213,7 +221,7 @@ class Opened(Text):
         )
 
     def _is_time(self, name: str) -> bool:
-        """Is it read as a string, and made a time here? Arrow would drop the zone."""
+        """Tells whether it is read as a string, and made a time here: Arrow would drop the zone."""
         pa = library("pyarrow", "arrow")
         return self._is_moment(name) or pa.types.is_temporal(self._types[name])
 
@@ -232,8 +240,8 @@ class Opened(Text):
         pa = library("pyarrow", "arrow")
         kind = self._types[name]
         if not self._is_time(name):
-            if name not in self._asked and not self._found.whole and may_be_rounded(column):
-                self._look_again()
+            if name not in self._asked and may_be_rounded(column):
+                self._require_exact(name)
             if not column.type.equals(kind):
                 return pa.array(column.to_pylist(), kind)
             return column
@@ -255,6 +263,15 @@ class Opened(Text):
                 f"{block.first} on: {in_a_line(error)}"
             ) from error
 
+    def _require_exact(self, name: str) -> None:
+        """A double of this field may have been a whole number that it rounds."""
+        if name in self._found.settled:
+            raise BadFile(
+                f"{self.where!r}: field {name!r} holds whole numbers beyond 2**53, and fractions "
+                f"in other files; dtype={{{name!r}: 'string'}} takes all of it as text"
+            )
+        self._look_again()
+
     # --- what is wrong -------------------------------------------------------
 
     def _values(self, block: Block, left: LeftOut) -> Iterator[dict[str, Any]]:
@@ -274,6 +291,8 @@ class Opened(Text):
 
     def _leave_out(self, number: int, line: bytes, reason: str, left: LeftOut) -> None:
         text = line[:200].decode("utf-8", "replace")
+        if number == 1 and text.lstrip().startswith("["):
+            reason = "it begins a JSON array, and NDJSON is an object a line"
         if self._options.bad_rows == "error":
             raise BadFile(
                 f"{self.where!r}: line {number} is not valid NDJSON: {reason}: "

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 
 @dataclass(frozen=True)
 class TextOptions:
-    """What ``onecopy.load`` says of each."""
+    """The options of text; ``onecopy.load`` says what each is."""
 
     sep: str | None = None
     header: bool | None = None
@@ -60,13 +60,13 @@ class TextOptions:
 
     @property
     def typed(self) -> bool:
-        """Do they ask for types of values, and not only for how the text is cut?"""
+        """True when they ask for types of values, and not only for how the text is cut."""
         asked = (self.thousands, self.na_values, self.parse_dates)
         return self.decimal != "." or any(each is not None for each in asked)
 
     def date_format(self, name: str) -> tuple[bool, str | None]:
-        """Is this column asked for as a time, by its name, and in which format of ``strptime``?
-        (None: ISO 8601)."""
+        """Tells whether this column is asked for as a time, by its name, and in which format of
+        ``strptime`` (None: ISO 8601)."""
         asked = self.parse_dates
         if isinstance(asked, Mapping):
             return name in asked, asked.get(name)
@@ -135,21 +135,26 @@ class LeftOut:
 
 @dataclass
 class Notes:
-    """What there is to say of a load that came to a good end, and what it left out."""
+    """All there is to say of a load that came to a good end, and what it left out."""
 
     _files: dict[str, list[str]] = field(default_factory=dict)
     left_out: dict[str, LeftOut] = field(default_factory=dict)
 
-    def say(self, where: str, what: str) -> None:
-        """``what`` holds for the file ``where``; said once of all files that it holds for."""
+    def say(self, where: str, what: str, holds: bool = True) -> None:
+        """``what`` holds for the file ``where``, or no longer does; it is said once of all files
+        that it holds for."""
         named = self._files.setdefault(what, [])
-        if where not in named:
+        if where in named:
+            named.remove(where)
+        if holds:
             named.append(where)
 
     def lines(self) -> list[str]:
         """One for each thing to say."""
         lines = []
         for what, files in self._files.items():
+            if not files:
+                continue
             more = f" and {len(files) - 1} more" if len(files) > 1 else ""
             lines.append(f"{files[0]!r}{more}: {what}")
         for where, left in self.left_out.items():

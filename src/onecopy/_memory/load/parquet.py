@@ -31,7 +31,7 @@ class Opened:
 
     def __init__(self, name: str, parquet: Any, wanted: Wanted) -> None:
         self.where = name
-        self._filter = wanted.filter
+        self._filter, self._meter = wanted.filter, wanted.meter
         with reading(name, WHAT):
             file = places.open(name) if places.is_remote(name) else name
             self._file = parquet.ParquetFile(
@@ -100,10 +100,13 @@ class Opened:
         return bounds
 
     def _decoded(self, groups: list[int]) -> Iterator[Any]:
+        rows = 0
         with reading(self.where, WHAT):
             for batch in self._file.iter_batches(
                 batch_size=self._rows_a_batch(), row_groups=groups, columns=self._columns
             ):
+                rows += batch.num_rows
+                self._meter.share(self.where, rows / (self.rows or 1))
                 # Not every writer makes checksums; strings are not looked at by decoding them.
                 # It takes 6 % of the time.
                 batch.validate(full=True)

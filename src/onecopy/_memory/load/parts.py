@@ -63,7 +63,7 @@ class Keys:
         return made
 
     def meets(self, file: str, wanted: Wanted) -> bool:
-        """May there be a wanted row in this file, by its keys?"""
+        """Tells whether there may be a wanted row in this file, by its keys."""
         return all(
             filters.same(wanted.filter, value.as_py(), value.type, name)
             for name, value in self.of(file).items()
@@ -93,7 +93,7 @@ class Dataset:
         return Part(self._open(name, self._inner(name, wanted)), keys, wanted)
 
     def _inner(self, name: str, wanted: Wanted) -> Wanted:
-        """What is wanted of the file itself: with the columns that are compared, without those
+        """The part of ``wanted`` that goes for the file itself: with the columns that are compared, without those
         that its folders give, or that it does not have."""
         if wanted.columns is None and not isinstance(wanted.dtype, Mapping):
             return wanted

@@ -40,12 +40,12 @@ class File(str):
 
 
 def is_remote(name: str) -> bool:
-    """Is it a URL?"""
+    """Tells a URL from a name of this machine."""
     return "://" in name
 
 
 def is_store(name: str) -> bool:
-    """Is it a folder that Zarr has written?"""
+    """Tells whether it is a folder that Zarr has written."""
     if is_remote(name) or not os.path.isdir(name):
         return False
     by_name = name.rstrip("/").lower().endswith(".zarr")
@@ -78,7 +78,7 @@ def open(name: str) -> Any:
 
 
 def size(name: str) -> int | None:
-    """How many bytes it has; None for a folder, and where nobody says.
+    """The bytes that it has; None for a folder, and where nobody says.
 
     Raises FileNotFoundError when it is not there.
     """
@@ -130,7 +130,7 @@ def _meant(name: str, format_of: Any, format: str | None, notes: Notes) -> list[
 
 
 def _is_one(name: str) -> bool:
-    """Is it no mere folder? A pattern may name some, too."""
+    """Tells files from mere folders, which a pattern may name, too."""
     return not os.path.isdir(name) or is_store(name)
 
 

@@ -33,7 +33,7 @@ class Unfit(Exception):
 
 @dataclass(frozen=True)
 class Reading:
-    """How values are written.
+    """The way in which values are written.
 
     Attributes:
         nulls: what stands for no value, where the column is not of text.
@@ -82,7 +82,7 @@ class Column:
 
     @property
     def settled(self) -> bool:
-        """Is nothing left but text?"""
+        """True when nothing is left but text."""
         return not self._left
 
     @property
@@ -95,7 +95,7 @@ def made(values: Any, kind: Any, reading: Reading, exact: bool = True) -> Any:
     """Strings as values of ``kind``.
 
     Args:
-        exact: is a double refused that has rounded a whole number?
+        exact: is a double refused that has rounded a whole number, and 1 for true?
 
     Raises Unfit, with the first value that is no such, or that it does not hold exactly.
     """
@@ -110,7 +110,7 @@ def made(values: Any, kind: Any, reading: Reading, exact: bool = True) -> Any:
             raise Unfit("a value")
         return pa.nulls(len(values))
     if types.is_boolean(kind):
-        return _booleans(pa, pc, values)
+        return _booleans(pa, pc, values, exact)
     if types.is_integer(kind) or types.is_floating(kind) or types.is_decimal(kind):
         values = plain_numbers(values, reading)
         if types.is_floating(kind) and exact:
@@ -135,9 +135,10 @@ def _on_a_day(pa: Any, pc: Any, values: Any) -> Any:
     return pc.binary_join_element_wise(pa.scalar("1970-01-01"), values, " ")
 
 
-def _booleans(pa: Any, pc: Any, values: Any) -> Any:
-    true = pc.is_in(values, value_set=pa.array(TRUE))
-    known = pc.or_(true, pc.is_in(values, value_set=pa.array(FALSE)))
+def _booleans(pa: Any, pc: Any, values: Any, exact: bool) -> Any:
+    numbers = ((), ()) if exact else (("1",), ("0",))
+    true = pc.is_in(values, value_set=pa.array((*TRUE, *numbers[0])))
+    known = pc.or_(true, pc.is_in(values, value_set=pa.array((*FALSE, *numbers[1]))))
     _require(pc.or_(known, pc.is_null(values)), values)
     return pc.if_else(pc.is_null(values), pa.scalar(None, pa.bool_()), true)
 

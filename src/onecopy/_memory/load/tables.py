@@ -57,11 +57,13 @@ def _loaded(sources: list[Tabular], wanted: Wanted) -> Any:
                 rows = wanted.window(sum(source.rows or 0 for source in sources))
             return _checked(loaded.open_table(tuple(parts), rows), sources[0].where)
     pa = library("pyarrow", "arrow")
+    wanted.meter.start(source.where for source in sources)
     with Growing(sources[0].where) as growing:
         with pa.ipc.new_stream(growing, schema) as writer:
             for batch in gathered(converted(sources, schema, wanted)):
                 writer.write_batch(batch)
         segment = growing.finish()
+    wanted.meter.whole(1)
     # What was decoded has been copied and given back; Arrow's heap would keep it for later.
     pa.default_memory_pool().release_unused()
     return loaded.open_table(((segment.view(0, segment.size), False, None),))
@@ -240,6 +242,7 @@ def joined(sources: Sequence[Tabular], wanted: Wanted) -> Iterator[Any]:
                 if wanted.errors == "skip" and len(sources) > 1:
                     raise Damaged(str(error), source.where) from error
                 raise
+        wanted.meter.share(source.where, 1)
         rows = source.rows
         if rows is None:
             return  # it was left before its end: the last wanted row was in it

@@ -23,7 +23,7 @@ LARGEST_BLOCK = 1 << 30
 
 @dataclass
 class Found:
-    """What is known of a file beyond its first block.
+    """Knowledge of a file beyond its first block.
 
     Attributes:
         types: of columns, by their position or name.
