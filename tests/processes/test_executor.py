@@ -51,9 +51,13 @@ class TestConstructor:
             "max_tasks_per_child",
             "logs",
             "prints",
+            "preload",
+            "main",
+            "state",
+            "reseed",
             "others",
         ]
-        for name in ("max_tasks_per_child", "logs", "prints"):
+        for name in ("max_tasks_per_child", "logs", "prints", "preload", "main", "state"):
             assert ours.parameters[name].kind is inspect.Parameter.KEYWORD_ONLY
         mapping = inspect.signature(oc.ProcessPoolExecutor.map).parameters
         defaults = {name: mapping[name].default for name in ("timeout", "chunksize", "buffersize")}

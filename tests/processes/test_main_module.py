@@ -217,6 +217,25 @@ def test_the_state_of_modules_follows(
         assert second == "(None, 1)"
 
 
+def test_what_a_worker_has_set_by_another_name_stays(
+    tmp_path: Path, process_method: str, guard: bool
+) -> None:
+    """Two modules hold one list; each of two functions knows another of them."""
+    (tmp_path / "here.py").write_text("KEPT = []\ndef use(): return list(KEPT)\n")
+    (tmp_path / "there.py").write_text("from here import KEPT\ndef keep(x): KEPT.append(x)\n")
+    said = program(
+        tmp_path,
+        process_method,
+        "import here, there\n",
+        """
+        with oc.Pool(1, there.keep, (7,), method=METHOD) as pool:
+            print(pool.apply(here.use), pool.apply(there.keep, (8,)), pool.apply(here.use))
+        """,
+        guard=guard,
+    )
+    assert said == "[7] None [7, 8]\n"
+
+
 def test_a_changed_global_is_seen_by_the_next_call(
     tmp_path: Path, process_method: str, guard: bool
 ) -> None:

@@ -382,30 +382,28 @@ class TestLife:
 
 
 class TestMethods:
-    def test_fork_sees_the_caller_s_state(self, make_pool: MakePool) -> None:
+    def test_workers_see_the_caller_s_state(self, make_pool: MakePool, process_method: str) -> None:
+        """What it is at each call, under every method; replacements see it too."""
         STATE.append(42)
         try:
-            pool = make_pool("fork")
-            STATE.append(43)
+            pool = make_pool(process_method)
             assert pool.apply(remembered) == [42]
+            STATE.append(43)
+            assert pool.apply(remembered) == [42, 43]
             os.kill(pool.pids()[0], signal.SIGKILL)
             states = pool.map(remembered_of, range(10), chunksize=1)
-            assert states == [[42]] * 10, "replacements see what the first ones saw"
+            assert states == [[42, 43]] * 10
         finally:
             STATE.clear()
 
-    @pytest.mark.parametrize("fresh", ["forkserver", "spawn", "auto"])
-    def test_the_others_do_not(
-        self, make_pool: MakePool, fresh: str, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        import multiprocessing
-
-        # Nobody has chosen one: joblib, which other tests use, asks for the default context,
-        # and from then on that cannot be told from a choice.
-        monkeypatch.setattr(multiprocessing, "get_start_method", lambda **_: None)
+    def test_modules_as_imported(self, make_pool: MakePool, process_method: str) -> None:
+        """Without state that follows: as a fork or an import leaves them."""
         STATE.append(42)
         try:
-            assert make_pool(fresh).apply(remembered) == []
+            pool = make_pool(process_method, state="import")
+            STATE.append(43)
+            expected = [42] if process_method == "fork" else []
+            assert pool.apply(remembered) == expected
         finally:
             STATE.clear()
 

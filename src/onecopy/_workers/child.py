@@ -273,6 +273,7 @@ class Worker:
         try:
             self._take_versions()
             initializer, arguments = self._initial or self._decode(frame)
+            self._state.remember()
             initializer(*arguments)
         except SystemExit:
             raise
@@ -450,6 +451,7 @@ class Worker:
                 function, *payload = payload
             if type(function) is _Unusable:
                 return decoded, started, ({}, {0: function.failure}), flags
+            self._state.remember()
             if runner == wire.CALL:
                 args, kwargs = payload
                 return decoded, started, function(*args, **kwargs), 0

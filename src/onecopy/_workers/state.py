@@ -11,6 +11,7 @@ One thread: the worker's own, between tasks.
 from __future__ import annotations
 
 import marshal
+import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -47,11 +48,19 @@ class ModuleState:
         # By home and name: what an import gave, and how long it was.
         self._given: dict[str, dict[str, tuple[Any, int]]] = {}
         self._reasons: dict[tuple[str, Path], str] = {}
+        self._loaded = 0  # modules, when they were looked at last
 
     def remember(self) -> None:
-        """Note what the user's modules hold now, as nobody but their own code has set it."""
+        """Note what the user's modules that were loaded meanwhile hold, before the program's
+        code runs: nobody but their own code has set it."""
+        loaded = len(sys.modules)
+        if loaded == self._loaded:
+            return
+        self._loaded = loaded
         for home, names in user_homes().items():
-            given = self._given.setdefault(home, {})
+            if home in self._given:
+                continue
+            given = self._given[home] = {}
             for key, value in list(names.items()):
                 given[key] = (value, _length(value))
                 if isinstance(value, type) and is_user_module(value.__module__):
