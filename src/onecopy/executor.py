@@ -369,7 +369,8 @@ class ProcessPoolExecutor(StandardExecutor):
         """What others read of the standard class's private parts."""
         from ._workers.handles import WorkerProcess
 
-        pids = [] if self._engine is None else self._engine.pids()
+        # The newest: a worker that was replaced may still be running what is due at its end.
+        pids = [] if self._engine is None else self._engine.pids()[-self._max_workers :]
         return {pid: WorkerProcess(pid) for pid in pids}
 
     def _check_open(self) -> None:

@@ -49,7 +49,7 @@ def test_results_in_order(make_pool: MakePool, what: str, blocked: int) -> None:
     signs[:] = 0
     results = pool.imap(partial(give, signs, blocked, what), range(ITEMS))
     for i in range(blocked):
-        assert same(results.next(timeout=60), MAKES[what](i))  # type: ignore[attr-defined]
+        assert same(results.next(timeout=60), MAKES[what](i))
     signs[GO] = 1
     for i in range(blocked, ITEMS):
         assert same(next(results), MAKES[what](i))
@@ -63,7 +63,7 @@ def test_all_others_come_first(make_pool: MakePool, process_method: str, blocked
     list(pool.imap(partial(give, signs, -1, "numbers"), range(ITEMS)))
     signs[:] = 0
     results = pool.imap_unordered(partial(give, signs, blocked, "numbers"), range(ITEMS))
-    others = {results.next(timeout=60) for _ in range(ITEMS - 1)}  # type: ignore[attr-defined]
+    others = {results.next(timeout=60) for _ in range(ITEMS - 1)}
     assert others == set(range(ITEMS)) - {blocked}
     signs[GO] = 1
     assert list(results) == [blocked]
@@ -74,11 +74,10 @@ def test_a_timeout_loses_no_result(make_executor: MakeExecutor, signs: Any) -> N
     executor = make_executor("fork", 2)
     list(executor.map(partial(give, signs, -1, "numbers"), range(ITEMS)))
     signs[:] = 0
-    got = []
+    results = executor.map(partial(give, signs, 40, "numbers"), range(ITEMS), timeout=5)
+    assert [next(results) for _ in range(40)] == list(range(40))
     with pytest.raises(TimeoutError):
-        for value in executor.map(partial(give, signs, 40, "numbers"), range(ITEMS), timeout=5):
-            got.append(value)  # noqa: PERF402 (what came before the error is kept)
-    assert got == list(range(40))
+        next(results)
 
 
 def fail_at(signs: Any, bad: int, i: int) -> int:
@@ -96,7 +95,7 @@ def test_an_error_is_told_early_too(make_pool: MakePool) -> None:
         results = pool.imap(partial(fail_at, signs, bad), range(ITEMS))
         assert [next(results) for _ in range(bad)] == list(range(bad))
         with pytest.raises(ZeroDivisionError):
-            results.next(timeout=60)  # type: ignore[attr-defined]
+            results.next(timeout=60)
         signs[GO] = 1
         assert list(results) == list(range(bad + 1, ITEMS))
 

@@ -51,7 +51,7 @@ from .config import WorkerConfig
 from .early import ROOM, Page
 from .identity import close_stdin, reseed
 from .launch.import_watch import SlowImport
-from .outcome import Failure, describe, failure, name_of
+from .outcome import Failure, Unloaded, Unusable, describe, describe_call, failure, name_of
 from .state import ModuleState
 from .strides import MOST, WORDS, Strides
 from .tracker import use_owners_tracker
@@ -268,7 +268,7 @@ class Worker:
         """Id 0 is the initializer, unless that was inherited: it is run, and nothing is answered
         but READY or FAILED."""
         if frame.id:
-            self._functions[frame.id] = _Unloaded(frame)
+            self._functions[frame.id] = Unloaded(frame)
             return
         try:
             self._take_versions()
@@ -301,7 +301,7 @@ class Worker:
         """A function; loaded for the first task that needs it, under that task's claim: one
         that ends the process costs a task, and not one worker after the other."""
         function = self._functions[function_id]
-        if type(function) is not _Unloaded:
+        if type(function) is not Unloaded:
             return function
         try:
             function = self._decode(function.frame)
@@ -309,7 +309,7 @@ class Worker:
             raise
         except BaseException as error:
             failed = failure(error, "loading the function", namespace=PEER)
-            function = _Unusable(failed)
+            function = Unusable(failed)
         self._functions[function_id] = function
         return function
 
@@ -406,14 +406,7 @@ class Worker:
 
     def _wait_to_go_on(self, task: int) -> int:
         """Before the next items of a chunk the owner has told us to begin with nothing more:
-        waits until it has said how to go on; where the chunk ends.
-
-        The same agreement as in ``_task``, with a word of its own. We write how far we are
-        about to go, then read the order; the owner orders, has every CPU pass a barrier, and
-        reads how far we are. So it sees what we have begun, or we see the order before we
-        begin. It never cuts off what it can see as begun, and what it does not see we have
-        not begun. The word names the task, since it is written after the claim: between the
-        two it is about the one before, and then nothing is cut.
+        waits until it has said how to go on; where the chunk ends. See ``strides``.
         """
         since, waited = self._since, self._waited
         try:
@@ -449,7 +442,7 @@ class Worker:
                 started = monotonic_ns()
             else:
                 function, *payload = payload
-            if type(function) is _Unusable:
+            if type(function) is Unusable:
                 return decoded, started, ({}, {0: function.failure}), flags
             self._state.remember()
             if runner == wire.CALL:
@@ -468,7 +461,7 @@ class Worker:
         except self._leaves:
             raise
         except BaseException as error:
-            argument = _shortened(payload) if runner == wire.CALL else ""
+            argument = describe_call(payload) if runner == wire.CALL else ""
             name = name_of(function) if function is not None else "unpacking the task"
             self._state.explain(error)
             failed = {0: failure(error, name, argument, PEER)}
@@ -560,30 +553,6 @@ class Worker:
     def _end_line(self) -> None:
         if self._voice is not None and self._voice.printed:
             self._voice.end_line()
-
-
-class _Unloaded:
-    """Stands for a function that no task has needed yet."""
-
-    def __init__(self, frame: wire.Frame) -> None:
-        self.frame = frame
-
-
-class _Unusable:
-    """Stands for a function that could not be loaded in this worker."""
-
-    def __init__(self, failed: Failure) -> None:
-        self.failure = failed
-
-
-def _shortened(payload: Any) -> str:
-    try:
-        args, kwargs = payload
-    except (TypeError, ValueError):
-        return ""
-    described = [describe(value) for value in args]
-    described += [f"{name}={describe(value)}" for name, value in kwargs.items()]
-    return "; ".join(described)
 
 
 def leave_interrupts() -> None:

@@ -67,4 +67,5 @@ class WorkerProcess:
 def handles(workers: int, pids: list[int]) -> list[WorkerProcess]:
     """One for each worker that a pool has when all are up."""
     missing = [None] * (workers - len(pids))
-    return [WorkerProcess(pid) for pid in [*pids, *missing]]
+    # The newest: a worker that was replaced may still be running what is due at its end.
+    return [WorkerProcess(pid) for pid in [*pids[-workers:], *missing]]

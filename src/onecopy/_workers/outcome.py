@@ -17,6 +17,7 @@ from typing import Any
 from .._memory.blame import short, without_ours
 from .._memory.pickling import NOTHING, Namespace, dumps
 from ..errors import NotPicklable, RemoteError, RemoteTraceback
+from .wire import Frame
 
 Failure = tuple[str, str, str, str, bytes | None]
 """Class name, message, traceback, where (worker, function, argument), pickled exception."""
@@ -143,6 +144,20 @@ def revive(failed: Failure) -> BaseException:
     return error
 
 
+class Unloaded:
+    """In a worker: stands for a function that no task has needed yet."""
+
+    def __init__(self, frame: Frame) -> None:
+        self.frame = frame
+
+
+class Unusable:
+    """In a worker: stands for a function that could not be loaded there."""
+
+    def __init__(self, failed: Failure) -> None:
+        self.failure = failed
+
+
 def fits_values(value: object, size: int | None) -> bool:
     """Is this what a worker answers when all of a chunk of ``size`` items went well? Of a
     call (None) it may be anything."""
@@ -160,6 +175,17 @@ def fits_failures(value: object, size: int) -> bool:
 def describe(value: Any) -> str:
     """A failing argument: its type and a short repr."""
     return f"{type(value).__name__}: {short(value)}"
+
+
+def describe_call(payload: Any) -> str:
+    """The arguments of a call that failed."""
+    try:
+        args, kwargs = payload
+    except (TypeError, ValueError):
+        return ""
+    described = [describe(value) for value in args]
+    described += [f"{name}={describe(value)}" for name, value in kwargs.items()]
+    return "; ".join(described)
 
 
 def name_of(function: Any) -> str:

@@ -1,9 +1,15 @@
 """Running a chunk in strides, so that what of it has not been begun can be taken back.
 
-Between strides the worker says how far it is about to go, and looks whether the chunk was
-cut; how that is agreed upon with the owner is in ``child.Worker._wait_to_go_on`` and in
-ARCHITECTURE.md. A chunk of few items is run item by item. Of a longer one, a stride is run
-in one C loop, so that this costs tiny items nothing that can be measured.
+A chunk of few items is run item by item. Of a longer one, a stride is run in one C loop, so
+that this costs tiny items little.
+
+The agreement is the one about claims (``child.Worker._task``), with a word of its own. Before
+a stride the worker writes how far it is about to go, then reads the owner's orders. The owner
+orders, has every CPU pass a barrier, and reads how far the worker is. So it sees what has been
+begun, or the worker sees the order before it begins, and waits until it is told where the
+chunk ends. The owner never cuts off what it sees as begun, and what it does not see has not
+been begun. The word names the task, since it is written after the claim: between the two it
+is about the task before, and then nothing is cut.
 """
 
 from __future__ import annotations
@@ -89,7 +95,7 @@ class Strides:
             if self.ended:
                 return
             word += 1
-            # In this order; see ``child.Worker._wait_to_go_on``.
+            # In this order; see the module.
             words[BEGUN] = word
             if words[ORDERS] > released:
                 self._cut()
