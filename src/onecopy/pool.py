@@ -90,8 +90,8 @@ class Pool(PoolView, StandardPool):  # type: ignore[misc]  # results are of our 
     Args:
         workers: how many; ``cpu_count()`` when None. At least 1.
         method: how workers start. ``"fork"``: they see the caller's state as it is now.
-            ``"forkserver"``: forked from a fresh interpreter that knows nothing of the
-            caller. ``"spawn"``: fresh interpreters. ``"thread"``: threads of this process;
+            ``"forkserver"``: forked from a fresh interpreter that has imported what they need,
+            and holds nothing else of the caller's. ``"spawn"``: fresh interpreters. ``"thread"``: threads of this process;
             nothing is copied or pickled. ``"auto"``: what
             ``multiprocessing.set_start_method`` was told, otherwise ``forkserver``.
         initializer: called as ``initializer(*initargs)`` in each worker before its first

@@ -23,6 +23,7 @@ from collections.abc import Callable
 from operator import itemgetter
 from typing import Any
 
+from .._system.imports import on_import
 from .handlers import OwnHandlers
 from .lines import Lines
 from .settings import Applied
@@ -114,10 +115,7 @@ class Voice:
             self._catch("stderr", 2, halves=prints == "plain")
         if not logs:
             return
-        if "logging" in sys.modules:
-            self.furnish_logging()
-        else:
-            sys.meta_path.insert(0, _Finder(self))
+        on_import("logging", lambda _: self.furnish_logging())
         import warnings
 
         shown = warnings.showwarning
@@ -272,43 +270,6 @@ class Voice:
 
     def _on_half(self) -> None:
         self.printed = True
-
-
-class _Finder:
-    """Finds ``logging`` as the others do, and has the voice furnish it when it is loaded."""
-
-    def __init__(self, voice: Voice) -> None:
-        self._voice = voice
-
-    def find_spec(self, name: str, path: Any = None, target: Any = None) -> Any:
-        if name != "logging":
-            return None
-        with contextlib.suppress(ValueError):
-            sys.meta_path.remove(self)
-        for finder in sys.meta_path:
-            spec = finder.find_spec(name, path, target)
-            if spec is not None:
-                spec.loader = _Loader(spec.loader, self._voice)  # type: ignore[assignment]
-                return spec
-        return None
-
-
-class _Loader:
-    """Another loader, and a word to the voice when it is done."""
-
-    def __init__(self, loader: Any, voice: Voice) -> None:
-        self._loader = loader
-        self._voice = voice
-
-    def create_module(self, spec: Any) -> Any:
-        return self._loader.create_module(spec)
-
-    def exec_module(self, module: Any) -> None:
-        self._loader.exec_module(module)
-        self._voice.furnish_logging()
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._loader, name)
 
 
 def _cut(text: Any) -> str | None:

@@ -14,7 +14,6 @@ from __future__ import annotations
 import copy
 import os
 import signal
-import weakref
 from abc import abstractmethod
 from collections import deque
 from collections.abc import Callable, Sequence
@@ -23,12 +22,9 @@ from contextlib import AbstractContextManager, nullcontext
 from functools import partial
 from itertools import count
 from time import monotonic_ns, time
-from types import FunctionType
 from typing import Any
 
 from .. import errors
-from .._memory.codec import Draft, encode
-from .._memory.homes import home_by_name
 from .._memory.pickling import Namespace
 from .._observe.columns import LOST
 from .._observe.series import Watch
@@ -37,15 +33,14 @@ from .._schedule import events
 from .._schedule.events import PLAIN, Assignment, Event, Instruction
 from .._schedule.scheduler import Scheduler
 from . import busy
-from .following import Follower
-from .functions import KEPT, Captured, Function, pace_key
+from .functions import Function, pace_key
 from .future import TaskFuture
 from .jobs import Job
+from .known import KnownFunctions
 from .member import Fate, Later, Member, flush
 from .options import Options
 from .rules import Rules
 from .settling import Settling
-from .versions import NO_VERSIONS, Version
 from .wire import SPENT
 from .work import Call, Direct, Entry, Submitted, Work
 
@@ -56,8 +51,6 @@ UNSENDABLE = (
 NOTHING = bytes(SPENT.size)  # is what a worker said of a task that was lost
 # So many lives of workers that have gone are remembered, for reports.
 LIVES = 10_000
-# Workers keep so many functions.
-_FUNCTIONS = 500
 
 
 class Engine(Settling):
@@ -70,15 +63,12 @@ class Engine(Settling):
     def __init__(self, options: Options) -> None:
         self.options = options
         self.namespace: Namespace | None = None  # None: nothing is pickled
-        self.follower: Follower | None = None
         super().__init__()
         # Threads can be given work at no cost, and nothing can be taken back from them.
         ahead = options.method != "thread"
         self._scheduler = Scheduler(options.workers, options.max_tasks, ahead=ahead)
         self._ids = count(1)
-        self._function_ids = count(1)
-        self._functions: dict[Any, Function] = {}
-        self._seen: weakref.WeakSet[FunctionType] = weakref.WeakSet()
+        self._known = KnownFunctions(None, None, self._forget)
         self._assigned: dict[int, Entry] = {}
         self._members: dict[int, Member] = {}
         self._closed = False
@@ -165,9 +155,9 @@ class Engine(Settling):
     ) -> TaskFuture:
         """Puts a call behind the others; the future has its outcome. ``done`` is called
         with it in a thread of the pool: one that is added later may be called at once."""
-        known = self._known(function)
+        known = self._known.get(function)
         call = Submitted(known, function, args, kwargs, self.namespace, rules)
-        call.versions = self._versions_of(known, call)
+        call.versions = self._known.versions(known, call)
         if done is not None:
             call.future.add_done_callback(done)
         self._enter(call, pace_key(known, function), lone=False)
@@ -182,9 +172,9 @@ class Engine(Settling):
         rules: Rules | None = None,
     ) -> Any:
         """Calls and waits; by the short way when a worker is idle."""
-        known = self._known(function)
+        known = self._known.get(function)
         call = Direct(known, function, args, kwargs, self.namespace, rules)
-        call.versions = self._versions_of(known, call)
+        call.versions = self._known.versions(known, call)
         # What is run again may be with another worker then: it is not waited for at one.
         lone = rules is None or not rules.retries
         try:
@@ -254,7 +244,7 @@ class Engine(Settling):
         """Begins with a job of many items; its id. One that grows keeps a closed pool
         working until it has grown for the last time or is dropped."""
         self._look_again()
-        versions = self._versions_of(job.function, None)
+        versions = self._known.versions(job.function, None)
         with self._lock:
             self.check_open()
             job.number = number = next(self._ids)
@@ -309,9 +299,7 @@ class Engine(Settling):
             job = self._work.pop(number, None)
             self._streams.discard(number)
             dirty, later = self._take([events.JobDropped(number)])
-            if isinstance(job, Job) and job.function.id not in {
-                function.id for function in self._functions.values()
-            }:
+            if isinstance(job, Job) and not self._known.holds(job.function):
                 for member in self._members.values():
                     member.forget_function(job.function.id)
                     dirty.append(member)
@@ -320,64 +308,16 @@ class Engine(Settling):
             job.over()
 
     def function(self, call: Callable[..., Any]) -> Function:
-        """A function for a job: sent to each worker once, with what it captures standing
-        in memory once. Raises NotPicklable."""
-        known = self._known(call)
-        if known is not None:
-            return known
-        draft = None
-        if self.namespace is not None:
-            draft = encode(call, self.namespace, "function")
-            draft.anchor()
-        return Function(next(self._function_ids), call, draft)
+        """A function for a job; see ``KnownFunctions.for_job``."""
+        return self._known.for_job(call)
 
-    def _versions_of(self, function: Function | None, call: Call | None) -> tuple[Version, ...]:
-        """The variables that a call needs. Raises NotPicklable."""
-        if self.follower is None:
-            return NO_VERSIONS
-        references = function.references if function is not None else []
-        draft = call.draft(0, 1) if call is not None else None
-        if type(draft) is Draft and draft.references:
-            references = [*references, *draft.references]
-        return self.follower.versions(references) if references else NO_VERSIONS
-
-    def _known(self, call: Callable[..., Any]) -> Function | None:
-        """A function that workers may keep from call to call; None for one that they may
-        not, or that is met for the first time and need not be importable."""
-        if self.namespace is None or not isinstance(call, KEPT):
-            return None
-        function = self._functions.get(call)
-        if function is not None:
-            if function.captured is None or function.captured.unchanged():
-                return function
-            self._forget(call)
-        captured: Captured | None = None
-        if home_by_name(call) is None:
-            # A lambda that is made anew for each call is not worth keeping.
-            if type(call) is not FunctionType or call not in self._seen:
-                if type(call) is FunctionType:
-                    self._seen.add(call)
-                return None
-            captured = Captured(call)
-            if not captured.fixed:
-                return None
-        draft = encode(call, self.namespace, "function")
-        function = Function(next(self._function_ids), call, draft, captured)
-        # Another thread may have been as quick: all have to use the same one.
-        function = self._functions.setdefault(call, function)
-        if len(self._functions) > _FUNCTIONS:
-            self._forget(next(iter(self._functions)))
-        return function
-
-    def _forget(self, call: Callable[..., Any]) -> None:
+    def _forget(self, function: Function) -> None:
         """Workers need not keep a function any longer. One that is still waited for is
         sent again with the next task that needs it."""
         with self._lock:
-            function = self._functions.pop(call, None)
             members = list(self._members.values())
-            if function is not None:
-                for member in members:
-                    member.forget_function(function.id)
+            for member in members:
+                member.forget_function(function.id)
         flush(members, [])
 
     # Its end.

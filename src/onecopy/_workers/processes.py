@@ -41,6 +41,7 @@ from .engine import FOREIGN, LIVES, no_thread
 from .fleet import Death, Fleet, import_broken_errors
 from .freezing import Freezes
 from .functions import Function
+from .known import KnownFunctions
 from .listening import Listening
 from .member import flush
 from .options import Options
@@ -79,7 +80,8 @@ class ProcessEngine(Listening):
         except BaseException:
             self._unmade()
             raise
-        self.namespace, self.follower = PEER, self._fleet.follower
+        self.namespace = PEER
+        self._known = KnownFunctions(PEER, self._fleet.follower, self._forget)
         self._starts = options.workers
         self._stopping = False
         self._known_all = threading.Event()  # the pids of the workers that were to be made first
@@ -98,7 +100,7 @@ class ProcessEngine(Listening):
                 draft.anchor()
                 self._initializer = Function(0, options.initializer, draft)
                 reads = [options.initializer] if forks else draft.references
-                self._initializer.versions = self.follower.versions(reads)
+                self._initializer.versions = self._fleet.follower.versions(reads)
         except BaseException:
             self._fleet.close()
             self._unmade()
@@ -391,7 +393,7 @@ class ProcessEngine(Listening):
         os.close(self._wake_write)
         self._arena.close()
         self._initializer = None
-        self._functions.clear()
+        self._known.clear()
         self._freezes.end()
 
     # Shared memory; see ``registry.Listener``.
