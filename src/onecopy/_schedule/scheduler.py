@@ -395,7 +395,7 @@ class Scheduler:
                     ahead, estimate = AHEAD_TASK_NS, work.pace.peak
                 else:
                     size = self._next_size(work)
-                    fair = -(-(work.left() + work.out) // self._wanted)
+                    fair = -(-(work.left() + self._out(work)) // self._wanted)
                     if len(worker.held) > 1 and worker.items + size > fair:
                         return
                     ahead, estimate = AHEAD_JOB_NS, size * work.pace.mean
