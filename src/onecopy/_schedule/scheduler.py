@@ -30,7 +30,7 @@ from dataclasses import dataclass, field
 from itertools import count
 from typing import Any
 
-from .chunks import AHEAD_JOB_NS, AHEAD_TASK_NS, Pace, chunk_size
+from .chunks import AHEAD_JOB_NS, AHEAD_TASK_NS, LEAST_NS, Pace, chunk_size
 from .events import (
     PLAIN,
     Abandoned,
@@ -407,8 +407,9 @@ class Scheduler:
         return self._max_tasks is not None and worker.taken >= self._max_tasks
 
     def _next_size(self, work: _Job) -> int:
+        least = LEAST_NS if self._ahead else 0
         size = chunk_size(
-            work.left(), self._wanted, work.pace, work.chunk, work.most, self._out(work)
+            work.left(), self._wanted, work.pace, work.chunk, work.most, self._out(work), least
         )
         if work.again:
             if work.wary:
