@@ -57,8 +57,8 @@ def test_results_in_order(make_pool: MakePool, what: str, blocked: int) -> None:
 
 
 @pytest.mark.parametrize("blocked", [0, 12, 37])
-def test_all_others_come_first(make_pool: MakePool, process_method: str, blocked: int) -> None:
-    pool = make_pool(process_method, 2)
+def test_all_others_come_first(make_pool: MakePool, method: str, blocked: int) -> None:
+    pool = make_pool(method, 2)
     signs = oc.zeros(64, "i8")
     list(pool.imap(partial(give, signs, -1, "numbers"), range(ITEMS)))
     signs[:] = 0

@@ -535,3 +535,11 @@ def test_no_chunk_is_more_than_a_fair_share(seed: int, workers: int, slow: set[i
         done |= items
         out = scheduler.handle(ev.Finished(worker, chunk.id, took))
     assert done == set(range(300))
+
+
+def test_nothing_is_bet_on_threads() -> None:
+    """What a thread was given cannot be taken back: the last items go one by one."""
+    pace = learnt(10)
+    assert chunk_size(8, 2, pace) == 4
+    assert chunk_size(8, 2, pace, least=0) == 2
+    assert chunk_size(3, 2, pace, least=0) == 1

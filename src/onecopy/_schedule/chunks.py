@@ -64,6 +64,7 @@ def chunk_size(
     fixed: int | None = None,
     most: int = 1 << 62,
     out: int = 0,
+    least: int = LEAST_NS,
 ) -> int:
     """Items for the next chunk, between 1 and ``remaining`` (which is at least 1).
 
@@ -74,6 +75,8 @@ def chunk_size(
         fixed: the user's own chunk size, which is kept to.
         most: never more than this.
         out: items that are with workers now.
+        least: nanoseconds that a chunk may take although fewer items remain than would leave
+            every worker two more; 0 where nothing of a chunk can be taken back.
     """
     if fixed is not None:
         return min(fixed, remaining)
@@ -82,5 +85,5 @@ def chunk_size(
     each = max(pace.mean, 1.0)
     fair = -(-(remaining + out) // workers)
     share = -(-remaining // (2 * workers))
-    wanted = min(int(TARGET_NS / each), max(share, min(fair, int(LEAST_NS / each))))
+    wanted = min(int(TARGET_NS / each), max(share, min(fair, int(least / each))))
     return max(1, min(wanted, remaining, TRUST * pace.items, most))

@@ -30,7 +30,7 @@ from dataclasses import dataclass, field
 from itertools import count
 from typing import Any
 
-from .chunks import AHEAD_JOB_NS, AHEAD_TASK_NS, Pace, chunk_size
+from .chunks import AHEAD_JOB_NS, AHEAD_TASK_NS, LEAST_NS, Pace, chunk_size
 from .events import (
     PLAIN,
     Abandoned,
@@ -395,7 +395,7 @@ class Scheduler:
                     ahead, estimate = AHEAD_TASK_NS, work.pace.peak
                 else:
                     size = self._next_size(work)
-                    fair = -(-(work.left() + work.out) // self._wanted)
+                    fair = -(-(work.left() + self._out(work)) // self._wanted)
                     if len(worker.held) > 1 and worker.items + size > fair:
                         return
                     ahead, estimate = AHEAD_JOB_NS, size * work.pace.mean
@@ -407,8 +407,9 @@ class Scheduler:
         return self._max_tasks is not None and worker.taken >= self._max_tasks
 
     def _next_size(self, work: _Job) -> int:
+        least = LEAST_NS if self._ahead else 0
         size = chunk_size(
-            work.left(), self._wanted, work.pace, work.chunk, work.most, self._out(work)
+            work.left(), self._wanted, work.pace, work.chunk, work.most, self._out(work), least
         )
         if work.again:
             if work.wary:

@@ -52,7 +52,8 @@ class Page:
     ) -> Callable[[Any], Any]:
         """``function``, whose results are written into the page in the order of the items, or
         end the chunk."""
-        words, room = self._words, self._room
+        words, room, head = self._words, self._room, _LENGTH.size
+        dumps, length, scalars = pickle.dumps, _LENGTH.pack, _SCALARS
         word = word_of(task, 0)
         words[PUBLISHED] = word
         at = 0
@@ -64,11 +65,11 @@ class Page:
             except BaseException:
                 strides.end()
                 raise
-            stream = _stream(value)
-            if stream is None or (end := at + _LENGTH.size + len(stream)) > ROOM:
+            stream = dumps(value, 5) if type(value) in scalars else _stream(value)
+            if stream is None or (end := at + head + len(stream)) > ROOM:
                 strides.end()
                 return value
-            room[at:end] = _LENGTH.pack(len(stream)) + stream
+            room[at:end] = length(len(stream)) + stream
             at = end
             word += 1
             words[PUBLISHED] = word
@@ -79,8 +80,6 @@ class Page:
 
 def _stream(value: Any) -> bytes | None:
     """A small result as it can be read without a link; None for others."""
-    if type(value) in _SCALARS:
-        return pickle.dumps(value, 5)
     try:
         draft = encode(value, PEER, "result", most=ROOM)
     except (TooLong, Exception):

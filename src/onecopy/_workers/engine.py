@@ -255,7 +255,9 @@ class Engine(Settling):
                 self._streams.add(number)
             key = job.function.id
             terms = PLAIN if job.rules is None else job.rules.terms
-            opened = events.JobOpened(number, key, available, job.chunk, job.most, terms, grows)
+            # A thread cannot tell of a result while it runs the next item of its chunk.
+            most = 1 if job.streams and self.options.method == "thread" else job.most
+            opened = events.JobOpened(number, key, available, job.chunk, most, terms, grows)
             dirty, later = self._take([opened])
         flush(dirty, later)
         if job.streams:
