@@ -127,7 +127,7 @@ KINDS = [
 @pytest.mark.parametrize(("make", "kind"), KINDS)
 @pytest.mark.filterwarnings("ignore:.*:pandas.errors.PerformanceWarning")
 def test_the_stream_does_not_grow_with_the_data(make: Callable[[str, int], Any], kind: str) -> None:
-    small, large = make(kind, 500), make(kind, 20_000)
+    small, large = make(kind, 5_000), make(kind, 20_000)
     assert stream(large) <= stream(small) + 64
     assert stream(large) < OVERHEAD
     shared = onecopy.share(large)
