@@ -160,8 +160,10 @@ def test_terminate_after_a_running_task_was_cancelled(make_pool: MakePool, metho
     pool.terminate()
     state[1] = 1
     assert first.cancelled()
-    for future in others:
-        with pytest.raises(CancelledError):
+    assert others[0].cancelled()
+    for future in others[1:]:
+        # A worker that took the place of the ended one may have been given it already.
+        with pytest.raises((CancelledError, oc.PoolClosed)):
             future.result()
     pool.join()
 

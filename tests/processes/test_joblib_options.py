@@ -20,6 +20,7 @@ FOUND: list[Any] = []
 @pytest.fixture(autouse=True)
 def registered() -> None:
     onecopy.joblib.register()
+    FOUND.clear()  # what a thread has left there is the owner's, and would follow
 
 
 def set_up(log: Any, *more: Any) -> None:

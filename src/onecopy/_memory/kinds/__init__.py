@@ -31,6 +31,9 @@ _MODULES = {
     "torch": "onecopy._memory.kinds.torch",
 }
 
+# Of the standard library, see ``standard``: named here, so that it is imported for these alone.
+_STANDARD = frozenset({"mappingproxy", "cached_property", "WeakKeyDictionary"})
+
 # Classes that have been met, most of them with None. Weak: classes may be made in a loop.
 _met: weakref.WeakKeyDictionary[type, Reducer | None] = weakref.WeakKeyDictionary()
 
@@ -57,7 +60,7 @@ def forget(kind: type) -> None:
 def _find(kind: type) -> Reducer | None:
     if kind is memoryview:
         return views.reduce
-    if kind.__module__ in ("builtins", "functools", "weakref"):
+    if kind.__name__ in _STANDARD:
         standard = import_module("onecopy._memory.kinds.standard")
         return standard.reducer(kind)  # type: ignore[no-any-return]
     seen = set()
