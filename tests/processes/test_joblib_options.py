@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import threading
 import warnings
+from pathlib import Path
 from typing import Any
 
 import joblib
@@ -140,8 +141,9 @@ class TestBackendsThatTasksName:
         assert len(pids) == 1
 
     @pytest.mark.leaks("loky keeps its workers and its resource tracker")
-    def test_loky_that_was_used_before_does_not_hang_a_forked_worker(self) -> None:
-        assert len(run(pid_of, n_jobs=2, backend="loky")) == 8
+    def test_loky_that_was_used_before_does_not_hang_a_forked_worker(self, tmp_path: Path) -> None:
+        # What loky keeps until the program ends is kept there, and not in /dev/shm.
+        assert len(run(pid_of, n_jobs=2, backend="loky", temp_folder=str(tmp_path))) == 8
         try:
             self._below_ours()
         finally:
