@@ -197,3 +197,39 @@ def test_a_value_that_cannot_be_built_here_is_told_where_it_is_missed(
     error = NameError("name 'number' is not defined", name="number")
     state.explain(error)
     assert "ImportError: no module named x" in error.__notes__[0]
+
+
+LAZY = """
+import random
+class Lazy:
+    @property
+    def __class__(self): raise RuntimeError("it is not bound to anything")
+    def __getattr__(self, name): raise RuntimeError("nor has it attributes")
+    def __reduce__(self): raise RuntimeError("nor can it be pickled")
+lazy, generator = Lazy(), random.Random(7)
+def read(): return lazy, generator
+"""
+
+
+def test_an_object_that_says_nothing_of_itself(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, follower: Follower
+) -> None:
+    """Such as web frameworks have for the request at hand."""
+    import importlib
+
+    (tmp_path / "lazy_module.py").write_text(LAZY)
+    monkeypatch.syspath_prepend(tmp_path)
+    read = importlib.import_module("lazy_module").read
+    (version,) = follower.versions([read])
+    assert version.path == ("lazy",)
+    assert version.draft is None
+    assert version.reason.startswith("lazy_module.lazy: ")
+
+
+def test_a_generator_of_random_numbers_is_each_worker_s_own(
+    module: Any, follower: Follower
+) -> None:
+    import random
+
+    module.number = random.Random()
+    assert "number" not in names(follower.versions([module.helper]))

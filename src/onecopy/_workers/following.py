@@ -162,6 +162,12 @@ class Follower:
             return self._main is not None or self._inherited is not None
         return not home.startswith("<")
 
+    def _is_bound(self, home: str, name: str) -> bool:
+        """Return True if workers have this name, whatever its value, without being sent it."""
+        if home == "" and self._main is not None:
+            return name in self._main.bound
+        return self._has_all(home)
+
     def is_module(self, home: str) -> bool:
         """Return True for an imported module: its definitions are what its import gives."""
         return home != "" and not home.startswith("<") and home not in (self._inherited or ())
@@ -190,6 +196,8 @@ class Follower:
         root = (home, path[0])
         if known is None and (carried or self._is_inherited(home, path, value)):
             made = _Variable(value, None, probed=carried)
+        elif _is_own(value) and self._is_bound(home, path[0]):
+            made = _Variable(value, None)
         elif root in self._in_progress:
             return _Variable(value, None)
         else:
@@ -215,11 +223,7 @@ class Follower:
     def _version(self, home: str, path: Path, value: Any, reader: str) -> Version:
         self._number += 1
         number = self._number
-        had = self._has_all(home) and (
-            home != "" or self._main is None or path[0] in self._main.bound
-        )
-        if had and _is_own(value):
-            return Version(home, path, number, None, b"", "")
+        had = self._is_bound(home, path[0])
         what = ".".join((home or "__main__", *path))
         draft, reason = None, ""
         try:
@@ -276,17 +280,17 @@ class _Walk:
         self._seen.add(id(obj))
         self._keep.append(obj)
         self._define(obj)
-        if isinstance(obj, types.FunctionType):
+        if _is(obj, types.FunctionType):
             self._function(obj)
-        elif isinstance(obj, type):
+        elif _is(obj, type):
             self._class(obj)
-        elif isinstance(obj, types.MethodType):
+        elif _is(obj, types.MethodType):
             self._todo += [obj.__func__, obj.__self__]
-        elif isinstance(obj, staticmethod | classmethod):
+        elif _is(obj, staticmethod | classmethod):
             self._todo.append(obj.__func__)
-        elif isinstance(obj, property):
+        elif _is(obj, property):
             self._todo += [part for part in (obj.fget, obj.fset, obj.fdel) if part is not None]
-        elif not isinstance(obj, _IMMUTABLE):
+        elif not _is(obj, _IMMUTABLE):
             kind = type(obj)
             if is_user_module(kind.__module__):
                 self._todo.append(kind)
@@ -299,7 +303,7 @@ class _Walk:
 
     def _define(self, obj: Any) -> None:
         """A definition that messages name: sent where workers do not have it."""
-        if not isinstance(obj, _DEFINITION) and _attribute(obj, "__wrapped__") is None:
+        if not _is(obj, _DEFINITION) and _attribute(obj, "__wrapped__") is None:
             return
         home = home_by_name(obj)
         if home is None or not is_user_home(home):
@@ -343,7 +347,7 @@ class _Walk:
             self.closure.checks.append((names, name, value))
             return
         follower = self._follower
-        code = isinstance(value, types.ModuleType) or _is_named(value, name)
+        code = _is(value, types.ModuleType) or _is_named(value, name)
         if code and follower.is_module(home):
             pass
         elif code and follower.has(home, name, value):
@@ -351,7 +355,7 @@ class _Walk:
         elif code or follower.follows(home):
             self.closure.checks.append((names, name, value))
             self._need(home, (name,), value, reader)
-        if isinstance(value, types.ModuleType):
+        if _is(value, types.ModuleType):
             if attributes and is_user_module(value.__name__):
                 inner = "" if value.__name__ in MAIN_NAMES else value.__name__
                 self._read(inner, value.__dict__, tuple(attributes), reader)
@@ -378,7 +382,7 @@ class _Walk:
             return
         attributes: set[str] = set()
         for part in list(vars(kind).values()):
-            if isinstance(part, type):
+            if _is(part, type):
                 self._todo.append(part)
             for function in _functions_of(part):
                 self._todo.append(function)
@@ -390,7 +394,7 @@ class _Walk:
 
     def _value(self, value: Any) -> None:
         """A value may be a function, or an object whose methods are called."""
-        if isinstance(value, _IMMUTABLE):
+        if _is(value, _IMMUTABLE):
             return
         if callable(value) or is_user_module(type(value).__module__):
             self._todo.append(value)
@@ -411,9 +415,15 @@ class _Walk:
         self._versions[version] = None
 
 
+def _is(obj: Any, kinds: Any) -> bool:
+    """``isinstance`` by the type alone: a lazy object may have to load what it stands for, or
+    raise, to say of which class that is."""
+    return issubclass(type(obj), kinds)
+
+
 def _attribute(obj: Any, name: str) -> Any:
     """An attribute that the object or its class has in earnest: no ``__getattr__`` is asked."""
-    kind = type if isinstance(obj, type) else object
+    kind = type if _is(obj, type) else object
     try:
         return kind.__getattribute__(obj, name)
     except Exception:  # there is none; or a property of the user's, which may raise anything
@@ -423,15 +433,15 @@ def _attribute(obj: Any, name: str) -> Any:
 def _is_named(value: Any, name: str) -> bool:
     """Return True for a function or class that is found under its own name."""
     own = _attribute(value, "__qualname__")
-    return own == name or (own == "<lambda>" and isinstance(value, types.FunctionType))
+    return own == name or (own == "<lambda>" and _is(value, types.FunctionType))
 
 
 def _functions_of(part: Any) -> Iterator[types.FunctionType]:
     """The functions in what a class has in its dict."""
-    if isinstance(part, staticmethod | classmethod):
+    if _is(part, staticmethod | classmethod):
         part = part.__func__
     found = [part]
-    if isinstance(part, property):
+    if _is(part, property):
         found = [part.fget, part.fset, part.fdel]
     for each in found:
         inner = each if isinstance(each, types.FunctionType) else None
@@ -445,7 +455,7 @@ def _is_data(name: str, value: Any) -> bool:
     """Return True for an attribute that holds a value: no method, property or slot."""
     if value is _MISSING or (name.startswith("__") and name.endswith("__")):
         return False
-    if isinstance(value, types.FunctionType | type | staticmethod | classmethod | property):
+    if _is(value, types.FunctionType | type | staticmethod | classmethod | property):
         return False
     return not any(hasattr(type(value), method) for method in ("__get__", "__set__"))
 
@@ -466,9 +476,9 @@ def _is_own(value: Any) -> bool:
 
 
 def _is_immutable(value: Any) -> bool:
-    if isinstance(value, tuple | frozenset) and type(value) in (tuple, frozenset):
+    if _is(value, tuple | frozenset) and type(value) in (tuple, frozenset):
         return all(map(_is_immutable, value))
-    return isinstance(value, (*_IMMUTABLE, types.FunctionType, types.BuiltinFunctionType, type))
+    return _is(value, (*_IMMUTABLE, types.FunctionType, types.BuiltinFunctionType, type))
 
 
 def _is_small(version: Version) -> bool:
