@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from onecopy._workers.following import SMALL, Follower
+from onecopy._workers.identity import reseed
 from onecopy._workers.state import ModuleState, describe
 from onecopy._workers.versions import Version
 
@@ -220,10 +221,13 @@ def test_an_object_that_says_nothing_of_itself(
     (tmp_path / "lazy_module.py").write_text(LAZY)
     monkeypatch.syspath_prepend(tmp_path)
     read = importlib.import_module("lazy_module").read
+    ModuleState().remember()
+    reseed()
     (version,) = follower.versions([read])
     assert version.path == ("lazy",)
     assert version.draft is None
     assert version.reason.startswith("lazy_module.lazy: ")
+    del sys.modules["lazy_module"]
 
 
 def test_a_generator_of_random_numbers_is_each_worker_s_own(

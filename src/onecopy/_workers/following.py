@@ -323,9 +323,16 @@ class _Walk:
             self._value(value)
         names = function.__globals__
         home, reader = home_of(names, made=is_user_code(names)), function.__qualname__
-        if home is None or not is_user_home(home):
+        if home is None:
             return
         reads = reads_of(function.__code__)
+        if not is_user_home(home):
+            # Of an installed package: only a closure or lambda, which travels by value, is
+            # sure to be a caller's own, and what it reads to be set by the caller.
+            if home_by_name(function) is None:
+                for path in reads.paths:
+                    self._read(home, names, path[:1], reader, any_home=True)
+            return
         for path in reads.paths:
             self._read(home, names, path, reader)
         package = names.get("__package__") or ""
@@ -339,8 +346,10 @@ class _Walk:
                 if f"{name}.{part}" not in sys.modules:
                     self._read(name, module.__dict__, (part,), reader)
 
-    def _read(self, home: str, names: dict[str, Any], path: Path, reader: str) -> None:
-        """A global name, and the attributes behind it."""
+    def _read(
+        self, home: str, names: dict[str, Any], path: Path, reader: str, *, any_home: bool = False
+    ) -> None:
+        """A global name, and the attributes behind it; ``any_home``: not of users' code alone."""
         name, *attributes = path
         value = names.get(name, _MISSING)
         if value is _MISSING:  # a builtin, or nothing yet
@@ -352,7 +361,7 @@ class _Walk:
             pass
         elif code and follower.has(home, name, value):
             self.closure.checks.append((names, name, value))
-        elif code or follower.follows(home):
+        elif code or any_home or follower.follows(home):
             self.closure.checks.append((names, name, value))
             self._need(home, (name,), value, reader)
         if _is(value, types.ModuleType):

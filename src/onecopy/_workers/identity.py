@@ -100,7 +100,7 @@ def reseed() -> None:
     random.seed()
     for names in user_homes().values():
         for value in list(names.values()):
-            if isinstance(value, random.Generator) and _has_no_seed(value.bit_generator):
+            if issubclass(type(value), random.Generator) and _has_no_seed(value.bit_generator):
                 fresh = type(value.bit_generator)()
                 value.bit_generator.state = fresh.state
 

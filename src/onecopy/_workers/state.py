@@ -63,7 +63,8 @@ class ModuleState:
             given = self._given[home] = {}
             for key, value in list(names.items()):
                 given[key] = (value, _length(value))
-                if isinstance(value, type) and is_user_module(value.__module__):
+                # By the type alone: a lazy object may raise when it is asked for its class.
+                if issubclass(type(value), type) and is_user_module(value.__module__):
                     for part, inner in list(vars(value).items()):
                         given[f"{value.__qualname__}.{part}"] = (inner, _length(inner))
 
