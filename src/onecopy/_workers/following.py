@@ -294,8 +294,8 @@ class _Walk:
             kind = type(obj)
             if is_user_module(kind.__module__):
                 self._todo.append(kind)
-            inner = _attribute(obj, "func") or _attribute(obj, "__wrapped__")
-            if inner is not None:  # a partial, a cached property, a cached function
+            inner = _attribute(obj, "func")
+            if inner is not None:  # a partial, a cached property
                 self._todo.append(inner)
         wrapped = _attribute(obj, "__wrapped__")
         if wrapped is not None:
