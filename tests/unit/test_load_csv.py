@@ -295,6 +295,16 @@ def test_rows_that_do_not_go_with_the_others(path: Path) -> None:
         oc.load(path, bad_rows="drop")
 
 
+def test_half_a_row_at_the_end_of_the_wanted_ones_is_not_left_out(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("onecopy._memory.load.text.BLOCK", 1 << 10)
+    path.write_text("a,b\n" + "2024-01-01 10:00:00Z,1\n" * 3000)
+    for _ in range(200):  # Arrow's thread is seldom in the middle of it
+        table, left = oc.load(path, rows=(0, 5), bad_rows="collect")
+        assert (table.num_rows, left) == (5, [])
+
+
 def test_rows_that_are_left_out_are_counted_once(
     path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

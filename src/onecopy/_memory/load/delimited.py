@@ -41,7 +41,7 @@ class Rows:
         self._block, self._nulls = block, nulls
         width = len(found.names)
         self._end = _MARK if width != 1 else f"{_MARK}{found.sep}{_MARK}"
-        self._ended = False
+        self._ended = self._closed = False
         self._stream: Any = None
         self._reader: Any = None
         self.left_out = LeftOut()
@@ -76,6 +76,7 @@ class Rows:
     def open(self, types: Mapping[int, Any], taken: list[int]) -> Any:
         """Decodes the first block, and gives the schema; None when there is no row. ``batches``
         goes on from there, or ``close`` ends it."""
+        self._closed = False
         found, options = self._found, self._options
         pa, csv = library("pyarrow", "arrow"), library("pyarrow.csv", "arrow")
         stream = dialect.rows_stream(self._name, options, found.encoding, found.start)
@@ -121,6 +122,8 @@ class Rows:
     def close(self) -> None:
         """Closes the file: Arrow's reader leaves that to whoever opened it."""
         # In this order: what ends the reader waits for its thread, which may be waiting here.
+        # That thread finds the file at its end, and takes half a row for a whole one.
+        self._closed = True
         if self._stream is not None:
             self._stream.close()
             self._stream = None
@@ -128,6 +131,8 @@ class Rows:
 
     def _other_row(self, row: Any) -> str:
         """Decides on a row of another number of values."""
+        if self._closed:
+            return "skip"
         if row.text == self._end:
             self._ended = True
             return "skip"
