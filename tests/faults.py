@@ -13,9 +13,9 @@ import termios
 from pathlib import Path
 
 import onecopy as oc
-from onecopy._workers.channel import Channel
-from onecopy._workers.child import Worker
-from onecopy._workers.processes import ProcessEngine
+from onecopy._engine.channel import Channel
+from onecopy._engine.processes import ProcessEngine
+from onecopy._worker.main import Worker
 from tests.scripts import until
 
 

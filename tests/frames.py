@@ -19,8 +19,8 @@ import polars as pl
 import pyarrow as pa
 from hypothesis import strategies as st
 
-from onecopy._memory.structures.mappings import SharedDict, SharedSet
-from onecopy._memory.structures.sequences import SharedList
+from onecopy._objects.mappings import SharedDict, SharedSet
+from onecopy._objects.sequences import SharedList
 
 # polars starts threads and opens descriptors when it first carries out a plan, and keeps them.
 pl.LazyFrame({"a": [1]}).filter(pl.col("a") > 0).collect()

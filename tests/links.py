@@ -10,9 +10,9 @@ from __future__ import annotations
 import os
 from typing import Any
 
+from onecopy._codec.codec import Encoded, decode, encode, place
+from onecopy._codec.link import Link
 from onecopy._memory.arena import Arena
-from onecopy._memory.codec import Encoded, decode, encode, place
-from onecopy._memory.link import Link
 from onecopy._memory.registry import registry
 
 

@@ -33,22 +33,23 @@ from typing import (
     overload,
 )
 
-from ._memory.blame import without_ours
+from ._codec.blame import without_ours
+from ._engine import busy, refused_arguments, setup
+from ._engine.busy import Waiting
+from ._engine.engine import UNSENDABLE, Engine
+from ._engine.future import TaskFuture
+from ._engine.jobs import Items, NoResult, StreamJob
+from ._launch import resolve
+from ._protocol import wire
 from ._system.cpus import cpu_count
-from ._workers import busy, setup, told, wire
-from ._workers.busy import Waiting
-from ._workers.engine import UNSENDABLE, Engine
-from ._workers.future import TaskFuture
-from ._workers.jobs import Items, NoResult, StreamJob
-from ._workers.launch import resolve
 from .errors import InitializerFailed, PoolClosed
 
 if TYPE_CHECKING:
     from multiprocessing.context import BaseContext
 
-    from ._workers.handles import WorkerProcess
-    from ._workers.launch import Method
-    from ._workers.options import Prints
+    from ._engine.options import Prints
+    from ._engine.worker_process import WorkerProcess
+    from ._launch import Method
 
     class _Options(TypedDict, total=False):
         """What every overload of the executor takes."""
@@ -174,7 +175,7 @@ class ProcessPoolExecutor(StandardExecutor):
         reseed: bool = True,
         **others: Never,
     ) -> None:
-        told.refuse("ProcessPoolExecutor", others, told.EXECUTOR)
+        refused_arguments.refuse("ProcessPoolExecutor", others, refused_arguments.EXECUTOR)
         setup.check_platform()
         setup.check_prints(prints)
         setup.check_state(main, state)
@@ -367,7 +368,7 @@ class ProcessPoolExecutor(StandardExecutor):
     @property
     def _processes(self) -> dict[int, WorkerProcess]:  # type: ignore[override]  # see handles
         """What others read of the standard class's private parts."""
-        from ._workers.handles import WorkerProcess
+        from ._engine.worker_process import WorkerProcess
 
         # The newest: a worker that was replaced may still be running what is due at its end.
         pids = [] if self._engine is None else self._engine.pids()[-self._max_workers :]

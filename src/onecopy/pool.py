@@ -19,21 +19,21 @@ from time import monotonic_ns
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal, Never, NoReturn, Self
 
-from ._memory.blame import ours_cut
+from ._codec.blame import ours_cut
+from ._engine import busy, refused_arguments, setup
+from ._engine.calls import PoolView
+from ._engine.engine import Engine
+from ._engine.options import Prints
+from ._engine.results import AsyncResult
+from ._engine.streams import Stream
+from ._launch import Method
 from ._observe.spans import KEPT
-from ._workers import busy, setup, told
-from ._workers.calls import PoolView
-from ._workers.engine import Engine
-from ._workers.launch import Method
-from ._workers.options import Prints
-from ._workers.results import AsyncResult
-from ._workers.streams import Stream
 from .errors import PoolClosed, human_bytes
 
 if TYPE_CHECKING:
     import numpy as np
 
-    from ._workers.handles import WorkerProcess
+    from ._engine.worker_process import WorkerProcess
 
 __all__ = ["AsyncResult", "Method", "Pool", "PoolStats", "PoolView", "Prints"]
 
@@ -168,7 +168,7 @@ class Pool(PoolView, StandardPool):  # type: ignore[misc]  # results are of our 
         reseed: bool = True,
         **others: Never,
     ) -> None:
-        told.refuse("Pool", others, told.POOL)
+        refused_arguments.refuse("Pool", others, refused_arguments.POOL)
         if processes is not None:
             if workers is not None:
                 raise TypeError("workers and processes are the same: give one of them")
@@ -334,7 +334,7 @@ class Pool(PoolView, StandardPool):  # type: ignore[misc]  # results are of our 
 
     @property
     def _pool(self) -> list[WorkerProcess]:
-        from ._workers.handles import handles
+        from ._engine.worker_process import handles
 
         return handles(self.workers, self._engine.pids())
 

@@ -16,7 +16,7 @@ import psutil
 import pytest
 
 import onecopy as oc
-from onecopy._workers.processes import ProcessEngine
+from onecopy._engine.processes import ProcessEngine
 from onecopy.pool import Method
 from tests.chaos.model import gaps
 from tests.chaos.run import Plan, run

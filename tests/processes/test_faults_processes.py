@@ -17,7 +17,7 @@ import psutil
 import pytest
 
 import onecopy as oc
-from onecopy._workers import future as future_module
+from onecopy._engine import future as future_module
 from onecopy.pool import Method
 from tests.arrays import Array
 from tests.conftest import MakePool

@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 
-from onecopy._workers.busy import Waiting
+from onecopy._engine.busy import Waiting
 from tests import scripts
 from tests.conftest import MakePool
 from tests.tasks import Signs, meet

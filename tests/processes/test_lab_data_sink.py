@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from onecopy.lab.data_sink import RECORD_BYTES, plan, together
+from onecopy._lab.data_sink import RECORD_BYTES, plan, together
 from tests import lab
 
 

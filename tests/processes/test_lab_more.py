@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 
-from onecopy.lab._frame import terminal
+from onecopy._lab._frame import terminal
 from tests import lab
 
 

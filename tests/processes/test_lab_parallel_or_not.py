@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from onecopy.lab.parallel_or_not import overlap, picture
+from onecopy._lab.parallel_or_not import overlap, picture
 from tests import lab
 
 

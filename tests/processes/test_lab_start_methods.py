@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import os
 
-from onecopy.lab import _inherited
+from onecopy._lab import _inherited
 from tests import lab
 
 

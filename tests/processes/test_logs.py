@@ -18,7 +18,7 @@ from rich.console import Console
 from rich.logging import RichHandler
 
 import onecopy as oc
-from onecopy._observe.voice import MOST_HEADS
+from onecopy._protocol.log_records import MOST_HEADS
 from tests import scripts
 from tests.conftest import MakePool
 

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 import onecopy as oc
-from onecopy._workers.processes import ProcessEngine
+from onecopy._engine.processes import ProcessEngine
 from onecopy.pool import Method
 from tests.arrays import Array
 from tests.calls import CALLS, Call

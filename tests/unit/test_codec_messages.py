@@ -22,15 +22,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import onecopy
-from onecopy._memory.codec import (
-    CUTOFF,
-    Draft,
-    encode_arguments,
-    encode_items,
-    encode_result,
-)
-from onecopy._memory.pickling import NOTHING
-from onecopy._workers.launch import resolve
+from onecopy._codec.codec import CUTOFF, Draft, encode_arguments, encode_items, encode_result
+from onecopy._codec.pickling import NOTHING
+from onecopy._launch import resolve
 from onecopy.errors import NotPicklable
 from tests.arrays import arrays, assert_same, facts
 from tests.links import Ends
@@ -360,7 +354,7 @@ def test_empty_buffers_beside_others() -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["cloudpickle.cloudpickle", "numpy", "onecopy._memory.arrays", "multiprocessing"]
+    "name", ["cloudpickle.cloudpickle", "numpy", "onecopy._codec.arrays", "multiprocessing"]
 )
 def test_while_another_thread_imports(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """A module in the middle of its import is there, and has none of its names yet."""

@@ -10,10 +10,10 @@ from typing import Any
 
 import pytest
 
-from onecopy._workers.following import SMALL, Follower
-from onecopy._workers.identity import reseed
-from onecopy._workers.state import ModuleState, describe
-from onecopy._workers.versions import Version
+from onecopy._engine.following import SMALL, Follower
+from onecopy._protocol.identity import reseed
+from onecopy._protocol.versions import Version, describe
+from onecopy._worker.module_state import ModuleState
 
 SOURCE = """
 counted = [0]

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 import onecopy
+from onecopy._codec.link import Link
 from onecopy._memory.arena import Arena
-from onecopy._memory.link import Link
 from onecopy._memory.registry import registry
 from onecopy._memory.segment import Kind, Segment
 from onecopy._system import mapping

@@ -17,11 +17,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import onecopy as oc
-from onecopy._memory.codec import encode
-from onecopy._memory.growing import Growing
-from onecopy._memory.load import parquet, tables
+from onecopy._codec.codec import encode
+from onecopy._files.load import parquet, tables
 from onecopy._memory.registry import registry
 from onecopy._memory.segment import Segment
+from onecopy._memory.segment_writer import Growing
 from onecopy.errors import BadFile, NotEnoughMemory
 from tests import files, frames
 from tests.frames import assert_equal

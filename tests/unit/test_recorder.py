@@ -12,11 +12,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from onecopy._engine.output_dispatch import STDOUT, Hearing
 from onecopy._observe.columns import DONE, FAILED, LOST, SPAN, SPENT, struct_of
-from onecopy._observe.hearing import STDOUT, Hearing
 from onecopy._observe.series import Series, Watch
-from onecopy._observe.settings import Applied, Settings
 from onecopy._observe.spans import KNOWN, Recorder
+from onecopy._protocol.log_settings import Applied, Settings
 
 ROW = struct_of(SPENT)
 

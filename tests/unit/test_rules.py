@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from onecopy import errors
+from onecopy._engine.rules import Rules
 from onecopy._schedule.events import Terms
-from onecopy._workers.rules import Rules
 
 TIMEOUT = errors.TaskTimeout("a task", 1.0)
 OUT_OF_MEMORY = errors.WorkerOutOfMemory(1, limit=10, task="a task", memory=20)

@@ -14,8 +14,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import onecopy
-from onecopy._memory.arrays import SMALL
-from onecopy._memory.codec import Draft, encode
+from onecopy._codec.arrays import SMALL
+from onecopy._codec.codec import Draft, encode
 from tests.arrays import Array, assert_same, facts
 from tests.links import Ends
 

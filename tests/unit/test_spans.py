@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 
 import onecopy
-from onecopy._memory.arrays import span_of
-from onecopy._memory.codec import layout
+from onecopy._codec.arrays import span_of
+from onecopy._codec.buffers import Plan, Span, plan
+from onecopy._codec.codec import layout
+from onecopy._codec.store import ALIGN
 from onecopy._memory.registry import registry
-from onecopy._memory.spans import Plan, Span, plan
-from onecopy._memory.store import ALIGN
 from tests.arrays import Array
 
 

@@ -13,9 +13,9 @@ import numpy as np
 import pytest
 
 import onecopy
+from onecopy._codec.store import ALIGN
 from onecopy._memory.registry import registry
 from onecopy._memory.segment import Segment
-from onecopy._memory.store import ALIGN
 from tests.arrays import Array
 
 MB = 1 << 20

@@ -21,7 +21,7 @@ from hypothesis import strategies as st
 
 import onecopy as oc
 from onecopy import SharedDict, SharedList, SharedSet, SharedText
-from onecopy._memory.structures import columns
+from onecopy._objects import columns
 from tests.links import Ends, stream
 
 

@@ -8,11 +8,11 @@ from time import monotonic_ns
 
 import numpy as np
 
+from .._engine.engine import Engine
 from .._memory.registry import registry
 from .._memory.segment import Kind
 from .._observe.columns import SPAN, STATES, WORKER, dtype_of
 from .._system.cpus import cpu_count
-from .._workers.engine import Engine
 from ..errors import human_bytes
 from .model import Run, Table, empty_tables
 

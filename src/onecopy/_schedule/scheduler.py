@@ -1,7 +1,7 @@
 """Which worker does what next: a pure state machine.
 
 ``handle`` takes one event and returns instructions. There is no clock, no socket, no
-process and no lock in here; the driver (``_workers.engine``) carries instructions out,
+process and no lock in here; the driver (``_engine.engine``) carries instructions out,
 calls ``handle`` under its own lock, and measures.
 
 The rules:

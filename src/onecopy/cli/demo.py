@@ -88,7 +88,7 @@ def execute(records: int, workers: int, folder: str) -> int:
     with ended_by_signals(), tempfile.TemporaryDirectory(prefix="onecopy-demo-", dir=folder) as at:
         file = str(Path(at, "records.npy"))
         with _saying(f"making {records:,} records, {_show.size(size)}"):
-            from ..lab._records import write
+            from .._lab._records import write
 
             expected = write(file, records)
         figures = []
