@@ -31,20 +31,20 @@ def run_chunk(
     """
     values: list[Any] = []
     errors: Errors = {}
-    iterator = iter(items if strides is None else strides)
-    while len(values) < (len(items) if strides is None else strides.stop):
-        at = -1
-        try:
-            values.extend(map(function, iterator))
-            if len(values) < (len(items) if strides is None else strides.stop):
-                # map() took a StopIteration out of the function for its own end.
-                raise RuntimeError("the function raised StopIteration")
-        except ends:
-            raise
-        except BaseException as error:
-            at = len(values)
-            errors[at] = (error, items[at])
-            values.append(None)
+    for iterator in [iter(items)] if strides is None else strides:
+        while len(values) < (len(items) if strides is None else strides.upto):
+            at = -1
+            try:
+                values.extend(map(function, iterator))
+                if len(values) < (len(items) if strides is None else strides.upto):
+                    # map() took a StopIteration out of the function for its own end.
+                    raise RuntimeError("the function raised StopIteration")
+            except ends:
+                raise
+            except BaseException as error:
+                at = len(values)
+                errors[at] = (error, items[at])
+                values.append(None)
     try:
         return values, errors
     finally:

@@ -15,13 +15,14 @@ is about the task before, and then nothing is cut.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from itertools import chain, islice
 from time import monotonic_ns
 from typing import Any
 
-# A stride is at most this long, by what the one before it took, and a part of the chunk.
+# A stride is at most this long, by what the one before it took; and it is a small part of the
+# chunk, unless that takes no time: a stride costs 2 microseconds of its own.
 STRIDE_NS = 1_000_000
 PARTS = 128
+LEAST_NS = 100_000
 # A chunk of no more items is run item by item.
 FEW = 512
 # It is at most so many times as long as the one before: an item may be of another kind than
@@ -49,7 +50,9 @@ def begun(word: int, assignment: int) -> int | None:
 
 
 class Strides:
-    """The items of a chunk, up to where it is cut.
+    """The items of a chunk, stride by stride, up to where it is cut.
+
+    It is iterated over once; each stride is an iterator over its items.
 
     Args:
         items: all of them, at most ``MOST``.
@@ -62,6 +65,7 @@ class Strides:
 
     Attributes:
         stop: where the chunk ends, as far as is known.
+        upto: where the present stride ends, as far as is known.
         ended: it ends there because the worker wants it to.
     """
 
@@ -75,6 +79,7 @@ class Strides:
         clock: Callable[[], int] = monotonic_ns,
     ) -> None:
         self.stop = len(items)
+        self.upto = 0
         self.ended = False
         self._items = items
         self._words = words
@@ -83,10 +88,11 @@ class Strides:
         self._wait = wait
         self._clock = clock
 
-    def __iter__(self) -> Iterator[Any]:
+    def __iter__(self) -> Iterator[Iterator[Any]]:
         if self.stop <= FEW:
-            return self._singly()
-        return chain.from_iterable(self._parts())
+            self.upto = self.stop
+            return iter((self._singly(),))
+        return self._strides()
 
     def _singly(self) -> Iterator[Any]:
         words, released, word = self._words, self._released, self._zero
@@ -99,30 +105,33 @@ class Strides:
             words[BEGUN] = word
             if words[ORDERS] > released:
                 self._cut()
+                self.upto = self.stop
                 released, last = self._released, self._zero + self.stop
             if word > last:
                 return
             yield item
 
-    def _parts(self) -> Iterator[Iterator[Any]]:
-        iterator, clock, words = iter(self._items), self._clock, self._words
-        most, done, step = self.stop // PARTS, 0, 1
+    def _strides(self) -> Iterator[Iterator[Any]]:
+        items, clock, words = self._items, self._clock, self._words
+        part, done, step = self.stop // PARTS, 0, 1
         while done < self.stop:
             upto = min(done + step, self.stop)
             words[BEGUN] = self._zero + upto
             if words[ORDERS] > self._released:
                 self._cut()
                 upto = min(upto, self.stop)
+            self.upto = upto
             since = clock()
-            yield islice(iterator, upto - done)
+            yield iter(items[done:upto])
             each = max((clock() - since) / max(upto - done, 1), 1.0)
             done = upto
+            most = max(part, int(LEAST_NS / each))
             step = max(1, min(int(STRIDE_NS / each), most, _GROWTH * step))
 
     def end(self) -> None:
         """The item that is being run is the last one. For chunks that are run item by item."""
         self.ended = True
-        self.stop = min(self.stop, self._words[BEGUN] - self._zero)
+        self.stop = self.upto = min(self.stop, self._words[BEGUN] - self._zero)
 
     def _cut(self) -> None:
         released = self._words[ORDERS]
