@@ -39,7 +39,8 @@ def engine_of(pool: oc.Pool) -> ProcessEngine:
 
 def channels_of(pool: oc.Pool) -> list[Channel]:
     """The owner's ends of the workers' sockets."""
-    return list(engine_of(pool)._fleet.channels.values())
+    workers = engine_of(pool)._parts.workers
+    return [worker.channel for worker in workers.by_number.values()]
 
 
 def unread(channel: Channel) -> int:

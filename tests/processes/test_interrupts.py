@@ -191,7 +191,7 @@ def test_a_call_that_waits_says_for_what(
     said: list[str] = []
 
     def when_said() -> None:
-        scripts.until(lambda: bool(pool._engine.told_of), "it was said")
+        scripts.until(lambda: bool(pool._engine.core.told_of), "it was said")
         signs[1] = 1
 
     thread = threading.Thread(target=when_said)
@@ -212,8 +212,8 @@ def test_an_own_slow_call_says_nothing(
     pool = make_pool("fork", 1)
     future = pool.submit(meet, signs, 0, 1)
     scripts.until(lambda: bool(signs[0]), "it has begun")
-    (work, _), *_ = pool._engine.held()
-    Waiting(pool._engine, work)()
+    (work, _), *_ = pool._engine.core.held()
+    Waiting(pool._engine.core, work)()
     signs[1] = 1
     future.result()
     assert capsys.readouterr().err == ""

@@ -172,7 +172,9 @@ class TestTimeout:
         os.kill(victim, signal.SIGKILL)
         assert future.result() == 4
         assert isinstance(pool._engine, ProcessEngine)
-        assert pool._engine._limits.look() == ([], None), "nothing is looked at any more"
+        assert pool._engine._parts.preemption._limits.look() == ([], None), (
+            "nothing is looked at any more"
+        )
 
 
 class TestRetries:

@@ -29,7 +29,7 @@ async def outcome(engine: Engine, future: Future[Any]) -> Any:
     try:
         await ended.wait()
     except asyncio.CancelledError:
-        engine.cancel(future)
+        engine.submission.cancel(future)
         raise
     error = error_of(future)
     if error is None:
@@ -48,7 +48,7 @@ async def stream(
     arrived, room = asyncio.Event(), asyncio.Event()
     job.tell = _teller(arrived)
     job.called = "stream"
-    engine.open(job, 0, grows=True)
+    engine.submission.open(job, 0, grows=True)
     feeder = asyncio.create_task(_feed(engine, job, items, room))
     try:
         while True:
@@ -69,7 +69,7 @@ async def stream(
         feeder.cancel()
         with contextlib.suppress(asyncio.CancelledError, Exception):
             await feeder  # its error was raised above, or the caller has one of his own
-        engine.give_up(job)
+        engine.submission.give_up(job)
 
 
 def _teller(event: asyncio.Event) -> Callable[..., None]:
@@ -100,10 +100,10 @@ async def _feed(
                     await room.wait()
                 job.items.put(item)
                 taken += 1
-                engine.grow(job.number, job.whole(taken))
+                engine.submission.grow(job.number, job.whole(taken))
     finally:
         job.finish_at(taken)
-        engine.grow(job.number, taken, last=True)
+        engine.submission.grow(job.number, taken, last=True)
 
 
 async def _each(items: Iterable[Any] | AsyncIterable[Any]) -> AsyncGenerator[Any, None]:

@@ -15,13 +15,19 @@ from time import monotonic_ns
 from typing import Protocol
 
 from .work import Entry, Work
-from .worker_handle import Member
 
 _LONG = 1_000_000_000  # nanoseconds after which a call says what it waits for
 
 
+class Timed(Protocol):
+    """A worker, as far as it is asked here."""
+
+    last: int
+    """The time of the last event that is known of it; nanoseconds."""
+
+
 class Holding(Protocol):
-    """The engine, as far as it is asked here."""
+    """The pool's table, as far as it is asked here."""
 
     told_of: set[int]
 
@@ -32,7 +38,7 @@ class Holding(Protocol):
         """How many workers there are."""
 
 
-def held(assigned: Iterable[Entry], members: Mapping[int, Member]) -> list[tuple[Work, int]]:
+def held(assigned: Iterable[Entry], workers: Mapping[int, Timed]) -> list[tuple[Work, int]]:
     """For each worker that is at something: what that is, and since when; of what it was sent,
     the first is what it is at."""
     heads: dict[int, Entry] = {}
@@ -41,9 +47,9 @@ def held(assigned: Iterable[Entry], members: Mapping[int, Member]) -> list[tuple
         if head is None or entry.assignment.id < head.assignment.id:
             heads[entry.worker] = entry
     return [
-        (entry.work, max(entry.sent, members[worker].last))
+        (entry.work, max(entry.sent, workers[worker].last))
         for worker, entry in heads.items()
-        if worker in members
+        if worker in workers
     ]
 
 

@@ -135,7 +135,7 @@ class PoolView:
         """
         check_callable(func)
         with ours_cut:
-            return self._engine.submit(func, args, kwargs, self._rules)
+            return self._engine.submission.submit(func, args, kwargs, self._rules)
 
     def apply(
         self,
@@ -149,7 +149,9 @@ class PoolView:
         """
         check_callable(func)
         with ours_cut:
-            result: R = self._engine.apply(func, *arguments("apply", args, kwds), self._rules)
+            result: R = self._engine.submission.apply(
+                func, *arguments("apply", args, kwds), self._rules
+            )
             return result
 
     def apply_async(
@@ -174,9 +176,9 @@ class PoolView:
         given = arguments("apply_async", args, kwds)
         result = AsyncResult(callback, error_callback, self)
         try:
-            self._engine.submit(func, *given, self._rules, result.end_as)
+            self._engine.submission.submit(func, *given, self._rules, result.end_as)
         except Exception as error:
-            self._engine.check_open()
+            self._engine.core.check_open()
             without_ours(error)
             result.end(None, error)
         return result
@@ -205,7 +207,7 @@ class PoolView:
         Raises:
             ValueError: the future is of another pool.
         """
-        return self._engine.cancel(future)
+        return self._engine.submission.cancel(future)
 
     # Many items.
 

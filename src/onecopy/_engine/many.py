@@ -50,11 +50,11 @@ class Many:
     ) -> list[Any]:
         """The results of all items, in order."""
         items = taken(func, iterable, chunk)
-        job = self._map_job(self._engine.function(func), items, runner, chunk)
+        job = self._map_job(self._engine.submission.function(func), items, runner, chunk)
         if job.size:
             self._show(job, progress, job.size)
         with Opened(self._engine, job, job.size):
-            job.wait(Waiting(self._engine, job))
+            job.wait(Waiting(self._engine.core, job))
         return job.result()
 
     def map_async(
@@ -72,12 +72,12 @@ class Many:
         def done(job: MapJob) -> None:
             result.end(job.values, job.error())
             if job.size:
-                engine.drop(job.number)
+                engine.submission.drop(job.number)
 
-        engine.check_open()
+        engine.core.check_open()
         items = taken(func, iterable, chunk)
         try:
-            function = engine.function(func)
+            function = engine.submission.function(func)
         except Exception as error:  # it cannot be pickled
             without_ours(error)
             result.end(None, error)
@@ -85,7 +85,7 @@ class Many:
         job = self._map_job(function, items, runner, chunk, done)
         if job.size:
             self._show(job, progress, job.size)
-            engine.open(job, job.size)
+            engine.submission.open(job, job.size)
 
     def _map_job(
         self,
@@ -95,7 +95,7 @@ class Many:
         chunk: int | None,
         done: Callable[[MapJob], None] | None = None,
     ) -> MapJob:
-        namespace = self._engine.namespace
+        namespace = self._engine.submission.namespace
         return MapJob(function, items, runner, namespace, chunk, rules=self._rules, done=done)
 
     def stream_job(
@@ -113,10 +113,10 @@ class Many:
         check_callable(func)
         check_chunk(chunk)
         job = StreamJob(
-            self._engine.function(func),
+            self._engine.submission.function(func),
             Items(items),
             wire.MAP,
-            self._engine.namespace,
+            self._engine.submission.namespace,
             chunk,
             IMAP_CHUNK,
             ordered=ordered,
@@ -145,12 +145,14 @@ class Many:
         workers = self._engine.options.workers
         rows = block or blocks.block_rows(arrays, axis, length, workers)
         items = BlockItems(arrays, rows, axis)
-        function = self._engine.function(func)
-        job = StreamJob(function, items, wire.BLOCKS, self._engine.namespace, rules=self._rules)
+        function = self._engine.submission.function(func)
+        job = StreamJob(
+            function, items, wire.BLOCKS, self._engine.submission.namespace, rules=self._rules
+        )
         job.end = len(items)
         self._show(job, progress, job.end, "blocks")
         with Opened(self._engine, job, job.end):
-            results = each(job, Waiting(self._engine, job))
+            results = each(job, Waiting(self._engine.core, job))
             if combine is None:
                 return list(results)
             if at_once:

@@ -25,9 +25,9 @@ class Opened:
 
     def __enter__(self) -> None:
         try:
-            self._engine.open(self._job, self._size)
+            self._engine.submission.open(self._job, self._size)
         except BaseException:
-            self._engine.give_up(self._job)  # it may be open
+            self._engine.submission.give_up(self._job)  # it may be open
             self._job.over()
             raise
 
@@ -37,9 +37,9 @@ class Opened:
             # The results of a map are raised after this, those of a stream of items within.
             failed = not isinstance(job, MapJob) and issubclass(kind or Exception, Exception)
             if kind is None or failed:
-                self._engine.drop(job.number)
+                self._engine.submission.drop(job.number)
             else:
-                self._engine.give_up(job)
+                self._engine.submission.give_up(job)
         finally:
             job.over()
 

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
-from .._observe.columns import LOST
+from .._observe.columns import FAILED, LOST
 from .._schedule.events import Assignment
 from .core import Core
 from .history import NOTHING, History
@@ -79,6 +79,11 @@ class Outcomes:
         act = partial(self._conclude, 0, entry, NOTHING, LOST, self.failed, error)
         if self._output is None or not self._output.after(entry.assignment.work, act):
             act()
+
+    def unsent(self, entry: Entry, error: BaseException) -> None:
+        """An assignment could not be sent."""
+        self._history.record(entry, FAILED, NOTHING, 0)
+        self.failed(entry.assignment, entry.work, error)
 
     def delivered(self, assignment: Assignment, work: Work, value: Any) -> None:
         """An assignment has ended well."""

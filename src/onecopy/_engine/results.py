@@ -11,7 +11,7 @@ from logging import getLogger
 from typing import Any, Generic, TypeVar
 
 from ..errors import PoolClosed
-from .engine import FOREIGN
+from .core import FOREIGN
 from .future import is_main
 from .work import SLICE
 

@@ -37,12 +37,12 @@ class Stream(Iterator[R_co]):
         self._pool = pool
         self._window = max(WINDOW, 2 * chunk) * engine.options.workers
         try:
-            self._number = engine.open(job, 0, grows=True)
-            self._finalizer = weakref.finalize(self, engine.give_up_later, self._number)
+            self._number = engine.submission.open(job, 0, grows=True)
+            self._finalizer = weakref.finalize(self, engine.submission.give_up_later, self._number)
             self._finalizer.atexit = False
             self._feed(chunk * engine.options.workers)
         except BaseException:
-            engine.give_up(job)  # nobody will have the iterator
+            engine.submission.give_up(job)  # nobody will have the iterator
             raise
 
     def _feed(self, most: int, *, eager: bool = False) -> None:
@@ -64,18 +64,18 @@ class Stream(Iterator[R_co]):
             taken += 1
             # Handed out singly while workers wait for them, in batches otherwise.
             if taken < self._engine.options.workers or taken % 16 == 0:
-                self._engine.grow(self._number, job.whole(items.taken))
+                self._engine.submission.grow(self._number, job.whole(items.taken))
             if not eager and taken >= self._engine.options.workers and job.has_next():
                 break
         last = job.end is not None
         upto = items.taken if last else job.whole(items.taken)
-        self._engine.grow(self._number, upto, last=last)
+        self._engine.submission.grow(self._number, upto, last=last)
 
     def _give_up(self) -> None:
         """Nobody wants what is on its way; results that are there can still be fetched."""
         self._finalizer.detach()
         self._pool = None
-        self._engine.give_up(self._job)
+        self._engine.submission.give_up(self._job)
         self._job.abandon(
             CancelledError("the iteration was interrupted, and what was left cancelled")
         )
@@ -101,7 +101,7 @@ class Stream(Iterator[R_co]):
         try:
             if self._job.end is None and self._job.broken is None:
                 self._feed(self._window)
-            self._job.wait_next(timeout, Waiting(self._engine, self._job))
+            self._job.wait_next(timeout, Waiting(self._engine.core, self._job))
         except NoResult as error:
             import multiprocessing
 
