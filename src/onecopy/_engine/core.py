@@ -437,7 +437,7 @@ class Core:
                 and entry.assignment.work in self.work
             ]
             for number in back:
-                del self.assigned[number]
+                self._requeued(number)
             resume(back, cut)
             happened.append(events.TakenBack(worker, tuple(back)))
             return self.take(happened)
@@ -459,9 +459,7 @@ class Core:
             for number, entry in list(self.assigned.items()):
                 if entry.worker == worker:
                     assignment = entry.assignment
-                    del self.assigned[number]
-                    if self._limits is not None:
-                        self._limits.remove(number)
+                    self._requeued(number)
                     if assignment.work not in self.work:
                         lost = error(entry.work.describe(assignment))
                         effects.deferred.append(partial(self._on_lost, entry, lost))
@@ -536,6 +534,13 @@ class Core:
             if isinstance(found.work, Call):
                 self.work.pop(found.assignment.work, None)
         return found
+
+    def _requeued(self, assignment: int) -> None:
+        """Nothing of an assignment was run: its work waits again, under another number."""
+        del self.assigned[assignment]
+        self.aborting.discard(assignment)
+        if self._limits is not None:
+            self._limits.remove(assignment)
 
     def _halved(self, entry: Entry) -> tuple[Event, ...]:
         """Nothing of an assignment was run, perhaps because of one of its items: what to tell
