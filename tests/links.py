@@ -13,7 +13,7 @@ from typing import Any
 from onecopy._codec.codec import Encoded, decode, encode, place
 from onecopy._codec.link import Link
 from onecopy._memory.arena import Arena
-from onecopy._memory.registry import registry
+from onecopy._memory.segment import registry
 
 
 class Ends:

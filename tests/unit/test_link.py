@@ -11,8 +11,7 @@ import pytest
 import onecopy
 from onecopy._codec.link import Link
 from onecopy._memory.arena import Arena
-from onecopy._memory.registry import registry
-from onecopy._memory.segment import Kind, Segment
+from onecopy._memory.segment import Kind, Segment, registry
 from onecopy._system import mapping
 from tests.arrays import Array
 from tests.links import Ends, announce

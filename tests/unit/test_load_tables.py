@@ -19,8 +19,7 @@ from hypothesis import strategies as st
 import onecopy as oc
 from onecopy._codec.codec import encode
 from onecopy._files.load import parquet, tables
-from onecopy._memory.registry import registry
-from onecopy._memory.segment import Segment
+from onecopy._memory.segment import Segment, registry
 from onecopy._memory.segment_writer import Growing
 from onecopy.errors import BadFile, NotEnoughMemory
 from tests import files, frames

@@ -17,8 +17,7 @@ import pytest
 import scipy.sparse
 
 import onecopy
-from onecopy._memory.registry import registry
-from onecopy._memory.segment import Segment
+from onecopy._memory.segment import Segment, registry
 from onecopy.errors import NotEnoughMemory, NotPicklable, NotShared
 from tests.arrays import Array
 from tests.links import Ends

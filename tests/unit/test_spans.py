@@ -12,7 +12,7 @@ from onecopy._codec.arrays import span_of
 from onecopy._codec.buffers import Plan, Span, plan
 from onecopy._codec.codec import layout
 from onecopy._codec.store import ALIGN
-from onecopy._memory.registry import registry
+from onecopy._memory.segment import registry
 from tests.arrays import Array
 
 

@@ -14,8 +14,7 @@ import pytest
 
 import onecopy
 from onecopy._codec.store import ALIGN
-from onecopy._memory.registry import registry
-from onecopy._memory.segment import Segment
+from onecopy._memory.segment import Segment, registry
 from tests.arrays import Array
 
 MB = 1 << 20

@@ -22,8 +22,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.lib.array_utils import byte_bounds
 
-from .._memory.registry import registry
-from .._memory.segment import Kind, ReceivedFile, Segment
+from .._memory.segment import Kind, ReceivedFile, Segment, registry
 from .._system import mapping
 from .buffers import Alias, Span
 from .homes import find
@@ -289,20 +288,6 @@ def _as(array: Any, cls: type, state: dict[str, Any] | None) -> Any:
             state["_mask"] = np.ma.nomask
         result.__dict__.update(state)
     return result
-
-
-def gather(array: Any, view: memoryview, strides: tuple[int, ...]) -> None:
-    """Copies a sparse array's elements into ``view``, laid out by ``strides``."""
-    np.copyto(_ndarray(array.shape, array.dtype, view, 0, strides), array.view(_ndarray))
-
-
-def have_common_elements(a: Any, b: Any) -> bool:
-    """Is a byte of one also a byte of the other? True where that is too hard to tell."""
-    try:
-        most: Any = 1000  # NumPy's hints know of none but 0 and -1
-        return bool(np.shares_memory(a, b, max_work=most))
-    except np.exceptions.TooHardError:
-        return True
 
 
 # A mapped file that has been recognised: its mapping's address, its segment, and the

@@ -12,7 +12,7 @@ from __future__ import annotations
 import ctypes
 from typing import TYPE_CHECKING, Any
 
-from .._memory.registry import registry
+from .._memory.segment import registry
 from .._system import mapping
 
 if TYPE_CHECKING:
@@ -91,7 +91,7 @@ class Run:
         if self.array is None:
             mapping.copy_in(mapping.address_of(view), self.low, self.size)
         else:
-            from .arrays import gather  # numpy is here already: there is an array
+            from .strided import gather  # numpy is here already: there is an array
 
             gather(self.array, view, self.strides)
 
@@ -218,7 +218,7 @@ def _sharing(spans: list[Span], group: list[int]) -> list[list[int]]:
     columns of a table do not, however much they interlock."""
     if len(group) == 1:
         return [group]
-    from .arrays import have_common_elements  # numpy is here already: there is an array
+    from .strided import have_common_elements  # numpy is here already: there is an array
 
     alike: dict[Any, list[int]] = {}
     for i in group:

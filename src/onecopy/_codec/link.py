@@ -25,8 +25,7 @@ from functools import partial
 from typing import Any
 
 from .._memory.arena import Arena, Block
-from .._memory.registry import registry
-from .._memory.segment import Kind, ReceivedFile, Segment
+from .._memory.segment import Kind, ReceivedFile, Segment, registry
 from .._system import mapping
 
 Announcement = tuple[int, int, int, str, str]  # id, kind, size, path, backing

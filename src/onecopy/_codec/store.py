@@ -20,8 +20,7 @@ import threading
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-from .._memory.registry import registry
-from .._memory.segment import Kind, Segment, new_segment, round_to_page
+from .._memory.segment import Kind, Segment, new_segment, registry, round_to_page
 from .._system import mapping
 from .buffers import Run
 

@@ -14,7 +14,7 @@ from collections.abc import Callable
 from time import monotonic, monotonic_ns, thread_time
 
 from .. import errors
-from .._memory.registry import registry
+from .._memory.segment import registry
 from .functions import Function
 from .parts import Parts
 from .startup import SENT

@@ -15,7 +15,7 @@ import threading
 from .. import errors
 from .._codec.pickling import PEER
 from .._memory.arena import Arena
-from .._memory.registry import registry
+from .._memory.segment import registry
 from .._observe.columns import OWNER
 from .._observe.series import Watch
 from .._progress import bar

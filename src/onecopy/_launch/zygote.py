@@ -24,7 +24,7 @@ import sys
 from .._codec.codec import CUTOFF, decode, place
 from .._codec.link import Link
 from .._memory.arena import Arena
-from .._memory.registry import registry
+from .._memory.segment import registry
 from .._protocol.preparation import Preparation
 from .._protocol.versions import Version, describe
 from .._system import death, descriptors

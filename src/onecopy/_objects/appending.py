@@ -14,8 +14,7 @@ from __future__ import annotations
 import fcntl
 import os
 
-from .._memory.registry import registry
-from .._memory.segment import Kind, Segment, backing
+from .._memory.segment import Kind, Segment, backing, registry
 from .._system import mapping, memory
 from ..errors import NotEnoughMemory
 

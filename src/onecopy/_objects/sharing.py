@@ -18,8 +18,7 @@ import numpy as np
 from .._codec.arrays import on_buffer
 from .._codec.codec import encode, layout, rebuild
 from .._codec.store import store
-from .._memory.registry import registry
-from .._memory.segment import Kind, ReceivedFile, Segment, new_segment
+from .._memory.segment import Kind, ReceivedFile, Segment, new_segment, registry
 from .._system import mapping
 from ..errors import NotPicklable, NotShared, PickledWarning
 from .share_objects import structured

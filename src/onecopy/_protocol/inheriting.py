@@ -16,8 +16,7 @@ from typing import Any
 
 from .._codec.codec import Draft, encode
 from .._codec.pickling import NO_REDUCERS, Namespace
-from .._memory.registry import registry
-from .._memory.segment import Kind, ReceivedFile, Segment
+from .._memory.segment import Kind, ReceivedFile, Segment, registry
 
 
 class Descriptor:

@@ -9,8 +9,7 @@ from time import monotonic_ns
 import numpy as np
 
 from .._engine.engine import Engine
-from .._memory.registry import registry
-from .._memory.segment import Kind
+from .._memory.segment import Kind, registry
 from .._observe.columns import SPAN, STATES, WORKER, dtype_of
 from .._system.cpus import cpu_count
 from ..errors import human_bytes

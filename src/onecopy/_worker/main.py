@@ -40,7 +40,7 @@ from .._codec.codec import decode, encode, encode_result, place, release
 from .._codec.link import Link
 from .._codec.pickling import PEER
 from .._memory.arena import Arena
-from .._memory.registry import registry
+from .._memory.segment import registry
 from .._protocol import inheriting, run_items, wire
 from .._protocol.config import WorkerConfig
 from .._protocol.early import ROOM, Page

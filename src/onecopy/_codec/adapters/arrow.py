@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from ..._memory.registry import registry
+from ..._memory.segment import registry
 from . import tables
 
 # A slice is cut out when its parent has more than this many times its bytes: cutting costs
