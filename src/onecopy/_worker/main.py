@@ -1,8 +1,8 @@
 """A worker process, from its first frame to its end.
 
 One thread, one socket, one loop: read a frame, do what it says, write the answer. Other
-threads, which tasks may have started, write to the socket when they log or print. The
-worker shares no lock with anybody, so a kill at any line wedges nobody:
+threads, which tasks may have started, write to the socket when they log or print (see
+``writer``). The worker shares no lock with anybody, so a kill at any line wedges nobody:
 
 - before the claim is written: the task is given to another worker;
 - between the claim and the last byte of the result: this task is lost, no other;
@@ -26,7 +26,6 @@ import signal
 import socket
 import struct
 import sys
-import threading
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -57,13 +56,15 @@ from .._protocol.identity import close_stdin, reseed
 from .._protocol.import_watch import SlowImport
 from .._protocol.strides import MOST, WORDS, Strides
 from .._protocol.tracker import use_owners_tracker
-from .._system import barrier, descriptors, mapping
+from .._system import barrier, mapping
 from .._system.native_threads import limit_threads
 from .._system.usage import Meter, traced
 from .._system.victim import prefer_as_victim
 from . import ending
 from .module_state import ModuleState
+from .orders import Orders
 from .output_capture import Voice
+from .writer import Writer
 
 # What has failed before a worker was ready.
 IMPORT, INITIALIZER = "the main module cannot be imported in workers", "the initializer failed"
@@ -108,24 +109,17 @@ class Worker:
 
     def __init__(self, sock: socket.socket, inherited: Inherited | None = None) -> None:
         self._sock = sock
-        self._inherited = inherited or Inherited()
-        self._fresh = inherited is None
-        self._initial = self._inherited.initial
-        self._state = self._inherited.state
+        self._inherited = inherited
+        self._state = inherited.state if inherited is not None else ModuleState()
         # Values of the owner's variables; taken under the claim of the task that needs them.
         self._versions: deque[wire.Frame] = deque()
         self._reader = wire.FrameReader(sock)
         self._link = Link(Arena(), keep=True)
+        self._writer = Writer(sock, self._link)
         self._frames: deque[wire.Frame] = deque()
         self._functions: dict[int, Any] = {}
-        self._claims = memoryview(bytearray(32)).cast("Q")
-        self._slot = 0
+        self._orders = Orders(self._look_ahead)
         self._page: Page | None = None
-        # The last of the owner's orders to begin with nothing more that was lifted, and
-        # the tasks that it has taken back.
-        self._released = 0
-        self._skipped: set[int] = set()
-        self._cuts: dict[int, int] = {}  # where chunks end, by the task
         # What a task may raise to end the worker instead of failing by itself.
         self._ends: tuple[type[BaseException], ...] = (SystemExit,)
         self._leaves: tuple[type[BaseException], ...] = (SystemExit, _Stop)
@@ -135,12 +129,6 @@ class Worker:
         self._since = monotonic_ns()
         self._waited = self._blocked = 0
         self._meter = Meter()
-        # Held while a frame is written; by a thread of this process, and for no longer than
-        # the owner needs to read. What that very thread says meanwhile (in a signal's
-        # handler, or a finalizer) is written behind the frame.
-        self._writing = threading.Lock()
-        self._writer = 0
-        self._behind: deque[bytes] = deque()
         self._task_number = 0
         self._voice: Voice | None = None
         self._faults = -1  # what is written there is in the errors of the tasks that are lost
@@ -154,9 +142,9 @@ class Worker:
             wire.FREE: self._freed,
             wire.FORGET: self._forget,
             wire.FREEZE: self._freeze,
-            wire.CONTINUE: self._let_go,
-            wire.SKIP: self._let_go,
-            wire.CUT: self._cut,
+            wire.CONTINUE: self._orders.resume,
+            wire.SKIP: self._orders.resume,
+            wire.CUT: self._orders.cut,
             wire.SETTINGS: self._set,
             wire.STOP: self._stop,
         }
@@ -186,7 +174,7 @@ class Worker:
 
     def _read(self) -> list[wire.Frame]:
         if self._link.frees:
-            self._send(b"")
+            self._writer.send(b"")
         if self._trims or self._link.arena:
             self._set_idle_timer(self._link.arena.warm_bytes > 0)
         self._meter.waits()
@@ -219,9 +207,8 @@ class Worker:
         os.close(fd)
         root = mapping.exporter(page, config.claims, lambda: None)
         whole = mapping.bytes_of(root, write=True)
-        self._claims = whole.cast("Q")
-        self._slot = config.slot
-        words = self._claims[config.slot : config.slot + WORDS]
+        words = whole.cast("Q")[config.slot : config.slot + WORDS]
+        self._orders.words = words
         self._page = Page(words, whole[config.room : config.room + ROOM])
         barrier.register()
         prefer_as_victim()
@@ -233,25 +220,25 @@ class Worker:
         if config.logs or config.prints != "direct":
             self._speak(config.identity.worker, logs=config.logs, prints=config.prints)
         limit_threads(config.threads)
-        failed = self._inherited.failed
-        if config.preparation is not None and self._fresh:
+        failed = self._inherited.failed if self._inherited is not None else None
+        if config.preparation is not None and self._inherited is None:
             try:
                 slow = config.preparation.enter()
                 if slow is not None and config.identity.worker == 1:
-                    self._send(wire.pack(wire.SLOW, wire.SLOW_IMPORT.pack(*slow)))
+                    self._writer.send(wire.pack(wire.SLOW, wire.SLOW_IMPORT.pack(*slow)))
             except BaseException as error:  # whatever the main module raises, SystemExit too
                 failed = failure(error, "the import of the main module")
             self._state.remember()
         elif config.reseed:
             reseed()
         if failed is not None:
-            self._send(wire.pack(wire.FAILED, pickle.dumps((IMPORT, failed))))
+            self._writer.send(wire.pack(wire.FAILED, pickle.dumps((IMPORT, failed))))
         elif not config.initializer:
             self._ready()
 
     def _ready(self) -> None:
         self._since, self._waited = monotonic_ns(), 0
-        self._send(wire.pack(wire.READY, wire.SINCE.pack(self._since), id=os.getpid()))
+        self._writer.send(wire.pack(wire.READY, wire.SINCE.pack(self._since), id=os.getpid()))
 
     def _speak(self, worker: int, *, logs: bool, prints: str) -> None:
         """Has what this process logs, warns of and prints sent to the owner."""
@@ -259,7 +246,7 @@ class Worker:
         def say(kind: int, body: bytes, flags: int = 0) -> None:
             with contextlib.suppress(BrokenPipeError, ConnectionResetError):
                 # The owner is gone, and nobody hears.
-                self._write(wire.pack(kind, body, flags, self._task_number))
+                self._writer.write(wire.pack(kind, body, flags, self._task_number))
 
         self._voice = Voice(
             lambda body, taken: say(wire.RECORD, body, wire.TAKEN * taken),
@@ -281,7 +268,8 @@ class Worker:
             return
         try:
             self._take_versions()
-            initializer, arguments = self._initial or self._decode(frame)
+            initial = self._inherited.initial if self._inherited is not None else None
+            initializer, arguments = initial or self._decode(frame)
             self._state.remember()
             initializer(*arguments)
         except SystemExit:
@@ -289,7 +277,7 @@ class Worker:
         except BaseException as error:
             failed = failure(error, "the initializer", namespace=PEER)
             self._end_line()
-            self._send(wire.pack(wire.FAILED, pickle.dumps((INITIALIZER, failed))))
+            self._writer.send(wire.pack(wire.FAILED, pickle.dumps((INITIALIZER, failed))))
             return
         self._end_line()
         self._ready()
@@ -330,11 +318,11 @@ class Worker:
 
     def _forget(self, frame: wire.Frame) -> None:
         self._link.forget(frame.id)
-        self._send(wire.pack(wire.FORGOTTEN, id=frame.id))
+        self._writer.send(wire.pack(wire.FORGOTTEN, id=frame.id))
 
     def _freeze(self, frame: wire.Frame) -> None:
         registry.freeze(frame.id)  # known through the link, or inherited by a fork
-        self._send(wire.pack(wire.FROZEN, id=frame.id))
+        self._writer.send(wire.pack(wire.FROZEN, id=frame.id))
 
     def _stop(self, frame: wire.Frame) -> None:
         raise _Stop
@@ -342,20 +330,7 @@ class Worker:
     # Tasks.
 
     def _task(self, frame: wire.Frame) -> None:
-        # In this order. The owner does it the other way round: it writes the second word,
-        # has every CPU pass a barrier, and reads the first. So either we see its word, or
-        # it sees our claim (Dekker's algorithm; the barrier is paid for by the rare side).
-        before, self._claims[self._slot] = self._claims[self._slot], frame.id
-        while self._claims[self._slot + 1] > self._released:
-            # The owner may be about to end this process for what it did last, or to give
-            # this task to another: nothing is begun until it has said which.
-            self._claims[self._slot] = before
-            self._look_ahead()
-            self._claims[self._slot] = frame.id
-        self._cuts.clear()
-        if frame.id in self._skipped:
-            self._claims[self._slot] = before
-            self._skipped.discard(frame.id)
+        if not self._orders.begin(frame.id):
             release(bool(frame.flags & wire.RICH), self._payload(frame), self._link)
             return
         copied, shared = self._link.bytes_copied, self._link.bytes_shared
@@ -391,7 +366,7 @@ class Worker:
             shared,
             traced() if "tracemalloc" in sys.modules else 0,
         )
-        self._send(wire.pack(wire.RESULT, spent + body, flags, frame.id))
+        self._writer.send(wire.pack(wire.RESULT, spent + body, flags, frame.id))
         self._task_number = 0
         self._waited, self._since = 0, monotonic_ns()
         self._blocked = self._since - encoded
@@ -405,27 +380,18 @@ class Worker:
                 return
         self._frames.extend(self._read())
 
-    def _let_go(self, frame: wire.Frame) -> None:
-        """What is to be skipped was sent before this, and not begun."""
-        self._released = max(self._released, frame.id)
-        self._skipped.update(number for (number,) in wire.ID.iter_unpack(frame.body))
-
-    def _cut(self, frame: wire.Frame) -> None:
-        (self._cuts[frame.id],) = wire.ID.unpack(frame.body)
-
     def _wait_to_go_on(self, task: int) -> int:
         """Before the next items of a chunk the owner has told us to begin with nothing more:
         waits until it has said how to go on; where the chunk ends. See ``strides``.
         """
         since, waited = self._since, self._waited
         try:
-            while self._claims[self._slot + 1] > self._released:
-                self._look_ahead()
+            stop = self._orders.wait(task)
         except (EOFError, BrokenPipeError, ConnectionResetError):
             raise _Stop from None  # which is no failure of the function's
         # That was a part of this task's time.
         self._since, self._waited = since, waited
-        return self._cuts.pop(task, MOST)
+        return stop
 
     @staticmethod
     def _payload(frame: wire.Frame) -> memoryview:
@@ -461,9 +427,8 @@ class Worker:
             call = run_items.function_for(runner, function)
             strides: Strides | None = None
             if 1 < len(items) <= MOST:
-                words = self._claims[self._slot : self._slot + WORDS]
-                wait = partial(self._wait_to_go_on, frame.id)
-                strides = Strides(items, words, frame.id, self._released, wait)
+                wait, orders = partial(self._wait_to_go_on, frame.id), self._orders
+                strides = Strides(items, orders.words, frame.id, orders.released, wait)
                 if frame.flags & wire.EARLY and self._page is not None:
                     call = self._page.publishing(frame.id, call, strides)
             values, bad = run_items.run_chunk(call, items, self._leaves, strides)
@@ -514,50 +479,6 @@ class Worker:
             if cause is not None and cause.__traceback__ is not None:
                 error.__cause__ = cause  # it leads to the user's own __reduce__
         return failure(error, "sending the result", namespace=PEER)
-
-    # Writing.
-
-    def _send(self, frame: bytes) -> None:
-        """Writes a frame, behind what has to be said before it: news of segments that it
-        refers to, and blocks that are free again. Blocks while the owner does not read."""
-        link = self._link
-        if not (link.new or link.frees):
-            self._write(frame)
-            return
-        said, fds = link.take_new()
-        parts: list[bytes] = []
-        for at in range(0, len(said), descriptors.MOST):
-            # One call takes a limited number of descriptors: all but the last lot go now.
-            if parts:
-                self._write(b"".join(parts), fds[at - descriptors.MOST : at])
-            lot = said[at : at + descriptors.MOST]
-            parts = [wire.pack(wire.ANNOUNCE, marshal.dumps(lot), fds=len(lot))]
-        frees = link.frees
-        if frees:
-            back = [frees.popleft() for _ in range(len(frees))]
-            parts.append(wire.pack(wire.FREE, b"".join(wire.PAIR.pack(*b) for b in back)))
-        last = (len(fds) - 1) // descriptors.MOST * descriptors.MOST if fds else 0
-        self._write(b"".join([*parts, frame]), fds[last:])
-
-    def _write(self, data: bytes, fds: list[int] | None = None) -> None:
-        """Writes whole frames. Any thread; it waits while another one is writing."""
-        me = threading.get_ident()
-        if self._writer == me:
-            self._behind.append(data)  # a record or a line: these have no descriptors
-            return
-        with self._writing:
-            self._writer = me
-            try:
-                if fds:
-                    sent = self._sock.sendmsg([data], descriptors.rights(fds))
-                    if sent < len(data):
-                        self._sock.sendall(memoryview(data)[sent:])
-                else:
-                    self._sock.sendall(data)
-                while self._behind:
-                    self._sock.sendall(self._behind.popleft())
-            finally:
-                self._writer = 0
 
     def _end_line(self) -> None:
         if self._voice is not None and self._voice.printed:
