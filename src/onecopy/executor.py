@@ -313,8 +313,8 @@ class ProcessPoolExecutor(StandardExecutor):
             without_ours(error)
             return _failing(error, items)
         chunk = None if chunksize is _CHUNK else chunksize
-        runner = wire.MAP if single else wire.STARMAP
-        job = StreamJob(function, items, runner, engine.submission.namespace, chunk, _MAP_CHUNK)
+        call_kind = wire.MAP if single else wire.STARMAP
+        job = StreamJob(function, items, call_kind, engine.submission.namespace, chunk, _MAP_CHUNK)
         try:
             if buffersize is None:
                 job.end = len(items)
@@ -325,7 +325,7 @@ class ProcessPoolExecutor(StandardExecutor):
             raise
         except BaseException as error:
             if not isinstance(error, Exception):
-                engine.submission.give_up(job)  # Ctrl-C, and nobody has the iterator
+                engine.submission.cancel_job(job)  # Ctrl-C, and nobody has the iterator
             raise
 
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
@@ -479,7 +479,7 @@ class _Results(Iterator[Any]):
         except BaseException as error:
             self.close()
             if not isinstance(error, Exception):  # Ctrl-C: the workers are wanted now
-                self._engine.submission.give_up(self._job)
+                self._engine.submission.cancel_job(self._job)
             raise
         try:
             return self._job.fetch()

@@ -36,7 +36,7 @@ def stay(turn):
 def dripping(n):
     yield from [n] * 4
 
-WAYS = {
+VARIANTS = {
     "map": lambda pool, n: pool.map(stay, [n] * 6),
     "starmap": lambda pool, n: pool.starmap(stay, [(n,)] * 6),
     "apply": lambda pool, n: pool.apply(stay, (n,)),
@@ -57,7 +57,7 @@ if __name__ == "__main__":
     for again in range(2):
         print("ready", flush=True)
         try:
-            WAYS[way](pool, again)
+            VARIANTS[way](pool, again)
         except KeyboardInterrupt as kept:
             error = kept  # as a notebook keeps it, and all that its frames hold
             print("interrupted", flush=True)
@@ -68,12 +68,12 @@ if __name__ == "__main__":
     print("idle", flush=True)
     pool.shutdown() if way == "executor.map" else pool.terminate()
 """
-WAYS = (
+VARIANTS = (
     "map", "starmap", "apply", "map_blocks", "imap", "imap_unordered", "executor.map"
 )  # fmt: skip
 
 
-@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("way", VARIANTS)
 def test_ctrl_c_gives_the_workers_back(tmp_path: Path, process_method: str, way: str) -> None:
     """The signal goes to the whole group, as a terminal's does."""
     folder = tmp_path / "begun"

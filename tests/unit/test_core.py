@@ -26,7 +26,7 @@ from onecopy._engine.lifetime import Lifetime
 from onecopy._engine.outcomes import Outcomes
 from onecopy._engine.rules import Rules
 from onecopy._engine.submission import Submission
-from onecopy._engine.work import Direct, Entry
+from onecopy._engine.work import BlockingCall, Entry
 from onecopy._observe.columns import DONE, FAILED
 from onecopy._protocol import wire
 from onecopy._schedule.scheduler import Scheduler
@@ -78,7 +78,7 @@ class Pool:
     def _more(self) -> None:
         self.wanted += 1
 
-    def _wait(self, worker: ReadyWorker, call: Direct) -> None:
+    def _wait(self, worker: ReadyWorker, call: BlockingCall) -> None:
         worker.flush()
 
     def start(self) -> FakeWorker:
@@ -100,7 +100,7 @@ class Pool:
         conclude = partial(outcomes.conclude, 7, entry, NOTHING)
         if bad:
             conclude(FAILED, outcomes.failed, ZeroDivisionError())
-        elif work.runner == wire.CALL:
+        elif work.call_kind == wire.CALL:
             conclude(DONE, outcomes.delivered, "done")
         else:
             conclude(
@@ -221,7 +221,7 @@ class Life(RuleBasedStateMachine):
         if self.jobs:
             job = self.jobs[draw % len(self.jobs)]
             self.dropped.add(job.number)
-            self.pool.submission.give_up(job)
+            self.pool.submission.cancel_job(job)
 
     @rule()
     def cancel_waiting(self) -> None:

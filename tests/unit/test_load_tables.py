@@ -89,9 +89,9 @@ def test_format_by_word(written: Path) -> None:
 
 def size(value: Any) -> int:
     """Bytes that a message with it moves."""
-    draft = encode(value)
-    assert draft.all_shared()
-    return draft.nbytes
+    encoded = encode(value)
+    assert encoded.all_shared()
+    return encoded.nbytes
 
 
 def test_a_loaded_table_takes_the_same_bytes_at_any_size(written: Path, tmp_path: Path) -> None:

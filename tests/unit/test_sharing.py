@@ -223,7 +223,7 @@ def test_memmap_that_has_gone_is_forgotten(tmp_path: Path) -> None:
     del mapped, there
     gc.collect()
     assert number in heard
-    assert ends.owner.fade(number)
+    assert ends.owner.retire(number)
 
 
 # The writable kinds.

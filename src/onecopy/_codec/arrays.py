@@ -24,7 +24,7 @@ from numpy.lib.array_utils import byte_bounds
 
 from .._memory.segment import Kind, ReceivedFile, Segment, registry
 from .._system import mapping
-from .buffers import Alias, Span
+from .buffers import Alias, BufferView
 from .homes import find
 
 _ndarray = np.ndarray
@@ -54,7 +54,7 @@ def _dtype_code(dtype: np.dtype[Any]) -> Any:
     return dtype
 
 
-def span_of(array: np.ndarray[Any, Any]) -> Span:
+def buffer_view_of(array: np.ndarray[Any, Any]) -> BufferView:
     """Where an array's elements lie; for arrays with at least one element."""
     if array.flags.c_contiguous:
         low = array.__array_interface__["data"][0]
@@ -63,7 +63,7 @@ def span_of(array: np.ndarray[Any, Any]) -> Span:
         low, high = byte_bounds(array)
         first = array.__array_interface__["data"][0] - low
     flags = array.flags.writeable
-    return Span(low, high, first, array.strides, flags, array.nbytes, array)
+    return BufferView(low, high, first, array.strides, flags, array.nbytes, array)
 
 
 def reference(array: np.ndarray[Any, Any]) -> tuple[Segment, tuple[Any, ...]] | None:
@@ -201,7 +201,7 @@ def _root(array: np.ndarray[Any, Any]) -> Any:
     return array if base is None else base
 
 
-def reduce_array(array: np.ndarray[Any, Any], spans: list[Span]) -> Any:
+def reduce_array(array: np.ndarray[Any, Any], spans: list[BufferView]) -> Any:
     """A reducer for ``reducer_override``; notes the array's span in ``spans``.
 
     The slot that is pickled first among the arguments stands for the span: the unpickler
@@ -215,7 +215,7 @@ def reduce_array(array: np.ndarray[Any, Any], spans: list[Span]) -> Any:
     how: tuple[Any, ...] = () if cls is _ndarray else (cls, _state(array))
     if array.size == 0 or dtype.itemsize == 0:
         return build_empty, (code, array.shape, array.flags.writeable, *how)
-    span = span_of(array)
+    span = buffer_view_of(array)
     if cls is np.memmap:
         span.known = _in_file(array, span.low)
     spans.append(span)

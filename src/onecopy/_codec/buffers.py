@@ -29,7 +29,7 @@ class Alias(Exception):
     """Two arrays of a message may show the same elements, so each needs a span."""
 
 
-class Span:
+class BufferView:
     """One buffer of a message.
 
     Attributes:
@@ -66,7 +66,7 @@ class Span:
         self.known = known
 
 
-class Run:
+class CopyRange:
     """Bytes that are copied in one piece.
 
     Attributes:
@@ -104,7 +104,7 @@ class Run:
         return bytes(view)
 
 
-class Entry:
+class BufferRef:
     """How one span is found again: in a run (``segment`` None) or in a segment, of which
     the receiver may be given a private writable view."""
 
@@ -129,21 +129,21 @@ class Entry:
         self.private = private
 
 
-class Plan:
+class CopyPlan:
     """What is copied, and where each span then stands."""
 
     __slots__ = ("entries", "runs")
 
     def __init__(self) -> None:
-        self.runs: list[Run] = []
-        self.entries: list[Entry] = []
+        self.runs: list[CopyRange] = []
+        self.entries: list[BufferRef] = []
 
     @property
     def copied(self) -> int:
         return sum(run.size for run in self.runs)
 
 
-def _shared(span: Span) -> Entry | None:
+def _shared(span: BufferView) -> BufferRef | None:
     found = span.known or registry.find(span.low)
     if found is None:
         return None
@@ -151,10 +151,10 @@ def _shared(span: Span) -> Entry | None:
     if offset + span.high - span.low > segment.size:
         return None
     length = span.high - span.low
-    return Entry(segment, -1, offset + span.first, length, span.strides, span.writable)
+    return BufferRef(segment, -1, offset + span.first, length, span.strides, span.writable)
 
 
-def _groups(spans: list[Span], plain: list[int]) -> list[list[int]]:
+def _groups(spans: list[BufferView], plain: list[int]) -> list[list[int]]:
     """Indices of plain spans, those that overlap together, in order of address."""
     groups: list[list[int]] = []
     end = -1
@@ -167,10 +167,10 @@ def _groups(spans: list[Span], plain: list[int]) -> list[list[int]]:
     return groups
 
 
-def plan(spans: list[Span]) -> Plan:
+def plan(spans: list[BufferView]) -> CopyPlan:
     """Decides for every span whether it is referred to or copied, and with which others."""
-    made = Plan()
-    entries: dict[int, Entry] = {}
+    made = CopyPlan()
+    entries: dict[int, BufferRef] = {}
     plain: list[int] = []
     for index, span in enumerate(spans):
         entry = _shared(span)
@@ -197,23 +197,25 @@ def plan(spans: list[Span]) -> Plan:
     return made
 
 
-def _together(made: Plan, entries: dict[int, Entry], spans: list[Span], group: list[int]) -> None:
+def _together(
+    made: CopyPlan, entries: dict[int, BufferRef], spans: list[BufferView], group: list[int]
+) -> None:
     """Plans one run for all of a group, from its first byte to its last."""
     low = min(spans[i].low for i in group)
     for i in group:
         s = spans[i]
         offset, length = s.low - low + s.first, s.high - s.low
-        entries[i] = Entry(None, len(made.runs), offset, length, s.strides, s.writable)
-    made.runs.append(Run(max(spans[i].high for i in group) - low, low))
+        entries[i] = BufferRef(None, len(made.runs), offset, length, s.strides, s.writable)
+    made.runs.append(CopyRange(max(spans[i].high for i in group) - low, low))
 
 
-def _look(span: Span) -> Any:
+def _look(span: BufferView) -> Any:
     """The same for views that cannot be told from each other."""
     shape = span.strides and (span.owner.shape, span.owner.itemsize)
     return span.low, span.high, span.first, span.strides, shape
 
 
-def _sharing(spans: list[Span], group: list[int]) -> list[list[int]]:
+def _sharing(spans: list[BufferView], group: list[int]) -> list[list[int]]:
     """Splits views whose extents overlap into those that have elements in common: the
     columns of a table do not, however much they interlock."""
     if len(group) == 1:
@@ -235,19 +237,21 @@ def _sharing(spans: list[Span], group: list[int]) -> list[list[int]]:
     return parts
 
 
-def _gather(made: Plan, entries: dict[int, Entry], spans: list[Span], same: list[int]) -> None:
+def _gather(
+    made: CopyPlan, entries: dict[int, BufferRef], spans: list[BufferView], same: list[int]
+) -> None:
     """Plans one run, without gaps, for views that look the same."""
     s = spans[same[0]]
     strides = _dense_strides(s) if s.strides is not None else None
     for i in same:
-        entries[i] = Entry(None, len(made.runs), 0, s.nbytes, strides, spans[i].writable)
+        entries[i] = BufferRef(None, len(made.runs), 0, s.nbytes, strides, spans[i].writable)
     if strides is None:
-        made.runs.append(Run(s.nbytes, s.low))
+        made.runs.append(CopyRange(s.nbytes, s.low))
     else:
-        made.runs.append(Run(s.nbytes, 0, s.owner, strides))
+        made.runs.append(CopyRange(s.nbytes, 0, s.owner, strides))
 
 
-def _dense_strides(span: Span) -> tuple[int, ...]:
+def _dense_strides(span: BufferView) -> tuple[int, ...]:
     """Strides of a copy without gaps, its axes in the same order of speed."""
     array = span.owner
     step = array.dtype.itemsize

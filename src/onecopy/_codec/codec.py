@@ -25,7 +25,7 @@ from typing import Any, Protocol
 
 from .._memory.arena import Arena, Block
 from .._memory.segment import Kind, Segment
-from .buffers import Entry, Plan, Run, plan
+from .buffers import BufferRef, CopyPlan, CopyRange, plan
 from .pickling import (
     NO_REDUCERS,
     NOT_DEFINING,
@@ -52,7 +52,7 @@ class Outward(Protocol):
 
     arena: Arena
 
-    def mention(self, segment: Segment, nbytes: int) -> None:
+    def reference(self, segment: Segment, nbytes: int) -> None:
         """The message refers to ``nbytes`` of ``segment``: the peer must know it by then."""
 
     def lend(self, block: Block) -> None:
@@ -75,7 +75,7 @@ class Inward(Protocol):
         """A block of the peer's arena; it is given back when the last view has died."""
 
 
-class Draft:
+class Encoded:
     """A pickled object whose buffers are still where they were.
 
     Copying is put off until the message is really sent: a thousand waiting tasks with
@@ -94,7 +94,7 @@ class Draft:
         self._root: object = None
         self.carried: list[Segment] = []
         spans = pickled.buffers.spans
-        self.plan: Plan | None = plan(spans) if spans else None
+        self.plan: CopyPlan | None = plan(spans) if spans else None
         self.nbytes = pickled.size + (self.plan.copied if self.plan else 0)
 
     @property
@@ -123,7 +123,7 @@ class Draft:
         return self._pickled.chunks
 
     def anchor(self) -> None:
-        """Copies the buffers into one sealed segment now, for a draft that goes to many.
+        """Copies the buffers into one sealed segment now, for a message that goes to many.
 
         Every receiver builds on a private view of that one copy: its arrays are writable
         and its own, and a page is copied only where it writes. Does nothing for small ones.
@@ -162,9 +162,9 @@ def encode(
     reducers: Reducers = NO_REDUCERS,
     defining: Defining = NOT_DEFINING,
     most: int | None = None,
-) -> Draft:
+) -> Encoded:
     """Pickles ``obj`` without copying a buffer; see ``pickling.dumps``, also for errors."""
-    return Draft(
+    return Encoded(
         dumps(
             obj,
             namespace,
@@ -211,12 +211,12 @@ class References:
         self._arrays = arrays  # keeps the views, and with them the mappings
 
 
-Encoded = Draft | References | bytes
+Payload = Encoded | References | bytes
 
 
 def encode_arguments(
     args: tuple[Any, ...], kwargs: dict[str, Any], namespace: Namespace
-) -> Encoded:
+) -> Payload:
     """As ``encode`` of ``(args, kwargs)``; shorter for scalars and views of shared arrays."""
     kinds = set(map(type, args))
     if not kwargs and not _has_long(args, kinds):
@@ -275,12 +275,12 @@ def _bare(values: Any) -> bytes | None:
     return stream if len(stream) <= CUTOFF else None
 
 
-def encode_items(items: Any, namespace: Namespace, what: str) -> Encoded:
+def encode_items(items: Any, namespace: Namespace, what: str) -> Payload:
     """As ``encode`` of a chunk of items; shorter for a few scalars."""
     return _bare(items) or encode(items, namespace, what)
 
 
-def encode_result(value: Any, namespace: Namespace) -> Encoded:
+def encode_result(value: Any, namespace: Namespace) -> Payload:
     """As ``encode``; the bare stream for a plain scalar, and for a list of a few."""
     kind = type(value)
     if kind in _SIMPLE:
@@ -293,26 +293,26 @@ def encode_result(value: Any, namespace: Namespace) -> Encoded:
     return encode(value, namespace, "result")
 
 
-def place(draft: Encoded, link: Outward) -> tuple[bool, bytes]:
+def write_message(encoded: Payload, link: Outward) -> tuple[bool, bytes]:
     """Copies what has to be copied; returns (is it a rich body, the body).
 
     Blocks until large buffers are copied (without the GIL). Raises NotEnoughMemory when
     the arena cannot grow; nothing is lost then and nothing is lent.
     """
-    if type(draft) is bytes:
-        return False, draft
-    if type(draft) is References:
-        for segment, nbytes in draft.segments:
+    if type(encoded) is bytes:
+        return False, encoded
+    if type(encoded) is References:
+        for segment, nbytes in encoded.segments:
             if segment.kind == Kind.FILE:
                 segment.require_whole()
-            link.mention(segment, nbytes)
-        return True, draft.stream
-    assert isinstance(draft, Draft)
-    if draft.is_bare():
-        return False, draft.stream()
+            link.reference(segment, nbytes)
+        return True, encoded.stream
+    assert isinstance(encoded, Encoded)
+    if encoded.is_bare():
+        return False, encoded.stream()
     lent: list[Block] = []
     try:
-        body = _place(draft, link, lent)
+        body = _place(encoded, link, lent)
     except BaseException:
         for block in lent:
             link.arena.abandon(block.segment.id, block.offset)
@@ -322,10 +322,10 @@ def place(draft: Encoded, link: Outward) -> tuple[bool, bytes]:
     return True, body
 
 
-def _place(draft: Draft, link: Outward, lent: list[Block]) -> bytes:
-    made = draft.plan or Plan()
-    for segment in draft.carried:
-        link.mention(segment, 0)
+def _place(encoded: Encoded, link: Outward, lent: list[Block]) -> bytes:
+    made = encoded.plan or CopyPlan()
+    for segment in encoded.carried:
+        link.reference(segment, 0)
     runs: list[tuple[int, ...]] = []
     inline: list[bytes] = []
     offset = 0
@@ -343,7 +343,7 @@ def _place(draft: Draft, link: Outward, lent: list[Block]) -> bytes:
     seen: dict[tuple[int, ...], int] = {}
     entries = [_entry(entry, runs, seen, link) for entry in made.entries]
     manifest = marshal.dumps((offset, runs, entries))
-    data = [manifest, *inline, *draft.chunks()]
+    data = [manifest, *inline, *encoded.chunks()]
     size = sum(map(len, data))
     if size <= 2 * CUTOFF:
         return b"".join([_HEAD.pack(0, 0, len(manifest), size), *data])
@@ -354,13 +354,13 @@ def _place(draft: Draft, link: Outward, lent: list[Block]) -> bytes:
 
 
 def _entry(
-    entry: Entry, runs: list[tuple[int, ...]], seen: dict[tuple[int, ...], int], link: Outward
+    entry: BufferRef, runs: list[tuple[int, ...]], seen: dict[tuple[int, ...], int], link: Outward
 ) -> tuple[Any, ...]:
     """What the manifest says of one buffer; ``seen`` knows each segment's place in ``runs``."""
     run = entry.run
     if entry.segment is not None:
         entry.segment.require_whole()
-        link.mention(entry.segment, entry.length)
+        link.reference(entry.segment, entry.length)
         shared = (_PRIVATE if entry.private else _SHARED, entry.segment.id)
         run = seen.setdefault(shared, len(runs))
         if run == len(runs):
@@ -368,7 +368,7 @@ def _entry(
     return run, entry.offset, entry.length, entry.strides, entry.writable
 
 
-def _fill(block: Block, run: Run) -> None:
+def _fill(block: Block, run: CopyRange) -> None:
     if run.array is None:
         block.copy_from(run.low, run.size)
     else:
@@ -446,7 +446,7 @@ def _source(entry: tuple[Any, ...], views: list[memoryview]) -> Any:
     return view[offset : offset + length] if strides is None else (view, offset, strides)
 
 
-def layout(made: Plan) -> tuple[int, list[int]]:
+def layout(made: CopyPlan) -> tuple[int, list[int]]:
     """Total size and the offset of each run when all stand in one piece, aligned."""
     offsets: list[int] = []
     end = 0
@@ -457,15 +457,15 @@ def layout(made: Plan) -> tuple[int, list[int]]:
     return end, offsets
 
 
-def rebuild(draft: Draft, views: list[memoryview]) -> Any:
+def rebuild(encoded: Encoded, views: list[memoryview]) -> Any:
     """Builds the drafted object again in this process, its runs standing in ``views``."""
-    assert draft.plan is not None
+    assert encoded.plan is not None
     buffers = []
-    for entry in draft.plan.entries:
+    for entry in encoded.plan.entries:
         if entry.segment is not None:
             view = entry.segment.view(0, entry.segment.size)
         else:
             view = views[entry.run]
         fields = (0, entry.offset, entry.length, entry.strides, entry.writable)
         buffers.append(_source(fields, [view]))
-    return pickle.loads(draft.stream(), buffers=buffers)
+    return pickle.loads(encoded.stream(), buffers=buffers)

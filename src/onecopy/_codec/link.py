@@ -55,7 +55,7 @@ class Link:
 
     # As the sender.
 
-    def mention(self, segment: Segment, nbytes: int) -> None:
+    def reference(self, segment: Segment, nbytes: int) -> None:
         """See ``codec.Outward``."""
         self.bytes_shared += nbytes
         if segment.id not in self._known:
@@ -95,7 +95,7 @@ class Link:
 
     # Forgetting, the owner's side.
 
-    def fade(self, segment_id: int) -> bool:
+    def retire(self, segment_id: int) -> bool:
         """No view is left here: True when the peer has to be told."""
         segment = self._known.get(segment_id)
         # An arena has a view of each segment that it uses: without one it was given up.

@@ -23,7 +23,7 @@ from typing import Any
 from .._system import mapping
 from . import blame
 from .adapters import reducer_of
-from .buffers import Alias, Span
+from .buffers import Alias, BufferView
 from .homes import MAIN_NAMES, find, home_by_name, is_user_module, reduce_function
 
 Reducers = Mapping[type, Callable[[Any], Any]]
@@ -108,7 +108,7 @@ class Buffers:
         self.defining = defining
         self.roots = roots
         self.references: list[Any] = []
-        self.spans: list[Span] = []
+        self.spans: list[BufferView] = []
         self.pickled: list[str] = []
         self.sealing = sealing
         self.reducers = reducers
@@ -151,7 +151,7 @@ class Buffers:
                 view = memoryview(bytearray(whole.tobytes()))
         low = mapping.address_of(view) if view.nbytes else 0
         self.spans.append(
-            Span(low, low + view.nbytes, 0, None, not view.readonly, view.nbytes, view)
+            BufferView(low, low + view.nbytes, 0, None, not view.readonly, view.nbytes, view)
         )
 
 

@@ -22,14 +22,14 @@ from typing import Any, NamedTuple
 
 from .._memory.segment import Kind, Segment, new_segment, registry, round_to_page
 from .._system import mapping
-from .buffers import Run
+from .buffers import CopyRange
 
 _ALONE = 1 << 20
 _FEW = 48
 _UNIT = 64 << 20
 ALIGN = 64  # a cache line, and what Arrow asks for
 
-Piece = tuple[int, Run]  # offset in the segment, bytes
+Piece = tuple[int, CopyRange]  # offset in the segment, bytes
 
 
 class Placed(NamedTuple):

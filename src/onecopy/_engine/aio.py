@@ -69,7 +69,7 @@ async def stream(
         feeder.cancel()
         with contextlib.suppress(asyncio.CancelledError, Exception):
             await feeder  # its error was raised above, or the caller has one of his own
-        engine.submission.give_up(job)
+        engine.submission.cancel_job(job)
 
 
 def _teller(event: asyncio.Event) -> Callable[..., None]:

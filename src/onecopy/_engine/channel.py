@@ -20,7 +20,7 @@ from collections.abc import Callable
 from time import monotonic, monotonic_ns
 from typing import Any
 
-from .._codec.codec import Draft, place
+from .._codec.codec import Encoded, write_message
 from .._codec.link import Link
 from .._memory.arena import Arena
 from .._protocol import wire
@@ -203,7 +203,7 @@ class Channel:
         for version in versions:
             key = (version.home, version.path)
             if contents.versions.get(key) != version.number:
-                rich, body = place(version.draft or NO_VALUE, self.link)
+                rich, body = write_message(version.encoded or NO_VALUE, self.link)
                 head = describe(version)
                 wire.check_length(body)
                 self._announce()
@@ -213,8 +213,8 @@ class Channel:
         contents.state = versions
 
     def _add_function(self, function: Function) -> None:
-        assert function.draft is not None
-        rich, body = place(function.draft, self.link)
+        assert function.encoded is not None
+        rich, body = write_message(function.encoded, self.link)
         wire.check_length(body)
         self._announce()
         flags = wire.RICH if rich else 0
@@ -231,16 +231,16 @@ class Channel:
     def _add_task(self, entry: Entry) -> None:
         assignment, work = entry.assignment, entry.work
         try:
-            draft = work.draft(assignment.start, assignment.stop)
+            encoded = work.encoded(assignment.start, assignment.stop)
             function = work.function
             self._add_state(work.versions)
-            if work.refers and isinstance(draft, Draft) and draft.references:
+            if work.refers and isinstance(encoded, Encoded) and encoded.references:
                 # Items that are pickled as they are sent.
-                self._add_state(self._versions(draft.references))
+                self._add_state(self._versions(encoded.references))
             if function is not None and function.id not in self._contents.functions:
                 self._add_function(function)
             copied, shared = self.link.bytes_copied, self.link.bytes_shared
-            rich, body = place(draft, self.link)
+            rich, body = write_message(encoded, self.link)
             wire.check_length(body)
         except BaseException as error:
             self._unsendable(self.number, assignment, error)
@@ -252,7 +252,7 @@ class Channel:
         entry.shared = self.link.bytes_shared - shared
         self._announce()
         function_id = function.id if function is not None else 0
-        head = wire.TASK_HEAD.pack(function_id, work.runner, work.number)
+        head = wire.TASK_HEAD.pack(function_id, work.call_kind, work.number)
         flags = wire.RICH if rich else 0
         if work.streams and entry.can_be_cut():
             flags |= wire.EARLY

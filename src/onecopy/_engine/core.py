@@ -27,7 +27,7 @@ from .._schedule.scheduler import Scheduler
 from . import busy
 from .jobs import Job
 from .rules import Rules
-from .work import Call, Direct, Entry, Work
+from .work import BlockingCall, Call, Entry, Work
 
 FOREIGN = "this pool belongs to the process that made it; make one here"
 
@@ -159,9 +159,9 @@ class Core:
 
     def blocked_workers(self) -> list[tuple[int, int, float]]:
         """Workers whose queue waits behind one assignment while others are idle; see
-        ``Scheduler.stuck``."""
+        ``Scheduler.blocked_workers``."""
         with self.lock:
-            return self._scheduler.stuck()
+            return self._scheduler.blocked_workers()
 
     def check_open(self) -> None:
         """Raise PoolClosed, or why the pool is of no use."""
@@ -185,8 +185,8 @@ class Core:
             self.check_open()
             call.number = task = next(self._ids)
             self.work[task] = call
-            terms = PLAIN if call.rules is None else call.rules.terms
-            instructions = self._scheduler.handle(events.TaskSubmitted(task, pace, terms))
+            constraints = PLAIN if call.rules is None else call.rules.constraints
+            instructions = self._scheduler.handle(events.TaskSubmitted(task, pace, constraints))
             if not instructions:
                 return None
             return self.take((), instructions=instructions)
@@ -200,10 +200,10 @@ class Core:
             self.work[number] = job
             if job.streams:
                 self.streams.add(number)
-            terms = PLAIN if job.rules is None else job.rules.terms
+            constraints = PLAIN if job.rules is None else job.rules.constraints
             key = job.function.id
             return self.take(
-                [events.JobOpened(number, key, available, job.chunk, most, terms, grows)]
+                [events.JobOpened(number, key, available, job.chunk, most, constraints, grows)]
             )
 
     def handle(self, *happened: Event, open_only: bool = False) -> Effects:
@@ -311,7 +311,7 @@ class Core:
                 if entry is None or entry.worker != worker:
                     continue
                 self.pop(number)
-                if type(entry.work) is Direct:
+                if type(entry.work) is BlockingCall:
                     entry.work.answered = True
                 if upto:
                     happened += _cut_short(entry, upto, failed)
@@ -320,12 +320,12 @@ class Core:
                     halved.add(number)
                     happened += halves
                     happened.append(events.Finished(worker, number, nanoseconds))
-                    happened.append(events.Settled(number))
+                    happened.append(events.Done(number))
                 else:
                     ended[number] = entry
                     happened.append(events.Finished(worker, number, nanoseconds))
             effects = self.take(happened)
-            if look_for_blocked and self._scheduler.stuck():
+            if look_for_blocked and self._scheduler.blocked_workers():
                 effects.deferred.append(self._wake)
         return ended, halved, effects
 
@@ -346,7 +346,7 @@ class Core:
             again = bool(happened)
             happened.append(events.Finished(worker, assignment, None))
             if again:
-                happened.append(events.Settled(assignment))
+                happened.append(events.Done(assignment))
             return None if again else found, self.take(happened)
 
     def retry(
@@ -368,14 +368,14 @@ class Core:
             runs: tuple[tuple[int, int], ...] = ()  # all of it
             if len(again) < assignment.stop - start:
                 runs = tuple((start + at, start + at + 1) for at in sorted(again))
-            return again, self.take([events.Again(assignment.id, runs)])
+            return again, self.take([events.Retry(assignment.id, runs)])
 
     def settle(self, assignment: Assignment, work: Work) -> Effects:
         """An assignment that may have been run again has ended for good."""
         with self.lock:
             if isinstance(work, Call):
                 self.work.pop(assignment.work, None)
-            return self.take([events.Settled(assignment.id)])
+            return self.take([events.Done(assignment.id)])
 
     # Workers are ended.
 
@@ -439,7 +439,7 @@ class Core:
             for number in back:
                 self._requeued(number)
             resume(back, cut)
-            happened.append(events.TakenBack(worker, tuple(back)))
+            happened.append(events.Requeued(worker, tuple(back)))
             return self.take(happened)
 
     def worker_gone(self, worker: int, claimed: int, *, broken: bool, error: MakeError) -> Effects:
@@ -498,7 +498,7 @@ class Core:
             if work is None or not work.begin():
                 self.work.pop(assignment.work, None)
                 finished = events.Finished(number, assignment.id, None)
-                return finished, events.Settled(assignment.id)
+                return finished, events.Done(assignment.id)
             entry = self.assigned[assignment.id] = Entry(assignment, work, number)
             worker = effects.workers[number] = self.workers[number]
             worker.post(entry)

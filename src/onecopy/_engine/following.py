@@ -126,7 +126,7 @@ class Follower:
         """The versions that workers need before they use any of ``references``.
 
         Args:
-            references: functions and classes, as ``Draft.references`` has them.
+            references: functions and classes, as ``Encoded.references`` has them.
 
         Raises:
             NotPicklable: a variable that workers have from nowhere else cannot be pickled.
@@ -225,9 +225,9 @@ class Follower:
         number = self._number
         had = self._is_bound(home, path[0])
         what = ".".join((home or "__main__", *path))
-        draft, reason = None, ""
+        encoded, reason = None, ""
         try:
-            draft = encode(
+            encoded = encode(
                 value,
                 PEER,
                 reader if reader == path[0] else f"{reader} (global {path[0]!r})",
@@ -246,12 +246,12 @@ class Follower:
             if not self._has_all(home):
                 raise
             reason = f"{what}: {getattr(error, 'reason', error)}"
-        if draft is None:
+        if encoded is None:
             return Version(home, path, number, None, b"", reason)
-        digest = digest_of(draft)
-        draft.anchor()
-        version = Version(home, path, number, draft, digest, "")
-        if had and draft.plan is not None:
+        digest = digest_of(encoded)
+        encoded.anchor()
+        version = Version(home, path, number, encoded, digest, "")
+        if had and encoded.plan is not None:
             self._replaces(version)
         return version
 
@@ -418,7 +418,7 @@ class _Walk:
         if version is None or version in self._versions:
             return
         # What it is made of comes first: the classes of objects, the bases of a class.
-        for reference in version.draft.references if version.draft is not None else ():
+        for reference in version.encoded.references if version.encoded is not None else ():
             if reference is not value:
                 self._visit(reference)
         self._versions[version] = None
@@ -491,7 +491,7 @@ def _is_immutable(value: Any) -> bool:
 
 
 def _is_small(version: Version) -> bool:
-    return version.draft is not None and version.draft.nbytes <= SMALL
+    return version.encoded is not None and version.encoded.nbytes <= SMALL
 
 
 class _Few:

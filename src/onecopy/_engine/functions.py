@@ -14,7 +14,7 @@ import types
 from collections.abc import Callable
 from typing import Any
 
-from .._codec.codec import Draft
+from .._codec.codec import Encoded
 from .._codec.homes import home_by_name
 from .._protocol.failures import name_of
 from .._protocol.versions import NO_VERSIONS
@@ -31,28 +31,28 @@ class Function:
     Attributes:
         id: counts up from 1; 0 is a pool's initializer.
         call: the function itself.
-        draft: it, pickled; None for worker threads.
+        encoded: it, pickled; None for worker threads.
         captured: for one that travels by value and is kept: what has to stay as it was.
         name: what errors call it.
         references: functions and classes of the user's that workers need with it.
         versions: of an initializer, the variables that it reads.
     """
 
-    __slots__ = ("call", "captured", "draft", "id", "name", "references", "versions")
+    __slots__ = ("call", "captured", "encoded", "id", "name", "references", "versions")
 
     def __init__(
         self,
         id: int,
         call: Callable[..., Any],
-        draft: Draft | None,
+        encoded: Encoded | None,
         captured: Captured | None = None,
     ) -> None:
         self.captured = captured
-        self.references: list[Any] = draft.references if draft is not None else []
+        self.references: list[Any] = encoded.references if encoded is not None else []
         self.versions = NO_VERSIONS
         self.id = id
         self.call = call
-        self.draft = draft
+        self.encoded = encoded
         self.name = name_of(call)
 
 

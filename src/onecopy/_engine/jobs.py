@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from itertools import islice
 from typing import Any
 
-from .._codec.codec import Encoded, encode_items
+from .._codec.codec import Payload, encode_items
 from .._codec.pickling import NOTHING, Namespace
 from .._progress.bar import Progress
 from .._protocol import run_items, wire
@@ -34,7 +34,7 @@ class Job(Work):
     Args:
         function: what each item is given to.
         items: a sequence of them (``Items`` for the lazy kind).
-        runner: how a worker applies the function to a chunk; see ``wire``.
+        call_kind: how a worker applies the function to a chunk; see ``wire``.
         namespace: for pickling the items.
         chunk: items per assignment; None: by measured time.
         most: never more than this.
@@ -47,7 +47,7 @@ class Job(Work):
         self,
         function: Function,
         items: Any,
-        runner: int,
+        call_kind: int,
         namespace: Namespace | None,
         chunk: int | None = None,
         most: int = 1 << 62,
@@ -59,8 +59,8 @@ class Job(Work):
         self.tries = {} if rules is not None and rules.retries else None
         self.given_up = False
         self.items = items
-        self.runner = runner
-        self.called = _CALLED[runner]
+        self.call_kind = call_kind
+        self.called = _CALLED[call_kind]
         self.chunk = chunk if chunk is not None or rules is None else rules.chunk
         self.most = most
         self.bar: Progress | None = None
@@ -69,7 +69,7 @@ class Job(Work):
     def payload(self, start: int, stop: int) -> Any:
         return self.items[start:stop]
 
-    def draft(self, start: int, stop: int) -> Encoded:
+    def encoded(self, start: int, stop: int) -> Payload:
         what = f"items {start} to {stop - 1}"
         return encode_items(self.payload(start, stop), self._namespace, what)
 
@@ -249,7 +249,7 @@ class StreamJob(Job):
 
     def __init__(self, *args: Any, ordered: bool = True, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        if self.runner == wire.MAP:
+        if self.call_kind == wire.MAP:
             self.called = "imap"
         self.ordered = ordered
         self.streams = self.most <= ITEMS and self.rules is None

@@ -16,7 +16,7 @@ from itertools import count
 from types import FunctionType
 from typing import Any
 
-from .._codec.codec import Draft, encode
+from .._codec.codec import Encoded, encode
 from .._codec.homes import home_by_name
 from .._codec.pickling import Namespace
 from .._protocol.versions import NO_VERSIONS, Version
@@ -66,11 +66,11 @@ class KnownFunctions:
         known = self.get(call)
         if known is not None:
             return known
-        draft = None
+        encoded = None
         if self._namespace is not None:
-            draft = encode(call, self._namespace, "function")
-            draft.anchor()
-        return Function(next(self._numbers), call, draft)
+            encoded = encode(call, self._namespace, "function")
+            encoded.anchor()
+        return Function(next(self._numbers), call, encoded)
 
     def get(self, call: Callable[..., Any]) -> Function | None:
         """A function that workers keep from call to call.
@@ -95,8 +95,8 @@ class KnownFunctions:
             captured = Captured(call)
             if not captured.fixed:
                 return None
-        draft = encode(call, self._namespace, "function")
-        function = Function(next(self._numbers), call, draft, captured)
+        encoded = encode(call, self._namespace, "function")
+        function = Function(next(self._numbers), call, encoded, captured)
         # Another thread may have been as quick: all have to use the same one.
         function = self._functions.setdefault(call, function)
         if len(self._functions) > _MOST:
@@ -108,9 +108,9 @@ class KnownFunctions:
         if self._follower is None:
             return NO_VERSIONS
         references = function.references if function is not None else []
-        draft = call.draft(0, 1) if call is not None else None
-        if type(draft) is Draft and draft.references:
-            references = [*references, *draft.references]
+        encoded = call.encoded(0, 1) if call is not None else None
+        if type(encoded) is Encoded and encoded.references:
+            references = [*references, *encoded.references]
         return self._follower.versions(references) if references else NO_VERSIONS
 
     def _drop(self, call: Callable[..., Any]) -> None:

@@ -2,7 +2,7 @@
 
 In the driver thread alone, but for ``add`` and ``remove``, which are called under the
 engine's lock and are single dict operations. A limited task is the only one that its worker
-holds (``Terms.alone``), so its time begins when it is sent.
+holds (``Constraints.alone``), so its time begins when it is sent.
 
 Memory. RSS counts the shared data too, and kills the innocent (distributed#6232, ray#4713).
 USS does as well: a page of shared data that no other process has touched, such as a mapped

@@ -44,13 +44,13 @@ class Many:
         self,
         func: Callable[..., Any],
         iterable: Iterable[Any],
-        runner: int,
+        call_kind: int,
         chunk: int | None,
         progress: bool | None,
     ) -> list[Any]:
         """The results of all items, in order."""
         items = taken(func, iterable, chunk)
-        job = self._map_job(self._engine.submission.function(func), items, runner, chunk)
+        job = self._map_job(self._engine.submission.function(func), items, call_kind, chunk)
         if job.size:
             self._show(job, progress, job.size)
         with Opened(self._engine, job, job.size):
@@ -61,7 +61,7 @@ class Many:
         self,
         func: Callable[..., Any],
         iterable: Iterable[Any],
-        runner: int,
+        call_kind: int,
         chunk: int | None,
         result: AsyncResult[list[Any]],
         progress: bool | None,
@@ -82,7 +82,7 @@ class Many:
             without_ours(error)
             result.end(None, error)
             return
-        job = self._map_job(function, items, runner, chunk, done)
+        job = self._map_job(function, items, call_kind, chunk, done)
         if job.size:
             self._show(job, progress, job.size)
             engine.submission.open(job, job.size)
@@ -91,12 +91,12 @@ class Many:
         self,
         function: Function,
         items: Any,
-        runner: int,
+        call_kind: int,
         chunk: int | None,
         done: Callable[[MapJob], None] | None = None,
     ) -> MapJob:
         namespace = self._engine.submission.namespace
-        return MapJob(function, items, runner, namespace, chunk, rules=self._rules, done=done)
+        return MapJob(function, items, call_kind, namespace, chunk, rules=self._rules, done=done)
 
     def stream_job(
         self,

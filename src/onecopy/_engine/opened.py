@@ -27,7 +27,7 @@ class Opened:
         try:
             self._engine.submission.open(self._job, self._size)
         except BaseException:
-            self._engine.submission.give_up(self._job)  # it may be open
+            self._engine.submission.cancel_job(self._job)  # it may be open
             self._job.over()
             raise
 
@@ -39,7 +39,7 @@ class Opened:
             if kind is None or failed:
                 self._engine.submission.drop(job.number)
             else:
-                self._engine.submission.give_up(job)
+                self._engine.submission.cancel_job(job)
         finally:
             job.over()
 

@@ -14,7 +14,7 @@ from .._observe.columns import FAILED, LOST
 from .._schedule.events import Assignment
 from .core import Core
 from .history import NOTHING, History
-from .output_dispatch import Hearing
+from .output_dispatch import OutputDispatcher
 from .work import Call, Entry, Work
 
 Deliver = Callable[..., None]
@@ -30,7 +30,7 @@ class Outcomes:
             is delivered after what its task has said before.
     """
 
-    def __init__(self, core: Core, history: History, output: Hearing | None) -> None:
+    def __init__(self, core: Core, history: History, output: OutputDispatcher | None) -> None:
         self._core = core
         self._history = history
         self._output = output

@@ -39,17 +39,17 @@ MOST = 1 << 20
 RECORD, TAKEN, WARNING = range(3)
 
 Act = Callable[[], None]
-Said = tuple[int, int, bytes]
+OutputItem = tuple[int, int, bytes]
 """A task's number, what it is that it has said, and its bytes."""
 # A worker's number, what came from it at once, and how many bytes that is and entries of
 # which task; or a task's number, and what comes after all that it has said.
-_Heard = tuple[int, list[Said], int, dict[int, int]]
-_Item = _Heard | tuple[int, Act]
+_Dispatched = tuple[int, list[OutputItem], int, dict[int, int]]
+_Item = _Dispatched | tuple[int, Act]
 # What an entry takes besides its bytes.
 _ENTRY = 200
 
 
-class Hearing:
+class OutputDispatcher:
     """See the module.
 
     Args:
@@ -77,7 +77,7 @@ class Hearing:
         # What waits until somebody's line is at its end, in order. See ``_must_wait``.
         self._aside: deque[_Item] = deque()
 
-    def put(self, worker: int, said: list[Said]) -> None:
+    def put(self, worker: int, said: list[OutputItem]) -> None:
         """A worker has said something."""
         size, entries = _ENTRY * len(said), dict[int, int]()
         for task, _, body in said:
@@ -191,7 +191,9 @@ class Hearing:
             _complain(error)
         self._heard({task: 1})
 
-    def _hear_all(self, worker: int, said: list[Said], size: int, entries: dict[int, int]) -> None:
+    def _hear_all(
+        self, worker: int, said: list[OutputItem], size: int, entries: dict[int, int]
+    ) -> None:
         for task, kind, body in said:
             try:
                 self._hear(worker, task, kind, body)

@@ -14,7 +14,7 @@ from .freezer import Freezes
 from .history import History
 from .known_functions import KnownFunctions
 from .lifetime import Lifetime
-from .output_dispatch import Hearing
+from .output_dispatch import OutputDispatcher
 from .preemption import Preemption
 from .receiver import Receiver
 from .segment_listener import SegmentListener
@@ -37,7 +37,7 @@ class Parts:
     startup: Startup
     receiver: Receiver
     preemption: Preemption
-    output: Hearing
+    output: OutputDispatcher
     freezes: Freezes
     segments: SegmentListener
     arena: Arena

@@ -33,7 +33,7 @@ from .lifetime import Lifetime, no_thread
 from .limits import Limits
 from .options import Options
 from .outcomes import Outcomes
-from .output_dispatch import Hearing
+from .output_dispatch import OutputDispatcher
 from .parts import Parts
 from .preemption import Preemption
 from .receiver import Receiver
@@ -41,7 +41,7 @@ from .segment_listener import SegmentListener
 from .startup import Startup
 from .submission import Submission
 from .wakeup import Wakeup
-from .work import Direct, Entry
+from .work import BlockingCall, Entry
 from .workers import Workers, importing
 
 # Strong: an engine whose pool is gone lives until its driver has ended.
@@ -86,7 +86,7 @@ class ProcessEngine:
             wake=wakeup,
             limits=limits,
         )
-        output = Hearing(wakeup, self._distrust, prefixed=options.prints == "prefixed")
+        output = OutputDispatcher(wakeup, self._distrust, prefixed=options.prints == "prefixed")
         known = KnownFunctions(PEER, workers.source.follower, self._forget)
         self.submission = Submission(self.core, self.history, known, PEER, wakeup, self._wait_for)
         lifetime = Lifetime(self.core, self.submission, self.history, self._stop_workers)
@@ -185,7 +185,7 @@ class ProcessEngine:
     def _stop_workers(self) -> None:
         self._driver.stop_workers()
 
-    def _wait_for(self, worker: ReadyWorker, call: Direct) -> None:
+    def _wait_for(self, worker: ReadyWorker, call: BlockingCall) -> None:
         self._parts.receiver.wait_for(worker, call)
 
     def _distrust(self, worker: int, error: Exception) -> None:
@@ -218,10 +218,10 @@ def _initializer(options: Options, workers: Workers) -> Function | None:
         return None
     forks = options.method == "fork"  # then it is inherited
     what = (None, ()) if forks else (options.initializer, options.initargs)
-    draft = inheriting.encode_initial(what, PEER)
-    draft.anchor()
-    function = Function(0, options.initializer, draft)
-    reads = [options.initializer] if forks else draft.references
+    encoded = inheriting.encode_initial(what, PEER)
+    encoded.anchor()
+    function = Function(0, options.initializer, encoded)
+    reads = [options.initializer] if forks else encoded.references
     function.versions = workers.source.follower.versions(reads)
     return function
 

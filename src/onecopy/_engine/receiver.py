@@ -33,8 +33,8 @@ from .freezer import Freezes
 from .history import NOTHING
 from .lifetime import Lifetime
 from .outcomes import Deliver, Outcomes
-from .output_dispatch import Hearing
-from .work import SLICE, Call, Direct, Entry
+from .output_dispatch import OutputDispatcher
+from .work import SLICE, BlockingCall, Call, Entry
 from .worker_handle import WorkerHandle, WorkerState
 from .workers import Workers
 
@@ -73,7 +73,7 @@ class Receiver:
         lifetime: Lifetime,
         workers: Workers,
         freezes: Freezes,
-        output: Hearing,
+        output: OutputDispatcher,
         poller: Poller,
         wake: Callable[[], None],
     ) -> None:
@@ -93,7 +93,7 @@ class Receiver:
 
     # Reading.
 
-    def wait_for(self, worker: ReadyWorker, call: Direct) -> None:
+    def wait_for(self, worker: ReadyWorker, call: BlockingCall) -> None:
         """Send, and read this worker's socket until ``call`` has its outcome; in the thread of
         the call's caller.
 
@@ -247,7 +247,7 @@ class Receiver:
         ended: dict[int, Entry],
         known: set[int],
     ) -> None:
-        said: list[output_dispatch.Said] = []
+        said: list[output_dispatch.OutputItem] = []
         for frame in frames:
             says = _SAYS.get((frame.type, frame.flags))
             if says is not None:

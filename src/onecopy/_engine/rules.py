@@ -1,6 +1,6 @@
 """What a call may cost and what is done when it fails: the record behind ``pool.options``.
 
-The scheduler is told what follows from it for the order of work (``terms``), the driver
+The scheduler is told what follows from it for the order of work (``constraints``), the driver
 keeps the time and the memory (``limits``), and the engine asks it whether to try again.
 """
 
@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from numbers import Integral, Real
 
 from .. import errors
-from .._schedule.events import Terms
+from .._schedule.events import Constraints
 
 
 @dataclass(frozen=True)
@@ -72,9 +72,9 @@ class Rules:
         return self.timeout is not None or self.memory_limit is not None
 
     @property
-    def terms(self) -> Terms:
+    def constraints(self) -> Constraints:
         """What the scheduler has to know."""
-        return Terms(alone=self.limited, again=self.retries > 0)
+        return Constraints(exclusive=self.limited, retryable=self.retries > 0)
 
     @property
     def chunk(self) -> int | None:

@@ -52,7 +52,7 @@ class SegmentListener:
         while self._gone:
             segment = self._gone.popleft()
             for worker in list(workers.by_number.values()):
-                if not worker.ended and worker.channel.link.fade(segment):
+                if not worker.ended and worker.channel.link.retire(segment):
                     worker.post(wire.pack(wire.FORGET, id=segment))
                     worker.flush()
 

@@ -38,11 +38,13 @@ class Stream(Iterator[R_co]):
         self._window = max(WINDOW, 2 * chunk) * engine.options.workers
         try:
             self._number = engine.submission.open(job, 0, grows=True)
-            self._finalizer = weakref.finalize(self, engine.submission.give_up_later, self._number)
+            self._finalizer = weakref.finalize(
+                self, engine.submission.cancel_job_later, self._number
+            )
             self._finalizer.atexit = False
             self._feed(chunk * engine.options.workers)
         except BaseException:
-            engine.submission.give_up(job)  # nobody will have the iterator
+            engine.submission.cancel_job(job)  # nobody will have the iterator
             raise
 
     def _feed(self, most: int, *, eager: bool = False) -> None:
@@ -75,7 +77,7 @@ class Stream(Iterator[R_co]):
         """Nobody wants what is on its way; results that are there can still be fetched."""
         self._finalizer.detach()
         self._pool = None
-        self._engine.submission.give_up(self._job)
+        self._engine.submission.cancel_job(self._job)
         self._job.abandon(
             CancelledError("the iteration was interrupted, and what was left cancelled")
         )

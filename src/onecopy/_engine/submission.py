@@ -22,13 +22,13 @@ from .history import History
 from .jobs import Job
 from .known_functions import KnownFunctions
 from .rules import Rules
-from .work import Call, Direct, Submitted, Work
+from .work import BlockingCall, Call, FutureCall, Work
 
 
 class Waiter(Protocol):
     """Waits for one call, the only one that its worker has, in the caller's thread."""
 
-    def __call__(self, worker: ReadyWorker, call: Direct) -> None:
+    def __call__(self, worker: ReadyWorker, call: BlockingCall) -> None:
         """Send what was posted to the worker; may return before the call has ended."""
 
 
@@ -79,7 +79,7 @@ class Submission:
         """Put a call behind the others; the future has its outcome. ``done`` is called with it
         in a thread of the pool: one that is added later may be called at once."""
         known = self._known.get(function)
-        call = Submitted(known, function, args, kwargs, self.namespace, rules)
+        call = FutureCall(known, function, args, kwargs, self.namespace, rules)
         call.versions = self._known.versions(known, call)
         if done is not None:
             call.future.add_done_callback(done)
@@ -98,7 +98,7 @@ class Submission:
     ) -> Any:
         """Call and wait, the short way when a worker is idle."""
         known = self._known.get(function)
-        call = Direct(known, function, args, kwargs, self.namespace, rules)
+        call = BlockingCall(known, function, args, kwargs, self.namespace, rules)
         call.versions = self._known.versions(known, call)
         # What is run again may be with another worker then: it is not waited for at one.
         lone = rules is None or not rules.retries
@@ -186,7 +186,7 @@ class Submission:
                 self._core.forget_function(job.function.id).carry_out()
             job.over()
 
-    def give_up(self, job: Job) -> None:
+    def cancel_job(self, job: Job) -> None:
         """Drop a job and end the workers that are at it."""
         job.given_up = True
         self.drop(job.number)
@@ -201,8 +201,8 @@ class Submission:
         self._unwanted.append((number, False))
         self._wake()
 
-    def give_up_later(self, number: int) -> None:
-        """As ``give_up``, from a finalizer."""
+    def cancel_job_later(self, number: int) -> None:
+        """As ``cancel_job``, from a finalizer."""
         self._unwanted.append((number, True))
         self._wake()
 
@@ -212,6 +212,6 @@ class Submission:
             number, running = self._unwanted.popleft()
             job = self._core.work.get(number)
             if running and isinstance(job, Job):
-                self.give_up(job)
+                self.cancel_job(job)
             else:
                 self.drop(number)

@@ -34,7 +34,7 @@ from .lifetime import Lifetime, no_thread
 from .options import Options
 from .outcomes import Outcomes
 from .submission import Submission
-from .work import Direct, Entry, Work
+from .work import BlockingCall, Entry, Work
 
 
 class ThreadWorker:
@@ -245,7 +245,7 @@ class ThreadEngine:
         return finished
 
 
-def _send(worker: ReadyWorker, call: Direct) -> None:
+def _send(worker: ReadyWorker, call: BlockingCall) -> None:
     """What was posted to a thread is there already."""
 
 
@@ -279,11 +279,11 @@ def _run(assignment: Assignment, work: Work, ends: tuple[type[BaseException], ..
     try:
         function: Any = work.callable()
         payload = work.payload(assignment.start, assignment.stop)
-        if work.runner == wire.CALL:
+        if work.call_kind == wire.CALL:
             args, kwargs = payload
             return function(*args, **kwargs), None, {}
-        items = run_items.items_of(work.runner, payload)
-        call = run_items.function_for(work.runner, function)
+        items = run_items.items_of(work.call_kind, payload)
+        call = run_items.function_for(work.call_kind, function)
         values, bad = run_items.run_chunk(call, items, ends)
         return values, None, _noted(bad, name_of(function))
     except BaseException as error:

@@ -17,7 +17,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
-from .._codec.codec import Encoded, encode, encode_arguments
+from .._codec.codec import Payload, encode, encode_arguments
 from .._codec.pickling import Namespace
 from .._protocol import wire
 from .._protocol.failures import name_of
@@ -42,7 +42,7 @@ class Work:
     """The face of all kinds of work."""
 
     __slots__ = ()
-    runner: int
+    call_kind: int
     function: Function | None
     rules: Rules | None
     """None when there is nothing particular about it: that is looked at for each task."""
@@ -64,7 +64,7 @@ class Work:
         """What a worker thread is given."""
         raise NotImplementedError
 
-    def draft(self, start: int, stop: int) -> Encoded:
+    def encoded(self, start: int, stop: int) -> Payload:
         """What a worker process is sent. Raises NotPicklable."""
         raise NotImplementedError
 
@@ -144,7 +144,7 @@ class Call(Work):
         "tries",
         "versions",
     )
-    runner = wire.CALL
+    call_kind = wire.CALL
 
     def __init__(
         self,
@@ -171,7 +171,7 @@ class Call(Work):
     def payload(self, start: int, stop: int) -> Any:
         return self._payload
 
-    def draft(self, start: int, stop: int) -> Encoded:
+    def encoded(self, start: int, stop: int) -> Payload:
         return self._payload  # type: ignore[no-any-return]
 
     def callable(self) -> Callable[..., Any]:
@@ -189,7 +189,7 @@ class Call(Work):
         return name_of(self._call) if self.function is None else self.function.name
 
 
-class Submitted(Call):
+class FutureCall(Call):
     """A call whose outcome goes into a ``Future``."""
 
     __slots__ = ("_begun", "future")
@@ -237,7 +237,7 @@ class Submitted(Call):
         self.future.forked(error)
 
 
-class Direct(Call):
+class BlockingCall(Call):
     """A call whose caller waits for it right away, without a future's machinery.
 
     ``done`` is a lock that is held until there is an outcome. ``answered``: the worker has

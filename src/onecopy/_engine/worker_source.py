@@ -103,7 +103,7 @@ class WorkerSource:
 
     def poll_events(self) -> list[tuple[str, int, int, int]]:
         """What the launcher has to tell; see ``Launcher.news``."""
-        return list(self._launcher.news()) if self._launcher is not None else []
+        return list(self._launcher.poll_events()) if self._launcher is not None else []
 
     def pids(self) -> list[int]:
         """The processes that fork the workers. Any thread."""

@@ -212,7 +212,7 @@ def _held(segment: int) -> int:
     return found.own + segment if found else 0
 
 
-WAYS = {"pickled": pickled, "SharedMemory": shared_memory, "onecopy": onecopy}
+VARIANTS = {"pickled": pickled, "SharedMemory": shared_memory, "onecopy": onecopy}
 
 
 @contextmanager
@@ -252,4 +252,4 @@ def main(*words: str) -> None:
         print(json.dumps(said), flush=True)
         sys.stdin.readline()
 
-    WAYS[way](job, watch, done)
+    VARIANTS[way](job, watch, done)

@@ -197,7 +197,7 @@ def _pool() -> Any:
     return oc.Pool(1, method="spawn")
 
 
-WAYS: dict[str, Callable[[int], Any]] = {
+VARIANTS: dict[str, Callable[[int], Any]] = {
     "Pipe": pipe,
     "Queue": queue,
     "SimpleQueue": simple_queue,
@@ -212,7 +212,7 @@ WAYS: dict[str, Callable[[int], Any]] = {
 def measure(way: str, sizes: list[int], pace: float) -> list[dict[str, Any]]:
     """One way: the median round trip for each size of payload, over about ``pace`` seconds each."""
     found: list[dict[str, Any]] = []
-    with WAYS[way](max(sizes)) as round_trip:
+    with VARIANTS[way](max(sizes)) as round_trip:
         for size in sizes:
             payload = os.urandom(size)
             equal = bytes(round_trip(payload)) == payload  # and it warms up
@@ -296,7 +296,7 @@ def run(size: Size) -> Data:
     """Every way over every size; then the join, with payloads that a pipe takes or does not."""
     pipe = pipe_size()
     payloads = (pipe // 2, 2 * pipe) if size == "small" else (1, pipe // 2, 2 * pipe, 10**8)
-    trips = [each for way in WAYS for each in measure(way, SIZES[size], PACE[size])]
+    trips = [each for way in VARIANTS for each in measure(way, SIZES[size], PACE[size])]
     joins = [join_first(payload, LIMIT[size]) for payload in payloads]
     joins.append(join_first_onecopy(payloads[-1]))
     return {"pipe": pipe, "limit": LIMIT[size], "trips": trips, "joins": joins}
@@ -308,9 +308,9 @@ def table(data: Data) -> list[Table]:
     shown = [size for size in sizes if size in (1, 1_000, 100_000, sizes[-1])]
     trips = {(each["way"], each["size"]): each["seconds"] for each in data["trips"]}
     head = ("way", *(human_bytes(size) for size in shown))
-    ours = [at for at, way in enumerate(WAYS) if way.startswith("onecopy")]
-    times = [(way, *(seconds(trips[way, size]) for size in shown)) for way in WAYS]
-    rates = [(way, *(rate(size, trips[way, size]) for size in shown)) for way in WAYS]
+    ours = [at for at, way in enumerate(VARIANTS) if way.startswith("onecopy")]
+    times = [(way, *(seconds(trips[way, size]) for size in shown)) for way in VARIANTS]
+    rates = [(way, *(rate(size, trips[way, size]) for size in shown)) for way in VARIANTS]
     joins = [
         (
             each["way"],
@@ -347,7 +347,7 @@ def rate(size: int, taken: float) -> str:
 def picture(data: Data) -> Plot:
     """Flat as long as the round trip itself is what takes the time, then straight up."""
     curves = []
-    for way in WAYS:
+    for way in VARIANTS:
         trips = [each for each in data["trips"] if each["way"] == way]
         points = [(float(each["size"]), each["seconds"] * 1e3) for each in trips]
         curves.append(Curve(way, points))
@@ -360,7 +360,7 @@ def claims(data: Data) -> list[Claim]:
     *joins, ours = data["joins"]
     largest = max(each["size"] for each in data["trips"])
     trips = {each["way"]: each["seconds"] for each in data["trips"] if each["size"] == largest}
-    fastest = min(WAYS, key=lambda way: trips[way])
+    fastest = min(VARIANTS, key=lambda way: trips[way])
     return [
         Claim(
             f"Joining a process before its queue has been emptied hangs once the payload is "

@@ -175,7 +175,7 @@ def shared(method: Any, workers: int) -> Tasks:
         return began, tasks
 
 
-WAYS: tuple[tuple[str, Callable[[str, int], Tasks], str], ...] = (
+VARIANTS: tuple[tuple[str, Callable[[str, int], Tasks], str], ...] = (
     ("slices pickled", pickled, "fork"),
     ("slices pickled", pickled, "spawn"),
     ("bounds sent, data inherited", inherited, "fork"),
@@ -190,7 +190,7 @@ def sums(size: Size) -> list[dict[str, Any]]:
     records = make(RECORDS[size])
     say(f"{human_bytes(records.nbytes)} of records are made", memory=True)
     found: list[dict[str, Any]] = []
-    for name, way, method in WAYS:
+    for name, way, method in VARIANTS:
         if way is shared and found[-1]["name"] != name:
             import onecopy as oc
 

@@ -100,7 +100,7 @@ def by_method(values: Any) -> int:
     return int(values.sum())
 
 
-WAYS: dict[str, tuple[Callable[[list[int]], Any], Callable[[Any], int], str]] = {
+VARIANTS: dict[str, tuple[Callable[[list[int]], Any], Callable[[Any], int], str]] = {
     "list": (plain, by_iteration, "sum(x)"),
     "Manager().list()": (managed, by_slice, "sum(x[:])"),
     "multiprocessing.Array": (c_array, by_slice, "sum(x[:])"),
@@ -113,7 +113,7 @@ WAYS: dict[str, tuple[Callable[[list[int]], Any], Callable[[Any], int], str]] = 
 
 def measure(way: str, count: int) -> dict[str, Any]:
     """One kind: seconds and system calls, one by one and as a whole."""
-    make, whole, written = WAYS[way]
+    make, whole, written = VARIANTS[way]
     with make(list(range(count))) as values:
         values[0]  # a proxy connects to its manager when it is first used
         calls, began = system_calls(), perf_counter()
@@ -149,7 +149,7 @@ def system_calls() -> int:
 def run(size: Size) -> Data:
     """Each kind in turn."""
     count = COUNTS[size]
-    return {"count": count, "ways": [measure(way, count) for way in WAYS]}
+    return {"count": count, "ways": [measure(way, count) for way in VARIANTS]}
 
 
 def table(data: Data) -> Table:

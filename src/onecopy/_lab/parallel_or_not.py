@@ -90,7 +90,7 @@ def onecopy(rounds: int) -> list[dict[str, Any]]:
         return [future.result() for future in [pool.submit(loop, rounds) for _ in range(2)]]
 
 
-WAYS: dict[str, Callable[[int], list[dict[str, Any]]]] = {
+VARIANTS: dict[str, Callable[[int], list[dict[str, Any]]]] = {
     "both in the parent": both_in_the_parent,
     "start, join, own": joined_before,
     "start, own, join": joined_after,
@@ -102,7 +102,7 @@ WAYS: dict[str, Callable[[int], list[dict[str, Any]]]] = {
 def run(size: Size) -> Data:
     """All ways, one after another."""
     found = []
-    for name, way in WAYS.items():
+    for name, way in VARIANTS.items():
         began = perf_counter()
         loops = way(ROUNDS[size])
         total = perf_counter() - began

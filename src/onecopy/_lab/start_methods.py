@@ -32,7 +32,7 @@ from ._frame.narrate import say, trace
 
 QUESTION = "What does a worker cost and inherit, by start method?"
 PROCESSES = ("fork", "forkserver", "spawn")
-WAYS = (*PROCESSES, "thread", "onecopy")
+VARIANTS = (*PROCESSES, "thread", "onecopy")
 HELD = {"small": 100_000_000, "full": 1_000_000_000}
 
 words = ["source"]
@@ -162,7 +162,7 @@ def table(data: Data) -> Table:
     second = {way: found[1] for way, found in data["workers"].items()}
 
     def row(name: str, cell: Callable[[str], str]) -> tuple[str, ...]:
-        return (name, *(cell(way) for way in WAYS))
+        return (name, *(cell(way) for way in VARIANTS))
 
     def yes(which: str) -> Callable[[str], str]:
         return lambda way: "yes" if first[way][which] else "no"
@@ -188,7 +188,7 @@ def table(data: Data) -> Table:
         row("default here", lambda way: "yes" if way == data["default"] else ""),
     ]
     return Table(
-        head=("", *WAYS),
+        head=("", *VARIANTS),
         rows=rows,
         note="1st, 2nd: of two workers in turn, from being asked for to the first line of its "
         f"function, and to its first answer. The parent holds {human_bytes(data['held'])} and has an RSS of "
@@ -228,7 +228,7 @@ _FRESH = ("forkserver", "spawn", "onecopy")
 def _of_memory(data: Data) -> list[Claim]:
     found = {way: each[0] for way, each in data["workers"].items()}
     forked = found["fork"]
-    with_secret = [way for way in WAYS if found[way]["secret"]]
+    with_secret = [way for way in VARIANTS if found[way]["secret"]]
     return [
         Claim(
             f"A forked worker's RSS is {human_bytes(forked['rss'])}, of which "
@@ -252,7 +252,7 @@ def _of_memory(data: Data) -> list[Claim]:
 
 def _of_inheritance(data: Data) -> list[Claim]:
     found = {way: each[0] for way, each in data["workers"].items()}
-    with_file = [way for way in WAYS if found[way]["file"]]
+    with_file = [way for way in VARIANTS if found[way]["file"]]
     late = [way for way in PROCESSES if data["workers"][way][1]["late"]]
 
     def has(way: str) -> tuple[bool, bool]:

@@ -34,7 +34,7 @@ WORKERS = {"small": 2, "full": 8}
 BYTES_EACH = 40
 
 # What is done about it, by which program, under which start methods.
-WAYS = (
+VARIANTS = (
     ("nothing", "plain", ("fork", "forkserver", "spawn")),
     ("list behind the guard", "guarded", ("fork", "forkserver", "spawn")),
     ("list deleted in workers", "deleted", ("fork",)),
@@ -112,7 +112,7 @@ def run(size: Size) -> Data:
         "huge pages": huge_pages(),
         "ways": [
             {"remedy": remedy, **measure(program, method, size)}
-            for remedy, program, methods in WAYS
+            for remedy, program, methods in VARIANTS
             for method in methods
         ],
     }

@@ -18,7 +18,7 @@ class Launcher(Protocol):
     """Makes worker processes and learns how they ended. Used by the driver thread alone."""
 
     def fileno(self) -> int:
-        """A descriptor to wait on for ``news``, or -1."""
+        """A descriptor to wait on for ``poll_events``, or -1."""
 
     def pids(self) -> list[int]:
         """What serves this launcher."""
@@ -31,9 +31,9 @@ class Launcher(Protocol):
 
     def freeze(self, segment: int) -> bool:
         """Workers that are made from now on cannot write to this segment through a mapping
-        that they inherit; True when that has to be waited for (``news`` says ``frozen``)."""
+        that they inherit; True when that has to be waited for (``poll_events`` says ``frozen``)."""
 
-    def news(self) -> list[tuple[str, int, int, int]]:
+    def poll_events(self) -> list[tuple[str, int, int, int]]:
         """What has become known, without blocking: ("pid", worker, pid, 0), ("exit", worker,
         exit code, most bytes of physical memory that it held), ("frozen", 0, 0, segment),
         ("slow", line, milliseconds, bytes) of the main module's import, or

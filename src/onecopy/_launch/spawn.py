@@ -37,7 +37,7 @@ class SpawnLauncher:
     def freeze(self, segment: int) -> bool:
         return False  # a fresh interpreter inherits no mapping
 
-    def news(self) -> list[tuple[str, int, int, int]]:
+    def poll_events(self) -> list[tuple[str, int, int, int]]:
         news, self._news = self._news, []
         return news
 

@@ -21,7 +21,7 @@ import socket
 import struct
 import sys
 
-from .._codec.codec import CUTOFF, decode, place
+from .._codec.codec import CUTOFF, decode, write_message
 from .._codec.link import Link
 from .._memory.arena import Arena
 from .._memory.segment import registry
@@ -63,7 +63,7 @@ def receive_preparation(control: socket.socket) -> tuple[Preparation, int]:
 def send_preparation(control: socket.socket, preparation: Preparation, desk: int) -> None:
     """The owner's side. Blocks until the zygote reads, where it is very long."""
     data = pickle.dumps(preparation, 5)
-    with contextlib.suppress(BrokenPipeError, ConnectionResetError):  # ``news`` says so
+    with contextlib.suppress(BrokenPipeError, ConnectionResetError):  # ``poll_events`` says so
         socket.send_fds(control, [LENGTH.pack(len(data))], [desk])
         control.sendall(data)
 
@@ -190,7 +190,7 @@ class ZygoteLauncher:
         return self._control.fileno()
 
     def _request(self, kind: int, worker: int, fds: list[int], segment: int = 0) -> None:
-        # When the zygote is gone, ``news`` says so.
+        # When the zygote is gone, ``poll_events`` says so.
         with contextlib.suppress(BrokenPipeError, ConnectionResetError):
             self._control.sendmsg([RECORD.pack(kind, worker, 0, segment)], descriptors.rights(fds))
 
@@ -209,9 +209,9 @@ class ZygoteLauncher:
 
     def give(self, version: Version) -> None:
         """Have the zygote hold this value instead of its own, where it is in shared memory."""
-        if version.draft is None or version.draft.stream_size > CUTOFF:
+        if version.encoded is None or version.encoded.stream_size > CUTOFF:
             return
-        rich, body = place(version.draft, self._link)
+        rich, body = write_message(version.encoded, self._link)
         said, fds = self._link.take_new()
         if len(fds) > descriptors.MOST:
             return  # a value on very many segments: it keeps its own
@@ -220,7 +220,7 @@ class ZygoteLauncher:
         with contextlib.suppress(BrokenPipeError, ConnectionResetError):  # likewise
             self._control.sendall(data)
 
-    def news(self) -> list[News]:
+    def poll_events(self) -> list[News]:
         news: list[News] = []
         while True:
             try:

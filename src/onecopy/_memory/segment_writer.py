@@ -71,7 +71,7 @@ class Growing:
     def finish(self) -> Segment:
         """The segment, sealed. At least one byte has to have been written."""
         size = round_to_page(self._at)
-        self._file.settle(size)
+        self._file.set_size(size)
         self._file.seal_mappings()
         self._file.seal()
         segment = Segment(self._file, Kind.SHARED, size, self._path)

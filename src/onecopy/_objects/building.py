@@ -17,21 +17,21 @@ from typing import Any
 
 import numpy as np
 
-from .._codec.codec import Draft, layout
+from .._codec.codec import Encoded, layout
 from .._codec.codec import encode as pickled
 from .._codec.store import ALIGN
 from .columns import (
     Array,
     Buffered,
     Bytes,
+    Categories,
     Column,
+    Constant,
     Instances,
-    Labels,
     Lists,
     Numbers,
     Objects,
     Records,
-    Same,
     Scalars,
     Text,
     Tuples,
@@ -170,7 +170,9 @@ def _text(values: Values, depth: int) -> Column:
         labels = sorted(few)
         if sum(map(len, labels)) <= 1 << 14:
             number = {label: at for at, label in enumerate(labels)}
-            return Labels(np.fromiter(map(number.__getitem__, values), "u1", len(values)), labels)
+            return Categories(
+                np.fromiter(map(number.__getitem__, values), "u1", len(values)), labels
+            )
     return Text(*_joined(Derived(lambda: map(_utf8, values), len(values))))
 
 
@@ -193,7 +195,7 @@ def _joined(pieces: Values) -> tuple[Array, Array]:
 
 
 def _none(values: Values, depth: int) -> Column:
-    return Same(None, len(values))
+    return Constant(None, len(values))
 
 
 def _lists(values: Values, depth: int) -> Column | None:
@@ -296,10 +298,10 @@ def _objects(values: Values) -> Column:
     buffers: list[bytes] = []
     end = 0
     for value in values:
-        draft = pickled(value, sealing=True)
-        if draft.plan is not None:
-            placed[len(streams)], end = _placed(draft, buffers, end)
-        streams.append(draft.stream())
+        encoded = pickled(value, sealing=True)
+        if encoded.plan is not None:
+            placed[len(streams)], end = _placed(encoded, buffers, end)
+        streams.append(encoded.stream())
     if not buffers:
         return Objects(*_joined(streams))
     pieces = [marshal.dumps((stream, placed.get(at, []))) for at, stream in enumerate(streams)]
@@ -311,15 +313,15 @@ def _objects(values: Values) -> Column:
     return Buffered(*_joined(pieces), data)
 
 
-def _placed(draft: Draft, buffers: list[bytes], end: int) -> tuple[list[Any], int]:
-    """Gathers the bytes of a draft's arrays; where each will stand, and the new end."""
-    assert draft.plan is not None
-    if any(entry.segment is not None for entry in draft.plan.entries):
+def _placed(encoded: Encoded, buffers: list[bytes], end: int) -> tuple[list[Any], int]:
+    """Gathers the bytes of a encoded's arrays; where each will stand, and the new end."""
+    assert encoded.plan is not None
+    if any(entry.segment is not None for entry in encoded.plan.entries):
         raise Shared
-    size, offsets = layout(draft.plan)
+    size, offsets = layout(encoded.plan)
     whole = bytearray(size)
-    for offset, run in zip(offsets, draft.plan.runs, strict=True):
+    for offset, run in zip(offsets, encoded.plan.runs, strict=True):
         whole[offset : offset + run.size] = run.to_bytes()
     buffers.append(bytes(whole))
-    entries = [(end + offsets[e.run] + e.offset, e.length, e.strides) for e in draft.plan.entries]
+    entries = [(end + offsets[e.run] + e.offset, e.length, e.strides) for e in encoded.plan.entries]
     return entries, end + -(-size // ALIGN) * ALIGN

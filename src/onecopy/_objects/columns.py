@@ -117,7 +117,7 @@ class Scalars(Numbers):
         return lambda start, stop: list(array[start:stop])
 
 
-class Same(Column):
+class Constant(Column):
     """One value for all: ``(value, count)``."""
 
     __slots__ = ()
@@ -153,7 +153,7 @@ class Bytes(Text):
         return f"bytes({data}[{at}[i]:{at}[i+1]])"
 
 
-class Labels(Column):
+class Categories(Column):
     """str of which there are few different ones: ``(numbers, the different ones)``."""
 
     __slots__ = ()

@@ -28,14 +28,14 @@ _GOLDEN = 0x9E3779B97F4A7C15
 _MASK = (1 << 64) - 1
 
 
-class _Odd(Exception):
+class _NoStableHash(Exception):
     """A key whose class has its own idea of equality."""
 
 
 def stable_hash(key: Any) -> int:
     """32 bits that are the same in every process, and for equal keys.
 
-    Raises ``_Odd`` for keys of which that cannot be known.
+    Raises ``_NoStableHash`` for keys of which that cannot be known.
     """
     kind = type(key)
     if kind is str or isinstance(key, str):
@@ -54,7 +54,7 @@ def stable_hash(key: Any) -> int:
     if isinstance(key, frozenset):
         mixed = sum(stable_hash(part) * _GOLDEN for part in key)
         return (mixed & _MASK) >> 32
-    raise _Odd
+    raise _NoStableHash
 
 
 def _hashes(keys: Values) -> tuple[Array, list[int]]:
@@ -68,7 +68,7 @@ def _hashes(keys: Values) -> tuple[Array, list[int]]:
     for place, key in enumerate(keys):
         try:
             hashes[place] = stable_hash(key)
-        except _Odd:
+        except _NoStableHash:
             odd.append(place)
     return hashes, odd
 
@@ -101,7 +101,7 @@ class Index:
         """
         try:
             bucket = (stable_hash(key) * self._buckets) >> 32
-        except _Odd:
+        except _NoStableHash:
             return self._find_odd(key, get)
         starts = self._starts
         for place in self._places[starts[bucket] : starts[bucket + 1]]:

@@ -128,9 +128,9 @@ class _Window:
 
 
 def _pickled(value: Any) -> bytes:
-    draft = encode(value, what="value")
-    if draft.plan is None:
-        return draft.stream()
+    encoded = encode(value, what="value")
+    if encoded.plan is None:
+        return encoded.stream()
     import cloudpickle  # arrays go with their bytes: they stand in the log then
 
     return bytes(cloudpickle.dumps(value, 5))

@@ -63,8 +63,8 @@ def _is_part(value: Any, depth: int) -> bool:
         return len(value) > LONG
     if kind in _CONTAINERS:
         return len(value) > FEW or (depth < 4 and _has_parts(value, depth + 1))
-    draft = pickled(value)
-    return draft.plan is not None or draft.has_small
+    encoded = pickled(value)
+    return encoded.plan is not None or encoded.has_small
 
 
 def _by_part(obj: Any) -> Any:

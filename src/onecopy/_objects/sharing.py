@@ -63,38 +63,38 @@ def share(obj: Any) -> Any:
         raise
     if is_shared(obj):
         return obj
-    draft = encode(obj, what="object", sealing=True)
-    if draft.pickled_arrays:
+    encoded = encode(obj, what="object", sealing=True)
+    if encoded.pickled_arrays:
         warnings.warn(
-            f"share cannot share {', '.join(draft.pickled_arrays[:3])}: it is made of "
+            f"share cannot share {', '.join(encoded.pickled_arrays[:3])}: it is made of "
             "Python objects, or cannot stand on memory that it does not own, and is sent with "
             "each task that the object is passed to",
             PickledWarning,
             stacklevel=3,
         )
-    elif draft.stream_size > _MUCH:
+    elif encoded.stream_size > _MUCH:
         warnings.warn(
-            f"share leaves {draft.stream_size / 1e6:.1f} MB of Python objects inside a "
+            f"share leaves {encoded.stream_size / 1e6:.1f} MB of Python objects inside a "
             f"{type(obj).__name__} as they are, to be sent with each task that it is passed to: "
             "share its lists, dicts and strings by themselves",
             PickledWarning,
             stacklevel=3,
         )
-    if draft.plan is None:
+    if encoded.plan is None:
         return _frozen_empty(obj)
-    for entry in draft.plan.entries:
+    for entry in encoded.plan.entries:
         entry.writable = False
-    size, offsets = layout(draft.plan)
+    size, offsets = layout(encoded.plan)
     if not size:
-        return rebuild(draft, [])
-    runs = draft.plan.runs
+        return rebuild(encoded, [])
+    runs = encoded.plan.runs
     placed = store.put(size, list(zip(offsets, runs, strict=True)))
     whole = mapping.bytes_of(placed.root, write=False)
     views = [
         whole[placed.offset + offset : placed.offset + offset + run.size]
         for offset, run in zip(offsets, runs, strict=True)
     ]
-    return rebuild(draft, views)
+    return rebuild(encoded, views)
 
 
 def _frozen_empty(obj: Any) -> Any:

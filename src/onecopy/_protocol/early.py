@@ -22,7 +22,7 @@ import struct
 from collections.abc import Callable
 from typing import Any
 
-from .._codec.codec import Draft, encode
+from .._codec.codec import Encoded, encode
 from .._codec.pickling import PEER, TooLong
 from .._system import barrier, mapping
 from .strides import MOST, PUBLISHED, Strides, begun, word_of
@@ -81,11 +81,11 @@ class Page:
 def _stream(value: Any) -> bytes | None:
     """A small result as it can be read without a link; None for others."""
     try:
-        draft = encode(value, PEER, "result", most=ROOM)
+        encoded = encode(value, PEER, "result", most=ROOM)
     except (TooLong, Exception):
         return None  # whatever is wrong with it is said when it is sent
-    assert isinstance(draft, Draft)
-    return draft.stream() if draft.is_bare() else None
+    assert isinstance(encoded, Encoded)
+    return encoded.stream() if encoded.is_bare() else None
 
 
 def read(words: memoryview, room: memoryview, task: int, known: int) -> list[bytes]:

@@ -14,7 +14,7 @@ import os
 import sys
 from typing import Any
 
-from .._codec.codec import Draft, encode
+from .._codec.codec import Encoded, encode
 from .._codec.pickling import NO_REDUCERS, Namespace
 from .._memory.segment import Kind, ReceivedFile, Segment, registry
 
@@ -45,7 +45,7 @@ class _Starter:
         return segment.id
 
 
-def encode_initial(initial: Any, namespace: Namespace) -> Draft:
+def encode_initial(initial: Any, namespace: Namespace) -> Encoded:
     """As ``codec.encode``, also for what may be passed to a starting process alone.
 
     Raises NotPicklable.
@@ -61,11 +61,11 @@ def encode_initial(initial: Any, namespace: Namespace) -> Draft:
     passes_on: Any = starter
     context.set_spawning_popen(passes_on)
     try:
-        draft = encode(initial, namespace, "initializer", reducers=reducers)
+        encoded = encode(initial, namespace, "initializer", reducers=reducers)
     finally:
         context.set_spawning_popen(before)
-    draft.carried = starter.segments
-    return draft
+    encoded.carried = starter.segments
+    return encoded
 
 
 def authkey() -> bytes | None:

@@ -88,11 +88,11 @@ def cut(data: Any, start: int, stop: int, axis: int) -> Any:
     return data[(slice(None),) * axis + (slice(start, stop),)]
 
 
-def items_of(runner: int, payload: Any) -> Sequence[Any]:
+def items_of(call_kind: int, payload: Any) -> Sequence[Any]:
     """The items of a chunk."""
-    return blocks_of(payload) if runner == wire.BLOCKS else payload
+    return blocks_of(payload) if call_kind == wire.BLOCKS else payload
 
 
-def function_for(runner: int, function: Callable[..., Any]) -> Callable[[Any], Any]:
+def function_for(call_kind: int, function: Callable[..., Any]) -> Callable[[Any], Any]:
     """What each item of a chunk is given to."""
-    return function if runner == wire.MAP else star(function)
+    return function if call_kind == wire.MAP else star(function)

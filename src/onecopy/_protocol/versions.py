@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 import marshal
 
-from .._codec.codec import Draft
+from .._codec.codec import Encoded
 
 Path = tuple[str, ...]
 """A name in a home, and behind it an attribute of the function or class of that name."""
@@ -20,22 +20,28 @@ class Version:
     Attributes:
         home, path: the variable.
         number: counts up over all variables.
-        draft: the value; None for one that cannot follow.
+        encoded: the value; None for one that cannot follow.
         digest: of the value as it is pickled; empty where the worker need not compare.
         reason: why it cannot follow.
         later: the owner has given the variable this value after an earlier one: it counts
             more than what a worker has set.
     """
 
-    __slots__ = ("digest", "draft", "home", "later", "number", "path", "reason")
+    __slots__ = ("digest", "encoded", "home", "later", "number", "path", "reason")
 
     def __init__(
-        self, home: str, path: Path, number: int, draft: Draft | None, digest: bytes, reason: str
+        self,
+        home: str,
+        path: Path,
+        number: int,
+        encoded: Encoded | None,
+        digest: bytes,
+        reason: str,
     ) -> None:
         self.home = home
         self.path = path
         self.number = number
-        self.draft = draft
+        self.encoded = encoded
         self.digest = digest
         self.reason = reason
         self.later = False
@@ -44,12 +50,12 @@ class Version:
 NO_VERSIONS: tuple[Version, ...] = ()
 
 
-def digest_of(draft: Draft) -> bytes:
+def digest_of(encoded: Encoded) -> bytes:
     """Of a value as it is pickled; empty when it has buffers, which are not looked through."""
-    if draft.plan is not None:
+    if encoded.plan is not None:
         return b""
     digest = hashlib.blake2b(digest_size=16)
-    for chunk in draft.chunks():
+    for chunk in encoded.chunks():
         digest.update(chunk)
     return digest.digest()
 

@@ -35,7 +35,7 @@ from typing import Any
 
 from .. import errors
 from .._codec.blame import short
-from .._codec.codec import decode, encode, encode_result, place, release
+from .._codec.codec import decode, encode, encode_result, release, write_message
 from .._codec.link import Link
 from .._codec.pickling import PEER
 from .._memory.arena import Arena
@@ -63,7 +63,7 @@ from .._system.victim import prefer_as_victim
 from . import ending
 from .module_state import ModuleState
 from .orders import Orders
-from .output_capture import Voice
+from .output_capture import OutputCapture
 from .writer import Writer
 
 # What has failed before a worker was ready.
@@ -130,7 +130,7 @@ class Worker:
         self._waited = self._blocked = 0
         self._meter = Meter()
         self._task_number = 0
-        self._voice: Voice | None = None
+        self._output: OutputCapture | None = None
         self._faults = -1  # what is written there is in the errors of the tasks that are lost
         self._handlers = {
             wire.CONFIG: self._configure,
@@ -153,8 +153,8 @@ class Worker:
 
     def _forked(self) -> None:
         self._sock.close()
-        if self._voice is not None:
-            self._voice.restore()
+        if self._output is not None:
+            self._output.restore()
 
     def serve(self) -> None:
         """Runs until the owner says stop or is gone."""
@@ -248,17 +248,17 @@ class Worker:
                 # The owner is gone, and nobody hears.
                 self._writer.write(wire.pack(kind, body, flags, self._task_number))
 
-        self._voice = Voice(
+        self._output = OutputCapture(
             lambda body, taken: say(wire.RECORD, body, wire.TAKEN * taken),
             lambda body: say(wire.WARNING, body),
             lambda stream, body, flushed: say(wire.TEXT, body, stream | wire.FLUSHED * flushed),
             worker,
         )
-        self._voice.install(logs=logs, prints=prints)
+        self._output.install(logs=logs, prints=prints)
 
     def _set(self, frame: wire.Frame) -> None:
-        if self._voice is not None:
-            self._voice.settings(frame.body)
+        if self._output is not None:
+            self._output.settings(frame.body)
 
     def _function(self, frame: wire.Frame) -> None:
         """Id 0 is the initializer, unless that was inherited: it is run, and nothing is answered
@@ -338,15 +338,15 @@ class Worker:
         finished = monotonic_ns()
         self._end_line()
         try:
-            draft = encode_result(outcome, PEER)
-            rich, body = place(draft, self._link)
-            del draft
+            message = encode_result(outcome, PEER)
+            rich, body = write_message(message, self._link)
+            del message
         except self._ends:
             raise
         except (Exception, SystemExit) as error:
             outcome = self._unsendable(frame, outcome, flags & wire.ERRORS, error)
             flags |= wire.ERRORS
-            rich, body = place(encode(outcome), self._link)
+            rich, body = write_message(encode(outcome), self._link)
         # The arguments have gone by now, and so do the results: blocks go back with this.
         del outcome
         flags |= wire.RICH if rich else 0
@@ -400,7 +400,7 @@ class Worker:
     def _run(self, frame: wire.Frame) -> tuple[int, int, Any, int]:
         """When it had its arguments, when it started, what came out, and the flags that say
         what of it failed."""
-        function_id, runner, self._task_number = wire.TASK_HEAD.unpack_from(frame.body)
+        function_id, call_kind, self._task_number = wire.TASK_HEAD.unpack_from(frame.body)
         body = self._payload(frame)
         function: Any = None
         payload: Any = None
@@ -420,11 +420,11 @@ class Worker:
             if type(function) is Unusable:
                 return decoded, started, ({}, {0: function.failure}), flags
             self._state.remember()
-            if runner == wire.CALL:
+            if call_kind == wire.CALL:
                 args, kwargs = payload
                 return decoded, started, function(*args, **kwargs), 0
-            items = run_items.items_of(runner, payload)
-            call = run_items.function_for(runner, function)
+            items = run_items.items_of(call_kind, payload)
+            call = run_items.function_for(call_kind, function)
             strides: Strides | None = None
             if 1 < len(items) <= MOST:
                 wait, orders = partial(self._wait_to_go_on, frame.id), self._orders
@@ -435,7 +435,7 @@ class Worker:
         except self._leaves:
             raise
         except BaseException as error:
-            argument = describe_call(payload) if runner == wire.CALL else ""
+            argument = describe_call(payload) if call_kind == wire.CALL else ""
             name = name_of(function) if function is not None else "unpacking the task"
             self._state.explain(error)
             failed = {0: failure(error, name, argument, PEER)}
@@ -455,8 +455,8 @@ class Worker:
         self, frame: wire.Frame, outcome: Any, bad: int, error: BaseException
     ) -> tuple[dict[int, Any], dict[int, Failure]]:
         """The result could not be sent as it is: whichever items can be are."""
-        _, runner, _ = wire.TASK_HEAD.unpack_from(frame.body)
-        if runner == wire.CALL and not bad:
+        _, call_kind, _ = wire.TASK_HEAD.unpack_from(frame.body)
+        if call_kind == wire.CALL and not bad:
             return {}, {0: self._not_sent(error, outcome)}
         values, failed = outcome if bad else (dict(enumerate(outcome)), {})
         for at in list(values):
@@ -481,8 +481,8 @@ class Worker:
         return failure(error, "sending the result", namespace=PEER)
 
     def _end_line(self) -> None:
-        if self._voice is not None and self._voice.printed:
-            self._voice.end_line()
+        if self._output is not None and self._output.printed:
+            self._output.end_line()
 
 
 def leave_interrupts() -> None:

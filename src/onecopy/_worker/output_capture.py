@@ -1,6 +1,6 @@
 """What a worker says besides results: log records, warnings, lines printed.
 
-``Voice.install`` has every record, warning and printed line of this process sent to the
+``OutputCapture.install`` has every record, warning and printed line of this process sent to the
 owner as it is made. No handler that was there when the worker began is called: a record
 reaches the owner's handlers once, and two processes never write into one file. Those that
 the program sets up in the worker are called as well, by the rule in ``handlers``.
@@ -66,7 +66,7 @@ Say = Callable[[bytes], None]
 Tell = Callable[[bytes, bool], None]
 
 
-class Voice:
+class OutputCapture:
     """See the module.
 
     Args:
