@@ -314,7 +314,7 @@ def _objects(values: Values) -> Column:
 
 
 def _placed(encoded: Encoded, buffers: list[bytes], end: int) -> tuple[list[Any], int]:
-    """Gathers the bytes of a encoded's arrays; where each will stand, and the new end."""
+    """Gathers the bytes of a message's arrays; where each will stand, and the new end."""
     assert encoded.plan is not None
     if any(entry.segment is not None for entry in encoded.plan.entries):
         raise Shared
