@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections import Counter, OrderedDict, defaultdict
 from typing import Any
 
+from .._codec.adapters import is_array_like
 from .._codec.codec import encode as pickled
 from .building import Shared, encode
 from .index import build
@@ -21,6 +22,7 @@ _MAPPINGS = (dict, OrderedDict, defaultdict, Counter)
 _CONTAINERS = (list, tuple, set, frozenset, *_MAPPINGS)
 FEW = 256
 LONG = 64 << 10  # characters or bytes; shorter text is as well sent as it is
+_TEXT = (str, bytes, bytearray)
 _SMALL = (int, float, complex, bool, type(None))
 
 
@@ -50,19 +52,36 @@ def _structure(obj: Any) -> Any:
 
 
 def _has_parts(obj: Any, depth: int = 0) -> bool:
-    """Is there something in a container of few parts that is shared by itself?"""
-    values = obj.values() if isinstance(obj, _MAPPINGS) else obj
-    return any(_is_part(value, depth) for value in values)
+    """True if something in a container of few parts is shared by itself. Of the objects of a
+    class that is not known to hold buffers, the first one tells."""
+    seen: set[type] = set()
+    for value in obj.values() if isinstance(obj, _MAPPINGS) else obj:
+        kind: Any = type(value)
+        if kind in _SMALL:
+            continue
+        if kind in _TEXT or kind in _CONTAINERS:
+            if _is_part(value, depth):
+                return True
+        elif kind not in seen:
+            seen.add(kind)
+            if _holds_buffers(value):
+                return True
+    return False
 
 
 def _is_part(value: Any, depth: int) -> bool:
-    kind = type(value)
-    if kind in _SMALL:
-        return False
-    if kind in (str, bytes, bytearray):
+    """True for a text or container that is shared by itself, wherever it is."""
+    kind: Any = type(value)
+    if kind in _TEXT:
         return len(value) > LONG
     if kind in _CONTAINERS:
         return len(value) > FEW or (depth < 4 and _has_parts(value, depth + 1))
+    return False
+
+
+def _holds_buffers(value: Any) -> bool:
+    if is_array_like(type(value)):
+        return True
     encoded = pickled(value)
     return encoded.plan is not None or encoded.has_small
 

@@ -61,9 +61,11 @@ def share(obj: Any) -> Any:
     except NotPicklable:
         encode(obj, what="object")  # names the part by its path from here
         raise
-    if is_shared(obj):
+    if isinstance(obj, np.ndarray) and is_shared(obj):
         return obj
     encoded = encode(obj, what="object", sealing=True)
+    if encoded.all_shared():
+        return obj
     if encoded.pickled_arrays:
         warnings.warn(
             f"share cannot share {', '.join(encoded.pickled_arrays[:3])}: it is made of "

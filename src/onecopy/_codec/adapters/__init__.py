@@ -47,6 +47,19 @@ def reducer_of(kind: type) -> Reducer | None:
         return found
 
 
+def is_array_like(kind: type) -> bool:
+    """True for a class whose objects are known to be buffers for the most part: one with a
+    reducer here, or with a length and an array's or Arrow's interface."""
+    if kind.__name__ in _STANDARD or issubclass(kind, str | bytes):
+        return False
+    if reducer_of(kind) is not None:
+        return True
+    return hasattr(kind, "__len__") and any(hasattr(kind, name) for name in _INTERFACES)
+
+
+_INTERFACES = ("__array__", "__arrow_c_array__", "__arrow_c_stream__")
+
+
 def set_reducer(kind: type, reducer: Reducer) -> None:
     """``reducer`` is the one for ``kind`` from now on."""
     _met[kind] = reducer
