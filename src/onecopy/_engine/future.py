@@ -19,13 +19,14 @@ takes the reentrant lock again.
 
 from __future__ import annotations
 
-import os
 import threading
 from collections.abc import Callable
 from concurrent.futures import Future
 from concurrent.futures._base import CANCELLED_AND_NOTIFIED, FINISHED, PENDING, RUNNING
 from logging import getLogger
 from typing import Any
+
+from .._system import forking
 
 # Where the base class says it too.
 _log = getLogger("concurrent.futures")
@@ -38,7 +39,7 @@ def _after_fork() -> None:
     _making = threading.RLock()
 
 
-os.register_at_fork(after_in_child=_after_fork)
+forking.in_child(_after_fork)
 
 
 def is_main() -> bool:

@@ -22,6 +22,7 @@ from .._progress import bar
 from .._protocol import inheriting
 from .._protocol.log_settings import settings
 from .._schedule.scheduler import Scheduler
+from .._system import forking
 from .._system.poller import poller
 from .core import Core, ReadyWorker
 from .driver import Driver
@@ -242,5 +243,5 @@ def _at_exit() -> None:
         engine.join(10)
 
 
-os.register_at_fork(after_in_child=_after_fork)
+forking.in_child(_after_fork)
 atexit.register(_at_exit)

@@ -24,6 +24,7 @@ from .._protocol import run_items, wire
 from .._protocol.failures import describe, name_of
 from .._schedule.events import Assignment
 from .._schedule.scheduler import Scheduler
+from .._system import forking
 from .._system.usage import traced, usage, used
 from . import log_marks
 from .core import Core, Deferred, ReadyWorker
@@ -262,7 +263,7 @@ def _after_fork() -> None:
         engine.after_fork()
 
 
-os.register_at_fork(after_in_child=_after_fork)
+forking.in_child(_after_fork)
 
 
 Outcome = tuple[Any, BaseException | None, dict[int, BaseException]]

@@ -56,7 +56,7 @@ from .._protocol.identity import close_stdin, reseed
 from .._protocol.import_watch import SlowImport
 from .._protocol.strides import MOST, WORDS, Strides
 from .._protocol.tracker import use_owners_tracker
-from .._system import barrier, mapping
+from .._system import barrier, forking, mapping
 from .._system.native_threads import limit_threads
 from .._system.usage import Meter, traced
 from .._system.victim import prefer_as_victim
@@ -149,7 +149,7 @@ class Worker:
             wire.STOP: self._stop,
         }
         # A child that a task forks must never read this socket.
-        os.register_at_fork(after_in_child=self._forked)
+        forking.in_child(self._forked)
 
     def _forked(self) -> None:
         self._sock.close()

@@ -3,38 +3,12 @@
 
 from __future__ import annotations
 
-import os
-import shutil
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 
+from ..._system.atomic_file import appearing as appearing
 from ...errors import BadFile, OnecopyError
 from ..load.interface import Retyped, in_a_line
-
-
-@contextmanager
-def appearing(out: str) -> Iterator[str]:
-    """A name beside ``out`` to write to; what is there at the end becomes ``out``.
-
-    Args:
-        out: replaced when it is a file; a directory is not.
-
-    Raises OSError when that cannot be; whatever was written is removed then, and when the
-    block raises.
-    """
-    path = Path(out)
-    if path.is_dir():
-        raise FileExistsError(17, "there is a directory of this name", out)
-    # The whole of the name at the end: writers go by it.
-    made = tempfile.mkdtemp(prefix=f".{path.name}-", dir=path.parent)
-    written = os.path.join(made, path.name)
-    try:
-        yield written
-        os.replace(written, out)
-    finally:
-        shutil.rmtree(made)
 
 
 @contextmanager
