@@ -11,6 +11,7 @@ import atexit
 import os
 import signal
 import threading
+from contextlib import ExitStack
 
 from .. import errors
 from .._codec.pickling import PEER
@@ -23,7 +24,7 @@ from .._protocol import inheriting
 from .._protocol.log_settings import settings
 from .._schedule.scheduler import Scheduler
 from .._system import forking
-from .._system.poller import poller
+from .._system.poller import Poller, poller
 from .core import Core, ReadyWorker
 from .driver import Driver
 from .freezer import Freezes
@@ -62,60 +63,27 @@ class ProcessEngine:
         wakeup = Wakeup()
         freezes = Freezes(wakeup)
         segments = SegmentListener(freezes, wakeup)
-        arena = Arena()
         # Before anything is forked: see ``sharing.freeze``. A thread that freezes now waits for
         # the driver, which looks for such wishes before it first sleeps.
         registry.listeners.add(segments)
-        try:
+        with ExitStack() as unmade:  # it could not be made: nobody waits for it
+            unmade.callback(freezes.end)
+            unmade.callback(registry.listeners.discard, segments)
+            wakeup.open()
+            unmade.callback(wakeup.close)
+            polled = poller()
+            unmade.callback(polled.close)
+            arena = Arena()
             workers = Workers(options, arena)
-            try:
-                initializer = _initializer(options, workers)
-            except BaseException:
-                workers.close()
-                raise
-        except BaseException:
-            # It could not be made: nobody waits for it.
-            registry.listeners.discard(segments)
-            freezes.end()
-            raise
+            unmade.callback(workers.close)
+            initializer = _initializer(options, workers)
+            unmade.pop_all()
         self.history = History(options.spans, importing)
-        startup, limits = Startup(options.workers), Limits()
-        self.core = Core(
-            Scheduler(options.workers, options.max_tasks),
-            on_lost=self._on_lost,
-            start_worker=self._start_worker,
-            wake=wakeup,
-            limits=limits,
-        )
-        output = OutputDispatcher(wakeup, self._distrust, prefixed=options.prints == "prefixed")
-        known = KnownFunctions(PEER, workers.source.follower, self._forget)
-        self.submission = Submission(self.core, self.history, known, PEER, wakeup, self._wait_for)
-        lifetime = Lifetime(self.core, self.submission, self.history, self._stop_workers)
-        self._outcomes = Outcomes(self.core, self.history, output)
-        polled = poller()
-        receiver = Receiver(
-            self.core, self._outcomes, lifetime, workers, freezes, output, polled, wakeup
-        )
-        self._parts = Parts(
-            core=self.core,
-            history=self.history,
-            known=known,
-            submission=self.submission,
-            lifetime=lifetime,
-            workers=workers,
-            startup=startup,
-            receiver=receiver,
-            preemption=Preemption(self.core, workers, limits),
-            output=output,
-            freezes=freezes,
-            segments=segments,
-            arena=arena,
-            wakeup=wakeup,
-            poller=polled,
-        )
+        self._parts = self._made(workers, freezes, segments, arena, wakeup, polled)
+        self.core, self.submission = self._parts.core, self._parts.submission
         segments.may_wait = self._may_wait_for_workers
         self._driver = Driver(self._parts, initializer, self._unheld, self._finished)
-        polled.add(wakeup.open())
+        polled.add(wakeup.fileno())
         polled.add(workers.source.desk.fileno())
         _engines.add(self)
         try:
@@ -125,6 +93,49 @@ class ProcessEngine:
             # Without its threads it is nothing: everything that was made goes again.
             self._driver.finish()
             raise no_thread(error) from error
+
+    def _made(
+        self,
+        workers: Workers,
+        freezes: Freezes,
+        segments: SegmentListener,
+        arena: Arena,
+        wakeup: Wakeup,
+        polled: Poller,
+    ) -> Parts:
+        """The other parts, around these."""
+        options, history, limits = self.options, self.history, Limits()
+        core = Core(
+            Scheduler(options.workers, options.max_tasks),
+            on_lost=self._on_lost,
+            start_worker=self._start_worker,
+            wake=wakeup,
+            limits=limits,
+        )
+        output = OutputDispatcher(wakeup, self._distrust, prefixed=options.prints == "prefixed")
+        known = KnownFunctions(PEER, workers.source.follower, self._forget)
+        submission = Submission(core, history, known, PEER, wakeup, self._wait_for)
+        lifetime = Lifetime(core, submission, history, self._stop_workers)
+        outcomes = Outcomes(core, history, output)
+        receiver = Receiver(core, outcomes, lifetime, workers, freezes, output, polled, wakeup)
+        return Parts(
+            core=core,
+            history=history,
+            known=known,
+            submission=submission,
+            outcomes=outcomes,
+            lifetime=lifetime,
+            workers=workers,
+            startup=Startup(options.workers),
+            receiver=receiver,
+            preemption=Preemption(core, workers, limits),
+            output=output,
+            freezes=freezes,
+            segments=segments,
+            arena=arena,
+            wakeup=wakeup,
+            poller=polled,
+        )
 
     # What doors and reports see; see ``Engine``.
 
@@ -177,7 +188,7 @@ class ProcessEngine:
     # What the parts call.
 
     def _on_lost(self, entry: Entry, error: BaseException) -> None:
-        self._outcomes.lose(entry, error)
+        self._parts.outcomes.lose(entry, error)
 
     def _start_worker(self) -> None:
         self._parts.startup.want_another()
@@ -217,12 +228,11 @@ def _initializer(options: Options, workers: Workers) -> Function | None:
     """The initializer as it is sent to each worker. Raises NotPicklable."""
     if options.initializer is None:
         return None
-    forks = options.method == "fork"  # then it is inherited
-    what = (None, ()) if forks else (options.initializer, options.initargs)
+    what = (None, ()) if options.inherits else (options.initializer, options.initargs)
     encoded = inheriting.encode_initial(what, PEER)
     encoded.anchor()
     function = Function(0, options.initializer, encoded)
-    reads = [options.initializer] if forks else encoded.references
+    reads = [options.initializer] if options.inherits else encoded.references
     function.versions = workers.source.follower.versions(reads)
     return function
 

@@ -44,7 +44,7 @@ class WorkerSource:
         self.follower: Follower
         self.desk = TrackerDesk()
         try:
-            if options.method == "fork":
+            if options.inherits:
                 self._inherit(pool)
             else:
                 self._prepare(pool)
@@ -112,7 +112,7 @@ class WorkerSource:
     def freeze(self, segment: int) -> bool:
         """Workers may have inherited a mapping of this segment: those to come will not be
         able to write to it. False when none can have."""
-        return self._options.method == "fork" and self.launcher.freeze(segment)
+        return self._options.inherits and self.launcher.freeze(segment)
 
     def hand_over_replaced(self) -> None:
         """Have the process that forks the workers hold what follows in shared memory."""
@@ -124,7 +124,7 @@ class WorkerSource:
     def renew(self) -> bool:
         """The zygote has ended, and its workers with it: the next worker is made by a new
         one. False where a new one would not be what the old one was."""
-        if self._options.method == "fork":
+        if self._options.inherits:
             return False
         assert self._launcher is not None
         self._launcher.close()
