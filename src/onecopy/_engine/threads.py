@@ -217,7 +217,12 @@ class ThreadEngine:
             del entry
 
     def _run(self, worker: ThreadWorker, entry: Entry, since: int) -> int:
-        """Run an assignment and deliver its outcome; when it was finished."""
+        """Run an assignment and deliver its outcome; when it was finished.
+
+        An error's traceback leads to this frame by way of the one that it was raised in: what
+        holds the error, or will hold it, is deleted here, or only the garbage collector would
+        free both.
+        """
         started = monotonic_ns()
         log_marks.mark(worker.number, entry.work.number)
         before = usage()
@@ -241,8 +246,10 @@ class ThreadEngine:
             elif failed:
                 values = dict(enumerate(value))
                 outcomes.conclude(pid, entry, spent, FAILED, outcomes.partly, values, failed)
+                del values
             else:
                 outcomes.conclude(pid, entry, spent, DONE, outcomes.delivered, value)
+        del entry, value, error, failed, found
         return finished
 
 
