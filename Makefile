@@ -12,12 +12,6 @@ ARGS ?=
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 PYTEST = $(BIN)/python -m pytest
-# The tests of what knows of segments and their backing.
-MEMORY := $(addprefix tests/processes/test_, data_lifetimes.py data_roundtrip.py \
-	data_sharing.py ends.py faults_ends.py faults_kill.py kinds.py limits.py security.py structures.py)
-# Those among the tests of processes that use nothing of multiprocessing's own.
-OURS := $(addprefix tests/processes/test_, data_lifetimes.py data_roundtrip.py \
-	data_sharing.py kinds.py limits.py load.py logs.py memory_limit.py options.py structures.py)
 MEASURED = $(BIN)/python -m coverage run -m pytest
 
 .DEFAULT_GOAL := help
@@ -56,14 +50,11 @@ $(VENV)/.installed-bench: pyproject.toml constraints.txt | $(BIN)/python
 
 # --- checks --------------------------------------------------------------------
 
-# Two lanes side by side, for the tests of processes wait more than they compute. The second
-# lane has a directory for temporary files of its own, and makes nothing in /dev/shm, as the
-# first does by the standard library's means; nor does it look there. A browser does both.
+# Two lanes side by side, for the tests of processes wait more than they compute. A marker in a
+# file says where its tests run: see pyproject.toml. A browser takes a core to itself.
 test: ## every check and every fast test
 	$(MAKE) lint types contract docs
-	@own=$$(mktemp -d) || exit 1; \
-	$(MAKE) -j2 --output-sync=target apart beside OWN=$$own; \
-	status=$$?; rm -rf $$own; exit $$status
+	$(MAKE) -j2 --output-sync=target apart beside
 	$(MAKE) browser
 
 lint: $(VENV)/.installed-dev ## ruff: rules and format
@@ -97,13 +88,13 @@ processes-all: $(VENV)/.installed-dev ## every test under every start method, on
 suites: unit processes processes-file
 
 apart: $(VENV)/.installed-dev
-	$(PYTEST) tests/processes $(addprefix --ignore=,$(OURS)) $(ARGS)
+	$(PYTEST) tests/processes -m "not beside" $(ARGS)
 
 beside: $(VENV)/.installed-dev
-	TMPDIR=$(OWN) $(PYTEST) tests/unit --beside $(ARGS)
-	TMPDIR=$(OWN) $(PYTEST) $(OURS) --beside $(ARGS)
+	$(PYTEST) tests/unit $(ARGS)
+	$(PYTEST) tests/processes -m beside $(ARGS)
 	@# How workers start and what stands above the memory does not know of the second backing.
-	TMPDIR=$(OWN) ONECOPY_BACKING=file $(PYTEST) $(MEMORY) --beside --doors=all --start=fork $(ARGS)
+	ONECOPY_BACKING=file $(PYTEST) tests/processes -m memory --doors=all --start=fork $(ARGS)
 
 browser: $(VENV)/.installed-dev ## the report's page in Chromium (apt-get install chromium)
 	$(PYTEST) tests/browser $(ARGS)

@@ -16,6 +16,8 @@ from pathlib import Path
 import psutil
 import pytest
 
+pytestmark = pytest.mark.memory
+
 PRELUDE = """
 import os, signal, sys, time
 import numpy as np

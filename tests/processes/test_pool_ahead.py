@@ -5,9 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+import pytest
 
 import onecopy as oc
 from tests.conftest import MakePool
+
+pytestmark = pytest.mark.door
 
 TASKS = 200
 

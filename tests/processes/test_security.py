@@ -13,6 +13,7 @@ import signal
 import stat
 import tempfile
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -26,13 +27,12 @@ from onecopy._memory.segment import Segment
 from onecopy.errors import BadFile, WorkerDied
 from tests.arrays import Array
 from tests.conftest import MakePool
+from tests.pooled import double
+
+pytestmark = pytest.mark.memory
 
 MADV_REMOVE, MREMAP_MAYMOVE = 9, 1
 FALLOC_KEEP_SIZE, FALLOC_PUNCH_HOLE, FALLOC_ZERO_RANGE = 1, 2, 16
-
-
-def double(x: int) -> int:
-    return 2 * x
 
 
 # Nothing listens, nothing has a name.
@@ -67,22 +67,29 @@ def named_sockets(inodes: set[str]) -> list[str]:
     return found
 
 
-def names() -> set[str]:
-    """What stands in the places where shared memory and its files usually have names."""
-    folders = [Path("/dev/shm"), Path(tempfile.gettempdir()), Path.cwd()]
-    return {str(path) for folder in folders if folder.is_dir() for path in folder.iterdir()}
+def named_files(pid: int) -> set[str]:
+    """Where shared memory and its files usually have names: what `pid` has there, mapped or open.
+    Other programs have such files as well."""
+    folders = {"/dev/shm", tempfile.gettempdir(), os.getcwd()}
+    lines = Path(f"/proc/{pid}/maps").read_text().splitlines()
+    found = {parts[5] for line in lines if len(parts := line.split(maxsplit=5)) > 5}
+    for path in Path(f"/proc/{pid}/fd").iterdir():
+        with suppress(FileNotFoundError):  # closed by now
+            found.add(os.readlink(path))
+    return {name for name in found if os.path.dirname(name) in folders and os.path.exists(name)}
 
 
 def test_nothing_listens_and_nothing_has_a_name(make_pool: MakePool, process_method: str) -> None:
-    before = names()
+    before = named_files(os.getpid())
     data = oc.share(np.arange(100_000.0))
     out = oc.zeros(100)
     pool = make_pool(process_method)
     plain = np.ones(100_000)
     result = pool.apply(np.add, (data, plain))
-    assert names() == before
     family = {process.pid for process in psutil.Process().children(recursive=True)}
     assert set(pool.pids()) <= family
+    for pid in (*family, os.getpid()):
+        assert named_files(pid) <= before
     mine = sockets_of({*family, os.getpid()})
     assert len(mine) >= 2 * len(pool.pids()), "these are the pool's own"
     assert named_sockets(mine) == []
@@ -99,6 +106,8 @@ def test_the_search_for_names_finds_one(tmp_path: Path) -> None:
         found = named_sockets(sockets_of({os.getpid()}))
     assert len(found) == 2
     assert str(tmp_path / "name") in found
+    with tempfile.NamedTemporaryFile() as file:
+        assert file.name in named_files(os.getpid())
 
 
 def opened() -> list[tuple[str, int, int]]:

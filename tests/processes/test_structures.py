@@ -16,6 +16,8 @@ from onecopy._memory.structures import appending
 from tests import scripts
 from tests.conftest import MakePool
 
+pytestmark = [pytest.mark.door, pytest.mark.memory, pytest.mark.beside]
+
 MB = 1 << 20
 COUNT = 60_000
 
