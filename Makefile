@@ -17,7 +17,7 @@ MEASURED = $(BIN)/python -m coverage run -m pytest
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .PHONY: help test lint types pyright contract unit processes processes-file processes-all suites apart beside coverage \
-	browser slow chaos fuzz soak quick versions test-all python-suites own-suites docs demo bench bench-faults format clean
+	browser slow chaos fuzz soak quick versions test-all python-suites own-suites from-source package docs demo bench bench-faults format clean
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*## ' $(firstword $(MAKEFILE_LIST)) | sort | \
@@ -42,6 +42,10 @@ $(VENV)/.installed-docs: pyproject.toml constraints.txt | $(BIN)/python
 
 $(VENV)/.installed-pyright: $(VENV)/.installed-dev
 	$(PIP) 'pyright[nodejs]'
+	@touch $@
+
+$(VENV)/.installed-package: $(BIN)/python
+	$(PIP) build twine
 	@touch $@
 
 $(VENV)/.installed-bench: pyproject.toml constraints.txt | $(BIN)/python
@@ -169,6 +173,20 @@ demo: $(VENV)/.installed-run ## see what one copy saves, on this machine
 docs: $(VENV)/.installed-docs ## the documentation: site/index.html
 	@# The variable silences Material's notice about MkDocs' future, in every build.
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
+
+package: $(VENV)/.installed-package ## dist/: a wheel, and a source distribution that is tested
+	rm -rf dist
+	$(BIN)/python -m build
+	$(BIN)/python -m twine check --strict dist/*
+	@# As whoever has nothing else: in a folder outside of this one, by an environment made there.
+	@folder=$$(mktemp -d) && tar -xzf dist/*.tar.gz -C $$folder --strip-components=1 && \
+	$(MAKE) -C $$folder from-source PYTHON='$(abspath $(BIN)/python)'; \
+	status=$$?; rm -rf $$folder; exit $$status
+
+# The fast tests that want no more than `quick` has, and some that import the benchmarks.
+from-source: $(VENV)/.installed-quick
+	$(PYTEST) tests/unit/test_bench_faults.py tests/unit/test_codec_messages.py tests/unit/test_future.py \
+		tests/unit/test_jobs.py tests/unit/test_scheduler.py tests/unit/test_wire.py $(ARGS)
 
 bench: $(VENV)/.installed-bench ## measure against other pools: make bench ARGS="..."
 	@# Workers import from the source tree, which pip does not compile.

@@ -13,7 +13,6 @@ import signal
 import stat
 import tempfile
 from collections.abc import Callable
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +26,7 @@ from onecopy._memory.segment import Segment
 from onecopy.errors import BadFile, WorkerDied
 from tests.arrays import Array
 from tests.conftest import MakePool
+from tests.faults import named_files
 from tests.pooled import double
 
 pytestmark = pytest.mark.memory
@@ -65,18 +65,6 @@ def named_sockets(inodes: set[str]) -> list[str]:
             lines = path_of_table.read_text().splitlines()[1:]
             found += [line for line in lines if line.split()[9] in inodes]
     return found
-
-
-def named_files(pid: int) -> set[str]:
-    """Where shared memory and its files usually have names: what `pid` has there, mapped or open.
-    Other programs have such files as well."""
-    folders = {"/dev/shm", tempfile.gettempdir(), os.getcwd()}
-    lines = Path(f"/proc/{pid}/maps").read_text().splitlines()
-    found = {parts[5] for line in lines if len(parts := line.split(maxsplit=5)) > 5}
-    for path in Path(f"/proc/{pid}/fd").iterdir():
-        with suppress(FileNotFoundError):  # closed by now
-            found.add(os.readlink(path))
-    return {name for name in found if os.path.dirname(name) in folders and os.path.exists(name)}
 
 
 def test_nothing_listens_and_nothing_has_a_name(make_pool: MakePool, process_method: str) -> None:

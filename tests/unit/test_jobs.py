@@ -362,4 +362,4 @@ def test_runs_of_blocks_are_cut_as_one_piece(length: int, rows: int, data: st.Da
 )
 def test_what_errors_call_a_run_of_items(start: int, stop: int, said: str) -> None:
     found = stream().describe(assignment(start, stop))
-    assert found.endswith(f"test_jobs.double {said}")
+    assert found == f"tests.pooled.double {said}"

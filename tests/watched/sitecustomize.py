@@ -29,11 +29,17 @@ def _name_semaphores(module: Any) -> None:
     module.SemLock._make_name = staticmethod(lambda: f"{make()}-{run}")
 
 
+def _name_semaphores_again(loky: Any) -> None:
+    """The package sets a method of its own in the standard library's class."""
+    if not loky.synchronize.SemLock._make_name().endswith(os.environ[VARIABLE]):
+        _name_semaphores(loky.synchronize)
+
+
 _CHANGES: dict[str, Callable[[Any], None]] = {
     "multiprocessing.shared_memory": _name_segments,
     "multiprocessing.synchronize": _name_semaphores,
+    "joblib.externals.loky.backend": _name_semaphores_again,
     "joblib.externals.loky.backend.synchronize": _name_semaphores,
-    "loky.backend.synchronize": _name_semaphores,
 }
 
 
