@@ -20,7 +20,7 @@ from rich import box
 from rich.table import Table
 
 import onecopy as oc
-from onecopy._memory import codec
+from onecopy._codec import codec
 
 from . import table
 from .face import per_call

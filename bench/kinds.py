@@ -20,7 +20,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 import onecopy as oc
-from onecopy._memory.codec import encode
+from onecopy._codec.codec import encode
 
 from .face import MB, Size
 

@@ -15,9 +15,9 @@ from contextlib import suppress
 from pathlib import Path
 
 import onecopy as oc
-from onecopy._workers.channel import Channel
-from onecopy._workers.child import Worker
-from onecopy._workers.processes import ProcessEngine
+from onecopy._engine.channel import Channel
+from onecopy._engine.processes import ProcessEngine
+from onecopy._worker.main import Worker
 from tests.scripts import until
 
 
@@ -41,7 +41,8 @@ def engine_of(pool: oc.Pool) -> ProcessEngine:
 
 def channels_of(pool: oc.Pool) -> list[Channel]:
     """The owner's ends of the workers' sockets."""
-    return list(engine_of(pool)._fleet.channels.values())
+    workers = engine_of(pool)._parts.workers
+    return [worker.channel for worker in workers.by_number.values()]
 
 
 def unread(channel: Channel) -> int:

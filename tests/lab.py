@@ -6,9 +6,9 @@ import io
 import json
 from functools import cache
 
-from onecopy.lab._frame import page, terminal
-from onecopy.lab._frame.finding import experiment
-from onecopy.lab._frame.running import Run, run
+from onecopy._lab._frame import page, terminal
+from onecopy._lab._frame.finding import experiment
+from onecopy._lab._frame.running import Run, run
 
 
 @cache

@@ -22,12 +22,12 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from . import errors as errors
     from . import joblib as joblib
-    from ._memory.structures.counter import Counter as Counter
-    from ._memory.structures.log import AppendLog as AppendLog
-    from ._memory.structures.mappings import SharedDict as SharedDict
-    from ._memory.structures.mappings import SharedSet as SharedSet
-    from ._memory.structures.sequences import SharedList as SharedList
-    from ._memory.structures.sequences import SharedText as SharedText
+    from ._objects.counter import Counter as Counter
+    from ._objects.log import AppendLog as AppendLog
+    from ._objects.mappings import SharedDict as SharedDict
+    from ._objects.mappings import SharedSet as SharedSet
+    from ._objects.sequences import SharedList as SharedList
+    from ._objects.sequences import SharedText as SharedText
     from ._observe.memory import Memory as Memory
     from ._observe.memory import ProcessMemory as ProcessMemory
     from ._observe.memory import memory as memory
@@ -80,10 +80,10 @@ _HOMES = {
     ],
     "executor": ["ProcessPoolExecutor"],
     "pool": ["AsyncResult", "Pool"],
-    "_memory.structures.counter": ["Counter"],
-    "_memory.structures.log": ["AppendLog"],
-    "_memory.structures.mappings": ["SharedDict", "SharedSet"],
-    "_memory.structures.sequences": ["SharedList", "SharedText"],
+    "_objects.counter": ["Counter"],
+    "_objects.log": ["AppendLog"],
+    "_objects.mappings": ["SharedDict", "SharedSet"],
+    "_objects.sequences": ["SharedList", "SharedText"],
     "_observe.memory": ["Memory", "ProcessMemory", "memory"],
     "_system.cpus": ["cpu_count"],
 }  # fmt: skip

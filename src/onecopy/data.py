@@ -13,23 +13,22 @@ from contextlib import contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Never, Protocol, TypeVar, overload
 
-from ._memory import sharing
-from ._memory.kinds import own
-from ._memory.load import asked as _asked
-from ._memory.load import loaded as _loaded
-from ._memory.load import places
-from ._memory.load.face import Wanted
-from ._memory.load.meter import Meter
-from ._memory.sharing import SegmentInfo
-from ._memory.structures import log
-from ._memory.structures.log import AppendLog
+from ._codec.adapters import user_types
+from ._files.load import asked as _asked
+from ._files.load import loaded as _loaded
+from ._files.load import places
+from ._files.load.interface import Wanted
+from ._files.load.meter import Meter
+from ._objects import log, sharing
+from ._objects.log import AppendLog
+from ._objects.sharing import SegmentInfo
 from .errors import LoadWarning
 
 if TYPE_CHECKING:
     import numpy as np
 
-    from ._memory.structures.mappings import SharedDict, SharedSet
-    from ._memory.structures.sequences import SharedList, SharedText
+    from ._objects.mappings import SharedDict, SharedSet
+    from ._objects.sequences import SharedList, SharedText
 
 __all__ = [
     "SegmentInfo",
@@ -308,7 +307,7 @@ def metered(wanted: Wanted, progress: bool | str) -> Iterator[Wanted]:
     if not progress:
         yield wanted
         return
-    from ._observe.progress import Progress
+    from ._progress.bar import Progress
 
     bars: list[Progress] = []
 
@@ -489,7 +488,7 @@ def register(
         >>> track.name, oc.is_shared(track), track.places.flags.writeable
         ('a', True, False)
     """
-    own.register(kind, to_buffers, from_buffers)
+    user_types.register(kind, to_buffers, from_buffers)
 
 
 def segments() -> list[SegmentInfo]:

@@ -33,22 +33,23 @@ from typing import (
     overload,
 )
 
-from ._memory.blame import without_ours
+from ._codec.blame import without_ours
+from ._engine import busy, refused_arguments, setup
+from ._engine.busy import Waiting
+from ._engine.engine import UNSENDABLE, Engine
+from ._engine.future import TaskFuture
+from ._engine.jobs import Items, NoResult, StreamJob
+from ._launch import resolve
+from ._protocol import wire
 from ._system.cpus import cpu_count
-from ._workers import busy, setup, told, wire
-from ._workers.busy import Waiting
-from ._workers.engine import UNSENDABLE, Engine
-from ._workers.future import TaskFuture
-from ._workers.jobs import Items, NoResult, StreamJob
-from ._workers.launch import resolve
 from .errors import InitializerFailed, PoolClosed
 
 if TYPE_CHECKING:
     from multiprocessing.context import BaseContext
 
-    from ._workers.handles import WorkerProcess
-    from ._workers.launch import Method
-    from ._workers.options import Prints
+    from ._engine.options import Prints
+    from ._engine.worker_process import WorkerProcess
+    from ._launch import Method
 
     class _Options(TypedDict, total=False):
         """What every overload of the executor takes."""
@@ -174,7 +175,7 @@ class ProcessPoolExecutor(StandardExecutor):
         reseed: bool = True,
         **others: Never,
     ) -> None:
-        told.refuse("ProcessPoolExecutor", others, told.EXECUTOR)
+        refused_arguments.refuse("ProcessPoolExecutor", others, refused_arguments.EXECUTOR)
         setup.check_platform()
         setup.check_prints(prints)
         setup.check_state(main, state)
@@ -215,7 +216,7 @@ class ProcessPoolExecutor(StandardExecutor):
         """
         engine = self._started()
         try:
-            return engine.submit(fn, args, kwargs)
+            return engine.submission.submit(fn, args, kwargs)
         except PoolClosed:
             self._check_open()
             raise
@@ -307,13 +308,13 @@ class ProcessPoolExecutor(StandardExecutor):
         items: Any = iter(iterables[0]) if single else zip(*iterables, strict=False)
         items = list(items) if buffersize is None else Items(items)
         try:
-            function = engine.function(fn)
+            function = engine.submission.function(fn)
         except Exception as error:
             without_ours(error)
             return _failing(error, items)
         chunk = None if chunksize is _CHUNK else chunksize
-        runner = wire.MAP if single else wire.STARMAP
-        job = StreamJob(function, items, runner, engine.namespace, chunk, _MAP_CHUNK)
+        call_kind = wire.MAP if single else wire.STARMAP
+        job = StreamJob(function, items, call_kind, engine.submission.namespace, chunk, _MAP_CHUNK)
         try:
             if buffersize is None:
                 job.end = len(items)
@@ -324,7 +325,7 @@ class ProcessPoolExecutor(StandardExecutor):
             raise
         except BaseException as error:
             if not isinstance(error, Exception):
-                engine.give_up(job)  # Ctrl-C, and nobody has the iterator
+                engine.submission.cancel_job(job)  # Ctrl-C, and nobody has the iterator
             raise
 
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
@@ -340,7 +341,7 @@ class ProcessPoolExecutor(StandardExecutor):
         if engine is None:
             return
         if cancel_futures:
-            engine.cancel_waiting()
+            engine.submission.cancel_waiting()
         engine.close()
         if wait:
             engine.join()
@@ -367,7 +368,7 @@ class ProcessPoolExecutor(StandardExecutor):
     @property
     def _processes(self) -> dict[int, WorkerProcess]:  # type: ignore[override]  # see handles
         """What others read of the standard class's private parts."""
-        from ._workers.handles import WorkerProcess
+        from ._engine.worker_process import WorkerProcess
 
         # The newest: a worker that was replaced may still be running what is due at its end.
         pids = [] if self._engine is None else self._engine.pids()[-self._max_workers :]
@@ -424,7 +425,7 @@ class ProcessPoolExecutor(StandardExecutor):
     def _broken(self) -> str | bool:  # type: ignore[override]  # typeshed has the one half
         """Why it takes no more calls although nobody has shut it down, or False: a name of
         the standard class that programs read."""
-        failure = self._unmade if self._engine is None else self._engine.failure
+        failure = self._unmade if self._engine is None else self._engine.core.failure
         return False if failure is None else str(failure)
 
     def __reduce__(self) -> Any:
@@ -432,7 +433,7 @@ class ProcessPoolExecutor(StandardExecutor):
 
     def __repr__(self) -> str:
         state = "shut down" if self._shut else "open"
-        held = busy.words(self._engine.held()) if self._engine is not None else ""
+        held = busy.words(self._engine.core.held()) if self._engine is not None else ""
         return (
             f"<onecopy.ProcessPoolExecutor of {self._max_workers} workers "
             f"by {self._method}, {state}{'; ' if held else ''}{held}>"
@@ -452,9 +453,9 @@ class _Results(Iterator[Any]):
         self._ended = False
         self._begun = False
         job.called = "map"
-        engine.open(job, available)
+        engine.submission.open(job, available)
         # A finalizer may run anywhere: both only leave word.
-        self._drop = partial(engine.drop_later, job.number)
+        self._drop = partial(engine.submission.drop_later, job.number)
         self._finalizer: weakref.finalize[..., Any] = weakref.finalize(
             self, job.forsake, available, self._drop
         )
@@ -471,14 +472,14 @@ class _Results(Iterator[Any]):
                 self._finalizer.atexit = False
             left = None if self._deadline is None else max(0.0, self._deadline - monotonic())
             self._feed()
-            self._job.wait_next(left, Waiting(self._engine, self._job))
+            self._job.wait_next(left, Waiting(self._engine.core, self._job))
         except NoResult as error:
             self.close()
             raise TimeoutError(str(error)) from None
         except BaseException as error:
             self.close()
             if not isinstance(error, Exception):  # Ctrl-C: the workers are wanted now
-                self._engine.give_up(self._job)
+                self._engine.submission.cancel_job(self._job)
             raise
         try:
             return self._job.fetch()
@@ -521,7 +522,7 @@ class _Buffered(_Results):
             job.items.forget(job.settled)
             if job.items.taken > before:
                 self._executor._check_open()
-                self._engine.extend(job.number, job.items.taken)
+                self._engine.submission.extend(job.number, job.items.taken)
 
 
 def _take(job: StreamJob, most: int) -> None:

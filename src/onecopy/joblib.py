@@ -32,10 +32,10 @@ from contextlib import suppress
 from queue import SimpleQueue
 from typing import Any
 
+from ._launch import Method, resolve
+from ._protocol.failures import name_of
 from ._system.cpus import cpu_count
 from ._system.native_threads import limit_threads
-from ._workers.launch import Method, resolve
-from ._workers.outcome import name_of
 from .errors import PoolClosed, RemoteTraceback
 from .pool import Pool
 

@@ -19,21 +19,21 @@ from time import monotonic_ns
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal, Never, NoReturn, Self
 
-from ._memory.blame import ours_cut
+from ._codec.blame import ours_cut
+from ._engine import busy, refused_arguments, setup
+from ._engine.calls import PoolView
+from ._engine.engine import Engine
+from ._engine.options import Prints
+from ._engine.results import AsyncResult
+from ._engine.streams import Stream
+from ._launch import Method
 from ._observe.spans import KEPT
-from ._workers import busy, setup, told
-from ._workers.calls import PoolView
-from ._workers.engine import Engine
-from ._workers.launch import Method
-from ._workers.options import Prints
-from ._workers.results import AsyncResult
-from ._workers.streams import Stream
 from .errors import PoolClosed, human_bytes
 
 if TYPE_CHECKING:
     import numpy as np
 
-    from ._workers.handles import WorkerProcess
+    from ._engine.worker_process import WorkerProcess
 
 __all__ = ["AsyncResult", "Method", "Pool", "PoolStats", "PoolView", "Prints"]
 
@@ -168,7 +168,7 @@ class Pool(PoolView, StandardPool):  # type: ignore[misc]  # results are of our 
         reseed: bool = True,
         **others: Never,
     ) -> None:
-        told.refuse("Pool", others, told.POOL)
+        refused_arguments.refuse("Pool", others, refused_arguments.POOL)
         if processes is not None:
             if workers is not None:
                 raise TypeError("workers and processes are the same: give one of them")
@@ -205,17 +205,19 @@ class Pool(PoolView, StandardPool):  # type: ignore[misc]  # results are of our 
         engine = self._engine
         sent, received, copied, shared = engine.traffic()
         return PoolStats(
-            tasks=engine.tasks_ended,
-            failed=engine.recorder.failed,
-            lost=engine.recorder.lost,
+            tasks=engine.core.tasks_ended,
+            failed=engine.history.recorder.failed,
+            lost=engine.history.recorder.lost,
             bytes_sent=sent,
             bytes_received=received,
             bytes_copied=copied,
             bytes_shared=shared,
-            workers=engine.ready(),
-            started=len(engine.lives()),
-            seconds=(monotonic_ns() - engine.began) / 1e9,
-            peak_pss=engine.watch.series.peak_pss if engine.watch is not None else 0,
+            workers=engine.core.ready(),
+            started=len(engine.worker_history()),
+            seconds=(monotonic_ns() - engine.history.began) / 1e9,
+            peak_pss=engine.history.watch.series.peak_pss
+            if engine.history.watch is not None
+            else 0,
         )
 
     def spans(self) -> np.ndarray[Any, np.dtype[Any]]:
@@ -303,14 +305,14 @@ class Pool(PoolView, StandardPool):  # type: ignore[misc]  # results are of our 
         Results of ``imap`` that nobody has fetched are computed first, as in
         ``multiprocessing``, and can still be fetched.
         """
-        if not self._engine.closed:
+        if not self._engine.core.closed:
             raise ValueError("the pool is still running: call close or terminate first")
         for stream in list(self._streams):
             stream.run_to_end()
         self._engine.join()
 
     def __enter__(self) -> Self:
-        if self._engine.closed:
+        if self._engine.core.closed:
             raise PoolClosed("the pool is closed and takes no more work")
         return self
 
@@ -334,7 +336,7 @@ class Pool(PoolView, StandardPool):  # type: ignore[misc]  # results are of our 
 
     @property
     def _pool(self) -> list[WorkerProcess]:
-        from ._workers.handles import handles
+        from ._engine.worker_process import handles
 
         return handles(self.workers, self._engine.pids())
 
@@ -347,8 +349,8 @@ class Pool(PoolView, StandardPool):  # type: ignore[misc]  # results are of our 
         )
 
     def __repr__(self) -> str:
-        state = "closed" if self._engine.closed else "open"
-        held = busy.words(self._engine.held())
+        state = "closed" if self._engine.core.closed else "open"
+        held = busy.words(self._engine.core.held())
         return (
             f"<onecopy.Pool of {self.workers} workers by {self.method}, {state}"
             f"{'; ' if held else ''}{held}>"

@@ -345,7 +345,7 @@ class TestStream:
             await come_true(lambda: int(begun[0]) not in pool.pids())
             assert await listed(pool.stream(double, range(20))) == [2 * i for i in range(20)]
             assert counts.max() == 1, "no item is run again"
-            assert not pool._engine._work, "nothing of it is left"
+            assert not pool._engine.core.work, "nothing of it is left"
 
         run(main())
 

@@ -16,8 +16,8 @@ from pathlib import Path
 
 import pytest
 
+from onecopy._lab._frame import running
 from onecopy._system import procfs
-from onecopy.lab._frame import running
 from tests.scripts import until
 
 pytestmark = pytest.mark.door
@@ -61,7 +61,7 @@ def test_run(tmp_path: Path) -> None:
 def test_cannot_run(tmp_path: Path) -> None:
     """An experiment whose interpreter fails: its own words, one line, and an exit status."""
     (tmp_path / "sitecustomize.py").write_text(
-        "import sys\nif 'onecopy.lab' in sys.orig_argv: raise SystemExit('cannot start')\n"
+        "import sys\nif 'onecopy._lab' in sys.orig_argv: raise SystemExit('cannot start')\n"
     )
     done = lab("address_spaces", env={**PLAIN, "PYTHONPATH": str(tmp_path)})
     assert done.returncode == 1
@@ -126,7 +126,7 @@ def test_left_behind(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """What an experiment leaves running neither holds up its result nor stays."""
     (tmp_path / "sitecustomize.py").write_text(
         "import subprocess, sys\n"
-        "if 'onecopy.lab' in sys.orig_argv:\n"
+        "if 'onecopy._lab' in sys.orig_argv:\n"
         f"    file = open({str(tmp_path / 'pid')!r}, 'w')\n"
         "    print(subprocess.Popen(['sleep', '600']).pid, file=file, flush=True)\n"
     )

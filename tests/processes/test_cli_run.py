@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from onecopy.lab._records import DTYPE, write
+from onecopy._lab._records import DTYPE, write
 
 pytestmark = pytest.mark.door
 

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 import onecopy as oc
-from onecopy._memory.registry import registry
+from onecopy._memory.segment import registry
 from onecopy.errors import WorkerDied
 from tests.arrays import Array, descriptor_of
 from tests.conftest import PROCESS_METHODS, MakePool

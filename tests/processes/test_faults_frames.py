@@ -17,8 +17,8 @@ from typing import Any
 import pytest
 
 import onecopy as oc
+from onecopy._protocol import wire
 from onecopy._system import descriptors
-from onecopy._workers import wire
 from tests.arrays import Array
 from tests.conftest import MakePool
 from tests.faults import own_socket

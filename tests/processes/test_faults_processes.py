@@ -17,7 +17,7 @@ import psutil
 import pytest
 
 import onecopy as oc
-from onecopy._workers import future as future_module
+from onecopy._engine import future as future_module
 from onecopy.pool import Method
 from tests.arrays import Array
 from tests.conftest import MakePool
@@ -123,7 +123,7 @@ def test_the_zygote_of_fork_cannot_be_made_again(make_pool: MakePool) -> None:
     done = pool.submit(double, 4)
     assert done.result() == 8
     os.kill(zygote_of(pool.apply(pid_of)), signal.SIGKILL)
-    until(lambda: engine_of(pool).closed, "it is noticed")
+    until(lambda: engine_of(pool).core.closed, "it is noticed")
     with pytest.raises(oc.InitializerFailed, match="make the pool again"):
         pool.apply(double, (1,))
     with pytest.raises(oc.InitializerFailed):
@@ -213,7 +213,7 @@ def test_a_child_makes_a_pool_of_its_own(make_pool: MakePool, process_method: st
     held, release = threading.Event(), threading.Event()
 
     def hold() -> None:
-        with engine_of(pool)._lock, future_module._making:
+        with engine_of(pool).core.lock, future_module._making:
             held.set()
             release.wait()
 

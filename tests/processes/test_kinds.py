@@ -16,7 +16,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 
 import onecopy as oc
-from onecopy._memory.kinds import own
+from onecopy._codec.adapters import user_types
 from tests import frames
 from tests.arrays import Array
 from tests.conftest import MakePool
@@ -174,7 +174,7 @@ def together(name: str, buffers: list[Array]) -> Track:
 def _registered() -> Iterator[None]:
     oc.register(Track, apart, together)
     yield
-    own.unregister(Track)
+    user_types.unregister(Track)
 
 
 @pytest.mark.usefixtures("_registered")
@@ -205,6 +205,6 @@ def test_a_class_registered_by_value(pool: Any) -> None:
         assert pool.apply(lambda local: float(local.data.sum()), (shared,)) == np.arange(1e5).sum()
         back = pool.apply(echo, (shared,))
     finally:
-        own.unregister(Local)
+        user_types.unregister(Local)
     assert type(back) is Local
     assert oc.is_shared(back.data)

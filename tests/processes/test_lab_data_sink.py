@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from onecopy.lab.data_sink import RECORD_BYTES, plan, together
+from onecopy._lab.data_sink import RECORD_BYTES, plan, together
 from tests import lab
 
 pytestmark = pytest.mark.door

@@ -6,7 +6,7 @@ import io
 
 import pytest
 
-from onecopy.lab._frame import terminal
+from onecopy._lab._frame import terminal
 from tests import lab
 
 pytestmark = pytest.mark.door

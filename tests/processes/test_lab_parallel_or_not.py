@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from onecopy.lab.parallel_or_not import overlap, picture
+from onecopy._lab.parallel_or_not import overlap, picture
 from tests import lab
 
 pytestmark = pytest.mark.door

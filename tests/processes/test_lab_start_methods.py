@@ -7,7 +7,7 @@ import os
 
 import pytest
 
-from onecopy.lab import _inherited
+from onecopy._lab import _inherited
 from tests import lab
 
 pytestmark = pytest.mark.door

@@ -16,7 +16,7 @@ from typing import NoReturn
 import pytest
 
 import onecopy as oc
-from onecopy._workers import processes
+from onecopy._engine import processes
 from onecopy.pool import Method
 from tests.pooled import double
 from tests.scripts import run

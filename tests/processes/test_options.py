@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 import onecopy as oc
-from onecopy._workers.processes import ProcessEngine
+from onecopy._engine.processes import ProcessEngine
 from onecopy.pool import Method
 from tests.arrays import Array
 from tests.calls import CALLS, Call
@@ -170,7 +170,9 @@ class TestTimeout:
         os.kill(victim, signal.SIGKILL)
         assert future.result() == 4
         assert isinstance(pool._engine, ProcessEngine)
-        assert pool._engine._limits.look() == ([], None), "nothing is looked at any more"
+        assert pool._engine._parts.preemption._limits.look() == ([], None), (
+            "nothing is looked at any more"
+        )
 
 
 class TestRetries:

@@ -21,8 +21,7 @@ import psutil
 import pytest
 
 import onecopy as oc
-from onecopy._memory.registry import registry
-from onecopy._memory.segment import Segment
+from onecopy._memory.segment import Segment, registry
 from onecopy.errors import BadFile, WorkerDied
 from tests.arrays import Array
 from tests.conftest import MakePool

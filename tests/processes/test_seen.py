@@ -219,7 +219,7 @@ def test_what_a_fork_has_copied(make_pool: MakePool) -> None:
     DATA.append(np.ones(12_500_000))  # 100 MB
     try:
         pool = make_pool("fork", 1)
-        watch = pool._engine.watch
+        watch = pool._engine.history.watch
         assert watch is not None
         pool.apply(tiny, (1,))
         scripts.until(lambda: bool(watch._inherited), "the worker has been looked at")

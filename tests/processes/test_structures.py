@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 import onecopy as oc
-from onecopy._memory.structures import appending
+from onecopy._objects import appending
 from tests import scripts
 from tests.conftest import MakePool
 

@@ -80,7 +80,7 @@ def measure() -> Measured:
 
 def rest(pool: oc.Pool) -> None:
     """Waits until arenas have given their free pages back, here and in the workers."""
-    arena = pool._engine._arena  # type: ignore[attr-defined]  # of process engines
+    arena = pool._engine._parts.arena  # type: ignore[attr-defined]  # of process engines
     until(lambda: arena.warm_bytes == 0, "the owner's arena is trimmed")
     last = 0
     fallen = time.monotonic()

@@ -30,7 +30,7 @@ CHECKERS = ("mypy", "pyright")
 _MARK = re.compile(r"# error: (\S+) \| (\S+)$")
 # The command line and the lab are programs, not modules to import. joblib has no types, and
 # so the class that is derived from one of its own has not all of them.
-_UNTYPED = ("onecopy.cli", "onecopy.lab", "onecopy.joblib.OnecopyBackend")
+_UNTYPED = ("onecopy.cli", "onecopy._lab", "onecopy.joblib.OnecopyBackend")
 
 
 class Found(NamedTuple):

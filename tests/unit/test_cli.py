@@ -16,10 +16,10 @@ import numpy as np
 import pytest
 
 import onecopy
+from onecopy._lab._records import DTYPE, write
 from onecopy.cli import _show, _source, _targets, main
 from onecopy.cli._errors import CommandError
 from onecopy.cli.demo import Figures, check, sentence
-from onecopy.lab._records import DTYPE, write
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from onecopy._memory.code_reads import Reads, reads_of
+from onecopy._codec.code_reads import Reads, reads_of
 
 
 def of(source: str) -> Reads:

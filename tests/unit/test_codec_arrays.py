@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given, settings
 
 import onecopy
-from onecopy._memory.codec import CUTOFF
+from onecopy._codec.codec import CUTOFF
 from tests.arrays import Array, arrays, assert_same, axis_order, facts, is_dense, strides_matter
 from tests.links import Ends
 

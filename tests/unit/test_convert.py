@@ -17,8 +17,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import onecopy as oc
-from onecopy._memory.load import asked
-from onecopy._memory.save.arrays import evenly
+from onecopy._files.load import asked
+from onecopy._files.save.arrays import evenly
 from onecopy.cli import main
 from onecopy.errors import BadFile
 from tests import files

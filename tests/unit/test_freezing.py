@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from onecopy._workers.freezing import Freezes
+from onecopy._engine.freezer import Freezes
 
 
 class Asking:

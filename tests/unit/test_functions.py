@@ -15,7 +15,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from onecopy._workers.functions import Captured, Function, pace_key
+from onecopy._engine.functions import Captured, Function, pace_key
 
 
 class Point(NamedTuple):

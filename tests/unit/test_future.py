@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from onecopy._workers.future import TaskFuture
+from onecopy._engine.future import TaskFuture
 
 
 @pytest.fixture(params=[False, True], ids=["untouched", "looked at"])

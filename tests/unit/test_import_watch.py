@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from onecopy._workers.launch import import_watch
-from onecopy._workers.launch.import_watch import ImportWatch, SlowImport
+from onecopy._protocol import import_watch
+from onecopy._protocol.import_watch import ImportWatch, SlowImport
 
 SOURCE = b"""import slow_module
 x = 1

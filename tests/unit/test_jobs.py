@@ -14,10 +14,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
+from onecopy._engine.functions import Function
+from onecopy._engine.jobs import BlockItems, Items, MapJob, NoResult, StreamJob
+from onecopy._protocol import wire
 from onecopy._schedule.events import Assignment
-from onecopy._workers import wire
-from onecopy._workers.functions import Function
-from onecopy._workers.jobs import BlockItems, Items, MapJob, NoResult, StreamJob
 from tests.pooled import double
 
 FUNCTION = Function(1, double, None)

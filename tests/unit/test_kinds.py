@@ -21,7 +21,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import onecopy
-from onecopy._memory.arrays import SMALL
+from onecopy._codec.arrays import SMALL
 from onecopy.errors import PickledWarning
 from tests import frames
 from tests.arrays import Array

@@ -12,10 +12,10 @@ import polars as pl
 import pytest
 
 import onecopy
-from onecopy._memory.codec import encode
-from onecopy._memory.kinds import lazy
-from onecopy._memory.kinds.lazy import _taken_out
-from onecopy._memory.kinds.polars import _build_categorical
+from onecopy._codec.adapters import lazy
+from onecopy._codec.adapters.lazy import _taken_out
+from onecopy._codec.adapters.polars import _build_categorical
+from onecopy._codec.codec import encode
 from onecopy.errors import PickledWarning
 from tests import frames
 from tests.arrays import Array

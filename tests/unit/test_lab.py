@@ -11,10 +11,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from onecopy._lab._frame import canvas, finding, page, running, svg, terminal
+from onecopy._lab._frame.face import Bar, Claim, Curve, Lane, Lanes, Needs, Plot, Table
+from onecopy._lab._frame.marks import marks
 from onecopy.cli import main
-from onecopy.lab._frame import canvas, finding, page, running, svg, terminal
-from onecopy.lab._frame.face import Bar, Claim, Curve, Lane, Lanes, Needs, Plot, Table
-from onecopy.lab._frame.marks import marks
 
 # Seconds and figures as experiments measure them: zero, or from microseconds on.
 MOMENTS = st.integers(0, 10_000_000).map(lambda number: number / 1e6)

@@ -8,11 +8,11 @@ from dataclasses import dataclass, field
 import pytest
 
 from onecopy import errors
+from onecopy._engine import limits
+from onecopy._engine.limits import Limits
+from onecopy._engine.rules import Rules
 from onecopy._system import procfs
 from onecopy._system.procfs import Mappings
-from onecopy._workers import limits
-from onecopy._workers.limits import Limits
-from onecopy._workers.rules import Rules
 
 
 @dataclass

@@ -19,7 +19,7 @@ from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
 import onecopy as oc
-from onecopy._memory.load import encodings
+from onecopy._files.load import encodings
 from onecopy.cli import main
 from onecopy.errors import BadFile, LoadWarning
 
@@ -108,7 +108,7 @@ def test_numbers_are_exact_or_text(path: Path, values: list[str], kind: str) -> 
 def test_a_type_that_changes_late(
     path: Path, monkeypatch: pytest.MonkeyPatch, first: str, late: str, kind: str
 ) -> None:
-    monkeypatch.setattr("onecopy._memory.load.text.BLOCK", 1 << 10)
+    monkeypatch.setattr("onecopy._files.load.text.BLOCK", 1 << 10)
     path.write_text("a,b\n" + f"{first},1\n" * 1000 + f"{late},2\n" + f"{first},3\n")
     table = oc.load(path)
     assert str(table.schema.field("a").type) == kind
@@ -214,7 +214,7 @@ def test_line_ends(path: Path, monkeypatch: pytest.MonkeyPatch, end: str) -> Non
     assert loaded(path, f"a,b{end}1,2{end}") == loaded(path, f"a,b{end}1,2") == TWO
     assert loaded(path, "a,b") == loaded(path, f"a,b{end}") == {"a": [], "b": []}
     assert loaded(path, f"{end}a,b{end}{end}1,2{end}{end}") == TWO
-    monkeypatch.setattr("onecopy._memory.load.text.BLOCK", 64)
+    monkeypatch.setattr("onecopy._files.load.text.BLOCK", 64)
     got = loaded(path, f"a,b{end}" + f'1,"x{end}y"{end}' * 200)
     assert got == {"a": [1] * 200, "b": [f"x{end}y"] * 200}
 
@@ -298,7 +298,7 @@ def test_rows_that_do_not_go_with_the_others(path: Path) -> None:
 def test_half_a_row_at_the_end_of_the_wanted_ones_is_not_left_out(
     path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("onecopy._memory.load.text.BLOCK", 1 << 10)
+    monkeypatch.setattr("onecopy._files.load.text.BLOCK", 1 << 10)
     path.write_text("a,b\n" + "2024-01-01 10:00:00Z,1\n" * 3000)
     for _ in range(200):  # Arrow's thread is seldom in the middle of it
         table, left = oc.load(path, rows=(0, 5), bad_rows="collect")
@@ -309,7 +309,7 @@ def test_rows_that_are_left_out_are_counted_once(
     path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """However often the file is read."""
-    monkeypatch.setattr("onecopy._memory.load.text.BLOCK", 1 << 10)
+    monkeypatch.setattr("onecopy._files.load.text.BLOCK", 1 << 10)
     path.write_text("a,b\n" + "1,1.5\n" * 500 + "3\n" + "x,1e300\n")
     table, left = oc.load([path, path], bad_rows="collect")
     assert table.num_rows == 1002
@@ -317,10 +317,10 @@ def test_rows_that_are_left_out_are_counted_once(
 
 
 def test_a_record_longer_than_a_block(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("onecopy._memory.load.text.BLOCK", 1 << 10)
+    monkeypatch.setattr("onecopy._files.load.text.BLOCK", 1 << 10)
     long = "x\n" * 20_000
     assert loaded(path, f'a,b\n1,y\n2,"{long}"\n') == {"a": [1, 2], "b": ["y", long]}
-    monkeypatch.setattr("onecopy._memory.load.text.LARGEST_BLOCK", 1 << 12)
+    monkeypatch.setattr("onecopy._files.load.text.LARGEST_BLOCK", 1 << 12)
     assert "longer than 4096 bytes" in refused(path, f'a,b\n1,y\n2,"{long}"\n')
 
 
@@ -366,7 +366,7 @@ def test_an_accent_behind_the_first_megabyte(path: Path, monkeypatch: pytest.Mon
     text = "a,s\n" + "1,plain\n" * rows + "2,Düsseldorf\n"
     got = said(path, text.encode("cp1252"), "text of cp1252")
     assert (len(got["s"]), got["s"][-1]) == (rows + 1, "Düsseldorf")
-    monkeypatch.setattr("onecopy._memory.load.text.BLOCK", 1 << 16)
+    monkeypatch.setattr("onecopy._files.load.text.BLOCK", 1 << 16)
     assert said(path, text.encode("cp1252"), "text of cp1252") == got
     assert "not text of utf-8" in refused(path, text.encode("cp1252"), encoding="utf-8")
 
@@ -550,8 +550,8 @@ def test_any_values_in_any_files_are_exact_or_text(
     for name, tokens in zip(names, parts, strict=True):
         name.write_text("a,b\n" + "".join(f"{token},1\n" for token in tokens))
     with pytest.MonkeyPatch.context() as patch, warnings.catch_warnings():
-        patch.setattr("onecopy._memory.load.text.BLOCK", block)
-        patch.setattr("onecopy._memory.load.delimited._AHEAD", 1000)  # such blocks are many
+        patch.setattr("onecopy._files.load.text.BLOCK", block)
+        patch.setattr("onecopy._files.load.delimited._AHEAD", 1000)  # such blocks are many
         warnings.simplefilter("ignore", LoadWarning)  # of leading zeros
         table = oc.load(names)
     kind = table.schema.field("a").type

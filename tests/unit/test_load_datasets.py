@@ -17,7 +17,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import onecopy as oc
-from onecopy._memory.load import filters, parquet
+from onecopy._files.load import filters, parquet
 from onecopy.cli import main
 from onecopy.errors import BadFile, LoadWarning
 from tests import files
@@ -349,7 +349,7 @@ def test_progress_in_bytes_of_the_files(
 def test_progress_of_a_file_that_is_read_once_more(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr("onecopy._memory.load.text.BLOCK", 1 << 12)
+    monkeypatch.setattr("onecopy._files.load.text.BLOCK", 1 << 12)
     path = tmp_path / "x.csv"
     path.write_text("a\n" + "1\n" * 20_000 + "x\n")
     oc.load(path, progress=True)

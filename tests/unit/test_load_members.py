@@ -13,7 +13,7 @@ import pytest
 import zarr
 
 import onecopy as oc
-from onecopy._memory.load import members
+from onecopy._files.load import members
 from onecopy.cli import main
 from onecopy.errors import BadFile, LoadWarning
 

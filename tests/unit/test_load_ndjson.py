@@ -14,7 +14,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import onecopy as oc
-from onecopy._memory.load import jsontypes
+from onecopy._files.load import jsontypes
 from onecopy.errors import BadFile, LoadWarning
 
 
@@ -41,7 +41,7 @@ def refused(path: Path, data: str | bytes, **options: Any) -> str:
 @pytest.fixture(params=[1 << 10, 16 << 20])
 def block(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     """Files that are decoded in one block, and in several."""
-    monkeypatch.setattr("onecopy._memory.load.text.BLOCK", request.param)
+    monkeypatch.setattr("onecopy._files.load.text.BLOCK", request.param)
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from onecopy._memory.main_module import MainModule, importable_main
+from onecopy._codec.main_module import MainModule, importable_main
 
 GUARD = 'if __name__ == "__main__":\n    main()\n'
 

@@ -22,16 +22,16 @@ import onecopy as oc
 
 # Where classes said that they are from before they said their door.
 FORMER = {
-    "AppendLog": "_memory.structures.log",
-    "AsyncResult": "_workers.results",
-    "Counter": "_memory.structures.counter",
+    "AppendLog": "_objects.log",
+    "AsyncResult": "_engine.results",
+    "Counter": "_objects.counter",
     "Memory": "_observe.memory",
     "ProcessMemory": "_observe.memory",
-    "SegmentInfo": "_memory.sharing",
-    "SharedDict": "_memory.structures.mappings",
-    "SharedList": "_memory.structures.sequences",
-    "SharedSet": "_memory.structures.mappings",
-    "SharedText": "_memory.structures.sequences",
+    "SegmentInfo": "_objects.sharing",
+    "SharedDict": "_objects.mappings",
+    "SharedList": "_objects.sequences",
+    "SharedSet": "_objects.mappings",
+    "SharedText": "_objects.sequences",
     "cpu_count": "_system.cpus",
     "memory": "_observe.memory",
 }

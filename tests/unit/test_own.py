@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 import onecopy
-from onecopy._memory.codec import encode
-from onecopy._memory.kinds import own
+from onecopy._codec.adapters import user_types
+from onecopy._codec.codec import encode
 from onecopy.errors import NotPicklable
 from tests.arrays import Array
 from tests.links import Ends
@@ -43,7 +43,7 @@ def together(name: str, buffers: list[Array]) -> Track:
 def registered() -> Iterator[None]:
     onecopy.register(Track, apart, together)
     yield
-    own.unregister(Track)
+    user_types.unregister(Track)
 
 
 def a_track() -> Track:
@@ -76,12 +76,12 @@ def test_shared_it_moves_nothing_and_is_read_only() -> None:
 
 def test_the_receiver_needs_no_registration_and_then_has_one() -> None:
     ends = Ends()
-    draft = encode(a_track())
-    own.unregister(Track)
-    from onecopy._memory.codec import decode, place
+    encoded = encode(a_track())
+    user_types.unregister(Track)
+    from onecopy._codec.codec import decode, write_message
     from tests.links import announce
 
-    rich, body = place(draft, ends.owner)
+    rich, body = write_message(encoded, ends.owner)
     announce(ends.owner, ends.worker)
     there = decode(rich, memoryview(body), ends.worker)
     assert type(there) is Track
@@ -98,7 +98,7 @@ def test_other_buffers_arrive_as_views() -> None:
     try:
         there = Ends().send(Blob(b"abc", bytearray(3), array.array("d", [1, 2]), memoryview(b"x")))
     finally:
-        own.unregister(Blob)
+        user_types.unregister(Blob)
     assert [type(part) for part in there.parts] == [memoryview] * 4
     assert [part.tolist() for part in there.parts[:3]] == [[97, 98, 99], [0, 0, 0], [1.0, 2.0]]
     assert [part.readonly for part in there.parts] == [True, False, False, True]
@@ -119,7 +119,7 @@ def test_a_registered_array_class_comes_before_our_own() -> None:
     try:
         assert Ends().send(np.zeros(3).view(Celsius)).tolist() == [1, 1, 1]
     finally:
-        own.unregister(Celsius)
+        user_types.unregister(Celsius)
     assert Ends().send(np.zeros(3).view(Celsius)).tolist() == [0, 0, 0]
 
 

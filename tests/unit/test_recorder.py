@@ -12,11 +12,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from onecopy._engine.output_dispatch import STDOUT, OutputDispatcher
 from onecopy._observe.columns import DONE, FAILED, LOST, SPAN, SPENT, struct_of
-from onecopy._observe.hearing import STDOUT, Hearing
 from onecopy._observe.series import Series, Watch
-from onecopy._observe.settings import Applied, Settings
 from onecopy._observe.spans import KNOWN, Recorder
+from onecopy._protocol.log_settings import Applied, Settings
 
 ROW = struct_of(SPENT)
 
@@ -166,14 +166,16 @@ def test_what_was_told_is_applied(restored: None) -> None:
     assert log.level == logging.NOTSET
 
 
-# Hearing.
+# OutputDispatcher.
 
 
 def test_nonsense_is_the_worker_s_fault_and_costs_nobody_else(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     blamed: list[int] = []
-    hearing = Hearing(lambda: None, lambda worker, _: blamed.append(worker), prefixed=False)
+    hearing = OutputDispatcher(
+        lambda: None, lambda worker, _: blamed.append(worker), prefixed=False
+    )
     for kind in (0, 1):
         hearing.put(3, [(1, kind, b"\xff\xff nonsense")])
     hearing.put(4, [(2, STDOUT, b"sense\n")])

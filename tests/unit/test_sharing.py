@@ -17,8 +17,7 @@ import pytest
 import scipy.sparse
 
 import onecopy
-from onecopy._memory.registry import registry
-from onecopy._memory.segment import Segment
+from onecopy._memory.segment import Segment, registry
 from onecopy.errors import NotEnoughMemory, NotPicklable, NotShared
 from tests.arrays import Array
 from tests.links import Ends
@@ -224,7 +223,7 @@ def test_memmap_that_has_gone_is_forgotten(tmp_path: Path) -> None:
     del mapped, there
     gc.collect()
     assert number in heard
-    assert ends.owner.fade(number)
+    assert ends.owner.retire(number)
 
 
 # The writable kinds.

@@ -11,10 +11,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from onecopy._system import barrier
-from onecopy._workers import runners
-from onecopy._workers.early import ROOM, Page, read
-from onecopy._workers.strides import (
+from onecopy._protocol import run_items
+from onecopy._protocol.early import ROOM, Page, read
+from onecopy._protocol.strides import (
     BEGUN,
     FEW,
     MOST,
@@ -25,6 +24,7 @@ from onecopy._workers.strides import (
     Strides,
     begun,
 )
+from onecopy._system import barrier
 
 TASK = 7
 
@@ -83,7 +83,7 @@ def test_items_up_to_the_cut_are_run_once(
         return min(cuts) if cut else MOST
 
     strides = Strides(range(size), mine, TASK, 0, wait, clock)
-    values, errors = runners.run_chunk(function, range(size), (SystemExit,), strides)
+    values, errors = run_items.run_chunk(function, range(size), (SystemExit,), strides)
     stop = min([size, *cuts])
     assert ran == list(range(stop))
     assert len(values) == stop == strides.stop
@@ -104,7 +104,7 @@ def test_long_chunks_have_few_strides_and_no_long_ones() -> None:
         return item
 
     size = 100_000
-    runners.run_chunk(
+    run_items.run_chunk(
         function, range(size), strides=Strides(range(size), mine, TASK, 0, never, clock)
     )
     steps = [after - before for before, after in pairwise(seen)]
@@ -121,7 +121,7 @@ def test_an_item_that_raises_stopiteration_is_its_own_error() -> None:
         return item
 
     strides = Strides(range(5), words(), TASK, 0, never)
-    values, errors = runners.run_chunk(function, range(5), strides=strides)
+    values, errors = run_items.run_chunk(function, range(5), strides=strides)
     assert values == [0, 1, None, 3, 4]
     assert isinstance(errors[2][0], RuntimeError)
 
@@ -129,7 +129,7 @@ def test_an_item_that_raises_stopiteration_is_its_own_error() -> None:
 def test_the_word_of_another_task_says_nothing() -> None:
     mine = words()
     strides = Strides(range(3), mine, TASK, 0, never)
-    assert runners.run_chunk(abs, range(3), strides=strides) == ([0, 1, 2], {})
+    assert run_items.run_chunk(abs, range(3), strides=strides) == ([0, 1, 2], {})
     assert begun(mine[BEGUN], TASK) == 3
     assert begun(mine[BEGUN], TASK + 1) is None
 
@@ -140,7 +140,7 @@ class TestPage:
     @staticmethod
     def run(
         values: list[Any], look: Callable[[int, list[Any]], None]
-    ) -> tuple[list[Any], runners.Errors, Strides]:
+    ) -> tuple[list[Any], run_items.Errors, Strides]:
         """A chunk that gives these values, or raises them; ``look`` is called in each item."""
         mine, room = words(), memoryview(bytearray(ROOM))
         strides = Strides(range(len(values)), mine, TASK, 0, never)
@@ -152,7 +152,7 @@ class TestPage:
             return values[at]
 
         call = Page(mine, room).publishing(TASK, function, strides)
-        return *runners.run_chunk(call, range(len(values)), strides=strides), strides
+        return *run_items.run_chunk(call, range(len(values)), strides=strides), strides
 
     def test_each_result_is_there_when_the_next_item_begins(self) -> None:
         values = [1, "two", [3], {"four": None}, 5.0]
@@ -174,7 +174,7 @@ class TestPage:
     def test_a_task_that_is_over_is_not_read(self, monkeypatch: pytest.MonkeyPatch) -> None:
         mine, room = words(), memoryview(bytearray(ROOM))
         page = Page(mine, room)
-        runners.run_chunk(
+        run_items.run_chunk(
             page.publishing(TASK, abs, Strides(range(9), mine, TASK, 0, never)), range(9)
         )
         assert len(read(mine, room, TASK, 4)) == 5

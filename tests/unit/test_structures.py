@@ -21,7 +21,7 @@ from hypothesis import strategies as st
 
 import onecopy as oc
 from onecopy import SharedDict, SharedList, SharedSet, SharedText
-from onecopy._memory.structures import columns
+from onecopy._objects import columns
 from tests.links import Ends, stream
 
 
@@ -237,12 +237,12 @@ def columns_of(obj: Any) -> set[type]:
     ("value", "expected"),
     [
         ({"a": 1, "b": [1.0]}, {columns.Records, columns.Numbers, columns.Lists}),
-        (Place("a", 1.0), {columns.Instances, columns.Labels, columns.Lists, columns.Numbers}),
+        (Place("a", 1.0), {columns.Instances, columns.Categories, columns.Lists, columns.Numbers}),
         (Point(1, 2.0), {columns.Tuples, columns.Numbers}),
-        ((1, "a"), {columns.Tuples, columns.Numbers, columns.Labels}),
+        ((1, "a"), {columns.Tuples, columns.Numbers, columns.Categories}),
         (Odd(1), {columns.Objects}),
         ({1: 2}, {columns.Objects}),
-        ({"a": {"b": None}}, {columns.Records, columns.Same}),
+        ({"a": {"b": None}}, {columns.Records, columns.Constant}),
         ([{"a": 1}], {columns.Objects}),
         (2**70, {columns.Objects}),
         ({"a": np.zeros(3)}, {columns.Records, columns.Buffered}),

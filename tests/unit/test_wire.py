@@ -12,9 +12,9 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from onecopy._protocol import wire
+from onecopy._protocol.wire import BrokenFrame, Frame, FrameReader, pack
 from onecopy._system import descriptors
-from onecopy._workers import wire
-from onecopy._workers.wire import BrokenFrame, Frame, FrameReader, pack
 
 # As long as a reader's buffer can be: a frame of which a byte is missing, and room to read.
 LARGEST = wire.MOST + wire.HEADER.size + 2 * wire._ROOM

@@ -15,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import onecopy as oc
-from onecopy._memory.structures import appending, log
+from onecopy._objects import appending, log
 from onecopy._system import mapping
 from tests.links import Ends
 

@@ -19,10 +19,7 @@ import threading
 import weakref
 from bisect import bisect_right
 from collections import deque
-from typing import TYPE_CHECKING, Protocol
-
-if TYPE_CHECKING:
-    from .segment import Segment
+from typing import Generic, Protocol, TypeVar
 
 
 class Listener(Protocol):
@@ -35,14 +32,32 @@ class Listener(Protocol):
         """No process that this listener speaks for may write to it any more. May block."""
 
 
-class Registry:
+class Registered(Protocol):
+    """A segment, as the table sees it."""
+
+    id: int
+
+    def freeze(self) -> None:
+        """This process can no longer write to it."""
+
+    def unmapped(self, address: int) -> None:
+        """Its last view has gone: ends the mapping."""
+
+    def after_fork(self) -> None:
+        """In a forked child."""
+
+
+S = TypeVar("S", bound=Registered)
+
+
+class Registry(Generic[S]):
     """Address to segment, id to segment, and news of the dead; see the module."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._table: tuple[list[int], list[tuple[int, Segment]]] = ([], [])
-        self._dead: deque[tuple[int, Segment]] = deque()
-        self.by_id: weakref.WeakValueDictionary[int, Segment] = weakref.WeakValueDictionary()
+        self._table: tuple[list[int], list[tuple[int, S]]] = ([], [])
+        self._dead: deque[tuple[int, S]] = deque()
+        self.by_id: weakref.WeakValueDictionary[int, S] = weakref.WeakValueDictionary()
         self.listeners: weakref.WeakSet[Listener] = weakref.WeakSet()
         self._nonce = 0
         self._made = 0
@@ -70,7 +85,7 @@ class Registry:
         if segment is not None:
             segment.freeze()
 
-    def find(self, address: int) -> tuple[Segment, int] | None:
+    def find(self, address: int) -> tuple[S, int] | None:
         """The segment in which ``address`` lies, and the offset there; no lock, no wait."""
         starts, entries = self._table
         at = bisect_right(starts, address) - 1
@@ -79,7 +94,7 @@ class Registry:
         end, segment = entries[at]
         return (segment, address - starts[at]) if address < end else None
 
-    def add(self, start: int, end: int, segment: Segment) -> None:
+    def add(self, start: int, end: int, segment: S) -> None:
         """``segment`` is mapped at ``start`` from now on."""
         with self._lock:
             self._bury()
@@ -91,7 +106,7 @@ class Registry:
             )
         self._settle()
 
-    def died(self, start: int, segment: Segment) -> None:
+    def died(self, start: int, segment: S) -> None:
         """The last view of the mapping at ``start`` has gone. Called by finalizers."""
         self._dead.append((start, segment))
         self._settle()
@@ -120,9 +135,6 @@ class Registry:
         for listener in list(self.listeners):
             listener.segment_gone(segment_id)
 
-    def mapped(self) -> list[Segment]:
+    def mapped(self) -> list[S]:
         """The segments that have a view in this process, in order of address."""
         return [segment for _, segment in self._table[1]]
-
-
-registry = Registry()

@@ -24,7 +24,7 @@ from typing import Any
 from .. import errors
 from .._system import mapping
 from .._system.anonymous import AnonymousFile, anonymous_file
-from .registry import registry
+from .registry import Registry
 
 
 class Kind(IntEnum):
@@ -134,6 +134,10 @@ class Segment:
 
     def __del__(self) -> None:
         self.file.close()
+
+
+registry: Registry[Segment] = Registry()
+"""The segments of this process."""
 
 
 class ReceivedFile:

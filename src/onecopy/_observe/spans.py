@@ -3,7 +3,7 @@
 Records are packed into blocks as ``columns.SPAN`` lays them out, which takes about a
 microsecond each and no NumPy. When more are there than are to be kept, the oldest block is
 added to exact totals and dropped, but for the longest tasks in it. How a worker measures
-its part is in ``_workers.child``.
+its part is in ``_worker.main``.
 
 Threads. Any may call ``record``; ``_lock`` is held for appending alone. Whoever fills a
 block folds the oldest one, and a reader takes what is there: neither waits for the other

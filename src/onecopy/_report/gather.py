@@ -8,11 +8,10 @@ from time import monotonic_ns
 
 import numpy as np
 
-from .._memory.registry import registry
-from .._memory.segment import Kind
+from .._engine.engine import Engine
+from .._memory.segment import Kind, registry
 from .._observe.columns import SPAN, STATES, WORKER, dtype_of
 from .._system.cpus import cpu_count
-from .._workers.engine import Engine
 from ..errors import human_bytes
 from .model import Run, Table, empty_tables
 
@@ -22,13 +21,13 @@ _NAME = 80
 
 def run(engine: Engine, *, look: bool = True) -> Run:
     """All that is known of a pool; ``look``: its memory is read once more."""
-    recorder, watch = engine.recorder, engine.watch
-    if watch is not None and look and not engine.closed:
+    recorder, watch = engine.history.recorder, engine.history.watch
+    if watch is not None and look and not engine.core.closed:
         watch.sample()
     totals = recorder.totals()
-    lives = np.array(engine.lives(), dtype_of(WORKER))
+    lives = np.array(engine.worker_history(), dtype_of(WORKER))
     spans = _with_pids(recorder.spans(), lives)
-    ended = monotonic_ns() if engine.busy else engine.last_end
+    ended = monotonic_ns() if engine.core.busy else engine.history.last_end
     if len(lives):
         # A pool that has done nothing yet: until its workers were ready.
         ended = max(ended, int(lives["ready"].max()))
@@ -39,14 +38,14 @@ def run(engine: Engine, *, look: bool = True) -> Run:
         functions=recorder.functions,
         workers=lives,
         memory=_memory(engine, spans),
-        began=engine.began,
+        began=engine.history.began,
         ended=ended,
-        clock=engine.clock,
+        clock=engine.history.clock,
         method=engine.options.method,
         wanted=engine.options.workers,
         cpus=cpu_count(),
         owner_cpu=engine.owner_cpu(),
-        owner_pid=engine.pid,
+        owner_pid=engine.history.pid,
         machine=_machine(),
         facts=_facts(engine),
     )
@@ -54,8 +53,10 @@ def run(engine: Engine, *, look: bool = True) -> Run:
 
 def spans(engine: Engine) -> Table:
     """What ``Pool.spans`` returns."""
-    found = _with_pids(engine.recorder.spans(), np.array(engine.lives(), dtype_of(WORKER)))
-    names = np.array([name[-_NAME:] for name in engine.recorder.functions] or [""])
+    found = _with_pids(
+        engine.history.recorder.spans(), np.array(engine.worker_history(), dtype_of(WORKER))
+    )
+    names = np.array([name[-_NAME:] for name in engine.history.recorder.functions] or [""])
     columns = {name: found[name] for name, _ in SPAN}
     columns["name"] = names[found["function"]]
     columns["state"] = np.array(STATES)[found["state"]]
@@ -83,9 +84,9 @@ def _with_pids(spans: Table, lives: Table) -> Table:
 
 def _memory(engine: Engine, spans: Table) -> Table:
     """The readings; of a worker's Python objects, what it said with its last task before."""
-    if engine.watch is None:
+    if engine.history.watch is None:
         return empty_tables()["memory"]
-    table = engine.watch.series.table()
+    table = engine.history.watch.series.table()
     said = spans[spans["heap"] > 0]
     for worker in np.unique(said["worker"]):
         mine, rows = said[said["worker"] == worker], table["worker"] == worker
@@ -115,11 +116,11 @@ def _facts(engine: Engine) -> dict[str, float]:
         "bytes_through_pipes": sent + received,
         "argument_bytes_copied": copied,
         "argument_bytes_shared": shared,
-        "workers_started": len(engine.lives()),
+        "workers_started": len(engine.worker_history()),
     }
-    if engine.watch is not None:
-        facts["saved_bytes"] = engine.watch.saved
-        copies = engine.watch.copied
+    if engine.history.watch is not None:
+        facts["saved_bytes"] = engine.history.watch.saved
+        copies = engine.history.watch.copied
         if engine.options.method == "fork" and copies:
             facts["inherited_bytes_copied"] = sum(copies.values())
     return facts

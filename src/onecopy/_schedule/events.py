@@ -27,20 +27,20 @@ class Assignment(NamedTuple):
 # Events.
 
 
-class Terms(NamedTuple):
+class Constraints(NamedTuple):
     """What is particular about a piece of work.
 
     Attributes:
-        alone: its worker holds nothing else meanwhile, so the worker can be ended for it.
-        again: it may be run once more: when an assignment of it has ended, in whatever
-            way, it stays open until ``Again`` or ``Settled``.
+        exclusive: its worker holds nothing else meanwhile, so the worker can be ended for it.
+        retryable: it may be run once more: when an assignment of it has ended, in whatever
+            way, it stays open until ``Retry`` or ``Done``.
     """
 
-    alone: bool = False
-    again: bool = False
+    exclusive: bool = False
+    retryable: bool = False
 
 
-PLAIN = Terms()
+PLAIN = Constraints()
 
 
 class TaskSubmitted(NamedTuple):
@@ -48,7 +48,7 @@ class TaskSubmitted(NamedTuple):
 
     task: int
     key: int
-    terms: Terms = PLAIN
+    constraints: Constraints = PLAIN
 
 
 class JobOpened(NamedTuple):
@@ -60,7 +60,7 @@ class JobOpened(NamedTuple):
     available: int
     chunk: int | None
     most: int
-    terms: Terms = PLAIN
+    constraints: Constraints = PLAIN
     grows: bool = False
 
 
@@ -87,14 +87,14 @@ class JobDropped(NamedTuple):
     job: int
 
 
-class Again(NamedTuple):
+class Retry(NamedTuple):
     """An assignment that has ended is run once more: all of it, or these runs of items."""
 
     assignment: int
     runs: tuple[tuple[int, int], ...] = ()
 
 
-class Settled(NamedTuple):
+class Done(NamedTuple):
     """An assignment that has ended is not run again."""
 
     assignment: int
@@ -114,7 +114,7 @@ class Finished(NamedTuple):
     nanoseconds: int | None
 
 
-class TakenBack(NamedTuple):
+class Requeued(NamedTuple):
     """These have not been begun, and will not be by this worker: they wait again."""
 
     worker: int
@@ -163,11 +163,11 @@ Event = (
     | JobGrew
     | JobHalved
     | JobDropped
-    | Again
-    | Settled
+    | Retry
+    | Done
     | WorkerReady
     | Finished
-    | TakenBack
+    | Requeued
     | Cut
     | WorkerEnding
     | WorkerGone

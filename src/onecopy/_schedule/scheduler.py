@@ -1,7 +1,7 @@
 """Which worker does what next: a pure state machine.
 
 ``handle`` takes one event and returns instructions. There is no clock, no socket, no
-process and no lock in here; the driver (``_workers.engine``) carries instructions out,
+process and no lock in here; the driver (``_engine.engine``) carries instructions out,
 calls ``handle`` under its own lock, and measures.
 
 The rules:
@@ -34,11 +34,12 @@ from .chunks import AHEAD_JOB_NS, AHEAD_TASK_NS, LEAST_NS, Pace, chunk_size
 from .events import (
     PLAIN,
     Abandoned,
-    Again,
     Assign,
     Assignment,
     Closed,
+    Constraints,
     Cut,
+    Done,
     Event,
     Finished,
     Instruction,
@@ -47,12 +48,11 @@ from .events import (
     JobHalved,
     JobOpened,
     Lost,
+    Requeued,
     Retire,
-    Settled,
+    Retry,
     Start,
-    TakenBack,
     TaskSubmitted,
-    Terms,
     WorkerEnding,
     WorkerGone,
     WorkerReady,
@@ -67,12 +67,12 @@ _KEYS = 1000
 class _Task:
     """A single task in the queue."""
 
-    __slots__ = ("id", "pace", "terms")
+    __slots__ = ("constraints", "id", "pace")
 
-    def __init__(self, id: int, pace: Pace, terms: Terms = PLAIN) -> None:
+    def __init__(self, id: int, pace: Pace, constraints: Constraints = PLAIN) -> None:
         self.id = id
         self.pace = pace
-        self.terms = terms
+        self.constraints = constraints
 
 
 @dataclass(slots=True)
@@ -85,14 +85,14 @@ class _Job:
         grows: there are more to come, nobody knows how many.
         wary: so many of what comes again go singly: a chunk was cut, and what is behind the
             slow item may be slow as well, whatever quick items elsewhere make of the pace.
-        again: runs of items that a worker took with it before it had begun them.
+        retryable: runs of items that a worker took with it before it had begun them.
     """
 
     id: int
     pace: Pace
     chunk: int | None
     most: int
-    terms: Terms
+    constraints: Constraints
     grows: bool = False
     next: int = 0
     available: int = 0
@@ -117,7 +117,7 @@ class _Worker:
     items: int = 0  # of jobs
     taken: int = 0
     whole: int = 0  # an assignment that is known to have been begun with to its end
-    alone: bool = False
+    exclusive: bool = False
     ending: bool = False
 
 
@@ -152,11 +152,11 @@ class Scheduler:
             JobGrew: self._job_grew,
             JobHalved: self._job_halved,
             JobDropped: self._job_dropped,
-            Again: self._again,
-            Settled: self._settled,
+            Retry: self._again,
+            Done: self._settled,
             WorkerReady: self._worker_ready,
             Finished: self._finished,
-            TakenBack: self._taken_back,
+            Requeued: self._taken_back,
             Cut: self._was_cut,
             WorkerEnding: self._worker_ending,
             WorkerGone: self._worker_gone,
@@ -177,7 +177,7 @@ class Scheduler:
             return True
         return any(worker.held for worker in self._workers.values())
 
-    def stuck(self) -> list[tuple[int, int, float]]:
+    def blocked_workers(self) -> list[tuple[int, int, float]]:
         """Workers that hold work which an idle one could begin at once, what each of them is
         at, and how many nanoseconds that was estimated to take."""
         if not self._idle or self._queue:
@@ -194,7 +194,7 @@ class Scheduler:
     # Events.
 
     def _task_submitted(self, event: TaskSubmitted, out: list[Instruction]) -> None:
-        self._queue.append(_Task(event.task, self._pace(("task", event.key)), event.terms))
+        self._queue.append(_Task(event.task, self._pace(("task", event.key)), event.constraints))
         if self._idle:
             self._wake(out)
 
@@ -202,7 +202,7 @@ class Scheduler:
         # Every job learns its own pace, since the same function may be given other items,
         # but begins with what is known from the last one.
         pace = self._paces["job", event.key] = Pace(self._pace(("job", event.key)))
-        work = _Job(event.job, pace, event.chunk, event.most, event.terms, event.grows)
+        work = _Job(event.job, pace, event.chunk, event.most, event.constraints, event.grows)
         self._jobs[event.job] = work
         if event.grows:
             self._growing.add(event.job)
@@ -238,7 +238,7 @@ class Scheduler:
             self._queue.remove(work)
         self._end_if_done(out)
 
-    def _again(self, event: Again, out: list[Instruction]) -> None:
+    def _again(self, event: Retry, out: list[Instruction]) -> None:
         found = self._open.pop(event.assignment, None)
         if found is not None:
             assignment, work = found
@@ -250,7 +250,7 @@ class Scheduler:
             self._wake(out)
         self._end_if_done(out)
 
-    def _settled(self, event: Settled, out: list[Instruction]) -> None:
+    def _settled(self, event: Done, out: list[Instruction]) -> None:
         self._open.pop(event.assignment, None)
         self._end_if_done(out)
 
@@ -268,7 +268,7 @@ class Scheduler:
         assignment, work, estimate = held
         worker.load -= estimate
         worker.items -= _no_longer_out(assignment, work)
-        if work.terms.again:
+        if work.constraints.retryable:
             self._open[assignment.id] = assignment, work
         if event.nanoseconds is not None:
             work.pace.learn(max(1, assignment.stop - assignment.start), event.nanoseconds)
@@ -276,7 +276,7 @@ class Scheduler:
             self._fill(worker, out)
         if not worker.held:
             worker.load = 0.0
-            worker.alone = False
+            worker.exclusive = False
             if worker.ending:
                 pass
             elif self._spent(worker):
@@ -287,7 +287,7 @@ class Scheduler:
         if self._closed:
             self._end_if_done(out)
 
-    def _taken_back(self, event: TakenBack, out: list[Instruction]) -> None:
+    def _taken_back(self, event: Requeued, out: list[Instruction]) -> None:
         worker = self._workers.get(event.worker)
         if worker is None:
             return
@@ -342,7 +342,7 @@ class Scheduler:
                     event.all and assignment.id < event.claimed
                 )
                 if begun or (assignment.id == first and self._returns_too_often(assignment)):
-                    if work.terms.again:
+                    if work.constraints.retryable:
                         self._open[assignment.id] = assignment, work
                     out.append(Lost(assignment))
                 else:
@@ -389,7 +389,12 @@ class Scheduler:
         while self._queue and not self._spent(worker) and not worker.ending:
             work = self._queue[0]
             if worker.held:
-                if not self._ahead or work.pace.mean is None or worker.alone or work.terms.alone:
+                if (
+                    not self._ahead
+                    or work.pace.mean is None
+                    or worker.exclusive
+                    or work.constraints.exclusive
+                ):
                     return
                 if isinstance(work, _Task):
                     ahead, estimate = AHEAD_TASK_NS, work.pace.peak
@@ -438,7 +443,7 @@ class Scheduler:
         worker.load += estimate
         worker.items += assignment.stop - assignment.start
         worker.taken += 1
-        worker.alone = work.terms.alone
+        worker.exclusive = work.constraints.exclusive
         out.append(Assign(worker.id, assignment))
 
     def _cut(self, job: _Job) -> tuple[int, int]:

@@ -32,7 +32,7 @@ class AnonymousFile(Protocol):
     def write(self, offset: int, data: memoryview) -> None:
         """Copies ``data`` in by system call: the cheapest way into fresh pages."""
 
-    def settle(self, size: int) -> None:
+    def set_size(self, size: int) -> None:
         """The size is this from now on; for a file that was made without one."""
 
     def seal_mappings(self) -> None:

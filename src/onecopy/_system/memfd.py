@@ -33,12 +33,12 @@ class Memfd:
         self.fd = os.memfd_create("onecopy", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
         if size is not None:
             try:
-                self.settle(size)
+                self.set_size(size)
             except BaseException:
                 self.close()
                 raise
 
-    def settle(self, size: int) -> None:
+    def set_size(self, size: int) -> None:
         try:
             os.ftruncate(self.fd, size)
             fcntl.fcntl(self.fd, _F_ADD_SEALS, _SEAL_SHRINK | _SEAL_GROW)

@@ -38,12 +38,12 @@ class UnlinkedFile:
             finally:
                 os.unlink(path)
             if size is not None:
-                self.settle(size)
+                self.set_size(size)
         except BaseException:
             self.close()
             raise
 
-    def settle(self, size: int) -> None:
+    def set_size(self, size: int) -> None:
         try:
             os.ftruncate(self.fd, size)
         except OSError as error:

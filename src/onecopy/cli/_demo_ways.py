@@ -100,7 +100,7 @@ def onecopy(job: Job, done: Done) -> int:
     return stats.bytes_sent + stats.bytes_received
 
 
-WAYS: dict[str, Callable[[Job, Done], int]] = {
+VARIANTS: dict[str, Callable[[Job, Done], int]] = {
     "pickled": pickled,
     "SharedMemory": shared_memory,
     "onecopy": onecopy,
@@ -146,5 +146,5 @@ def main(way: str, method: str, workers: str, file: str, segment: str) -> None:
         print(json.dumps({"seconds": seconds, "result": result}), flush=True)
         sys.stdin.readline()
 
-    through_pipes = WAYS[way](Job(method, int(workers), file, segment), done)
+    through_pipes = VARIANTS[way](Job(method, int(workers), file, segment), done)
     print(json.dumps({"through_pipes": through_pipes}), flush=True)

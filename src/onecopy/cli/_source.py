@@ -92,7 +92,7 @@ def _load(
     path: str, member: str | None, field: str | None, reading: Mapping[str, Any], progress: bool
 ) -> tuple[Any, str | None]:
     """The data that is loaded, and the field that is still to be taken from it."""
-    from .._memory import load as loading
+    from .._files import load as loading
     from ..data import metered
 
     wanted = loading.asked(**reading)

@@ -1,6 +1,6 @@
 """``onecopy convert``: files of one format into a file of another, never whole in memory.
 
-It parses, calls ``_memory.convert``, and shows how far it has come. What can be converted into
+It parses, calls ``_files.convert``, and shows how far it has come. What can be converted into
 what, and how, is said there.
 """
 
@@ -21,7 +21,7 @@ from ._errors import FAILED, CommandError, reason
 from ._reading import reads_files, say
 
 if TYPE_CHECKING:
-    from .._observe.progress import Progress
+    from .._progress.bar import Progress
 
 
 @dataclass(frozen=True)
@@ -76,8 +76,8 @@ def command(
 
 def execute(request: Request) -> int:
     """Does it; returns the exit status."""
-    from .._memory import load
-    from .._memory.convert import convert
+    from .._files import load
+    from .._files.convert import convert
     from ..data import metered
 
     began: list[Progress] = []
@@ -85,7 +85,7 @@ def execute(request: Request) -> int:
     def begin(rows: int | None) -> Callable[[int], None]:
         if not request.progress:
             return _uncounted
-        from .._observe.progress import Progress
+        from .._progress.bar import Progress
 
         while began:
             began.pop().finish()

@@ -22,8 +22,8 @@ from ._ending import ended_by_signals
 from ._errors import FAILED, CommandError, reason
 
 if TYPE_CHECKING:
-    from ..lab._frame.face import Size
-    from ..lab._frame.running import Run
+    from .._lab._frame.face import Size
+    from .._lab._frame.running import Run
 
 
 class SizeOption(StrEnum):
@@ -83,7 +83,7 @@ def wanted(name: str) -> list[str]:
     Raises:
         CommandError: there is none of this name; one line with those spelled alike.
     """
-    from ..lab._frame import finding
+    from .._lab._frame import finding
 
     if name == "all":
         return finding.names()
@@ -96,7 +96,7 @@ def wanted(name: str) -> list[str]:
 
 def listing() -> int:
     """The list, one line each."""
-    from ..lab._frame.finding import experiment, names
+    from .._lab._frame.finding import experiment, names
 
     for name in names():
         print(f"{name:<18} {experiment(name).QUESTION}")
@@ -106,7 +106,7 @@ def listing() -> int:
 
 def versions(json: str | None) -> int:
     """What each Python on this machine does by default."""
-    from ..lab._frame import terminal, versions
+    from .._lab._frame import terminal, versions
 
     found = versions.found()
     terminal.console().print(terminal.grid(versions.table(found)))
@@ -143,8 +143,8 @@ def measure(name: str, size: Size) -> Run:
     Raises:
         CommandError: it could not be run.
     """
-    from ..lab._frame import running, terminal
-    from ..lab._frame.finding import experiment
+    from .._lab._frame import running, terminal
+    from .._lab._frame.finding import experiment
 
     about = experiment(name).needs(size).seconds
     print(f"{name}, about {about:.0f} s", flush=True)
@@ -159,7 +159,7 @@ def measure(name: str, size: Size) -> Run:
 
 def summary(runs: list[Run]) -> None:
     """A line for each: how many of its claims hold on this machine."""
-    from ..lab._frame.finding import experiment
+    from .._lab._frame.finding import experiment
 
     for run in runs:
         claims = experiment(run.name).claims(run.data)
@@ -169,7 +169,7 @@ def summary(runs: list[Run]) -> None:
 
 def write(runs: list[Run], json: str | None, html: str | None) -> None:
     """Writes the files that were asked for."""
-    from ..lab._frame import page, running
+    from .._lab._frame import page, running
 
     if json is not None:
         save(json, _show.dump(running.to_json(runs), indent=2) + "\n")

@@ -1,0 +1,326 @@
+"""NumPy arrays without their bytes: how an array is described, and built again on a buffer.
+
+NumPy's own protocol 5 sends strided, structured, masked and memory-mapped arrays in-band,
+every byte of them twice through the pipe (table in ARCHITECTURE.md). Here every array
+whose elements are plain bytes becomes (dtype, shape, class, state) and a span.
+
+Not covered: dtype object and ``StringDType``, whose elements are pointers; and subclasses
+with a pickling of their own, which is honoured.
+
+Imported only where NumPy already is: its import costs more than a forked worker's start.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import pickle
+import sys
+import weakref
+from typing import Any, Literal
+
+import numpy as np
+from numpy.lib.array_utils import byte_bounds
+
+from .._memory.segment import Kind, ReceivedFile, Segment, registry
+from .._system import mapping
+from .buffers import Alias, BufferView
+from .homes import find
+
+_ndarray = np.ndarray
+_SLOT = pickle.PickleBuffer(bytearray(1))
+_OWN_PICKLING = ("__reduce__", "__reduce_ex__", "__setstate__")
+_MASKED = np.ma.MaskedArray
+# Up to so many bytes the elements of a plain array travel within the stream, as pickle has
+# them: 2.5 to 3 microseconds on both sides together, where a span takes 9.
+SMALL = 1024
+
+
+def _is_flat(dtype: np.dtype[Any]) -> bool:
+    """Are the elements nothing but their bytes?"""
+    return not dtype.hasobject and dtype.kind != "T"
+
+
+def _plain_pickling(cls: type) -> bool:
+    """Does ``cls`` leave pickling to ndarray (or is it a class we know)?"""
+    base = _MASKED if issubclass(cls, _MASKED) else _ndarray
+    return all(getattr(cls, name) is getattr(base, name) for name in _OWN_PICKLING)
+
+
+def _dtype_code(dtype: np.dtype[Any]) -> Any:
+    """Something quick to pickle that ``np.dtype`` turns into an equal dtype."""
+    if dtype.names is None and dtype.subdtype is None and dtype.metadata is None:
+        return dtype.str
+    return dtype
+
+
+def buffer_view_of(array: np.ndarray[Any, Any]) -> BufferView:
+    """Where an array's elements lie; for arrays with at least one element."""
+    if array.flags.c_contiguous:
+        low = array.__array_interface__["data"][0]
+        high, first = low + array.nbytes, 0
+    else:
+        low, high = byte_bounds(array)
+        first = array.__array_interface__["data"][0] - low
+    flags = array.flags.writeable
+    return BufferView(low, high, first, array.strides, flags, array.nbytes, array)
+
+
+def reference(array: np.ndarray[Any, Any]) -> tuple[Segment, tuple[Any, ...]] | None:
+    """Where a plain array lies in shared memory: its segment, and what ``resolve`` takes
+    behind the segment's view (its id first). None when it does not."""
+    dtype = array.dtype
+    if dtype.hasobject or dtype.kind == "T" or not array.nbytes:
+        return None
+    first = array.__array_interface__["data"][0]
+    flags = array.flags
+    low, high = (first, first + array.nbytes) if flags.c_contiguous else byte_bounds(array)
+    found = registry.find(low)
+    if found is None or found[1] + high - low > found[0].size:
+        return None
+    segment, offset = found
+    writable = flags.writeable and segment.writable
+    where = (segment.id, offset + first - low, _dtype_code(dtype), array.shape, array.strides)
+    return segment, (*where, writable)
+
+
+def resolve(
+    base: Any,
+    offset: int,
+    code: Any,
+    shape: tuple[int, ...],
+    strides: tuple[int, ...],
+    writable: bool,
+) -> np.ndarray[Any, Any]:
+    """The array that ``reference`` described.
+
+    Args:
+        base: the bytes of the segment: an array of ``base_of``, or a writable view.
+    """
+    if type(base) is memoryview and not writable:
+        base = base_of(base.toreadonly())
+    return _ndarray(shape, code, base, offset, strides)
+
+
+def reducer(kind: type) -> Any:
+    """See ``kinds``."""
+    if issubclass(kind, np.ufunc):
+        return _reduce_ufunc
+    return _reduce if issubclass(kind, _ndarray) else None
+
+
+def _reduce_ufunc(function: Any, buffers: Any) -> Any:
+    """One that a main module has made, by ``np.frompyfunc`` say, has no name to go by: it is
+    found by the global that holds it, where workers import that module."""
+    if getattr(np, function.__name__, None) is function:
+        return NotImplemented
+    from .main_module import main_module  # its parser is not for others to wait for
+
+    if main_module() is None:
+        return NotImplemented
+    for name, value in list(vars(sys.modules["__main__"]).items()):
+        if value is function:
+            return find, ("", name)
+    return NotImplemented
+
+
+def _reduce(array: np.ndarray[Any, Any], buffers: Any) -> Any:
+    if type(array) is _ndarray and array.nbytes <= SMALL and buffers.roots is not None:
+        reduced = _reduce_small(array, buffers.roots)
+        if reduced is not None:
+            return reduced
+    if buffers.roots is not None and buffers.roots.setdefault(id(_root(array)), None) is not None:
+        raise Alias
+    reduced = reduce_array(array, buffers.spans)
+    if reduced is NotImplemented:
+        buffers.pickled.append(f"{type(array).__name__} of dtype {array.dtype}")
+    return reduced
+
+
+def _reduce_small(array: np.ndarray[Any, Any], roots: dict[int, Any]) -> Any:
+    """A reducer that puts the elements into the stream; None for an array that may be
+    shared, whose elements are not plain bytes, or do not lie together.
+
+    Raises ``Alias`` when another array of the message may show some of the same elements:
+    the two have to stay on one memory.
+
+    Args:
+        array: without a class of the user's.
+        roots: see ``Buffers``.
+    """
+    root: Any = array
+    while (base := root.base) is not None:
+        root = base
+        if type(base) is not _ndarray:
+            # What NumPy or a bytearray has allocated is no shared memory. Asking for the
+            # address takes longer than all the rest.
+            if type(base) is bytearray or type(base) is bytes:
+                break
+            return None
+    dtype, flags, shape, nbytes = array.dtype, array.flags, array.shape, array.nbytes
+    if dtype.hasobject or dtype.kind == "T" or not nbytes or not flags.forc:
+        return None
+    key = id(root)
+    before = roots.get(key, roots)
+    if before is None:
+        return None  # another one that shows it has a span
+    if before is roots:
+        roots[key] = array
+    else:
+        # Rows of a table come in their order: each has to lie behind the one before it.
+        low = _address(array)
+        if low < (before if type(before) is int else _address(before) + before.nbytes):
+            raise Alias
+        roots[key] = low + nbytes
+    elements: Any = array.tobytes("A")
+    if flags.writeable:
+        elements = bytearray(elements)
+    # The dtype as it is: all the others of the message that have the same refer to it.
+    if len(shape) == 1:
+        return _ndarray, (shape, dtype, elements)
+    return _ndarray, (shape, dtype, elements, 0, array.strides)
+
+
+_first_byte: Any = ctypes.c_char.from_buffer
+
+
+def _address(array: np.ndarray[Any, Any]) -> int:
+    """Where a small array begins, by the only way that is quick. Raises ``Alias`` for an array
+    of which it does not tell."""
+    try:
+        return ctypes.addressof(_first_byte(array))
+    except (TypeError, ValueError, BufferError):  # read-only, not in C's order, of no simple type
+        raise Alias from None
+
+
+def _root(array: np.ndarray[Any, Any]) -> Any:
+    """What has allocated an array's memory: an array, or what the last one stands on."""
+    base = array.base
+    while type(base) is _ndarray:
+        array, base = base, base.base
+    return array if base is None else base
+
+
+def reduce_array(array: np.ndarray[Any, Any], spans: list[BufferView]) -> Any:
+    """A reducer for ``reducer_override``; notes the array's span in ``spans``.
+
+    The slot that is pickled first among the arguments stands for the span: the unpickler
+    replaces it by the next buffer, and spans are noted in that same order.
+    """
+    cls = type(array)
+    dtype = array.dtype
+    if not _is_flat(dtype) or (cls is not _ndarray and not _plain_pickling(cls)):
+        return NotImplemented
+    code = _dtype_code(dtype)
+    how: tuple[Any, ...] = () if cls is _ndarray else (cls, _state(array))
+    if array.size == 0 or dtype.itemsize == 0:
+        return build_empty, (code, array.shape, array.flags.writeable, *how)
+    span = buffer_view_of(array)
+    if cls is np.memmap:
+        span.known = _in_file(array, span.low)
+    spans.append(span)
+    return build, (_SLOT, code, array.shape, *how)
+
+
+def _state(array: Any) -> dict[str, Any] | None:
+    """What a subclass keeps beside the elements."""
+    state = dict(getattr(array, "__dict__", ()))
+    if isinstance(array, np.memmap):
+        state["_mmap"] = None  # the receiver's mapping is not its own
+    if isinstance(array, _MASKED) and state.get("_mask") is np.ma.nomask:
+        state["_mask"] = None  # nomask is known by its identity
+    return state or None
+
+
+def build(
+    source: tuple[memoryview, int, tuple[int, ...]],
+    code: Any,
+    shape: tuple[int, ...],
+    cls: type | None = None,
+    state: dict[str, Any] | None = None,
+) -> Any:
+    """The inverse of ``reduce_array``: an array on the buffer that came with the message."""
+    view, offset, strides = source
+    array = on_buffer(view, shape, np.dtype(code), offset, strides)
+    return array if cls is None else _as(array, cls, state)
+
+
+def on_buffer(
+    view: memoryview,
+    shape: tuple[int, ...],
+    dtype: np.dtype[Any],
+    offset: int = 0,
+    strides: tuple[int, ...] | None = None,
+    order: Literal["C", "F"] = "C",
+) -> np.ndarray[Any, Any]:
+    """An array on a buffer; one on a read-only buffer can never be made writable."""
+    buffer: Any = base_of(view) if view.readonly else view
+    return _ndarray(shape, dtype, buffer, offset, strides, order)
+
+
+def base_of(view: memoryview) -> np.ndarray[Any, Any]:
+    """What arrays on a read-only view stand on.
+
+    NumPy looks through a memoryview at the object behind it, which may be writable, and
+    would then let ``flags.writeable`` be set on memory that the kernel protects. An array
+    of bytes in between keeps the memoryview's word.
+    """
+    return np.frombuffer(view, np.uint8)
+
+
+def build_empty(
+    code: Any,
+    shape: tuple[int, ...],
+    writable: bool,
+    cls: type | None = None,
+    state: dict[str, Any] | None = None,
+) -> Any:
+    """An array without elements needs no buffer."""
+    array = _ndarray(shape, np.dtype(code))
+    array.flags.writeable = writable
+    return array if cls is None else _as(array, cls, state)
+
+
+def _as(array: Any, cls: type, state: dict[str, Any] | None) -> Any:
+    result = array.view(cls)
+    if state:
+        if issubclass(cls, _MASKED) and state.get("_mask", 0) is None:
+            state["_mask"] = np.ma.nomask
+        result.__dict__.update(state)
+    return result
+
+
+# A mapped file that has been recognised: its mapping's address, its segment, and the
+# offset in the file of the mapping's first byte. Keyed by the mapping object itself.
+_adopted: weakref.WeakKeyDictionary[Any, tuple[int, Segment, int]] = weakref.WeakKeyDictionary()
+
+
+def _in_file(array: Any, low: int) -> tuple[Segment, int] | None:
+    """The file and the offset in it at which ``low`` lies, for a read-only ``np.memmap``.
+
+    The file is opened again by its name, and must be the one that is mapped here: device
+    and inode are compared with what the kernel says stands at the array's address. A file
+    that has been replaced, or is open for writing, is left alone: its bytes are copied.
+    """
+    path, mapped = getattr(array, "filename", None), getattr(array, "_mmap", None)
+    if path is None or mapped is None or array.mode != "r":
+        return None
+    found = _adopted.get(mapped)
+    if found is None:
+        start = mapping.address_of(memoryview(mapped))
+        place = mapping.file_at(start)
+        try:
+            fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        except OSError:
+            return None  # gone, or no longer allowed: the bytes are copied instead
+        status = os.fstat(fd)
+        if place is None or (status.st_dev, status.st_ino) != place[:2]:
+            os.close(fd)
+            return None
+        file = ReceivedFile(fd, "file")
+        segment = Segment(file, Kind.FILE, status.st_size, os.fspath(path))
+        found = _adopted[mapped] = (start, segment, place[2])
+        # The segment has no view here that could die: the user's own mapping stands for one.
+        weakref.finalize(mapped, registry.announce_gone, segment.id).atexit = False
+    start, segment, offset = found
+    return segment, offset + low - start

@@ -1,0 +1,262 @@
+"""The buffers that one message is made of, and the plan of where each will stand.
+
+While an object is pickled, every buffer in it is noted as a *span*: where it lies in this
+process, and how an array looks at it. Nothing is copied yet. ``plan`` then sorts the spans:
+those in shared memory become references; plain ones that overlap become one *run*, so two
+views of one array stay two views of one array on the other side; gaps of sparse views are
+left out. The copying itself is done by whoever knows the destination (``codec``).
+"""
+
+from __future__ import annotations
+
+import ctypes
+from typing import TYPE_CHECKING, Any
+
+from .._memory.segment import registry
+from .._system import mapping
+
+if TYPE_CHECKING:
+    from .._memory.segment import Segment
+
+# A view that skips more than half of what it spans is sent without the gaps.
+_SPARSE = 2
+# Overlapping views are sent as one run unless that moves more than this many times
+# their own bytes.
+_WASTE = 4
+
+
+class Alias(Exception):
+    """Two arrays of a message may show the same elements, so each needs a span."""
+
+
+class BufferView:
+    """One buffer of a message.
+
+    Attributes:
+        low, high: the first byte and the one after the last, as addresses.
+        first: bytes from ``low`` to the first element (not 0 with negative strides).
+        strides: bytes per step and dimension; None for a flat buffer.
+        writable: may the receiver write to it?
+        nbytes: bytes of its elements, fewer than ``high - low`` when there are gaps.
+        owner: what keeps the memory alive: the array, or a memoryview.
+        known: the segment in which ``low`` lies and the offset, where that is known
+            without looking the address up.
+    """
+
+    __slots__ = ("first", "high", "known", "low", "nbytes", "owner", "strides", "writable")
+
+    def __init__(
+        self,
+        low: int,
+        high: int,
+        first: int,
+        strides: tuple[int, ...] | None,
+        writable: bool,
+        nbytes: int,
+        owner: Any,
+        known: tuple[Segment, int] | None = None,
+    ) -> None:
+        self.low = low
+        self.high = high
+        self.first = first
+        self.strides = strides
+        self.writable = writable
+        self.nbytes = nbytes
+        self.owner = owner
+        self.known = known
+
+
+class CopyRange:
+    """Bytes that are copied in one piece.
+
+    Attributes:
+        size: in bytes.
+        low: the address to copy from, or 0 when ``array`` has to be gathered.
+        array: a sparse array whose elements are gathered without their gaps.
+        strides: the strides that the gathered array will have.
+    """
+
+    __slots__ = ("array", "low", "size", "strides")
+
+    def __init__(
+        self, size: int, low: int, array: Any = None, strides: tuple[int, ...] = ()
+    ) -> None:
+        self.size = size
+        self.low = low
+        self.array = array
+        self.strides = strides
+
+    def copy_to(self, view: memoryview) -> None:
+        """Fills ``size`` writable bytes."""
+        if self.array is None:
+            mapping.copy_in(mapping.address_of(view), self.low, self.size)
+        else:
+            from .strided import gather  # numpy is here already: there is an array
+
+            gather(self.array, view, self.strides)
+
+    def to_bytes(self) -> bytes:
+        """The bytes themselves; for small runs."""
+        if self.array is None:
+            return ctypes.string_at(self.low, self.size)
+        view = memoryview(bytearray(self.size))
+        self.copy_to(view)
+        return bytes(view)
+
+
+class BufferRef:
+    """How one span is found again: in a run (``segment`` None) or in a segment, of which
+    the receiver may be given a private writable view."""
+
+    __slots__ = ("length", "offset", "private", "run", "segment", "strides", "writable")
+
+    def __init__(
+        self,
+        segment: Segment | None,
+        run: int,
+        offset: int,
+        length: int,
+        strides: tuple[int, ...] | None,
+        writable: bool,
+        private: bool = False,
+    ) -> None:
+        self.segment = segment
+        self.run = run
+        self.offset = offset
+        self.length = length
+        self.strides = strides
+        self.writable = writable
+        self.private = private
+
+
+class CopyPlan:
+    """What is copied, and where each span then stands."""
+
+    __slots__ = ("entries", "runs")
+
+    def __init__(self) -> None:
+        self.runs: list[CopyRange] = []
+        self.entries: list[BufferRef] = []
+
+    @property
+    def copied(self) -> int:
+        return sum(run.size for run in self.runs)
+
+
+def _shared(span: BufferView) -> BufferRef | None:
+    found = span.known or registry.find(span.low)
+    if found is None:
+        return None
+    segment, offset = found
+    if offset + span.high - span.low > segment.size:
+        return None
+    length = span.high - span.low
+    return BufferRef(segment, -1, offset + span.first, length, span.strides, span.writable)
+
+
+def _groups(spans: list[BufferView], plain: list[int]) -> list[list[int]]:
+    """Indices of plain spans, those that overlap together, in order of address."""
+    groups: list[list[int]] = []
+    end = -1
+    for index in sorted(plain, key=lambda i: spans[i].low):
+        if spans[index].low < end:
+            groups[-1].append(index)
+        else:
+            groups.append([index])
+        end = max(end, spans[index].high)
+    return groups
+
+
+def plan(spans: list[BufferView]) -> CopyPlan:
+    """Decides for every span whether it is referred to or copied, and with which others."""
+    made = CopyPlan()
+    entries: dict[int, BufferRef] = {}
+    plain: list[int] = []
+    for index, span in enumerate(spans):
+        entry = _shared(span)
+        if entry is None:
+            plain.append(index)
+        else:
+            entries[index] = entry
+    for group in _groups(spans, plain):
+        low = min(spans[i].low for i in group)
+        high = max(spans[i].high for i in group)
+        bytes_in = sum(spans[i].nbytes for i in group)
+        most = _SPARSE if len(group) == 1 else _WASTE
+        if high - low <= most * max(bytes_in, 1):
+            _together(made, entries, spans, group)
+            continue
+        for part in _sharing(spans, group):
+            if len({_look(spans[i]) for i in part}) == 1:
+                _gather(made, entries, spans, part)
+            else:
+                # Different views of the same elements have to stay so: all in one run, the
+                # gaps between them included.
+                _together(made, entries, spans, part)
+    made.entries = [entries[i] for i in range(len(spans))]
+    return made
+
+
+def _together(
+    made: CopyPlan, entries: dict[int, BufferRef], spans: list[BufferView], group: list[int]
+) -> None:
+    """Plans one run for all of a group, from its first byte to its last."""
+    low = min(spans[i].low for i in group)
+    for i in group:
+        s = spans[i]
+        offset, length = s.low - low + s.first, s.high - s.low
+        entries[i] = BufferRef(None, len(made.runs), offset, length, s.strides, s.writable)
+    made.runs.append(CopyRange(max(spans[i].high for i in group) - low, low))
+
+
+def _look(span: BufferView) -> Any:
+    """The same for views that cannot be told from each other."""
+    shape = span.strides and (span.owner.shape, span.owner.itemsize)
+    return span.low, span.high, span.first, span.strides, shape
+
+
+def _sharing(spans: list[BufferView], group: list[int]) -> list[list[int]]:
+    """Splits views whose extents overlap into those that have elements in common: the
+    columns of a table do not, however much they interlock."""
+    if len(group) == 1:
+        return [group]
+    from .strided import have_common_elements  # numpy is here already: there is an array
+
+    alike: dict[Any, list[int]] = {}
+    for i in group:
+        alike.setdefault(_look(spans[i]), []).append(i)
+    parts: list[list[int]] = []
+    for same in alike.values():
+        apart = []
+        for part in parts:
+            if any(have_common_elements(spans[same[0]].owner, spans[i].owner) for i in part):
+                same = part + same
+            else:
+                apart.append(part)
+        parts = [*apart, same]
+    return parts
+
+
+def _gather(
+    made: CopyPlan, entries: dict[int, BufferRef], spans: list[BufferView], same: list[int]
+) -> None:
+    """Plans one run, without gaps, for views that look the same."""
+    s = spans[same[0]]
+    strides = _dense_strides(s) if s.strides is not None else None
+    for i in same:
+        entries[i] = BufferRef(None, len(made.runs), 0, s.nbytes, strides, spans[i].writable)
+    if strides is None:
+        made.runs.append(CopyRange(s.nbytes, s.low))
+    else:
+        made.runs.append(CopyRange(s.nbytes, 0, s.owner, strides))
+
+
+def _dense_strides(span: BufferView) -> tuple[int, ...]:
+    """Strides of a copy without gaps, its axes in the same order of speed."""
+    array = span.owner
+    step = array.dtype.itemsize
+    strides = [0] * array.ndim
+    for axis in sorted(range(array.ndim), key=lambda a: (abs(array.strides[a]), -a)):
+        strides[axis] = step
+        step *= array.shape[axis]
+    return tuple(strides)

@@ -1,0 +1,354 @@
+"""Pickling an object into a stream and a list of spans; no byte of a buffer is touched.
+
+Covers protocol 5 with our reducers, and functions and classes by value where the receiver
+cannot import them. What happens to the spans is ``codec``'s business; the search for the
+culprit when something cannot be pickled is in ``blame``.
+
+Two picklers: C's own, which handles nearly everything, and cloudpickle's, taken up when
+the first meets a lambda, a closure or something of ``__main__``: its import and its speed
+are not paid by those who do not need them.
+"""
+
+from __future__ import annotations
+
+import functools
+import io
+import pickle
+import sys
+import types
+from collections.abc import Callable, Mapping
+from importlib import import_module
+from typing import Any
+
+from .._system import mapping
+from . import blame
+from .adapters import reducer_of
+from .buffers import Alias, BufferView
+from .homes import MAIN_NAMES, find, home_by_name, is_user_module, reduce_function
+
+Reducers = Mapping[type, Callable[[Any], Any]]
+NO_REDUCERS: Reducers = {}
+Defining = frozenset[tuple[str, str]]
+"""Home and name of what is being sent by value just now: it cannot be found there yet."""
+NOT_DEFINING: Defining = frozenset()
+
+
+class Namespace:
+    """Which of the sender's names a receiver knows; here: a receiver that is not known yet.
+
+    What is shared or logged may be read by any process of the program: the main module is
+    named where each of them can import it, and what it defines travels by value otherwise.
+    """
+
+    peer = False
+    """True for the other side of a pool, which is sent what it needs of the main module."""
+
+    def home(self, obj: Any) -> str | None:
+        """The home in which the receiver finds ``obj``; None when it travels by value."""
+        home = home_by_name(obj)
+        if home != "":
+            return None if home is None or home.startswith("<") else home
+        from .main_module import main_module  # its parser is not for workers to wait for
+
+        main = main_module()
+        return (
+            "" if main is not None and main.defines(obj.__qualname__.split(".")[0], obj) else None
+        )
+
+
+class Peer(Namespace):
+    """The other side of a pool: it has, or is sent, what is found by its name here."""
+
+    peer = True
+
+    def home(self, obj: Any) -> str | None:
+        return home_by_name(obj)
+
+
+NOTHING = Namespace()
+PEER = Peer()
+
+
+class _ByValue(Exception):
+    """Something has to travel by value: the other pickler is needed."""
+
+
+def by_value_module(name: str | None) -> bool:
+    """Did the user ask cloudpickle to send what this module defines by value?"""
+    # Another thread may be importing it just now: then nobody has asked yet.
+    cloudpickle = sys.modules.get("cloudpickle.cloudpickle")
+    asked: Any = getattr(cloudpickle, "_PICKLE_BY_VALUE_MODULES", ())
+    return any(f"{name}.".startswith(f"{module}.") for module in asked)
+
+
+class Buffers:
+    """The spans of one message, in the order in which the stream asks for them.
+
+    Attributes:
+        spans: see ``spans``.
+        pickled: what the object holds that cannot stand in shared memory: of each array whose
+            elements are pickled, its dtype.
+        sealing: will the object stand in memory that nobody can write?
+        reducers: more of them, by class, that are asked first.
+        defining: see ``Defining``.
+        roots: by the id of what has allocated the memory, which small arrays of it are in the
+            stream: the first, or the address behind the last of several; None: one that shows
+            it has a span. None altogether where every array needs a span.
+        references: functions and classes of the user's that the object refers to.
+    """
+
+    def __init__(
+        self,
+        *,
+        sealing: bool = False,
+        reducers: Reducers = NO_REDUCERS,
+        defining: Defining = NOT_DEFINING,
+        roots: dict[int, Any] | None = None,
+    ) -> None:
+        self.defining = defining
+        self.roots = roots
+        self.references: list[Any] = []
+        self.spans: list[BufferView] = []
+        self.pickled: list[str] = []
+        self.sealing = sealing
+        self.reducers = reducers
+
+    def reduce(self, obj: Any) -> Any:
+        """Our reducers, by the object's class; NotImplemented where there is none."""
+        if self.reducers and (special := self.reducers.get(type(obj))) is not None:
+            return special(obj)
+        reducer = reducer_of(type(obj))
+        return NotImplemented if reducer is None else reducer(obj, self)
+
+    def leaves(self, kind: type) -> bool:
+        """Is there no reducer of ours for the objects of a class?"""
+        return self.reducers.get(kind) is None and reducer_of(kind) is None
+
+    def refer(self, obj: Any, namespace: Namespace) -> Any:
+        """A function or class, by its name in its home; None where it travels by value."""
+        module = obj.__module__
+        if module not in MAIN_NAMES:
+            if by_value_module(module):
+                return None
+            if is_user_module(module):
+                self.references.append(obj)
+            return NotImplemented
+        home = namespace.home(obj)
+        if home is None or (home, obj.__qualname__.partition(".")[0]) in self.defining:
+            return None
+        self.references.append(obj)
+        return find, (home, obj.__qualname__)
+
+    def take(self, buffer: pickle.PickleBuffer) -> None:
+        """The pickler's ``buffer_callback``; None keeps the buffer out of the stream."""
+        from_array = sys.modules.get("onecopy._codec.arrays")
+        if buffer is getattr(from_array, "_SLOT", None):
+            return  # its span was noted by the reducer
+        try:
+            view = buffer.raw()
+        except BufferError:  # not contiguous: its elements are gathered
+            with memoryview(buffer) as whole:
+                view = memoryview(bytearray(whole.tobytes()))
+        low = mapping.address_of(view) if view.nbytes else 0
+        self.spans.append(
+            BufferView(low, low + view.nbytes, 0, None, not view.readonly, view.nbytes, view)
+        )
+
+
+class _Fast(pickle.Pickler):
+    """C's pickler with our reducers; raises ``_ByValue`` when it is not enough."""
+
+    def __init__(self, file: Any, buffers: Buffers, namespace: Namespace) -> None:
+        super().__init__(file, 5, buffer_callback=buffers.take)
+        self._buffers = buffers
+        self._namespace = namespace
+        # Classes met in this message that are left to their own pickling. A set of its own:
+        # asking ``reducer_of`` for every object takes as long as pickling a small one.
+        self._plain: set[type] = set()
+
+    def reducer_override(self, obj: Any) -> Any:
+        kind = type(obj)
+        if kind in self._plain:
+            return NotImplemented
+        if kind is types.FunctionType or kind is _CACHED or issubclass(kind, type):
+            reduced = self._buffers.refer(obj, self._namespace)
+            if reduced is None:
+                raise _ByValue
+            return reduced
+        if kind is types.ModuleType:
+            return _by_import(obj)
+        if self._buffers.leaves(kind):
+            self._plain.add(kind)
+            return NotImplemented
+        return self._buffers.reduce(obj)
+
+
+# What ``functools.lru_cache`` and ``functools.cache`` make of a function.
+_CACHED: Any = type(functools.lru_cache(lambda: None))
+
+
+def _by_import(module: types.ModuleType) -> Any:
+    name = module.__name__
+    if sys.modules.get(name) is not module:
+        return NotImplemented
+    return import_module, ("__main__" if name in MAIN_NAMES else name,)
+
+
+def _cached(function: Any, options: dict[str, Any]) -> Any:
+    """In the receiver: a cached function that has travelled by value; its cache is empty."""
+    return functools.lru_cache(**options)(function)
+
+
+_slow: Any = None
+
+
+def _slow_pickler() -> Any:
+    """The by-value pickler, made when first needed: cloudpickle takes 20 ms to import."""
+    global _slow
+    if _slow is None:
+        import cloudpickle
+
+        class Slow(cloudpickle.Pickler):  # type: ignore[misc]
+            """cloudpickle's pickler with our reducers."""
+
+            def __init__(self, file: Any, buffers: Buffers, namespace: Namespace) -> None:
+                super().__init__(file, 5, buffer_callback=buffers.take)
+                self._buffers = buffers
+                self._namespace = namespace
+
+            def reducer_override(self, obj: Any) -> Any:
+                reduced = self._buffers.reduce(obj)
+                if reduced is not NotImplemented:
+                    return reduced
+                kind = type(obj)
+                if kind is types.ModuleType and obj.__name__ in MAIN_NAMES:
+                    return _by_import(obj)
+                if not (kind is types.FunctionType or kind is _CACHED or issubclass(kind, type)):
+                    return super().reducer_override(obj)
+                # Found nowhere by its name: a lambda, a closure.
+                by_name = home_by_name(obj) is not None
+                reduced = self._buffers.refer(obj, self._namespace) if by_name else None
+                if reduced is NotImplemented:
+                    return reduced if kind is _CACHED else super().reducer_override(obj)
+                if reduced is not None:
+                    return reduced
+                if kind is _CACHED:
+                    return _cached, (obj.__wrapped__, obj.cache_parameters())
+                reduced = super().reducer_override(obj)
+                if reduced is NotImplemented or not self._namespace.peer:
+                    return reduced
+                self._buffers.references.append(obj)
+                return reduce_function(obj, reduced) if kind is types.FunctionType else reduced
+
+        _slow = Slow
+    return _slow
+
+
+class _Chunks:
+    """The file that a pickler writes to: it keeps what it is given.
+
+    The C pickler hands over a large bytes, bytearray or str as the object itself instead
+    of copying it into its frame (PEP 3154, framing), so large ones are not copied here.
+    """
+
+    def __init__(self) -> None:
+        self.chunks: list[Any] = []
+        self.write = self.chunks.append
+
+
+def dumps(
+    obj: Any,
+    namespace: Namespace = NOTHING,
+    what: str = "object",
+    *,
+    sealing: bool = False,
+    reducers: Reducers = NO_REDUCERS,
+    defining: Defining = NOT_DEFINING,
+    most: int | None = None,
+) -> Pickled:
+    """Pickles ``obj`` without its buffers.
+
+    Args:
+        obj: what is to travel.
+        namespace: see ``Namespace``.
+        what: what to call it in an error, such as ``"result"``.
+        sealing, reducers, defining: see ``Buffers``.
+        most: the most bytes of the stream.
+
+    Raises:
+        NotPicklable: names the attribute that is to blame.
+        TooLong: the stream is longer than ``most``.
+        Exception: what an object's own ``__reduce__`` raised; see ``blame``.
+    """
+    make = functools.partial(Buffers, sealing=sealing, reducers=reducers, defining=defining)
+    # What is shared stands in memory with every array; else small ones go into the stream
+    # where that makes no difference.
+    apart = not sealing
+    for choose in (lambda: _Fast, _slow_pickler):
+        try:
+            try:
+                return _pickled(obj, choose(), namespace, make(roots={} if apart else None), most)
+            except Alias:
+                apart = False
+                return _pickled(obj, choose(), namespace, make(), most)
+        except _ByValue:
+            continue
+        except TooLong:
+            raise
+        except Exception as error:
+            # What C's pickler cannot do, cloudpickle's may: a lambda, for one.
+            if choose is not _slow_pickler:
+                continue
+            raise blame.refusal(obj, what, _attempt(namespace), error)  # noqa: B904 (it has its cause)
+    raise AssertionError("unreachable")  # pragma: no cover
+
+
+def _pickled(
+    obj: Any, pickler: Any, namespace: Namespace, buffers: Buffers, most: int | None
+) -> Pickled:
+    file = _Chunks() if most is None else _FewChunks(most)
+    pickler(file, buffers, namespace).dump(obj)
+    return Pickled(file.chunks, buffers)
+
+
+class TooLong(Exception):
+    """A pickle stream is longer than its reader wants."""
+
+
+class _FewChunks(_Chunks):
+    """As ``_Chunks``, up to a number of bytes."""
+
+    def __init__(self, most: int) -> None:
+        super().__init__()
+        self._left = most
+        self.write = self._write
+
+    def _write(self, chunk: Any) -> None:
+        self._left -= len(chunk)
+        if self._left < 0:
+            raise TooLong
+        self.chunks.append(chunk)
+
+
+class Pickled:
+    """A pickle stream in pieces, and the buffers that belong into it."""
+
+    __slots__ = ("buffers", "chunks", "size")
+
+    def __init__(self, chunks: list[Any], buffers: Buffers) -> None:
+        self.chunks = chunks
+        self.buffers = buffers
+        self.size = sum(map(len, chunks))
+
+
+def _attempt(namespace: Namespace) -> Callable[[Any], Exception | None]:
+    """Tries to pickle something, for ``blame``."""
+
+    def attempt(obj: Any) -> Exception | None:
+        try:
+            _slow_pickler()(io.BytesIO(), Buffers(), namespace).dump(obj)
+        except Exception as error:
+            return error
+        return None
+
+    return attempt

@@ -1,0 +1,147 @@
+"""How large the blocks of ``map_blocks`` are, and how their results become one.
+
+A block is sized by bytes, so that what the function makes on the way stays in the cache:
+summing a field of 200M records takes 0.54 s by 250,000 records (6 MB) and 0.78 s by 25
+million. How many blocks a worker gets at once is then decided by measured time
+(``_schedule.chunks``).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, Literal
+
+from .._protocol import run_items
+
+BLOCK_BYTES = 6 << 20
+# Even small data is cut into so many blocks per worker, but not into smaller ones than this.
+_PER_WORKER = 4
+_LEAST_BYTES = 64 << 10
+
+Reduce = Callable[[Any, Any], Any]
+Reduction = Literal["sum", "min", "max", "concat"]
+
+
+def lengths(arrays: Sequence[Any], axis: int) -> int:
+    """The common length along ``axis``.
+
+    Raises:
+        TypeError: something has no length to cut it by.
+        ValueError: the axis does not exist, or the lengths differ.
+    """
+    found = []
+    for number, data in enumerate(arrays):
+        shape = getattr(data, "shape", None)
+        if shape is None and not hasattr(data, "__len__"):
+            raise TypeError(
+                f"map_blocks cuts arrays, frames and sequences; "
+                f"argument {number} is a {type(data).__name__}"
+            )
+        dimensions = 1 if shape is None else len(shape)
+        if axis and dimensions > 1 and not hasattr(data, "ndim"):  # Arrow's and polars' tables
+            raise ValueError(
+                f"argument {number} is a {type(data).__name__}, which is cut by rows: axis 0"
+            )
+        if not 0 <= axis < dimensions:
+            raise ValueError(
+                f"argument {number} has {dimensions} dimension(s), so there is no axis {axis}"
+            )
+        found.append(run_items.length_of(data, axis))
+    if len(set(found)) > 1:
+        raise ValueError(f"the arguments have unequal lengths along axis {axis}: {found}")
+    return found[0]
+
+
+def _bytes_per_row(data: Any, axis: int, length: int) -> float:
+    strides = getattr(data, "strides", None)
+    nbytes = getattr(data, "nbytes", None)
+    if nbytes is None and hasattr(data, "memory_usage"):
+        usage = data.memory_usage()  # pandas': a frame tells it by column
+        nbytes = usage.sum() if hasattr(usage, "sum") else usage
+    elif nbytes is None and hasattr(data, "estimated_size"):
+        nbytes = data.estimated_size()  # polars'
+    if nbytes is None:
+        return 64.0  # a list: a guess at an object's size
+    per_row = nbytes / max(length, 1)
+    # A field of records: all of the record passes through the cache.
+    return float(max(per_row, abs(strides[axis])) if strides and axis == 0 else per_row)
+
+
+def block_rows(arrays: Sequence[Any], axis: int, length: int, workers: int) -> int:
+    """Rows per block, by bytes."""
+    row = max(sum(_bytes_per_row(data, axis, length) for data in arrays), 1e-9)
+    rows = BLOCK_BYTES / row
+    fair = max(length / (_PER_WORKER * workers), _LEAST_BYTES / row)
+    return max(1, int(min(rows, fair)))
+
+
+def reducer(reduce: Any, axis: int) -> tuple[Reduce | None, bool]:
+    """What combines two neighbouring results, and whether all are wanted at once. The first of
+    two is what was combined before; by a name, or ``plain`` for the very first one.
+
+    Raises ValueError for a name that is not known.
+    """
+    if reduce is None or callable(reduce):
+        return reduce, False
+    if reduce == "concat":
+        return (lambda parts, _: _concat(parts, axis)), True
+    import numpy as np
+
+    named: dict[str, Reduce] = {
+        "sum": lambda a, b: a + plain(b),
+        "min": lambda a, b: np.minimum(a, plain(b)),
+        "max": lambda a, b: np.maximum(a, plain(b)),
+    }
+    if reduce not in named:
+        raise ValueError(
+            f"unknown reduce {reduce!r}; it is a callable of two results, 'sum', 'min', 'max' "
+            "or 'concat'"
+        )
+    return named[reduce], False
+
+
+def _concat(parts: list[Any], axis: int) -> Any:
+    """One array, frame, list, string... of all parts, in order."""
+    first = parts[0]
+    library = type(first).__module__.partition(".")[0]
+    # The parts are of that library: it is there.
+    if hasattr(first, "iloc"):
+        import pandas as pd
+
+        return pd.concat(parts, axis=axis)
+    if library == "pyarrow":
+        return _concat_arrow([plain(part) for part in parts])
+    if library == "polars":
+        import polars as pl
+
+        return pl.concat(parts)
+    if isinstance(first, list | tuple | str | bytes):
+        joined: Any = type(first)() if isinstance(first, list | tuple) else first[:0]
+        return joined.join(parts) if isinstance(first, str | bytes) else sum(parts, joined)
+    import numpy as np
+
+    if all(np.ndim(part) == 0 for part in parts):
+        return np.array(parts)
+    concatenate = np.ma.concatenate if isinstance(first, np.ma.MaskedArray) else np.concatenate
+    return concatenate(parts, axis=axis)
+
+
+def _concat_arrow(parts: list[Any]) -> Any:
+    """Tables and batches as one table, arrays as a chunked array, scalars as an array."""
+    import pyarrow as pa
+
+    first = parts[0]
+    if isinstance(first, pa.RecordBatch):
+        return pa.Table.from_batches(parts)
+    if isinstance(first, pa.Table):
+        return pa.concat_tables(parts)
+    if isinstance(first, pa.Array):
+        return pa.chunked_array(parts)
+    if isinstance(first, pa.ChunkedArray):
+        return pa.chunked_array([chunk for part in parts for chunk in part.chunks], first.type)
+    return pa.array(parts)
+
+
+def plain(value: Any) -> Any:
+    """Scalars of pyarrow do not add up: what they stand for does."""
+    return value.as_py() if hasattr(value, "as_py") else value

@@ -1,0 +1,308 @@
+"""The owner's end of one worker's socket: what waits to be sent, and what was sent before.
+
+Threads. Any thread may ``post`` and ``flush``. The thread that flushes holds ``_sending``; a
+thread that finds it taken leaves its entry to the holder, who looks again after releasing it:
+so no thread waits, entries leave in the order they were posted, and none is left behind.
+Reading is done by the thread that holds the worker's ``receiving`` (``worker_handle``).
+
+Sending never blocks. The worker may be writing a result and not reading; if the owner
+waited for it to read, both would wait for ever.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import marshal
+import socket
+import threading
+from collections import deque
+from collections.abc import Callable
+from time import monotonic, monotonic_ns
+from typing import Any
+
+from .._codec.codec import Encoded, write_message
+from .._codec.link import Link
+from .._memory.arena import Arena
+from .._protocol import wire
+from .._protocol.log_settings import settings
+from .._protocol.versions import NO_VERSIONS, Path, Version, describe
+from .._schedule.events import Assignment
+from .._system import descriptors
+from .functions import Function
+from .work import Entry
+
+# Stands for the value of a variable that cannot follow.
+NO_VALUE = b""
+# A batch is written when it has grown to this.
+_BATCH = 64 << 10
+
+
+class Forget:
+    """Posted: no more tasks with a function come."""
+
+    __slots__ = ("function",)
+
+    def __init__(self, function: int) -> None:
+        self.function = function
+
+
+Posted = Entry | bytes | Function | Forget
+
+
+class Contents:
+    """What a worker has been sent and keeps; changed by the thread that sends.
+
+    Attributes:
+        functions: their ids.
+        versions: of variables: by home and path, the number of the last that was sent.
+        state: the versions that the worker is known to have, all of them.
+        settings: the version of the log settings.
+    """
+
+    __slots__ = ("functions", "settings", "state", "versions")
+
+    def __init__(self) -> None:
+        self.functions: set[int] = set()
+        self.versions: dict[tuple[str, Path], int] = {}
+        self.state: tuple[Version, ...] = NO_VERSIONS
+        self.settings = 0
+
+
+class Channel:
+    """See the module.
+
+    Args:
+        number: the worker's number in this pool.
+        sock: the owner's end of the socket pair.
+        arena: where large buffers for the worker are put.
+        unsendable: told of an assignment of the worker that could not be sent, and why.
+        want_write: told whether the worker's socket has to be watched for room.
+        versions: what the worker needs before it uses some functions and classes.
+        speaks: the worker logs to the owner, and has to know its settings.
+    """
+
+    def __init__(
+        self,
+        number: int,
+        sock: socket.socket,
+        arena: Arena,
+        *,
+        unsendable: Callable[[int, Assignment, BaseException], None],
+        want_write: Callable[[int, bool], None],
+        versions: Callable[[list[Any]], tuple[Version, ...]],
+        speaks: bool,
+    ) -> None:
+        self.number = number
+        self.sock = sock
+        self.fd = sock.fileno()
+        self.link = Link(arena, keep=False)
+        self.reader = wire.FrameReader(sock)
+        self.bytes_sent = 0
+        self.sent = (0, 0.0)  # the last task with limits, see ``limits``
+        self.ended = False
+        self.blocked = False
+        self._speaks = speaks
+        self._contents = Contents()
+        self._versions = versions
+        self._unsendable = unsendable
+        self._want_write = want_write
+        self._outbox: deque[Posted] = deque()
+        self._sending = threading.Lock()
+        self._batch: list[bytes] = []
+        self._size = 0
+        self._fds: list[int] = []
+        # Batches that were not written yet, each with the descriptors that go with it.
+        self._ready: deque[tuple[bytes, list[int]]] = deque()
+
+    def post(self, entry: Posted) -> None:
+        """Put something behind what waits already; sent by ``flush``."""
+        self._outbox.append(entry)
+
+    def flush(self) -> None:
+        """Sends what waits, as far as the socket takes it."""
+        link = self.link
+        while (self._outbox or self._batch or self._ready or link.frees) and not self.ended:
+            if not self._sending.acquire(blocking=False):
+                return
+            try:
+                done = self._drain()
+            finally:
+                self._sending.release()
+            if not done:
+                return
+
+    def forget_function(self, function_id: int) -> None:
+        """No more tasks with this function will be posted. What was posted before is sent
+        first, with the function if the worker does not have it."""
+        self._outbox.append(Forget(function_id))
+
+    def traffic(self) -> tuple[int, int, int, int]:
+        """Bytes sent, received, copied into arenas, and passed by reference, so far."""
+        link = self.link
+        return self.bytes_sent, self.reader.bytes_read, link.bytes_copied, link.bytes_shared
+
+    def close(self) -> None:
+        """Close the socket and release what the worker held."""
+        self.ended = True
+        self.sock.close()
+        self.reader.close()
+        self.link.abandon()
+        self._outbox.clear()
+        self._batch.clear()
+        self._ready.clear()
+
+    # Under ``_sending``.
+
+    def _drain(self) -> bool:
+        """False when the socket is full."""
+        self._send_log_settings()
+        frees = self.link.frees
+        if frees:
+            back = [frees.popleft() for _ in range(len(frees))]
+            self._add(wire.pack(wire.FREE, b"".join(wire.PAIR.pack(*block) for block in back)))
+        while True:
+            if (self._size >= _BATCH or self._ready) and not self._write():
+                return False
+            try:
+                entry = self._outbox.popleft()
+            except IndexError:
+                return self._write()
+            if isinstance(entry, bytes):
+                self._add(entry)
+            elif isinstance(entry, Entry):
+                self._add_task(entry)
+            elif isinstance(entry, Function):
+                self._add_state(entry.versions)
+                self._add_function(entry)
+            elif entry.function in self._contents.functions:
+                self._contents.functions.discard(entry.function)
+                self._add(wire.pack(wire.DROP_FUNCTION, id=entry.function))
+
+    def _add(self, frame: bytes) -> None:
+        self._batch.append(frame)
+        self._size += len(frame)
+
+    def _announce(self) -> None:
+        """Segments that what comes next refers to."""
+        if not self.link.new:
+            return
+        said, fds = self.link.take_new()
+        for at in range(0, len(said), descriptors.MOST):
+            some = fds[at : at + descriptors.MOST]
+            if self._fds and len(self._fds) + len(some) > descriptors.MOST:
+                self._cut()  # one call takes a limited number of descriptors
+            body = marshal.dumps(said[at : at + descriptors.MOST])
+            self._add(wire.pack(wire.ANNOUNCE, body, fds=len(some)))
+            self._fds += some
+
+    def _add_state(self, versions: tuple[Version, ...]) -> None:
+        """The variables that what comes next reads, as far as the worker has others."""
+        contents = self._contents
+        if versions is contents.state or not versions:
+            return
+        for version in versions:
+            key = (version.home, version.path)
+            if contents.versions.get(key) != version.number:
+                rich, body = write_message(version.encoded or NO_VALUE, self.link)
+                head = describe(version)
+                wire.check_length(body)
+                self._announce()
+                body = b"".join((wire.LENGTH.pack(len(head)), head, body))
+                self._add(wire.pack(wire.STATE, body, wire.RICH if rich else 0))
+                contents.versions[key] = version.number
+        contents.state = versions
+
+    def _add_function(self, function: Function) -> None:
+        assert function.encoded is not None
+        rich, body = write_message(function.encoded, self.link)
+        wire.check_length(body)
+        self._announce()
+        flags = wire.RICH if rich else 0
+        self._add(wire.pack(wire.FUNCTION, body, flags, function.id))
+        self._contents.functions.add(function.id)
+
+    def _send_log_settings(self) -> None:
+        """Send the owner's log levels and warning filters if they have changed."""
+        version, body = settings.now()
+        if version != self._contents.settings and self._speaks:
+            self._contents.settings = version
+            self._add(wire.pack(wire.SETTINGS, body))
+
+    def _add_task(self, entry: Entry) -> None:
+        assignment, work = entry.assignment, entry.work
+        try:
+            encoded = work.encoded(assignment.start, assignment.stop)
+            function = work.function
+            self._add_state(work.versions)
+            if work.refers and isinstance(encoded, Encoded) and encoded.references:
+                # Items that are pickled as they are sent.
+                self._add_state(self._versions(encoded.references))
+            if function is not None and function.id not in self._contents.functions:
+                self._add_function(function)
+            copied, shared = self.link.bytes_copied, self.link.bytes_shared
+            rich, body = write_message(encoded, self.link)
+            wire.check_length(body)
+        except BaseException as error:
+            self._unsendable(self.number, assignment, error)
+            return
+        if work.rules is not None:
+            self.sent = (assignment.id, monotonic())
+        entry.sent = monotonic_ns()
+        entry.moved = self.link.bytes_copied - copied + len(body)
+        entry.shared = self.link.bytes_shared - shared
+        self._announce()
+        function_id = function.id if function is not None else 0
+        head = wire.TASK_HEAD.pack(function_id, work.call_kind, work.number)
+        flags = wire.RICH if rich else 0
+        if work.streams and entry.can_be_cut():
+            flags |= wire.EARLY
+        self._add(wire.pack(wire.TASK, head + body, flags, assignment.id))
+
+    def _cut(self) -> None:
+        """The batch is complete: what comes next is written by another call."""
+        batch, fds = self._batch, self._fds
+        self._batch, self._size, self._fds = [], 0, []
+        self._ready.append((batch[0] if len(batch) == 1 else b"".join(batch), fds))
+
+    def _write(self) -> bool:
+        """Writes the batch; False when the socket took only a part of it."""
+        if self._batch:
+            self._cut()
+        while self._ready:
+            try:
+                data, fds = self._ready.popleft()
+            except IndexError:
+                break  # ``close`` in another thread was quicker
+            try:
+                if fds:
+                    sent = self.sock.sendmsg([data], descriptors.rights(fds), wire.NOW)
+                else:
+                    sent = self.sock.send(data, wire.NOW)
+            except BlockingIOError:
+                self._ready.appendleft((data, fds))
+                return self._full(True)
+            except OSError:
+                self._shut_down()
+                return True
+            self.bytes_sent += sent
+            if sent < len(data):
+                self._ready.appendleft((data[sent:], []))
+                return self._full(True)
+        if self.blocked:
+            self._full(False)
+        return True
+
+    def _shut_down(self) -> None:
+        """Nothing more can be sent. Mostly because the worker is gone: its end is seen by
+        the reader, which gives what is lost its due. If it is not (too many descriptors are
+        on their way, say), it finishes what it has, meets the end and goes as well."""
+        with contextlib.suppress(OSError):
+            self.sock.shutdown(socket.SHUT_WR)
+        self._ready.clear()
+        self._outbox.clear()
+
+    def _full(self, full: bool) -> bool:
+        if full != self.blocked:
+            self.blocked = full
+            self._want_write(self.number, full)
+        return not full

@@ -1,0 +1,121 @@
+"""Functions on their way to workers: by name or by value, once per worker.
+
+An importable function is sent by its name and kept by the workers from call to call. What
+is not importable (a lambda, a closure, a function of ``__main__`` under spawn, a partial)
+travels by value, and what it captures travels with it as it is at that moment. Workers keep
+such a function too when keeping it cannot be told from sending it again: everything that
+it refers to is immutable, and is still the very same object (``Captured``). Otherwise it is
+sent with each call of ``submit``, and once per worker and call of ``map``.
+"""
+
+from __future__ import annotations
+
+import types
+from collections.abc import Callable
+from typing import Any
+
+from .._codec.codec import Encoded
+from .._codec.homes import home_by_name
+from .._protocol.failures import name_of
+from .._protocol.versions import NO_VERSIONS
+
+# Values that are what they are for ever; a tuple is looked into. Those of a subclass are so as
+# well (``numpy.float64``) unless Python code has made it: they have attributes then.
+_IMMUTABLE = (int, float, complex, bool, str, bytes, type(None), range)
+_MADE_BY_PYTHON = 1 << 9  # Py_TPFLAGS_HEAPTYPE
+# What can be found again by its name, and is what it is as long as it lives.
+KEPT = (types.FunctionType, types.BuiltinFunctionType, type)
+
+
+class Function:
+    """A function that workers are sent once and then know by its id.
+
+    Attributes:
+        id: counts up from 1; 0 is a pool's initializer.
+        call: the function itself.
+        encoded: it, pickled; None for worker threads.
+        captured: for one that travels by value and is kept: what has to stay as it was.
+        name: what errors call it.
+        references: functions and classes of the user's that workers need with it.
+        versions: of an initializer, the variables that it reads.
+    """
+
+    __slots__ = ("call", "captured", "encoded", "id", "name", "references", "versions")
+
+    def __init__(
+        self,
+        id: int,
+        call: Callable[..., Any],
+        encoded: Encoded | None,
+        captured: Captured | None = None,
+    ) -> None:
+        self.captured = captured
+        self.references: list[Any] = encoded.references if encoded is not None else []
+        self.versions = NO_VERSIONS
+        self.id = id
+        self.call = call
+        self.encoded = encoded
+        self.name = name_of(call)
+
+
+class Captured:
+    """What a function captures and holds by itself, if all of it is immutable.
+
+    Its globals are not part of it: they follow as variables do (see ``following``).
+
+    Attributes:
+        fixed: False when something is mutable (a list, an array, an object): it may change
+            without a trace, so the function has to be sent again each time.
+    """
+
+    def __init__(self, function: types.FunctionType) -> None:
+        self._cells: list[tuple[types.CellType, Any]] = []
+        self._seen: set[types.FunctionType] = set()
+        self.fixed = self._walk(function)
+
+    def unchanged(self) -> bool:
+        """Return True if every captured variable holds the very same object."""
+        try:
+            for cell, value in self._cells:
+                if cell.cell_contents is not value:
+                    return False
+        except ValueError:  # the variable was deleted
+            return False
+        return True
+
+    def _walk(self, function: types.FunctionType) -> bool:
+        """Note what ``function`` captures; False at the first thing that can change."""
+        self._seen.add(function)
+        if function.__dict__ or function.__kwdefaults__:
+            return False
+        if not all(map(self._is_fixed, function.__defaults__ or ())):
+            return False
+        for cell in function.__closure__ or ():
+            try:
+                value = cell.cell_contents
+            except ValueError:  # not assigned yet
+                return False
+            if not self._is_fixed(value):
+                return False
+            self._cells.append((cell, value))
+        return True
+
+    def _is_fixed(self, value: Any) -> bool:
+        if isinstance(value, tuple) and type(value) is tuple:
+            return all(map(self._is_fixed, value))
+        if isinstance(value, _IMMUTABLE):
+            return not type(value).__flags__ & _MADE_BY_PYTHON
+        if isinstance(value, types.ModuleType):  # goes by its name
+            return True
+        if isinstance(value, KEPT) and home_by_name(value) is not None:
+            return True
+        if type(value) is types.FunctionType:
+            return value in self._seen or self._walk(value)
+        return type(value).__name__ in ("ufunc", "_ArrayFunctionDispatcher")
+
+
+def pace_key(function: Function | None, call: Any) -> int:
+    """Calls with the same key are expected to take about as long."""
+    if function is not None:
+        return function.id
+    return -abs(hash(getattr(call, "__code__", type(call)))) - 1

@@ -1,0 +1,447 @@
+"""Jobs: many items of one function, and how callers wait for their results.
+
+``MapJob`` wants all results at once, ``StreamJob`` one after another; ``Items`` and
+``BlockItems`` are what the items are cut from when they are no plain sequence. Single
+calls are in ``work``, and the face that all have in common.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import CancelledError
+from contextlib import contextmanager
+from itertools import islice
+from typing import Any
+
+from .._codec.codec import Payload, encode_items
+from .._codec.pickling import NOTHING, Namespace
+from .._progress.bar import Progress
+from .._protocol import run_items, wire
+from .._protocol.early import ITEMS
+from .._schedule.events import Assignment
+from .functions import Function
+from .rules import Rules
+from .work import SLICE, Work
+
+_CALLED = {wire.MAP: "map", wire.STARMAP: "starmap", wire.BLOCKS: "map_blocks"}
+
+
+class Job(Work):
+    """Many items of one function.
+
+    Args:
+        function: what each item is given to.
+        items: a sequence of them (``Items`` for the lazy kind).
+        call_kind: how a worker applies the function to a chunk; see ``wire``.
+        namespace: for pickling the items.
+        chunk: items per assignment; None: by measured time.
+        most: never more than this.
+        rules: see there.
+    """
+
+    refers = True
+
+    def __init__(
+        self,
+        function: Function,
+        items: Any,
+        call_kind: int,
+        namespace: Namespace | None,
+        chunk: int | None = None,
+        most: int = 1 << 62,
+        rules: Rules | None = None,
+    ) -> None:
+        self.number = 0  # until it is opened
+        self.function: Function = function
+        self.rules = rules
+        self.tries = {} if rules is not None and rules.retries else None
+        self.given_up = False
+        self.items = items
+        self.call_kind = call_kind
+        self.called = _CALLED[call_kind]
+        self.chunk = chunk if chunk is not None or rules is None else rules.chunk
+        self.most = most
+        self.bar: Progress | None = None
+        self._namespace = namespace or NOTHING
+
+    def payload(self, start: int, stop: int) -> Any:
+        return self.items[start:stop]
+
+    def encoded(self, start: int, stop: int) -> Payload:
+        what = f"items {start} to {stop - 1}"
+        return encode_items(self.payload(start, stop), self._namespace, what)
+
+    def wanted(self) -> bool:
+        return not self.given_up
+
+    def advance(self, count: int, failed: int = 0) -> None:
+        """So many items have come to an end: whoever watches is told."""
+        if self.bar is not None:
+            self.bar.advance(count, failed)
+
+    def over(self) -> None:
+        """Nothing more will come of it."""
+        if self.bar is not None:
+            self.bar.finish()
+
+    def describe(self, assignment: Assignment) -> str:
+        name = self.function.name
+        if self.rules is not None and self.rules.name is not None:
+            name = repr(self.rules.name)
+        if assignment.stop - assignment.start == 1:
+            return f"{name} of item {assignment.start}"
+        return f"{name} of items {assignment.start} to {assignment.stop - 1}"
+
+    @property
+    def name(self) -> str:
+        if self.rules is not None and self.rules.name is not None:
+            return self.rules.name
+        return self.function.name
+
+
+class MapJob(Job):
+    """All items at once; the caller wants the list of all results.
+
+    Every item is run, whatever happens to others; the error of the first that failed is
+    the one that is raised.
+    """
+
+    def __init__(
+        self, *args: Any, done: Callable[[MapJob], None] | None = None, **kwargs: Any
+    ) -> None:
+        super().__init__(*args, **kwargs)
+        self.size = len(self.items)
+        self.values: list[Any] = [None] * self.size
+        self.errors: dict[int, BaseException] = {}
+        self._left = self.size
+        self._lock = threading.Lock()
+        self._ended = threading.Event()
+        self._done = done
+        if not self.size:
+            self._end()
+
+    def deliver(self, assignment: Assignment, value: Any) -> None:
+        self.values[assignment.start : assignment.stop] = value
+        self._count(assignment.stop - assignment.start)
+
+    def fail(self, assignment: Assignment, error: BaseException) -> None:
+        self.errors[assignment.start] = error
+        size = assignment.stop - assignment.start
+        self._count(size, size)
+
+    def partly(
+        self, assignment: Assignment, values: dict[int, Any], errors: dict[int, BaseException]
+    ) -> None:
+        for at, value in values.items():
+            self.values[assignment.start + at] = value
+        for at, error in errors.items():
+            self.errors[assignment.start + at] = error
+        self._count(len(values) + len(errors), len(errors))
+
+    def abandon(self, error: BaseException) -> None:
+        if not self._ended.is_set():
+            self.errors[self.size] = error
+            self._end()
+
+    def _count(self, items: int, failed: int = 0) -> None:
+        self.advance(items, failed)
+        with self._lock:
+            self._left -= items
+            ended = self._left == 0
+        if ended:
+            self._end()
+
+    def _end(self) -> None:
+        self.items = ()
+        with self._lock:
+            if self._ended.is_set():
+                return  # abandoned while the last result was on its way
+            self._ended.set()
+        self.over()
+        if self._done is not None:
+            self._done(self)
+
+    def ready(self) -> bool:
+        """Has every item come to an end?"""
+        return self._ended.is_set()
+
+    def wait(self, meanwhile: Callable[[], None]) -> None:
+        """Blocks until ``ready``; calls ``meanwhile`` now and then."""
+        while not self._ended.wait(SLICE):
+            meanwhile()
+
+    def error(self) -> BaseException | None:
+        """The first item's that failed; after ``ready``."""
+        return self.errors[min(self.errors)] if self.errors else None
+
+    def result(self) -> list[Any]:
+        """The values, or raises the first error; after ``ready``, once."""
+        error = self.error()
+        if error is None:
+            return self.values
+        self.errors.clear()  # its traceback holds this frame, and that the job: no cycle
+        try:
+            raise error
+        finally:
+            del error
+
+
+class Items:
+    """A window on an iterator: items that have been taken from it and whose outcome is not
+    known yet. Slicing gives those that are in the window.
+
+    Items are taken by the caller's thread and sliced by the one that sends.
+    """
+
+    def __init__(self, iterable: Any) -> None:
+        self._iterator = iter(iterable)
+        self._kept: deque[Any] = deque()
+        self._first = 0
+        self._lock = threading.Lock()
+        self.taken = 0
+
+    def take(self) -> bool:
+        """Takes one more item; False when there is none. Raises what the iterator raises."""
+        try:
+            item = next(self._iterator)
+        except StopIteration:
+            return False
+        self.put(item)
+        return True
+
+    def put(self, item: Any) -> None:
+        """One more item, from elsewhere."""
+        with self._lock:
+            self._kept.append(item)
+            self.taken += 1
+
+    def __getitem__(self, index: slice) -> list[Any]:
+        with self._lock:
+            first = self._first
+            return list(islice(self._kept, index.start - first, index.stop - first))
+
+    def forget(self, upto: int) -> None:
+        """Items before ``upto`` are not asked for again."""
+        gone: list[Any] = []  # an item's own finalizer must not run under the lock
+        with self._lock:
+            while self._first < upto and self._kept:
+                gone.append(self._kept.popleft())
+                self._first += 1
+
+
+class NoResult(Exception):
+    """There was none in time. Not TimeoutError: an item may have raised that."""
+
+
+class StreamJob(Job):
+    """Items one after another; results are fetched one by one.
+
+    An error belongs to its item: fetching that item raises it, and the next may be fetched.
+
+    Args:
+        ordered: results in the order of the items, or as they come.
+    """
+
+    tell: Callable[[], None] | None = None
+    """Called, outside the lock, when something has changed: for who cannot block."""
+
+    def __init__(self, *args: Any, ordered: bool = True, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        if self.call_kind == wire.MAP:
+            self.called = "imap"
+        self.ordered = ordered
+        self.streams = self.most <= ITEMS and self.rules is None
+        self.end: int | None = None  # how many items there are, once known
+        self.yielded = 0
+        self.broken: BaseException | None = None
+        self._fault: BaseException | None = None
+        self._arrived: dict[int, tuple[bool, Any]] = {}
+        self._settled = 0
+        self._ahead: set[int] = set()  # have their outcome, but an earlier one has not
+        self._changed = threading.Condition(threading.Lock())
+        self._forsaken: Callable[[], None] | None = None
+
+    def waiting(self) -> bool:
+        return True
+
+    def cancel(self, given: list[Assignment]) -> None:
+        """The first item that was not ``given`` to a worker gets CancelledError; nothing is
+        said of those after it."""
+        with self._changed:
+            at = self._settled
+            while at in self._ahead or any(run.start <= at < run.stop for run in given):
+                at += 1
+            if at < (self.items.taken if self.end is None else self.end):
+                self._arrive(at, False, CancelledError())
+                self._changed.notify_all()
+
+    def forsake(self, end: int, then: Callable[[], None]) -> None:
+        """Nobody will fetch results, which are not kept from now on; there are ``end`` items.
+        ``then`` is called once all have come to an end, perhaps twice.
+
+        For finalizers, which may run while this very thread holds the lock: it is not
+        taken. The thread that settles the last item looks at what is set here after that,
+        so one of the two sees what the other has done.
+        """
+        self.end = end
+        self._forsaken = then
+        if self._settled == end:
+            then()
+
+    def deliver(self, assignment: Assignment, value: Any) -> None:
+        self.advance(len(value))
+        with self._changing():
+            for at, result in enumerate(value, assignment.start):
+                self._arrive(at, True, result)
+
+    def fail(self, assignment: Assignment, error: BaseException) -> None:
+        size = assignment.stop - assignment.start
+        self.advance(size, size)
+        with self._changing():
+            for at in range(assignment.start, assignment.stop):
+                self._arrive(at, False, error)
+
+    def partly(
+        self, assignment: Assignment, values: dict[int, Any], errors: dict[int, BaseException]
+    ) -> None:
+        self.advance(len(values) + len(errors), len(errors))
+        with self._changing():
+            for at, value in values.items():
+                self._arrive(assignment.start + at, True, value)
+            for at, error in errors.items():
+                self._arrive(assignment.start + at, False, error)
+
+    def abandon(self, error: BaseException) -> None:
+        self.over()
+        with self._changing():
+            self.broken = error
+
+    def forked(self, error: BaseException) -> None:
+        self._changed = threading.Condition(threading.Lock())
+        self.tell = None
+        self.broken = error
+
+    def finish_at(self, end: int, fault: BaseException | None = None) -> None:
+        """There are ``end`` items and no more; ``fault`` is raised once behind them."""
+        with self._changing():
+            self.end = end
+            self._fault = fault
+
+    @contextmanager
+    def _changing(self) -> Iterator[None]:
+        with self._changed:
+            yield
+            self._changed.notify_all()
+        if self.tell is not None:
+            self.tell()
+
+    def whole(self, taken: int) -> int:
+        """So many of the items taken so far may be handed out while there are more to come:
+        chunks of a size that was given are handed out whole."""
+        return taken if self.chunk is None else taken - taken % self.chunk
+
+    def finished(self) -> bool:
+        """Has everything been fetched?"""
+        return self.yielded == self.end
+
+    @property
+    def settled(self) -> int:
+        """All items before this one have their outcome: they are not sent again."""
+        return self._settled
+
+    def _arrive(self, at: int, good: bool, value: Any) -> None:
+        if self._forsaken is None:
+            self._arrived[at] = (good, value)
+        self._ahead.add(at)
+        while self._settled in self._ahead:
+            self._ahead.remove(self._settled)
+            self._settled += 1
+        if self._settled == self.end and self._forsaken is not None:
+            self._forsaken()
+
+    def _key(self) -> int | None:
+        if self.ordered:
+            return self.yielded if self.yielded in self._arrived else None
+        return next(iter(self._arrived), None)
+
+    def has_next(self) -> bool:
+        """Is a result there, or the end reached, so that ``fetch`` does not block?"""
+        with self._changed:
+            return self._can_fetch()
+
+    def _can_fetch(self) -> bool:
+        return self._key() is not None or self.yielded == self.end or self.broken is not None
+
+    def _all_arrived(self) -> bool:
+        return bool(self.broken) or (
+            self.end is not None and self.yielded + len(self._arrived) >= self.end
+        )
+
+    def wait_all(self) -> None:
+        """Blocks until every item has come to an end, fetched or not."""
+        with self._changed:
+            while not self._changed.wait_for(self._all_arrived, SLICE):
+                pass
+
+    def wait_next(
+        self, timeout: float | None = None, meanwhile: Callable[[], None] | None = None
+    ) -> None:
+        """Blocks until ``fetch`` does not, and calls ``meanwhile`` now and then. Raises NoResult,
+        and nothing else but what comes from outside, such as KeyboardInterrupt."""
+        step = SLICE if timeout is None else timeout
+        while not self._wait_for_change(step):
+            if timeout is not None:
+                raise NoResult(f"no result within {timeout} s")
+            if meanwhile is not None:
+                meanwhile()
+
+    def _wait_for_change(self, seconds: float) -> bool:
+        with self._changed:
+            return self._changed.wait_for(self._can_fetch, seconds)
+
+    def fetch(self, timeout: float | None = None) -> Any:
+        """The next result. Raises its error, StopIteration at the end, NoResult."""
+        self.wait_next(timeout)
+        with self._changed:
+            key = self._key()
+            if key is not None:
+                good, value = self._arrived.pop(key)
+                self.yielded += 1
+            elif self.yielded != self.end and self.broken is not None:
+                raise self.broken
+            else:
+                good, value = False, StopIteration() if self._fault is None else self._fault
+                self._fault = None
+        if good:
+            return value
+        try:
+            raise value
+        finally:
+            del value  # its traceback holds this frame: no cycle
+
+
+class BlockItems:
+    """The blocks of some arrays, as items that are never made one by one.
+
+    A slice of them is the payload of a chunk: the rows of all its blocks in one piece.
+    """
+
+    def __init__(self, arrays: Sequence[Any], rows: int, axis: int) -> None:
+        self._arrays = arrays
+        self._rows = rows
+        self._axis = axis
+        self.length = run_items.length_of(arrays[0], axis)
+
+    def __len__(self) -> int:
+        return -(-self.length // self._rows)
+
+    def __getitem__(self, index: slice) -> tuple[Any, ...]:
+        start = index.start * self._rows
+        stop = min(index.stop * self._rows, self.length)
+        cuts = [run_items.cut(array, start, stop, self._axis) for array in self._arrays]
+        return (self._rows, self._axis, *cuts)
+
+    def __iter__(self) -> Iterator[Any]:
+        raise TypeError("blocks are cut by the workers")

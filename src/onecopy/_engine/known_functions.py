@@ -1,0 +1,119 @@
+"""The functions that the workers of a pool know, and what they need with them.
+
+An importable function is sent once and known by a number from then on; so is one that
+travels by value and whose captures cannot have changed (see ``functions``). All others
+travel with each call.
+
+Threads: any thread that submits. Dictionary operations are atomic; what is forgotten is told
+to workers by the engine, under its lock.
+"""
+
+from __future__ import annotations
+
+import weakref
+from collections.abc import Callable
+from itertools import count
+from types import FunctionType
+from typing import Any
+
+from .._codec.codec import Encoded, encode
+from .._codec.homes import home_by_name
+from .._codec.pickling import Namespace
+from .._protocol.versions import NO_VERSIONS, Version
+from .following import Follower
+from .functions import KEPT, Captured, Function
+from .work import Call
+
+# Workers keep so many functions.
+_MOST = 500
+
+
+class KnownFunctions:
+    """See the module.
+
+    Args:
+        namespace: what workers know by name; None for threads, which are sent nothing.
+        follower: the variables that functions read; None for threads.
+        forget: tells workers that one function is needed no more.
+    """
+
+    def __init__(
+        self,
+        namespace: Namespace | None,
+        follower: Follower | None,
+        forget: Callable[[Function], None],
+    ) -> None:
+        self._namespace = namespace
+        self._follower = follower
+        self._forget = forget
+        self._numbers = count(1)
+        self._functions: dict[Any, Function] = {}
+        self._seen: weakref.WeakSet[FunctionType] = weakref.WeakSet()
+
+    def holds(self, function: Function) -> bool:
+        """Return True for one that is kept beyond the job that uses it."""
+        return self._functions.get(function.call) is function
+
+    def clear(self) -> None:
+        """The pool has ended."""
+        self._functions.clear()
+
+    def for_job(self, call: Callable[..., Any]) -> Function:
+        """A function for a job: sent to each worker once, with what it captures in memory once.
+
+        Raises NotPicklable.
+        """
+        known = self.get(call)
+        if known is not None:
+            return known
+        encoded = None
+        if self._namespace is not None:
+            encoded = encode(call, self._namespace, "function")
+            encoded.anchor()
+        return Function(next(self._numbers), call, encoded)
+
+    def get(self, call: Callable[..., Any]) -> Function | None:
+        """A function that workers keep from call to call.
+
+        None for one that they may not keep, or that is met for the first time and need not be
+        importable. Raises NotPicklable.
+        """
+        if self._namespace is None or not isinstance(call, KEPT):
+            return None
+        function = self._functions.get(call)
+        if function is not None:
+            if function.captured is None or function.captured.unchanged():
+                return function
+            self._drop(call)
+        captured: Captured | None = None
+        if home_by_name(call) is None:
+            # A lambda that is made anew for each call is not worth keeping.
+            if type(call) is not FunctionType or call not in self._seen:
+                if type(call) is FunctionType:
+                    self._seen.add(call)
+                return None
+            captured = Captured(call)
+            if not captured.fixed:
+                return None
+        encoded = encode(call, self._namespace, "function")
+        function = Function(next(self._numbers), call, encoded, captured)
+        # Another thread may have been as quick: all have to use the same one.
+        function = self._functions.setdefault(call, function)
+        if len(self._functions) > _MOST:
+            self._drop(next(iter(self._functions)))
+        return function
+
+    def versions(self, function: Function | None, call: Call | None) -> tuple[Version, ...]:
+        """The variables that a call needs. Raises NotPicklable."""
+        if self._follower is None:
+            return NO_VERSIONS
+        references = function.references if function is not None else []
+        encoded = call.encoded(0, 1) if call is not None else None
+        if type(encoded) is Encoded and encoded.references:
+            references = [*references, *encoded.references]
+        return self._follower.versions(references) if references else NO_VERSIONS
+
+    def _drop(self, call: Callable[..., Any]) -> None:
+        function = self._functions.pop(call, None)
+        if function is not None:
+            self._forget(function)

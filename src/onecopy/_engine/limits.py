@@ -1,0 +1,119 @@
+"""Keeping time and memory limits of running tasks: when to look, and what was found.
+
+In the driver thread alone, but for ``add`` and ``remove``, which are called under the
+engine's lock and are single dict operations. A limited task is the only one that its worker
+holds (``Constraints.alone``), so its time begins when it is sent.
+
+Memory. RSS counts the shared data too, and kills the innocent (distributed#6232, ray#4713).
+USS does as well: a page of shared data that no other process has touched, such as a mapped
+file's, counts as the worker's own. What a limit is on is what the worker alone has written,
+outside of shared mappings (``procfs.mappings``): what a fork has in common with its parent is
+left out. Reading that takes some 20 ms per GB mapped, so the anonymous part of RSS, which is
+never less and costs microseconds, is looked at first.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from time import monotonic
+from typing import Protocol
+
+from .. import errors
+from .._system import procfs
+from .rules import Rules
+
+# How often memory is looked at, in seconds. A process that writes to fresh pages as fast as
+# it can gets some 50 MB further in that time.
+_LOOK = 0.02
+# A look may take this share of the time between two looks.
+_SHARE = 0.05
+# At least this often, in seconds: what waits for the next look takes no time beyond 24 days.
+_SELDOM = 3600.0
+
+
+class Guarded(Protocol):
+    """What has to be known of a worker."""
+
+    pid: int
+    sent: tuple[int, float]
+    """The last limited assignment that was sent, and when."""
+
+
+@dataclass
+class _Limit:
+    channel: Guarded
+    rules: Rules
+    task: str
+    look: float = 0.0
+    ask: float = 0.0
+    inherited: int = 0
+
+
+Breach = tuple[int, Guarded, BaseException]
+"""An assignment that has broken a limit, its worker, and what it is to fail with."""
+
+
+class Limits:
+    """See the module."""
+
+    def __init__(self) -> None:
+        self._limits: dict[int, _Limit] = {}
+
+    def add(self, assignment: int, channel: Guarded, rules: Rules, task: str) -> None:
+        """This assignment is on its way to this worker."""
+        self._limits[assignment] = _Limit(channel, rules, task)
+
+    def remove(self, assignment: int) -> None:
+        """It has ended."""
+        self._limits.pop(assignment, None)
+
+    def look(self) -> tuple[list[Breach], float | None]:
+        """What has broken a limit, and in how many seconds to look again."""
+        if not self._limits:
+            return [], None
+        breaches: list[Breach] = []
+        nexts: list[float] = []
+        for assignment, limit in list(self._limits.items()):
+            sent, since = limit.channel.sent
+            if sent != assignment:
+                nexts.append(monotonic() + _LOOK)  # its arguments are being copied
+                continue
+            error = self._broken(limit, since)
+            if error is None:
+                nexts.extend(_times(limit, since))
+            else:
+                self.remove(assignment)
+                breaches.append((assignment, limit.channel, error))
+        if not nexts:
+            return breaches, None
+        return breaches, min(max(0.0, min(nexts) - monotonic()), _SELDOM)
+
+    def _broken(self, limit: _Limit, since: float) -> BaseException | None:
+        timeout, most = limit.rules.timeout, limit.rules.memory_limit
+        now = monotonic()
+        if timeout is not None and now >= since + timeout:
+            return errors.TaskTimeout(limit.task, timeout)
+        if most is None or now < limit.look:
+            return None
+        limit.look = now + _LOOK
+        pid = limit.channel.pid
+        anonymous = procfs.anonymous(pid)
+        # What was inherited is the worker's own only where it has written to it. The last
+        # answer is good for the next looks, but not for ever: the more so the dearer it was.
+        if anonymous < most or (anonymous - limit.inherited < most and now < limit.ask):
+            return None
+        found = procfs.mappings(pid)
+        own = found.own if found is not None else 0  # it is gone
+        if own >= most:
+            return errors.WorkerOutOfMemory(pid, limit=most, task=limit.task, memory=own)
+        limit.inherited = anonymous - own
+        limit.ask = monotonic() + max(_LOOK, (monotonic() - now) / _SHARE)
+        return None
+
+
+def _times(limit: _Limit, since: float) -> Iterator[float]:
+    if limit.rules.timeout is not None:
+        yield since + limit.rules.timeout
+    if limit.rules.memory_limit is not None:
+        yield limit.look

@@ -1,0 +1,139 @@
+"""Outcomes of assignments: each is recorded and delivered, or what failed is run again.
+
+Has the table (``core``) and the history. Called by the thread that has read an outcome, without
+the table's lock; an assignment ends once, so no two threads deliver the same one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+from .._observe.columns import FAILED, LOST
+from .._schedule.events import Assignment
+from .core import Core
+from .history import NOTHING, History
+from .output_dispatch import OutputDispatcher
+from .work import Call, Entry, Work
+
+Deliver = Callable[..., None]
+
+
+class Outcomes:
+    """See the module.
+
+    Args:
+        core: the pool's table.
+        history: where tasks are recorded.
+        output: what workers print and log; None where they do that by themselves. An outcome
+            is delivered after what its task has said before.
+    """
+
+    def __init__(self, core: Core, history: History, output: OutputDispatcher | None) -> None:
+        self._core = core
+        self._history = history
+        self._output = output
+
+    def conclude(
+        self,
+        pid: int,
+        entry: Entry,
+        spent: bytes,
+        state: int,
+        deliver: Deliver,
+        *outcome: Any,
+    ) -> None:
+        """Record an assignment and deliver its outcome, after the task's queued output.
+
+        Args:
+            pid: of the process that has run it.
+            entry: the assignment.
+            spent: what its worker has measured.
+            state: of the record.
+            deliver: ``delivered``, ``failed`` or ``partly``.
+            outcome: what it takes.
+        """
+        output, task = self._output, entry.assignment.work
+        if output is not None and output.is_behind(task):
+            act = partial(self._conclude, pid, entry, spent, state, deliver, *outcome)
+            if output.after(task, act):
+                return
+        self._conclude(pid, entry, spent, state, deliver, *outcome)
+
+    def _conclude(
+        self,
+        pid: int,
+        entry: Entry,
+        spent: bytes,
+        state: int,
+        deliver: Deliver,
+        *outcome: Any,
+    ) -> None:
+        # First: who has the result finds the task among the spans.
+        self._history.record(entry, state, spent, pid)
+        deliver(entry.rest(), entry.work, *outcome)
+
+    def lose(self, entry: Entry, error: BaseException) -> None:
+        """An assignment was lost with its worker."""
+        act = partial(self._conclude, 0, entry, NOTHING, LOST, self.failed, error)
+        if self._output is None or not self._output.after(entry.assignment.work, act):
+            act()
+
+    def unsent(self, entry: Entry, error: BaseException) -> None:
+        """An assignment could not be sent."""
+        self._history.record(entry, FAILED, NOTHING, 0)
+        self.failed(entry.assignment, entry.work, error)
+
+    def delivered(self, assignment: Assignment, work: Work, value: Any) -> None:
+        """An assignment has ended well."""
+        work.deliver(assignment, value)
+        self._settle(assignment, work)
+
+    def failed(self, assignment: Assignment, work: Work, error: BaseException) -> None:
+        """The whole of an assignment has failed, with this."""
+        rules = work.rules
+        if rules is not None and rules.retries and rules.worth_another(error):
+            items = list(range(max(1, assignment.stop - assignment.start)))
+            again = self._retry(assignment, work, items)
+            if again:
+                rest = {at: error for at in items if at not in again}
+                if rest:
+                    work.partly(assignment, {}, rest)
+                return
+        work.fail(assignment, error)
+        self._settle(assignment, work)
+
+    def partly(
+        self,
+        assignment: Assignment,
+        work: Work,
+        values: dict[int, Any],
+        failed: dict[int, BaseException],
+    ) -> None:
+        """Items of a chunk have failed, by index in the chunk; the others have values."""
+        size = assignment.stop - assignment.start
+        if isinstance(work, Call) or (not values and len(failed) < size):
+            # The one error of a call; or of what has to come before the chunk's first item.
+            self.failed(assignment, work, failed[min(failed)])
+            return
+        rules = work.rules
+        again: set[int] = set()
+        if rules is not None and rules.retries:
+            worth = [at for at, error in failed.items() if rules.worth_another(error)]
+            again = self._retry(assignment, work, worth)
+        good = {at: value for at, value in values.items() if at not in failed}
+        bad = {at: error for at, error in failed.items() if at not in again}
+        work.partly(assignment, good, bad)
+        if not again:
+            self._settle(assignment, work)
+
+    def _retry(self, assignment: Assignment, work: Work, items: list[int]) -> set[int]:
+        again, effects = self._core.retry(assignment, work, items)
+        if effects is not None:
+            effects.carry_out()
+        return again
+
+    def _settle(self, assignment: Assignment, work: Work) -> None:
+        if work.rules is not None and work.rules.retries:
+            self._core.settle(assignment, work).carry_out()

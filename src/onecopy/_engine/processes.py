@@ -1,0 +1,246 @@
+"""The engine on worker processes: makes the parts, and hands each what it needs.
+
+The threads that submit send by themselves; one driver thread does the rest, except that a
+caller who waits for a single result reads it from the worker's socket itself. ARCHITECTURE.md
+has a drawing of the way of a task, and the table of locks.
+"""
+
+from __future__ import annotations
+
+import atexit
+import os
+import signal
+import threading
+
+from .. import errors
+from .._codec.pickling import PEER
+from .._memory.arena import Arena
+from .._memory.segment import registry
+from .._observe.columns import OWNER
+from .._observe.series import Watch
+from .._progress import bar
+from .._protocol import inheriting
+from .._protocol.log_settings import settings
+from .._schedule.scheduler import Scheduler
+from .._system.poller import poller
+from .core import Core, ReadyWorker
+from .driver import Driver
+from .freezer import Freezes
+from .functions import Function
+from .history import History, WorkerRow
+from .known_functions import KnownFunctions
+from .lifetime import Lifetime, no_thread
+from .limits import Limits
+from .options import Options
+from .outcomes import Outcomes
+from .output_dispatch import OutputDispatcher
+from .parts import Parts
+from .preemption import Preemption
+from .receiver import Receiver
+from .segment_listener import SegmentListener
+from .startup import Startup
+from .submission import Submission
+from .wakeup import Wakeup
+from .work import BlockingCall, Entry
+from .workers import Workers, importing
+
+# Strong: an engine whose pool is gone lives until its driver has ended.
+_engines: set[ProcessEngine] = set()
+
+
+class ProcessEngine:
+    """See the module; an ``Engine``.
+
+    Raises:
+        NotPicklable: the initializer or its arguments cannot travel.
+        OSError: no descriptor or no process is to be had.
+    """
+
+    def __init__(self, options: Options) -> None:
+        self.options = options
+        wakeup = Wakeup()
+        freezes = Freezes(wakeup)
+        segments = SegmentListener(freezes, wakeup)
+        arena = Arena()
+        # Before anything is forked: see ``sharing.freeze``. A thread that freezes now waits for
+        # the driver, which looks for such wishes before it first sleeps.
+        registry.listeners.add(segments)
+        try:
+            workers = Workers(options, arena)
+            try:
+                initializer = _initializer(options, workers)
+            except BaseException:
+                workers.close()
+                raise
+        except BaseException:
+            # It could not be made: nobody waits for it.
+            registry.listeners.discard(segments)
+            freezes.end()
+            raise
+        self.history = History(options.spans, importing)
+        startup, limits = Startup(options.workers), Limits()
+        self.core = Core(
+            Scheduler(options.workers, options.max_tasks),
+            on_lost=self._on_lost,
+            start_worker=self._start_worker,
+            wake=wakeup,
+            limits=limits,
+        )
+        output = OutputDispatcher(wakeup, self._distrust, prefixed=options.prints == "prefixed")
+        known = KnownFunctions(PEER, workers.source.follower, self._forget)
+        self.submission = Submission(self.core, self.history, known, PEER, wakeup, self._wait_for)
+        lifetime = Lifetime(self.core, self.submission, self.history, self._stop_workers)
+        self._outcomes = Outcomes(self.core, self.history, output)
+        polled = poller()
+        receiver = Receiver(
+            self.core, self._outcomes, lifetime, workers, freezes, output, polled, wakeup
+        )
+        self._parts = Parts(
+            core=self.core,
+            history=self.history,
+            known=known,
+            submission=self.submission,
+            lifetime=lifetime,
+            workers=workers,
+            startup=startup,
+            receiver=receiver,
+            preemption=Preemption(self.core, workers, limits),
+            output=output,
+            freezes=freezes,
+            segments=segments,
+            arena=arena,
+            wakeup=wakeup,
+            poller=polled,
+        )
+        segments.may_wait = self._may_wait_for_workers
+        self._driver = Driver(self._parts, initializer, self._unheld, self._finished)
+        polled.add(wakeup.open())
+        polled.add(workers.source.desk.fileno())
+        _engines.add(self)
+        try:
+            self.history.watch = Watch(self._processes, lambda: self.core.tasks_ended)
+            self._driver.start()
+        except RuntimeError as error:
+            # Without its threads it is nothing: everything that was made goes again.
+            self._driver.finish()
+            raise no_thread(error) from error
+
+    # What doors and reports see; see ``Engine``.
+
+    def close(self) -> None:
+        self._parts.lifetime.close()
+        self._parts.wakeup()
+
+    def terminate(self) -> None:
+        self._parts.lifetime.terminate()
+
+    def kill(self, how: signal.Signals) -> None:
+        if self.core.foreign:
+            return
+        self._parts.workers.kill_signal = how
+        ended = errors.BrokenWorker("the pool's workers were ended by its owner")
+        self._parts.lifetime.fail(ended, None)
+
+    def join(self, timeout: float | None = None) -> bool:
+        return self._driver.join(timeout)
+
+    def release(self) -> None:
+        self._driver.release()
+
+    def pids(self) -> list[int]:
+        """Waits until the pids of the first workers are known: what is asked for right after
+        the pool was made can be compared with what is asked for later."""
+        if not self.core.foreign:
+            self._driver.pids_known.wait()
+        workers = list(self._parts.workers.by_number.values())
+        return [worker.pid for worker in workers if worker.pid]
+
+    def traffic(self) -> tuple[int, int, int, int]:
+        workers = list(self._parts.workers.by_number.values())
+        return self.history.traffic([worker.channel.traffic() for worker in workers])
+
+    def worker_history(self) -> list[WorkerRow]:
+        workers = list(self._parts.workers.by_number.values())
+        return [*self.history.gone, *(worker.row(0) for worker in workers)]
+
+    def owner_cpu(self) -> float:
+        return self._driver.cpu
+
+    def after_fork(self) -> None:
+        """In a forked child: the pool is the parent's, and its sockets are not held here."""
+        self.core.after_fork()
+        self._parts.workers.after_fork()
+        self._parts.poller.close()
+        self._parts.wakeup.close()
+
+    # What the parts call.
+
+    def _on_lost(self, entry: Entry, error: BaseException) -> None:
+        self._outcomes.lose(entry, error)
+
+    def _start_worker(self) -> None:
+        self._parts.startup.want_another()
+        self._parts.wakeup()
+
+    def _stop_workers(self) -> None:
+        self._driver.stop_workers()
+
+    def _wait_for(self, worker: ReadyWorker, call: BlockingCall) -> None:
+        self._parts.receiver.wait_for(worker, call)
+
+    def _distrust(self, worker: int, error: Exception) -> None:
+        self._parts.receiver.distrust(worker, error)
+
+    def _forget(self, function: Function) -> None:
+        self.core.forget_function(function.id).carry_out()
+
+    def _unheld(self) -> None:
+        """An executor finishes its work first."""
+        if self.options.executor:
+            self.close()
+        else:
+            self.terminate()
+
+    def _finished(self) -> None:
+        _engines.discard(self)
+
+    def _processes(self) -> dict[int, int]:
+        return {os.getpid(): OWNER, **self._parts.workers.pids()}
+
+    def _may_wait_for_workers(self) -> bool:
+        me = threading.get_ident()
+        return me != self._driver.thread and not self._parts.receiver.is_waiting(me)
+
+
+def _initializer(options: Options, workers: Workers) -> Function | None:
+    """The initializer as it is sent to each worker. Raises NotPicklable."""
+    if options.initializer is None:
+        return None
+    forks = options.method == "fork"  # then it is inherited
+    what = (None, ()) if forks else (options.initializer, options.initargs)
+    encoded = inheriting.encode_initial(what, PEER)
+    encoded.anchor()
+    function = Function(0, options.initializer, encoded)
+    reads = [options.initializer] if forks else encoded.references
+    function.versions = workers.source.follower.versions(reads)
+    return function
+
+
+def _after_fork() -> None:
+    settings.after_fork()
+    bar.after_fork()
+    for engine in list(_engines):
+        engine.after_fork()
+    _engines.clear()
+
+
+def _at_exit() -> None:
+    """Pools that are still there when the program ends: their workers end first, so that
+    nothing runs or prints after it."""
+    for engine in list(_engines):
+        engine.terminate()
+        engine.join(10)
+
+
+os.register_at_fork(after_in_child=_after_fork)
+atexit.register(_at_exit)

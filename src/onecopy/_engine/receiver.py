@@ -1,0 +1,425 @@
+"""Receives frames from workers: results, log records, printed lines, control messages.
+
+A worker's socket is read by the driver, or by a caller who waits for one result and has taken
+the socket out of the driver's hands (``wait_for``), which saves two of the four context
+switches of a round trip. The thread that reads holds the worker's ``receiving``: the driver
+only tries it; a caller waits for it, and holds nothing else then.
+"""
+
+from __future__ import annotations
+
+import marshal
+import pickle
+import signal
+import threading
+from collections import deque
+from collections.abc import Callable
+from functools import partial
+from time import monotonic
+from typing import Any
+
+from .. import errors
+from .._codec.blame import short, without_ours
+from .._codec.codec import decode
+from .._observe.columns import DONE, FAILED
+from .._protocol import wire
+from .._protocol.failures import fits_failures, fits_values, revive
+from .._protocol.import_watch import SlowImport
+from .._schedule.events import Assignment
+from .._system.poller import Poller
+from . import output_dispatch
+from .core import Core, Ended, PoolState, ReadyWorker
+from .freezer import Freezes
+from .history import NOTHING
+from .lifetime import Lifetime
+from .outcomes import Deliver, Outcomes
+from .output_dispatch import OutputDispatcher
+from .work import SLICE, BlockingCall, Call, Entry
+from .worker_handle import WorkerHandle, WorkerState
+from .workers import Workers
+
+_SAYS = {
+    (wire.RECORD, 0): output_dispatch.RECORD,
+    (wire.RECORD, wire.TAKEN): output_dispatch.TAKEN,
+    (wire.WARNING, 0): output_dispatch.WARNING,
+    (wire.TEXT, 1): output_dispatch.STDOUT,
+    (wire.TEXT, 2): output_dispatch.STDERR,
+    (wire.TEXT, 1 | wire.FLUSHED): output_dispatch.STDOUT_FLUSHED,
+    (wire.TEXT, 2 | wire.FLUSHED): output_dispatch.STDERR_FLUSHED,
+}
+
+# How often to look for results of chunks that are still being run, in seconds.
+_TELL = 0.02
+
+
+class Receiver:
+    """See the module.
+
+    Args:
+        core: the pool's table.
+        outcomes: delivers results.
+        lifetime: fails the pool when an initializer has failed.
+        workers: of the pool.
+        freezes: is told which workers have frozen a segment.
+        output: is given what workers log and print.
+        poller: what the driver waits with.
+        wake: wakes the driver.
+    """
+
+    def __init__(
+        self,
+        core: Core,
+        outcomes: Outcomes,
+        lifetime: Lifetime,
+        workers: Workers,
+        freezes: Freezes,
+        output: OutputDispatcher,
+        poller: Poller,
+        wake: Callable[[], None],
+    ) -> None:
+        self._core = core
+        self._outcomes = outcomes
+        self._lifetime = lifetime
+        self._workers = workers
+        self._freezes = freezes
+        self._output = output
+        self._poller = poller
+        self._wake = wake
+        self._waiting: set[int] = set()  # threads that read a socket in ``wait_for``
+        self._tell_at = 0.0
+        self._distrusted: deque[tuple[int, Exception]] = deque()
+        self.ready = 0
+        """How many workers have become ready so far."""
+
+    # Reading.
+
+    def wait_for(self, worker: ReadyWorker, call: BlockingCall) -> None:
+        """Send, and read this worker's socket until ``call`` has its outcome; in the thread of
+        the call's caller.
+
+        Returns early, and leaves everything to the driver, when the socket is full or has
+        ended. When Ctrl-C arrives while frames are being handled, nobody can tell which have
+        been: the worker is ended, and what it had fails with WorkerDied instead of staying
+        without an answer.
+        """
+        assert isinstance(worker, WorkerHandle)
+        channel, handling = worker.channel, False
+        with worker.receiving:
+            if worker.ended:
+                return
+            self.unwatch(worker)
+            worker.muted = False
+            self._waiting.add(threading.get_ident())
+            try:
+                channel.flush()
+                while call.done.locked() and not (call.answered or channel.blocked):
+                    if self._output.is_full(worker.number):
+                        self._output.wait_for_room(worker.number, SLICE)
+                        continue
+                    frames = channel.reader.read()
+                    handling = True
+                    self._on_frames(worker, frames)
+                    handling = False
+            except EOFError:
+                pass  # the driver will read the same
+            except (wire.BrokenFrame, OSError) as error:
+                self.protocol_error(worker, error)
+            except BaseException:
+                if handling:
+                    self._workers.kill(worker)
+                raise
+            finally:
+                self._waiting.discard(threading.get_ident())
+                self.watch(worker)
+
+    def is_waiting(self, thread: int) -> bool:
+        """True for a thread that reads a socket in ``wait_for``."""
+        return thread in self._waiting
+
+    def read(self, worker: WorkerHandle) -> bool:
+        """Read what a worker has sent, in the driver thread; False when its socket is at its
+        end: it is done with."""
+        if not worker.receiving.acquire(blocking=False):
+            return True  # ``wait_for`` reads it
+        try:
+            if worker.ended:
+                return True
+            if self._output.is_full(worker.number):
+                # ``resume_reading`` comes before the driver sleeps, and sees room.
+                self.unwatch(worker)
+                worker.muted = True
+                return True
+            return self._read(worker)
+        finally:
+            worker.receiving.release()
+
+    def _read(self, worker: WorkerHandle) -> bool:
+        try:
+            self._on_frames(worker, worker.channel.reader.read(wire.NOW))
+        except BlockingIOError:
+            pass  # ``wait_for`` has read it meanwhile
+        except (EOFError, wire.BrokenFrame, OSError) as error:
+            # Its end; or what it wrote makes no sense, or has used up our descriptors: it
+            # is ended, and its task fails. What is posted to it from now on is not sent,
+            # and goes back to the queue when it is gone.
+            if not isinstance(error, EOFError):
+                self.protocol_error(worker, error)
+            self.unwatch(worker)
+            self._workers.on_end(worker)
+            return False
+        return True
+
+    # Watching sockets: any thread, but one worker in one thread at a time.
+
+    def watch(self, worker: WorkerHandle) -> None:
+        """Have the driver wait for the worker's socket."""
+        self._poller.add(worker.fd, write=worker.channel.blocked)
+        worker.watched = True
+
+    def unwatch(self, worker: WorkerHandle) -> None:
+        """The driver does not wait for it."""
+        if worker.watched:
+            worker.watched = False
+            self._poller.remove(worker.fd)
+
+    def want_write(self, number: int, wanted: bool) -> None:
+        """A worker's socket is full, or takes more again."""
+        worker = self._workers.by_number.get(number)
+        if worker is not None and worker.watched:
+            self._poller.change(worker.fd, write=wanted)
+
+    def resume_reading(self) -> None:
+        """Read on from workers whose output has been dispatched; end those whose output made
+        no sense. In the driver thread."""
+        while self._distrusted:
+            number, error = self._distrusted.popleft()
+            if number in self._workers.by_number:
+                self.protocol_error(self._workers.by_number[number], error)
+        for worker in list(self._workers.by_fd.values()):
+            if not worker.muted or self._output.is_full(worker.number):
+                continue
+            if worker.receiving.acquire(blocking=False):
+                worker.muted = False
+                self.watch(worker)
+                worker.receiving.release()
+            # Else the thread that holds it is about to watch it.
+
+    # Frames. With the worker's ``receiving`` held.
+
+    def _on_frames(self, worker: WorkerHandle, frames: list[wire.Frame]) -> None:
+        """Workers are given new work before what they said is unpacked.
+
+        Raises BrokenFrame, after what was said before it has had its effect.
+        """
+        results: list[Ended] = []
+        for frame in frames:
+            if frame.type == wire.RESULT and len(frame.body) >= wire.SPENT.size:
+                received, decoded, started, finished, worker.last = wire.TIMES.unpack_from(
+                    frame.body
+                )
+                flags = frame.flags
+                unrun = bool(flags & wire.UNRUN)
+                # Loading the function is left out: the next task will not take that long.
+                took = None if unrun else finished - started + decoded - received
+                failed = bool(flags & wire.ERRORS)
+                results.append((frame.id, took, flags >> wire.SHORT, failed, unrun))
+        ended: dict[int, Entry] = {}
+        halved: set[int] = set()
+        if results:
+            # A thread other than the driver may be the one to make a worker idle.
+            ended, halved, effects = self._core.ended(
+                worker.number, results, look_for_blocked=bool(self._waiting)
+            )
+            effects.carry_out()
+        known = {*ended, *halved}
+        try:
+            self._on_each(worker, frames, ended, known)
+            if worker.channel.reader.broken is not None:
+                raise worker.channel.reader.broken
+        finally:
+            for entry in ended.values():  # none, unless something was raised
+                self._conclude_bad(worker, entry, NOTHING)
+
+    def _on_each(
+        self,
+        worker: WorkerHandle,
+        frames: list[wire.Frame],
+        ended: dict[int, Entry],
+        known: set[int],
+    ) -> None:
+        said: list[output_dispatch.OutputItem] = []
+        for frame in frames:
+            says = _SAYS.get((frame.type, frame.flags))
+            if says is not None:
+                said.append((frame.id, says, frame.body))
+                continue
+            if said:  # before what comes after it
+                self._output.put(worker.number, said)
+                said = []
+            if frame.type != wire.RESULT:
+                self._on_control(worker, frame)
+            elif frame.id in ended:
+                self._deliver(worker, frame, ended.pop(frame.id))
+            elif frame.id not in known and self._core.state < PoolState.TERMINATED:
+                raise wire.BrokenFrame(f"a result for assignment {frame.id}, not one of its")
+        if said:
+            self._output.put(worker.number, said)
+
+    def _deliver(self, worker: WorkerHandle, frame: wire.Frame, entry: Entry) -> None:
+        assignment, work = entry.assignment, entry.work
+        spent = frame.body[: wire.SPENT.size]
+        body = memoryview(frame.body)[wire.SPENT.size :]
+        bad = frame.flags & wire.ERRORS
+        try:
+            value = decode(bool(frame.flags & wire.RICH), body, worker.channel.link)
+            size = None if isinstance(work, Call) else assignment.stop - assignment.start
+            fits = fits_failures(value, size or 1) if bad else fits_values(value, size)
+            if bad and fits:
+                value = value[0], {at: revive(how) for at, how in value[1].items()}
+        except BaseException as error:
+            note = f"raised while the result of {work.describe(assignment)} was unpickled"
+            errors.add_note(error, note)
+            self._conclude(worker, entry, spent, FAILED, self._outcomes.failed, error)
+            return
+        if not fits:
+            self._conclude_bad(worker, entry, spent)
+            raise wire.BrokenFrame("a result that is none of what was asked for")
+        early = entry.early
+        if bad:
+            if early:
+                value = [
+                    {at - early: it for at, it in part.items() if at >= early} for part in value
+                ]
+            self._conclude(worker, entry, spent, FAILED, self._outcomes.partly, *value)
+        else:
+            value = value[early:] if early else value
+            self._conclude(worker, entry, spent, DONE, self._outcomes.delivered, value)
+
+    def _conclude(
+        self,
+        worker: WorkerHandle,
+        entry: Entry,
+        spent: bytes,
+        state: int,
+        deliver: Deliver,
+        *outcome: Any,
+    ) -> None:
+        self._outcomes.conclude(worker.pid, entry, spent, state, deliver, *outcome)
+
+    def _conclude_bad(self, worker: WorkerHandle, entry: Entry, spent: bytes) -> None:
+        """The result of an assignment arrived, but not so that it could be used."""
+        task = entry.work.describe(entry.assignment)
+        error = errors.WorkerDied(worker.pid, -signal.SIGKILL, task)
+        error.add_note("the pool ended it: what it wrote made no sense, or was not read to its end")
+        self._conclude(worker, entry, spent, FAILED, self._outcomes.failed, error)
+
+    def _on_control(self, worker: WorkerHandle, frame: wire.Frame) -> None:
+        try:
+            self._control(worker, frame)
+        except wire.BrokenFrame:
+            raise
+        except Exception as error:
+            raise wire.BrokenFrame(f"type {frame.type}: {error!r}") from error
+
+    def _control(self, worker: WorkerHandle, frame: wire.Frame) -> None:
+        link = worker.channel.link
+        if frame.type == wire.ANNOUNCE:
+            link.announced(marshal.loads(frame.body), frame.fds)
+        elif frame.type == wire.FREE:
+            link.came_back(list(wire.PAIR.iter_unpack(frame.body)))
+        elif frame.type == wire.FORGOTTEN:
+            link.forgotten(frame.id)
+        elif frame.type == wire.FROZEN:
+            self._freezes.answered(frame.id, worker.number)
+        elif frame.type == wire.SLOW:
+            self.warn_of_import(SlowImport(*wire.SLOW_IMPORT.unpack(frame.body)))
+        elif worker.state is WorkerState.READY and frame.type in (wire.READY, wire.FAILED):
+            raise wire.BrokenFrame(f"type {frame.type} of a worker that was ready")
+        elif frame.type == wire.READY:
+            (since,) = wire.SINCE.unpack(frame.body)
+            worker.ready_now(frame.id, since)
+            self.ready += 1
+            self._core.join(worker).carry_out()
+        elif frame.type == wire.FAILED:
+            what, failed = pickle.loads(frame.body)
+            error = revive(failed)
+            self._lifetime.fail(errors.InitializerFailed(f"{what}: {short(error, 300)}"), error)
+        else:
+            raise wire.BrokenFrame(f"type {frame.type}")
+
+    # Results of chunks that are still being run. In the driver thread.
+
+    def tell_early(self) -> float | None:
+        """Deliver results of chunks that are still being run; in how many seconds to look
+        again.
+
+        A result is delivered the next time that it is seen. What the task has said before it
+        was in the socket then, and has been read since.
+        """
+        if not self._core.streams:
+            return None
+        now = monotonic()
+        if now < self._tell_at:
+            return self._tell_at - now
+        self._tell_at = now + _TELL
+        for worker in list(self._workers.by_fd.values()):
+            with self._core.lock:
+                entry = self._core.assigned.get(self._workers.claims.claimed(worker.slot))
+            if entry is not None and entry.work.streams and not worker.muted:
+                self._tell(worker, entry)
+        return _TELL
+
+    def _tell(self, worker: WorkerHandle, entry: Entry) -> None:
+        assignment, work = entry.assignment, entry.work
+        found = self._workers.claims.early(worker.slot, assignment.id, entry.early)
+        ready, entry.seen = entry.seen - entry.early, entry.early + len(found)
+        if ready <= 0 or not found:
+            return
+        try:
+            values = [pickle.loads(stream) for stream in found[:ready]]
+        except Exception:
+            return  # it is said of the whole chunk, when that has ended
+        start = assignment.start + entry.early
+        core = self._core
+        with core.lock:
+            if core.assigned.get(assignment.id) is not entry or work.number not in core.work:
+                return
+            # From now on its end is about the others; see ``Entry.rest``.
+            entry.early += len(values)
+        part = assignment._replace(start=start, stop=start + len(values))
+        act = partial(work.deliver, part, values)
+        if not self._output.after(work.number, act):
+            act()
+
+    # What goes wrong.
+
+    def unsendable(self, number: int, assignment: Assignment, error: BaseException) -> None:
+        """An assignment never left: its payload cannot be pickled, or there is no room. In the
+        thread that sends."""
+        without_ours(error)
+        entry, effects = self._core.unsent(number, assignment.id)
+        effects.carry_out()
+        if entry is not None:
+            self._outcomes.unsent(entry, error)
+
+    def protocol_error(self, worker: WorkerHandle, error: BaseException) -> None:
+        """Nothing more that this worker says counts."""
+        worker.broken = worker.broken or str(error)
+        self._workers.kill(worker)
+
+    def distrust(self, number: int, error: Exception) -> None:
+        """The output of a worker made no sense. In the dispatching thread: only leaves word."""
+        self._distrusted.append((number, error))
+        self._wake()
+
+    def warn_of_import(self, slow: SlowImport) -> None:
+        """Workers import the main module, at a price: the warning is the owner's own."""
+        took = f"{slow.milliseconds / 1000:.1f} s and {slow.nbytes / 1e6:,.0f} MB"
+        text = (
+            f"workers import the main module, which takes {took}, most of it here; put that "
+            'under if __name__ == "__main__":, or make the pool with main="value"'
+        )
+        kinds = [("onecopy.errors", "SlowImportWarning"), ("builtins", "UserWarning")]
+        path = self._workers.source.main_path
+        said = marshal.dumps((text, kinds, path, slow.line, "__main__"))
+        self._output.put(0, [(0, output_dispatch.WARNING, said)])

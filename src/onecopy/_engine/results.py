@@ -1,0 +1,144 @@
+"""``AsyncResult``: what ``apply_async`` and ``map_async`` return, as in ``multiprocessing``."""
+
+from __future__ import annotations
+
+import os
+import threading
+import weakref
+from collections.abc import Callable
+from concurrent.futures import CancelledError, Future
+from logging import getLogger
+from typing import Any, Generic, TypeVar
+
+from ..errors import PoolClosed
+from .core import FOREIGN
+from .future import is_main
+from .work import SLICE
+
+_log = getLogger(__name__)
+
+R_co = TypeVar("R_co", covariant=True)
+
+
+class AsyncResult(Generic[R_co]):
+    """The outcome of a call or a map, when there is one.
+
+    Args:
+        callback: called with the result, before anybody who waits is told.
+        error_callback: called with the error, likewise.
+        pool: kept until there is an outcome, since a pool that nobody holds is terminated.
+
+    Whoever makes it has ``end`` or ``end_as`` called. Callbacks run in a thread of the pool:
+    they should return soon, and what one raises is logged and harms nobody. Thread-safe.
+    """
+
+    __module__ = "onecopy"
+
+    def __init__(
+        self,
+        callback: Callable[[R_co], object] | None = None,
+        error_callback: Callable[[BaseException], object] | None = None,
+        pool: object = None,
+    ) -> None:
+        self._pool = pool
+        self._value: Any = None
+        self._error: BaseException | None = None
+        self._callback = callback
+        self._error_callback = error_callback
+        self._told = threading.Event()
+        _pending.add(self)
+
+    def end_as(self, future: Future[Any]) -> None:
+        """This future has ended, and so has this."""
+        error = error_of(future)
+        self.end(future.result() if error is None else None, error)
+
+    def end(self, value: Any, error: BaseException | None) -> None:
+        """There is an outcome."""
+        callback, error_callback = self._callback, self._error_callback
+        self._callback = self._error_callback = self._pool = None
+        self._value, self._error = value, error
+        try:
+            if error is None:
+                if callback is not None:
+                    callback(value)
+            elif error_callback is not None:
+                error_callback(error)
+        except BaseException as raised:
+            # In the main thread it may be Ctrl-C; elsewhere not even SystemExit may end a
+            # thread of the pool, which others' tasks need.
+            if isinstance(raised, KeyboardInterrupt) and is_main():
+                raise
+            _log.exception("a callback of a pool's task raised")
+        finally:
+            self._told.set()
+            _pending.discard(self)
+
+    def forked(self) -> None:
+        """In a forked child, where it will never come to an end. The event's lock may be held
+        by a thread that is not here: it is another one from now on."""
+        self._told = threading.Event()
+        self._callback = self._error_callback = self._pool = None
+        self._error = PoolClosed(FOREIGN)
+        self._told.set()
+
+    def get(self, timeout: float | None = None) -> R_co:
+        """The result, or raises the task's error.
+
+        Raises ``multiprocessing.TimeoutError`` when there is none after ``timeout`` seconds.
+        """
+        self.wait(timeout)
+        if not self._told.is_set():
+            import multiprocessing
+
+            raise multiprocessing.TimeoutError(f"no result within {timeout} s")
+        if self._error is None:
+            value: R_co = self._value
+            return value
+        try:
+            raise self._error
+        finally:
+            del self  # the error's traceback holds this frame: no cycle
+
+    def wait(self, timeout: float | None = None) -> None:
+        """Blocks until there is an outcome, or for ``timeout`` seconds."""
+        if timeout is not None:
+            self._told.wait(timeout)
+            return
+        while not self._told.wait(SLICE):
+            pass
+
+    def ready(self) -> bool:
+        """Is there an outcome?"""
+        return self._told.is_set()
+
+    def successful(self) -> bool:
+        """Did it end without an error? Raises ValueError when it has not ended."""
+        if not self._told.is_set():
+            raise ValueError(f"{self!r} has not ended")
+        return self._error is None
+
+    def __repr__(self) -> str:
+        state = "ended" if self._told.is_set() else "pending"
+        return f"<onecopy.AsyncResult, {state}>"
+
+
+# Without an outcome so far.
+_pending: weakref.WeakSet[AsyncResult[Any]] = weakref.WeakSet()
+
+
+def _after_fork() -> None:
+    for result in list(_pending):
+        result.forked()
+    _pending.clear()
+
+
+os.register_at_fork(after_in_child=_after_fork)
+
+
+def error_of(future: Future[Any]) -> BaseException | None:
+    """The error of a future that is done and that the caller has not cancelled."""
+    try:
+        return future.exception()
+    except CancelledError:  # by nobody but the pool's own end
+        return PoolClosed("the pool was terminated")

@@ -1,0 +1,92 @@
+"""What a call may cost and what is done when it fails: the record behind ``pool.options``.
+
+The scheduler is told what follows from it for the order of work (``constraints``), the driver
+keeps the time and the memory (``limits``), and the engine asks it whether to try again.
+"""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass
+from numbers import Integral, Real
+
+from .. import errors
+from .._schedule.events import Constraints
+
+
+@dataclass(frozen=True)
+class Rules:
+    """See the module.
+
+    Attributes:
+        timeout: seconds from when the task was sent to a worker until the worker is ended.
+        retries: how often a task is run again at most.
+        retry_on: the exceptions, besides a worker's death, after which it is.
+        memory_limit: bytes of memory of its own at which the worker is ended.
+        name: what errors call the task.
+
+    Raises:
+        TypeError, ValueError: an attribute makes no sense.
+    """
+
+    timeout: float | None = None
+    retries: int = 0
+    retry_on: tuple[type[BaseException], ...] = ()
+    memory_limit: int | None = None
+    name: str | None = None
+
+    def __post_init__(self) -> None:
+        if self.timeout is not None:
+            if not isinstance(self.timeout, Real):
+                raise TypeError(f"timeout is a number of seconds, not {self.timeout!r}")
+            if not self.timeout > 0:
+                raise ValueError(f"timeout is a number of seconds above 0, not {self.timeout!r}")
+        if not isinstance(self.retries, Integral):
+            raise TypeError(f"retries is a whole number, not {self.retries!r}")
+        if self.retries < 0:
+            raise ValueError(f"retries is at least 0, not {self.retries}")
+        for kind in self.retry_on:
+            if not (isinstance(kind, type) and issubclass(kind, BaseException)):
+                raise TypeError(f"retry_on takes exception classes, not {kind!r}")
+        if self.retry_on and not self.retries:
+            raise ValueError("retry_on needs retries: how often to try again")
+        if self.memory_limit is not None:
+            if not isinstance(self.memory_limit, Integral):
+                raise TypeError(f"memory_limit is a number of bytes, not {self.memory_limit!r}")
+            if self.memory_limit <= 0:
+                raise ValueError(f"memory_limit is above 0 bytes, not {self.memory_limit}")
+
+    def check(self, method: str) -> None:
+        """Raises what speaks against these rules under a start method."""
+        if method == "thread" and self.limited:
+            raise ValueError(
+                "a thread cannot be ended: timeout and memory_limit need a start method "
+                "whose workers are processes"
+            )
+        if self.memory_limit is not None and sys.platform != "linux":
+            raise errors.UnsupportedPlatform("memory_limit reads /proc, which only Linux has")
+
+    @property
+    def limited(self) -> bool:
+        """May the worker be ended because of the task?"""
+        return self.timeout is not None or self.memory_limit is not None
+
+    @property
+    def constraints(self) -> Constraints:
+        """What the scheduler has to know."""
+        return Constraints(exclusive=self.limited, retryable=self.retries > 0)
+
+    @property
+    def chunk(self) -> int | None:
+        """Items of a map per task when the caller gave no size: rules hold for each item
+        by itself. None when there is no rule for which that matters."""
+        return 1 if self.limited or self.retries else None
+
+    def worth_another(self, error: BaseException) -> bool:
+        """Is this a failure after which the task may be run again? A worker that was ended
+        because the task broke a limit would be so again, unless the caller says it."""
+        if isinstance(error, self.retry_on):
+            return True
+        return isinstance(error, errors.WorkerDied) and not isinstance(
+            error, errors.WorkerOutOfMemory
+        )

@@ -1,0 +1,136 @@
+"""From a door's arguments to an engine: checks, defaults, and the choice of its kind."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable
+from numbers import Integral
+from types import FunctionType
+from typing import Any
+
+from .._launch import resolve
+from .._observe.spans import KEPT
+from .._protocol import preparation
+from .._system.cpus import cpu_count
+from .._system.native_threads import THREAD_VARIABLES
+from ..errors import UnsupportedPlatform
+from .engine import Engine
+from .options import MAINS, PRINTS, STATES, Options, Prints
+
+# What the caller has loaded of these is loaded into a zygote before it forks.
+_PRELOAD = ("numpy",)
+
+
+def engine(
+    workers: int | None,
+    method: str,
+    initializer: Callable[..., Any] | None,
+    initargs: tuple[Any, ...],
+    max_tasks: int | None,
+    preload: tuple[str, ...],
+    *,
+    executor: bool = False,
+    logs: bool = True,
+    prints: Prints = "plain",
+    spans: int = KEPT,
+    main: str = "auto",
+    state: str = "follow",
+    reseed: bool = True,
+) -> Engine:
+    """An engine that runs; its workers start in the background. Raises as ``Pool`` does.
+
+    ``executor`` and what follows: see ``Options``.
+    """
+    check_platform()
+    if preparation.importing_main:
+        raise RuntimeError(
+            "a pool is made while the main module is imported in a worker: make it under "
+            'if __name__ == "__main__":, or give the first pool main="value"'
+        )
+    if workers is None:
+        workers = cpu_count()
+    if not isinstance(workers, Integral):
+        raise TypeError(f"workers is a whole number, not {workers!r}")
+    workers = int(workers)
+    if workers < 1:
+        raise ValueError(f"a pool has at least 1 worker, not {workers!r}")
+    if initializer is not None and not callable(initializer):
+        raise TypeError(f"the initializer must be callable, not a {type(initializer).__name__}")
+    if max_tasks is not None and not (isinstance(max_tasks, Integral) and max_tasks >= 1):
+        raise ValueError(f"maxtasksperchild is at least 1 or None, not {max_tasks!r}")
+    check_prints(prints)
+    check_state(main, state)
+    if not (isinstance(spans, Integral) and spans >= 0):
+        raise ValueError(f"spans is how many to keep, 0 or more, not {spans!r}")
+    options = Options(
+        workers=workers,
+        method=resolve(method),
+        initializer=initializer,
+        initargs=initargs,
+        max_tasks=max_tasks,
+        preload=(*_wanted(), *preload),
+        threads=_threads(workers),
+        executor=executor,
+        logs=logs,
+        prints=prints,
+        spans=int(spans),
+        main=main,
+        state=state,
+        reseed=reseed,
+    )
+    if options.method == "thread":
+        from .threads import ThreadEngine
+
+        return ThreadEngine(options)
+    from .processes import ProcessEngine
+
+    return ProcessEngine(options)
+
+
+def check_prints(prints: str) -> None:
+    """Raises ValueError when it is none of the kinds."""
+    if prints not in PRINTS:
+        raise ValueError(f"prints is one of {', '.join(PRINTS)}, not {prints!r}")
+
+
+def method_of(context: Any, argument: str) -> str:
+    """The start method of a ``multiprocessing`` context. Raises TypeError for what is none,
+    naming the argument as which it was given."""
+    name = getattr(context, "get_start_method", None)
+    if name is None:
+        raise TypeError(
+            f"{argument} must be a multiprocessing context, such as get_context() returns, "
+            f"not a {type(context).__name__}"
+        )
+    return str(name())
+
+
+def check_state(main: str, state: str) -> None:
+    """Raises ValueError for what is no choice of how workers come by modules."""
+    if main not in MAINS:
+        raise ValueError(f"main is one of {', '.join(MAINS)}, not {main!r}")
+    if state not in STATES:
+        raise ValueError(f"state is one of {', '.join(STATES)}, not {state!r}")
+
+
+def check_platform() -> None:
+    """Raises UnsupportedPlatform where workers cannot be started."""
+    if sys.platform == "win32":
+        raise UnsupportedPlatform("onecopy starts workers by POSIX means; Windows has none")
+
+
+def _wanted() -> list[str]:
+    """What tasks are likely to need: it is imported once, before workers are forked."""
+    wanted = [name for name in _PRELOAD if name in sys.modules]
+    main = dict(vars(sys.modules["__main__"])).values()
+    if any(type(value) is FunctionType and value.__module__ == "__main__" for value in main):
+        wanted.append("cloudpickle")  # rebuilds functions that travel by value
+    return wanted
+
+
+def _threads(workers: int) -> int | None:
+    """Native threads per worker; None when the user's environment says how many."""
+    if any(name in os.environ for name in THREAD_VARIABLES):
+        return None
+    return max(1, cpu_count() // workers)

@@ -1,0 +1,48 @@
+"""Wakes the driver from any thread, at any moment: in a finalizer too."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+
+
+class Wakeup:
+    """A pipe with a flag; it takes no lock and never blocks."""
+
+    def __init__(self) -> None:
+        self._set = True  # there is no pipe yet
+        self._read = self._write = -1
+
+    def open(self) -> int:
+        """Make the pipe. Raises OSError. Returns the descriptor to wait for."""
+        self._read, self._write = os.pipe()
+        os.set_blocking(self._read, False)
+        os.set_blocking(self._write, False)
+        self._set = False
+        return self._read
+
+    def fileno(self) -> int:
+        return self._read
+
+    def __call__(self) -> None:
+        """Wake the thread that waits."""
+        if not self._set:
+            self._set = True
+            with contextlib.suppress(OSError):  # full: it will wake; closed: it has ended
+                os.write(self._write, b"\0")
+
+    def clear(self) -> None:
+        """The thread that waits is awake.
+
+        In this order: a thread that wakes it between the two finds the flag set and writes
+        nothing, and what it wants is looked at after this. The other way round, its byte would
+        be read here and the flag stay set for ever.
+        """
+        os.read(self._read, 64)
+        self._set = False
+
+    def close(self) -> None:
+        """Nobody writes to the pipe from here on."""
+        self._set = True
+        os.close(self._read)
+        os.close(self._write)

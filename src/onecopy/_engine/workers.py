@@ -1,0 +1,297 @@
+"""The worker processes of one pool: their start, their sockets, their end.
+
+The driver asks for one more or for one to go, and is told what became of each. Runs in the
+driver thread alone, except for what is marked.
+
+A worker goes through ``WorkerState``; then its exit code is learnt, and only then is it
+reported gone: everything that it wrote before its end has been read by then, and its claim is
+final.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import pickle
+import signal
+import socket
+import threading
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from itertools import count
+from typing import Any
+
+from .. import errors
+from .._launch.zygote import UNKNOWN
+from .._memory.arena import Arena
+from .._observe.columns import OTHER
+from .._protocol import inheriting, wire
+from .._protocol.config import WorkerConfig
+from .._protocol.identity import Identity, chosen_method, parent_of_workers
+from .._protocol.import_watch import SlowImport
+from .._schedule.events import Assignment
+from .._system import heap, procfs
+from .._system.anonymous import AnonymousFile, anonymous_file
+from .channel import Channel
+from .claims import Claims
+from .options import Options
+from .worker_exit import WorkerExit
+from .worker_handle import WorkerHandle
+from .worker_source import WorkerSource
+
+# Room for what faulthandler writes when a worker crashes; pages are taken as it is used.
+_FAULTS = 256 << 10
+
+
+# Held while this process has the worker's end of a socket open. A fork elsewhere in the
+# program waits for it: its child would keep that end, and the worker's end would never be
+# seen. The holder waits for nobody, so the fork waits a millisecond at most.
+launching = threading.Lock()
+
+
+def _renew() -> None:
+    global launching
+    launching = threading.Lock()
+
+
+os.register_at_fork(
+    before=lambda: launching.acquire(),
+    after_in_parent=lambda: launching.release(),
+    after_in_child=_renew,
+)
+
+
+def importing() -> AbstractContextManager[Any]:
+    """What to hold while a module is imported: a program that forks meanwhile waits, or its
+    child would have half a module, and no thread that completes it."""
+    return launching
+
+
+def import_broken_errors() -> None:
+    """Import the errors that a worker's end needs."""
+    with importing():
+        errors.import_broken_errors()
+
+
+class Workers:
+    """See the module.
+
+    Args:
+        options: what kind of workers.
+        arena: where large buffers for them are put.
+
+    Attributes:
+        by_number, by_fd: the workers that are not gone; and those whose sockets are open.
+        kill_signal: ends workers.
+        source: where they come from.
+        claims: the pages that they share with the owner.
+        slow_import: what the launcher has told of the main module's import, until it is read.
+    """
+
+    def __init__(self, options: Options, arena: Arena) -> None:
+        heap.trim()  # before anything inherits it
+        self._options = options
+        self._arena = arena
+        self._count = 0
+        self.by_number: dict[int, WorkerHandle] = {}
+        self.by_fd: dict[int, WorkerHandle] = {}
+        self.kill_signal = signal.SIGKILL
+        self.slow_import: SlowImport | None = None
+        self._pool = next(_pools)
+        self._parent, self._method = parent_of_workers(), chosen_method()
+        self._ooms = procfs.oom_kills()
+        self._faults: dict[int, AnonymousFile] = {}
+        self._dead: list[WorkerHandle] = []  # orphans that have ended
+        self._lost = False  # the launcher makes no more workers, and that was reported
+        self.claims = Claims(options.workers)
+        self.source = WorkerSource(self._pool, options)
+
+    def pids(self) -> dict[int, int]:
+        """Every process of the pool, with its worker's number; OTHER for what forks workers.
+        Any thread."""
+        pids = {worker.pid: worker.number for worker in list(self.by_number.values())}
+        pids.pop(0, None)
+        return {**pids, **dict.fromkeys(self.source.pids(), OTHER)}
+
+    def launch(
+        self,
+        unsendable: Callable[[int, Assignment, BaseException], None],
+        want_write: Callable[[int, bool], None],
+    ) -> WorkerHandle:
+        """One more worker; it says when it is ready. Raises OSError when it cannot even be
+        tried (no descriptor, no memory, no more processes)."""
+        faults = anonymous_file(_FAULTS)
+        try:
+            slot = self.claims.reserve()
+            with launching:
+                ours, theirs = socket.socketpair()
+                try:
+                    with theirs:
+                        self._count += 1
+                        self.source.launcher.start(self._count, theirs.fileno())
+                except OSError:
+                    ours.close()
+                    raise
+        except (OSError, errors.NotEnoughMemory):
+            faults.close()
+            raise
+        self.claims.take(slot)
+        channel = Channel(
+            self._count,
+            ours,
+            self._arena,
+            unsendable=unsendable,
+            want_write=want_write,
+            versions=self.source.follower.versions,
+            speaks=self._options.logs,
+        )
+        worker = WorkerHandle(self._count, slot, channel)
+        self.by_number[worker.number] = worker
+        self.by_fd[channel.fd] = worker
+        self._faults[worker.number] = faults
+        self._configure(worker, faults.descriptor(write=True))
+        return worker
+
+    def _configure(self, worker: WorkerHandle, faults: int) -> None:
+        options, claims = self._options, self.claims
+        identity = Identity(
+            pool=self._pool,
+            worker=worker.number,
+            daemon=not options.executor,
+            parent=self._parent,
+            method=self._method,
+        )
+        config = WorkerConfig(
+            identity=identity,
+            preparation=self.source.preparation,
+            claims=claims.size,
+            slot=claims.first_word(worker.slot),
+            room=claims.room(worker.slot),
+            threads=options.threads,
+            initializer=options.initializer is not None,
+            executor=options.executor,
+            reseed=options.reseed,
+            logs=options.logs,
+            prints=options.prints,
+            authkey=None if options.method == "fork" else inheriting.authkey(),
+        )
+        fds = [claims.descriptor(), faults, self.source.desk.theirs.fileno()]
+        frame = wire.pack(wire.CONFIG, pickle.dumps(config, 5), fds=len(fds))
+        # The socket is new and empty: this fits.
+        socket.send_fds(worker.channel.sock, [frame], fds)
+
+    def pause(self, worker: WorkerHandle) -> int:
+        """The worker begins with nothing after this, until ``WorkerHandle.resume``; what it
+        has begun with last."""
+        worker.pauses += 1
+        return self.claims.pause(worker.slot, worker.pauses)
+
+    def kill(self, worker: WorkerHandle) -> None:
+        """End a worker from outside; its socket then comes to its end, as with any other. Any
+        thread that holds its ``receiving``, and the driver."""
+        channel = worker.channel
+        if worker.pid and not worker.ended:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(worker.pid, self.kill_signal)
+            if self.kill_signal != signal.SIGKILL:
+                # One that has a handler for the signal and lives ends after its task.
+                with contextlib.suppress(OSError):
+                    channel.sock.shutdown(socket.SHUT_WR)
+        elif not worker.ended:
+            channel.sock.shutdown(socket.SHUT_RDWR)
+
+    def on_end(self, worker: WorkerHandle) -> None:
+        """Its socket is at its end: ask how the process ended. ``poll_events`` tells."""
+        del self.by_fd[worker.fd]
+        worker.end()
+        if worker.orphan:
+            self._dead.append(worker)
+        else:
+            self.source.launcher.reap(worker.number)
+
+    def poll_events(self) -> tuple[list[WorkerExit], list[int], bool]:
+        """Workers that are gone for good, segments that no worker to come can write to, and
+        whether the launcher has failed."""
+        exits: list[WorkerExit] = []
+        frozen: list[int] = []
+        broken = False
+        for what, number, value, extra in self.source.poll_events():
+            worker = self.by_number.get(number)
+            if what == "broken":
+                broken, self._lost = not self._lost, True
+            elif what == "frozen":
+                frozen.append(extra)
+            elif what == "slow":
+                self.slow_import = SlowImport(number, value, extra)
+            elif worker is None:
+                continue
+            elif what == "pid":
+                if value > 0:
+                    worker.pid = value
+            else:
+                exitcode = None if value == UNKNOWN else value
+                exits.append(self._gone(worker, exitcode, extra or None))
+        if broken:
+            self._orphan()
+        exits += [self._gone(worker, -signal.SIGKILL, None) for worker in self._dead]
+        self._dead.clear()
+        return exits, frozen, broken
+
+    def _orphan(self) -> None:
+        """The zygote is gone, and the kernel kills its workers with it. Each is gone when
+        its socket has come to its end: what it has finished before is still read."""
+        for worker in self.by_number.values():
+            worker.orphan = True
+            if worker.ended:
+                self._dead.append(worker)  # how it ended nobody will tell any more
+            else:
+                # Where the kernel does not kill it, it ends when it next reads.
+                worker.channel.sock.shutdown(socket.SHUT_WR)
+
+    def _gone(self, worker: WorkerHandle, exitcode: int | None, memory: int | None) -> WorkerExit:
+        del self.by_number[worker.number]
+        if not worker.ended:
+            del self.by_fd[worker.fd]
+        claimed = worker.claimed
+        if claimed is None:
+            claimed = self.claims.claimed(worker.slot)
+        self.claims.give_back(worker.slot)
+        ooms = procfs.oom_kills() if exitcode == -signal.SIGKILL else self._ooms
+        oom, self._ooms = ooms > self._ooms, ooms
+        cut = None
+        if exitcode == -signal.SIGBUS:
+            for segment in worker.channel.link.files():
+                now = segment.shortened_to()
+                if now is not None:
+                    cut = (segment.path, segment.size, now)
+        with contextlib.closing(self._faults.pop(worker.number)) as faults:
+            written = os.pread(faults.descriptor(write=False), _FAULTS, 0).rstrip(b"\0")
+        traceback = written.decode(errors="replace")
+        return WorkerExit(worker, claimed, exitcode, oom, memory, cut, traceback)
+
+    def renew(self) -> bool:
+        """The zygote has ended: True if a new one is going to fork the next workers."""
+        renewed = self.source.renew()
+        self._lost = self._lost and not renewed
+        return renewed
+
+    def all_pids_known(self) -> bool:
+        """True when no worker is there whose pid is not known."""
+        return all(worker.pid for worker in self.by_number.values())
+
+    def close(self) -> None:
+        """All workers are gone: end what has served them."""
+        self.source.close()
+        self.claims.close()
+        for faults in self._faults.values():
+            faults.close()
+
+    def after_fork(self) -> None:
+        """In a child that somebody forked from the owner (any thread's state is as it was):
+        it must never read or keep open what belongs to the owner's workers."""
+        for worker in list(self.by_number.values()):
+            worker.channel.sock.close()
+        self.source.after_fork()
+
+
+_pools = count(1)

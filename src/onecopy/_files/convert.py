@@ -1,0 +1,177 @@
+"""From files of one format to a file of another, piece by piece.
+
+A table goes into a table batch by batch, arrays into arrays block by block; between the two it
+is ``bridges`` that turns columns into arrays and back. Nothing is ever whole in memory: where
+arrays are written, which have to know their length beforehand and come one after another, text
+is turned into an Arrow file beside the target first, so that it is read once.
+
+Reading is in ``load``, writing in ``save``.
+"""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from ..errors import BadFile
+from . import load, tables_arrays
+from .load import arrays as load_arrays
+from .load import tables as load_tables
+from .load.interface import Arrays, Damaged, Retyped, Stream, Wanted
+from .save import appearing, writing
+from .save.arrays import WRITERS as ARRAYS
+from .save.tables import WRITERS as TABLES
+from .save.tables import PlainCsv
+
+Begin = Callable[[int | None], Callable[[int], None]]
+"""Is told how many rows there are (None: nobody knows), and gives what counts them."""
+
+_TEXT = ("csv", "ndjson")
+
+
+def convert(
+    names: Sequence[str],
+    out: str,
+    wanted: Wanted,
+    begin: Begin,
+    source: str | None = None,
+    target: str | None = None,
+) -> None:
+    """Writes ``out``, which appears whole or not at all.
+
+    Args:
+        names: the files to read.
+        wanted: what of them.
+        begin: is told of the progress.
+        source, target: formats, where names do not tell.
+
+    Raises:
+        BadFile: what is read is damaged, or what is to be written cannot hold it.
+        OSError: something may not be read or written, or the disk is full.
+    """
+    source = load.format_of(names, wanted, source)
+    load.require_options(source, wanted)
+    target = target or load.by_name(out)
+    if source == "pickled" or target not in {*ARRAYS, *TABLES}:
+        raise BadFile(f"{names[0]!r} to {out!r}: {source} cannot be converted to {target}")
+    for name in names:
+        there = os.path.exists(out) and os.path.exists(name)
+        if there and os.path.samefile(name, out):
+            raise BadFile(f"{out!r} is what is read")
+    with ExitStack() as stack:
+        if load.FORMATS[source].kind == "arrays":
+            streams = _streams(stack.enter_context(load.opened(names, wanted, source)), wanted)
+            if target in ARRAYS:
+                _write_arrays(out, target, streams, begin)
+            else:
+                schema, batches, rows = tables_arrays.table_of(streams, out)
+                _write_table(out, target, schema, batches, begin(rows))
+            return
+        if target in TABLES:
+            _table_to_table(names, out, wanted, begin, (source, target))
+            return
+        if source in _TEXT:
+            names = stack.enter_context(_as_arrow(names, out, wanted, begin, source))
+            source, wanted = "arrow", Wanted()
+        streams = tables_arrays.arrays_of(names, source, wanted, records=target == "npy")
+        _write_arrays(out, target, streams, begin)
+
+
+def _streams(sources: list[Arrays], wanted: Wanted) -> dict[str, Stream]:
+    parts, fields = load_arrays.matched(sources, wanted)
+    return {name: load_arrays.streamed(each, wanted, fields) for name, each in parts.items()}
+
+
+def _table_to_table(
+    names: Sequence[str], out: str, wanted: Wanted, begin: Begin, formats: tuple[str, str]
+) -> None:
+    source, target = formats
+    if source == target == "csv" and wanted.dtype is None and not wanted.text.typed:
+        wanted = replace(wanted, as_text=True)
+    while True:
+        try:
+            _copy_table(names, out, wanted, begin, (source, target))
+            return
+        except Retyped:
+            continue  # what was written is gone; the files are read as other types now
+        except Damaged as error:
+            wanted.skip(error.where, error)
+
+
+def _copy_table(
+    names: Sequence[str], out: str, wanted: Wanted, begin: Begin, formats: tuple[str, str]
+) -> None:
+    source, target = formats
+    with load.opened(names, wanted, source) as sources:
+        schema = load_tables.agreed(sources, wanted)
+        batches = load_tables.converted(sources, schema, wanted)
+        rows = load_tables.total_rows(sources, wanted)
+        count: Callable[[int], None] = _uncounted
+        if rows is None:  # it is counted in bytes of what is read
+            wanted.meter.start(source.where for source in sources)
+        else:
+            count = begin(rows)
+        _write_table(out, target, schema, batches, count, as_text=wanted.as_text)
+
+
+@contextmanager
+def _as_arrow(
+    names: Sequence[str], out: str, wanted: Wanted, begin: Begin, source: str
+) -> Iterator[Sequence[str]]:
+    """The table in an Arrow file that is gone afterwards."""
+    with tempfile.TemporaryDirectory(prefix=".onecopy-", dir=Path(out).parent) as folder:
+        path = os.path.join(folder, "all.arrow")
+        _table_to_table(names, path, wanted, begin, (source, "arrow"))
+        yield [path]
+
+
+def _uncounted(rows: int) -> None:
+    """It is counted elsewhere."""
+
+
+def _write_table(
+    out: str,
+    target: str,
+    schema: Any,
+    batches: Iterable[Any],
+    count: Callable[[int], None],
+    as_text: bool = False,
+) -> None:
+    with writing(out), appearing(out) as path:
+        writer = PlainCsv(path, schema) if as_text else TABLES[target](path, schema)
+        try:
+            for batch in load_tables.gathered(batches):
+                writer.write(batch)
+                count(batch.num_rows)
+        except BaseException:
+            # Its file has to be closed; that the end cannot be written either is no news.
+            with suppress(Exception):
+                writer.close()
+            raise
+        writer.close()
+
+
+def _write_arrays(out: str, target: str, streams: dict[str, Stream], begin: Begin) -> None:
+    count = begin(sum(each.shape[0] if each.shape else 1 for each in streams.values()))
+    with writing(out), appearing(out) as path:
+        ARRAYS[target](path, _counted(streams, count))
+
+
+def _counted(streams: dict[str, Stream], count: Callable[[int], None]) -> dict[str, Stream]:
+    """The same arrays; each block is counted when the next one is asked for."""
+
+    def blocks(stream: Stream) -> Iterator[Any]:
+        for block in stream.blocks():
+            yield block
+            count(len(block) if stream.shape else 1)
+
+    return {
+        name: Stream(each.where, each.shape, each.dtype, partial(blocks, each))
+        for name, each in streams.items()
+    }

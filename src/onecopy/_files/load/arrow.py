@@ -1,0 +1,105 @@
+"""Arrow IPC: files (Feather version 2 among them) and streams; needs pyarrow.
+
+An uncompressed one stands in the file as it does in memory: it is mapped, and nothing of its
+data is read. A compressed one is decoded batch by batch, and then each value is looked at too
+(offsets of strings, UTF-8): what was damaged in a mapped one is found by whoever uses it
+(``table.validate(full=True)`` finds all of it, and reads all of it).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from ...errors import BadFile
+from .interface import Wanted, library, positions, reading
+from .npy import file_segment
+from .tables import readable, window
+
+WHAT = "Arrow file"
+# A stream ends with this (Columnar format, "IPC Streaming Format").
+_END = b"\xff\xff\xff\xff\0\0\0\0"
+
+
+def open(name: str, wanted: Wanted) -> Opened:
+    """The table in ``name``."""
+    library("pyarrow", "arrow")
+    segment, size = file_segment(name)
+    return Opened(name, segment.view(0, size), wanted.columns)
+
+
+class Opened:
+    """A ``Tabular`` on a file of Arrow's format."""
+
+    def __init__(self, name: str, data: Any, columns: tuple[str, ...] | None) -> None:
+        self.where = name
+        self._bytes = data
+        self._is_file = bytes(self._bytes[:6]) == b"ARROW1"
+        if bytes(self._bytes[:4]) == b"FEA1":
+            raise BadFile(
+                f"{name!r} is of Feather's version 1, which is no Arrow file; write it anew"
+            )
+        if not self._is_file and bytes(self._bytes[-8:]) != _END:
+            raise BadFile(
+                f"{name!r} is not a whole {WHAT}: there is no end of the stream at byte "
+                f"{len(data)}; it is cut short, or still written to"
+            )
+        self.rows: int | None = None
+        with reading(name, WHAT), self._reader() as reader:
+            self.schema = readable(reader.schema)
+        self._taken: tuple[int, ...] | None = None
+        if columns is not None:
+            self._taken = tuple(positions(name, self.schema.names, columns, "column"))
+            fields = [self.schema.field(at) for at in self._taken]
+            self.schema = library("pyarrow", "arrow").schema(fields, self.schema.metadata)
+
+    def _reader(self, only: list[int] | None = None) -> Any:
+        pa = library("pyarrow", "arrow")
+        options = pa.ipc.IpcReadOptions(included_fields=only)
+        opened = pa.ipc.open_file if self._is_file else pa.ipc.open_stream
+        return opened(pa.py_buffer(self._bytes), options=options)
+
+    def _batches(self, reader: Any) -> Iterator[Any]:
+        if not self._is_file:
+            yield from reader
+            return
+        for index in range(reader.num_record_batches):
+            yield reader.get_batch(index)
+
+    def part(self) -> tuple[Any, bool, tuple[int, ...] | None] | None:
+        """See ``Tabular``; looks at the description of each batch, and stops at the first whose
+        bytes had to be decoded."""
+        from ..._codec.adapters.arrow import in_shared_memory
+
+        rows = 0
+        with reading(self.where, WHAT), self._reader() as reader:
+            for batch in self._batches(reader):
+                if not all(map(in_shared_memory, batch.columns)):
+                    return None
+                rows += batch.num_rows
+        self.rows = rows
+        return self._bytes, self._is_file, self._taken
+
+    def batches(self, start: int, stop: int | None) -> Iterator[Any]:
+        """See ``Tabular``."""
+        return window(self._decoded(), start, stop)
+
+    def _decoded(self) -> Iterator[Any]:
+        with reading(self.where, WHAT):
+            only = None if self._taken is None else sorted(set(self._taken))
+            order = [only.index(at) for at in self._taken or ()] if only is not None else None
+            rows = 0
+            with self._reader(only) as reader:
+                for batch in self._batches(reader):
+                    # An offset beyond the data would be followed when batches are combined.
+                    batch.validate(full=True)
+                    rows += batch.num_rows
+                    yield batch if order is None else batch.select(order)
+            self.rows = rows
+
+    def retype(self, types: Mapping[str, Any]) -> bool:
+        """The file has types."""
+        return False
+
+    def close(self) -> None:
+        """The mapping ends with its last view."""

@@ -1,0 +1,316 @@
+"""CSV (and TSV), decoded block by block; needs pyarrow.
+
+The dialect is what the caller says and what the first lines tell (``dialect``). Columns go by
+their position here, for two may have one name. Types are those that Arrow finds in the first
+block, widened where a later value, or an exact look at the text, asks for it (``survey``). An
+empty value is null, and an empty string in a column of strings.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack
+from typing import Any, NoReturn
+
+from ...errors import BadFile
+from . import dialect, encodings, survey
+from .delimited import Rows
+from .interface import Retyped, Wanted, in_a_line, library, positions
+from .tables import arrow_type
+from .text import Text
+
+
+def open(name: str, wanted: Wanted) -> Opened:
+    """The table in ``name``."""
+    return Opened(name, wanted)
+
+
+class Opened(Text):
+    """A ``Tabular`` on a file of comma-separated values."""
+
+    what = "CSV file"
+
+    def __init__(self, name: str, wanted: Wanted) -> None:
+        super().__init__(name, wanted)
+        self._begun: Rows | None = None
+        self._nulls = _null_values(self._options.na_values)
+        self._reading = survey.Reading(
+            self._nulls,
+            self._options.decimal,
+            self._options.thousands,
+            self._options.parse_dates is not False,
+        )
+        self._describe()
+
+    def _schema(self) -> Any:
+        self.close()
+        wanted = self._wanted
+        with self._guard():
+            self._dialect = dialect.described(
+                self.where, self._options, wanted.notes, self._found.encoding
+            )
+        names = list(self._dialect.names)
+        self._taken = positions(self.where, names, wanted.columns, "column")
+        self._asked = self._types_asked_for(names)
+        positions(self.where, names, self._options.date_names or None, "column")
+        if self._options.thousands is not None:
+            self._survey_once()
+        self._types = self._types_of_first_block()
+        pa = library("pyarrow", "arrow")
+        self._say_zeros(names)
+        return pa.schema([pa.field(names[at], self._types[at]) for at in self._taken])
+
+    def _say_zeros(self, names: list[str]) -> None:
+        """Says which columns of numbers have been written with leading zeros. They may become
+        text later on, when more of the file is known."""
+        types = library("pyarrow", "arrow").types
+        for at in self._dialect.zeros.intersection(self._taken) - self._asked.keys():
+            kind = self._types[at]
+            self._wanted.notes.say(
+                self.where,
+                f"numbers of column {names[at]!r} lose their leading zeros; "
+                f"dtype={{{names[at]!r}: 'string'}} keeps them",
+                types.is_integer(kind) or types.is_floating(kind),
+            )
+
+    def _types_asked_for(self, names: list[str]) -> dict[int, Any]:
+        dtype = self._wanted.dtype
+        if dtype is None:
+            if self._wanted.as_text:
+                return dict.fromkeys(self._taken, library("pyarrow", "arrow").string())
+            return {}
+        if not isinstance(dtype, Mapping):
+            return dict.fromkeys(self._taken, arrow_type(dtype))
+        return {
+            at: arrow_type(kind)
+            for name, kind in dtype.items()
+            for at in positions(self.where, names, (name,), "column")
+        }
+
+    # --- types ---------------------------------------------------------------
+
+    def _types_of_first_block(self) -> dict[int, Any]:
+        """The types of the taken columns: asked for, learnt before, or Arrow's."""
+        pa = library("pyarrow", "arrow")
+        types = {at: self._asked.get(at, self._found.types.get(at)) for at in self._taken}
+        for at in self._taken:
+            if self._is_moment(at):
+                types[at] = types[at] or pa.timestamp("us")
+        if None not in types.values():
+            return types
+        rows = self._rows()
+        known = {at: self._read_as(at, kind) for at, kind in types.items() if kind is not None}
+        with self._guard(), ExitStack() as stack:
+            stack.callback(rows.close)
+            try:
+                found = rows.open(known, self._taken)
+            except pa.ArrowInvalid as error:
+                self._refuse(error, rows, self._taken)
+            if found is None:
+                return {at: kind or pa.null() for at, kind in types.items()}
+            inferred = dict(zip(self._taken, found.types, strict=True))
+            for at, kind in types.items():
+                types[at] = self._tamed(at, inferred[at]) if kind is None else kind
+            if all(self._read_as(at, kind).equals(inferred[at]) for at, kind in types.items()):
+                # It has decoded the first block: whoever reads the rows first goes on with it.
+                self._begun = rows
+                stack.pop_all()
+        return types
+
+    def close(self) -> None:
+        """See ``Tabular``."""
+        if self._begun is not None:
+            self._begun.close()
+            self._begun = None
+
+    def _tamed(self, at: int, kind: Any) -> Any:
+        """The type for a column that Arrow takes for one of ``kind``."""
+        pa = library("pyarrow", "arrow")
+        if pa.types.is_binary(kind):
+            self._other_encoding()
+        if pa.types.is_timestamp(kind) and kind.tz is not None:
+            self._survey_once()  # it may be another zone than UTC, which would be lost
+        if pa.types.is_temporal(kind) and not self._reading.dates:
+            return pa.string()
+        return kind
+
+    def _survey_once(self) -> None:
+        """Looks at all values of the columns whose types nobody has set, if that has not been
+        done; then raises Retyped."""
+        wanted = [at for at in self._taken if at not in self._asked and not self._is_moment(at)]
+        if all(at in self._found.types for at in wanted):
+            return
+        pa = library("pyarrow", "arrow")
+        columns = {at: survey.Column(self._reading) for at in wanted}
+        strings = dict.fromkeys(wanted, pa.string())
+        for batch in self._read(strings, wanted):
+            for values, column in zip(batch.columns, columns.values(), strict=True):
+                if not column.settled:
+                    column.look(values)
+        self._found.types.update({at: column.type for at, column in columns.items()})
+        self._found.exact.update(wanted)
+        raise Retyped(self.where)
+
+    def _is_moment(self, at: int) -> bool:
+        return self._options.date_format(self._dialect.names[at])[0]
+
+    def _set_types(self, types: Mapping[str, Any]) -> bool:
+        for at, name in enumerate(self._dialect.names):
+            if name in types and at not in self._asked:
+                self._found.types[at] = types[name]
+                self._found.settled.add(at)
+        return True
+
+    # --- reading -------------------------------------------------------------
+
+    def _rows(self) -> Rows:
+        return Rows(self.where, self._dialect, self._options, self._found.block, self._nulls)
+
+    def _read(
+        self, types: Mapping[int, Any], taken: list[int], rows: Rows | None = None
+    ) -> Iterator[Any]:
+        """Batches of the columns ``taken``, as Arrow decodes them."""
+        pa = library("pyarrow", "arrow")
+        rows = rows or self._rows()
+        with self._guard():
+            try:
+                yield from rows.batches(types, taken)
+            except pa.ArrowInvalid as error:
+                self._refuse(error, rows, taken)
+
+    def _decoded(self) -> Iterator[Any]:
+        pa = library("pyarrow", "arrow")
+        native = {at: self._read_as(at, kind) for at, kind in self._types.items()}
+        rows, self._begun = self._begun or self._rows(), None
+        self._wanted.notes.left_out[self.where] = rows.left_out
+        done = 0
+        for batch in self._read(native, self._taken, rows):
+            columns = [
+                self._finished(at, values, done)
+                for at, values in zip(self._taken, batch.columns, strict=True)
+            ]
+            done += batch.num_rows
+            self._wanted.meter.at(self.where, rows.taken)
+            yield pa.RecordBatch.from_arrays(columns, schema=self.schema) if columns else batch
+        self.rows = done
+
+    def _read_as(self, at: int, kind: Any) -> Any:
+        """The type as which Arrow reads a column of ``kind``: text where it is turned into that
+        here."""
+        pa = library("pyarrow", "arrow")
+        types = pa.types
+        number = types.is_integer(kind) or types.is_floating(kind) or types.is_decimal(kind)
+        if self._is_moment(at) or (number and self._options.thousands is not None):
+            return pa.string()
+        if types.is_boolean(kind) and at in self._asked:
+            return pa.string()  # 0 and 1 are meant, too
+        # Arrow's reader of CSV does not make them.
+        if types.is_decimal256(kind) or types.is_duration(kind) or types.is_float16(kind):
+            return pa.string()
+        return kind
+
+    def _finished(self, at: int, values: Any, rows: int) -> Any:
+        """A column of a batch in its own type."""
+        pa, pc = library("pyarrow", "arrow"), library("pyarrow.compute", "arrow")
+        kind = self._types[at]
+        try:
+            if self._is_moment(at):
+                _, format = self._options.date_format(self._dialect.names[at])
+                values = survey.moments(values, format, self._reading)
+                if values.type.tz is not None and at not in self._asked and kind.tz is None:
+                    self._found.types[at] = values.type
+                    raise Retyped(self.where)
+                return values.cast(kind)
+            if not values.type.equals(kind):
+                return survey.made(values, kind, self._reading, exact=at not in self._asked)
+        except (survey.Unfit, pa.ArrowInvalid) as error:
+            name = self._dialect.names[at]
+            raise BadFile(
+                f"{self.where!r}: column {name!r} cannot be loaded as {kind}, after row {rows}: "
+                f"{in_a_line(error)}"
+            ) from error
+        if pa.types.is_floating(kind) and at not in self._asked and at not in self._found.exact:
+            self._require_exact(at, values)
+        text = pa.types.is_string(kind) or pa.types.is_large_string(kind)
+        if self._options.na_values and text:
+            gone = pc.is_in(values, value_set=pa.array(self._options.na_values, kind))
+            return pc.if_else(gone, pa.scalar(None, kind), values)
+        return values
+
+    def _require_exact(self, at: int, values: Any) -> None:
+        """Looks at the text of a column of doubles when one may have been rounded."""
+        pc = library("pyarrow.compute", "arrow")
+        ends = pc.min_max(values)
+        if not any((each.as_py() or 0) >= survey.EXACT for each in _sizes(ends)):
+            return
+        pa = library("pyarrow", "arrow")
+        column = survey.Column(self._reading)
+        exact = True
+        for batch in self._read({at: pa.string()}, [at]):
+            column.look(batch.column(0))
+            try:
+                survey.made(batch.column(0), values.type, self._reading)
+            except survey.Unfit:
+                exact = False
+        self._found.exact.add(at)
+        if not exact:
+            # What other files hold has been taken into account where the type was set.
+            self._found.types[at] = pa.string() if at in self._found.settled else column.type
+            raise Retyped(self.where)
+
+    # --- what is wrong -------------------------------------------------------
+
+    def _refuse(self, error: Exception, rows: Rows, taken: list[int]) -> NoReturn:
+        """Learns from an error and raises Retyped; or says what is wrong and what helps."""
+        said = in_a_line(error)
+        if "straddling object" in said:
+            self._longer_block()
+        if "invalid UTF8" in said:
+            self._other_encoding()
+        if said.startswith("In CSV column #"):
+            # Arrow numbers the columns that it was asked for.
+            self._unfit(taken[int(said.partition("column #")[2].partition(":")[0])], error)
+        if rows.left_out.count and self._options.bad_rows == "error":
+            raise BadFile(
+                f"{self.where!r}: a row does not go with the others; the first such "
+                f"{rows.left_out.first}; sep= and quote= may be others, and bad_rows='skip' "
+                "leaves such rows out"
+            ) from error
+        raise BadFile(f"{self.where!r} is not valid CSV, after row {rows.done}: {said}") from error
+
+    def _unfit(self, at: int, error: Exception) -> NoReturn:
+        """A value is not of the type of its column."""
+        if at not in self._asked:
+            if at in self._found.types:
+                self._found.types[at] = library("pyarrow", "arrow").string()
+                raise Retyped(self.where) from error
+            self._survey_once()
+        raise BadFile(
+            f"{self.where!r}: column {self._dialect.names[at]!r} cannot be loaded as "
+            f"{self._asked.get(at)}: {in_a_line(error).partition(': ')[2]}"
+        ) from error
+
+    def _other_encoding(self) -> NoReturn:
+        """Text that is not UTF-8 after all: looks for its encoding, then raises Retyped."""
+        if self._options.encoding is not None or self._found.encoding is not None:
+            raise BadFile(
+                f"{self.where!r} is not text of {self._dialect.encoding}; encoding= names another"
+            )
+        stream = dialect.rows_stream(self.where, self._options, "utf-8", 0)
+        try:
+            self._found.encoding = encodings.guessed(dialect.pieces(stream))
+        finally:
+            stream.close()
+        dialect.say_encoding(self.where, self._found.encoding, self._wanted.notes)
+        raise Retyped(self.where)
+
+
+def _sizes(ends: Any) -> list[Any]:
+    pc = library("pyarrow.compute", "arrow")
+    return [pc.abs(ends["min"]), pc.abs(ends["max"])]
+
+
+def _null_values(more: tuple[str, ...] | None) -> tuple[str, ...]:
+    """The texts that Arrow takes for no value in a column that is not of text, and what the caller does."""
+    usual = library("pyarrow.csv", "arrow").ConvertOptions().null_values
+    return tuple(dict.fromkeys((*usual, *(more or ()))))

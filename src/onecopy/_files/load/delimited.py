@@ -1,0 +1,218 @@
+"""One reading of a CSV file by Arrow, from the first row on: columns go by their position.
+
+Two things are added to what Arrow's reader does. Rows of another number of values are counted,
+or kept. And a quote that is left open is noticed: Arrow takes all that follows for one value,
+and says nothing. So a row of another number of values is put behind the last one, and where
+that is not seen again as a row of its own, it has become a part of a value.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from ...errors import BadFile
+from . import dialect, survey
+from .dialect import Dialect
+from .interface import library
+from .options import BadRow, LeftOut, TextOptions
+
+_MARK = "\x1a"
+# How many blocks are read before they are decoded.
+_AHEAD = 2
+
+
+class Rows:
+    """The rows of a file.
+
+    Args:
+        name: the file.
+        found: its dialect.
+        options: what the caller says of it.
+        block: how many bytes Arrow decodes at a time.
+        nulls: what stands for no value in columns that are not of text.
+    """
+
+    def __init__(
+        self, name: str, found: Dialect, options: TextOptions, block: int, nulls: tuple[str, ...]
+    ) -> None:
+        self._name, self._found, self._options = name, found, options
+        self._block, self._nulls = block, nulls
+        width = len(found.names)
+        self._end = _MARK if width != 1 else f"{_MARK}{found.sep}{_MARK}"
+        self._ended = self._closed = False
+        self._stream: Any = None
+        self._reader: Any = None
+        self.left_out = LeftOut()
+        self.done = 0
+
+    def batches(self, types: Mapping[int, Any], taken: list[int]) -> Iterator[Any]:
+        """The columns ``taken``, some rows at a time; types that are not given are found in the
+        first block. What Arrow raises comes as it is; ``done`` rows were given before.
+
+        Raises BadFile when the file ends within a quoted value.
+        """
+        try:
+            if self._reader is None and self.open(types, taken) is None:
+                return
+            while True:
+                self._stream.ask()
+                try:
+                    batch = self._reader.read_next_batch()
+                except StopIteration:
+                    break
+                self._stream.take()
+                self.done += batch.num_rows
+                yield batch
+        finally:
+            self.close()
+        if not self._ended:
+            raise BadFile(
+                f"{self._name!r} ends within a quoted value: a quote is not closed, or the file "
+                "is cut short; quote= names another character, and '' none"
+            )
+
+    def open(self, types: Mapping[int, Any], taken: list[int]) -> Any:
+        """Decodes the first block, and gives the schema; None when there is no row. ``batches``
+        goes on from there, or ``close`` ends it."""
+        self._closed = False
+        found, options = self._found, self._options
+        pa, csv = library("pyarrow", "arrow"), library("pyarrow.csv", "arrow")
+        stream = dialect.rows_stream(self._name, options, found.encoding, found.start)
+        self._stream = stream
+        ahead = stream.read(1)
+        while ahead in (b"\n", b"\r"):
+            ahead = stream.read(1)
+        if not ahead:
+            return None
+        self._stream = paced = _Paced(ahead, stream, f"\n{self._end}\n".encode())
+        paced.ask()
+        self._reader = csv.open_csv(
+            pa.PythonFile(paced, "r"),
+            csv.ReadOptions(
+                # Rows are numbered only where one thread reads, and it takes no longer.
+                use_threads=False,
+                block_size=self._block,
+                column_names=[str(at) for at in range(len(found.names))],
+            ),
+            csv.ParseOptions(
+                delimiter=found.sep,
+                quote_char=options.quote or False,
+                escape_char=options.escape or False,
+                newlines_in_values=True,
+                invalid_row_handler=self._other_row,
+            ),
+            csv.ConvertOptions(
+                column_types={str(at): kind for at, kind in types.items()},
+                include_columns=[str(at) for at in taken],
+                null_values=self._nulls,
+                true_values=survey.TRUE,
+                false_values=survey.FALSE,
+                decimal_point=options.decimal,
+            ),
+        )
+        return self._reader.schema
+
+    @property
+    def taken(self) -> int:
+        """The bytes of the file that have been read; 0 when it is closed."""
+        return 0 if self._stream is None else int(self._stream.raw.taken)
+
+    def close(self) -> None:
+        """Closes the file: Arrow's reader leaves that to whoever opened it."""
+        # In this order: what ends the reader waits for its thread, which may be waiting here.
+        # That thread finds the file at its end, and takes half a row for a whole one.
+        self._closed = True
+        if self._stream is not None:
+            self._stream.close()
+            self._stream = None
+        self._reader = None
+
+    def _other_row(self, row: Any) -> str:
+        """Decides on a row of another number of values."""
+        if self._closed:
+            return "skip"
+        if row.text == self._end:
+            self._ended = True
+            return "skip"
+        left = self.left_out
+        reason = f"it has {row.actual_columns} values, and there are {row.expected_columns} columns"
+        left.count += 1
+        if left.count == 1:
+            left.first = f"is row {row.number}: {reason}: {row.text[:80]!r}"
+        if self._options.bad_rows == "collect":
+            left.rows.append(BadRow(self._name, row.number, row.text, reason))
+        return "error" if self._options.bad_rows == "error" else "skip"
+
+
+class _Paced:
+    """A stream with something put behind its end, that is not read far ahead.
+
+    A thread of Arrow's reads it, up to 32 blocks before they are decoded, which is more than
+    some whole files. So a read waits while two blocks are ahead of the batches that were given.
+    No wait is without an end, for how many blocks a batch takes is not known (one may hold no
+    row at all): while a batch is asked for, it lasts 50 ms, about what decoding a block takes.
+    While none is asked for, whoever takes them is busy, or has left them lying and ends the
+    interpreter, which would wait for that thread: it lasts a second then.
+    """
+
+    def __init__(self, ahead: bytes, stream: Any, mark: bytes) -> None:
+        self._ahead = ahead
+        self._stream = stream
+        self.raw = stream.raw
+        self._mark = mark
+        self._turn = threading.Condition()
+        self._given = self._taken = 0
+        self._asked = False
+        self.closed = False
+
+    def ask(self) -> None:
+        """A batch is going to be waited for."""
+        with self._turn:
+            self._asked = True
+            self._turn.notify()
+
+    def take(self) -> None:
+        """A batch has come."""
+        with self._turn:
+            self._asked = False
+            self._taken += 1
+            self._turn.notify()
+
+    def read(self, count: int = -1) -> bytes:
+        """See ``incoming.Text``."""
+        with self._turn:
+            while not self.closed and self._given - self._taken >= _AHEAD:
+                if not self._turn.wait(0.05 if self._asked else 1.0):
+                    break
+            data = b"" if self.closed else self._next(count)
+            # What is short is the end, and holds up nobody who asks whether there is more.
+            self._given += len(data) == count
+            return data
+
+    def _next(self, count: int) -> bytes:
+        data: bytes = self._ahead[:count]
+        self._ahead = self._ahead[count:]
+        if len(data) < count:
+            data += self._stream.read(count - len(data))
+        if len(data) < count and self._mark:  # it is at its end
+            room = count - len(data)
+            data, self._mark = data + self._mark[:room], self._mark[room:]
+        return data
+
+    def readable(self) -> bool:
+        return True
+
+    def writable(self) -> bool:
+        return False
+
+    def seekable(self) -> bool:
+        return False
+
+    def close(self) -> None:
+        """Closes the file, once a read that is under way has ended."""
+        with self._turn:
+            self.closed = True
+            self._stream.close()
+            self._turn.notify()

@@ -1,0 +1,178 @@
+"""``filter=``: simple comparisons that rows have to meet, all of them.
+
+A comparison is looked at as early as it can be: by the keys of folders, before a file is
+opened; by the statistics of a Parquet file, before a group of rows is decoded; and in any case
+by each row. No value that is null meets one.
+"""
+
+from __future__ import annotations
+
+import operator
+import re
+from collections.abc import Iterable, Mapping
+from typing import Any, NamedTuple
+
+from ...errors import BadFile
+from .interface import in_a_line, library
+
+_KERNELS = {
+    "==": "equal",
+    "!=": "not_equal",
+    "<": "less",
+    "<=": "less_equal",
+    ">": "greater",
+    ">=": "greater_equal",
+}
+_PYTHON = {
+    "==": operator.eq,
+    "!=": operator.ne,
+    "<": operator.lt,
+    "<=": operator.le,
+    ">": operator.gt,
+    ">=": operator.ge,
+}
+_TEXT = re.compile(r"\s*(.+?)\s*(==|!=|<=|>=|=|<|>)\s*(.*?)\s*", re.DOTALL)
+
+
+class Condition(NamedTuple):
+    """A column, how it is compared (``==``, ``in`` and so on), and with what."""
+
+    column: str
+    how: str
+    value: Any
+
+
+def conditions(given: Any) -> tuple[Condition, ...]:
+    """The comparisons that the caller asks for, checked: one comparison or several, as tuples or as text.
+
+    Raises:
+        TypeError, ValueError: it is no comparison.
+    """
+    if given is None:
+        return ()
+    if isinstance(given, str) or (isinstance(given, tuple) and len(given) == 3):
+        given = [given]
+    return tuple(_condition(each) for each in given)
+
+
+def _condition(given: Any) -> Condition:
+    if isinstance(given, str):
+        found = _TEXT.fullmatch(given)
+        if found is None:
+            raise ValueError(f"filter={given!r}: it is a column, one of == != < <= > >=, a value")
+        column, how, value = found.groups()
+        if len(value) > 1 and value[0] == value[-1] and value[0] in "'\"":
+            value = value[1:-1]
+        return Condition(column, "==" if how == "=" else how, value)
+    try:
+        column, how, value = given
+    except (TypeError, ValueError):
+        raise TypeError(
+            f"filter={given!r}: it is (column, how, value), or a list of such"
+        ) from None
+    how = "==" if how == "=" else how
+    if how not in (*_KERNELS, "in", "not in"):
+        raise ValueError(
+            f"filter={given!r}: {how!r} is not one of {', '.join(_KERNELS)}, in, not in"
+        )
+    if how in ("in", "not in"):
+        if isinstance(value, str) or not isinstance(value, Iterable):
+            raise TypeError(f"filter={given!r}: {how!r} takes a list of values")
+        value = tuple(value)
+    return Condition(str(column), how, value)
+
+
+def mask(batch: Any, wanted: Iterable[Condition], where: str) -> Any:
+    """Which rows of a batch meet all of them; None when there is nothing to meet."""
+    pc = library("pyarrow.compute", "arrow")
+    met = None
+    for each in wanted:
+        at = batch.schema.get_all_field_indices(each.column)
+        if len(at) > 1:
+            raise BadFile(f"{where!r}: filter=: there are {len(at)} columns {each.column!r}")
+        if at:
+            one = _met(batch.column(at[0]), each, where)
+        else:  # it is missing, and null
+            one = library("pyarrow", "arrow").repeat(False, batch.num_rows)
+        met = one if met is None else pc.and_(met, one)
+    return met
+
+
+def _met(values: Any, condition: Condition, where: str) -> Any:
+    pa, pc = library("pyarrow", "arrow"), library("pyarrow.compute", "arrow")
+    if pa.types.is_dictionary(values.type):
+        values = values.cast(values.type.value_type)
+    column, how, value = condition
+    try:
+        if how in _KERNELS:
+            met = pc.call_function(_KERNELS[how], [values, _scalar(value, values.type)])
+        else:
+            among = pa.array([_scalar(each, values.type).as_py() for each in value], values.type)
+            met = pc.is_in(values, value_set=among)
+            met = pc.and_(pc.invert(met) if how == "not in" else met, pc.is_valid(values))
+    except (pa.ArrowInvalid, pa.ArrowNotImplementedError, pa.ArrowTypeError) as error:
+        raise BadFile(
+            f"{where!r}: filter=: {column!r} of {values.type} cannot be compared with {value!r}: "
+            f"{in_a_line(error)}"
+        ) from error
+    return pc.fill_null(met, False)
+
+
+def _scalar(value: Any, kind: Any) -> Any:
+    """A value to compare with: text is read as the column's type."""
+    pa = library("pyarrow", "arrow")
+    made = pa.scalar(value)
+    text = pa.types.is_string(made.type)
+    if text and not (pa.types.is_string(kind) or pa.types.is_large_string(kind)):
+        try:
+            return made.cast(kind)
+        except pa.ArrowInvalid:
+            if not (pa.types.is_integer(kind) or pa.types.is_decimal(kind)):
+                raise
+            return made.cast(pa.float64())  # 1.5 among whole numbers
+    return made
+
+
+def may_be(wanted: Iterable[Condition], bounds: Mapping[str, tuple[Any, Any, Any]]) -> bool:
+    """Tells whether there may be a row that meets them all, by the bounds of columns.
+
+    Args:
+        bounds: for each column the least and the greatest value, and the type; a column that is
+            not there may hold anything.
+    """
+    floating = library("pyarrow", "arrow").types.is_floating
+    for column, how, value in wanted:
+        if column not in bounds:
+            continue
+        low, high, kind = bounds[column]
+        if how == "!=" and floating(kind):
+            continue  # NaN is in no bounds, and is another value than any
+        try:
+            among = value if how == "in" else (value,)
+            if how != "not in" and not any(
+                _within(how, _scalar(each, kind).as_py(), low, high) for each in among
+            ):
+                return False
+        except Exception:
+            continue
+    return True
+
+
+def _within(how: str, value: Any, low: Any, high: Any) -> bool:
+    # Bounds that are NaN say nothing: no comparison with them is true, so nothing is ruled out.
+    if how in ("==", "in"):
+        return not (value < low or value > high)
+    if how == "!=":
+        return not (low == high == value)
+    if how in ("<", "<="):
+        return not (low > value or (how == "<" and low == value))
+    return not (high < value or (how == ">" and high == value))
+
+
+def same(wanted: Iterable[Condition], value: Any, kind: Any, column: str) -> bool:
+    """Tells whether rows meet them of which ``column`` has this one value."""
+    pa, pc = library("pyarrow", "arrow"), library("pyarrow.compute", "arrow")
+    values = pa.array([value], kind)
+    return all(
+        pc.all(_met(values, each, column)).as_py() for each in wanted if each.column == column
+    )

@@ -1,0 +1,134 @@
+"""Parquet: decoded some rows at a time, whatever its row groups are; needs pyarrow.
+
+A batch is read across the borders of row groups, so a file of one huge group does not cost a
+second copy of it, and one of many tiny groups does not end up as many tiny chunks. Pages are
+read through a buffer of 1 MiB a column: reading ahead, pyarrow's default, would keep all of a
+group's compressed bytes. The checksums of pages are verified where the writer made them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from . import filters, places
+from .interface import PIECE, Wanted, library, positions, reading
+from .tables import readable, window
+
+WHAT = "Parquet file"
+_BUFFER = 1 << 20
+# What a value of no fixed width is taken for when nothing better is known, in bytes.
+_GUESS = 32
+
+
+def open(name: str, wanted: Wanted) -> Opened:
+    """The table in ``name``."""
+    return Opened(name, library("pyarrow.parquet", "arrow"), wanted)
+
+
+class Opened:
+    """A ``Tabular`` on a Parquet file."""
+
+    def __init__(self, name: str, parquet: Any, wanted: Wanted) -> None:
+        self.where = name
+        self._filter, self._meter = wanted.filter, wanted.meter
+        with reading(name, WHAT):
+            file = places.open(name) if places.is_remote(name) else name
+            self._file = parquet.ParquetFile(
+                file, buffer_size=_BUFFER, pre_buffer=False, page_checksum_verification=True
+            )
+        try:
+            with reading(name, WHAT):
+                schema = readable(self._file.schema_arrow)
+                self._take(schema, wanted.columns)
+                self.rows: int | None = self._file.metadata.num_rows
+        except BaseException:
+            self.close()
+            raise
+
+    def _take(self, schema: Any, columns: tuple[str, ...] | None) -> None:
+        """Decides which columns are read, and where they are in what is read."""
+        self.schema = schema
+        self._columns: list[str] | None = None
+        if columns is None:
+            return
+        taken = positions(self.where, schema.names, columns, "column")
+        self._columns = list(dict.fromkeys(columns))
+        fields = [schema.field(at) for at in taken]
+        self.schema = library("pyarrow", "arrow").schema(fields, schema.metadata)
+
+    def part(self) -> None:
+        """It has to be decoded."""
+
+    def batches(self, start: int, stop: int | None) -> Iterator[Any]:
+        """See ``Tabular``; groups without a wanted row are not read."""
+        groups, first, seen = [], None, 0
+        with reading(self.where, WHAT):
+            metadata = self._file.metadata
+            for index in range(metadata.num_row_groups):
+                rows = metadata.row_group(index).num_rows
+                within = seen + rows > start and (stop is None or seen < stop)
+                if within and filters.may_be(self._filter, self._bounds(metadata, index)):
+                    first = seen if first is None else first
+                    groups.append(index)
+                seen += rows
+        if first is None:
+            return iter(())
+        end = None if stop is None else stop - first
+        return window(self._decoded(groups), start - first, end)
+
+    def _order(self, batch: Any) -> list[int]:
+        """Where the wanted columns are in a batch: all of those of one name, in any order."""
+        names = batch.schema.names
+        wanted = dict.fromkeys(self.schema.names)
+        return [at for name in wanted for at, each in enumerate(names) if each == name]
+
+    def _bounds(self, metadata: Any, group: int) -> dict[str, tuple[Any, Any, Any]]:
+        """The least and the greatest values of the compared columns, as far as they are known."""
+        compared = {each.column for each in self._filter}
+        bounds: dict[str, tuple[Any, Any, Any]] = {}
+        if not compared:
+            return bounds
+        types = dict(zip(self.schema.names, self.schema.types, strict=True))
+        for at in range(metadata.num_columns):
+            column = metadata.row_group(group).column(at)
+            name = column.path_in_schema
+            if name in compared and name in types and column.is_stats_set:
+                found = column.statistics
+                if found.has_min_max:
+                    bounds[name] = (found.min, found.max, types[name])
+        return bounds
+
+    def _decoded(self, groups: list[int]) -> Iterator[Any]:
+        rows = 0
+        with reading(self.where, WHAT):
+            for batch in self._file.iter_batches(
+                batch_size=self._rows_a_batch(), row_groups=groups, columns=self._columns
+            ):
+                rows += batch.num_rows
+                self._meter.share(self.where, rows / (self.rows or 1))
+                # Not every writer makes checksums; strings are not looked at by decoding them.
+                # It takes 6 % of the time.
+                batch.validate(full=True)
+                yield batch if self._columns is None else batch.select(self._order(batch))
+
+    def _rows_a_batch(self) -> int:
+        """Rows of about ``PIECE`` bytes, once decoded."""
+        width = 0.0
+        for field in self.schema:
+            try:
+                width += field.type.bit_width / 8
+            except ValueError:
+                width += _GUESS
+        metadata = self._file.metadata
+        encoded = sum(metadata.row_group(i).total_byte_size for i in range(metadata.num_row_groups))
+        width = max(width, encoded / max(metadata.num_rows, 1), 1.0)
+        return max(16, int(PIECE / width))
+
+    def retype(self, types: Mapping[str, Any]) -> bool:
+        """The file has types."""
+        return False
+
+    def close(self) -> None:
+        """See ``Tabular``."""
+        self._file.close(force=True)

@@ -1,0 +1,32 @@
+"""Pickles: read only where the caller says that the file may run code, then shared.
+
+Unpickling runs what the file says, with this process's rights. So nothing here is reached
+without ``allow_pickle=True``, and no other format unpickles at all.
+"""
+
+from __future__ import annotations
+
+import pickle
+from collections.abc import Sequence
+from typing import Any
+
+from ..._objects.sharing import share
+from ...errors import BadFile
+from .interface import Wanted, reading
+
+
+def load(names: Sequence[str], wanted: Wanted) -> Any:
+    """The object in the file, shared as by ``share``."""
+    name = names[0]
+    if not wanted.allow_pickle:
+        raise BadFile(
+            f"{name!r} is a pickle, and loading one can run any code: where you trust who wrote "
+            "it, say allow_pickle=True"
+        )
+    if len(names) > 1:
+        raise BadFile(f"{name!r} and {names[1]!r}: pickles do not make one dataset")
+    if wanted.columns is not None or wanted.dtype is not None or not wanted.all_rows:
+        raise BadFile(f"{name!r} is a pickle: columns=, rows= and dtype= are for tables and arrays")
+    with reading(name, "pickle"), open(name, "rb") as file:
+        loaded = pickle.load(file)
+    return share(loaded)

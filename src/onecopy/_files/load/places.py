@@ -1,0 +1,197 @@
+"""Where files are: on this machine, or at a URL that fsspec knows (``s3://``, ``https://``,
+``memory://``).
+
+A name, a pattern, a folder or a list of these becomes a list of files. A folder stands for all
+files of one format in it, at any depth; names that begin with a dot or an underscore are
+bookkeeping of whoever wrote the folder (``_SUCCESS``, ``_metadata``). Folders that are called
+``key=value``, as Hive, Spark and pandas write them, give each file below them a value for that
+key; ``parts`` makes columns of these.
+"""
+
+from __future__ import annotations
+
+import builtins
+import os
+from collections.abc import Iterable
+from glob import glob, has_magic
+from pathlib import PurePosixPath
+from typing import Any
+from urllib.parse import unquote
+
+from ...errors import BadFile, MissingLibrary
+from .interface import library
+from .options import Notes
+
+Paths = str | os.PathLike[str] | Iterable[str | os.PathLike[str]]
+# By these one of Zarr's folders is known, whatever its name.
+_ZARR = ("zarr.json", ".zarray", ".zgroup")
+_NULL = "__HIVE_DEFAULT_PARTITION__"
+
+
+class File(str):
+    """A file's name, and the keys and values of the folders that it was found in."""
+
+    keys: dict[str, str | None]
+
+    def __new__(cls, name: str, keys: dict[str, str | None] | None = None) -> File:
+        made = super().__new__(cls, name)
+        made.keys = keys or {}
+        return made
+
+
+def is_remote(name: str) -> bool:
+    """Tells a URL from a name of this machine."""
+    return "://" in name
+
+
+def is_store(name: str) -> bool:
+    """Tells whether it is a folder that Zarr has written."""
+    if is_remote(name) or not os.path.isdir(name):
+        return False
+    by_name = name.rstrip("/").lower().endswith(".zarr")
+    return by_name or any(os.path.exists(os.path.join(name, each)) for each in _ZARR)
+
+
+def _system(name: str) -> tuple[Any, str]:
+    """fsspec's file system of a URL, and the path there.
+
+    Raises:
+        MissingLibrary: fsspec, or what it needs for this kind of URL, is not installed.
+        BadFile: it knows no such kind.
+    """
+    core = library("fsspec.core", "remote")
+    try:
+        system, path = core.url_to_fs(name)
+    except ImportError as error:
+        raise MissingLibrary(f"{name!r}: {error}") from error
+    except ValueError as error:
+        raise BadFile(f"{name!r}: {error}") from error
+    return system, path
+
+
+def open(name: str) -> Any:
+    """A binary file, open for reading; the caller closes it."""
+    if not is_remote(name):
+        return builtins.open(name, "rb", buffering=0)
+    system, path = _system(name)
+    return system.open(path, "rb")
+
+
+def size(name: str) -> int | None:
+    """The bytes that it has; None for a folder, and where nobody says.
+
+    Raises FileNotFoundError when it is not there.
+    """
+    if not is_remote(name):
+        if not os.path.isfile(name) and not is_store(name):
+            reason = "is not a regular file" if os.path.exists(name) else "does not exist"
+            raise FileNotFoundError(2, f"file {reason}", str(name))
+        return os.path.getsize(name) if os.path.isfile(name) else None
+    system, path = _system(name)
+    try:
+        found = system.info(path).get("size")
+    except FileNotFoundError:
+        raise FileNotFoundError(2, "file does not exist", str(name)) from None
+    return None if found is None else int(found)
+
+
+def found(paths: Paths, format_of: Any, format: str | None, notes: Notes) -> list[File]:
+    """The files that are meant, in order: a pattern's and a folder's by name, a list's as they
+    are listed.
+
+    Args:
+        format_of: tells the format of a name, or None.
+        format: takes only files of this format from a folder.
+        notes: is told what was left out of one.
+
+    Raises:
+        BadFile: a folder holds files of several formats, or none.
+        FileNotFoundError: a pattern or a list without a file.
+    """
+    if isinstance(paths, str | os.PathLike):
+        return _meant(os.fspath(paths), format_of, format, notes)
+    names = [os.fspath(each) for each in paths]
+    if not names:
+        raise FileNotFoundError(2, "an empty list of files")
+    return [each for name in names for each in _meant(name, format_of, format, notes)]
+
+
+def _meant(name: str, format_of: Any, format: str | None, notes: Notes) -> list[File]:
+    if isinstance(name, File):
+        return [name]
+    if is_remote(name):
+        return _remote(name, format_of, format, notes)
+    if os.path.isdir(name) and not (is_store(name) or format == "zarr"):
+        return _of_folder(name, _below(name), format_of, format, notes)
+    if has_magic(name) and not os.path.exists(name):
+        names = [each for each in sorted(glob(name, recursive=True)) if _is_one(each)]
+        return _of_pattern(name, names)
+    return [File(name)]
+
+
+def _is_one(name: str) -> bool:
+    """Tells files from mere folders, which a pattern may name, too."""
+    return not os.path.isdir(name) or is_store(name)
+
+
+def _remote(url: str, format_of: Any, format: str | None, notes: Notes) -> list[File]:
+    system, path = _system(url)
+    magic = has_magic(path.partition("?")[0])
+    if magic and "http" not in url.partition(":")[0]:
+        names = [str(system.unstrip_protocol(each)) for each in sorted(system.glob(path))]
+        return _of_pattern(url, names)
+    if format_of(url) is None and format is None and system.isdir(path):
+        names = [str(system.unstrip_protocol(each)) for each in sorted(system.find(path))]
+        root = str(system.unstrip_protocol(path))
+        return _of_folder(root, names, format_of, format, notes)
+    return [File(url)]
+
+
+def _of_pattern(pattern: str, names: list[str]) -> list[File]:
+    if not names:
+        raise FileNotFoundError(2, "no file has a name of this pattern", pattern)
+    return [File(name, keys_of(name)) for name in names]
+
+
+def _below(folder: str) -> list[str]:
+    """All files in a folder, at any depth, by name."""
+    names = []
+    for root, folders, files in os.walk(folder):
+        stores = [each for each in folders if is_store(os.path.join(root, each))]
+        folders[:] = [each for each in folders if each not in stores]
+        names += [os.path.join(root, each) for each in (*files, *stores)]
+    return sorted(names)
+
+
+def _of_folder(
+    root: str, names: list[str], format_of: Any, format: str | None, notes: Notes
+) -> list[File]:
+    below = {name: PurePosixPath(name[len(root) :].lstrip("/")) for name in names}
+    names = [name for name, path in below.items() if not any(p[0] in "._" for p in path.parts)]
+    formats = {name: format_of(name) for name in names}
+    wanted = {each for each in formats.values() if each} if format is None else {format}
+    if len(wanted) > 1:
+        raise BadFile(
+            f"the folder {root!r} holds files of several formats ({', '.join(sorted(wanted))}): "
+            "format= or a pattern chooses some"
+        )
+    taken = [name for name in names if formats[name] in wanted]
+    if format is not None and not taken:
+        taken = [name for name in names if formats[name] is None]  # such as part-00000
+    if not taken:
+        raise BadFile(f"the folder {root!r} holds no file of a format that onecopy knows")
+    left = [name for name in names if name not in set(taken)]
+    if left:
+        more = f" and {len(left) - 1} more" if len(left) > 1 else ""
+        notes.say(root, f"of other files in this folder nothing is read: {left[0]!r}{more}")
+    return [File(name, keys_of(str(below[name]))) for name in taken]
+
+
+def keys_of(path: str) -> dict[str, str | None]:
+    """The keys and values of the folders of a path that are called ``key=value``."""
+    keys: dict[str, str | None] = {}
+    for part in PurePosixPath(path).parts[:-1]:
+        key, equals, value = part.partition("=")
+        if key and equals:
+            keys[unquote(key)] = None if value == _NULL else unquote(value)
+    return keys

@@ -1,0 +1,60 @@
+"""Zarr stores, of version 2 and 3: an array, or a group with all arrays below it; needs zarr.
+
+A store is a directory (or a zip file of one); chunks are decoded block by block. A store that
+lacks chunks is not damaged: they hold the fill value, as the format says.
+"""
+
+from __future__ import annotations
+
+import os
+from functools import partial
+from typing import Any
+
+import numpy as np
+
+from .arrays import Sliced
+from .interface import Array, Arrays, Wanted, library, reading
+from .members import of_objects
+
+WHAT = "Zarr store"
+
+
+def open(name: str, wanted: Wanted) -> Arrays:
+    """The array or the arrays of ``name``."""
+    zarr = library("zarr", "zarr")
+    guard = partial(reading, name, WHAT)
+    with guard():
+        storage = library("zarr.storage", "zarr")
+        kind = storage.LocalStore if os.path.isdir(name) else storage.ZipStore
+        store = kind(name, read_only=True)
+        try:
+            node = zarr.open(store=store, mode="r")
+            single = isinstance(node, zarr.Array)
+            members = (
+                {"": _member(node, name, guard)} if single else _arrays(zarr, node, name, guard)
+            )
+        except BaseException:
+            store.close()
+            raise
+    return Arrays(name, members, single=single, close=store.close)
+
+
+def _arrays(zarr: Any, group: Any, name: str, guard: Any) -> dict[str, Array]:
+    members: dict[str, Array] = {}
+    # A directory lists them in any order.
+    for path, node in sorted(group.members(max_depth=None), key=lambda each: each[0]):
+        if isinstance(node, zarr.Array):
+            members[path] = _member(node, f"{name}:{path}", guard)
+    return members
+
+
+def _member(array: Any, where: str, guard: Any) -> Array:
+    """An array, which may be one of strings of any length."""
+    # Version 2 of the format calls them objects, which a filter turns into strings.
+    filters = getattr(array, "filters", ())
+    text = any(type(each).__name__ in ("VLenUTF8", "VLenUTF8Codec") for each in filters)
+
+    def is_text(dtype: np.dtype[Any]) -> bool:
+        return dtype.kind == "T" or (text and dtype.hasobject)
+
+    return of_objects(Sliced(array, where, guard), is_text)

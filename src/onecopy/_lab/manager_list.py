@@ -1,0 +1,229 @@
+"""The sum of numbers, out of six kinds of list: how dear is it to read one number?
+
+A ``Manager().list()`` is a list in another process. What one holds is a proxy, which sends
+each request there and waits for the answer: a thousand times the cost of reading a list. The
+others stand in shared memory, where reading is reading; what differs is how much Python has
+to be run for a number, and whether there is a way to take them all at once.
+
+Besides the time, the system calls that read or write are counted (``/proc/self/io``): that is
+how one sees who asks another process.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from multiprocessing.shared_memory import ShareableList
+from time import perf_counter
+from typing import Any
+
+import numpy as np
+
+from .._report.words import seconds
+from ._frame.face import Claim, Data, Needs, Size, Table
+from ._frame.narrate import say
+
+QUESTION = "What does one number out of a manager's list cost?"
+COUNTS = {"small": 5_000, "full": 300_000}
+
+
+def needs(size: Size) -> Needs:
+    """The numbers take 12 MB as Python objects, here and in the manager's process."""
+    return Needs(memory=300_000_000, seconds=3 if size == "small" else 40)
+
+
+# The lesson: how each is made.
+
+
+@contextmanager
+def plain(numbers: list[int]) -> Iterator[Any]:
+    """A list of this process."""
+    yield list(numbers)
+
+
+@contextmanager
+def managed(numbers: list[int]) -> Iterator[Any]:
+    """A list in the manager's process; here is its proxy."""
+    with multiprocessing.get_context("spawn").Manager() as manager:
+        yield manager.list(numbers)
+
+
+@contextmanager
+def c_array(numbers: list[int]) -> Iterator[Any]:
+    """Numbers of C in shared memory, behind a lock that is taken for each of them."""
+    yield multiprocessing.get_context("spawn").Array("q", numbers)
+
+
+@contextmanager
+def shareable(numbers: list[int]) -> Iterator[Any]:
+    """Small values of mixed types in a named segment, each unpacked by ``struct``."""
+    values = ShareableList(numbers)
+    try:
+        yield values
+    finally:
+        values.shm.close()
+        values.shm.unlink()
+
+
+# The cure.
+
+
+@contextmanager
+def shared_array(numbers: list[int]) -> Iterator[Any]:
+    """An ordinary array whose numbers stand in shared memory."""
+    import onecopy as oc
+
+    yield oc.share(np.array(numbers))
+
+
+@contextmanager
+def shared_list(numbers: list[int]) -> Iterator[Any]:
+    """A sequence whose numbers stand in shared memory."""
+    import onecopy as oc
+
+    yield oc.share(numbers)
+
+
+def by_slice(values: Any) -> int:
+    """One request for all, where the kind has slices."""
+    return sum(values[:])
+
+
+def by_iteration(values: Any) -> int:
+    """Where it has none, or where they are not needed."""
+    return sum(values)
+
+
+def by_method(values: Any) -> int:
+    """Without an object of Python for each number."""
+    return int(values.sum())
+
+
+VARIANTS: dict[str, tuple[Callable[[list[int]], Any], Callable[[Any], int], str]] = {
+    "list": (plain, by_iteration, "sum(x)"),
+    "Manager().list()": (managed, by_slice, "sum(x[:])"),
+    "multiprocessing.Array": (c_array, by_slice, "sum(x[:])"),
+    "ShareableList": (shareable, by_iteration, "sum(x)"),
+    "oc.share(array)": (shared_array, by_method, "x.sum()"),
+    "oc.share(list)": (shared_list, by_iteration, "sum(x)"),
+}
+"""How each is made, the best way to have its sum, and how that is written."""
+
+
+def measure(way: str, count: int) -> dict[str, Any]:
+    """One kind: seconds and system calls, one by one and as a whole."""
+    make, whole, written = VARIANTS[way]
+    with make(list(range(count))) as values:
+        values[0]  # a proxy connects to its manager when it is first used
+        calls, began = system_calls(), perf_counter()
+        one_by_one = 0
+        for index in range(count):
+            one_by_one += int(values[index])
+        middle, calls_middle = perf_counter(), system_calls()
+        total = int(whole(values))
+        calls_ended = system_calls()
+        # The first one is slow for some by what it touches for the first time; the best counts.
+        times = [perf_counter() - middle]
+        while len(times) < 5 and sum(times) < 0.5:
+            again = perf_counter()
+            whole(values)
+            times.append(perf_counter() - again)
+    say(f"{way}: one by one {middle - began:.3f} s, {written} {min(times):.6f} s")
+    return {
+        "way": way,
+        "written": written,
+        "equal": one_by_one == total == count * (count - 1) // 2,
+        "one_by_one": {"seconds": middle - began, "calls": calls_middle - calls},
+        "whole": {"seconds": min(times), "calls": calls_ended - calls_middle},
+    }
+
+
+def system_calls() -> int:
+    """How often this process has read or written by a system call, see proc(5)."""
+    with open("/proc/self/io", "rb") as file:
+        fields = dict(line.split(b": ") for line in file)
+    return int(fields[b"syscr"]) + int(fields[b"syscw"])
+
+
+def run(size: Size) -> Data:
+    """Each kind in turn."""
+    count = COUNTS[size]
+    return {"count": count, "ways": [measure(way, count) for way in VARIANTS]}
+
+
+def table(data: Data) -> Table:
+    """Per number, and as multiples of the plain list read in the same manner."""
+    count, ways = data["count"], data["ways"]
+    rows = []
+    for each in ways:
+        cells = [each["way"]]
+        for manner in ("one_by_one", "whole"):
+            taken, plainly = each[manner]["seconds"], ways[0][manner]["seconds"]
+            cells += [seconds(taken / count), ratio(taken / plainly)]
+        rows.append((*cells, each["written"], f"{each['one_by_one']['calls'] / count:.1f}"))
+    return Table(
+        head=("list", "x[i]", "ratio", "whole", "ratio", "whole by", "calls"),
+        rows=rows,
+        title=f"The sum of {count:,} numbers, time per number",
+        note="calls: system calls that read or write, for each x[i].",
+        left=(0, 5),
+        strong=(len(rows) - 2, len(rows) - 1),
+    )
+
+
+def ratio(value: float) -> str:
+    """Such as ``0.04`` and ``1,480``."""
+    return f"{value:,.0f}" if value >= 10 else f"{value:.2g}"
+
+
+def picture(data: Data) -> None:
+    """The table says it: bars of a thousand and of one say nothing."""
+
+
+def claims(data: Data) -> list[Claim]:
+    """What is counted is certain, what is timed is not."""
+    count = data["count"]
+    ways = {each["way"]: each for each in data["ways"]}
+    base, manager = ways["list"], ways["Manager().list()"]
+    most = max(each["one_by_one"]["calls"] for each in ways.values() if each is not manager)
+    times = manager["one_by_one"]["seconds"] / base["one_by_one"]["seconds"]
+    array = ways["oc.share(array)"]["whole"]["seconds"] / base["whole"]["seconds"]
+    shared = ways["oc.share(list)"]["one_by_one"]["seconds"]
+    return [
+        Claim(
+            f"A manager's list pays a round trip for each access: "
+            f"{manager['one_by_one']['calls']:,} system calls for {count:,} numbers.",
+            manager["one_by_one"]["calls"] >= 2 * count,
+            certain=True,
+        ),
+        Claim(
+            f"A slice of it pays once: {manager['whole']['calls']:,} system calls for all.",
+            manager["whole"]["calls"] < manager["one_by_one"]["calls"] / 20,
+            certain=True,
+        ),
+        Claim(
+            f"The other kinds are read without asking anybody: at most {most} system calls.",
+            most < count / 20,
+            certain=True,
+        ),
+        Claim("All sums are equal.", all(each["equal"] for each in ways.values()), certain=True),
+        Claim(
+            f"One number out of a manager's list costs {ratio(times)} times one of a plain list.",
+            times > 100,
+            certain=False,
+        ),
+        Claim(
+            f"The sum of a shared array takes {ratio(array)} of the time that sum() of a plain "
+            "list takes.",
+            array < 1,
+            certain=False,
+        ),
+        Claim(
+            f"One number out of a shared list costs "
+            f"{ratio(manager['one_by_one']['seconds'] / shared)} times less than out of a "
+            "manager's.",
+            shared * 10 < manager["one_by_one"]["seconds"],
+            certain=False,
+        ),
+    ]

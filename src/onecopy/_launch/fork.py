@@ -1,0 +1,43 @@
+"""``fork``: workers see the caller's state as it was when the pool was made.
+
+The zygote is forked in the thread that makes the pool, before the pool has any thread of
+its own, and forks all workers from then on.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+import sys
+
+from .._system.native_threads import limit_threads
+from .._worker.main import Inherited, Initial
+from . import zygote
+
+
+def launcher(pool: int, threads: int | None, initial: Initial | None) -> zygote.ZygoteLauncher:
+    """Forks the zygote.
+
+    Args:
+        pool: counts up over the pools of this process.
+        threads: the cap for native thread pools, or None.
+        initial: is inherited: it need not be such as can be pickled (locks and queues of
+            ``multiprocessing`` cannot).
+    """
+    ours, theirs = socket.socketpair()
+    zygote.flush_streams()
+    pid = os.fork()
+    if pid == 0:
+        try:
+            ours.close()
+            zygote.name_zygote(pool)
+            if threads is not None:
+                limit_threads(1)  # as in a fresh zygote; each worker sets its own
+            inherited = Inherited(of_owner=True, initial=initial)
+            sys.modules.setdefault("__mp_main__", sys.modules["__main__"])
+            inherited.state.remember()
+            zygote.serve(theirs, inherited)
+        finally:
+            os._exit(1)
+    theirs.close()
+    return zygote.ZygoteLauncher(ours, pid)

@@ -1,0 +1,23 @@
+"""``forkserver``: workers forked from a fresh interpreter that holds nothing of the caller.
+
+The interpreter has imported what the workers need, the main module among it, so each starts
+in a millisecond, and it has one thread, so no lock is inherited. It knows none of the
+caller's data, secrets or open files.
+"""
+
+from __future__ import annotations
+
+import socket
+
+from .._protocol.preparation import Preparation
+from . import interpreter
+from .zygote import ZygoteLauncher, send_preparation
+
+
+def launcher(threads: int | None, preparation: Preparation, desk: int) -> ZygoteLauncher:
+    """Starts the zygote; called in the driver thread. Does not wait for it."""
+    ours, theirs = socket.socketpair()
+    with theirs:
+        pid = interpreter.start("zygote", theirs.fileno(), threads, preparation.environment)
+    send_preparation(ours, preparation, desk)
+    return ZygoteLauncher(ours, pid)

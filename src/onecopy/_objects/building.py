@@ -1,0 +1,327 @@
+"""Filling columns: from Python values to flat arrays.
+
+``encode`` looks at the types of all values first and then fills the one column that holds them
+exactly. It goes over them several times instead of once, and never makes a list of the
+values of a field: besides what it builds there is no second copy of anything.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import marshal
+from collections.abc import Callable, Collection, Iterable, Iterator
+from functools import partial
+from itertools import accumulate, chain
+from operator import itemgetter
+from typing import Any
+
+import numpy as np
+
+from .._codec.codec import Encoded, layout
+from .._codec.codec import encode as pickled
+from .._codec.store import ALIGN
+from .columns import (
+    Array,
+    Buffered,
+    Bytes,
+    Categories,
+    Column,
+    Constant,
+    Instances,
+    Lists,
+    Numbers,
+    Objects,
+    Records,
+    Scalars,
+    Text,
+    Tuples,
+    Union,
+)
+
+# Beyond these a value is pickled as a whole.
+_MOST_FIELDS, _MOST_KINDS, _DEEPEST = 64, 8, 3
+# str of which there are few: as many as one byte tells apart, on average used this often.
+_MOST_LABELS, _USES = 256, 8
+_HEAP_TYPE = 1 << 9  # Py_TPFLAGS_HEAPTYPE: made by a class statement
+
+Values = Collection[Any]
+
+
+class Shared(Exception):
+    """A value stands on shared memory already: it is better sent as it is."""
+
+
+class Derived:
+    """Values that are made of other values each time they are asked for."""
+
+    def __init__(self, make: Callable[[], Iterable[Any]], count: int) -> None:
+        self._make = make
+        self._count = count
+
+    def __iter__(self) -> Iterator[Any]:
+        return iter(self._make())
+
+    def __len__(self) -> int:
+        return self._count
+
+    def __contains__(self, value: object) -> bool:
+        return any(value is other for other in self)
+
+
+def encode(values: Values, depth: int = 0) -> Column:
+    """The values in a column, from which each comes back equal and of the same type.
+
+    Raises NotPicklable, and ``Shared`` for values that hold shared arrays.
+    """
+    kinds = _kinds(values)
+    if len(kinds) == 1:
+        return _of_one(kinds[0], values, depth)
+    if 1 < len(kinds) <= _MOST_KINDS and depth < _DEEPEST:
+        return _union(kinds, values, depth)
+    return _objects(values)
+
+
+def _kinds(values: Values) -> list[Any]:
+    """The different kinds of values, in the order of their first appearance: a class; with
+    the keys, of dicts; with the length, of tuples. More than anybody wants when they are many."""
+    found: dict[Any, None] = dict.fromkeys(map(type, values))
+    if dict not in found and tuple not in found:
+        return list(found)
+    found = {}
+    for value in values:
+        found[_kind(value)] = None
+        if len(found) > _MOST_KINDS:
+            break
+    return list(found)
+
+
+def _kind(value: Any) -> Any:
+    kind = type(value)
+    if kind is dict:
+        return (dict, *value) if len(value) <= _MOST_FIELDS and _names(value) else (dict,)
+    return (tuple, len(value)) if kind is tuple else kind
+
+
+def _names(keys: Iterable[Any]) -> bool:
+    return all(type(key) is str for key in keys)
+
+
+def _of_one(kind: Any, values: Values, depth: int) -> Column:
+    """All values are of this kind."""
+    made: Column | None = None
+    if type(kind) is tuple:
+        if depth < _DEEPEST and len(kind) > 1:
+            if kind[0] is dict:
+                made = Records(kind[1:], _items(kind[1:], values, depth), len(values))
+            elif kind[1] <= _MOST_FIELDS:
+                made = Tuples(None, _items(range(kind[1]), values, depth), len(values))
+    elif kind in _ENCODERS:
+        made = _ENCODERS[kind](values, depth)
+    elif issubclass(kind, np.generic):
+        made = _scalars(kind, values)
+    elif depth < _DEEPEST and (names := _fields_of(kind, values)):
+        if issubclass(kind, tuple):
+            made = Tuples(kind, _items(range(len(names)), values, depth), len(values))
+        else:
+            made = _instances(kind, names, values, depth)
+    return _objects(values) if made is None else made
+
+
+def _numbers(dtype: str) -> Callable[[Values, int], Column]:
+    def fill(values: Values, depth: int) -> Column:
+        return Numbers(np.fromiter(values, dtype, len(values)))
+
+    return fill
+
+
+def _ints(values: Values, depth: int) -> Column | None:
+    try:
+        array = np.fromiter(values, "i8", len(values))
+    except OverflowError:
+        return None
+    return Numbers(narrowed(array))
+
+
+def narrowed(array: Array) -> Array:
+    """The same whole numbers in as few bytes as hold them."""
+    if not array.size:
+        return array.astype("i1")
+    low, high = int(array.min()), int(array.max())
+    for code in "bBhHiIqQ":
+        limits = np.iinfo(code)
+        if limits.min <= low and high <= limits.max:
+            return array.astype(code)
+    return array
+
+
+def _offsets(lengths: Iterable[int], count: int) -> Array:
+    """Where each piece begins, and where the last one ends."""
+    ends = np.fromiter(chain((0,), accumulate(lengths)), "i8", count + 1)
+    return ends.astype("u4") if ends[-1] < 1 << 32 else ends
+
+
+def _text(values: Values, depth: int) -> Column:
+    few: set[str] = set()
+    for value in values:
+        few.add(value)
+        if len(few) > _MOST_LABELS or len(few) * _USES > len(values):
+            break
+    else:
+        labels = sorted(few)
+        if sum(map(len, labels)) <= 1 << 14:
+            number = {label: at for at, label in enumerate(labels)}
+            return Categories(
+                np.fromiter(map(number.__getitem__, values), "u1", len(values)), labels
+            )
+    return Text(*_joined(Derived(lambda: map(_utf8, values), len(values))))
+
+
+def _utf8(value: str) -> bytes:
+    return value.encode("utf-8", "surrogatepass")
+
+
+def _bytes(values: Values, depth: int) -> Column:
+    return Bytes(*_joined(values))
+
+
+def _joined(pieces: Values) -> tuple[Array, Array]:
+    """The pieces one behind the other, and where each begins."""
+    offsets = _offsets(map(len, pieces), len(pieces))
+    whole: Array = np.empty(int(offsets[-1]), "u1")
+    view, at = memoryview(whole), 0
+    for piece in pieces:
+        view[at : (at := at + len(piece))] = piece
+    return whole, offsets
+
+
+def _none(values: Values, depth: int) -> Column:
+    return Constant(None, len(values))
+
+
+def _lists(values: Values, depth: int) -> Column | None:
+    """Lists of numbers or text, or of such lists. Others are decoded sooner by unpickling."""
+    offsets = _offsets(map(len, values), len(values))
+    inner = Derived(lambda: chain.from_iterable(values), int(offsets[-1]))
+    kinds = set(map(type, inner))
+    if len(kinds) > 1 or not kinds <= {bool, int, float, str, list} or depth > _DEEPEST:
+        return None
+    column = encode(inner, depth + 1) if kinds else Numbers(np.empty(0))
+    return None if isinstance(column, Objects) else Lists(column, offsets)
+
+
+_ENCODERS: dict[type, Callable[[Values, int], Column | None]] = {
+    bool: _numbers("?"),
+    int: _ints,
+    float: _numbers("f8"),
+    complex: _numbers("c16"),
+    str: _text,
+    bytes: _bytes,
+    type(None): _none,
+    list: _lists,
+}
+
+
+def _scalars(kind: type, values: Values) -> Column | None:
+    """Of one NumPy type; those with a unit, a length or fields are left to pickle."""
+    dtype = np.dtype(kind)
+    if dtype.kind not in "biufc" or dtype.type is not kind:
+        return None
+    return Scalars(np.fromiter(values, dtype, len(values)))
+
+
+def _items(keys: Iterable[Any], values: Values, depth: int) -> list[Column]:
+    """A column for each of the keys, or places."""
+    return [_field(itemgetter(key), values, depth) for key in keys]
+
+
+def _field(get: Callable[[Any], Any], values: Values, depth: int) -> Column:
+    return encode(Derived(lambda: map(get, values), len(values)), depth + 1)
+
+
+def _instances(kind: type, names: list[str], values: Values, depth: int) -> Column:
+    # Not by attrgetter: a class may have a property of that name.
+    states = Derived(lambda: map(vars, values), len(values))
+    return Instances(kind, names, _items(names, states, depth), len(values))
+
+
+def _fields_of(kind: type, values: Values) -> list[str]:
+    """The fields of a class whose objects are nothing but these: a named tuple, or a
+    dataclass that leaves pickling to ``object``. None for other classes."""
+    names: list[str] = []
+    if issubclass(kind, tuple):
+        plain = kind.__reduce_ex__ is tuple.__reduce_ex__ and hasattr(kind, "_make")
+        if plain and not hasattr(next(iter(values)), "__dict__"):
+            names = list(getattr(kind, "_fields", ()))
+    elif _is_plain(kind):
+        declared: Any = kind
+        names = [field.name for field in dataclasses.fields(declared)]
+        if any(list(vars(value)) != names for value in values):
+            return []
+    return names if len(names) <= _MOST_FIELDS else []
+
+
+def _is_plain(kind: type) -> bool:
+    """A dataclass whose objects have their state in ``__dict__`` and nowhere else."""
+    *own, _ = kind.__mro__
+    hooks = ("__reduce_ex__", "__reduce__", "__getstate__", "__setstate__")
+    return (
+        dataclasses.is_dataclass(kind)
+        and all(getattr(kind, hook, None) is getattr(object, hook, None) for hook in hooks)
+        and all(cls.__flags__ & _HEAP_TYPE and "__slots__" not in vars(cls) for cls in own)
+    )
+
+
+def _union(kinds: list[Any], values: Values, depth: int) -> Column:
+    number = {kind: at for at, kind in enumerate(kinds)}
+    by_class = not any(type(kind) is tuple for kind in kinds)
+    kind_of: Callable[[Any], Any] = type if by_class else _kind
+    which = np.fromiter((number[kind_of(value)] for value in values), "u1", len(values))
+    where = np.empty(len(values), "u4" if len(values) < 1 << 32 else "u8")
+    columns = []
+    for at, kind in enumerate(kinds):
+        chosen = which == at
+        count = int(chosen.sum())
+        where[chosen] = np.arange(count)
+        only = partial(_only, values, kind_of, kind)
+        columns.append(_of_one(kind, Derived(only, count), depth + 1))
+    return Union(which, where, columns)
+
+
+def _only(values: Values, kind_of: Callable[[Any], Any], kind: Any) -> Iterator[Any]:
+    return (value for value in values if kind_of(value) == kind)
+
+
+def _objects(values: Values) -> Column:
+    """Each value pickled by itself, the bytes of its arrays beside the streams."""
+    streams: list[bytes] = []
+    placed: dict[int, list[Any]] = {}
+    buffers: list[bytes] = []
+    end = 0
+    for value in values:
+        encoded = pickled(value, sealing=True)
+        if encoded.plan is not None:
+            placed[len(streams)], end = _placed(encoded, buffers, end)
+        streams.append(encoded.stream())
+    if not buffers:
+        return Objects(*_joined(streams))
+    pieces = [marshal.dumps((stream, placed.get(at, []))) for at, stream in enumerate(streams)]
+    data: Array = np.empty(end, "u1")
+    view, at = memoryview(data), 0
+    for piece in buffers:
+        view[at : at + len(piece)] = piece
+        at += -(-len(piece) // ALIGN) * ALIGN
+    return Buffered(*_joined(pieces), data)
+
+
+def _placed(encoded: Encoded, buffers: list[bytes], end: int) -> tuple[list[Any], int]:
+    """Gathers the bytes of a message's arrays; where each will stand, and the new end."""
+    assert encoded.plan is not None
+    if any(entry.segment is not None for entry in encoded.plan.entries):
+        raise Shared
+    size, offsets = layout(encoded.plan)
+    whole = bytearray(size)
+    for offset, run in zip(offsets, encoded.plan.runs, strict=True):
+        whole[offset : offset + run.size] = run.to_bytes()
+    buffers.append(bytes(whole))
+    entries = [(end + offsets[e.run] + e.offset, e.length, e.strides) for e in encoded.plan.entries]
+    return entries, end + -(-size // ALIGN) * ALIGN

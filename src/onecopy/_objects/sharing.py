@@ -1,0 +1,255 @@
+"""One copy of an object: ``share`` and what belongs to it.
+
+Covers sharing, the writable kinds (``empty``, ``zeros``, ``full``), ``freeze``,
+``private`` and looking at what stands in memory. Reading files is in ``load``.
+"""
+
+from __future__ import annotations
+
+import errno
+import warnings
+from dataclasses import dataclass
+from functools import partial
+from time import monotonic, sleep
+from typing import Any, TypeVar
+
+import numpy as np
+
+from .._codec.arrays import on_buffer
+from .._codec.codec import encode, layout, rebuild
+from .._codec.store import store
+from .._memory.segment import Kind, ReceivedFile, Segment, new_segment, registry
+from .._system import mapping
+from ..errors import NotPicklable, NotShared, PickledWarning
+from .share_objects import structured
+
+Array = TypeVar("Array", bound=np.ndarray[Any, Any])
+# Bytes of a shared object that still go through the pipe with each task; more is told.
+_MUCH = 1 << 20
+# Seconds for which the mappings of a process may outlive it.
+_DYING = 1.0
+_NAMES = {Kind.SHARED: "shared", Kind.FILE: "file", Kind.OPEN: "open", Kind.MESSAGE: "message"}
+
+
+@dataclass(frozen=True)
+class SegmentInfo:
+    """One segment that stands in this process's memory.
+
+    Attributes:
+        id: known by this number in every process.
+        kind: ``"shared"``, ``"file"``, ``"open"`` or ``"message"``.
+        nbytes: its size; of a common segment of small objects, the room it may grow to.
+        backing: ``"memfd"`` or ``"file"``.
+        path: the user's file, for kind ``"file"``.
+    """
+
+    __module__ = "onecopy"
+
+    id: int
+    kind: str
+    nbytes: int
+    backing: str
+    path: str | None
+
+
+def share(obj: Any) -> Any:
+    """See ``onecopy.share``."""
+    if isinstance(obj, bytes | bytearray):
+        obj = memoryview(obj)
+    try:
+        obj = structured(obj)
+    except NotPicklable:
+        encode(obj, what="object")  # names the part by its path from here
+        raise
+    if is_shared(obj):
+        return obj
+    encoded = encode(obj, what="object", sealing=True)
+    if encoded.pickled_arrays:
+        warnings.warn(
+            f"share cannot share {', '.join(encoded.pickled_arrays[:3])}: it is made of "
+            "Python objects, or cannot stand on memory that it does not own, and is sent with "
+            "each task that the object is passed to",
+            PickledWarning,
+            stacklevel=3,
+        )
+    elif encoded.stream_size > _MUCH:
+        warnings.warn(
+            f"share leaves {encoded.stream_size / 1e6:.1f} MB of Python objects inside a "
+            f"{type(obj).__name__} as they are, to be sent with each task that it is passed to: "
+            "share its lists, dicts and strings by themselves",
+            PickledWarning,
+            stacklevel=3,
+        )
+    if encoded.plan is None:
+        return _frozen_empty(obj)
+    for entry in encoded.plan.entries:
+        entry.writable = False
+    size, offsets = layout(encoded.plan)
+    if not size:
+        return rebuild(encoded, [])
+    runs = encoded.plan.runs
+    placed = store.put(size, list(zip(offsets, runs, strict=True)))
+    whole = mapping.bytes_of(placed.root, write=False)
+    views = [
+        whole[placed.offset + offset : placed.offset + offset + run.size]
+        for offset, run in zip(offsets, runs, strict=True)
+    ]
+    return rebuild(encoded, views)
+
+
+def _frozen_empty(obj: Any) -> Any:
+    """Nothing to share; an array without elements is still made read-only like the rest."""
+    if isinstance(obj, np.ndarray) and obj.size == 0:
+        obj = obj.copy() if obj.flags.owndata else obj[...]
+        obj.flags.writeable = False
+    return obj
+
+
+def is_shared(obj: Any) -> bool:
+    """See ``onecopy.is_shared``."""
+    if isinstance(obj, np.ndarray):
+        if obj.size == 0:
+            return not obj.flags.writeable and not obj.dtype.hasobject
+        if type(obj) is np.ndarray and not obj.dtype.hasobject:
+            low, high = np.lib.array_utils.byte_bounds(obj)
+            return _inside(low, high)
+    if isinstance(obj, str | int | float | complex | bytes | bytearray | None):
+        return False
+    return encode(obj).all_shared()
+
+
+def _inside(low: int, high: int) -> bool:
+    found = registry.find(low)
+    return found is not None and found[1] + high - low <= found[0].size
+
+
+def empty(shape: Any, dtype: Any = float) -> np.ndarray[Any, Any]:
+    """See ``onecopy.empty``."""
+    dtype = np.dtype(dtype)
+    if dtype.hasobject or dtype.kind == "T":
+        raise TypeError(f"dtype {dtype} holds Python objects, which cannot stand in shared memory")
+    shape = (shape,) if isinstance(shape, int | np.integer) else tuple(shape)
+    count = 1
+    for length in shape:
+        if length < 0:
+            raise ValueError(f"negative dimensions are not allowed: {shape}")
+        count *= int(length)
+    size = count * dtype.itemsize
+    if size == 0:
+        return np.empty(shape, dtype)
+    segment = new_segment(size, Kind.OPEN)
+    segment.own().reserve(0, size)
+    return np.ndarray(shape, dtype, segment.view(0, size))
+
+
+def full(shape: Any, fill_value: Any, dtype: Any = None) -> np.ndarray[Any, Any]:
+    """See ``onecopy.full``."""
+    array = empty(shape, np.asarray(fill_value).dtype if dtype is None else dtype)
+    array[...] = fill_value
+    return array
+
+
+def _without_elements(obj: Any) -> bool:
+    """An array that stands in no segment, whoever made it."""
+    return isinstance(obj, np.ndarray) and not obj.size
+
+
+def freeze(array: Array) -> Array:
+    """See ``onecopy.freeze``."""
+    if _without_elements(array):
+        array.flags.writeable = False
+        return array
+    segment = _segment_of(array, "freeze")[0]
+    if segment.kind in (Kind.SHARED, Kind.FILE):
+        return array
+    if segment.forked or isinstance(segment.file, ReceivedFile):
+        where = "a child of it" if segment.forked else "a worker"
+        raise NotShared(f"freeze works in the process that made the array, not in {where}")
+    # From here on nobody gets a new writable mapping. Then every process swaps the one
+    # that it has for a read-only one, in place, and at last the bytes are sealed. This one
+    # comes first: what a pool that is being made forks from it later inherits nothing
+    # writable, and a pool that has forked before is among the listeners.
+    segment.own().seal_mappings()
+    segment.freeze()
+    for listener in list(registry.listeners):
+        listener.segment_frozen(segment.id)
+    sealed = _sealed(segment)
+    view: Any = array
+    while isinstance(view, np.ndarray):
+        view.flags.writeable = False
+        view = view.base
+    if not sealed:
+        raise OSError(
+            errno.EBUSY,
+            "the array is read-only here and in every worker, but a process that was forked "
+            "from this one, and is no pool's, still maps it writable: make such processes "
+            "after freeze, or end them before it",
+        )
+    root = segment.view(0, segment.size)
+    offset = _offset(array, root)
+    frozen: Any = on_buffer(root, array.shape, array.dtype, offset, array.strides)
+    same: Array = frozen if type(array) is np.ndarray else frozen.view(type(array))
+    return same
+
+
+def _sealed(segment: Segment) -> bool:
+    """Seals it; False when a process goes on mapping it writable.
+
+    A worker that was killed has closed its socket, but its mappings stand for as long as
+    anybody (our own watch, for one) is just reading its ``/proc/PID/smaps``: that holds the
+    memory of a process that has ended (``get_task_mm``). Nothing tells when it is gone but
+    the seal itself, so it is tried again for a second.
+    """
+    give_up = monotonic() + _DYING
+    while not segment.own().seal():
+        if monotonic() > give_up:
+            return False
+        sleep(0.002)
+    return True
+
+
+def _offset(array: np.ndarray[Any, Any], root: memoryview) -> int:
+    return int(array.__array_interface__["data"][0]) - mapping.address_of(root)
+
+
+def private(array: Array) -> Array:
+    """See ``onecopy.private``."""
+    if _without_elements(array):
+        return array.copy()
+    segment, offset = _segment_of(array, "private")
+    low, high = np.lib.array_utils.byte_bounds(array)
+    start = offset // mapping.PAGE * mapping.PAGE
+    size = offset + high - low - start
+    address = mapping.map_private(segment.descriptor(), start, size)
+    # The mapping keeps the pages; the descriptor may be closed before it.
+    end = partial(mapping.unmap, address, size)
+    root = mapping.bytes_of(mapping.exporter(address, size, end), write=True)
+    first = int(array.__array_interface__["data"][0]) - low
+    view: Any = np.ndarray(array.shape, array.dtype, root, offset - start + first, array.strides)
+    same: Array = view if type(array) is np.ndarray else view.view(type(array))
+    return same
+
+
+def _segment_of(array: Any, verb: str) -> tuple[Segment, int]:
+    if not isinstance(array, np.ndarray):
+        raise TypeError(f"{verb} takes an array, not a {type(array).__name__}")
+    low = np.lib.array_utils.byte_bounds(array)[0] if array.size else 0
+    found = registry.find(low)
+    if found is None:
+        cure = "empty, zeros or full" if verb == "freeze" else "share or load"
+        raise NotShared(
+            f"{verb} takes an array that stands in shared memory; make it by onecopy's {cure}"
+        )
+    return found
+
+
+def segments() -> list[SegmentInfo]:
+    """See ``onecopy.segments``."""
+    seen = {segment.id: segment for segment in registry.mapped()}
+    for segment in list(registry.by_id.values()):
+        if segment.kind == Kind.MESSAGE or segment.has_views():
+            seen[segment.id] = segment
+    return [
+        SegmentInfo(s.id, _NAMES[s.kind], s.size, s.file.backing, s.path or None)
+        for s in seen.values()
+    ]

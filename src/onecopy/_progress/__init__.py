@@ -1,0 +1,1 @@
+"""Progress bars, drawn by the process that made the pool."""

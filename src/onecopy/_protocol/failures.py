@@ -1,0 +1,198 @@
+"""How a failure travels: from an exception in a worker to the same one in the owner.
+
+The exception goes as pickled bytes of its own, so that one that cannot be rebuilt spoils
+nothing else; beside it go its name, its message and the worker's traceback as plain text.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import copyreg
+import os
+import pickle
+import types
+from collections.abc import Callable
+from typing import Any
+
+from .._codec.blame import short, without_ours
+from .._codec.pickling import NOTHING, Namespace, dumps
+from ..errors import NotPicklable, RemoteError, RemoteTraceback
+from .wire import Frame
+
+Failure = tuple[str, str, str, str, bytes | None]
+"""Class name, message, traceback, where (worker, function, argument), pickled exception."""
+
+
+def failure(
+    error: BaseException, function: str, argument: str = "", namespace: Namespace = NOTHING
+) -> Failure:
+    """Describes ``error`` for the owner. Takes its traceback away, and with it what the
+    frames hold. Never raises: an exception's class may do anything, and it ends no worker."""
+    kind = type(error)
+    if issubclass(kind, NotPicklable):
+        without_ours(error)
+    text = _text(error)
+    where = f"worker {os.getpid()}, {function}" + (f", argument {argument}" if argument else "")
+    # Not by assignment, which its class may refuse.
+    BaseException.with_traceback(error, None)
+    name = (
+        kind.__qualname__
+        if kind.__module__ == "builtins"
+        else f"{kind.__module__}.{kind.__qualname__}"
+    )
+    return name, said(error), text, where, _pickled(error, namespace)
+
+
+def _text(error: BaseException) -> str:
+    import traceback  # not at the top: most workers never fail, and all would wait for it
+
+    try:
+        return "".join(traceback.format_exception(error))
+    except BaseException as bad:  # of an attribute that is looked up on it, say
+        return f"{type(error).__name__}: {said(error)} <its traceback raised {type(bad).__name__}>"
+
+
+def said(error: BaseException) -> str:
+    """``str(error)``; never raises."""
+    try:
+        return str(error)
+    except BaseException as bad:  # a user's __str__ may do anything
+        return f"<its message raised {type(bad).__name__}>"
+
+
+def _pickled(error: BaseException, namespace: Namespace) -> bytes | None:
+    """The exception as bytes for ``pickle.loads``, or None: then its text stands for it."""
+    try:
+        pickled = dumps(error, namespace, "exception", reducers=_EXCEPTIONS)
+        # Buffers of arrays that the exception carries go in-band: this is the rare case.
+        return b"".join(pickled.chunks) if not pickled.buffers.spans else _in_band(error)
+    except BaseException:  # of a __reduce__, say, which may raise anything
+        return None
+
+
+def _in_band(error: BaseException) -> bytes:
+    try:
+        return pickle.dumps(error, 5)
+    except Exception:
+        import cloudpickle  # the first of our picklers needed it as well
+
+        return bytes(cloudpickle.dumps(error, 5))  # its class by value
+
+
+class _Exceptions(dict[type, Callable[[Any], Any]]):
+    """The reducer of all exceptions whose classes do not see to their pickling themselves."""
+
+    def get(self, kind: type, default: Any = None) -> Any:
+        if (
+            issubclass(kind, BaseException)
+            and kind.__reduce__ is BaseException.__reduce__
+            and kind.__reduce_ex__ is object.__reduce_ex__
+            and kind.__setstate__ is BaseException.__setstate__
+            and getattr(kind, "__getstate__", None) is getattr(BaseException, "__getstate__", None)
+            and kind not in copyreg.dispatch_table
+        ):
+            return _reduce
+        return default
+
+
+def _reduce(error: BaseException) -> tuple[Any, ...]:
+    """As ``BaseException.__reduce__``; but what stands in slots comes along, and no method of
+    the class is asked for anything."""
+    kind = type(error)
+    state = dict(object.__getattribute__(error, "__dict__"))
+    for cls in kind.__mro__:
+        for name, value in vars(cls).items():
+            if isinstance(value, types.MemberDescriptorType) and cls.__module__ != "builtins":
+                with contextlib.suppress(AttributeError):  # never set
+                    state[name] = value.__get__(error)
+    return _rebuild, (kind, vars(BaseException)["args"].__get__(error), state)
+
+
+def _rebuild(kind: type[BaseException], args: tuple[Any, ...], state: dict[str, Any]) -> Any:
+    """The exception again. Its class is called with what it gave to the base class; one that
+    insists on other arguments is not called. Then it is made what it was, past a
+    ``__setattr__`` that refuses."""
+    try:
+        error = kind(*args)
+    except BaseException:
+        error = kind.__new__(kind, *args)
+    set_plainly = BaseException.__setattr__
+    if type(error) is kind:
+        set_plainly(error, "args", args)
+        for name, value in state.items():
+            set_plainly(error, name, value)
+    return error
+
+
+_EXCEPTIONS = _Exceptions(
+    {BaseException: _reduce}
+)  # not empty, which would mean that there are none
+
+
+def revive(failed: Failure) -> BaseException:
+    """The exception again, with the worker's traceback as its cause."""
+    name, message, text, where, data = failed
+    error: BaseException | None = None
+    if data is not None:
+        try:
+            error = pickle.loads(data)
+        except BaseException as bad:  # its class insists on other arguments, say
+            text += f"\n(it could not be rebuilt here: {type(bad).__name__}: {said(bad)})"
+    if not isinstance(error, BaseException):
+        error = RemoteError(name, message)
+    BaseException.__setattr__(error, "__cause__", RemoteTraceback(text, where))
+    return error
+
+
+class Unloaded:
+    """In a worker: stands for a function that no task has needed yet."""
+
+    def __init__(self, frame: Frame) -> None:
+        self.frame = frame
+
+
+class Unusable:
+    """In a worker: stands for a function that could not be loaded there."""
+
+    def __init__(self, failed: Failure) -> None:
+        self.failure = failed
+
+
+def fits_values(value: object, size: int | None) -> bool:
+    """Is this what a worker answers when all of a chunk of ``size`` items went well? Of a
+    call (None) it may be anything."""
+    return size is None or (type(value) is list and len(value) == size)
+
+
+def fits_failures(value: object, size: int) -> bool:
+    """Is this what a worker answers when something failed: values and failures by index?"""
+    if type(value) is not tuple or len(value) != 2 or not all(type(v) is dict for v in value):
+        return False
+    values, failed = value
+    return bool(failed) and all(at in range(size) for at in (*values, *failed))
+
+
+def describe(value: Any) -> str:
+    """A failing argument: its type and a short repr."""
+    return f"{type(value).__name__}: {short(value)}"
+
+
+def describe_call(payload: Any) -> str:
+    """The arguments of a call that failed."""
+    try:
+        args, kwargs = payload
+    except (TypeError, ValueError):
+        return ""
+    described = [describe(value) for value in args]
+    described += [f"{name}={describe(value)}" for name, value in kwargs.items()]
+    return "; ".join(described)
+
+
+def name_of(function: Any) -> str:
+    """A function as error messages call it."""
+    name = getattr(function, "__qualname__", None)
+    if name is None:
+        inner = getattr(function, "func", None)
+        return f"partial of {name_of(inner)}" if inner is not None else short(function)
+    module = getattr(function, "__module__", None)
+    return f"{module}.{name}" if module else str(name)

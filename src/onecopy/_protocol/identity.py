@@ -1,0 +1,111 @@
+"""A worker as a process: standard input, names, random numbers, what ``multiprocessing`` knows.
+
+Programs ask ``multiprocessing`` whether they run in a worker, and in which: that is answered
+as its own pools answer it. The module is furnished when it is imported.
+"""
+
+from __future__ import annotations
+
+import itertools
+import os
+import sys
+from dataclasses import dataclass
+from types import ModuleType
+from typing import Any
+
+from .._codec.homes import user_homes
+from .._system.imports import on_import
+from .._system.title import set_title
+
+
+@dataclass(frozen=True)
+class Identity:
+    """Who a worker is.
+
+    Attributes:
+        pool: counts up over the pools of the owner.
+        worker: its number in the pool.
+        daemon: as ``multiprocessing.Pool`` has its workers, and executors do not.
+        parent: of the owner: pid, name and identity, as ``multiprocessing`` has them.
+        method: the start method that the owner has chosen for ``multiprocessing``, or None.
+    """
+
+    pool: int
+    worker: int
+    daemon: bool
+    parent: tuple[int, str, tuple[int, ...]]
+    method: str | None
+
+    def take(self) -> None:
+        """This process is that worker from here on."""
+        set_title(
+            f"onecopy: pool {self.pool}, worker {self.worker}",
+            f"onecopy-{self.pool}.{self.worker}",
+        )
+        on_import("multiprocessing.process", self._furnish_process)
+        if self.method is not None:
+            on_import("multiprocessing.context", self._furnish_context)
+
+    def _furnish_process(self, module: ModuleType) -> None:
+        pid, name, identity = self.parent
+        process = module.BaseProcess(name=f"onecopy-{self.worker}")
+        process._identity = (*identity, self.worker)
+        process._config["daemon"] = self.daemon
+        process._parent_pid, process._parent_name = pid, name
+        module._current_process = process  # type: ignore[attr-defined]
+        module._process_counter = itertools.count(1)  # type: ignore[attr-defined]
+        module._children = set()  # type: ignore[attr-defined]
+        # A descriptor that becomes readable when the owner ends, for ``join`` and ``is_alive``.
+        sentinel = os.pidfd_open(pid) if hasattr(os, "pidfd_open") else None
+        module._parent_process = module._ParentProcess(name, pid, sentinel)  # type: ignore[attr-defined]
+
+    def _furnish_context(self, module: ModuleType) -> None:
+        module._force_start_method(self.method)
+
+
+def parent_of_workers() -> tuple[int, str, tuple[int, ...]]:
+    """This process, as its workers' ``parent_process`` has it."""
+    process = sys.modules.get("multiprocessing.process")
+    if process is None:
+        return os.getpid(), "MainProcess", ()
+    current = process.current_process()
+    return os.getpid(), current.name, tuple(current._identity)
+
+
+def chosen_method() -> str | None:
+    """The start method that the program has chosen for ``multiprocessing``, or None."""
+    ask = getattr(sys.modules.get("multiprocessing"), "get_start_method", None)
+    return ask(allow_none=True) if ask is not None else None
+
+
+def close_stdin() -> None:
+    """Standard input is the owner's: a worker that reads gets the end of input at once."""
+    null = os.open(os.devnull, os.O_RDONLY)
+    if null != 0:
+        os.dup2(null, 0)
+        os.close(null)
+    sys.stdin = open(0, closefd=False)  # noqa: SIM115 - for as long as the worker lives
+
+
+def reseed() -> None:
+    """Forked workers have the same generators of random numbers: give each its own.
+
+    The ``random`` module does so by itself after a fork; NumPy does not. Of the program's
+    own generators, those that were made without a seed are given another one: a seed that
+    was given stays, as it would if the worker had imported the module by itself.
+    """
+    random = sys.modules.get("numpy.random")
+    if random is None:
+        return
+    random.seed()
+    for names in user_homes().values():
+        for value in list(names.values()):
+            if issubclass(type(value), random.Generator) and _has_no_seed(value.bit_generator):
+                fresh = type(value.bit_generator)()
+                value.bit_generator.state = fresh.state
+
+
+def _has_no_seed(generator: Any) -> bool:
+    """Return True if the system gave the entropy, which is 128 random bits then."""
+    entropy = getattr(generator.seed_seq, "entropy", None)
+    return isinstance(entropy, int) and entropy >> 64 != 0

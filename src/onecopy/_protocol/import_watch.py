@@ -1,0 +1,124 @@
+"""Which statement of the main module takes long, or much memory, when workers import it.
+
+Imports of other modules are not counted: workers need those.
+
+The interpreter tells of each line that the module's own code begins: by ``sys.monitoring``
+(PEP 669) for this code alone, before Python 3.12 by a trace function for its frame. A line
+costs a fraction of a microsecond; the size of the process is asked for only when the line
+before took a millisecond.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from time import perf_counter_ns
+from types import CodeType, FrameType
+from typing import Any, NamedTuple
+
+from .._system.procfs import anonymous
+
+# An import that takes more is told of.
+_SECONDS = 2.0
+_BYTES = 200_000_000
+_WORTH_A_LOOK_NS = 1_000_000
+_TOOL = 4  # of the numbers that no known tool has taken (PEP 669)
+
+
+class SlowImport(NamedTuple):
+    """What an import cost, and the statement that cost most of it.
+
+    Attributes:
+        line: where the statement begins.
+        milliseconds: of all that is no import of another module.
+        nbytes: by which the process has grown in that time.
+    """
+
+    line: int
+    milliseconds: int
+    nbytes: int
+
+
+class ImportWatch:
+    """Runs a module's code and measures its lines."""
+
+    def __init__(self) -> None:
+        self._pid = os.getpid()
+        self._line = 0
+        self._since = 0
+        self._size = 0
+        self._took: dict[int, int] = {}
+        self._grew: dict[int, int] = {}
+
+    def run(self, code: CodeType, source: bytes, names: dict[str, Any]) -> SlowImport | None:
+        """Execute ``code`` in ``names``; what it cost, if that was much. Raises what it raises."""
+        began, before = perf_counter_ns(), anonymous(self._pid)
+        self._since, self._size = began, before
+        if sys.version_info >= (3, 12):
+            self._monitored(code, names)
+        elif sys.gettrace() is None:
+            self._traced(code, names)
+        else:  # a debugger, or the measurement of coverage
+            exec(code, names)
+        self._begin(0)
+        took, grew = perf_counter_ns() - began, anonymous(self._pid) - before
+        if took < _SECONDS * 1e9 and grew < _BYTES:
+            return None
+        took_by, grew_by = _statements(source, self._took), _statements(source, self._grew)
+        took, grew = sum(took_by.values()), sum(grew_by.values())
+        if took >= _SECONDS * 1e9:
+            line = max(took_by, key=took_by.__getitem__)
+        elif grew >= _BYTES:
+            line = max(grew_by, key=grew_by.__getitem__)
+        else:
+            return None
+        return SlowImport(line, took // 1_000_000, max(0, grew))
+
+    def _begin(self, line: int) -> None:
+        now = perf_counter_ns()
+        took = now - self._since
+        if took > _WORTH_A_LOOK_NS:
+            size = anonymous(self._pid)
+            self._grew[self._line] = self._grew.get(self._line, 0) + size - self._size
+            self._size = size
+        self._took[self._line] = self._took.get(self._line, 0) + took
+        self._line, self._since = line, perf_counter_ns()
+
+    def _monitored(self, code: CodeType, names: dict[str, Any]) -> None:
+        monitoring: Any = sys.monitoring  # type: ignore[attr-defined,unused-ignore]
+        line = monitoring.events.LINE
+        monitoring.use_tool_id(_TOOL, "onecopy")
+        try:
+            monitoring.register_callback(_TOOL, line, lambda _, number: self._begin(number))
+            monitoring.set_local_events(_TOOL, code, line)
+            exec(code, names)
+        finally:
+            monitoring.free_tool_id(_TOOL)
+
+    def _traced(self, code: CodeType, names: dict[str, Any]) -> None:
+        def local(frame: FrameType, event: str, _: Any) -> Any:
+            if event == "line":
+                self._begin(frame.f_lineno)
+            return local
+
+        sys.settrace(lambda frame, event, arg: local if frame.f_code is code else None)
+        try:
+            exec(code, names)
+        finally:
+            sys.settrace(None)
+
+
+def _statements(source: bytes, cost: dict[int, int]) -> dict[int, int]:
+    """The costs of lines, added up by the statements that the module consists of.
+
+    Statements that import modules are left out: workers need those modules, and nothing
+    is gained where they are imported elsewhere.
+    """
+    import ast  # for a slow import alone
+
+    costs: dict[int, int] = {}
+    for statement in ast.parse(source).body:
+        if not isinstance(statement, ast.Import | ast.ImportFrom):
+            lines = range(statement.lineno, (statement.end_lineno or statement.lineno) + 1)
+            costs[statement.lineno] = sum(cost.get(line, 0) for line in lines)
+    return costs

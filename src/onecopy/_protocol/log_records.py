@@ -1,0 +1,19 @@
+"""How a log record of a worker is laid out in a message.
+
+What is the same whenever a line of the program logs is its head, which is sent once and then
+known by a number; what differs comes with each record.
+"""
+
+from __future__ import annotations
+
+import sys
+
+HEAD = (
+    *("name", "levelno", "pathname", "lineno", "funcName"),
+    *("thread", "threadName", "processName", "process"),
+    *(("taskName",) if sys.version_info >= (3, 12) else ()),
+)
+"""The attributes of a record that its head has, in their order."""
+
+MOST_HEADS = 1024
+"""Both sides keep at most so many heads: more than most programs have lines that log."""

@@ -1,0 +1,141 @@
+"""The surroundings of a fresh interpreter: those of the moment when the pool was made.
+
+Whatever the program does next (another directory, another environment), workers that are
+started later, replacements among them, begin as the first ones did.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import importlib.util
+import os
+import sys
+import types
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from .._codec import homes
+from .ambient import Ambient
+from .import_watch import ImportWatch, SlowImport
+
+if TYPE_CHECKING:  # its parser is not for workers to wait for
+    from .._codec.main_module import MainModule
+
+
+importing_main = False
+"""True in a process that will be or make a worker, while it imports the main module."""
+
+
+@dataclass(frozen=True)
+class Preparation:
+    """See the module.
+
+    Attributes:
+        pool: counts up over the pools of the owner.
+        main: file and ``-m`` name of the main module that workers import, or None.
+        preload: modules that are imported before anything else is run.
+        ambient: settings to make where no main module is imported, which makes its own.
+        environment: of the process, ``os.environ`` as it was.
+        path, argv: ``sys.path`` and ``sys.argv``.
+        installed: the folders of the interpreter and of installed packages.
+        directory: the working directory; None when it was gone.
+        umask: or None where it cannot be known.
+    """
+
+    pool: int
+    main: tuple[str, str | None] | None
+    preload: tuple[str, ...]
+    ambient: Ambient | None
+    environment: dict[str, str] = field(default_factory=lambda: dict(os.environ))
+    path: tuple[str, ...] = field(default_factory=lambda: tuple(sys.path))
+    argv: tuple[str, ...] = field(default_factory=lambda: tuple(sys.argv))
+    installed: tuple[str, ...] = field(default_factory=homes.installed_folders)
+    directory: str | None = field(default_factory=lambda: _directory())
+    umask: int | None = field(default_factory=lambda: _umask())
+
+    def enter(self) -> SlowImport | None:
+        """In a fresh interpreter: take the surroundings over, and import what is wanted.
+
+        Returns what the import of the main module cost, if that was much. Raises whatever the
+        main module raises when it is imported.
+        """
+        if self.umask is not None:
+            os.umask(self.umask)
+        if self.directory is not None:
+            with contextlib.suppress(OSError):  # it is gone by now
+                os.chdir(self.directory)
+        homes.know_installed(self.installed)
+        sys.path[:] = self.path
+        sys.argv[:] = self.argv
+        for name in self.preload:
+            with contextlib.suppress(Exception):  # the task that needs it will say so
+                __import__(name)
+        if self.main is None:
+            clean_main()
+            if self.ambient is not None:
+                self.ambient.apply()
+            return None
+        global importing_main
+        importing_main = True
+        try:
+            return import_main(*self.main)
+        finally:
+            importing_main = False
+
+
+def prepare(pool: int, main: MainModule | None, preload: tuple[str, ...]) -> Preparation:
+    """The surroundings of this moment; workers import ``main``, if it is not None."""
+    if main is None:
+        return Preparation(pool, None, preload, Ambient())
+    return Preparation(pool, (main.path, main.name), preload, None)
+
+
+def import_main(path: str, name: str | None) -> SlowImport | None:
+    """In a worker or a zygote: import the owner's main module as ``__mp_main__``.
+
+    As ``multiprocessing.spawn`` does, so what stands under the guard is not run, and
+    ``sys.modules["__main__"]`` is the same module. Beyond it, the code runs in the module's own
+    namespace and not in a copy, so ``import __main__`` sees what functions see.
+
+    Args:
+        path: the file.
+        name: as what ``-m`` ran it, or None.
+
+    Returns what it cost, if that was much. Raises whatever the module raises.
+    """
+    main = types.ModuleType("__mp_main__")
+    spec = importlib.util.find_spec(name) if name is not None else None
+    with open(path, "rb") as file:
+        source = file.read()
+    code = compile(source, path, "exec", dont_inherit=True)
+    main.__file__ = path
+    main.__spec__ = spec
+    main.__package__ = spec.parent if spec is not None else None
+    main.__loader__ = spec.loader if spec is not None else None
+    main.__dict__["__builtins__"] = __builtins__
+    main.__dict__["__cached__"] = None
+    sys.modules["__main__"] = sys.modules["__mp_main__"] = main
+    return ImportWatch().run(code, source, main.__dict__)
+
+
+def clean_main() -> None:
+    """In a worker whose owner's main module travels by value: an empty one in its place."""
+    main = types.ModuleType("__main__")
+    main.__dict__["__builtins__"] = __builtins__
+    sys.modules["__main__"] = sys.modules["__mp_main__"] = main
+
+
+def _directory() -> str | None:
+    try:
+        return os.getcwd()
+    except OSError:
+        return None
+
+
+def _umask() -> int | None:
+    """Read and not set: to set it would change it for all threads of the program."""
+    with contextlib.suppress(OSError, ValueError), open("/proc/self/status") as status:
+        for line in status:
+            if line.startswith("Umask:"):
+                return int(line.split()[1], 8)
+    return None

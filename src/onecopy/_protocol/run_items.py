@@ -1,0 +1,98 @@
+"""Applying a function to what came with a task: one call, or each item of a chunk.
+
+Shared by worker processes and worker threads.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from . import wire
+from .strides import Strides
+
+Errors = dict[int, tuple[BaseException, Any]]
+"""Index of the failed item: its exception and its argument."""
+
+
+def run_chunk(
+    function: Callable[[Any], Any],
+    items: Sequence[Any],
+    ends: tuple[type[BaseException], ...] = (SystemExit,),
+    strides: Strides | None = None,
+) -> tuple[list[Any], Errors]:
+    """``function`` of each item; an item that fails does not keep the others from running,
+    unless it raises one of ``ends``.
+
+    ``strides`` says with which items to begin, and where to end.
+
+    ``list.extend`` runs the loop in C, and keeps what it has appended when the function
+    raises, so the failing item is the one after it.
+    """
+    values: list[Any] = []
+    errors: Errors = {}
+    for iterator in [iter(items)] if strides is None else strides:
+        while len(values) < (len(items) if strides is None else strides.upto):
+            at = -1
+            try:
+                values.extend(map(function, iterator))
+                if len(values) < (len(items) if strides is None else strides.upto):
+                    # map() took a StopIteration out of the function for its own end.
+                    raise RuntimeError("the function raised StopIteration")
+            except ends:
+                raise
+            except BaseException as error:
+                at = len(values)
+                errors[at] = (error, items[at])
+                values.append(None)
+    try:
+        return values, errors
+    finally:
+        del errors  # their tracebacks lead to this frame: no cycle
+
+
+def star(function: Callable[..., Any]) -> Callable[[Any], Any]:
+    """``function`` of one tuple of arguments."""
+
+    def call(arguments: Any) -> Any:
+        return function(*arguments)
+
+    return call
+
+
+def blocks_of(payload: tuple[Any, ...]) -> list[tuple[Any, ...]]:
+    """Cuts the runs of rows that came with a task into blocks.
+
+    Args:
+        payload: (rows per block, axis, array, array...), the arrays of equal length.
+    """
+    rows, axis, *arrays = payload
+    length = length_of(arrays[0], axis)
+    return [
+        tuple(cut(array, start, min(start + rows, length), axis) for array in arrays)
+        for start in range(0, length, rows)
+    ]
+
+
+def length_of(data: Any, axis: int) -> int:
+    """How long ``data`` is along ``axis``."""
+    return int(data.shape[axis]) if hasattr(data, "shape") else len(data)
+
+
+def cut(data: Any, start: int, stop: int, axis: int) -> Any:
+    """A slice of ``data`` along ``axis``; rows of a frame by position."""
+    if axis == 0:
+        return data.iloc[start:stop] if hasattr(data, "iloc") else data[start:stop]
+    if hasattr(data, "iloc"):
+        return data.iloc[:, start:stop]
+    return data[(slice(None),) * axis + (slice(start, stop),)]
+
+
+def items_of(call_kind: int, payload: Any) -> Sequence[Any]:
+    """The items of a chunk."""
+    return blocks_of(payload) if call_kind == wire.BLOCKS else payload
+
+
+def function_for(call_kind: int, function: Callable[..., Any]) -> Callable[[Any], Any]:
+    """What each item of a chunk is given to."""
+    return function if call_kind == wire.MAP else star(function)

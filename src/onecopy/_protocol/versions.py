@@ -1,0 +1,74 @@
+"""Values of variables on their way from the owner to workers: what both sides know of them.
+
+See ``following`` for what is sent, and ``state`` for what a worker does with it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import marshal
+
+from .._codec.codec import Encoded
+
+Path = tuple[str, ...]
+"""A name in a home, and behind it an attribute of the function or class of that name."""
+
+
+class Version:
+    """One value of a variable, ready to be sent.
+
+    Attributes:
+        home, path: the variable.
+        number: counts up over all variables.
+        encoded: the value; None for one that cannot follow.
+        digest: of the value as it is pickled; empty where the worker need not compare.
+        reason: why it cannot follow.
+        later: the owner has given the variable this value after an earlier one: it counts
+            more than what a worker has set.
+    """
+
+    __slots__ = ("digest", "encoded", "home", "later", "number", "path", "reason")
+
+    def __init__(
+        self,
+        home: str,
+        path: Path,
+        number: int,
+        encoded: Encoded | None,
+        digest: bytes,
+        reason: str,
+    ) -> None:
+        self.home = home
+        self.path = path
+        self.number = number
+        self.encoded = encoded
+        self.digest = digest
+        self.reason = reason
+        self.later = False
+
+
+NO_VERSIONS: tuple[Version, ...] = ()
+
+
+def digest_of(encoded: Encoded) -> bytes:
+    """Of a value as it is pickled; empty when it has buffers, which are not looked through."""
+    if encoded.plan is not None:
+        return b""
+    digest = hashlib.blake2b(digest_size=16)
+    for chunk in encoded.chunks():
+        digest.update(chunk)
+    return digest.digest()
+
+
+def describe(version: Version) -> bytes:
+    """The head of a version's message; ``ModuleState.take`` reads it."""
+    return marshal.dumps(
+        (
+            version.home,
+            version.path,
+            version.number,
+            version.later,
+            version.digest,
+            version.reason,
+        )
+    )
