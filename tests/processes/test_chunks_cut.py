@@ -14,6 +14,8 @@ import onecopy as oc
 from tests.conftest import MakePool
 from tests.processes.conftest import MakeExecutor
 
+pytestmark = pytest.mark.door
+
 ITEMS = 400
 
 

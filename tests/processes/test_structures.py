@@ -17,6 +17,8 @@ from onecopy._objects import appending
 from tests import scripts
 from tests.conftest import MakePool
 
+pytestmark = [pytest.mark.door, pytest.mark.memory, pytest.mark.beside]
+
 MB = 1 << 20
 COUNT = 60_000
 

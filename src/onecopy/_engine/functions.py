@@ -19,8 +19,10 @@ from .._codec.homes import home_by_name
 from .._protocol.failures import name_of
 from .._protocol.versions import NO_VERSIONS
 
-# Values that are what they are for ever; a tuple is looked into.
-_IMMUTABLE = (int, float, complex, bool, str, bytes, type(None), range, types.ModuleType)
+# Values that are what they are for ever; a tuple is looked into. Those of a subclass are so as
+# well (``numpy.float64``) unless Python code has made it: they have attributes then.
+_IMMUTABLE = (int, float, complex, bool, str, bytes, type(None), range)
+_MADE_BY_PYTHON = 1 << 9  # Py_TPFLAGS_HEAPTYPE
 # What can be found again by its name, and is what it is as long as it lives.
 KEPT = (types.FunctionType, types.BuiltinFunctionType, type)
 
@@ -102,6 +104,8 @@ class Captured:
         if isinstance(value, tuple) and type(value) is tuple:
             return all(map(self._is_fixed, value))
         if isinstance(value, _IMMUTABLE):
+            return not type(value).__flags__ & _MADE_BY_PYTHON
+        if isinstance(value, types.ModuleType):  # goes by its name
             return True
         if isinstance(value, KEPT) and home_by_name(value) is not None:
             return True
