@@ -10,6 +10,7 @@ left out. The copying itself is done by whoever knows the destination (``codec``
 from __future__ import annotations
 
 import ctypes
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from .._memory.segment import registry
@@ -29,6 +30,7 @@ class Alias(Exception):
     """Two arrays of a message may show the same elements, so each needs a span."""
 
 
+@dataclass(slots=True, eq=False)
 class BufferView:
     """One buffer of a message.
 
@@ -43,29 +45,17 @@ class BufferView:
             without looking the address up.
     """
 
-    __slots__ = ("first", "high", "known", "low", "nbytes", "owner", "strides", "writable")
-
-    def __init__(
-        self,
-        low: int,
-        high: int,
-        first: int,
-        strides: tuple[int, ...] | None,
-        writable: bool,
-        nbytes: int,
-        owner: Any,
-        known: tuple[Segment, int] | None = None,
-    ) -> None:
-        self.low = low
-        self.high = high
-        self.first = first
-        self.strides = strides
-        self.writable = writable
-        self.nbytes = nbytes
-        self.owner = owner
-        self.known = known
+    low: int
+    high: int
+    first: int
+    strides: tuple[int, ...] | None
+    writable: bool
+    nbytes: int
+    owner: Any
+    known: tuple[Segment, int] | None = None
 
 
+@dataclass(slots=True, eq=False)
 class CopyRange:
     """Bytes that are copied in one piece.
 
@@ -76,15 +66,10 @@ class CopyRange:
         strides: the strides that the gathered array will have.
     """
 
-    __slots__ = ("array", "low", "size", "strides")
-
-    def __init__(
-        self, size: int, low: int, array: Any = None, strides: tuple[int, ...] = ()
-    ) -> None:
-        self.size = size
-        self.low = low
-        self.array = array
-        self.strides = strides
+    size: int
+    low: int
+    array: Any = None
+    strides: tuple[int, ...] = ()
 
     def copy_to(self, view: memoryview) -> None:
         """Fills ``size`` writable bytes."""
@@ -104,29 +89,18 @@ class CopyRange:
         return bytes(view)
 
 
+@dataclass(slots=True, eq=False)
 class BufferRef:
     """How one span is found again: in a run (``segment`` None) or in a segment, of which
     the receiver may be given a private writable view."""
 
-    __slots__ = ("length", "offset", "private", "run", "segment", "strides", "writable")
-
-    def __init__(
-        self,
-        segment: Segment | None,
-        run: int,
-        offset: int,
-        length: int,
-        strides: tuple[int, ...] | None,
-        writable: bool,
-        private: bool = False,
-    ) -> None:
-        self.segment = segment
-        self.run = run
-        self.offset = offset
-        self.length = length
-        self.strides = strides
-        self.writable = writable
-        self.private = private
+    segment: Segment | None
+    run: int
+    offset: int
+    length: int
+    strides: tuple[int, ...] | None
+    writable: bool
+    private: bool = False
 
 
 class CopyPlan:

@@ -13,7 +13,6 @@ import pickle
 import signal
 import threading
 from collections import deque
-from collections.abc import Callable
 from functools import partial
 from time import monotonic
 from typing import Any
@@ -63,7 +62,6 @@ class Receiver:
         freezes: is told which workers have frozen a segment.
         output: is given what workers log and print.
         poller: what the driver waits with.
-        wake: wakes the driver.
     """
 
     def __init__(
@@ -75,7 +73,6 @@ class Receiver:
         freezes: Freezes,
         output: OutputDispatcher,
         poller: Poller,
-        wake: Callable[[], None],
     ) -> None:
         self._core = core
         self._outcomes = outcomes
@@ -84,7 +81,6 @@ class Receiver:
         self._freezes = freezes
         self._output = output
         self._poller = poller
-        self._wake = wake
         self._waiting: set[int] = set()  # threads that read a socket in ``wait_for``
         self._tell_at = 0.0
         self._distrusted: deque[tuple[int, Exception]] = deque()
@@ -410,7 +406,6 @@ class Receiver:
     def distrust(self, number: int, error: Exception) -> None:
         """The output of a worker made no sense. In the dispatching thread: only leaves word."""
         self._distrusted.append((number, error))
-        self._wake()
 
     def warn_of_import(self, slow: SlowImport) -> None:
         """Workers import the main module, at a price: the warning is the owner's own."""
