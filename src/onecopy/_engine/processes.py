@@ -1,8 +1,8 @@
-"""The engine on worker processes: makes the parts, and hands each what it needs.
+"""The engine on worker processes: creates the parts, and connects them.
 
-The threads that submit send by themselves; one driver thread does the rest, except that a
-caller who waits for a single result reads it from the worker's socket itself. ARCHITECTURE.md
-has a drawing of the way of a task, and the table of locks.
+The threads that submit also send; one driver thread does the rest. One exception: a caller that
+waits for a single result reads it from the worker's socket itself. ARCHITECTURE.md has a drawing of
+a task's way, and the table of locks.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ from .wakeup import Wakeup
 from .work import BlockingCall, Entry
 from .workers import Workers, importing
 
-# Strong: an engine whose pool is gone lives until its driver has ended.
+# Strong references: an engine whose pool is gone lives until its driver has ended.
 _engines: set[ProcessEngine] = set()
 
 
@@ -52,8 +52,8 @@ class ProcessEngine:
     """See the module; an ``Engine``.
 
     Raises:
-        NotPicklable: the initializer or its arguments cannot travel.
-        OSError: no descriptor or no process is to be had.
+        NotPicklable: the initializer or its arguments cannot be pickled.
+        OSError: there are no more descriptors or processes.
     """
 
     def __init__(self, options: Options) -> None:
@@ -62,8 +62,8 @@ class ProcessEngine:
         freezes = Freezes(wakeup)
         segments = SegmentListener(freezes, wakeup)
         arena = Arena()
-        # Before anything is forked: see ``sharing.freeze``. A thread that freezes now waits for
-        # the driver, which looks for such wishes before it first sleeps.
+        # Before anything is forked: see ``sharing.freeze``. A thread that freezes now waits for the
+        # driver, which checks for such requests before it first sleeps.
         registry.listeners.add(segments)
         try:
             workers = Workers(options, arena)
@@ -73,7 +73,7 @@ class ProcessEngine:
                 workers.close()
                 raise
         except BaseException:
-            # It could not be made: nobody waits for it.
+            # The engine could not be made: no thread waits for it.
             registry.listeners.discard(segments)
             freezes.end()
             raise
@@ -121,11 +121,11 @@ class ProcessEngine:
             self.history.watch = Watch(self._processes, lambda: self.core.tasks_ended)
             self._driver.start()
         except RuntimeError as error:
-            # Without its threads it is nothing: everything that was made goes again.
+            # Without its threads the engine is useless: release everything.
             self._driver.finish()
             raise no_thread(error) from error
 
-    # What doors and reports see; see ``Engine``.
+    # The methods of ``Engine``, for doors and reports.
 
     def close(self) -> None:
         self._parts.lifetime.close()
@@ -148,8 +148,8 @@ class ProcessEngine:
         self._driver.release()
 
     def pids(self) -> list[int]:
-        """Waits until the pids of the first workers are known: what is asked for right after
-        the pool was made can be compared with what is asked for later."""
+        """Wait until the pids of the first workers are known, so that pids read right after the
+        pool was made can be compared with pids read later."""
         if not self.core.foreign:
             self._driver.pids_known.wait()
         workers = list(self._parts.workers.by_number.values())
@@ -167,13 +167,13 @@ class ProcessEngine:
         return self._driver.cpu
 
     def after_fork(self) -> None:
-        """In a forked child: the pool is the parent's, and its sockets are not held here."""
+        """Mark this copy, in a forked child: the pool is the parent's. Close its sockets."""
         self.core.after_fork()
         self._parts.workers.after_fork()
         self._parts.poller.close()
         self._parts.wakeup.close()
 
-    # What the parts call.
+    # Called by the parts.
 
     def _on_lost(self, entry: Entry, error: BaseException) -> None:
         self._outcomes.lose(entry, error)
@@ -195,7 +195,7 @@ class ProcessEngine:
         self.core.forget_function(function.id).carry_out()
 
     def _unheld(self) -> None:
-        """An executor finishes its work first."""
+        """End a pool without references; an executor finishes its work first."""
         if self.options.executor:
             self.close()
         else:
@@ -213,10 +213,10 @@ class ProcessEngine:
 
 
 def _initializer(options: Options, workers: Workers) -> Function | None:
-    """The initializer as it is sent to each worker. Raises NotPicklable."""
+    """Return the initializer as it is sent to each worker. Raises NotPicklable."""
     if options.initializer is None:
         return None
-    forks = options.method == "fork"  # then it is inherited
+    forks = options.method == "fork"  # a forked worker inherits it
     what = (None, ()) if forks else (options.initializer, options.initargs)
     encoded = inheriting.encode_initial(what, PEER)
     encoded.anchor()
@@ -235,8 +235,8 @@ def _after_fork() -> None:
 
 
 def _at_exit() -> None:
-    """Pools that are still there when the program ends: their workers end first, so that
-    nothing runs or prints after it."""
+    """End the pools that are left when the program ends. Their workers end first, so that nothing
+    runs or prints after the program."""
     for engine in list(_engines):
         engine.terminate()
         engine.join(10)
