@@ -339,7 +339,5 @@ def _complain(error: BaseException) -> None:
     import logging
 
     if logging.raiseExceptions and sys.stderr is not None:
-        with contextlib.suppress(
-            Exception
-        ):  # standard error is broken: there is nowhere to report to
+        with contextlib.suppress(Exception):  # standard error is broken
             traceback.print_exception(error, file=sys.stderr)

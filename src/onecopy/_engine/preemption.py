@@ -56,7 +56,7 @@ class Preemption:
 
         A worker may be about to finish the aborted assignment and to start another task, which must
         not be lost. So the worker is paused, by a word in memory that both map, and only then is
-        its claim read (see ``_worker.main`` for its side). Either the claim is the aborted
+        its claim read (see ``Orders.begin`` for its side). Either the claim is the aborted
         assignment: then the worker runs nothing else when it is killed. Or it is not: then the
         worker is resumed.
         """

@@ -63,9 +63,7 @@ class Submission:
         self._wake = wake
         self._wait = wait
         self._singly = singly
-        self._unwanted: deque[tuple[int, bool]] = (
-            deque()
-        )  # job ids; and whether to kill the workers that run it
+        self._unwanted: deque[tuple[int, bool]] = deque()  # jobs, and whether to kill workers
         self._mark = object()  # on the futures of this pool
 
     # Single calls.

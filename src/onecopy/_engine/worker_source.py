@@ -103,7 +103,7 @@ class WorkerSource:
         return self._launcher
 
     def poll_events(self) -> list[tuple[str, int, int, int]]:
-        """Return the launcher's events; see ``Launcher.news``."""
+        """Return the launcher's events; see ``Launcher.poll_events``."""
         return list(self._launcher.poll_events()) if self._launcher is not None else []
 
     def pids(self) -> list[int]:
