@@ -1,7 +1,7 @@
 """Kills workers because of what they run, and takes back work that they have not started.
 
 Uses the orders that owner and workers share in memory beside a worker's claim (see ARCHITECTURE.md
-and ``_worker.main``), and keeps the limits of tasks. Runs in the driver thread.
+and ``_worker.orders``), and keeps the limits of tasks. Runs in the driver thread.
 """
 
 from __future__ import annotations
@@ -104,7 +104,7 @@ class Preemption:
 
         Everything after the claim, in the order in which it was sent, has not been started, and the
         worker will skip it. So are the items of its current chunk that it has not started (see
-        ``_worker.main``).
+        ``strides``).
         """
         claimed = self._workers.pause(worker)
         begun = self._workers.claims.begun(worker.slot, claimed)
