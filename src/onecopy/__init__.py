@@ -65,7 +65,7 @@ if TYPE_CHECKING:
     from .pool import AsyncResult as AsyncResult
     from .pool import Pool as Pool
 
-__version__ = "0.1.0"
+    __version__: str
 
 _HOMES = {
     "data": [
@@ -143,6 +143,8 @@ if not TYPE_CHECKING:  # else every name would be there, to a checker
 
         if name in ("errors", "joblib"):  # the latter raises ImportError without joblib
             return import_module(f".{name}", __name__)
+        if name == "__version__":
+            return _version()
         for home, names in _HOMES.items():
             if name in names:
                 module = import_module(f".{home}", __name__)
@@ -153,6 +155,16 @@ if not TYPE_CHECKING:  # else every name would be there, to a checker
                 )
                 return value
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def _version() -> str:
+    """The version that was installed: it stands in the package's metadata alone."""
+    from importlib import metadata
+
+    try:
+        return metadata.version(__name__)
+    except metadata.PackageNotFoundError:  # a source tree on the path
+        return "unknown"
 
 
 def __dir__() -> list[str]:

@@ -11,7 +11,6 @@ for what keeps the other's machinery out.
 
 from __future__ import annotations
 
-import os
 import signal
 import threading
 import weakref
@@ -41,6 +40,7 @@ from ._engine.future import TaskFuture
 from ._engine.jobs import Items, NoResult, StreamJob
 from ._launch import resolve
 from ._protocol import wire
+from ._system import forking
 from ._system.cpus import cpu_count
 from .errors import InitializerFailed, PoolClosed
 
@@ -566,7 +566,7 @@ def _at_exit() -> None:
         engine.join()
 
 
-os.register_at_fork(after_in_child=_after_fork)
+forking.in_child(_after_fork)
 # Private, and what the standard library's own executors use: it is called when the main
 # thread has ended, before other threads are waited for and before ``atexit``.
 threading._register_atexit(_at_exit)  # type: ignore[attr-defined]  # not in typeshed

@@ -16,13 +16,10 @@ from onecopy.errors import RemoteTraceback
 from onecopy.pool import Method
 from tests.arrays import Array
 from tests.conftest import MakePool
+from tests.pooled import FOR_EVER, double
 from tests.scripts import until
 
-FOR_EVER = 600.0
-
-
-def double(x: int) -> int:
-    return 2 * x
+pytestmark = pytest.mark.door
 
 
 def add(a: int, b: int = 0, *, func: int = 0) -> int:

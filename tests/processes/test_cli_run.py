@@ -15,6 +15,8 @@ import pytest
 
 from onecopy._lab._records import DTYPE, write
 
+pytestmark = pytest.mark.door
+
 ROWS = 20_000
 
 TASKS = """

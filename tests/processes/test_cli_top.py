@@ -15,6 +15,8 @@ import pytest
 from onecopy._report import write
 from tests.runs import made_up
 
+pytestmark = pytest.mark.door
+
 HOLD = "import time; x = bytearray(40_000_000); print('mine', flush=True); time.sleep({})"
 
 

@@ -19,6 +19,8 @@ from tests.arrays import Array, descriptor_of
 from tests.conftest import PROCESS_METHODS, MakePool
 from tests.scripts import assert_clean, run, until
 
+pytestmark = [pytest.mark.door, pytest.mark.memory, pytest.mark.beside]
+
 MB = 1 << 20
 KEPT: list[Any] = []
 

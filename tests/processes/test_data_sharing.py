@@ -19,6 +19,8 @@ from tests.arrays import Array, address_of, descriptor_of
 from tests.conftest import MakePool
 from tests.scripts import run, until
 
+pytestmark = [pytest.mark.door, pytest.mark.memory, pytest.mark.beside]
+
 MB = 1 << 20
 KEPT: list[Any] = []
 

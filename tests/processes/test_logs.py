@@ -22,6 +22,8 @@ from onecopy._protocol.log_records import MOST_HEADS
 from tests import scripts
 from tests.conftest import MakePool
 
+pytestmark = [pytest.mark.door, pytest.mark.beside]
+
 log = logging.getLogger("tests.logged")
 
 

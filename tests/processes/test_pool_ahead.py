@@ -5,10 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+import pytest
 
 import onecopy as oc
 from tests.conftest import MakePool
 from tests.faults import channels_of
+
+pytestmark = pytest.mark.door
 
 TASKS = 200
 

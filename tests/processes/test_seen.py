@@ -22,16 +22,18 @@ from tests import scripts
 from tests.arrays import Array
 from tests.conftest import MakePool
 
+pytestmark = pytest.mark.door
+
 MB = 1_000_000
 DATA: list[Array] = []
 
 
 def busy(seconds: float) -> float:
-    """Computes for so long; returns how long it was."""
-    begin = time.perf_counter()
-    while time.perf_counter() - begin < seconds:
+    """Compute for that many seconds of CPU time, however busy the machine is."""
+    begin = time.thread_time()
+    while time.thread_time() - begin < seconds:
         pass
-    return time.perf_counter() - begin
+    return time.thread_time() - begin
 
 
 def tiny(x: int) -> int:
@@ -126,7 +128,7 @@ def test_one_record_per_task(make_pool: MakePool, method: str) -> None:
         assert span["encoded"] <= span["returned"]
     took = (spans["finished"] - spans["started"])[1]
     assert took >= 20_000_000
-    assert 0.5 * took <= spans["cpu"][1] <= 1.2 * took
+    assert 19_000_000 <= spans["cpu"][1] <= 1.2 * took
     pids = set(spans["pid"].tolist())
     assert pids <= (set(pool.pids()) if method != "thread" else {os.getpid()})
 

@@ -15,13 +15,12 @@ object; an unused end costs nothing.
 from __future__ import annotations
 
 import ctypes
-import os
 import threading
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from .._memory.segment import Kind, Segment, new_segment, registry, round_to_page
-from .._system import mapping
+from .._system import forking, mapping
 from .buffers import CopyRange
 
 _ALONE = 1 << 20
@@ -50,8 +49,7 @@ class Store:
         self._used = 0
         self._reserved = 0
         registry.listeners.add(self)
-        if hasattr(os, "register_at_fork"):
-            os.register_at_fork(after_in_child=self._after_fork)
+        forking.in_child(self._after_fork)
 
     def _after_fork(self) -> None:
         # The slab's writable mapping belongs to the parent.

@@ -19,8 +19,10 @@ from .._codec.homes import home_by_name
 from .._protocol.failures import name_of
 from .._protocol.versions import NO_VERSIONS
 
-# Immutable types; a tuple is immutable if its elements are.
-_IMMUTABLE = (int, float, complex, bool, str, bytes, type(None), range, types.ModuleType)
+# Immutable types; a tuple is immutable if its elements are. So are their subclasses
+# (``numpy.float64``), except those defined in Python code, whose objects have attributes.
+_IMMUTABLE = (int, float, complex, bool, str, bytes, type(None), range)
+_MADE_BY_PYTHON = 1 << 9  # Py_TPFLAGS_HEAPTYPE
 # Types of objects that can be found again by name, and do not change during their life.
 KEPT = (types.FunctionType, types.BuiltinFunctionType, type)
 
@@ -102,6 +104,8 @@ class Captured:
         if isinstance(value, tuple) and type(value) is tuple:
             return all(map(self._is_fixed, value))
         if isinstance(value, _IMMUTABLE):
+            return not type(value).__flags__ & _MADE_BY_PYTHON
+        if isinstance(value, types.ModuleType):  # goes by its name
             return True
         if isinstance(value, KEPT) and home_by_name(value) is not None:
             return True

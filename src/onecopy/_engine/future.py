@@ -18,13 +18,14 @@ this kind; the lock is reentrant for that case.
 
 from __future__ import annotations
 
-import os
 import threading
 from collections.abc import Callable
 from concurrent.futures import Future
 from concurrent.futures._base import CANCELLED_AND_NOTIFIED, FINISHED, PENDING, RUNNING
 from logging import getLogger
 from typing import Any
+
+from .._system import forking
 
 # The base class logs here too.
 _log = getLogger("concurrent.futures")
@@ -37,7 +38,7 @@ def _after_fork() -> None:
     _making = threading.RLock()
 
 
-os.register_at_fork(after_in_child=_after_fork)
+forking.in_child(_after_fork)
 
 
 def is_main() -> bool:

@@ -55,3 +55,8 @@ class Options:
     main: str = "auto"
     state: str = "follow"
     reseed: bool = True
+
+    @property
+    def inherits(self) -> bool:
+        """True when workers are forks of this process, and have its state from that."""
+        return self.method == "fork"

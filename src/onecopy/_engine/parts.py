@@ -14,6 +14,7 @@ from .freezer import Freezes
 from .history import History
 from .known_functions import KnownFunctions
 from .lifetime import Lifetime
+from .outcomes import Outcomes
 from .output_dispatch import OutputDispatcher
 from .preemption import Preemption
 from .receiver import Receiver
@@ -32,6 +33,7 @@ class Parts:
     history: History
     known: KnownFunctions
     submission: Submission
+    outcomes: Outcomes
     lifetime: Lifetime
     workers: Workers
     startup: Startup

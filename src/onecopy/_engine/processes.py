@@ -11,6 +11,7 @@ import atexit
 import os
 import signal
 import threading
+from contextlib import ExitStack
 
 from .. import errors
 from .._codec.pickling import PEER
@@ -22,7 +23,8 @@ from .._progress import bar
 from .._protocol import inheriting
 from .._protocol.log_settings import settings
 from .._schedule.scheduler import Scheduler
-from .._system.poller import poller
+from .._system import forking
+from .._system.poller import Poller, poller
 from .core import Core, ReadyWorker
 from .driver import Driver
 from .freezer import Freezes
@@ -61,60 +63,27 @@ class ProcessEngine:
         wakeup = Wakeup()
         freezes = Freezes(wakeup)
         segments = SegmentListener(freezes, wakeup)
-        arena = Arena()
-        # Before anything is forked: see ``sharing.freeze``. A thread that freezes now waits for the
-        # driver, which checks for such requests before it first sleeps.
+        # Before anything is forked: see ``sharing.freeze``. A thread that freezes now waits for
+        # the driver, which checks for such requests before it first sleeps.
         registry.listeners.add(segments)
-        try:
+        with ExitStack() as unmade:  # it could not be made: no thread waits for it
+            unmade.callback(freezes.end)
+            unmade.callback(registry.listeners.discard, segments)
+            wakeup.open()
+            unmade.callback(wakeup.close)
+            polled = poller()
+            unmade.callback(polled.close)
+            arena = Arena()
             workers = Workers(options, arena)
-            try:
-                initializer = _initializer(options, workers)
-            except BaseException:
-                workers.close()
-                raise
-        except BaseException:
-            # The engine could not be made: no thread waits for it.
-            registry.listeners.discard(segments)
-            freezes.end()
-            raise
+            unmade.callback(workers.close)
+            initializer = _initializer(options, workers)
+            unmade.pop_all()
         self.history = History(options.spans, importing)
-        startup, limits = Startup(options.workers), Limits()
-        self.core = Core(
-            Scheduler(options.workers, options.max_tasks),
-            on_lost=self._on_lost,
-            start_worker=self._start_worker,
-            wake=wakeup,
-            limits=limits,
-        )
-        output = OutputDispatcher(wakeup, self._distrust, prefixed=options.prints == "prefixed")
-        known = KnownFunctions(PEER, workers.source.follower, self._forget)
-        self.submission = Submission(self.core, self.history, known, PEER, wakeup, self._wait_for)
-        lifetime = Lifetime(self.core, self.submission, self.history, self._stop_workers)
-        self._outcomes = Outcomes(self.core, self.history, output)
-        polled = poller()
-        receiver = Receiver(
-            self.core, self._outcomes, lifetime, workers, freezes, output, polled, wakeup
-        )
-        self._parts = Parts(
-            core=self.core,
-            history=self.history,
-            known=known,
-            submission=self.submission,
-            lifetime=lifetime,
-            workers=workers,
-            startup=startup,
-            receiver=receiver,
-            preemption=Preemption(self.core, workers, limits),
-            output=output,
-            freezes=freezes,
-            segments=segments,
-            arena=arena,
-            wakeup=wakeup,
-            poller=polled,
-        )
+        self._parts = self._made(workers, freezes, segments, arena, wakeup, polled)
+        self.core, self.submission = self._parts.core, self._parts.submission
         segments.may_wait = self._may_wait_for_workers
         self._driver = Driver(self._parts, initializer, self._unheld, self._finished)
-        polled.add(wakeup.open())
+        polled.add(wakeup.fileno())
         polled.add(workers.source.desk.fileno())
         _engines.add(self)
         try:
@@ -124,6 +93,49 @@ class ProcessEngine:
             # Without its threads the engine is useless: release everything.
             self._driver.finish()
             raise no_thread(error) from error
+
+    def _made(
+        self,
+        workers: Workers,
+        freezes: Freezes,
+        segments: SegmentListener,
+        arena: Arena,
+        wakeup: Wakeup,
+        polled: Poller,
+    ) -> Parts:
+        """Create the other parts, and connect them with these."""
+        options, history, limits = self.options, self.history, Limits()
+        core = Core(
+            Scheduler(options.workers, options.max_tasks),
+            on_lost=self._on_lost,
+            start_worker=self._start_worker,
+            wake=wakeup,
+            limits=limits,
+        )
+        output = OutputDispatcher(wakeup, self._distrust, prefixed=options.prints == "prefixed")
+        known = KnownFunctions(PEER, workers.source.follower, self._forget)
+        submission = Submission(core, history, known, PEER, wakeup, self._wait_for)
+        lifetime = Lifetime(core, submission, history, self._stop_workers)
+        outcomes = Outcomes(core, history, output)
+        receiver = Receiver(core, outcomes, lifetime, workers, freezes, output, polled, wakeup)
+        return Parts(
+            core=core,
+            history=history,
+            known=known,
+            submission=submission,
+            outcomes=outcomes,
+            lifetime=lifetime,
+            workers=workers,
+            startup=Startup(options.workers),
+            receiver=receiver,
+            preemption=Preemption(core, workers, limits),
+            output=output,
+            freezes=freezes,
+            segments=segments,
+            arena=arena,
+            wakeup=wakeup,
+            poller=polled,
+        )
 
     # The methods of ``Engine``, for doors and reports.
 
@@ -176,7 +188,7 @@ class ProcessEngine:
     # Called by the parts.
 
     def _on_lost(self, entry: Entry, error: BaseException) -> None:
-        self._outcomes.lose(entry, error)
+        self._parts.outcomes.lose(entry, error)
 
     def _start_worker(self) -> None:
         self._parts.startup.want_another()
@@ -216,12 +228,11 @@ def _initializer(options: Options, workers: Workers) -> Function | None:
     """Return the initializer as it is sent to each worker. Raises NotPicklable."""
     if options.initializer is None:
         return None
-    forks = options.method == "fork"  # a forked worker inherits it
-    what = (None, ()) if forks else (options.initializer, options.initargs)
+    what = (None, ()) if options.inherits else (options.initializer, options.initargs)
     encoded = inheriting.encode_initial(what, PEER)
     encoded.anchor()
     function = Function(0, options.initializer, encoded)
-    reads = [options.initializer] if forks else encoded.references
+    reads = [options.initializer] if options.inherits else encoded.references
     function.versions = workers.source.follower.versions(reads)
     return function
 
@@ -242,5 +253,5 @@ def _at_exit() -> None:
         engine.join(10)
 
 
-os.register_at_fork(after_in_child=_after_fork)
+forking.in_child(_after_fork)
 atexit.register(_at_exit)

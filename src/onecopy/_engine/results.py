@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import os
 import threading
 import weakref
 from collections.abc import Callable
@@ -11,6 +10,7 @@ from concurrent.futures import CancelledError, Future
 from logging import getLogger
 from typing import Any, Generic, TypeVar
 
+from .._system import forking
 from ..errors import PoolClosed
 from .core import FOREIGN
 from .future import is_main
@@ -134,7 +134,7 @@ def _after_fork() -> None:
     _pending.clear()
 
 
-os.register_at_fork(after_in_child=_after_fork)
+forking.in_child(_after_fork)
 
 
 def error_of(future: Future[Any]) -> BaseException | None:

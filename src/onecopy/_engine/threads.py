@@ -24,6 +24,7 @@ from .._protocol import run_items, wire
 from .._protocol.failures import describe, name_of
 from .._schedule.events import Assignment
 from .._schedule.scheduler import Scheduler
+from .._system import forking
 from .._system.usage import traced, usage, used
 from . import log_marks
 from .core import Core, Deferred, ReadyWorker
@@ -216,7 +217,11 @@ class ThreadEngine:
             del entry
 
     def _run(self, worker: ThreadWorker, entry: Entry, since: int) -> int:
-        """Run an assignment and deliver its outcome; return when it finished."""
+        """Run an assignment and deliver its outcome; return when it finished.
+
+        An error's traceback leads to this frame. So everything that holds the error, or will
+        hold it, is deleted here; otherwise only the garbage collector would free both.
+        """
         started = monotonic_ns()
         log_marks.mark(worker.number, entry.work.number)
         before = usage()
@@ -240,8 +245,10 @@ class ThreadEngine:
             elif failed:
                 values = dict(enumerate(value))
                 outcomes.conclude(pid, entry, spent, FAILED, outcomes.partly, values, failed)
+                del values
             else:
                 outcomes.conclude(pid, entry, spent, DONE, outcomes.delivered, value)
+        del entry, value, error, failed, found
         return finished
 
 
@@ -262,7 +269,7 @@ def _after_fork() -> None:
         engine.after_fork()
 
 
-os.register_at_fork(after_in_child=_after_fork)
+forking.in_child(_after_fork)
 
 
 Outcome = tuple[Any, BaseException | None, dict[int, BaseException]]

@@ -13,15 +13,15 @@ class Wakeup:
         self._set = True  # there is no pipe yet
         self._read = self._write = -1
 
-    def open(self) -> int:
-        """Make the pipe and return the descriptor to wait for. Raises OSError."""
+    def open(self) -> None:
+        """Make the pipe. Raises OSError."""
         self._read, self._write = os.pipe()
         os.set_blocking(self._read, False)
         os.set_blocking(self._write, False)
         self._set = False
-        return self._read
 
     def fileno(self) -> int:
+        """The descriptor to wait for."""
         return self._read
 
     def __call__(self) -> None:

@@ -44,7 +44,7 @@ class WorkerSource:
         self.follower: Follower
         self.desk = TrackerDesk()
         try:
-            if options.method == "fork":
+            if options.inherits:
                 self._inherit(pool)
             else:
                 self._prepare(pool)
@@ -113,7 +113,7 @@ class WorkerSource:
     def freeze(self, segment: int) -> bool:
         """Make sure that new workers cannot write to this segment, whose mapping they may inherit.
         Returns False if none can inherit it."""
-        return self._options.method == "fork" and self.launcher.freeze(segment)
+        return self._options.inherits and self.launcher.freeze(segment)
 
     def hand_over_replaced(self) -> None:
         """Make the process that forks the workers hold the followed values that are in shared
@@ -126,7 +126,7 @@ class WorkerSource:
     def renew(self) -> bool:
         """Note that the zygote has ended, and its workers with it: a new one makes the next worker.
         Returns False if a new one would not be equal to the old one."""
-        if self._options.method == "fork":
+        if self._options.inherits:
             return False
         assert self._launcher is not None
         self._launcher.close()

@@ -172,7 +172,7 @@ class Workers:
             reseed=options.reseed,
             logs=options.logs,
             prints=options.prints,
-            authkey=None if options.method == "fork" else inheriting.authkey(),
+            authkey=None if options.inherits else inheriting.authkey(),
         )
         fds = [claims.descriptor(), faults, self.source.desk.theirs.fileno()]
         frame = wire.pack(wire.CONFIG, pickle.dumps(config, 5), fds=len(fds))

@@ -21,6 +21,8 @@ from bisect import bisect_right
 from collections import deque
 from typing import Generic, Protocol, TypeVar
 
+from .._system import forking
+
 
 class Listener(Protocol):
     """A listener: notified when the last view of a segment in this process has gone."""
@@ -63,8 +65,7 @@ class Registry(Generic[S]):
         self._nonce = 0
         self._made = 0
         self._after_fork()
-        if hasattr(os, "register_at_fork"):
-            os.register_at_fork(after_in_child=self._after_fork)
+        forking.in_child(self._after_fork)
 
     def _after_fork(self) -> None:
         # A fork may have happened while another thread held the lock. Ids must not be those that

@@ -11,7 +11,7 @@ import dataclasses
 import marshal
 from collections.abc import Callable, Collection, Iterable, Iterator
 from functools import partial
-from itertools import accumulate, chain
+from itertools import accumulate, chain, islice
 from operator import itemgetter
 from typing import Any
 
@@ -42,6 +42,8 @@ from .columns import (
 _MOST_FIELDS, _MOST_KINDS, _DEEPEST = 64, 8, 3
 # Categories: at most as many different str as one byte distinguishes, on average used this often.
 _MOST_LABELS, _USES = 256, 8
+# Values are looked at in C, that many at a time.
+_BLOCK = 4096
 _HEAP_TYPE = 1 << 9  # Py_TPFLAGS_HEAPTYPE: made by a class statement
 
 Values = Collection[Any]
@@ -87,12 +89,25 @@ def _kinds(values: Values) -> list[Any]:
     found: dict[Any, None] = dict.fromkeys(map(type, values))
     if dict not in found and tuple not in found:
         return list(found)
+    if len(found) == 1 and dict in found and max(map(len, values)) <= _MOST_FIELDS:
+        return _kinds_of_dicts(values)
     found = {}
     for value in values:
         found[_kind(value)] = None
         if len(found) > _MOST_KINDS:
             break
     return list(found)
+
+
+def _kinds_of_dicts(values: Values) -> list[Any]:
+    """As ``_kinds``, of dicts of few keys: most have the same, and are compared in C."""
+    keys: dict[tuple[Any, ...], None] = {}
+    every = iter(values)
+    while block := dict.fromkeys(map(tuple, islice(every, _BLOCK))):
+        keys |= block
+        if len(keys) > _BLOCK:
+            return list(keys)  # too many to tell apart
+    return list(dict.fromkeys((dict, *names) if _names(names) else (dict,) for names in keys))
 
 
 def _kind(value: Any) -> Any:
@@ -173,7 +188,21 @@ def _text(values: Values, depth: int) -> Column:
             return Categories(
                 np.fromiter(map(number.__getitem__, values), "u1", len(values)), labels
             )
-    return Text(*_joined(Derived(lambda: map(_utf8, values), len(values))))
+    ascii = _joined_ascii(values)
+    return Text(*(ascii or _joined(Derived(lambda: map(_utf8, values), len(values)))))
+
+
+def _joined_ascii(values: Values) -> tuple[Array, Array] | None:
+    """As ``_joined`` of text that is ASCII, of which a character is a byte; None for other."""
+    offsets = _offsets(map(len, values), len(values))
+    whole: Array = np.empty(int(offsets[-1]), "u1")
+    view, at, every = memoryview(whole), 0, iter(values)
+    while block := list(islice(every, _BLOCK)):
+        text = "".join(block)
+        if not text.isascii():
+            return None
+        view[at : (at := at + len(text))] = text.encode("ascii")
+    return whole, offsets
 
 
 def _utf8(value: str) -> bytes:

@@ -22,7 +22,7 @@ from typing import Any
 import numpy as np
 
 from .._memory.segment import Segment
-from .._system import mapping
+from .._system import forking, mapping
 from . import appending
 
 _NAME = 16
@@ -70,7 +70,7 @@ def _after_fork() -> None:
     _mine.clear()
 
 
-os.register_at_fork(after_in_child=_after_fork)
+forking.in_child(_after_fork)
 
 
 class Counter(Mapping[str, int]):

@@ -19,7 +19,7 @@ from zlib import crc32
 
 from .._codec.codec import encode
 from .._memory.segment import Segment
-from .._system import mapping
+from .._system import forking, mapping
 from . import appending
 
 _MARK = 8
@@ -152,4 +152,4 @@ def _after_fork() -> None:
         log._lock = threading.Lock()
 
 
-os.register_at_fork(after_in_child=_after_fork)
+forking.in_child(_after_fork)

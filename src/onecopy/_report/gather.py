@@ -121,6 +121,6 @@ def _facts(engine: Engine) -> dict[str, float]:
     if engine.history.watch is not None:
         facts["saved_bytes"] = engine.history.watch.saved
         copies = engine.history.watch.copied
-        if engine.options.method == "fork" and copies:
+        if engine.options.inherits and copies:
             facts["inherited_bytes_copied"] = sum(copies.values())
     return facts

@@ -56,7 +56,7 @@ from .._protocol.identity import close_stdin, reseed
 from .._protocol.import_watch import SlowImport
 from .._protocol.strides import MOST, WORDS, Strides
 from .._protocol.tracker import use_owners_tracker
-from .._system import barrier, mapping
+from .._system import barrier, forking, mapping
 from .._system.native_threads import limit_threads
 from .._system.usage import Meter, traced
 from .._system.victim import prefer_as_victim
@@ -111,8 +111,6 @@ class Worker:
         self._sock = sock
         self._inherited = inherited
         self._state = inherited.state if inherited is not None else ModuleState()
-        # Values of the owner's variables; decoded under the claim of the task that needs them.
-        self._versions: deque[wire.Frame] = deque()
         self._reader = wire.FrameReader(sock)
         self._link = Link(Arena(), keep=True)
         self._writer = Writer(sock, self._link)
@@ -122,7 +120,6 @@ class Worker:
         self._page: Page | None = None
         # Exceptions of a task that end the worker instead of failing the task alone.
         self._ends: tuple[type[BaseException], ...] = (SystemExit,)
-        self._leaves: tuple[type[BaseException], ...] = (SystemExit, _Stop)
         self._trims = False
         # The start of the current stretch of time; and the times to report with the next result:
         # waiting for frames, and writing the last result.
@@ -135,7 +132,7 @@ class Worker:
         self._handlers = {
             wire.CONFIG: self._configure,
             wire.FUNCTION: self._function,
-            wire.STATE: self._versions.append,
+            wire.STATE: self._state.waiting.append,
             wire.DROP_FUNCTION: lambda frame: self._functions.pop(frame.id, None),
             wire.TASK: self._task,
             wire.ANNOUNCE: self._announced,
@@ -149,7 +146,7 @@ class Worker:
             wire.STOP: self._stop,
         }
         # A child that a task forks must never read this socket.
-        os.register_at_fork(after_in_child=self._forked)
+        forking.in_child(self._forked)
 
     def _forked(self) -> None:
         self._sock.close()
@@ -214,7 +211,7 @@ class Worker:
         barrier.register()
         prefer_as_victim()
         if config.executor:
-            self._ends, self._leaves = (), (_Stop,)
+            self._ends = ()
         config.identity.take()
         inheriting.take_authkey(config.authkey)
         use_owners_tracker(desk)
@@ -287,8 +284,8 @@ class Worker:
         return decode(bool(frame.flags & wire.RICH), memoryview(frame.body)[start:], self._link)
 
     def _take_versions(self) -> None:
-        while self._versions:
-            frame = self._versions.popleft()
+        while self._state.waiting:
+            frame = self._state.waiting.popleft()
             (length,) = wire.LENGTH.unpack_from(frame.body)
             start = wire.LENGTH.size + length
             self._state.take(
@@ -409,8 +406,9 @@ class Worker:
         payload: Any = None
         flags = wire.ERRORS | wire.UNRUN
         decoded = started = self._since
+        leaves: tuple[type[BaseException], ...] = (*self._ends, _Stop)
         try:
-            if self._versions:
+            if self._state.waiting:
                 self._take_versions()
             payload = decode(bool(frame.flags & wire.RICH), body, self._link)
             decoded = started = monotonic_ns()
@@ -434,8 +432,8 @@ class Worker:
                 strides = Strides(items, orders.words, frame.id, orders.released, wait)
                 if frame.flags & wire.EARLY and self._page is not None:
                     call = self._page.publishing(frame.id, call, strides)
-            values, bad = run_items.run_chunk(call, items, self._leaves, strides)
-        except self._leaves:
+            values, bad = run_items.run_chunk(call, items, leaves, strides)
+        except leaves:
             raise
         except BaseException as error:
             argument = describe_call(payload) if call_kind == wire.CALL else ""

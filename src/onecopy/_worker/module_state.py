@@ -12,12 +12,14 @@ from __future__ import annotations
 
 import marshal
 import sys
+from collections import deque
 from collections.abc import Callable
 from typing import Any
 
 from .._codec.codec import encode
 from .._codec.homes import is_user_module, names_of, user_homes
 from .._codec.pickling import PEER
+from .._protocol import wire
 from .._protocol.versions import Path, digest_of
 
 _MISSING = object()
@@ -27,9 +29,14 @@ _MISSES = (NameError, AttributeError, KeyError)
 
 
 class ModuleState:
-    """See the module."""
+    """See the module.
+
+    Attributes:
+        waiting: versions that have come; taken under the claim of the task that needs them.
+    """
 
     def __init__(self) -> None:
+        self.waiting: deque[wire.Frame] = deque()
         self._numbers: dict[tuple[str, Path], int] = {}
         # By home and name: what an import gave, and its length then.
         self._given: dict[str, dict[str, tuple[Any, int]]] = {}

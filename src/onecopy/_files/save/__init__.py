@@ -3,38 +3,12 @@ A file appears whole under its name, or not at all."""
 
 from __future__ import annotations
 
-import os
-import shutil
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 
+from ..._system.atomic_file import appearing as appearing
 from ...errors import BadFile, OnecopyError
 from ..load.interface import Retyped, in_a_line
-
-
-@contextmanager
-def appearing(out: str) -> Iterator[str]:
-    """Yield a name beside ``out`` to write to; the file there becomes ``out`` at the end.
-
-    Args:
-        out: replaced if it is a file; a directory is not.
-
-    Raises OSError if that is impossible. What was written is removed then, and also if the block
-    raises.
-    """
-    path = Path(out)
-    if path.is_dir():
-        raise FileExistsError(17, "there is a directory of this name", out)
-    # The whole name at the end: writers choose by its suffix.
-    made = tempfile.mkdtemp(prefix=f".{path.name}-", dir=path.parent)
-    written = os.path.join(made, path.name)
-    try:
-        yield written
-        os.replace(written, out)
-    finally:
-        shutil.rmtree(made)
 
 
 @contextmanager
