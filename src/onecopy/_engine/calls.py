@@ -1,12 +1,11 @@
-"""The calls of a pool: one, many, blocks; the same for a pool and for a view of it.
+"""The calls of a pool: one, many, blocks; the same for a pool and for a view of one.
 
-Those of one call make their work here, those of many items in ``many``. How a pool begins
-and ends is in ``onecopy.pool``; what is behind ``imap`` in ``streams``, behind ``await`` in
-``aio``.
+Single calls create their work here, calls of many items in ``many``. The start and end of a pool
+are in ``onecopy.pool``; ``imap`` is in ``streams``, ``await`` in ``aio``.
 
-Their types tell a checker no less than typeshed tells of ``multiprocessing.pool.Pool``: what a
-function returns is what its call gives, and an item that it does not take is an error. They
-are held by ``tests/typing``. Below the calls everything is ``Any``.
+Type checkers see at least what typeshed declares for ``multiprocessing.pool.Pool``: a call's result
+has the function's return type, and an item of a wrong type is an error. ``tests/typing`` checks
+this. Below the calls everything is ``Any``.
 """
 
 from __future__ import annotations
@@ -38,15 +37,15 @@ if TYPE_CHECKING:
     import numpy as np
 
 P = ParamSpec("P")
-R = TypeVar("R")  # what a function returns
-T = TypeVar("T")  # an item
-D = TypeVar("D")  # what is cut into blocks
+R = TypeVar("R")  # a function's return type
+T = TypeVar("T")  # the type of an item
+D = TypeVar("D")  # the type of the data that is cut into blocks
 Array = TypeVar("Array", bound="np.ndarray[Any, Any]")
 
 
 class PoolView:
-    """A pool as its calls see it: the same workers, and calls that carry the rules given to
-    ``Pool.options``. A ``Pool`` is the one whose calls carry none.
+    """A pool's calls: the same workers, and the rules given to ``Pool.options``. A ``Pool`` is the
+    view without rules.
     """
 
     __module__ = "onecopy.pool"
@@ -61,10 +60,10 @@ class PoolView:
     ) -> None:
         self._progress = progress
         self._many = Many(engine, rules, progress)
-        self._engine: Engine = engine  # given by ``Pool`` alone: no part of the public types
+        self._engine: Engine = engine  # set by ``Pool`` alone: not part of the public types
         self._rules = rules
         self._streams = streams
-        self._viewed = pool  # nobody else may hold it, and a pool that nobody holds ends
+        self._viewed = pool  # a pool without references is terminated
 
     def __reduce__(self) -> Any:
         raise NotImplementedError(UNSENDABLE)
@@ -81,29 +80,28 @@ class PoolView:
         memory_limit: int | None = None,
         name: str | None = None,
     ) -> PoolView:
-        """A view of the pool whose calls carry these rules; it makes no workers.
+        """Return a view of the pool whose calls follow these rules; it creates no workers.
 
         Args:
-            timeout: seconds for each task, from when it was sent to a worker. Then it ends
-                with ``TaskTimeout``, and its worker is ended and replaced.
-            retries: how often a task is run again when its worker died, or when it raised
-                one of ``retry_on``. It may have done part of its work before.
-            retry_on: exception classes; ``TaskTimeout`` and ``WorkerOutOfMemory`` can be
-                among them, and are not retried otherwise.
-            memory_limit: bytes of memory of its own at which a task's worker is ended; the
-                task ends with ``WorkerOutOfMemory``. Shared data does not count, nor does
-                what a forked worker has in common with its parent. Looked at some 50 times
-                a second.
-            name: what errors call the tasks.
+            timeout: seconds for each task, counted from when it is sent to a worker.
+                After that the task ends with ``TaskTimeout``; its worker is killed and replaced.
+            retries: how often a task is run again if its worker dies or it raises one of
+                ``retry_on``. The failed attempt may have done part of its work.
+            retry_on: exception classes. ``TaskTimeout`` and ``WorkerOutOfMemory`` are retried only
+                if they are among them.
+            memory_limit: bytes of private memory at which a task's worker is killed; the task
+                ends with ``WorkerOutOfMemory``. Shared data does not count, nor do pages that a
+                forked worker shares with its parent. Checked about 50 times a second.
+            name: the tasks' name in errors.
 
-        In ``map`` and its kin the rules hold for each item by itself, each being a task,
-        unless ``chunksize`` is given: then for each chunk. A task with a timeout or a
-        memory limit is the only one that its worker is sent, so tiny ones cost a round
-        trip each. Options of a view replace all of the view's own.
+        In ``map`` and similar calls each item is a task with these rules, unless ``chunksize`` is
+        given: then each chunk is. A worker is sent tasks with a timeout or a memory limit one at a
+        time, so each tiny one costs a round trip. The options of a view's view replace all of the
+        first view's.
 
         Raises:
-            ValueError, TypeError: an option makes no sense; ``timeout`` or
-                ``memory_limit`` with worker threads, which cannot be ended.
+            ValueError, TypeError: an option is invalid; or ``timeout`` or ``memory_limit`` with
+                worker threads, which cannot be killed.
 
         Example:
             >>> import onecopy as oc
@@ -111,7 +109,7 @@ class PoolView:
             ...     pool.options(timeout=60, retries=2).map(abs, [-1, -2])
             [1, 2]
         """
-        # What is neither a class nor an iterable is one kind, and refused as that.
+        # Anything that is neither a class nor an iterable is refused below as a single kind.
         kinds: Any = (retry_on,)
         if not isinstance(retry_on, type) and isinstance(retry_on, Iterable):
             kinds = tuple(retry_on)
@@ -119,18 +117,18 @@ class PoolView:
         rules.check(self._engine.options.method)
         return PoolView(self._engine, rules, self._streams, self._progress, self)
 
-    # One call.
+    # Single calls.
 
     def submit(self, func: Callable[P, R], /, *args: P.args, **kwargs: P.kwargs) -> Future[R]:
-        """Calls ``func(*args, **kwargs)`` in a worker; returns its future at once.
+        """Call ``func(*args, **kwargs)`` in a worker; return its future at once.
 
-        A function or argument that cannot be pickled raises NotPicklable here. Large
-        plain arguments are copied when the task is sent, not before: until then they
-        should not be changed.
+        A function or argument that cannot be pickled raises NotPicklable here. Large plain
+        arguments are copied when the task is sent, not before: do not change them until it has
+        started.
 
         Raises:
             TypeError: ``func`` is not callable.
-            NotPicklable: names what cannot travel.
+            NotPicklable: names what cannot be pickled.
             PoolClosed: the pool takes no more work.
         """
         check_callable(func)
@@ -143,7 +141,7 @@ class PoolView:
         args: Iterable[Any] = (),
         kwds: Mapping[str, Any] | None = None,
     ) -> R:
-        """Calls ``func(*args, **kwds)`` in a worker and waits for its result.
+        """Call ``func(*args, **kwds)`` in a worker and wait for its result.
 
         An exception of the function is raised with the worker's traceback as its cause.
         """
@@ -162,15 +160,15 @@ class PoolView:
         callback: Callable[[R], object] | None = None,
         error_callback: Callable[[BaseException], object] | None = None,
     ) -> AsyncResult[R]:
-        """Calls ``func(*args, **kwds)`` in a worker; returns at once.
+        """Call ``func(*args, **kwds)`` in a worker; return at once.
 
         Args:
-            callback: called with the result, before ``get`` returns it; in a thread of the
-                pool, so it should return soon.
-            error_callback: called with the error, likewise.
+            callback: called with the result, before ``get`` returns it. It runs in a thread of
+                the pool, so it should return soon.
+            error_callback: called with the error, in the same way.
 
-        What cannot be pickled is an error of the result, not of this call; the callback is
-        called by it, here.
+        If something cannot be pickled, the result holds the error; this call does not raise it. The
+        callback is then called before this returns.
         """
         check_callable(func)
         given = arguments("apply_async", args, kwds)
@@ -184,11 +182,11 @@ class PoolView:
         return result
 
     async def run(self, func: Callable[P, R], /, *args: P.args, **kwargs: P.kwargs) -> R:
-        """``await pool.run(func, *args)``: calls it in a worker without blocking the loop.
+        """``await pool.run(func, *args)``: call it in a worker without blocking the loop.
 
-        Cancelling the awaiting task cancels the work: a worker that is at it already is
-        ended and replaced. (A worker thread goes on, and its result is thrown away.)
-        Large plain arguments are copied in the calling thread; shared ones are not.
+        Cancelling the awaiting task cancels the work: a worker that is running it is killed and
+        replaced. (A worker thread finishes, and its result is discarded.) Large plain arguments are
+        copied in the calling thread; shared ones are not.
         """
         from . import aio
 
@@ -196,20 +194,20 @@ class PoolView:
         return result
 
     def cancel(self, future: Future[Any]) -> bool:
-        """Cancels a task of this pool, also one that is running: its worker is ended then
-        and replaced, and no other task is lost. The future is cancelled at once.
+        """Cancel a task of this pool, even if it is running: its worker is then killed and
+        replaced, and no other task is lost. The future is cancelled at once.
 
-        A worker thread cannot be ended: it goes on, and its result is thrown away.
+        A worker thread cannot be killed: it finishes, and its result is discarded.
 
         Returns:
-            True when the future is cancelled, False when the task was done already.
+            True if the future is cancelled, False if the task was done already.
 
         Raises:
-            ValueError: the future is of another pool.
+            ValueError: the future belongs to another pool.
         """
         return self._engine.submission.cancel(future)
 
-    # Many items.
+    # Calls of many items.
 
     def map(
         self,
@@ -220,19 +218,20 @@ class PoolView:
         progress: bool | None = None,
         **others: Never,
     ) -> list[R]:
-        """``[func(item) for item in iterable]``, by all workers; blocks until all is done.
+        """``[func(item) for item in iterable]``, computed by all workers; blocks until all items
+        are done.
 
         Args:
             func: sent to each worker once.
-            iterable: consumed at once. A range, a list or an array is sent in slices; one
-                of a shared array moves no bytes.
-            chunksize: items per task; chosen by measured time when None.
-            progress: show how far it has come, on standard error: a bar on a terminal and in
-                a notebook, a line now and then elsewhere. None: as the pool was told.
+            iterable: consumed at once. A range, a list or an array is sent in slices; a slice of a
+                shared array is passed by reference.
+            chunksize: items per task; chosen by measured time if None.
+            progress: show progress on standard error: a bar on a terminal and in a notebook, an
+                occasional line elsewhere. None: the pool's default.
 
-        Every item is run even when some fail; the first failing item's error is raised. When
-        the call is left by Ctrl-C, what workers are at for it is ended, and they are replaced;
-        so for the other calls that block.
+        Every item is run even if some fail; then the first failing item's error is raised. If
+        Ctrl-C interrupts the call, the workers that run its items are killed and replaced. The same
+        is true of the other calls that block.
         """
         refuse_more("map", chunksize, more, others)
         with ours_cut:
@@ -247,7 +246,7 @@ class PoolView:
         progress: bool | None = None,
         **others: Never,
     ) -> list[R]:
-        """As ``map``; each item is unpacked: ``func(*item)``."""
+        """Like ``map``, but each item is unpacked: ``func(*item)``."""
         refuse_more("starmap", chunksize, more, others)
         with ours_cut:
             return self._many.map(func, iterable, wire.STARMAP, chunksize, progress)
@@ -262,7 +261,7 @@ class PoolView:
         *,
         progress: bool | None = None,
     ) -> AsyncResult[list[R]]:
-        """As ``map``, but returns at once; see ``apply_async`` for the callbacks."""
+        """Like ``map``, but returns at once; see ``apply_async`` for the callbacks."""
         result = AsyncResult(callback, error_callback, self)
         self._many.map_async(func, iterable, wire.MAP, chunksize, result, progress)
         return result
@@ -277,7 +276,7 @@ class PoolView:
         *,
         progress: bool | None = None,
     ) -> AsyncResult[list[R]]:
-        """As ``starmap``, but returns at once; see ``apply_async`` for the callbacks."""
+        """Like ``starmap``, but returns at once; see ``apply_async`` for the callbacks."""
         result = AsyncResult(callback, error_callback, self)
         self._many.map_async(func, iterable, wire.STARMAP, chunksize, result, progress)
         return result
@@ -291,17 +290,17 @@ class PoolView:
         progress: bool | None = None,
         **others: Never,
     ) -> Stream[R]:
-        """Results in order, as they come; for inputs that are long, slow or endless.
+        """Yield results in order as they arrive; for inputs that are long, slow or endless.
 
-        The iterable is consumed a bounded distance ahead of what has been fetched (at most
-        64 items per worker), in the calling thread: at the call and at each ``next``. An
-        item that fails raises at its ``next``; the ones after it can still be fetched. What
-        the iterable itself raises comes behind the results of the items before. What is on its
-        way is cancelled, running or not, when nobody holds the iterator any more, and when a
-        ``next`` is interrupted: from then on it raises CancelledError.
+        The iterable is consumed at most 64 items per worker ahead of what has been fetched, in the
+        calling thread: at the call and at each ``next``. If an item fails, its ``next`` raises;
+        later items can still be fetched. An error of the iterable itself is raised after the
+        results of the items before it. When the iterator is deleted, the remaining tasks are
+        cancelled, running or not. The same happens when a ``next`` is interrupted: after that it
+        raises CancelledError.
 
         Returns:
-            An iterator, with ``next(timeout)`` besides ``__next__``.
+            An iterator, with ``next(timeout)`` in addition to ``__next__``.
         """
         refuse_more("imap", chunksize, more, others)
         with ours_cut:
@@ -316,7 +315,7 @@ class PoolView:
         progress: bool | None = None,
         **others: Never,
     ) -> Stream[R]:
-        """As ``imap``, each result as soon as it is there."""
+        """Like ``imap``, but yields each result as soon as it is there."""
         refuse_more("imap_unordered", chunksize, more, others)
         with ours_cut:
             return self._streamed(func, iterable, chunksize, progress, ordered=False)
@@ -345,15 +344,15 @@ class PoolView:
         chunksize: int | None = None,
         progress: bool | None = None,
     ) -> AsyncGenerator[R, None]:
-        """``async for result in pool.stream(func, items)``: as ``imap`` in an event loop.
+        """``async for result in pool.stream(func, items)``: ``imap`` for an event loop.
 
         Args:
             items: an iterable or an asynchronous one, consumed a bounded distance ahead.
-            ordered: results in the order of the items, or each as soon as it is there.
-            chunksize: items per task; chosen by measured time when None.
+            ordered: yield results in the order of the items, or each as soon as it is there.
+            chunksize: items per task; chosen by measured time if None.
 
-        An item's error is raised in its place and ends the iteration. Cancelling the task
-        that iterates, or closing the iterator, cancels the work.
+        An item's error is raised in its place and ends the iteration. Cancelling the task that
+        iterates, or closing the iterator, cancels the work.
         """
         from . import aio
 
@@ -475,23 +474,23 @@ class PoolView:
         reduce: Callable[[Any, Any], Any] | Reduction | None = None,
         progress: bool | None = None,
     ) -> Any:
-        """Cuts ``data`` into blocks, calls ``func`` on each, and combines the results.
+        """Cut ``data`` into blocks, call ``func`` on each, and combine the results.
 
         Args:
             func: called as ``func(block)``, or ``func(block, *blocks_of_more)``.
             data: an array; a frame, table, column or series of pandas, pyarrow or polars; or a
-                sequence. Shared or mapped, no byte of it moves; plain, each block is copied
-                once, a few at a time.
-            more: of the same length along ``axis``; cut at the same places.
-            block: rows per block; chosen by bytes (about 6 MB) when None.
+                sequence. Shared or mapped data is passed by reference; plain data is copied,
+                each block once, a few at a time.
+            more: more data of the same length along ``axis``; cut at the same places.
+            block: rows per block; chosen by bytes (about 6 MB) if None.
             axis: the axis to cut along; 0, the rows, for tables of pyarrow and polars.
-            reduce: how results become one, in block order: a callable of two results,
+            reduce: how to combine results, in block order: a callable of two results,
                 ``"sum"``, ``"min"``, ``"max"`` (elementwise for arrays) or ``"concat"``.
-            progress: as for ``map``.
+            progress: see ``map``.
 
         Returns:
-            The list of results in block order, or what ``reduce`` made of them. With
-            ``reduce`` and no rows at all: ``func`` of the empty data, called here.
+            The list of results in block order, or their reduction. With ``reduce`` and no rows at
+            all: ``func`` of the empty data, called in this process.
 
         Raises:
             ValueError: unequal lengths, no such axis, a block below 1, an unknown reduce.

@@ -1,6 +1,6 @@
-"""What a pool has done, for its reports: records of tasks, the workers that have gone, memory.
+"""A pool's history, for its reports: records of tasks, workers that have gone, memory.
 
-Threads: tasks are recorded by whichever thread delivers them; the recorder has its own lock.
+Threads: the thread that delivers a task records it; the recorder has its own lock.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ Traffic = tuple[int, int, int, int]
 NOTHING = bytes(SPENT.size)
 """Is what a worker has measured of a task that was lost."""
 
-# So many workers that have gone are remembered.
+# The number of gone workers that are remembered.
 _MOST_WORKERS = 10_000
 
 
@@ -34,8 +34,8 @@ class History:
     """See the module.
 
     Args:
-        spans: how many records of tasks are kept.
-        importing: what to hold while a module is imported.
+        spans: how many task records to keep.
+        importing: the context in which modules are imported.
     """
 
     def __init__(self, spans: int, importing: Callable[[], AbstractContextManager[Any]]) -> None:
@@ -47,7 +47,8 @@ class History:
         self._traffic: Traffic = (0, 0, 0, 0)  # of workers that have gone
 
     def record(self, entry: Entry, state: int, spent: bytes, pid: int) -> None:
-        """An assignment has ended: ``spent`` is what its worker has measured (``wire.SPENT``)."""
+        """Record an assignment that has ended; ``spent`` is what its worker has measured
+        (``wire.SPENT``)."""
         assignment, work = entry.assignment, entry.work
         self.last_end = now = monotonic_ns()
         known = KNOWN.pack(
@@ -67,16 +68,16 @@ class History:
         self.recorder.record(state, known, spent)
 
     def resume_sampling(self) -> None:
-        """Resume frequent memory sampling if the pool was idle: work has come."""
+        """Resume frequent memory sampling if the pool was idle."""
         watch = self.watch
         if watch is not None and watch.asleep:
             watch.wake()
 
     def add_traffic(self, traffic: Traffic) -> None:
-        """A worker has gone."""
+        """Add the traffic of a worker that has gone."""
         self._traffic = self.traffic([traffic])
 
     def traffic(self, present: list[Traffic]) -> Traffic:
-        """Of all workers so far, the ``present`` ones among them."""
+        """Return the traffic of all workers so far; ``present``: of those that are still there."""
         sent, received, copied, shared = map(sum, zip(self._traffic, *present, strict=True))
         return sent, received, copied, shared

@@ -1,8 +1,8 @@
-"""Jobs: many items of one function, and how callers wait for their results.
+"""Jobs: one function and many items, and the ways to wait for the results.
 
-``MapJob`` wants all results at once, ``StreamJob`` one after another; ``Items`` and
-``BlockItems`` are what the items are cut from when they are no plain sequence. Single
-calls are in ``work``, and the face that all have in common.
+``MapJob`` returns all results at once, ``StreamJob`` one after another. ``Items`` and
+``BlockItems`` hold items that are not a plain sequence. Single calls, and the interface that all
+work has in common, are in ``work``.
 """
 
 from __future__ import annotations
@@ -29,16 +29,16 @@ _CALLED = {wire.MAP: "map", wire.STARMAP: "starmap", wire.BLOCKS: "map_blocks"}
 
 
 class Job(Work):
-    """Many items of one function.
+    """One function, to be called with each of many items.
 
     Args:
-        function: what each item is given to.
-        items: a sequence of them (``Items`` for the lazy kind).
+        function: called with each item.
+        items: a sequence (``Items`` if they come from an iterator).
         call_kind: how a worker applies the function to a chunk; see ``wire``.
-        namespace: for pickling the items.
-        chunk: items per assignment; None: by measured time.
-        most: never more than this.
-        rules: see there.
+        namespace: used to pickle the items.
+        chunk: items per assignment; None: chosen by measured time.
+        most: the largest chunk.
+        rules: see the module ``rules``.
     """
 
     refers = True
@@ -77,12 +77,12 @@ class Job(Work):
         return not self.given_up
 
     def advance(self, count: int, failed: int = 0) -> None:
-        """So many items have come to an end: whoever watches is told."""
+        """Report that this many items have ended, to whatever shows progress."""
         if self.bar is not None:
             self.bar.advance(count, failed)
 
     def over(self) -> None:
-        """Nothing more will come of it."""
+        """End the progress display: no more outcomes will come."""
         if self.bar is not None:
             self.bar.finish()
 
@@ -102,10 +102,9 @@ class Job(Work):
 
 
 class MapJob(Job):
-    """All items at once; the caller wants the list of all results.
+    """A job whose caller waits for the list of all results.
 
-    Every item is run, whatever happens to others; the error of the first that failed is
-    the one that is raised.
+    Every item is run, even if others fail. The error of the first failed item is raised.
     """
 
     def __init__(
@@ -157,27 +156,27 @@ class MapJob(Job):
         self.items = ()
         with self._lock:
             if self._ended.is_set():
-                return  # abandoned while the last result was on its way
+                return  # abandoned while the last result was in flight
             self._ended.set()
         self.over()
         if self._done is not None:
             self._done(self)
 
     def ready(self) -> bool:
-        """Has every item come to an end?"""
+        """True if every item has ended."""
         return self._ended.is_set()
 
     def wait(self, meanwhile: Callable[[], None]) -> None:
-        """Blocks until ``ready``; calls ``meanwhile`` now and then."""
+        """Block until ``ready``; call ``meanwhile`` at intervals."""
         while not self._ended.wait(SLICE):
             meanwhile()
 
     def error(self) -> BaseException | None:
-        """The first item's that failed; after ``ready``."""
+        """Return the error of the first item that failed; after ``ready``."""
         return self.errors[min(self.errors)] if self.errors else None
 
     def result(self) -> list[Any]:
-        """The values, or raises the first error; after ``ready``, once."""
+        """Return the values, or raise the first error; after ``ready``, once."""
         error = self.error()
         if error is None:
             return self.values
@@ -189,10 +188,10 @@ class MapJob(Job):
 
 
 class Items:
-    """A window on an iterator: items that have been taken from it and whose outcome is not
-    known yet. Slicing gives those that are in the window.
+    """A window on an iterator: the items that have been taken and have no outcome yet. Slicing
+    returns items in the window.
 
-    Items are taken by the caller's thread and sliced by the one that sends.
+    The caller's thread takes items; the thread that sends slices.
     """
 
     def __init__(self, iterable: Any) -> None:
@@ -203,7 +202,7 @@ class Items:
         self.taken = 0
 
     def take(self) -> bool:
-        """Takes one more item; False when there is none. Raises what the iterator raises."""
+        """Take one more item; return False if there is none. Raises what the iterator raises."""
         try:
             item = next(self._iterator)
         except StopIteration:
@@ -212,7 +211,7 @@ class Items:
         return True
 
     def put(self, item: Any) -> None:
-        """One more item, from elsewhere."""
+        """Add one more item, from elsewhere."""
         with self._lock:
             self._kept.append(item)
             self.taken += 1
@@ -223,7 +222,7 @@ class Items:
             return list(islice(self._kept, index.start - first, index.stop - first))
 
     def forget(self, upto: int) -> None:
-        """Items before ``upto`` are not asked for again."""
+        """Drop the items before ``upto``: they are not needed again."""
         gone: list[Any] = []  # an item's own finalizer must not run under the lock
         with self._lock:
             while self._first < upto and self._kept:
@@ -232,16 +231,16 @@ class Items:
 
 
 class NoResult(Exception):
-    """There was none in time. Not TimeoutError: an item may have raised that."""
+    """There was no result in time. Not TimeoutError: an item may have raised that."""
 
 
 class StreamJob(Job):
-    """Items one after another; results are fetched one by one.
+    """A job whose results are fetched one by one.
 
     An error belongs to its item: fetching that item raises it, and the next may be fetched.
 
     Args:
-        ordered: results in the order of the items, or as they come.
+        ordered: fetch results in the order of the items, or as they come.
     """
 
     tell: Callable[[], None] | None = None
@@ -253,13 +252,13 @@ class StreamJob(Job):
             self.called = "imap"
         self.ordered = ordered
         self.streams = self.most <= ITEMS and self.rules is None
-        self.end: int | None = None  # how many items there are, once known
+        self.end: int | None = None  # the number of items, once known
         self.yielded = 0
         self.broken: BaseException | None = None
         self._fault: BaseException | None = None
         self._arrived: dict[int, tuple[bool, Any]] = {}
         self._settled = 0
-        self._ahead: set[int] = set()  # have their outcome, but an earlier one has not
+        self._ahead: set[int] = set()  # items that have an outcome while an earlier one has none
         self._changed = threading.Condition(threading.Lock())
         self._forsaken: Callable[[], None] | None = None
 
@@ -267,8 +266,8 @@ class StreamJob(Job):
         return True
 
     def cancel(self, given: list[Assignment]) -> None:
-        """The first item that was not ``given`` to a worker gets CancelledError; nothing is
-        said of those after it."""
+        """End the first item that was not ``given`` to a worker with CancelledError, and stop
+        there: the items after it get no outcome."""
         with self._changed:
             at = self._settled
             while at in self._ahead or any(run.start <= at < run.stop for run in given):
@@ -278,12 +277,12 @@ class StreamJob(Job):
                 self._changed.notify_all()
 
     def forsake(self, end: int, then: Callable[[], None]) -> None:
-        """Nobody will fetch results, which are not kept from now on; there are ``end`` items.
-        ``then`` is called once all have come to an end, perhaps twice.
+        """Stop keeping results: the iterator was dropped. The job has ``end`` items. ``then`` is
+        called when all have ended, perhaps twice.
 
-        For finalizers, which may run while this very thread holds the lock: it is not
-        taken. The thread that settles the last item looks at what is set here after that,
-        so one of the two sees what the other has done.
+        Called by finalizers, which may run while this very thread holds the lock, so the lock is
+        not taken. The thread that ends the last item reads the flags set here after that, so at
+        least one of the two sees what the other has done.
         """
         self.end = end
         self._forsaken = then
@@ -324,7 +323,7 @@ class StreamJob(Job):
         self.broken = error
 
     def finish_at(self, end: int, fault: BaseException | None = None) -> None:
-        """There are ``end`` items and no more; ``fault`` is raised once behind them."""
+        """Note that there are ``end`` items and no more; ``fault`` is raised once, after them."""
         with self._changing():
             self.end = end
             self._fault = fault
@@ -338,17 +337,17 @@ class StreamJob(Job):
             self.tell()
 
     def whole(self, taken: int) -> int:
-        """So many of the items taken so far may be handed out while there are more to come:
-        chunks of a size that was given are handed out whole."""
+        """Return how many of the items taken so far may be given out while more will come: chunks
+        of a given size are given out whole."""
         return taken if self.chunk is None else taken - taken % self.chunk
 
     def finished(self) -> bool:
-        """Has everything been fetched?"""
+        """True if everything has been fetched."""
         return self.yielded == self.end
 
     @property
     def settled(self) -> int:
-        """All items before this one have their outcome: they are not sent again."""
+        """The number of leading items that all have an outcome: they are not sent again."""
         return self._settled
 
     def _arrive(self, at: int, good: bool, value: Any) -> None:
@@ -367,7 +366,7 @@ class StreamJob(Job):
         return next(iter(self._arrived), None)
 
     def has_next(self) -> bool:
-        """Is a result there, or the end reached, so that ``fetch`` does not block?"""
+        """Return True if ``fetch`` does not block: a result is there, or the end was reached."""
         with self._changed:
             return self._can_fetch()
 
@@ -380,7 +379,7 @@ class StreamJob(Job):
         )
 
     def wait_all(self) -> None:
-        """Blocks until every item has come to an end, fetched or not."""
+        """Block until every item has ended, fetched or not."""
         with self._changed:
             while not self._changed.wait_for(self._all_arrived, SLICE):
                 pass
@@ -388,8 +387,8 @@ class StreamJob(Job):
     def wait_next(
         self, timeout: float | None = None, meanwhile: Callable[[], None] | None = None
     ) -> None:
-        """Blocks until ``fetch`` does not, and calls ``meanwhile`` now and then. Raises NoResult,
-        and nothing else but what comes from outside, such as KeyboardInterrupt."""
+        """Block until ``fetch`` does not; call ``meanwhile`` at intervals. Raises NoResult, and
+        otherwise only what comes from outside, such as KeyboardInterrupt."""
         step = SLICE if timeout is None else timeout
         while not self._wait_for_change(step):
             if timeout is not None:
@@ -402,7 +401,7 @@ class StreamJob(Job):
             return self._changed.wait_for(self._can_fetch, seconds)
 
     def fetch(self, timeout: float | None = None) -> Any:
-        """The next result. Raises its error, StopIteration at the end, NoResult."""
+        """Return the next result. Raises its error; StopIteration at the end; NoResult."""
         self.wait_next(timeout)
         with self._changed:
             key = self._key()
@@ -423,7 +422,7 @@ class StreamJob(Job):
 
 
 class BlockItems:
-    """The blocks of some arrays, as items that are never made one by one.
+    """The blocks of some arrays, as a sequence of items that are never created one by one.
 
     A slice of them is the payload of a chunk: the rows of all its blocks in one piece.
     """

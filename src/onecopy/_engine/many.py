@@ -1,8 +1,8 @@
-"""Calls of many items: the job of each, and waiting for it.
+"""Calls of many items: each creates a job and waits for it.
 
-``calls`` says what they take and give, to people and to type checkers; nothing here has a
-type that depends on the function. ``map`` and ``map_blocks`` wait here for what they give;
-a job of ``imap`` goes to ``streams``, and one of ``stream`` to ``aio``.
+Their documentation and generic types are in ``calls``; the types here do not depend on the
+function. ``map`` and ``map_blocks`` wait here for their results; a job of ``imap`` goes to
+``streams``, and one of ``stream`` to ``aio``.
 """
 
 from __future__ import annotations
@@ -31,8 +31,8 @@ class Many:
 
     Args:
         engine: runs them.
-        rules: that all of them carry; None: none.
-        progress: do they show it unless they are told?
+        rules: of all these calls; None: none.
+        progress: show progress by default.
     """
 
     def __init__(self, engine: Engine, rules: Rules | None, progress: bool) -> None:
@@ -48,7 +48,7 @@ class Many:
         chunk: int | None,
         progress: bool | None,
     ) -> list[Any]:
-        """The results of all items, in order."""
+        """Return the results of all items, in order."""
         items = taken(func, iterable, chunk)
         job = self._map_job(self._engine.submission.function(func), items, call_kind, chunk)
         if job.size:
@@ -66,7 +66,7 @@ class Many:
         result: AsyncResult[list[Any]],
         progress: bool | None,
     ) -> None:
-        """Sees to it that ``result`` gets them."""
+        """Start a job; ``result`` gets its results."""
         engine = self._engine
 
         def done(job: MapJob) -> None:
@@ -108,8 +108,10 @@ class Many:
         *,
         ordered: bool,
     ) -> StreamJob:
-        """A job whose items come one after another: those of ``items``, and what it is given
-        later. ``total``: how many there will be, where that is known."""
+        """Return a job whose items come one after another: ``items``, and those added later.
+
+        ``total``: the number of items, if it is known.
+        """
         check_callable(func)
         check_chunk(chunk)
         job = StreamJob(
@@ -165,13 +167,13 @@ class Many:
             return total
 
     def _show(self, job: Job, wanted: bool | None, total: int | None, unit: str = "items") -> None:
-        """Has the job's progress shown, if it is wanted."""
+        """Show the job's progress, if it is wanted."""
         if self._progress if wanted is None else wanted:
             job.bar = Progress(total, job.name, unit)
 
 
 def length_of(items: Any) -> int | None:
-    """How many there are, when that can be told."""
+    """Return the number of items, or None if it cannot be known."""
     try:
         return len(items)
     except TypeError:

@@ -1,6 +1,6 @@
-"""The parts of an engine on processes, as its driver uses them.
+"""The parts of a process engine, as its driver uses them.
 
-Each has only the others that it needs; the arrows are in ARCHITECTURE.md.
+Each part has only the parts that it needs; ARCHITECTURE.md has a drawing.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
-"""The engine on worker processes: makes the parts, and hands each what it needs.
+"""The engine on worker processes: creates the parts, and connects them.
 
-The threads that submit send by themselves; one driver thread does the rest, except that a
-caller who waits for a single result reads it from the worker's socket itself. ARCHITECTURE.md
-has a drawing of the way of a task, and the table of locks.
+The threads that submit also send; one driver thread does the rest. One exception: a caller that
+waits for a single result reads it from the worker's socket itself. ARCHITECTURE.md has a drawing of
+a task's way, and the table of locks.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ from .wakeup import Wakeup
 from .work import BlockingCall, Entry
 from .workers import Workers, importing
 
-# Strong: an engine whose pool is gone lives until its driver has ended.
+# Strong references: an engine whose pool is gone lives until its driver has ended.
 _engines: set[ProcessEngine] = set()
 
 
@@ -54,8 +54,8 @@ class ProcessEngine:
     """See the module; an ``Engine``.
 
     Raises:
-        NotPicklable: the initializer or its arguments cannot travel.
-        OSError: no descriptor or no process is to be had.
+        NotPicklable: the initializer or its arguments cannot be pickled.
+        OSError: there are no more descriptors or processes.
     """
 
     def __init__(self, options: Options) -> None:
@@ -64,9 +64,9 @@ class ProcessEngine:
         freezes = Freezes(wakeup)
         segments = SegmentListener(freezes, wakeup)
         # Before anything is forked: see ``sharing.freeze``. A thread that freezes now waits for
-        # the driver, which looks for such wishes before it first sleeps.
+        # the driver, which checks for such requests before it first sleeps.
         registry.listeners.add(segments)
-        with ExitStack() as unmade:  # it could not be made: nobody waits for it
+        with ExitStack() as unmade:  # it could not be made: no thread waits for it
             unmade.callback(freezes.end)
             unmade.callback(registry.listeners.discard, segments)
             wakeup.open()
@@ -90,7 +90,7 @@ class ProcessEngine:
             self.history.watch = Watch(self._processes, lambda: self.core.tasks_ended)
             self._driver.start()
         except RuntimeError as error:
-            # Without its threads it is nothing: everything that was made goes again.
+            # Without its threads the engine is useless: release everything.
             self._driver.finish()
             raise no_thread(error) from error
 
@@ -103,7 +103,7 @@ class ProcessEngine:
         wakeup: Wakeup,
         polled: Poller,
     ) -> Parts:
-        """The other parts, around these."""
+        """Create the other parts, and connect them with these."""
         options, history, limits = self.options, self.history, Limits()
         core = Core(
             Scheduler(options.workers, options.max_tasks),
@@ -137,7 +137,7 @@ class ProcessEngine:
             poller=polled,
         )
 
-    # What doors and reports see; see ``Engine``.
+    # The methods of ``Engine``, for doors and reports.
 
     def close(self) -> None:
         self._parts.lifetime.close()
@@ -160,8 +160,8 @@ class ProcessEngine:
         self._driver.release()
 
     def pids(self) -> list[int]:
-        """Waits until the pids of the first workers are known: what is asked for right after
-        the pool was made can be compared with what is asked for later."""
+        """Wait until the pids of the first workers are known, so that pids read right after the
+        pool was made can be compared with pids read later."""
         if not self.core.foreign:
             self._driver.pids_known.wait()
         workers = list(self._parts.workers.by_number.values())
@@ -179,13 +179,13 @@ class ProcessEngine:
         return self._driver.cpu
 
     def after_fork(self) -> None:
-        """In a forked child: the pool is the parent's, and its sockets are not held here."""
+        """Mark this copy, in a forked child: the pool is the parent's. Close its sockets."""
         self.core.after_fork()
         self._parts.workers.after_fork()
         self._parts.poller.close()
         self._parts.wakeup.close()
 
-    # What the parts call.
+    # Called by the parts.
 
     def _on_lost(self, entry: Entry, error: BaseException) -> None:
         self._parts.outcomes.lose(entry, error)
@@ -208,7 +208,7 @@ class ProcessEngine:
         self.core.forget_function(function.id).carry_out()
 
     def _unheld(self) -> None:
-        """An executor finishes its work first."""
+        """End a pool without references; an executor finishes its work first."""
         if self.options.executor:
             self.close()
         else:
@@ -226,7 +226,7 @@ class ProcessEngine:
 
 
 def _initializer(options: Options, workers: Workers) -> Function | None:
-    """The initializer as it is sent to each worker. Raises NotPicklable."""
+    """Return the initializer as it is sent to each worker. Raises NotPicklable."""
     if options.initializer is None:
         return None
     what = (None, ()) if options.inherits else (options.initializer, options.initargs)
@@ -247,8 +247,8 @@ def _after_fork() -> None:
 
 
 def _at_exit() -> None:
-    """Pools that are still there when the program ends: their workers end first, so that
-    nothing runs or prints after it."""
+    """End the pools that are left when the program ends. Their workers end first, so that nothing
+    runs or prints after the program."""
     for engine in list(_engines):
         engine.terminate()
         engine.join(10)

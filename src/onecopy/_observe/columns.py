@@ -1,8 +1,8 @@
-"""The columns of what a pool records: spans, totals, workers, memory.
+"""The columns of a pool's records: spans, totals, workers, memory.
 
-One table each, as the code of ``struct`` and of NumPy, so that the recorder needs no NumPy
-and the arrays that users get have the same columns. Times are nanoseconds of CLOCK_MONOTONIC,
-which all processes of a machine share; sizes are bytes.
+One table each, with type codes for ``struct`` and for NumPy: the recorder needs no NumPy, and the
+arrays that users get have the same columns. Times are nanoseconds of CLOCK_MONOTONIC, which all
+processes of a machine share; sizes are bytes.
 """
 
 from __future__ import annotations
@@ -13,16 +13,16 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     import numpy as np
 
-# What became of a task.
+# The outcome of a task.
 DONE, FAILED, LOST = range(3)
 STATES = ("done", "failed", "lost")
 
-# struct's code of each NumPy code that is used here: little-endian, nothing aligned.
+# The ``struct`` code of each NumPy code used here: little-endian, unaligned.
 _CODES = {"u1": "B", "i4": "i", "u4": "I", "i8": "q", "u8": "Q"}
 
 SPENT = (
-    # Worker: begins with it; has its arguments; calls the function (which it may have had to
-    # load first); has the result; has it ready to be written.
+    # Times in the worker: it starts with the task; has its arguments; calls the function (which it
+    # may have had to load first); has the result; has encoded it.
     ("received", "i8"),
     ("decoded", "i8"),
     ("started", "i8"),
@@ -31,8 +31,8 @@ SPENT = (
     # Nanoseconds since its last task: waiting for work; writing the result before.
     ("waited", "i8"),
     ("blocked", "i8"),
-    # Of this task: CPU time in nanoseconds, page faults, context switches. Of the whole
-    # process, so that a task's own threads are counted.
+    # Of this task: CPU time in nanoseconds, page faults, context switches. Of the whole process, so
+    # that the task's own threads are counted.
     ("cpu", "i8"),
     ("minor_faults", "u4"),
     ("major_faults", "u4"),
@@ -40,7 +40,7 @@ SPENT = (
     ("involuntary", "u4"),
     ("result_moved", "u8"),
     ("result_shared", "u8"),
-    ("heap", "u8"),  # of the worker's Python objects, when tracemalloc runs there; else 0
+    ("heap", "u8"),  # of the worker's Python objects, if tracemalloc runs there; else 0
 )
 """What a worker says of a task. These bytes travel, and are kept, as they are."""
 
@@ -52,12 +52,12 @@ SPAN = (
     ("worker", "u4"),
     ("pid", "u4"),
     ("state", "u1"),  # index into STATES
-    # Owner: handed to the pool; written towards the worker; the caller has the result.
+    # Times in the owner: submitted to the pool; written to the worker's socket; result delivered.
     ("submitted", "i8"),
     ("sent", "i8"),
     ("returned", "i8"),
-    # Bytes of arguments that went through the socket or were copied into arenas, and those
-    # that were referred to; for results likewise.
+    # Bytes of arguments that went through the socket or were copied into arenas, and those passed
+    # by reference; then the same for results.
     ("args_moved", "u8"),
     ("args_shared", "u8"),
     *SPENT,
@@ -89,10 +89,10 @@ TOTAL = (
 WORKER = (
     ("worker", "u4"),
     ("pid", "u4"),
-    ("born", "i8"),  # asked for
-    ("ready", "i8"),  # said so; 0: never
-    ("gone", "i8"),  # its end was seen; 0: it lives
-    ("last", "i8"),  # when it had done the last thing that is known of it
+    ("born", "i8"),  # requested
+    ("ready", "i8"),  # reported ready; 0: never
+    ("gone", "i8"),  # its end was noticed; 0: it lives
+    ("last", "i8"),  # its last known action
 )
 """One worker's life."""
 
@@ -106,21 +106,21 @@ MEMORY = (
     ("private_dirty", "u8"),
     ("shared", "u8"),
     ("swap", "u8"),
-    ("heap", "u8"),  # Python's, when tracemalloc runs there; else 0
+    ("heap", "u8"),  # Python's, if tracemalloc runs there; else 0
 )
 """One reading of one process."""
-OWNER, OTHER = -1, -2  # OTHER: what forks workers, and what tasks have started
+OWNER, OTHER = -1, -2  # OTHER: processes that fork workers, or that tasks have started
 
 Columns = tuple[tuple[str, str], ...]
 
 
 def struct_of(columns: Columns) -> struct.Struct:
-    """A record as ``struct`` packs it."""
+    """Return a record's ``struct``."""
     return struct.Struct("<" + "".join(_CODES[code] for _, code in columns))
 
 
 def dtype_of(columns: Columns) -> np.dtype[Any]:
-    """The same record as NumPy reads it."""
+    """Return a record's NumPy dtype."""
     import numpy as np
 
     return np.dtype([(name, "<" + code) for name, code in columns])

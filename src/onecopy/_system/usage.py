@@ -1,4 +1,4 @@
-"""What a process or a thread has used of the machine: CPU time, page faults, switches."""
+"""The resource usage of a process or a thread: CPU time, page faults, switches."""
 
 from __future__ import annotations
 
@@ -9,20 +9,20 @@ Usage = resource.struct_rusage
 Used = tuple[int, int, int, int, int]
 """CPU time in nanoseconds, minor and major page faults, voluntary and involuntary context
 switches."""
-# Of the calling thread, where the system tells (Linux): else of the process.
+# Of the calling thread, if the system supports it (Linux); otherwise of the process.
 _THREAD = getattr(resource, "RUSAGE_THREAD", resource.RUSAGE_SELF)
 _MOST = 0xFFFFFFFF
-# Shorter tasks are not looked up, in nanoseconds: it would take some percent of their time.
+# Usage is not read for shorter tasks, in nanoseconds: it would take some percent of their time.
 _SHORT = 100_000
 
 
 def usage() -> Usage:
-    """This thread's so far; see getrusage(2). About a microsecond."""
+    """Return this thread's usage so far; see getrusage(2). Takes about a microsecond."""
     return resource.getrusage(_THREAD)
 
 
 def used(before: Usage, now: Usage, *, waits: int = 0) -> Used:
-    """Between two usages; ``waits`` of the voluntary switches do not count."""
+    """Return the difference of two usages; ``waits`` of the voluntary switches do not count."""
     cpu = now.ru_utime + now.ru_stime - before.ru_utime - before.ru_stime
     return (
         int(cpu * 1e9),
@@ -34,12 +34,11 @@ def used(before: Usage, now: Usage, *, waits: int = 0) -> Used:
 
 
 class Meter:
-    """What each task of a worker process uses; the process's own threads are counted.
+    """The usage of each task in a worker process, the task's own threads included.
 
-    Usage is looked up before the worker waits, when nobody waits for it, and after a task
-    that took at least 100 microseconds. A shorter one's CPU time is taken to be its
-    duration; faults and switches in it are not known, and go to the next one that is
-    looked up.
+    Usage is read before the worker waits, when no caller waits for it, and after a task that took
+    at least 100 microseconds. A shorter task's CPU time is assumed to be its duration; its faults
+    and switches are unknown, and count for the next task whose usage is read.
     """
 
     def __init__(self) -> None:
@@ -48,12 +47,12 @@ class Meter:
         self._waits = 0
 
     def waits(self) -> None:
-        """The worker is about to wait for work."""
+        """Note that the worker is about to wait for work."""
         self._before = resource.getrusage(resource.RUSAGE_SELF)
         self._short, self._waits = 0, 1
 
     def took(self, nanoseconds: int) -> Used:
-        """A task has ended that took so long."""
+        """Return the usage of a task that has ended and took ``nanoseconds``."""
         if nanoseconds < _SHORT:
             self._short += nanoseconds
             return nanoseconds, 0, 0, 0, 0
@@ -65,8 +64,7 @@ class Meter:
 
 
 def traced() -> int:
-    """What this process's Python objects take, in bytes, when ``tracemalloc`` counts it; 0
-    when it does not."""
+    """Return the bytes of this process's Python objects if ``tracemalloc`` traces; otherwise 0."""
     tracemalloc = sys.modules.get("tracemalloc")
     if tracemalloc is None or not tracemalloc.is_tracing():
         return 0

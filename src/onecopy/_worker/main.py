@@ -1,18 +1,18 @@
 """A worker process, from its first frame to its end.
 
-One thread, one socket, one loop: read a frame, do what it says, write the answer. Other
-threads, which tasks may have started, write to the socket when they log or print (see
-``writer``). The worker shares no lock with anybody, so a kill at any line wedges nobody:
+One thread, one socket, one loop: read a frame, do what it says, write the answer. Other threads,
+which tasks may have started, write to the socket when they log or print (see ``writer``). The
+worker shares no lock with another process, so a kill at any line blocks no other process:
 
 - before the claim is written: the task is given to another worker;
 - between the claim and the last byte of the result: this task is lost, no other;
 - after that: nothing is lost.
 
-The claim is one aligned 8-byte store into a page that the owner maps as well; the owner
-reads it after the worker's socket has ended, when everything it wrote has been read.
+The claim is one aligned 8-byte store into a page that the owner maps as well; the owner reads it
+after the worker's socket was closed and everything in it has been read.
 
-Time is measured without gaps: each stretch of the loop ends where the next one begins
-(``_since``), so that what a worker's tasks add up to is all of its time.
+Time is measured without gaps: each stretch of the loop ends where the next one begins (``_since``),
+so that the times of a worker's tasks add up to all of its time.
 """
 
 from __future__ import annotations
@@ -66,9 +66,9 @@ from .orders import Orders
 from .output_capture import OutputCapture
 from .writer import Writer
 
-# What has failed before a worker was ready.
+# The stage that failed before a worker was ready.
 IMPORT, INITIALIZER = "the main module cannot be imported in workers", "the initializer failed"
-# A worker that has had nothing to do for so long gives its arena's free pages back.
+# A worker that has been idle for this long returns its arena's free pages.
 _IDLE_SECONDS = 2
 
 
@@ -78,14 +78,14 @@ Initial = tuple[Callable[..., Any], tuple[Any, ...]]
 
 @dataclass
 class Inherited:
-    """What a worker has from the process that it was forked from.
+    """State that a worker has from the process that it was forked from.
 
     Attributes:
-        state: what the user's modules held before any of the program's code ran in a worker.
+        state: the contents of the user's modules before any of the program's code ran in a worker.
         of_owner: that process is a fork of the owner, and not of a fresh interpreter.
-        failed: why the main module could not be imported.
-        initial: the initializer, where it was inherited.
-        slow: what the import of the main module cost, if that was much.
+        failed: the reason why the main module could not be imported.
+        initial: the initializer, if it was inherited.
+        slow: the cost of importing the main module, if it was high.
     """
 
     state: ModuleState = field(default_factory=ModuleState)
@@ -96,11 +96,11 @@ class Inherited:
 
 
 class _Stop(Exception):
-    """The owner wants the worker to end, or is gone."""
+    """The owner has told the worker to end, or is gone."""
 
 
 class Worker:
-    """The loop and what it knows.
+    """The worker's loop and its state.
 
     Args:
         sock: this worker's end of its socket pair.
@@ -118,17 +118,17 @@ class Worker:
         self._functions: dict[int, Any] = {}
         self._orders = Orders(self._look_ahead)
         self._page: Page | None = None
-        # What a task may raise to end the worker instead of failing by itself.
+        # Exceptions of a task that end the worker instead of failing the task alone.
         self._ends: tuple[type[BaseException], ...] = (SystemExit,)
         self._trims = False
-        # When the stretch of time began that is going on; and what is said of it with the next
-        # result: waiting for frames, and writing the last result.
+        # The start of the current stretch of time; and the times to report with the next result:
+        # waiting for frames, and writing the last result.
         self._since = monotonic_ns()
         self._waited = self._blocked = 0
         self._meter = Meter()
         self._task_number = 0
         self._output: OutputCapture | None = None
-        self._faults = -1  # what is written there is in the errors of the tasks that are lost
+        self._faults = -1  # its contents go into the errors of lost tasks
         self._handlers = {
             wire.CONFIG: self._configure,
             wire.FUNCTION: self._function,
@@ -154,7 +154,7 @@ class Worker:
             self._output.restore()
 
     def serve(self) -> None:
-        """Runs until the owner says stop or is gone."""
+        """Run until the owner says stop or is gone."""
         try:
             while True:
                 self._frames.extend(self._read())
@@ -162,9 +162,9 @@ class Worker:
                     frame = self._frames.popleft()
                     self._handlers[frame.type](frame)
         except (_Stop, EOFError, BrokenPipeError, ConnectionResetError):
-            pass  # there is nobody left to tell
+            pass  # there is no one left to tell
         except OSError as error:
-            # It has run into a limit, such as that of open files, and cannot read on.
+            # A limit, such as that of open files, was reached: this process cannot read on.
             if self._faults >= 0:
                 os.write(self._faults, f"{type(error).__name__}: {error}".encode())
             raise
@@ -186,19 +186,20 @@ class Worker:
             self._since = now
 
     def _set_idle_timer(self, on: bool) -> None:
-        """A blocking read that gives up after a while: only while there is what to trim."""
+        """Set or clear the timeout of blocking reads; it is set only while there is something to
+        trim."""
         if on != self._trims:
             self._trims = on
             limit = struct.pack("ll", _IDLE_SECONDS if on else 0, 0)
             self._sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, limit)
 
-    # What the owner says.
+    # Messages of the owner.
 
     def _configure(self, frame: wire.Frame) -> None:
         config: WorkerConfig = pickle.loads(frame.body)
         fd, faults, desk = frame.fds
         self._faults = faults
-        # The tracebacks of a crash go where the owner can read them afterwards.
+        # The tracebacks of a crash go to a file that the owner can read afterwards.
         faulthandler.enable(faults, all_threads=True)
         page = mapping.map_shared(fd, config.claims, write=True)
         os.close(fd)
@@ -223,7 +224,7 @@ class Worker:
                 slow = config.preparation.enter()
                 if slow is not None and config.identity.worker == 1:
                     self._writer.send(wire.pack(wire.SLOW, wire.SLOW_IMPORT.pack(*slow)))
-            except BaseException as error:  # whatever the main module raises, SystemExit too
+            except BaseException as error:  # anything that the main module raises, SystemExit too
                 failed = failure(error, "the import of the main module")
             self._state.remember()
         elif config.reseed:
@@ -238,11 +239,11 @@ class Worker:
         self._writer.send(wire.pack(wire.READY, wire.SINCE.pack(self._since), id=os.getpid()))
 
     def _speak(self, worker: int, *, logs: bool, prints: str) -> None:
-        """Has what this process logs, warns of and prints sent to the owner."""
+        """Send this process's log records, warnings and printed lines to the owner."""
 
         def say(kind: int, body: bytes, flags: int = 0) -> None:
             with contextlib.suppress(BrokenPipeError, ConnectionResetError):
-                # The owner is gone, and nobody hears.
+                # The owner is gone, and nothing reads.
                 self._writer.write(wire.pack(kind, body, flags, self._task_number))
 
         self._output = OutputCapture(
@@ -258,8 +259,8 @@ class Worker:
             self._output.settings(frame.body)
 
     def _function(self, frame: wire.Frame) -> None:
-        """Id 0 is the initializer, unless that was inherited: it is run, and nothing is answered
-        but READY or FAILED."""
+        """Take a function. Id 0 is the initializer, unless that was inherited: it is run, and the
+        only answer is READY or FAILED."""
         if frame.id:
             self._functions[frame.id] = Unloaded(frame)
             return
@@ -292,8 +293,9 @@ class Worker:
             )
 
     def _load(self, function_id: int) -> Any:
-        """A function; loaded for the first task that needs it, under that task's claim: one
-        that ends the process costs a task, and not one worker after the other."""
+        """Return a function. It is loaded for the first task that needs it, under that task's
+        claim: if loading ends the process, that costs one task, and not one worker after the other.
+        """
         function = self._functions[function_id]
         if type(function) is not Unloaded:
             return function
@@ -344,7 +346,8 @@ class Worker:
             outcome = self._unsendable(frame, outcome, flags & wire.ERRORS, error)
             flags |= wire.ERRORS
             rich, body = write_message(encode(outcome), self._link)
-        # The arguments have gone by now, and so do the results: blocks go back with this.
+        # The arguments are released by now, and so are the results: this message returns their
+        # blocks.
         del outcome
         flags |= wire.RICH if rich else 0
         copied = self._link.bytes_copied - copied
@@ -369,7 +372,7 @@ class Worker:
         self._blocked = self._since - encoded
 
     def _look_ahead(self) -> None:
-        """Reads on until the owner has said how to go on; what else comes waits its turn."""
+        """Read until the owner has answered; other frames wait."""
         for at, frame in enumerate(self._frames):
             if frame.type in (wire.CONTINUE, wire.SKIP, wire.CUT):
                 del self._frames[at]
@@ -378,15 +381,15 @@ class Worker:
         self._frames.extend(self._read())
 
     def _wait_to_go_on(self, task: int) -> int:
-        """Before the next items of a chunk the owner has told us to begin with nothing more:
-        waits until it has said how to go on; where the chunk ends. See ``strides``.
+        """Wait until the owner has answered an order given between the items of a chunk; return the
+        item that the chunk ends before. See ``strides``.
         """
         since, waited = self._since, self._waited
         try:
             stop = self._orders.wait(task)
         except (EOFError, BrokenPipeError, ConnectionResetError):
-            raise _Stop from None  # which is no failure of the function's
-        # That was a part of this task's time.
+            raise _Stop from None  # not a failure of the function
+        # The wait was part of this task's time.
         self._since, self._waited = since, waited
         return stop
 
@@ -395,8 +398,8 @@ class Worker:
         return memoryview(frame.body)[wire.TASK_HEAD.size :]
 
     def _run(self, frame: wire.Frame) -> tuple[int, int, Any, int]:
-        """When it had its arguments, when it started, what came out, and the flags that say
-        what of it failed."""
+        """Run a task; return when its arguments were decoded, when it started, its outcome, and the
+        flags that describe a failure."""
         function_id, call_kind, self._task_number = wire.TASK_HEAD.unpack_from(frame.body)
         body = self._payload(frame)
         function: Any = None
@@ -452,7 +455,8 @@ class Worker:
     def _unsendable(
         self, frame: wire.Frame, outcome: Any, bad: int, error: BaseException
     ) -> tuple[dict[int, Any], dict[int, Failure]]:
-        """The result could not be sent as it is: whichever items can be are."""
+        """Return whichever items of a result can be sent, and the failures of the others: the whole
+        could not be."""
         _, call_kind, _ = wire.TASK_HEAD.unpack_from(frame.body)
         if call_kind == wire.CALL and not bad:
             return {}, {0: self._not_sent(error, outcome)}
@@ -465,7 +469,7 @@ class Worker:
             except (Exception, SystemExit) as why:
                 failed[at] = self._not_sent(why, values[at])
                 values[at] = None
-        if not failed:  # each can be pickled, but there is no room for them together
+        if not failed:  # each can be pickled, but there is no room for all of them
             failed = {at: failure(error, "sending the result") for at in values}
             values = {}
         return values, failed
@@ -484,18 +488,18 @@ class Worker:
 
 
 def leave_interrupts() -> None:
-    """SIGINT does nothing in this process from here on; a fresh interpreter begins with it
-    blocked."""
+    """Ignore SIGINT in this process from here on; in a fresh interpreter it has been blocked so
+    far."""
     signal.signal(signal.SIGINT, lambda *_: None)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, (signal.SIGINT,))
 
 
 def run(sock: socket.socket, inherited: Inherited | None = None) -> None:
-    """Serves as a worker on ``sock`` and ends the process; never returns.
+    """Serve as a worker on ``sock``, then end the process; never returns.
 
-    Ctrl-C reaches every process of the terminal's group, and what happens then is the
-    owner's decision, so SIGINT does nothing here (a handler and not SIG_IGN: programs
-    that a task starts get the default back). SIGTERM ends the worker at once.
+    Ctrl-C reaches every process of the terminal's group, and the owner decides what follows, so
+    SIGINT does nothing here (a handler and not SIG_IGN: programs that a task starts get the default
+    back). SIGTERM ends the worker at once.
     """
     leave_interrupts()
     signal.signal(signal.SIGTERM, signal.SIG_DFL)

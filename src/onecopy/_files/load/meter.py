@@ -1,7 +1,7 @@
-"""How far the reading of files has come, in bytes of the files themselves.
+"""The progress of reading files, in bytes of the files themselves.
 
-Whoever shows it gives ``begin``; whoever reads says where in a file it is. A file whose reader
-says nothing counts when it has been read.
+The caller that displays it passes ``begin``; the readers report their position in a file. If a
+reader reports nothing, a file counts when it has been read.
 """
 
 from __future__ import annotations
@@ -13,11 +13,11 @@ Begin = Callable[[int], Callable[[int], None]]
 
 
 class Meter:
-    """Counts what is read of some files. Not thread-safe.
+    """Counts the bytes read of some files. Not thread-safe.
 
     Args:
         begin: None counts nothing.
-        size: tells how many bytes a file has.
+        size: returns the bytes of a file.
     """
 
     def __init__(
@@ -30,7 +30,7 @@ class Meter:
         self._at: dict[str, int] = {}
 
     def start(self, names: Iterable[str]) -> None:
-        """These files are going to be read, from their beginnings; maybe once more."""
+        """Start reading these files from their beginnings, perhaps for a second time."""
         if self._begin is None or self._size is None:
             return
         sizes = {name: self._sizes.get(name) or self._size(name) or 0 for name in names}
@@ -38,21 +38,21 @@ class Meter:
         self._count = self._begin(sum(sizes.values()))
 
     def at(self, name: str, taken: int) -> None:
-        """So many bytes of a file have been read."""
+        """Note that ``taken`` bytes of a file have been read."""
         before = self._at.get(name, 0)
         self._at[name] = taken = max(before, min(taken, self._sizes.get(name, 0)))
         if taken > before:
             self._count(taken - before)
 
     def share(self, name: str, part: float) -> None:
-        """Such a part of a file, from 0 to 1, has been read."""
+        """Note that this part of a file, from 0 to 1, has been read."""
         self.at(name, int(part * self._sizes.get(name, 0)))
 
     def whole(self, part: float) -> None:
-        """Such a part of all files has been read."""
+        """Note that this part of all files has been read."""
         for name in self._sizes:
             self.share(name, part)
 
 
 def _uncounted(count: int) -> None:
-    """Nobody wants to see it."""
+    """Count nothing: there is no display."""

@@ -1,9 +1,8 @@
-"""``.npz`` archives: stored members mapped where they lie, compressed ones inflated.
+"""``.npz`` archives: stored members are mapped in place, compressed ones inflated.
 
-An archive is a zip file of ``.npy`` members. A member that is stored (what ``np.savez``
-writes) stands in the archive as it is, so it is mapped there; one that is compressed
-(``np.savez_compressed``) is inflated in pieces straight into a segment, so the peak is
-the data and one piece.
+An archive is a zip file of ``.npy`` members. A stored member (as ``np.savez`` writes it) is in the
+archive unchanged, so it is mapped there; one that is compressed (``np.savez_compressed``) is
+inflated in pieces straight into a segment, so the peak is the data and one piece.
 """
 
 from __future__ import annotations
@@ -31,7 +30,7 @@ _LOCAL = 30
 
 
 def open(name: str, wanted: Wanted) -> Arrays:
-    """The arrays of ``name``; raises BadFile when one of them is damaged."""
+    """Open the arrays of ``name``; raise BadFile if one of them is damaged."""
     with reading(name, ".npz archive"):
         archive = zipfile.ZipFile(name)
         try:
@@ -72,7 +71,7 @@ def _member(
 
 
 def _data_offset(segment: Segment, info: zipfile.ZipInfo) -> int:
-    """Where a stored member's bytes begin in the archive."""
+    """Return the offset of a stored member's bytes in the archive."""
     head = segment.view(info.header_offset, _LOCAL)
     names, extra = struct.unpack_from("<HH", head, 26)
     return int(info.header_offset + _LOCAL + names + extra)
@@ -97,7 +96,7 @@ class Deflated:
         self.dtype = dtype
 
     def whole(self) -> np.ndarray[Any, Any]:
-        """Inflated into a segment, in the order in which its elements lie."""
+        """Inflate the member into a segment, in the order of its elements."""
         size = self._info.file_size - self._start
         with Growing(self.where) as growing:
             growing.require(size)
@@ -109,7 +108,7 @@ class Deflated:
                     "could be inflated"
                 )
             if not size:
-                growing.write(b"\0")  # the mapping of nothing
+                growing.write(b"\0")  # a mapping must not be empty
             segment = growing.finish()
         return mapped(segment, size, 0, self.shape, self._fortran, self.dtype)
 
@@ -120,7 +119,7 @@ class Deflated:
                 yield piece
 
     def blocks(self, start: int, stop: int) -> Iterator[np.ndarray[Any, Any]]:
-        """See ``Array``. In Fortran order the first row goes through all of the member."""
+        """See ``Array``. In Fortran order even the first row requires the whole member."""
         if self._fortran or not self.shape:
             yield from Mapped(self.whole(), self.where).blocks(start, stop)
             return
@@ -138,7 +137,7 @@ class Deflated:
 
 
 def _skip(member: IO[bytes], count: int) -> None:
-    """Inflates what is before the wanted bytes."""
+    """Inflate and discard the bytes before the wanted ones."""
     while count > 0:
         piece = member.read(min(count, _PIECE))
         if not piece:

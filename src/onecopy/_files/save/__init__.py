@@ -1,5 +1,5 @@
-"""Files written piece by piece, for ``onecopy convert``: tables in ``tables``, arrays in
-``arrays``. A file appears whole under its name, or not at all."""
+"""Writes files piece by piece, for ``onecopy convert``: tables in ``tables``, arrays in ``arrays``.
+A file appears whole under its name, or not at all."""
 
 from __future__ import annotations
 
@@ -13,16 +13,18 @@ from ..load.interface import Retyped, in_a_line
 
 @contextmanager
 def writing(out: str) -> Iterator[None]:
-    """Whatever a format's library raises because of what it is given becomes BadFile, in one
-    line; what the system says (no room, no right) stays an OSError, with the file's name. What
-    is read at the same time has errors of its own (``load.face.reading``)."""
+    """Turn the errors of a format's library about its data into BadFile, in one line.
+
+    Errors of the system (no room, no permission) stay OSErrors with the file's name. Errors of
+    reading in the same block are handled before (``load.interface.reading``).
+    """
     try:
         yield
     except (OnecopyError, Retyped):
         raise
     except OSError as error:
         if error.filename is not None:
-            raise  # of a file that is read, maybe
+            raise  # of a file that is being read, perhaps
         raise OSError(error.errno or 0, error.strerror or in_a_line(error), out) from error
     except MemoryError:
         raise
