@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from ._observe.memory import Memory as Memory
     from ._observe.memory import ProcessMemory as ProcessMemory
     from ._observe.memory import memory as memory
+    from ._progress.asked import Bar as Bar
     from ._system.cpus import cpu_count as cpu_count
     from .data import SegmentInfo as SegmentInfo
     from .data import append_log as append_log
@@ -85,6 +86,7 @@ _HOMES = {
     "_objects.mappings": ["SharedDict", "SharedSet"],
     "_objects.sequences": ["SharedList", "SharedText"],
     "_observe.memory": ["Memory", "ProcessMemory", "memory"],
+    "_progress.asked": ["Bar"],
     "_system.cpus": ["cpu_count"],
 }  # fmt: skip
 
@@ -93,6 +95,7 @@ __all__ = [
     "AppendLog",
     "AsyncResult",
     "BadFile",
+    "Bar",
     "Counter",
     "FileTruncated",
     "InitializerFailed",

@@ -22,6 +22,7 @@ from ._files.load.meter import Meter
 from ._objects import log, sharing
 from ._objects.log import AppendLog
 from ._objects.sharing import SegmentInfo
+from ._progress.asked import Bar, bar_of
 from .errors import LoadWarning
 
 if TYPE_CHECKING:
@@ -181,7 +182,7 @@ def load(
     filter: Any = None,
     missing: str = "error",
     errors: str = "error",
-    progress: bool | str = False,
+    progress: bool | str | Bar = False,
 ) -> Any:
     """The data in a file, or in several, as one shared copy; no copy where the format allows.
 
@@ -239,8 +240,8 @@ def load(
             are counted among those that are left.
         missing: a column that some files do not have is an error, or "null" there.
         errors: a file that cannot be read is an error, or, among several, left out ("skip").
-        progress: show on standard error how many bytes of the files have been read; a text
-            stands in front of it. Of a mapped file nothing is.
+        progress: show on standard error how many bytes of the files have been read: True, a
+            label, or an ``onecopy.Bar``. Of a mapped file nothing is.
 
     Returns:
         As in the table; with ``bad_rows="collect"`` a tuple of that and a list of named tuples
@@ -302,9 +303,10 @@ def load(
 
 
 @contextmanager
-def metered(wanted: Wanted, progress: bool | str) -> Iterator[Wanted]:
+def metered(wanted: Wanted, progress: bool | str | Bar) -> Iterator[Wanted]:
     """``wanted`` with a bar for what is read; for this module and the command line."""
-    if not progress:
+    bar = bar_of(progress)
+    if bar is None:
         yield wanted
         return
     from ._progress.bar import Progress
@@ -314,7 +316,7 @@ def metered(wanted: Wanted, progress: bool | str) -> Iterator[Wanted]:
     def begin(total: int) -> Callable[[int], None]:
         while bars:  # it is read once more
             bars.pop().finish()
-        bars.append(Progress(total, progress if isinstance(progress, str) else "load", "bytes"))
+        bars.append(Progress(total, "load", "bytes", bar))
         return bars[0].advance
 
     try:

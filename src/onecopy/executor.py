@@ -40,6 +40,8 @@ from ._engine.engine import UNSENDABLE, Engine
 from ._engine.future import TaskFuture
 from ._engine.jobs import Items, NoResult, StreamJob
 from ._launch import resolve
+from ._progress.asked import Bar, bar_of
+from ._progress.bar import Progress
 from ._protocol import wire
 from ._system.cpus import cpu_count
 from .errors import InitializerFailed, PoolClosed
@@ -61,6 +63,7 @@ if TYPE_CHECKING:
         main: Literal["auto", "import", "value"]
         state: Literal["follow", "import"]
         reseed: bool
+        progress: bool | str | Bar
 
 
 __all__ = ["ProcessPoolExecutor"]
@@ -103,6 +106,7 @@ class ProcessPoolExecutor(StandardExecutor):
         logs, prints: what becomes of what workers log, warn of and print; as for ``Pool``.
         preload, main, state, reseed: what workers import, and whose state they have; as for
             ``Pool``.
+        progress: ``map`` shows how far it has come, unless it says otherwise; as for ``Pool``.
 
     Raises:
         ValueError: a number below 1, an unknown start method, no such kind of ``prints``.
@@ -173,12 +177,14 @@ class ProcessPoolExecutor(StandardExecutor):
         main: Literal["auto", "import", "value"] = "auto",
         state: Literal["follow", "import"] = "follow",
         reseed: bool = True,
+        progress: bool | str | Bar = False,
         **others: Never,
     ) -> None:
         refused_arguments.refuse("ProcessPoolExecutor", others, refused_arguments.EXECUTOR)
         setup.check_platform()
         setup.check_prints(prints)
         setup.check_state(main, state)
+        bar_of(progress)
         if max_workers is not None and max_workers <= 0:
             raise ValueError("max_workers must be greater than 0")
         if initializer is not None and not callable(initializer):
@@ -197,6 +203,7 @@ class ProcessPoolExecutor(StandardExecutor):
         self._prints = prints
         self._preload = tuple(preload)
         self._main, self._state, self._reseed = main, state, reseed
+        self._progress = progress
         self._lock = threading.Lock()
         self._engine: Engine | None = None
         self._unmade: InitializerFailed | None = None  # why there is no engine
@@ -239,6 +246,7 @@ class ProcessPoolExecutor(StandardExecutor):
         timeout: float | None = None,
         chunksize: int = 1,
         buffersize: int | None = None,
+        progress: bool | str | Bar | None = None,
     ) -> Iterator[T]: ...
 
     @overload
@@ -252,6 +260,7 @@ class ProcessPoolExecutor(StandardExecutor):
         timeout: float | None = None,
         chunksize: int = 1,
         buffersize: int | None = None,
+        progress: bool | str | Bar | None = None,
     ) -> Iterator[T]: ...
 
     @overload
@@ -266,6 +275,7 @@ class ProcessPoolExecutor(StandardExecutor):
         timeout: float | None = None,
         chunksize: int = 1,
         buffersize: int | None = None,
+        progress: bool | str | Bar | None = None,
     ) -> Iterator[T]: ...
 
     def map(
@@ -275,6 +285,7 @@ class ProcessPoolExecutor(StandardExecutor):
         timeout: float | None = None,
         chunksize: int = _CHUNK,
         buffersize: int | None = None,
+        progress: bool | str | Bar | None = None,
     ) -> Iterator[T]:
         """As the built-in ``map``, by all workers, several calls at a time.
 
@@ -286,6 +297,8 @@ class ProcessPoolExecutor(StandardExecutor):
             chunksize: items that a worker is sent as one task. When it is not given, short
                 items are sent several at once (at most 16), by their measured time.
             buffersize: so many tasks at most whose results have not been fetched.
+            progress: show how far it has come, as ``Pool.map`` does; None: as the executor
+                was told.
 
         Returns:
             An iterator over the results, in order. An item that fails raises at its place.
@@ -303,6 +316,7 @@ class ProcessPoolExecutor(StandardExecutor):
         if buffersize is not None and buffersize < 1:
             raise ValueError("buffersize must be None or > 0")
         deadline = None if timeout is None else monotonic() + timeout
+        bar = bar_of(progress, self._progress)
         engine = self._started()
         single = len(iterables) == 1
         items: Any = iter(iterables[0]) if single else zip(*iterables, strict=False)
@@ -315,15 +329,19 @@ class ProcessPoolExecutor(StandardExecutor):
         chunk = None if chunksize is _CHUNK else chunksize
         runner = wire.MAP if single else wire.STARMAP
         job = StreamJob(function, items, runner, engine.namespace, chunk, _MAP_CHUNK)
+        if bar is not None:
+            job.bar = Progress(None if buffersize else len(items), job.name, bar=bar)
         try:
             if buffersize is None:
                 job.end = len(items)
                 return _Results(engine, job, deadline, job.end)
             return _Buffered(self, engine, job, deadline, chunksize, buffersize)
         except PoolClosed:
+            job.over()
             self._check_open()
             raise
         except BaseException as error:
+            job.over()
             if not isinstance(error, Exception):
                 engine.give_up(job)  # Ctrl-C, and nobody has the iterator
             raise

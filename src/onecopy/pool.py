@@ -28,6 +28,7 @@ from ._engine.results import AsyncResult
 from ._engine.streams import Stream
 from ._launch import Method
 from ._observe.spans import KEPT
+from ._progress.asked import Bar, bar_of
 from .errors import PoolClosed, human_bytes
 
 if TYPE_CHECKING:
@@ -112,7 +113,7 @@ class Pool(PoolView, StandardPool):  # type: ignore[misc]  # results are of our 
         spans: so many records of tasks are kept for ``spans`` and ``report``; totals
             are exact beyond that.
         progress: calls of many items (``map`` and its kin) show how far they have come,
-            unless they say otherwise.
+            unless they say otherwise; as for ``map``.
         main: how workers come by what the main module defines. ``"import"``: they import it,
             as ``multiprocessing`` has them do. ``"value"``: what functions need of it is sent
             to them. ``"auto"``: an import where the module is a file with an
@@ -162,13 +163,14 @@ class Pool(PoolView, StandardPool):  # type: ignore[misc]  # results are of our 
         logs: bool = True,
         prints: Prints = "plain",
         spans: int = KEPT,
-        progress: bool = False,
+        progress: bool | str | Bar = False,
         main: Literal["auto", "import", "value"] = "auto",
         state: Literal["follow", "import"] = "follow",
         reseed: bool = True,
         **others: Never,
     ) -> None:
         refused_arguments.refuse("Pool", others, refused_arguments.POOL)
+        bar_of(progress)
         if processes is not None:
             if workers is not None:
                 raise TypeError("workers and processes are the same: give one of them")

@@ -52,7 +52,8 @@ def lengths(arrays: Sequence[Any], axis: int) -> int:
     return found[0]
 
 
-def _bytes_per_row(data: Any, axis: int, length: int) -> float:
+def bytes_per_row(data: Any, axis: int, length: int) -> float:
+    """Bytes that pass through the cache when a row is read."""
     strides = getattr(data, "strides", None)
     nbytes = getattr(data, "nbytes", None)
     if nbytes is None and hasattr(data, "memory_usage"):
@@ -69,7 +70,7 @@ def _bytes_per_row(data: Any, axis: int, length: int) -> float:
 
 def block_rows(arrays: Sequence[Any], axis: int, length: int, workers: int) -> int:
     """Rows per block, by bytes."""
-    row = max(sum(_bytes_per_row(data, axis, length) for data in arrays), 1e-9)
+    row = max(sum(bytes_per_row(data, axis, length) for data in arrays), 1e-9)
     rows = BLOCK_BYTES / row
     fair = max(length / (_PER_WORKER * workers), _LEAST_BYTES / row)
     return max(1, int(min(rows, fair)))

@@ -25,6 +25,7 @@ from typing import (
 )
 
 from .._codec.blame import ours_cut, without_ours
+from .._progress.asked import Bar
 from .._protocol import wire
 from .blocks import Reduction
 from .engine import UNSENDABLE, Engine
@@ -56,7 +57,7 @@ class PoolView:
         engine: Any,
         rules: Rules | None,
         streams: weakref.WeakSet[Stream[Any]],
-        progress: bool = False,
+        progress: bool | str | Bar = False,
         pool: PoolView | None = None,
     ) -> None:
         self._progress = progress
@@ -215,7 +216,7 @@ class PoolView:
         iterable: Iterable[T],
         chunksize: int | None = None,
         *more: Never,
-        progress: bool | None = None,
+        progress: bool | str | Bar | None = None,
         **others: Never,
     ) -> list[R]:
         """``[func(item) for item in iterable]``, by all workers; blocks until all is done.
@@ -226,7 +227,8 @@ class PoolView:
                 of a shared array moves no bytes.
             chunksize: items per task; chosen by measured time when None.
             progress: show how far it has come, on standard error: a bar on a terminal and in
-                a notebook, a line now and then elsewhere. None: as the pool was told.
+                a notebook, a line now and then elsewhere. True, a label, or an
+                ``onecopy.Bar`` with label, unit and total. None: as the pool was told.
 
         Every item is run even when some fail; the first failing item's error is raised. When
         the call is left by Ctrl-C, what workers are at for it is ended, and they are replaced;
@@ -242,7 +244,7 @@ class PoolView:
         iterable: Iterable[Iterable[Any]],
         chunksize: int | None = None,
         *more: Never,
-        progress: bool | None = None,
+        progress: bool | str | Bar | None = None,
         **others: Never,
     ) -> list[R]:
         """As ``map``; each item is unpacked: ``func(*item)``."""
@@ -258,7 +260,7 @@ class PoolView:
         callback: Callable[[list[R]], object] | None = None,
         error_callback: Callable[[BaseException], object] | None = None,
         *,
-        progress: bool | None = None,
+        progress: bool | str | Bar | None = None,
     ) -> AsyncResult[list[R]]:
         """As ``map``, but returns at once; see ``apply_async`` for the callbacks."""
         result = AsyncResult(callback, error_callback, self)
@@ -273,7 +275,7 @@ class PoolView:
         callback: Callable[[list[R]], object] | None = None,
         error_callback: Callable[[BaseException], object] | None = None,
         *,
-        progress: bool | None = None,
+        progress: bool | str | Bar | None = None,
     ) -> AsyncResult[list[R]]:
         """As ``starmap``, but returns at once; see ``apply_async`` for the callbacks."""
         result = AsyncResult(callback, error_callback, self)
@@ -286,7 +288,7 @@ class PoolView:
         iterable: Iterable[T],
         chunksize: int | None = None,
         *more: Never,
-        progress: bool | None = None,
+        progress: bool | str | Bar | None = None,
         **others: Never,
     ) -> Stream[R]:
         """Results in order, as they come; for inputs that are long, slow or endless.
@@ -311,7 +313,7 @@ class PoolView:
         iterable: Iterable[T],
         chunksize: int | None = None,
         *more: Never,
-        progress: bool | None = None,
+        progress: bool | str | Bar | None = None,
         **others: Never,
     ) -> Stream[R]:
         """As ``imap``, each result as soon as it is there."""
@@ -324,7 +326,7 @@ class PoolView:
         func: Callable[..., Any],
         items: Iterable[Any],
         chunk: int | None,
-        progress: bool | None,
+        progress: bool | str | Bar | None,
         *,
         ordered: bool,
     ) -> Stream[Any]:
@@ -341,7 +343,7 @@ class PoolView:
         *,
         ordered: bool = True,
         chunksize: int | None = None,
-        progress: bool | None = None,
+        progress: bool | str | Bar | None = None,
     ) -> AsyncGenerator[R, None]:
         """``async for result in pool.stream(func, items)``: as ``imap`` in an event loop.
 
@@ -368,7 +370,7 @@ class PoolView:
         block: int | None = None,
         axis: int = 0,
         reduce: None = None,
-        progress: bool | None = None,
+        progress: bool | str | Bar | None = None,
     ) -> list[R]: ...
 
     @overload
@@ -380,7 +382,7 @@ class PoolView:
         block: int | None = None,
         axis: int = 0,
         reduce: Callable[[R, R], R] | Literal["sum"],
-        progress: bool | None = None,
+        progress: bool | str | Bar | None = None,
     ) -> R: ...
 
     @overload
@@ -392,7 +394,7 @@ class PoolView:
         block: int | None = None,
         axis: int = 0,
         reduce: Literal["min", "max", "concat"],
-        progress: bool | None = None,
+        progress: bool | str | Bar | None = None,
     ) -> Array: ...
 
     @overload
@@ -404,7 +406,7 @@ class PoolView:
         block: int | None = None,
         axis: int = 0,
         reduce: Literal["min", "max", "concat"],
-        progress: bool | None = None,
+        progress: bool | str | Bar | None = None,
     ) -> Any: ...
 
     @overload
@@ -418,7 +420,7 @@ class PoolView:
         block: int | None = None,
         axis: int = 0,
         reduce: None = None,
-        progress: bool | None = None,
+        progress: bool | str | Bar | None = None,
     ) -> list[R]: ...
 
     @overload
@@ -432,7 +434,7 @@ class PoolView:
         block: int | None = None,
         axis: int = 0,
         reduce: Callable[[R, R], R] | Literal["sum"],
-        progress: bool | None = None,
+        progress: bool | str | Bar | None = None,
     ) -> R: ...
 
     @overload
@@ -446,7 +448,7 @@ class PoolView:
         block: int | None = None,
         axis: int = 0,
         reduce: Literal["min", "max", "concat"],
-        progress: bool | None = None,
+        progress: bool | str | Bar | None = None,
     ) -> Array: ...
 
     @overload
@@ -460,7 +462,7 @@ class PoolView:
         block: int | None = None,
         axis: int = 0,
         reduce: Literal["min", "max", "concat"],
-        progress: bool | None = None,
+        progress: bool | str | Bar | None = None,
     ) -> Any: ...
 
     def map_blocks(
@@ -471,7 +473,7 @@ class PoolView:
         block: int | None = None,
         axis: int = 0,
         reduce: Callable[[Any, Any], Any] | Reduction | None = None,
-        progress: bool | None = None,
+        progress: bool | str | Bar | None = None,
     ) -> Any:
         """Cuts ``data`` into blocks, calls ``func`` on each, and combines the results.
 

@@ -334,6 +334,9 @@ class StreamJob(Job):
         with self._changed:
             yield
             self._changed.notify_all()
+            over = self._settled == self.end
+        if over:
+            self.over()
         if self.tell is not None:
             self.tell()
 

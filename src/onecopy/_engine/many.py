@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from .._codec.blame import without_ours
+from .._progress.asked import Asked, bar_of
 from .._progress.bar import Progress
 from .._protocol import wire
 from . import blocks
@@ -35,7 +36,7 @@ class Many:
         progress: do they show it unless they are told?
     """
 
-    def __init__(self, engine: Engine, rules: Rules | None, progress: bool) -> None:
+    def __init__(self, engine: Engine, rules: Rules | None, progress: Asked) -> None:
         self._engine = engine
         self._rules = rules
         self._progress = progress
@@ -46,7 +47,7 @@ class Many:
         iterable: Iterable[Any],
         runner: int,
         chunk: int | None,
-        progress: bool | None,
+        progress: Asked | None,
     ) -> list[Any]:
         """The results of all items, in order."""
         items = taken(func, iterable, chunk)
@@ -64,7 +65,7 @@ class Many:
         runner: int,
         chunk: int | None,
         result: AsyncResult[list[Any]],
-        progress: bool | None,
+        progress: Asked | None,
     ) -> None:
         """Sees to it that ``result`` gets them."""
         engine = self._engine
@@ -103,7 +104,7 @@ class Many:
         func: Callable[..., Any],
         items: Iterable[Any],
         chunk: int | None,
-        progress: bool | None,
+        progress: Asked | None,
         total: int | None,
         *,
         ordered: bool,
@@ -132,7 +133,7 @@ class Many:
         block: int | None,
         axis: int,
         reduce: Callable[[Any, Any], Any] | str | None,
-        progress: bool | None,
+        progress: Asked | None,
     ) -> Any:
         """See ``PoolView.map_blocks``."""
         check_callable(func)
@@ -148,7 +149,8 @@ class Many:
         function = self._engine.function(func)
         job = StreamJob(function, items, wire.BLOCKS, self._engine.namespace, rules=self._rules)
         job.end = len(items)
-        self._show(job, progress, job.end, "blocks")
+        piece = rows * sum(blocks.bytes_per_row(each, axis, length) for each in arrays)
+        self._show(job, progress, job.end, "blocks", piece)
         with Opened(self._engine, job, job.end):
             results = each(job, Waiting(self._engine, job))
             if combine is None:
@@ -162,10 +164,18 @@ class Many:
                 total = combine(total, result)
             return total
 
-    def _show(self, job: Job, wanted: bool | None, total: int | None, unit: str = "items") -> None:
-        """Has the job's progress shown, if it is wanted."""
-        if self._progress if wanted is None else wanted:
-            job.bar = Progress(total, job.name, unit)
+    def _show(
+        self,
+        job: Job,
+        asked: Asked | None,
+        total: int | None,
+        unit: str = "items",
+        piece: float = 0.0,
+    ) -> None:
+        """Has the job's progress shown, if it is wanted; ``piece``: bytes of an item."""
+        bar = bar_of(asked, self._progress)
+        if bar is not None:
+            job.bar = Progress(total, job.name, unit, bar, piece)
 
 
 def length_of(items: Any) -> int | None:

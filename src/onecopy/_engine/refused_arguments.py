@@ -38,7 +38,7 @@ EXECUTOR = {
     "maxtasksperchild": "write max_tasks_per_child=",
     "timeout": "give it to map, or to the future's result",
     "chunksize": "give it to map",
-    **dict.fromkeys(("preload", "progress", "spans"), "a Pool has it"),
+    **dict.fromkeys(("preload", "spans"), "a Pool has it"),
 }
 CALL = {
     **dict.fromkeys(_HOW_MANY, "how many workers is said to the Pool, by workers="),

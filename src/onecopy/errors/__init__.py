@@ -99,6 +99,30 @@ def human_bytes(count: int) -> str:
     return f"{value:.4g} TB"
 
 
+# Of the characters that print nothing these two are in names and signs of many scripts.
+_JOINERS = "\u200c\u200d"
+_UNSEEN = ("Cc", "Cf", "Cs", "Zl", "Zp")
+
+
+def printable(text: str, kept: str = "") -> str:
+    """``text`` with what a terminal would obey, and not show, written as escapes.
+
+    Args:
+        text: of a file, or of anybody else.
+        kept: characters that stay, such as line ends.
+    """
+    if text.isprintable():
+        return text
+    from unicodedata import category
+
+    return "".join(
+        repr(each)[1:-1]
+        if each not in kept and each not in _JOINERS and category(each) in _UNSEEN
+        else each
+        for each in text
+    )
+
+
 def add_note(error: BaseException, note: str) -> None:
     """``error.add_note(note)``, for an error of any class: one that is a frozen dataclass, say,
     lets nothing be set on it. There the note is put past its ``__setattr__``."""
