@@ -23,7 +23,7 @@ from ._objects import log, sharing
 from ._objects.log import AppendLog
 from ._objects.sharing import SegmentInfo
 from ._progress.asked import Bar, bar_of
-from .errors import LoadWarning
+from .errors import LoadWarning, printable
 
 if TYPE_CHECKING:
     import numpy as np
@@ -298,7 +298,7 @@ def load(
     with metered(wanted, progress) as watched:
         found = _loaded(path, watched, format)
     for line in wanted.notes.lines():
-        warnings.warn(line, LoadWarning, stacklevel=2)
+        warnings.warn(printable(line), LoadWarning, stacklevel=2)
     return (found, wanted.notes.bad_rows) if bad_rows == "collect" else found
 
 
@@ -314,16 +314,17 @@ def metered(wanted: Wanted, progress: bool | str | Bar) -> Iterator[Wanted]:
     bars: list[Progress] = []
 
     def begin(total: int) -> Callable[[int], None]:
-        while bars:  # it is read once more
-            bars.pop().finish()
-        bars.append(Progress(total, "load", "bytes", bar))
+        if bars:  # it is read once more
+            bars[0].again(total)
+        else:
+            bars.append(Progress(total, "load", "bytes", bar))
         return bars[0].advance
 
     try:
         yield replace(wanted, meter=Meter(begin, places.size))
     finally:
-        while bars:
-            bars.pop().finish()
+        for each in bars:
+            each.finish()
 
 
 def empty(shape: int | tuple[int, ...], dtype: Any = float) -> np.ndarray[Any, Any]:

@@ -14,7 +14,6 @@ from typing import Any
 import pytest
 
 import onecopy as oc
-from onecopy._progress import display
 from tests import scripts, terminals
 
 BAR = re.compile(r"(f|loading) [━╸╺ ]+ +\d+ of \d+ (items|images)( .*)?")
@@ -203,17 +202,12 @@ def test_a_bar_in_a_notebook_stays_in_the_saved_file(tmp_path: Path) -> None:
         assert "".join(shown["data"]["text/plain"]).startswith(f"{what}: {unit} in ")
 
 
-@pytest.fixture(autouse=True)
-def _nothing_said(monkeypatch: pytest.MonkeyPatch) -> None:
-    """No line of a test before this one is fresh."""
-    monkeypatch.setattr(display.display, "log", display.Log())
-
-
 def test_every_call_takes_a_label(
     make_pool: Callable[..., oc.Pool], engine: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     pool = make_pool(engine, 2)
-    executor = oc.ProcessPoolExecutor(2, engine)  # type: ignore[arg-type]  # the name of one
+    method: Any = engine
+    executor = oc.ProcessPoolExecutor(2, method)
 
     async def stream(progress: Any) -> list[int]:
         return [each async for each in pool.stream(abs, range(6), progress=progress)]

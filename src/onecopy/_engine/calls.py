@@ -32,7 +32,7 @@ from .engine import UNSENDABLE, Engine
 from .many import Many, length_of
 from .refused_arguments import arguments, check_callable, refuse_more
 from .results import AsyncResult
-from .rules import Rules
+from .rules import Rules, byte_count
 from .streams import Stream
 
 if TYPE_CHECKING:
@@ -79,7 +79,7 @@ class PoolView:
         timeout: float | None = None,
         retries: int = 0,
         retry_on: type[BaseException] | Iterable[type[BaseException]] = (),
-        memory_limit: int | None = None,
+        memory_limit: int | str | None = None,
         name: str | None = None,
     ) -> PoolView:
         """A view of the pool whose calls carry these rules; it makes no workers.
@@ -91,8 +91,8 @@ class PoolView:
                 one of ``retry_on``. It may have done part of its work before.
             retry_on: exception classes; ``TaskTimeout`` and ``WorkerOutOfMemory`` can be
                 among them, and are not retried otherwise.
-            memory_limit: bytes of memory of its own at which a task's worker is ended; the
-                task ends with ``WorkerOutOfMemory``. Shared data does not count, nor does
+            memory_limit: memory of its own at which a task's worker is ended, as bytes or as
+                ``"2GB"``; the task ends with ``WorkerOutOfMemory``. Shared data does not count, nor does
                 what a forked worker has in common with its parent. Looked at some 50 times
                 a second.
             name: what errors call the tasks.
@@ -116,7 +116,8 @@ class PoolView:
         kinds: Any = (retry_on,)
         if not isinstance(retry_on, type) and isinstance(retry_on, Iterable):
             kinds = tuple(retry_on)
-        rules = Rules(timeout, retries, kinds, memory_limit, name)
+        limit = None if memory_limit is None else byte_count(memory_limit)
+        rules = Rules(timeout, retries, kinds, limit, name)
         rules.check(self._engine.options.method)
         return PoolView(self._engine, rules, self._streams, self._progress, self)
 

@@ -6,12 +6,36 @@ keeps the time and the memory (``limits``), and the engine asks it whether to tr
 
 from __future__ import annotations
 
+import re
 import sys
 from dataclasses import dataclass
 from numbers import Integral, Real
+from typing import Any
 
 from .. import errors
 from .._schedule.events import Terms
+
+_UNITS = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9, "t": 10**12}
+_BINARY_UNITS = {"ki": 2**10, "mi": 2**20, "gi": 2**30, "ti": 2**40}
+
+
+def byte_count(size: Any) -> int:
+    """A size as a number of bytes: ``"2GB"``, ``"1.5 GiB"``, ``"500 M"``, or the number itself.
+
+    Raises:
+        TypeError, ValueError: it is no size.
+    """
+    if isinstance(size, Integral) and not isinstance(size, bool):
+        return int(size)
+    if not isinstance(size, str):
+        raise TypeError(f"memory_limit is a size, such as '2GB' or a number of bytes, not {size!r}")
+    found = re.fullmatch(r"\s*(\d+(?:\.\d*)?|\.\d+)\s*([kmgt]?i?)b?\s*", size.lower())
+    unit = {**_UNITS, **_BINARY_UNITS}.get(found[2]) if found else None
+    if found is None or unit is None:
+        raise ValueError(
+            f"memory_limit is a size, such as '2GB' or a number of bytes, not {size!r}"
+        )
+    return round(float(found[1]) * unit) if "." in found[1] else int(found[1]) * unit
 
 
 @dataclass(frozen=True)

@@ -80,6 +80,12 @@ class Progress:
         if self._surface is None:
             display.log.advanced(self.look(), self._began)
 
+    def again(self, total: int | None) -> None:
+        """The work has to be done once more, from the beginning, of so many pieces."""
+        with self._lock:
+            self._done = self._failed = 0
+            self._total = total
+
     def finish(self) -> None:
         """The work is over, or nobody wants it any more."""
         with self._lock:

@@ -167,7 +167,15 @@ class NotShared(OnecopyError, ValueError):
 
 
 class BadFile(OnecopyError, ValueError):
-    """``load`` cannot read this file: the message says which, where and why."""
+    """``load`` cannot read this file: the message says which, where and why.
+
+    What it quotes of the file is escaped: a terminal obeys nothing of it.
+    """
+
+    def __init__(self, *args: Any) -> None:
+        super().__init__(
+            *(printable(each, kept="\n") if isinstance(each, str) else each for each in args)
+        )
 
 
 class MissingLibrary(OnecopyError, ImportError):
