@@ -64,6 +64,7 @@ if TYPE_CHECKING:
         state: Literal["follow", "import"]
         reseed: bool
         progress: bool | str | Bar
+        worker_exit: Callable[[], object] | None
 
 
 __all__ = ["ProcessPoolExecutor"]
@@ -107,6 +108,7 @@ class ProcessPoolExecutor(StandardExecutor):
         preload, main, state, reseed: what workers import, and whose state they have; as for
             ``Pool``.
         progress: ``map`` shows how far it has come, unless it says otherwise; as for ``Pool``.
+        worker_exit: called without arguments in each worker when it ends as it should.
 
     Raises:
         ValueError: a number below 1, an unknown start method, no such kind of ``prints``.
@@ -178,6 +180,7 @@ class ProcessPoolExecutor(StandardExecutor):
         state: Literal["follow", "import"] = "follow",
         reseed: bool = True,
         progress: bool | str | Bar = False,
+        worker_exit: Callable[[], object] | None = None,
         **others: Never,
     ) -> None:
         refused_arguments.refuse("ProcessPoolExecutor", others, refused_arguments.EXECUTOR)
@@ -185,6 +188,8 @@ class ProcessPoolExecutor(StandardExecutor):
         setup.check_prints(prints)
         setup.check_state(main, state)
         bar_of(progress)
+        if worker_exit is not None and not callable(worker_exit):
+            raise TypeError("worker_exit must be a callable")
         if max_workers is not None and max_workers <= 0:
             raise ValueError("max_workers must be greater than 0")
         if initializer is not None and not callable(initializer):
@@ -204,6 +209,7 @@ class ProcessPoolExecutor(StandardExecutor):
         self._preload = tuple(preload)
         self._main, self._state, self._reseed = main, state, reseed
         self._progress = progress
+        self._worker_exit = worker_exit
         self._lock = threading.Lock()
         self._engine: Engine | None = None
         self._unmade: InitializerFailed | None = None  # why there is no engine
@@ -431,6 +437,7 @@ class ProcessPoolExecutor(StandardExecutor):
                     main=self._main,
                     state=self._state,
                     reseed=self._reseed,
+                    worker_exit=self._worker_exit,
                 )
             except InitializerFailed as error:
                 self._unmade = error

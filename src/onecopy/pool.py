@@ -20,7 +20,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal, Never, NoReturn, Self
 
 from ._codec.blame import ours_cut
-from ._engine import busy, refused_arguments, setup
+from ._engine import busy, dropped, refused_arguments, setup
 from ._engine.calls import PoolView
 from ._engine.engine import Engine
 from ._engine.options import Prints
@@ -124,6 +124,10 @@ class Pool(PoolView, StandardPool):  # type: ignore[misc]  # results are of our 
             a worker's own import makes of it.
         reseed: forked workers give NumPy's global generator a seed of their own, so that
             they do not draw the same numbers.
+        worker_exit: called without arguments in each worker when it ends as it should: after
+            ``close``, or because of ``maxtasksperchild``. A worker that is killed, by
+            ``terminate`` too, and so at the end of a ``with`` block, does not call it. Not for
+            worker threads.
 
     Raises:
         ValueError: zero or negative workers, an unknown method.
@@ -167,6 +171,7 @@ class Pool(PoolView, StandardPool):  # type: ignore[misc]  # results are of our 
         main: Literal["auto", "import", "value"] = "auto",
         state: Literal["follow", "import"] = "follow",
         reseed: bool = True,
+        worker_exit: Callable[[], Any] | None = None,
         **others: Never,
     ) -> None:
         refused_arguments.refuse("Pool", others, refused_arguments.POOL)
@@ -194,11 +199,15 @@ class Pool(PoolView, StandardPool):  # type: ignore[misc]  # results are of our 
                 main=main,
                 state=state,
                 reseed=reseed,
+                worker_exit=worker_exit,
             )
         streams: weakref.WeakSet[Stream[Any]] = weakref.WeakSet()
         super().__init__(engine, None, streams, progress)
         # Runs when the pool is collected, which may be at any moment in any thread.
         self._finalizer = weakref.finalize(self, self._engine.release)
+        # Before the finalizers that are due at the program's end: what is registered last is
+        # called first.
+        dropped.watch(engine)
 
     # Its life.
 

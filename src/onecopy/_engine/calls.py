@@ -12,13 +12,12 @@ are held by ``tests/typing``. Below the calls everything is ``Any``.
 from __future__ import annotations
 
 import weakref
-from collections.abc import AsyncGenerator, AsyncIterable, Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import Future
 from typing import (
     TYPE_CHECKING,
     Any,
     Literal,
-    Never,
     ParamSpec,
     TypeVar,
     overload,
@@ -26,13 +25,14 @@ from typing import (
 
 from .._codec.blame import ours_cut, without_ours
 from .._progress.asked import Bar
-from .._protocol import wire
 from .blocks import Reduction
 from .engine import UNSENDABLE, Engine
-from .many import Many, length_of
-from .refused_arguments import arguments, check_callable, refuse_more
+from .failed import Errors, Failed
+from .many import Many
+from .many_calls import ManyCalls
+from .refused_arguments import arguments, check_callable
 from .results import AsyncResult
-from .rules import Rules, byte_count
+from .rules import KEPT, Rules, added, byte_count
 from .streams import Stream
 
 if TYPE_CHECKING:
@@ -45,7 +45,7 @@ D = TypeVar("D")  # what is cut into blocks
 Array = TypeVar("Array", bound="np.ndarray[Any, Any]")
 
 
-class PoolView:
+class PoolView(ManyCalls):
     """A pool as its calls see it: the same workers, and calls that carry the rules given to
     ``Pool.options``. A ``Pool`` is the one whose calls carry none.
     """
@@ -60,11 +60,10 @@ class PoolView:
         progress: bool | str | Bar = False,
         pool: PoolView | None = None,
     ) -> None:
+        super().__init__(engine, Many(engine, rules, progress), streams)
         self._progress = progress
-        self._many = Many(engine, rules, progress)
         self._engine: Engine = engine  # given by ``Pool`` alone: no part of the public types
         self._rules = rules
-        self._streams = streams
         self._viewed = pool  # nobody else may hold it, and a pool that nobody holds ends
 
     def __reduce__(self) -> Any:
@@ -76,11 +75,11 @@ class PoolView:
     def options(
         self,
         *,
-        timeout: float | None = None,
-        retries: int = 0,
-        retry_on: type[BaseException] | Iterable[type[BaseException]] = (),
-        memory_limit: int | str | None = None,
-        name: str | None = None,
+        timeout: float | None = KEPT,
+        retries: int = KEPT,
+        retry_on: type[BaseException] | Iterable[type[BaseException]] = KEPT,
+        memory_limit: int | str | None = KEPT,
+        name: str | None = KEPT,
     ) -> PoolView:
         """A view of the pool whose calls carry these rules; it makes no workers.
 
@@ -92,15 +91,15 @@ class PoolView:
             retry_on: exception classes; ``TaskTimeout`` and ``WorkerOutOfMemory`` can be
                 among them, and are not retried otherwise.
             memory_limit: memory of its own at which a task's worker is ended, as bytes or as
-                ``"2GB"``; the task ends with ``WorkerOutOfMemory``. Shared data does not count, nor does
-                what a forked worker has in common with its parent. Looked at some 50 times
-                a second.
+                ``"2GB"``; the task ends with ``WorkerOutOfMemory``. Shared data does not
+                count, nor does what a forked worker has in common with its parent. Looked at
+                some 50 times a second.
             name: what errors call the tasks.
 
         In ``map`` and its kin the rules hold for each item by itself, each being a task,
         unless ``chunksize`` is given: then for each chunk. A task with a timeout or a
         memory limit is the only one that its worker is sent, so tiny ones cost a round
-        trip each. Options of a view replace all of the view's own.
+        trip each. A view of a view has the rules of both; None takes one back.
 
         Raises:
             ValueError, TypeError: an option makes no sense; ``timeout`` or
@@ -113,11 +112,22 @@ class PoolView:
             [1, 2]
         """
         # What is neither a class nor an iterable is one kind, and refused as that.
-        kinds: Any = (retry_on,)
+        kinds: Any = retry_on
         if not isinstance(retry_on, type) and isinstance(retry_on, Iterable):
             kinds = tuple(retry_on)
-        limit = None if memory_limit is None else byte_count(memory_limit)
-        rules = Rules(timeout, retries, kinds, limit, name)
+        elif retry_on is not KEPT:
+            kinds = (retry_on,)
+        limit: Any = memory_limit
+        if limit is not None and limit is not KEPT:
+            limit = byte_count(limit)
+        rules = added(
+            self._rules,
+            timeout=timeout,
+            retries=retries,
+            retry_on=kinds,
+            memory_limit=limit,
+            name=name,
+        )
         rules.check(self._engine.options.method)
         return PoolView(self._engine, rules, self._streams, self._progress, self)
 
@@ -209,158 +219,19 @@ class PoolView:
         """
         return self._engine.cancel(future)
 
-    # Many items.
-
-    def map(
+    @overload
+    def map_blocks(
         self,
-        func: Callable[[T], R],
-        iterable: Iterable[T],
-        chunksize: int | None = None,
-        *more: Never,
-        progress: bool | str | Bar | None = None,
-        **others: Never,
-    ) -> list[R]:
-        """``[func(item) for item in iterable]``, by all workers; blocks until all is done.
-
-        Args:
-            func: sent to each worker once.
-            iterable: consumed at once. A range, a list or an array is sent in slices; one
-                of a shared array moves no bytes.
-            chunksize: items per task; chosen by measured time when None.
-            progress: show how far it has come, on standard error: a bar on a terminal and in
-                a notebook, a line now and then elsewhere. True, a label, or an
-                ``onecopy.Bar`` with label, unit and total. None: as the pool was told.
-
-        Every item is run even when some fail; the first failing item's error is raised. When
-        the call is left by Ctrl-C, what workers are at for it is ended, and they are replaced;
-        so for the other calls that block.
-        """
-        refuse_more("map", chunksize, more, others)
-        with ours_cut:
-            return self._many.map(func, iterable, wire.MAP, chunksize, progress)
-
-    def starmap(
-        self,
-        func: Callable[..., R],
-        iterable: Iterable[Iterable[Any]],
-        chunksize: int | None = None,
-        *more: Never,
-        progress: bool | str | Bar | None = None,
-        **others: Never,
-    ) -> list[R]:
-        """As ``map``; each item is unpacked: ``func(*item)``."""
-        refuse_more("starmap", chunksize, more, others)
-        with ours_cut:
-            return self._many.map(func, iterable, wire.STARMAP, chunksize, progress)
-
-    def map_async(
-        self,
-        func: Callable[[T], R],
-        iterable: Iterable[T],
-        chunksize: int | None = None,
-        callback: Callable[[list[R]], object] | None = None,
-        error_callback: Callable[[BaseException], object] | None = None,
+        func: Callable[[D], R],
+        data: D,
         *,
+        block: int | None = None,
+        axis: int = 0,
+        reduce: None = None,
         progress: bool | str | Bar | None = None,
-    ) -> AsyncResult[list[R]]:
-        """As ``map``, but returns at once; see ``apply_async`` for the callbacks."""
-        result = AsyncResult(callback, error_callback, self)
-        self._many.map_async(func, iterable, wire.MAP, chunksize, result, progress)
-        return result
-
-    def starmap_async(
-        self,
-        func: Callable[..., R],
-        iterable: Iterable[Iterable[Any]],
-        chunksize: int | None = None,
-        callback: Callable[[list[R]], object] | None = None,
-        error_callback: Callable[[BaseException], object] | None = None,
-        *,
-        progress: bool | str | Bar | None = None,
-    ) -> AsyncResult[list[R]]:
-        """As ``starmap``, but returns at once; see ``apply_async`` for the callbacks."""
-        result = AsyncResult(callback, error_callback, self)
-        self._many.map_async(func, iterable, wire.STARMAP, chunksize, result, progress)
-        return result
-
-    def imap(
-        self,
-        func: Callable[[T], R],
-        iterable: Iterable[T],
-        chunksize: int | None = None,
-        *more: Never,
-        progress: bool | str | Bar | None = None,
-        **others: Never,
-    ) -> Stream[R]:
-        """Results in order, as they come; for inputs that are long, slow or endless.
-
-        The iterable is consumed a bounded distance ahead of what has been fetched (at most
-        64 items per worker), in the calling thread: at the call and at each ``next``. An
-        item that fails raises at its ``next``; the ones after it can still be fetched. What
-        the iterable itself raises comes behind the results of the items before. What is on its
-        way is cancelled, running or not, when nobody holds the iterator any more, and when a
-        ``next`` is interrupted: from then on it raises CancelledError.
-
-        Returns:
-            An iterator, with ``next(timeout)`` besides ``__next__``.
-        """
-        refuse_more("imap", chunksize, more, others)
-        with ours_cut:
-            return self._streamed(func, iterable, chunksize, progress, ordered=True)
-
-    def imap_unordered(
-        self,
-        func: Callable[[T], R],
-        iterable: Iterable[T],
-        chunksize: int | None = None,
-        *more: Never,
-        progress: bool | str | Bar | None = None,
-        **others: Never,
-    ) -> Stream[R]:
-        """As ``imap``, each result as soon as it is there."""
-        refuse_more("imap_unordered", chunksize, more, others)
-        with ours_cut:
-            return self._streamed(func, iterable, chunksize, progress, ordered=False)
-
-    def _streamed(
-        self,
-        func: Callable[..., Any],
-        items: Iterable[Any],
-        chunk: int | None,
-        progress: bool | str | Bar | None,
-        *,
-        ordered: bool,
-    ) -> Stream[Any]:
-        total = length_of(items)
-        job = self._many.stream_job(func, items, chunk, progress, total, ordered=ordered)
-        stream: Stream[Any] = Stream(self._engine, job, job.chunk or 1, self)
-        self._streams.add(stream)
-        return stream
-
-    def stream(
-        self,
-        func: Callable[[T], R],
-        items: Iterable[T] | AsyncIterable[T],
-        *,
-        ordered: bool = True,
-        chunksize: int | None = None,
-        progress: bool | str | Bar | None = None,
-    ) -> AsyncGenerator[R, None]:
-        """``async for result in pool.stream(func, items)``: as ``imap`` in an event loop.
-
-        Args:
-            items: an iterable or an asynchronous one, consumed a bounded distance ahead.
-            ordered: results in the order of the items, or each as soon as it is there.
-            chunksize: items per task; chosen by measured time when None.
-
-        An item's error is raised in its place and ends the iteration. Cancelling the task
-        that iterates, or closing the iterator, cancels the work.
-        """
-        from . import aio
-
-        total = length_of(items)
-        job = self._many.stream_job(func, (), chunksize, progress, total, ordered=ordered)
-        return aio.stream(self._engine, job, items, self)
+        errors: Literal["raise", "skip"] = "raise",
+        timeout: float | None = None,
+    ) -> list[R]: ...
 
     @overload
     def map_blocks(
@@ -372,7 +243,9 @@ class PoolView:
         axis: int = 0,
         reduce: None = None,
         progress: bool | str | Bar | None = None,
-    ) -> list[R]: ...
+        errors: Literal["return"],
+        timeout: float | None = None,
+    ) -> list[R | Failed]: ...
 
     @overload
     def map_blocks(
@@ -382,8 +255,10 @@ class PoolView:
         *,
         block: int | None = None,
         axis: int = 0,
-        reduce: Callable[[R, R], R] | Literal["sum"],
+        reduce: Callable[[R, R], R] | Literal["sum", "first", "last"],
         progress: bool | str | Bar | None = None,
+        errors: Literal["raise", "skip"] = "raise",
+        timeout: float | None = None,
     ) -> R: ...
 
     @overload
@@ -396,6 +271,8 @@ class PoolView:
         axis: int = 0,
         reduce: Literal["min", "max", "concat"],
         progress: bool | str | Bar | None = None,
+        errors: Literal["raise", "skip"] = "raise",
+        timeout: float | None = None,
     ) -> Array: ...
 
     @overload
@@ -406,9 +283,25 @@ class PoolView:
         *,
         block: int | None = None,
         axis: int = 0,
-        reduce: Literal["min", "max", "concat"],
+        reduce: Literal["min", "max", "concat", "mean"],
         progress: bool | str | Bar | None = None,
+        errors: Literal["raise", "skip"] = "raise",
+        timeout: float | None = None,
     ) -> Any: ...
+
+    @overload
+    def map_blocks(
+        self,
+        func: Callable[[D], object],
+        data: D,
+        *,
+        block: int | None = None,
+        axis: int = 0,
+        reduce: Literal["count"],
+        progress: bool | str | Bar | None = None,
+        errors: Literal["raise", "skip"] = "raise",
+        timeout: float | None = None,
+    ) -> int: ...
 
     @overload
     def map_blocks(
@@ -422,6 +315,8 @@ class PoolView:
         axis: int = 0,
         reduce: None = None,
         progress: bool | str | Bar | None = None,
+        errors: Literal["raise", "skip"] = "raise",
+        timeout: float | None = None,
     ) -> list[R]: ...
 
     @overload
@@ -434,8 +329,26 @@ class PoolView:
         *more: Any,
         block: int | None = None,
         axis: int = 0,
-        reduce: Callable[[R, R], R] | Literal["sum"],
+        reduce: None = None,
         progress: bool | str | Bar | None = None,
+        errors: Literal["return"],
+        timeout: float | None = None,
+    ) -> list[R | Failed]: ...
+
+    @overload
+    def map_blocks(
+        self,
+        func: Callable[..., R],
+        data: Any,
+        second: Any,
+        /,
+        *more: Any,
+        block: int | None = None,
+        axis: int = 0,
+        reduce: Callable[[R, R], R] | Literal["sum", "first", "last"],
+        progress: bool | str | Bar | None = None,
+        errors: Literal["raise", "skip"] = "raise",
+        timeout: float | None = None,
     ) -> R: ...
 
     @overload
@@ -450,6 +363,8 @@ class PoolView:
         axis: int = 0,
         reduce: Literal["min", "max", "concat"],
         progress: bool | str | Bar | None = None,
+        errors: Literal["raise", "skip"] = "raise",
+        timeout: float | None = None,
     ) -> Array: ...
 
     @overload
@@ -462,9 +377,27 @@ class PoolView:
         *more: Any,
         block: int | None = None,
         axis: int = 0,
-        reduce: Literal["min", "max", "concat"],
+        reduce: Literal["min", "max", "concat", "mean"],
         progress: bool | str | Bar | None = None,
+        errors: Literal["raise", "skip"] = "raise",
+        timeout: float | None = None,
     ) -> Any: ...
+
+    @overload
+    def map_blocks(
+        self,
+        func: Callable[..., object],
+        data: Any,
+        second: Any,
+        /,
+        *more: Any,
+        block: int | None = None,
+        axis: int = 0,
+        reduce: Literal["count"],
+        progress: bool | str | Bar | None = None,
+        errors: Literal["raise", "skip"] = "raise",
+        timeout: float | None = None,
+    ) -> int: ...
 
     def map_blocks(
         self,
@@ -475,6 +408,8 @@ class PoolView:
         axis: int = 0,
         reduce: Callable[[Any, Any], Any] | Reduction | None = None,
         progress: bool | str | Bar | None = None,
+        errors: Errors = "raise",
+        timeout: float | None = None,
     ) -> Any:
         """Cuts ``data`` into blocks, calls ``func`` on each, and combines the results.
 
@@ -487,8 +422,11 @@ class PoolView:
             block: rows per block; chosen by bytes (about 6 MB) when None.
             axis: the axis to cut along; 0, the rows, for tables of pyarrow and polars.
             reduce: how results become one, in block order: a callable of two results,
-                ``"sum"``, ``"min"``, ``"max"`` (elementwise for arrays) or ``"concat"``.
-            progress: as for ``map``.
+                ``"sum"``, ``"min"``, ``"max"`` (elementwise for arrays); ``"mean"``: that of
+                blocks' means, each weighted by its rows; ``"concat"``; ``"count"``: how many
+                elements the results have together; ``"first"``, ``"last"``: the first or last
+                result that is not None.
+            progress, errors, timeout: as for ``map``. With ``reduce`` no errors are returned.
 
         Returns:
             The list of results in block order, or what ``reduce`` made of them. With
@@ -500,4 +438,6 @@ class PoolView:
         The first failing block's error is raised.
         """
         with ours_cut:
-            return self._many.map_blocks(func, (data, *more), block, axis, reduce, progress)
+            return self._many.map_blocks(
+                func, (data, *more), block, axis, reduce, progress, errors, timeout
+            )

@@ -17,10 +17,11 @@ from .._protocol import wire
 from . import blocks
 from .busy import Waiting
 from .engine import Engine
+from .failed import Errors, check_errors
 from .functions import Function
 from .jobs import BlockItems, Items, Job, MapJob, StreamJob
 from .opened import Opened, each
-from .refused_arguments import check_callable, check_chunk, taken
+from .refused_arguments import check_callable, check_chunk, check_timeout, taken
 from .results import AsyncResult
 from .rules import Rules
 
@@ -44,18 +45,48 @@ class Many:
     def map(
         self,
         func: Callable[..., Any],
+        iterables: tuple[Iterable[Any], ...],
+        chunk: int | None,
+        progress: Asked | None,
+        errors: Errors,
+        timeout: float | None,
+    ) -> list[Any]:
+        """The results of all items, in order; several iterables give an argument each."""
+        if len(iterables) > 1:
+            pairs = zip(*iterables, strict=False)
+            return self._map(func, pairs, wire.STARMAP, chunk, progress, errors, timeout)
+        return self._map(func, iterables[0], wire.MAP, chunk, progress, errors, timeout)
+
+    def starmap(
+        self,
+        func: Callable[..., Any],
+        iterable: Iterable[Any],
+        chunk: int | None,
+        progress: Asked | None,
+        errors: Errors,
+        timeout: float | None,
+    ) -> list[Any]:
+        """The same; each item is unpacked."""
+        return self._map(func, iterable, wire.STARMAP, chunk, progress, errors, timeout)
+
+    def _map(
+        self,
+        func: Callable[..., Any],
         iterable: Iterable[Any],
         runner: int,
         chunk: int | None,
         progress: Asked | None,
+        errors: Errors,
+        timeout: float | None,
     ) -> list[Any]:
-        """The results of all items, in order."""
+        check_errors(errors)
+        check_timeout(timeout)
         items = taken(func, iterable, chunk)
-        job = self._map_job(self._engine.function(func), items, runner, chunk)
+        job = self._map_job(self._engine.function(func), items, runner, chunk, errors)
         if job.size:
             self._show(job, progress, job.size)
         with Opened(self._engine, job, job.size):
-            job.wait(Waiting(self._engine, job))
+            job.wait(Waiting(self._engine, job), timeout)
         return job.result()
 
     def map_async(
@@ -66,15 +97,17 @@ class Many:
         chunk: int | None,
         result: AsyncResult[list[Any]],
         progress: Asked | None,
+        errors: Errors,
     ) -> None:
         """Sees to it that ``result`` gets them."""
         engine = self._engine
 
         def done(job: MapJob) -> None:
-            result.end(job.values, job.error())
+            result.end(job.kept(), job.error())
             if job.size:
                 engine.drop(job.number)
 
+        check_errors(errors)
         engine.check_open()
         items = taken(func, iterable, chunk)
         try:
@@ -83,7 +116,7 @@ class Many:
             without_ours(error)
             result.end(None, error)
             return
-        job = self._map_job(function, items, runner, chunk, done)
+        job = self._map_job(function, items, runner, chunk, errors, done)
         if job.size:
             self._show(job, progress, job.size)
             engine.open(job, job.size)
@@ -94,35 +127,52 @@ class Many:
         items: Any,
         runner: int,
         chunk: int | None,
+        errors: Errors,
         done: Callable[[MapJob], None] | None = None,
     ) -> MapJob:
-        namespace = self._engine.namespace
-        return MapJob(function, items, runner, namespace, chunk, rules=self._rules, done=done)
+        return MapJob(
+            function,
+            items,
+            runner,
+            self._engine.namespace,
+            chunk,
+            rules=self._rules,
+            errors=errors,
+            done=done,
+        )
 
     def stream_job(
         self,
         func: Callable[..., Any],
-        items: Iterable[Any],
+        iterables: tuple[Iterable[Any], ...],
         chunk: int | None,
         progress: Asked | None,
-        total: int | None,
+        errors: Errors,
         *,
         ordered: bool,
+        total: int | None = None,
     ) -> StreamJob:
-        """A job whose items come one after another: those of ``items``, and what it is given
-        later. ``total``: how many there will be, where that is known."""
+        """A job whose items come one after another: those of the iterables, and what it is given
+        later. ``total``: how many there will be, where the iterables do not tell."""
         check_callable(func)
         check_chunk(chunk)
+        check_errors(errors)
+        single = len(iterables) == 1
+        if total is None:
+            lengths = [length_of(each) for each in iterables]
+            total = min((each for each in lengths if each is not None), default=None)
         job = StreamJob(
             self._engine.function(func),
-            Items(items),
-            wire.MAP,
+            Items(iterables[0] if single else zip(*iterables, strict=False)),
+            wire.MAP if single else wire.STARMAP,
             self._engine.namespace,
             chunk,
             IMAP_CHUNK,
             ordered=ordered,
             rules=self._rules,
+            errors=errors,
         )
+        job.called = "imap"
         self._show(job, progress, total)
         return job
 
@@ -134,35 +184,37 @@ class Many:
         axis: int,
         reduce: Callable[[Any, Any], Any] | str | None,
         progress: Asked | None,
+        errors: Errors,
+        timeout: float | None,
     ) -> Any:
         """See ``PoolView.map_blocks``."""
         check_callable(func)
+        check_errors(errors)
+        check_timeout(timeout)
+        if reduce is not None and errors == "return":
+            raise ValueError("what has failed cannot be reduced: give errors='skip', or no reduce")
         length = blocks.lengths(arrays, axis)
         if block is not None and block < 1:
             raise ValueError(f"a block has at least 1 row, not {block}")
-        combine, at_once = blocks.reducer(reduce, axis)
+        fold = blocks.fold(reduce, axis)
         if not length:
-            return func(*arrays) if combine is not None else []
+            return [] if fold is None else blocks.of_nothing(func(*arrays), reduce)
         workers = self._engine.options.workers
         rows = block or blocks.block_rows(arrays, axis, length, workers)
         items = BlockItems(arrays, rows, axis)
         function = self._engine.function(func)
-        job = StreamJob(function, items, wire.BLOCKS, self._engine.namespace, rules=self._rules)
+        namespace = self._engine.namespace
+        job = StreamJob(function, items, wire.BLOCKS, namespace, rules=self._rules, errors=errors)
         job.end = len(items)
         piece = rows * sum(blocks.bytes_per_row(each, axis, length) for each in arrays)
         self._show(job, progress, job.end, "blocks", piece)
         with Opened(self._engine, job, job.end):
-            results = each(job, Waiting(self._engine, job))
-            if combine is None:
+            results = each(job, Waiting(self._engine, job), timeout)
+            if fold is None:
                 return list(results)
-            if at_once:
-                return combine(list(results), None)
-            total = next(results)
-            if isinstance(reduce, str):
-                total = blocks.plain(total)
             for result in results:
-                total = combine(total, result)
-            return total
+                fold.add(result, items.rows(job.yielded - 1))
+            return fold.total()
 
     def _show(
         self,

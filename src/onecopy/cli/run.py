@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from .._report.model import Run
     from ..pool import Pool, PoolView
 
-NAMED = ("sum", "min", "max", "concat")
+NAMED = ("sum", "min", "max", "mean", "count", "first", "last", "concat")
 _POOL = r"; only that task is lost, the pool goes on$| and replaced, the pool goes on$"
 _PACKAGE = str(Path(__file__).resolve().parents[1])
 

@@ -216,23 +216,24 @@ class PoolClosed(OnecopyError, RuntimeError, ValueError):
 
 
 class TaskTimeout(OnecopyError, TimeoutError):
-    """A task took longer than the ``timeout`` of ``pool.options``; its worker was ended.
+    """A task took longer than the ``timeout`` of ``pool.options``, and its worker was ended; or
+    a call of many items took longer than its own ``timeout``.
 
     Args:
         task: the task.
         timeout: the seconds that it was given.
+        then: what was done about it; a worker was ended when it is empty.
     """
 
-    def __init__(self, task: str, timeout: float) -> None:
-        super().__init__(task, timeout)
+    def __init__(self, task: str, timeout: float, then: str = "") -> None:
+        super().__init__(task, timeout, then)
         self.task = task
         self.timeout = timeout
+        self.then = then
 
     def __str__(self) -> str:
-        return (
-            f"{self.task} took longer than its timeout of {self.timeout:g} s; its worker was "
-            "ended and replaced, the pool goes on"
-        )
+        then = self.then or "its worker was ended and replaced, the pool goes on"
+        return f"{self.task} took longer than its timeout of {self.timeout:g} s; {then}"
 
 
 class UnsupportedPlatform(OnecopyError, OSError):
