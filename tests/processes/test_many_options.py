@@ -8,12 +8,14 @@ import os
 import signal
 import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
 import onecopy as oc
+from tests import scripts
 
 MakePool = Callable[..., oc.Pool]
 
@@ -223,3 +225,90 @@ def test_options_of_a_view_add_up(make_pool: MakePool, process_method: str) -> N
     assert view.map(abs, [-1]) == [1]
     with pytest.raises(ValueError, match="is a size"):
         pool.options(memory_limit="2 bags")
+
+
+ENDS = """
+import sys
+import onecopy as oc
+
+def set_up(value):
+    global name
+    name = value
+
+def leave():
+    print("left", name, flush=True)
+
+if __name__ == "__main__":
+    kind, method = sys.argv[1:]
+    if kind == "pool":
+        pool = oc.Pool(2, set_up, ("mine",), method=method, worker_exit=leave)
+        pool.map(abs, range(10), 1)
+        pool.close()
+        pool.join()
+    elif kind == "replaced":
+        with oc.Pool(1, method=method, worker_exit=lambda: print("left mine"), maxtasksperchild=1) as pool:
+            print(pool.map(abs, [-1, -2], 1))
+            pool.close()
+            pool.join()
+    else:
+        with oc.ProcessPoolExecutor(2, method, set_up, ("mine",), worker_exit=leave) as executor:
+            list(executor.map(abs, range(10)))
+"""
+
+
+@pytest.mark.parametrize("kind", ["pool", "replaced", "executor"])
+def test_what_workers_do_at_their_end(tmp_path: Path, process_method: str, kind: str) -> None:
+    done = scripts.run(tmp_path, ENDS, kind, process_method)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.count("left mine\n") == (3 if kind == "replaced" else 2)
+
+
+def test_an_end_that_makes_no_sense() -> None:
+    wrong: Any = "no function"
+    with pytest.raises(TypeError, match="worker_exit must be callable"):
+        oc.Pool(1, worker_exit=wrong)
+    with pytest.raises(TypeError, match="worker_exit must be a callable"):
+        oc.ProcessPoolExecutor(1, worker_exit=wrong)
+    with pytest.raises(ValueError, match="worker threads end with the program"):
+        oc.Pool(1, method="thread", worker_exit=print)
+
+
+LEAVES = """
+import sys, time
+import onecopy as oc
+
+def wait(number):
+    time.sleep(600)
+
+if __name__ == "__main__":
+    kind, method = sys.argv[1:]
+    pool = oc.Pool(2, method=method)
+    pool.map(abs, range(10))
+    kept = None
+    if kind == "pending":
+        kept = [pool.submit(wait, number) for number in range(6)], pool.map_async(wait, range(10))
+    elif kind == "terminated":
+        kept = pool.submit(wait, 1)
+        pool.terminate()
+    elif kind == "cancelled":
+        kept = pool.submit(wait, 1)
+        pool.cancel(kept)
+    elif kind == "iterator":
+        kept = pool.imap(abs, range(1000))
+        next(kept)
+    elif kind == "executor":
+        kept = oc.ProcessPoolExecutor(1, method).submit(abs, 1)
+"""
+
+
+@pytest.mark.parametrize(
+    "kind", ["pending", "done", "terminated", "cancelled", "iterator", "executor"]
+)
+def test_what_a_program_leaves_behind(tmp_path: Path, process_method: str, kind: str) -> None:
+    done = scripts.run(tmp_path, LEAVES, kind, process_method)
+    assert done.returncode == 0
+    if kind == "pending":
+        assert done.stderr.startswith("onecopy: 16 tasks of a pool had not ended")
+        assert done.stderr.count("\n") == 1
+    else:
+        assert done.stderr == ""

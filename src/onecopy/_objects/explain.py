@@ -230,9 +230,7 @@ def _cure(path: str, value: Any, arrays: bool) -> str:
         cure = _INFERRED.get(infer_dtype(value, skipna=True))
         return f"{path}{cure}" if cure else f"oc.share(list({path})) can be shared"
     if hasattr(value, "astype") and getattr(value.dtype, "kind", "") in "OT":
-        # An object array of texts, or one of StringDType: those of one width can be shared.
-        text = value.dtype.kind == "T" or all(isinstance(each, str) for each in value.flat)
-        if text:
+        if value.dtype.kind == "O" and all(isinstance(each, str) for each in value.flat):
             return f"{path}.astype('U') can be shared"
-        return f"oc.share({path}.tolist()) can be shared, or a dtype of numbers"
+        return f"oc.share({path}.tolist()) can be shared"
     return ""
