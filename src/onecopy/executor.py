@@ -39,6 +39,8 @@ from ._engine.engine import UNSENDABLE, Engine
 from ._engine.future import TaskFuture
 from ._engine.jobs import Items, NoResult, StreamJob
 from ._launch import resolve
+from ._progress.asked import Bar, bar_of
+from ._progress.bar import Progress
 from ._protocol import wire
 from ._system import forking
 from ._system.cpus import cpu_count
@@ -61,6 +63,8 @@ if TYPE_CHECKING:
         main: Literal["auto", "import", "value"]
         state: Literal["follow", "import"]
         reseed: bool
+        progress: bool | str | Bar
+        worker_exit: Callable[[], object] | None
 
 
 __all__ = ["ProcessPoolExecutor"]
@@ -103,6 +107,8 @@ class ProcessPoolExecutor(StandardExecutor):
         logs, prints: what becomes of what workers log, warn of and print; as for ``Pool``.
         preload, main, state, reseed: what workers import, and whose state they have; as for
             ``Pool``.
+        progress: ``map`` shows how far it has come, unless it says otherwise; as for ``Pool``.
+        worker_exit: called without arguments in each worker when it ends as it should.
 
     Raises:
         ValueError: a number below 1, an unknown start method, no such kind of ``prints``.
@@ -173,12 +179,17 @@ class ProcessPoolExecutor(StandardExecutor):
         main: Literal["auto", "import", "value"] = "auto",
         state: Literal["follow", "import"] = "follow",
         reseed: bool = True,
+        progress: bool | str | Bar = False,
+        worker_exit: Callable[[], object] | None = None,
         **others: Never,
     ) -> None:
         refused_arguments.refuse("ProcessPoolExecutor", others, refused_arguments.EXECUTOR)
         setup.check_platform()
         setup.check_prints(prints)
         setup.check_state(main, state)
+        bar_of(progress)
+        if worker_exit is not None and not callable(worker_exit):
+            raise TypeError("worker_exit must be a callable")
         if max_workers is not None and max_workers <= 0:
             raise ValueError("max_workers must be greater than 0")
         if initializer is not None and not callable(initializer):
@@ -197,6 +208,8 @@ class ProcessPoolExecutor(StandardExecutor):
         self._prints = prints
         self._preload = tuple(preload)
         self._main, self._state, self._reseed = main, state, reseed
+        self._progress = progress
+        self._worker_exit = worker_exit
         self._lock = threading.Lock()
         self._engine: Engine | None = None
         self._unmade: InitializerFailed | None = None  # why there is no engine
@@ -239,6 +252,7 @@ class ProcessPoolExecutor(StandardExecutor):
         timeout: float | None = None,
         chunksize: int = 1,
         buffersize: int | None = None,
+        progress: bool | str | Bar | None = None,
     ) -> Iterator[T]: ...
 
     @overload
@@ -252,6 +266,7 @@ class ProcessPoolExecutor(StandardExecutor):
         timeout: float | None = None,
         chunksize: int = 1,
         buffersize: int | None = None,
+        progress: bool | str | Bar | None = None,
     ) -> Iterator[T]: ...
 
     @overload
@@ -266,6 +281,7 @@ class ProcessPoolExecutor(StandardExecutor):
         timeout: float | None = None,
         chunksize: int = 1,
         buffersize: int | None = None,
+        progress: bool | str | Bar | None = None,
     ) -> Iterator[T]: ...
 
     def map(
@@ -275,6 +291,7 @@ class ProcessPoolExecutor(StandardExecutor):
         timeout: float | None = None,
         chunksize: int = _CHUNK,
         buffersize: int | None = None,
+        progress: bool | str | Bar | None = None,
     ) -> Iterator[T]:
         """As the built-in ``map``, by all workers, several calls at a time.
 
@@ -286,6 +303,8 @@ class ProcessPoolExecutor(StandardExecutor):
             chunksize: items that a worker is sent as one task. When it is not given, short
                 items are sent several at once (at most 16), by their measured time.
             buffersize: so many tasks at most whose results have not been fetched.
+            progress: show how far it has come, as ``Pool.map`` does; None: as the executor
+                was told.
 
         Returns:
             An iterator over the results, in order. An item that fails raises at its place.
@@ -303,6 +322,7 @@ class ProcessPoolExecutor(StandardExecutor):
         if buffersize is not None and buffersize < 1:
             raise ValueError("buffersize must be None or > 0")
         deadline = None if timeout is None else monotonic() + timeout
+        bar = bar_of(progress, self._progress)
         engine = self._started()
         single = len(iterables) == 1
         items: Any = iter(iterables[0]) if single else zip(*iterables, strict=False)
@@ -315,15 +335,19 @@ class ProcessPoolExecutor(StandardExecutor):
         chunk = None if chunksize is _CHUNK else chunksize
         call_kind = wire.MAP if single else wire.STARMAP
         job = StreamJob(function, items, call_kind, engine.submission.namespace, chunk, _MAP_CHUNK)
+        if bar is not None:
+            job.bar = Progress(None if buffersize else len(items), job.name, bar=bar)
         try:
             if buffersize is None:
                 job.end = len(items)
                 return _Results(engine, job, deadline, job.end)
             return _Buffered(self, engine, job, deadline, chunksize, buffersize)
         except PoolClosed:
+            job.over()
             self._check_open()
             raise
         except BaseException as error:
+            job.over()
             if not isinstance(error, Exception):
                 engine.submission.cancel_job(job)  # Ctrl-C, and nobody has the iterator
             raise
@@ -413,6 +437,7 @@ class ProcessPoolExecutor(StandardExecutor):
                     main=self._main,
                     state=self._state,
                     reseed=self._reseed,
+                    worker_exit=self._worker_exit,
                 )
             except InitializerFailed as error:
                 self._unmade = error

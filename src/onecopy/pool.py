@@ -20,7 +20,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal, Never, NoReturn, Self
 
 from ._codec.blame import ours_cut
-from ._engine import busy, refused_arguments, setup
+from ._engine import busy, dropped, refused_arguments, setup
 from ._engine.calls import PoolView
 from ._engine.engine import Engine
 from ._engine.options import Prints
@@ -28,6 +28,7 @@ from ._engine.results import AsyncResult
 from ._engine.streams import Stream
 from ._launch import Method
 from ._observe.spans import KEPT
+from ._progress.asked import Bar, bar_of
 from .errors import PoolClosed, human_bytes
 
 if TYPE_CHECKING:
@@ -112,7 +113,7 @@ class Pool(PoolView, StandardPool):  # type: ignore[misc]  # results are of our 
         spans: so many records of tasks are kept for ``spans`` and ``report``; totals
             are exact beyond that.
         progress: calls of many items (``map`` and its kin) show how far they have come,
-            unless they say otherwise.
+            unless they say otherwise; as for ``map``.
         main: how workers come by what the main module defines. ``"import"``: they import it,
             as ``multiprocessing`` has them do. ``"value"``: what functions need of it is sent
             to them. ``"auto"``: an import where the module is a file with an
@@ -123,6 +124,10 @@ class Pool(PoolView, StandardPool):  # type: ignore[misc]  # results are of our 
             a worker's own import makes of it.
         reseed: forked workers give NumPy's global generator a seed of their own, so that
             they do not draw the same numbers.
+        worker_exit: called without arguments in each worker when it ends as it should: after
+            ``close``, or because of ``maxtasksperchild``. A worker that is killed, by
+            ``terminate`` too, and so at the end of a ``with`` block, does not call it. Not for
+            worker threads.
 
     Raises:
         ValueError: zero or negative workers, an unknown method.
@@ -162,13 +167,15 @@ class Pool(PoolView, StandardPool):  # type: ignore[misc]  # results are of our 
         logs: bool = True,
         prints: Prints = "plain",
         spans: int = KEPT,
-        progress: bool = False,
+        progress: bool | str | Bar = False,
         main: Literal["auto", "import", "value"] = "auto",
         state: Literal["follow", "import"] = "follow",
         reseed: bool = True,
+        worker_exit: Callable[[], Any] | None = None,
         **others: Never,
     ) -> None:
         refused_arguments.refuse("Pool", others, refused_arguments.POOL)
+        bar_of(progress)
         if processes is not None:
             if workers is not None:
                 raise TypeError("workers and processes are the same: give one of them")
@@ -192,11 +199,15 @@ class Pool(PoolView, StandardPool):  # type: ignore[misc]  # results are of our 
                 main=main,
                 state=state,
                 reseed=reseed,
+                worker_exit=worker_exit,
             )
         streams: weakref.WeakSet[Stream[Any]] = weakref.WeakSet()
         super().__init__(engine, None, streams, progress)
         # Runs when the pool is collected, which may be at any moment in any thread.
         self._finalizer = weakref.finalize(self, self._engine.release)
+        # Before the finalizers that are due at the program's end: what is registered last is
+        # called first.
+        dropped.watch(engine)
 
     # Its life.
 

@@ -28,6 +28,7 @@ from collections import deque
 from collections.abc import Callable
 from typing import Any
 
+from .._progress.display import display
 from .._protocol.log_records import HEAD, MOST_HEADS
 from .output_streams import LINE, Mouth
 from .output_streams import STDERR as STDERR
@@ -195,13 +196,14 @@ class OutputDispatcher:
     def _hear_all(
         self, worker: int, said: list[OutputItem], size: int, entries: dict[int, int]
     ) -> None:
-        for task, kind, body in said:
-            try:
-                self._hear(worker, task, kind, body)
-            except BaseException as error:
-                # Of a handler, which is the program's own: no reason not to handle the next record.
-                # Ctrl-C is raised in the main thread only.
-                _complain(error)
+        with display.pause():  # a handler may write past the streams that bars know of
+            for task, kind, body in said:
+                try:
+                    self._hear(worker, task, kind, body)
+                except BaseException as error:
+                    # Of a handler: the program's own, and no reason not to hear the next. Ctrl-C
+                    # is raised in the main thread alone.
+                    _complain(error)
         self._heard(entries)
         with self._lock:
             before = self._unheard.pop(worker)

@@ -6,6 +6,7 @@ from __future__ import annotations
 import weakref
 from collections.abc import Iterator
 from concurrent.futures import CancelledError
+from time import monotonic
 from typing import Any, TypeVar
 
 from .._codec.blame import ours_cut
@@ -101,11 +102,23 @@ class Stream(Iterator[R_co]):
         with ours_cut:
             return self._next(timeout)
 
+    def _wait(self, timeout: float | None) -> None:
+        """Until there is a result. When all the items that there was room for are skipped, there
+        is room for more."""
+        job = self._job
+        deadline = None if timeout is None else monotonic() + timeout
+        while True:
+            if job.end is None and job.broken is None:
+                self._feed(self._window)
+            left = None if deadline is None else max(0.0, deadline - monotonic())
+            job.wait_next(left, Waiting(self._engine.core, job))
+            if job.has_next():
+                return
+            self._items.forget(job.settled)
+
     def _next(self, timeout: float | None) -> R_co:
         try:
-            if self._job.end is None and self._job.broken is None:
-                self._feed(self._window)
-            self._job.wait_next(timeout, Waiting(self._engine.core, self._job))
+            self._wait(timeout)
         except NoResult as error:
             import multiprocessing
 
