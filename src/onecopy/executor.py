@@ -40,6 +40,7 @@ from ._engine.engine import UNSENDABLE, Engine
 from ._engine.future import TaskFuture
 from ._engine.jobs import Items, NoResult, StreamJob
 from ._launch import resolve
+from ._observe.diary import ITERABLE
 from ._protocol import wire
 from ._system.cpus import cpu_count
 from .errors import InitializerFailed, PoolClosed
@@ -306,7 +307,8 @@ class ProcessPoolExecutor(StandardExecutor):
         engine = self._started()
         single = len(iterables) == 1
         items: Any = iter(iterables[0]) if single else zip(*iterables, strict=False)
-        items = list(items) if buffersize is None else Items(items)
+        with engine.diary.at(ITERABLE):
+            items = list(items) if buffersize is None else Items(items)
         try:
             function = engine.function(fn)
         except Exception as error:
@@ -518,7 +520,8 @@ class _Buffered(_Results):
         job = self._job
         if job.end is None and job.yielded % self._chunk == 0:
             before = job.items.taken
-            _take(job, self._chunk)
+            with self._engine.diary.at(ITERABLE):
+                _take(job, self._chunk)
             job.items.forget(job.settled)
             if job.items.taken > before:
                 self._executor._check_open()

@@ -27,13 +27,15 @@ from typing import Any
 from .. import errors
 from .._codec.pickling import Namespace
 from .._observe.columns import LOST
+from .._observe.diary import PACKING, WORTH, Diary
 from .._observe.series import Watch
 from .._observe.spans import KNOWN, Recorder
 from .._protocol.wire import SPENT
 from .._schedule import events
 from .._schedule.events import PLAIN, Assignment, Event, Instruction
 from .._schedule.scheduler import Scheduler
-from . import busy
+from . import busy, large_arguments
+from .callers import Callers
 from .functions import Function, pace_key
 from .future import TaskFuture
 from .jobs import Job
@@ -81,9 +83,11 @@ class Engine(Settling):
         self.told_of: set[int] = set()  # see ``busy``
         self._streams: set[int] = set()  # jobs whose results are told early
         self._given_up: set[int] = set()  # assignments whose workers are to be ended
-        self._mark = object()  # on the futures of this pool
         self.recorder = Recorder(options.spans, self._importing)
         self.began, self.clock, self.pid = monotonic_ns(), time(), os.getpid()
+        self._callers = Callers(self.recorder)
+        self.large = large_arguments.LargeArguments()
+        self._mark = self.diary = Diary(self.began)  # on the futures of this pool
         self.last_end = self.began  # of a task
         self.watch: Watch | None = None
 
@@ -155,12 +159,15 @@ class Engine(Settling):
     ) -> TaskFuture:
         """Puts a call behind the others; the future has its outcome. ``done`` is called
         with it in a thread of the pool: one that is added later may be called at once."""
+        begun = monotonic_ns()
         known = self._known.get(function)
         call = Submitted(known, function, args, kwargs, self.namespace, rules)
         call.versions = self._known.versions(known, call)
         if done is not None:
             call.future.add_done_callback(done)
         self._enter(call, pace_key(known, function), lone=False)
+        if call.submitted - begun > WORTH:
+            self.diary.add(PACKING, begun, call.submitted)
         call.future.number, call.future.owner = call.number, self._mark
         return call.future
 
@@ -188,6 +195,7 @@ class Engine(Settling):
 
     def _enter(self, call: Call, key: int, *, lone: bool) -> None:
         self._look_again()
+        call.site = self._callers.site(call)
         with self._lock:
             self.check_open()
             call.number = task = next(self._ids)
@@ -245,6 +253,7 @@ class Engine(Settling):
         working until it has grown for the last time or is dropped."""
         self._look_again()
         versions = self._known.versions(job.function, None)
+        job.site = self._callers.site(job)
         with self._lock:
             self.check_open()
             job.number = number = next(self._ids)
@@ -550,7 +559,8 @@ class Engine(Settling):
             assignment.work,
             assignment.start,
             assignment.stop,
-            self.recorder.function(work.name),
+            self.recorder.function_of[work.site],
+            work.site,
             entry.worker,
             pid,
             state,
@@ -561,6 +571,10 @@ class Engine(Settling):
             entry.shared,
         )
         self.recorder.record(state, known, spent)
+        if entry.sent - entry.begun > WORTH and entry.begun:
+            self.diary.add(PACKING, entry.begun, entry.sent)
+        if entry.moved > large_arguments.LARGE:
+            self.large.note(work, assignment, entry.moved)
 
     def _join_in(self, member: Member) -> None:
         """A worker is ready."""

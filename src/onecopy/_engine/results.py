@@ -8,8 +8,10 @@ import weakref
 from collections.abc import Callable
 from concurrent.futures import CancelledError, Future
 from logging import getLogger
+from time import monotonic_ns
 from typing import Any, Generic, TypeVar
 
+from .._observe.diary import CALLBACKS
 from ..errors import PoolClosed
 from .engine import FOREIGN
 from .future import is_main
@@ -56,6 +58,7 @@ class AsyncResult(Generic[R_co]):
     def end(self, value: Any, error: BaseException | None) -> None:
         """There is an outcome."""
         callback, error_callback = self._callback, self._error_callback
+        diary, began = getattr(self._pool, "_diary", None), monotonic_ns()
         self._callback = self._error_callback = self._pool = None
         self._value, self._error = value, error
         try:
@@ -71,6 +74,8 @@ class AsyncResult(Generic[R_co]):
                 raise
             _log.exception("a callback of a pool's task raised")
         finally:
+            if diary is not None and (callback or error_callback):
+                diary.add(CALLBACKS, began, monotonic_ns())
             self._told.set()
             _pending.discard(self)
 

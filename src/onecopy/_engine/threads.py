@@ -22,7 +22,7 @@ from .._observe.series import Watch
 from .._protocol import run_items, wire
 from .._protocol.failures import describe, name_of
 from .._schedule.events import Assignment
-from .._system.usage import traced, usage, used
+from .._system.usage import Delay, traced, usage, used
 from . import log_marks
 from .engine import FOREIGN, LIVES, Engine, no_thread
 from .options import Options
@@ -163,19 +163,26 @@ class ThreadEngine(Engine):
             return
         worker.ready = worker.last = since = monotonic_ns()
         self._join_in(worker)
+        delay = Delay()
+        try:
+            self._work_until_told(worker, since, delay)
+        finally:
+            delay.close()
+
+    def _work_until_told(self, worker: ThreadWorker, since: int, delay: Delay) -> None:
         while (entry := worker.queue.get()) is not None:
             if callable(entry):
                 entry()
                 continue
             started = monotonic_ns()
             log_marks.mark(worker.worker, entry.work.number)
-            before = usage()
+            before, reading = usage(), delay.now()
             outcome = _run(entry.assignment, entry.work, self._ends)
             finished = monotonic_ns()
             spent = wire.SPENT.pack(
                 # Nothing is unpacked or packed for a thread.
-                *(started, started, started, finished, finished, started - since, 0),
-                *used(before, usage()),
+                *(started, started, started, finished, finished, started - since, 0, 0, 0),
+                *used(before, usage(), wanted=delay.since(reading)),
                 *(0, 0, traced()),
             )
             worker.last = since = finished

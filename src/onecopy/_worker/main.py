@@ -59,9 +59,10 @@ from .._protocol.strides import MOST, WORDS, Strides
 from .._protocol.tracker import use_owners_tracker
 from .._system import barrier, descriptors, mapping
 from .._system.native_threads import limit_threads
-from .._system.usage import Meter, traced
+from .._system.usage import SHORT, Meter, traced
 from .._system.victim import prefer_as_victim
 from . import ending
+from .imports import NONE, Imports
 from .module_state import ModuleState
 from .output_capture import Voice
 
@@ -135,6 +136,8 @@ class Worker:
         self._since = monotonic_ns()
         self._waited = self._blocked = 0
         self._meter = Meter()
+        self._imports = Imports()
+        self._imported = (0, 0)  # what was imported before the function began
         # Held while a frame is written; by a thread of this process, and for no longer than
         # the owner needs to read. What that very thread says meanwhile (in a signal's
         # handler, or a finalizer) is written behind the frame.
@@ -250,6 +253,7 @@ class Worker:
             self._ready()
 
     def _ready(self) -> None:
+        self._imports.watch()
         self._since, self._waited = monotonic_ns(), 0
         self._send(wire.pack(wire.READY, wire.SINCE.pack(self._since), id=os.getpid()))
 
@@ -309,11 +313,9 @@ class Worker:
     def _load(self, function_id: int) -> Any:
         """A function; loaded for the first task that needs it, under that task's claim: one
         that ends the process costs a task, and not one worker after the other."""
-        function = self._functions[function_id]
-        if type(function) is not Unloaded:
-            return function
+        function: Any
         try:
-            function = self._decode(function.frame)
+            function = self._decode(self._functions[function_id].frame)
         except SystemExit:
             raise
         except BaseException as error:
@@ -361,6 +363,7 @@ class Worker:
         copied, shared = self._link.bytes_copied, self._link.bytes_shared
         decoded, started, outcome, flags = self._run(frame)
         finished = monotonic_ns()
+        inside = NONE if self._imports.spent is NONE else self._imports.take()
         self._end_line()
         try:
             draft = encode_result(outcome, PEER)
@@ -378,6 +381,7 @@ class Worker:
         copied = self._link.bytes_copied - copied
         shared = self._link.bytes_shared - shared
         encoded = monotonic_ns()
+        importing, busy = inside
         spent = wire.SPENT.pack(
             self._since,
             decoded,
@@ -386,7 +390,9 @@ class Worker:
             encoded,
             self._waited,
             self._blocked,
-            *self._meter.took(finished - started),
+            self._imported[0],
+            importing,
+            *self._meter.took(finished - started, busy),
             copied + len(body),
             shared,
             traced() if "tracemalloc" in sys.modules else 0,
@@ -440,6 +446,7 @@ class Worker:
         payload: Any = None
         flags = wire.ERRORS | wire.UNRUN
         decoded = started = self._since
+        self._imported = NONE
         try:
             if self._versions:
                 self._take_versions()
@@ -447,10 +454,17 @@ class Worker:
             decoded = started = monotonic_ns()
             flags = wire.ERRORS
             if function_id:
-                function = self._load(function_id)
-                started = monotonic_ns()
+                function = self._functions[function_id]
+                if type(function) is Unloaded:
+                    function = self._load(function_id)
+                    started = monotonic_ns()
             else:
                 function, *payload = payload
+            if self._imports.spent is not NONE:
+                self._imported = self._imports.take()
+            if self._meter.looks or decoded - self._since > SHORT or started > decoded:
+                started = monotonic_ns()
+                self._meter.begins(started - self._since)
             if type(function) is Unusable:
                 return decoded, started, ({}, {0: function.failure}), flags
             self._state.remember()

@@ -1,0 +1,92 @@
+"""Of which kind large arguments are that had to be copied: the cure depends on it.
+
+A slice of an array is passed by reference once the array is shared; so is an array that
+every task is given. A piece of a frame that a group-by or a filter has made is a copy that
+nothing else has: sharing it would copy it once more. Looked at only when more than a
+megabyte was copied for a task.
+"""
+
+from __future__ import annotations
+
+import threading
+import weakref
+from typing import Any
+
+from .._codec.codec import Draft
+from .._schedule.events import Assignment
+from .work import Call, Work
+
+LARGE = 1_000_000
+SLICES, SAME, FRAMES, OWN = "slices", "same", "frames", "own"
+# So many arrays of a call are remembered to find one that comes again.
+_REMEMBERED = 64
+_FRAMES = ("pandas", "polars", "pyarrow")
+
+
+class LargeArguments:
+    """Bytes that were copied for arguments, by call and kind. Any thread."""
+
+    def __init__(self) -> None:
+        self._bytes: dict[tuple[int, str], int] = {}
+        self._seen: dict[int, dict[int, weakref.ref[Any]]] = {}
+        self._lock = threading.Lock()
+
+    def note(self, work: Work, assignment: Assignment, moved: int) -> None:
+        """So many bytes were copied for an assignment, whose arguments are still there."""
+        kind = self._kind(work, assignment)
+        with self._lock:
+            key = (work.site, kind)
+            self._bytes[key] = self._bytes.get(key, 0) + moved
+
+    def all(self) -> list[tuple[int, str, int]]:
+        """Site, kind and bytes."""
+        with self._lock:
+            return [(*key, value) for key, value in self._bytes.items()]
+
+    def _kind(self, work: Work, assignment: Assignment) -> str:
+        found = work.draft(0, 0) if isinstance(work, Call) else None
+        if isinstance(found, Draft):
+            arrays, frames = found.plain_arrays()
+        else:
+            arrays, frames = _arrays(work.payload(assignment.start, assignment.stop))
+        if frames:
+            return FRAMES
+        if not arrays:
+            return OWN
+        largest = max(arrays, key=lambda array: int(array.nbytes))
+        base = getattr(largest, "base", None)
+        if getattr(base, "nbytes", 0) > largest.nbytes:
+            return SLICES
+        return SAME if self._again(work.site, largest) else OWN
+
+    def _again(self, site: int, array: Any) -> bool:
+        """Was this very array an argument before?"""
+        with self._lock:
+            seen = self._seen.setdefault(site, {})
+            before = seen.get(id(array))
+            if before is not None and before() is array:
+                return True
+            if len(seen) >= _REMEMBERED:
+                seen.clear()
+            try:
+                seen[id(array)] = weakref.ref(array)
+            except TypeError:  # of a class without weak references
+                return False
+        return False
+
+
+def _arrays(value: Any, deep: int = 3) -> tuple[list[Any], bool]:
+    """The arrays in some items, and whether there is a piece of a frame among them."""
+    if hasattr(value, "nbytes") and hasattr(value, "dtype") and hasattr(value, "shape"):
+        return [value], type(value).__module__.startswith(_FRAMES)
+    if type(value).__module__.startswith(_FRAMES):
+        return [], True
+    if not deep or not isinstance(value, list | tuple | dict):
+        return [], False
+    found: list[Any] = []
+    for each in value.values() if isinstance(value, dict) else value:
+        arrays, frames = _arrays(each, deep - 1)
+        if frames:
+            return [], True
+        found += arrays
+    return found, False
