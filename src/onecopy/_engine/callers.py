@@ -42,7 +42,8 @@ class Callers:
             and work.called == called
         ):
             return site
-        site = self._recorder.site(work.called, work.name, line_of_caller(sys._getframe(1)))
+        line = line_of_caller(sys._getframe(1))
+        site = self._recorder.site(work.called, work.name, line, work.chunk or 0)
         if is_programs(frame):
             self._last = (frame.f_code, frame.f_lasti, work.function, work.called, site)
         return site

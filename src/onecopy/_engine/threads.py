@@ -182,7 +182,7 @@ class ThreadEngine(Engine):
             spent = wire.SPENT.pack(
                 # Nothing is unpacked or packed for a thread.
                 *(started, started, started, finished, finished, started - since, 0, 0, 0),
-                *used(before, usage(), wanted=delay.since(reading)),
+                *used(before, usage(), wanted=delay.since(reading)[1]),
                 *(0, 0, traced()),
             )
             worker.last = since = finished

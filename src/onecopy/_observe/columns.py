@@ -35,10 +35,11 @@ SPENT = (
     ("imported", "i8"),
     ("importing", "i8"),
     # Inside the function, imports left out: CPU time of the whole process in nanoseconds, so
-    # that a task's own threads are counted; and how long its thread was ready to run, and no
+    # that a task's own threads are counted; how long its thread was ready to run, and no
     # CPU was free.
     ("cpu", "i8"),
     ("wanted", "i8"),
+    ("helped", "i8"),  # of ``cpu``, that of other threads, and of programs it has started
     # Of this task, of the whole process: page faults, context switches.
     ("minor_faults", "u4"),
     ("major_faults", "u4"),
@@ -90,6 +91,7 @@ TOTAL = (
     ("blocked", "i8"),
     ("deliver", "i8"),  # encoded to returned
     ("cpu", "i8"),
+    ("helped", "i8"),
     ("args_moved", "u8"),
     ("args_shared", "u8"),
     ("result_moved", "u8"),

@@ -39,10 +39,11 @@ _LONGEST = 100
 # Function names: a program that makes functions without end has the rest under one name.
 _NAMES = 10_000
 _OTHERS = "(other functions)"
-_ELSEWHERE = ("", _OTHERS, "", 0)
+_ELSEWHERE = ("", _OTHERS, "", 0, 0)
 
-Site = tuple[str, str, str, int]
-"""A call: the pool's method, the function's name, the program's file and line (or "" and 0)."""
+Site = tuple[str, str, str, int, int]
+"""A call: the pool's method, the function's name, the program's file and line (or "" and 0),
+and the chunk size that the program has given (or 0)."""
 
 
 class Recorder:
@@ -73,10 +74,12 @@ class Recorder:
         self.failed = 0
         self.lost = 0
         self.failures = Failures()
+        self.imports: dict[str, tuple[int, int]] = {}  # how often, and nanoseconds
 
-    def site(self, method: str, name: str, line: Line) -> int:
-        """The index of a call: which function, by which method, from which line."""
-        site = (method, name, *line)
+    def site(self, method: str, name: str, line: Line, chunk: int = 0) -> int:
+        """The index of a call: which function, by which method, from which line, in chunks
+        of which size."""
+        site = (method, name, *line, chunk)
         index = self._sites.get(site)
         if index is None:
             with self._lock:
@@ -114,6 +117,14 @@ class Recorder:
     def functions(self) -> tuple[str, ...]:
         """Names by index."""
         return tuple(self._names)
+
+    def imported(self, took: dict[str, int]) -> None:
+        """Workers have imported packages, in so many nanoseconds each."""
+        with self._lock:
+            for name, nanoseconds in took.items():
+                if name in self.imports or len(self.imports) < _NAMES:
+                    count, before = self.imports.get(name, (0, 0))
+                    self.imports[name] = (count + 1, before + nanoseconds)
 
     @property
     def sites(self) -> tuple[Site, ...]:
@@ -220,7 +231,7 @@ def _parts(spans: Table) -> dict[str, Table]:
         "deliver": np.where(spans["encoded"] > 0, spans["returned"] - spans["encoded"], 0),
     }
     parts["queued"] = np.where(spans["sent"] > 0, parts["queued"], 0)
-    same = ("waited", "blocked", "cpu")
+    same = ("waited", "blocked", "cpu", "helped")
     sizes = ("args_moved", "args_shared", "result_moved", "result_shared")
     return {**parts, **{name: spans[name] for name in (*same, *sizes)}}
 

@@ -8,8 +8,8 @@ import resource
 import sys
 
 Usage = resource.struct_rusage
-Used = tuple[int, int, int, int, int, int]
-"""CPU time and time without a CPU in nanoseconds, minor and major page faults, voluntary and
+Used = tuple[int, int, int, int, int, int, int]
+"""CPU time, time without a CPU and CPU time of others in nanoseconds, minor and major page faults, voluntary and
 involuntary context switches."""
 # Of the calling thread, where the system tells (Linux): else of the process.
 _THREAD = getattr(resource, "RUSAGE_THREAD", resource.RUSAGE_SELF)
@@ -18,6 +18,7 @@ _MOST = 0xFFFFFFFF
 SHORT = 100_000
 # After so many short ones the next is expected to be short too.
 _IN_A_ROW = 64
+_TICKS = 20_000_000
 
 
 def usage() -> Usage:
@@ -32,6 +33,7 @@ def used(before: Usage, now: Usage, *, waits: int = 0, wanted: int = 0) -> Used:
     return (
         int(cpu * 1e9),
         wanted,
+        0,
         (now.ru_minflt - before.ru_minflt) & _MOST,
         (now.ru_majflt - before.ru_majflt) & _MOST,
         max(0, now.ru_nvcsw - before.ru_nvcsw - waits) & _MOST,
@@ -40,7 +42,7 @@ def used(before: Usage, now: Usage, *, waits: int = 0, wanted: int = 0) -> Used:
 
 
 class Delay:
-    """How long the calling thread was ready to run while no CPU was free.
+    """How long the calling thread ran, and was ready to run while no CPU was free.
 
     From ``/proc/thread-self/schedstat``, which the kernel keeps exactly: reading it costs
     half a microsecond. Where there is none (a kernel without it, no descriptor left), the
@@ -56,9 +58,10 @@ class Delay:
         """A reading, to be understood later."""
         return os.pread(self._fd, 64, 0) if self._fd >= 0 else b""
 
-    def since(self, before: bytes) -> int:
-        """Nanoseconds between a reading and now."""
-        return _delay(self.now()) - _delay(before)
+    def since(self, before: bytes) -> tuple[int, int]:
+        """Nanoseconds between a reading and now: on a CPU, and without one."""
+        now, then = _figures(self.now()), _figures(before)
+        return now[0] - then[0], now[1] - then[1]
 
     def close(self) -> None:
         """There will be no more readings."""
@@ -67,9 +70,12 @@ class Delay:
             self._fd = -1
 
 
-def _delay(reading: bytes) -> int:
-    """The second of its three figures; see sched-stats in the kernel's documentation."""
-    return int(reading.split()[1]) if reading else 0
+def _figures(reading: bytes) -> tuple[int, int]:
+    """The first two of its three; see sched-stats in the kernel's documentation."""
+    if not reading:
+        return 0, 0
+    ran, delayed, _ = reading.split()
+    return int(ran), int(delayed)
 
 
 class Meter:
@@ -88,9 +94,10 @@ class Meter:
     def __init__(self) -> None:
         self.looks = _IN_A_ROW
         self._before = resource.getrusage(resource.RUSAGE_SELF)
+        self._children = resource.getrusage(resource.RUSAGE_CHILDREN)
         self._elsewhere = 0  # CPU time since then that is no function's to be looked up
         self._waits = 0
-        self._delay = Delay()
+        self.delay = Delay()
         self._reading = b""
 
     def waits(self) -> None:
@@ -104,23 +111,28 @@ class Meter:
         if unpacking >= SHORT:
             now = resource.getrusage(resource.RUSAGE_SELF)
             self._elsewhere = used(self._before, now)[0]
-        self._reading = self._delay.now()
+        self._reading = self.delay.now()
 
-    def took(self, nanoseconds: int, imports: int) -> Used:
-        """A task's function has ended that took so long; ``imports``: CPU time in it that
-        went into importing modules."""
+    def took(self, nanoseconds: int, imports: int, delayed: int) -> Used:
+        """A task's function has ended that took so long; of that, importing modules took CPU
+        time, and was without a CPU, for so long."""
         if nanoseconds < SHORT:
             self._elsewhere += nanoseconds
             if self.looks:
                 self.looks -= 1
-            return nanoseconds, 0, 0, 0, 0, 0
+            return nanoseconds, 0, 0, 0, 0, 0, 0
         now = resource.getrusage(resource.RUSAGE_SELF)
-        cpu, _, *rest = used(self._before, now, waits=self._waits)
-        cpu = max(0, cpu - self._elsewhere - imports)
+        children = resource.getrusage(resource.RUSAGE_CHILDREN)
+        cpu, _, _, *rest = used(self._before, now, waits=self._waits)
+        # A program that the function has started and waited for computes in its place.
+        cpu = max(0, cpu - self._elsewhere - imports) + used(self._children, children)[0]
+        self._children = children
         self._before, self._elsewhere, self._waits = now, 0, 0
-        wanted = self._delay.since(self._reading) if self.looks else 0
+        ran, wanted = self.delay.since(self._reading) if self.looks else (0, 0)
         self.looks = _IN_A_ROW
-        return cpu, wanted, rest[0], rest[1], rest[2], rest[3]
+        # The kernel counts what has run at each of its ticks: below some of those it is noise.
+        helped = max(0, cpu + imports - ran) if ran and nanoseconds > _TICKS else 0
+        return cpu, max(0, wanted - delayed), helped, rest[0], rest[1], rest[2], rest[3]
 
 
 def traced() -> int:

@@ -16,24 +16,49 @@ from importlib import _bootstrap  # type: ignore[attr-defined]  # the machinery 
 from time import monotonic_ns
 from typing import Any
 
-NONE = (0, 0)
+from .._system.usage import Delay
+
+Spent = tuple[int, int, int]
+"""Nanoseconds: of time, of this process's CPU time, of being ready to run without a CPU."""
+NONE: Spent = (0, 0, 0)
+# An import that takes so many nanoseconds is told of by its name.
+_LONG = 10_000_000
 
 
 class Imports:
     """Measures imports of the thread that has called ``watch``.
 
+    Args:
+        delay: of that thread.
+
     Attributes:
-        spent: nanoseconds since ``take`` was called last: of time, and of this process's
-            CPU time. The very object ``NONE`` when nothing was imported.
+        spent: since ``take`` was called last. The very object ``NONE`` when nothing was
+            imported.
+        long: what was imported since ``take_long``, and took long: nanoseconds, by the
+            outermost package.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, delay: Delay) -> None:
         self.spent = NONE
+        self.long: dict[str, int] = {}
+        self._delay = delay
 
-    def take(self) -> tuple[int, int]:
+    def take(self) -> Spent:
         """``spent``; it begins anew."""
         spent, self.spent = self.spent, NONE
         return spent
+
+    def take_long(self) -> dict[str, int]:
+        """``long``; it begins anew."""
+        long, self.long = self.long, {}
+        return long
+
+    def _note(self, name: str, took: int, cpu: int, delayed: int) -> None:
+        before = self.spent
+        self.spent = (before[0] + took, before[1] + cpu, before[2] + delayed)
+        if took >= _LONG:
+            package = name.partition(".")[0]
+            self.long[package] = self.long.get(package, 0) + took
 
     def watch(self) -> None:
         """Imports are measured from now on, for as long as this process lives."""
@@ -45,13 +70,13 @@ class Imports:
             if inside or threading.get_ident() != me:
                 return plain(name, import_)
             inside = True
-            began, before = monotonic_ns(), _cpu()
+            began, before, reading = monotonic_ns(), _cpu(), self._delay.now()
             try:
                 return plain(name, import_)
             finally:
                 inside = False
-                took, cpu = self.spent
-                self.spent = took + monotonic_ns() - began, cpu + _cpu() - before
+                took, cpu = monotonic_ns() - began, _cpu() - before
+                self._note(name, took, cpu, self._delay.since(reading)[1])
 
         code = find_and_load.__code__.replace(co_filename=plain.__code__.co_filename)
         find_and_load.__code__ = code

@@ -136,8 +136,8 @@ class Worker:
         self._since = monotonic_ns()
         self._waited = self._blocked = 0
         self._meter = Meter()
-        self._imports = Imports()
-        self._imported = (0, 0)  # what was imported before the function began
+        self._imports = Imports(self._meter.delay)
+        self._imported = NONE  # what was imported before the function began
         # Held while a frame is written; by a thread of this process, and for no longer than
         # the owner needs to read. What that very thread says meanwhile (in a signal's
         # handler, or a finalizer) is written behind the frame.
@@ -381,7 +381,7 @@ class Worker:
         copied = self._link.bytes_copied - copied
         shared = self._link.bytes_shared - shared
         encoded = monotonic_ns()
-        importing, busy = inside
+        importing, *instead = inside
         spent = wire.SPENT.pack(
             self._since,
             decoded,
@@ -392,11 +392,13 @@ class Worker:
             self._blocked,
             self._imported[0],
             importing,
-            *self._meter.took(finished - started, busy),
+            *self._meter.took(finished - started, *instead),
             copied + len(body),
             shared,
             traced() if "tracemalloc" in sys.modules else 0,
         )
+        if self._imports.long:
+            self._send(wire.pack(wire.IMPORTED, marshal.dumps(self._imports.take_long())))
         self._send(wire.pack(wire.RESULT, spent + body, flags, frame.id))
         self._task_number = 0
         self._waited, self._since = 0, monotonic_ns()
