@@ -65,7 +65,9 @@ def made_up(
         spans=spans,
         totals=_totals(spans, len(functions), workers),
         functions=functions,
-        sites=tuple(("map", name, "/home/me/pipeline.py", 10 + at, 0) for at, name in enumerate(functions)),
+        sites=tuple(
+            ("map", name, "/home/me/pipeline.py", 10 + at, 0) for at, name in enumerate(functions)
+        ),
         workers=lives,
         memory=_memory(rng, workers, ended),
         began=_START,

@@ -51,6 +51,7 @@ UNSENDABLE = (
     "a pool belongs to the process that made it and cannot be pickled; a task makes its own"
 )
 NOTHING = bytes(SPENT.size)  # is what a worker said of a task that was lost
+_made = count()
 # So many lives of workers that have gone are remembered, for reports.
 LIVES = 10_000
 
@@ -86,6 +87,7 @@ class Engine(Settling):
         self.recorder = Recorder(options.spans, self._importing)
         self.began, self.clock, self.pid = monotonic_ns(), time(), os.getpid()
         self._callers = Callers(self.recorder)
+        self.before = next(_made)  # so many engines had been made in this process
         self.large = large_arguments.LargeArguments()
         self._mark = self.diary = Diary(self.began)  # on the futures of this pool
         self.last_end = self.began  # of a task

@@ -55,7 +55,9 @@ class Settling(ABC):
                     self._note_failures(assignment, work, rest)
                     work.partly(assignment, {}, rest)
                 return
-        self._note_failures(assignment, work, {0: error}, max(1, assignment.stop - assignment.start))
+        self._note_failures(
+            assignment, work, {0: error}, max(1, assignment.stop - assignment.start)
+        )
         work.fail(assignment, error)
         self._settle(assignment, work)
 

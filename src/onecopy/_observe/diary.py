@@ -31,10 +31,13 @@ class Diary:
 
     Args:
         began: when the pool was made, in nanoseconds.
+
+    Attributes:
+        last: when the last of what comes after tasks ended.
     """
 
     def __init__(self, began: int) -> None:
-        self._began = began
+        self._began = self.last = began
         self._width = _WIDTH
         self._sums = [array("q", bytes(8 * _SLOTS)) for _ in OWNER_DOES]
         self._lock = threading.Lock()
@@ -46,6 +49,8 @@ class Diary:
         try:
             while end - self._began >= self._width * _SLOTS:
                 self._widen()
+            if kind >= CALLBACKS:
+                self.last = max(self.last, end)
             begin, end, width = begin - self._began, end - self._began, self._width
             sums = self._sums[kind]
             first, last = begin // width, end // width
@@ -68,9 +73,9 @@ class Diary:
         with self._lock:
             width, sums = self._width, [list(each) for each in self._sums]
         used = max((at for each in sums for at, value in enumerate(each) if value), default=-1)
-        return [
-            (self._began + at * width, *(each[at] for each in sums)) for at in range(used + 2)
-        ][:_SLOTS]
+        return [(self._began + at * width, *(each[at] for each in sums)) for at in range(used + 2)][
+            :_SLOTS
+        ]
 
     @property
     def width(self) -> int:

@@ -74,7 +74,7 @@ class Recorder:
         self.failed = 0
         self.lost = 0
         self.failures = Failures()
-        self.imports: dict[str, tuple[int, int]] = {}  # how often, and nanoseconds
+        self.imports: dict[str, tuple[int, int]] = {}  # how often, and CPU time
 
     def site(self, method: str, name: str, line: Line, chunk: int = 0) -> int:
         """The index of a call: which function, by which method, from which line, in chunks
@@ -119,7 +119,7 @@ class Recorder:
         return tuple(self._names)
 
     def imported(self, took: dict[str, int]) -> None:
-        """Workers have imported packages, in so many nanoseconds each."""
+        """Workers have imported packages, in so many nanoseconds of CPU time each."""
         with self._lock:
             for name, nanoseconds in took.items():
                 if name in self.imports or len(self.imports) < _NAMES:

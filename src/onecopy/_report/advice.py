@@ -13,30 +13,11 @@ from collections.abc import Iterator
 from . import causes, pools
 from .calls import Call, calls
 from .face import Advice, Look
-from .model import Accounting, Run
+from .kinds import spent
+from .model import Run
 from .words import count, human_bytes, percent, seconds
 
 __all__ = ["Advice", "advice", "failed", "verdict"]
-
-_KINDS = {
-    "startup": "starting workers",
-    "importing": "importing modules",
-    "decode": "unpacking arguments",
-    "pausing": "waiting inside your functions",
-    "wanting": "ready to run without a free CPU",
-    "encode": "packing results",
-    "blocked": "writing results that the main process had not read",
-    "packing": "waiting while the main process packed arguments",
-    "iterable": "waiting for your iterable",
-    "callbacks": "waiting while the main process ran callbacks",
-    "handlers": "waiting while the main process handled what tasks log and print",
-    "results": "waiting while the main process unpacked results",
-    "between": "waiting between calls",
-    "handing": "waiting for tasks on their way",
-    "tail": "done while another worker was still at work",
-    "lost": "lost with a worker",
-}
-"""The parts of the workers' time, as a sentence has them."""
 
 
 def verdict(run: Run) -> str:
@@ -51,10 +32,10 @@ def verdict(run: Run) -> str:
     )
     if parts.running < 0.9 * parts.compute:
         said += f", and were on a CPU for {percent(parts.running, parts.total)}"
-    name = max(_KINDS, key=lambda kind: float(getattr(parts, kind)))
-    most = getattr(parts, name)
+    losses = [(value, kind.lost) for kind, value in spent(parts) if kind.lost]
+    most, name = max(losses, default=(0.0, ""))
     if most > 0.02 * parts.total:
-        said += f". The largest loss: {percent(most, parts.total)} {_KINDS[name]}"
+        said += f". The largest loss: {percent(most, parts.total)} {name}"
     saved = run.facts.get("saved_bytes", 0)
     # Every process shows the same pages of the interpreter: that is nothing that was shared.
     if saved > 1e6 and run.facts.get("segment_bytes", 0) > 1e6:
@@ -95,9 +76,3 @@ def _of_call(look: Look, call: Call) -> Iterator[Advice]:
         if each.part not in said:
             said.add(each.part)
             yield each
-
-
-def spent(parts: Accounting) -> dict[str, float]:
-    """The parts of the workers' time that are more than nothing, by name."""
-    values = {name: float(getattr(parts, name)) for name in ("running", *_KINDS)}
-    return {name: value for name, value in values.items() if value > 0}

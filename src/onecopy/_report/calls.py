@@ -117,4 +117,3 @@ def _under_way(spans: Table) -> tuple[float, int]:
     times, level = times[order], np.cumsum(steps[order])
     wall = float(np.diff(times)[level[:-1] > 0].sum()) / 1e9
     return wall, int(level.max())
-

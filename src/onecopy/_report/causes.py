@@ -19,6 +19,8 @@ from .words import count, human_bytes, items, percent, seconds
 
 # Around each task go some tens of microseconds: below this its own work is the lesser part.
 _SMALL_TASK = 200e-6
+# What this library itself imports in workers is none of the program's doing.
+_OURS = ("cloudpickle", "onecopy")
 # What handing out one more item of a map costs all together, in seconds.
 _ITEM = 3e-6
 # Buffers of this size per task, in bytes, take as long to copy as a short task takes.
@@ -57,10 +59,14 @@ def importing(look: Look, call: Call) -> Iterator[Advice]:
     spent = call.parts["imported"]
     spans = call.spans
     workers = len(np.unique(spans["worker"][spans["imported"] + spans["importing"] > 1_000_000]))
-    names = [name for name, _, took in look.run.imports if took > 0.2 * spent * 1e9]
+    # For all calls together, each being imported once: the call that spent most is told of.
+    took = {name: cpu / 1e9 for name, _, cpu in look.run.imports if name not in _OURS}
+    names = [name for name, cpu in took.items() if cpu > 0.1 * sum(took.values())]
     if workers < 2 or not names or look.run.method in ("fork", "thread"):
         return
-    saves = spent * (1 - 1 / workers)
+    if spent < 0.5 * look.parts.importing:
+        return
+    saves = sum(took.values()) * (1 - 1 / workers)
     inside = float(spans["importing"].sum()) > float(spans["imported"].sum())
     where = f"inside {_name(call)}" if inside else "to unpack the first task"
     yield Advice(
@@ -130,8 +136,7 @@ def iterable(look: Look, call: Call) -> Iterator[Advice]:
     if not _matters(look, call, idle) or look.workers < 2:
         return
     making = _owner(look, call, "iterable")
-    period = call.wall if call.method.startswith("imap") else call.wall + making
-    saves = period - (making + call.own) / look.workers
+    saves = (_whole(call) - making - call.compute) / look.workers
     yield Advice(
         "iterable",
         "Workers wait for your iterable",
@@ -159,7 +164,7 @@ def callbacks(look: Look, call: Call) -> Iterator[Advice]:
     if not _matters(look, call, idle):
         return
     running = _owner(look, call, "callbacks")
-    saves = call.wall - (running + call.own) / look.workers
+    saves = (_whole(call) - running - call.compute) / look.workers
     yield Advice(
         "callbacks",
         "Workers wait for callbacks",
@@ -196,7 +201,9 @@ def handlers(look: Look, call: Call) -> Iterator[Advice]:
 
 def arguments(look: Look, call: Call) -> Iterator[Advice]:
     """Large arguments are copied that need not be."""
-    mine = [(kind, moved, whole) for site, kind, moved, whole in look.run.large if site == call.site]
+    mine = [
+        (kind, moved, whole) for site, kind, moved, whole in look.run.large if site == call.site
+    ]
     idle, decode = call.idle["packing"] + call.idle["handing"], call.parts["decode"]
     if not mine or not _matters(look, call, idle + decode):
         return
@@ -357,6 +364,11 @@ def pausing(look: Look, call: Call) -> Iterator[Advice]:
     """Functions that wait leave the CPUs free: more of them can wait at the same time."""
     own = call.own
     if call.pausing < 0.5 * own or not _matters(look, call, call.pausing):
+        return
+    # What the programs wait for that it has started is not known.
+    if call.parts["helped"] > 0.1 * call.pausing:
+        return
+    if sum(call.idle.values()) > 0.3 * _whole(call):  # there are workers to spare already
         return
     more = min(call.items, _MANY * max(look.run.cpus, look.workers))
     if more <= look.workers:

@@ -29,7 +29,7 @@ def run(engine: Engine, *, look: bool = True) -> Run:
     totals = recorder.totals()
     lives = np.array(engine.lives(), dtype_of(WORKER))
     spans = _with_pids(recorder.spans(), lives)
-    ended = monotonic_ns() if engine.busy else engine.last_end
+    ended = monotonic_ns() if engine.busy else max(engine.last_end, engine.diary.last)
     if len(lives):
         # A pool that has done nothing yet: until its workers were ready.
         ended = max(ended, int(lives["ready"].max()))
@@ -131,6 +131,7 @@ def _facts(engine: Engine) -> dict[str, float]:
         "argument_bytes_copied": copied,
         "argument_bytes_shared": shared,
         "workers_started": len(engine.lives()),
+        "pools_before": engine.before,
     }
     if engine.watch is not None:
         facts["saved_bytes"] = engine.watch.saved

@@ -23,6 +23,7 @@ import numpy as np
 
 from .._observe.columns import LOST, OTHER, OWNER, STATES
 from .advice import advice, verdict
+from .kinds import spent
 from .model import Run, Table
 from .terminal import slowest
 from .words import count, human_bytes, items, percent, seconds
@@ -61,16 +62,6 @@ _FUNCTIONS = 50
 # Points of the memory curves: more than this nobody can see.
 _POINTS = 1_500
 _POLICY = "default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'"
-_KINDS = {
-    "compute": "inside your functions",
-    "decode": "unpacking arguments, loading functions",
-    "encode": "packing results",
-    "blocked": "writing results that the owner had not read",
-    "startup": "until a worker was ready",
-    "waiting": "for tasks",
-    "tail": "done, while others were still at work",
-    "lost": "in what died with its worker",
-}
 _FACTS = {
     "segments": "segments in shared memory",
     "segment_bytes": "bytes in them",
@@ -251,16 +242,14 @@ def _body(run: Run, ordered: Table) -> str:
 def _accounting(run: Run) -> str:
     parts = run.accounting()
     bars, legend = [], []
-    for kind, what in _KINDS.items():
-        value = max(0.0, getattr(parts, kind))
+    for kind, value in spent(parts):
         share = 100 * value / parts.total if parts.total else 0.0
-        if not value:
-            continue
-        name = "start-up" if kind == "startup" else kind
-        bars.append(f'<i class="k-{kind}" style="width:{share:.4f}%" title="{name}"></i>')
+        bars.append(
+            f'<i class="k-{kind.paint}" style="width:{share:.4f}%" title="{kind.label}"></i>'
+        )
         legend.append(
-            f'<li title="{what}"><i class="k-{kind}"></i>{name} <b>{seconds(value)}</b> '
-            f"<span>{percent(value, parts.total)}</span></li>"
+            f'<li title="{kind.explained}"><i class="k-{kind.paint}"></i>{kind.label} '
+            f"<b>{seconds(value)}</b> <span>{percent(value, parts.total)}</span></li>"
         )
     whole = f"{count(parts.workers, 'worker')} × {seconds(parts.wall)} = {seconds(parts.total)}"
     if abs(parts.other) > 0.02 * parts.total:

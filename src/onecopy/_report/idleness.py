@@ -94,16 +94,23 @@ class Idle:
             ]
         )
         whose = np.where(there.max(axis=0) > 0, there.argmax(axis=0), -1)
-        # Before a call begins, the slot is of the next one that does.
+        # What the owner does before a call begins is for that call; what it does after the last
+        # task, for the one that it was of.
         known = np.flatnonzero(whose >= 0)
-        coming = np.searchsorted(known, np.arange(len(whose)))
-        following = np.where(coming < len(known), whose[known[np.minimum(coming, len(known) - 1)]], -1)
+        at = np.arange(len(whose))
+        coming, gone = np.searchsorted(known, at), np.searchsorted(known, at, side="right") - 1
+        following = np.where(
+            coming < len(known), whose[known[np.minimum(coming, len(known) - 1)]], -1
+        )
+        preceding = np.where(gone >= 0, whose[known[np.maximum(gone, 0)]], -1)
+        belongs = dict.fromkeys(OWNER_DOES, preceding)
+        belongs |= {"packing": following, "iterable": following}
         return {
             int(site): {
-                name: float(part[(following if name in OWNER_DOES else whose) == at].sum())
+                name: float(part[belongs.get(name, whose) == number].sum())
                 for name, part in self.parts.items()
             }
-            for at, site in enumerate(sites)
+            for number, site in enumerate(sites)
         }
 
 

@@ -100,7 +100,7 @@ class Run:
         sites: calls of the program, likewise.
         diary: what the owner did (``columns.DIARY``), over time.
         failures: tasks that failed, the most frequent kind first.
-        imports: packages that workers imported: name, how often, nanoseconds.
+        imports: packages that workers imported: name, how often, nanoseconds of CPU time.
         large: bytes of large arguments that were copied: index of the call, kind, bytes, and
             bytes of the arrays that these are slices of.
         workers: every worker's life (``columns.WORKER``).
@@ -155,7 +155,9 @@ class Run:
         gone = np.where(lives["gone"] > 0, lives["gone"], ended).clip(began, ended)
         born = lives["born"].clip(began, ended)
         ready = np.where(lives["ready"] > 0, lives["ready"], gone).clip(born, gone)
-        return born, ready, lives["last"].clip(ready, gone), gone
+        last = lives["last"].clip(ready, gone)
+        # One that was replaced after its last task has ended its slot's time with that.
+        return born, ready, last, np.where((gone < ended) & ~self._died(), last, gone)
 
     def _died(self) -> Table:
         """Which workers ended in the middle of a task?"""
@@ -175,9 +177,10 @@ class Run:
         born, ready, last, gone = self._lives()
         died = self._died()
         there = float((gone - born).sum()) / 1e9
-        # A slot without a worker waits for one; two workers in one, while the old one ends,
-        # have nobody's time.
-        startup = float((ready - born).sum()) / 1e9 + max(0.0, self.wanted * self.wall - there)
+        # A slot without a worker waits for one. A worker that starts while the one before it
+        # is still at its last task has nobody's time.
+        spare = self.wanted * self.wall - there
+        startup = max(0.0, float((ready - born).sum()) / 1e9 + spare)
         lost = float((gone - last)[died].sum()) / 1e9
         idle = self.idle().sums()
         seconds["importing"] = seconds.pop("imported")
@@ -194,9 +197,7 @@ class Run:
         )
 
 
-_SUMMED = (
-    *("decode", "imported", "compute", "running", "wanting", "encode", "blocked"),
-)
+_SUMMED = (*("decode", "imported", "compute", "running", "wanting", "encode", "blocked"),)
 
 
 def empty_tables() -> dict[str, Table]:

@@ -74,7 +74,7 @@ def _too_many(look: Look, others: list[Advice]) -> Iterator[Advice]:
     # Workers that wait for input or output may be as many as one likes: these fill the CPUs.
     if extra <= 0 or run.method == "thread" or any(each.kind == "threads" for each in others):
         return
-    if parts.wanting < 0.2 * parts.compute or parts.running < 0.4 * run.cpus * parts.wall:
+    if parts.wanting < 0.2 * parts.compute or parts.pausing > 0.3 * parts.compute:
         return
     if parts.wanting / parts.workers < look.worth:
         return

@@ -72,7 +72,9 @@ def _read(archive: zipfile.ZipFile) -> Run:
             raise ValueError(f"its table {name!r} has other columns")
         plain[name] = table
     plain["functions"] = tuple(plain["functions"])
-    plain["sites"] = tuple((str(a), str(b), str(c), int(d), int(e)) for a, b, c, d, e in plain["sites"])
+    plain["sites"] = tuple(
+        (str(a), str(b), str(c), int(d), int(e)) for a, b, c, d, e in plain["sites"]
+    )
     plain["imports"] = tuple((str(a), int(b), int(c)) for a, b, c in plain["imports"])
     plain["failures"] = tuple(Failed(*each) for each in plain["failures"])
     plain["large"] = tuple((int(a), str(b), int(c), int(d)) for a, b, c, d in plain["large"])

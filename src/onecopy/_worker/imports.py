@@ -34,8 +34,8 @@ class Imports:
     Attributes:
         spent: since ``take`` was called last. The very object ``NONE`` when nothing was
             imported.
-        long: what was imported since ``take_long``, and took long: nanoseconds, by the
-            outermost package.
+        long: what was imported since ``take_long``, and took long: nanoseconds of CPU time,
+            by the outermost package.
     """
 
     def __init__(self, delay: Delay) -> None:
@@ -58,7 +58,7 @@ class Imports:
         self.spent = (before[0] + took, before[1] + cpu, before[2] + delayed)
         if took >= _LONG:
             package = name.partition(".")[0]
-            self.long[package] = self.long.get(package, 0) + took
+            self.long[package] = self.long.get(package, 0) + cpu
 
     def watch(self) -> None:
         """Imports are measured from now on, for as long as this process lives."""
