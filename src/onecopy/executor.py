@@ -39,16 +39,22 @@ from ._engine.busy import Waiting
 from ._engine.engine import UNSENDABLE, Engine
 from ._engine.future import TaskFuture
 from ._engine.jobs import Items, NoResult, StreamJob
+from ._engine.stats import NOTHING_YET, stats_of
 from ._launch import resolve
 from ._observe.diary import ITERABLE
+from ._progress.bar import Progress
 from ._protocol import wire
+from ._report.environment import at_end
 from ._system.cpus import cpu_count
 from .errors import InitializerFailed, PoolClosed
 
 if TYPE_CHECKING:
     from multiprocessing.context import BaseContext
 
+    import numpy as np
+
     from ._engine.options import Prints
+    from ._engine.stats import PoolStats
     from ._engine.worker_process import WorkerProcess
     from ._launch import Method
 
@@ -62,6 +68,7 @@ if TYPE_CHECKING:
         main: Literal["auto", "import", "value"]
         state: Literal["follow", "import"]
         reseed: bool
+        progress: bool
 
 
 __all__ = ["ProcessPoolExecutor"]
@@ -174,6 +181,7 @@ class ProcessPoolExecutor(StandardExecutor):
         main: Literal["auto", "import", "value"] = "auto",
         state: Literal["follow", "import"] = "follow",
         reseed: bool = True,
+        progress: bool = False,
         **others: Never,
     ) -> None:
         refused_arguments.refuse("ProcessPoolExecutor", others, refused_arguments.EXECUTOR)
@@ -202,6 +210,7 @@ class ProcessPoolExecutor(StandardExecutor):
         self._engine: Engine | None = None
         self._unmade: InitializerFailed | None = None  # why there is no engine
         self._shut = False
+        self._progress = progress
         _executors.add(self)
 
     def submit(self, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Future[T]:
@@ -240,6 +249,7 @@ class ProcessPoolExecutor(StandardExecutor):
         timeout: float | None = None,
         chunksize: int = 1,
         buffersize: int | None = None,
+        progress: bool | None = None,
     ) -> Iterator[T]: ...
 
     @overload
@@ -253,6 +263,7 @@ class ProcessPoolExecutor(StandardExecutor):
         timeout: float | None = None,
         chunksize: int = 1,
         buffersize: int | None = None,
+        progress: bool | None = None,
     ) -> Iterator[T]: ...
 
     @overload
@@ -267,6 +278,7 @@ class ProcessPoolExecutor(StandardExecutor):
         timeout: float | None = None,
         chunksize: int = 1,
         buffersize: int | None = None,
+        progress: bool | None = None,
     ) -> Iterator[T]: ...
 
     def map(
@@ -276,6 +288,7 @@ class ProcessPoolExecutor(StandardExecutor):
         timeout: float | None = None,
         chunksize: int = _CHUNK,
         buffersize: int | None = None,
+        progress: bool | None = None,
     ) -> Iterator[T]:
         """As the built-in ``map``, by all workers, several calls at a time.
 
@@ -287,6 +300,8 @@ class ProcessPoolExecutor(StandardExecutor):
             chunksize: items that a worker is sent as one task. When it is not given, short
                 items are sent several at once (at most 16), by their measured time.
             buffersize: so many tasks at most whose results have not been fetched.
+            progress: show how far it has come, as ``Pool.map`` does. None: as the executor
+                was told.
 
         Returns:
             An iterator over the results, in order. An item that fails raises at its place.
@@ -317,6 +332,8 @@ class ProcessPoolExecutor(StandardExecutor):
         chunk = None if chunksize is _CHUNK else chunksize
         runner = wire.MAP if single else wire.STARMAP
         job = StreamJob(function, items, runner, engine.namespace, chunk, _MAP_CHUNK)
+        if self._progress if progress is None else progress:
+            job.bar = Progress(len(items) if isinstance(items, list) else None, job.name, "items")
         try:
             if buffersize is None:
                 job.end = len(items)
@@ -329,6 +346,35 @@ class ProcessPoolExecutor(StandardExecutor):
             if not isinstance(error, Exception):
                 engine.give_up(job)  # Ctrl-C, and nobody has the iterator
             raise
+
+    def stats(self) -> PoolStats:
+        """What the executor has done so far, and what its workers are at: a frozen snapshot.
+        Cheap, and from any thread."""
+        return NOTHING_YET if self._engine is None else stats_of(self._engine)
+
+    def spans(self) -> np.ndarray[Any, np.dtype[Any]]:
+        """One record for each task that has ended; see ``Pool.spans``. Starts the workers if
+        there are none yet."""
+        from ._report.gather import spans
+
+        return spans(self._engine or self._started())
+
+    def report(self, path: str | os.PathLike[str] | None = None) -> None:
+        """Where time and memory went; see ``Pool.report``. Also after ``shutdown``. Starts the
+        workers if there are none yet.
+
+        Args:
+            path: None prints to the terminal; else a file, by its suffix ``.html``,
+                ``.pftrace``, ``.json`` or ``.onecopy``.
+
+        Raises:
+            ValueError: an unknown suffix.
+            OSError: the file cannot be written.
+            RuntimeError: it was shut down before it had done anything.
+        """
+        from ._report import gather, write
+
+        write.report(gather.run(self._engine or self._started()), path)
 
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
         """No more calls are taken; the workers end when all is done.
@@ -391,6 +437,7 @@ class ProcessPoolExecutor(StandardExecutor):
             self._check_open()
             if self._engine is None:
                 self._engine = self._made()
+                at_end(self._engine)
                 weakref.finalize(self, self._engine.release).atexit = False
                 _engines.add(self._engine)
             if _exiting:  # begun meanwhile, and did perhaps not see this engine

@@ -59,7 +59,7 @@ _log = logging.getLogger(__name__)
 # Options of ``Pool`` that a backend takes as well.
 _OF_POOL = (
     *("initializer", "initargs", "maxtasksperchild", "preload", "logs", "prints"),
-    *("main", "state", "reseed"),
+    *("main", "state", "reseed", "spans"),
 )
 
 # Of each thread: is it at a task of ours?

@@ -55,6 +55,7 @@ class TestConstructor:
             "main",
             "state",
             "reseed",
+            "progress",
             "others",
         ]
         for name in ("max_tasks_per_child", "logs", "prints", "preload", "main", "state"):

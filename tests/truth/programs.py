@@ -1,11 +1,13 @@
 """The programs: each is called with its cure applied, or without.
 
-Where a fault is about who waits for whom, tasks spend CPU time of a known amount and not
-time by the clock, so that what else the machine does is no part of the fault.
+Where a fault is about who waits for whom, tasks sleep: what else the machine does is then
+no part of the fault.
 """
 
 from __future__ import annotations
 
+import contextlib
+import itertools
 import logging
 import os
 import signal
@@ -61,7 +63,7 @@ def program(
     """Makes a program of a function."""
 
     def enter(body: Body) -> Body:
-        name: str = body.__name__  # type: ignore[attr-defined]  # it is a function
+        name: str = body.__name__
         PROGRAMS[name] = Program(name, fault, judged, body, needs, tuple(environment.items()))
         return body
 
@@ -126,15 +128,14 @@ def groups(make: Make, cured: bool) -> None:
     rng = np.random.default_rng(0)
     frame = pd.DataFrame({"k": rng.integers(0, 8, 4_000_000), "x": np.arange(4e6), "y": 1.0})
     df = oc.share(frame)
+    parts = [part for _, part in df.groupby("k")]
+    if cured:
+        df = oc.share(frame.sort_values("k", ignore_index=True))
+        bounds = np.searchsorted(df["k"].to_numpy(), np.arange(9)).tolist()
+        parts = [df.iloc[i:j] for i, j in itertools.pairwise(bounds)]
     with make(2, preload=["pandas"]) as pool:
         pool.map(len, [[0]] * 2)
-        if cured:
-            df = oc.share(frame.sort_values("k", ignore_index=True))
-            bounds = np.searchsorted(df["k"].to_numpy(), np.arange(9)).tolist()
-            parts = [df.iloc[i:j] for i, j in zip(bounds, bounds[1:], strict=False)]
-        else:
-            parts = [part for _, part in df.groupby("k")]
-        for _ in range(4):
+        for _ in range(8):
             pool.map(lambda part: float(part["x"].sum()), parts, chunksize=1)
 
 
@@ -163,12 +164,12 @@ def same_array(make: Make, cured: bool) -> None:
 def one_bad_call(make: Make, cured: bool) -> None:
     x, good = np.ones(4 * MB), oc.share(np.ones(4 * MB))
     with make(2) as pool:
-        pool.map(spin_item, range(40))
+        pool.map(spin_item, range(8))
         pool.map(total, np.array_split(good, 100))
         if cured:
             x = oc.share(x)
         wait([pool.submit(lambda data, i: float(data[i]), x, i) for i in range(40)])
-        pool.map(spin_item, range(40))
+        pool.map(spin_item, range(8))
 
 
 @program("results")
@@ -225,30 +226,30 @@ def chunks_of_one(make: Make, cured: bool) -> None:
 @program("chunks")
 def large_chunks(make: Make, cured: bool) -> None:
     with make(2) as pool:
-        pool.map(spin_item, range(40), chunksize=None if cured else 32)
+        pool.map(time.sleep, [0.02] * 40, chunksize=None if cured else 32)
 
 
 @program("straggler")
 def straggler(make: Make, cured: bool) -> None:
-    items = [0.02] * 40 + [0.4]
+    items = [0.02] * 40 + [0.8]
     with make(2) as pool:
-        pool.map(spin, items[::-1] if cured else items, chunksize=1)
+        pool.map(time.sleep, items[::-1] if cured else items, chunksize=1)
 
 
 @program("few")
 def few_tasks(make: Make, cured: bool) -> None:
-    with make(2) as pool:
-        pool.map(spin, [0.05] * 18 if cured else [0.3] * 3, chunksize=1)
+    with make(4) as pool:
+        pool.map(time.sleep, [0.05] * 40 if cured else [0.4] * 5, chunksize=1)
 
 
 @program("one-by-one")
 def apply_in_a_loop(make: Make, cured: bool) -> None:
     with make(2) as pool:
         if cured:
-            pool.map(spin_item, range(40), chunksize=1)
+            pool.map(time.sleep, [0.02] * 40, chunksize=1)
         else:
-            for item in range(40):
-                pool.apply(spin_item, (item,))
+            for _ in range(40):
+                pool.apply(time.sleep, (0.02,))
 
 
 @program("one-by-one")
@@ -256,13 +257,11 @@ def lock_among_threads(make: Make, cured: bool) -> None:
     lock = threading.Lock()
     with make(2) as pool, ThreadPoolExecutor(4) as threads:
 
-        def ask(item: int) -> int:
-            if cured:
-                return pool.apply(spin_item, (item,))
-            with lock:
-                return pool.apply(spin_item, (item,))
+        def ask(seconds: float) -> None:
+            with contextlib.nullcontext() if cured else lock:
+                pool.apply(time.sleep, (seconds,))
 
-        list(threads.map(ask, range(40)))
+        list(threads.map(ask, [0.02] * 40))
 
 
 # What the main process does meanwhile.
@@ -456,11 +455,8 @@ def failures(make: Make, cured: bool) -> None:
             raise ValueError(f"bad {item}")
         return spin_item(item)
 
-    with make(2) as pool:
-        try:
-            pool.map(task, range(100), chunksize=1)
-        except ValueError:
-            pass
+    with make(2) as pool, contextlib.suppress(ValueError):
+        pool.map(task, range(100), chunksize=1)
 
 
 @program("lost", "")

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import logging
 import os
-import time
 import warnings
 from collections.abc import Iterator
+from time import monotonic_ns
 
 import numpy as np
 import pytest
@@ -14,8 +14,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from onecopy._engine.output_dispatch import STDOUT, Hearing
-from onecopy._observe.diary import Diary
 from onecopy._observe.columns import DONE, FAILED, LOST, SPAN, SPENT, struct_of
+from onecopy._observe.diary import Diary
 from onecopy._observe.series import Series, Watch
 from onecopy._observe.spans import KNOWN, Recorder
 from onecopy._protocol.log_settings import Applied, Settings
@@ -176,7 +176,7 @@ def test_nonsense_is_the_worker_s_fault_and_costs_nobody_else(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     blamed: list[int] = []
-    diary = Diary(time.monotonic_ns())
+    diary = Diary(monotonic_ns())
     hearing = Hearing(lambda: None, lambda worker, _: blamed.append(worker), diary, prefixed=False)
     for kind in (0, 1):
         hearing.put(3, [(1, kind, b"\xff\xff nonsense")])

@@ -91,6 +91,7 @@ class Engine(Settling):
         self.large = large_arguments.LargeArguments()
         self._mark = self.diary = Diary(self.began)  # on the futures of this pool
         self.last_end = self.began  # of a task
+        self.ends: list[Callable[[], None]] = []  # called once all is over
         self.watch: Watch | None = None
 
     # What differs.
@@ -425,7 +426,13 @@ class Engine(Settling):
     def held(self) -> list[tuple[Work, int]]:
         """For each worker that is at something: what that is, and since when."""
         with self._lock:
-            return busy.held(self._assigned.values(), self._members)
+            found = busy.heads(self._assigned.values(), self._members)
+        return [(entry.work, since) for entry, since in found]
+
+    def heads(self) -> list[tuple[Entry, int]]:
+        """The same, with which part of its work each worker is at."""
+        with self._lock:
+            return busy.heads(self._assigned.values(), self._members)
 
     @property
     def busy(self) -> bool:
@@ -577,6 +584,11 @@ class Engine(Settling):
             self.diary.add(PACKING, entry.begun, entry.sent)
         if entry.moved > large_arguments.LARGE:
             self.large.note(work, assignment, entry.moved)
+
+    def _over(self) -> None:
+        """All workers have gone."""
+        while self.ends:
+            self.ends.pop()()
 
     def _join_in(self, member: Member) -> None:
         """A worker is ready."""

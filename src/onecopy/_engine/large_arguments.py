@@ -45,7 +45,7 @@ class LargeArguments:
     def all(self) -> list[tuple[int, str, int, int]]:
         """Site, kind, bytes that were copied, and bytes of the arrays that they are of."""
         with self._lock:
-            found = [(*key, *sums) for key, sums in self._bytes.items()]
+            found = [(*key, sums[0], sums[1]) for key, sums in self._bytes.items()]
         return [_merged(each, found) for each in found if not _is_first(each, found)]
 
     def _kind(self, work: Work, assignment: Assignment) -> tuple[str, Any]:

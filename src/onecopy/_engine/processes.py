@@ -396,6 +396,7 @@ class ProcessEngine(Listening):
         self._initializer = None
         self._known.clear()
         self._freezes.end()
+        self._over()
 
     # Shared memory; see ``registry.Listener``.
 

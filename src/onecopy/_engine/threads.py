@@ -151,6 +151,7 @@ class ThreadEngine(Engine):
             self._past.append(_life(worker, monotonic_ns()))
             if not self._workers and self.watch is not None:
                 self.watch.stop()  # none was started in its place: all is over
+                self._over()
 
     def _work_through(self, worker: ThreadWorker) -> None:
         try:

@@ -21,14 +21,14 @@ class Failed(NamedTuple):
         kind: name of the exception's class.
         message: its text, cut; "" for those that are only counted.
         first: the first of them: an item's index, or a call's number.
-        count: how many.
+        number: how many.
     """
 
     site: int
     kind: str
     message: str
     first: int
-    count: int
+    number: int
 
 
 class Failures:
@@ -50,7 +50,7 @@ class Failures:
         """The most frequent first."""
         with self._lock:
             found = [Failed(*key, *value) for key, value in self._counts.items()]
-        return sorted(found, key=lambda each: (not each.message, -each.count, each.first))
+        return sorted(found, key=lambda each: (not each.message, -each.number, each.first))
 
 
 def _said(error: BaseException) -> str:

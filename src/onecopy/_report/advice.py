@@ -45,7 +45,7 @@ def verdict(run: Run) -> str:
 
 def failed(run: Run) -> str:
     """``10 of 100 tasks failed: ValueError('bad 3') and 9 more.``, or nothing."""
-    number = sum(each.count for each in run.failures)
+    number = sum(each.number for each in run.failures)
     if not number:
         return ""
     first = run.failures[0]

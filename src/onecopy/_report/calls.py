@@ -8,6 +8,7 @@ that are kept.
 from __future__ import annotations
 
 from dataclasses import dataclass
+
 import numpy as np
 
 from .._observe.spans import split

@@ -210,7 +210,8 @@ def arguments(look: Look, call: Call) -> Iterator[Advice]:
     kind, moved, whole = max(mine, key=lambda each: each[1])
     copying = _owner(look, call, "packing")
     # Sharing copies it once; then nothing is copied.
-    once = copying * min(1.0, whole / moved) if moved else 0.0
+    rounds = max(1, len(np.unique(call.spans["task"]))) if kind == "frames" else 0
+    once = copying * min(1.0, whole / moved + (1 / rounds if rounds else 0.0))
     saves = (idle + decode) / look.workers - once
     title, change = _ARGUMENTS[kind]
     yield Advice(
@@ -258,7 +259,8 @@ def results(look: Look, call: Call) -> Iterator[Advice]:
     idle = call.idle["results"] + call.idle["handing"]
     if not _matters(look, call, packing + idle):
         return
-    saves = (packing + idle) / look.workers
+    # Half of packing is the copy; the other half, to have the pages of what is shared, stays.
+    saves = (0.5 * call.parts["encode"] + call.parts["blocked"] + idle) / look.workers
     if each < _BIG:
         if call.idle["results"] < 0.5 * (packing + idle):
             return

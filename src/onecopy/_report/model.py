@@ -80,7 +80,7 @@ class Accounting(NamedTuple):
     @property
     def waiting(self) -> float:
         """Without work, while no other worker had some either."""
-        return sum(getattr(self, name) for name in WAITS)
+        return float(sum(getattr(self, name) for name in WAITS))
 
 
 WAITS = (*OWNER_DOES, "between", "handing")

@@ -6,6 +6,8 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from .._observe.failures import Failed
+from .._observe.spans import Site
 from .face import Advice, Look
 from .model import Table
 from .words import count, human_bytes, percent, seconds
@@ -13,13 +15,13 @@ from .words import count, human_bytes, percent, seconds
 # A worker whose own memory grows by this much, in bytes, keeps something.
 _GROWTH = 200e6
 # So many kinds of failures are listed.
-_LISTED = 5
+_LISTED, _EXAMPLES = 5, 3
 
 
 def failures(look: Look) -> Iterator[Advice]:
     """Tasks that raised, and tasks that were lost with their workers."""
     run = look.run
-    number = sum(each.count for each in run.failures if each.kind != "WorkerDied")
+    number = sum(each.number for each in run.failures if each.kind != "WorkerDied")
     if number:
         yield _failures(look, number)
     lost = int(run.totals["lost"].sum())
@@ -38,16 +40,12 @@ def failures(look: Look) -> Iterator[Advice]:
 def _failures(look: Look, number: int) -> Advice:
     run = look.run
     all_ = max(int(run.totals["items"].sum()), number)
-    said = []
-    for each in run.failures[:_LISTED]:
-        method, function, _, _, _ = run.sites[each.site]
-        which = f"item {each.first}" if "map" in method else f"task {each.first}"
-        times = f"{each.count:,} times, first in" if each.count > 1 else "in"
-        what = f"{each.kind}: {each.message}" if each.message else each.kind
-        said.append(f"{what} ({times} {which} of {function})")
-    more = len(run.failures) - _LISTED
-    if more > 0:
-        said.append(f"and {more:,} other kinds")
+    kinds: dict[tuple[int, str], list[Failed]] = {}
+    for each in run.failures:
+        kinds.setdefault((each.site, each.kind), []).append(each)
+    said = [_listed(run.sites[site], alike) for (site, _), alike in kinds.items()]
+    if len(said) > _LISTED:
+        said[_LISTED:] = [f"and {len(said) - _LISTED:,} other kinds"]
     site = run.sites[run.failures[0].site]
     name = site[1].rpartition(".")[2]
     return Advice(
@@ -59,6 +57,17 @@ def _failures(look: Look, number: int) -> Advice:
         "the results of the others",
         line=f"{site[2]}:{site[3]}" if site[2] else "",
     )
+
+
+def _listed(site: Site, alike: list[Failed]) -> str:
+    """``ValueError, 10 times in f: bad 3 (item 3), bad 13 (item 13) and others``."""
+    number = sum(each.number for each in alike)
+    which = "item" if "map" in site[0] else "task"
+    some = [f"{each.message} ({which} {each.first})" for each in alike[:_EXAMPLES] if each.message]
+    others = " and others" if len(alike) > _EXAMPLES else ""
+    times = "once" if number == 1 else f"{number:,} times"
+    said = f"{alike[0].kind}, {times} in {site[1]}"
+    return f"{said}: {', '.join(some)}{others}" if some else said
 
 
 def timed(look: Look, others: list[Advice]) -> Iterator[Advice]:

@@ -9,10 +9,10 @@ frames out of tracebacks, and ``warnings`` out of its levels.
 
 from __future__ import annotations
 
+import _frozen_importlib
 import resource
 import threading
 from collections.abc import Callable
-from importlib import _bootstrap  # type: ignore[attr-defined]  # the machinery itself
 from time import monotonic_ns
 from typing import Any
 
@@ -62,7 +62,8 @@ class Imports:
 
     def watch(self) -> None:
         """Imports are measured from now on, for as long as this process lives."""
-        plain: Callable[[str, Any], Any] = _bootstrap._find_and_load
+        machinery: Any = _frozen_importlib
+        plain: Callable[[str, Any], Any] = machinery._find_and_load
         me, inside = threading.get_ident(), False
 
         def find_and_load(name: str, import_: Any) -> Any:
@@ -80,7 +81,7 @@ class Imports:
 
         code = find_and_load.__code__.replace(co_filename=plain.__code__.co_filename)
         find_and_load.__code__ = code
-        _bootstrap._find_and_load = find_and_load
+        machinery._find_and_load = find_and_load
 
 
 def _cpu() -> int:
