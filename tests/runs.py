@@ -66,7 +66,8 @@ def made_up(
         totals=_totals(spans, len(functions), workers),
         functions=functions,
         sites=tuple(
-            ("submit", name, "/home/me/pipeline.py", 10 + at, 0) for at, name in enumerate(functions)
+            ("submit", name, "/home/me/pipeline.py", 10 + at, 0)
+            for at, name in enumerate(functions)
         ),
         workers=lives,
         memory=_memory(rng, workers, ended),

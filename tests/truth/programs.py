@@ -126,7 +126,7 @@ def groups(make: Make, cured: bool) -> None:
     import pandas as pd
 
     rng = np.random.default_rng(0)
-    frame = pd.DataFrame({"k": rng.integers(0, 8, 4_000_000), "x": np.arange(4e6), "y": 1.0})
+    frame = pd.DataFrame({"k": rng.integers(0, 8, 8_000_000), "x": np.arange(8e6)})
     df = oc.share(frame)
     parts = [part for _, part in df.groupby("k")]
     if cured:
@@ -282,6 +282,7 @@ def slow_generator(make: Make, cured: bool) -> None:
         return item
 
     with make(2) as pool:
+        pool.map(tiny, range(4))
         list(pool.imap(task, items(), chunksize=1))
 
 
@@ -297,6 +298,7 @@ def slow_callback(make: Make, cured: bool) -> None:
         return item
 
     with make(2) as pool:
+        pool.map(tiny, range(4))
         tasks = [
             pool.apply_async(task, (item,), callback=None if cured else after) for item in range(40)
         ]
@@ -319,6 +321,7 @@ def slow_reduce(make: Make, cured: bool) -> None:
 
     x = oc.share(np.ones(40_000))
     with make(2) as pool:
+        pool.map(tiny, range(4))
         pool.map_blocks(block, x, block=1000, reduce=combine)
 
 
@@ -338,6 +341,7 @@ def slow_handler(make: Make, cured: bool) -> None:
     logger.addHandler(Slow())
     logger.propagate = False
     with make(2) as pool:
+        pool.map(tiny, range(4))
         pool.map(task, range(40), chunksize=1)
 
 

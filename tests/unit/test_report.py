@@ -305,7 +305,7 @@ def test_perfetto_reads_it() -> None:
     processes = {
         d.process.pid: d.process.process_name for d in tracks_of.values() if d.HasField("process")
     }
-    assert processes == {4000: "owner", 4001: "worker 1", 4002: "worker 2", 4003: "worker 3"}
+    assert processes == {4000: "main process", 4001: "worker 1", 4002: "worker 2", 4003: "worker 3"}
     events = [p for p in packets if p.HasField("track_event")]
     last: dict[int, int] = {}
     open_: dict[int, list[str]] = {}

@@ -90,7 +90,8 @@ def _call(run: Run, site: int, idle: dict[int, dict[str, float]]) -> Call:
         if kind == "<i8":
             parts[name] /= 1e9
     method, function, file, line, chunk = run.sites[site]
-    wall, depth = _under_way(spans)
+    ready = run.workers["ready"]
+    wall, depth = _under_way(spans, int(ready[ready > 0].min()) if (ready > 0).any() else 0)
     return Call(
         site=site,
         method=method,
@@ -105,11 +106,12 @@ def _call(run: Run, site: int, idle: dict[int, dict[str, float]]) -> Call:
     )
 
 
-def _under_way(spans: Table) -> tuple[float, int]:
-    """For how long there was at least one task, and how many there were at most."""
+def _under_way(spans: Table, ready: int) -> tuple[float, int]:
+    """For how long there was at least one task, and how many there were at most; only since
+    the first worker was ready."""
     if not len(spans):
         return 0.0, 0
-    begun = spans["submitted"].astype("i8")
+    begun = np.maximum(spans["submitted"].astype("i8"), ready)
     ended = np.maximum(spans["returned"], begun)
     times = np.concatenate([begun, ended])
     steps = np.concatenate([np.ones(len(begun), "i8"), -np.ones(len(ended), "i8")])
