@@ -69,6 +69,7 @@ if TYPE_CHECKING:
         state: Literal["follow", "import"]
         reseed: bool
         progress: bool
+        profile: bool
 
 
 __all__ = ["ProcessPoolExecutor"]
@@ -111,6 +112,8 @@ class ProcessPoolExecutor(StandardExecutor):
         logs, prints: what becomes of what workers log, warn of and print; as for ``Pool``.
         preload, main, state, reseed: what workers import, and whose state they have; as for
             ``Pool``.
+        progress, profile: calls of ``map`` show how far they have come; the report says in which
+            lines functions spend their time; as for ``Pool``.
 
     Raises:
         ValueError: a number below 1, an unknown start method, no such kind of ``prints``.
@@ -182,6 +185,7 @@ class ProcessPoolExecutor(StandardExecutor):
         state: Literal["follow", "import"] = "follow",
         reseed: bool = True,
         progress: bool = False,
+        profile: bool = False,
         **others: Never,
     ) -> None:
         refused_arguments.refuse("ProcessPoolExecutor", others, refused_arguments.EXECUTOR)
@@ -210,7 +214,7 @@ class ProcessPoolExecutor(StandardExecutor):
         self._engine: Engine | None = None
         self._unmade: InitializerFailed | None = None  # why there is no engine
         self._shut = False
-        self._progress = progress
+        self._progress, self._profile = progress, profile
         _executors.add(self)
 
     def submit(self, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Future[T]:
@@ -462,6 +466,7 @@ class ProcessPoolExecutor(StandardExecutor):
                     main=self._main,
                     state=self._state,
                     reseed=self._reseed,
+                    profile=self._profile,
                 )
             except InitializerFailed as error:
                 self._unmade = error

@@ -56,6 +56,7 @@ class TestConstructor:
             "state",
             "reseed",
             "progress",
+            "profile",
             "others",
         ]
         for name in ("max_tasks_per_child", "logs", "prints", "preload", "main", "state"):

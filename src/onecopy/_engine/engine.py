@@ -28,6 +28,7 @@ from .. import errors
 from .._codec.pickling import Namespace
 from .._observe.columns import LOST
 from .._observe.diary import PACKING, WORTH, Diary
+from .._observe.profile import Profile
 from .._observe.series import Watch
 from .._observe.spans import KNOWN, Recorder
 from .._protocol.wire import SPENT
@@ -88,6 +89,7 @@ class Engine(Settling):
         self.began, self.clock, self.pid = monotonic_ns(), time(), os.getpid()
         self._callers = Callers(self.recorder)
         self.before = next(_made)  # so many engines had been made in this process
+        self.profile = Profile()
         self.large = large_arguments.LargeArguments()
         self._mark = self.diary = Diary(self.began)  # on the futures of this pool
         self.last_end = self.began  # of a task

@@ -333,6 +333,8 @@ class Listening(Revoking):
             channel.link.forgotten(frame.id)
         elif frame.type == wire.FROZEN:
             self._freezes.answered(frame.id, channel.worker)
+        elif frame.type == wire.PROFILE:
+            self.profile.add(marshal.loads(frame.body))
         elif frame.type == wire.IMPORTED:
             self.recorder.imported(marshal.loads(frame.body))
         elif frame.type == wire.SLOW:

@@ -36,7 +36,11 @@ def line_of_caller(frame: FrameType | None) -> Line:
 
 def is_programs(frame: FrameType) -> bool:
     """Is it the program's own code that runs there?"""
-    name = frame.f_code.co_filename
+    return is_programs_file(frame.f_code.co_filename)
+
+
+def is_programs_file(name: str) -> bool:
+    """Is this file the program's own?"""
     owned = _programs.get(name)
     return _look(name) if owned is None else owned
 

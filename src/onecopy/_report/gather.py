@@ -42,6 +42,7 @@ def run(engine: Engine, *, look: bool = True) -> Run:
         diary=np.array(engine.diary.rows(), dtype_of(DIARY)),
         failures=tuple(recorder.failures.all()),
         large=tuple(engine.large.all()),
+        profile=tuple(engine.profile.all()),
         imports=tuple((name, *took) for name, took in list(recorder.imports.items())),
         workers=lives,
         memory=_memory(engine, spans),

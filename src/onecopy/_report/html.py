@@ -25,6 +25,7 @@ from .._observe.columns import LOST, OTHER, OWNER, STATES
 from .._observe.spans import split
 from .advice import advice, verdict
 from .calls import calls
+from .heaviest import heaviest, tree
 from .kinds import spent
 from .model import Run, Table
 from .terminal import slowest
@@ -63,6 +64,7 @@ _DIGITS, _FEWER = np.uint32(0xFFFFF000), np.uint32(0xFFFF8000)
 _MANY = 200_000
 _SLOWEST = 15
 _FAILURES = 15
+_PROFILED, _LINES = 10, 8
 # Points of the memory curves: more than this nobody can see.
 _POINTS = 1_500
 _POLICY = "default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'"
@@ -93,13 +95,14 @@ def write_html(run: Run, file: IO[str]) -> None:
         "lanes": lanes,
         "wall": max(1, run.ended - run.began),
         "memory": _memory(run),
+        "flame": tree(run) if run.profile else None,
     }
     file.write(_head(run))
     file.write(_body(run, ordered))
     file.write(f'<script type="application/json" id="run">{_json(head)}</script>\n')
     values = _values(run, ordered)
     file.write(f'<script type="text/plain" id="drawn">{_packed(values, _DRAWN)}</script>\n')
-    for name in ("uplot.js", "memory.js", "lanes.js", "page.js"):
+    for name in ("uplot.js", "memory.js", "lanes.js", "flame.js", "page.js"):
         file.write(f"<script>{asset(name)}</script>\n")
     # Behind the scripts: they begin before this has been read.
     file.write(f'<script type="text/plain" id="details">{_packed(values, _DETAILS)}</script>\n')
@@ -235,6 +238,7 @@ def _body(run: Run, ordered: Table) -> str:
 {_failures(run)}
 <h2>Calls</h2>
 {_calls(run)}
+{_profile(run)}
 <h2>Slowest tasks</h2>
 {_slowest(run, ordered)}
 <h2>Facts</h2>
@@ -395,6 +399,30 @@ def _calls(run: Run) -> str:
         *("mean", "importing", "moved", "by reference"),
     )
     return data_table(head, rows, left=(0, 1, 2), sorts=True)
+
+
+def _profile(run: Run) -> str:
+    """The heaviest lines, and where the flame graph comes."""
+    if not run.profile:
+        return ""
+    rows: list[tuple[str, Sequence[Cell]]] = [
+        (
+            "",
+            (
+                each.function,
+                each.where,
+                each.into,
+                _time(each.spent),
+                (percent(each.share, 1), each.share),
+            ),
+        )
+        for each in heaviest(run, _PROFILED, _LINES)
+    ]
+    head = ("function", "line of your program", "mostly in", "time", "of the function")
+    return (
+        '<h2>Where your functions spend their time</h2>\n<div id="flame" class="flame"></div>\n'
+        + data_table(head, rows, left=(0, 1, 2), sorts=True)
+    )
 
 
 def _facts(run: Run) -> str:

@@ -14,6 +14,7 @@ import numpy as np
 
 from .._observe.columns import DIARY, MEMORY, OWNER_DOES, SPAN, TOTAL, WORKER, dtype_of
 from .._observe.failures import Failed
+from .._observe.profile import Stack
 from .._observe.spans import Site
 from .idleness import Idle
 
@@ -101,6 +102,7 @@ class Run:
         diary: what the owner did (``columns.DIARY``), over time.
         failures: tasks that failed, the most frequent kind first.
         imports: packages that workers imported: name, how often, nanoseconds of CPU time.
+        profile: sampled stacks, those first in which most time was spent.
         large: bytes of large arguments that were copied: index of the call, kind, bytes, and
             bytes of the arrays that these are slices of.
         workers: every worker's life (``columns.WORKER``).
@@ -136,6 +138,7 @@ class Run:
     failures: tuple[Failed, ...] = ()
     large: tuple[tuple[int, str, int, int], ...] = ()
     imports: tuple[tuple[str, int, int], ...] = ()
+    profile: tuple[Stack, ...] = ()
     machine: dict[str, str] = field(default_factory=dict)
     facts: dict[str, float] = field(default_factory=dict)
 

@@ -112,7 +112,8 @@ def _replaced(look: Look) -> Iterator[Advice]:
     if len(lives) < 3 * run.wanted or int(run.totals["lost"].sum()):
         return
     took = np.where(lives["ready"] > 0, lives["ready"] - lives["born"], 0) / 1e9
-    saves = float(np.sort(took)[: -run.wanted].sum()) / parts.workers
+    # Of all the time until one was ready, what the first ones took would stay.
+    saves = parts.startup / parts.workers - float(took[: run.wanted].mean())
     if saves >= look.worth:
         yield Advice(
             "replaced",
@@ -145,6 +146,7 @@ def memory(look: Look) -> Iterator[Advice]:
     """Memory that is kept, and memory that was meant to be in common."""
     run = look.run
     worst: tuple[int, int, int] = (0, 0, 0)
+    grown = 0
     table = run.memory
     for worker in np.unique(table["worker"]):
         rows = table[table["worker"] == worker]
@@ -153,6 +155,8 @@ def memory(look: Look) -> Iterator[Advice]:
         # The first fifth is imports and caches that fill.
         uss = rows["uss"][len(rows) // 5 :].astype("i8")
         growth = int(uss[-1] - uss[0])
+        if growth > 0.5 * _GROWTH and _rises(uss):
+            grown += growth
         if growth > worst[0] and _rises(uss):
             worst = growth, int(worker), int(uss[-1])
     if worst[0] > _GROWTH:
@@ -162,8 +166,8 @@ def memory(look: Look) -> Iterator[Advice]:
             f"Worker {worst[1]} grew by {human_bytes(worst[0])} to {human_bytes(worst[2])}.",
             "Something keeps what tasks make: a cache, a global list. "
             f"oc.Pool({run.wanted}, maxtasksperchild=100) gives the memory back.",
-            f"{human_bytes(worst[0])} per worker",
-            nbytes=float(worst[0]),
+            f"{human_bytes(grown)}, of all workers together",
+            nbytes=float(grown),
         )
     copied = run.facts.get("inherited_bytes_copied", 0)
     if copied > _GROWTH:

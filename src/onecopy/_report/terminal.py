@@ -17,6 +17,7 @@ from rich.text import Text
 from .._observe.columns import STATES
 from .._observe.spans import split
 from .advice import advice, verdict
+from .heaviest import heaviest
 from .idleness import filled
 from .kinds import GLYPHS, spent
 from .model import Run, Table
@@ -25,6 +26,7 @@ from .words import count, human_bytes, items, percent, seconds
 # Lanes of more workers than this are summed up in a line.
 _LANES = 16
 _SLOWEST = 5
+_PROFILED, _LINES = 3, 4
 _NARROW = 60
 # A part of the workers' time below this share has no line in the legend.
 _SEEN = 0.001
@@ -62,6 +64,8 @@ def _parts(run: Run, width: int) -> list[RenderableType]:
         parts += [Text(), _functions(run, width)]
     if len(run.spans):
         parts += [Text(), _slowest(run, width)]
+    if run.profile:
+        parts += [Text(), _heaviest(run, width)]
     if len(run.memory):
         parts += [Text(), _memory(run, width)]
     for each in advice(run):
@@ -190,6 +194,16 @@ def _functions(run: Run, width: int) -> RenderableType:
         )
     if len(rows) > _SLOWEST:
         grid.add_row(f"… and {len(rows) - _SLOWEST} more", "", "", "", "", "")
+    return grid
+
+
+def _heaviest(run: Run, width: int) -> RenderableType:
+    """``63 % of by_shop: line shop.py:12, in DataFrame.groupby``."""
+    grid = _grid(width, "heaviest lines", ("of", "time", "share"))
+    for each in heaviest(run, _PROFILED, _LINES):
+        into = f" → {each.into}" if each.into else ""
+        name = each.function.rpartition(".")[2]
+        grid.add_row(f"{each.where}{into}", name, seconds(each.spent), percent(each.share, 1))
     return grid
 
 

@@ -34,8 +34,6 @@ from functools import partial
 from time import monotonic_ns
 from typing import Any
 
-from .. import errors
-from .._codec.blame import short
 from .._codec.codec import decode, encode, encode_result, place, release
 from .._codec.link import Link
 from .._codec.pickling import PEER
@@ -65,6 +63,8 @@ from . import ending
 from .imports import NONE, Imports
 from .module_state import ModuleState
 from .output_capture import Voice
+from .profiler import Profiler
+from .unsendable import unsendable
 
 # What has failed before a worker was ready.
 IMPORT, INITIALIZER = "the main module cannot be imported in workers", "the initializer failed"
@@ -145,6 +145,8 @@ class Worker:
         self._writer = 0
         self._behind: deque[bytes] = deque()
         self._task_number = 0
+        self._function_at_work: Any = None
+        self._profiler: Profiler | None = None
         self._voice: Voice | None = None
         self._faults = -1  # what is written there is in the errors of the tasks that are lost
         self._handlers = {
@@ -236,6 +238,8 @@ class Worker:
         if config.logs or config.prints != "direct":
             self._speak(config.identity.worker, logs=config.logs, prints=config.prints)
         limit_threads(config.threads)
+        if config.profile:
+            self._profiler = Profiler(lambda: self._function_at_work)
         failed = self._inherited.failed
         if config.preparation is not None and self._fresh:
             try:
@@ -254,6 +258,8 @@ class Worker:
 
     def _ready(self) -> None:
         self._imports.watch()
+        if self._profiler is not None:
+            self._profiler.start()
         self._since, self._waited = monotonic_ns(), 0
         self._send(wire.pack(wire.READY, wire.SINCE.pack(self._since), id=os.getpid()))
 
@@ -372,7 +378,7 @@ class Worker:
         except self._ends:
             raise
         except (Exception, SystemExit) as error:
-            outcome = self._unsendable(frame, outcome, flags & wire.ERRORS, error)
+            outcome = unsendable(frame, outcome, flags & wire.ERRORS, error, self._ends)
             flags |= wire.ERRORS
             rich, body = place(encode(outcome), self._link)
         # The arguments have gone by now, and so do the results: blocks go back with this.
@@ -397,10 +403,12 @@ class Worker:
             shared,
             traced() if "tracemalloc" in sys.modules else 0,
         )
+        if self._profiler is not None and (seen := self._profiler.take()):
+            self._send(wire.pack(wire.PROFILE, marshal.dumps(seen)))
         if self._imports.long:
             self._send(wire.pack(wire.IMPORTED, marshal.dumps(self._imports.take_long())))
         self._send(wire.pack(wire.RESULT, spent + body, flags, frame.id))
-        self._task_number = 0
+        self._task_number, self._function_at_work = 0, None
         self._waited, self._since = 0, monotonic_ns()
         self._blocked = self._since - encoded
 
@@ -469,6 +477,7 @@ class Worker:
                 self._meter.begins(started - self._since)
             if type(function) is Unusable:
                 return decoded, started, ({}, {0: function.failure}), flags
+            self._function_at_work = function
             self._state.remember()
             if runner == wire.CALL:
                 args, kwargs = payload
@@ -501,35 +510,6 @@ class Worker:
             at: failure(error, name, describe(item), PEER) for at, (error, item) in bad.items()
         }
         return decoded, started, (dict(enumerate(values)), failed), flags | short
-
-    def _unsendable(
-        self, frame: wire.Frame, outcome: Any, bad: int, error: BaseException
-    ) -> tuple[dict[int, Any], dict[int, Failure]]:
-        """The result could not be sent as it is: whichever items can be are."""
-        _, runner, _ = wire.TASK_HEAD.unpack_from(frame.body)
-        if runner == wire.CALL and not bad:
-            return {}, {0: self._not_sent(error, outcome)}
-        values, failed = outcome if bad else (dict(enumerate(outcome)), {})
-        for at in list(values):
-            try:
-                encode(values[at], PEER, f"result {at} of the chunk")
-            except self._ends:
-                raise
-            except (Exception, SystemExit) as why:
-                failed[at] = self._not_sent(why, values[at])
-                values[at] = None
-        if not failed:  # each can be pickled, but there is no room for them together
-            failed = {at: failure(error, "sending the result") for at in values}
-            values = {}
-        return values, failed
-
-    def _not_sent(self, error: BaseException, value: Any) -> Failure:
-        if isinstance(error, errors.NotPicklable):
-            cause = error.__cause__
-            error = errors.ResultNotPicklable(error.path, error.reason, short(value))
-            if cause is not None and cause.__traceback__ is not None:
-                error.__cause__ = cause  # it leads to the user's own __reduce__
-        return failure(error, "sending the result", namespace=PEER)
 
     # Writing.
 

@@ -213,6 +213,7 @@ async function main() {
   } else {
     $("curves").hidden = true;
   }
+  if (run.flame) new Flame($("flame"), run.flame);
   const spans = await columns($("drawn").textContent, run.drawn);
   const selected = (item) => {
     $("tip").style.visibility = "hidden";
