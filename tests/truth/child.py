@@ -17,6 +17,15 @@ from onecopy._report.advice import advice, verdict
 from tests.truth.programs import PROGRAMS
 
 
+class Ending(oc.Pool):
+    """A pool whose workers end by themselves, so that their CPU time is known to the system."""
+
+    def __exit__(self, *error: Any) -> None:
+        self.close()
+        self.join()
+        super().__exit__(*error)
+
+
 def main(name: str, *, cured: bool) -> dict[str, Any]:
     program = PROGRAMS[name]
     if cured:
@@ -27,7 +36,7 @@ def main(name: str, *, cured: bool) -> dict[str, Any]:
     def make(*args: Any, **options: Any) -> oc.Pool:
         # As if the program were the main module: that its workers import it is no fault.
         options["preload"] = [*options.get("preload", ()), "tests.truth.programs"]
-        pools.append(oc.Pool(*args, **options))
+        pools.append(Ending(*args, **options))
         return pools[-1]
 
     program.body(make, cured)

@@ -6,9 +6,11 @@ pool has ended. Processes that ``multiprocessing`` has started, or a pool, write
 
 from __future__ import annotations
 
+import atexit
 import os
 import sys
 import weakref
+from functools import partial
 from itertools import count
 from multiprocessing import process
 from pathlib import Path
@@ -17,6 +19,8 @@ from .._engine.engine import Engine
 
 VARIABLE = "ONECOPY_REPORT"
 _numbers = count(1)
+# Reports that have not been written yet.
+_waiting: dict[int, partial[None]] = {}
 
 
 def at_end(engine: Engine) -> None:
@@ -36,14 +40,18 @@ def at_end(engine: Engine) -> None:
         engine.terminate()
         raise ValueError(f"{VARIABLE}: {error}") from None
     number, path = next(_numbers), Path(wanted)
+    if number == 1:
+        atexit.register(_at_exit)
     target = path if number == 1 else path.with_name(f"{path.stem}-{number}{path.suffix}")
     seen = weakref.ref(engine)
-    engine.ends.append(lambda: _write(seen, target))
+    _waiting[number] = write_it = partial(_write, number, seen, target)
+    engine.ends.append(write_it)
 
 
-def _write(seen: weakref.ref[Engine], target: Path) -> None:
+def _write(number: int, seen: weakref.ref[Engine], target: Path) -> None:
     engine = seen()
-    if engine is None or engine.pid != os.getpid():
+    # The one that takes it out writes it: the pool's own thread, or the program's end.
+    if _waiting.pop(number, None) is None or engine is None or engine.pid != os.getpid():
         return
     from . import gather, write
 
@@ -52,3 +60,9 @@ def _write(seen: weakref.ref[Engine], target: Path) -> None:
     except OSError as error:
         # In a thread of the pool, which has nobody to raise it to.
         sys.stderr.write(f"onecopy: {target}: the report cannot be written: {error}\n")
+
+
+def _at_exit() -> None:
+    """Pools that are still there when the program ends: worker threads, for one, do not end."""
+    for write_it in list(_waiting.values()):
+        write_it()

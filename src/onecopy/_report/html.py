@@ -64,6 +64,8 @@ _DIGITS, _FEWER = np.uint32(0xFFFFF000), np.uint32(0xFFFF8000)
 _MANY = 200_000
 _SLOWEST = 15
 _FAILURES = 15
+# Parts of the workers' time below this, in percent, have no place in the legend.
+_SEEN = 0.1
 _PROFILED, _LINES = 10, 8
 # Points of the memory curves: more than this nobody can see.
 _POINTS = 1_500
@@ -256,6 +258,8 @@ def _accounting(run: Run) -> str:
         bars.append(
             f'<i class="k-{kind.paint}" style="width:{share:.4f}%" title="{kind.label}"></i>'
         )
+        if share < _SEEN:
+            continue
         legend.append(
             f'<li title="{kind.explained}"><i class="k-{kind.paint}"></i>{kind.label} '
             f"<b>{seconds(value)}</b> <span>{percent(value, parts.total)}</span></li>"
