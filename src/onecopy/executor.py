@@ -11,6 +11,7 @@ for what keeps the other's machinery out.
 
 from __future__ import annotations
 
+import os
 import signal
 import threading
 import weakref
@@ -38,10 +39,13 @@ from ._engine.busy import Waiting
 from ._engine.engine import UNSENDABLE, Engine
 from ._engine.future import TaskFuture
 from ._engine.jobs import Items, NoResult, StreamJob
+from ._engine.stats import NOTHING_YET, stats_of
 from ._launch import resolve
+from ._observe.diary import ITERABLE
 from ._progress.asked import Bar, bar_of
 from ._progress.bar import Progress
 from ._protocol import wire
+from ._report.environment import at_end
 from ._system import forking
 from ._system.cpus import cpu_count
 from .errors import InitializerFailed, PoolClosed
@@ -49,7 +53,10 @@ from .errors import InitializerFailed, PoolClosed
 if TYPE_CHECKING:
     from multiprocessing.context import BaseContext
 
+    import numpy as np
+
     from ._engine.options import Prints
+    from ._engine.stats import PoolStats
     from ._engine.worker_process import WorkerProcess
     from ._launch import Method
 
@@ -64,6 +71,7 @@ if TYPE_CHECKING:
         state: Literal["follow", "import"]
         reseed: bool
         progress: bool | str | Bar
+        profile: bool
         worker_exit: Callable[[], object] | None
 
 
@@ -108,6 +116,7 @@ class ProcessPoolExecutor(StandardExecutor):
         preload, main, state, reseed: what workers import, and whose state they have; as for
             ``Pool``.
         progress: ``map`` shows how far it has come, unless it says otherwise; as for ``Pool``.
+        profile: the report says in which lines functions spend their time; as for ``Pool``.
         worker_exit: called without arguments in each worker when it ends as it should.
 
     Raises:
@@ -180,6 +189,7 @@ class ProcessPoolExecutor(StandardExecutor):
         state: Literal["follow", "import"] = "follow",
         reseed: bool = True,
         progress: bool | str | Bar = False,
+        profile: bool = False,
         worker_exit: Callable[[], object] | None = None,
         **others: Never,
     ) -> None:
@@ -208,7 +218,7 @@ class ProcessPoolExecutor(StandardExecutor):
         self._prints = prints
         self._preload = tuple(preload)
         self._main, self._state, self._reseed = main, state, reseed
-        self._progress = progress
+        self._progress, self._profile = progress, profile
         self._worker_exit = worker_exit
         self._lock = threading.Lock()
         self._engine: Engine | None = None
@@ -326,7 +336,8 @@ class ProcessPoolExecutor(StandardExecutor):
         engine = self._started()
         single = len(iterables) == 1
         items: Any = iter(iterables[0]) if single else zip(*iterables, strict=False)
-        items = list(items) if buffersize is None else Items(items)
+        with engine.history.diary.at(ITERABLE):
+            items = list(items) if buffersize is None else Items(items)
         try:
             function = engine.submission.function(fn)
         except Exception as error:
@@ -351,6 +362,35 @@ class ProcessPoolExecutor(StandardExecutor):
             if not isinstance(error, Exception):
                 engine.submission.cancel_job(job)  # Ctrl-C, and nobody has the iterator
             raise
+
+    def stats(self) -> PoolStats:
+        """What the executor has done so far, and what its workers are at: a frozen snapshot.
+        Cheap, and from any thread."""
+        return NOTHING_YET if self._engine is None else stats_of(self._engine)
+
+    def spans(self) -> np.ndarray[Any, np.dtype[Any]]:
+        """One record for each task that has ended; see ``Pool.spans``. Starts the workers if
+        there are none yet."""
+        from ._report.gather import spans
+
+        return spans(self._engine or self._started())
+
+    def report(self, path: str | os.PathLike[str] | None = None) -> None:
+        """Where time and memory went; see ``Pool.report``. Also after ``shutdown``. Starts the
+        workers if there are none yet.
+
+        Args:
+            path: None prints to the terminal; else a file, by its suffix ``.html``,
+                ``.pftrace``, ``.json`` or ``.onecopy``.
+
+        Raises:
+            ValueError: an unknown suffix.
+            OSError: the file cannot be written.
+            RuntimeError: it was shut down before it had done anything.
+        """
+        from ._report import gather, write
+
+        write.report(gather.run(self._engine or self._started()), path)
 
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
         """No more calls are taken; the workers end when all is done.
@@ -413,6 +453,7 @@ class ProcessPoolExecutor(StandardExecutor):
             self._check_open()
             if self._engine is None:
                 self._engine = self._made()
+                at_end(self._engine)
                 weakref.finalize(self, self._engine.release).atexit = False
                 _engines.add(self._engine)
             if _exiting:  # begun meanwhile, and did perhaps not see this engine
@@ -437,6 +478,7 @@ class ProcessPoolExecutor(StandardExecutor):
                     main=self._main,
                     state=self._state,
                     reseed=self._reseed,
+                    profile=self._profile,
                     worker_exit=self._worker_exit,
                 )
             except InitializerFailed as error:
@@ -543,7 +585,8 @@ class _Buffered(_Results):
         job = self._job
         if job.end is None and job.yielded % self._chunk == 0:
             before = job.items.taken
-            _take(job, self._chunk)
+            with self._engine.history.diary.at(ITERABLE):
+                _take(job, self._chunk)
             job.items.forget(job.settled)
             if job.items.taken > before:
                 self._executor._check_open()

@@ -61,6 +61,7 @@ class PoolView(ManyCalls):
     ) -> None:
         super().__init__(engine, Many(engine, rules, progress), streams)
         self._progress = progress
+        self._diary = engine.history.diary
         self._engine: Engine = engine  # given by ``Pool`` alone: no part of the public types
         self._rules = rules
         self._viewed = pool  # nobody else may hold it, and a pool that nobody holds ends

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from .._codec.blame import without_ours
+from .._observe.diary import CALLBACKS, ITERABLE
 from .._progress.asked import Asked, bar_of
 from .._progress.bar import Progress
 from .._protocol import wire
@@ -81,7 +82,8 @@ class Many:
     ) -> list[Any]:
         check_errors(errors)
         check_timeout(timeout)
-        items = taken(func, iterable, chunk)
+        with self._engine.history.diary.at(ITERABLE):
+            items = taken(func, iterable, chunk)
         job = self._map_job(self._engine.submission.function(func), items, call_kind, chunk, errors)
         if job.size:
             self._show(job, progress, job.size)
@@ -109,7 +111,8 @@ class Many:
 
         check_errors(errors)
         engine.core.check_open()
-        items = taken(func, iterable, chunk)
+        with engine.history.diary.at(ITERABLE):
+            items = taken(func, iterable, chunk)
         try:
             function = engine.submission.function(func)
         except Exception as error:  # it cannot be pickled
@@ -212,9 +215,12 @@ class Many:
             results = each(job, Waiting(self._engine.core, job), timeout)
             if fold is None:
                 return list(results)
+            combining = self._engine.history.diary.at(CALLBACKS)
             for result in results:
-                fold.add(result, items.rows(job.yielded - 1))
-            return fold.total()
+                with combining:
+                    fold.add(result, items.rows(job.yielded - 1))
+            with combining:
+                return fold.total()
 
     def _show(
         self,

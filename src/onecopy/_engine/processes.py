@@ -112,7 +112,9 @@ class ProcessEngine:
             wake=wakeup,
             limits=limits,
         )
-        output = OutputDispatcher(wakeup, self._distrust, prefixed=options.prints == "prefixed")
+        output = OutputDispatcher(
+            wakeup, self._distrust, history.diary, prefixed=options.prints == "prefixed"
+        )
         known = KnownFunctions(PEER, workers.source.follower, self._forget)
         submission = Submission(core, history, known, PEER, wakeup, self._wait_for)
         lifetime = Lifetime(core, submission, history, self._stop_workers)

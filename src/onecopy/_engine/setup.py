@@ -38,6 +38,7 @@ def engine(
     main: str = "auto",
     state: str = "follow",
     reseed: bool = True,
+    profile: bool = False,
     worker_exit: Callable[[], Any] | None = None,
 ) -> Engine:
     """Return a running engine; its workers start in the background. Raises as ``Pool`` does.
@@ -84,6 +85,7 @@ def engine(
         main=main,
         state=state,
         reseed=reseed,
+        profile=profile or bool(os.environ.get("ONECOPY_PROFILE")),
     )
     if options.method == "thread":
         from .threads import ThreadEngine

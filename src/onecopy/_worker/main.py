@@ -33,8 +33,6 @@ from functools import partial
 from time import monotonic_ns
 from typing import Any
 
-from .. import errors
-from .._codec.blame import short
 from .._codec.codec import decode, encode, encode_result, release, write_message
 from .._codec.link import Link
 from .._codec.pickling import PEER
@@ -58,12 +56,15 @@ from .._protocol.strides import MOST, WORDS, Strides
 from .._protocol.tracker import use_owners_tracker
 from .._system import barrier, forking, mapping
 from .._system.native_threads import limit_threads
-from .._system.usage import Meter, traced
+from .._system.usage import SHORT, Meter, traced
 from .._system.victim import prefer_as_victim
 from . import ending
+from .imports import NONE, Imports
 from .module_state import ModuleState
 from .orders import Orders
 from .output_capture import OutputCapture
+from .profiler import Profiler
+from .unsendable import unsendable
 from .writer import Writer
 
 # The stage that failed before a worker was ready.
@@ -126,7 +127,11 @@ class Worker:
         self._since = monotonic_ns()
         self._waited = self._blocked = 0
         self._meter = Meter()
+        self._imports = Imports(self._meter.delay)
+        self._imported = NONE  # what was imported before the function began
         self._task_number = 0
+        self._function_at_work: Any = None
+        self._profiler: Profiler | None = None
         self._output: OutputCapture | None = None
         self._faults = -1  # its contents go into the errors of lost tasks
         self._handlers = {
@@ -218,6 +223,8 @@ class Worker:
         if config.logs or config.prints != "direct":
             self._speak(config.identity.worker, logs=config.logs, prints=config.prints)
         limit_threads(config.threads)
+        if config.profile:
+            self._profiler = Profiler(lambda: self._function_at_work)
         failed = self._inherited.failed if self._inherited is not None else None
         if config.preparation is not None and self._inherited is None:
             try:
@@ -235,6 +242,9 @@ class Worker:
             self._ready()
 
     def _ready(self) -> None:
+        self._imports.watch()
+        if self._profiler is not None:
+            self._profiler.start()
         self._since, self._waited = monotonic_ns(), 0
         self._writer.send(wire.pack(wire.READY, wire.SINCE.pack(self._since), id=os.getpid()))
 
@@ -296,11 +306,9 @@ class Worker:
         """Return a function. It is loaded for the first task that needs it, under that task's
         claim: if loading ends the process, that costs one task, and not one worker after the other.
         """
-        function = self._functions[function_id]
-        if type(function) is not Unloaded:
-            return function
+        function: Any
         try:
-            function = self._decode(function.frame)
+            function = self._decode(self._functions[function_id].frame)
         except SystemExit:
             raise
         except BaseException as error:
@@ -335,6 +343,7 @@ class Worker:
         copied, shared = self._link.bytes_copied, self._link.bytes_shared
         decoded, started, outcome, flags = self._run(frame)
         finished = monotonic_ns()
+        inside = NONE if self._imports.spent is NONE else self._imports.take()
         self._end_line()
         try:
             message = encode_result(outcome, PEER)
@@ -343,7 +352,7 @@ class Worker:
         except self._ends:
             raise
         except (Exception, SystemExit) as error:
-            outcome = self._unsendable(frame, outcome, flags & wire.ERRORS, error)
+            outcome = unsendable(frame, outcome, flags & wire.ERRORS, error, self._ends)
             flags |= wire.ERRORS
             rich, body = write_message(encode(outcome), self._link)
         # The arguments are released by now, and so are the results: this message returns their
@@ -353,6 +362,7 @@ class Worker:
         copied = self._link.bytes_copied - copied
         shared = self._link.bytes_shared - shared
         encoded = monotonic_ns()
+        importing, *instead = inside
         spent = wire.SPENT.pack(
             self._since,
             decoded,
@@ -361,13 +371,19 @@ class Worker:
             encoded,
             self._waited,
             self._blocked,
-            *self._meter.took(finished - started),
+            self._imported[0],
+            importing,
+            *self._meter.took(finished - started, *instead),
             copied + len(body),
             shared,
             traced() if "tracemalloc" in sys.modules else 0,
         )
+        if self._profiler is not None and (seen := self._profiler.take()):
+            self._writer.send(wire.pack(wire.PROFILE, marshal.dumps(seen)))
+        if self._imports.long:
+            self._writer.send(wire.pack(wire.IMPORTED, marshal.dumps(self._imports.take_long())))
         self._writer.send(wire.pack(wire.RESULT, spent + body, flags, frame.id))
-        self._task_number = 0
+        self._task_number, self._function_at_work = 0, None
         self._waited, self._since = 0, monotonic_ns()
         self._blocked = self._since - encoded
 
@@ -406,6 +422,7 @@ class Worker:
         payload: Any = None
         flags = wire.ERRORS | wire.UNRUN
         decoded = started = self._since
+        self._imported = NONE
         leaves: tuple[type[BaseException], ...] = (*self._ends, _Stop)
         try:
             if self._state.waiting:
@@ -414,12 +431,20 @@ class Worker:
             decoded = started = monotonic_ns()
             flags = wire.ERRORS
             if function_id:
-                function = self._load(function_id)
-                started = monotonic_ns()
+                function = self._functions[function_id]
+                if type(function) is Unloaded:
+                    function = self._load(function_id)
+                    started = monotonic_ns()
             else:
                 function, *payload = payload
+            if self._imports.spent is not NONE:
+                self._imported = self._imports.take()
+            if self._meter.looks or decoded - self._since > SHORT or started > decoded:
+                started = monotonic_ns()
+                self._meter.begins(started - self._since)
             if type(function) is Unusable:
                 return decoded, started, ({}, {0: function.failure}), flags
+            self._function_at_work = function
             self._state.remember()
             if call_kind == wire.CALL:
                 args, kwargs = payload
@@ -451,36 +476,6 @@ class Worker:
             at: failure(error, name, describe(item), PEER) for at, (error, item) in bad.items()
         }
         return decoded, started, (dict(enumerate(values)), failed), flags | short
-
-    def _unsendable(
-        self, frame: wire.Frame, outcome: Any, bad: int, error: BaseException
-    ) -> tuple[dict[int, Any], dict[int, Failure]]:
-        """Return whichever items of a result can be sent, and the failures of the others: the whole
-        could not be."""
-        _, call_kind, _ = wire.TASK_HEAD.unpack_from(frame.body)
-        if call_kind == wire.CALL and not bad:
-            return {}, {0: self._not_sent(error, outcome)}
-        values, failed = outcome if bad else (dict(enumerate(outcome)), {})
-        for at in list(values):
-            try:
-                encode(values[at], PEER, f"result {at} of the chunk")
-            except self._ends:
-                raise
-            except (Exception, SystemExit) as why:
-                failed[at] = self._not_sent(why, values[at])
-                values[at] = None
-        if not failed:  # each can be pickled, but there is no room for all of them
-            failed = {at: failure(error, "sending the result") for at in values}
-            values = {}
-        return values, failed
-
-    def _not_sent(self, error: BaseException, value: Any) -> Failure:
-        if isinstance(error, errors.NotPicklable):
-            cause = error.__cause__
-            error = errors.ResultNotPicklable(error.path, error.reason, short(value))
-            if cause is not None and cause.__traceback__ is not None:
-                error.__cause__ = cause  # it leads to the user's own __reduce__
-        return failure(error, "sending the result", namespace=PEER)
 
     def _end_line(self) -> None:
         if self._output is not None and self._output.printed:
