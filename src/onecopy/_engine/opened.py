@@ -40,7 +40,7 @@ class Opened:
             # The results of a map are raised after this block, those of a stream of items within
             # it.
             failed = not isinstance(job, MapJob) and issubclass(kind or Exception, Exception)
-            if kind is None or (failed and not isinstance(error, TaskTimeout)):
+            if kind is None or (failed and not issubclass(kind, TaskTimeout)):
                 self._engine.submission.drop(job.number)
             else:
                 self._engine.submission.cancel_job(job)
