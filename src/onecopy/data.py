@@ -163,7 +163,7 @@ def share(obj: Any) -> Any:
     return sharing.share(obj)
 
 
-def load(
+def load(  # noqa: PLR0913  # options of a file
     path: str | os.PathLike[str] | Iterable[str | os.PathLike[str]],
     *,
     columns: str | Iterable[str] | None = None,

@@ -174,7 +174,7 @@ class ProcessPoolExecutor(StandardExecutor):
         **options: Unpack[_Options],
     ) -> None: ...
 
-    def __init__(
+    def __init__(  # noqa: PLR0913  # the standard library's, and our options
         self,
         max_workers: int | None = None,
         mp_context: BaseContext | Method | None = None,

@@ -167,7 +167,7 @@ class OnecopyBackend(AutoBatchingMixin, ParallelBackendBase):  # type: ignore[mi
         in every worker; workers and their native threads fill the CPUs already."""
         return SequentialBackend(nesting_level=(self.nesting_level or 0) + 1), None
 
-    def configure(
+    def configure(  # noqa: PLR0913  # joblib's, and our options
         self,
         n_jobs: int = 1,
         parallel: Any = None,

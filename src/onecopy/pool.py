@@ -46,9 +46,9 @@ class Pool(PoolView, StandardPool):  # type: ignore[misc]  # results are of our 
         workers: how many; ``cpu_count()`` when None. At least 1.
         method: how workers start. ``"fork"``: they see the caller's state as it is now.
             ``"forkserver"``: forked from a fresh interpreter that has imported what they need,
-            and holds nothing else of the caller's. ``"spawn"``: fresh interpreters. ``"thread"``: threads of this process;
-            nothing is copied or pickled. ``"auto"``: what
-            ``multiprocessing.set_start_method`` was told, otherwise ``forkserver``.
+            and holds nothing else of the caller's. ``"spawn"``: fresh interpreters.
+            ``"thread"``: threads of this process; nothing is copied or pickled. ``"auto"``:
+            what ``multiprocessing.set_start_method`` was told, otherwise ``forkserver``.
         initializer: called as ``initializer(*initargs)`` in each worker before its first
             task. When it raises, the pool is of no use and all tasks fail with
             ``InitializerFailed``.
@@ -110,7 +110,7 @@ class Pool(PoolView, StandardPool):  # type: ignore[misc]  # results are of our 
         [1, 2]
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913  # the standard library's, and our options
         self,
         workers: int | None = None,
         initializer: Callable[..., Any] | None = None,

@@ -401,7 +401,7 @@ class PoolView(ManyCalls):
         timeout: float | None = None,
     ) -> int: ...
 
-    def map_blocks(
+    def map_blocks(  # noqa: PLR0913  # each is an option of the call
         self,
         func: Callable[..., Any],
         data: Any,

@@ -47,7 +47,7 @@ class Job(Work):
 
     refers = True
 
-    def __init__(
+    def __init__(  # noqa: PLR0913  # each is a property of the job
         self,
         function: Function,
         items: Any,

@@ -179,7 +179,7 @@ class Many:
         self._show(job, progress, total)
         return job
 
-    def map_blocks(
+    def map_blocks(  # noqa: PLR0913  # each is an option of the call
         self,
         func: Callable[..., Any],
         arrays: tuple[Any, ...],
