@@ -15,11 +15,12 @@ from .._progress.asked import Asked, bar_of
 from .._progress.bar import Progress
 from .._protocol import wire
 from . import blocks
+from .block_items import BlockItems, GroupItems
 from .busy import Waiting
 from .engine import Engine
 from .failed import Errors, check_errors
 from .functions import Function
-from .jobs import BlockItems, Items, Job, MapJob, StreamJob
+from .jobs import Items, Job, MapJob, StreamJob
 from .opened import Opened, each
 from .refused_arguments import check_callable, check_chunk, check_timeout, taken
 from .results import AsyncResult
@@ -215,6 +216,37 @@ class Many:
             for result in results:
                 fold.add(result, items.rows(job.yielded - 1))
             return fold.total()
+
+    def map_groups(
+        self,
+        func: Callable[..., Any],
+        frame: Any,
+        by: Any,
+        progress: Asked | None,
+        errors: Errors,
+        timeout: float | None,
+    ) -> dict[Any, Any]:
+        """See ``PoolView.map_groups``."""
+        from .._objects.ordering import grouped
+
+        check_callable(func)
+        check_errors(errors)
+        check_timeout(timeout)
+        frame, ends, keys = grouped(frame, by)
+        if not ends:
+            return {}
+        function = self._engine.function(func)
+        items = GroupItems(frame, ends)
+        namespace = self._engine.namespace
+        job = StreamJob(function, items, wire.BLOCKS, namespace, rules=self._rules, errors=errors)
+        job.called = "map_groups"
+        job.end = len(items)
+        self._show(job, progress, job.end, "groups")
+        with Opened(self._engine, job, job.end):
+            made: dict[Any, Any] = {}
+            for result in each(job, Waiting(self._engine, job), timeout):
+                made[keys[job.yielded - 1]] = result
+            return made
 
     def _show(
         self,
