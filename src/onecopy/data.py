@@ -330,6 +330,7 @@ def metered(wanted: Wanted, progress: bool | str | Bar) -> Iterator[Wanted]:
             bars[0].again(total)
         else:
             bars.append(Progress(total, "load", "bytes", bar))
+            bars[0].start()
         return bars[0].advance
 
     try:

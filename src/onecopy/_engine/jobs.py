@@ -98,6 +98,11 @@ class Job(Work):
     def wanted(self) -> bool:
         return not self.given_up
 
+    def show(self) -> None:
+        """Its progress is shown from here, if somebody wants to see it, until ``over``."""
+        if self.bar is not None:
+            self.bar.start()
+
     def advance(self, count: int, failed: int = 0) -> None:
         """So many items have come to an end: whoever watches is told."""
         if self.bar is not None:

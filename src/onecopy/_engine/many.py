@@ -120,7 +120,12 @@ class Many:
         job = self._map_job(function, items, runner, chunk, errors, done)
         if job.size:
             self._show(job, progress, job.size)
-            engine.open(job, job.size)
+            try:
+                job.show()
+                engine.open(job, job.size)
+            except BaseException:
+                job.over()
+                raise
 
     def _map_job(
         self,
@@ -256,7 +261,8 @@ class Many:
         unit: str = "items",
         piece: float = 0.0,
     ) -> None:
-        """Has the job's progress shown, if it is wanted; ``piece``: bytes of an item."""
+        """Has the job's progress shown, if it is wanted, from where the job is opened;
+        ``piece``: bytes of an item."""
         bar = bar_of(asked, self._progress)
         if bar is not None:
             job.bar = Progress(total, job.name, unit, bar, piece)

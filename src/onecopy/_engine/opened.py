@@ -27,6 +27,7 @@ class Opened:
 
     def __enter__(self) -> None:
         try:
+            self._job.show()
             self._engine.open(self._job, self._size)
         except BaseException:
             self._engine.give_up(self._job)  # it may be open

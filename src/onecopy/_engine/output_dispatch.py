@@ -193,7 +193,9 @@ class Hearing:
         self._heard({task: 1})
 
     def _hear_all(self, worker: int, said: list[Said], size: int, entries: dict[int, int]) -> None:
-        with display.pause():  # a handler may write past the streams that bars know of
+        # A handler may write past the streams that bars know of.
+        handlers = any(kind < STDOUT for _, kind, _ in said)
+        with display.pause(handlers=handlers):
             for task, kind, body in said:
                 try:
                     self._hear(worker, task, kind, body)

@@ -38,12 +38,14 @@ class Stream(Iterator[R_co]):
         self._pool = pool
         self._window = max(WINDOW, 2 * chunk) * engine.options.workers
         try:
+            job.show()
             self._number = engine.open(job, 0, grows=True)
             self._finalizer = weakref.finalize(self, engine.give_up_later, self._number)
             self._finalizer.atexit = False
             self._feed(chunk * engine.options.workers)
         except BaseException:
             engine.give_up(job)  # nobody will have the iterator
+            job.over()
             raise
 
     def _feed(self, most: int, *, eager: bool = False) -> None:
