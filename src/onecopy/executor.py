@@ -349,6 +349,7 @@ class ProcessPoolExecutor(StandardExecutor):
         if bar is not None:
             job.bar = Progress(None if buffersize else len(items), job.name, bar=bar)
         try:
+            job.show()
             if buffersize is None:
                 job.end = len(items)
                 return _Results(engine, job, deadline, job.end)

@@ -28,6 +28,7 @@ class Opened:
 
     def __enter__(self) -> None:
         try:
+            self._job.show()
             self._engine.submission.open(self._job, self._size)
         except BaseException:
             self._engine.submission.cancel_job(self._job)  # it may be open
