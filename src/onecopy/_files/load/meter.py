@@ -33,9 +33,16 @@ class Meter:
         """These files are going to be read, from their beginnings; maybe once more."""
         if self._begin is None or self._size is None:
             return
-        sizes = {name: self._sizes.get(name) or self._size(name) or 0 for name in names}
+        sizes = {name: self._sizes.get(name) or self._known(name) for name in names}
         self._sizes, self._at = sizes, {}
         self._count = self._begin(sum(sizes.values()))
+
+    def _known(self, name: str) -> int:
+        assert self._size is not None
+        try:
+            return self._size(name) or 0
+        except FileNotFoundError:  # a folder of a web server: who reads it says whether it is there
+            return 0
 
     def at(self, name: str, taken: int) -> None:
         """So many bytes of a file have been read."""
