@@ -19,6 +19,7 @@ from .interface import library
 from .options import BadRow, LeftOut, TextOptions
 
 _MARK = "\x1a"
+_MANY = 16
 # How many blocks are read before they are decoded.
 _AHEAD = 2
 
@@ -113,6 +114,12 @@ class Rows:
             ),
         )
         return self._reader.schema
+
+    @property
+    def is_long(self) -> bool:
+        """Does the file have many times the bytes of a block?"""
+        size = None if self._stream is None else self._stream.raw.size
+        return size is not None and size > _MANY * self._block
 
     @property
     def taken(self) -> int:
