@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import datetime
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import onecopy as oc
+from onecopy._files import load
 from onecopy._files.load import filters, parquet
+from onecopy._files.load.meter import Meter
 from onecopy.cli import main
 from onecopy.errors import BadFile, LoadWarning
 from tests import files
@@ -355,3 +358,36 @@ def test_progress_of_a_file_that_is_read_once_more(
     *_, first, last = capsys.readouterr().err.splitlines()
     assert last.startswith(f"load: {path.stat().st_size:,} of ")
     assert first.startswith("load: ")
+
+
+ZONED = "a\n" + "2024-01-02T00:00:00Z\n" * 5000
+HUGE = "a\n" + "1.5\n" * 15_000 + "18446744073709551617.0\n" + "1.5\n" * 5000
+MIXED = '{"a": 1}\n' * 5000 + '{"a": {"b": 1}, "c": "x"}\n' + '{"a": 1}\n' * 5000
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [("x.csv", ZONED), ("x.csv", HUGE), ("x.ndjson", MIXED)],
+    ids=["zone", "huge", "mixed"],
+)
+def test_progress_of_a_look_at_all_of_a_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, text: str
+) -> None:
+    """It is counted like the reading itself, which goes on where it was or begins anew."""
+    monkeypatch.setattr("onecopy._files.load.text.BLOCK", 1 << 12)
+    path = tmp_path / name
+    path.write_text(text)
+    runs: list[list[int]] = []
+
+    def begin(total: int) -> Callable[[int], None]:
+        runs.append([])
+        assert total == len(text)
+        return runs[-1].append
+
+    wanted = load.asked(dtype={"a": "string"} if name == "x.ndjson" else None)
+    watched = replace(wanted, meter=Meter(begin, lambda _: len(text)))
+    assert load.loaded(path, watched).num_rows == text.count("\n") - (name == "x.csv")
+    whole = [run for run in runs if sum(run) == len(text)]
+    assert len(whole) >= 2, "the look, and the reading"
+    assert max(map(len, whole)) > 4, "it is told in between"
+    assert all(sum(run) <= len(text) for run in runs)

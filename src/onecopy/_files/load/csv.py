@@ -146,7 +146,7 @@ class Opened(Text):
         pa = library("pyarrow", "arrow")
         columns = {at: survey.Column(self._reading) for at in wanted}
         strings = dict.fromkeys(wanted, pa.string())
-        for batch in self._read(strings, wanted):
+        for batch in self._looked_at(strings, wanted):
             for values, column in zip(batch.columns, columns.values(), strict=True):
                 if not column.settled:
                     column.look(values)
@@ -180,6 +180,14 @@ class Opened(Text):
                 yield from rows.batches(types, taken)
             except pa.ArrowInvalid as error:
                 self._refuse(error, rows, taken)
+
+    def _looked_at(self, types: Mapping[int, Any], taken: list[int]) -> Iterator[Any]:
+        """The same, of a reading that is for a look alone: whoever watches sees it."""
+        rows, meter = self._rows(), self._wanted.meter
+        with meter.looking(self.where):
+            for batch in self._read(types, taken, rows):
+                yield batch
+                meter.at(self.where, rows.taken)
 
     def _decoded(self) -> Iterator[Any]:
         pa = library("pyarrow", "arrow")
@@ -249,7 +257,7 @@ class Opened(Text):
         pa = library("pyarrow", "arrow")
         column = survey.Column(self._reading)
         exact = True
-        for batch in self._read({at: pa.string()}, [at]):
+        for batch in self._looked_at({at: pa.string()}, [at]):
             column.look(batch.column(0))
             try:
                 survey.made(batch.column(0), values.type, self._reading)

@@ -6,7 +6,8 @@ says nothing counts when it has been read.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 
 Begin = Callable[[int], Callable[[int], None]]
 """Is told how many bytes there are, and gives what counts them."""
@@ -36,6 +37,24 @@ class Meter:
         sizes = {name: self._sizes.get(name) or self._known(name) for name in names}
         self._sizes, self._at = sizes, {}
         self._count = self._begin(sum(sizes.values()))
+
+    @contextmanager
+    def looking(self, name: str) -> Iterator[None]:
+        """All of a file is looked at once, before its rows are read or between them: that has a
+        count of its own, and the one before goes on afterwards, where it was."""
+        before = self._sizes, self._at
+        self.start([name])
+        try:
+            yield
+        finally:
+            self._sizes, self._at = before
+            self._count = self._resume
+
+    def _resume(self, count: int) -> None:
+        """Counts from where it was; as late as that, for often reading begins anew instead."""
+        if self._begin is not None:
+            self._count = self._begin(sum(self._sizes.values()))
+            self._count(sum(self._at.values()))
 
     def _known(self, name: str) -> int:
         assert self._size is not None
