@@ -472,3 +472,20 @@ def test_a_slice_moves_nothing_either() -> None:
     ends = Ends()
     assert ends.send(shared[5:15_000:2]) == [{"a": at} for at in range(5, 15_000, 2)]
     assert ends.owner.bytes_copied == 0
+
+
+@pytest.mark.parametrize(
+    "rows",
+    [
+        [{i: 1} for i in range(5000)] + [{"a": 1}, {"b": 2}],
+        [{"a": 1}, {"b": 2}] * 5000,
+        [{f"k{i % 9}": i} for i in range(100)],
+        [{"a": 1, 2: 3}, {"a": 1}] * 300,
+        [{str(i): i for i in range(70)}] * 300,
+        [{"a": "é" * (i % 3), "b": "x"} for i in range(9000)],
+        [{}, {"a": 1}] * 300,
+    ],
+    ids=["many kinds", "two kinds", "nine kinds", "numbers", "wide", "text", "empty"],
+)
+def test_dicts_of_any_keys(rows: list[Any]) -> None:
+    assert list(oc.share(rows)) == rows

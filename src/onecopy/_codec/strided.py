@@ -1,4 +1,4 @@
-"""What the plan of a message asks NumPy: copying without gaps, and common elements.
+"""The parts of a message's plan that need NumPy: copying without gaps, and common elements.
 
 Imported only where NumPy already is; see ``arrays``.
 """
@@ -18,7 +18,7 @@ def gather(array: Any, view: memoryview, strides: tuple[int, ...]) -> None:
 def have_common_elements(a: Any, b: Any) -> bool:
     """Return True if a byte of one is also a byte of the other, or if that is too hard to tell."""
     try:
-        most: Any = 1000  # NumPy's hints know of none but 0 and -1
+        most: Any = 1000  # NumPy's type hints only allow 0 and -1
         return bool(np.shares_memory(a, b, max_work=most))
     except np.exceptions.TooHardError:
         return True

@@ -1,44 +1,45 @@
-"""How large the blocks of ``map_blocks`` are, and how their results become one.
+"""The size of ``map_blocks``' blocks, and the ways to combine their results.
 
-A block is sized by bytes, so that what the function makes on the way stays in the cache:
-summing a field of 200M records takes 0.54 s by 250,000 records (6 MB) and 0.78 s by 25
-million. How many blocks a worker gets at once is then decided by measured time
-(``_schedule.chunks``).
+A block is sized by bytes, so that the function's temporaries stay in the cache: summing a field of
+200M records takes 0.54 s in blocks of 250,000 records (6 MB) and 0.78 s in blocks of 25 million.
+How many blocks a worker gets at once is then decided by measured time (``_schedule.chunks``).
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import Any, Literal
+from collections.abc import Callable, Mapping, Sequence, Set
+from typing import Any, Literal, Protocol, get_args
 
 from .._protocol import run_items
 
 BLOCK_BYTES = 6 << 20
-# Even small data is cut into so many blocks per worker, but not into smaller ones than this.
+# Small data is cut into this many blocks per worker, unless they would be smaller than this.
 _PER_WORKER = 4
 _LEAST_BYTES = 64 << 10
 
 Reduce = Callable[[Any, Any], Any]
-Reduction = Literal["sum", "min", "max", "concat"]
+Reduction = Literal["sum", "min", "max", "mean", "count", "first", "last", "concat"]
+REDUCTIONS: tuple[Reduction, ...] = get_args(Reduction)
 
 
 def lengths(arrays: Sequence[Any], axis: int) -> int:
-    """The common length along ``axis``.
+    """Return the common length along ``axis``.
 
     Raises:
-        TypeError: something has no length to cut it by.
+        TypeError: an argument has no length.
         ValueError: the axis does not exist, or the lengths differ.
     """
     found = []
     for number, data in enumerate(arrays):
         shape = getattr(data, "shape", None)
-        if shape is None and not hasattr(data, "__len__"):
+        sequence = hasattr(data, "__len__") and not isinstance(data, Mapping | Set)
+        if shape is None and not sequence:
             raise TypeError(
                 f"map_blocks cuts arrays, frames and sequences; "
                 f"argument {number} is a {type(data).__name__}"
             )
         dimensions = 1 if shape is None else len(shape)
-        if axis and dimensions > 1 and not hasattr(data, "ndim"):  # Arrow's and polars' tables
+        if axis and dimensions > 1 and not hasattr(data, "ndim"):  # tables of Arrow and polars
             raise ValueError(
                 f"argument {number} is a {type(data).__name__}, which is cut by rows: axis 0"
             )
@@ -52,59 +53,160 @@ def lengths(arrays: Sequence[Any], axis: int) -> int:
     return found[0]
 
 
-def _bytes_per_row(data: Any, axis: int, length: int) -> float:
+def bytes_per_row(data: Any, axis: int, length: int) -> float:
+    """Bytes that pass through the cache when a row is read."""
     strides = getattr(data, "strides", None)
     nbytes = getattr(data, "nbytes", None)
     if nbytes is None and hasattr(data, "memory_usage"):
-        usage = data.memory_usage()  # pandas': a frame tells it by column
+        usage = data.memory_usage()  # pandas: a frame reports it per column
         nbytes = usage.sum() if hasattr(usage, "sum") else usage
     elif nbytes is None and hasattr(data, "estimated_size"):
-        nbytes = data.estimated_size()  # polars'
+        nbytes = data.estimated_size()  # polars
     if nbytes is None:
         return 64.0  # a list: a guess at an object's size
     per_row = nbytes / max(length, 1)
-    # A field of records: all of the record passes through the cache.
+    # A field of records: whole records pass through the cache.
     return float(max(per_row, abs(strides[axis])) if strides and axis == 0 else per_row)
 
 
 def block_rows(arrays: Sequence[Any], axis: int, length: int, workers: int) -> int:
     """Rows per block, by bytes."""
-    row = max(sum(_bytes_per_row(data, axis, length) for data in arrays), 1e-9)
+    row = max(sum(bytes_per_row(data, axis, length) for data in arrays), 1e-9)
     rows = BLOCK_BYTES / row
     fair = max(length / (_PER_WORKER * workers), _LEAST_BYTES / row)
     return max(1, int(min(rows, fair)))
 
 
-def reducer(reduce: Any, axis: int) -> tuple[Reduce | None, bool]:
-    """What combines two neighbouring results, and whether all are wanted at once. The first of
-    two is what was combined before; by a name, or ``plain`` for the very first one.
+class Fold(Protocol):
+    """What makes one value of the results of blocks, which come in order."""
 
-    Raises ValueError for a name that is not known.
-    """
-    if reduce is None or callable(reduce):
-        return reduce, False
+    def add(self, result: Any, rows: int) -> None:
+        """The next one, and how many rows its block has."""
+        ...
+
+    def total(self) -> Any:
+        """What all of them make."""
+        ...
+
+
+def fold(reduce: Any, axis: int) -> Fold | None:
+    """What combines results; None: nothing does. Raises ValueError for a name that is not
+    known."""
+    if reduce is None:
+        return None
+    if callable(reduce):
+        return _Two(reduce)
+    if reduce in _TWO:
+        return _Two(_TWO[reduce], first=plain)
+    if reduce == "mean":
+        return _Mean()
+    if reduce == "count":
+        return _Two(lambda count, result: count + _length(result), first=_length, empty=0)
     if reduce == "concat":
-        return (lambda parts, _: _concat(parts, axis)), True
+        return _All(axis)
+    raise ValueError(
+        f"unknown reduce {reduce!r}; it is a callable of two results, or one of "
+        f"{', '.join(repr(each) for each in REDUCTIONS)}"
+    )
+
+
+def of_nothing(result: Any, reduce: Any) -> Any:
+    """What is made of no blocks at all, from the function's result for the empty data."""
+    return _length(result) if reduce == "count" else result
+
+
+def _smaller(a: Any, b: Any) -> Any:
     import numpy as np
 
-    named: dict[str, Reduce] = {
-        "sum": lambda a, b: a + plain(b),
-        "min": lambda a, b: np.minimum(a, plain(b)),
-        "max": lambda a, b: np.maximum(a, plain(b)),
-    }
-    if reduce not in named:
-        raise ValueError(
-            f"unknown reduce {reduce!r}; it is a callable of two results, 'sum', 'min', 'max' "
-            "or 'concat'"
-        )
-    return named[reduce], False
+    return np.minimum(a, plain(b))
+
+
+def _larger(a: Any, b: Any) -> Any:
+    import numpy as np
+
+    return np.maximum(a, plain(b))
+
+
+_TWO: dict[str, Reduce] = {
+    "sum": lambda a, b: a + plain(b),
+    "min": _smaller,
+    "max": _larger,
+    "first": lambda a, b: b if a is None else a,
+    "last": lambda a, b: a if b is None else b,
+}
+
+
+_NOTHING = object()
+
+
+class _Two:
+    """Two neighbouring results become one."""
+
+    def __init__(
+        self,
+        combine: Reduce,
+        first: Callable[[Any], Any] | None = None,
+        empty: Any = None,
+    ) -> None:
+        self._combine = combine
+        self._first = first
+        self._value: Any = _NOTHING
+        self._empty = empty
+
+    def add(self, result: Any, rows: int) -> None:
+        if self._value is _NOTHING:
+            self._value = result if self._first is None else self._first(result)
+        else:
+            self._value = self._combine(self._value, result)
+
+    def total(self) -> Any:
+        return self._empty if self._value is _NOTHING else self._value
+
+
+class _Mean:
+    """Each block's mean counts for as many rows as the block has."""
+
+    def __init__(self) -> None:
+        self._sum: Any = None
+        self._rows = 0
+
+    def add(self, result: Any, rows: int) -> None:
+        weighted = plain(result) * rows
+        self._sum = weighted if self._sum is None else self._sum + weighted
+        self._rows += rows
+
+    def total(self) -> Any:
+        return None if self._sum is None else self._sum / self._rows
+
+
+class _All:
+    """All of them in one piece."""
+
+    def __init__(self, axis: int) -> None:
+        self._axis = axis
+        self._parts: list[Any] = []
+
+    def add(self, result: Any, rows: int) -> None:
+        self._parts.append(result)
+
+    def total(self) -> Any:
+        return _concat(self._parts, self._axis) if self._parts else None
+
+
+def _length(result: Any) -> int:
+    """How many elements a result has: a single value is one, None is none."""
+    if result is None:
+        return 0
+    if isinstance(result, str | bytes) or not hasattr(result, "__len__"):
+        return 1
+    return 1 if getattr(result, "shape", None) == () else len(result)
 
 
 def _concat(parts: list[Any], axis: int) -> Any:
-    """One array, frame, list, string... of all parts, in order."""
+    """Return one array, frame, list or string of all parts, in order."""
     first = parts[0]
     library = type(first).__module__.partition(".")[0]
-    # The parts are of that library: it is there.
+    # The parts are of that library, so it is imported already.
     if hasattr(first, "iloc"):
         import pandas as pd
 
@@ -127,7 +229,7 @@ def _concat(parts: list[Any], axis: int) -> Any:
 
 
 def _concat_arrow(parts: list[Any]) -> Any:
-    """Tables and batches as one table, arrays as a chunked array, scalars as an array."""
+    """Return tables and batches as one table, arrays as a chunked array, scalars as an array."""
     import pyarrow as pa
 
     first = parts[0]
@@ -143,5 +245,5 @@ def _concat_arrow(parts: list[Any]) -> Any:
 
 
 def plain(value: Any) -> Any:
-    """Scalars of pyarrow do not add up: what they stand for does."""
+    """Return a pyarrow scalar's Python value: the scalars themselves cannot be added."""
     return value.as_py() if hasattr(value, "as_py") else value

@@ -1,12 +1,12 @@
-"""The owner's end of one worker's socket: what waits to be sent, and what was sent before.
+"""The owner's end of one worker's socket: the send queue, and a record of what was sent.
 
-Threads. Any thread may ``post`` and ``flush``. The thread that flushes holds ``_sending``; a
-thread that finds it taken leaves its entry to the holder, who looks again after releasing it:
-so no thread waits, entries leave in the order they were posted, and none is left behind.
-Reading is done by the thread that holds the worker's ``receiving`` (``worker_handle``).
+Threads. Any thread may ``post`` and ``flush``. The thread that flushes holds ``_sending``; a thread
+that finds it taken leaves its entry to the holder, which looks again after releasing it. So no
+thread waits, entries leave in the order they were posted, and none is left behind. Reading is done
+by the thread that holds the worker's ``receiving`` (``worker_handle``).
 
-Sending never blocks. The worker may be writing a result and not reading; if the owner
-waited for it to read, both would wait for ever.
+Sending never blocks. The worker may be writing a result and not reading; if the owner waited for it
+to read, both would wait for ever.
 """
 
 from __future__ import annotations
@@ -31,14 +31,14 @@ from .._system import descriptors
 from .functions import Function
 from .work import Entry
 
-# Stands for the value of a variable that cannot follow.
+# The value of a variable that cannot be followed.
 NO_VALUE = b""
-# A batch is written when it has grown to this.
+# A batch is written when it reaches this size.
 _BATCH = 64 << 10
 
 
 class Forget:
-    """Posted: no more tasks with a function come."""
+    """Posted when no more tasks with a function will come."""
 
     __slots__ = ("function",)
 
@@ -50,12 +50,12 @@ Posted = Entry | bytes | Function | Forget
 
 
 class Contents:
-    """What a worker has been sent and keeps; changed by the thread that sends.
+    """A record of what a worker has been sent and keeps; changed by the sending thread.
 
     Attributes:
         functions: their ids.
-        versions: of variables: by home and path, the number of the last that was sent.
-        state: the versions that the worker is known to have, all of them.
+        versions: of variables: the number of the last one sent, by home and path.
+        state: a set of versions all of which the worker is known to have.
         settings: the version of the log settings.
     """
 
@@ -75,10 +75,10 @@ class Channel:
         number: the worker's number in this pool.
         sock: the owner's end of the socket pair.
         arena: where large buffers for the worker are put.
-        unsendable: told of an assignment of the worker that could not be sent, and why.
-        want_write: told whether the worker's socket has to be watched for room.
-        versions: what the worker needs before it uses some functions and classes.
-        speaks: the worker logs to the owner, and has to know its settings.
+        unsendable: called with an assignment that could not be sent, and the reason.
+        want_write: called when the worker's socket must be watched for room, or no more.
+        versions: returns what the worker needs before it uses given functions and classes.
+        speaks: the worker logs to the owner, and needs its settings.
     """
 
     def __init__(
@@ -98,7 +98,7 @@ class Channel:
         self.link = Link(arena, keep=False)
         self.reader = wire.FrameReader(sock)
         self.bytes_sent = 0
-        self.sent = (0, 0.0)  # the last task with limits, see ``limits``
+        self.sent = (0, 0.0)  # the last task with limits; see ``limits``
         self.ended = False
         self.blocked = False
         self._speaks = speaks
@@ -111,15 +111,15 @@ class Channel:
         self._batch: list[bytes] = []
         self._size = 0
         self._fds: list[int] = []
-        # Batches that were not written yet, each with the descriptors that go with it.
+        # Batches not yet written, each with its descriptors.
         self._ready: deque[tuple[bytes, list[int]]] = deque()
 
     def post(self, entry: Posted) -> None:
-        """Put something behind what waits already; sent by ``flush``."""
+        """Put something behind what is already waiting; ``flush`` sends it."""
         self._outbox.append(entry)
 
     def flush(self) -> None:
-        """Sends what waits, as far as the socket takes it."""
+        """Send what is waiting, as far as the socket takes it."""
         link = self.link
         while (self._outbox or self._batch or self._ready or link.frees) and not self.ended:
             if not self._sending.acquire(blocking=False):
@@ -132,12 +132,12 @@ class Channel:
                 return
 
     def forget_function(self, function_id: int) -> None:
-        """No more tasks with this function will be posted. What was posted before is sent
-        first, with the function if the worker does not have it."""
+        """Tell the worker to drop a function. What was posted before is sent first, with the
+        function if the worker does not have it."""
         self._outbox.append(Forget(function_id))
 
     def traffic(self) -> tuple[int, int, int, int]:
-        """Bytes sent, received, copied into arenas, and passed by reference, so far."""
+        """Return bytes sent, received, copied into arenas, and passed by reference, so far."""
         link = self.link
         return self.bytes_sent, self.reader.bytes_read, link.bytes_copied, link.bytes_shared
 
@@ -151,10 +151,10 @@ class Channel:
         self._batch.clear()
         self._ready.clear()
 
-    # Under ``_sending``.
+    # With ``_sending`` held.
 
     def _drain(self) -> bool:
-        """False when the socket is full."""
+        """Send entries; return False when the socket is full."""
         self._send_log_settings()
         frees = self.link.frees
         if frees:
@@ -183,7 +183,7 @@ class Channel:
         self._size += len(frame)
 
     def _announce(self) -> None:
-        """Segments that what comes next refers to."""
+        """Send the descriptors of new segments that the next message refers to."""
         if not self.link.new:
             return
         said, fds = self.link.take_new()
@@ -196,7 +196,7 @@ class Channel:
             self._fds += some
 
     def _add_state(self, versions: tuple[Version, ...]) -> None:
-        """The variables that what comes next reads, as far as the worker has others."""
+        """Send the variables that the next message reads, unless the worker has them."""
         contents = self._contents
         if versions is contents.state or not versions:
             return
@@ -230,6 +230,7 @@ class Channel:
 
     def _add_task(self, entry: Entry) -> None:
         assignment, work = entry.assignment, entry.work
+        entry.begun = monotonic_ns()
         try:
             encoded = work.encoded(assignment.start, assignment.stop)
             function = work.function
@@ -259,20 +260,20 @@ class Channel:
         self._add(wire.pack(wire.TASK, head + body, flags, assignment.id))
 
     def _cut(self) -> None:
-        """The batch is complete: what comes next is written by another call."""
+        """End the batch: what comes next is written by another call."""
         batch, fds = self._batch, self._fds
         self._batch, self._size, self._fds = [], 0, []
         self._ready.append((batch[0] if len(batch) == 1 else b"".join(batch), fds))
 
     def _write(self) -> bool:
-        """Writes the batch; False when the socket took only a part of it."""
+        """Write the batch; return False if the socket took only part of it."""
         if self._batch:
             self._cut()
         while self._ready:
             try:
                 data, fds = self._ready.popleft()
             except IndexError:
-                break  # ``close`` in another thread was quicker
+                break  # ``close`` in another thread came first
             try:
                 if fds:
                     sent = self.sock.sendmsg([data], descriptors.rights(fds), wire.NOW)
@@ -293,9 +294,9 @@ class Channel:
         return True
 
     def _shut_down(self) -> None:
-        """Nothing more can be sent. Mostly because the worker is gone: its end is seen by
-        the reader, which gives what is lost its due. If it is not (too many descriptors are
-        on their way, say), it finishes what it has, meets the end and goes as well."""
+        """Shut the socket down for sending, because sending failed. In most cases the worker has
+        died: the reader sees its end and deals with what is lost. If it lives (too many descriptors
+        in flight, say), it finishes what it has, meets the end of the stream and exits."""
         with contextlib.suppress(OSError):
             self.sock.shutdown(socket.SHUT_WR)
         self._ready.clear()

@@ -45,7 +45,7 @@ class PoolState(IntEnum):
     OPEN = 0
     CLOSED = 1  # takes no more work, and finishes what it has
     TERMINATED = 2  # its owner dropped what was left
-    FAILED = 3  # of no use any more; ``Core.failure`` says why
+    FAILED = 3  # unusable; ``Core.failure`` says why
 
 
 class ReadyWorker(Protocol):
@@ -77,11 +77,11 @@ class Limited(Protocol):
 
 
 class Effects:
-    """What is to be done, without the lock, after a change of the table.
+    """Actions to carry out, without the lock, after a change of the table.
 
     Attributes:
-        workers: those that something was posted to, by number.
-        deferred: called after it was sent, in this order.
+        workers: the workers with something to send, by number.
+        deferred: called after that was sent, in this order.
     """
 
     __slots__ = ("deferred", "workers")
@@ -103,10 +103,10 @@ class Core:
 
     Args:
         scheduler: decides.
-        on_lost: told, deferred, of an assignment that was lost with its worker, and its error.
+        on_lost: called, deferred, with an assignment that was lost with its worker, and its error.
         start_worker: called, deferred, when another worker is needed.
-        wake: called, deferred, when the thread that runs the engine has something to do.
-        limits: of tasks; None where none can be kept.
+        wake: called, deferred, if the thread that runs the engine has something to do.
+        limits: of tasks; None where limits cannot be kept.
     """
 
     def __init__(
@@ -123,7 +123,7 @@ class Core:
         self.assigned: dict[int, Entry] = {}
         self.workers: dict[int, ReadyWorker] = {}
         self.streams: set[int] = set()  # jobs whose results are delivered early
-        self.aborting: set[int] = set()  # assignments whose workers are to be ended
+        self.aborting: set[int] = set()  # assignments whose workers are about to be killed
         self.told_of: set[int] = set()  # see ``busy``
         self.state = PoolState.OPEN
         self.failure: errors.OnecopyError | None = None
@@ -136,7 +136,7 @@ class Core:
         self._wake = wake
         self._limits = limits
 
-    # What is asked of it.
+    # Queries.
 
     @property
     def closed(self) -> bool:
@@ -149,22 +149,26 @@ class Core:
             return self._scheduler.busy
 
     def ready(self) -> int:
-        """The number of workers that are set up, at work or not."""
+        """The number of workers that are ready, busy or not."""
         return len(self.workers)
 
     def held(self) -> list[tuple[Work, int]]:
-        """For each worker that is at something: what that is, and since when (nanoseconds)."""
+        """Return what each busy worker is running, and since when (nanoseconds)."""
+        return [(entry.work, since) for entry, since in self.heads()]
+
+    def heads(self) -> list[tuple[Entry, int]]:
+        """Like ``held``, with the part of its work that each worker is running."""
         with self.lock:
-            return busy.held(self.assigned.values(), self.workers)
+            return busy.heads(self.assigned.values(), self.workers)
 
     def blocked_workers(self) -> list[tuple[int, int, float]]:
-        """Workers whose queue waits behind one assignment while others are idle; see
+        """Return workers whose queue waits behind one assignment while others are idle; see
         ``Scheduler.blocked_workers``."""
         with self.lock:
             return self._scheduler.blocked_workers()
 
     def check_open(self) -> None:
-        """Raise PoolClosed, or why the pool is of no use."""
+        """Raise PoolClosed, or the pool's failure, unless it takes work."""
         if self.state is PoolState.OPEN and not self.foreign:
             return
         if self.failure is not None:
@@ -174,13 +178,13 @@ class Core:
         raise errors.PoolClosed("the pool is closed and takes no more work")
 
     def new_id(self) -> int:
-        """A number that nothing else of this pool has."""
+        """Return a number that nothing else in this pool has."""
         return next(self._ids)
 
     # Work comes in.
 
     def submit(self, call: Call, pace: int) -> Effects | None:
-        """A call, to be run after what waits already. None: it is sent with others, later."""
+        """Add a call behind what is waiting. None: there is nothing to send yet."""
         with self.lock:
             self.check_open()
             call.number = task = next(self._ids)
@@ -192,7 +196,7 @@ class Core:
             return self.take((), instructions=instructions)
 
     def open(self, job: Job, available: int, most: int, *, grows: bool) -> Effects:
-        """A job of many items; ``most``: items of a chunk, if there is a limit. One that grows
+        """Add a job of many items, at most ``most`` to a chunk. A job that grows
         keeps a closed pool at work until it has grown for the last time or is dropped."""
         with self.lock:
             self.check_open()
@@ -207,36 +211,36 @@ class Core:
             )
 
     def handle(self, *happened: Event, open_only: bool = False) -> Effects:
-        """Tell the scheduler; ``open_only``: raise when the pool takes no more work."""
+        """Pass events to the scheduler; ``open_only``: raise if the pool takes no more work."""
         with self.lock:
             if open_only:
                 self.check_open()
             return self.take(happened)
 
     def join(self, worker: ReadyWorker) -> Effects:
-        """A worker is ready."""
+        """Add a worker that is ready."""
         with self.lock:
             self.workers[worker.number] = worker
             return self.take([events.WorkerReady(worker.number)])
 
-    # Work is not wanted any more.
+    # Work is withdrawn.
 
     def drop(self, number: int) -> tuple[Work | None, Effects]:
-        """Nobody wants what is left of a job; what workers are at comes to its end."""
+        """Drop the rest of a job; chunks that are running finish."""
         with self.lock:
             self.streams.discard(number)
             return self.work.pop(number, None), self.take([events.JobDropped(number)])
 
     def abort(self, work: Work) -> None:
-        """Mark what workers are at of it, so that they are ended."""
+        """Mark the running assignments of a piece of work, so that their workers are killed."""
         with self.lock:
             for number, entry in self.assigned.items():
                 if entry.work is work:
                     self.aborting.add(number)
 
     def cancel_waiting(self) -> tuple[list[tuple[Work, list[Assignment]]], Effects]:
-        """Take back all that no worker has been given: what that is, each with what of it
-        workers have been given."""
+        """Take back all that no worker has been given. Returns each piece of work, with those of
+        its assignments that workers do have."""
         given: dict[int, list[Assignment]] = {}
         with self.lock:
             for entry in self.assigned.values():
@@ -248,8 +252,8 @@ class Core:
         return [(work, given.get(number, [])) for number, work in waiting.items()], effects
 
     def forget_function(self, function_id: int) -> Effects:
-        """Workers need not keep a function after what they were sent before. One that is
-        still waited for is sent again with the next task that needs it."""
+        """Make workers drop a function after what they were sent before. A job that still needs it
+        sends it again with its next task."""
         effects = Effects()
         with self.lock:
             for number, worker in self.workers.items():
@@ -257,10 +261,10 @@ class Core:
                 effects.workers[number] = worker
         return effects
 
-    # Its end.
+    # The end of the pool.
 
     def close(self) -> Effects | None:
-        """No more work comes. None when that was so already."""
+        """Take no more work. None if the pool was closed already."""
         with self.lock:
             if self.closed:
                 return None
@@ -268,9 +272,9 @@ class Core:
             return self.take([events.Closed()])
 
     def abandon(self, state: PoolState, failure: errors.OnecopyError) -> list[Work]:
-        """Drop everything: what had not come to its end, which is to fail. The scheduler gives
-        out nothing from here on; it does not end idle workers, which would run what programs
-        have registered for a normal end."""
+        """Drop everything; return the unfinished work, for the caller to fail. From here on the
+        scheduler gives out nothing. It does not end idle workers: they would run what programs have
+        registered for a normal exit."""
         with self.lock:
             if state is PoolState.FAILED and self.failure is None:
                 self.failure = failure
@@ -282,23 +286,24 @@ class Core:
         return dropped
 
     def after_fork(self) -> None:
-        """In a forked child: the pool is the parent's. Another thread may have held the lock."""
+        """Mark this copy, in a forked child: the pool is the parent's. Another thread may have held
+        the lock."""
         self.lock = threading.Lock()
         self.foreign = True
         for work in list(self.work.values()):
             work.forked(errors.PoolClosed(FOREIGN))
 
-    # Assignments come to an end.
+    # Assignments end.
 
     def ended(
         self, worker: int, results: Iterable[Ended], *, look_for_blocked: bool
     ) -> tuple[dict[int, Entry], set[int], Effects]:
-        """A worker has sent results. Returns the entries that have ended, by assignment; the
-        assignments that were halved instead and are run again; and the effects, among them
-        the worker's next work. What is none of the worker's is in neither.
+        """Record results of a worker. Returns the entries that have ended, by assignment; the
+        assignments that were halved instead and are run again; and the effects, among them the
+        worker's next work. An assignment that is not the worker's is in neither.
 
         Args:
-            worker: its number.
+            worker: the worker's number.
             results: in the order in which they came.
             look_for_blocked: wake the engine if workers are blocked now.
         """
@@ -332,14 +337,14 @@ class Core:
     def finished(
         self, worker: int, assignment: int, nanoseconds: int | None
     ) -> tuple[Entry | None, Effects]:
-        """One assignment has ended: its entry, unless it was dropped."""
+        """Record the end of one assignment; return its entry, unless it was dropped."""
         with self.lock:
             found = self.pop(assignment)
             return found, self.take([events.Finished(worker, assignment, nanoseconds)])
 
     def unsent(self, worker: int, assignment: int) -> tuple[Entry | None, Effects]:
-        """An assignment cannot be sent: its entry if it is to fail, None if it was halved and
-        its items are tried again."""
+        """Handle an assignment that cannot be sent: return its entry if it must fail, or None if it
+        was halved and its items are tried again."""
         with self.lock:
             found = self.pop(assignment)
             happened: list[Event] = list(self._halved(found)) if found is not None else []
@@ -352,8 +357,8 @@ class Core:
     def retry(
         self, assignment: Assignment, work: Work, items: list[int]
     ) -> tuple[set[int], Effects | None]:
-        """Run those items of an ended assignment again that have a try left; which those are,
-        by index in the chunk."""
+        """Run again those items of an ended assignment that have a try left; return their indexes
+        in the chunk."""
         assert work.rules is not None
         assert work.tries is not None
         most, start, tries = work.rules.retries, assignment.start, work.tries
@@ -365,23 +370,23 @@ class Core:
                 tries[start + at] = tries.get(start + at, 0) + 1
             if not again:
                 return again, None
-            runs: tuple[tuple[int, int], ...] = ()  # all of it
+            runs: tuple[tuple[int, int], ...] = ()  # the whole assignment
             if len(again) < assignment.stop - start:
                 runs = tuple((start + at, start + at + 1) for at in sorted(again))
             return again, self.take([events.Retry(assignment.id, runs)])
 
     def settle(self, assignment: Assignment, work: Work) -> Effects:
-        """An assignment that may have been run again has ended for good."""
+        """Forget an assignment that might have been retried: it has ended for good."""
         with self.lock:
             if isinstance(work, Call):
                 self.work.pop(assignment.work, None)
             return self.take([events.Done(assignment.id)])
 
-    # Workers are ended.
+    # Workers end.
 
     def ending(self, worker: int, assignment: int) -> bool:
-        """A worker is about to be ended because of an assignment: nothing else is given to it.
-        False when that has come to its end meanwhile."""
+        """Mark a worker that is about to be killed because of an assignment: it is given nothing
+        else. Returns False if the assignment has ended meanwhile."""
         with self.lock:
             if assignment not in self.assigned:
                 return False
@@ -390,8 +395,8 @@ class Core:
             return True
 
     def assignment_of(self, number: int) -> Entry | None:
-        """An assignment that a worker has been given; None when it has come to its end, which
-        is noted for one that was to be aborted."""
+        """Return an assignment that a worker has been given, or None if it has ended; in that case
+        it is no longer marked to be aborted."""
         with self.lock:
             found = self.assigned.get(number)
             if found is None:
@@ -406,24 +411,24 @@ class Core:
         nanoseconds: int,
         resume: Callable[[list[int], int | None], None],
     ) -> Effects:
-        """Take work back from a worker that has been paused: what it was given after the
-        ``claimed`` assignment, and what it has not begun of that one's chunk.
+        """Take work back from a paused worker: every assignment after the ``claimed`` one, and the
+        items of that one's chunk that it has not started.
 
         Args:
-            worker: its number.
-            claimed: what it is at.
-            begun: items of it that it has begun; None when it has not said.
-            nanoseconds: how long it has been at it, at least.
-            resume: called with the lock held, before there is anything else for the worker,
-                with the assignments that it must skip, and at which item the chunk ends
-                (None: where it did).
+            worker: the worker's number.
+            claimed: the assignment that it is running.
+            begun: items of it that it has started; None if unknown.
+            nanoseconds: for how long, at least, it has been running it.
+            resume: called with the lock held, before anything else is posted to the worker, with
+                the assignments that it must skip and the item that ends the chunk (None:
+                unchanged).
         """
         happened: list[Event] = []
         cut: int | None = None
         with self.lock:
             at = self.assigned.get(claimed)
             if at is not None and begun is not None and at.can_be_cut():
-                # A worker whose result is on its way has said that it has begun with all.
+                # A worker whose result is on its way has reported all items as started.
                 stop = min(at.assignment.start + begun, at.assignment.stop)
                 if stop < at.assignment.stop and at.assignment.work in self.work:
                     at.assignment = at.assignment._replace(stop=stop)
@@ -443,19 +448,19 @@ class Core:
             return self.take(happened)
 
     def worker_gone(self, worker: int, claimed: int, *, broken: bool, error: MakeError) -> Effects:
-        """A worker has ended: what it was at is lost, what it held beyond goes back.
+        """Remove a worker that has ended: what it was running is lost, the rest of its queue goes
+        back.
 
         Args:
-            worker: its number.
-            claimed: the last assignment that it had begun.
-            broken: what it wrote made no sense.
-            error: of what is lost.
+            worker: the worker's number.
+            claimed: the last assignment that it had started.
+            broken: it broke the protocol.
+            error: makes the error of what is lost.
         """
         with self.lock:
             self.workers.pop(worker, None)
             effects = self.take([events.WorkerGone(worker, claimed, broken)], error)
-            # What it held beyond the lost one went back to the queue, under other ids,
-            # unless it was of a job that has been dropped.
+            # The rest of its queue has new ids now, unless it belonged to a job that was dropped.
             for number, entry in list(self.assigned.items()):
                 if entry.worker == worker:
                     assignment = entry.assignment
@@ -465,7 +470,7 @@ class Core:
                         effects.deferred.append(partial(self._on_lost, entry, lost))
         return effects
 
-    # The scheduler. All of it with the lock held.
+    # The scheduler. All methods with the lock held.
 
     def take(
         self,
@@ -473,12 +478,12 @@ class Core:
         error: MakeError | None = None,
         instructions: Sequence[Instruction] = (),
     ) -> Effects:
-        """Feed events in, and post what comes out.
+        """Pass events to the scheduler, and post the assignments that it returns.
 
         Args:
-            happened: in this order; what this causes at once is put behind.
-            error: of the assignments that a worker's end has cost.
-            instructions: what the scheduler has asked for already.
+            happened: in this order; events that they cause are appended.
+            error: makes the error of assignments that were lost with a worker.
+            instructions: instructions that the scheduler has returned already.
         """
         effects = Effects()
         queue = list(happened)
@@ -519,7 +524,7 @@ class Core:
         return ()
 
     def pop(self, assignment: int) -> Entry | None:
-        """An assignment has come to an end: its entry, unless it was dropped."""
+        """Remove an assignment that has ended; return its entry, unless it was dropped."""
         found = self.assigned.pop(assignment, None)
         if found is not None:
             self.tasks_ended += 1
@@ -530,22 +535,25 @@ class Core:
                 if self._limits is not None:
                     self._limits.remove(assignment)
                 if rules.retries:
-                    return found  # until it is settled whether it is run again
+                    return found  # stays until it is known whether it is retried
             if isinstance(found.work, Call):
                 self.work.pop(found.assignment.work, None)
         return found
 
     def _requeued(self, assignment: int) -> None:
-        """Nothing of an assignment was run: its work waits again, under another number."""
+        """Remove an assignment of which nothing was run: its work waits again, with a new
+        number."""
         del self.assigned[assignment]
         self.aborting.discard(assignment)
         if self._limits is not None:
             self._limits.remove(assignment)
 
     def _halved(self, entry: Entry) -> tuple[Event, ...]:
-        """Nothing of an assignment was run, perhaps because of one of its items: what to tell
-        the scheduler so that the others do not suffer. Nothing for a single item, or when the
-        rest of the job was dropped."""
+        """Return the events that halve an assignment, so that one bad item does not fail the
+        others.
+
+        Nothing of it was run. No events for a single item, or if the rest of the job was dropped.
+        """
         assignment = entry.assignment
         if assignment.stop - assignment.start < 2 or assignment.work not in self.work:
             return ()
@@ -553,8 +561,8 @@ class Core:
 
 
 def _cut_short(entry: Entry, upto: int, failed: bool) -> tuple[Event, ...]:
-    """With the lock held: a worker has ended its chunk early, at a result that is too large to
-    be told early, or at an item that failed: the rest is handed out again."""
+    """Return the events of a chunk that its worker has ended early, at a result too large to be
+    delivered early or at an item that failed: the rest is assigned again. With the lock held."""
     assignment = entry.assignment
     stop = assignment.start + upto
     if not (entry.work.streams and entry.can_be_cut() and stop < assignment.stop):

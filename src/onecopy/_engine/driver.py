@@ -1,10 +1,10 @@
-"""The driver: the thread that makes workers, reads what they send and looks after them.
+"""The driver: the thread that starts workers, reads what they send and does the housekeeping.
 
-The only thread of the engine that sleeps: until a socket is ready, another thread wakes it, or
-something is due. What it does is in the parts that it has; their order is here.
+It is the only thread of the engine that sleeps: until a socket is ready, another thread wakes it,
+or something is due. The work itself is in its parts; this module puts it in order.
 
-Locks: the table's (``core``) for table work only; a worker's ``receiving`` is only ever tried.
-So it waits for nobody but the kernel, and a caller may wait for it.
+Locks: it takes the table's (``core``) for table work only, and never waits for a worker's
+``receiving``. So it waits only for the kernel, and a caller may wait for it.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from .startup import SENT
 from .worker_exit import WorkerExit
 from .workers import import_broken_errors, importing
 
-# How often arenas are looked after while there is something to look after, in seconds.
+# Seconds between checks of the arenas, while there is something to check.
 _TICK = 0.5
 
 
@@ -30,13 +30,13 @@ class Driver:
 
     Args:
         parts: of the engine.
-        initializer: sent to each worker first, or None.
-        unheld: ends a pool that nobody holds.
-        finished: called at the thread's end.
+        initializer: run in each worker before its first task, or None.
+        unheld: called when the pool has been garbage-collected.
+        finished: called when the thread ends.
 
     Attributes:
-        pids_known: set when the workers that were to be made first have pids.
-        cpu: seconds of CPU time that the thread has used.
+        pids_known: set when the first workers have pids.
+        cpu: CPU seconds that the thread has used.
     """
 
     def __init__(
@@ -54,7 +54,7 @@ class Driver:
         self._listening = False  # to the launcher
         self._stopping = False
         self._released = False
-        # The pool fails with it as soon as the last worker is gone.
+        # The failure that the pool ends with once its last worker is gone.
         self._pending_failure: errors.InitializerFailed | None = None
         self.pids_known = threading.Event()
         self.cpu = 0.0
@@ -62,23 +62,23 @@ class Driver:
     # Any thread.
 
     def start(self) -> None:
-        """Raises RuntimeError when there can be no more threads."""
+        """Start the thread. Raises RuntimeError if there can be no more threads."""
         self._thread.start()
 
     def stop_workers(self) -> None:
-        """End all workers now; no more are made."""
+        """End all workers now; no more are started."""
         self._stopping = True
         self._parts.wakeup()
 
     def release(self) -> None:
-        """Nobody holds the pool any more. In a finalizer: only leaves word."""
+        """Set a flag: the pool was garbage-collected. Safe in finalizers."""
         self._released = True
         self._parts.wakeup()
 
     def join(self, timeout: float | None) -> bool:
-        """Wait for the thread's end; False when the time (seconds) ran out first."""
+        """Wait for the thread's end; return False if the time (seconds) ran out first."""
         if self._thread.ident is None:
-            return True  # it is being made, or could not be: there is nothing to wait for
+            return True  # it is being started, or could not be: there is nothing to wait for
         self._thread.join(timeout)
         return not self._thread.is_alive()
 
@@ -92,8 +92,8 @@ class Driver:
     def _run(self) -> None:
         parts = self._parts
         try:
-            # Now, while workers start, and not when the first of them ends: by then memory
-            # may be short, or the program's path another.
+            # Import them now, while workers start, and not when the first worker ends: by then
+            # memory may be short, or the program's path may have changed.
             import_broken_errors()
             while not self._at_end():
                 self._start_workers()
@@ -102,7 +102,7 @@ class Driver:
                 self.cpu = thread_time()
                 for fd, readable, writable in parts.poller.wait(self._housekeeping()):
                     self._on_ready(fd, readable, writable)
-        except BaseException as error:  # a bug: nobody may wait for ever because of it
+        except BaseException as error:  # a bug: no caller may wait for ever because of it
             failure = errors.BrokenWorker(f"the pool's driver failed: {error!r}")
             parts.lifetime.fail(failure, error)
             raise
@@ -110,14 +110,14 @@ class Driver:
             self.finish()
 
     def _at_end(self) -> bool:
-        """Do what other threads have left word of; True when there is nothing left to do."""
+        """Act on the flags that other threads have set; return True if nothing is left to do."""
         parts = self._parts
         if self._released:
             self._released = False
             self._unheld()
         parts.submission.drop_unwanted()
         if self._pending_failure is not None and not parts.workers.by_number:
-            # What its workers had finished has been read by now.
+            # By now, everything that its workers had finished has been read.
             failure, self._pending_failure = self._pending_failure, None
             parts.lifetime.fail(failure, None)
         if self._pending_failure is not None:
@@ -167,7 +167,7 @@ class Driver:
                 self._on_events()
 
     def _on_events(self) -> None:
-        """Read what the launcher tells, and do what follows from it."""
+        """Read the launcher's events, and act on them."""
         parts = self._parts
         workers = parts.workers
         if not workers.by_number:
@@ -216,8 +216,8 @@ class Driver:
             parts.lifetime.fail(failure, last)
 
     def _housekeeping(self) -> float | None:
-        """Do what is due, for segments, limits, early results, arenas; how many seconds the
-        thread may sleep."""
+        """Carry out what is due for segments, limits, early results and arenas; return how many
+        seconds the thread may sleep."""
         parts = self._parts
         parts.segments.tell_workers(parts.workers)
         parts.workers.source.hand_over_replaced()
@@ -234,11 +234,10 @@ class Driver:
         return min((wait for wait in waits if wait is not None), default=None)
 
     def finish(self) -> None:
-        """All workers are gone, or there were none: give everything back."""
+        """Release everything: all workers are gone, or there were none."""
         parts = self._parts
         self.pids_known.set()
         registry.listeners.discard(parts.segments)
-        self._finished()
         if parts.history.watch is not None:
             parts.history.watch.stop()
         parts.workers.close()
@@ -249,3 +248,5 @@ class Driver:
         self._initializer = None
         parts.known.clear()
         parts.freezes.end()
+        parts.history.over()
+        self._finished()

@@ -1,8 +1,8 @@
 """The engine of a pool, as its doors and reports see it.
 
-``ProcessEngine`` (``processes``) and ``ThreadEngine`` (``threads``) are made of the same parts:
-the table (``core``), what comes in (``submission``), what comes out (``outcomes``), how it ends
-(``lifetime``) and what is kept for reports (``history``).
+``ProcessEngine`` (``processes``) and ``ThreadEngine`` (``threads``) are built of the same parts:
+the table (``core``), incoming work (``submission``), results (``outcomes``), the pool's end
+(``lifetime``) and records for reports (``history``).
 """
 
 from __future__ import annotations
@@ -21,10 +21,10 @@ UNSENDABLE = (
 
 
 class Engine(Protocol):
-    """See the module. All of it may be used in any thread.
+    """See the module. Any thread may use all of it.
 
     Attributes:
-        options: what the pool was asked to be.
+        options: the pool's settings.
         core: the pool's table.
         submission: takes in calls and jobs.
         history: records for reports.
@@ -36,29 +36,29 @@ class Engine(Protocol):
     history: History
 
     def close(self) -> None:
-        """No more work; the workers go when all is done."""
+        """Take no more work; the workers exit when all is done."""
 
     def terminate(self) -> None:
-        """End the workers now; what was not finished fails with PoolClosed."""
+        """End the workers now; unfinished work fails with PoolClosed."""
 
     def kill(self, how: signal.Signals) -> None:
-        """End the workers by a signal, now: what was not finished fails with BrokenWorker."""
+        """Kill the workers with a signal, now: unfinished work fails with BrokenWorker."""
 
     def join(self, timeout: float | None = None) -> bool:
-        """Wait until every worker has gone; False when the time (seconds) ran out first."""
+        """Wait until every worker has gone; return False if the time (seconds) ran out first."""
 
     def release(self) -> None:
-        """Called when the pool is garbage-collected, possibly while this thread holds one of
-        the engine's locks: only leaves word. An executor then finishes its work first."""
+        """Called when the pool is garbage-collected, possibly while this thread holds one of the
+        engine's locks: only sets a flag. An executor then finishes its work first."""
 
     def pids(self) -> list[int]:
-        """The worker processes that have been made, as far as their pids are known."""
+        """Return the worker processes that have been started, as far as their pids are known."""
 
     def traffic(self) -> tuple[int, int, int, int]:
-        """Bytes sent, received, copied into arenas, and passed by reference, so far."""
+        """Return bytes sent, received, copied into arenas, and passed by reference, so far."""
 
     def worker_history(self) -> list[WorkerRow]:
-        """Every worker so far; the oldest ones left out when there were very many."""
+        """Return every worker so far; if there were very many, without the oldest."""
 
     def owner_cpu(self) -> float:
-        """Seconds of CPU time that the pool's own thread has used, when it has one."""
+        """Return the CPU seconds that the pool's own thread has used, if it has one."""

@@ -1,8 +1,8 @@
-"""Jobs: many items of one function, and how callers wait for their results.
+"""Jobs: one function and many items, and the ways to wait for the results.
 
-``MapJob`` wants all results at once, ``StreamJob`` one after another; ``Items`` and
-``BlockItems`` are what the items are cut from when they are no plain sequence. Single
-calls are in ``work``, and the face that all have in common.
+``MapJob`` returns all results at once, ``StreamJob`` one after another. ``Items`` and
+``BlockItems`` hold items that are not a plain sequence. Single calls, and the interface that all
+work has in common, are in ``work``.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import CancelledError
 from contextlib import contextmanager
 from itertools import islice
+from time import monotonic
 from typing import Any
 
 from .._codec.codec import Payload, encode_items
@@ -21,6 +22,8 @@ from .._progress.bar import Progress
 from .._protocol import run_items, wire
 from .._protocol.early import ITEMS
 from .._schedule.events import Assignment
+from ..errors import TaskTimeout
+from .failed import Errors, Failed
 from .functions import Function
 from .rules import Rules
 from .work import SLICE, Work
@@ -29,7 +32,7 @@ _CALLED = {wire.MAP: "map", wire.STARMAP: "starmap", wire.BLOCKS: "map_blocks"}
 
 
 class Job(Work):
-    """Many items of one function.
+    """One function, to be called with each of many items.
 
     Args:
         function: what each item is given to.
@@ -39,6 +42,7 @@ class Job(Work):
         chunk: items per assignment; None: by measured time.
         most: never more than this.
         rules: see there.
+        errors: what becomes of items that fail; see ``failed``.
     """
 
     refers = True
@@ -52,8 +56,10 @@ class Job(Work):
         chunk: int | None = None,
         most: int = 1 << 62,
         rules: Rules | None = None,
+        errors: Errors = "raise",
     ) -> None:
         self.number = 0  # until it is opened
+        self.on_error: Errors = errors
         self.function: Function = function
         self.rules = rules
         self.tries = {} if rules is not None and rules.retries else None
@@ -69,6 +75,21 @@ class Job(Work):
     def payload(self, start: int, stop: int) -> Any:
         return self.items[start:stop]
 
+    def late(self, timeout: float, done: int, size: int) -> TaskTimeout:
+        """What a call is left with whose time is over."""
+        then = f"{done:,} of {size:,} items were done, the others were given up"
+        return TaskTimeout(f"{self.called} of {self.name}", timeout, then)
+
+    def failed(self, at: int, error: BaseException) -> Failed:
+        """What stands in the results for an item that failed."""
+        return Failed(at, self.item(at), error)
+
+    def item(self, at: int) -> Any:
+        """One of the items, as the caller knows it."""
+        if isinstance(self.items, BlockItems):
+            return self.items.block(at)
+        return self.items[at : at + 1][0]
+
     def encoded(self, start: int, stop: int) -> Payload:
         what = f"items {start} to {stop - 1}"
         return encode_items(self.payload(start, stop), self._namespace, what)
@@ -77,12 +98,12 @@ class Job(Work):
         return not self.given_up
 
     def advance(self, count: int, failed: int = 0) -> None:
-        """So many items have come to an end: whoever watches is told."""
+        """Report that this many items have ended, to whatever shows progress."""
         if self.bar is not None:
             self.bar.advance(count, failed)
 
     def over(self) -> None:
-        """Nothing more will come of it."""
+        """End the progress display: no more outcomes will come."""
         if self.bar is not None:
             self.bar.finish()
 
@@ -102,10 +123,9 @@ class Job(Work):
 
 
 class MapJob(Job):
-    """All items at once; the caller wants the list of all results.
+    """A job whose caller waits for the list of all results.
 
-    Every item is run, whatever happens to others; the error of the first that failed is
-    the one that is raised.
+    Every item is run, even if others fail. The error of the first failed item is raised.
     """
 
     def __init__(
@@ -115,6 +135,7 @@ class MapJob(Job):
         self.size = len(self.items)
         self.values: list[Any] = [None] * self.size
         self.errors: dict[int, BaseException] = {}
+        self._marked: set[int] = set()  # the places of those that failed, unless they are raised
         self._left = self.size
         self._lock = threading.Lock()
         self._ended = threading.Event()
@@ -127,7 +148,11 @@ class MapJob(Job):
         self._count(assignment.stop - assignment.start)
 
     def fail(self, assignment: Assignment, error: BaseException) -> None:
-        self.errors[assignment.start] = error
+        if self.on_error == "raise":
+            self.errors[assignment.start] = error
+        else:
+            for at in range(assignment.start, assignment.stop):
+                self._mark(at, error)
         size = assignment.stop - assignment.start
         self._count(size, size)
 
@@ -137,8 +162,16 @@ class MapJob(Job):
         for at, value in values.items():
             self.values[assignment.start + at] = value
         for at, error in errors.items():
-            self.errors[assignment.start + at] = error
+            if self.on_error == "raise":
+                self.errors[assignment.start + at] = error
+            else:
+                self._mark(assignment.start + at, error)
         self._count(len(values) + len(errors), len(errors))
+
+    def _mark(self, at: int, error: BaseException) -> None:
+        self._marked.add(at)
+        if self.on_error == "return":
+            self.values[at] = self.failed(at, error)
 
     def abandon(self, error: BaseException) -> None:
         if not self._ended.is_set():
@@ -157,30 +190,44 @@ class MapJob(Job):
         self.items = ()
         with self._lock:
             if self._ended.is_set():
-                return  # abandoned while the last result was on its way
+                return  # abandoned while the last result was in flight
             self._ended.set()
         self.over()
         if self._done is not None:
             self._done(self)
 
+    @property
+    def left(self) -> int:
+        """How many items have not come to an end."""
+        return self._left
+
     def ready(self) -> bool:
-        """Has every item come to an end?"""
+        """True if every item has ended."""
         return self._ended.is_set()
 
-    def wait(self, meanwhile: Callable[[], None]) -> None:
-        """Blocks until ``ready``; calls ``meanwhile`` now and then."""
-        while not self._ended.wait(SLICE):
+    def wait(self, meanwhile: Callable[[], None], timeout: float | None = None) -> None:
+        """Blocks until ``ready``; calls ``meanwhile`` now and then. Raises TaskTimeout."""
+        deadline = None if timeout is None else monotonic() + timeout
+        while not self._ended.wait(SLICE if deadline is None else _slice(deadline)):
+            if timeout is not None and deadline is not None and monotonic() >= deadline:
+                raise self.late(timeout, self.size - self._left, self.size)
             meanwhile()
 
+    def kept(self) -> list[Any]:
+        """The values, without those that are to be left out."""
+        if self.on_error != "skip" or not self._marked:
+            return self.values
+        return [value for at, value in enumerate(self.values) if at not in self._marked]
+
     def error(self) -> BaseException | None:
-        """The first item's that failed; after ``ready``."""
+        """Return the error of the first item that failed; after ``ready``."""
         return self.errors[min(self.errors)] if self.errors else None
 
     def result(self) -> list[Any]:
-        """The values, or raises the first error; after ``ready``, once."""
+        """Return the values, or raise the first error; after ``ready``, once."""
         error = self.error()
         if error is None:
-            return self.values
+            return self.kept()
         self.errors.clear()  # its traceback holds this frame, and that the job: no cycle
         try:
             raise error
@@ -188,11 +235,15 @@ class MapJob(Job):
             del error
 
 
-class Items:
-    """A window on an iterator: items that have been taken from it and whose outcome is not
-    known yet. Slicing gives those that are in the window.
+def _slice(deadline: float) -> float:
+    return max(0.0, min(SLICE, deadline - monotonic()))
 
-    Items are taken by the caller's thread and sliced by the one that sends.
+
+class Items:
+    """A window on an iterator: the items that have been taken and have no outcome yet. Slicing
+    returns items in the window.
+
+    The caller's thread takes items; the thread that sends slices.
     """
 
     def __init__(self, iterable: Any) -> None:
@@ -203,7 +254,7 @@ class Items:
         self.taken = 0
 
     def take(self) -> bool:
-        """Takes one more item; False when there is none. Raises what the iterator raises."""
+        """Take one more item; return False if there is none. Raises what the iterator raises."""
         try:
             item = next(self._iterator)
         except StopIteration:
@@ -212,7 +263,7 @@ class Items:
         return True
 
     def put(self, item: Any) -> None:
-        """One more item, from elsewhere."""
+        """Add one more item, from elsewhere."""
         with self._lock:
             self._kept.append(item)
             self.taken += 1
@@ -223,7 +274,7 @@ class Items:
             return list(islice(self._kept, index.start - first, index.stop - first))
 
     def forget(self, upto: int) -> None:
-        """Items before ``upto`` are not asked for again."""
+        """Drop the items before ``upto``: they are not needed again."""
         gone: list[Any] = []  # an item's own finalizer must not run under the lock
         with self._lock:
             while self._first < upto and self._kept:
@@ -232,16 +283,16 @@ class Items:
 
 
 class NoResult(Exception):
-    """There was none in time. Not TimeoutError: an item may have raised that."""
+    """There was no result in time. Not TimeoutError: an item may have raised that."""
 
 
 class StreamJob(Job):
-    """Items one after another; results are fetched one by one.
+    """A job whose results are fetched one by one.
 
     An error belongs to its item: fetching that item raises it, and the next may be fetched.
 
     Args:
-        ordered: results in the order of the items, or as they come.
+        ordered: fetch results in the order of the items, or as they come.
     """
 
     tell: Callable[[], None] | None = None
@@ -253,13 +304,14 @@ class StreamJob(Job):
             self.called = "imap"
         self.ordered = ordered
         self.streams = self.most <= ITEMS and self.rules is None
-        self.end: int | None = None  # how many items there are, once known
+        self.end: int | None = None  # the number of items, once known
         self.yielded = 0
         self.broken: BaseException | None = None
         self._fault: BaseException | None = None
         self._arrived: dict[int, tuple[bool, Any]] = {}
+        self._skipped: set[int] = set()  # failed, and are not handed out
         self._settled = 0
-        self._ahead: set[int] = set()  # have their outcome, but an earlier one has not
+        self._ahead: set[int] = set()  # items that have an outcome while an earlier one has none
         self._changed = threading.Condition(threading.Lock())
         self._forsaken: Callable[[], None] | None = None
 
@@ -267,8 +319,8 @@ class StreamJob(Job):
         return True
 
     def cancel(self, given: list[Assignment]) -> None:
-        """The first item that was not ``given`` to a worker gets CancelledError; nothing is
-        said of those after it."""
+        """End the first item that was not ``given`` to a worker with CancelledError, and stop
+        there: the items after it get no outcome."""
         with self._changed:
             at = self._settled
             while at in self._ahead or any(run.start <= at < run.stop for run in given):
@@ -278,12 +330,12 @@ class StreamJob(Job):
                 self._changed.notify_all()
 
     def forsake(self, end: int, then: Callable[[], None]) -> None:
-        """Nobody will fetch results, which are not kept from now on; there are ``end`` items.
-        ``then`` is called once all have come to an end, perhaps twice.
+        """Stop keeping results: the iterator was dropped. The job has ``end`` items. ``then`` is
+        called when all have ended, perhaps twice.
 
-        For finalizers, which may run while this very thread holds the lock: it is not
-        taken. The thread that settles the last item looks at what is set here after that,
-        so one of the two sees what the other has done.
+        Called by finalizers, which may run while this very thread holds the lock, so the lock is
+        not taken. The thread that ends the last item reads the flags set here after that, so at
+        least one of the two sees what the other has done.
         """
         self.end = end
         self._forsaken = then
@@ -301,7 +353,7 @@ class StreamJob(Job):
         self.advance(size, size)
         with self._changing():
             for at in range(assignment.start, assignment.stop):
-                self._arrive(at, False, error)
+                self._arrive_failed(at, error)
 
     def partly(
         self, assignment: Assignment, values: dict[int, Any], errors: dict[int, BaseException]
@@ -311,7 +363,7 @@ class StreamJob(Job):
             for at, value in values.items():
                 self._arrive(assignment.start + at, True, value)
             for at, error in errors.items():
-                self._arrive(assignment.start + at, False, error)
+                self._arrive_failed(assignment.start + at, error)
 
     def abandon(self, error: BaseException) -> None:
         self.over()
@@ -324,7 +376,7 @@ class StreamJob(Job):
         self.broken = error
 
     def finish_at(self, end: int, fault: BaseException | None = None) -> None:
-        """There are ``end`` items and no more; ``fault`` is raised once behind them."""
+        """Note that there are ``end`` items and no more; ``fault`` is raised once, after them."""
         with self._changing():
             self.end = end
             self._fault = fault
@@ -334,22 +386,34 @@ class StreamJob(Job):
         with self._changed:
             yield
             self._changed.notify_all()
+            over = self._settled == self.end
+        if over:
+            self.over()
         if self.tell is not None:
             self.tell()
 
     def whole(self, taken: int) -> int:
-        """So many of the items taken so far may be handed out while there are more to come:
-        chunks of a size that was given are handed out whole."""
+        """Return how many of the items taken so far may be given out while more will come: chunks
+        of a given size are given out whole."""
         return taken if self.chunk is None else taken - taken % self.chunk
 
     def finished(self) -> bool:
-        """Has everything been fetched?"""
+        """True if everything has been fetched."""
         return self.yielded == self.end
 
     @property
     def settled(self) -> int:
-        """All items before this one have their outcome: they are not sent again."""
+        """The number of leading items that all have an outcome: they are not sent again."""
         return self._settled
+
+    def _arrive_failed(self, at: int, error: BaseException) -> None:
+        """An item has failed. What stands for it is made now: later it may be forgotten."""
+        if self.on_error == "return":
+            self._arrive(at, True, self.failed(at, error))
+            return
+        self._arrive(at, False, error)
+        if self.on_error == "skip" and self._arrived.pop(at, None) is not None:
+            self._skipped.add(at)
 
     def _arrive(self, at: int, good: bool, value: Any) -> None:
         if self._forsaken is None:
@@ -362,25 +426,37 @@ class StreamJob(Job):
             self._forsaken()
 
     def _key(self) -> int | None:
+        """The next result's; passes over what is skipped, as if it had been handed out."""
+        if not self.ordered:
+            self.yielded += len(self._skipped)
+            self._skipped.clear()
+        while self.yielded in self._skipped:
+            self._skipped.remove(self.yielded)
+            self.yielded += 1
         if self.ordered:
             return self.yielded if self.yielded in self._arrived else None
         return next(iter(self._arrived), None)
 
     def has_next(self) -> bool:
-        """Is a result there, or the end reached, so that ``fetch`` does not block?"""
+        """Return True if ``fetch`` does not block: a result is there, or the end was reached."""
         with self._changed:
             return self._can_fetch()
 
     def _can_fetch(self) -> bool:
         return self._key() is not None or self.yielded == self.end or self.broken is not None
 
+    def _dry(self) -> bool:
+        """Has everything so far been handed out or skipped, while there may be more items?"""
+        return self.end is None and self.yielded == self.items.taken
+
     def _all_arrived(self) -> bool:
         return bool(self.broken) or (
-            self.end is not None and self.yielded + len(self._arrived) >= self.end
+            self.end is not None
+            and self.yielded + len(self._arrived) + len(self._skipped) >= self.end
         )
 
     def wait_all(self) -> None:
-        """Blocks until every item has come to an end, fetched or not."""
+        """Block until every item has ended, fetched or not."""
         with self._changed:
             while not self._changed.wait_for(self._all_arrived, SLICE):
                 pass
@@ -388,8 +464,9 @@ class StreamJob(Job):
     def wait_next(
         self, timeout: float | None = None, meanwhile: Callable[[], None] | None = None
     ) -> None:
-        """Blocks until ``fetch`` does not, and calls ``meanwhile`` now and then. Raises NoResult,
-        and nothing else but what comes from outside, such as KeyboardInterrupt."""
+        """Blocks until ``fetch`` does not, or there is nothing to wait for before there are more
+        items; calls ``meanwhile`` now and then. Raises NoResult, and nothing else but what comes
+        from outside, such as KeyboardInterrupt."""
         step = SLICE if timeout is None else timeout
         while not self._wait_for_change(step):
             if timeout is not None:
@@ -399,18 +476,19 @@ class StreamJob(Job):
 
     def _wait_for_change(self, seconds: float) -> bool:
         with self._changed:
-            return self._changed.wait_for(self._can_fetch, seconds)
+            return self._changed.wait_for(lambda: self._can_fetch() or self._dry(), seconds)
 
     def fetch(self, timeout: float | None = None) -> Any:
-        """The next result. Raises its error, StopIteration at the end, NoResult."""
+        """Return the next result. Raises its error; StopIteration at the end; NoResult."""
         self.wait_next(timeout)
         with self._changed:
             key = self._key()
             if key is not None:
                 good, value = self._arrived.pop(key)
                 self.yielded += 1
-            elif self.yielded != self.end and self.broken is not None:
-                raise self.broken
+            elif self.yielded != self.end:
+                # Nothing to wait for is no end: there may be more items.
+                raise NoResult("no item is open") if self.broken is None else self.broken
             else:
                 good, value = False, StopIteration() if self._fault is None else self._fault
                 self._fault = None
@@ -423,7 +501,7 @@ class StreamJob(Job):
 
 
 class BlockItems:
-    """The blocks of some arrays, as items that are never made one by one.
+    """The blocks of some arrays, as a sequence of items that are never created one by one.
 
     A slice of them is the payload of a chunk: the rows of all its blocks in one piece.
     """
@@ -442,6 +520,15 @@ class BlockItems:
         stop = min(index.stop * self._rows, self.length)
         cuts = [run_items.cut(array, start, stop, self._axis) for array in self._arrays]
         return (self._rows, self._axis, *cuts)
+
+    def block(self, at: int) -> Any:
+        """One of the blocks; a tuple where there are several arrays."""
+        blocks = self[at : at + 1][2:]
+        return blocks[0] if len(blocks) == 1 else blocks
+
+    def rows(self, at: int) -> int:
+        """How many rows a block has."""
+        return min(self._rows, self.length - at * self._rows)
 
     def __iter__(self) -> Iterator[Any]:
         raise TypeError("blocks are cut by the workers")

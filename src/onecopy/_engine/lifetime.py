@@ -1,11 +1,11 @@
-"""How a pool ends: five verbs, each in one place.
+"""The end of a pool: five verbs, each in one place.
 
 =========  ==========================================================================
-close      no more work comes; the workers go when all is done
-terminate  the workers are ended now; what had not come to its end is dropped
+close      no more work comes; the workers exit when all is done
+terminate  the workers are ended now; unfinished work fails with PoolClosed
 cancel     a call, or all that waits, is taken back (``submission``)
-drop       nobody wants the rest of a job (``submission``)
-fail       the pool is of no more use; all that waits fails with the reason
+drop       the rest of a job is discarded, because its caller has left (``submission``)
+fail       the pool is unusable; all that waits fails with the reason
 =========  ==========================================================================
 
 Any thread. In a forked child only ``close`` and ``terminate`` do anything: they mark the copy.
@@ -26,9 +26,9 @@ class Lifetime:
 
     Args:
         core: the pool's table.
-        submission: has what finalizers left word of.
-        history: its memory watch ends first.
-        stop_workers: ends the workers, now.
+        submission: has what finalizers asked for.
+        history: its memory sampling stops first.
+        stop_workers: ends the workers now.
     """
 
     def __init__(
@@ -45,7 +45,7 @@ class Lifetime:
         self._terminated = False
 
     def close(self) -> None:
-        """No more work; the workers go when all is done."""
+        """Take no more work; the workers exit when all is done."""
         if self._core.foreign:
             self._core.state = max(self._core.state, PoolState.CLOSED)
             return  # the workers are the parent's
@@ -55,7 +55,7 @@ class Lifetime:
             effects.carry_out()
 
     def terminate(self) -> None:
-        """End the workers now; what was not finished fails with PoolClosed."""
+        """End the workers now; unfinished work fails with PoolClosed."""
         if self._core.foreign:
             self._core.state = max(self._core.state, PoolState.CLOSED)
             return  # the workers are the parent's
@@ -68,7 +68,7 @@ class Lifetime:
         self._end(PoolState.TERMINATED, errors.PoolClosed("the pool was terminated"))
 
     def fail(self, failure: errors.OnecopyError, cause: BaseException | None) -> None:
-        """The pool is of no more use: everything that waits fails with ``failure``."""
+        """End the pool as unusable: everything that waits fails with ``failure``."""
         failure.__cause__ = cause
         self._end(PoolState.FAILED, failure)
 
@@ -79,7 +79,7 @@ class Lifetime:
 
 
 def no_thread(error: RuntimeError) -> errors.OnecopyError:
-    """The failure of a pool for which one of its threads cannot be started."""
+    """Return the failure of a pool for which one of its threads cannot be started."""
     return errors.InitializerFailed(
         f"no thread can be started for the pool: {error}; either the interpreter is ending, or "
         "the limit of processes and threads is reached (ulimit -u, pids.max of the cgroup)"

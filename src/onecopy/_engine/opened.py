@@ -1,21 +1,24 @@
-"""A job of many items while its caller waits for it: opened, waited for, dropped or given up."""
+"""A job of many items while its caller waits for it: opened, waited for, then dropped or
+cancelled."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from time import monotonic
 from typing import Any
 
+from ..errors import TaskTimeout
 from .busy import Waiting
 from .engine import Engine
-from .jobs import Job, MapJob, StreamJob
+from .jobs import Job, MapJob, NoResult, StreamJob
 
 
 class Opened:
-    """A job while somebody waits for it; dropped on the way out, whatever happens.
+    """A context manager for a job whose caller waits; always dropped at exit.
 
-    When the wait is interrupted, by Ctrl-C or by what a signal's handler raises, what workers
-    are at is given up too: they are wanted for the next call. A class, and no generator: that
-    would set ``__traceback__`` on the error, which some errors refuse.
+    If the wait is interrupted, by Ctrl-C or an exception of a signal handler, the running chunks
+    are cancelled too: the next call needs the workers. This is a class and not a generator, which
+    would set ``__traceback__`` on the error; some errors refuse that.
     """
 
     def __init__(self, engine: Engine, job: Job, size: int) -> None:
@@ -34,9 +37,10 @@ class Opened:
     def __exit__(self, kind: type[BaseException] | None, error: object, trace: object) -> None:
         job = self._job
         try:
-            # The results of a map are raised after this, those of a stream of items within.
+            # The results of a map are raised after this block, those of a stream of items within
+            # it.
             failed = not isinstance(job, MapJob) and issubclass(kind or Exception, Exception)
-            if kind is None or failed:
+            if kind is None or (failed and not isinstance(error, TaskTimeout)):
                 self._engine.submission.drop(job.number)
             else:
                 self._engine.submission.cancel_job(job)
@@ -44,8 +48,17 @@ class Opened:
             job.over()
 
 
-def each(job: StreamJob, waiting: Waiting) -> Iterator[Any]:
-    """The results of a job whose items are all there, one by one."""
-    while not job.finished():
-        job.wait_next(meanwhile=waiting)
+def each(job: StreamJob, waiting: Waiting, timeout: float | None = None) -> Iterator[Any]:
+    """The results of a job whose items are all there, one by one. Raises TaskTimeout when they
+    are not within so many seconds."""
+    deadline = None if timeout is None else monotonic() + timeout
+    while True:
+        try:
+            left = None if deadline is None else max(0.0, deadline - monotonic())
+            job.wait_next(left, meanwhile=waiting)
+        except NoResult:
+            assert timeout is not None
+            raise job.late(timeout, job.settled, job.end or 0) from None
+        if job.finished():  # looked at now: the last ones may have been skipped
+            return
         yield job.fetch()

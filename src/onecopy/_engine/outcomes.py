@@ -1,7 +1,7 @@
-"""Outcomes of assignments: each is recorded and delivered, or what failed is run again.
+"""Outcomes of assignments: each is recorded and delivered, or retried.
 
-Has the table (``core``) and the history. Called by the thread that has read an outcome, without
-the table's lock; an assignment ends once, so no two threads deliver the same one.
+Uses the table (``core``) and the history. Called by the thread that has read an outcome, without
+the table's lock. An assignment ends once, so no two threads deliver the same one.
 """
 
 from __future__ import annotations
@@ -25,14 +25,14 @@ class Outcomes:
 
     Args:
         core: the pool's table.
-        history: where tasks are recorded.
-        output: what workers print and log; None where they do that by themselves. An outcome
-            is delivered after what its task has said before.
+        history: records tasks.
+        output: dispatches what workers print and log; None if workers do that themselves. An
+            outcome is delivered after its task's output.
     """
 
     def __init__(self, core: Core, history: History, output: OutputDispatcher | None) -> None:
         self._core = core
-        self._history = history
+        self.history = history
         self._output = output
 
     def conclude(
@@ -47,12 +47,12 @@ class Outcomes:
         """Record an assignment and deliver its outcome, after the task's queued output.
 
         Args:
-            pid: of the process that has run it.
+            pid: of the process that ran it.
             entry: the assignment.
-            spent: what its worker has measured.
-            state: of the record.
+            spent: the worker's measurements.
+            state: the state to record.
             deliver: ``delivered``, ``failed`` or ``partly``.
-            outcome: what it takes.
+            outcome: the arguments of ``deliver``.
         """
         output, task = self._output, entry.assignment.work
         if output is not None and output.is_behind(task):
@@ -70,28 +70,28 @@ class Outcomes:
         deliver: Deliver,
         *outcome: Any,
     ) -> None:
-        # First: who has the result finds the task among the spans.
-        self._history.record(entry, state, spent, pid)
+        # First: a caller that has the result finds the task among the spans.
+        self.history.record(entry, state, spent, pid)
         deliver(entry.rest(), entry.work, *outcome)
 
     def lose(self, entry: Entry, error: BaseException) -> None:
-        """An assignment was lost with its worker."""
+        """Fail an assignment that was lost with its worker."""
         act = partial(self._conclude, 0, entry, NOTHING, LOST, self.failed, error)
         if self._output is None or not self._output.after(entry.assignment.work, act):
             act()
 
     def unsent(self, entry: Entry, error: BaseException) -> None:
-        """An assignment could not be sent."""
-        self._history.record(entry, FAILED, NOTHING, 0)
+        """Fail an assignment that could not be sent."""
+        self.history.record(entry, FAILED, NOTHING, 0)
         self.failed(entry.assignment, entry.work, error)
 
     def delivered(self, assignment: Assignment, work: Work, value: Any) -> None:
-        """An assignment has ended well."""
+        """Deliver the value of an assignment."""
         work.deliver(assignment, value)
         self._settle(assignment, work)
 
     def failed(self, assignment: Assignment, work: Work, error: BaseException) -> None:
-        """The whole of an assignment has failed, with this."""
+        """Fail or retry a whole assignment."""
         rules = work.rules
         if rules is not None and rules.retries and rules.worth_another(error):
             items = list(range(max(1, assignment.stop - assignment.start)))
@@ -99,8 +99,11 @@ class Outcomes:
             if again:
                 rest = {at: error for at in items if at not in again}
                 if rest:
+                    self._note_failures(assignment, work, rest)
                     work.partly(assignment, {}, rest)
                 return
+        size = max(1, assignment.stop - assignment.start)
+        self._note_failures(assignment, work, {0: error}, size)
         work.fail(assignment, error)
         self._settle(assignment, work)
 
@@ -111,10 +114,11 @@ class Outcomes:
         values: dict[int, Any],
         failed: dict[int, BaseException],
     ) -> None:
-        """Items of a chunk have failed, by index in the chunk; the others have values."""
+        """Deliver a chunk of which some items have failed, by index in the chunk; the others have
+        values."""
         size = assignment.stop - assignment.start
         if isinstance(work, Call) or (not values and len(failed) < size):
-            # The one error of a call; or of what has to come before the chunk's first item.
+            # A call has one error; so has a chunk whose function could not be loaded.
             self.failed(assignment, work, failed[min(failed)])
             return
         rules = work.rules
@@ -124,9 +128,19 @@ class Outcomes:
             again = self._retry(assignment, work, worth)
         good = {at: value for at, value in values.items() if at not in failed}
         bad = {at: error for at, error in failed.items() if at not in again}
+        self._note_failures(assignment, work, bad)
         work.partly(assignment, good, bad)
         if not again:
             self._settle(assignment, work)
+
+    def _note_failures(
+        self, assignment: Assignment, work: Work, failed: dict[int, BaseException], count: int = 1
+    ) -> None:
+        """Note what has failed for good, by index in the chunk; each stands for ``count``."""
+        for at, error in failed.items():
+            call = isinstance(work, Call)
+            first = assignment.work if call else assignment.start + at
+            self.history.recorder.failures.add(work.site, error, first, count)
 
     def _retry(self, assignment: Assignment, work: Work, items: list[int]) -> set[int]:
         again, effects = self._core.retry(assignment, work, items)

@@ -1,6 +1,6 @@
-"""The parts of an engine on processes, as its driver uses them.
+"""The parts of a process engine, as its driver uses them.
 
-Each has only the others that it needs; the arrows are in ARCHITECTURE.md.
+Each part has only the parts that it needs; ARCHITECTURE.md has a drawing.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from .freezer import Freezes
 from .history import History
 from .known_functions import KnownFunctions
 from .lifetime import Lifetime
+from .outcomes import Outcomes
 from .output_dispatch import OutputDispatcher
 from .preemption import Preemption
 from .receiver import Receiver
@@ -32,6 +33,7 @@ class Parts:
     history: History
     known: KnownFunctions
     submission: Submission
+    outcomes: Outcomes
     lifetime: Lifetime
     workers: Workers
     startup: Startup

@@ -1,7 +1,7 @@
-"""Ends workers because of what they run, and takes work back that they have not begun.
+"""Kills workers because of what they run, and takes back work that they have not started.
 
-Uses the words that owner and workers share beside a worker's claim (see ARCHITECTURE.md and
-``Worker._task``), and keeps the limits of tasks. Runs in the driver thread.
+Uses the orders that owner and workers share in memory beside a worker's claim (see ARCHITECTURE.md
+and ``_worker.orders``), and keeps the limits of tasks. Runs in the driver thread.
 """
 
 from __future__ import annotations
@@ -15,10 +15,10 @@ from .limits import Limits
 from .worker_handle import WorkerHandle
 from .workers import Workers
 
-# How soon to look again whether a worker has come to what is to be ended, in seconds.
+# Seconds until the next check, when a worker has not yet reached the assignment to be aborted.
 _SOON = 0.02
-# What waits behind something that takes longer than this, and several times longer than was
-# estimated, is given to an idle worker; in seconds.
+# Seconds. A queue behind an assignment that takes longer than this, and several times longer than
+# estimated, is given to an idle worker.
 _PATIENCE = 0.01
 _TIMES = 2.5
 
@@ -29,35 +29,36 @@ class Preemption:
     Args:
         core: the pool's table.
         workers: of the pool.
-        limits: of tasks; the table adds to them and removes from them.
+        limits: of tasks; the table adds and removes them.
     """
 
     def __init__(self, core: Core, workers: Workers, limits: Limits) -> None:
         self._core = core
         self._workers = workers
         self._limits = limits
-        # What each worker is at that holds more than that, and since when.
+        # What each worker with a longer queue is running, and since when.
         self._heads: dict[int, tuple[int, float]] = {}
 
     def keep_limits(self) -> float | None:
-        """End the workers whose tasks have broken a limit; in how many seconds to look."""
+        """Kill the workers whose tasks have broken a limit; return in how many seconds to check
+        again."""
         breaches, soon = self._limits.look()
         for number, guarded, error in breaches:
             assert isinstance(guarded, WorkerHandle)
             ended = self._end(guarded, number, error)
             if ended and isinstance(error, errors.TaskTimeout):
-                guarded.claimed = number  # its time is over, begun or not
+                guarded.claimed = number  # its time is over, started or not
         return soon
 
     def end_aborted(self) -> float | None:
-        """End the workers that run what nobody wants any more; in how many seconds to look
-        again, when one has not come to it yet.
+        """Kill the workers that run aborted assignments; return in how many seconds to check again,
+        if a worker has not reached one yet.
 
-        A worker may be about to finish that and to begin with another's task, which must
-        not be lost. So it is told, by a word that both map, to begin with nothing more, and
-        only then is its claim read (see ``Worker._task`` for its side). Either the claim
-        is the unwanted one: then the worker will be at nothing else when it is killed. Or
-        it is not: then the worker is told to go on.
+        A worker may be about to finish the aborted assignment and to start another task, which must
+        not be lost. So the worker is paused, by a word in memory that both map, and only then is
+        its claim read (see ``Orders.begin`` for its side). Either the claim is the aborted
+        assignment: then the worker runs nothing else when it is killed. Or it is not: then the
+        worker is resumed.
         """
         left = False
         for number in list(self._core.aborting):
@@ -77,8 +78,8 @@ class Preemption:
         return _SOON if left else None
 
     def take_back(self) -> float | None:
-        """Give work that waits behind something long to workers that have nothing to do; in
-        how many seconds to look again."""
+        """Give work that waits behind something long to idle workers; return in how many seconds to
+        check again."""
         blocked = self._core.blocked_workers()
         if not blocked:
             self._heads.clear()
@@ -98,10 +99,13 @@ class Preemption:
         return min(waits, default=None)
 
     def _take_back_from(self, worker: WorkerHandle, seconds: float) -> None:
-        """The worker, which has been at something for so long at least, begins with nothing
-        while its claim is read: what comes after that in the order in which it was sent has
-        not been begun, and is left out by the worker; and so is what it has not begun of
-        the chunk that it is at (see ``Worker._begin``)."""
+        """Pause the worker, which has been running something for at least ``seconds``, and read its
+        claim.
+
+        Everything after the claim, in the order in which it was sent, has not been started, and the
+        worker will skip it. So are the items of its current chunk that it has not started (see
+        ``strides``).
+        """
         claimed = self._workers.pause(worker)
         begun = self._workers.claims.begun(worker.slot, claimed)
         resume = partial(_resume, worker, claimed)
@@ -111,8 +115,8 @@ class Preemption:
         effects.carry_out()
 
     def _end(self, worker: WorkerHandle, number: int, why: BaseException | None) -> bool:
-        """End a worker because of an assignment: nothing else is sent to it from here on.
-        False when that has come to its end meanwhile."""
+        """Kill a worker because of an assignment: nothing else is sent to it from here on. Returns
+        False if the assignment has ended meanwhile."""
         if not self._core.ending(worker.number, number):
             return False
         worker.verdict = why

@@ -1,8 +1,8 @@
-"""The engine on worker processes: makes the parts, and hands each what it needs.
+"""The engine on worker processes: creates the parts, and connects them.
 
-The threads that submit send by themselves; one driver thread does the rest, except that a
-caller who waits for a single result reads it from the worker's socket itself. ARCHITECTURE.md
-has a drawing of the way of a task, and the table of locks.
+The threads that submit also send; one driver thread does the rest. One exception: a caller that
+waits for a single result reads it from the worker's socket itself. ARCHITECTURE.md has a drawing of
+a task's way, and the table of locks.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import atexit
 import os
 import signal
 import threading
+from contextlib import ExitStack
 
 from .. import errors
 from .._codec.pickling import PEER
@@ -22,7 +23,8 @@ from .._progress import bar
 from .._protocol import inheriting
 from .._protocol.log_settings import settings
 from .._schedule.scheduler import Scheduler
-from .._system.poller import poller
+from .._system import forking
+from .._system.poller import Poller, poller
 from .core import Core, ReadyWorker
 from .driver import Driver
 from .freezer import Freezes
@@ -44,7 +46,7 @@ from .wakeup import Wakeup
 from .work import BlockingCall, Entry
 from .workers import Workers, importing
 
-# Strong: an engine whose pool is gone lives until its driver has ended.
+# Strong references: an engine whose pool is gone lives until its driver has ended.
 _engines: set[ProcessEngine] = set()
 
 
@@ -52,8 +54,8 @@ class ProcessEngine:
     """See the module; an ``Engine``.
 
     Raises:
-        NotPicklable: the initializer or its arguments cannot travel.
-        OSError: no descriptor or no process is to be had.
+        NotPicklable: the initializer or its arguments cannot be pickled.
+        OSError: there are no more descriptors or processes.
     """
 
     def __init__(self, options: Options) -> None:
@@ -61,50 +63,74 @@ class ProcessEngine:
         wakeup = Wakeup()
         freezes = Freezes(wakeup)
         segments = SegmentListener(freezes, wakeup)
-        arena = Arena()
         # Before anything is forked: see ``sharing.freeze``. A thread that freezes now waits for
-        # the driver, which looks for such wishes before it first sleeps.
+        # the driver, which checks for such requests before it first sleeps.
         registry.listeners.add(segments)
-        try:
+        with ExitStack() as unmade:  # it could not be made: no thread waits for it
+            unmade.callback(freezes.end)
+            unmade.callback(registry.listeners.discard, segments)
+            wakeup.open()
+            unmade.callback(wakeup.close)
+            polled = poller()
+            unmade.callback(polled.close)
+            arena = Arena()
             workers = Workers(options, arena)
-            try:
-                initializer = _initializer(options, workers)
-            except BaseException:
-                workers.close()
-                raise
-        except BaseException:
-            # It could not be made: nobody waits for it.
-            registry.listeners.discard(segments)
-            freezes.end()
-            raise
+            unmade.callback(workers.close)
+            initializer = _initializer(options, workers)
+            unmade.pop_all()
         self.history = History(options.spans, importing)
-        startup, limits = Startup(options.workers), Limits()
-        self.core = Core(
+        self._parts = self._made(workers, freezes, segments, arena, wakeup, polled)
+        self.core, self.submission = self._parts.core, self._parts.submission
+        segments.may_wait = self._may_wait_for_workers
+        self._driver = Driver(self._parts, initializer, self._unheld, self._finished)
+        polled.add(wakeup.fileno())
+        polled.add(workers.source.desk.fileno())
+        _engines.add(self)
+        try:
+            self.history.watch = Watch(self._processes, lambda: self.core.tasks_ended)
+            self._driver.start()
+        except RuntimeError as error:
+            # Without its threads the engine is useless: release everything.
+            self._driver.finish()
+            raise no_thread(error) from error
+
+    def _made(
+        self,
+        workers: Workers,
+        freezes: Freezes,
+        segments: SegmentListener,
+        arena: Arena,
+        wakeup: Wakeup,
+        polled: Poller,
+    ) -> Parts:
+        """Create the other parts, and connect them with these."""
+        options, history, limits = self.options, self.history, Limits()
+        core = Core(
             Scheduler(options.workers, options.max_tasks),
             on_lost=self._on_lost,
             start_worker=self._start_worker,
             wake=wakeup,
             limits=limits,
         )
-        output = OutputDispatcher(wakeup, self._distrust, prefixed=options.prints == "prefixed")
-        known = KnownFunctions(PEER, workers.source.follower, self._forget)
-        self.submission = Submission(self.core, self.history, known, PEER, wakeup, self._wait_for)
-        lifetime = Lifetime(self.core, self.submission, self.history, self._stop_workers)
-        self._outcomes = Outcomes(self.core, self.history, output)
-        polled = poller()
-        receiver = Receiver(
-            self.core, self._outcomes, lifetime, workers, freezes, output, polled, wakeup
+        output = OutputDispatcher(
+            wakeup, self._distrust, history.diary, prefixed=options.prints == "prefixed"
         )
-        self._parts = Parts(
-            core=self.core,
-            history=self.history,
+        known = KnownFunctions(PEER, workers.source.follower, self._forget)
+        submission = Submission(core, history, known, PEER, wakeup, self._wait_for)
+        lifetime = Lifetime(core, submission, history, self._stop_workers)
+        outcomes = Outcomes(core, history, output)
+        receiver = Receiver(core, outcomes, lifetime, workers, freezes, output, polled)
+        return Parts(
+            core=core,
+            history=history,
             known=known,
-            submission=self.submission,
+            submission=submission,
+            outcomes=outcomes,
             lifetime=lifetime,
             workers=workers,
-            startup=startup,
+            startup=Startup(options.workers),
             receiver=receiver,
-            preemption=Preemption(self.core, workers, limits),
+            preemption=Preemption(core, workers, limits),
             output=output,
             freezes=freezes,
             segments=segments,
@@ -112,20 +138,8 @@ class ProcessEngine:
             wakeup=wakeup,
             poller=polled,
         )
-        segments.may_wait = self._may_wait_for_workers
-        self._driver = Driver(self._parts, initializer, self._unheld, self._finished)
-        polled.add(wakeup.open())
-        polled.add(workers.source.desk.fileno())
-        _engines.add(self)
-        try:
-            self.history.watch = Watch(self._processes, lambda: self.core.tasks_ended)
-            self._driver.start()
-        except RuntimeError as error:
-            # Without its threads it is nothing: everything that was made goes again.
-            self._driver.finish()
-            raise no_thread(error) from error
 
-    # What doors and reports see; see ``Engine``.
+    # The methods of ``Engine``, for doors and reports.
 
     def close(self) -> None:
         self._parts.lifetime.close()
@@ -148,8 +162,8 @@ class ProcessEngine:
         self._driver.release()
 
     def pids(self) -> list[int]:
-        """Waits until the pids of the first workers are known: what is asked for right after
-        the pool was made can be compared with what is asked for later."""
+        """Wait until the pids of the first workers are known, so that pids read right after the
+        pool was made can be compared with pids read later."""
         if not self.core.foreign:
             self._driver.pids_known.wait()
         workers = list(self._parts.workers.by_number.values())
@@ -167,16 +181,16 @@ class ProcessEngine:
         return self._driver.cpu
 
     def after_fork(self) -> None:
-        """In a forked child: the pool is the parent's, and its sockets are not held here."""
+        """Mark this copy, in a forked child: the pool is the parent's. Close its sockets."""
         self.core.after_fork()
         self._parts.workers.after_fork()
         self._parts.poller.close()
         self._parts.wakeup.close()
 
-    # What the parts call.
+    # Called by the parts.
 
     def _on_lost(self, entry: Entry, error: BaseException) -> None:
-        self._outcomes.lose(entry, error)
+        self._parts.outcomes.lose(entry, error)
 
     def _start_worker(self) -> None:
         self._parts.startup.want_another()
@@ -190,12 +204,13 @@ class ProcessEngine:
 
     def _distrust(self, worker: int, error: Exception) -> None:
         self._parts.receiver.distrust(worker, error)
+        self._parts.wakeup()
 
     def _forget(self, function: Function) -> None:
         self.core.forget_function(function.id).carry_out()
 
     def _unheld(self) -> None:
-        """An executor finishes its work first."""
+        """End a pool without references; an executor finishes its work first."""
         if self.options.executor:
             self.close()
         else:
@@ -213,15 +228,14 @@ class ProcessEngine:
 
 
 def _initializer(options: Options, workers: Workers) -> Function | None:
-    """The initializer as it is sent to each worker. Raises NotPicklable."""
+    """Return the initializer as it is sent to each worker. Raises NotPicklable."""
     if options.initializer is None:
         return None
-    forks = options.method == "fork"  # then it is inherited
-    what = (None, ()) if forks else (options.initializer, options.initargs)
+    what = (None, ()) if options.inherits else (options.initializer, options.initargs)
     encoded = inheriting.encode_initial(what, PEER)
     encoded.anchor()
     function = Function(0, options.initializer, encoded)
-    reads = [options.initializer] if forks else encoded.references
+    reads = [options.initializer] if options.inherits else encoded.references
     function.versions = workers.source.follower.versions(reads)
     return function
 
@@ -235,12 +249,12 @@ def _after_fork() -> None:
 
 
 def _at_exit() -> None:
-    """Pools that are still there when the program ends: their workers end first, so that
-    nothing runs or prints after it."""
+    """End the pools that are left when the program ends. Their workers end first, so that nothing
+    runs or prints after the program."""
     for engine in list(_engines):
         engine.terminate()
         engine.join(10)
 
 
-os.register_at_fork(after_in_child=_after_fork)
+forking.in_child(_after_fork)
 atexit.register(_at_exit)

@@ -1,9 +1,9 @@
 """Receives frames from workers: results, log records, printed lines, control messages.
 
-A worker's socket is read by the driver, or by a caller who waits for one result and has taken
-the socket out of the driver's hands (``wait_for``), which saves two of the four context
-switches of a round trip. The thread that reads holds the worker's ``receiving``: the driver
-only tries it; a caller waits for it, and holds nothing else then.
+A worker's socket is read by the driver, or by a caller that waits for one result and has taken the
+socket over from the driver (``wait_for``), which saves two of the four context switches of a round
+trip. The thread that reads holds the worker's ``receiving``. The driver only tries that lock; a
+caller waits for it, and holds no other lock then.
 """
 
 from __future__ import annotations
@@ -13,15 +13,15 @@ import pickle
 import signal
 import threading
 from collections import deque
-from collections.abc import Callable
 from functools import partial
-from time import monotonic
+from time import monotonic, monotonic_ns
 from typing import Any
 
 from .. import errors
 from .._codec.blame import short, without_ours
 from .._codec.codec import decode
 from .._observe.columns import DONE, FAILED
+from .._observe.diary import RESULTS
 from .._protocol import wire
 from .._protocol.failures import fits_failures, fits_values, revive
 from .._protocol.import_watch import SlowImport
@@ -48,7 +48,9 @@ _SAYS = {
     (wire.TEXT, 2 | wire.FLUSHED): output_dispatch.STDERR_FLUSHED,
 }
 
-# How often to look for results of chunks that are still being run, in seconds.
+# Results of more bytes (a rich one has at least a head) take a while to unpack.
+_LARGE = 32
+# Seconds between two checks for results of running chunks.
 _TELL = 0.02
 
 
@@ -60,10 +62,9 @@ class Receiver:
         outcomes: delivers results.
         lifetime: fails the pool when an initializer has failed.
         workers: of the pool.
-        freezes: is told which workers have frozen a segment.
-        output: is given what workers log and print.
-        poller: what the driver waits with.
-        wake: wakes the driver.
+        freezes: learns which workers have frozen a segment.
+        output: dispatches what workers log and print.
+        poller: the driver waits on it.
     """
 
     def __init__(
@@ -75,7 +76,6 @@ class Receiver:
         freezes: Freezes,
         output: OutputDispatcher,
         poller: Poller,
-        wake: Callable[[], None],
     ) -> None:
         self._core = core
         self._outcomes = outcomes
@@ -84,7 +84,6 @@ class Receiver:
         self._freezes = freezes
         self._output = output
         self._poller = poller
-        self._wake = wake
         self._waiting: set[int] = set()  # threads that read a socket in ``wait_for``
         self._tell_at = 0.0
         self._distrusted: deque[tuple[int, Exception]] = deque()
@@ -94,13 +93,12 @@ class Receiver:
     # Reading.
 
     def wait_for(self, worker: ReadyWorker, call: BlockingCall) -> None:
-        """Send, and read this worker's socket until ``call`` has its outcome; in the thread of
-        the call's caller.
+        """Send, and read this worker's socket until ``call`` has its outcome; in the caller's
+        thread.
 
-        Returns early, and leaves everything to the driver, when the socket is full or has
-        ended. When Ctrl-C arrives while frames are being handled, nobody can tell which have
-        been: the worker is ended, and what it had fails with WorkerDied instead of staying
-        without an answer.
+        Returns early, and leaves everything to the driver, if the socket is full or closed. If
+        Ctrl-C arrives while frames are being handled, it is unknown which have been: the worker is
+        killed, and its work fails with WorkerDied instead of getting no outcome at all.
         """
         assert isinstance(worker, WorkerHandle)
         channel, handling = worker.channel, False
@@ -133,12 +131,12 @@ class Receiver:
                 self.watch(worker)
 
     def is_waiting(self, thread: int) -> bool:
-        """True for a thread that reads a socket in ``wait_for``."""
+        """Return True for a thread that reads a socket in ``wait_for``."""
         return thread in self._waiting
 
     def read(self, worker: WorkerHandle) -> bool:
-        """Read what a worker has sent, in the driver thread; False when its socket is at its
-        end: it is done with."""
+        """Read what a worker has sent, in the driver thread; return False when its socket is
+        closed."""
         if not worker.receiving.acquire(blocking=False):
             return True  # ``wait_for`` reads it
         try:
@@ -159,9 +157,9 @@ class Receiver:
         except BlockingIOError:
             pass  # ``wait_for`` has read it meanwhile
         except (EOFError, wire.BrokenFrame, OSError) as error:
-            # Its end; or what it wrote makes no sense, or has used up our descriptors: it
-            # is ended, and its task fails. What is posted to it from now on is not sent,
-            # and goes back to the queue when it is gone.
+            # The socket is closed; or the worker broke the protocol, or has used up our
+            # descriptors: then it is killed, and its task fails. What is posted to it from now on
+            # is not sent, and goes back to the queue when it is gone.
             if not isinstance(error, EOFError):
                 self.protocol_error(worker, error)
             self.unwatch(worker)
@@ -169,28 +167,28 @@ class Receiver:
             return False
         return True
 
-    # Watching sockets: any thread, but one worker in one thread at a time.
+    # Watching sockets: any thread, but one thread at a time per worker.
 
     def watch(self, worker: WorkerHandle) -> None:
-        """Have the driver wait for the worker's socket."""
+        """Make the driver wait for the worker's socket."""
         self._poller.add(worker.fd, write=worker.channel.blocked)
         worker.watched = True
 
     def unwatch(self, worker: WorkerHandle) -> None:
-        """The driver does not wait for it."""
+        """Make the driver ignore the worker's socket."""
         if worker.watched:
             worker.watched = False
             self._poller.remove(worker.fd)
 
     def want_write(self, number: int, wanted: bool) -> None:
-        """A worker's socket is full, or takes more again."""
+        """Wait, or wait no more, for room in a worker's socket."""
         worker = self._workers.by_number.get(number)
         if worker is not None and worker.watched:
             self._poller.change(worker.fd, write=wanted)
 
     def resume_reading(self) -> None:
-        """Read on from workers whose output has been dispatched; end those whose output made
-        no sense. In the driver thread."""
+        """Resume reading from workers whose output has been dispatched; kill those whose output was
+        malformed. In the driver thread."""
         while self._distrusted:
             number, error = self._distrusted.popleft()
             if number in self._workers.by_number:
@@ -202,14 +200,14 @@ class Receiver:
                 worker.muted = False
                 self.watch(worker)
                 worker.receiving.release()
-            # Else the thread that holds it is about to watch it.
+            # Otherwise the thread that holds it is about to watch it.
 
     # Frames. With the worker's ``receiving`` held.
 
     def _on_frames(self, worker: WorkerHandle, frames: list[wire.Frame]) -> None:
-        """Workers are given new work before what they said is unpacked.
+        """Handle a worker's frames; new work is posted to it before their contents are unpickled.
 
-        Raises BrokenFrame, after what was said before it has had its effect.
+        Raises BrokenFrame, after the frames before the broken one were handled.
         """
         results: list[Ended] = []
         for frame in frames:
@@ -219,14 +217,14 @@ class Receiver:
                 )
                 flags = frame.flags
                 unrun = bool(flags & wire.UNRUN)
-                # Loading the function is left out: the next task will not take that long.
+                # The time to load the function is left out: the next task will not need it.
                 took = None if unrun else finished - started + decoded - received
                 failed = bool(flags & wire.ERRORS)
                 results.append((frame.id, took, flags >> wire.SHORT, failed, unrun))
         ended: dict[int, Entry] = {}
         halved: set[int] = set()
         if results:
-            # A thread other than the driver may be the one to make a worker idle.
+            # A thread other than the driver may be the one that makes a worker idle.
             ended, halved, effects = self._core.ended(
                 worker.number, results, look_for_blocked=bool(self._waiting)
             )
@@ -270,6 +268,7 @@ class Receiver:
         spent = frame.body[: wire.SPENT.size]
         body = memoryview(frame.body)[wire.SPENT.size :]
         bad = frame.flags & wire.ERRORS
+        began = monotonic_ns() if len(body) > _LARGE else 0
         try:
             value = decode(bool(frame.flags & wire.RICH), body, worker.channel.link)
             size = None if isinstance(work, Call) else assignment.stop - assignment.start
@@ -281,6 +280,8 @@ class Receiver:
             errors.add_note(error, note)
             self._conclude(worker, entry, spent, FAILED, self._outcomes.failed, error)
             return
+        if began:
+            self._outcomes.history.diary.add(RESULTS, began, monotonic_ns())
         if not fits:
             self._conclude_bad(worker, entry, spent)
             raise wire.BrokenFrame("a result that is none of what was asked for")
@@ -307,7 +308,7 @@ class Receiver:
         self._outcomes.conclude(worker.pid, entry, spent, state, deliver, *outcome)
 
     def _conclude_bad(self, worker: WorkerHandle, entry: Entry, spent: bytes) -> None:
-        """The result of an assignment arrived, but not so that it could be used."""
+        """Fail an assignment whose result arrived malformed."""
         task = entry.work.describe(entry.assignment)
         error = errors.WorkerDied(worker.pid, -signal.SIGKILL, task)
         error.add_note("the pool ended it: what it wrote made no sense, or was not read to its end")
@@ -331,6 +332,10 @@ class Receiver:
             link.forgotten(frame.id)
         elif frame.type == wire.FROZEN:
             self._freezes.answered(frame.id, worker.number)
+        elif frame.type == wire.PROFILE:
+            self._outcomes.history.profile.add(marshal.loads(frame.body))
+        elif frame.type == wire.IMPORTED:
+            self._outcomes.history.recorder.imported(marshal.loads(frame.body))
         elif frame.type == wire.SLOW:
             self.warn_of_import(SlowImport(*wire.SLOW_IMPORT.unpack(frame.body)))
         elif worker.state is WorkerState.READY and frame.type in (wire.READY, wire.FAILED):
@@ -347,14 +352,14 @@ class Receiver:
         else:
             raise wire.BrokenFrame(f"type {frame.type}")
 
-    # Results of chunks that are still being run. In the driver thread.
+    # Results of running chunks. In the driver thread.
 
     def tell_early(self) -> float | None:
-        """Deliver results of chunks that are still being run; in how many seconds to look
+        """Deliver results of chunks that are still running; return in how many seconds to check
         again.
 
-        A result is delivered the next time that it is seen. What the task has said before it
-        was in the socket then, and has been read since.
+        A result is delivered the second time that it is seen. The task's earlier output was in the
+        socket the first time, and has been read since.
         """
         if not self._core.streams:
             return None
@@ -378,24 +383,24 @@ class Receiver:
         try:
             values = [pickle.loads(stream) for stream in found[:ready]]
         except Exception:
-            return  # it is said of the whole chunk, when that has ended
+            return  # it fails with the whole chunk, when that has ended
         start = assignment.start + entry.early
         core = self._core
         with core.lock:
             if core.assigned.get(assignment.id) is not entry or work.number not in core.work:
                 return
-            # From now on its end is about the others; see ``Entry.rest``.
+            # From now on the entry stands for the others; see ``Entry.rest``.
             entry.early += len(values)
         part = assignment._replace(start=start, stop=start + len(values))
         act = partial(work.deliver, part, values)
         if not self._output.after(work.number, act):
             act()
 
-    # What goes wrong.
+    # Errors.
 
     def unsendable(self, number: int, assignment: Assignment, error: BaseException) -> None:
-        """An assignment never left: its payload cannot be pickled, or there is no room. In the
-        thread that sends."""
+        """Fail an assignment that was never sent: its payload cannot be pickled, or there is no
+        memory. In the sending thread."""
         without_ours(error)
         entry, effects = self._core.unsent(number, assignment.id)
         effects.carry_out()
@@ -403,17 +408,18 @@ class Receiver:
             self._outcomes.unsent(entry, error)
 
     def protocol_error(self, worker: WorkerHandle, error: BaseException) -> None:
-        """Nothing more that this worker says counts."""
+        """Kill a worker that broke the protocol; the rest of what it wrote is ignored."""
         worker.broken = worker.broken or str(error)
         self._workers.kill(worker)
 
     def distrust(self, number: int, error: Exception) -> None:
-        """The output of a worker made no sense. In the dispatching thread: only leaves word."""
+        """Set a worker aside whose output was malformed. In the dispatching thread: only sets a
+        flag."""
         self._distrusted.append((number, error))
-        self._wake()
 
     def warn_of_import(self, slow: SlowImport) -> None:
-        """Workers import the main module, at a price: the warning is the owner's own."""
+        """Warn that workers import the main module and that this is slow: the warning is the
+        owner's."""
         took = f"{slow.milliseconds / 1000:.1f} s and {slow.nbytes / 1e6:,.0f} MB"
         text = (
             f"workers import the main module, which takes {took}, most of it here; put that "

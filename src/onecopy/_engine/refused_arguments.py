@@ -1,14 +1,14 @@
-"""Arguments that another library takes, or that look right and are not: each is refused with
-what to write instead. Nothing that was given is ever passed over.
+"""Arguments of other libraries, and arguments that only look right: each is refused with the
+correct form. No argument is ever ignored.
 
-Shared by the pool, its calls and the executor; each says which words it knows a cure for.
+Used by the pool, its calls and the executor; each lists the arguments for which it has a hint.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from numbers import Integral
-from typing import Any
+from numbers import Integral, Real
+from typing import Any, cast
 
 _HOW_MANY = (
     "n_jobs",
@@ -38,10 +38,12 @@ EXECUTOR = {
     "maxtasksperchild": "write max_tasks_per_child=",
     "timeout": "give it to map, or to the future's result",
     "chunksize": "give it to map",
-    **dict.fromkeys(("preload", "progress", "spans"), "a Pool has it"),
+    **dict.fromkeys(("preload", "spans"), "a Pool has it"),
 }
 CALL = {
-    **dict.fromkeys(_HOW_MANY, "how many workers is said to the Pool, by workers="),
+    **dict.fromkeys(
+        (*_HOW_MANY, "max_workers"), "how many workers is said to the Pool, by workers="
+    ),
     **dict.fromkeys(_CHUNKS, "write chunksize="),
     **dict.fromkeys(("callback", "error_callback"), "map_async takes callbacks"),
     "timeout": (
@@ -50,15 +52,15 @@ CALL = {
     ),
 }
 _WAITS = {
-    "map": "pool.map_async(...).get(timeout), which waits no longer",
-    "starmap": "pool.starmap_async(...).get(timeout), which waits no longer",
+    "map": "map(..., timeout=...)",
+    "starmap": "starmap(..., timeout=...)",
     "imap": "the iterator's next(timeout), which waits no longer",
     "imap_unordered": "the iterator's next(timeout), which waits no longer",
 }
 
 
 def refuse(call: str, others: Mapping[str, object], cures: Mapping[str, str]) -> None:
-    """Raises TypeError for the first of ``others``, when there is one."""
+    """Raise TypeError for the first of ``others``, if there is one."""
     for name in others:
         if name in cures:
             raise TypeError(f"{call}() takes no {name!r}: {cures[name]}")
@@ -68,29 +70,51 @@ def refuse(call: str, others: Mapping[str, object], cures: Mapping[str, str]) ->
 def refuse_more(
     name: str, chunk: object, more: tuple[object, ...], others: Mapping[str, object]
 ) -> None:
-    """Raises TypeError for what a call of many items cannot be given: a second iterable, and
-    other words.
+    """Raises TypeError for what a call of many items of one iterable cannot be given.
 
     Args:
-        name: the call.
-        chunk: what stands where the chunk size should.
+        name: the name of the call.
+        chunk: the argument in the chunk size's position.
     """
     if more or not (chunk is None or isinstance(chunk, Integral)):
-        write = "starmap(func, zip(a, b))"
-        if name.startswith("imap"):
-            write = f"{name}(lambda pair: func(*pair), zip(a, b))"
         raise TypeError(
             f"{name}() takes one iterable, and then the chunksize, a whole number: for several "
-            f"arguments write {write}"
+            f"arguments write {name}(func, zip(a, b))"
         )
+    _refuse_others(name, others)
+
+
+def several(
+    name: str,
+    chunksize: int | None,
+    first: Any,
+    more: tuple[Any, ...],
+    others: Mapping[str, object],
+) -> tuple[int | None, tuple[Any, ...]]:
+    """The chunk size and the iterables that a call of many items was given. A single whole
+    number behind one iterable is the chunk size. Raises TypeError."""
+    _refuse_others(name, others)
+    if len(more) == 1 and (more[0] is None or isinstance(more[0], Integral)):
+        if chunksize is not None:
+            raise TypeError(f"{name}() got the chunksize twice")
+        return cast("int | None", more[0]), (first,)
+    for each in more:
+        if not isinstance(each, Iterable):
+            raise TypeError(
+                f"{name}() takes iterables, and the chunksize by name: chunksize=..., not {each!r}"
+            )
+    return chunksize, (first, *more)
+
+
+def _refuse_others(name: str, others: Mapping[str, object]) -> None:
     if others:
         cure = CALL["timeout"].format(name=name, waits=_WAITS[name])
         refuse(name, others, {**CALL, "timeout": cure})
 
 
 def arguments(name: str, args: object, kwargs: object) -> tuple[tuple[Any, ...], dict[str, Any]]:
-    """What ``apply`` gives to the function. Raises TypeError for arguments that were written
-    out instead."""
+    """Return the arguments that ``apply`` passes to the function. Raises TypeError if they were not
+    passed as a tuple and a dict."""
     if not isinstance(args, Iterable) or not isinstance(kwargs, Mapping | None):
         raise TypeError(
             f"{name}() takes the arguments as one tuple, and those with names as one dict: "
@@ -100,14 +124,14 @@ def arguments(name: str, args: object, kwargs: object) -> tuple[tuple[Any, ...],
 
 
 def taken(func: Callable[..., Any], iterable: Iterable[Any], chunk: int | None) -> Any:
-    """All the items, in something that can be cut."""
+    """Return all items in something that can be sliced."""
     check_callable(func)
     check_chunk(chunk)
     return iterable if _can_be_cut(iterable) else list(iterable)
 
 
 def _can_be_cut(items: Any) -> bool:
-    """Can chunks be taken from it by slicing, without consuming it?"""
+    """Return True if chunks can be taken by slicing, without consuming it."""
     if isinstance(items, list | tuple | range):
         return True
     return hasattr(items, "dtype") and hasattr(items, "shape") and len(items.shape) > 0
@@ -123,3 +147,8 @@ def check_chunk(chunk: int | None) -> None:
         raise TypeError(f"chunksize is a whole number, not a {type(chunk).__name__}")
     if chunk is not None and chunk < 1:
         raise ValueError(f"a chunk has at least 1 item, not {chunk}")
+
+
+def check_timeout(timeout: float | None) -> None:
+    if timeout is not None and not (isinstance(timeout, Real) and timeout > 0):
+        raise ValueError(f"timeout is a number of seconds above 0, not {timeout!r}")

@@ -1,7 +1,7 @@
-"""What workers are told of shared segments: that one is gone here, or frozen.
+"""Messages to workers about shared segments: one is gone in the owner, or is frozen.
 
-``segment_gone`` is called in finalizers, ``segment_frozen`` by any thread, which waits; the
-driver thread does what both ask for (``tell_workers``).
+``segment_gone`` is called in finalizers, ``segment_frozen`` by any thread, which waits; the driver
+thread carries out both (``tell_workers``).
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ class SegmentListener:
     """A ``registry.Listener``; see the module.
 
     Args:
-        freezes: under way.
+        freezes: the freezes in progress.
         wake: wakes the driver; safe in finalizers.
 
     Attributes:
-        may_wait: False in a thread that the workers' answers need.
+        may_wait: returns False in a thread that handles the workers' answers.
     """
 
     def __init__(self, freezes: Freezes, wake: Callable[[], None]) -> None:
@@ -32,21 +32,21 @@ class SegmentListener:
         self._gone: deque[int] = deque()
 
     def segment_gone(self, segment_id: int) -> None:
-        """Inside a finalizer: only leaves word."""
+        """Note the segment. Inside a finalizer: only appends to a queue."""
         self._gone.append(segment_id)
         self._wake()
 
     def segment_frozen(self, segment_id: int) -> None:
-        """Have every worker that may know the segment swap its mapping; waits for all.
+        """Make every worker that may know the segment replace its mapping; wait for all of them.
 
-        Raises RuntimeError in a thread that the workers' answers need.
+        Raises RuntimeError in a thread that handles the workers' answers.
         """
         if not self.may_wait():
             raise RuntimeError("freeze waits for the workers: not from a future's callback")
         self._freezes.ask(segment_id)
 
     def tell_workers(self, workers: Workers) -> None:
-        """Forget and freeze what is due."""
+        """Tell the workers what to forget and what to freeze."""
         for segment in self._freezes.take():
             self._freeze(segment, workers)
         while self._gone:

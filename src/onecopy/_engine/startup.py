@@ -1,6 +1,6 @@
-"""How many workers are still to be made, and when to stop trying.
+"""The number of workers that are still to be started, and when to give up.
 
-Any thread may ask for one more; all else is in the driver thread.
+Any thread may ask for one more; everything else runs in the driver thread.
 """
 
 from __future__ import annotations
@@ -10,9 +10,9 @@ import threading
 
 from .. import errors
 
-# A pool whose workers end this often in a row before they are ready is of no use. Ends by a
-# signal that somebody sends (an operator, the kernel short of memory) are no fault of the
-# initializer's, and take many workers at once: they count by this many for each worker.
+# A pool is unusable if this many workers in a row end before they are ready. A signal sent by an
+# operator or by a kernel short of memory is not the initializer's fault and takes many workers at
+# once, so such ends count less: this number is needed for each worker.
 _FALSE_STARTS = 3
 SENT = frozenset({-signal.SIGTERM, -signal.SIGKILL, -signal.SIGINT, -signal.SIGHUP})
 """Exit codes of what somebody ended by a signal."""
@@ -22,7 +22,7 @@ class Startup:
     """See the module.
 
     Args:
-        workers: how many the pool has at a time.
+        workers: the number of workers at a time.
     """
 
     def __init__(self, workers: int) -> None:
@@ -34,38 +34,38 @@ class Startup:
 
     @property
     def wanted(self) -> int:
-        """Workers that are still to be made."""
+        """Return how many workers are still to be started."""
         return self._wanted
 
     def want_another(self) -> None:
-        """One more is needed."""
+        """Ask for one more."""
         with self._lock:
             self._wanted += 1
 
     def made(self) -> None:
-        """One has been made."""
+        """Note that one was started."""
         with self._lock:
             self._wanted -= 1
 
     def want_none(self) -> None:
-        """The pool ends."""
+        """Ask for none: the pool ends."""
         with self._lock:
             self._wanted = 0
 
     def ended_early(
         self, last: BaseException, *, killed: bool, ready: int
     ) -> errors.InitializerFailed | None:
-        """A worker, or a zygote with all of its workers, ended during start-up: why to give up,
-        or None.
+        """Count a worker, or a zygote with all of its workers, that ended during start-up. Returns
+        the pool's failure if it is time to give up, or None.
 
         Args:
             last: how it ended.
-            killed: by a signal that somebody sent.
-            ready: how many workers have become ready so far: any that has clears the record.
+            killed: by a signal from outside.
+            ready: how many workers have become ready so far; each resets the count.
         """
         if ready != self._ready:
             self._ready, self._false_starts = ready, 0.0
-        # In parts of what ends the pool: both kinds add up.
+        # As fractions of what ends the pool: both kinds add up.
         self._false_starts += 1 / (_FALSE_STARTS * (self._workers if killed else 1))
         if self._false_starts <= 1 - 1e-9:
             return None

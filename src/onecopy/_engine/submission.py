@@ -1,7 +1,7 @@
-"""Takes in calls and jobs, and what callers want of them afterwards: cancel, drop, grow.
+"""Takes in calls and jobs, and what callers do with them afterwards: cancel, drop, extend.
 
-Runs in the callers' threads. Work is encoded here, before the table's lock is taken; what an
-idle worker is given is sent by the thread that submits.
+Runs in the callers' threads. Work is encoded here, before the table's lock is taken. The thread
+that submits also sends to an idle worker.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from time import monotonic_ns
 from typing import Any, Protocol
 
 from .._codec.pickling import Namespace
+from .._observe.diary import PACKING, WORTH
 from .._schedule import events
 from . import busy
 from .core import Core, Effects, ReadyWorker
@@ -37,12 +38,12 @@ class Submission:
 
     Args:
         core: the pool's table.
-        history: woken by work.
+        history: resumes sampling when work comes.
         known: the functions that workers keep.
-        namespace: what workers know by name; None when nothing is pickled.
+        namespace: decides what is pickled by name; None if nothing is pickled.
         wake: wakes the thread that runs the engine; safe in finalizers.
-        wait: sends a call to an idle worker, whose caller waits.
-        singly: items of a job whose results are handed out one by one are given out singly.
+        wait: sends a call to an idle worker while its caller waits.
+        singly: give out items one by one if their results are fetched one by one.
     """
 
     def __init__(
@@ -63,10 +64,9 @@ class Submission:
         self._wake = wake
         self._wait = wait
         self._singly = singly
-        self._unwanted: deque[tuple[int, bool]] = deque()  # and: is what runs to be ended?
-        self._mark = object()  # on the futures of this pool
+        self._unwanted: deque[tuple[int, bool]] = deque()  # jobs, and whether to kill workers
 
-    # Calls.
+    # Single calls.
 
     def submit(
         self,
@@ -76,15 +76,18 @@ class Submission:
         rules: Rules | None = None,
         done: Callable[[Future[Any]], object] | None = None,
     ) -> TaskFuture:
-        """Put a call behind the others; the future has its outcome. ``done`` is called with it
-        in a thread of the pool: one that is added later may be called at once."""
+        """Put a call behind the others; the returned future gets its outcome. ``done`` is called
+        with the future in a thread of the pool; a callback added later may be called at once."""
+        begun = monotonic_ns()
         known = self._known.get(function)
         call = FutureCall(known, function, args, kwargs, self.namespace, rules)
         call.versions = self._known.versions(known, call)
         if done is not None:
             call.future.add_done_callback(done)
         effects = self._enter(call, pace_key(known, function))
-        call.future.number, call.future.owner = call.number, self._mark
+        if call.submitted - begun > WORTH:
+            self._history.diary.add(PACKING, begun, call.submitted)
+        call.future.number, call.future.owner = call.number, self._history.diary
         if effects is not None:
             effects.carry_out()
         return call.future
@@ -96,11 +99,11 @@ class Submission:
         kwargs: dict[str, Any],
         rules: Rules | None = None,
     ) -> Any:
-        """Call and wait, the short way when a worker is idle."""
+        """Call and wait; the short way if a worker is idle."""
         known = self._known.get(function)
         call = BlockingCall(known, function, args, kwargs, self.namespace, rules)
         call.versions = self._known.versions(known, call)
-        # What is run again may be with another worker then: it is not waited for at one.
+        # A retry may run in another worker: such a call does not wait at one worker's socket.
         lone = rules is None or not rules.retries
         try:
             effects = self._enter(call, pace_key(known, function))
@@ -114,35 +117,36 @@ class Submission:
                     effects.carry_out()
             return call.outcome(busy.Waiting(self._core, call))
         except BaseException:
-            if call.done.locked():  # Ctrl-C, or what a signal's handler raised
+            if call.done.locked():  # Ctrl-C, or an exception of a signal handler
                 call.forsake()
                 self._abort(call)
             raise
 
     def _enter(self, call: Call, pace: int) -> Effects | None:
         self._history.resume_sampling()
+        call.site = self._history.callers.site(call)
         call.submitted = monotonic_ns()
         return self._core.submit(call, pace)
 
     def cancel(self, future: Future[Any]) -> bool:
-        """Cancel a task whether it has begun or not; False when it is done.
+        """Cancel a task whether it has started or not; return False if it is done.
 
-        Raises ValueError when the future is of another pool.
+        Raises ValueError if the future belongs to another pool.
         """
-        if not isinstance(future, TaskFuture) or future.owner is not self._mark:
+        if not isinstance(future, TaskFuture) or future.owner is not self._history.diary:
             raise ValueError("this future is not one of this pool's")
         if future.cancel():
-            return True  # it has not begun: it is left out when its turn comes
+            return True  # it has not started: it is skipped when its turn comes
         cancelled = future.cancel_running()
         with self._core.lock:
             work = self._core.work.get(future.number)
-        # None: it has ended, and its outcome, which is on its way, finds nobody.
+        # None: it has ended, and its outcome, which is in flight, is discarded.
         if cancelled and work is not None:
             self._abort(work)
         return cancelled
 
     def cancel_waiting(self) -> None:
-        """Cancel all that no worker has been given, and tell those who wait for it."""
+        """Cancel all that no worker has been given, and notify its callers."""
         if self._core.foreign:
             return  # all that waited has ended here
         waiting, effects = self._core.cancel_waiting()
@@ -153,14 +157,15 @@ class Submission:
     # Jobs of many items.
 
     def function(self, call: Callable[..., Any]) -> Function:
-        """A function for a job; see ``KnownFunctions.for_job``."""
+        """Return a function for a job; see ``KnownFunctions.for_job``."""
         return self._known.for_job(call)
 
     def open(self, job: Job, available: int, *, grows: bool = False) -> int:
-        """Begin with a job of many items; its id. One that grows keeps a closed pool working
+        """Start a job of many items; return its id. A job that grows keeps a closed pool working
         until it has grown for the last time or is dropped."""
         self._history.resume_sampling()
         job.versions = self._known.versions(job.function, None)
+        job.site = self._history.callers.site(job)
         job.submitted = monotonic_ns()
         most = 1 if self._singly and job.streams else job.most
         self._core.open(job, available, most, grows=grows).carry_out()
@@ -169,16 +174,15 @@ class Submission:
         return job.number
 
     def grow(self, job: int, available: int, *, last: bool = False) -> None:
-        """More of a job's items may be handed out; ``last``: there will be no more."""
+        """Make more of a job's items available; ``last``: there will be no more."""
         self._core.handle(events.JobGrew(job, available, last)).carry_out()
 
     def extend(self, job: int, available: int) -> None:
-        """As ``grow``; raises PoolClosed when the pool takes no more."""
+        """Like ``grow``, but raise PoolClosed if the pool takes no more work."""
         self._core.handle(events.JobGrew(job, available), open_only=True).carry_out()
 
     def drop(self, number: int) -> None:
-        """Nobody wants what is left of a job. Workers forget its function after what they were
-        sent before."""
+        """Drop the rest of a job. Workers forget its function after what they were sent before."""
         job, effects = self._core.drop(number)
         effects.carry_out()
         if isinstance(job, Job):
@@ -187,7 +191,7 @@ class Submission:
             job.over()
 
     def cancel_job(self, job: Job) -> None:
-        """Drop a job and end the workers that are at it."""
+        """Drop a job and kill the workers that run it."""
         job.given_up = True
         self.drop(job.number)
         self._abort(job)
@@ -197,17 +201,17 @@ class Submission:
         self._wake()
 
     def drop_later(self, number: int) -> None:
-        """As ``drop``, from a finalizer: only leaves word."""
+        """Drop a job from a finalizer: only appends to a queue."""
         self._unwanted.append((number, False))
         self._wake()
 
     def cancel_job_later(self, number: int) -> None:
-        """As ``cancel_job``, from a finalizer."""
+        """Cancel a job from a finalizer."""
         self._unwanted.append((number, True))
         self._wake()
 
     def drop_unwanted(self) -> None:
-        """Do what finalizers have left word of."""
+        """Carry out what finalizers have asked for."""
         while self._unwanted:
             number, running = self._unwanted.popleft()
             job = self._core.work.get(number)

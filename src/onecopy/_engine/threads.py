@@ -24,7 +24,8 @@ from .._protocol import run_items, wire
 from .._protocol.failures import describe, name_of
 from .._schedule.events import Assignment
 from .._schedule.scheduler import Scheduler
-from .._system.usage import traced, usage, used
+from .._system import forking
+from .._system.usage import Delay, traced, usage, used
 from . import log_marks
 from .core import Core, Deferred, ReadyWorker
 from .functions import Function
@@ -57,7 +58,7 @@ class ThreadWorker:
         self.queue.put(None)
 
     def flush(self) -> None:
-        """What was posted is there already."""
+        """Send nothing: what was posted is in the queue already."""
 
     def forget_function(self, function_id: int) -> None:
         """Threads keep no functions."""
@@ -76,14 +77,14 @@ class ThreadEngine:
         self._ends = () if options.executor else (SystemExit,)
         self.history = History(options.spans, nullcontext)
         self.core = Core(
-            # Threads can be given work at no cost, and nothing can be taken back from them.
+            # Giving work to threads costs nothing, and nothing can be taken back from them.
             Scheduler(options.workers, options.max_tasks, ahead=False),
             on_lost=self._on_lost,
             start_worker=self._start_worker,
             wake=self._wake,
         )
         known = KnownFunctions(None, None, _forget)
-        # A thread cannot tell of a result while it runs the next item of its chunk: singly.
+        # A thread cannot deliver a result while it runs the next item of its chunk: items singly.
         self.submission = Submission(
             self.core, self.history, known, None, self._wake, _send, singly=True
         )
@@ -102,7 +103,7 @@ class ThreadEngine:
                 self.history.watch.stop()
             raise failure from error
 
-    # What doors and reports see; see ``Engine``.
+    # The methods of ``Engine``, for doors and reports.
 
     def close(self) -> None:
         self._lifetime.close()
@@ -116,7 +117,7 @@ class ThreadEngine:
             self._lifetime.fail(ended, None)
 
     def join(self, timeout: float | None = None) -> bool:
-        # One that ends may have started another in its place.
+        # A thread that ends may have started another in its place.
         while alive := [w.thread for w in list(self._workers) if w.thread.is_alive()]:
             alive[0].join(timeout)
             if timeout is not None and alive[0].is_alive():
@@ -140,11 +141,11 @@ class ThreadEngine:
         return 0.0
 
     def after_fork(self) -> None:
-        """In a forked child: the pool is the parent's."""
+        """Mark this copy, in a forked child: the pool is the parent's."""
         self.core.after_fork()
         self._workers.clear()
 
-    # What the parts call.
+    # Called by the parts.
 
     def _on_lost(self, entry: Entry, error: BaseException) -> None:
         self._outcomes.lose(entry, error)
@@ -162,25 +163,25 @@ class ThreadEngine:
         try:
             self._start_thread()
         except RuntimeError as error:
-            # Raised here, it would end the worker that is to be replaced, which has a
-            # result to report.
+            # Raised here, the error would end the worker that should be replaced and has a result
+            # to report.
             self._lifetime.fail(no_thread(error), error)
 
     def _stop_workers(self) -> None:
-        """A thread cannot be stopped in a task: it ends after it."""
+        """Let the threads end: a thread cannot be stopped in a task and ends after it."""
         for worker in list(self._workers):
             worker.retire()
 
     def _unheld(self) -> None:
-        """An executor finishes its work first."""
+        """End a pool without references; an executor finishes its work first."""
         if self.options.executor:
             self.close()
         else:
             self.terminate()
 
     def _wake(self) -> None:
-        """Whichever worker thread comes to it first looks. A simple queue may be put into
-        anywhere, inside itself too."""
+        """Wake a worker thread; the first to wake does the work. A simple queue accepts items
+        anywhere, even inside its own methods."""
         for worker in list(self._workers):
             worker.queue.put(self.submission.drop_unwanted)
 
@@ -195,7 +196,7 @@ class ThreadEngine:
             self._workers.remove(worker)
             self.history.gone.append(worker.row(monotonic_ns()))
             if not self._workers and self.history.watch is not None:
-                self.history.watch.stop()  # none was started in its place: all is over
+                self.history.watch.stop()  # none was started in its place: the pool has ended
 
     def _work_through(self, worker: ThreadWorker) -> None:
         try:
@@ -208,24 +209,32 @@ class ThreadEngine:
             return
         worker.ready = worker.last = since = monotonic_ns()
         self.core.join(worker).carry_out()
-        while (entry := worker.queue.get()) is not None:
-            if callable(entry):
-                entry()
-                continue
-            since = self._run(worker, entry, since)
-            del entry
+        delay = Delay()
+        try:
+            while (entry := worker.queue.get()) is not None:
+                if callable(entry):
+                    entry()
+                    continue
+                since = self._run(worker, entry, since, delay)
+                del entry
+        finally:
+            delay.close()
 
-    def _run(self, worker: ThreadWorker, entry: Entry, since: int) -> int:
-        """Run an assignment and deliver its outcome; when it was finished."""
+    def _run(self, worker: ThreadWorker, entry: Entry, since: int, delay: Delay) -> int:
+        """Run an assignment and deliver its outcome; return when it finished.
+
+        An error's traceback leads to this frame. So everything that holds the error, or will
+        hold it, is deleted here; otherwise only the garbage collector would free both.
+        """
         started = monotonic_ns()
         log_marks.mark(worker.number, entry.work.number)
-        before = usage()
+        before, reading = usage(), delay.now()
         value, error, failed = _run(entry.assignment, entry.work, self._ends)
         finished = monotonic_ns()
         spent = wire.SPENT.pack(
-            # Nothing is unpacked or packed for a thread.
-            *(started, started, started, finished, finished, started - since, 0),
-            *used(before, usage()),
+            # Nothing is unpickled or pickled for a thread.
+            *(started, started, started, finished, finished, started - since, 0, 0, 0),
+            *used(before, usage(), wanted=delay.since(reading)[1]),
             *(0, 0, traced()),
         )
         worker.last = finished
@@ -240,13 +249,15 @@ class ThreadEngine:
             elif failed:
                 values = dict(enumerate(value))
                 outcomes.conclude(pid, entry, spent, FAILED, outcomes.partly, values, failed)
+                del values
             else:
                 outcomes.conclude(pid, entry, spent, DONE, outcomes.delivered, value)
+        del entry, value, error, failed, found
         return finished
 
 
 def _send(worker: ReadyWorker, call: BlockingCall) -> None:
-    """What was posted to a thread is there already."""
+    """Send nothing: what was posted is in the queue already."""
 
 
 def _forget(function: Function) -> None:
@@ -257,12 +268,12 @@ _engines: weakref.WeakSet[ThreadEngine] = weakref.WeakSet()
 
 
 def _after_fork() -> None:
-    """In a forked child the threads do not exist."""
+    """Mark the engines in a forked child: their threads do not exist there."""
     for engine in list(_engines):
         engine.after_fork()
 
 
-os.register_at_fork(after_in_child=_after_fork)
+forking.in_child(_after_fork)
 
 
 Outcome = tuple[Any, BaseException | None, dict[int, BaseException]]
@@ -270,10 +281,10 @@ Outcome = tuple[Any, BaseException | None, dict[int, BaseException]]
 
 
 def _run(assignment: Assignment, work: Work, ends: tuple[type[BaseException], ...]) -> Outcome:
-    """Runs an assignment.
+    """Run an assignment.
 
-    An error's traceback leads to this frame and the next: they let go of what holds or
-    will hold the error, or only the garbage collector would free both.
+    An error's traceback leads to this frame and the next: they drop their references to what holds,
+    or will hold, the error. Otherwise only the garbage collector would free both.
     """
     bad: run_items.Errors = {}
     try:

@@ -1,4 +1,4 @@
-"""How a worker ended, and the error of the task that it took with it."""
+"""The end of a worker, and the error of the task that it was running."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ class WorkerExit:
 
     Attributes:
         worker: the worker, at its end.
-        claimed: the last assignment that it had begun.
-        exitcode: or minus a signal's number; None when unknown.
-        oom: the kernel's out-of-memory killer struck since the last worker ended.
-        memory: the most physical memory that it ever held, in bytes, shared pages included.
-        cut: a mapped file that was shortened while the worker had it: path, was, now.
-        traceback: what faulthandler wrote at a fatal signal, or the worker when it could not
-            go on.
+        claimed: the last assignment that it had started.
+        exitcode: or minus a signal's number; None if unknown.
+        oom: the kernel's out-of-memory killer has killed a process since the last worker ended.
+        memory: its peak of physical memory, in bytes, shared pages included.
+        cut: a mapped file that was truncated while the worker had it: path, old and new size.
+        traceback: written by faulthandler at a fatal signal, or by the worker when it could not go
+            on.
     """
 
     worker: WorkerHandle
@@ -33,14 +33,14 @@ class WorkerExit:
     traceback: str
 
     def error(self, task: str) -> BaseException:
-        """The error of the task that it ran."""
+        """Return the error of the task that the worker was running."""
         error = self._error(task)
         worker = self.worker
         if worker.broken:
             why = f"what it wrote made no sense: {worker.broken}"
             error.add_note(f"the pool ended worker {worker.pid}; {why}")
         if self.traceback:
-            # A note, and not a cause: it survives pickling.
+            # A note and not a cause: it survives pickling.
             said = self.traceback
             who = "faulthandler in " if said.startswith(("Fatal", "Timeout")) else ""
             error.add_note(f"{who}worker {worker.pid}, at its end:\n{said}")

@@ -1,8 +1,8 @@
-"""A worker process as the owner knows it: its channel, where it is in its life, its limits.
+"""A worker process as seen by the owner: its channel, its state, its limits.
 
-Made and ended by ``workers``, in the driver thread. Any thread may ``post`` and ``flush``; what
-is read from the worker's socket, and what follows from it, belongs to the thread that holds
-``receiving``: the driver, or a caller who waits for one result (see ``receiver``).
+Created and ended by ``workers``, in the driver thread. Any thread may ``post`` and ``flush``.
+Reading the worker's socket, and handling what was read, is done by the thread that holds
+``receiving``: the driver, or a caller that waits for one result (see ``receiver``).
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ class WorkerState(Enum):
     """The life of a worker process. Its exit code is known after the last of them."""
 
     STARTING = auto()  # the launcher was asked for it
-    READY = auto()  # it has said so
-    ENDED = auto()  # its socket is at its end, or it broke the protocol
+    READY = auto()  # it has reported that
+    ENDED = auto()  # its socket is closed, or it broke the protocol
 
 
 class WorkerHandle:
@@ -31,19 +31,19 @@ class WorkerHandle:
 
     Attributes:
         number: the worker's number in this pool; the first is 1.
-        slot: of its claims.
+        slot: the index of its claims.
         channel: its socket.
         receiving: held by the thread that reads the socket.
         pid: 0 until it is known.
-        born, since, last: when it was asked for, was ready (0 before), and had done the last
-            thing that is known of it; nanoseconds.
+        born, since, last: when it was requested, became ready (0 before), and last did something;
+            nanoseconds.
         watched: the driver waits for its socket.
-        muted: its socket is not read until what it has said is dispatched.
+        muted: its socket is not read until its output is dispatched.
         orphan: the zygote that made it is gone.
-        broken: what it wrote that made no sense; empty when all of it did.
-        pauses: how often it was told to begin with nothing more.
-        verdict: why the owner ends it, if it does.
-        claimed: what it counts as being at when the owner ends it; None: what its claim says.
+        broken: the protocol error that it made; empty if none.
+        pauses: how often it was paused.
+        verdict: why the owner kills it, if it does.
+        claimed: the assignment that it counts as running when the owner kills it; None: its claim.
     """
 
     __slots__ = (
@@ -85,7 +85,7 @@ class WorkerHandle:
 
     @property
     def fd(self) -> int:
-        """Of the socket, also when that is closed."""
+        """The socket's descriptor, even after it is closed."""
         return self.channel.fd
 
     @property
@@ -106,11 +106,11 @@ class WorkerHandle:
         self.channel.flush()
 
     def retire(self) -> None:
-        """End the worker when it has done what was posted before."""
+        """End the worker after what was posted before."""
         self.channel.post(wire.pack(wire.STOP))
 
     def forget_function(self, function_id: int) -> None:
-        """No more tasks with this function will come."""
+        """Tell the worker that no more tasks with this function will come."""
         self.channel.forget_function(function_id)
 
     def resume(self, taken_back: list[int], cut: tuple[int, int] | None = None) -> None:
@@ -118,7 +118,7 @@ class WorkerHandle:
 
         Args:
             taken_back: assignments.
-            cut: the chunk that it is at, and the item that it ends before.
+            cut: the chunk that it is running, and the item that it stops before.
         """
         if cut is not None:
             assignment, upto = cut
@@ -128,15 +128,15 @@ class WorkerHandle:
         self.channel.post(wire.pack(kind, body, id=self.pauses))
 
     def ready_now(self, pid: int, since: int) -> None:
-        """The worker has said that it is ready."""
+        """Note that the worker has reported that it is ready."""
         self.pid, self.since, self.last = pid, since, since
         self.state = WorkerState.READY
 
     def end(self) -> None:
-        """Its socket is at its end: nothing is sent any more."""
+        """Note that the socket is closed: nothing more is sent."""
         self.state = WorkerState.ENDED
         self.channel.ended = True
 
     def row(self, gone: int) -> WorkerRow:
-        """The worker as ``columns.WORKER``; ``gone``: when it was, 0 while it is there."""
+        """Return the worker as ``columns.WORKER``; ``gone``: when it ended, 0 while it lives."""
         return self.number, self.pid, self.born, self.since, gone, self.last

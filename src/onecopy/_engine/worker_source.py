@@ -1,8 +1,8 @@
-"""Where the workers of one pool come from: the launcher, and what they are prepared with.
+"""The source of a pool's workers: the launcher, and what prepares them.
 
-The owner's state is followed by ``follower``; what of it goes into shared memory is handed to
-the process that forks the workers as well. Runs in the thread that makes the pool, then in the
-driver thread, except for what is marked.
+``follower`` tracks the owner's state; the part of it that goes into shared memory is also handed to
+the process that forks the workers. Runs in the thread that makes the pool, then in the driver
+thread, except where noted.
 """
 
 from __future__ import annotations
@@ -26,25 +26,25 @@ class WorkerSource:
     """See the module.
 
     Args:
-        pool: its number in this process.
-        options: what kind of workers.
+        pool: the pool's number in this process.
+        options: the pool's settings.
 
     Attributes:
-        preparation: what workers that are not forked from here do before anything else.
-        follower: knows what workers have of the owner's state.
-        desk: answers for the owner's resource tracker.
+        preparation: what workers that are not forked from the owner do first.
+        follower: tracks which of the owner's state workers have.
+        desk: serves workers in place of the owner's resource tracker.
     """
 
     def __init__(self, pool: int, options: Options) -> None:
         self._options = options
         self._launcher: Launcher | None = None
-        # Values for the zygote to hold; looked at before it forks and when work is sent.
+        # Values for the zygote to hold; checked before it forks and when work is sent.
         self._replaced: deque[Version] = deque()
         self.preparation: Preparation | None = None
         self.follower: Follower
         self.desk = TrackerDesk()
         try:
-            if options.method == "fork":
+            if options.inherits:
                 self._inherit(pool)
             else:
                 self._prepare(pool)
@@ -55,12 +55,12 @@ class WorkerSource:
     def _inherit(self, pool: int) -> None:
         from .._launch import fork
 
-        # Here, in the thread that makes the pool and before the pool has one of its own: the
-        # workers are to see the caller's state as it is now.
+        # In the thread that makes the pool, and before the pool has its own: workers must see the
+        # caller's state as it is now.
         options = self._options
         initial = (options.initializer, options.initargs) if options.initializer else None
         if isinstance(options.initializer, FunctionType):
-            # A dict without a module has to be known as a home on both sides of the fork.
+            # A dict without a module must be a known home on both sides of the fork.
             names = options.initializer.__globals__
             home_of(names, made=is_user_code(names))
         inherited = {home: dict(names) for home, names in user_homes().items()}
@@ -80,13 +80,14 @@ class WorkerSource:
 
     @property
     def main_path(self) -> str:
-        """The file of the main module that workers import; empty when they import none."""
+        """The file of the main module that workers import; empty if they import none."""
         main = self.preparation.main if self.preparation is not None else None
         return main[0] if main is not None else ""
 
     @property
     def launcher(self) -> Launcher:
-        """Made in the driver thread at first use: what it starts lives as that lives."""
+        """Return the launcher, created in the driver thread at first use: its processes live as
+        long as that thread."""
         if self._launcher is None:
             preparation, threads = self.preparation, self._options.threads
             assert preparation is not None
@@ -102,29 +103,30 @@ class WorkerSource:
         return self._launcher
 
     def poll_events(self) -> list[tuple[str, int, int, int]]:
-        """What the launcher has to tell; see ``Launcher.news``."""
+        """Return the launcher's events; see ``Launcher.poll_events``."""
         return list(self._launcher.poll_events()) if self._launcher is not None else []
 
     def pids(self) -> list[int]:
-        """The processes that fork the workers. Any thread."""
+        """Return the processes that fork the workers. Any thread."""
         return list(self._launcher.pids()) if self._launcher is not None else []
 
     def freeze(self, segment: int) -> bool:
-        """Workers may have inherited a mapping of this segment: those to come will not be
-        able to write to it. False when none can have."""
-        return self._options.method == "fork" and self.launcher.freeze(segment)
+        """Make sure that new workers cannot write to this segment, whose mapping they may inherit.
+        Returns False if none can inherit it."""
+        return self._options.inherits and self.launcher.freeze(segment)
 
     def hand_over_replaced(self) -> None:
-        """Have the process that forks the workers hold what follows in shared memory."""
+        """Make the process that forks the workers hold the followed values that are in shared
+        memory."""
         while self._replaced:
             version = self._replaced.popleft()
             if isinstance(self._launcher, ZygoteLauncher) and self.preparation is not None:
                 self._launcher.give(version)
 
     def renew(self) -> bool:
-        """The zygote has ended, and its workers with it: the next worker is made by a new
-        one. False where a new one would not be what the old one was."""
-        if self._options.method == "fork":
+        """Note that the zygote has ended, and its workers with it: a new one makes the next worker.
+        Returns False if a new one would not be equal to the old one."""
+        if self._options.inherits:
             return False
         assert self._launcher is not None
         self._launcher.close()
@@ -132,13 +134,13 @@ class WorkerSource:
         return True
 
     def close(self) -> None:
-        """All workers are gone."""
+        """Close everything: all workers are gone."""
         if self._launcher is not None:
             self._launcher.close()
         self.desk.close()
 
     def after_fork(self) -> None:
-        """In a forked child: nothing that belongs to the owner's workers is kept open."""
+        """Close, in a forked child, what belongs to the owner's workers."""
         self.desk.close()
         if self._launcher is not None:
             fd = self._launcher.fileno()
@@ -147,7 +149,7 @@ class WorkerSource:
 
 
 def _main(how: str) -> MainModule | None:
-    """The main module, if workers are to import it. Raises ValueError when it is no file."""
+    """Return the main module, if workers must import it. Raises ValueError if it is not a file."""
     if how == "value":
         return None
     return main_module() if how == "auto" else importable_main(forced=True)

@@ -1,11 +1,10 @@
-"""The worker processes of one pool: their start, their sockets, their end.
+"""The worker processes of one pool: start, sockets, end.
 
-The driver asks for one more or for one to go, and is told what became of each. Runs in the
-driver thread alone, except for what is marked.
+The driver asks for a worker or ends one, and learns what became of each. Runs in the driver thread,
+except where noted.
 
-A worker goes through ``WorkerState``; then its exit code is learnt, and only then is it
-reported gone: everything that it wrote before its end has been read by then, and its claim is
-final.
+A worker goes through ``WorkerState``. Then its exit code is read, and only then is it reported as
+gone: by that time everything that it wrote has been read, and its claim is final.
 """
 
 from __future__ import annotations
@@ -39,13 +38,13 @@ from .worker_exit import WorkerExit
 from .worker_handle import WorkerHandle
 from .worker_source import WorkerSource
 
-# Room for what faulthandler writes when a worker crashes; pages are taken as it is used.
+# Room for faulthandler's output when a worker crashes; pages are allocated as they are used.
 _FAULTS = 256 << 10
 
 
-# Held while this process has the worker's end of a socket open. A fork elsewhere in the
-# program waits for it: its child would keep that end, and the worker's end would never be
-# seen. The holder waits for nobody, so the fork waits a millisecond at most.
+# Held while this process has the worker's end of a socket open. A fork elsewhere in the program
+# waits for it: otherwise its child would keep that end open, and the worker's end would never be
+# noticed. The holder waits for no lock, so the fork waits a millisecond at most.
 launching = threading.Lock()
 
 
@@ -62,13 +61,13 @@ os.register_at_fork(
 
 
 def importing() -> AbstractContextManager[Any]:
-    """What to hold while a module is imported: a program that forks meanwhile waits, or its
-    child would have half a module, and no thread that completes it."""
+    """Return the context in which modules are imported. A program that forks meanwhile waits:
+    otherwise its child would have half a module, and no thread that completes it."""
     return launching
 
 
 def import_broken_errors() -> None:
-    """Import the errors that a worker's end needs."""
+    """Import the errors that are needed when a worker ends."""
     with importing():
         errors.import_broken_errors()
 
@@ -77,15 +76,15 @@ class Workers:
     """See the module.
 
     Args:
-        options: what kind of workers.
-        arena: where large buffers for them are put.
+        options: the pool's settings.
+        arena: where large buffers for workers are put.
 
     Attributes:
-        by_number, by_fd: the workers that are not gone; and those whose sockets are open.
-        kill_signal: ends workers.
-        source: where they come from.
-        claims: the pages that they share with the owner.
-        slow_import: what the launcher has told of the main module's import, until it is read.
+        by_number, by_fd: the workers that are not gone, and those whose sockets are open.
+        kill_signal: the signal that kills workers.
+        source: starts them.
+        claims: the pages that workers share with the owner.
+        slow_import: the launcher's report on a slow import of the main module, until it is read.
     """
 
     def __init__(self, options: Options, arena: Arena) -> None:
@@ -102,13 +101,13 @@ class Workers:
         self._ooms = procfs.oom_kills()
         self._faults: dict[int, AnonymousFile] = {}
         self._dead: list[WorkerHandle] = []  # orphans that have ended
-        self._lost = False  # the launcher makes no more workers, and that was reported
+        self._lost = False  # the launcher has failed, and that was reported
         self.claims = Claims(options.workers)
         self.source = WorkerSource(self._pool, options)
 
     def pids(self) -> dict[int, int]:
-        """Every process of the pool, with its worker's number; OTHER for what forks workers.
-        Any thread."""
+        """Return every process of the pool, with its worker's number; OTHER for processes that fork
+        workers. Any thread."""
         pids = {worker.pid: worker.number for worker in list(self.by_number.values())}
         pids.pop(0, None)
         return {**pids, **dict.fromkeys(self.source.pids(), OTHER)}
@@ -118,8 +117,8 @@ class Workers:
         unsendable: Callable[[int, Assignment, BaseException], None],
         want_write: Callable[[int, bool], None],
     ) -> WorkerHandle:
-        """One more worker; it says when it is ready. Raises OSError when it cannot even be
-        tried (no descriptor, no memory, no more processes)."""
+        """Start one more worker, which reports when it is ready. Raises OSError if that is
+        impossible (no descriptor, no memory, no more processes)."""
         faults = anonymous_file(_FAULTS)
         try:
             slot = self.claims.reserve()
@@ -173,7 +172,8 @@ class Workers:
             reseed=options.reseed,
             logs=options.logs,
             prints=options.prints,
-            authkey=None if options.method == "fork" else inheriting.authkey(),
+            profile=options.profile,
+            authkey=None if options.inherits else inheriting.authkey(),
         )
         fds = [claims.descriptor(), faults, self.source.desk.theirs.fileno()]
         frame = wire.pack(wire.CONFIG, pickle.dumps(config, 5), fds=len(fds))
@@ -181,27 +181,27 @@ class Workers:
         socket.send_fds(worker.channel.sock, [frame], fds)
 
     def pause(self, worker: WorkerHandle) -> int:
-        """The worker begins with nothing after this, until ``WorkerHandle.resume``; what it
-        has begun with last."""
+        """Stop the worker from starting anything until ``WorkerHandle.resume``; return the last
+        assignment that it has started."""
         worker.pauses += 1
         return self.claims.pause(worker.slot, worker.pauses)
 
     def kill(self, worker: WorkerHandle) -> None:
-        """End a worker from outside; its socket then comes to its end, as with any other. Any
-        thread that holds its ``receiving``, and the driver."""
+        """Kill a worker; its socket is then closed, as with any other end. Any thread that holds
+        its ``receiving``, and the driver."""
         channel = worker.channel
         if worker.pid and not worker.ended:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(worker.pid, self.kill_signal)
             if self.kill_signal != signal.SIGKILL:
-                # One that has a handler for the signal and lives ends after its task.
+                # A worker that handles the signal and survives ends after its task.
                 with contextlib.suppress(OSError):
                     channel.sock.shutdown(socket.SHUT_WR)
         elif not worker.ended:
             channel.sock.shutdown(socket.SHUT_RDWR)
 
     def on_end(self, worker: WorkerHandle) -> None:
-        """Its socket is at its end: ask how the process ended. ``poll_events`` tells."""
+        """Ask how the process ended, since its socket is closed. ``poll_events`` reports it."""
         del self.by_fd[worker.fd]
         worker.end()
         if worker.orphan:
@@ -210,8 +210,8 @@ class Workers:
             self.source.launcher.reap(worker.number)
 
     def poll_events(self) -> tuple[list[WorkerExit], list[int], bool]:
-        """Workers that are gone for good, segments that no worker to come can write to, and
-        whether the launcher has failed."""
+        """Return reaped workers, segments that new workers cannot write to, and whether the
+        launcher has failed."""
         exits: list[WorkerExit] = []
         frozen: list[int] = []
         broken = False
@@ -238,14 +238,14 @@ class Workers:
         return exits, frozen, broken
 
     def _orphan(self) -> None:
-        """The zygote is gone, and the kernel kills its workers with it. Each is gone when
-        its socket has come to its end: what it has finished before is still read."""
+        """Handle the end of the zygote: the kernel kills its workers with it. Each is gone when its
+        socket is closed; what it had finished is still read."""
         for worker in self.by_number.values():
             worker.orphan = True
             if worker.ended:
-                self._dead.append(worker)  # how it ended nobody will tell any more
+                self._dead.append(worker)  # no process will report how it ended
             else:
-                # Where the kernel does not kill it, it ends when it next reads.
+                # If the kernel does not kill it, it ends at its next read.
                 worker.channel.sock.shutdown(socket.SHUT_WR)
 
     def _gone(self, worker: WorkerHandle, exitcode: int | None, memory: int | None) -> WorkerExit:
@@ -270,25 +270,25 @@ class Workers:
         return WorkerExit(worker, claimed, exitcode, oom, memory, cut, traceback)
 
     def renew(self) -> bool:
-        """The zygote has ended: True if a new one is going to fork the next workers."""
+        """Note that the zygote has ended; return True if a new one will fork the next workers."""
         renewed = self.source.renew()
         self._lost = self._lost and not renewed
         return renewed
 
     def all_pids_known(self) -> bool:
-        """True when no worker is there whose pid is not known."""
+        """Return True if the pids of all workers are known."""
         return all(worker.pid for worker in self.by_number.values())
 
     def close(self) -> None:
-        """All workers are gone: end what has served them."""
+        """Close what has served the workers: all are gone."""
         self.source.close()
         self.claims.close()
         for faults in self._faults.values():
             faults.close()
 
     def after_fork(self) -> None:
-        """In a child that somebody forked from the owner (any thread's state is as it was):
-        it must never read or keep open what belongs to the owner's workers."""
+        """Release, in a forked child, what belongs to the owner's workers; it must not be read or
+        kept open. The state of any thread is as it was at the fork."""
         for worker in list(self.by_number.values()):
             worker.channel.sock.close()
         self.source.after_fork()

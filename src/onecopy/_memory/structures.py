@@ -1,7 +1,7 @@
-"""Where shared structures were before ``_objects``: pickles that were made then name it.
+"""The former home of shared structures, now ``_objects``: older pickles name these modules.
 
-Importing a module that was here, as ``pickle`` does, imports this one first, which puts the
-present modules in their places. Nothing else may use it.
+Importing a former module, as ``pickle`` does, imports this one first, which registers the present
+modules under the former names. Nothing else may use it.
 """
 
 from __future__ import annotations
@@ -9,9 +9,9 @@ from __future__ import annotations
 import sys
 from importlib import import_module
 
-__path__: list[str] = []  # a package, whose modules are all there already
+__path__: list[str] = []  # a package, whose modules are all registered already
 
-# By another name there, by the names of today.
+# Former names of classes, and their present names.
 _RENAMED = {"columns": {"Same": "Constant", "Labels": "Categories"}}
 
 for _name in ("columns", "index", "mappings", "sequences", "counter", "log"):

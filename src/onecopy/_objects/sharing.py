@@ -1,7 +1,7 @@
-"""One copy of an object: ``share`` and what belongs to it.
+"""``share`` and related functions.
 
-Covers sharing, the writable kinds (``empty``, ``zeros``, ``full``), ``freeze``,
-``private`` and looking at what stands in memory. Reading files is in ``load``.
+Covers sharing, the writable kinds (``empty``, ``zeros``, ``full``), ``freeze``, ``private`` and
+listing segments. Reading files is in ``_files.load``.
 """
 
 from __future__ import annotations
@@ -24,8 +24,10 @@ from ..errors import NotPicklable, NotShared, PickledWarning
 from .share_objects import structured
 
 Array = TypeVar("Array", bound=np.ndarray[Any, Any])
-# Bytes of a shared object that still go through the pipe with each task; more is told.
+# Bytes of a shared object that may go through the pipe with each task without a warning.
 _MUCH = 1 << 20
+# So many parts that cannot be shared are named.
+_NAMED = 5
 # Seconds for which the mappings of a process may outlive it.
 _DYING = 1.0
 _NAMES = {Kind.SHARED: "shared", Kind.FILE: "file", Kind.OPEN: "open", Kind.MESSAGE: "message"}
@@ -33,12 +35,12 @@ _NAMES = {Kind.SHARED: "shared", Kind.FILE: "file", Kind.OPEN: "open", Kind.MESS
 
 @dataclass(frozen=True)
 class SegmentInfo:
-    """One segment that stands in this process's memory.
+    """One segment in this process's memory.
 
     Attributes:
-        id: known by this number in every process.
+        id: the segment's number, the same in every process.
         kind: ``"shared"``, ``"file"``, ``"open"`` or ``"message"``.
-        nbytes: its size; of a common segment of small objects, the room it may grow to.
+        nbytes: its size; for a common segment of small objects, the size that it may grow to.
         backing: ``"memfd"`` or ``"file"``.
         path: the user's file, for kind ``"file"``.
     """
@@ -61,17 +63,11 @@ def share(obj: Any) -> Any:
     except NotPicklable:
         encode(obj, what="object")  # names the part by its path from here
         raise
-    if is_shared(obj):
+    if _stands(obj):
         return obj
     encoded = encode(obj, what="object", sealing=True)
     if encoded.pickled_arrays:
-        warnings.warn(
-            f"share cannot share {', '.join(encoded.pickled_arrays[:3])}: it is made of "
-            "Python objects, or cannot stand on memory that it does not own, and is sent with "
-            "each task that the object is passed to",
-            PickledWarning,
-            stacklevel=3,
-        )
+        warnings.warn(_pickled(obj, encoded.pickled_arrays), PickledWarning, stacklevel=3)
     elif encoded.stream_size > _MUCH:
         warnings.warn(
             f"share leaves {encoded.stream_size / 1e6:.1f} MB of Python objects inside a "
@@ -98,7 +94,7 @@ def share(obj: Any) -> Any:
 
 
 def _frozen_empty(obj: Any) -> Any:
-    """Nothing to share; an array without elements is still made read-only like the rest."""
+    """Return an array without elements read-only, like the rest: there is nothing to share."""
     if isinstance(obj, np.ndarray) and obj.size == 0:
         obj = obj.copy() if obj.flags.owndata else obj[...]
         obj.flags.writeable = False
@@ -107,6 +103,16 @@ def _frozen_empty(obj: Any) -> Any:
 
 def is_shared(obj: Any) -> bool:
     """See ``onecopy.is_shared``."""
+    if not isinstance(obj, np.ndarray):
+        if isinstance(obj, str | int | float | complex | bytes | bytearray | None):
+            return False
+        encoded = encode(obj)
+        return encoded.all_shared() and not encoded.pickled_arrays and encoded.stream_size <= _MUCH
+    return _stands(obj)
+
+
+def _stands(obj: Any) -> bool:
+    """Do all buffers of an object, and at least one, stand in shared memory?"""
     if isinstance(obj, np.ndarray):
         if obj.size == 0:
             return not obj.flags.writeable and not obj.dtype.hasobject
@@ -116,6 +122,24 @@ def is_shared(obj: Any) -> bool:
     if isinstance(obj, str | int | float | complex | bytes | bytearray | None):
         return False
     return encode(obj).all_shared()
+
+
+def _pickled(obj: Any, arrays: list[str]) -> str:
+    """Says which parts cannot be shared, and what can be done about it."""
+    from .explain import unshared
+
+    try:
+        parts = unshared(obj)
+    except NotPicklable:  # the whole travels, and a part of it does not by itself
+        parts = []
+    what = ", ".join(dict.fromkeys(arrays))
+    text = (
+        f"share cannot share {what}: it is made of Python objects, or cannot stand on memory that "
+        "it does not own, and is sent with each task that the object is passed to"
+    )
+    named = [f"{each.path} ({each.cure})" for each in parts[:_NAMED]]
+    more = f" and {len(parts) - _NAMED} more" if len(parts) > _NAMED else ""
+    return f"{text}: {', '.join(named)}{more}" if named else text
 
 
 def _inside(low: int, high: int) -> bool:
@@ -150,7 +174,7 @@ def full(shape: Any, fill_value: Any, dtype: Any = None) -> np.ndarray[Any, Any]
 
 
 def _without_elements(obj: Any) -> bool:
-    """An array that stands in no segment, whoever made it."""
+    """Return True for an array without elements, which is in no segment, whoever made it."""
     return isinstance(obj, np.ndarray) and not obj.size
 
 
@@ -165,10 +189,10 @@ def freeze(array: Array) -> Array:
     if segment.forked or isinstance(segment.file, ReceivedFile):
         where = "a child of it" if segment.forked else "a worker"
         raise NotShared(f"freeze works in the process that made the array, not in {where}")
-    # From here on nobody gets a new writable mapping. Then every process swaps the one
-    # that it has for a read-only one, in place, and at last the bytes are sealed. This one
-    # comes first: what a pool that is being made forks from it later inherits nothing
-    # writable, and a pool that has forked before is among the listeners.
+    # From here on no process gets a new writable mapping. Then every process replaces its mapping
+    # by a read-only one, in place, and at last the bytes are sealed. This step comes first: a pool
+    # that forks later inherits nothing writable, and a pool that has forked before is among the
+    # listeners.
     segment.own().seal_mappings()
     segment.freeze()
     for listener in list(registry.listeners):
@@ -193,12 +217,12 @@ def freeze(array: Array) -> Array:
 
 
 def _sealed(segment: Segment) -> bool:
-    """Seals it; False when a process goes on mapping it writable.
+    """Seal the segment; return False if a process still has a writable mapping.
 
-    A worker that was killed has closed its socket, but its mappings stand for as long as
-    anybody (our own watch, for one) is just reading its ``/proc/PID/smaps``: that holds the
-    memory of a process that has ended (``get_task_mm``). Nothing tells when it is gone but
-    the seal itself, so it is tried again for a second.
+    A worker that was killed has closed its socket, but its mappings exist while another process
+    (our own sampler, for one) reads its ``/proc/PID/smaps``: that holds the memory of an ended
+    process (``get_task_mm``). Only the seal itself shows when it is gone, so it is retried for a
+    second.
     """
     give_up = monotonic() + _DYING
     while not segment.own().seal():

@@ -1,7 +1,7 @@
-"""How a log record of a worker is laid out in a message.
+"""The layout of a worker's log record in a message.
 
-What is the same whenever a line of the program logs is its head, which is sent once and then
-known by a number; what differs comes with each record.
+The head is the same whenever a line of the program logs. It is sent once and then referred to by a
+number. The rest comes with each record.
 """
 
 from __future__ import annotations

@@ -1,6 +1,7 @@
-"""Values of variables on their way from the owner to workers: what both sides know of them.
+"""Values of variables as sent from the owner to workers: the part that both sides know.
 
-See ``following`` for what is sent, and ``state`` for what a worker does with it.
+See ``_engine.following`` for what is sent, and ``_worker.module_state`` for what a worker does with
+it.
 """
 
 from __future__ import annotations
@@ -20,11 +21,11 @@ class Version:
     Attributes:
         home, path: the variable.
         number: counts up over all variables.
-        encoded: the value; None for one that cannot follow.
-        digest: of the value as it is pickled; empty where the worker need not compare.
-        reason: why it cannot follow.
-        later: the owner has given the variable this value after an earlier one: it counts
-            more than what a worker has set.
+        encoded: the value; None if it cannot be sent.
+        digest: of the pickled value; empty if the worker need not compare.
+        reason: the reason why it cannot be sent.
+        later: the owner has given the variable this value after an earlier one: it replaces what a
+            worker has set.
     """
 
     __slots__ = ("digest", "encoded", "home", "later", "number", "path", "reason")
@@ -51,7 +52,7 @@ NO_VERSIONS: tuple[Version, ...] = ()
 
 
 def digest_of(encoded: Encoded) -> bytes:
-    """Of a value as it is pickled; empty when it has buffers, which are not looked through."""
+    """Return the digest of a pickled value; empty if it has buffers, which are not read."""
     if encoded.plan is not None:
         return b""
     digest = hashlib.blake2b(digest_size=16)
@@ -61,7 +62,7 @@ def digest_of(encoded: Encoded) -> bytes:
 
 
 def describe(version: Version) -> bytes:
-    """The head of a version's message; ``ModuleState.take`` reads it."""
+    """Return the head of a version's message; ``ModuleState.take`` reads it."""
     return marshal.dumps(
         (
             version.home,

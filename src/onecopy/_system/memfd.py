@@ -1,12 +1,11 @@
 """Anonymous memory on Linux: ``memfd_create(2)`` with file seals.
 
-A memfd has no name, so nothing is left behind by any kill, no other user can open it,
-and the size of /dev/shm does not matter.
+A memfd has no name, so no kill leaves anything behind, no other user can open it, and the size of
+/dev/shm does not matter.
 
-Measured here (100 MB, 2 cores, Linux 6.18): ``pwrite`` into fresh pages 45 ms,
-``posix_fallocate`` then ``memmove`` 30 + 51 ms, ``memmove`` straight into holes 520 ms,
-``memmove`` into warm pages 11 ms. So fresh pages are filled by ``pwrite`` or reserved
-first, and never faulted in by a write.
+Measured here (100 MB, 2 cores, Linux 6.18): ``pwrite`` into fresh pages 45 ms, ``posix_fallocate``
+then ``memmove`` 30 + 51 ms, ``memmove`` straight into holes 520 ms, ``memmove`` into warm pages 11
+ms. So fresh pages are filled with ``pwrite`` or reserved first, and never faulted in by a write.
 """
 
 from __future__ import annotations

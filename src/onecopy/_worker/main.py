@@ -1,18 +1,18 @@
 """A worker process, from its first frame to its end.
 
-One thread, one socket, one loop: read a frame, do what it says, write the answer. Other
-threads, which tasks may have started, write to the socket when they log or print (see
-``writer``). The worker shares no lock with anybody, so a kill at any line wedges nobody:
+One thread, one socket, one loop: read a frame, do what it says, write the answer. Other threads,
+which tasks may have started, write to the socket when they log or print (see ``writer``). The
+worker shares no lock with another process, so a kill at any line blocks no other process:
 
 - before the claim is written: the task is given to another worker;
 - between the claim and the last byte of the result: this task is lost, no other;
 - after that: nothing is lost.
 
-The claim is one aligned 8-byte store into a page that the owner maps as well; the owner
-reads it after the worker's socket has ended, when everything it wrote has been read.
+The claim is one aligned 8-byte store into a page that the owner maps as well; the owner reads it
+after the worker's socket was closed and everything in it has been read.
 
-Time is measured without gaps: each stretch of the loop ends where the next one begins
-(``_since``), so that what a worker's tasks add up to is all of its time.
+Time is measured without gaps: each stretch of the loop ends where the next one begins (``_since``),
+so that the times of a worker's tasks add up to all of its time.
 """
 
 from __future__ import annotations
@@ -33,8 +33,6 @@ from functools import partial
 from time import monotonic_ns
 from typing import Any
 
-from .. import errors
-from .._codec.blame import short
 from .._codec.codec import decode, encode, encode_result, release, write_message
 from .._codec.link import Link
 from .._codec.pickling import PEER
@@ -56,19 +54,22 @@ from .._protocol.identity import close_stdin, reseed
 from .._protocol.import_watch import SlowImport
 from .._protocol.strides import MOST, WORDS, Strides
 from .._protocol.tracker import use_owners_tracker
-from .._system import barrier, mapping
+from .._system import barrier, forking, mapping
 from .._system.native_threads import limit_threads
-from .._system.usage import Meter, traced
+from .._system.usage import SHORT, Meter, traced
 from .._system.victim import prefer_as_victim
 from . import ending
+from .imports import NONE, Imports
 from .module_state import ModuleState
 from .orders import Orders
 from .output_capture import OutputCapture
+from .profiler import Profiler
+from .unsendable import unsendable
 from .writer import Writer
 
-# What has failed before a worker was ready.
+# The stage that failed before a worker was ready.
 IMPORT, INITIALIZER = "the main module cannot be imported in workers", "the initializer failed"
-# A worker that has had nothing to do for so long gives its arena's free pages back.
+# A worker that has been idle for this long returns its arena's free pages.
 _IDLE_SECONDS = 2
 
 
@@ -78,14 +79,14 @@ Initial = tuple[Callable[..., Any], tuple[Any, ...]]
 
 @dataclass
 class Inherited:
-    """What a worker has from the process that it was forked from.
+    """State that a worker has from the process that it was forked from.
 
     Attributes:
-        state: what the user's modules held before any of the program's code ran in a worker.
+        state: the contents of the user's modules before any of the program's code ran in a worker.
         of_owner: that process is a fork of the owner, and not of a fresh interpreter.
-        failed: why the main module could not be imported.
-        initial: the initializer, where it was inherited.
-        slow: what the import of the main module cost, if that was much.
+        failed: the reason why the main module could not be imported.
+        initial: the initializer, if it was inherited.
+        slow: the cost of importing the main module, if it was high.
     """
 
     state: ModuleState = field(default_factory=ModuleState)
@@ -96,11 +97,11 @@ class Inherited:
 
 
 class _Stop(Exception):
-    """The owner wants the worker to end, or is gone."""
+    """The owner has told the worker to end, or is gone."""
 
 
 class Worker:
-    """The loop and what it knows.
+    """The worker's loop and its state.
 
     Args:
         sock: this worker's end of its socket pair.
@@ -111,8 +112,6 @@ class Worker:
         self._sock = sock
         self._inherited = inherited
         self._state = inherited.state if inherited is not None else ModuleState()
-        # Values of the owner's variables; taken under the claim of the task that needs them.
-        self._versions: deque[wire.Frame] = deque()
         self._reader = wire.FrameReader(sock)
         self._link = Link(Arena(), keep=True)
         self._writer = Writer(sock, self._link)
@@ -120,22 +119,25 @@ class Worker:
         self._functions: dict[int, Any] = {}
         self._orders = Orders(self._look_ahead)
         self._page: Page | None = None
-        # What a task may raise to end the worker instead of failing by itself.
+        # Exceptions of a task that end the worker instead of failing the task alone.
         self._ends: tuple[type[BaseException], ...] = (SystemExit,)
-        self._leaves: tuple[type[BaseException], ...] = (SystemExit, _Stop)
         self._trims = False
-        # When the stretch of time began that is going on; and what is said of it with the next
-        # result: waiting for frames, and writing the last result.
+        # The start of the current stretch of time; and the times to report with the next result:
+        # waiting for frames, and writing the last result.
         self._since = monotonic_ns()
         self._waited = self._blocked = 0
         self._meter = Meter()
+        self._imports = Imports(self._meter.delay)
+        self._imported = NONE  # what was imported before the function began
         self._task_number = 0
+        self._function_at_work: Any = None
+        self._profiler: Profiler | None = None
         self._output: OutputCapture | None = None
-        self._faults = -1  # what is written there is in the errors of the tasks that are lost
+        self._faults = -1  # its contents go into the errors of lost tasks
         self._handlers = {
             wire.CONFIG: self._configure,
             wire.FUNCTION: self._function,
-            wire.STATE: self._versions.append,
+            wire.STATE: self._state.waiting.append,
             wire.DROP_FUNCTION: lambda frame: self._functions.pop(frame.id, None),
             wire.TASK: self._task,
             wire.ANNOUNCE: self._announced,
@@ -149,7 +151,7 @@ class Worker:
             wire.STOP: self._stop,
         }
         # A child that a task forks must never read this socket.
-        os.register_at_fork(after_in_child=self._forked)
+        forking.in_child(self._forked)
 
     def _forked(self) -> None:
         self._sock.close()
@@ -157,7 +159,7 @@ class Worker:
             self._output.restore()
 
     def serve(self) -> None:
-        """Runs until the owner says stop or is gone."""
+        """Run until the owner says stop or is gone."""
         try:
             while True:
                 self._frames.extend(self._read())
@@ -165,9 +167,9 @@ class Worker:
                     frame = self._frames.popleft()
                     self._handlers[frame.type](frame)
         except (_Stop, EOFError, BrokenPipeError, ConnectionResetError):
-            pass  # there is nobody left to tell
+            pass  # there is no one left to tell
         except OSError as error:
-            # It has run into a limit, such as that of open files, and cannot read on.
+            # A limit, such as that of open files, was reached: this process cannot read on.
             if self._faults >= 0:
                 os.write(self._faults, f"{type(error).__name__}: {error}".encode())
             raise
@@ -189,19 +191,20 @@ class Worker:
             self._since = now
 
     def _set_idle_timer(self, on: bool) -> None:
-        """A blocking read that gives up after a while: only while there is what to trim."""
+        """Set or clear the timeout of blocking reads; it is set only while there is something to
+        trim."""
         if on != self._trims:
             self._trims = on
             limit = struct.pack("ll", _IDLE_SECONDS if on else 0, 0)
             self._sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, limit)
 
-    # What the owner says.
+    # Messages of the owner.
 
     def _configure(self, frame: wire.Frame) -> None:
         config: WorkerConfig = pickle.loads(frame.body)
         fd, faults, desk = frame.fds
         self._faults = faults
-        # The tracebacks of a crash go where the owner can read them afterwards.
+        # The tracebacks of a crash go to a file that the owner can read afterwards.
         faulthandler.enable(faults, all_threads=True)
         page = mapping.map_shared(fd, config.claims, write=True)
         os.close(fd)
@@ -213,20 +216,22 @@ class Worker:
         barrier.register()
         prefer_as_victim()
         if config.executor:
-            self._ends, self._leaves = (), (_Stop,)
+            self._ends = ()
         config.identity.take()
         inheriting.take_authkey(config.authkey)
         use_owners_tracker(desk)
         if config.logs or config.prints != "direct":
             self._speak(config.identity.worker, logs=config.logs, prints=config.prints)
         limit_threads(config.threads)
+        if config.profile:
+            self._profiler = Profiler(lambda: self._function_at_work)
         failed = self._inherited.failed if self._inherited is not None else None
         if config.preparation is not None and self._inherited is None:
             try:
                 slow = config.preparation.enter()
                 if slow is not None and config.identity.worker == 1:
                     self._writer.send(wire.pack(wire.SLOW, wire.SLOW_IMPORT.pack(*slow)))
-            except BaseException as error:  # whatever the main module raises, SystemExit too
+            except BaseException as error:  # anything that the main module raises, SystemExit too
                 failed = failure(error, "the import of the main module")
             self._state.remember()
         elif config.reseed:
@@ -237,15 +242,18 @@ class Worker:
             self._ready()
 
     def _ready(self) -> None:
+        self._imports.watch()
+        if self._profiler is not None:
+            self._profiler.start()
         self._since, self._waited = monotonic_ns(), 0
         self._writer.send(wire.pack(wire.READY, wire.SINCE.pack(self._since), id=os.getpid()))
 
     def _speak(self, worker: int, *, logs: bool, prints: str) -> None:
-        """Has what this process logs, warns of and prints sent to the owner."""
+        """Send this process's log records, warnings and printed lines to the owner."""
 
         def say(kind: int, body: bytes, flags: int = 0) -> None:
             with contextlib.suppress(BrokenPipeError, ConnectionResetError):
-                # The owner is gone, and nobody hears.
+                # The owner is gone, and nothing reads.
                 self._writer.write(wire.pack(kind, body, flags, self._task_number))
 
         self._output = OutputCapture(
@@ -261,8 +269,8 @@ class Worker:
             self._output.settings(frame.body)
 
     def _function(self, frame: wire.Frame) -> None:
-        """Id 0 is the initializer, unless that was inherited: it is run, and nothing is answered
-        but READY or FAILED."""
+        """Take a function. Id 0 is the initializer, unless that was inherited: it is run, and the
+        only answer is READY or FAILED."""
         if frame.id:
             self._functions[frame.id] = Unloaded(frame)
             return
@@ -286,8 +294,8 @@ class Worker:
         return decode(bool(frame.flags & wire.RICH), memoryview(frame.body)[start:], self._link)
 
     def _take_versions(self) -> None:
-        while self._versions:
-            frame = self._versions.popleft()
+        while self._state.waiting:
+            frame = self._state.waiting.popleft()
             (length,) = wire.LENGTH.unpack_from(frame.body)
             start = wire.LENGTH.size + length
             self._state.take(
@@ -295,13 +303,12 @@ class Worker:
             )
 
     def _load(self, function_id: int) -> Any:
-        """A function; loaded for the first task that needs it, under that task's claim: one
-        that ends the process costs a task, and not one worker after the other."""
-        function = self._functions[function_id]
-        if type(function) is not Unloaded:
-            return function
+        """Return a function. It is loaded for the first task that needs it, under that task's
+        claim: if loading ends the process, that costs one task, and not one worker after the other.
+        """
+        function: Any
         try:
-            function = self._decode(function.frame)
+            function = self._decode(self._functions[function_id].frame)
         except SystemExit:
             raise
         except BaseException as error:
@@ -336,6 +343,7 @@ class Worker:
         copied, shared = self._link.bytes_copied, self._link.bytes_shared
         decoded, started, outcome, flags = self._run(frame)
         finished = monotonic_ns()
+        inside = NONE if self._imports.spent is NONE else self._imports.take()
         self._end_line()
         try:
             message = encode_result(outcome, PEER)
@@ -344,15 +352,17 @@ class Worker:
         except self._ends:
             raise
         except (Exception, SystemExit) as error:
-            outcome = self._unsendable(frame, outcome, flags & wire.ERRORS, error)
+            outcome = unsendable(frame, outcome, flags & wire.ERRORS, error, self._ends)
             flags |= wire.ERRORS
             rich, body = write_message(encode(outcome), self._link)
-        # The arguments have gone by now, and so do the results: blocks go back with this.
+        # The arguments are released by now, and so are the results: this message returns their
+        # blocks.
         del outcome
         flags |= wire.RICH if rich else 0
         copied = self._link.bytes_copied - copied
         shared = self._link.bytes_shared - shared
         encoded = monotonic_ns()
+        importing, *instead = inside
         spent = wire.SPENT.pack(
             self._since,
             decoded,
@@ -361,18 +371,24 @@ class Worker:
             encoded,
             self._waited,
             self._blocked,
-            *self._meter.took(finished - started),
+            self._imported[0],
+            importing,
+            *self._meter.took(finished - started, *instead),
             copied + len(body),
             shared,
             traced() if "tracemalloc" in sys.modules else 0,
         )
+        if self._profiler is not None and (seen := self._profiler.take()):
+            self._writer.send(wire.pack(wire.PROFILE, marshal.dumps(seen)))
+        if self._imports.long:
+            self._writer.send(wire.pack(wire.IMPORTED, marshal.dumps(self._imports.take_long())))
         self._writer.send(wire.pack(wire.RESULT, spent + body, flags, frame.id))
-        self._task_number = 0
+        self._task_number, self._function_at_work = 0, None
         self._waited, self._since = 0, monotonic_ns()
         self._blocked = self._since - encoded
 
     def _look_ahead(self) -> None:
-        """Reads on until the owner has said how to go on; what else comes waits its turn."""
+        """Read until the owner has answered; other frames wait."""
         for at, frame in enumerate(self._frames):
             if frame.type in (wire.CONTINUE, wire.SKIP, wire.CUT):
                 del self._frames[at]
@@ -381,15 +397,15 @@ class Worker:
         self._frames.extend(self._read())
 
     def _wait_to_go_on(self, task: int) -> int:
-        """Before the next items of a chunk the owner has told us to begin with nothing more:
-        waits until it has said how to go on; where the chunk ends. See ``strides``.
+        """Wait until the owner has answered an order given between the items of a chunk; return the
+        item that the chunk ends before. See ``strides``.
         """
         since, waited = self._since, self._waited
         try:
             stop = self._orders.wait(task)
         except (EOFError, BrokenPipeError, ConnectionResetError):
-            raise _Stop from None  # which is no failure of the function's
-        # That was a part of this task's time.
+            raise _Stop from None  # not a failure of the function
+        # The wait was part of this task's time.
         self._since, self._waited = since, waited
         return stop
 
@@ -398,27 +414,37 @@ class Worker:
         return memoryview(frame.body)[wire.TASK_HEAD.size :]
 
     def _run(self, frame: wire.Frame) -> tuple[int, int, Any, int]:
-        """When it had its arguments, when it started, what came out, and the flags that say
-        what of it failed."""
+        """Run a task; return when its arguments were decoded, when it started, its outcome, and the
+        flags that describe a failure."""
         function_id, call_kind, self._task_number = wire.TASK_HEAD.unpack_from(frame.body)
         body = self._payload(frame)
         function: Any = None
         payload: Any = None
         flags = wire.ERRORS | wire.UNRUN
         decoded = started = self._since
+        self._imported = NONE
+        leaves: tuple[type[BaseException], ...] = (*self._ends, _Stop)
         try:
-            if self._versions:
+            if self._state.waiting:
                 self._take_versions()
             payload = decode(bool(frame.flags & wire.RICH), body, self._link)
             decoded = started = monotonic_ns()
             flags = wire.ERRORS
             if function_id:
-                function = self._load(function_id)
-                started = monotonic_ns()
+                function = self._functions[function_id]
+                if type(function) is Unloaded:
+                    function = self._load(function_id)
+                    started = monotonic_ns()
             else:
                 function, *payload = payload
+            if self._imports.spent is not NONE:
+                self._imported = self._imports.take()
+            if self._meter.looks or decoded - self._since > SHORT or started > decoded:
+                started = monotonic_ns()
+                self._meter.begins(started - self._since)
             if type(function) is Unusable:
                 return decoded, started, ({}, {0: function.failure}), flags
+            self._function_at_work = function
             self._state.remember()
             if call_kind == wire.CALL:
                 args, kwargs = payload
@@ -431,8 +457,8 @@ class Worker:
                 strides = Strides(items, orders.words, frame.id, orders.released, wait)
                 if frame.flags & wire.EARLY and self._page is not None:
                     call = self._page.publishing(frame.id, call, strides)
-            values, bad = run_items.run_chunk(call, items, self._leaves, strides)
-        except self._leaves:
+            values, bad = run_items.run_chunk(call, items, leaves, strides)
+        except leaves:
             raise
         except BaseException as error:
             argument = describe_call(payload) if call_kind == wire.CALL else ""
@@ -451,53 +477,24 @@ class Worker:
         }
         return decoded, started, (dict(enumerate(values)), failed), flags | short
 
-    def _unsendable(
-        self, frame: wire.Frame, outcome: Any, bad: int, error: BaseException
-    ) -> tuple[dict[int, Any], dict[int, Failure]]:
-        """The result could not be sent as it is: whichever items can be are."""
-        _, call_kind, _ = wire.TASK_HEAD.unpack_from(frame.body)
-        if call_kind == wire.CALL and not bad:
-            return {}, {0: self._not_sent(error, outcome)}
-        values, failed = outcome if bad else (dict(enumerate(outcome)), {})
-        for at in list(values):
-            try:
-                encode(values[at], PEER, f"result {at} of the chunk")
-            except self._ends:
-                raise
-            except (Exception, SystemExit) as why:
-                failed[at] = self._not_sent(why, values[at])
-                values[at] = None
-        if not failed:  # each can be pickled, but there is no room for them together
-            failed = {at: failure(error, "sending the result") for at in values}
-            values = {}
-        return values, failed
-
-    def _not_sent(self, error: BaseException, value: Any) -> Failure:
-        if isinstance(error, errors.NotPicklable):
-            cause = error.__cause__
-            error = errors.ResultNotPicklable(error.path, error.reason, short(value))
-            if cause is not None and cause.__traceback__ is not None:
-                error.__cause__ = cause  # it leads to the user's own __reduce__
-        return failure(error, "sending the result", namespace=PEER)
-
     def _end_line(self) -> None:
         if self._output is not None and self._output.printed:
             self._output.end_line()
 
 
 def leave_interrupts() -> None:
-    """SIGINT does nothing in this process from here on; a fresh interpreter begins with it
-    blocked."""
+    """Ignore SIGINT in this process from here on; in a fresh interpreter it has been blocked so
+    far."""
     signal.signal(signal.SIGINT, lambda *_: None)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, (signal.SIGINT,))
 
 
 def run(sock: socket.socket, inherited: Inherited | None = None) -> None:
-    """Serves as a worker on ``sock`` and ends the process; never returns.
+    """Serve as a worker on ``sock``, then end the process; never returns.
 
-    Ctrl-C reaches every process of the terminal's group, and what happens then is the
-    owner's decision, so SIGINT does nothing here (a handler and not SIG_IGN: programs
-    that a task starts get the default back). SIGTERM ends the worker at once.
+    Ctrl-C reaches every process of the terminal's group, and the owner decides what follows, so
+    SIGINT does nothing here (a handler and not SIG_IGN: programs that a task starts get the default
+    back). SIGTERM ends the worker at once.
     """
     leave_interrupts()
     signal.signal(signal.SIGTERM, signal.SIG_DFL)

@@ -1,10 +1,9 @@
-"""The owner's orders to begin with nothing more, and what of the queue it has taken back.
+"""The owner's orders to pause, and the parts of the queue that it has taken back.
 
 Two words that both sides map: the worker's claim, and how often the owner has paused it (see
-``strides``). The worker writes the first and reads the second before it begins with a task;
-the owner writes the second, has every CPU pass a barrier, and reads the first. So either the
-worker sees the order, or the owner sees the claim (Dekker's algorithm; the barrier is paid for
-by the rare side).
+``strides``). The worker writes the first and reads the second before it starts a task; the owner
+writes the second, makes every CPU pass a barrier, and reads the first. So either the worker sees
+the order, or the owner sees the claim (Dekker's algorithm; the rare side pays for the barrier).
 """
 
 from __future__ import annotations
@@ -19,7 +18,7 @@ class Orders:
     """See the module. The worker's own thread.
 
     Args:
-        look_ahead: read on until the owner has said something about its orders.
+        look_ahead: read frames until the owner has answered.
 
     Attributes:
         words: the worker's words.
@@ -27,19 +26,19 @@ class Orders:
     """
 
     def __init__(self, look_ahead: Callable[[], None]) -> None:
-        self.words = memoryview(bytearray(8 * WORDS)).cast("Q")  # until there are the owner's
+        self.words = memoryview(bytearray(8 * WORDS)).cast("Q")  # replaced by the owner's
         self.released = 0
         self._skipped: set[int] = set()
-        self._cuts: dict[int, int] = {}  # where chunks end, by the task
+        self._cuts: dict[int, int] = {}  # where chunks end, by task
         self._look_ahead = look_ahead
 
     def begin(self, task: int) -> bool:
-        """Claim a task; False when the owner has taken it back."""
+        """Claim a task; return False if the owner has taken it back."""
         words = self.words
         before, words[CLAIM] = words[CLAIM], task
         while words[ORDERS] > self.released:
-            # The owner may be about to end this process for what it did last, or to give
-            # this task to another: nothing is begun until it has said which.
+            # The owner may be about to kill this process for its last task, or to give this task to
+            # another worker: nothing is started until it has said which.
             words[CLAIM] = before
             self._look_ahead()
             words[CLAIM] = task
@@ -51,16 +50,16 @@ class Orders:
         return True
 
     def resume(self, frame: wire.Frame) -> None:
-        """The owner lifts an order. What is to be skipped was sent before, and not begun."""
+        """Lift an order. The tasks to skip were sent before, and not started."""
         self.released = max(self.released, frame.id)
         self._skipped.update(number for (number,) in wire.ID.iter_unpack(frame.body))
 
     def cut(self, frame: wire.Frame) -> None:
-        """A chunk ends earlier."""
+        """Shorten a chunk."""
         (self._cuts[frame.id],) = wire.ID.unpack(frame.body)
 
     def wait(self, task: int) -> int:
-        """Wait until there is no order; where the chunk of ``task`` ends."""
+        """Wait until there is no order; return where the chunk of ``task`` ends."""
         while self.words[ORDERS] > self.released:
             self._look_ahead()
         return self._cuts.pop(task, MOST)

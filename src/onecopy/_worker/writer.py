@@ -1,9 +1,9 @@
-"""Writes frames to the owner, behind what has to be said before them.
+"""Writes frames to the owner, after the messages that have to precede them.
 
-Any thread of the worker: those that tasks have started write when they log or print. A thread
-holds the lock while a frame is written, and for no longer than the owner needs to read. What
-that very thread says meanwhile, in a signal's handler or a finalizer, is written behind the
-frame: nobody waits for itself.
+Any thread of the worker: threads that tasks have started write when they log or print. A thread
+holds the lock while a frame is written, and no longer than the owner needs to read it. Output of
+the same thread in the meantime, from a signal handler or a finalizer, is written after the frame: a
+thread never waits for itself.
 """
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ from .._system import descriptors
 
 
 class Writer:
-    """See the module. Blocks while the owner does not read.
+    """See the module. Blocks until the owner reads.
 
     Args:
         sock: this worker's end of its socket pair.
-        link: has the news of segments and blocks.
+        link: has the messages about segments and blocks.
     """
 
     def __init__(self, sock: socket.socket, link: Link) -> None:
@@ -34,7 +34,7 @@ class Writer:
         self._behind: deque[bytes] = deque()
 
     def send(self, frame: bytes) -> None:
-        """Write a frame, behind news of segments that it refers to, and blocks that are free
+        """Write a frame, after messages about segments that it refers to and blocks that are free
         again. The worker's own thread."""
         link = self._link
         if not (link.new or link.frees):
@@ -56,7 +56,7 @@ class Writer:
         self.write(b"".join([*parts, frame]), fds[last:])
 
     def write(self, data: bytes, fds: list[int] | None = None) -> None:
-        """Write whole frames. Any thread; it waits while another one is writing."""
+        """Write whole frames. Any thread; waits while another one is writing."""
         me = threading.get_ident()
         if self._writer == me:
             self._behind.append(data)  # a record or a line: these have no descriptors

@@ -1,13 +1,13 @@
-"""pandas columns that stand on Arrow memory: pickled without a copy, read-only once shared.
+"""pandas columns in Arrow memory: pickled without a copy, read-only once shared.
 
-pandas pickles such a column (its default for strings, and so for the names of columns) by
-way of ``combine_chunks``, which copies it even when it is one piece: a shared frame would
-move its strings with every task, and never be all in shared memory. Here its pieces go as
-they are; what is cut off a slice is ``arrow``'s affair.
+pandas pickles such a column (its default for strings, and so for the names of columns) with
+``combine_chunks``, which copies it even if it is one piece. A shared frame would send its strings
+with every task, and never be completely in shared memory. Here its pieces are sent as they are;
+``arrow`` cuts slices out.
 
-Everything else about frames is protocol 5's own doing, on our arrays: blocks of numbers,
-datetimes, timedeltas, periods, intervals, categoricals, masked and sparse columns, indexes.
-An object column holds Python objects: those are pickled.
+Everything else in frames is pickled with protocol 5, using our arrays: blocks of numbers,
+datetimes, timedeltas, periods, intervals, categoricals, masked and sparse columns, indexes. An
+object column holds Python objects: those are pickled.
 """
 
 from __future__ import annotations
@@ -21,20 +21,20 @@ _PICKLING = ("__reduce__", "__reduce_ex__", "__getstate__", "__setstate__")
 
 
 def reducer(kind: type) -> Any:
-    """See ``kinds``."""
+    """Return the reducer for a class; see ``adapters``."""
     if not issubclass(kind, ArrowExtensionArray):
         return None
     plain = all(getattr(kind, way) is getattr(ArrowExtensionArray, way) for way in _PICKLING)
-    return _reduce if plain else None  # a pickling of its own is honoured
+    return _reduce if plain else None  # its own pickling is honoured
 
 
 def _reduce(column: Any, buffers: Any) -> Any:
     pieces = column._pa_array
-    # What its own ``__getstate__`` returns, but for the copy.
+    # The state that its own ``__getstate__`` returns, without the copy.
     state = {**column.__dict__, "_cache": {}}
     state["_pa_array"] = pieces.chunk(0) if pieces.num_chunks == 1 else pieces
     if buffers.sealing:
-        # Arrow's memory is never written to: assignment gives the column a new array, and
-        # the frame would cease to be the shared one. As for all other columns it is refused.
+        # Arrow memory is never written to: assignment would give the column a new array, and the
+        # frame would no longer be the shared one. It is refused, as for all other columns.
         state["_readonly"] = True
     return copyreg.__newobj__, (type(column),), state  # type: ignore[attr-defined]

@@ -1,10 +1,9 @@
-"""``.npz`` archives: stored members mapped where they lie, compressed ones inflated.
+"""``.npz`` archives: stored members are mapped in place, compressed ones inflated.
 
-An archive is a zip file of ``.npy`` members. A member that is stored (what ``np.savez``
-writes) stands in the archive as it is, so it is mapped there; one that is compressed
-(``np.savez_compressed``) is inflated in pieces straight into a segment, so the peak is
-the data and one piece. Of an archive at a URL every member is read in pieces, and the others
-are not fetched.
+An archive is a zip file of ``.npy`` members. A stored member (as ``np.savez`` writes it) is in the
+archive unchanged, so it is mapped there; one that is compressed (``np.savez_compressed``) is
+inflated in pieces straight into a segment, so the peak is the data and one piece. In an archive at
+a URL every member is read in pieces, and only the chosen members are fetched.
 """
 
 from __future__ import annotations
@@ -34,7 +33,7 @@ _LOCAL = 30
 
 
 def open(name: str, wanted: Wanted) -> Arrays:
-    """The arrays of ``name``; raises BadFile when one of them is damaged."""
+    """Open the arrays of ``name``; raise BadFile if one of them is damaged."""
     remote = places.is_remote(name)
     with reading(name, ".npz archive"), ExitStack() as stack:
         file: Any = stack.enter_context(places.seekable(name)) if remote else name
@@ -76,15 +75,15 @@ def _member(
 
 
 def _data_offset(segment: Segment, info: zipfile.ZipInfo) -> int:
-    """Where a stored member's bytes begin in the archive."""
+    """Return the offset of a stored member's bytes in the archive."""
     head = segment.view(info.header_offset, _LOCAL)
     names, extra = struct.unpack_from("<HH", head, 26)
     return int(info.header_offset + _LOCAL + names + extra)
 
 
 class Packed:
-    """An ``Array`` in a member of an archive that is read through ``zipfile``: a compressed one,
-    or one that is not here."""
+    """An ``Array`` in a member that is read through ``zipfile``: a compressed one, or one at a
+    URL."""
 
     def __init__(
         self,
@@ -102,7 +101,7 @@ class Packed:
         self.dtype = dtype
 
     def whole(self) -> np.ndarray[Any, Any]:
-        """Inflated into a segment, in the order in which its elements lie."""
+        """Inflate the member into a segment, in the order of its elements."""
         size = self._info.file_size - self._start
         with Growing(self.where) as growing:
             growing.require(size)
@@ -113,7 +112,7 @@ class Packed:
                     f"{self.where!r} is cut short: {growing.tell()} of {size} bytes could be read"
                 )
             if not size:
-                growing.write(b"\0")  # the mapping of nothing
+                growing.write(b"\0")  # a mapping must not be empty
             segment = growing.finish()
         return mapped(segment, size, 0, self.shape, self._fortran, self.dtype)
 
@@ -124,7 +123,7 @@ class Packed:
                 yield piece
 
     def blocks(self, start: int, stop: int) -> Iterator[np.ndarray[Any, Any]]:
-        """See ``Array``. In Fortran order the first row goes through all of the member."""
+        """See ``Array``. In Fortran order even the first row requires the whole member."""
         if self._fortran or not self.shape:
             yield from Mapped(self.whole(), self.where).blocks(start, stop)
             return
@@ -142,7 +141,7 @@ class Packed:
 
 
 def _skip(member: IO[bytes], count: int) -> None:
-    """Inflates what is before the wanted bytes."""
+    """Inflate and discard the bytes before the wanted ones."""
     while count > 0:
         piece = member.read(min(count, _PIECE))
         if not piece:

@@ -1,7 +1,7 @@
 """Writers of tables, batch by batch: Arrow, Parquet, CSV, NDJSON; all need pyarrow.
 
-Each is made with a path and a schema and has ``write(batch)`` and ``close()``. What is written
-can be loaded as well as possible: Arrow uncompressed, so that it is mapped.
+Each is created with a path and a schema and has ``write(batch)`` and ``close()``. Files are written
+so that they load well: Arrow uncompressed, so that it can be mapped.
 """
 
 from __future__ import annotations
@@ -14,22 +14,22 @@ from ..load.interface import library
 from .joining import joined
 from .json_text import lines
 
-# What Arrow compresses while writing, by the file's last suffix.
+# Compressions that Arrow supports while writing, by the file's last suffix.
 _CODECS = {".gz": "gzip", ".bz2": "bz2", ".zst": "zstd", ".lz4": "lz4"}
 
 
 class Writer(Protocol):
-    """One table on its way into a file."""
+    """A table that is being written to a file."""
 
     def write(self, batch: Any) -> None:
-        """Some more rows."""
+        """Write some more rows."""
 
     def close(self) -> None:
-        """Ends the file."""
+        """End the file."""
 
 
 class Arrow:
-    """A file of Arrow's format; a stream where it is called ``.arrows``."""
+    """A file in Arrow's format; a stream if it is called ``.arrows``."""
 
     def __init__(self, path: str, schema: Any) -> None:
         ipc = library("pyarrow", "arrow").ipc
@@ -58,7 +58,7 @@ class Parquet:
 
 
 class _Text:
-    """The file of a text format, compressed where its name says so."""
+    """A file in a text format, compressed if its suffix says so."""
 
     def __init__(self, path: str) -> None:
         pa = library("pyarrow", "arrow")
@@ -88,8 +88,8 @@ class Csv(_Text):
 
 
 class PlainCsv(_Text):
-    """Columns of strings as they are: quotes only around a value that could not be read again
-    without them."""
+    """Columns of strings unchanged: quotes only around a value that could not be read back without
+    them."""
 
     def __init__(self, path: str, schema: Any) -> None:
         super().__init__(path)
@@ -110,7 +110,7 @@ class PlainCsv(_Text):
 
     def _quoted(self, pc: Any, column: Any, alone: bool) -> Any:
         values = pc.fill_null(column.cast("large_string"), "")
-        # A line without anything would be no row.
+        # An empty line would not be read as a row.
         special = f'[{re.escape(self._sep)}"\r\n]' + ("|^$" if alone else "")
         odd = pc.match_substring_regex(values, special)
         if not pc.any(odd).as_py():
@@ -120,7 +120,7 @@ class PlainCsv(_Text):
 
 
 class Ndjson(_Text):
-    """An object a line; times as ISO 8601, numbers that JSON does not have as null."""
+    """One object per line; times as ISO 8601, numbers that JSON does not have as null."""
 
     def __init__(self, path: str, schema: Any) -> None:
         for name in schema.names:
