@@ -492,8 +492,9 @@ class StreamJob(Job):
             if key is not None:
                 good, value = self._arrived.pop(key)
                 self.yielded += 1
-            elif self.yielded != self.end and self.broken is not None:
-                raise self.broken
+            elif self.yielded != self.end:
+                # Nothing to wait for is no end: there may be more items.
+                raise NoResult("no item is open") if self.broken is None else self.broken
             else:
                 good, value = False, StopIteration() if self._fault is None else self._fault
                 self._fault = None
