@@ -170,9 +170,10 @@ demo: $(VENV)/.installed-run ## see what one copy saves, on this machine
 	$(BIN)/python -m compileall -q src/onecopy
 	$(BIN)/onecopy demo
 
-docs: $(VENV)/.installed-docs ## the documentation: site/index.html
+docs: $(VENV)/.installed-docs $(VENV)/.installed-dev ## the documentation: site/index.html
 	@# The variable silences Material's notice about MkDocs' future, in every build.
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
+	$(BIN)/python -m tests.site
 
 package: $(VENV)/.installed-package ## dist/: a wheel, and a source distribution that is tested
 	rm -rf dist
