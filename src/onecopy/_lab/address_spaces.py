@@ -1,9 +1,9 @@
 """Parent and child append to the same list. Is it the same list?
 
-Under ``fork`` the child begins as a copy of its parent, so the list is there, at the same
-address, with what the parent had put into it; it is a list of its own all the same, since an
-address means something only within one process. Under ``spawn`` and ``forkserver`` the child
-imports the module anew and begins with what stands in the source.
+Under ``fork`` the child starts as a copy of its parent, so the list is there, at the same address,
+with the parent's items. It is still a different list, since an address has a meaning only within
+one process. Under ``spawn`` and ``forkserver`` the child imports the module again and starts with
+the list in the source.
 """
 
 from __future__ import annotations
@@ -31,13 +31,13 @@ def needs(size: Size) -> Needs:
 
 
 def facts(who: str) -> dict[str, Any]:
-    """What this process sees."""
+    """Return the facts that this process sees."""
     say(f"{who}: {id(words):#x} {' '.join(words)}")
     return {"who": who, "pid": os.getpid(), "id": id(words), "contents": list(words)}
 
 
 def child(answer: Connection) -> None:
-    """What the other process does."""
+    """Run the other process."""
     before = facts("child first")
     words.append("child")
     answer.send([before, facts("child last")])
@@ -62,7 +62,7 @@ def parent_and_child(method: str) -> list[dict[str, Any]]:
 
 
 def mark(shared: Any) -> int:
-    """What a worker of onecopy does with an array that its owner made."""
+    """Write to an array that the owner made; the task of a worker of onecopy."""
     shared[1] = 2
     say(f"shared = {shared.tolist()}", name="worker of onecopy")
     return os.getpid()
@@ -114,7 +114,7 @@ def picture(data: Data) -> None:
 
 
 def claims(data: Data) -> list[Claim]:
-    """What can be seen of addresses and contents."""
+    """Return the claims about addresses and contents."""
     found = [claim for method in METHODS for claim in _claims(method, data["lists"][method])]
     ours = list(data["onecopy"].values())
     seen = sum(each["contents"] == [1, 2] and each["worker"] != each["pid"] for each in ours)

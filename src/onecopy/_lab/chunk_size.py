@@ -1,9 +1,9 @@
 """The same map over and over, with chunks of different sizes: what does the size cost?
 
-Two loads want opposite things. Very many items that are done at once want large chunks, since
-each chunk is a message there and back. A few items of very different lengths want small ones,
-or one worker is left alone with the long ones. A pool whose chunks follow what it measures
-needs no number from anybody; where that comes out on the curve is what is measured here.
+Two loads want opposite things. Very many items that are done at once want large chunks, since each
+chunk is a message there and back. A few items of very different lengths want small ones, or one
+worker is left alone with the long ones. A pool that chooses its chunks by measurement needs no
+number; this experiment shows where that choice is on the curve.
 """
 
 from __future__ import annotations
@@ -20,11 +20,11 @@ from ._frame.narrate import say
 
 QUESTION = "How long should a chunk be, and who picks it?"
 WORKERS = 4
-# Of the tiny items how many there are, of the uneven ones how many seconds they take together;
-# and how often each is measured.
+# The number of tiny items; the seconds that the uneven items take together; and how often each is
+# measured.
 AMOUNT = {"small": {"tiny": 4_000, "uneven": 0.4}, "full": {"tiny": 1_000_000, "uneven": 8.0}}
 ROUNDS = {"small": {"tiny": 3, "uneven": 1}, "full": {"tiny": 3, "uneven": 2}}
-# What takes longer, in seconds, is measured once.
+# Slower runs, in seconds, are measured once.
 LONG = {"small": 0.2, "full": 3.0}
 
 
@@ -113,7 +113,7 @@ def run(size: Size) -> Data:
 
 
 def title(load: str, data: Data) -> str:
-    """What was mapped over."""
+    """Return the items that were mapped over."""
     amount = data["amount"][load]
     if load == "tiny":
         return f"map over {amount:,} tiny items, {WORKERS} workers"

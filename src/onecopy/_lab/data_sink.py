@@ -1,10 +1,9 @@
-"""Add up a column of records on several cores: what becomes of the data on the way?
+"""Add up a column of records on several cores: what happens to the data on the way?
 
-N records of index, timestamp and value (24 bytes) stand in a file. They are added up with as
-many batches as workers, by an executor that is sent slices, by one whose workers attach shared
-memory, and by onecopy. Each run is a process of its own, one after another, and its memory is
-read from here as the sum of PSS over all its processes. What a way does is in
-``_data_sink_ways``.
+N records of index, timestamp and value (24 bytes) are in a file. They are added up with as many
+batches as workers, by an executor that is sent slices, by one whose workers attach shared memory,
+and by onecopy. Each run is a process of its own, one after another, and its memory is read from
+here as the sum of PSS over all its processes. The code of each way is in ``_data_sink_ways``.
 """
 
 from __future__ import annotations
@@ -185,7 +184,7 @@ def picture(data: Data) -> Lanes:
         workers: dict[int, list[Bar]] = {}
         for batch in sorted(each["lanes"], key=lambda batch: float(batch["began"])):
             bars = workers.setdefault(batch["worker"], [Bar(0, batch["ready"], "start")])
-            # What was packed before the worker was there, or had time, waited for it.
+            # A batch that was packed before the worker existed, or was free, waited for it.
             free = max(batch["packed"], bars[-1].stop)
             bars += [
                 Bar(free, max(free, batch["began"]), "receive"),
@@ -210,7 +209,7 @@ def together(lanes: list[dict[str, float]]) -> float:
 
 
 def claims(data: Data) -> list[Claim]:
-    """Where the bytes went, and what that did to time and memory."""
+    """Return the claims: where the bytes went, and how that affected time and memory."""
     return [*_of_bytes(data), *_of_time(data), _of_memory(data)]
 
 

@@ -1,13 +1,12 @@
 """One payload to another process and back, in six ways, from one byte to 100 MB.
 
-A pipe and a queue pickle the payload, write it in pieces and read it in pieces: each byte is
-copied four times or more. A manager's queue does so twice over, since it stands in a third
-process. Shared memory is copied into and out of, and has to be told how much by a pipe.
+A pipe and a queue pickle the payload, write it in pieces and read it in pieces: each byte is copied
+four times or more. A manager's queue does so twice, since it lives in a third process. Shared
+memory is copied into and out of, and a pipe carries the length.
 
-And why a process that has been joined does not end: ``Queue.put`` returns at once, since a
-thread of the process writes to the pipe. The process does not end before that thread has
-written everything, and a pipe takes 64 KB; so who joins the process before the queue has been
-emptied waits for a process that waits for him.
+And why a join may never return: ``Queue.put`` returns at once, since a thread of the process writes
+to the pipe. The process does not end before that thread has written everything, and a pipe takes 64
+KB. So joining it before the queue is drained is a deadlock: each waits for the other.
 """
 
 from __future__ import annotations
@@ -32,7 +31,7 @@ SIZES = {
     "small": [1, 1_000, 100_000, 1_000_000],
     "full": [10**power for power in range(9)],
 }
-# Seconds per size and way, and how long the join that hangs is waited for.
+# Seconds per size and way, and the timeout of the join that hangs.
 PACE = {"small": 0.02, "full": 1.0}
 LIMIT = {"small": 2.0, "full": 3.0}
 
@@ -61,7 +60,7 @@ def _process(target: Callable[..., None], *arguments: Any) -> Iterator[None]:
 
 
 def _echo(receive: Callable[[], Any], send: Callable[[Any], None]) -> None:
-    """What the other process does: sends back what comes, until None does."""
+    """Return every payload that comes, until None does; the other process."""
     for payload in iter(receive, None):
         send(payload)
 
@@ -110,7 +109,7 @@ def simple_queue(largest: int) -> Iterator[RoundTrip]:
 
 @contextmanager
 def manager_queue(largest: int) -> Iterator[RoundTrip]:
-    """Two queues that stand in a third process, which everything goes through."""
+    """Use two queues in a third process, through which everything goes."""
     with _context.Manager() as manager:
         there, back = manager.Queue(), manager.Queue()
         with _process(_echo, there.get, back.put):
@@ -149,7 +148,7 @@ def _echo_memory(name: str, there: Any) -> None:
     memory.close()
 
 
-# The cure. What it needs is imported here: each spawned process imports this module.
+# The cure. Its imports are here: each spawned process imports this module.
 
 
 def same(payload: Any) -> Any:
@@ -159,14 +158,14 @@ def same(payload: Any) -> Any:
 
 @contextmanager
 def onecopy(largest: int) -> Iterator[RoundTrip]:
-    """A pool: what is large stands in recycled shared memory, what is small goes by socket."""
+    """Use a pool: large payloads go through recycled shared memory, small ones by socket."""
     with _pool() as pool:
         yield lambda payload: pool.apply(same, (payload,))
 
 
 @contextmanager
 def onecopy_array(largest: int) -> Iterator[RoundTrip]:
-    """The same with an array, which the receiver uses where it stands."""
+    """Use the same with an array, which the receiver uses in place."""
     import numpy as np
 
     with _pool() as pool:
@@ -175,7 +174,7 @@ def onecopy_array(largest: int) -> Iterator[RoundTrip]:
 
 @contextmanager
 def onecopy_shared(largest: int) -> Iterator[RoundTrip]:
-    """The same with an array that has been shared before: where it stands is what travels."""
+    """Use the same with an array that was shared before: it is passed by reference."""
     import numpy as np
 
     import onecopy as oc
@@ -233,7 +232,7 @@ def measure(way: str, sizes: list[int], pace: float) -> list[dict[str, Any]]:
 
 
 def pipe_size() -> int:
-    """How many bytes a pipe takes before its writer has to wait; 64 KB as a rule, pipe(7)."""
+    """Return how many bytes a pipe takes before its writer must wait; usually 64 KB, pipe(7)."""
     ends = os.pipe()
     try:
         return fcntl.fcntl(ends[1], getattr(fcntl, "F_GETPIPE_SZ", 1032))
@@ -248,7 +247,7 @@ def _put(size: int, queue: Any, has_put: Any) -> None:
 
 
 def join_first(size: int, limit: float) -> dict[str, Any]:
-    """A child puts one payload into a queue and ends; who joins it first waits, how long?
+    """Measure how long a join waits for a child that puts one payload into a queue and ends.
 
     Args:
         size: of the payload, in bytes.

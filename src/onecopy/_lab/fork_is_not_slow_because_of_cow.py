@@ -1,14 +1,13 @@
-"""Tasks get slices of a large array, and ``fork`` is no faster than ``spawn``. Is
-copy-on-write to blame?
+"""Tasks get slices of a large array, and ``fork`` is no faster than ``spawn``. Is copy-on-write to
+blame?
 
-It is not: forked workers copy nothing of the array, which they do not even look at, since
-each task's slice is pickled, written to a pipe and built anew in the worker. Those are the
-bytes that take the time, and they are the same under every start method.
+It is not: forked workers copy nothing of the array, which they do not even read. Each task's slice
+is pickled, written to a pipe and rebuilt in the worker. These bytes take the time, and they are the
+same under every start method.
 
-What really breaks copy-on-write is reading Python objects. Each holds the count of its
-references, which changes whenever it is looked at, and the page that it stands on is copied.
-``gc.freeze`` keeps the garbage collector from writing into objects, and reference counts are
-not its business.
+Reading Python objects is what really breaks copy-on-write. Each contains its reference count, which
+changes whenever the object is read, and its page is then copied. ``gc.freeze`` keeps the garbage
+collector from writing into objects, but does not affect reference counts.
 """
 
 from __future__ import annotations
@@ -55,7 +54,7 @@ def needs(size: Size) -> Needs:
     )
 
 
-# What a worker can say of itself.
+# A worker's measurements of itself.
 
 
 def own() -> int:
@@ -73,9 +72,9 @@ def has_read() -> int:
 
 
 def copied(array: Any) -> int:
-    """Bytes of an inherited array's pages that this process has come to have for itself.
+    """Return the bytes of an inherited array's pages that are now private to this process.
 
-    The kernel says of each page whether it is here (bit 63) and nobody else's (bit 56), see
+    The kernel says of each page whether it is here (bit 63) and private (bit 56), see
     Documentation/admin-guide/mm/pagemap.rst. The pages at the ends may hold other things too.
     """
     page = os.sysconf("SC_PAGE_SIZE")
@@ -88,14 +87,14 @@ def copied(array: Any) -> int:
 
 
 def begin(everybody: Any) -> None:
-    """The initializer: what the worker has when it begins, which is when all are there."""
+    """Note, as an initializer, the worker's memory at its start, when all workers are there."""
     if everybody is not None:
         everybody.wait()
     note()
 
 
 def note() -> None:
-    """What is seen later is the difference."""
+    """Note the present values, so that later ones show the difference."""
     global before
     before = own(), has_read()
 
@@ -109,9 +108,9 @@ def add(part: Any) -> dict[str, Any]:
     total = float(part["val"].sum())
     ended = time.monotonic()
     found = {"pid": os.getpid(), "total": total, "began": began, "ended": ended}
-    # In this order, since looking reads too.
+    # The order matters, since measuring reads too.
     found |= {"read": has_read() - before[1], "own": own() - before[0]}
-    # Of shared memory nobody has a copy, and under spawn nothing is inherited.
+    # Shared memory is not copied by any process, and under spawn nothing is inherited.
     inherits = records is not None and records.flags.owndata
     return found | {"copied": copied(records) if inherits else None}
 
@@ -139,7 +138,7 @@ def executor(method: str, workers: int, calls: list[tuple[Any, ...]]) -> Tasks:
     context = multiprocessing.get_context(method)
     everybody = context.Barrier(workers + 1)
     with ProcessPoolExecutor(workers, context, initializer=begin, initargs=(everybody,)) as pool:
-        # As many calls as workers: it starts them as calls come in.
+        # As many calls as workers: it starts workers as calls come in.
         starting = [pool.submit(os.getpid) for _ in range(workers)]
         everybody.wait()
         for each in starting:
@@ -154,7 +153,7 @@ def pickled(method: str, workers: int) -> Tasks:
 
 
 def inherited(method: str, workers: int) -> Tasks:
-    """Where the slice begins and ends with each task."""
+    """Send only the start and the stop of the slice with each task."""
     return executor(
         method, workers, [(add_inherited, start, stop) for start, stop in cuts(workers)]
     )
@@ -170,7 +169,7 @@ def shared(method: Any, workers: int) -> Tasks:
         sent, began = pool.stats().bytes_sent, time.monotonic()
         futures = [pool.submit(add, records[start:stop]) for start, stop in cuts(workers)]
         tasks = [future.result() for future in futures]
-        # What comes by a socket is not among the bytes that a process counts as read.
+        # Bytes from a socket do not count among the bytes that a process reads.
         tasks[0]["read"] += pool.stats().bytes_sent - sent
         return began, tasks
 
@@ -208,12 +207,12 @@ def sums(size: Size) -> list[dict[str, Any]]:
 
 
 def read(answers: Any) -> None:
-    """What a forked child does: adds up what it has inherited, by no means changing it."""
+    """Add up what a forked child has inherited, without changing it."""
     answers.put(grown(numbers))
 
 
 def grown(values: Any) -> dict[str, Any]:
-    """How much memory it takes a process to read some values."""
+    """Return how much memory a process needs to read some values."""
     had, began = own(), time.monotonic()
     total = int(values.sum() if isinstance(values, np.ndarray) else sum(values))
     return {"total": total, "seconds": time.monotonic() - began, "own": own() - had}
@@ -256,7 +255,7 @@ def readings(size: Size) -> list[dict[str, Any]]:
 
 
 def most(reading: dict[str, Any]) -> int:
-    """By how much the one of the readers grew that grew most."""
+    """Return the growth of the reader that grew most."""
     return max(int(each["own"]) for each in reading["readers"])
 
 
@@ -272,7 +271,7 @@ def run(size: Size) -> Data:
 
 
 def summed(way: dict[str, Any], what: str) -> int:
-    """Over workers; of one that ran several tasks the last counts, since all counts go on."""
+    """Sum over workers; of several tasks of one worker the last counts, since counts continue."""
     workers: dict[int, int] = {}
     for task in way["tasks"]:
         workers[task["pid"]] = max(workers.get(task["pid"], 0), int(task[what] or 0))
@@ -321,7 +320,7 @@ def table(data: Data) -> list[Table]:
 
 
 def picture(data: Data) -> list[Lanes]:
-    """What a worker does between the call and its result."""
+    """Return a worker's activities between the call and its result."""
     found = []
     for way in data["sums"]:
         lanes = []
@@ -334,7 +333,7 @@ def picture(data: Data) -> list[Lanes]:
 
 
 def claims(data: Data) -> list[Claim]:
-    """Who copies what is certain, how long it takes is not."""
+    """Return the claims: the copying is certain, the times are not."""
     size = data["bytes"]
     fork, spawn, inherits, *ours = data["sums"]
     reads = {each["name"]: most(each) for each in data["readings"]}

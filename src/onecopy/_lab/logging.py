@@ -48,7 +48,7 @@ def run(size: Size) -> Data:
 
 
 def two(pool: str, method: str, logger: str) -> list[dict[str, Any]]:
-    """The cells of one program: how often each record was written, and by which loggers."""
+    """Return the cells of one program: how often each record was written, and by which loggers."""
     done = run_program(f"log_in_{logger}", pool, method)
     counts = Counter(done.stderr.splitlines())
     loggers = [json.loads(line) for line in done.stdout.splitlines()]
@@ -110,7 +110,7 @@ _HOW = {"nothing": "no set-up in the worker", "initializer": "the set-up as init
 
 
 def claims(data: Data) -> list[Claim]:
-    """What each cell has to be."""
+    """Return the claims: the required content of each cell."""
     theirs = [each for each in data["cells"] if each["pool"] == "multiprocessing"]
     ours = [each["times"] for each in data["cells"] if each["pool"] == "onecopy"]
     found = []

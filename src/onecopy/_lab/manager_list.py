@@ -1,12 +1,12 @@
-"""The sum of numbers, out of six kinds of list: how dear is it to read one number?
+"""The sum of numbers from six kinds of list: how expensive is it to read one number?
 
-A ``Manager().list()`` is a list in another process. What one holds is a proxy, which sends
-each request there and waits for the answer: a thousand times the cost of reading a list. The
-others stand in shared memory, where reading is reading; what differs is how much Python has
-to be run for a number, and whether there is a way to take them all at once.
+A ``Manager().list()`` is a list in another process. The program has a proxy, which sends each
+request there and waits for the answer: a thousand times the cost of reading a list. The others are
+in shared memory, where reading is local; they differ in how much Python has to run per number, and
+in whether all can be read at once.
 
-Besides the time, the system calls that read or write are counted (``/proc/self/io``): that is
-how one sees who asks another process.
+In addition to the time, the system calls that read or write are counted (``/proc/self/io``): these
+show which lists query another process.
 """
 
 from __future__ import annotations
@@ -51,13 +51,13 @@ def managed(numbers: list[int]) -> Iterator[Any]:
 
 @contextmanager
 def c_array(numbers: list[int]) -> Iterator[Any]:
-    """Numbers of C in shared memory, behind a lock that is taken for each of them."""
+    """Yield C numbers in shared memory, behind a lock that is taken for each of them."""
     yield multiprocessing.get_context("spawn").Array("q", numbers)
 
 
 @contextmanager
 def shareable(numbers: list[int]) -> Iterator[Any]:
-    """Small values of mixed types in a named segment, each unpacked by ``struct``."""
+    """Yield small values of mixed types in a named segment, each unpacked by ``struct``."""
     values = ShareableList(numbers)
     try:
         yield values
@@ -71,7 +71,7 @@ def shareable(numbers: list[int]) -> Iterator[Any]:
 
 @contextmanager
 def shared_array(numbers: list[int]) -> Iterator[Any]:
-    """An ordinary array whose numbers stand in shared memory."""
+    """Yield an ordinary array whose numbers are in shared memory."""
     import onecopy as oc
 
     yield oc.share(np.array(numbers))
@@ -79,7 +79,7 @@ def shared_array(numbers: list[int]) -> Iterator[Any]:
 
 @contextmanager
 def shared_list(numbers: list[int]) -> Iterator[Any]:
-    """A sequence whose numbers stand in shared memory."""
+    """Yield a sequence whose numbers are in shared memory."""
     import onecopy as oc
 
     yield oc.share(numbers)
@@ -91,7 +91,7 @@ def by_slice(values: Any) -> int:
 
 
 def by_iteration(values: Any) -> int:
-    """Where it has none, or where they are not needed."""
+    """Sum by iteration: there are no slices, or they are not needed."""
     return sum(values)
 
 
@@ -123,7 +123,8 @@ def measure(way: str, count: int) -> dict[str, Any]:
         middle, calls_middle = perf_counter(), system_calls()
         total = int(whole(values))
         calls_ended = system_calls()
-        # The first one is slow for some by what it touches for the first time; the best counts.
+        # For some the first read is slow because it touches everything for the first time; the best
+        # counts.
         times = [perf_counter() - middle]
         while len(times) < 5 and sum(times) < 0.5:
             again = perf_counter()
@@ -140,7 +141,7 @@ def measure(way: str, count: int) -> dict[str, Any]:
 
 
 def system_calls() -> int:
-    """How often this process has read or written by a system call, see proc(5)."""
+    """Return how often this process has read or written by a system call, see proc(5)."""
     with open("/proc/self/io", "rb") as file:
         fields = dict(line.split(b": ") for line in file)
     return int(fields[b"syscr"]) + int(fields[b"syscw"])
@@ -182,7 +183,7 @@ def picture(data: Data) -> None:
 
 
 def claims(data: Data) -> list[Claim]:
-    """What is counted is certain, what is timed is not."""
+    """Return the claims: counts are certain, times are not."""
     count = data["count"]
     ways = {each["way"]: each for each in data["ways"]}
     base, manager = ways["list"], ways["Manager().list()"]

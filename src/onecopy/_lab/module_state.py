@@ -1,10 +1,10 @@
 """A list of the main module: the parent appends to it, then two workers do. Who sees what?
 
-A module is a variable of the interpreter that imported it. Under ``spawn`` and ``forkserver``
-each worker imports the main module anew, so its body runs again there, and the worker begins
-with what stands in the source; a forked worker begins with a copy of what its parent had. In
-no case does an update come back. The programs are ``programs/module_state.py`` and, for
-onecopy, ``programs/module_state_onecopy.py``.
+A module is a variable of the interpreter that imported it. Under ``spawn`` and ``forkserver`` each
+worker imports the main module again, so its body runs again there, and the worker starts with the
+list in the source; a forked worker starts with a copy of its parent's. In no case does an update
+come back. The programs are ``programs/module_state.py`` and, for onecopy,
+``programs/module_state_onecopy.py``.
 """
 
 from __future__ import annotations
@@ -78,7 +78,8 @@ def picture(data: Data) -> None:
 
 
 def claims(data: Data) -> list[Claim]:
-    """How often the body ran, who sees the parent's word, and what comes back."""
+    """Return the claims: how often the body ran, which process sees the parent's item, and what
+    comes back."""
     found = []
     for method, each in data["multiprocessing"].items():
         parent, *workers, last = each["looks"]

@@ -1,9 +1,9 @@
 """Two equal loops, four ways to arrange them. Which of them run at the same time?
 
-``start`` begins a process and returns at once; ``join`` waits until it has ended. So where
-``join`` stands decides whether anything is parallel: a child that is joined before its parent
-begins its own work is a function call by other means. Each loop notes when it begins and
-ends, by a clock that all processes of the machine have in common.
+``start`` starts a process and returns at once; ``join`` waits until it has ended. So the position
+of ``join`` decides whether anything is parallel: a child that is joined before its parent starts
+its own work is a function call by other means. Each loop notes when it starts and ends, by a clock
+that all processes of the machine share.
 """
 
 from __future__ import annotations
@@ -156,7 +156,7 @@ def picture(data: Data) -> Lanes:
 
 
 def claims(data: Data) -> list[Claim]:
-    """What was parallel, and what it saved."""
+    """Return the claims: what was parallel, and what it saved."""
     ways = {each["way"]: each for each in data["ways"]}
     base = ways["both in the parent"]["total"]
     before, after = ways["start, join, own"], ways["start, own, join"]

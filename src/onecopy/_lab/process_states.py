@@ -1,11 +1,11 @@
 """Children run, sleep, wait, are stopped, end unseen and outlive their parent. What are they?
 
-The kernel gives each process a letter (ps(1), proc(5)): R runs or could, S sleeps or waits
-until something happens, D waits for a disk and cannot be interrupted (too short to be shown
-here), T is stopped, Z has ended and has not been waited for. A process whose parent has ended
-is given another: the nearest one that asked for orphans, or else process 1.
+The kernel gives each process a letter (ps(1), proc(5)): R runs or could, S sleeps or waits until
+something happens, D waits for a disk and cannot be interrupted (too short to be shown here), T is
+stopped, Z has ended and has not been waited for. A process whose parent has ended gets another: the
+nearest one that adopts orphans, or process 1.
 
-The letters are looked up every few milliseconds, and kept where they change.
+The letters are read every few milliseconds, and kept when they change.
 """
 
 from __future__ import annotations
@@ -27,9 +27,9 @@ from ._frame.narrate import say
 
 QUESTION = "What are a sleeping, a stopped, an ended, an orphaned child?"
 GONE = "-"
-# An orphan that has ended is a zombie until its new parent looks, if that ever does.
+# An orphan that has ended is a zombie until its new parent reaps it, if it ever does.
 ENDED = (GONE, "Z")
-# How often the kernel is asked, how long each phase is watched, and when to give up: seconds.
+# Seconds between two readings, for each phase, and until giving up.
 _AGAIN, _PHASE, _PATIENCE = 0.003, {"small": 0.1, "full": 1.0}, 30.0
 
 context: Any = multiprocessing.get_context("fork")
@@ -55,12 +55,12 @@ def sleeps() -> None:
 
 
 def waits(empty: Connection) -> None:
-    """Reads from a pipe that nobody writes to."""
+    """Read from a pipe that nothing writes to."""
     empty.recv()
 
 
 def ends() -> None:
-    """Is done at once."""
+    """End at once."""
 
 
 def has_a_child(tell: Connection) -> None:
@@ -136,7 +136,7 @@ class Watch:
         return self.traces[name][-1][1]
 
     def now(self, name: str) -> dict[str, Any]:
-        """What was seen last."""
+        """Return the last observation."""
         return {"state": self.traces[name][-1][1], "parent": self.traces[name][-1][2]}
 
 
@@ -304,7 +304,7 @@ def picture(data: Data) -> Lanes:
 
 
 def claims(data: Data) -> list[Claim]:
-    """What each has to be."""
+    """Return the claims: the required state of each."""
     return [*_of_children(data), *_of_orphans(data)]
 
 

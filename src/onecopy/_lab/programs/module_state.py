@@ -41,7 +41,7 @@ def append(word: str) -> dict[str, Any]:
 
 
 def look(who: str, before: list[str]) -> dict[str, Any]:
-    """What this process sees of the list."""
+    """Tell what this process sees of the list."""
     return {"who": who, "pid": os.getpid(), "id": id(seen), "before": before, "after": list(seen)}
 
 
