@@ -282,7 +282,7 @@ class Pool(PoolView, StandardPool):  # type: ignore[misc]  # results are of our 
         return self._engine.options.method
 
     def pids(self) -> list[int]:
-        """The workers' process ids; empty for threads."""
+        """Return the workers' process ids; empty for threads."""
         return self._engine.pids()
 
     def close(self) -> None:

@@ -568,8 +568,8 @@ def _cut_short(entry: Entry, upto: int, failed: bool) -> tuple[Event, ...]:
 
 
 def error_copy(error: errors.OnecopyError) -> errors.OnecopyError:
-    """A copy of an error for one caller. Raising adds frames to its traceback, and the engine
-    must not keep them alive."""
+    """Return a copy of an error for one caller. Raising adds frames to its traceback, and the
+    engine must not keep them alive."""
     made = copy.copy(error)
     made.__cause__ = error.__cause__
     return made

@@ -44,7 +44,7 @@ def child(answer: Connection) -> None:
 
 
 def parent_and_child(method: str) -> list[dict[str, Any]]:
-    """The parent appends before it starts the child, and looks again when that has ended."""
+    """Append in the parent, start the child, and look again when it has ended."""
     words[:] = ["source", "parent"]
     seen = [facts("parent first")]
     context: Any = multiprocessing.get_context(method)
@@ -69,7 +69,7 @@ def mark(shared: Any) -> int:
 
 
 def owner_and_worker(method: Any) -> dict[str, Any]:
-    """The owner writes 1, a worker 2, into one array."""
+    """Write 1 in the owner and 2 in a worker, into one array."""
     import onecopy as oc
 
     shared = oc.zeros(2, "i8")
@@ -81,7 +81,7 @@ def owner_and_worker(method: Any) -> dict[str, Any]:
 
 
 def run(size: Size) -> Data:
-    """Both sizes are the same: there is nothing to be made larger."""
+    """Run the lesson; both sizes are the same, since nothing can be larger."""
     return {
         "lists": {method: parent_and_child(method) for method in METHODS},
         "onecopy": {method: owner_and_worker(method) for method in METHODS},
@@ -89,7 +89,7 @@ def run(size: Size) -> Data:
 
 
 def table(data: Data) -> Table:
-    """A row for each look at the list."""
+    """Return a row for each look at the list."""
     rows = [
         (method, each["who"], str(each["pid"]), f"{each['id']:#x}", ", ".join(each["contents"]))
         for method, seen in data["lists"].items()
@@ -110,7 +110,7 @@ def table(data: Data) -> Table:
 
 
 def picture(data: Data) -> None:
-    """The table says it."""
+    """Return nothing: the table shows it."""
 
 
 def claims(data: Data) -> list[Claim]:

@@ -29,14 +29,15 @@ array: Any = None
 
 
 def needs(size: Size) -> Needs:
-    """The array, of float64, twice: should it be copied after all, the machine must not swap."""
+    """Return the needs of the array, of float64, twice: if it is copied after all, the machine must
+    not swap."""
     return Needs(
         memory=2 * 8 * SIDES[size] ** 2 + 400_000_000, seconds=3 if size == "small" else 15
     )
 
 
 def look(process: str, after: str, pid: int | str = "self") -> Step:
-    """The machine's available memory, and what one process has of it."""
+    """Return the machine's available memory, and one process's memory."""
     found = procfs.rollup(pid)
     if found is None:
         raise ProcessLookupError(
@@ -56,7 +57,7 @@ def look(process: str, after: str, pid: int | str = "self") -> Step:
 
 
 def forked(side: int) -> list[Step]:
-    """A global array of ``side`` by ``side``, and forked children which each sum a row of it."""
+    """Create a global array of ``side`` by ``side``, and fork children that each sum a row of it."""
     global array
     steps = [look("parent", "start")]
     # Ones and not zeros: pages of zeros do not exist until they are written.
@@ -96,7 +97,7 @@ def row(number: int, barrier: Any, answers: Any) -> None:
 
 
 def shared(side: int) -> list[Step]:
-    """The array is made in shared memory; each task gets a row of it, and no bytes."""
+    """Create the array in shared memory; each task gets a row of it by reference."""
     import onecopy as oc
 
     steps = [look("owner", "start")]
@@ -141,7 +142,7 @@ def table(data: Data) -> Table:
 
 
 def picture(data: Data) -> None:
-    """The table says it."""
+    """Return nothing: the table shows it."""
 
 
 def claims(data: Data) -> list[Claim]:

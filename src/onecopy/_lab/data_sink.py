@@ -37,8 +37,8 @@ _CODE = "import sys; from onecopy._lab._data_sink_ways import main; main(*sys.ar
 
 
 def needs(size: Size) -> Needs:
-    """One worker that is sent all records takes 3.9 times their size, between it and its parent:
-    18.8 GB at full size. The file's own pages can be given up."""
+    """Return the needs: one worker that is sent all records takes 3.9 times their size, between it
+    and its parent: 18.8 GB at full size. The file's own pages can be dropped."""
     records = RECORDS[size] * RECORD_BYTES
     return Needs(
         memory=int(4.0 * records) + 500_000_000,
@@ -68,7 +68,7 @@ def plan(size: Size) -> list[tuple[str, str, str, int]]:
 
 
 def run(size: Size) -> Data:
-    """Makes the file, and does the job in every way."""
+    """Create the file, and do the job in every way."""
     from ._records import write
 
     with tempfile.TemporaryDirectory(prefix="onecopy-lab-") as folder:
@@ -90,7 +90,7 @@ def run(size: Size) -> Data:
 
 
 def one(words: list[str]) -> dict[str, Any]:
-    """Runs one way; returns what it said, and the peak of its memory."""
+    """Run one way; return its measurements, and the peak of its memory."""
     with _child(words) as child, Sampler(child.pid, budget=_BUDGET) as sampler:
         assert child.stdin is not None
         assert child.stdout is not None
@@ -112,7 +112,7 @@ def one(words: list[str]) -> dict[str, Any]:
 
 @contextmanager
 def _child(words: list[str]) -> Iterator[subprocess.Popen[str]]:
-    """An interpreter of its own, in this one's process group; ended when this is left early."""
+    """Yield an interpreter in this one's process group; ended if this is left early."""
     child = subprocess.Popen(
         [sys.executable, "-P", "-c", _CODE, *words],
         stdin=subprocess.PIPE,
@@ -137,7 +137,7 @@ _REFERENCE = (
 
 
 def table(data: Data) -> Table:
-    """A row per run."""
+    """Return a row per run."""
     rows = [
         (
             each["way"] if each["way"] != "onecopy" else f"onecopy, {each['source']}",
@@ -164,7 +164,7 @@ def table(data: Data) -> Table:
 
 
 def _shown(data: Data) -> list[dict[str, Any]]:
-    """The runs with the most workers that the picture has: one of each way."""
+    """Return the runs with the most workers in the picture: one of each way."""
     most = max(each["workers"] for each in data["runs"])
     wanted = [("pickled", "spawn"), ("SharedMemory", "fork"), ("onecopy", "forkserver")]
     return [
@@ -178,7 +178,7 @@ def _shown(data: Data) -> list[dict[str, Any]]:
 
 
 def picture(data: Data) -> Lanes:
-    """A lane per worker, from when the executor was asked for."""
+    """Return a lane per worker, from when the executor was requested."""
     lanes = []
     for each in _shown(data):
         workers: dict[int, list[Bar]] = {}
@@ -197,7 +197,7 @@ def picture(data: Data) -> Lanes:
 
 
 def together(lanes: list[dict[str, float]]) -> float:
-    """Of the time in which any batch was computed: the share in which two or more were."""
+    """Return the share of the computing time in which two or more batches were computed."""
     edges = sorted([(lane["began"], 1) for lane in lanes] + [(lane["ended"], -1) for lane in lanes])
     any_at_work = two_at_work = 0.0
     working = 0

@@ -41,7 +41,7 @@ _context = multiprocessing.get_context("spawn")
 
 
 def needs(size: Size) -> Needs:
-    """A payload stands in three processes at most, pickled and unpickled."""
+    """Return the needs: a payload is in three processes at most, pickled and unpickled."""
     return Needs(memory=300_000_000 + 12 * max(SIZES[size]), seconds=8 if size == "small" else 90)
 
 
@@ -67,7 +67,7 @@ def _echo(receive: Callable[[], Any], send: Callable[[Any], None]) -> None:
 
 @contextmanager
 def pipe(largest: int) -> Iterator[RoundTrip]:
-    """A connection: pickled, and written to a socket."""
+    """Use a connection: pickled, and written to a socket."""
     here, there = _context.Pipe()
 
     def round_trip(payload: bytes) -> Any:
@@ -152,7 +152,7 @@ def _echo_memory(name: str, there: Any) -> None:
 
 
 def same(payload: Any) -> Any:
-    """The task: its argument is its result."""
+    """Return the argument; the task."""
     return payload
 
 
@@ -209,7 +209,7 @@ VARIANTS: dict[str, Callable[[int], Any]] = {
 
 
 def measure(way: str, sizes: list[int], pace: float) -> list[dict[str, Any]]:
-    """One way: the median round trip for each size of payload, over about ``pace`` seconds each."""
+    """Return one way's median round trip for each size, over about ``pace`` seconds each."""
     found: list[dict[str, Any]] = []
     with VARIANTS[way](max(sizes)) as round_trip:
         for size in sizes:
@@ -274,7 +274,7 @@ def join_first(size: int, limit: float) -> dict[str, Any]:
 
 
 def join_first_onecopy(size: int) -> dict[str, Any]:
-    """The same with a pool: closed and joined before its result is asked for."""
+    """Do the same with a pool: closed and joined before its result is fetched."""
     pool = _pool()
     future = pool.submit(bytes, size)
     began = perf_counter()
@@ -292,7 +292,7 @@ def join_first_onecopy(size: int) -> dict[str, Any]:
 
 
 def run(size: Size) -> Data:
-    """Every way over every size; then the join, with payloads that a pipe takes or does not."""
+    """Run every way with every size; then the join, with payloads that fit into a pipe or not."""
     pipe = pipe_size()
     payloads = (pipe // 2, 2 * pipe) if size == "small" else (1, pipe // 2, 2 * pipe, 10**8)
     trips = [each for way in VARIANTS for each in measure(way, SIZES[size], PACE[size])]

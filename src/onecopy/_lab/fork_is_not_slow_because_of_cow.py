@@ -47,7 +47,8 @@ before: tuple[int, int] = (0, 0)
 
 
 def needs(size: Size) -> Needs:
-    """Records in the parent; each slice as text of pickle here and there, and as an array."""
+    """Return the needs of records in the parent, and of slices as pickles on both sides and as
+    arrays."""
     return Needs(
         memory=4 * RECORD.itemsize * RECORDS[size] + 500_000_000,
         seconds=8 if size == "small" else 120,
@@ -58,7 +59,7 @@ def needs(size: Size) -> Needs:
 
 
 def own() -> int:
-    """Bytes of memory that this process alone has, segments left out."""
+    """Return the bytes of memory that this process alone has, without segments."""
     found = procfs.mappings()
     if found is None:
         raise ProcessLookupError("a process may not look at its own /proc/self/smaps here")
@@ -66,7 +67,8 @@ def own() -> int:
 
 
 def has_read() -> int:
-    """Bytes that this process has read by system calls, from pipes and files; see proc(5)."""
+    """Return the bytes that this process has read by system calls, from pipes and files; see
+    proc(5)."""
     with open("/proc/self/io", "rb") as file:
         return int(file.readline().split()[1])
 
@@ -103,7 +105,7 @@ def note() -> None:
 
 
 def add(part: Any) -> dict[str, Any]:
-    """The task."""
+    """Add up a slice; the task."""
     began = time.monotonic()
     total = float(part["val"].sum())
     ended = time.monotonic()
@@ -116,12 +118,12 @@ def add(part: Any) -> dict[str, Any]:
 
 
 def add_inherited(start: int, stop: int) -> dict[str, Any]:
-    """The same on what a forked worker has inherited: two numbers are sent."""
+    """Add up a slice that a forked worker has inherited: only two numbers are sent."""
     return add(records[start:stop])
 
 
 def make(count: int) -> Any:
-    """Records whose values are 0 and 1, so that sums are exact in any order."""
+    """Return records whose values are 0 and 1, so that sums are exact in any order."""
     made = np.zeros(count, RECORD)
     made["index"] = np.arange(count)
     made["val"] = made["index"] % 2
@@ -129,12 +131,12 @@ def make(count: int) -> Any:
 
 
 def cuts(workers: int) -> list[tuple[int, int]]:
-    """A slice for each worker."""
+    """Return a slice for each worker."""
     return list(pairwise(len(records) * part // workers for part in range(workers + 1)))
 
 
 def executor(method: str, workers: int, calls: list[tuple[Any, ...]]) -> Tasks:
-    """The standard library's, once its workers have been started."""
+    """Use the standard library's executor, once its workers have started."""
     context = multiprocessing.get_context(method)
     everybody = context.Barrier(workers + 1)
     with ProcessPoolExecutor(workers, context, initializer=begin, initargs=(everybody,)) as pool:
@@ -148,7 +150,7 @@ def executor(method: str, workers: int, calls: list[tuple[Any, ...]]) -> Tasks:
 
 
 def pickled(method: str, workers: int) -> Tasks:
-    """A slice of the records with each task."""
+    """Send a slice of the records with each task."""
     return executor(method, workers, [(add, records[start:stop]) for start, stop in cuts(workers)])
 
 
@@ -160,7 +162,7 @@ def inherited(method: str, workers: int) -> Tasks:
 
 
 def shared(method: Any, workers: int) -> Tasks:
-    """The cure: the same calls as ``pickled``, of slices of shared records."""
+    """Make the same calls as ``pickled`` with slices of shared records; the cure."""
     import onecopy as oc
 
     with oc.Pool(workers, method=method, initializer=begin, initargs=(None,)) as pool:
@@ -184,7 +186,7 @@ VARIANTS: tuple[tuple[str, Callable[[str, int], Tasks], str], ...] = (
 
 
 def sums(size: Size) -> list[dict[str, Any]]:
-    """Each way in turn."""
+    """Run each way in turn."""
     global records
     records = make(RECORDS[size])
     say(f"{human_bytes(records.nbytes)} of records are made", memory=True)
@@ -232,7 +234,7 @@ def children() -> list[dict[str, Any]]:
 
 
 def readings(size: Size) -> list[dict[str, Any]]:
-    """The same numbers as a list, with the collector frozen, as an array, as a shared list."""
+    """Read the same numbers as a list, with the collector frozen, as an array, as a shared list."""
     global numbers
     numbers = list(range(NUMBERS[size]))
     found = [{"name": "list", "readers": children()}]
@@ -260,7 +262,7 @@ def most(reading: dict[str, Any]) -> int:
 
 
 def run(size: Size) -> Data:
-    """Both lessons."""
+    """Run both lessons."""
     return {
         "bytes": RECORDS[size] * RECORD.itemsize,
         "workers": WORKERS[size],
@@ -279,7 +281,7 @@ def summed(way: dict[str, Any], what: str) -> int:
 
 
 def table(data: Data) -> list[Table]:
-    """A table for each lesson."""
+    """Return a table for each lesson."""
     rows = [
         (
             way["name"],

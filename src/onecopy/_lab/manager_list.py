@@ -29,7 +29,8 @@ COUNTS = {"small": 5_000, "full": 300_000}
 
 
 def needs(size: Size) -> Needs:
-    """The numbers take 12 MB as Python objects, here and in the manager's process."""
+    """Return the needs: the numbers take 12 MB as Python objects, here and in the manager's
+    process."""
     return Needs(memory=300_000_000, seconds=3 if size == "small" else 40)
 
 
@@ -38,13 +39,13 @@ def needs(size: Size) -> Needs:
 
 @contextmanager
 def plain(numbers: list[int]) -> Iterator[Any]:
-    """A list of this process."""
+    """Yield a list of this process."""
     yield list(numbers)
 
 
 @contextmanager
 def managed(numbers: list[int]) -> Iterator[Any]:
-    """A list in the manager's process; here is its proxy."""
+    """Yield the proxy of a list in the manager's process."""
     with multiprocessing.get_context("spawn").Manager() as manager:
         yield manager.list(numbers)
 
@@ -86,7 +87,7 @@ def shared_list(numbers: list[int]) -> Iterator[Any]:
 
 
 def by_slice(values: Any) -> int:
-    """One request for all, where the kind has slices."""
+    """Sum with one request for all, if the kind has slices."""
     return sum(values[:])
 
 
@@ -112,7 +113,7 @@ VARIANTS: dict[str, tuple[Callable[[list[int]], Any], Callable[[Any], int], str]
 
 
 def measure(way: str, count: int) -> dict[str, Any]:
-    """One kind: seconds and system calls, one by one and as a whole."""
+    """Measure one kind: seconds and system calls, one by one and as a whole."""
     make, whole, written = VARIANTS[way]
     with make(list(range(count))) as values:
         values[0]  # a proxy connects to its manager when it is first used
@@ -148,7 +149,7 @@ def system_calls() -> int:
 
 
 def run(size: Size) -> Data:
-    """Each kind in turn."""
+    """Run each kind in turn."""
     count = COUNTS[size]
     return {"count": count, "ways": [measure(way, count) for way in VARIANTS]}
 
@@ -179,7 +180,7 @@ def ratio(value: float) -> str:
 
 
 def picture(data: Data) -> None:
-    """The table says it: bars of a thousand and of one say nothing."""
+    """Return nothing: bars of a thousand and of one would show nothing."""
 
 
 def claims(data: Data) -> list[Claim]:

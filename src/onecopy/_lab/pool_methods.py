@@ -44,7 +44,7 @@ Ran = dict[str, Any]
 
 
 def work(duration: float, item: int) -> Ran:
-    """A task that takes a time, not a CPU: lanes then look alike on any machine."""
+    """Wait instead of computing, so that lanes look alike on any machine; a task."""
     began = time.monotonic()
     time.sleep(duration)
     return {"item": item, "pid": os.getpid(), "began": began, "ended": time.monotonic()}
@@ -62,7 +62,7 @@ def dealt(items: int, chunk: int | None, duration: float, pool: Any) -> dict[str
 
 
 def warm(pool: Any) -> None:
-    """Returns when every worker has run something: a start is no part of a lane."""
+    """Return when every worker has run something: start-up does not belong in a lane."""
     seen: set[int] = set()
     while len(seen) < WORKERS:
         seen.update(each["pid"] for each in pool.map(partial(work, 0.01), range(WORKERS), 1))
@@ -75,7 +75,7 @@ gate = multiprocessing.get_context("fork").Event()
 
 
 def behind_gate(item: int) -> int:
-    """A task that does not end before the gate is open."""
+    """Wait until the gate is open; a task."""
     gate.wait()
     return item
 
@@ -165,7 +165,7 @@ def promise(pool: Any) -> dict[str, bool]:
 
 
 def asked(pool: Any, size: Size) -> dict[str, Any]:
-    """All of the second lesson."""
+    """Run the second lesson."""
     return {
         "calls": {name: waits(pool, name, PATIENCE[size]) for name in CALLS},
         "slow first": slow_first(pool),
@@ -174,7 +174,7 @@ def asked(pool: Any, size: Size) -> dict[str, Any]:
 
 
 def traced(name: str, duration: float, pool: Any) -> dict[str, Any]:
-    """One call for six items: how long the caller was in it, and who ran what."""
+    """Make one call with six items: how long was the caller in it, and which worker ran what."""
     call, value = CALLS[name]
     began = time.monotonic()
     returned = call(pool, partial(work, duration), range(6))
@@ -184,7 +184,7 @@ def traced(name: str, duration: float, pool: Any) -> dict[str, Any]:
 
 
 def make_pool(way: str) -> Any:
-    """The standard library's pool or, which is the cure, ours: the same calls."""
+    """Return the standard library's pool or, as the cure, ours: the calls are the same."""
     if way == "Pool":
         return multiprocessing.get_context("fork").Pool(WORKERS)
     import onecopy as oc
@@ -209,7 +209,7 @@ def run(size: Size) -> Data:
 
 
 def table(data: Data) -> list[Table]:
-    """The calls, then the chunks."""
+    """Return the calls, then the chunks."""
     calls = []
     for way, found in data["asked"].items():
         for name, call in found["calls"].items():
@@ -251,7 +251,7 @@ def table(data: Data) -> list[Table]:
 
 
 def taken(dealt_round: dict[str, Any]) -> float:
-    """From the call to the end of the last item, in seconds."""
+    """Return the seconds from the call to the end of the last item."""
     last = max(float(one["ended"]) for one in dealt_round["ran"])
     return last - float(dealt_round["began"])
 
@@ -274,7 +274,7 @@ def picture(data: Data) -> list[Lanes]:
 
 
 def lanes(ran: list[Ran], began: float, chunk: int) -> list[Lane]:
-    """Workers in the order of their first items."""
+    """Return the workers in the order of their first items."""
     found: dict[int, list[Bar]] = {}
     last: dict[int, tuple[int, int]] = {}
     for one in sorted(ran, key=lambda each: float(each["began"])):

@@ -40,7 +40,7 @@ held: dict[str, Any] = {}
 
 
 def needs(size: Size) -> Needs:
-    """The block, once: forked workers share it."""
+    """Return the needs of the block, once: forked workers share it."""
     return Needs(memory=HELD[size] + 500_000_000, seconds=4 if size == "small" else 12)
 
 
@@ -69,7 +69,7 @@ def worker(pipe: Connection) -> None:
 
 
 def talk(start: Callable[[Connection], Any], look_for: _inherited.Wanted) -> dict[str, Any]:
-    """Starts a worker on the other end of a pipe, and measures."""
+    """Start a worker on the other end of a pipe, and measure."""
     here, there = multiprocessing.Pipe()
     with here:
         began = perf_counter()
@@ -86,7 +86,7 @@ def talk(start: Callable[[Connection], Any], look_for: _inherited.Wanted) -> dic
 
 
 def by_process(method: str, pipe: Connection) -> Any:
-    """A process of ``multiprocessing``."""
+    """Start a process of ``multiprocessing``."""
     context: Any = multiprocessing.get_context(method)
     process = context.Process(target=worker, args=(pipe,))
     process.start()
@@ -94,7 +94,7 @@ def by_process(method: str, pipe: Connection) -> Any:
 
 
 def by_thread(pipe: Connection) -> threading.Thread:
-    """A thread of this process."""
+    """Start a thread of this process."""
     thread = threading.Thread(target=worker, args=(pipe,))
     thread.start()
     return thread
@@ -114,7 +114,7 @@ def by_onecopy(look_for: _inherited.Wanted) -> dict[str, Any]:
 
 
 def run(size: Size) -> Data:
-    """Both workers under each method; forks come first, while this process has one thread."""
+    """Start both workers under each method; forks come first, while this process has one thread."""
     trace()
     look_for = hold(size)
     import_module("onecopy._engine.processes")  # before the clock runs
@@ -157,7 +157,7 @@ _EXISTS = {
 
 
 def table(data: Data) -> Table:
-    """A column per method, so that it fits."""
+    """Return a column per method, so that it fits."""
     first = {way: found[0] for way, found in data["workers"].items()}
     second = {way: found[1] for way, found in data["workers"].items()}
 

@@ -45,13 +45,13 @@ VARIANTS = (
 
 
 def needs(size: Size) -> Needs:
-    """As many lists as there are processes: that is what ``spawn`` makes of it."""
+    """Return the needs of as many lists as processes, as under ``spawn``."""
     lists = BYTES_EACH * COUNTS[size] * (WORKERS[size] + 1)
     return Needs(memory=lists + 500_000_000, seconds=12 if size == "small" else 120)
 
 
 def measure(program: str, method: str, size: Size) -> dict[str, Any]:
-    """Runs one program; looks at it and its workers while they wait, and at the peak."""
+    """Run one program; measure it and its workers while they wait, and at the peak."""
     path = str(FOLDER / f"unrelated_global_{program}.py")
     child = subprocess.Popen(
         [sys.executable, path, method, str(WORKERS[size])],
@@ -77,7 +77,7 @@ def measure(program: str, method: str, size: Size) -> dict[str, Any]:
 
 
 def look(pid: int) -> dict[str, int]:
-    """A process's memory and page faults, in bytes."""
+    """Return a process's memory and page faults, in bytes."""
     found = procfs.rollup(pid)
     if found is None:
         raise ProcessLookupError(f"{pid} may not be looked at; /proc/PID/smaps_rollup is needed")
@@ -104,7 +104,7 @@ def huge_pages() -> bool:
 
 
 def run(size: Size) -> Data:
-    """Every program under every start method that is of interest, one after another."""
+    """Run every program under every start method of interest, one after another."""
     return {
         "list": BYTES_EACH * COUNTS[size],
         "memory": os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"),
@@ -118,22 +118,22 @@ def run(size: Size) -> Data:
 
 
 def total(way: dict[str, Any], what: str) -> int:
-    """A sum over the program and its workers."""
+    """Return a sum over the program and its workers."""
     return sum(int(each[what]) for each in (way["program"], *way["workers"]))
 
 
 def mean(way: dict[str, Any], what: str) -> int:
-    """Of the workers."""
+    """Return the mean of the workers."""
     return sum(int(each[what]) for each in way["workers"]) // len(way["workers"])
 
 
 def table(data: Data) -> list[Table]:
-    """As ``top`` shows it, with what is true beside it; then all programs."""
+    """Return the view of ``top`` beside the correct figures; then all programs."""
     return [top(data), remedies(data)]
 
 
 def top(data: Data) -> Table:
-    """The forked processes, one by one."""
+    """Return the forked processes, one by one."""
     way = data["ways"][0]
     rows = []
     for name, each in [("program", way["program"]), *(("worker", one) for one in way["workers"])]:
@@ -151,7 +151,7 @@ def top(data: Data) -> Table:
 
 
 def remedies(data: Data) -> Table:
-    """A row for each program and start method."""
+    """Return a row for each program and start method."""
     rows = [
         (
             way["remedy"],
@@ -175,7 +175,7 @@ def remedies(data: Data) -> Table:
 
 
 def picture(data: Data) -> None:
-    """The tables say it."""
+    """Return nothing: the tables show it."""
 
 
 def claims(data: Data) -> list[Claim]:

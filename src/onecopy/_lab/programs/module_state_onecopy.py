@@ -15,7 +15,7 @@ import onecopy as oc
 
 
 def tell(fact: dict[str, Any]) -> None:
-    """A line, in one piece: several processes write to one output."""
+    """Write a line at once: several processes write to one output."""
     sys.stdout.write(json.dumps(fact) + "\n")
     sys.stdout.flush()
 
