@@ -144,7 +144,7 @@ def _claims(method: str, seen: list[dict[str, Any]]) -> list[Claim]:
     else:
         found.append(
             Claim(
-                f"Under {method} the child begins with what stands in the source alone.",
+                f"Under {method} the child begins with the contents of the source alone.",
                 begins["contents"] == ["source"],
                 certain=True,
             )

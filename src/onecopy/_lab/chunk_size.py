@@ -53,7 +53,7 @@ TASKS = {"tiny": tiny, "uneven": uneven}
 
 def items(load: str, amount: float) -> list[Any]:
     """``amount`` tiny ones; or forty of which the longest takes thirty times the shortest, the
-    long ones next to one another, as they are in data that somebody has sorted."""
+    long ones next to one another, as they are in sorted data."""
     if load == "tiny":
         return list(range(int(amount)))
     draw = random.Random(40)

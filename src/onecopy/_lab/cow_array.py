@@ -23,7 +23,7 @@ SIDES = {"small": 4_000, "full": 15_000}
 CHILDREN = 4
 
 Step = dict[str, Any]
-"""Who looked, after what, and what there was: MemAvailable, RSS, PSS, USS, in bytes."""
+"""The process, the preceding event, and the readings: MemAvailable, RSS, PSS, USS, in bytes."""
 
 array: Any = None
 

@@ -39,7 +39,7 @@ RECORD = np.dtype([("index", "i8"), ("timestamp", "M8[ns]"), ("val", "f8")])
 INT = 32
 
 Tasks = tuple[float, list[dict[str, Any]]]
-"""When the calls were made, and what each found."""
+"""The time of the calls, and the findings of each."""
 
 records: Any = None
 numbers: Any = None

@@ -109,7 +109,7 @@ VARIANTS: dict[str, tuple[Callable[[list[int]], Any], Callable[[Any], int], str]
     "oc.share(array)": (shared_array, by_method, "x.sum()"),
     "oc.share(list)": (shared_list, by_iteration, "sum(x)"),
 }
-"""How each is made, the best way to have its sum, and how that is written."""
+"""How each is created, the best way to sum it, and that way's notation."""
 
 
 def measure(way: str, count: int) -> dict[str, Any]:

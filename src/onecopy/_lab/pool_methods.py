@@ -40,7 +40,7 @@ def needs(size: Size) -> Needs:
 # The lesson: who runs what.
 
 Ran = dict[str, Any]
-"""One item: who ran it, and from when to when, on the clock that all processes share."""
+"""One item: its worker, and its start and end, on the clock that all processes share."""
 
 
 def work(duration: float, item: int) -> Ran:
@@ -71,7 +71,7 @@ def warm(pool: Any) -> None:
 # The second lesson: what waits for what.
 
 gate = multiprocessing.get_context("fork").Event()
-"""Forked workers inherit it; it stands here and is no argument, since it cannot be pickled."""
+"""Forked workers inherit it; it is not an argument, since it cannot be pickled."""
 
 
 def behind_gate(item: int) -> int:
@@ -109,7 +109,7 @@ CALLS: dict[str, tuple[Callable[[Any, Any, Any], Any], Callable[[Any], Any]]] = 
         lambda result: result.get(),
     ),
 }
-"""How a call is made, and how what it returned is turned into the results."""
+"""How a call is made, and how its return value becomes the results."""
 
 
 def waits(pool: Any, name: str, patience: float) -> dict[str, Any]:

@@ -222,7 +222,7 @@ def claims(data: Data) -> list[Claim]:
 
 
 _FRESH = ("forkserver", "spawn", "onecopy")
-"""Ways whose workers begin in an interpreter of their own."""
+"""Ways whose workers start in a fresh interpreter."""
 
 
 def _of_memory(data: Data) -> list[Claim]:
@@ -243,7 +243,7 @@ def _of_memory(data: Data) -> list[Claim]:
             certain=True,
         ),
         Claim(
-            f"The secret stands in the memory of {', '.join(with_secret)}, and of no other.",
+            f"The secret is in the memory of {', '.join(with_secret)}, and of no other.",
             with_secret == ["fork", "thread"],
             certain=True,
         ),

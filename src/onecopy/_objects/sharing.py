@@ -69,7 +69,7 @@ def share(obj: Any) -> Any:
     if encoded.pickled_arrays:
         warnings.warn(
             f"share cannot share {', '.join(encoded.pickled_arrays[:3])}: it is made of "
-            "Python objects, or cannot stand on memory that it does not own, and is sent with "
+            "Python objects, or cannot use memory that it does not own, and is sent with "
             "each task that the object is passed to",
             PickledWarning,
             stacklevel=3,
@@ -129,7 +129,7 @@ def empty(shape: Any, dtype: Any = float) -> np.ndarray[Any, Any]:
     """See ``onecopy.empty``."""
     dtype = np.dtype(dtype)
     if dtype.hasobject or dtype.kind == "T":
-        raise TypeError(f"dtype {dtype} holds Python objects, which cannot stand in shared memory")
+        raise TypeError(f"dtype {dtype} holds Python objects, which cannot be in shared memory")
     shape = (shape,) if isinstance(shape, int | np.integer) else tuple(shape)
     count = 1
     for length in shape:
@@ -152,7 +152,7 @@ def full(shape: Any, fill_value: Any, dtype: Any = None) -> np.ndarray[Any, Any]
 
 
 def _without_elements(obj: Any) -> bool:
-    """Return True for an array without elements, which is in no segment, whoever made it."""
+    """Return True for an array without elements, which is in no segment, whatever made it."""
     return isinstance(obj, np.ndarray) and not obj.size
 
 
@@ -239,9 +239,7 @@ def _segment_of(array: Any, verb: str) -> tuple[Segment, int]:
     found = registry.find(low)
     if found is None:
         cure = "empty, zeros or full" if verb == "freeze" else "share or load"
-        raise NotShared(
-            f"{verb} takes an array that stands in shared memory; make it by onecopy's {cure}"
-        )
+        raise NotShared(f"{verb} takes an array in shared memory; make it by onecopy's {cure}")
     return found
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 
 Begin = Callable[[int], Callable[[int], None]]
-"""Is told how many bytes there are, and gives what counts them."""
+"""Called with the number of bytes; returns a counter."""
 
 
 class Meter:

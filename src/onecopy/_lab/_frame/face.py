@@ -13,7 +13,7 @@ from typing import Any, Literal, Protocol
 
 Size = Literal["small", "full"]
 Data = dict[str, Any]
-"""What ``run`` returned, having been through JSON: keys are text, tuples are lists."""
+"""The result of ``run`` after a round trip through JSON: keys are str, tuples are lists."""
 
 
 @dataclass(frozen=True)
