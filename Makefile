@@ -61,9 +61,10 @@ test: ## every check and every fast test
 	$(MAKE) -j2 --output-sync=target apart beside
 	$(MAKE) browser
 
-lint: $(VENV)/.installed-dev ## ruff: rules and format
+lint: $(VENV)/.installed-dev ## ruff: rules and format; spelling
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/codespell
 
 types: $(VENV)/.installed-dev ## mypy, strict; the types that users' programs and the pages see
 	$(BIN)/mypy
