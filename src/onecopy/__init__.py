@@ -22,6 +22,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from . import errors as errors
     from . import joblib as joblib
+    from ._engine.failed import Failed as Failed
     from ._objects.counter import Counter as Counter
     from ._objects.log import AppendLog as AppendLog
     from ._objects.mappings import SharedDict as SharedDict
@@ -31,10 +32,13 @@ if TYPE_CHECKING:
     from ._observe.memory import Memory as Memory
     from ._observe.memory import ProcessMemory as ProcessMemory
     from ._observe.memory import memory as memory
+    from ._progress.asked import Bar as Bar
     from ._system.cpus import cpu_count as cpu_count
+    from .data import Explanation as Explanation
     from .data import SegmentInfo as SegmentInfo
     from .data import append_log as append_log
     from .data import empty as empty
+    from .data import explain as explain
     from .data import freeze as freeze
     from .data import full as full
     from .data import is_shared as is_shared
@@ -69,7 +73,7 @@ if TYPE_CHECKING:
 
 _HOMES = {
     "data": [
-        "SegmentInfo", "append_log", "empty", "freeze", "full", "is_shared", "load", "private",
+        "Explanation", "SegmentInfo", "append_log", "empty", "explain", "freeze", "full", "is_shared", "load", "private",
         "register", "segments", "share", "zeros",
     ],
     "errors": [
@@ -80,11 +84,13 @@ _HOMES = {
     ],
     "executor": ["ProcessPoolExecutor"],
     "pool": ["AsyncResult", "Pool"],
+    "_engine.failed": ["Failed"],
     "_objects.counter": ["Counter"],
     "_objects.log": ["AppendLog"],
     "_objects.mappings": ["SharedDict", "SharedSet"],
     "_objects.sequences": ["SharedList", "SharedText"],
     "_observe.memory": ["Memory", "ProcessMemory", "memory"],
+    "_progress.asked": ["Bar"],
     "_system.cpus": ["cpu_count"],
 }  # fmt: skip
 
@@ -93,7 +99,10 @@ __all__ = [
     "AppendLog",
     "AsyncResult",
     "BadFile",
+    "Bar",
     "Counter",
+    "Explanation",
+    "Failed",
     "FileTruncated",
     "InitializerFailed",
     "LoadWarning",
@@ -123,6 +132,7 @@ __all__ = [
     "cpu_count",
     "empty",
     "errors",
+    "explain",
     "freeze",
     "full",
     "is_shared",

@@ -19,10 +19,13 @@ from ._files.load import loaded as _loaded
 from ._files.load import places
 from ._files.load.interface import Wanted
 from ._files.load.meter import Meter
+from ._objects import explain as explained
 from ._objects import log, sharing
+from ._objects.explain import ExplainedPart, Explanation
 from ._objects.log import AppendLog
 from ._objects.sharing import SegmentInfo
-from .errors import LoadWarning
+from ._progress.asked import Bar, bar_of
+from .errors import LoadWarning, printable
 
 if TYPE_CHECKING:
     import numpy as np
@@ -31,9 +34,12 @@ if TYPE_CHECKING:
     from ._objects.sequences import SharedList, SharedText
 
 __all__ = [
+    "ExplainedPart",
+    "Explanation",
     "SegmentInfo",
     "append_log",
     "empty",
+    "explain",
     "freeze",
     "full",
     "is_shared",
@@ -182,7 +188,7 @@ def load(
     filter: Any = None,
     missing: str = "error",
     errors: str = "error",
-    progress: bool | str = False,
+    progress: bool | str | Bar = False,
 ) -> Any:
     """Load a file, or several, as one shared copy; without a copy where the format allows.
 
@@ -236,8 +242,8 @@ def load(
             counts the rows that are left.
         missing: a column that some files do not have is an error, or "null" there.
         errors: a file that cannot be read is an error, or, among several, left out ("skip").
-        progress: show on standard error how many bytes of the files have been read; a text is
-            shown as the label. Mapped files are not read.
+        progress: show on standard error how many bytes of the files have been read: True, a
+            label, or an ``onecopy.Bar``. Mapped files are not read.
 
     Returns:
         See the table; with ``bad_rows="collect"`` a tuple of that and a list of named tuples
@@ -295,14 +301,15 @@ def load(
     with metered(wanted, progress) as watched:
         found = _loaded(path, watched, format)
     for line in wanted.notes.lines():
-        warnings.warn(line, LoadWarning, stacklevel=2)
+        warnings.warn(printable(line), LoadWarning, stacklevel=2)
     return (found, wanted.notes.bad_rows) if bad_rows == "collect" else found
 
 
 @contextmanager
-def metered(wanted: Wanted, progress: bool | str) -> Iterator[Wanted]:
+def metered(wanted: Wanted, progress: bool | str | Bar) -> Iterator[Wanted]:
     """Yield ``wanted`` with a progress bar; for this module and the command line."""
-    if not progress:
+    bar = bar_of(progress)
+    if bar is None:
         yield wanted
         return
     from ._progress.bar import Progress
@@ -310,16 +317,17 @@ def metered(wanted: Wanted, progress: bool | str) -> Iterator[Wanted]:
     bars: list[Progress] = []
 
     def begin(total: int) -> Callable[[int], None]:
-        while bars:  # it is read once more
-            bars.pop().finish()
-        bars.append(Progress(total, progress if isinstance(progress, str) else "load", "bytes"))
+        if bars:  # it is read once more
+            bars[0].again(total)
+        else:
+            bars.append(Progress(total, "load", "bytes", bar))
         return bars[0].advance
 
     try:
         yield replace(wanted, meter=Meter(begin, places.size))
     finally:
-        while bars:
-            bars.pop().finish()
+        for each in bars:
+            each.finish()
 
 
 def empty(shape: int | tuple[int, ...], dtype: Any = float) -> np.ndarray[Any, Any]:
@@ -435,11 +443,38 @@ def append_log() -> AppendLog:
 
 
 def is_shared(obj: Any) -> bool:
-    """Return True if passing ``obj`` to a worker copies none of its buffers.
+    """Return True if passing ``obj`` to a worker copies no large part of it.
 
-    That is so if it contains at least one buffer and all of them are in shared memory.
+    That is so if it contains at least one buffer, all buffers are in shared memory, and there are
+    no arrays or columns of Python objects. ``explain`` describes each part.
     """
     return sharing.is_shared(obj)
+
+
+def explain(obj: Any) -> Explanation:
+    """Which parts of ``obj`` are shared, which are copied or pickled with each task, and what
+    to do about those.
+
+    Args:
+        obj: anything that could be passed to a task. Frames are looked at by column,
+            containers of few things by thing, objects of your own classes by attribute.
+
+    Returns:
+        An ``Explanation``, which prints itself as a table, worst parts first.
+
+    Raises:
+        NotPicklable: a part of it cannot travel to another process.
+
+    Copies no buffer, but pickles what is made of Python objects. Thread-safe.
+
+    Example:
+        >>> import numpy as np, onecopy as oc
+        >>> oc.explain({"a": oc.share(np.ones(100_000)), "b": np.ones(100_000)})
+        dict: 800 kB shared, 800 kB copied and 64 B pickled with each task
+          obj['b']  ndarray (float64)  copied  800 kB  oc.share(obj['b'])
+          obj['a']  ndarray (float64)  shared  800 kB
+    """
+    return explained.explain(obj)
 
 
 def register(

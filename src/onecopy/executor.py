@@ -10,6 +10,7 @@ It is a subclass of the standard library's class in name only, for libraries tha
 
 from __future__ import annotations
 
+import os
 import signal
 import threading
 import weakref
@@ -37,8 +38,13 @@ from ._engine.busy import Waiting
 from ._engine.engine import UNSENDABLE, Engine
 from ._engine.future import TaskFuture
 from ._engine.jobs import Items, NoResult, StreamJob
+from ._engine.stats import NOTHING_YET, stats_of
 from ._launch import resolve
+from ._observe.diary import ITERABLE
+from ._progress.asked import Bar, bar_of
+from ._progress.bar import Progress
 from ._protocol import wire
+from ._report.environment import at_end
 from ._system import forking
 from ._system.cpus import cpu_count
 from .errors import InitializerFailed, PoolClosed
@@ -46,7 +52,10 @@ from .errors import InitializerFailed, PoolClosed
 if TYPE_CHECKING:
     from multiprocessing.context import BaseContext
 
+    import numpy as np
+
     from ._engine.options import Prints
+    from ._engine.stats import PoolStats
     from ._engine.worker_process import WorkerProcess
     from ._launch import Method
 
@@ -60,6 +69,9 @@ if TYPE_CHECKING:
         main: Literal["auto", "import", "value"]
         state: Literal["follow", "import"]
         reseed: bool
+        progress: bool | str | Bar
+        profile: bool
+        worker_exit: Callable[[], object] | None
 
 
 __all__ = ["ProcessPoolExecutor"]
@@ -103,6 +115,9 @@ class ProcessPoolExecutor(StandardExecutor):
             ``Pool``.
         preload, main, state, reseed: workers' imports and state; as for
             ``Pool``.
+        progress: ``map`` shows how far it has come, unless it says otherwise; as for ``Pool``.
+        profile: the report says in which lines functions spend their time; as for ``Pool``.
+        worker_exit: called without arguments in each worker when it ends as it should.
 
     Raises:
         ValueError: a number is below 1, or the start method or the kind of ``prints`` is unknown.
@@ -173,12 +188,18 @@ class ProcessPoolExecutor(StandardExecutor):
         main: Literal["auto", "import", "value"] = "auto",
         state: Literal["follow", "import"] = "follow",
         reseed: bool = True,
+        progress: bool | str | Bar = False,
+        profile: bool = False,
+        worker_exit: Callable[[], object] | None = None,
         **others: Never,
     ) -> None:
         refused_arguments.refuse("ProcessPoolExecutor", others, refused_arguments.EXECUTOR)
         setup.check_platform()
         setup.check_prints(prints)
         setup.check_state(main, state)
+        bar_of(progress)
+        if worker_exit is not None and not callable(worker_exit):
+            raise TypeError("worker_exit must be a callable")
         if max_workers is not None and max_workers <= 0:
             raise ValueError("max_workers must be greater than 0")
         if initializer is not None and not callable(initializer):
@@ -197,6 +218,8 @@ class ProcessPoolExecutor(StandardExecutor):
         self._prints = prints
         self._preload = tuple(preload)
         self._main, self._state, self._reseed = main, state, reseed
+        self._progress, self._profile = progress, profile
+        self._worker_exit = worker_exit
         self._lock = threading.Lock()
         self._engine: Engine | None = None
         self._unmade: InitializerFailed | None = None  # why there is no engine
@@ -239,6 +262,7 @@ class ProcessPoolExecutor(StandardExecutor):
         timeout: float | None = None,
         chunksize: int = 1,
         buffersize: int | None = None,
+        progress: bool | str | Bar | None = None,
     ) -> Iterator[T]: ...
 
     @overload
@@ -252,6 +276,7 @@ class ProcessPoolExecutor(StandardExecutor):
         timeout: float | None = None,
         chunksize: int = 1,
         buffersize: int | None = None,
+        progress: bool | str | Bar | None = None,
     ) -> Iterator[T]: ...
 
     @overload
@@ -266,6 +291,7 @@ class ProcessPoolExecutor(StandardExecutor):
         timeout: float | None = None,
         chunksize: int = 1,
         buffersize: int | None = None,
+        progress: bool | str | Bar | None = None,
     ) -> Iterator[T]: ...
 
     def map(
@@ -275,6 +301,7 @@ class ProcessPoolExecutor(StandardExecutor):
         timeout: float | None = None,
         chunksize: int = _CHUNK,
         buffersize: int | None = None,
+        progress: bool | str | Bar | None = None,
     ) -> Iterator[T]:
         """Like the built-in ``map``, computed by all workers, several calls at a time.
 
@@ -286,6 +313,7 @@ class ProcessPoolExecutor(StandardExecutor):
             chunksize: items that a worker is sent as one task. If it is not given, short items are
                 sent several at once (at most 16), by their measured time.
             buffersize: the maximum number of tasks whose results have not been fetched.
+            progress: show progress, as ``Pool.map`` does; None: the executor's default.
 
         Returns:
             An iterator over the results, in order. A failed item raises in its place. That, a
@@ -303,10 +331,12 @@ class ProcessPoolExecutor(StandardExecutor):
         if buffersize is not None and buffersize < 1:
             raise ValueError("buffersize must be None or > 0")
         deadline = None if timeout is None else monotonic() + timeout
+        bar = bar_of(progress, self._progress)
         engine = self._started()
         single = len(iterables) == 1
         items: Any = iter(iterables[0]) if single else zip(*iterables, strict=False)
-        items = list(items) if buffersize is None else Items(items)
+        with engine.history.diary.at(ITERABLE):
+            items = list(items) if buffersize is None else Items(items)
         try:
             function = engine.submission.function(fn)
         except Exception as error:
@@ -315,18 +345,51 @@ class ProcessPoolExecutor(StandardExecutor):
         chunk = None if chunksize is _CHUNK else chunksize
         call_kind = wire.MAP if single else wire.STARMAP
         job = StreamJob(function, items, call_kind, engine.submission.namespace, chunk, _MAP_CHUNK)
+        if bar is not None:
+            job.bar = Progress(None if buffersize else len(items), job.name, bar=bar)
         try:
             if buffersize is None:
                 job.end = len(items)
                 return _Results(engine, job, deadline, job.end)
             return _Buffered(self, engine, job, deadline, chunksize, buffersize)
         except PoolClosed:
+            job.over()
             self._check_open()
             raise
         except BaseException as error:
+            job.over()
             if not isinstance(error, Exception):
                 engine.submission.cancel_job(job)  # Ctrl-C, and no caller has the iterator
             raise
+
+    def stats(self) -> PoolStats:
+        """Return the executor's statistics so far, and what its workers are running: a frozen
+        snapshot. Cheap, and safe in any thread."""
+        return NOTHING_YET if self._engine is None else stats_of(self._engine)
+
+    def spans(self) -> np.ndarray[Any, np.dtype[Any]]:
+        """Return one record for each task that has ended; see ``Pool.spans``. Starts the workers if
+        there are none yet."""
+        from ._report.gather import spans
+
+        return spans(self._engine or self._started())
+
+    def report(self, path: str | os.PathLike[str] | None = None) -> None:
+        """Report where time and memory went; see ``Pool.report``. Works after ``shutdown`` too.
+        Starts the workers if there are none yet.
+
+        Args:
+            path: None prints to the terminal; else a file, by its suffix ``.html``,
+                ``.pftrace``, ``.json`` or ``.onecopy``.
+
+        Raises:
+            ValueError: an unknown suffix.
+            OSError: the file cannot be written.
+            RuntimeError: it was shut down before it had done anything.
+        """
+        from ._report import gather, write
+
+        write.report(gather.run(self._engine or self._started()), path)
 
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
         """Take no more calls; the workers exit when all is done.
@@ -389,6 +452,7 @@ class ProcessPoolExecutor(StandardExecutor):
             self._check_open()
             if self._engine is None:
                 self._engine = self._made()
+                at_end(self._engine)
                 weakref.finalize(self, self._engine.release).atexit = False
                 _engines.add(self._engine)
             if _exiting:  # the exit began meanwhile, and perhaps did not see this engine
@@ -413,6 +477,8 @@ class ProcessPoolExecutor(StandardExecutor):
                     main=self._main,
                     state=self._state,
                     reseed=self._reseed,
+                    profile=self._profile,
+                    worker_exit=self._worker_exit,
                 )
             except InitializerFailed as error:
                 self._unmade = error
@@ -519,7 +585,8 @@ class _Buffered(_Results):
         job = self._job
         if job.end is None and job.yielded % self._chunk == 0:
             before = job.items.taken
-            _take(job, self._chunk)
+            with self._engine.history.diary.at(ITERABLE):
+                _take(job, self._chunk)
             job.items.forget(job.settled)
             if job.items.taken > before:
                 self._executor._check_open()

@@ -58,7 +58,7 @@ _log = logging.getLogger(__name__)
 # Options of ``Pool`` that a backend accepts as well.
 _OF_POOL = (
     *("initializer", "initargs", "maxtasksperchild", "preload", "logs", "prints"),
-    *("main", "state", "reseed"),
+    *("main", "state", "reseed", "spans", "profile"),
 )
 
 # By thread: True while it runs a task of ours.
@@ -81,7 +81,7 @@ def register() -> None:
       ``cpu_count() // n_jobs``. Not for worker threads, which share them.
     - ``initializer`` and ``initargs``: called in each worker before its first task.
     - ``maxtasksperchild``, ``preload``, ``logs``, ``prints``, ``main``, ``state``,
-      ``reseed``: as for ``Pool``.
+      ``reseed``, ``spans``, ``profile``: as for ``Pool``.
 
     Any other option raises TypeError. As with loky, ``n_jobs`` is 1 unless it is given, and
     -1 means ``cpu_count()``. joblib's memory mapping (``max_nbytes``, ``mmap_mode``,

@@ -13,75 +13,30 @@ from __future__ import annotations
 import os
 import weakref
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, fields
 from multiprocessing.pool import Pool as StandardPool
-from time import monotonic_ns
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal, Never, NoReturn, Self
 
 from ._codec.blame import ours_cut
-from ._engine import busy, refused_arguments, setup
+from ._engine import busy, dropped, refused_arguments, setup
 from ._engine.calls import PoolView
 from ._engine.engine import Engine
 from ._engine.options import Prints
 from ._engine.results import AsyncResult
+from ._engine.stats import PoolStats, Running, stats_of
 from ._engine.streams import Stream
 from ._launch import Method
 from ._observe.spans import KEPT
-from .errors import PoolClosed, human_bytes
+from ._progress.asked import Bar, bar_of
+from ._report.environment import at_end
+from .errors import PoolClosed
 
 if TYPE_CHECKING:
     import numpy as np
 
     from ._engine.worker_process import WorkerProcess
 
-__all__ = ["AsyncResult", "Method", "Pool", "PoolStats", "PoolView", "Prints"]
-
-
-@dataclass(frozen=True)
-class PoolStats:
-    """A pool's statistics so far.
-
-    Attributes:
-        tasks: tasks (or chunks of ``map``) that have ended.
-        failed: tasks that raised, or chunks in which an item did.
-        lost: tasks that were lost with their workers.
-        bytes_sent: bytes written to workers' sockets.
-        bytes_received: bytes read from them.
-        bytes_copied: bytes of arguments copied into shared arenas.
-        bytes_shared: bytes of arguments that were passed by reference.
-        workers: workers that are ready.
-        started: workers that have been started, replacements included.
-        seconds: since the pool was made.
-        peak_pss: the highest sum of PSS of the owner and all workers that was read, in bytes; 0 if
-            it cannot be read.
-    """
-
-    tasks: int
-    failed: int
-    lost: int
-    bytes_sent: int
-    bytes_received: int
-    bytes_copied: int
-    bytes_shared: int
-    workers: int
-    started: int
-    seconds: float
-    peak_pss: int
-
-    def _repr_html_(self) -> str:
-        rows = "".join(
-            f"<tr><th style='text-align:left'>{field.name}</th><td>{_shown(self, field.name)}</td></tr>"
-            for field in fields(self)
-        )
-        return f"<table>{rows}</table>"
-
-
-def _shown(stats: PoolStats, name: str) -> str:
-    value = getattr(stats, name)
-    if name.startswith("bytes") or name == "peak_pss":
-        return human_bytes(value)
-    return f"{value:.1f} s" if name == "seconds" else f"{value:,}"
+__all__ = ["AsyncResult", "Method", "Pool", "PoolStats", "PoolView", "Prints", "Running"]
 
 
 class Pool(PoolView, StandardPool):  # type: ignore[misc]  # results are of our own classes
@@ -110,7 +65,7 @@ class Pool(PoolView, StandardPool):  # type: ignore[misc]  # results are of our 
             each line whole: ``"plain"``, or ``"prefixed"`` with worker and task.
             ``"direct"``: workers write to their own streams, as in ``multiprocessing``.
         spans: how many task records to keep for ``spans`` and ``report``. Totals are always exact.
-        progress: show the progress of calls of many items (such as ``map``) by default.
+        progress: show the progress of calls of many items by default; see ``map``.
         main: how workers get the contents of the main module. ``"import"``: they import it, as in
             ``multiprocessing``. ``"value"``: they are sent what functions need of it.
             ``"auto"``: they import it if it is a file with an ``if __name__ == "__main__":``
@@ -120,6 +75,12 @@ class Pool(PoolView, StandardPool):  # type: ignore[misc]  # results are of our 
             gives them.
         reseed: give NumPy's global generator a different seed in each forked worker, so that they
             do not draw the same numbers.
+        profile: sample the workers' stacks a hundred times a second, for less than 1 % of their
+            time: ``report`` then shows in which lines your functions spend it.
+            ``ONECOPY_PROFILE=1`` in the environment does the same. Worker processes only.
+        worker_exit: called without arguments in each worker at its normal end: after ``close``, or
+            because of ``maxtasksperchild``. A worker that is killed does not call it; so
+            ``terminate``, and the end of a ``with`` block, do not. Not for worker threads.
 
     Raises:
         ValueError: the number of workers is below 1, or the method is unknown.
@@ -159,13 +120,16 @@ class Pool(PoolView, StandardPool):  # type: ignore[misc]  # results are of our 
         logs: bool = True,
         prints: Prints = "plain",
         spans: int = KEPT,
-        progress: bool = False,
+        progress: bool | str | Bar = False,
         main: Literal["auto", "import", "value"] = "auto",
         state: Literal["follow", "import"] = "follow",
         reseed: bool = True,
+        profile: bool = False,
+        worker_exit: Callable[[], Any] | None = None,
         **others: Never,
     ) -> None:
         refused_arguments.refuse("Pool", others, refused_arguments.POOL)
+        bar_of(progress)
         if processes is not None:
             if workers is not None:
                 raise TypeError("workers and processes are the same: give one of them")
@@ -189,33 +153,23 @@ class Pool(PoolView, StandardPool):  # type: ignore[misc]  # results are of our 
                 main=main,
                 state=state,
                 reseed=reseed,
+                profile=profile,
+                worker_exit=worker_exit,
             )
+        at_end(engine)
         streams: weakref.WeakSet[Stream[Any]] = weakref.WeakSet()
         super().__init__(engine, None, streams, progress)
         # Called when the pool is garbage-collected, possibly at any moment in any thread.
         self._finalizer = weakref.finalize(self, self._engine.release)
+        # Before the finalizers that are due at the program's end: what is registered last is
+        # called first.
+        dropped.watch(engine)
 
     # Statistics, and the end.
 
     def stats(self) -> PoolStats:
         """Return the pool's statistics so far: a frozen snapshot. Cheap, and safe in any thread."""
-        engine = self._engine
-        sent, received, copied, shared = engine.traffic()
-        return PoolStats(
-            tasks=engine.core.tasks_ended,
-            failed=engine.history.recorder.failed,
-            lost=engine.history.recorder.lost,
-            bytes_sent=sent,
-            bytes_received=received,
-            bytes_copied=copied,
-            bytes_shared=shared,
-            workers=engine.core.ready(),
-            started=len(engine.worker_history()),
-            seconds=(monotonic_ns() - engine.history.began) / 1e9,
-            peak_pss=engine.history.watch.series.peak_pss
-            if engine.history.watch is not None
-            else 0,
-        )
+        return stats_of(self._engine)
 
     def spans(self) -> np.ndarray[Any, np.dtype[Any]]:
         """Return one record for each task (or chunk of ``map``) that has ended, in that order.

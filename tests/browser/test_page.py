@@ -18,7 +18,7 @@ COMPUTED = """(() => {
   const ratio = canvas.width / canvas.clientWidth;
   const { data } = pen.getImageData(80 * ratio, 26, canvas.width - 90 * ratio, canvas.height - 28);
   const style = getComputedStyle(canvas);
-  const colours = ["compute", "track", "panel", "decode", "encode", "startup", "lost"].map((name) => {
+  const colours = ["running", "track", "panel", "decode", "encode", "startup", "lost", "pausing", "wanting", "importing"].map((name) => {
     const hex = style.getPropertyValue(`--${name}`).trim();
     return [1, 3, 5].map((at) => parseInt(hex.slice(at, at + 2), 16));
   });
@@ -43,7 +43,7 @@ def test_it_opens_and_draws_and_fetches_nothing(show: Show) -> None:
     run = made_up(2000, 4)
     shown = show(run)
     parts = run.accounting()
-    assert painted(shown) == pytest.approx(0.8 * parts.compute / parts.total, abs=0.12)
+    assert painted(shown) == pytest.approx(0.8 * parts.running / parts.total, abs=0.12)
     assert shown.complaints == []
     assert [url for url in shown.requests if not url.startswith("file:")] == []
     assert len(shown.requests) == 1
@@ -68,6 +68,10 @@ def test_zoom_and_pan_by_mouse_and_keys(show: Show) -> None:
     box = page.locator("#lanes").bounding_box()
     assert box is not None
     page.mouse.move(box["x"] + box["width"] / 2, box["y"] + 40)
+    page.mouse.wheel(0, -400)
+    page.wait_for_timeout(50)
+    assert shown.number(WIDE) == whole, "the wheel is the page's until the lanes have the focus"
+    page.focus("#lanes")
     for _ in range(5):
         page.mouse.wheel(0, -400)
     page.wait_for_timeout(50)
@@ -88,7 +92,7 @@ def test_zoom_and_pan_by_mouse_and_keys(show: Show) -> None:
     page.keyboard.press("0")
     assert shown.number(WIDE) == whole
     page.keyboard.press(".")
-    assert "computed" in page.inner_text("#live")
+    assert "in its function for" in page.inner_text("#live")
 
 
 def test_what_a_column_shows_is_the_same_near_and_far(show: Show) -> None:
@@ -124,7 +128,7 @@ def test_hovering_tells_of_the_task(show: Show) -> None:
     shown.page.mouse.move(box["x"] + box["width"] / 2, box["y"] + 35)
     shown.page.wait_for_selector("#tip", state="visible")
     said = shown.page.inner_text("#tip")
-    for text in ("pipeline.", "compute", "CPU", "moved"):
+    for text in ("pipeline.", "in your function", "CPU", "moved"):
         assert text in said
     shown.page.mouse.move(5, 5)
     shown.page.wait_for_selector("#tip", state="hidden")

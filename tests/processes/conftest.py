@@ -46,3 +46,11 @@ def make_executor(signs: Signs) -> Iterator[MakeExecutor]:
         executor = executors.pop()
         executor.kill_workers()
         executor.shutdown()
+
+
+@pytest.fixture(autouse=True)
+def _nothing_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No line of progress of a test before this one is fresh: see `Log`."""
+    from onecopy._progress import display
+
+    monkeypatch.setattr(display.display, "log", display.Log())

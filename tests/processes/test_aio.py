@@ -276,13 +276,13 @@ class TestStream:
     def test_bad_arguments(self, make_pool: MakePool) -> None:
         pool = make_pool("thread", 1)
         with pytest.raises(TypeError, match="must be callable"):
-            pool.stream(3, [1])  # type: ignore[arg-type]
+            pool.stream(3, [1])  # type: ignore[call-overload]
         with pytest.raises(ValueError, match="at least 1 item"):
             pool.stream(double, [1], chunksize=0)
 
         async def main() -> None:
             with pytest.raises(TypeError, match="not iterable"):
-                await listed(pool.stream(double, 5))  # type: ignore[arg-type]
+                await listed(pool.stream(double, 5))  # type: ignore[call-overload]
 
         run(main())
 

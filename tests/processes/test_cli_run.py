@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 
 from onecopy._lab._records import DTYPE, write
+from tests import terminals
 
 pytestmark = pytest.mark.door
 
@@ -95,7 +96,7 @@ def test_function_of_a_file(folder: Path, method: str) -> None:
     out, _ = run(folder / "elsewhere", *arguments, "--reduce", "sum")
     assert float(out) == 2 * total(folder)
     out, _ = run(folder / "elsewhere", "../tasks.py:half", "../records.npy", *arguments[2:])
-    assert out == "[1500.0, 1500.0, 1500.0, 1500.0, 1500.0, 1500.0, 1000.0]  (7 blocks)\n"
+    assert out == "1500.0\n" * 6 + "1000.0\n", "whole, and a line each, for other programs"
 
 
 def test_json(folder: Path) -> None:
@@ -172,6 +173,118 @@ def test_refused_although_workers_were_started(folder: Path, arguments: str, say
     out, err = run(folder, *arguments.split(), status=2)
     assert (out, err.count("\n")) == ("", 1)
     assert says in err
+
+
+def test_a_report_that_cannot_be_written_costs_no_result(folder: Path) -> None:
+    """What can be known before is said before any block is run; and at the end the result is
+    there first, whatever becomes of the report."""
+    ran = folder / "ran"
+    (folder / "notes.py").write_text(
+        f"def note(block):\n    open({str(ran)!r}, 'a').close()\n    return len(block)\n"
+    )
+    words = ("notes:note", "records.npy", "--reduce", "sum")
+    for target in ("nodir/x.html", "."):
+        _, err = run(folder, *words, "--report", target, status=2)
+        assert (err.count("\n"), ran.exists()) == (1, False), err
+    # A name that is too long for a encoded, and not for itself: only the attempt tells.
+    out, err = run(folder, *words, "--report", "x" * 250 + ".html", status=1)
+    assert out == f"{ROWS}\n"
+    assert "cannot be written: File name too long" in err
+    run(folder, *words, "--out", "res.npy", "--report", "x" * 250 + ".html", status=1)
+    assert np.load(folder / "res.npy") == ROWS
+
+
+def test_limits_and_retries(folder: Path) -> None:
+    (folder / "limits.py").write_text(
+        "import os, time\nimport numpy as np\n"
+        "def slow(block): time.sleep(600)\n"
+        "def large(block):\n    kept = []\n    while True: kept.append(np.ones(1_000_000))\n"
+        "def once(block):\n"
+        "    if not os.path.exists('seen'):\n"
+        "        open('seen', 'w').close()\n        os.kill(os.getpid(), 9)\n"
+        "    return len(block)\n"
+    )
+    _, err = run(folder, "limits:slow", "records.npy", "--timeout", "0.2", status=1)
+    assert "longer than its timeout of 0.2 s; its worker was ended\n" in err
+    _, err = run(folder, "limits:large", "records.npy", "--memory-limit", "200MB", status=1)
+    assert "its memory_limit of 200 MB" in err
+    assert "the pool" not in err
+    out, _ = run(folder, "limits:once", "records.npy", "--retries", "1", "--reduce", "sum")
+    assert out == f"{ROWS}\n"
+
+
+def test_records_without_a_field(folder: Path) -> None:
+    """The likeliest slip has its cure in the last line."""
+    _, err = run(folder, "numpy:nansum", "records.npy", "--reduce", "sum", status=1)
+    last = err.splitlines()[-1]
+    assert last == (
+        "hint: 'records.npy' holds records of index, timestamp, val: --field index gives one of them"
+    )
+    (folder / "t.csv").write_text("a,b\n1,2\n")
+    _, err = run(folder, "math:sqrt", "t.csv", status=1)
+    assert "'t.csv' holds a table of a, b: --field a" in err.splitlines()[-1]
+
+
+def test_no_control_characters_reach_a_terminal(folder: Path) -> None:
+    (folder / "esc.csv").write_bytes(b"a,b\n1,2\n3,\x1b[31mRED\x1b[2J\x1b]0;pwned\x07,5\n")
+    (folder / "names.csv").write_bytes(b"\x1b[2Jx,b\n1,2\n")
+    (folder / "esc.py").write_text(
+        "def shout(block):\n    raise ValueError('\\x1b[2J\\x07')\n"
+        "def tell(block):\n    return '\\x1b[2Jtold'\n"
+    )
+    for words, status in (
+        (("builtins:len", "esc.csv"), 2),
+        (("builtins:len", "esc.csv", "--bad-rows", "collect", "--reduce", "sum"), 0),
+        (("builtins:len", "names.csv", "--field", "y"), 2),
+        (("esc:shout", "records.npy"), 1),
+        (("builtins:len", "no\x1b[2J.npy"), 2),
+    ):
+        _, err = run(folder, *words, status=status)
+        assert "\\x1b" in err, err
+        assert "\x1b" not in err
+        assert "\x07" not in err
+    seen = terminals.run(
+        sys.executable, "-m", "onecopy", "run", "esc:tell", "records.npy", "--no-progress",
+        "--reduce", "sum", cwd=folder,
+    )  # fmt: skip
+    assert any("\\x1b[2Jtold" in line for line in seen.last), seen.last
+
+
+def test_a_full_disk_under_standard_output(folder: Path) -> None:
+    with open("/dev/full", "w") as full:
+        done = subprocess.run(
+            [sys.executable, "-m", "onecopy", "run", "numpy:sum", "archive.npz:x"],
+            cwd=folder,
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            check=False,
+        )
+    assert done.returncode == 1
+    assert done.stderr == "onecopy: standard output cannot be written: No space left on device\n"
+
+
+def test_a_shell_completes(folder: Path) -> None:
+    def completed(line: str) -> list[str]:
+        words = line.split(" ")
+        done = subprocess.run(
+            [sys.executable, "-m", "onecopy"],
+            env={
+                **os.environ,
+                "_ONECOPY_COMPLETE": "complete_bash",
+                "COMP_WORDS": line,
+                "COMP_CWORD": str(len(words) - 1),
+            },
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        return done.stdout.split()
+
+    assert completed("onecopy ") == ["run", "convert", "demo", "lab", "report", "top"]
+    assert completed("onecopy run --re") == ["--reduce", "--retries", "--report"]
+    assert completed("onecopy run --method fo") == ["fork", "forkserver"]
+    assert "data-sink" in completed("onecopy lab ")
 
 
 def test_progress_goes_to_standard_error(folder: Path) -> None:

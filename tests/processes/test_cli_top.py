@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from onecopy._report import write
+from tests import terminals
 from tests.runs import made_up
 
 pytestmark = pytest.mark.door
@@ -111,6 +112,71 @@ def test_on_a_terminal_it_is_drawn_in_place() -> None:
     os.close(ours)
     assert b"\x1b[" in said
     assert b"Traceback" not in said
+
+
+TALKS = """
+import os, sys, time
+print("here", sys.stdout.isatty(), sys.stdin.read(), flush=True)
+for number in range(30):
+    print("line", number, flush=True)
+print("an error", file=sys.stderr, flush=True)
+while not os.path.exists("go"):
+    time.sleep(0.01)
+print("the end", flush=True)
+sys.exit(3)
+"""
+
+
+@pytest.mark.parametrize("leave", [b"q", b""])
+def test_a_command_s_output_is_kept_apart_from_the_table(tmp_path: Path, leave: bytes) -> None:
+    """It finds a terminal, and its output is whole, in order, behind the table; keys sort; the
+    summary comes last. To leave the table is not to end the command."""
+    (tmp_path / "talks.py").write_text(TALKS)
+    typed: list[bytes] = []
+
+    def keys(lines: list[str]) -> bytes:
+        if not typed and any("now: tree" in line for line in lines) and "line 29" in lines:
+            assert "an error" in lines, "the end of the output is seen meanwhile"
+            typed.append(b"p")
+            return b"p"
+        if typed == [b"p"] and any("now: pss" in line for line in lines):
+            typed.append(leave)
+            (tmp_path / "go").touch()
+            return leave
+        return b""
+
+    seen = terminals.run(
+        sys.executable, "-m", "onecopy", "top", "--interval", "0.1", "--",
+        sys.executable, "talks.py", keys=keys, cwd=tmp_path, rows=60,
+    )  # fmt: skip
+    assert seen.status == 3
+    after = seen.written.rpartition(b"\x1b[?1049l")[2].decode().splitlines()
+    said = [line for line in after if line and "\x1b" not in line]
+    assert said[:32] == ["here True ", *(f"line {number}" for number in range(30)), "an error"]
+    assert said[32] == "the end"
+    assert [line.split()[0] for line in said[33:]] == ["time", "memory", "ended"]
+    assert said[-1] == "ended    with status 3"
+    assert b"PID" in seen.written
+
+
+def test_a_command_that_is_killed_says_so_in_the_summary() -> None:
+    code = "import os; os.kill(os.getpid(), 9)"
+    done = onecopy("top", "--", sys.executable, "-c", code)
+    assert done.returncode == 137
+    assert done.stderr.splitlines()[-1] == "ended    by SIGKILL"
+
+
+def test_a_terminal_obeys_no_name_of_a_process() -> None:
+    code = "import time; '\x1b[2J'; print(flush=True); time.sleep(600)"
+    with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE) as child:
+        assert child.stdout is not None
+        child.stdout.readline()
+        try:
+            done = onecopy("top", str(child.pid), "--once")
+        finally:
+            child.kill()
+    assert "import time" in done.stdout
+    assert "\x1b" not in done.stdout
 
 
 def test_a_saved_run_becomes_all_the_others(tmp_path: Path) -> None:

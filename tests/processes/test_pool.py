@@ -307,8 +307,10 @@ class TestBlocks:
             pool.map_blocks(np.sum, np.zeros((3, 3)), axis=2)
         with pytest.raises(ValueError, match="at least 1 row"):
             pool.map_blocks(np.sum, np.zeros(3), block=0)
-        with pytest.raises(ValueError, match="unknown reduce 'mean'"):
-            pool.map_blocks(np.sum, np.zeros(3), reduce="mean")  # type: ignore[call-overload]  # refused
+        with pytest.raises(ValueError, match="unknown reduce 'median'"):
+            pool.map_blocks(np.sum, np.zeros(3), reduce="median")  # type: ignore[call-overload]  # refused
+        with pytest.raises(TypeError, match="argument 0 is a dict"):
+            pool.map_blocks(len, {"a": 1})
         with pytest.raises(TypeError, match="argument 0 is a int"):
             pool.map_blocks(np.sum, 3)
 

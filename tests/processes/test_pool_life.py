@@ -134,7 +134,7 @@ class TestErrors:
             with pytest.raises(TypeError, match="must be callable, not a int"):
                 call(3)  # type: ignore[arg-type]
         with pytest.raises(TypeError, match="must be callable"):
-            pool.map(None, [1])  # type: ignore[arg-type]
+            pool.map(None, [1])  # type: ignore[call-overload]
         with pytest.raises(ValueError, match="at least 1 item"):
             pool.map(double, [1], chunksize=0)
 

@@ -33,3 +33,11 @@ def zarr_ends() -> Iterator[None]:
     with zarr.config.set({"threading.max_workers": 2}):
         yield
         zarr.core.sync.cleanup_resources()
+
+
+@pytest.fixture(autouse=True)
+def _nothing_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No line of progress of a test before this one is fresh: see `Log`."""
+    from onecopy._progress import display
+
+    monkeypatch.setattr(display.display, "log", display.Log())

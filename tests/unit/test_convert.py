@@ -20,7 +20,7 @@ import onecopy as oc
 from onecopy._files.load import asked
 from onecopy._files.save.arrays import evenly
 from onecopy.cli import main
-from onecopy.errors import BadFile
+from onecopy.errors import BadFile, human_bytes
 from tests import files
 from tests.files import array_of
 
@@ -244,7 +244,8 @@ def test_progress_goes_to_standard_error(table: Path, capsys: pytest.CaptureFixt
     out, err = capsys.readouterr()
     assert out == ""
     text = table.name.endswith(("csv.gz", "tsv", "ndjson"))
-    count = f"{table.stat().st_size:,} of {table.stat().st_size:,} bytes" if text else "300 of 300"
+    size = human_bytes(table.stat().st_size)
+    count = f"{size} of {size} in" if text else "300 of 300"
     assert f"to out.arrow: {count}" in err.splitlines()[-1]
 
 

@@ -121,7 +121,8 @@ def test_list(capsys: pytest.CaptureFixture[str]) -> None:
         main(["lab"])
     assert ended.value.code == 0
     lines = capsys.readouterr().out.splitlines()
-    assert [line.split()[0] for line in lines[: len(finding.names())]] == finding.names()
+    assert [line.split()[0] for line in lines[:-2] if not line.startswith(" ")] == finding.names()
+    assert {line[:19].rstrip() for line in lines[:-2] if len(line) > 32} <= {*finding.names(), ""}
     assert max(map(len, lines)) <= 80
 
 

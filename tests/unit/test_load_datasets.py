@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 import onecopy as oc
 from onecopy._files.load import filters, parquet
 from onecopy.cli import main
-from onecopy.errors import BadFile, LoadWarning
+from onecopy.errors import BadFile, LoadWarning, human_bytes
 from tests import files
 
 
@@ -341,7 +341,7 @@ def test_progress_in_bytes_of_the_files(
     if name in files.MAPPED:
         assert err == ""
     else:
-        assert f"reading: {size:,} of {size:,} bytes in " in err.splitlines()[-1]
+        assert f"reading: {human_bytes(size)} of {human_bytes(size)} in " in err.splitlines()[-1]
     oc.load(tmp_path / f"1-{name}")
     assert capsys.readouterr().err == ""
 
@@ -353,6 +353,5 @@ def test_progress_of_a_file_that_is_read_once_more(
     path = tmp_path / "x.csv"
     path.write_text("a\n" + "1\n" * 20_000 + "x\n")
     oc.load(path, progress=True)
-    *_, first, last = capsys.readouterr().err.splitlines()
-    assert last.startswith(f"load: {path.stat().st_size:,} of ")
-    assert first.startswith("load: ")
+    size = human_bytes(path.stat().st_size)
+    assert capsys.readouterr().err.startswith(f"load: {size} of {size} in "), "one bar, to its end"

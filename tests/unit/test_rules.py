@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from onecopy import errors
-from onecopy._engine.rules import Rules
+from onecopy._engine.rules import Rules, byte_count
 from onecopy._schedule.events import Constraints
 
 TIMEOUT = errors.TaskTimeout("a task", 1.0)
@@ -102,3 +102,28 @@ def test_what_is_worth_another_try(
     error: BaseException, listed: tuple[type[BaseException], ...], expected: bool
 ) -> None:
     assert Rules(retries=1, retry_on=listed).worth_another(error) == expected
+
+
+@pytest.mark.parametrize(
+    ("size", "count"),
+    [
+        ("2GB", 2 * 10**9),
+        ("1.5 GiB", 3 * 2**29),
+        ("500 M", 500 * 10**6),
+        ("64k", 64_000),
+        (".5mb", 500_000),
+        ("123", 123),
+        ("7 B", 7),
+        (2**40, 2**40),
+    ],
+)
+def test_sizes_as_people_write_them(size: int | str, count: int) -> None:
+    assert byte_count(size) == count
+
+
+@pytest.mark.parametrize("size", ["", "GB", "2XB", "2 G B", "-1GB", "1e9", "2Gb/s"])
+def test_what_is_no_size(size: str) -> None:
+    with pytest.raises(ValueError, match="is a size"):
+        byte_count(size)
+    with pytest.raises(TypeError, match="is a size"):
+        byte_count(2.5)

@@ -10,6 +10,7 @@ destination, does the copying.
 from __future__ import annotations
 
 import ctypes
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from .._memory.segment import registry
@@ -29,6 +30,7 @@ class Alias(Exception):
     """Two arrays of a message may contain the same elements, so each needs a span."""
 
 
+@dataclass(slots=True, eq=False)
 class BufferView:
     """One buffer of a message.
 
@@ -43,29 +45,17 @@ class BufferView:
             the address.
     """
 
-    __slots__ = ("first", "high", "known", "low", "nbytes", "owner", "strides", "writable")
-
-    def __init__(
-        self,
-        low: int,
-        high: int,
-        first: int,
-        strides: tuple[int, ...] | None,
-        writable: bool,
-        nbytes: int,
-        owner: Any,
-        known: tuple[Segment, int] | None = None,
-    ) -> None:
-        self.low = low
-        self.high = high
-        self.first = first
-        self.strides = strides
-        self.writable = writable
-        self.nbytes = nbytes
-        self.owner = owner
-        self.known = known
+    low: int
+    high: int
+    first: int
+    strides: tuple[int, ...] | None
+    writable: bool
+    nbytes: int
+    owner: Any
+    known: tuple[Segment, int] | None = None
 
 
+@dataclass(slots=True, eq=False)
 class CopyRange:
     """A range of bytes that is copied in one piece.
 
@@ -76,15 +66,10 @@ class CopyRange:
         strides: the strides that the gathered array will have.
     """
 
-    __slots__ = ("array", "low", "size", "strides")
-
-    def __init__(
-        self, size: int, low: int, array: Any = None, strides: tuple[int, ...] = ()
-    ) -> None:
-        self.size = size
-        self.low = low
-        self.array = array
-        self.strides = strides
+    size: int
+    low: int
+    array: Any = None
+    strides: tuple[int, ...] = ()
 
     def copy_to(self, view: memoryview) -> None:
         """Fill ``size`` writable bytes."""
@@ -104,29 +89,18 @@ class CopyRange:
         return bytes(view)
 
 
+@dataclass(slots=True, eq=False)
 class BufferRef:
     """The place of one span: in a run (``segment`` None) or in a segment, of which the receiver may
     get a private writable view."""
 
-    __slots__ = ("length", "offset", "private", "run", "segment", "strides", "writable")
-
-    def __init__(
-        self,
-        segment: Segment | None,
-        run: int,
-        offset: int,
-        length: int,
-        strides: tuple[int, ...] | None,
-        writable: bool,
-        private: bool = False,
-    ) -> None:
-        self.segment = segment
-        self.run = run
-        self.offset = offset
-        self.length = length
-        self.strides = strides
-        self.writable = writable
-        self.private = private
+    segment: Segment | None
+    run: int
+    offset: int
+    length: int
+    strides: tuple[int, ...] | None
+    writable: bool
+    private: bool = False
 
 
 class CopyPlan:
@@ -200,7 +174,7 @@ def plan(spans: list[BufferView]) -> CopyPlan:
 def _together(
     made: CopyPlan, entries: dict[int, BufferRef], spans: list[BufferView], group: list[int]
 ) -> None:
-    """Plan one run for all of a group, from its first byte to its last."""
+    """CopyPlan one run for all of a group, from its first byte to its last."""
     low = min(spans[i].low for i in group)
     for i in group:
         s = spans[i]
@@ -240,7 +214,7 @@ def _sharing(spans: list[BufferView], group: list[int]) -> list[list[int]]:
 def _gather(
     made: CopyPlan, entries: dict[int, BufferRef], spans: list[BufferView], same: list[int]
 ) -> None:
-    """Plan one run, without gaps, for views with the same key."""
+    """CopyPlan one run, without gaps, for views with the same key."""
     s = spans[same[0]]
     strides = _dense_strides(s) if s.strides is not None else None
     for i in same:

@@ -7,8 +7,8 @@ How many blocks a worker gets at once is then decided by measured time (``_sched
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import Any, Literal
+from collections.abc import Callable, Mapping, Sequence, Set
+from typing import Any, Literal, Protocol, get_args
 
 from .._protocol import run_items
 
@@ -18,7 +18,8 @@ _PER_WORKER = 4
 _LEAST_BYTES = 64 << 10
 
 Reduce = Callable[[Any, Any], Any]
-Reduction = Literal["sum", "min", "max", "concat"]
+Reduction = Literal["sum", "min", "max", "mean", "count", "first", "last", "concat"]
+REDUCTIONS: tuple[Reduction, ...] = get_args(Reduction)
 
 
 def lengths(arrays: Sequence[Any], axis: int) -> int:
@@ -31,7 +32,8 @@ def lengths(arrays: Sequence[Any], axis: int) -> int:
     found = []
     for number, data in enumerate(arrays):
         shape = getattr(data, "shape", None)
-        if shape is None and not hasattr(data, "__len__"):
+        sequence = hasattr(data, "__len__") and not isinstance(data, Mapping | Set)
+        if shape is None and not sequence:
             raise TypeError(
                 f"map_blocks cuts arrays, frames and sequences; "
                 f"argument {number} is a {type(data).__name__}"
@@ -51,7 +53,8 @@ def lengths(arrays: Sequence[Any], axis: int) -> int:
     return found[0]
 
 
-def _bytes_per_row(data: Any, axis: int, length: int) -> float:
+def bytes_per_row(data: Any, axis: int, length: int) -> float:
+    """Bytes that pass through the cache when a row is read."""
     strides = getattr(data, "strides", None)
     nbytes = getattr(data, "nbytes", None)
     if nbytes is None and hasattr(data, "memory_usage"):
@@ -67,39 +70,136 @@ def _bytes_per_row(data: Any, axis: int, length: int) -> float:
 
 
 def block_rows(arrays: Sequence[Any], axis: int, length: int, workers: int) -> int:
-    """Return the number of rows per block, chosen by bytes."""
-    row = max(sum(_bytes_per_row(data, axis, length) for data in arrays), 1e-9)
+    """Rows per block, by bytes."""
+    row = max(sum(bytes_per_row(data, axis, length) for data in arrays), 1e-9)
     rows = BLOCK_BYTES / row
     fair = max(length / (_PER_WORKER * workers), _LEAST_BYTES / row)
     return max(1, int(min(rows, fair)))
 
 
-def reducer(reduce: Any, axis: int) -> tuple[Reduce | None, bool]:
-    """Return a function that combines two neighbouring results, and whether it needs all results at
-    once.
+class Fold(Protocol):
+    """What makes one value of the results of blocks, which come in order."""
 
-    The first of its two arguments is the combination so far. ``reduce`` is a name or a callable.
+    def add(self, result: Any, rows: int) -> None:
+        """The next one, and how many rows its block has."""
+        ...
 
-    Raises:
-        ValueError: the name is unknown.
-    """
-    if reduce is None or callable(reduce):
-        return reduce, False
+    def total(self) -> Any:
+        """What all of them make."""
+        ...
+
+
+def fold(reduce: Any, axis: int) -> Fold | None:
+    """What combines results; None: nothing does. Raises ValueError for a name that is not
+    known."""
+    if reduce is None:
+        return None
+    if callable(reduce):
+        return _Two(reduce)
+    if reduce in _TWO:
+        return _Two(_TWO[reduce], first=plain)
+    if reduce == "mean":
+        return _Mean()
+    if reduce == "count":
+        return _Two(lambda count, result: count + _length(result), first=_length, empty=0)
     if reduce == "concat":
-        return (lambda parts, _: _concat(parts, axis)), True
+        return _All(axis)
+    raise ValueError(
+        f"unknown reduce {reduce!r}; it is a callable of two results, or one of "
+        f"{', '.join(repr(each) for each in REDUCTIONS)}"
+    )
+
+
+def of_nothing(result: Any, reduce: Any) -> Any:
+    """What is made of no blocks at all, from the function's result for the empty data."""
+    return _length(result) if reduce == "count" else result
+
+
+def _smaller(a: Any, b: Any) -> Any:
     import numpy as np
 
-    named: dict[str, Reduce] = {
-        "sum": lambda a, b: a + plain(b),
-        "min": lambda a, b: np.minimum(a, plain(b)),
-        "max": lambda a, b: np.maximum(a, plain(b)),
-    }
-    if reduce not in named:
-        raise ValueError(
-            f"unknown reduce {reduce!r}; it is a callable of two results, 'sum', 'min', 'max' "
-            "or 'concat'"
-        )
-    return named[reduce], False
+    return np.minimum(a, plain(b))
+
+
+def _larger(a: Any, b: Any) -> Any:
+    import numpy as np
+
+    return np.maximum(a, plain(b))
+
+
+_TWO: dict[str, Reduce] = {
+    "sum": lambda a, b: a + plain(b),
+    "min": _smaller,
+    "max": _larger,
+    "first": lambda a, b: b if a is None else a,
+    "last": lambda a, b: a if b is None else b,
+}
+
+
+_NOTHING = object()
+
+
+class _Two:
+    """Two neighbouring results become one."""
+
+    def __init__(
+        self,
+        combine: Reduce,
+        first: Callable[[Any], Any] | None = None,
+        empty: Any = None,
+    ) -> None:
+        self._combine = combine
+        self._first = first
+        self._value: Any = _NOTHING
+        self._empty = empty
+
+    def add(self, result: Any, rows: int) -> None:
+        if self._value is _NOTHING:
+            self._value = result if self._first is None else self._first(result)
+        else:
+            self._value = self._combine(self._value, result)
+
+    def total(self) -> Any:
+        return self._empty if self._value is _NOTHING else self._value
+
+
+class _Mean:
+    """Each block's mean counts for as many rows as the block has."""
+
+    def __init__(self) -> None:
+        self._sum: Any = None
+        self._rows = 0
+
+    def add(self, result: Any, rows: int) -> None:
+        weighted = plain(result) * rows
+        self._sum = weighted if self._sum is None else self._sum + weighted
+        self._rows += rows
+
+    def total(self) -> Any:
+        return None if self._sum is None else self._sum / self._rows
+
+
+class _All:
+    """All of them in one piece."""
+
+    def __init__(self, axis: int) -> None:
+        self._axis = axis
+        self._parts: list[Any] = []
+
+    def add(self, result: Any, rows: int) -> None:
+        self._parts.append(result)
+
+    def total(self) -> Any:
+        return _concat(self._parts, self._axis) if self._parts else None
+
+
+def _length(result: Any) -> int:
+    """How many elements a result has: a single value is one, None is none."""
+    if result is None:
+        return 0
+    if isinstance(result, str | bytes) or not hasattr(result, "__len__"):
+        return 1
+    return 1 if getattr(result, "shape", None) == () else len(result)
 
 
 def _concat(parts: list[Any], axis: int) -> Any:

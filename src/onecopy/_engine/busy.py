@@ -38,7 +38,7 @@ class Holding(Protocol):
         """Return the number of ready workers."""
 
 
-def held(assigned: Iterable[Entry], workers: Mapping[int, Timed]) -> list[tuple[Work, int]]:
+def heads(assigned: Iterable[Entry], workers: Mapping[int, Timed]) -> list[tuple[Entry, int]]:
     """Return what each busy worker is running, and since when.
 
     A worker runs the first of the assignments that it was sent.
@@ -49,7 +49,7 @@ def held(assigned: Iterable[Entry], workers: Mapping[int, Timed]) -> list[tuple[
         if head is None or entry.assignment.id < head.assignment.id:
             heads[entry.worker] = entry
     return [
-        (entry.work, max(entry.sent, workers[worker].last))
+        (entry, max(entry.sent, workers[worker].last))
         for worker, entry in heads.items()
         if worker in workers
     ]

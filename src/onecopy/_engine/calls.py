@@ -11,26 +11,27 @@ this. Below the calls everything is ``Any``.
 from __future__ import annotations
 
 import weakref
-from collections.abc import AsyncGenerator, AsyncIterable, Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import Future
 from typing import (
     TYPE_CHECKING,
     Any,
     Literal,
-    Never,
     ParamSpec,
     TypeVar,
     overload,
 )
 
 from .._codec.blame import ours_cut, without_ours
-from .._protocol import wire
+from .._progress.asked import Bar
 from .blocks import Reduction
 from .engine import UNSENDABLE, Engine
-from .many import Many, length_of
-from .refused_arguments import arguments, check_callable, refuse_more
+from .failed import Errors, Failed
+from .many import Many
+from .many_calls import ManyCalls
+from .refused_arguments import arguments, check_callable
 from .results import AsyncResult
-from .rules import Rules
+from .rules import KEPT, Rules, added, byte_count
 from .streams import Stream
 
 if TYPE_CHECKING:
@@ -43,9 +44,9 @@ D = TypeVar("D")  # the type of the data that is cut into blocks
 Array = TypeVar("Array", bound="np.ndarray[Any, Any]")
 
 
-class PoolView:
-    """A pool's calls: the same workers, and the rules given to ``Pool.options``. A ``Pool`` is the
-    view without rules.
+class PoolView(ManyCalls):
+    """A pool as its calls see it: the same workers, and calls that carry the rules given to
+    ``Pool.options``. A ``Pool`` is the one whose calls carry none.
     """
 
     __module__ = "onecopy.pool"
@@ -55,15 +56,15 @@ class PoolView:
         engine: Any,
         rules: Rules | None,
         streams: weakref.WeakSet[Stream[Any]],
-        progress: bool = False,
+        progress: bool | str | Bar = False,
         pool: PoolView | None = None,
     ) -> None:
+        super().__init__(engine, Many(engine, rules, progress), streams)
         self._progress = progress
-        self._many = Many(engine, rules, progress)
-        self._engine: Engine = engine  # set by ``Pool`` alone: not part of the public types
+        self._diary = engine.history.diary
+        self._engine: Engine = engine  # given by ``Pool`` alone: no part of the public types
         self._rules = rules
-        self._streams = streams
-        self._viewed = pool  # a pool without references is terminated
+        self._viewed = pool  # nobody else may hold it, and a pool that nobody holds ends
 
     def __reduce__(self) -> Any:
         raise NotImplementedError(UNSENDABLE)
@@ -74,30 +75,31 @@ class PoolView:
     def options(
         self,
         *,
-        timeout: float | None = None,
-        retries: int = 0,
-        retry_on: type[BaseException] | Iterable[type[BaseException]] = (),
-        memory_limit: int | None = None,
-        name: str | None = None,
+        timeout: float | None = KEPT,
+        retries: int = KEPT,
+        retry_on: type[BaseException] | Iterable[type[BaseException]] = KEPT,
+        memory_limit: int | str | None = KEPT,
+        name: str | None = KEPT,
     ) -> PoolView:
         """Return a view of the pool whose calls follow these rules; it creates no workers.
 
         Args:
-            timeout: seconds for each task, counted from when it is sent to a worker.
-                After that the task ends with ``TaskTimeout``; its worker is killed and replaced.
-            retries: how often a task is run again if its worker dies or it raises one of
-                ``retry_on``. The failed attempt may have done part of its work.
-            retry_on: exception classes. ``TaskTimeout`` and ``WorkerOutOfMemory`` are retried only
-                if they are among them.
-            memory_limit: bytes of private memory at which a task's worker is killed; the task
-                ends with ``WorkerOutOfMemory``. Shared data does not count, nor do pages that a
-                forked worker shares with its parent. Checked about 50 times a second.
-            name: the tasks' name in errors.
+            timeout: seconds for each task, from when it was sent to a worker. Then it ends
+                with ``TaskTimeout``, and its worker is ended and replaced.
+            retries: how often a task is run again when its worker died, or when it raised
+                one of ``retry_on``. It may have done part of its work before.
+            retry_on: exception classes; ``TaskTimeout`` and ``WorkerOutOfMemory`` can be
+                among them, and are not retried otherwise.
+            memory_limit: memory of its own at which a task's worker is ended, as bytes or as
+                ``"2GB"``; the task ends with ``WorkerOutOfMemory``. Shared data does not
+                count, nor does what a forked worker has in common with its parent. Looked at
+                some 50 times a second.
+            name: what errors call the tasks.
 
-        In ``map`` and similar calls each item is a task with these rules, unless ``chunksize`` is
-        given: then each chunk is. A worker is sent tasks with a timeout or a memory limit one at a
-        time, so each tiny one costs a round trip. The options of a view's view replace all of the
-        first view's.
+        In ``map`` and its kin the rules hold for each item by itself, each being a task,
+        unless ``chunksize`` is given: then for each chunk. A task with a timeout or a
+        memory limit is the only one that its worker is sent, so tiny ones cost a round
+        trip each. A view of a view has the rules of both; None takes one back.
 
         Raises:
             ValueError, TypeError: an option is invalid; or ``timeout`` or ``memory_limit`` with
@@ -109,11 +111,23 @@ class PoolView:
             ...     pool.options(timeout=60, retries=2).map(abs, [-1, -2])
             [1, 2]
         """
-        # Anything that is neither a class nor an iterable is refused below as a single kind.
-        kinds: Any = (retry_on,)
+        # What is neither a class nor an iterable is one kind, and refused as that.
+        kinds: Any = retry_on
         if not isinstance(retry_on, type) and isinstance(retry_on, Iterable):
             kinds = tuple(retry_on)
-        rules = Rules(timeout, retries, kinds, memory_limit, name)
+        elif retry_on is not KEPT:
+            kinds = (retry_on,)
+        limit: Any = memory_limit
+        if limit is not None and limit is not KEPT:
+            limit = byte_count(limit)
+        rules = added(
+            self._rules,
+            timeout=timeout,
+            retries=retries,
+            retry_on=kinds,
+            memory_limit=limit,
+            name=name,
+        )
         rules.check(self._engine.options.method)
         return PoolView(self._engine, rules, self._streams, self._progress, self)
 
@@ -207,159 +221,6 @@ class PoolView:
         """
         return self._engine.submission.cancel(future)
 
-    # Calls of many items.
-
-    def map(
-        self,
-        func: Callable[[T], R],
-        iterable: Iterable[T],
-        chunksize: int | None = None,
-        *more: Never,
-        progress: bool | None = None,
-        **others: Never,
-    ) -> list[R]:
-        """``[func(item) for item in iterable]``, computed by all workers; blocks until all items
-        are done.
-
-        Args:
-            func: sent to each worker once.
-            iterable: consumed at once. A range, a list or an array is sent in slices; a slice of a
-                shared array is passed by reference.
-            chunksize: items per task; chosen by measured time if None.
-            progress: show progress on standard error: a bar on a terminal and in a notebook, an
-                occasional line elsewhere. None: the pool's default.
-
-        Every item is run even if some fail; then the first failing item's error is raised. If
-        Ctrl-C interrupts the call, the workers that run its items are killed and replaced. The same
-        is true of the other calls that block.
-        """
-        refuse_more("map", chunksize, more, others)
-        with ours_cut:
-            return self._many.map(func, iterable, wire.MAP, chunksize, progress)
-
-    def starmap(
-        self,
-        func: Callable[..., R],
-        iterable: Iterable[Iterable[Any]],
-        chunksize: int | None = None,
-        *more: Never,
-        progress: bool | None = None,
-        **others: Never,
-    ) -> list[R]:
-        """Like ``map``, but each item is unpacked: ``func(*item)``."""
-        refuse_more("starmap", chunksize, more, others)
-        with ours_cut:
-            return self._many.map(func, iterable, wire.STARMAP, chunksize, progress)
-
-    def map_async(
-        self,
-        func: Callable[[T], R],
-        iterable: Iterable[T],
-        chunksize: int | None = None,
-        callback: Callable[[list[R]], object] | None = None,
-        error_callback: Callable[[BaseException], object] | None = None,
-        *,
-        progress: bool | None = None,
-    ) -> AsyncResult[list[R]]:
-        """Like ``map``, but returns at once; see ``apply_async`` for the callbacks."""
-        result = AsyncResult(callback, error_callback, self)
-        self._many.map_async(func, iterable, wire.MAP, chunksize, result, progress)
-        return result
-
-    def starmap_async(
-        self,
-        func: Callable[..., R],
-        iterable: Iterable[Iterable[Any]],
-        chunksize: int | None = None,
-        callback: Callable[[list[R]], object] | None = None,
-        error_callback: Callable[[BaseException], object] | None = None,
-        *,
-        progress: bool | None = None,
-    ) -> AsyncResult[list[R]]:
-        """Like ``starmap``, but returns at once; see ``apply_async`` for the callbacks."""
-        result = AsyncResult(callback, error_callback, self)
-        self._many.map_async(func, iterable, wire.STARMAP, chunksize, result, progress)
-        return result
-
-    def imap(
-        self,
-        func: Callable[[T], R],
-        iterable: Iterable[T],
-        chunksize: int | None = None,
-        *more: Never,
-        progress: bool | None = None,
-        **others: Never,
-    ) -> Stream[R]:
-        """Yield results in order as they arrive; for inputs that are long, slow or endless.
-
-        The iterable is consumed at most 64 items per worker ahead of what has been fetched, in the
-        calling thread: at the call and at each ``next``. If an item fails, its ``next`` raises;
-        later items can still be fetched. An error of the iterable itself is raised after the
-        results of the items before it. When the iterator is deleted, the remaining tasks are
-        cancelled, running or not. The same happens when a ``next`` is interrupted: after that it
-        raises CancelledError.
-
-        Returns:
-            An iterator, with ``next(timeout)`` in addition to ``__next__``.
-        """
-        refuse_more("imap", chunksize, more, others)
-        with ours_cut:
-            return self._streamed(func, iterable, chunksize, progress, ordered=True)
-
-    def imap_unordered(
-        self,
-        func: Callable[[T], R],
-        iterable: Iterable[T],
-        chunksize: int | None = None,
-        *more: Never,
-        progress: bool | None = None,
-        **others: Never,
-    ) -> Stream[R]:
-        """Like ``imap``, but yields each result as soon as it is there."""
-        refuse_more("imap_unordered", chunksize, more, others)
-        with ours_cut:
-            return self._streamed(func, iterable, chunksize, progress, ordered=False)
-
-    def _streamed(
-        self,
-        func: Callable[..., Any],
-        items: Iterable[Any],
-        chunk: int | None,
-        progress: bool | None,
-        *,
-        ordered: bool,
-    ) -> Stream[Any]:
-        total = length_of(items)
-        job = self._many.stream_job(func, items, chunk, progress, total, ordered=ordered)
-        stream: Stream[Any] = Stream(self._engine, job, job.chunk or 1, self)
-        self._streams.add(stream)
-        return stream
-
-    def stream(
-        self,
-        func: Callable[[T], R],
-        items: Iterable[T] | AsyncIterable[T],
-        *,
-        ordered: bool = True,
-        chunksize: int | None = None,
-        progress: bool | None = None,
-    ) -> AsyncGenerator[R, None]:
-        """``async for result in pool.stream(func, items)``: ``imap`` for an event loop.
-
-        Args:
-            items: an iterable or an asynchronous one, consumed a bounded distance ahead.
-            ordered: yield results in the order of the items, or each as soon as it is there.
-            chunksize: items per task; chosen by measured time if None.
-
-        An item's error is raised in its place and ends the iteration. Cancelling the task that
-        iterates, or closing the iterator, cancels the work.
-        """
-        from . import aio
-
-        total = length_of(items)
-        job = self._many.stream_job(func, (), chunksize, progress, total, ordered=ordered)
-        return aio.stream(self._engine, job, items, self)
-
     @overload
     def map_blocks(
         self,
@@ -369,7 +230,9 @@ class PoolView:
         block: int | None = None,
         axis: int = 0,
         reduce: None = None,
-        progress: bool | None = None,
+        progress: bool | str | Bar | None = None,
+        errors: Literal["raise", "skip"] = "raise",
+        timeout: float | None = None,
     ) -> list[R]: ...
 
     @overload
@@ -380,8 +243,24 @@ class PoolView:
         *,
         block: int | None = None,
         axis: int = 0,
-        reduce: Callable[[R, R], R] | Literal["sum"],
-        progress: bool | None = None,
+        reduce: None = None,
+        progress: bool | str | Bar | None = None,
+        errors: Literal["return"],
+        timeout: float | None = None,
+    ) -> list[R | Failed]: ...
+
+    @overload
+    def map_blocks(
+        self,
+        func: Callable[[D], R],
+        data: D,
+        *,
+        block: int | None = None,
+        axis: int = 0,
+        reduce: Callable[[R, R], R] | Literal["sum", "first", "last"],
+        progress: bool | str | Bar | None = None,
+        errors: Literal["raise", "skip"] = "raise",
+        timeout: float | None = None,
     ) -> R: ...
 
     @overload
@@ -393,7 +272,9 @@ class PoolView:
         block: int | None = None,
         axis: int = 0,
         reduce: Literal["min", "max", "concat"],
-        progress: bool | None = None,
+        progress: bool | str | Bar | None = None,
+        errors: Literal["raise", "skip"] = "raise",
+        timeout: float | None = None,
     ) -> Array: ...
 
     @overload
@@ -404,9 +285,25 @@ class PoolView:
         *,
         block: int | None = None,
         axis: int = 0,
-        reduce: Literal["min", "max", "concat"],
-        progress: bool | None = None,
+        reduce: Literal["min", "max", "concat", "mean"],
+        progress: bool | str | Bar | None = None,
+        errors: Literal["raise", "skip"] = "raise",
+        timeout: float | None = None,
     ) -> Any: ...
+
+    @overload
+    def map_blocks(
+        self,
+        func: Callable[[D], object],
+        data: D,
+        *,
+        block: int | None = None,
+        axis: int = 0,
+        reduce: Literal["count"],
+        progress: bool | str | Bar | None = None,
+        errors: Literal["raise", "skip"] = "raise",
+        timeout: float | None = None,
+    ) -> int: ...
 
     @overload
     def map_blocks(
@@ -419,7 +316,9 @@ class PoolView:
         block: int | None = None,
         axis: int = 0,
         reduce: None = None,
-        progress: bool | None = None,
+        progress: bool | str | Bar | None = None,
+        errors: Literal["raise", "skip"] = "raise",
+        timeout: float | None = None,
     ) -> list[R]: ...
 
     @overload
@@ -432,8 +331,26 @@ class PoolView:
         *more: Any,
         block: int | None = None,
         axis: int = 0,
-        reduce: Callable[[R, R], R] | Literal["sum"],
-        progress: bool | None = None,
+        reduce: None = None,
+        progress: bool | str | Bar | None = None,
+        errors: Literal["return"],
+        timeout: float | None = None,
+    ) -> list[R | Failed]: ...
+
+    @overload
+    def map_blocks(
+        self,
+        func: Callable[..., R],
+        data: Any,
+        second: Any,
+        /,
+        *more: Any,
+        block: int | None = None,
+        axis: int = 0,
+        reduce: Callable[[R, R], R] | Literal["sum", "first", "last"],
+        progress: bool | str | Bar | None = None,
+        errors: Literal["raise", "skip"] = "raise",
+        timeout: float | None = None,
     ) -> R: ...
 
     @overload
@@ -447,7 +364,9 @@ class PoolView:
         block: int | None = None,
         axis: int = 0,
         reduce: Literal["min", "max", "concat"],
-        progress: bool | None = None,
+        progress: bool | str | Bar | None = None,
+        errors: Literal["raise", "skip"] = "raise",
+        timeout: float | None = None,
     ) -> Array: ...
 
     @overload
@@ -460,9 +379,27 @@ class PoolView:
         *more: Any,
         block: int | None = None,
         axis: int = 0,
-        reduce: Literal["min", "max", "concat"],
-        progress: bool | None = None,
+        reduce: Literal["min", "max", "concat", "mean"],
+        progress: bool | str | Bar | None = None,
+        errors: Literal["raise", "skip"] = "raise",
+        timeout: float | None = None,
     ) -> Any: ...
+
+    @overload
+    def map_blocks(
+        self,
+        func: Callable[..., object],
+        data: Any,
+        second: Any,
+        /,
+        *more: Any,
+        block: int | None = None,
+        axis: int = 0,
+        reduce: Literal["count"],
+        progress: bool | str | Bar | None = None,
+        errors: Literal["raise", "skip"] = "raise",
+        timeout: float | None = None,
+    ) -> int: ...
 
     def map_blocks(
         self,
@@ -472,7 +409,9 @@ class PoolView:
         block: int | None = None,
         axis: int = 0,
         reduce: Callable[[Any, Any], Any] | Reduction | None = None,
-        progress: bool | None = None,
+        progress: bool | str | Bar | None = None,
+        errors: Errors = "raise",
+        timeout: float | None = None,
     ) -> Any:
         """Cut ``data`` into blocks, call ``func`` on each, and combine the results.
 
@@ -484,9 +423,12 @@ class PoolView:
             more: more data of the same length along ``axis``; cut at the same places.
             block: rows per block; chosen by bytes (about 6 MB) if None.
             axis: the axis to cut along; 0, the rows, for tables of pyarrow and polars.
-            reduce: how to combine results, in block order: a callable of two results,
-                ``"sum"``, ``"min"``, ``"max"`` (elementwise for arrays) or ``"concat"``.
-            progress: see ``map``.
+            reduce: how results become one, in block order: a callable of two results,
+                ``"sum"``, ``"min"``, ``"max"`` (elementwise for arrays); ``"mean"``: that of
+                blocks' means, each weighted by its rows; ``"concat"``; ``"count"``: how many
+                elements the results have together; ``"first"``, ``"last"``: the first or last
+                result that is not None.
+            progress, errors, timeout: as for ``map``. With ``reduce`` no errors are returned.
 
         Returns:
             The list of results in block order, or their reduction. With ``reduce`` and no rows at
@@ -498,4 +440,6 @@ class PoolView:
         The first failing block's error is raised.
         """
         with ours_cut:
-            return self._many.map_blocks(func, (data, *more), block, axis, reduce, progress)
+            return self._many.map_blocks(
+                func, (data, *more), block, axis, reduce, progress, errors, timeout
+            )

@@ -230,6 +230,7 @@ class Channel:
 
     def _add_task(self, entry: Entry) -> None:
         assignment, work = entry.assignment, entry.work
+        entry.begun = monotonic_ns()
         try:
             encoded = work.encoded(assignment.start, assignment.stop)
             function = work.function

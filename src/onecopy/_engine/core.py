@@ -154,8 +154,12 @@ class Core:
 
     def held(self) -> list[tuple[Work, int]]:
         """Return what each busy worker is running, and since when (nanoseconds)."""
+        return [(entry.work, since) for entry, since in self.heads()]
+
+    def heads(self) -> list[tuple[Entry, int]]:
+        """Like ``held``, with the part of its work that each worker is running."""
         with self.lock:
-            return busy.held(self.assigned.values(), self.workers)
+            return busy.heads(self.assigned.values(), self.workers)
 
     def blocked_workers(self) -> list[tuple[int, int, float]]:
         """Return workers whose queue waits behind one assignment while others are idle; see

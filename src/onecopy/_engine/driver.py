@@ -238,7 +238,6 @@ class Driver:
         parts = self._parts
         self.pids_known.set()
         registry.listeners.discard(parts.segments)
-        self._finished()
         if parts.history.watch is not None:
             parts.history.watch.stop()
         parts.workers.close()
@@ -249,3 +248,5 @@ class Driver:
         self._initializer = None
         parts.known.clear()
         parts.freezes.end()
+        parts.history.over()
+        self._finished()

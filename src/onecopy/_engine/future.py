@@ -23,8 +23,10 @@ from collections.abc import Callable
 from concurrent.futures import Future
 from concurrent.futures._base import CANCELLED_AND_NOTIFIED, FINISHED, PENDING, RUNNING
 from logging import getLogger
+from time import monotonic_ns
 from typing import Any
 
+from .._observe.diary import CALLBACKS, Diary
 from .._system import forking
 
 # The base class logs here too.
@@ -54,7 +56,7 @@ class TaskFuture(Future[Any]):
     _exception: BaseException | None = None
     _made: threading.Condition | None = None
     number = 0  # of the task, in its pool
-    owner: object = None  # identifies the pool
+    owner: Diary | None = None  # identifies the pool
     _waiters: list[Any]
     _done_callbacks: list[Callable[[Future[Any]], object]]
 
@@ -99,6 +101,7 @@ class TaskFuture(Future[Any]):
         main thread KeyboardInterrupt may be a real one: it is raised after all callbacks were
         called."""
         interrupt: KeyboardInterrupt | None = None
+        began = monotonic_ns()
         for callback in self._done_callbacks:
             try:
                 callback(self)
@@ -107,6 +110,8 @@ class TaskFuture(Future[Any]):
                     interrupt = raised
                 else:
                     _log.exception("exception calling callback for %r", self)
+        if self._done_callbacks and self.owner is not None:
+            self.owner.add(CALLBACKS, began, monotonic_ns())
         if interrupt is not None:
             raise interrupt
 

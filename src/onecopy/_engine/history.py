@@ -9,12 +9,17 @@ import os
 from collections import deque
 from collections.abc import Callable
 from contextlib import AbstractContextManager
+from itertools import count
 from time import monotonic_ns, time
 from typing import Any
 
+from .._observe.diary import PACKING, WORTH, Diary
+from .._observe.profile import Profile
 from .._observe.series import Watch
 from .._observe.spans import KNOWN, Recorder
 from .._protocol.wire import SPENT
+from . import large_arguments
+from .callers import Callers
 from .work import Entry
 
 WorkerRow = tuple[int, int, int, int, int, int]
@@ -29,6 +34,8 @@ NOTHING = bytes(SPENT.size)
 # The number of gone workers that are remembered.
 _MOST_WORKERS = 10_000
 
+_made = count()
+
 
 class History:
     """See the module.
@@ -40,7 +47,13 @@ class History:
 
     def __init__(self, spans: int, importing: Callable[[], AbstractContextManager[Any]]) -> None:
         self.recorder = Recorder(spans, importing)
+        self.callers = Callers(self.recorder)
         self.began, self.clock, self.pid = monotonic_ns(), time(), os.getpid()
+        self.before = next(_made)  # engines that this process made earlier
+        self.diary = Diary(self.began)
+        self.profile = Profile()
+        self.large = large_arguments.LargeArguments()
+        self.ends: list[Callable[[], None]] = []  # called when the last worker has gone
         self.last_end = self.began  # of a task
         self.watch: Watch | None = None
         self.gone: deque[WorkerRow] = deque(maxlen=_MOST_WORKERS)
@@ -55,7 +68,8 @@ class History:
             assignment.work,
             assignment.start,
             assignment.stop,
-            self.recorder.function(work.name),
+            self.recorder.function_of[work.site],
+            work.site,
             entry.worker,
             pid,
             state,
@@ -66,6 +80,15 @@ class History:
             entry.shared,
         )
         self.recorder.record(state, known, spent)
+        if entry.sent - entry.begun > WORTH and entry.begun:
+            self.diary.add(PACKING, entry.begun, entry.sent)
+        if entry.moved > large_arguments.LARGE:
+            self.large.note(work, assignment, entry.moved)
+
+    def over(self) -> None:
+        """All workers have gone."""
+        while self.ends:
+            self.ends.pop()()
 
     def resume_sampling(self) -> None:
         """Resume frequent memory sampling if the pool was idle."""

@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import CancelledError
 from contextlib import contextmanager
 from itertools import islice
+from time import monotonic
 from typing import Any
 
 from .._codec.codec import Payload, encode_items
@@ -21,6 +22,8 @@ from .._progress.bar import Progress
 from .._protocol import run_items, wire
 from .._protocol.early import ITEMS
 from .._schedule.events import Assignment
+from ..errors import TaskTimeout
+from .failed import Errors, Failed
 from .functions import Function
 from .rules import Rules
 from .work import SLICE, Work
@@ -32,13 +35,14 @@ class Job(Work):
     """One function, to be called with each of many items.
 
     Args:
-        function: called with each item.
-        items: a sequence (``Items`` if they come from an iterator).
+        function: what each item is given to.
+        items: a sequence of them (``Items`` for the lazy kind).
         call_kind: how a worker applies the function to a chunk; see ``wire``.
-        namespace: used to pickle the items.
-        chunk: items per assignment; None: chosen by measured time.
-        most: the largest chunk.
-        rules: see the module ``rules``.
+        namespace: for pickling the items.
+        chunk: items per assignment; None: by measured time.
+        most: never more than this.
+        rules: see there.
+        errors: what becomes of items that fail; see ``failed``.
     """
 
     refers = True
@@ -52,8 +56,10 @@ class Job(Work):
         chunk: int | None = None,
         most: int = 1 << 62,
         rules: Rules | None = None,
+        errors: Errors = "raise",
     ) -> None:
         self.number = 0  # until it is opened
+        self.on_error: Errors = errors
         self.function: Function = function
         self.rules = rules
         self.tries = {} if rules is not None and rules.retries else None
@@ -68,6 +74,21 @@ class Job(Work):
 
     def payload(self, start: int, stop: int) -> Any:
         return self.items[start:stop]
+
+    def late(self, timeout: float, done: int, size: int) -> TaskTimeout:
+        """What a call is left with whose time is over."""
+        then = f"{done:,} of {size:,} items were done, the others were given up"
+        return TaskTimeout(f"{self.called} of {self.name}", timeout, then)
+
+    def failed(self, at: int, error: BaseException) -> Failed:
+        """What stands in the results for an item that failed."""
+        return Failed(at, self.item(at), error)
+
+    def item(self, at: int) -> Any:
+        """One of the items, as the caller knows it."""
+        if isinstance(self.items, BlockItems):
+            return self.items.block(at)
+        return self.items[at : at + 1][0]
 
     def encoded(self, start: int, stop: int) -> Payload:
         what = f"items {start} to {stop - 1}"
@@ -114,6 +135,7 @@ class MapJob(Job):
         self.size = len(self.items)
         self.values: list[Any] = [None] * self.size
         self.errors: dict[int, BaseException] = {}
+        self._marked: set[int] = set()  # the places of those that failed, unless they are raised
         self._left = self.size
         self._lock = threading.Lock()
         self._ended = threading.Event()
@@ -126,7 +148,11 @@ class MapJob(Job):
         self._count(assignment.stop - assignment.start)
 
     def fail(self, assignment: Assignment, error: BaseException) -> None:
-        self.errors[assignment.start] = error
+        if self.on_error == "raise":
+            self.errors[assignment.start] = error
+        else:
+            for at in range(assignment.start, assignment.stop):
+                self._mark(at, error)
         size = assignment.stop - assignment.start
         self._count(size, size)
 
@@ -136,8 +162,16 @@ class MapJob(Job):
         for at, value in values.items():
             self.values[assignment.start + at] = value
         for at, error in errors.items():
-            self.errors[assignment.start + at] = error
+            if self.on_error == "raise":
+                self.errors[assignment.start + at] = error
+            else:
+                self._mark(assignment.start + at, error)
         self._count(len(values) + len(errors), len(errors))
+
+    def _mark(self, at: int, error: BaseException) -> None:
+        self._marked.add(at)
+        if self.on_error == "return":
+            self.values[at] = self.failed(at, error)
 
     def abandon(self, error: BaseException) -> None:
         if not self._ended.is_set():
@@ -162,14 +196,28 @@ class MapJob(Job):
         if self._done is not None:
             self._done(self)
 
+    @property
+    def left(self) -> int:
+        """How many items have not come to an end."""
+        return self._left
+
     def ready(self) -> bool:
         """True if every item has ended."""
         return self._ended.is_set()
 
-    def wait(self, meanwhile: Callable[[], None]) -> None:
-        """Block until ``ready``; call ``meanwhile`` at intervals."""
-        while not self._ended.wait(SLICE):
+    def wait(self, meanwhile: Callable[[], None], timeout: float | None = None) -> None:
+        """Blocks until ``ready``; calls ``meanwhile`` now and then. Raises TaskTimeout."""
+        deadline = None if timeout is None else monotonic() + timeout
+        while not self._ended.wait(SLICE if deadline is None else _slice(deadline)):
+            if timeout is not None and deadline is not None and monotonic() >= deadline:
+                raise self.late(timeout, self.size - self._left, self.size)
             meanwhile()
+
+    def kept(self) -> list[Any]:
+        """The values, without those that are to be left out."""
+        if self.on_error != "skip" or not self._marked:
+            return self.values
+        return [value for at, value in enumerate(self.values) if at not in self._marked]
 
     def error(self) -> BaseException | None:
         """Return the error of the first item that failed; after ``ready``."""
@@ -179,12 +227,16 @@ class MapJob(Job):
         """Return the values, or raise the first error; after ``ready``, once."""
         error = self.error()
         if error is None:
-            return self.values
+            return self.kept()
         self.errors.clear()  # its traceback holds this frame, and that the job: no cycle
         try:
             raise error
         finally:
             del error
+
+
+def _slice(deadline: float) -> float:
+    return max(0.0, min(SLICE, deadline - monotonic()))
 
 
 class Items:
@@ -257,6 +309,7 @@ class StreamJob(Job):
         self.broken: BaseException | None = None
         self._fault: BaseException | None = None
         self._arrived: dict[int, tuple[bool, Any]] = {}
+        self._skipped: set[int] = set()  # failed, and are not handed out
         self._settled = 0
         self._ahead: set[int] = set()  # items that have an outcome while an earlier one has none
         self._changed = threading.Condition(threading.Lock())
@@ -300,7 +353,7 @@ class StreamJob(Job):
         self.advance(size, size)
         with self._changing():
             for at in range(assignment.start, assignment.stop):
-                self._arrive(at, False, error)
+                self._arrive_failed(at, error)
 
     def partly(
         self, assignment: Assignment, values: dict[int, Any], errors: dict[int, BaseException]
@@ -310,7 +363,7 @@ class StreamJob(Job):
             for at, value in values.items():
                 self._arrive(assignment.start + at, True, value)
             for at, error in errors.items():
-                self._arrive(assignment.start + at, False, error)
+                self._arrive_failed(assignment.start + at, error)
 
     def abandon(self, error: BaseException) -> None:
         self.over()
@@ -333,6 +386,9 @@ class StreamJob(Job):
         with self._changed:
             yield
             self._changed.notify_all()
+            over = self._settled == self.end
+        if over:
+            self.over()
         if self.tell is not None:
             self.tell()
 
@@ -350,6 +406,15 @@ class StreamJob(Job):
         """The number of leading items that all have an outcome: they are not sent again."""
         return self._settled
 
+    def _arrive_failed(self, at: int, error: BaseException) -> None:
+        """An item has failed. What stands for it is made now: later it may be forgotten."""
+        if self.on_error == "return":
+            self._arrive(at, True, self.failed(at, error))
+            return
+        self._arrive(at, False, error)
+        if self.on_error == "skip" and self._arrived.pop(at, None) is not None:
+            self._skipped.add(at)
+
     def _arrive(self, at: int, good: bool, value: Any) -> None:
         if self._forsaken is None:
             self._arrived[at] = (good, value)
@@ -361,6 +426,13 @@ class StreamJob(Job):
             self._forsaken()
 
     def _key(self) -> int | None:
+        """The next result's; passes over what is skipped, as if it had been handed out."""
+        if not self.ordered:
+            self.yielded += len(self._skipped)
+            self._skipped.clear()
+        while self.yielded in self._skipped:
+            self._skipped.remove(self.yielded)
+            self.yielded += 1
         if self.ordered:
             return self.yielded if self.yielded in self._arrived else None
         return next(iter(self._arrived), None)
@@ -373,9 +445,14 @@ class StreamJob(Job):
     def _can_fetch(self) -> bool:
         return self._key() is not None or self.yielded == self.end or self.broken is not None
 
+    def _dry(self) -> bool:
+        """Has everything so far been handed out or skipped, while there may be more items?"""
+        return self.end is None and self.yielded == self.items.taken
+
     def _all_arrived(self) -> bool:
         return bool(self.broken) or (
-            self.end is not None and self.yielded + len(self._arrived) >= self.end
+            self.end is not None
+            and self.yielded + len(self._arrived) + len(self._skipped) >= self.end
         )
 
     def wait_all(self) -> None:
@@ -387,8 +464,9 @@ class StreamJob(Job):
     def wait_next(
         self, timeout: float | None = None, meanwhile: Callable[[], None] | None = None
     ) -> None:
-        """Block until ``fetch`` does not; call ``meanwhile`` at intervals. Raises NoResult, and
-        otherwise only what comes from outside, such as KeyboardInterrupt."""
+        """Blocks until ``fetch`` does not, or there is nothing to wait for before there are more
+        items; calls ``meanwhile`` now and then. Raises NoResult, and nothing else but what comes
+        from outside, such as KeyboardInterrupt."""
         step = SLICE if timeout is None else timeout
         while not self._wait_for_change(step):
             if timeout is not None:
@@ -398,7 +476,7 @@ class StreamJob(Job):
 
     def _wait_for_change(self, seconds: float) -> bool:
         with self._changed:
-            return self._changed.wait_for(self._can_fetch, seconds)
+            return self._changed.wait_for(lambda: self._can_fetch() or self._dry(), seconds)
 
     def fetch(self, timeout: float | None = None) -> Any:
         """Return the next result. Raises its error; StopIteration at the end; NoResult."""
@@ -441,6 +519,15 @@ class BlockItems:
         stop = min(index.stop * self._rows, self.length)
         cuts = [run_items.cut(array, start, stop, self._axis) for array in self._arrays]
         return (self._rows, self._axis, *cuts)
+
+    def block(self, at: int) -> Any:
+        """One of the blocks; a tuple where there are several arrays."""
+        blocks = self[at : at + 1][2:]
+        return blocks[0] if len(blocks) == 1 else blocks
+
+    def rows(self, at: int) -> int:
+        """How many rows a block has."""
+        return min(self._rows, self.length - at * self._rows)
 
     def __iter__(self) -> Iterator[Any]:
         raise TypeError("blocks are cut by the workers")

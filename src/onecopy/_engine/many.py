@@ -11,15 +11,18 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from .._codec.blame import without_ours
+from .._observe.diary import CALLBACKS, ITERABLE
+from .._progress.asked import Asked, bar_of
 from .._progress.bar import Progress
 from .._protocol import wire
 from . import blocks
 from .busy import Waiting
 from .engine import Engine
+from .failed import Errors, check_errors
 from .functions import Function
 from .jobs import BlockItems, Items, Job, MapJob, StreamJob
 from .opened import Opened, each
-from .refused_arguments import check_callable, check_chunk, taken
+from .refused_arguments import check_callable, check_chunk, check_timeout, taken
 from .results import AsyncResult
 from .rules import Rules
 
@@ -35,7 +38,7 @@ class Many:
         progress: show progress by default.
     """
 
-    def __init__(self, engine: Engine, rules: Rules | None, progress: bool) -> None:
+    def __init__(self, engine: Engine, rules: Rules | None, progress: Asked) -> None:
         self._engine = engine
         self._rules = rules
         self._progress = progress
@@ -43,18 +46,49 @@ class Many:
     def map(
         self,
         func: Callable[..., Any],
+        iterables: tuple[Iterable[Any], ...],
+        chunk: int | None,
+        progress: Asked | None,
+        errors: Errors,
+        timeout: float | None,
+    ) -> list[Any]:
+        """The results of all items, in order; several iterables give an argument each."""
+        if len(iterables) > 1:
+            pairs = zip(*iterables, strict=False)
+            return self._map(func, pairs, wire.STARMAP, chunk, progress, errors, timeout)
+        return self._map(func, iterables[0], wire.MAP, chunk, progress, errors, timeout)
+
+    def starmap(
+        self,
+        func: Callable[..., Any],
+        iterable: Iterable[Any],
+        chunk: int | None,
+        progress: Asked | None,
+        errors: Errors,
+        timeout: float | None,
+    ) -> list[Any]:
+        """The same; each item is unpacked."""
+        return self._map(func, iterable, wire.STARMAP, chunk, progress, errors, timeout)
+
+    def _map(
+        self,
+        func: Callable[..., Any],
         iterable: Iterable[Any],
         call_kind: int,
         chunk: int | None,
-        progress: bool | None,
+        progress: Asked | None,
+        errors: Errors,
+        timeout: float | None,
     ) -> list[Any]:
-        """Return the results of all items, in order."""
-        items = taken(func, iterable, chunk)
-        job = self._map_job(self._engine.submission.function(func), items, call_kind, chunk)
+        check_errors(errors)
+        check_timeout(timeout)
+        with self._engine.history.diary.at(ITERABLE):
+            items = taken(func, iterable, chunk)
+        job = self._map_job(self._engine.submission.function(func), items, call_kind, chunk, errors)
         if job.size:
             self._show(job, progress, job.size)
         with Opened(self._engine, job, job.size):
-            job.wait(Waiting(self._engine.core, job))
+            job.wait(Waiting(self._engine.core, job), timeout)
         return job.result()
 
     def map_async(
@@ -64,25 +98,28 @@ class Many:
         call_kind: int,
         chunk: int | None,
         result: AsyncResult[list[Any]],
-        progress: bool | None,
+        progress: Asked | None,
+        errors: Errors,
     ) -> None:
         """Start a job; ``result`` gets its results."""
         engine = self._engine
 
         def done(job: MapJob) -> None:
-            result.end(job.values, job.error())
+            result.end(job.kept(), job.error())
             if job.size:
                 engine.submission.drop(job.number)
 
+        check_errors(errors)
         engine.core.check_open()
-        items = taken(func, iterable, chunk)
+        with engine.history.diary.at(ITERABLE):
+            items = taken(func, iterable, chunk)
         try:
             function = engine.submission.function(func)
         except Exception as error:  # it cannot be pickled
             without_ours(error)
             result.end(None, error)
             return
-        job = self._map_job(function, items, call_kind, chunk, done)
+        job = self._map_job(function, items, call_kind, chunk, errors, done)
         if job.size:
             self._show(job, progress, job.size)
             engine.submission.open(job, job.size)
@@ -93,37 +130,52 @@ class Many:
         items: Any,
         call_kind: int,
         chunk: int | None,
+        errors: Errors,
         done: Callable[[MapJob], None] | None = None,
     ) -> MapJob:
-        namespace = self._engine.submission.namespace
-        return MapJob(function, items, call_kind, namespace, chunk, rules=self._rules, done=done)
+        return MapJob(
+            function,
+            items,
+            call_kind,
+            self._engine.submission.namespace,
+            chunk,
+            rules=self._rules,
+            errors=errors,
+            done=done,
+        )
 
     def stream_job(
         self,
         func: Callable[..., Any],
-        items: Iterable[Any],
+        iterables: tuple[Iterable[Any], ...],
         chunk: int | None,
-        progress: bool | None,
-        total: int | None,
+        progress: Asked | None,
+        errors: Errors,
         *,
         ordered: bool,
+        total: int | None = None,
     ) -> StreamJob:
-        """Return a job whose items come one after another: ``items``, and those added later.
-
-        ``total``: the number of items, if it is known.
-        """
+        """A job whose items come one after another: those of the iterables, and what it is given
+        later. ``total``: how many there will be, where the iterables do not tell."""
         check_callable(func)
         check_chunk(chunk)
+        check_errors(errors)
+        single = len(iterables) == 1
+        if total is None:
+            lengths = [length_of(each) for each in iterables]
+            total = min((each for each in lengths if each is not None), default=None)
         job = StreamJob(
             self._engine.submission.function(func),
-            Items(items),
-            wire.MAP,
+            Items(iterables[0] if single else zip(*iterables, strict=False)),
+            wire.MAP if single else wire.STARMAP,
             self._engine.submission.namespace,
             chunk,
             IMAP_CHUNK,
             ordered=ordered,
             rules=self._rules,
+            errors=errors,
         )
+        job.called = "imap"
         self._show(job, progress, total)
         return job
 
@@ -134,42 +186,54 @@ class Many:
         block: int | None,
         axis: int,
         reduce: Callable[[Any, Any], Any] | str | None,
-        progress: bool | None,
+        progress: Asked | None,
+        errors: Errors,
+        timeout: float | None,
     ) -> Any:
         """See ``PoolView.map_blocks``."""
         check_callable(func)
+        check_errors(errors)
+        check_timeout(timeout)
+        if reduce is not None and errors == "return":
+            raise ValueError("what has failed cannot be reduced: give errors='skip', or no reduce")
         length = blocks.lengths(arrays, axis)
         if block is not None and block < 1:
             raise ValueError(f"a block has at least 1 row, not {block}")
-        combine, at_once = blocks.reducer(reduce, axis)
+        fold = blocks.fold(reduce, axis)
         if not length:
-            return func(*arrays) if combine is not None else []
+            return [] if fold is None else blocks.of_nothing(func(*arrays), reduce)
         workers = self._engine.options.workers
         rows = block or blocks.block_rows(arrays, axis, length, workers)
         items = BlockItems(arrays, rows, axis)
         function = self._engine.submission.function(func)
-        job = StreamJob(
-            function, items, wire.BLOCKS, self._engine.submission.namespace, rules=self._rules
-        )
+        namespace = self._engine.submission.namespace
+        job = StreamJob(function, items, wire.BLOCKS, namespace, rules=self._rules, errors=errors)
         job.end = len(items)
-        self._show(job, progress, job.end, "blocks")
+        piece = rows * sum(blocks.bytes_per_row(each, axis, length) for each in arrays)
+        self._show(job, progress, job.end, "blocks", piece)
         with Opened(self._engine, job, job.end):
-            results = each(job, Waiting(self._engine.core, job))
-            if combine is None:
+            results = each(job, Waiting(self._engine.core, job), timeout)
+            if fold is None:
                 return list(results)
-            if at_once:
-                return combine(list(results), None)
-            total = next(results)
-            if isinstance(reduce, str):
-                total = blocks.plain(total)
+            combining = self._engine.history.diary.at(CALLBACKS)
             for result in results:
-                total = combine(total, result)
-            return total
+                with combining:
+                    fold.add(result, items.rows(job.yielded - 1))
+            with combining:
+                return fold.total()
 
-    def _show(self, job: Job, wanted: bool | None, total: int | None, unit: str = "items") -> None:
-        """Show the job's progress, if it is wanted."""
-        if self._progress if wanted is None else wanted:
-            job.bar = Progress(total, job.name, unit)
+    def _show(
+        self,
+        job: Job,
+        asked: Asked | None,
+        total: int | None,
+        unit: str = "items",
+        piece: float = 0.0,
+    ) -> None:
+        """Has the job's progress shown, if it is wanted; ``piece``: bytes of an item."""
+        bar = bar_of(asked, self._progress)
+        if bar is not None:
+            job.bar = Progress(total, job.name, unit, bar, piece)
 
 
 def length_of(items: Any) -> int | None:

@@ -4,11 +4,13 @@ cancelled."""
 from __future__ import annotations
 
 from collections.abc import Iterator
+from time import monotonic
 from typing import Any
 
+from ..errors import TaskTimeout
 from .busy import Waiting
 from .engine import Engine
-from .jobs import Job, MapJob, StreamJob
+from .jobs import Job, MapJob, NoResult, StreamJob
 
 
 class Opened:
@@ -38,7 +40,7 @@ class Opened:
             # The results of a map are raised after this block, those of a stream of items within
             # it.
             failed = not isinstance(job, MapJob) and issubclass(kind or Exception, Exception)
-            if kind is None or failed:
+            if kind is None or (failed and not isinstance(error, TaskTimeout)):
                 self._engine.submission.drop(job.number)
             else:
                 self._engine.submission.cancel_job(job)
@@ -46,8 +48,17 @@ class Opened:
             job.over()
 
 
-def each(job: StreamJob, waiting: Waiting) -> Iterator[Any]:
-    """Yield the results of a job whose items are all there, one by one."""
-    while not job.finished():
-        job.wait_next(meanwhile=waiting)
+def each(job: StreamJob, waiting: Waiting, timeout: float | None = None) -> Iterator[Any]:
+    """The results of a job whose items are all there, one by one. Raises TaskTimeout when they
+    are not within so many seconds."""
+    deadline = None if timeout is None else monotonic() + timeout
+    while True:
+        try:
+            left = None if deadline is None else max(0.0, deadline - monotonic())
+            job.wait_next(left, meanwhile=waiting)
+        except NoResult:
+            assert timeout is not None
+            raise job.late(timeout, job.settled, job.end or 0) from None
+        if job.finished():  # looked at now: the last ones may have been skipped
+            return
         yield job.fetch()

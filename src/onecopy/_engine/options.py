@@ -38,6 +38,7 @@ class Options:
             of it; ``"auto"`` chooses.
         state: ``"follow"``: globals of imported modules have the owner's values in workers;
             ``"import"``: the values that the workers' own imports give.
+        profile: sample the workers' stacks while they run tasks.
         reseed: forked workers give NumPy's global generator their own seed.
     """
 
@@ -55,6 +56,7 @@ class Options:
     main: str = "auto"
     state: str = "follow"
     reseed: bool = True
+    profile: bool = False
 
     @property
     def inherits(self) -> bool:

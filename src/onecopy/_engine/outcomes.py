@@ -32,7 +32,7 @@ class Outcomes:
 
     def __init__(self, core: Core, history: History, output: OutputDispatcher | None) -> None:
         self._core = core
-        self._history = history
+        self.history = history
         self._output = output
 
     def conclude(
@@ -71,7 +71,7 @@ class Outcomes:
         *outcome: Any,
     ) -> None:
         # First: a caller that has the result finds the task among the spans.
-        self._history.record(entry, state, spent, pid)
+        self.history.record(entry, state, spent, pid)
         deliver(entry.rest(), entry.work, *outcome)
 
     def lose(self, entry: Entry, error: BaseException) -> None:
@@ -82,7 +82,7 @@ class Outcomes:
 
     def unsent(self, entry: Entry, error: BaseException) -> None:
         """Fail an assignment that could not be sent."""
-        self._history.record(entry, FAILED, NOTHING, 0)
+        self.history.record(entry, FAILED, NOTHING, 0)
         self.failed(entry.assignment, entry.work, error)
 
     def delivered(self, assignment: Assignment, work: Work, value: Any) -> None:
@@ -99,8 +99,11 @@ class Outcomes:
             if again:
                 rest = {at: error for at in items if at not in again}
                 if rest:
+                    self._note_failures(assignment, work, rest)
                     work.partly(assignment, {}, rest)
                 return
+        size = max(1, assignment.stop - assignment.start)
+        self._note_failures(assignment, work, {0: error}, size)
         work.fail(assignment, error)
         self._settle(assignment, work)
 
@@ -125,9 +128,19 @@ class Outcomes:
             again = self._retry(assignment, work, worth)
         good = {at: value for at, value in values.items() if at not in failed}
         bad = {at: error for at, error in failed.items() if at not in again}
+        self._note_failures(assignment, work, bad)
         work.partly(assignment, good, bad)
         if not again:
             self._settle(assignment, work)
+
+    def _note_failures(
+        self, assignment: Assignment, work: Work, failed: dict[int, BaseException], count: int = 1
+    ) -> None:
+        """Note what has failed for good, by index in the chunk; each stands for ``count``."""
+        for at, error in failed.items():
+            call = isinstance(work, Call)
+            first = assignment.work if call else assignment.start + at
+            self.history.recorder.failures.add(work.site, error, first, count)
 
     def _retry(self, assignment: Assignment, work: Work, items: list[int]) -> set[int]:
         again, effects = self._core.retry(assignment, work, items)

@@ -26,8 +26,11 @@ import threading
 import traceback
 from collections import deque
 from collections.abc import Callable
+from time import monotonic_ns
 from typing import Any
 
+from .._observe.diary import HANDLERS, Diary
+from .._progress.display import display
 from .._protocol.log_records import HEAD, MOST_HEADS
 from .output_streams import LINE, Mouth
 from .output_streams import STDERR as STDERR
@@ -55,12 +58,19 @@ class OutputDispatcher:
     Args:
         relieved: called when a worker that was full has room again.
         broken: called with a worker's number and an error if its output is malformed.
+        diary: records how long handlers take.
         prefixed: put worker and task in front of each printed line.
     """
 
     def __init__(
-        self, relieved: Act, broken: Callable[[int, Exception], None], *, prefixed: bool
+        self,
+        relieved: Act,
+        broken: Callable[[int, Exception], None],
+        diary: Diary,
+        *,
+        prefixed: bool,
     ) -> None:
+        self._diary = diary
         self._relieved = relieved
         self._broken = broken
         self._prefixed = prefixed
@@ -195,13 +205,16 @@ class OutputDispatcher:
     def _hear_all(
         self, worker: int, said: list[OutputItem], size: int, entries: dict[int, int]
     ) -> None:
-        for task, kind, body in said:
-            try:
-                self._hear(worker, task, kind, body)
-            except BaseException as error:
-                # Of a handler, which is the program's own: no reason not to handle the next record.
-                # Ctrl-C is raised in the main thread only.
-                _complain(error)
+        began = monotonic_ns()
+        with display.pause():  # a handler may write past the streams that bars know of
+            for task, kind, body in said:
+                try:
+                    self._hear(worker, task, kind, body)
+                except BaseException as error:
+                    # Of a handler: the program's own, and no reason not to hear the next. Ctrl-C
+                    # is raised in the main thread alone.
+                    _complain(error)
+        self._diary.add(HANDLERS, began, monotonic_ns())
         self._heard(entries)
         with self._lock:
             before = self._unheard.pop(worker)

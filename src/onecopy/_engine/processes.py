@@ -112,12 +112,14 @@ class ProcessEngine:
             wake=wakeup,
             limits=limits,
         )
-        output = OutputDispatcher(wakeup, self._distrust, prefixed=options.prints == "prefixed")
+        output = OutputDispatcher(
+            wakeup, self._distrust, history.diary, prefixed=options.prints == "prefixed"
+        )
         known = KnownFunctions(PEER, workers.source.follower, self._forget)
         submission = Submission(core, history, known, PEER, wakeup, self._wait_for)
         lifetime = Lifetime(core, submission, history, self._stop_workers)
         outcomes = Outcomes(core, history, output)
-        receiver = Receiver(core, outcomes, lifetime, workers, freezes, output, polled, wakeup)
+        receiver = Receiver(core, outcomes, lifetime, workers, freezes, output, polled)
         return Parts(
             core=core,
             history=history,
@@ -202,6 +204,7 @@ class ProcessEngine:
 
     def _distrust(self, worker: int, error: Exception) -> None:
         self._parts.receiver.distrust(worker, error)
+        self._parts.wakeup()
 
     def _forget(self, function: Function) -> None:
         self.core.forget_function(function.id).carry_out()

@@ -13,15 +13,15 @@ import pickle
 import signal
 import threading
 from collections import deque
-from collections.abc import Callable
 from functools import partial
-from time import monotonic
+from time import monotonic, monotonic_ns
 from typing import Any
 
 from .. import errors
 from .._codec.blame import short, without_ours
 from .._codec.codec import decode
 from .._observe.columns import DONE, FAILED
+from .._observe.diary import RESULTS
 from .._protocol import wire
 from .._protocol.failures import fits_failures, fits_values, revive
 from .._protocol.import_watch import SlowImport
@@ -48,6 +48,8 @@ _SAYS = {
     (wire.TEXT, 2 | wire.FLUSHED): output_dispatch.STDERR_FLUSHED,
 }
 
+# Results of more bytes (a rich one has at least a head) take a while to unpack.
+_LARGE = 32
 # Seconds between two checks for results of running chunks.
 _TELL = 0.02
 
@@ -63,7 +65,6 @@ class Receiver:
         freezes: learns which workers have frozen a segment.
         output: dispatches what workers log and print.
         poller: the driver waits on it.
-        wake: wakes the driver.
     """
 
     def __init__(
@@ -75,7 +76,6 @@ class Receiver:
         freezes: Freezes,
         output: OutputDispatcher,
         poller: Poller,
-        wake: Callable[[], None],
     ) -> None:
         self._core = core
         self._outcomes = outcomes
@@ -84,7 +84,6 @@ class Receiver:
         self._freezes = freezes
         self._output = output
         self._poller = poller
-        self._wake = wake
         self._waiting: set[int] = set()  # threads that read a socket in ``wait_for``
         self._tell_at = 0.0
         self._distrusted: deque[tuple[int, Exception]] = deque()
@@ -269,6 +268,7 @@ class Receiver:
         spent = frame.body[: wire.SPENT.size]
         body = memoryview(frame.body)[wire.SPENT.size :]
         bad = frame.flags & wire.ERRORS
+        began = monotonic_ns() if len(body) > _LARGE else 0
         try:
             value = decode(bool(frame.flags & wire.RICH), body, worker.channel.link)
             size = None if isinstance(work, Call) else assignment.stop - assignment.start
@@ -280,6 +280,8 @@ class Receiver:
             errors.add_note(error, note)
             self._conclude(worker, entry, spent, FAILED, self._outcomes.failed, error)
             return
+        if began:
+            self._outcomes.history.diary.add(RESULTS, began, monotonic_ns())
         if not fits:
             self._conclude_bad(worker, entry, spent)
             raise wire.BrokenFrame("a result that is none of what was asked for")
@@ -330,6 +332,10 @@ class Receiver:
             link.forgotten(frame.id)
         elif frame.type == wire.FROZEN:
             self._freezes.answered(frame.id, worker.number)
+        elif frame.type == wire.PROFILE:
+            self._outcomes.history.profile.add(marshal.loads(frame.body))
+        elif frame.type == wire.IMPORTED:
+            self._outcomes.history.recorder.imported(marshal.loads(frame.body))
         elif frame.type == wire.SLOW:
             self.warn_of_import(SlowImport(*wire.SLOW_IMPORT.unpack(frame.body)))
         elif worker.state is WorkerState.READY and frame.type in (wire.READY, wire.FAILED):
@@ -410,7 +416,6 @@ class Receiver:
         """Set a worker aside whose output was malformed. In the dispatching thread: only sets a
         flag."""
         self._distrusted.append((number, error))
-        self._wake()
 
     def warn_of_import(self, slow: SlowImport) -> None:
         """Warn that workers import the main module and that this is slow: the warning is the

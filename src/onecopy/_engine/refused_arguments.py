@@ -7,8 +7,8 @@ Used by the pool, its calls and the executor; each lists the arguments for which
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from numbers import Integral
-from typing import Any
+from numbers import Integral, Real
+from typing import Any, cast
 
 _HOW_MANY = (
     "n_jobs",
@@ -38,10 +38,12 @@ EXECUTOR = {
     "maxtasksperchild": "write max_tasks_per_child=",
     "timeout": "give it to map, or to the future's result",
     "chunksize": "give it to map",
-    **dict.fromkeys(("preload", "progress", "spans"), "a Pool has it"),
+    **dict.fromkeys(("preload", "spans"), "a Pool has it"),
 }
 CALL = {
-    **dict.fromkeys(_HOW_MANY, "how many workers is said to the Pool, by workers="),
+    **dict.fromkeys(
+        (*_HOW_MANY, "max_workers"), "how many workers is said to the Pool, by workers="
+    ),
     **dict.fromkeys(_CHUNKS, "write chunksize="),
     **dict.fromkeys(("callback", "error_callback"), "map_async takes callbacks"),
     "timeout": (
@@ -50,8 +52,8 @@ CALL = {
     ),
 }
 _WAITS = {
-    "map": "pool.map_async(...).get(timeout), which waits no longer",
-    "starmap": "pool.starmap_async(...).get(timeout), which waits no longer",
+    "map": "map(..., timeout=...)",
+    "starmap": "starmap(..., timeout=...)",
     "imap": "the iterator's next(timeout), which waits no longer",
     "imap_unordered": "the iterator's next(timeout), which waits no longer",
 }
@@ -68,21 +70,43 @@ def refuse(call: str, others: Mapping[str, object], cures: Mapping[str, str]) ->
 def refuse_more(
     name: str, chunk: object, more: tuple[object, ...], others: Mapping[str, object]
 ) -> None:
-    """Raise TypeError for what a call of many items does not accept: a second iterable, or other
-    arguments.
+    """Raises TypeError for what a call of many items of one iterable cannot be given.
 
     Args:
         name: the name of the call.
         chunk: the argument in the chunk size's position.
     """
     if more or not (chunk is None or isinstance(chunk, Integral)):
-        write = "starmap(func, zip(a, b))"
-        if name.startswith("imap"):
-            write = f"{name}(lambda pair: func(*pair), zip(a, b))"
         raise TypeError(
             f"{name}() takes one iterable, and then the chunksize, a whole number: for several "
-            f"arguments write {write}"
+            f"arguments write {name}(func, zip(a, b))"
         )
+    _refuse_others(name, others)
+
+
+def several(
+    name: str,
+    chunksize: int | None,
+    first: Any,
+    more: tuple[Any, ...],
+    others: Mapping[str, object],
+) -> tuple[int | None, tuple[Any, ...]]:
+    """The chunk size and the iterables that a call of many items was given. A single whole
+    number behind one iterable is the chunk size. Raises TypeError."""
+    _refuse_others(name, others)
+    if len(more) == 1 and (more[0] is None or isinstance(more[0], Integral)):
+        if chunksize is not None:
+            raise TypeError(f"{name}() got the chunksize twice")
+        return cast("int | None", more[0]), (first,)
+    for each in more:
+        if not isinstance(each, Iterable):
+            raise TypeError(
+                f"{name}() takes iterables, and the chunksize by name: chunksize=..., not {each!r}"
+            )
+    return chunksize, (first, *more)
+
+
+def _refuse_others(name: str, others: Mapping[str, object]) -> None:
     if others:
         cure = CALL["timeout"].format(name=name, waits=_WAITS[name])
         refuse(name, others, {**CALL, "timeout": cure})
@@ -123,3 +147,8 @@ def check_chunk(chunk: int | None) -> None:
         raise TypeError(f"chunksize is a whole number, not a {type(chunk).__name__}")
     if chunk is not None and chunk < 1:
         raise ValueError(f"a chunk has at least 1 item, not {chunk}")
+
+
+def check_timeout(timeout: float | None) -> None:
+    if timeout is not None and not (isinstance(timeout, Real) and timeout > 0):
+        raise ValueError(f"timeout is a number of seconds above 0, not {timeout!r}")

@@ -6,12 +6,46 @@ memory limits (``limits``), and the engine asks it whether to retry.
 
 from __future__ import annotations
 
+import re
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from numbers import Integral, Real
+from typing import Any
 
 from .. import errors
 from .._schedule.events import Constraints
+
+
+class _Kept:
+    """What is not said stays as it is."""
+
+    def __repr__(self) -> str:
+        return "as it was"
+
+
+KEPT: Any = _Kept()
+
+_UNITS = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9, "t": 10**12}
+_BINARY_UNITS = {"ki": 2**10, "mi": 2**20, "gi": 2**30, "ti": 2**40}
+
+
+def byte_count(size: Any) -> int:
+    """A size as a number of bytes: ``"2GB"``, ``"1.5 GiB"``, ``"500 M"``, or the number itself.
+
+    Raises:
+        TypeError, ValueError: it is no size.
+    """
+    if isinstance(size, Integral) and not isinstance(size, bool):
+        return int(size)
+    if not isinstance(size, str):
+        raise TypeError(f"memory_limit is a size, such as '2GB' or a number of bytes, not {size!r}")
+    found = re.fullmatch(r"\s*(\d+(?:\.\d*)?|\.\d+)\s*([kmgt]?i?)b?\s*", size.lower())
+    unit = {**_UNITS, **_BINARY_UNITS}.get(found[2]) if found else None
+    if found is None or unit is None:
+        raise ValueError(
+            f"memory_limit is a size, such as '2GB' or a number of bytes, not {size!r}"
+        )
+    return round(float(found[1]) * unit) if "." in found[1] else int(found[1]) * unit
 
 
 @dataclass(frozen=True)
@@ -90,3 +124,13 @@ class Rules:
         return isinstance(error, errors.WorkerDied) and not isinstance(
             error, errors.WorkerOutOfMemory
         )
+
+
+def added(before: Rules | None, **said: Any) -> Rules:
+    """The rules of a view of a view: those that were there, and those that are said."""
+    changes = {name: value for name, value in said.items() if value is not KEPT}
+    if before is None:
+        return Rules(**changes)
+    if changes.get("retries") == 0:
+        changes.setdefault("retry_on", ())  # there is no other run to be worth it
+    return replace(before, **changes)

@@ -12,6 +12,7 @@ from typing import Any
 from .._launch import resolve
 from .._observe.spans import KEPT
 from .._protocol import preparation
+from .._protocol.worker_exit import begin
 from .._system.cpus import cpu_count
 from .._system.native_threads import THREAD_VARIABLES
 from ..errors import UnsupportedPlatform
@@ -37,6 +38,8 @@ def engine(
     main: str = "auto",
     state: str = "follow",
     reseed: bool = True,
+    profile: bool = False,
+    worker_exit: Callable[[], Any] | None = None,
 ) -> Engine:
     """Return a running engine; its workers start in the background. Raises as ``Pool`` does.
 
@@ -57,6 +60,10 @@ def engine(
         raise ValueError(f"a pool has at least 1 worker, not {workers!r}")
     if initializer is not None and not callable(initializer):
         raise TypeError(f"the initializer must be callable, not a {type(initializer).__name__}")
+    start = resolve(method)
+    if worker_exit is not None:
+        initargs = (worker_exit, initializer, *initargs)
+        initializer = _exiting(worker_exit, start)
     if max_tasks is not None and not (isinstance(max_tasks, Integral) and max_tasks >= 1):
         raise ValueError(f"maxtasksperchild is at least 1 or None, not {max_tasks!r}")
     check_prints(prints)
@@ -65,7 +72,7 @@ def engine(
         raise ValueError(f"spans is how many to keep, 0 or more, not {spans!r}")
     options = Options(
         workers=workers,
-        method=resolve(method),
+        method=start,
         initializer=initializer,
         initargs=initargs,
         max_tasks=max_tasks,
@@ -78,6 +85,7 @@ def engine(
         main=main,
         state=state,
         reseed=reseed,
+        profile=profile or bool(os.environ.get("ONECOPY_PROFILE")),
     )
     if options.method == "thread":
         from .threads import ThreadEngine
@@ -86,6 +94,18 @@ def engine(
     from .processes import ProcessEngine
 
     return ProcessEngine(options)
+
+
+def _exiting(worker_exit: Any, method: str) -> Callable[..., Any]:
+    """The initializer that sees to ``worker_exit``."""
+    if not callable(worker_exit):
+        raise TypeError(f"worker_exit must be callable, not a {type(worker_exit).__name__}")
+    if method == "thread":
+        raise ValueError(
+            "worker threads end with the program: worker_exit needs a start method whose workers "
+            "are processes"
+        )
+    return begin
 
 
 def check_prints(prints: str) -> None:

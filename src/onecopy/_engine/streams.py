@@ -6,9 +6,11 @@ from __future__ import annotations
 import weakref
 from collections.abc import Iterator
 from concurrent.futures import CancelledError
+from time import monotonic, monotonic_ns
 from typing import Any, TypeVar
 
 from .._codec.blame import ours_cut
+from .._observe.diary import ITERABLE
 from .busy import Waiting
 from .engine import Engine
 from .jobs import Items, NoResult, StreamJob
@@ -57,6 +59,7 @@ class Stream(Iterator[R_co]):
         while job.end is None and taken < most:
             if not eager and items.taken - job.yielded >= self._window:
                 break
+            began = monotonic_ns()
             try:
                 if not items.take():
                     job.finish_at(items.taken)
@@ -64,6 +67,8 @@ class Stream(Iterator[R_co]):
             except Exception as error:
                 job.finish_at(items.taken, error)
                 break
+            finally:
+                self._engine.history.diary.add(ITERABLE, began, monotonic_ns())
             taken += 1
             # Given out singly while workers wait for them, in batches otherwise.
             if taken < self._engine.options.workers or taken % 16 == 0:
@@ -101,11 +106,23 @@ class Stream(Iterator[R_co]):
         with ours_cut:
             return self._next(timeout)
 
+    def _wait(self, timeout: float | None) -> None:
+        """Until there is a result. When all the items that there was room for are skipped, there
+        is room for more."""
+        job = self._job
+        deadline = None if timeout is None else monotonic() + timeout
+        while True:
+            if job.end is None and job.broken is None:
+                self._feed(self._window)
+            left = None if deadline is None else max(0.0, deadline - monotonic())
+            job.wait_next(left, Waiting(self._engine.core, job))
+            if job.has_next():
+                return
+            self._items.forget(job.settled)
+
     def _next(self, timeout: float | None) -> R_co:
         try:
-            if self._job.end is None and self._job.broken is None:
-                self._feed(self._window)
-            self._job.wait_next(timeout, Waiting(self._engine.core, self._job))
+            self._wait(timeout)
         except NoResult as error:
             import multiprocessing
 

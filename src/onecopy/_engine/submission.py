@@ -13,6 +13,7 @@ from time import monotonic_ns
 from typing import Any, Protocol
 
 from .._codec.pickling import Namespace
+from .._observe.diary import PACKING, WORTH
 from .._schedule import events
 from . import busy
 from .core import Core, Effects, ReadyWorker
@@ -64,7 +65,6 @@ class Submission:
         self._wait = wait
         self._singly = singly
         self._unwanted: deque[tuple[int, bool]] = deque()  # jobs, and whether to kill workers
-        self._mark = object()  # on the futures of this pool
 
     # Single calls.
 
@@ -78,13 +78,16 @@ class Submission:
     ) -> TaskFuture:
         """Put a call behind the others; the returned future gets its outcome. ``done`` is called
         with the future in a thread of the pool; a callback added later may be called at once."""
+        begun = monotonic_ns()
         known = self._known.get(function)
         call = FutureCall(known, function, args, kwargs, self.namespace, rules)
         call.versions = self._known.versions(known, call)
         if done is not None:
             call.future.add_done_callback(done)
         effects = self._enter(call, pace_key(known, function))
-        call.future.number, call.future.owner = call.number, self._mark
+        if call.submitted - begun > WORTH:
+            self._history.diary.add(PACKING, begun, call.submitted)
+        call.future.number, call.future.owner = call.number, self._history.diary
         if effects is not None:
             effects.carry_out()
         return call.future
@@ -121,6 +124,7 @@ class Submission:
 
     def _enter(self, call: Call, pace: int) -> Effects | None:
         self._history.resume_sampling()
+        call.site = self._history.callers.site(call)
         call.submitted = monotonic_ns()
         return self._core.submit(call, pace)
 
@@ -129,7 +133,7 @@ class Submission:
 
         Raises ValueError if the future belongs to another pool.
         """
-        if not isinstance(future, TaskFuture) or future.owner is not self._mark:
+        if not isinstance(future, TaskFuture) or future.owner is not self._history.diary:
             raise ValueError("this future is not one of this pool's")
         if future.cancel():
             return True  # it has not started: it is skipped when its turn comes
@@ -161,6 +165,7 @@ class Submission:
         until it has grown for the last time or is dropped."""
         self._history.resume_sampling()
         job.versions = self._known.versions(job.function, None)
+        job.site = self._history.callers.site(job)
         job.submitted = monotonic_ns()
         most = 1 if self._singly and job.streams else job.most
         self._core.open(job, available, most, grows=grows).carry_out()

@@ -25,7 +25,7 @@ from .._protocol.failures import describe, name_of
 from .._schedule.events import Assignment
 from .._schedule.scheduler import Scheduler
 from .._system import forking
-from .._system.usage import traced, usage, used
+from .._system.usage import Delay, traced, usage, used
 from . import log_marks
 from .core import Core, Deferred, ReadyWorker
 from .functions import Function
@@ -209,14 +209,18 @@ class ThreadEngine:
             return
         worker.ready = worker.last = since = monotonic_ns()
         self.core.join(worker).carry_out()
-        while (entry := worker.queue.get()) is not None:
-            if callable(entry):
-                entry()
-                continue
-            since = self._run(worker, entry, since)
-            del entry
+        delay = Delay()
+        try:
+            while (entry := worker.queue.get()) is not None:
+                if callable(entry):
+                    entry()
+                    continue
+                since = self._run(worker, entry, since, delay)
+                del entry
+        finally:
+            delay.close()
 
-    def _run(self, worker: ThreadWorker, entry: Entry, since: int) -> int:
+    def _run(self, worker: ThreadWorker, entry: Entry, since: int, delay: Delay) -> int:
         """Run an assignment and deliver its outcome; return when it finished.
 
         An error's traceback leads to this frame. So everything that holds the error, or will
@@ -224,13 +228,13 @@ class ThreadEngine:
         """
         started = monotonic_ns()
         log_marks.mark(worker.number, entry.work.number)
-        before = usage()
+        before, reading = usage(), delay.now()
         value, error, failed = _run(entry.assignment, entry.work, self._ends)
         finished = monotonic_ns()
         spent = wire.SPENT.pack(
             # Nothing is unpickled or pickled for a thread.
-            *(started, started, started, finished, finished, started - since, 0),
-            *used(before, usage()),
+            *(started, started, started, finished, finished, started - since, 0, 0, 0),
+            *used(before, usage(), wanted=delay.since(reading)[1]),
             *(0, 0, traced()),
         )
         worker.last = finished

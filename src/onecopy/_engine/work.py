@@ -49,6 +49,8 @@ class Work:
     number: int
     submitted: int
     """When it was submitted to the engine, which sets both; nanoseconds."""
+    site: int
+    """The line of the program and the method that it called; the engine sets it."""
     versions: tuple[Version, ...] = NO_VERSIONS
     """The variables that workers need for it; a class attribute if there are none."""
     refers = False
@@ -140,6 +142,7 @@ class Call(Work):
         "function",
         "number",
         "rules",
+        "site",
         "submitted",
         "tries",
         "versions",
@@ -299,6 +302,7 @@ class Entry:
     Attributes:
         assignment, work: the assignment and its work.
         worker: the worker's number.
+        begun: when packing it began, 0 before; nanoseconds.
         sent: when it was written to the worker's socket, 0 before; nanoseconds.
         moved, shared: bytes of its payload that were copied, and passed by reference.
         early: the number of its items that have been delivered already.
@@ -313,6 +317,7 @@ class Entry:
     shared: int = 0
     early: int = 0
     seen: int = 0
+    begun: int = 0
 
     def rest(self) -> Assignment:
         """The part of it whose outcome is not known yet."""

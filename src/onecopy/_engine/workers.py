@@ -172,6 +172,7 @@ class Workers:
             reseed=options.reseed,
             logs=options.logs,
             prints=options.prints,
+            profile=options.profile,
             authkey=None if options.inherits else inheriting.authkey(),
         )
         fds = [claims.descriptor(), faults, self.source.desk.theirs.fileno()]

@@ -26,7 +26,9 @@ from .share_objects import structured
 Array = TypeVar("Array", bound=np.ndarray[Any, Any])
 # Bytes of a shared object that may go through the pipe with each task without a warning.
 _MUCH = 1 << 20
-# Seconds that the mappings of a process may outlive it.
+# So many parts that cannot be shared are named.
+_NAMED = 5
+# Seconds for which the mappings of a process may outlive it.
 _DYING = 1.0
 _NAMES = {Kind.SHARED: "shared", Kind.FILE: "file", Kind.OPEN: "open", Kind.MESSAGE: "message"}
 
@@ -61,19 +63,11 @@ def share(obj: Any) -> Any:
     except NotPicklable:
         encode(obj, what="object")  # names the part by its path from here
         raise
-    if isinstance(obj, np.ndarray) and is_shared(obj):
+    if _stands(obj):
         return obj
     encoded = encode(obj, what="object", sealing=True)
-    if encoded.all_shared():
-        return obj
     if encoded.pickled_arrays:
-        warnings.warn(
-            f"share cannot share {', '.join(encoded.pickled_arrays[:3])}: it is made of "
-            "Python objects, or cannot use memory that it does not own, and is sent with "
-            "each task that the object is passed to",
-            PickledWarning,
-            stacklevel=3,
-        )
+        warnings.warn(_pickled(obj, encoded.pickled_arrays), PickledWarning, stacklevel=3)
     elif encoded.stream_size > _MUCH:
         warnings.warn(
             f"share leaves {encoded.stream_size / 1e6:.1f} MB of Python objects inside a "
@@ -109,6 +103,16 @@ def _frozen_empty(obj: Any) -> Any:
 
 def is_shared(obj: Any) -> bool:
     """See ``onecopy.is_shared``."""
+    if not isinstance(obj, np.ndarray):
+        if isinstance(obj, str | int | float | complex | bytes | bytearray | None):
+            return False
+        encoded = encode(obj)
+        return encoded.all_shared() and not encoded.pickled_arrays and encoded.stream_size <= _MUCH
+    return _stands(obj)
+
+
+def _stands(obj: Any) -> bool:
+    """Do all buffers of an object, and at least one, stand in shared memory?"""
     if isinstance(obj, np.ndarray):
         if obj.size == 0:
             return not obj.flags.writeable and not obj.dtype.hasobject
@@ -118,6 +122,24 @@ def is_shared(obj: Any) -> bool:
     if isinstance(obj, str | int | float | complex | bytes | bytearray | None):
         return False
     return encode(obj).all_shared()
+
+
+def _pickled(obj: Any, arrays: list[str]) -> str:
+    """Says which parts cannot be shared, and what can be done about it."""
+    from .explain import unshared
+
+    try:
+        parts = unshared(obj)
+    except NotPicklable:  # the whole travels, and a part of it does not by itself
+        parts = []
+    what = ", ".join(dict.fromkeys(arrays))
+    text = (
+        f"share cannot share {what}: it is made of Python objects, or cannot stand on memory that "
+        "it does not own, and is sent with each task that the object is passed to"
+    )
+    named = [f"{each.path} ({each.cure})" for each in parts[:_NAMED]]
+    more = f" and {len(parts) - _NAMED} more" if len(parts) > _NAMED else ""
+    return f"{text}: {', '.join(named)}{more}" if named else text
 
 
 def _inside(low: int, high: int) -> bool:

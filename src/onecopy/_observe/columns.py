@@ -1,8 +1,8 @@
-"""The columns of a pool's records: spans, totals, workers, memory.
+"""The columns of what a pool records: spans, totals, workers, memory.
 
-One table each, with type codes for ``struct`` and for NumPy: the recorder needs no NumPy, and the
-arrays that users get have the same columns. Times are nanoseconds of CLOCK_MONOTONIC, which all
-processes of a machine share; sizes are bytes.
+One table each, as the code of ``struct`` and of NumPy, so that the recorder needs no NumPy
+and the arrays that users get have the same columns. Times are nanoseconds of CLOCK_MONOTONIC,
+which all processes of a machine share; sizes are bytes.
 """
 
 from __future__ import annotations
@@ -13,16 +13,16 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     import numpy as np
 
-# The outcome of a task.
+# What became of a task.
 DONE, FAILED, LOST = range(3)
 STATES = ("done", "failed", "lost")
 
-# The ``struct`` code of each NumPy code used here: little-endian, unaligned.
+# struct's code of each NumPy code that is used here: little-endian, nothing aligned.
 _CODES = {"u1": "B", "i4": "i", "u4": "I", "i8": "q", "u8": "Q"}
 
 SPENT = (
-    # Times in the worker: it starts with the task; has its arguments; calls the function (which it
-    # may have had to load first); has the result; has encoded it.
+    # Worker: begins with it; has its arguments; calls the function (which it may have had to
+    # load first); has the result; has it ready to be written.
     ("received", "i8"),
     ("decoded", "i8"),
     ("started", "i8"),
@@ -31,16 +31,23 @@ SPENT = (
     # Nanoseconds since its last task: waiting for work; writing the result before.
     ("waited", "i8"),
     ("blocked", "i8"),
-    # Of this task: CPU time in nanoseconds, page faults, context switches. Of the whole process, so
-    # that the task's own threads are counted.
+    # Nanoseconds of importing modules: before the function began, and inside it.
+    ("imported", "i8"),
+    ("importing", "i8"),
+    # Inside the function, imports left out: CPU time of the whole process in nanoseconds, so
+    # that a task's own threads are counted; how long its thread was ready to run, and no
+    # CPU was free.
     ("cpu", "i8"),
+    ("wanted", "i8"),
+    ("helped", "i8"),  # of ``cpu``, that of other threads, and of programs it has started
+    # Of this task, of the whole process: page faults, context switches.
     ("minor_faults", "u4"),
     ("major_faults", "u4"),
     ("voluntary", "u4"),
     ("involuntary", "u4"),
     ("result_moved", "u8"),
     ("result_shared", "u8"),
-    ("heap", "u8"),  # of the worker's Python objects, if tracemalloc runs there; else 0
+    ("heap", "u8"),  # of the worker's Python objects, when tracemalloc runs there; else 0
 )
 """A worker's measurements of a task. These bytes are sent and kept unchanged."""
 
@@ -49,15 +56,16 @@ SPAN = (
     ("start", "i8"),  # a chunk's items: from here
     ("stop", "i8"),  # to before here; both 0 for a single call
     ("function", "u4"),  # index of its name
+    ("site", "u4"),  # index of the call: function, method and line of the program
     ("worker", "u4"),
     ("pid", "u4"),
     ("state", "u1"),  # index into STATES
-    # Times in the owner: submitted to the pool; written to the worker's socket; result delivered.
+    # Owner: handed to the pool; written towards the worker; the caller has the result.
     ("submitted", "i8"),
     ("sent", "i8"),
     ("returned", "i8"),
-    # Bytes of arguments that went through the socket or were copied into arenas, and those passed
-    # by reference; then the same for results.
+    # Bytes of arguments that went through the socket or were copied into arenas, and those
+    # that were referred to; for results likewise.
     ("args_moved", "u8"),
     ("args_shared", "u8"),
     *SPENT,
@@ -66,6 +74,7 @@ SPAN = (
 
 TOTAL = (
     ("function", "u4"),
+    ("site", "u4"),
     ("worker", "u4"),
     ("tasks", "u8"),
     ("items", "u8"),
@@ -74,27 +83,36 @@ TOTAL = (
     ("queued", "i8"),  # submitted to sent
     ("waited", "i8"),
     ("decode", "i8"),  # received to decoded, and loading the function: to started
-    ("compute", "i8"),
+    ("imported", "i8"),  # importing modules, then or inside the function: part of no other sum
+    ("compute", "i8"),  # started to finished
+    ("running", "i8"),  # of that, on a CPU
+    ("wanting", "i8"),  # of that, ready to run without a CPU; the rest is waiting
     ("encode", "i8"),
     ("blocked", "i8"),
     ("deliver", "i8"),  # encoded to returned
     ("cpu", "i8"),
+    ("helped", "i8"),
     ("args_moved", "u8"),
     ("args_shared", "u8"),
     ("result_moved", "u8"),
     ("result_shared", "u8"),
 )
-"""Sums over all tasks of one function in one worker, in nanoseconds and bytes."""
+"""Sums over all tasks of one call site in one worker, in nanoseconds and bytes."""
 
 WORKER = (
     ("worker", "u4"),
     ("pid", "u4"),
-    ("born", "i8"),  # requested
-    ("ready", "i8"),  # reported ready; 0: never
-    ("gone", "i8"),  # its end was noticed; 0: it lives
-    ("last", "i8"),  # its last known action
+    ("born", "i8"),  # asked for
+    ("ready", "i8"),  # said so; 0: never
+    ("gone", "i8"),  # its end was seen; 0: it lives
+    ("last", "i8"),  # when it had done the last thing that is known of it
 )
 """One worker's life."""
+
+OWNER_DOES = ("packing", "iterable", "callbacks", "handlers", "results")
+"""Kinds of what the owner does for a pool; see ``diary``."""
+DIARY = (("time", "i8"), *((name, "i8") for name in OWNER_DOES))
+"""How many nanoseconds the owner did each from ``time`` on, until the next row's."""
 
 MEMORY = (
     ("time", "i8"),
@@ -106,21 +124,21 @@ MEMORY = (
     ("private_dirty", "u8"),
     ("shared", "u8"),
     ("swap", "u8"),
-    ("heap", "u8"),  # Python's, if tracemalloc runs there; else 0
+    ("heap", "u8"),  # Python's, when tracemalloc runs there; else 0
 )
 """One reading of one process."""
-OWNER, OTHER = -1, -2  # OTHER: processes that fork workers, or that tasks have started
+OWNER, OTHER = -1, -2  # OTHER: what forks workers, and what tasks have started
 
 Columns = tuple[tuple[str, str], ...]
 
 
 def struct_of(columns: Columns) -> struct.Struct:
-    """Return a record's ``struct``."""
+    """A record as ``struct`` packs it."""
     return struct.Struct("<" + "".join(_CODES[code] for _, code in columns))
 
 
 def dtype_of(columns: Columns) -> np.dtype[Any]:
-    """Return a record's NumPy dtype."""
+    """The same record as NumPy reads it."""
     import numpy as np
 
     return np.dtype([(name, "<" + code) for name, code in columns])

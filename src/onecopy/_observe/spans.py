@@ -1,12 +1,13 @@
-"""The recorder of a pool's tasks: a record per task, in bounded memory.
+"""The recorder of what a pool's tasks took: a record per task, in bounded memory.
 
-Records are packed into blocks in the layout of ``columns.SPAN``, which takes about a microsecond
-each and no NumPy. If there are more than should be kept, the oldest block is added to exact totals
-and dropped, except the longest tasks in it. The worker's measurements are in ``_worker.main``.
+Records are packed into blocks as ``columns.SPAN`` lays them out, which takes about a
+microsecond each and no NumPy. When more are there than are to be kept, the oldest block is
+added to exact totals and dropped, but for the longest tasks in it. How a worker measures
+its part is in ``_worker.main``.
 
-Threads. Any may call ``record``; ``_lock`` is held for appending alone. The thread that fills a
-block folds the oldest one, and a reader takes what is there: neither waits for the other longer
-than it takes to fold 4,096 records (about a millisecond).
+Threads. Any may call ``record``; ``_lock`` is held for appending alone. Whoever fills a
+block folds the oldest one, and a reader takes what is there: neither waits for the other
+longer than it takes to fold 4,096 records (about a millisecond).
 """
 
 from __future__ import annotations
@@ -20,6 +21,8 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from .columns import FAILED, LOST, SPAN, SPENT, TOTAL, dtype_of, struct_of
+from .failures import Failures
+from .lines import Line
 
 if TYPE_CHECKING:
     import numpy as np
@@ -28,23 +31,28 @@ if TYPE_CHECKING:
 
 KNOWN = struct_of(SPAN[: -len(SPENT)])
 SIZE = struct_of(SPAN).size
-# The number of spans that a pool keeps by default: 12 MB at most.
+# Spans that a pool keeps unless it is told otherwise: 12 MB at most.
 KEPT = 65_536
 _BLOCK = 4_096
-# The number of longest tasks that are kept when their block is dropped.
+# So many of the longest tasks outlive the block that they were in.
 _LONGEST = 100
-# Function names: if a program creates functions without end, the rest have one name.
+# Function names: a program that makes functions without end has the rest under one name.
 _NAMES = 10_000
 _OTHERS = "(other functions)"
+_ELSEWHERE = ("", _OTHERS, "", 0, 0)
+
+Site = tuple[str, str, str, int, int]
+"""A call: the pool's method, the function's name, the program's file and line (or "" and 0),
+and the chunk size that the program has given (or 0)."""
 
 
 class Recorder:
     """See the module.
 
     Args:
-        keep: the number of records to keep, rounded up to whole blocks; 0 keeps none, and the
+        keep: how many records to keep, rounded up to whole blocks; 0 keeps none, and the
             totals stay exact.
-        importing: the context in which NumPy is imported, if the program has not done so.
+        importing: what to enter while NumPy is imported, when the program has not done so.
     """
 
     def __init__(
@@ -58,28 +66,37 @@ class Recorder:
         self._block = bytearray(_BLOCK * SIZE)
         self._at = 0
         self._names: dict[str, int] = {}
+        self._sites: dict[Site, int] = {}
+        self.function_of: list[int] = []  # the index of a function's name, by that of its call
         self._importing = importing
         self._folded: Table | None = None
         self._longest: Table | None = None
         self.failed = 0
         self.lost = 0
+        self.failures = Failures()
+        self.imports: dict[str, tuple[int, int]] = {}  # how often, and CPU time
 
-    def function(self, name: str) -> int:
-        """Return the index of a function's name."""
-        index = self._names.get(name)
+    def site(self, method: str, name: str, line: Line, chunk: int = 0) -> int:
+        """The index of a call: which function, by which method, from which line, in chunks
+        of which size."""
+        site = (method, name, *line, chunk)
+        index = self._sites.get(site)
         if index is None:
             with self._lock:
-                name = name if len(self._names) < _NAMES else _OTHERS
-                index = self._names.setdefault(name, len(self._names))
+                site = site if len(self._sites) < _NAMES else _ELSEWHERE
+                index = self._sites.setdefault(site, len(self._sites))
+                if index == len(self.function_of):
+                    name = site[1]
+                    self.function_of.append(self._names.setdefault(name, len(self._names)))
         return index
 
     def record(self, state: int, known: bytes, spent: bytes) -> None:
-        """Record a task that has ended.
+        """One task has ended.
 
         Args:
-            state: its outcome.
+            state: what became of it.
             known: the owner's part of ``columns.SPAN``, packed by ``KNOWN``.
-            spent: the worker's part, as received.
+            spent: the worker's, as it came.
         """
         with self._lock:
             if state:
@@ -98,11 +115,24 @@ class Recorder:
 
     @property
     def functions(self) -> tuple[str, ...]:
-        """Return names by index."""
+        """Names by index."""
         return tuple(self._names)
 
+    def imported(self, took: dict[str, int]) -> None:
+        """Workers have imported packages, in so many nanoseconds of CPU time each."""
+        with self._lock:
+            for name, nanoseconds in took.items():
+                if name in self.imports or len(self.imports) < _NAMES:
+                    count, before = self.imports.get(name, (0, 0))
+                    self.imports[name] = (count + 1, before + nanoseconds)
+
+    @property
+    def sites(self) -> tuple[Site, ...]:
+        """Calls by index."""
+        return tuple(self._sites)
+
     def spans(self) -> Table:
-        """Return a copy of the records that are kept, in the order in which they were made."""
+        """The records that are kept, in the order in which they were made; a copy."""
         import numpy as np
 
         with self._lock:
@@ -110,13 +140,13 @@ class Recorder:
         return np.frombuffer(bytearray(data), dtype_of(SPAN))
 
     def longest(self) -> Table:
-        """Return the longest tasks of those that are not kept."""
+        """The longest tasks of those that are not kept."""
         import numpy as np
 
         return np.zeros(0, dtype_of(SPAN)) if self._longest is None else self._longest
 
     def totals(self) -> Table:
-        """Return exact sums over all tasks so far, by function and worker (``columns.TOTAL``)."""
+        """Exact sums over all tasks so far, by function and worker (``columns.TOTAL``)."""
         with self._lock:
             folded = self._folded
             data = b"".join([*self._full, self._block[: self._at]])
@@ -126,8 +156,7 @@ class Recorder:
         return kept if folded is None else merged(folded, kept)
 
     def _fold(self, block: bytearray) -> None:
-        """Fold a block, which leaves the records that are kept, into the totals. With the lock
-        held."""
+        """Under the lock: a block leaves the records that are kept."""
         if "numpy" not in sys.modules:
             with self._importing():
                 import_module("numpy")
@@ -144,21 +173,51 @@ class Recorder:
 
 
 def summed(spans: Table) -> Table:
-    """Return ``columns.TOTAL`` of some spans."""
+    """``columns.TOTAL`` of some spans."""
     import numpy as np
 
-    keys = spans["function"].astype("u8") << np.uint64(32) | spans["worker"]
-    found, rows = np.unique(keys, return_inverse=True)
+    found, first, rows = np.unique(_keys(spans), return_index=True, return_inverse=True)
     totals = np.zeros(len(found), dtype_of(TOTAL))
-    totals["function"] = found >> np.uint64(32)
-    totals["worker"] = found & np.uint64(0xFFFFFFFF)
+    for name in ("function", "site", "worker"):
+        totals[name] = spans[name][first]
     for name, values in _parts(spans).items():
         np.add.at(totals[name], rows, values.astype(totals[name].dtype))
     return totals
 
 
+def _keys(table: Table) -> Table:
+    """What is summed has one of these: the call site, which has one function, and the worker."""
+    import numpy as np
+
+    keys: Table = table["site"].astype("u8") << np.uint64(32) | table["worker"]
+    return keys
+
+
+def split(spans: Table) -> dict[str, Table]:
+    """What each task's time in its function consists of, and what came before it.
+
+    Returns:
+        ``decode`` and ``compute`` without imports, ``imported`` (both kinds); ``running``,
+        ``wanting`` and ``pausing``, which add up to ``compute``.
+    """
+    import numpy as np
+
+    decode = np.maximum(spans["started"] - spans["received"] - spans["imported"], 0)
+    compute = np.maximum(spans["finished"] - spans["started"] - spans["importing"], 0)
+    running = np.minimum(spans["cpu"], compute)
+    wanting = np.minimum(spans["wanted"], compute - running)
+    return {
+        "decode": decode,
+        "imported": spans["finished"] - spans["received"] - decode - compute,
+        "compute": compute,
+        "running": running,
+        "wanting": wanting,
+        "pausing": compute - running - wanting,
+    }
+
+
 def _parts(spans: Table) -> dict[str, Table]:
-    """Return the summed values, by column of ``columns.TOTAL``."""
+    """What is summed, by its column in ``columns.TOTAL``."""
     import numpy as np
 
     parts = {
@@ -167,27 +226,25 @@ def _parts(spans: Table) -> dict[str, Table]:
         "failed": spans["state"] == FAILED,
         "lost": spans["state"] == LOST,
         "queued": spans["sent"] - spans["submitted"],
-        "decode": spans["started"] - spans["received"],
-        "compute": spans["finished"] - spans["started"],
+        **{name: values for name, values in split(spans).items() if name != "pausing"},
         "encode": spans["encoded"] - spans["finished"],
         "deliver": np.where(spans["encoded"] > 0, spans["returned"] - spans["encoded"], 0),
     }
     parts["queued"] = np.where(spans["sent"] > 0, parts["queued"], 0)
-    same = ("waited", "blocked", "cpu")
+    same = ("waited", "blocked", "cpu", "helped")
     sizes = ("args_moved", "args_shared", "result_moved", "result_shared")
     return {**parts, **{name: spans[name] for name in (*same, *sizes)}}
 
 
 def merged(one: Table, other: Table) -> Table:
-    """Return the sums of two tables of totals."""
+    """The sums of two tables of totals."""
     import numpy as np
 
     both = np.concatenate([one, other])
-    keys = both["function"].astype("u8") << np.uint64(32) | both["worker"]
-    found, first, rows = np.unique(keys, return_index=True, return_inverse=True)
+    found, first, rows = np.unique(_keys(both), return_index=True, return_inverse=True)
     totals = np.zeros(len(found), dtype_of(TOTAL))
-    for name in ("function", "worker"):
+    for name in ("function", "site", "worker"):
         totals[name] = both[name][first]
-    for name in totals.dtype.names[2:]:
+    for name in totals.dtype.names[3:]:
         np.add.at(totals[name], rows, both[name])
     return totals

@@ -24,6 +24,7 @@ class WorkerConfig:
         reseed: give its random number generators their own seeds.
         logs: send log records and warnings to the owner.
         prints: the destination of printed lines, see ``options.PRINTS``.
+        profile: sample its stack while it runs tasks.
         authkey: the key of its owner's managers, or None.
     """
 
@@ -38,4 +39,5 @@ class WorkerConfig:
     reseed: bool
     logs: bool
     prints: str
+    profile: bool
     authkey: bytes | None

@@ -11,6 +11,7 @@ exists in the child. So each module with locks, sockets or threads registers its
 ``_engine.processes``        pools are the parent's: sockets closed, what waits fails
 ``_engine.threads``          pools are the parent's: there are no worker threads here
 ``_engine.future``, results  new locks; what waits for a parent's result fails
+``_engine.dropped``          nothing that waits is the child's
 ``executor``                 executors are the parent's
 ``_worker.main``             a child of a task never reads its worker's socket
 ===========================  ==================================================================

@@ -11,6 +11,7 @@ counts in each run, and a Ctrl-C in it has to be quiet too.
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
 import sys
@@ -18,6 +19,9 @@ from collections.abc import Sequence
 from typing import NoReturn
 
 from ._errors import FAILED, INTERRUPTED, CommandError
+
+# What writing to a stream fails with when there is no room; of files, their names are known.
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
 
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
@@ -34,11 +38,21 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
         signal.signal(signal.SIGINT, signal.SIG_IGN)
         status = INTERRUPTED
     except BrokenPipeError:
-        # Whoever read our output has seen enough (`onecopy ... | head`). What is still
-        # buffered must not fail once more when the interpreter flushes it.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        # Whoever read our output has seen enough (`onecopy ... | head`).
+        _drop_output()
+        status = FAILED
+    except OSError as error:
+        if error.filename is not None or error.errno not in _FULL:
+            raise
+        print(f"onecopy: standard output cannot be written: {error.strerror}", file=sys.stderr)
+        _drop_output()
         status = FAILED
     raise SystemExit(status)
+
+
+def _drop_output() -> None:
+    """What is still buffered must not fail once more when the interpreter flushes it."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _run(arguments: list[str]) -> int:

@@ -7,11 +7,15 @@ Only the file of the command that is called is imported.
 
 from __future__ import annotations
 
+import difflib
+import os
+import re
 from collections.abc import Callable
 from importlib import import_module
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
+from typer.core import TyperCommand, TyperGroup
 
 from .. import __version__
 from ._errors import FAILED, CommandError
@@ -20,6 +24,41 @@ COMMANDS = ("run", "convert", "demo", "lab", "report", "top")
 
 Work = Callable[[], int]
 """What a command returns: does the work, returns the exit status."""
+
+# What Typer says, and what people say.
+_WORDS = (
+    (r"Value error, ", ""),
+    (r"Input should be greater than or equal to (\S+)", r"it is at least \1"),
+    (r"Input should be greater than (\S+)", r"it is more than \1"),
+    (r"Input should be less than or equal to (\S+)", r"it is at most \1"),
+    (r"Input should be a valid integer.*", "it is a whole number"),
+    (r"Input should be a valid number.*", "it is a number"),
+)
+
+
+class _Command(TyperCommand):
+    """A command whose usage names its arguments as they are written: the metavar of one that
+    may be left out has its brackets."""
+
+    def collect_usage_pieces(self, ctx: Any) -> list[str]:
+        arguments = [each for each in self.params if each.param_type_name == "argument"]
+        return ["[OPTIONS]", *(str(getattr(each, "metavar", "")) for each in arguments)]
+
+    def get_params(self, ctx: Any) -> list[Any]:
+        return _without_types(super().get_params(ctx))
+
+
+class _Group(TyperGroup):
+    def get_params(self, ctx: Any) -> list[Any]:
+        return _without_types(super().get_params(ctx))
+
+
+def _without_types(parameters: list[Any]) -> list[Any]:
+    """A switch has no type in the help."""
+    for each in parameters:
+        if getattr(each, "is_flag", False) and each.metavar is None:
+            each.metavar = ""
+    return parameters
 
 
 def parse(arguments: list[str]) -> Work:
@@ -40,28 +79,44 @@ def parse(arguments: list[str]) -> Work:
         message = getattr(error, "format_message", None)
         if message is None:
             raise
-        raise CommandError(message(), getattr(error, "exit_code", FAILED)) from error
+        raise CommandError(_plain(message()), getattr(error, "exit_code", FAILED)) from error
     return found if callable(found) else lambda: int(found or 0)
+
+
+def _plain(message: str) -> str:
+    for theirs, ours in _WORDS:
+        message = re.sub(theirs, ours, message)
+    unknown = re.match(r"No such command '(.*?)'", message)
+    if unknown is None:
+        return message
+    near = difflib.get_close_matches(unknown[1], COMMANDS)
+    hint = f"did you mean {near[0]!r}?" if near else "try 'onecopy --help'"
+    return f"there is no command {unknown[1]!r}; {hint}"
 
 
 def application(arguments: list[str]) -> typer.Typer:
     """The parser of the command that ``arguments`` call, or of all commands."""
     app = typer.Typer(
+        cls=_Group,
         help="One copy of your data, every core on it.",
-        add_completion=False,
         pretty_exceptions_enable=False,
         context_settings={"help_option_names": ["-h", "--help"]},
     )
     app.callback(invoke_without_command=True)(_onecopy)
-    called = next((word for word in arguments if not word.startswith("-")), "")
+    # A shell that wants to complete a line gives it by the environment.
+    words = arguments or os.environ.get("_TYPER_COMPLETE_ARGS", "").split()[1:]
+    called = next((word for word in words if not word.startswith("-")), "")
     for name in (called,) if called in COMMANDS else COMMANDS:
-        app.command(name)(import_module(f".{name}", __package__).command)
+        module = import_module(f".{name}", __package__)
+        app.command(name, cls=_Command)(module.command)
     return app
 
 
 def _onecopy(
     context: typer.Context,
-    version: Annotated[bool, typer.Option("--version", help="Show the version and stop.")] = False,
+    version: Annotated[
+        bool, typer.Option("--version", "-V", help="Show the version and stop.")
+    ] = False,
 ) -> None:
     if version:
         print(f"onecopy {__version__}")

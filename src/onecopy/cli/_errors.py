@@ -6,7 +6,7 @@ The statuses are those of the standard tools: 2 when the command was told someth
 
 from __future__ import annotations
 
-from ..errors import OnecopyError
+from ..errors import OnecopyError, printable
 
 FAILED, USAGE, INTERRUPTED = 1, 2, 130
 
@@ -25,7 +25,7 @@ class CommandError(OnecopyError):
         self.status = status
 
     def __str__(self) -> str:
-        return " ".join(self.message.split())
+        return printable(" ".join(self.message.split()))
 
 
 def reason(error: BaseException) -> str:

@@ -7,12 +7,14 @@ gives the command one dict of what was said. Their names are those of ``onecopy.
 from __future__ import annotations
 
 import inspect
+import sys
 from collections.abc import Callable
 from functools import wraps
 from typing import Annotated, Any, get_type_hints
 
 import typer
 
+from ..errors import printable
 from ._errors import CommandError
 
 _TEXT = "How CSV is read (NDJSON: --encoding, --parse-dates, --bad-rows)"
@@ -174,10 +176,8 @@ def say(notes: Any) -> None:
     Args:
         notes: ``Wanted.notes``.
     """
-    import sys
-
     for line in notes.lines():
-        print(f"onecopy: {line}", file=sys.stderr)
+        print(f"onecopy: {printable(line)}", file=sys.stderr)
     for row in notes.bad_rows:
         text = f"{row.file!r}: row {row.row} left out: {row.reason}: {row.text!r}"
-        print(f"onecopy: {text}", file=sys.stderr)
+        print(f"onecopy: {printable(text)}", file=sys.stderr)

@@ -10,11 +10,12 @@ from __future__ import annotations
 import json
 import math
 import os
+import sys
 from pathlib import Path
 from typing import IO, Any
 
 from .._system.atomic_file import appearing
-from ..errors import human_bytes
+from ..errors import human_bytes, printable
 from ._errors import FAILED, CommandError, reason
 
 # So many results of blocks are shown, half from the front and half from the end.
@@ -22,21 +23,33 @@ _SHOWN = 6
 FORMATS = (".npy", ".json")
 
 
-def text(value: Any) -> str:
-    """A result for people: arrays shortened by NumPy, lists of results here."""
+def text(value: Any, whole: bool = False) -> str:
+    """A result for people: arrays shortened by NumPy, lists of results here; or whole, for
+    other programs. What a terminal would obey is escaped."""
+    if whole:
+        return _whole(value)
     if not isinstance(value, list):
-        return str(value)
+        return printable(str(value), kept="\n\t")
     shown = [_inline(each) for each in value]
     if len(shown) > _SHOWN + 1:
         shown[_SHOWN // 2 : -_SHOWN // 2] = ["..."]
     return f"[{', '.join(shown)}]  ({count(len(value), 'block')})"
 
 
+def _whole(value: Any) -> str:
+    """All of a result, a line for each block."""
+    import numpy as np
+
+    values = value if isinstance(value, list) else [value]
+    with np.printoptions(threshold=sys.maxsize, linewidth=sys.maxsize):
+        return "\n".join(str(each) for each in values)
+
+
 def _inline(value: Any) -> str:
     shape = getattr(value, "shape", ())
     if shape:
         return f"<{type(value).__name__} {getattr(value, 'dtype', '')} {shape}>"
-    line = " ".join(str(value).split())
+    line = printable(" ".join(str(value).split()))
     return line if len(line) <= 40 else line[:37] + "..."
 
 
@@ -85,14 +98,28 @@ def check_out(out: str, source: str) -> None:
     path = Path(out)
     if path.suffix.lower() not in FORMATS:
         raise CommandError(f"--out {out!r}: the format is not known; it is {' or '.join(FORMATS)}")
-    if not path.parent.is_dir():
-        raise CommandError(f"--out {out!r}: there is no directory {str(path.parent)!r}")
-    if not os.access(path.parent, os.W_OK):
-        raise CommandError(f"--out {out!r}: the directory {str(path.parent)!r} is read-only")
-    if path.is_dir():
-        raise CommandError(f"--out {out!r} is a directory")
+    check_place("--out", out)
     if path.exists() and os.path.exists(source) and path.samefile(source):
         raise CommandError(f"--out {out!r} is the file that is read")
+
+
+def check_place(option: str, target: str) -> None:
+    """Refuses what no file can be written as: a directory, or a name in one that is not there or
+    that is read-only.
+
+    Args:
+        option: how it was given.
+
+    Raises:
+        CommandError: says which it is.
+    """
+    folder = Path(target).parent
+    if Path(target).is_dir():
+        raise CommandError(f"{option} {target!r} is a directory")
+    if not folder.is_dir():
+        raise CommandError(f"{option} {target!r}: there is no directory {str(folder)!r}")
+    if not os.access(folder, os.W_OK):
+        raise CommandError(f"{option} {target!r}: the directory {str(folder)!r} is read-only")
 
 
 def save(out: str, value: Any) -> None:

@@ -19,6 +19,9 @@ from ._errors import FAILED, CommandError, reason
 from ._reading import say
 
 _MEMBERS = ("npz", "hdf5", "zarr")
+HINT = "hint: "
+# So many fields are named in a hint.
+_NAMED = 10
 _ARCHIVES = (".npz", ".h5", ".hdf5", ".zarr")
 
 
@@ -86,6 +89,19 @@ def load(
     if data.ndim == 0:
         raise CommandError(f"{file!r} holds a single value (shape ()): there are no rows to cut")
     return Source(data, loaded.nbytes)
+
+
+def hint(file: str, data: Any, field: str | None) -> str:
+    """What to try when a function could not work with the data; nothing when that is not known."""
+    if field is not None:
+        return ""
+    names = getattr(getattr(data, "dtype", None), "names", None)
+    what = "records of" if names else "a table of"
+    names = names or getattr(data, "column_names", None)
+    if not names:
+        return ""
+    shown = ", ".join([*names[:_NAMED], "..."] if len(names) > _NAMED else names)
+    return f"{HINT}{file!r} holds {what} {shown}: --field {names[0]} gives one of them"
 
 
 def _load(

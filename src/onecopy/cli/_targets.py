@@ -20,6 +20,8 @@ from typing import Any, NamedTuple
 
 from ._errors import CommandError, reason
 
+# A name is suggested when it is so much like the one that was given, from 0 to 1.
+SIMILAR = 0.7
 # What workers may have imported before the user's own module.
 _OURS = frozenset({"cloudpickle", "numpy", "onecopy", "psutil", "rich", "threadpoolctl", "typer"})
 
@@ -86,7 +88,7 @@ def resolve(target: Target) -> Callable[..., Any]:
         owner = found
         found = getattr(owner, name, None)
         if found is None:
-            near = difflib.get_close_matches(name, dir(owner), 1)
+            near = difflib.get_close_matches(name, dir(owner), 1, SIMILAR)
             hint = f"; did you mean {near[0]!r}?" if near else ""
             raise CommandError(f"'{at}' has no function {target.attribute!r}{hint}")
     if not callable(found):

@@ -6,6 +6,7 @@ what, and how, is said there.
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -68,8 +69,11 @@ def command(
         path, member = _source.split(read[0])
         if member is not None:
             read, options["columns"] = [path], [member]
-    if not Path(out).parent.is_dir():
-        raise CommandError(f"{out!r}: there is no directory {str(Path(out).parent)!r}")
+    folder = Path(out).parent
+    if not folder.is_dir():
+        raise CommandError(f"{out!r}: there is no directory {str(folder)!r}")
+    if not os.access(folder, os.W_OK):
+        raise CommandError(f"{out!r}: the directory {str(folder)!r} is read-only")
     shown = sys.stderr.isatty() if progress is None else progress
     return partial(execute, Request(read, out, options, source, target, shown))
 
@@ -87,9 +91,10 @@ def execute(request: Request) -> int:
             return _uncounted
         from .._progress.bar import Progress
 
-        while began:
-            began.pop().finish()
-        began.append(Progress(rows, f"to {Path(request.out).name}", "rows"))
+        if began:
+            began[0].again(rows)
+        else:
+            began.append(Progress(rows, f"to {Path(request.out).name}", "rows"))
         return began[0].advance
 
     try:
@@ -105,13 +110,21 @@ def execute(request: Request) -> int:
     except FileNotFoundError as error:
         raise CommandError(f"{error.filename!r} does not exist") from error
     except OSError as error:
-        what = f"{error.filename or request.out!r}"
-        raise CommandError(f"{what}: {reason(error)}", FAILED) from error
+        raise CommandError(_failure(error, request.out), FAILED) from error
     finally:
-        while began:
-            began.pop().finish()
+        for each in began:
+            each.finish()
     say(wanted.notes)
     return 0
+
+
+def _failure(error: OSError, out: str) -> str:
+    """What happened to which file; the draft of the target is the target to people."""
+    draft = f".{Path(out).name}-"
+    name = error.filename
+    if name is None or any(part.startswith(draft) for part in Path(os.fsdecode(name)).parts):
+        name = out
+    return f"{name!r}: {error.strerror or reason(error)}"
 
 
 def _uncounted(rows: int) -> None:

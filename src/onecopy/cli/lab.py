@@ -7,7 +7,6 @@ and no failure: the exit status tells whether the experiments could be run.
 
 from __future__ import annotations
 
-import os
 import sys
 from collections.abc import Callable
 from enum import StrEnum
@@ -33,10 +32,25 @@ class SizeOption(StrEnum):
     full = "full"
 
 
+# Columns for names in the list.
+_NAME = 18
+
+
+def _names() -> list[str]:
+    """What a shell completes."""
+    from .._lab._frame import finding
+
+    return [*finding.names(), "all", "versions"]
+
+
 def command(
     name: Annotated[
         str | None,
-        typer.Argument(metavar="NAME", help="An experiment, 'all', or 'versions'; none: list."),
+        typer.Argument(
+            metavar="[NAME]",
+            help="An experiment, 'all', or 'versions'; none: list.",
+            autocompletion=_names,
+        ),
     ] = None,
     size: Annotated[
         SizeOption, typer.Option(help="small: seconds; full: the published figures' sizes.")
@@ -52,9 +66,15 @@ def command(
 
     onecopy lab; onecopy lab address-spaces; onecopy lab all --html lab.html
     """
-    for target in (json, html):
-        if target is not None:
-            check(target)
+    for option, target, suffixes in (
+        ("--json", json, (".json",)),
+        ("--html", html, (".html", ".htm")),
+    ):
+        if target is None:
+            continue
+        _show.check_place(option, target)
+        if Path(target).suffix.lower() not in suffixes:
+            raise CommandError(f"{option} {target!r}: the file's name ends in {suffixes[0]}")
     if name is None and (json or html):
         raise CommandError("--json and --html need the name of an experiment, or 'all'")
     if name is None:
@@ -64,17 +84,6 @@ def command(
             raise CommandError("versions has no page; --json FILE writes what was found")
         return partial(versions, json)
     return partial(execute, wanted(name), size.value, json, html)
-
-
-def check(target: str) -> None:
-    """Refuses a file that could not be written, before any work is done."""
-    folder = Path(target).parent
-    if Path(target).is_dir():
-        raise CommandError(f"{target!r} is a directory")
-    if not folder.is_dir():
-        raise CommandError(f"{target!r}: there is no directory {str(folder)!r}")
-    if not os.access(folder, os.W_OK):
-        raise CommandError(f"{target!r}: the directory {str(folder)!r} is read-only")
 
 
 def wanted(name: str) -> list[str]:
@@ -99,7 +108,9 @@ def listing() -> int:
     from .._lab._frame.finding import experiment, names
 
     for name in names():
-        print(f"{name:<18} {experiment(name).QUESTION}")
+        if len(name) > _NAME:  # the questions stay in their column
+            print(name)
+        print(f"{name if len(name) <= _NAME else '':<{_NAME}} {experiment(name).QUESTION}")
     print("\n'onecopy lab NAME' runs one, 'onecopy lab all' runs them all.")
     return 0
 

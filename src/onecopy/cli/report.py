@@ -13,6 +13,7 @@ from typing import Annotated
 import typer
 
 from ..errors import BadFile
+from . import _show
 from ._errors import FAILED, CommandError, reason
 
 
@@ -35,11 +36,11 @@ def command(
     """
     targets = out or []
     for target in targets:
-        check(target)
+        check("--out", target)
     return partial(execute, file, targets)
 
 
-def check(target: str) -> None:
+def check(option: str, target: str) -> None:
     """Refuses a file that no report could be written to, before any work is done."""
     from .._report import write
 
@@ -47,6 +48,7 @@ def check(target: str) -> None:
         write.check(target)
     except ValueError as error:
         raise CommandError(str(error)) from error
+    _show.check_place(option, target)
 
 
 def execute(file: str, targets: list[str]) -> int:
@@ -65,5 +67,10 @@ def execute(file: str, targets: list[str]) -> int:
         try:
             write.report(run, target)
         except OSError as error:
-            raise CommandError(f"{target!r} cannot be written: {reason(error)}", FAILED) from error
+            raise CommandError(unwritten(target, error), FAILED) from error
     return 0
+
+
+def unwritten(target: str, error: OSError) -> str:
+    """Says that a file could not be written; encoded of it have other names."""
+    return f"{target!r} cannot be written: {error.strerror or reason(error)}"

@@ -7,6 +7,7 @@ as one object on standard output. Functions are found by ``_targets``, data by `
 
 from __future__ import annotations
 
+import re
 import sys
 import traceback
 from collections.abc import Callable
@@ -20,17 +21,19 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ..errors import OnecopyError, RemoteTraceback
+from ..errors import OnecopyError, RemoteTraceback, add_note, printable
 from . import _show, _source, _targets
 from ._errors import FAILED, CommandError, reason
 from ._reading import reads_files
-from .report import check
+from ._run_words import Outcome, as_object, facts
+from .report import check, unwritten
 
 if TYPE_CHECKING:
-    from .._observe.sampler import TreeMemory
-    from ..pool import Pool, PoolStats
+    from .._report.model import Run
+    from ..pool import Pool, PoolView
 
-NAMED = ("sum", "min", "max", "concat")
+NAMED = ("sum", "min", "max", "mean", "count", "first", "last", "concat")
+_POOL = r"; only that task is lost, the pool goes on$| and replaced, the pool goes on$"
 _PACKAGE = str(Path(__file__).resolve().parents[1])
 
 
@@ -59,21 +62,10 @@ class Request:
     report: str | None
     progress: bool
     json: bool
+    timeout: float | None
+    memory_limit: str | None
+    retries: int
     reading: dict[str, Any]
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """What came out, and what it took."""
-
-    result: Any
-    seconds: float
-    workers: int
-    method: str
-    rows: int
-    data_bytes: int
-    stats: PoolStats
-    peak: TreeMemory | None
 
 
 @reads_files
@@ -102,8 +94,23 @@ def command(
     ] = None,
     reduce: Annotated[
         str | None,
-        typer.Option(metavar="R", help="sum, min, max, concat, or MODULE:FUNC of two results."),
+        typer.Option(
+            metavar="R",
+            help=f"{', '.join(NAMED)}, or MODULE:FUNC of two results.",
+            autocompletion=lambda: [*NAMED],
+        ),
     ] = None,
+    timeout: Annotated[
+        float | None,
+        typer.Option(metavar="SECONDS", help="For each block; then its worker is ended."),
+    ] = None,
+    memory_limit: Annotated[
+        str | None,
+        typer.Option(metavar="SIZE", help="Of a worker's own memory, such as 2GB; likewise."),
+    ] = None,
+    retries: Annotated[
+        int, typer.Option(min=0, metavar="N", help="For a block whose worker died.")
+    ] = 0,
     out: Annotated[
         str | None, typer.Option(metavar="FILE", help="Save the result: .npy or .json.")
     ] = None,
@@ -137,14 +144,32 @@ def command(
         report=report,
         progress=sys.stderr.isatty() if progress is None else progress,
         json=json,
+        timeout=timeout,
+        memory_limit=memory_limit,
+        retries=retries,
         reading=reading,
     )
     path, _ = _source.split(file)
     if out is not None:
         _show.check_out(out, path)
-    if report not in (None, "-"):
-        check(report)
+    if report is not None and report != "-":
+        check("--report", report)
+    if memory_limit is not None or timeout is not None:
+        _check_limits(request)
     return partial(execute, request)
+
+
+def _check_limits(request: Request) -> None:
+    """Refuses what ``Pool.options`` would, before any work is done."""
+    from .._engine.rules import Rules, byte_count
+
+    size = request.memory_limit
+    try:
+        limit = None if size is None else byte_count(size)
+        rules = Rules(request.timeout, request.retries, memory_limit=limit)
+        rules.check(request.method.value)
+    except (ValueError, TypeError, OnecopyError) as error:
+        raise CommandError(str(error)) from error
 
 
 def _reducer(name: str) -> _targets.Target:
@@ -156,26 +181,29 @@ def _reducer(name: str) -> _targets.Target:
 def execute(request: Request) -> int:
     """Does it and prints what came out; returns the exit status."""
     try:
-        outcome = compute(request)
+        outcome, run = compute(request)
     except CommandError:
         raise
     except OnecopyError as error:
-        raise CommandError(str(error), FAILED) from error
+        # Of the pool, which ends with the command, there is nothing to say.
+        raise CommandError(re.sub(_POOL, "", str(error)), FAILED) from error
     except Exception as error:
         return _failed(request, error)
     if request.out is not None:
         _show.save(request.out, outcome.result)
     if request.json:
-        print(_show.dump(_report(request, outcome)))
+        print(_show.dump(as_object(request, outcome)), flush=True)
     else:
         if request.out is None:
-            print(_show.text(outcome.result), flush=True)
-        print(_facts(request, outcome), file=sys.stderr)
+            print(_show.text(outcome.result, whole=not sys.stdout.isatty()), flush=True)
+        print(facts(request, outcome), file=sys.stderr)
+    if run is not None:
+        _write_report(run, request)  # last: the result is there, whatever becomes of this
     return 0
 
 
-def compute(request: Request) -> Outcome:
-    """Loads, computes, measures."""
+def compute(request: Request) -> tuple[Outcome, Run | None]:
+    """Loads, computes, measures; and what a report is made of, if one is wanted."""
     began = perf_counter()
     targets = [request.function]
     if isinstance(request.reduce, _targets.Target):
@@ -196,14 +224,27 @@ def compute(request: Request) -> Outcome:
         from .._observe.sampler import Sampler
 
         sampler = stack.enter_context(Sampler())
-        result = pool.map_blocks(
-            function, source.data, block=request.block, reduce=combine, progress=request.progress
-        )
+        try:
+            result = _view(pool, request).map_blocks(
+                function,
+                source.data,
+                block=request.block,
+                reduce=combine,
+                progress=request.progress,
+            )
+        except Exception as error:
+            hint = _source.hint(request.file, source.data, request.field)
+            if hint and _in_worker(error):
+                add_note(error, hint)
+            raise
         seconds = perf_counter() - began
         sampler.sample()  # the workers still map what they have used
+        run = None
         if request.report is not None:
-            _write_report(pool, request.report)
-        return Outcome(
+            from .._report import gather
+
+            run = gather.run(pool._engine)
+        outcome = Outcome(
             result=result,
             seconds=seconds,
             workers=pool.workers,
@@ -213,19 +254,32 @@ def compute(request: Request) -> Outcome:
             stats=pool.stats(),
             peak=sampler.peak,
         )
+        return outcome, run
 
 
-def _write_report(pool: Pool, target: str) -> None:
+def _view(pool: Pool, request: Request) -> PoolView:
+    if request.timeout is None and request.memory_limit is None and not request.retries:
+        return pool
+    return pool.options(
+        timeout=request.timeout, retries=request.retries, memory_limit=request.memory_limit
+    )
+
+
+def _write_report(run: Run, request: Request) -> None:
+    target = request.report
     if target == "-":
-        from .._report import gather, terminal
+        from .._report import terminal
 
         # Results alone are on standard output.
-        terminal.print_report(gather.run(pool._engine), sys.stderr)
+        terminal.print_report(run, sys.stderr)
         return
+    from .._report import write
+
     try:
-        pool.report(target)
+        write.report(run, target)
     except OSError as error:
-        raise CommandError(f"{target!r} cannot be written: {reason(error)}", FAILED) from error
+        assert target is not None
+        raise CommandError(unwritten(target, error), FAILED) from error
 
 
 def _pool(request: Request, stack: ExitStack) -> Pool:
@@ -252,10 +306,10 @@ def _failed(request: Request, error: Exception) -> int:
     cause = error.__cause__
     notes = getattr(error, "__notes__", ())
     if isinstance(cause, RemoteTraceback):
-        print(f"{cause}".strip(), file=sys.stderr)
+        hints = [note for note in notes if note.startswith(_source.HINT)]
+        _complain("\n".join([f"{cause}".strip(), *hints]))
         return FAILED
-    in_worker = any(note.startswith("onecopy:") for note in notes)
-    if isinstance(request.reduce, str) and not in_worker:
+    if isinstance(request.reduce, str) and not _in_worker(error):
         raise CommandError(
             f"the results of {request.function.spec!r} cannot be combined by "
             f"--reduce {request.reduce}: {reason(error)}"
@@ -263,51 +317,16 @@ def _failed(request: Request, error: Exception) -> int:
     report = traceback.TracebackException.from_exception(error)
     kept = [frame for frame in report.stack if not frame.filename.startswith(_PACKAGE)]
     report.stack[:] = kept
-    print("".join(report.format()).rstrip(), file=sys.stderr)
+    _complain("".join(report.format()).rstrip())
     return FAILED
 
 
-def _facts(request: Request, outcome: Outcome) -> str:
-    """Time, workers and memory, a line each."""
-    lines = [
-        f"time     {outcome.seconds:.3g} s for {_show.count(outcome.rows, 'row')}",
-        f"workers  {outcome.workers} by {outcome.method}, {_show.count(outcome.stats.tasks, 'task')}, "
-        f"{_show.size(outcome.stats.bytes_sent + outcome.stats.bytes_received)} through pipes",
-        f"memory   {_memory(outcome)}",
-    ]
-    if request.out is not None:
-        lines.insert(0, f"saved    {request.out}")
-    return "\n".join(lines)
+def _in_worker(error: BaseException) -> bool:
+    """Did a worker raise it, and not what combines the results here?"""
+    notes = getattr(error, "__notes__", ())
+    remote = isinstance(error.__cause__, RemoteTraceback)
+    return remote or any(note.startswith("onecopy:") for note in notes)
 
 
-def _memory(outcome: Outcome) -> str:
-    data = f"the data's {_show.size(outcome.data_bytes)}"
-    peak = outcome.peak
-    if peak is None:
-        return f"cannot be read on this system; {data}"
-    # Against little data it is the interpreters that are seen, and no ratio says anything.
-    times = f" = {peak.pss / outcome.data_bytes:.2f} x" if outcome.data_bytes > 10**8 else ","
-    return f"{_show.size(peak.pss)} at the peak, PSS of {_show.count(peak.processes, 'process')}{times} {data}"
-
-
-def _report(request: Request, outcome: Outcome) -> dict[str, Any]:
-    """The object that ``--json`` prints; sizes in bytes."""
-    peak, reduce = outcome.peak, request.reduce
-    return {
-        "function": request.function.spec,
-        "file": request.file,
-        "field": request.field,
-        "reduce": reduce.spec if isinstance(reduce, _targets.Target) else reduce,
-        "out": request.out,
-        "result": outcome.result if request.out is None else None,
-        "seconds": outcome.seconds,
-        "workers": outcome.workers,
-        "method": outcome.method,
-        "rows": outcome.rows,
-        "tasks": outcome.stats.tasks,
-        "data_bytes": outcome.data_bytes,
-        "peak_pss_bytes": peak.pss if peak else None,
-        "peak_uss_bytes": peak.uss if peak else None,
-        "peak_processes": peak.processes if peak else None,
-        "bytes_through_pipes": outcome.stats.bytes_sent + outcome.stats.bytes_received,
-    }
+def _complain(text: str) -> None:
+    print(printable(text, kept="\n\t"), file=sys.stderr)

@@ -1,16 +1,15 @@
 """``onecopy top``: the memory and CPU time of any process tree, live, with true totals.
 
-Works on programs that know nothing of onecopy. With a command, it is run, and the table goes
-to standard error, so that what the command prints stays as it is; its exit status is ours.
-On a terminal the table is redrawn in place; elsewhere one is printed every interval.
+Works on programs that know nothing of onecopy. With a command, it is run (``_top_command``), and
+the table goes to standard error, so that what the command prints stays as it is; its exit status
+is ours. On a terminal the table has a screen of its own (``_top_live``); elsewhere one is printed
+every interval.
 """
 
 from __future__ import annotations
 
 import json
 import os
-import signal
-import subprocess
 import sys
 import time
 from collections.abc import Callable
@@ -27,10 +26,17 @@ from ._show import size
 
 if TYPE_CHECKING:
     from .._observe.memory import Memory, ProcessMemory
+    from ._top_command import Command
 
 
 # The widest that the figures get: a pid of seven digits, a state, CPU, four sizes.
 _FIGURES = 8 + 2 + 7 + 4 * 8 + 1
+
+
+NOTE = (
+    "dirty: of USS what the process has written; * RSS counts a shared page once per process: "
+    "its sum means nothing"
+)
 
 
 class Sort(StrEnum):
@@ -74,12 +80,12 @@ class Look:
 
     Args:
         pid: the root.
-        sort: see there.
+        sort: see there; may be set at any time.
     """
 
     def __init__(self, pid: int, sort: Sort) -> None:
         self.pid = pid
-        self._sort = sort
+        self.sort = sort
         self._cpu: dict[int, tuple[float, float]] = {}
 
     def __call__(self) -> tuple[Memory, list[tuple[ProcessMemory, float]]]:
@@ -94,7 +100,7 @@ class Look:
         except (PermissionError, UnsupportedPlatform) as error:
             raise CommandError(str(error), FAILED) from error
         rows = [(each, self._share(each.pid)) for each in found.processes]
-        return found, self._ordered(rows)
+        return found, self.ordered(rows)
 
     def _share(self, pid: int) -> float:
         from .._system.procfs import status
@@ -106,75 +112,57 @@ class Look:
         self._cpu[pid] = found.cpu, now
         return (found.cpu - used) / (now - before) if now > before else 0.0
 
-    def _ordered(
-        self, rows: list[tuple[ProcessMemory, float]]
-    ) -> list[tuple[ProcessMemory, float]]:
-        if self._sort is Sort.TREE:
+    def ordered(self, rows: list[tuple[ProcessMemory, float]]) -> list[tuple[ProcessMemory, float]]:
+        if self.sort is Sort.TREE:
             return rows
-        if self._sort is Sort.CPU:
+        if self.sort is Sort.CPU:
             return sorted(rows, key=lambda row: -row[1])
-        if self._sort is Sort.PID:
+        if self.sort is Sort.PID:
             return sorted(rows, key=lambda row: row[0].pid)
-        return sorted(rows, key=lambda row: -int(getattr(row[0], str(self._sort))))
+        return sorted(rows, key=lambda row: -int(getattr(row[0], str(self.sort))))
 
 
 def run(words: list[str], sort: Sort, interval: float, once: bool, as_json: bool) -> int:
     """Runs a command and watches it until it ends; its exit status."""
-    try:
-        child = subprocess.Popen(words)
-    except OSError as error:
-        raise CommandError(f"{words[0]!r} cannot be run: {error.strerror}", 127) from error
-    try:
+    from ._top_command import Command
+
+    live = not (as_json or once) and sys.stderr.isatty()
+    with Command(words, apart=live) as command:
         if once:
-            _pause(interval, child)
-        if child.poll() is None:
-            _guarded(partial(watch, Look(child.pid, sort), interval, once, as_json, child), child)
-        status = child.wait()
-    except KeyboardInterrupt:
-        # Ctrl-C reached the command as well: it decides how it ends.
-        status = child.wait()
-        raise
-    finally:
-        if child.poll() is None:
-            child.send_signal(signal.SIGTERM)
-            child.wait()
-    return 128 - status if status < 0 else status
-
-
-def _guarded(look: Callable[[], int], child: subprocess.Popen[bytes]) -> None:
-    try:
-        look()
-    except CommandError:
-        # It ended while it was looked at: that is what was waited for.
-        if child.poll() is None:
-            raise
+            command.wait(interval)
+        if not command.ended():
+            look = Look(command.pid, sort)
+            try:
+                watch(look, interval, once, as_json, command)
+            except CommandError:
+                # It ended while it was looked at: that is what was waited for.
+                if not command.ended():
+                    raise
+        command.finish()
+    if not as_json:
+        print(command.summary(), file=sys.stderr)
+    return command.status
 
 
 def watch(
-    look: Look,
-    interval: float,
-    once: bool,
-    as_json: bool,
-    child: subprocess.Popen[bytes] | None = None,
+    look: Look, interval: float, once: bool, as_json: bool, command: Command | None = None
 ) -> int:
     """Shows the tree until it is gone."""
     # A command's own output is on standard output, so the table is not.
-    out = sys.stdout if child is None else sys.stderr
+    out = sys.stdout if command is None else sys.stderr
     look()  # the shares of CPU count from here
-    if once and child is None:
+    if once and command is None:
         time.sleep(min(interval, 0.5))
     if as_json or once or not out.isatty():
-        return _print(look, interval, once, as_json, child, out)
-    return _live(look, interval, child)
+        return _print(look, interval, once, as_json, command, out)
+    from ._top_live import show
+
+    show(look, interval, command)
+    return 0
 
 
 def _print(
-    look: Look,
-    interval: float,
-    once: bool,
-    as_json: bool,
-    child: subprocess.Popen[bytes] | None,
-    out: Any,
+    look: Look, interval: float, once: bool, as_json: bool, command: Command | None, out: Any
 ) -> int:
     from rich.console import Console
 
@@ -183,42 +171,19 @@ def _print(
         try:
             found, rows = look()
         except CommandError:
-            if child is None and once:
+            if command is None and once:
                 raise
             return 0  # it has ended
         if as_json:
             print(json.dumps(as_object(found, rows)), file=out, flush=True)
         else:
             console.print(table(found, rows, console.width))
-        if once or _pause(interval, child):
+        if once:
             return 0
-
-
-def _live(look: Look, interval: float, child: subprocess.Popen[bytes] | None) -> int:
-    from rich.console import Console
-    from rich.live import Live
-
-    console = Console(stderr=child is not None, highlight=False)
-    with Live(console=console, auto_refresh=False, redirect_stdout=False) as live:
-        while True:
-            try:
-                live.update(table(*look(), console.width), refresh=True)
-            except CommandError:
-                return 0
-            if _pause(interval, child):
-                return 0
-
-
-def _pause(seconds: float, child: subprocess.Popen[bytes] | None) -> bool:
-    """Waits; True when the command has ended."""
-    if child is None:
-        time.sleep(seconds)
-        return False
-    try:
-        child.wait(seconds)
-    except subprocess.TimeoutExpired:
-        return False
-    return True
+        if command is None:
+            time.sleep(interval)
+        elif command.wait(interval):
+            return 0
 
 
 def as_object(found: Memory, rows: list[tuple[ProcessMemory, float]]) -> dict[str, Any]:
@@ -233,8 +198,14 @@ def as_object(found: Memory, rows: list[tuple[ProcessMemory, float]]) -> dict[st
     }
 
 
-def table(found: Memory, rows: list[tuple[ProcessMemory, float]], width: int) -> Any:
-    """The rows and their sums, so many columns wide; 80 are enough."""
+def table(
+    found: Memory,
+    rows: list[tuple[ProcessMemory, float]],
+    width: int,
+    most: int | None = None,
+) -> Any:
+    """The rows, at most so many of them, and the sums of all; so many columns wide, for which
+    80 are enough."""
     from rich.table import Table
 
     grid = Table(box=None, padding=(0, 1, 0, 0), header_style="bold", footer_style="bold")
@@ -255,7 +226,7 @@ def table(found: Memory, rows: list[tuple[ProcessMemory, float]], width: int) ->
     room = max(8, width - _FIGURES)
     saved = f"one copy saves {size(found.saved)}" if found.saved > 10**6 else ""
     grid.add_column("command", saved[:room], no_wrap=True)
-    for each, share in rows:
+    for each, share in rows[:most]:
         grid.add_row(
             str(each.pid),
             each.state,
@@ -266,7 +237,7 @@ def table(found: Memory, rows: list[tuple[ProcessMemory, float]], width: int) ->
             size(each.rss),
             _short(each.name, room),
         )
-    grid.caption = "* RSS counts a shared page once per process: its sum means nothing"
+    grid.caption = NOTE
     grid.caption_justify = "left"
     return grid
 

@@ -99,6 +99,30 @@ def human_bytes(count: int) -> str:
     return f"{value:.4g} TB"
 
 
+# Of the characters that print nothing these two are in names and signs of many scripts.
+_JOINERS = "\u200c\u200d"
+_UNSEEN = ("Cc", "Cf", "Cs", "Zl", "Zp")
+
+
+def printable(text: str, kept: str = "") -> str:
+    """``text`` with what a terminal would obey, and not show, written as escapes.
+
+    Args:
+        text: of a file, or of anybody else.
+        kept: characters that stay, such as line ends.
+    """
+    if text.isprintable():
+        return text
+    from unicodedata import category
+
+    return "".join(
+        repr(each)[1:-1]
+        if each not in kept and each not in _JOINERS and category(each) in _UNSEEN
+        else each
+        for each in text
+    )
+
+
 def add_note(error: BaseException, note: str) -> None:
     """Add a note to an error of any class. A frozen dataclass, for example, refuses new attributes:
     then the note is set without its ``__setattr__``."""
@@ -143,7 +167,15 @@ class NotShared(OnecopyError, ValueError):
 
 
 class BadFile(OnecopyError, ValueError):
-    """``load`` cannot read this file: the message says which, where and why."""
+    """``load`` cannot read this file: the message says which, where and why.
+
+    What it quotes of the file is escaped: a terminal obeys nothing of it.
+    """
+
+    def __init__(self, *args: Any) -> None:
+        super().__init__(
+            *(printable(each, kept="\n") if isinstance(each, str) else each for each in args)
+        )
 
 
 class MissingLibrary(OnecopyError, ImportError):
@@ -183,23 +215,24 @@ class PoolClosed(OnecopyError, RuntimeError, ValueError):
 
 
 class TaskTimeout(OnecopyError, TimeoutError):
-    """A task took longer than the ``timeout`` of ``pool.options``; its worker was killed.
+    """A task took longer than the ``timeout`` of ``pool.options``, and its worker was ended; or
+    a call of many items took longer than its own ``timeout``.
 
     Args:
         task: the task.
-        timeout: its limit in seconds.
+        timeout: the seconds that it was given.
+        then: what was done about it; a worker was ended when it is empty.
     """
 
-    def __init__(self, task: str, timeout: float) -> None:
-        super().__init__(task, timeout)
+    def __init__(self, task: str, timeout: float, then: str = "") -> None:
+        super().__init__(task, timeout, then)
         self.task = task
         self.timeout = timeout
+        self.then = then
 
     def __str__(self) -> str:
-        return (
-            f"{self.task} took longer than its timeout of {self.timeout:g} s; its worker was "
-            "ended and replaced, the pool goes on"
-        )
+        then = self.then or "its worker was ended and replaced, the pool goes on"
+        return f"{self.task} took longer than its timeout of {self.timeout:g} s; {then}"
 
 
 class UnsupportedPlatform(OnecopyError, OSError):

@@ -69,11 +69,19 @@ def many_items(pool: oc.Pool) -> None:
     assert_type(pool.map(half, range(3), 10, progress=True), list[float])
     assert_type(pool.map(str, {1, 2}), list[str])
     pool.map(half, ["a"])  # error: arg-type | reportArgumentType
-    pool.map(half, 3)  # error: arg-type | reportArgumentType
+    pool.map(half, 3)  # error: call-overload | reportArgumentType,reportCallIssue
     pool.map(both, [1])  # error: arg-type | reportArgumentType
+    assert_type(pool.map(both, [1], ["a"]), list[tuple[int, str]])
+    assert_type(pool.map(both, [1], iter("ab"), chunksize=2), list[tuple[int, str]])
+    assert_type(pool.map(max, [1], [2], [3], progress="largest"), list[Any])
+    pool.map(both, ["a"], [1])  # error: arg-type | reportArgumentType
     pool.map(half, [1], [2])  # error: arg-type | reportArgumentType
-    pool.map(half, [1], chunk_size=2)  # error: arg-type | reportArgumentType
-    pool.map(half, [1], timeout=2)  # error: arg-type | reportArgumentType
+    pool.map(half, [1], chunk_size=2)  # error: call-overload | reportCallIssue
+    assert_type(pool.map(half, [1], timeout=2, progress=oc.Bar("half")), list[float])
+    assert_type(pool.map(half, [1], errors="skip"), list[float])
+    assert_type(pool.map(half, [1], errors="return"), list[float | oc.Failed])
+    assert_type(pool.map(both, [1], ["a"], errors="return"), list[tuple[int, str] | oc.Failed])
+    pool.map(half, [1], errors="keep")  # error: call-overload | reportArgumentType,reportCallIssue
 
     assert_type(pool.starmap(both, [(1, "a"), (2, "b")]), list[tuple[int, str]])
     pool.starmap(both, [1, 2])  # error: list-item | reportArgumentType
@@ -88,6 +96,8 @@ def many_items(pool: oc.Pool) -> None:
     assert_type(next(results), float)
     assert_type(results.next(timeout=3), float)
     assert_type(list(pool.imap_unordered(half, iter([1]))), list[float])
+    assert_type(next(pool.imap(half, [1], errors="return")), float | oc.Failed)
+    assert_type(list(pool.imap_unordered(both, [1], ["a"])), list[tuple[int, str]])
     pool.imap(half, ["a"])  # error: arg-type | reportArgumentType
     pool.imap_unordered(half, ["a"])  # error: arg-type | reportArgumentType
 
@@ -137,7 +147,12 @@ def blocks(pool: oc.Pool, values: np.ndarray[tuple[int], np.dtype[np.float64]]) 
     assert_type(pool.map_blocks(len, [1, 2], reduce=larger), float)
     assert_type(pool.map_blocks(weighted, values, values), list[float])
     assert_type(pool.map_blocks(weighted, values, values, reduce="sum"), float)
-    pool.map_blocks(total, values, reduce="mean")  # error: call-overload | reportArgumentType,reportCallIssue
+    assert_type(pool.map_blocks(total, values, reduce="mean"), Any)
+    assert_type(pool.map_blocks(doubled, values, reduce="count"), int)
+    assert_type(pool.map_blocks(total, values, reduce="first"), float)
+    assert_type(pool.map_blocks(total, values, errors="return"), list[float | oc.Failed])
+    assert_type(pool.map_blocks(total, values, reduce="sum", errors="skip", timeout=3), float)
+    pool.map_blocks(total, values, reduce="median")  # error: call-overload | reportArgumentType,reportCallIssue
     pool.map_blocks(total, [1, 2], block=1)  # error: arg-type | reportArgumentType
     pool.map_blocks(total, values, reduce=told)  # error: arg-type | reportArgumentType,reportCallIssue
 

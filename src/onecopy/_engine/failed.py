@@ -1,0 +1,54 @@
+"""``errors=``: what becomes of items that fail in a call of many, and ``Failed``."""
+
+from __future__ import annotations
+
+import traceback
+from dataclasses import dataclass, field
+from typing import Literal, get_args
+
+from .._codec.blame import short
+from ..errors import RemoteTraceback
+
+Errors = Literal["raise", "return", "skip"]
+
+
+@dataclass(frozen=True)
+class Failed:
+    """Stands in the results for an item that failed, where ``errors="return"`` was given.
+
+    Attributes:
+        index: which item it is, from 0.
+        item: the item; of ``map_blocks`` the block, or a tuple of the blocks of each array.
+        exception: what was raised, or what became of its worker.
+
+    Example:
+        >>> import onecopy as oc
+        >>> with oc.Pool(2) as pool:
+        ...     results = pool.map(lambda x: 1 // x, [1, 0], errors="return")
+        >>> results[1]
+        Failed(index=1, item=0, exception=ZeroDivisionError('integer division or modulo by zero'))
+    """
+
+    __module__ = "onecopy"
+
+    index: int
+    item: object = field(compare=False)
+    exception: BaseException
+
+    def __repr__(self) -> str:
+        item = short(self.item)
+        return f"Failed(index={self.index}, item={item}, exception={self.exception!r})"
+
+    @property
+    def traceback(self) -> str:
+        """The traceback, as the worker would have printed it."""
+        cause = self.exception.__cause__
+        if isinstance(cause, RemoteTraceback):
+            return cause.text.strip()
+        return "".join(traceback.format_exception(self.exception)).strip()
+
+
+def check_errors(errors: str) -> None:
+    """Raises ValueError when it is none of the kinds."""
+    if errors not in get_args(Errors):
+        raise ValueError(f"errors is one of {', '.join(get_args(Errors))}, not {errors!r}")

@@ -1,0 +1,495 @@
+"""The calls of a pool for many items: ``map``, ``imap`` and their kin, with their types.
+
+What is behind them is in ``many`` and ``jobs``; ``map_blocks`` and single calls are in
+``calls``.
+"""
+
+from __future__ import annotations
+
+import weakref
+from collections.abc import AsyncGenerator, AsyncIterable, Callable, Iterable
+from typing import TYPE_CHECKING, Any, Literal, Never, TypeVar, overload
+
+from .._codec.blame import ours_cut
+from .._progress.asked import Bar
+from .._protocol import wire
+from .failed import Failed
+from .many import Many, length_of
+from .refused_arguments import refuse_more, several
+from .results import AsyncResult
+from .streams import Stream
+
+if TYPE_CHECKING:
+    from .failed import Errors
+
+R = TypeVar("R")  # what a function returns
+T = TypeVar("T")  # an item
+A = TypeVar("A")  # one of two arguments
+B = TypeVar("B")
+
+
+class ManyCalls:
+    """See the module; a part of ``PoolView``."""
+
+    __module__ = "onecopy.pool"
+
+    def __init__(self, engine: Any, many: Many, streams: weakref.WeakSet[Stream[Any]]) -> None:
+        self._engine = engine
+        self._many = many
+        self._streams = streams
+
+    @overload
+    def map(
+        self,
+        func: Callable[[T], R],
+        iterable: Iterable[T],
+        chunksize: int | None = None,
+        *,
+        progress: bool | str | Bar | None = None,
+        errors: Literal["raise", "skip"] = "raise",
+        timeout: float | None = None,
+    ) -> list[R]: ...
+
+    @overload
+    def map(
+        self,
+        func: Callable[[A, B], R],
+        iterable: Iterable[A],
+        second: Iterable[B],
+        /,
+        *,
+        chunksize: int | None = None,
+        progress: bool | str | Bar | None = None,
+        errors: Literal["raise", "skip"] = "raise",
+        timeout: float | None = None,
+    ) -> list[R]: ...
+
+    @overload
+    def map(
+        self,
+        func: Callable[..., R],
+        iterable: Iterable[Any],
+        second: Iterable[Any],
+        third: Iterable[Any],
+        /,
+        *more: Iterable[Any],
+        chunksize: int | None = None,
+        progress: bool | str | Bar | None = None,
+        errors: Literal["raise", "skip"] = "raise",
+        timeout: float | None = None,
+    ) -> list[R]: ...
+
+    @overload
+    def map(
+        self,
+        func: Callable[[T], R],
+        iterable: Iterable[T],
+        chunksize: int | None = None,
+        *,
+        progress: bool | str | Bar | None = None,
+        errors: Literal["return"],
+        timeout: float | None = None,
+    ) -> list[R | Failed]: ...
+
+    @overload
+    def map(
+        self,
+        func: Callable[[A, B], R],
+        iterable: Iterable[A],
+        second: Iterable[B],
+        /,
+        *,
+        chunksize: int | None = None,
+        progress: bool | str | Bar | None = None,
+        errors: Literal["return"],
+        timeout: float | None = None,
+    ) -> list[R | Failed]: ...
+
+    @overload
+    def map(
+        self,
+        func: Callable[..., R],
+        iterable: Iterable[Any],
+        second: Iterable[Any],
+        third: Iterable[Any],
+        /,
+        *more: Iterable[Any],
+        chunksize: int | None = None,
+        progress: bool | str | Bar | None = None,
+        errors: Literal["return"],
+        timeout: float | None = None,
+    ) -> list[R | Failed]: ...
+
+    def map(
+        self,
+        func: Callable[..., Any],
+        iterable: Iterable[Any],
+        *more: Any,
+        chunksize: int | None = None,
+        progress: bool | str | Bar | None = None,
+        errors: Errors = "raise",
+        timeout: float | None = None,
+        **others: Never,
+    ) -> list[Any]:
+        """``[func(item) for item in iterable]``, by all workers; blocks until all is done.
+
+        Args:
+            func: sent to each worker once.
+            iterable: consumed at once. A range, a list or an array is sent in slices; one
+                of a shared array moves no bytes.
+            more: more iterables, for more arguments, as the built-in ``map`` takes them: the
+                shortest says how many there are. A whole number here is the ``chunksize``, as
+                in ``multiprocessing``.
+            chunksize: items per task; chosen by measured time when None.
+            progress: show how far it has come, on standard error: a bar on a terminal and in
+                a notebook, a line now and then elsewhere. True, a label, or an
+                ``onecopy.Bar`` with label, unit and total. None: as the pool was told.
+            errors: what becomes of items that fail. ``"raise"``: the first one's error is
+                raised when all have come to an end. ``"return"``: an ``onecopy.Failed`` stands
+                in its place. ``"skip"``: it is left out.
+            timeout: seconds for all of it. Then ``TaskTimeout`` is raised, what workers are at
+                for it is ended, and they are replaced.
+
+        Every item is run even when some fail. When the call is left by Ctrl-C, what workers
+        are at for it is ended, and they are replaced; so for the other calls that block.
+        """
+        chunk, iterables = several("map", chunksize, iterable, more, others)
+        with ours_cut:
+            return self._many.map(func, iterables, chunk, progress, errors, timeout)
+
+    @overload
+    def starmap(
+        self,
+        func: Callable[..., R],
+        iterable: Iterable[Iterable[Any]],
+        chunksize: int | None = None,
+        *,
+        progress: bool | str | Bar | None = None,
+        errors: Literal["raise", "skip"] = "raise",
+        timeout: float | None = None,
+    ) -> list[R]: ...
+
+    @overload
+    def starmap(
+        self,
+        func: Callable[..., R],
+        iterable: Iterable[Iterable[Any]],
+        chunksize: int | None = None,
+        *,
+        progress: bool | str | Bar | None = None,
+        errors: Literal["return"],
+        timeout: float | None = None,
+    ) -> list[R | Failed]: ...
+
+    def starmap(
+        self,
+        func: Callable[..., Any],
+        iterable: Iterable[Iterable[Any]],
+        chunksize: int | None = None,
+        *more: Never,
+        progress: bool | str | Bar | None = None,
+        errors: Errors = "raise",
+        timeout: float | None = None,
+        **others: Never,
+    ) -> list[Any]:
+        """As ``map``; each item is unpacked: ``func(*item)``."""
+        refuse_more("starmap", chunksize, more, others)
+        with ours_cut:
+            return self._many.starmap(func, iterable, chunksize, progress, errors, timeout)
+
+    def map_async(
+        self,
+        func: Callable[[T], R],
+        iterable: Iterable[T],
+        chunksize: int | None = None,
+        callback: Callable[[list[R]], object] | None = None,
+        error_callback: Callable[[BaseException], object] | None = None,
+        *,
+        progress: bool | str | Bar | None = None,
+        errors: Errors = "raise",
+    ) -> AsyncResult[list[R]]:
+        """As ``map`` of one iterable, but returns at once; see ``apply_async`` for the callbacks."""
+        result = AsyncResult(callback, error_callback, self)
+        self._many.map_async(func, iterable, wire.MAP, chunksize, result, progress, errors)
+        return result
+
+    def starmap_async(
+        self,
+        func: Callable[..., R],
+        iterable: Iterable[Iterable[Any]],
+        chunksize: int | None = None,
+        callback: Callable[[list[R]], object] | None = None,
+        error_callback: Callable[[BaseException], object] | None = None,
+        *,
+        progress: bool | str | Bar | None = None,
+        errors: Errors = "raise",
+    ) -> AsyncResult[list[R]]:
+        """As ``starmap``, but returns at once; see ``apply_async`` for the callbacks."""
+        result = AsyncResult(callback, error_callback, self)
+        self._many.map_async(func, iterable, wire.STARMAP, chunksize, result, progress, errors)
+        return result
+
+    @overload
+    def imap(
+        self,
+        func: Callable[[T], R],
+        iterable: Iterable[T],
+        chunksize: int | None = None,
+        *,
+        progress: bool | str | Bar | None = None,
+        errors: Literal["raise", "skip"] = "raise",
+    ) -> Stream[R]: ...
+
+    @overload
+    def imap(
+        self,
+        func: Callable[[A, B], R],
+        iterable: Iterable[A],
+        second: Iterable[B],
+        /,
+        *,
+        chunksize: int | None = None,
+        progress: bool | str | Bar | None = None,
+        errors: Literal["raise", "skip"] = "raise",
+    ) -> Stream[R]: ...
+
+    @overload
+    def imap(
+        self,
+        func: Callable[..., R],
+        iterable: Iterable[Any],
+        second: Iterable[Any],
+        third: Iterable[Any],
+        /,
+        *more: Iterable[Any],
+        chunksize: int | None = None,
+        progress: bool | str | Bar | None = None,
+        errors: Literal["raise", "skip"] = "raise",
+    ) -> Stream[R]: ...
+
+    @overload
+    def imap(
+        self,
+        func: Callable[[T], R],
+        iterable: Iterable[T],
+        chunksize: int | None = None,
+        *,
+        progress: bool | str | Bar | None = None,
+        errors: Literal["return"],
+    ) -> Stream[R | Failed]: ...
+
+    @overload
+    def imap(
+        self,
+        func: Callable[[A, B], R],
+        iterable: Iterable[A],
+        second: Iterable[B],
+        /,
+        *,
+        chunksize: int | None = None,
+        progress: bool | str | Bar | None = None,
+        errors: Literal["return"],
+    ) -> Stream[R | Failed]: ...
+
+    @overload
+    def imap(
+        self,
+        func: Callable[..., R],
+        iterable: Iterable[Any],
+        second: Iterable[Any],
+        third: Iterable[Any],
+        /,
+        *more: Iterable[Any],
+        chunksize: int | None = None,
+        progress: bool | str | Bar | None = None,
+        errors: Literal["return"],
+    ) -> Stream[R | Failed]: ...
+
+    def imap(
+        self,
+        func: Callable[..., Any],
+        iterable: Iterable[Any],
+        *more: Any,
+        chunksize: int | None = None,
+        progress: bool | str | Bar | None = None,
+        errors: Errors = "raise",
+        **others: Never,
+    ) -> Stream[Any]:
+        """Results in order, as they come; for inputs that are long, slow or endless.
+
+        The iterable is consumed a bounded distance ahead of what has been fetched (at most
+        64 items per worker), in the calling thread: at the call and at each ``next``. An
+        item that fails raises at its ``next``; the ones after it can still be fetched. What
+        the iterable itself raises comes behind the results of the items before. What is on its
+        way is cancelled, running or not, when nobody holds the iterator any more, and when a
+        ``next`` is interrupted: from then on it raises CancelledError.
+
+        Args:
+            more, chunksize, progress: as for ``map``.
+            errors: ``"raise"``, ``"return"`` and ``"skip"``, as for ``map``.
+
+        Returns:
+            An iterator, with ``next(timeout)`` besides ``__next__``.
+        """
+        chunk, iterables = several("imap", chunksize, iterable, more, others)
+        with ours_cut:
+            return self._streamed(func, iterables, chunk, progress, errors, ordered=True)
+
+    @overload
+    def imap_unordered(
+        self,
+        func: Callable[[T], R],
+        iterable: Iterable[T],
+        chunksize: int | None = None,
+        *,
+        progress: bool | str | Bar | None = None,
+        errors: Literal["raise", "skip"] = "raise",
+    ) -> Stream[R]: ...
+
+    @overload
+    def imap_unordered(
+        self,
+        func: Callable[[A, B], R],
+        iterable: Iterable[A],
+        second: Iterable[B],
+        /,
+        *,
+        chunksize: int | None = None,
+        progress: bool | str | Bar | None = None,
+        errors: Literal["raise", "skip"] = "raise",
+    ) -> Stream[R]: ...
+
+    @overload
+    def imap_unordered(
+        self,
+        func: Callable[..., R],
+        iterable: Iterable[Any],
+        second: Iterable[Any],
+        third: Iterable[Any],
+        /,
+        *more: Iterable[Any],
+        chunksize: int | None = None,
+        progress: bool | str | Bar | None = None,
+        errors: Literal["raise", "skip"] = "raise",
+    ) -> Stream[R]: ...
+
+    @overload
+    def imap_unordered(
+        self,
+        func: Callable[[T], R],
+        iterable: Iterable[T],
+        chunksize: int | None = None,
+        *,
+        progress: bool | str | Bar | None = None,
+        errors: Literal["return"],
+    ) -> Stream[R | Failed]: ...
+
+    @overload
+    def imap_unordered(
+        self,
+        func: Callable[[A, B], R],
+        iterable: Iterable[A],
+        second: Iterable[B],
+        /,
+        *,
+        chunksize: int | None = None,
+        progress: bool | str | Bar | None = None,
+        errors: Literal["return"],
+    ) -> Stream[R | Failed]: ...
+
+    @overload
+    def imap_unordered(
+        self,
+        func: Callable[..., R],
+        iterable: Iterable[Any],
+        second: Iterable[Any],
+        third: Iterable[Any],
+        /,
+        *more: Iterable[Any],
+        chunksize: int | None = None,
+        progress: bool | str | Bar | None = None,
+        errors: Literal["return"],
+    ) -> Stream[R | Failed]: ...
+
+    def imap_unordered(
+        self,
+        func: Callable[..., Any],
+        iterable: Iterable[Any],
+        *more: Any,
+        chunksize: int | None = None,
+        progress: bool | str | Bar | None = None,
+        errors: Errors = "raise",
+        **others: Never,
+    ) -> Stream[Any]:
+        """As ``imap``, each result as soon as it is there."""
+        chunk, iterables = several("imap_unordered", chunksize, iterable, more, others)
+        with ours_cut:
+            return self._streamed(func, iterables, chunk, progress, errors, ordered=False)
+
+    def _streamed(
+        self,
+        func: Callable[..., Any],
+        iterables: tuple[Iterable[Any], ...],
+        chunk: int | None,
+        progress: bool | str | Bar | None,
+        errors: Errors,
+        *,
+        ordered: bool,
+    ) -> Stream[Any]:
+        job = self._many.stream_job(func, iterables, chunk, progress, errors, ordered=ordered)
+        stream: Stream[Any] = Stream(self._engine, job, job.chunk or 1, self)
+        self._streams.add(stream)
+        return stream
+
+    @overload
+    def stream(
+        self,
+        func: Callable[[T], R],
+        items: Iterable[T] | AsyncIterable[T],
+        *,
+        ordered: bool = True,
+        chunksize: int | None = None,
+        progress: bool | str | Bar | None = None,
+        errors: Literal["raise", "skip"] = "raise",
+    ) -> AsyncGenerator[R, None]: ...
+
+    @overload
+    def stream(
+        self,
+        func: Callable[[T], R],
+        items: Iterable[T] | AsyncIterable[T],
+        *,
+        ordered: bool = True,
+        chunksize: int | None = None,
+        progress: bool | str | Bar | None = None,
+        errors: Literal["return"],
+    ) -> AsyncGenerator[R | Failed, None]: ...
+
+    def stream(
+        self,
+        func: Callable[..., Any],
+        items: Iterable[Any] | AsyncIterable[Any],
+        *,
+        ordered: bool = True,
+        chunksize: int | None = None,
+        progress: bool | str | Bar | None = None,
+        errors: Errors = "raise",
+    ) -> AsyncGenerator[Any, None]:
+        """``async for result in pool.stream(func, items)``: as ``imap`` in an event loop.
+
+        Args:
+            items: an iterable or an asynchronous one, consumed a bounded distance ahead.
+            ordered: results in the order of the items, or each as soon as it is there.
+            chunksize: items per task; chosen by measured time when None.
+            progress, errors: as for ``map``.
+
+        An item's error is raised in its place and ends the iteration. Cancelling the task
+        that iterates, or closing the iterator, cancels the work.
+        """
+        from . import aio
+
+        total = length_of(items)
+        job = self._many.stream_job(
+            func, ((),), chunksize, progress, errors, ordered=ordered, total=total
+        )
+        return aio.stream(self._engine, job, items, self)

@@ -1,0 +1,98 @@
+"""Where the cursor of a terminal stands, as far as that follows from what was written.
+
+Bars are drawn below what a program writes, and the cursor goes back to where the program has
+left it, be it in the middle of a line (a bar of tqdm's, a question). For this one has to know
+the column, and whether there is text in the cursor's line and in lines under it. Text, line
+ends, carriage returns and the sequences that bars of other libraries use are followed; what
+else moves a cursor, such as a program that draws whole screens, is not.
+"""
+
+from __future__ import annotations
+
+import re
+
+# A control sequence, another escape sequence, a control character, or text.
+_PIECES = re.compile(
+    r"\x1b\[(?P<count>\d*)(?:;\d*)*[ -/]*(?P<final>[@-~])"
+    r"|\x1b\].*?(?:\x07|\x1b\\)|\x1b[^\[\]]"
+    r"|(?P<control>[\x00-\x1f\x7f])"
+    r"|(?P<text>[^\x00-\x1f\x7f]+)",
+    re.DOTALL,
+)
+_TAB = 8
+# More of an unfinished line is not kept.
+_MOST = 4096
+
+
+class Cursor:
+    """See the module.
+
+    Attributes:
+        column: from 0, in a line that never wraps.
+        busy: there is text in its line.
+        below: so many lines under it have text.
+        unfinished: what was written since the line began, to write it again elsewhere.
+    """
+
+    def __init__(self) -> None:
+        self.column = 0
+        self.busy = False
+        self.below = 0
+        self.unfinished = ""
+
+    def feed(self, text: str) -> None:
+        """This was written."""
+        for piece in _PIECES.finditer(text):
+            self.unfinished += piece[0]
+            if piece["text"] is not None:
+                self.column += _width(piece["text"])
+                self.busy = True
+            elif piece["control"] is not None:
+                self._control(piece["control"])
+            elif piece["final"] is not None:
+                self._sequence(piece["final"], int(piece["count"] or 1))
+        self.unfinished = self.unfinished[-_MOST:]
+
+    def _control(self, character: str) -> None:
+        if character == "\n":
+            self.column = 0
+            self._down(1)
+        elif character == "\r":
+            self.column = 0
+            self.unfinished = "\r"
+        elif character == "\b":
+            self.column = max(0, self.column - 1)
+        elif character == "\t":
+            self.column += _TAB - self.column % _TAB
+
+    def _sequence(self, final: str, count: int) -> None:
+        if final in "AF":
+            self.below += count
+            self.busy = True
+        elif final in "BE":
+            self._down(count)
+        elif final == "C":
+            self.column += count
+        elif final == "D":
+            self.column = max(0, self.column - count)
+        elif final == "G":
+            self.column = count - 1
+        if final in "EF":
+            self.column = 0
+        elif final in "Hf":
+            self.__init__()  # type: ignore[misc]  # another place: all anew
+        elif final == "K" and self.column == 0:
+            self.busy = False
+
+    def _down(self, lines: int) -> None:
+        self.busy = self.below >= lines
+        self.below = max(0, self.below - lines)
+        self.unfinished = ""
+
+
+def _width(text: str) -> int:
+    if text.isascii():
+        return len(text)
+    from rich.cells import cell_len
+
+    return cell_len(text)

@@ -1,0 +1,167 @@
+"""Where bars are shown: a terminal, a notebook, or lines now and then in all else.
+
+All bars of the process share one surface; which one it is, is decided when the first of them
+begins. A thread looks at them ten times a second while there are any, so that counting costs
+whoever counts next to nothing. Lines of a log need none: see ``Log``.
+
+Threads: ``_lock`` guards which bars there are. It may be taken again by the thread that has it: a
+signal's handler may make a call that shows its progress, in the middle of another's beginning.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
+from time import monotonic
+from typing import Protocol
+
+from . import guests
+from .notebook import Notebook, kernel
+from .state import State
+from .terminal import Terminal
+
+# How often bars are drawn; seconds.
+_OFTEN = 0.1
+# Of the bars with one label a line is written to a log at most this often.
+EVERY = 5.0
+
+Look = Callable[[], State]
+
+
+class Surface(Protocol):
+    """Where bars are drawn; each is known by what tells its state."""
+
+    def begin(self, look: Look) -> None:
+        """One more bar."""
+        ...
+
+    def tick(self) -> None:
+        """They have come further."""
+        ...
+
+    def end(self, look: Look) -> None:
+        """One has ended."""
+        ...
+
+    def unhook(self) -> None:
+        """Leave everything as it was found; takes no lock."""
+        ...
+
+
+class Log:
+    """Plain lines on standard error: one at most every few seconds for each label, and what has
+    been begun is told of at its end, if the last line is not that fresh."""
+
+    def __init__(self) -> None:
+        self._said: dict[str, float] = {}
+
+    def advanced(self, state: State, began: float) -> None:
+        """A bar has come further, and may say so."""
+        if monotonic() - max(began, self._said.get(state.label, 0.0)) >= EVERY:
+            self._say(state)
+
+    def ended(self, state: State) -> None:
+        """It says so unless such a line is fresh: of many short calls, not each."""
+        fresh = monotonic() - self._said.get(state.label, -EVERY) < EVERY
+        if not fresh or state.seconds >= EVERY:
+            self._say(state)
+
+    def _say(self, state: State) -> None:
+        if len(self._said) > 1000:
+            self._said.clear()
+        self._said[state.label] = monotonic()
+        with contextlib.suppress(OSError, ValueError, AttributeError):
+            # Closed, a pipe that nobody reads, no stream at all: the work goes on unseen.
+            print(state.line(), file=sys.stderr, flush=True)  # noqa: T201 (its purpose)
+
+
+class Display:
+    """See the module."""
+
+    def __init__(self) -> None:
+        self._lock = threading.RLock()
+        self._surface: Surface | None = None
+        self._bars = 0
+        self._over: threading.Event | None = None
+        self._thread: threading.Thread | None = None
+        self.log = Log()
+
+    def begin(self, look: Look) -> Surface | None:
+        """The surface that the bar is on; None: its lines go to a log."""
+        with self._lock:
+            if self._surface is None:
+                self._surface = _surface()
+            if self._surface is None:
+                return None
+            surface = self._surface
+            self._bars += 1
+            if self._thread is None:
+                self._start(surface)
+            surface.begin(look)
+            return surface
+
+    def end(self, surface: Surface, look: Look) -> None:
+        """The bar has ended."""
+        thread = None
+        with self._lock:
+            if surface is not self._surface:
+                return  # of before a fork
+            self._bars -= 1
+            if not self._bars:
+                self._surface = None
+                thread, self._thread = self._thread, None
+                if self._over is not None:
+                    self._over.set()
+            surface.end(look)
+        if thread is not None and thread is not threading.current_thread():
+            thread.join()
+
+    @contextmanager
+    def pause(self) -> Iterator[None]:
+        """Something is written that may go past the standard streams: no bars meanwhile."""
+        surface = self._surface
+        own = surface.pause() if isinstance(surface, Terminal) else nullcontext()
+        with own, guests.cleared():
+            yield
+
+    def after_fork(self) -> None:
+        """In a forked child nobody draws, and the streams are its own."""
+        surface = self._surface
+        self.__init__()  # type: ignore[misc]  # a lock may be held by a thread that is not here
+        if surface is not None:
+            surface.unhook()
+
+    def _start(self, surface: Surface) -> None:
+        over = self._over = threading.Event()
+
+        def draw() -> None:
+            while not over.wait(_OFTEN):
+                surface.tick()
+
+        thread = threading.Thread(target=draw, name="onecopy-progress", daemon=True)
+        with contextlib.suppress(RuntimeError):  # no more threads: begin and end are shown
+            thread.start()
+            self._thread = thread
+
+
+def _surface() -> Surface | None:
+    shell = kernel()
+    if shell is not None:
+        return Notebook(shell)
+    stream = sys.stderr
+    try:
+        if stream is None or not stream.isatty() or os.environ.get("TERM") == "dumb":
+            return None
+    except (ValueError, AttributeError):  # closed, or an object that can do less
+        return None
+    if type(stream).__module__.startswith("rich."):
+        return None  # a display of the program's own, which takes lines
+    return Terminal()
+
+
+display = Display()
+os.register_at_fork(after_in_child=display.after_fork)

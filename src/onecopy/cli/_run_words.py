@@ -1,0 +1,73 @@
+"""What ``onecopy run`` says of a run: the facts for people, and the object for programs."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from . import _show, _targets
+
+if TYPE_CHECKING:
+    from .._observe.sampler import TreeMemory
+    from ..pool import PoolStats
+    from .run import Request
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What came out, and what it took."""
+
+    result: Any
+    seconds: float
+    workers: int
+    method: str
+    rows: int
+    data_bytes: int
+    stats: PoolStats
+    peak: TreeMemory | None
+
+
+def facts(request: Request, outcome: Outcome) -> str:
+    """Time, workers and memory, a line each."""
+    lines = [
+        f"time     {outcome.seconds:.3g} s for {_show.count(outcome.rows, 'row')}",
+        f"workers  {outcome.workers} by {outcome.method}, {_show.count(outcome.stats.tasks, 'task')}, "
+        f"{_show.size(outcome.stats.bytes_sent + outcome.stats.bytes_received)} through pipes",
+        f"memory   {_memory(outcome)}",
+    ]
+    if request.out is not None:
+        lines.insert(0, f"saved    {request.out}")
+    return "\n".join(lines)
+
+
+def _memory(outcome: Outcome) -> str:
+    data = f"the data's {_show.size(outcome.data_bytes)}"
+    peak = outcome.peak
+    if peak is None:
+        return f"cannot be read on this system; {data}"
+    # Against little data it is the interpreters that are seen, and no ratio says anything.
+    times = f" = {peak.pss / outcome.data_bytes:.2f} x" if outcome.data_bytes > 10**8 else ","
+    return f"{_show.size(peak.pss)} at the peak, PSS of {_show.count(peak.processes, 'process')}{times} {data}"
+
+
+def as_object(request: Request, outcome: Outcome) -> dict[str, Any]:
+    """The object that ``--json`` prints; sizes in bytes."""
+    peak, reduce = outcome.peak, request.reduce
+    return {
+        "function": request.function.spec,
+        "file": request.file,
+        "field": request.field,
+        "reduce": reduce.spec if isinstance(reduce, _targets.Target) else reduce,
+        "out": request.out,
+        "result": outcome.result if request.out is None else None,
+        "seconds": outcome.seconds,
+        "workers": outcome.workers,
+        "method": outcome.method,
+        "rows": outcome.rows,
+        "tasks": outcome.stats.tasks,
+        "data_bytes": outcome.data_bytes,
+        "peak_pss_bytes": peak.pss if peak else None,
+        "peak_uss_bytes": peak.uss if peak else None,
+        "peak_processes": peak.processes if peak else None,
+        "bytes_through_pipes": outcome.stats.bytes_sent + outcome.stats.bytes_received,
+    }

@@ -1,0 +1,146 @@
+"""Progress: what may be asked for, the words, where a cursor stands, lines of a log, HTML."""
+
+from __future__ import annotations
+
+import io
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from rich.cells import cell_len
+
+import onecopy as oc
+from onecopy._progress import display
+from onecopy._progress.asked import bar_of
+from onecopy._progress.cursor import Cursor
+from onecopy._progress.notebook import html
+from onecopy._progress.state import State, label_of
+from onecopy._progress.terminal import drawn
+
+STATE = State("resize", "images", 40, 0, 100, 4.0, False, 0.0)
+
+
+def test_what_may_be_asked_for() -> None:
+    assert bar_of(None) is None
+    assert bar_of(False) is None
+    assert bar_of(None, "load") == oc.Bar("load")
+    assert bar_of(False, True) is None
+    assert bar_of(True) == oc.Bar()
+    assert bar_of("load") == bar_of(oc.Bar(label="load")) == oc.Bar("load")
+
+
+@pytest.mark.parametrize(
+    "wrong", [lambda: bar_of(3.5), lambda: bar_of(("a", "b")), lambda: oc.Bar(1), lambda: oc.Bar(total=1.5)]  # type: ignore[arg-type]
+)  # fmt: skip
+def test_what_may_not(wrong: Any) -> None:
+    with pytest.raises(TypeError, match=r"bar|Bar"):
+        wrong()
+    with pytest.raises(ValueError, match="at least 0"):
+        oc.Bar(total=-1)
+
+
+def test_words_of_a_bar() -> None:
+    assert STATE.line() == "resize: 40 of 100 images, 0:06 left, 10 images/s"
+    failed = replace(STATE, failed=3, done=100, ended=True)
+    assert failed.line() == "resize: 100 of 100 images, 3 failed in 0:04, 25 images/s"
+    slow = replace(STATE, done=1, total=None)
+    assert slow.line() == "resize: 1 images, 0:04, 0.25 images/s"
+    assert replace(STATE, done=0).line() == "resize: 0 of 100 images, 0:04"
+    load = replace(STATE, unit="bytes", done=2_000_000, total=4_000_000)
+    assert load.line() == "resize: 2 MB of 4 MB, 0:04 left, 500 kB/s"
+    blocks = replace(STATE, unit="blocks", piece=1e6)
+    assert blocks.rate() == "10 MB/s"
+
+
+def test_a_label_is_what_people_call_it_and_nothing_that_a_terminal_obeys() -> None:
+    assert label_of("__main__.f") == "f"
+    assert label_of("a\x1b[2Jb\n") == "a\\x1b[2Jb\\n"
+
+
+@pytest.mark.parametrize(
+    ("written", "column", "busy", "below"),
+    [
+        ("done\n", 0, False, 0),
+        ("half", 4, True, 0),
+        ("half\r", 0, True, 0),
+        ("\x1b[31mred\x1b[0m", 3, True, 0),
+        ("文字", 4, True, 0),
+        ("one\ntwo\x1b[A", 3, True, 1),
+        ("one\ntwo\x1b[A\n", 0, True, 0),
+        ("one\ntwo\x1b[A\n\n", 0, False, 0),
+        ("text\r\x1b[K", 0, False, 0),
+        ("\x1b]0;title\x07ab\tc", 9, True, 0),
+        ("abc\b", 2, True, 0),
+        ("a\x1b[10Gb", 10, True, 0),
+    ],
+)
+def test_where_a_cursor_stands(written: str, column: int, busy: bool, below: int) -> None:
+    cursor = Cursor()
+    cursor.feed(written)
+    assert (cursor.column, cursor.busy, cursor.below) == (column, busy, below)
+
+
+def test_an_unfinished_line_is_known() -> None:
+    cursor = Cursor()
+    cursor.feed("first\n\rbar 1")
+    cursor.feed("\rbar 2")
+    assert cursor.unfinished == "\rbar 2"
+
+
+@pytest.mark.parametrize("width", [20, 40, 60, 80, 160])
+@pytest.mark.parametrize("label", ["f", "文字" * 20, "a" * 200])
+def test_a_bar_fits(width: int, label: str) -> None:
+    states = [
+        replace(STATE, label=label, failed=2),
+        replace(STATE, label="g", total=None),
+        replace(STATE, label="h", done=0, total=0, ended=True),
+    ]
+    plain = io.StringIO()
+    lines = drawn(states, plain, width)
+    assert len(lines) == 3
+    for line in lines:
+        cursor = Cursor()
+        cursor.feed(line)
+        assert cursor.column < width
+    assert cell_len(lines[2]) > 0
+
+
+def test_a_narrow_terminal_keeps_what_matters() -> None:
+    (line,) = drawn([replace(STATE, failed=2)], io.StringIO(), 60)
+    assert "40 of 100 images" in line
+    assert "2 failed" in line
+    assert "left" in line
+
+
+def test_a_terminal_that_cannot_show_a_bar_s_signs() -> None:
+    ascii = io.TextIOWrapper(io.BytesIO(), encoding="ascii")
+    (line,) = drawn([replace(STATE, label="größe")], ascii, 80)
+    assert line.isascii()
+
+
+def test_html_is_legible_and_escaped() -> None:
+    shown = html(replace(STATE, label="<b>", failed=1))
+    assert "<b>&lt;b&gt;</b>" in shown
+    assert "width:40.0%" in shown
+    assert "1 failed" in shown
+    assert "width:100.0%" in html(replace(STATE, total=None, ended=True))
+
+
+def test_a_log_gets_a_line_now_and_then(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    now = 100.0
+    monkeypatch.setattr(display, "monotonic", lambda: now)
+    log = display.Log()
+    ended = replace(STATE, ended=True, seconds=0.1)
+    for _ in range(1000):  # many short calls
+        now += 0.01
+        log.ended(ended)
+    log.ended(replace(ended, label="other"))
+    assert capsys.readouterr().err.count("\n") == 3  # two of the one, one of the other
+    began = now
+    for _ in range(1300):
+        now += 0.01
+        log.advanced(replace(STATE, label="long"), began)
+    log.ended(replace(ended, label="long", seconds=13))
+    assert capsys.readouterr().err.count("\n") == 3  # after 5 and 10 seconds, and its end
