@@ -23,8 +23,7 @@ PAGES = [
 ]
 
 _QUESTIONS = frozenset(
-    "What Who Whoever Whom Whose Whether Is Are Was Were Has Have Had Do Does Did May Must Can "
-    "How Which Where When Why".split()
+    ["What", "Who", "Whoever", "Whom", "Whose", "Whether", "Is", "Are", "Was", "Were", "Has", "Have", "Had", "Do", "Does", "Did", "May", "Must", "Can", "How", "Which", "Where", "When", "Why"]
 )
 
 # A pattern, and the better words.
