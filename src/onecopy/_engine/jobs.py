@@ -302,7 +302,7 @@ class StreamJob(Job):
     """
 
     tell: Callable[[], None] | None = None
-    """Called, outside the lock, when something has changed: for who cannot block."""
+    """Called, without the lock, when something has changed; for callers that cannot block."""
 
     def __init__(self, *args: Any, ordered: bool = True, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
