@@ -28,7 +28,8 @@ class BlockCalls:
     """See the module; a part of ``PoolView``."""
 
     __module__ = "onecopy.pool"
-    _many: Many
+    if TYPE_CHECKING:  # else it would be looked up where this class says that it is
+        _many: Many
 
     @overload
     def map_blocks(  # each is an option of the call
