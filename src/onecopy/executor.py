@@ -18,7 +18,6 @@ import weakref
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import BrokenExecutor, Future
 from concurrent.futures.process import ProcessPoolExecutor as StandardExecutor
-from functools import partial
 from time import monotonic
 from typing import (
     TYPE_CHECKING,
@@ -35,19 +34,26 @@ from typing import (
 
 from ._codec.blame import without_ours
 from ._engine import busy, refused_arguments, setup
-from ._engine.busy import Waiting
 from ._engine.engine import UNSENDABLE, Engine
+from ._engine.executor_results import Buffered, Results, failing
 from ._engine.future import TaskFuture
-from ._engine.jobs import Items, NoResult, StreamJob
+from ._engine.jobs import Items, StreamJob
+from ._engine.stats import NOTHING_YET, stats_of
 from ._launch import resolve
+from ._observe.diary import ITERABLE
+from ._progress.bar import Progress
 from ._protocol import wire
+from ._report.environment import at_end
 from ._system.cpus import cpu_count
 from .errors import InitializerFailed, PoolClosed
 
 if TYPE_CHECKING:
     from multiprocessing.context import BaseContext
 
+    import numpy as np
+
     from ._engine.options import Prints
+    from ._engine.stats import PoolStats
     from ._engine.worker_process import WorkerProcess
     from ._launch import Method
 
@@ -61,6 +67,8 @@ if TYPE_CHECKING:
         main: Literal["auto", "import", "value"]
         state: Literal["follow", "import"]
         reseed: bool
+        progress: bool
+        profile: bool
 
 
 __all__ = ["ProcessPoolExecutor"]
@@ -103,6 +111,8 @@ class ProcessPoolExecutor(StandardExecutor):
         logs, prints: what becomes of what workers log, warn of and print; as for ``Pool``.
         preload, main, state, reseed: what workers import, and whose state they have; as for
             ``Pool``.
+        progress, profile: calls of ``map`` show how far they have come; the report says in which
+            lines functions spend their time; as for ``Pool``.
 
     Raises:
         ValueError: a number below 1, an unknown start method, no such kind of ``prints``.
@@ -173,6 +183,8 @@ class ProcessPoolExecutor(StandardExecutor):
         main: Literal["auto", "import", "value"] = "auto",
         state: Literal["follow", "import"] = "follow",
         reseed: bool = True,
+        progress: bool = False,
+        profile: bool = False,
         **others: Never,
     ) -> None:
         refused_arguments.refuse("ProcessPoolExecutor", others, refused_arguments.EXECUTOR)
@@ -201,6 +213,7 @@ class ProcessPoolExecutor(StandardExecutor):
         self._engine: Engine | None = None
         self._unmade: InitializerFailed | None = None  # why there is no engine
         self._shut = False
+        self._progress, self._profile = progress, profile
         _executors.add(self)
 
     def submit(self, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Future[T]:
@@ -239,6 +252,7 @@ class ProcessPoolExecutor(StandardExecutor):
         timeout: float | None = None,
         chunksize: int = 1,
         buffersize: int | None = None,
+        progress: bool | None = None,
     ) -> Iterator[T]: ...
 
     @overload
@@ -252,6 +266,7 @@ class ProcessPoolExecutor(StandardExecutor):
         timeout: float | None = None,
         chunksize: int = 1,
         buffersize: int | None = None,
+        progress: bool | None = None,
     ) -> Iterator[T]: ...
 
     @overload
@@ -266,6 +281,7 @@ class ProcessPoolExecutor(StandardExecutor):
         timeout: float | None = None,
         chunksize: int = 1,
         buffersize: int | None = None,
+        progress: bool | None = None,
     ) -> Iterator[T]: ...
 
     def map(
@@ -275,6 +291,7 @@ class ProcessPoolExecutor(StandardExecutor):
         timeout: float | None = None,
         chunksize: int = _CHUNK,
         buffersize: int | None = None,
+        progress: bool | None = None,
     ) -> Iterator[T]:
         """As the built-in ``map``, by all workers, several calls at a time.
 
@@ -286,6 +303,8 @@ class ProcessPoolExecutor(StandardExecutor):
             chunksize: items that a worker is sent as one task. When it is not given, short
                 items are sent several at once (at most 16), by their measured time.
             buffersize: so many tasks at most whose results have not been fetched.
+            progress: show how far it has come, as ``Pool.map`` does. None: as the executor
+                was told.
 
         Returns:
             An iterator over the results, in order. An item that fails raises at its place.
@@ -306,20 +325,23 @@ class ProcessPoolExecutor(StandardExecutor):
         engine = self._started()
         single = len(iterables) == 1
         items: Any = iter(iterables[0]) if single else zip(*iterables, strict=False)
-        items = list(items) if buffersize is None else Items(items)
+        with engine.diary.at(ITERABLE):
+            items = list(items) if buffersize is None else Items(items)
         try:
             function = engine.function(fn)
         except Exception as error:
             without_ours(error)
-            return _failing(error, items)
+            return failing(error, items)
         chunk = None if chunksize is _CHUNK else chunksize
         runner = wire.MAP if single else wire.STARMAP
         job = StreamJob(function, items, runner, engine.namespace, chunk, _MAP_CHUNK)
+        if self._progress if progress is None else progress:
+            job.bar = Progress(len(items) if isinstance(items, list) else None, job.name, "items")
         try:
             if buffersize is None:
                 job.end = len(items)
-                return _Results(engine, job, deadline, job.end)
-            return _Buffered(self, engine, job, deadline, chunksize, buffersize)
+                return Results(engine, job, deadline, job.end)
+            return Buffered(self._check_open, engine, job, deadline, chunksize, buffersize)
         except PoolClosed:
             self._check_open()
             raise
@@ -327,6 +349,35 @@ class ProcessPoolExecutor(StandardExecutor):
             if not isinstance(error, Exception):
                 engine.give_up(job)  # Ctrl-C, and nobody has the iterator
             raise
+
+    def stats(self) -> PoolStats:
+        """What the executor has done so far, and what its workers are at: a frozen snapshot.
+        Cheap, and from any thread."""
+        return NOTHING_YET if self._engine is None else stats_of(self._engine)
+
+    def spans(self) -> np.ndarray[Any, np.dtype[Any]]:
+        """One record for each task that has ended; see ``Pool.spans``. Starts the workers if
+        there are none yet."""
+        from ._report.gather import spans
+
+        return spans(self._engine or self._started())
+
+    def report(self, path: str | os.PathLike[str] | None = None) -> None:
+        """Where time and memory went; see ``Pool.report``. Also after ``shutdown``. Starts the
+        workers if there are none yet.
+
+        Args:
+            path: None prints to the terminal; else a file, by its suffix ``.html``,
+                ``.pftrace``, ``.json`` or ``.onecopy``.
+
+        Raises:
+            ValueError: an unknown suffix.
+            OSError: the file cannot be written.
+            RuntimeError: it was shut down before it had done anything.
+        """
+        from ._report import gather, write
+
+        write.report(gather.run(self._engine or self._started()), path)
 
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
         """No more calls are taken; the workers end when all is done.
@@ -389,6 +440,7 @@ class ProcessPoolExecutor(StandardExecutor):
             self._check_open()
             if self._engine is None:
                 self._engine = self._made()
+                at_end(self._engine)
                 weakref.finalize(self, self._engine.release).atexit = False
                 _engines.add(self._engine)
             if _exiting:  # begun meanwhile, and did perhaps not see this engine
@@ -413,6 +465,7 @@ class ProcessPoolExecutor(StandardExecutor):
                     main=self._main,
                     state=self._state,
                     reseed=self._reseed,
+                    profile=self._profile,
                 )
             except InitializerFailed as error:
                 self._unmade = error
@@ -438,106 +491,6 @@ class ProcessPoolExecutor(StandardExecutor):
             f"<onecopy.ProcessPoolExecutor of {self._max_workers} workers "
             f"by {self._method}, {state}{'; ' if held else ''}{held}>"
         )
-
-
-class _Results(Iterator[Any]):
-    """What ``map`` returns. All its items are there, and are run whether or not anybody
-    asks for a result; an iterator that was begun and is given up takes the rest back."""
-
-    def __init__(
-        self, engine: Engine, job: StreamJob, deadline: float | None, available: int
-    ) -> None:
-        self._engine = engine
-        self._job = job
-        self._deadline = deadline
-        self._ended = False
-        self._begun = False
-        job.called = "map"
-        engine.open(job, available)
-        # A finalizer may run anywhere: both only leave word.
-        self._drop = partial(engine.drop_later, job.number)
-        self._finalizer: weakref.finalize[..., Any] = weakref.finalize(
-            self, job.forsake, available, self._drop
-        )
-        self._finalizer.atexit = False
-
-    def __next__(self) -> Any:
-        if self._ended:
-            raise StopIteration
-        try:
-            if not self._begun:
-                self._begun = True
-                self._finalizer.detach()
-                self._finalizer = weakref.finalize(self, self._drop)
-                self._finalizer.atexit = False
-            left = None if self._deadline is None else max(0.0, self._deadline - monotonic())
-            self._feed()
-            self._job.wait_next(left, Waiting(self._engine, self._job))
-        except NoResult as error:
-            self.close()
-            raise TimeoutError(str(error)) from None
-        except BaseException as error:
-            self.close()
-            if not isinstance(error, Exception):  # Ctrl-C: the workers are wanted now
-                self._engine.give_up(self._job)
-            raise
-        try:
-            return self._job.fetch()
-        except BaseException:
-            self.close()
-            raise
-
-    def _feed(self) -> None:
-        """Everything is there."""
-
-    def close(self) -> None:
-        """There will be no more results; what has not begun is not run."""
-        self._ended = True
-        self._finalizer()
-
-
-class _Buffered(_Results):
-    """The same with a ``buffersize``: takes its items one task after another, in the
-    caller's thread. Holds the executor, which would otherwise close in the middle of it."""
-
-    def __init__(
-        self,
-        executor: ProcessPoolExecutor,
-        engine: Engine,
-        job: StreamJob,
-        deadline: float | None,
-        chunk: int,
-        buffer: int,
-    ) -> None:
-        self._executor = executor
-        self._chunk = chunk
-        _take(job, chunk * buffer)
-        super().__init__(engine, job, deadline, job.items.taken)
-
-    def _feed(self) -> None:
-        job = self._job
-        if job.end is None and job.yielded % self._chunk == 0:
-            before = job.items.taken
-            _take(job, self._chunk)
-            job.items.forget(job.settled)
-            if job.items.taken > before:
-                self._executor._check_open()
-                self._engine.extend(job.number, job.items.taken)
-
-
-def _take(job: StreamJob, most: int) -> None:
-    """Takes up to ``most`` items; says so when there are no more."""
-    for _ in range(most):
-        if not job.items.take():
-            job.end = job.items.taken
-            return
-
-
-def _failing(error: Exception, items: Any) -> Iterator[Any]:
-    """The results when the function cannot be pickled: every call fails with ``error``."""
-    for _ in items if isinstance(items, list) else range(int(items.take())):
-        raise error
-        yield
 
 
 def _method_of(mp_context: BaseContext | str | None) -> str:

@@ -30,8 +30,10 @@ from collections.abc import Callable
 from concurrent.futures import Future
 from contextlib import suppress
 from queue import SimpleQueue
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from ._engine.engine import Engine
+from ._engine.stats import PoolStats, stats_of
 from ._launch import Method, resolve
 from ._protocol.failures import name_of
 from ._system.cpus import cpu_count
@@ -52,16 +54,21 @@ except ImportError as _missing:
         "onecopy.joblib needs joblib 1.5 or later: pip install onecopy[joblib]"
     ) from _missing
 
-__all__ = ["OnecopyBackend", "register"]
+if TYPE_CHECKING:
+    import numpy as np
+
+__all__ = ["OnecopyBackend", "register", "report", "spans", "stats"]
 
 _log = logging.getLogger(__name__)
 
 # Options of ``Pool`` that a backend takes as well.
 _OF_POOL = (
     *("initializer", "initargs", "maxtasksperchild", "preload", "logs", "prints"),
-    *("main", "state", "reseed"),
+    *("main", "state", "reseed", "spans", "profile"),
 )
 
+# The engine of the last call: what it has recorded is kept, its workers are not.
+_last: deque[Engine] = deque(maxlen=1)
 # Of each thread: is it at a task of ours?
 _here = threading.local()
 
@@ -82,7 +89,7 @@ def register() -> None:
       place of ``cpu_count() // n_jobs``. Not for worker threads, which have them in common.
     - ``initializer`` and ``initargs``: called in each worker before its first task.
     - ``maxtasksperchild``, ``preload``, ``logs``, ``prints``, ``main``, ``state``,
-      ``reseed``: as for ``Pool``.
+      ``reseed``, ``spans``, ``profile``: as for ``Pool``.
 
     Any other option raises TypeError. As with loky, ``n_jobs`` is 1 unless it is given, and
     -1 means ``cpu_count()``. joblib's memory mapping (``max_nbytes``, ``mmap_mode``,
@@ -102,6 +109,49 @@ def register() -> None:
         [1, 2]
     """
     register_parallel_backend("onecopy", OnecopyBackend)
+
+
+def stats() -> PoolStats:
+    """What the pool of the last call of ``Parallel`` has done; see ``Pool.stats``.
+
+    Raises:
+        RuntimeError: no call has used this backend.
+    """
+    return stats_of(_used())
+
+
+def spans() -> np.ndarray[Any, np.dtype[Any]]:
+    """One record for each batch of the pool of the last call; see ``Pool.spans``.
+
+    Raises:
+        RuntimeError: no call has used this backend.
+    """
+    from ._report import gather
+
+    return gather.spans(_used())
+
+
+def report(path: str | os.PathLike[str] | None = None) -> None:
+    """Where time and memory went in the pool of the last call; see ``Pool.report``. A pool serves
+    several calls within one ``parallel_config`` block.
+
+    Args:
+        path: None prints to the terminal; else a file, as for ``Pool.report``.
+
+    Raises:
+        RuntimeError: no call has used this backend.
+        ValueError: an unknown suffix.
+        OSError: the file cannot be written.
+    """
+    from ._report import gather, write
+
+    write.report(gather.run(_used()), path)
+
+
+def _used() -> Engine:
+    if not _last:
+        raise RuntimeError('no call of joblib.Parallel has used backend="onecopy" yet')
+    return _last[-1]
 
 
 class OnecopyBackend(AutoBatchingMixin, ParallelBackendBase):  # type: ignore[misc]  # untyped
@@ -223,6 +273,7 @@ class OnecopyBackend(AutoBatchingMixin, ParallelBackendBase):  # type: ignore[mi
         limit = self.inner_max_num_threads
         self._key = _Key((os.getpid(), self._n_jobs, self._method, limit), self._options)
         self._pool = self._kept() or self._new()
+        _last.append(self._pool._engine)
         try:
             self._ended = _called_back()
         except BaseException:

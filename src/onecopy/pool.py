@@ -13,9 +13,7 @@ from __future__ import annotations
 import os
 import weakref
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, fields
 from multiprocessing.pool import Pool as StandardPool
-from time import monotonic_ns
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal, Never, NoReturn, Self
 
@@ -25,63 +23,19 @@ from ._engine.calls import PoolView
 from ._engine.engine import Engine
 from ._engine.options import Prints
 from ._engine.results import AsyncResult
+from ._engine.stats import PoolStats, Running, stats_of
 from ._engine.streams import Stream
 from ._launch import Method
 from ._observe.spans import KEPT
-from .errors import PoolClosed, human_bytes
+from ._report.environment import at_end
+from .errors import PoolClosed
 
 if TYPE_CHECKING:
     import numpy as np
 
     from ._engine.worker_process import WorkerProcess
 
-__all__ = ["AsyncResult", "Method", "Pool", "PoolStats", "PoolView", "Prints"]
-
-
-@dataclass(frozen=True)
-class PoolStats:
-    """What a pool has done so far.
-
-    Attributes:
-        tasks: tasks (or chunks of ``map``) that have ended.
-        failed: those of them that raised, or in which an item did.
-        lost: those that were lost with their workers.
-        bytes_sent: bytes written to workers' sockets.
-        bytes_received: bytes read from them.
-        bytes_copied: bytes of arguments copied into shared arenas.
-        bytes_shared: bytes of arguments that were referred to, and not moved.
-        workers: workers that are ready.
-        started: workers that have been started, replacements among them.
-        seconds: since the pool was made.
-        peak_pss: the greatest sum of PSS of the owner and all workers that was read, in
-            bytes; 0 where it cannot be.
-    """
-
-    tasks: int
-    failed: int
-    lost: int
-    bytes_sent: int
-    bytes_received: int
-    bytes_copied: int
-    bytes_shared: int
-    workers: int
-    started: int
-    seconds: float
-    peak_pss: int
-
-    def _repr_html_(self) -> str:
-        rows = "".join(
-            f"<tr><th style='text-align:left'>{field.name}</th><td>{_shown(self, field.name)}</td></tr>"
-            for field in fields(self)
-        )
-        return f"<table>{rows}</table>"
-
-
-def _shown(stats: PoolStats, name: str) -> str:
-    value = getattr(stats, name)
-    if name.startswith("bytes") or name == "peak_pss":
-        return human_bytes(value)
-    return f"{value:.1f} s" if name == "seconds" else f"{value:,}"
+__all__ = ["AsyncResult", "Method", "Pool", "PoolStats", "PoolView", "Prints", "Running"]
 
 
 class Pool(PoolView, StandardPool):  # type: ignore[misc]  # results are of our own classes
@@ -123,6 +77,9 @@ class Pool(PoolView, StandardPool):  # type: ignore[misc]  # results are of our 
             a worker's own import makes of it.
         reseed: forked workers give NumPy's global generator a seed of their own, so that
             they do not draw the same numbers.
+        profile: look at the workers' stacks a hundred times a second, for under 1 % of their
+            time: ``report`` then says in which lines your functions spend it. Also by
+            ``ONECOPY_PROFILE=1`` in the environment. Worker processes only.
 
     Raises:
         ValueError: zero or negative workers, an unknown method.
@@ -166,6 +123,7 @@ class Pool(PoolView, StandardPool):  # type: ignore[misc]  # results are of our 
         main: Literal["auto", "import", "value"] = "auto",
         state: Literal["follow", "import"] = "follow",
         reseed: bool = True,
+        profile: bool = False,
         **others: Never,
     ) -> None:
         refused_arguments.refuse("Pool", others, refused_arguments.POOL)
@@ -192,7 +150,9 @@ class Pool(PoolView, StandardPool):  # type: ignore[misc]  # results are of our 
                 main=main,
                 state=state,
                 reseed=reseed,
+                profile=profile,
             )
+        at_end(engine)
         streams: weakref.WeakSet[Stream[Any]] = weakref.WeakSet()
         super().__init__(engine, None, streams, progress)
         # Runs when the pool is collected, which may be at any moment in any thread.
@@ -202,21 +162,7 @@ class Pool(PoolView, StandardPool):  # type: ignore[misc]  # results are of our 
 
     def stats(self) -> PoolStats:
         """What the pool has done so far: a frozen snapshot. Cheap, and from any thread."""
-        engine = self._engine
-        sent, received, copied, shared = engine.traffic()
-        return PoolStats(
-            tasks=engine.tasks_ended,
-            failed=engine.recorder.failed,
-            lost=engine.recorder.lost,
-            bytes_sent=sent,
-            bytes_received=received,
-            bytes_copied=copied,
-            bytes_shared=shared,
-            workers=engine.ready(),
-            started=len(engine.lives()),
-            seconds=(monotonic_ns() - engine.began) / 1e9,
-            peak_pss=engine.watch.series.peak_pss if engine.watch is not None else 0,
-        )
+        return stats_of(self._engine)
 
     def spans(self) -> np.ndarray[Any, np.dtype[Any]]:
         """One record for each task (or chunk of ``map``) that has ended, in that order.
@@ -232,11 +178,18 @@ class Pool(PoolView, StandardPool):  # type: ignore[misc]  # results are of our 
                 ``encoded``, ``returned``;
             - ``waited``, ``blocked``: nanoseconds since the worker's task before, waiting
                 for work, and writing that one's result;
-            - ``cpu`` (nanoseconds), ``minor_faults``, ``major_faults``, ``voluntary``,
-                ``involuntary`` (context switches): of the worker process. For tasks shorter
-                than 100 microseconds ``cpu`` is their duration, and the others are 0;
+            - ``imported``, ``importing``: nanoseconds of importing modules, before the function
+                began and inside it;
+            - ``cpu``, ``wanted``, ``helped``: nanoseconds inside the function, imports left out:
+                CPU time of the worker process, and of programs that it has started and waited
+                for; ready to run while no CPU was free; and the part of ``cpu`` that was not
+                the task's own thread;
+            - ``minor_faults``, ``major_faults``, ``voluntary``, ``involuntary`` (context
+                switches): of the worker process. For tasks shorter than 100 microseconds
+                ``cpu`` is their duration, and the others are 0;
             - ``args_moved``, ``args_shared``, ``result_moved``, ``result_shared``: bytes
-                that were copied, and that were referred to.
+                that were copied, and that were referred to;
+            - ``line``: ``file:line`` of the program that has called.
 
             What is not known of a lost task is 0. The latest ``Pool(spans=...)`` are there;
             ``report`` and its totals know of the others too.

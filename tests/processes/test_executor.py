@@ -55,6 +55,8 @@ class TestConstructor:
             "main",
             "state",
             "reseed",
+            "progress",
+            "profile",
             "others",
         ]
         for name in ("max_tasks_per_child", "logs", "prints", "preload", "main", "state"):

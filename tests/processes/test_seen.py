@@ -126,7 +126,9 @@ def test_one_record_per_task(make_pool: MakePool, method: str) -> None:
         assert span["encoded"] <= span["returned"]
     took = (spans["finished"] - spans["started"])[1]
     assert took >= 20_000_000
-    assert 0.5 * took <= spans["cpu"][1] <= 1.2 * took
+    # The machine may have had no CPU for it for a while.
+    assert 0.5 * took <= spans["cpu"][1] + spans["wanted"][1]
+    assert spans["cpu"][1] <= 1.2 * took
     pids = set(spans["pid"].tolist())
     assert pids <= (set(pool.pids()) if method != "thread" else {os.getpid()})
 
@@ -319,9 +321,9 @@ def test_reports_of_a_real_pool(
     json.loads((tmp_path / "run.json").read_text())
     pool.report()
     said = capsys.readouterr().out
-    assert "2 workers were computing" in said
+    assert "(2 workers, " in said
     assert "test_seen.busy" in said
-    assert "compute" in pool._repr_html_()
+    assert "in your function, on a CPU" in pool._repr_html_()
     with pytest.raises(ValueError, match=r"\.html"):
         pool.report(tmp_path / "run.doc")
 

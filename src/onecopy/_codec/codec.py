@@ -107,6 +107,16 @@ class Draft:
         """Functions and classes of the user's that the object refers to."""
         return self._pickled.buffers.references
 
+    def plain_arrays(self) -> tuple[list[Any], bool]:
+        """The arrays that are copied, and whether they are parts of frames."""
+        spans = self._pickled.buffers.spans
+        entries = self.plan.entries if self.plan is not None else []
+        plain = zip(spans, entries, strict=False)
+        arrays = [span.owner for span, entry in plain if entry.segment is None]
+        stream = bytes(self._pickled.chunks[0][:4096])
+        frames = any(name in stream for name in (b"pandas", b"polars", b"pyarrow"))
+        return [each for each in arrays if hasattr(each, "nbytes")], frames
+
     @property
     def stream_size(self) -> int:
         """Bytes of what is not a buffer."""

@@ -32,7 +32,7 @@ class Holding(Protocol):
         """How many workers there are."""
 
 
-def held(assigned: Iterable[Entry], members: Mapping[int, Member]) -> list[tuple[Work, int]]:
+def heads(assigned: Iterable[Entry], members: Mapping[int, Member]) -> list[tuple[Entry, int]]:
     """For each worker that is at something: what that is, and since when; of what it was sent,
     the first is what it is at."""
     heads: dict[int, Entry] = {}
@@ -41,7 +41,7 @@ def held(assigned: Iterable[Entry], members: Mapping[int, Member]) -> list[tuple
         if head is None or entry.assignment.id < head.assignment.id:
             heads[entry.worker] = entry
     return [
-        (entry.work, max(entry.sent, members[worker].last))
+        (entry, max(entry.sent, members[worker].last))
         for worker, entry in heads.items()
         if worker in members
     ]

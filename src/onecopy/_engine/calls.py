@@ -61,6 +61,7 @@ class PoolView:
     ) -> None:
         self._progress = progress
         self._many = Many(engine, rules, progress)
+        self._diary = engine.diary
         self._engine: Engine = engine  # given by ``Pool`` alone: no part of the public types
         self._rules = rules
         self._streams = streams

@@ -229,6 +229,7 @@ class Channel:
 
     def _add_task(self, entry: Entry) -> None:
         assignment, work = entry.assignment, entry.work
+        entry.begun = monotonic_ns()
         try:
             draft = work.draft(assignment.start, assignment.stop)
             function = work.function

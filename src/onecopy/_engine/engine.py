@@ -11,7 +11,6 @@ copied or called back, and nobody who holds it waits for another lock.
 
 from __future__ import annotations
 
-import copy
 import os
 import signal
 from abc import abstractmethod
@@ -27,13 +26,17 @@ from typing import Any
 from .. import errors
 from .._codec.pickling import Namespace
 from .._observe.columns import LOST
+from .._observe.diary import PACKING, WORTH, Diary
+from .._observe.profile import Profile
 from .._observe.series import Watch
 from .._observe.spans import KNOWN, Recorder
 from .._protocol.wire import SPENT
 from .._schedule import events
 from .._schedule.events import PLAIN, Assignment, Event, Instruction
 from .._schedule.scheduler import Scheduler
-from . import busy
+from . import busy, large_arguments
+from .again import anew
+from .callers import Callers
 from .functions import Function, pace_key
 from .future import TaskFuture
 from .jobs import Job
@@ -49,6 +52,7 @@ UNSENDABLE = (
     "a pool belongs to the process that made it and cannot be pickled; a task makes its own"
 )
 NOTHING = bytes(SPENT.size)  # is what a worker said of a task that was lost
+_made = count()
 # So many lives of workers that have gone are remembered, for reports.
 LIVES = 10_000
 
@@ -81,10 +85,15 @@ class Engine(Settling):
         self.told_of: set[int] = set()  # see ``busy``
         self._streams: set[int] = set()  # jobs whose results are told early
         self._given_up: set[int] = set()  # assignments whose workers are to be ended
-        self._mark = object()  # on the futures of this pool
         self.recorder = Recorder(options.spans, self._importing)
         self.began, self.clock, self.pid = monotonic_ns(), time(), os.getpid()
+        self._callers = Callers(self.recorder)
+        self.before = next(_made)  # so many engines had been made in this process
+        self.profile = Profile()
+        self.large = large_arguments.LargeArguments()
+        self._mark = self.diary = Diary(self.began)  # on the futures of this pool
         self.last_end = self.began  # of a task
+        self.ends: list[Callable[[], None]] = []  # called once all is over
         self.watch: Watch | None = None
 
     # What differs.
@@ -155,12 +164,15 @@ class Engine(Settling):
     ) -> TaskFuture:
         """Puts a call behind the others; the future has its outcome. ``done`` is called
         with it in a thread of the pool: one that is added later may be called at once."""
+        begun = monotonic_ns()
         known = self._known.get(function)
         call = Submitted(known, function, args, kwargs, self.namespace, rules)
         call.versions = self._known.versions(known, call)
         if done is not None:
             call.future.add_done_callback(done)
         self._enter(call, pace_key(known, function), lone=False)
+        if call.submitted - begun > WORTH:
+            self.diary.add(PACKING, begun, call.submitted)
         call.future.number, call.future.owner = call.number, self._mark
         return call.future
 
@@ -188,6 +200,7 @@ class Engine(Settling):
 
     def _enter(self, call: Call, key: int, *, lone: bool) -> None:
         self._look_again()
+        call.site = self._callers.site(call)
         with self._lock:
             self.check_open()
             call.number = task = next(self._ids)
@@ -245,6 +258,7 @@ class Engine(Settling):
         working until it has grown for the last time or is dropped."""
         self._look_again()
         versions = self._known.versions(job.function, None)
+        job.site = self._callers.site(job)
         with self._lock:
             self.check_open()
             job.number = number = next(self._ids)
@@ -405,7 +419,7 @@ class Engine(Settling):
     def check_open(self) -> None:
         """Raises PoolClosed, or why the pool is of no use."""
         if self._failure is not None:
-            raise _anew(self._failure)
+            raise anew(self._failure)
         if self._foreign:
             raise errors.PoolClosed(FOREIGN)
         if self._closed:
@@ -414,7 +428,13 @@ class Engine(Settling):
     def held(self) -> list[tuple[Work, int]]:
         """For each worker that is at something: what that is, and since when."""
         with self._lock:
-            return busy.held(self._assigned.values(), self._members)
+            found = busy.heads(self._assigned.values(), self._members)
+        return [(entry.work, since) for entry, since in found]
+
+    def heads(self) -> list[tuple[Entry, int]]:
+        """The same, with which part of its work each worker is at."""
+        with self._lock:
+            return busy.heads(self._assigned.values(), self._members)
 
     @property
     def busy(self) -> bool:
@@ -439,7 +459,7 @@ class Engine(Settling):
             self._assigned.clear()
             self._take([events.Abandoned()])
         for work in given_up:
-            work.abandon(_anew(error))
+            work.abandon(anew(error))
 
     # The scheduler.
 
@@ -550,7 +570,8 @@ class Engine(Settling):
             assignment.work,
             assignment.start,
             assignment.stop,
-            self.recorder.function(work.name),
+            self.recorder.function_of[work.site],
+            work.site,
             entry.worker,
             pid,
             state,
@@ -561,6 +582,15 @@ class Engine(Settling):
             entry.shared,
         )
         self.recorder.record(state, known, spent)
+        if entry.sent - entry.begun > WORTH and entry.begun:
+            self.diary.add(PACKING, entry.begun, entry.sent)
+        if entry.moved > large_arguments.LARGE:
+            self.large.note(work, assignment, entry.moved)
+
+    def _over(self) -> None:
+        """All workers have gone."""
+        while self.ends:
+            self.ends.pop()()
 
     def _join_in(self, member: Member) -> None:
         """A worker is ready."""
@@ -568,19 +598,3 @@ class Engine(Settling):
             self._members[member.worker] = member
             dirty, later = self._take([events.WorkerReady(member.worker)])
         flush(dirty, later)
-
-
-def no_thread(error: RuntimeError) -> errors.OnecopyError:
-    """What a pool fails with when one of its threads cannot be started."""
-    return errors.InitializerFailed(
-        f"no thread can be started for the pool: {error}; either the interpreter is ending, or "
-        "the limit of processes and threads is reached (ulimit -u, pids.max of the cgroup)"
-    )
-
-
-def _anew(error: errors.OnecopyError) -> errors.OnecopyError:
-    """The same for somebody else: with each raise an error's traceback grows, and holds the
-    frames that it went through; the engine must not hold them in its turn."""
-    made = copy.copy(error)
-    made.__cause__ = error.__cause__
-    return made

@@ -25,7 +25,10 @@ from collections.abc import Callable
 from concurrent.futures import Future
 from concurrent.futures._base import CANCELLED_AND_NOTIFIED, FINISHED, PENDING, RUNNING
 from logging import getLogger
+from time import monotonic_ns
 from typing import Any
+
+from .._observe.diary import CALLBACKS, Diary
 
 # Where the base class says it too.
 _log = getLogger("concurrent.futures")
@@ -54,7 +57,7 @@ class TaskFuture(Future[Any]):
     _exception: BaseException | None = None
     _made: threading.Condition | None = None
     number = 0  # of the task, in its pool
-    owner: object = None  # the pool's mark
+    owner: Diary | None = None  # the pool's, which marks its futures
     _waiters: list[Any]
     _done_callbacks: list[Callable[[Future[Any]], object]]
 
@@ -98,6 +101,7 @@ class TaskFuture(Future[Any]):
         it lets nothing that a callback raises end it, be it SystemExit. In the main thread
         KeyboardInterrupt may be a real one, and is raised when all have been called."""
         interrupt: KeyboardInterrupt | None = None
+        began = monotonic_ns()
         for callback in self._done_callbacks:
             try:
                 callback(self)
@@ -106,6 +110,8 @@ class TaskFuture(Future[Any]):
                     interrupt = raised
                 else:
                     _log.exception("exception calling callback for %r", self)
+        if self._done_callbacks and self.owner is not None:
+            self.owner.add(CALLBACKS, began, monotonic_ns())
         if interrupt is not None:
             raise interrupt
 

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from .._codec.blame import without_ours
+from .._observe.diary import CALLBACKS, ITERABLE
 from .._progress.bar import Progress
 from .._protocol import wire
 from . import blocks
@@ -49,7 +50,8 @@ class Many:
         progress: bool | None,
     ) -> list[Any]:
         """The results of all items, in order."""
-        items = taken(func, iterable, chunk)
+        with self._engine.diary.at(ITERABLE):
+            items = taken(func, iterable, chunk)
         job = self._map_job(self._engine.function(func), items, runner, chunk)
         if job.size:
             self._show(job, progress, job.size)
@@ -75,7 +77,8 @@ class Many:
                 engine.drop(job.number)
 
         engine.check_open()
-        items = taken(func, iterable, chunk)
+        with engine.diary.at(ITERABLE):
+            items = taken(func, iterable, chunk)
         try:
             function = engine.function(func)
         except Exception as error:  # it cannot be pickled
@@ -153,13 +156,17 @@ class Many:
             results = each(job, Waiting(self._engine, job))
             if combine is None:
                 return list(results)
+            calling = self._engine.diary.at(CALLBACKS)
             if at_once:
-                return combine(list(results), None)
+                parts = list(results)
+                with calling:
+                    return combine(parts, None)
             total = next(results)
             if isinstance(reduce, str):
                 total = blocks.plain(total)
             for result in results:
-                total = combine(total, result)
+                with calling:
+                    total = combine(total, result)
             return total
 
     def _show(self, job: Job, wanted: bool | None, total: int | None, unit: str = "items") -> None:

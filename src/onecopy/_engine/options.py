@@ -38,6 +38,7 @@ class Options:
             need of it, or the one or the other (``"auto"``).
         state: ``"follow"``: globals of imported modules have in workers the owner's values;
             ``"import"``: those that their own imports give.
+        profile: workers' stacks are looked at while they run tasks.
         reseed: forked workers give NumPy's global generator a seed of their own.
     """
 
@@ -55,3 +56,4 @@ class Options:
     main: str = "auto"
     state: str = "follow"
     reseed: bool = True
+    profile: bool = False

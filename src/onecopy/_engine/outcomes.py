@@ -10,6 +10,7 @@ import threading
 from abc import ABC, abstractmethod
 from typing import Any
 
+from .._observe.spans import Recorder
 from .._schedule import events
 from .._schedule.events import Assignment, Event
 from .work import Call, Work
@@ -19,6 +20,8 @@ from .worker_handle import Later, Member, flush
 class Settling(ABC):
     """See the module; the engine makes it whole."""
 
+    recorder: Recorder
+
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._work: dict[int, Work] = {}
@@ -26,6 +29,15 @@ class Settling(ABC):
     @abstractmethod
     def _take(self, happened: list[Event]) -> tuple[list[Member], list[Later]]:
         """Under the lock: feeds events in; see ``Engine``."""
+
+    def _note_failures(
+        self, assignment: Assignment, work: Work, failed: dict[int, BaseException], count: int = 1
+    ) -> None:
+        """Some of an assignment has failed for good; each of these stands for ``count``."""
+        for at, error in failed.items():
+            call = isinstance(work, Call)
+            first = assignment.work if call else assignment.start + at
+            self.recorder.failures.add(work.site, error, first, count)
 
     def _delivered(self, assignment: Assignment, work: Work, value: Any) -> None:
         work.deliver(assignment, value)
@@ -40,8 +52,12 @@ class Settling(ABC):
             if again:
                 rest = {at: error for at in items if at not in again}
                 if rest:
+                    self._note_failures(assignment, work, rest)
                     work.partly(assignment, {}, rest)
                 return
+        self._note_failures(
+            assignment, work, {0: error}, max(1, assignment.stop - assignment.start)
+        )
         work.fail(assignment, error)
         self._settle(assignment, work)
 
@@ -65,6 +81,7 @@ class Settling(ABC):
             again = self._run_again(assignment, work, worth)
         good = {at: value for at, value in values.items() if at not in failed}
         bad = {at: error for at, error in failed.items() if at not in again}
+        self._note_failures(assignment, work, bad)
         work.partly(assignment, good, bad)
         if not again:
             self._settle(assignment, work)

@@ -26,8 +26,10 @@ import threading
 import traceback
 from collections import deque
 from collections.abc import Callable
+from time import monotonic_ns
 from typing import Any
 
+from .._observe.diary import HANDLERS, Diary
 from .._protocol.log_records import HEAD, MOST_HEADS
 from .output_streams import LINE, Mouth
 from .output_streams import STDERR as STDERR
@@ -55,14 +57,21 @@ class Hearing:
     Args:
         relieved: called when a worker that was full is so no more.
         broken: called with a worker's number and an error when what it said is no sense.
+        diary: notes how long handlers take.
         prefixed: put worker and task in front of each printed line.
     """
 
     def __init__(
-        self, relieved: Act, broken: Callable[[int, Exception], None], *, prefixed: bool
+        self,
+        relieved: Act,
+        broken: Callable[[int, Exception], None],
+        diary: Diary,
+        *,
+        prefixed: bool,
     ) -> None:
         self._relieved = relieved
         self._broken = broken
+        self._diary = diary
         self._prefixed = prefixed
         self._queue: queue.SimpleQueue[_Item | None] = queue.SimpleQueue()
         self._lock = threading.Lock()
@@ -192,6 +201,7 @@ class Hearing:
         self._heard({task: 1})
 
     def _hear_all(self, worker: int, said: list[Said], size: int, entries: dict[int, int]) -> None:
+        began = monotonic_ns()
         for task, kind, body in said:
             try:
                 self._hear(worker, task, kind, body)
@@ -199,6 +209,7 @@ class Hearing:
                 # Of a handler: the program's own, and no reason not to hear the next. Ctrl-C
                 # is raised in the main thread alone.
                 _complain(error)
+        self._diary.add(HANDLERS, began, monotonic_ns())
         self._heard(entries)
         with self._lock:
             before = self._unheard.pop(worker)

@@ -37,8 +37,9 @@ from .._protocol.log_settings import settings
 from .._schedule import events
 from .._system.poller import poller
 from . import workers
+from .again import no_thread
 from .channel import Channel
-from .engine import FOREIGN, LIVES, no_thread
+from .engine import FOREIGN, LIVES
 from .freezer import Freezes
 from .functions import Function
 from .known_functions import KnownFunctions
@@ -396,6 +397,7 @@ class ProcessEngine(Listening):
         self._initializer = None
         self._known.clear()
         self._freezes.end()
+        self._over()
 
     # Shared memory; see ``registry.Listener``.
 

@@ -14,13 +14,14 @@ import threading
 from collections import deque
 from collections.abc import Callable
 from functools import partial
-from time import monotonic
+from time import monotonic, monotonic_ns
 from typing import Any
 
 from .. import errors
 from .._codec.blame import short, without_ours
 from .._codec.codec import decode
 from .._observe.columns import DONE, FAILED
+from .._observe.diary import RESULTS
 from .._protocol import wire
 from .._protocol.failures import fits_failures, fits_values, revive
 from .._protocol.import_watch import SlowImport
@@ -48,6 +49,8 @@ _SAYS = {
 }
 
 
+# Results of more bytes (a rich one has at least a head) take a while to unpack.
+_LARGE = 32
 # How often to look for results of chunks that are still being run, in seconds.
 _TELL = 0.02
 
@@ -64,7 +67,9 @@ class Listening(Revoking):
         self._false_starts = 0.0
         self._tell_at = 0.0
         self._distrusted: deque[tuple[int, Exception]] = deque()
-        self._hearing = Hearing(self._nudge, self._distrust, prefixed=options.prints == "prefixed")
+        self._hearing = Hearing(
+            self._nudge, self._distrust, self.diary, prefixed=options.prints == "prefixed"
+        )
 
     def _await(self, member: Member, call: Direct) -> None:
         """Sends, and reads this worker's socket until ``call`` has its outcome.
@@ -206,6 +211,7 @@ class Listening(Revoking):
         assignment, work = entry.assignment, entry.work
         body = memoryview(frame.body)[wire.SPENT.size :]
         bad = frame.flags & wire.ERRORS
+        began = monotonic_ns() if len(body) > _LARGE else 0
         try:
             value = decode(bool(frame.flags & wire.RICH), body, channel.link)
             size = None if isinstance(work, Call) else assignment.stop - assignment.start
@@ -217,6 +223,8 @@ class Listening(Revoking):
             errors.add_note(error, note)
             self._conclude(channel, entry, spent, FAILED, self._failed, error)
             return
+        if began:
+            self.diary.add(RESULTS, began, monotonic_ns())
         if not fits:
             nonsense = self._nonsense(channel, entry)
             self._conclude(channel, entry, spent, FAILED, self._failed, nonsense)
@@ -325,6 +333,10 @@ class Listening(Revoking):
             channel.link.forgotten(frame.id)
         elif frame.type == wire.FROZEN:
             self._freezes.answered(frame.id, channel.worker)
+        elif frame.type == wire.PROFILE:
+            self.profile.add(marshal.loads(frame.body))
+        elif frame.type == wire.IMPORTED:
+            self.recorder.imported(marshal.loads(frame.body))
         elif frame.type == wire.SLOW:
             self._warn_of_import(SlowImport(*wire.SLOW_IMPORT.unpack(frame.body)))
         elif channel.ready and frame.type in (wire.READY, wire.FAILED):

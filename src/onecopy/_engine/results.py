@@ -7,9 +7,11 @@ import threading
 import weakref
 from collections.abc import Callable
 from concurrent.futures import CancelledError, Future
+from contextlib import nullcontext
 from logging import getLogger
 from typing import Any, Generic, TypeVar
 
+from .._observe.diary import CALLBACKS
 from ..errors import PoolClosed
 from .engine import FOREIGN
 from .future import is_main
@@ -51,10 +53,15 @@ class AsyncResult(Generic[R_co]):
     def end_as(self, future: Future[Any]) -> None:
         """This future has ended, and so has this."""
         error = error_of(future)
-        self.end(future.result() if error is None else None, error)
+        self._end(future.result() if error is None else None, error)
 
     def end(self, value: Any, error: BaseException | None) -> None:
         """There is an outcome."""
+        diary = getattr(self._pool, "_diary", None)
+        with nullcontext() if diary is None else diary.at(CALLBACKS):
+            self._end(value, error)
+
+    def _end(self, value: Any, error: BaseException | None) -> None:
         callback, error_callback = self._callback, self._error_callback
         self._callback = self._error_callback = self._pool = None
         self._value, self._error = value, error

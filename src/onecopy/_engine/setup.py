@@ -37,6 +37,7 @@ def engine(
     main: str = "auto",
     state: str = "follow",
     reseed: bool = True,
+    profile: bool = False,
 ) -> Engine:
     """An engine that runs; its workers start in the background. Raises as ``Pool`` does.
 
@@ -78,6 +79,7 @@ def engine(
         main=main,
         state=state,
         reseed=reseed,
+        profile=profile or bool(os.environ.get("ONECOPY_PROFILE")),
     )
     if options.method == "thread":
         from .threads import ThreadEngine

@@ -5,9 +5,11 @@ from __future__ import annotations
 import weakref
 from collections.abc import Iterator
 from concurrent.futures import CancelledError
+from time import monotonic_ns
 from typing import Any, TypeVar
 
 from .._codec.blame import ours_cut
+from .._observe.diary import ITERABLE
 from .busy import Waiting
 from .engine import Engine
 from .jobs import Items, NoResult, StreamJob
@@ -54,6 +56,7 @@ class Stream(Iterator[R_co]):
         while job.end is None and taken < most:
             if not eager and items.taken - job.yielded >= self._window:
                 break
+            began = monotonic_ns()
             try:
                 if not items.take():
                     job.finish_at(items.taken)
@@ -61,6 +64,8 @@ class Stream(Iterator[R_co]):
             except Exception as error:
                 job.finish_at(items.taken, error)
                 break
+            finally:
+                self._engine.diary.add(ITERABLE, began, monotonic_ns())
             taken += 1
             # Handed out singly while workers wait for them, in batches otherwise.
             if taken < self._engine.options.workers or taken % 16 == 0:

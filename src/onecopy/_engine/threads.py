@@ -22,9 +22,10 @@ from .._observe.series import Watch
 from .._protocol import run_items, wire
 from .._protocol.failures import describe, name_of
 from .._schedule.events import Assignment
-from .._system.usage import traced, usage, used
+from .._system.usage import Delay, traced, usage, used
 from . import log_marks
-from .engine import FOREIGN, LIVES, Engine, no_thread
+from .again import no_thread
+from .engine import FOREIGN, LIVES, Engine
 from .options import Options
 from .work import Entry, Work
 from .worker_handle import Later, Member
@@ -151,6 +152,7 @@ class ThreadEngine(Engine):
             self._past.append(_life(worker, monotonic_ns()))
             if not self._workers and self.watch is not None:
                 self.watch.stop()  # none was started in its place: all is over
+                self._over()
 
     def _work_through(self, worker: ThreadWorker) -> None:
         try:
@@ -163,19 +165,26 @@ class ThreadEngine(Engine):
             return
         worker.ready = worker.last = since = monotonic_ns()
         self._join_in(worker)
+        delay = Delay()
+        try:
+            self._work_until_told(worker, since, delay)
+        finally:
+            delay.close()
+
+    def _work_until_told(self, worker: ThreadWorker, since: int, delay: Delay) -> None:
         while (entry := worker.queue.get()) is not None:
             if callable(entry):
                 entry()
                 continue
             started = monotonic_ns()
             log_marks.mark(worker.worker, entry.work.number)
-            before = usage()
+            before, reading = usage(), delay.now()
             outcome = _run(entry.assignment, entry.work, self._ends)
             finished = monotonic_ns()
             spent = wire.SPENT.pack(
                 # Nothing is unpacked or packed for a thread.
-                *(started, started, started, finished, finished, started - since, 0),
-                *used(before, usage()),
+                *(started, started, started, finished, finished, started - since, 0, 0, 0),
+                *used(before, usage(), wanted=delay.since(reading)[1]),
                 *(0, 0, traced()),
             )
             worker.last = since = finished

@@ -49,6 +49,8 @@ class Work:
     number: int
     submitted: int
     """When it was handed to the engine, which sets both; nanoseconds."""
+    site: int
+    """Which line of the program called which method; the engine sets it."""
     versions: tuple[Version, ...] = NO_VERSIONS
     """The variables that workers need for it; a class attribute where there are none."""
     refers = False
@@ -140,6 +142,7 @@ class Call(Work):
         "function",
         "number",
         "rules",
+        "site",
         "submitted",
         "tries",
         "versions",
@@ -299,7 +302,8 @@ class Entry:
     Attributes:
         assignment, work: what it is.
         worker: the worker's number.
-        sent: when it was written towards the worker, 0 before; nanoseconds.
+        begun, sent: when it was packed, and then written towards the worker, 0 before;
+            nanoseconds.
         moved, shared: bytes of its payload that were copied, and referred to.
         early: so many of its items have been delivered already.
         seen: so many were there when the owner last looked.
@@ -313,6 +317,7 @@ class Entry:
     shared: int = 0
     early: int = 0
     seen: int = 0
+    begun: int = 0
 
     def rest(self) -> Assignment:
         """What of it is not known yet."""

@@ -281,6 +281,7 @@ class Fleet:
             reseed=options.reseed,
             logs=options.logs,
             prints=options.prints,
+            profile=options.profile,
             authkey=None if options.method == "fork" else inheriting.authkey(),
         )
         fds = [self._file.descriptor(write=True), faults, self.desk.theirs.fileno()]

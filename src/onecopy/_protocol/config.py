@@ -25,6 +25,7 @@ class WorkerConfig:
         reseed: its generators of random numbers are given seeds of their own.
         logs: log records and warnings go to the owner.
         prints: what becomes of what it prints, see ``options.PRINTS``.
+        profile: its stack is looked at while it runs tasks.
         authkey: what its owner's managers are spoken to with, or None.
     """
 
@@ -39,4 +40,5 @@ class WorkerConfig:
     reseed: bool
     logs: bool
     prints: str
+    profile: bool
     authkey: bytes | None

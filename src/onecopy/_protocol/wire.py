@@ -33,7 +33,8 @@ CONFIG, FUNCTION, DROP_FUNCTION, TASK, FORGET, FREEZE, CONTINUE, SKIP, STOP, SET
 CUT = 12  # a chunk that the worker is at ends after so many items
 STATE = 11  # the value of a variable; in front of the codec's body, the length of its head
 # Worker to owner.
-READY, FAILED, RESULT, FORGOTTEN, FROZEN, RECORD, WARNING, TEXT, SLOW = range(32, 41)
+READY, FAILED, RESULT, FORGOTTEN, FROZEN, RECORD, WARNING, TEXT, SLOW, IMPORTED = range(32, 42)
+PROFILE = 42  # where a worker's functions spend their time
 # Both ways.
 ANNOUNCE, FREE = 64, 65
 

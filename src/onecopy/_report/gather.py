@@ -11,7 +11,8 @@ import numpy as np
 from .._engine.engine import Engine
 from .._memory.registry import registry
 from .._memory.segment import Kind
-from .._observe.columns import SPAN, STATES, WORKER, dtype_of
+from .._observe.columns import DIARY, SPAN, STATES, WORKER, dtype_of
+from .._observe.spans import Site
 from .._system.cpus import cpu_count
 from ..errors import human_bytes
 from .model import Run, Table, empty_tables
@@ -28,7 +29,7 @@ def run(engine: Engine, *, look: bool = True) -> Run:
     totals = recorder.totals()
     lives = np.array(engine.lives(), dtype_of(WORKER))
     spans = _with_pids(recorder.spans(), lives)
-    ended = monotonic_ns() if engine.busy else engine.last_end
+    ended = monotonic_ns() if engine.busy else max(engine.last_end, engine.diary.last)
     if len(lives):
         # A pool that has done nothing yet: until its workers were ready.
         ended = max(ended, int(lives["ready"].max()))
@@ -37,6 +38,12 @@ def run(engine: Engine, *, look: bool = True) -> Run:
         slowest=_with_pids(recorder.longest(), lives),
         totals=totals,
         functions=recorder.functions,
+        sites=recorder.sites,
+        diary=np.array(engine.diary.rows(), dtype_of(DIARY)),
+        failures=tuple(recorder.failures.all()),
+        large=tuple(engine.large.all()),
+        profile=tuple(engine.profile.all()),
+        imports=tuple((name, *took) for name, took in list(recorder.imports.items())),
         workers=lives,
         memory=_memory(engine, spans),
         began=engine.began,
@@ -55,11 +62,15 @@ def run(engine: Engine, *, look: bool = True) -> Run:
 def spans(engine: Engine) -> Table:
     """What ``Pool.spans`` returns."""
     found = _with_pids(engine.recorder.spans(), np.array(engine.lives(), dtype_of(WORKER)))
-    names = np.array([name[-_NAME:] for name in engine.recorder.functions] or [""])
+    recorder = engine.recorder
+    names = np.array([name[-_NAME:] for name in recorder.functions] or [""])
+    lines = np.array([_line(site)[-_NAME:] for site in recorder.sites] or [""])
     columns = {name: found[name] for name, _ in SPAN}
     columns["name"] = names[found["function"]]
+    columns["line"] = lines[found["site"]]
     columns["state"] = np.array(STATES)[found["state"]]
-    order = [*_FIRST, *(name for name, _ in SPAN if name not in (*_FIRST, "function"))]
+    rest = (name for name, _ in SPAN if name not in (*_FIRST, "function", "site"))
+    order = [*_FIRST, *rest, "line"]
     made = np.empty(len(found), [(name, columns[name].dtype) for name in order])
     for name in order:
         made[name] = columns[name]
@@ -70,6 +81,11 @@ _FIRST = (
     *("task", "start", "stop", "name", "worker", "pid", "state"),
     *("submitted", "sent", "received", "decoded", "started", "finished", "encoded", "returned"),
 )
+
+
+def _line(site: Site) -> str:
+    """``file:line``, or nothing where that is not known."""
+    return f"{site[2]}:{site[3]}" if site[2] else ""
 
 
 def _with_pids(spans: Table, lives: Table) -> Table:
@@ -116,6 +132,7 @@ def _facts(engine: Engine) -> dict[str, float]:
         "argument_bytes_copied": copied,
         "argument_bytes_shared": shared,
         "workers_started": len(engine.lives()),
+        "pools_before": engine.before,
     }
     if engine.watch is not None:
         facts["saved_bytes"] = engine.watch.saved

@@ -34,8 +34,6 @@ from functools import partial
 from time import monotonic_ns
 from typing import Any
 
-from .. import errors
-from .._codec.blame import short
 from .._codec.codec import decode, encode, encode_result, place, release
 from .._codec.link import Link
 from .._codec.pickling import PEER
@@ -59,11 +57,14 @@ from .._protocol.strides import MOST, WORDS, Strides
 from .._protocol.tracker import use_owners_tracker
 from .._system import barrier, descriptors, mapping
 from .._system.native_threads import limit_threads
-from .._system.usage import Meter, traced
+from .._system.usage import SHORT, Meter, traced
 from .._system.victim import prefer_as_victim
 from . import ending
+from .imports import NONE, Imports
 from .module_state import ModuleState
 from .output_capture import Voice
+from .profiler import Profiler
+from .unsendable import unsendable
 
 # What has failed before a worker was ready.
 IMPORT, INITIALIZER = "the main module cannot be imported in workers", "the initializer failed"
@@ -135,6 +136,8 @@ class Worker:
         self._since = monotonic_ns()
         self._waited = self._blocked = 0
         self._meter = Meter()
+        self._imports = Imports(self._meter.delay)
+        self._imported = NONE  # what was imported before the function began
         # Held while a frame is written; by a thread of this process, and for no longer than
         # the owner needs to read. What that very thread says meanwhile (in a signal's
         # handler, or a finalizer) is written behind the frame.
@@ -142,6 +145,8 @@ class Worker:
         self._writer = 0
         self._behind: deque[bytes] = deque()
         self._task_number = 0
+        self._function_at_work: Any = None
+        self._profiler: Profiler | None = None
         self._voice: Voice | None = None
         self._faults = -1  # what is written there is in the errors of the tasks that are lost
         self._handlers = {
@@ -151,7 +156,7 @@ class Worker:
             wire.DROP_FUNCTION: lambda frame: self._functions.pop(frame.id, None),
             wire.TASK: self._task,
             wire.ANNOUNCE: self._announced,
-            wire.FREE: self._freed,
+            wire.FREE: lambda frame: self._link.came_back(list(wire.PAIR.iter_unpack(frame.body))),
             wire.FORGET: self._forget,
             wire.FREEZE: self._freeze,
             wire.CONTINUE: self._let_go,
@@ -233,6 +238,8 @@ class Worker:
         if config.logs or config.prints != "direct":
             self._speak(config.identity.worker, logs=config.logs, prints=config.prints)
         limit_threads(config.threads)
+        if config.profile:
+            self._profiler = Profiler(lambda: self._function_at_work)
         failed = self._inherited.failed
         if config.preparation is not None and self._fresh:
             try:
@@ -250,6 +257,9 @@ class Worker:
             self._ready()
 
     def _ready(self) -> None:
+        self._imports.watch()
+        if self._profiler is not None:
+            self._profiler.start()
         self._since, self._waited = monotonic_ns(), 0
         self._send(wire.pack(wire.READY, wire.SINCE.pack(self._since), id=os.getpid()))
 
@@ -309,11 +319,9 @@ class Worker:
     def _load(self, function_id: int) -> Any:
         """A function; loaded for the first task that needs it, under that task's claim: one
         that ends the process costs a task, and not one worker after the other."""
-        function = self._functions[function_id]
-        if type(function) is not Unloaded:
-            return function
+        function: Any
         try:
-            function = self._decode(function.frame)
+            function = self._decode(self._functions[function_id].frame)
         except SystemExit:
             raise
         except BaseException as error:
@@ -324,9 +332,6 @@ class Worker:
 
     def _announced(self, frame: wire.Frame) -> None:
         self._link.announced(marshal.loads(frame.body), frame.fds)
-
-    def _freed(self, frame: wire.Frame) -> None:
-        self._link.came_back(list(wire.PAIR.iter_unpack(frame.body)))
 
     def _forget(self, frame: wire.Frame) -> None:
         self._link.forget(frame.id)
@@ -361,6 +366,7 @@ class Worker:
         copied, shared = self._link.bytes_copied, self._link.bytes_shared
         decoded, started, outcome, flags = self._run(frame)
         finished = monotonic_ns()
+        inside = NONE if self._imports.spent is NONE else self._imports.take()
         self._end_line()
         try:
             draft = encode_result(outcome, PEER)
@@ -369,7 +375,7 @@ class Worker:
         except self._ends:
             raise
         except (Exception, SystemExit) as error:
-            outcome = self._unsendable(frame, outcome, flags & wire.ERRORS, error)
+            outcome = unsendable(frame, outcome, flags & wire.ERRORS, error, self._ends)
             flags |= wire.ERRORS
             rich, body = place(encode(outcome), self._link)
         # The arguments have gone by now, and so do the results: blocks go back with this.
@@ -378,6 +384,7 @@ class Worker:
         copied = self._link.bytes_copied - copied
         shared = self._link.bytes_shared - shared
         encoded = monotonic_ns()
+        importing, *instead = inside
         spent = wire.SPENT.pack(
             self._since,
             decoded,
@@ -386,15 +393,25 @@ class Worker:
             encoded,
             self._waited,
             self._blocked,
-            *self._meter.took(finished - started),
+            self._imported[0],
+            importing,
+            *self._meter.took(finished - started, *instead),
             copied + len(body),
             shared,
             traced() if "tracemalloc" in sys.modules else 0,
         )
+        if self._profiler is not None or self._imports.long:
+            self._tell_what_was_seen()
         self._send(wire.pack(wire.RESULT, spent + body, flags, frame.id))
-        self._task_number = 0
+        self._task_number, self._function_at_work = 0, None
         self._waited, self._since = 0, monotonic_ns()
         self._blocked = self._since - encoded
+
+    def _tell_what_was_seen(self) -> None:
+        if self._profiler is not None and (seen := self._profiler.take()):
+            self._send(wire.pack(wire.PROFILE, marshal.dumps(seen)))
+        if self._imports.long:
+            self._send(wire.pack(wire.IMPORTED, marshal.dumps(self._imports.take_long())))
 
     def _look_ahead(self) -> None:
         """Reads on until the owner has said how to go on; what else comes waits its turn."""
@@ -440,6 +457,7 @@ class Worker:
         payload: Any = None
         flags = wire.ERRORS | wire.UNRUN
         decoded = started = self._since
+        self._imported = NONE
         try:
             if self._versions:
                 self._take_versions()
@@ -447,12 +465,20 @@ class Worker:
             decoded = started = monotonic_ns()
             flags = wire.ERRORS
             if function_id:
-                function = self._load(function_id)
-                started = monotonic_ns()
+                function = self._functions[function_id]
+                if type(function) is Unloaded:
+                    function = self._load(function_id)
+                    started = monotonic_ns()
             else:
                 function, *payload = payload
+            if self._imports.spent is not NONE:
+                self._imported = self._imports.take()
+            if self._meter.looks or decoded - self._since > SHORT or started > decoded:
+                started = monotonic_ns()
+                self._meter.begins(started - self._since)
             if type(function) is Unusable:
                 return decoded, started, ({}, {0: function.failure}), flags
+            self._function_at_work = function
             self._state.remember()
             if runner == wire.CALL:
                 args, kwargs = payload
@@ -478,42 +504,13 @@ class Worker:
         short = len(values) << wire.SHORT if strides is not None and strides.ended else 0
         if not bad:
             return decoded, started, values, short
-        name = name_of(function)
-        for raised, _ in bad.values():
-            self._state.explain(raised)
-        failed = {
-            at: failure(error, name, describe(item), PEER) for at, (error, item) in bad.items()
-        }
+        failed = self._failures(name_of(function), bad)
         return decoded, started, (dict(enumerate(values)), failed), flags | short
 
-    def _unsendable(
-        self, frame: wire.Frame, outcome: Any, bad: int, error: BaseException
-    ) -> tuple[dict[int, Any], dict[int, Failure]]:
-        """The result could not be sent as it is: whichever items can be are."""
-        _, runner, _ = wire.TASK_HEAD.unpack_from(frame.body)
-        if runner == wire.CALL and not bad:
-            return {}, {0: self._not_sent(error, outcome)}
-        values, failed = outcome if bad else (dict(enumerate(outcome)), {})
-        for at in list(values):
-            try:
-                encode(values[at], PEER, f"result {at} of the chunk")
-            except self._ends:
-                raise
-            except (Exception, SystemExit) as why:
-                failed[at] = self._not_sent(why, values[at])
-                values[at] = None
-        if not failed:  # each can be pickled, but there is no room for them together
-            failed = {at: failure(error, "sending the result") for at in values}
-            values = {}
-        return values, failed
-
-    def _not_sent(self, error: BaseException, value: Any) -> Failure:
-        if isinstance(error, errors.NotPicklable):
-            cause = error.__cause__
-            error = errors.ResultNotPicklable(error.path, error.reason, short(value))
-            if cause is not None and cause.__traceback__ is not None:
-                error.__cause__ = cause  # it leads to the user's own __reduce__
-        return failure(error, "sending the result", namespace=PEER)
+    def _failures(self, name: str, bad: run_items.Errors) -> dict[int, Failure]:
+        for raised, _ in bad.values():
+            self._state.explain(raised)
+        return {at: failure(error, name, describe(item), PEER) for at, (error, item) in bad.items()}
 
     # Writing.
 
