@@ -67,8 +67,8 @@ _OF_POOL = (
     *("main", "state", "reseed", "spans", "profile"),
 )
 
-# The engine of the last call: what it has recorded is kept, its workers are not.
-_last: deque[Engine] = deque(maxlen=1)
+# The engine of the last call. It holds what its initializer was given, and so is not kept.
+_last: deque[weakref.ref[Engine]] = deque(maxlen=1)
 # Of each thread: is it at a task of ours?
 _here = threading.local()
 
@@ -115,7 +115,7 @@ def stats() -> PoolStats:
     """What the pool of the last call of ``Parallel`` has done; see ``Pool.stats``.
 
     Raises:
-        RuntimeError: no call has used this backend.
+        RuntimeError: the pool has ended, or no call has used this backend.
     """
     return stats_of(_used())
 
@@ -124,7 +124,7 @@ def spans() -> np.ndarray[Any, np.dtype[Any]]:
     """One record for each batch of the pool of the last call; see ``Pool.spans``.
 
     Raises:
-        RuntimeError: no call has used this backend.
+        RuntimeError: the pool has ended, or no call has used this backend.
     """
     from ._report import gather
 
@@ -133,13 +133,13 @@ def spans() -> np.ndarray[Any, np.dtype[Any]]:
 
 def report(path: str | os.PathLike[str] | None = None) -> None:
     """Where time and memory went in the pool of the last call; see ``Pool.report``. A pool serves
-    several calls within one ``parallel_config`` block.
+    several calls, and lives as long as the ``parallel_config`` block, or as the ``Parallel`` object.
 
     Args:
         path: None prints to the terminal; else a file, as for ``Pool.report``.
 
     Raises:
-        RuntimeError: no call has used this backend.
+        RuntimeError: the pool has ended, or no call has used this backend.
         ValueError: an unknown suffix.
         OSError: the file cannot be written.
     """
@@ -149,9 +149,13 @@ def report(path: str | os.PathLike[str] | None = None) -> None:
 
 
 def _used() -> Engine:
-    if not _last:
-        raise RuntimeError('no call of joblib.Parallel has used backend="onecopy" yet')
-    return _last[-1]
+    engine = _last[-1]() if _last else None
+    if engine is None:
+        raise RuntimeError(
+            'there is no pool of backend="onecopy": ask within the parallel_config block, or '
+            "set ONECOPY_REPORT=run.html, which writes the report of each pool when it ends"
+        )
+    return engine
 
 
 class OnecopyBackend(AutoBatchingMixin, ParallelBackendBase):  # type: ignore[misc]  # untyped
@@ -273,7 +277,7 @@ class OnecopyBackend(AutoBatchingMixin, ParallelBackendBase):  # type: ignore[mi
         limit = self.inner_max_num_threads
         self._key = _Key((os.getpid(), self._n_jobs, self._method, limit), self._options)
         self._pool = self._kept() or self._new()
-        _last.append(self._pool._engine)
+        _last.append(weakref.ref(self._pool._engine))
         try:
             self._ended = _called_back()
         except BaseException:
