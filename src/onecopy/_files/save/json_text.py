@@ -21,7 +21,7 @@ from .joining import joined
 
 # How Arrow writes a time of day, or a date of a year from 1 to 9999: Python has no others.
 _YEAR = "000[1-9]|00[1-9][0-9]|0[1-9][0-9]{2}|[1-9][0-9]{3}"
-_TIME = f"^(({_YEAR})-[0-9]{{2}}-|[0-9]{{2}}:)[0-9]{{2}}"
+_TIME = f"^(({_YEAR})-|([01][0-9]|2[0-3]):)[0-9]{{2}}"
 # The texts of a list are joined with offsets of 32 bits.
 _MOST = 1 << 30
 
@@ -34,7 +34,7 @@ def lines(batch: Any) -> Any:
         pyarrow.ArrowInvalid: a string is not text.
         OverflowError, ValueError: a time is of a year that has no four digits.
     """
-    batch.validate(full=True)
+    batch.validate()
     if not batch.num_columns:
         pa = library("pyarrow", "arrow")
         return pa.array(["{}\n"] * batch.num_rows, pa.large_string())
@@ -81,6 +81,7 @@ def _floats(pa: Any, pc: Any, column: Any) -> Any:
 
 def _strings(pa: Any, pc: Any, column: Any) -> Any:
     values = column.cast(pa.large_string())
+    values.validate(full=True)  # they may not be UTF-8
     found = joined('"', values, '"', "")
     odd = pc.fill_null(pc.match_substring_regex(values, '["\\\\\\x00-\\x1f]'), False)
     if not pc.any(odd, min_count=0).as_py():
@@ -92,14 +93,26 @@ def _strings(pa: Any, pc: Any, column: Any) -> Any:
 def _times(pa: Any, pc: Any, column: Any) -> Any:
     """ISO 8601, as Python writes it: a fraction where there is one, a zone where it is known."""
     found = column.cast(pa.large_string())
+    zone = getattr(column.type, "tz", None)
+    if zone is not None and not _in_minutes(pa, pc, column):
+        return _by_value(pa, pc, column)
     if not pc.all(pc.match_substring_regex(found, _TIME), min_count=0).as_py():
         return _by_value(pa, pc, column)  # which says what is wrong with it
     found = pc.replace_substring(found, " ", "T", max_replacements=1)
     found = pc.replace_substring_regex(found, r"\.0+($|[Z+-])", r"\1", max_replacements=1)
-    if getattr(column.type, "tz", None) is not None:
+    if zone is not None:
         found = pc.replace_substring_regex(found, "Z$", "+0000")
         found = pc.replace_substring_regex(found, "([0-9]{2})$", r":\1")
     return joined('"', found, '"', "")
+
+
+def _in_minutes(pa: Any, pc: Any, column: Any) -> bool:
+    """Whole minutes are between each time and UTC. Arrow leaves the seconds of others out, which
+    most zones had before 1920 or so."""
+    minute = 60 * {"s": 1, "ms": 10**3, "us": 10**6, "ns": 10**9}[column.type.unit]
+    ahead = pc.subtract(pc.local_timestamp(column).cast(pa.int64()), column.cast(pa.int64()))
+    whole = pc.equal(pc.multiply(pc.divide(ahead, minute), minute), ahead)
+    return bool(pc.all(whole, min_count=0).as_py())
 
 
 def _decimals(pa: Any, pc: Any, column: Any) -> Any:
