@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
@@ -201,7 +202,7 @@ def test_columns_of_one_name_are_refused(
 
 def test_a_long_table_in_pieces(tmp_path: Path) -> None:
     table = pa.table({"n": range(300_000), "s": ["some text"] * 300_000})
-    pa.parquet.write_table(table, tmp_path / "x.parquet")
+    pq.write_table(table, tmp_path / "x.parquet")
     with pytest.raises(SystemExit) as ended:
         main(["convert", str(tmp_path / "x.parquet"), str(tmp_path / "x.ndjson.gz")])
     assert not ended.value.code

@@ -32,7 +32,7 @@ def lines(batch: Any) -> Any:
     Raises:
         TypeError: a value is of a kind that JSON has nothing for.
         pyarrow.ArrowInvalid: a string is not text.
-        OverflowError, ValueError: a time is of a year that has no four digits.
+        ValueError: a time is of no year from 1 to 9999, or of no hour.
     """
     batch.validate()
     if not batch.num_columns:
@@ -96,8 +96,10 @@ def _times(pa: Any, pc: Any, column: Any) -> Any:
     zone = getattr(column.type, "tz", None)
     if zone is not None and not _in_minutes(pa, pc, column):
         return _by_value(pa, pc, column)
-    if not pc.all(pc.match_substring_regex(found, _TIME), min_count=0).as_py():
-        return _by_value(pa, pc, column)  # which says what is wrong with it
+    fits = pc.fill_null(pc.match_substring_regex(found, _TIME), True)
+    if not pc.all(fits, min_count=0).as_py():
+        odd = found.filter(pc.invert(fits))[0]
+        raise ValueError(f"a value of {column.type} has no hour, or no year from 1 to 9999: {odd}")
     found = pc.replace_substring(found, " ", "T", max_replacements=1)
     found = pc.replace_substring_regex(found, r"\.0+($|[Z+-])", r"\1", max_replacements=1)
     if zone is not None:
