@@ -17,11 +17,9 @@ from json.encoder import encode_basestring
 from typing import Any
 
 from ..load.interface import library
+from . import times
 from .joining import joined
 
-# How Arrow writes a time of day, or a date of a year from 1 to 9999: Python has no others.
-_YEAR = "000[1-9]|00[1-9][0-9]|0[1-9][0-9]{2}|[1-9][0-9]{3}"
-_TIME = f"^(({_YEAR})-|([01][0-9]|2[0-3]):)[0-9]{{2}}"
 # The texts of a list are joined with offsets of 32 bits.
 _MOST = 1 << 30
 
@@ -32,7 +30,7 @@ def lines(batch: Any) -> Any:
     Raises:
         TypeError: a value is of a kind that JSON has nothing for.
         pyarrow.ArrowInvalid: a string is not text.
-        ValueError: a time is of no year from 1 to 9999, or of no hour.
+        ValueError: a time is of no year from 1 to 9999, or of no hour of a day.
     """
     batch.validate()
     if not batch.num_columns:
@@ -92,29 +90,16 @@ def _strings(pa: Any, pc: Any, column: Any) -> Any:
 
 def _times(pa: Any, pc: Any, column: Any) -> Any:
     """ISO 8601, as Python writes it: a fraction where there is one, a zone where it is known."""
-    found = column.cast(pa.large_string())
-    zone = getattr(column.type, "tz", None)
-    if zone is not None and not _in_minutes(pa, pc, column):
+    times.require_known(column)
+    if not times.in_minutes(column):
         return _by_value(pa, pc, column)
-    fits = pc.fill_null(pc.match_substring_regex(found, _TIME), True)
-    if not pc.all(fits, min_count=0).as_py():
-        odd = found.filter(pc.invert(fits))[0]
-        raise ValueError(f"a value of {column.type} has no hour, or no year from 1 to 9999: {odd}")
+    found = column.cast(pa.large_string())
     found = pc.replace_substring(found, " ", "T", max_replacements=1)
     found = pc.replace_substring_regex(found, r"\.0+($|[Z+-])", r"\1", max_replacements=1)
-    if zone is not None:
+    if getattr(column.type, "tz", None) is not None:
         found = pc.replace_substring_regex(found, "Z$", "+0000")
         found = pc.replace_substring_regex(found, "([0-9]{2})$", r":\1")
     return joined('"', found, '"', "")
-
-
-def _in_minutes(pa: Any, pc: Any, column: Any) -> bool:
-    """Whole minutes are between each time and UTC. Arrow leaves the seconds of others out, which
-    most zones had before 1920 or so."""
-    minute = 60 * {"s": 1, "ms": 10**3, "us": 10**6, "ns": 10**9}[column.type.unit]
-    ahead = pc.subtract(pc.local_timestamp(column).cast(pa.int64()), column.cast(pa.int64()))
-    whole = pc.equal(pc.multiply(pc.divide(ahead, minute), minute), ahead)
-    return bool(pc.all(whole, min_count=0).as_py())
 
 
 def _decimals(pa: Any, pc: Any, column: Any) -> Any:
@@ -160,10 +145,7 @@ _CONVERSIONS: list[tuple[Callable[[Any, Any], bool], Callable[[Any, Any, Any], A
         ),
         _strings,
     ),
-    (
-        lambda types, kind: types.is_date(kind) or types.is_time(kind) or types.is_timestamp(kind),
-        _times,
-    ),
+    (lambda types, kind: times.is_time(kind), _times),
     # One of a negative scale is written with an exponent.
     (lambda types, kind: types.is_decimal(kind) and kind.scale >= 0, _decimals),
     (lambda types, kind: types.is_struct(kind), _structs),
