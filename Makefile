@@ -61,9 +61,10 @@ test: ## every check and every fast test
 	$(MAKE) -j2 --output-sync=target apart beside
 	$(MAKE) browser
 
-lint: $(VENV)/.installed-dev ## ruff: rules and format
+lint: $(VENV)/.installed-dev ## ruff: rules and format; spelling
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/codespell
 
 types: $(VENV)/.installed-dev ## mypy, strict; the types that users' programs and the pages see
 	$(BIN)/mypy
@@ -170,9 +171,10 @@ demo: $(VENV)/.installed-run ## see what one copy saves, on this machine
 	$(BIN)/python -m compileall -q src/onecopy
 	$(BIN)/onecopy demo
 
-docs: $(VENV)/.installed-docs ## the documentation: site/index.html
+docs: $(VENV)/.installed-docs $(VENV)/.installed-dev ## the documentation: site/index.html
 	@# The variable silences Material's notice about MkDocs' future, in every build.
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
+	$(BIN)/python -m tests.site
 
 package: $(VENV)/.installed-package ## dist/: a wheel, and a source distribution that is tested
 	rm -rf dist

@@ -1,12 +1,11 @@
 """``ProcessPoolExecutor``: the standard library's, on one copy of the data.
 
-A thin door on the engine that ``Pool`` has. What is here is what executors do differently:
-workers start at the first call, errors of pickling go into the future, and whatever was
-submitted is finished, also when the program ends or nobody holds the executor any more.
+A thin door to the engine that ``Pool`` uses. This module contains what executors do differently:
+workers start at the first call, errors of pickling go into the future, and everything submitted is
+finished, even if the program ends or the executor is garbage-collected.
 
-It is a subclass of the standard library's class by name alone, for libraries that ask
-``isinstance(executor, concurrent.futures.ProcessPoolExecutor)``: see ``pool`` for why, and
-for what keeps the other's machinery out.
+It is a subclass of the standard library's class in name only, for libraries that check
+``isinstance(executor, concurrent.futures.ProcessPoolExecutor)``: ``pool`` explains that.
 """
 
 from __future__ import annotations
@@ -61,7 +60,7 @@ if TYPE_CHECKING:
     from ._launch import Method
 
     class _Options(TypedDict, total=False):
-        """What every overload of the executor takes."""
+        """The options that every overload of the executor takes."""
 
         max_tasks_per_child: int | None
         logs: bool
@@ -83,12 +82,12 @@ A = TypeVar("A")
 B = TypeVar("B")
 Ts = TypeVarTuple("Ts")
 
-# ``map`` sends at most so many items at once unless it is told how many.
+# ``map`` sends at most this many items at once by default.
 _MAP_CHUNK = 16
 
 
 class _NotGiven(int):
-    """The default of ``chunksize``: told from a 1 that was given by its identity."""
+    """The default of ``chunksize``: distinguished by identity from an explicit 1."""
 
 
 _CHUNK = _NotGiven(1)
@@ -102,38 +101,39 @@ class ProcessPoolExecutor(StandardExecutor):
     """``concurrent.futures.ProcessPoolExecutor`` as documented up to Python 3.14.
 
     Args:
-        max_workers: how many workers; ``cpu_count()`` when None.
-        mp_context: a ``multiprocessing`` context, whose start method is used; or the name
-            of a start method, as for ``Pool(method=...)``; None is ``"auto"``.
+        max_workers: the number of workers; ``cpu_count()`` if None.
+        mp_context: a ``multiprocessing`` context, whose start method is used; or the name of a
+            start method, as for ``Pool(method=...)``; None is ``"auto"``.
         initializer: called as ``initializer(*initargs)`` in each worker before its first
-            task. When it raises, all pending and later calls fail with ``InitializerFailed``,
+            task. If it raises, all pending and later calls fail with ``InitializerFailed``,
             which is a ``BrokenProcessPool``.
         initargs: its arguments.
         max_tasks_per_child: a worker is replaced after this many tasks (a chunk of ``map``
-            is one). Under every start method, ``fork`` as well: workers are forked from a
+            is one). Works under every start method, even ``fork``: workers are forked from a
             process with one thread.
-        logs, prints: what becomes of what workers log, warn of and print; as for ``Pool``.
-        preload, main, state, reseed: what workers import, and whose state they have; as for
+        logs, prints: the treatment of workers' log records, warnings and printed lines; as for
+            ``Pool``.
+        preload, main, state, reseed: workers' imports and state; as for
             ``Pool``.
         progress: ``map`` shows how far it has come, unless it says otherwise; as for ``Pool``.
         profile: the report says in which lines functions spend their time; as for ``Pool``.
         worker_exit: called without arguments in each worker when it ends as it should.
 
     Raises:
-        ValueError: a number below 1, an unknown start method, no such kind of ``prints``.
-        TypeError: an initializer that is not callable; a ``max_tasks_per_child`` that is no
-            integer; an ``mp_context`` that is none.
+        ValueError: a number is below 1, or the start method or the kind of ``prints`` is unknown.
+        TypeError: the initializer is not callable, ``max_tasks_per_child`` is not an integer, or
+            ``mp_context`` is not a context.
         UnsupportedPlatform: on Windows.
 
-    Workers start in the background at the first ``submit`` or ``map``; under ``fork`` they
-    see the caller's state as it is then.
+    Workers start in the background at the first ``submit`` or ``map``; under ``fork`` they see the
+    caller's state at that moment.
 
-    Beyond the standard library's: no ``if __name__ == "__main__"`` is needed; lambdas and
-    closures work; shared data moves no bytes (see ``Pool``); and a worker that dies costs
-    the call that it ran, whose future gets ``WorkerDied`` (a ``BrokenProcessPool``), and no
-    other: a new worker takes its place and the executor goes on.
+    In addition to the standard library's: no ``if __name__ == "__main__"`` is needed; lambdas and
+    closures work; shared data is passed by reference (see ``Pool``). If a worker dies, only the
+    call that it was running is lost: its future gets ``WorkerDied`` (a ``BrokenProcessPool``), a
+    new worker takes its place, and the executor goes on.
 
-    Thread-safe. In a forked child an executor that has workers is not usable.
+    Thread-safe. A forked child cannot use an executor that has workers.
 
     Example:
         >>> from onecopy import ProcessPoolExecutor
@@ -142,7 +142,7 @@ class ProcessPoolExecutor(StandardExecutor):
         (256, [1, 2])
     """
 
-    # As typeshed has it: what the initializer takes is what ``initargs`` holds.
+    # As in typeshed: ``initargs`` must match the initializer's parameters.
     @overload
     def __init__(
         self,
@@ -174,7 +174,7 @@ class ProcessPoolExecutor(StandardExecutor):
         **options: Unpack[_Options],
     ) -> None: ...
 
-    def __init__(
+    def __init__(  # noqa: PLR0913  # the standard library's, and our options
         self,
         max_workers: int | None = None,
         mp_context: BaseContext | Method | None = None,
@@ -227,11 +227,11 @@ class ProcessPoolExecutor(StandardExecutor):
         _executors.add(self)
 
     def submit(self, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Future[T]:
-        """Calls ``fn(*args, **kwargs)`` in a worker; returns its future at once.
+        """Call ``fn(*args, **kwargs)`` in a worker; return its future at once.
 
-        What cannot be pickled makes the future fail, with ``NotPicklable``. Large plain
-        arguments are copied when the call is sent, not before: until then they should not
-        be changed.
+        If something cannot be pickled, the future fails with ``NotPicklable``. Large plain
+        arguments are copied when the call is sent, not before: do not change them until it has
+        started.
 
         Raises:
             RuntimeError: after ``shutdown``, and once the interpreter has begun to exit.
@@ -251,7 +251,7 @@ class ProcessPoolExecutor(StandardExecutor):
             future.set_exception(error)
             return future
 
-    # Narrower than the base's, for which every argument fits every function.
+    # Narrower than the base's, which accepts every argument for every function.
     @overload  # type: ignore[override]
     def map(
         self,
@@ -303,27 +303,26 @@ class ProcessPoolExecutor(StandardExecutor):
         buffersize: int | None = None,
         progress: bool | str | Bar | None = None,
     ) -> Iterator[T]:
-        """As the built-in ``map``, by all workers, several calls at a time.
+        """Like the built-in ``map``, computed by all workers, several calls at a time.
 
         Args:
             fn: takes as many arguments as there are iterables; sent to each worker once.
             iterables: consumed at once, unless there is a ``buffersize``.
             timeout: seconds from now; a result that is not there by then raises
                 TimeoutError.
-            chunksize: items that a worker is sent as one task. When it is not given, short
-                items are sent several at once (at most 16), by their measured time.
-            buffersize: so many tasks at most whose results have not been fetched.
-            progress: show how far it has come, as ``Pool.map`` does; None: as the executor
-                was told.
+            chunksize: items that a worker is sent as one task. If it is not given, short items are
+                sent several at once (at most 16), by their measured time.
+            buffersize: the maximum number of tasks whose results have not been fetched.
+            progress: show progress, as ``Pool.map`` does; None: the executor's default.
 
         Returns:
-            An iterator over the results, in order. An item that fails raises at its place.
-            That, a timeout, and ``close()`` end the iterator, and what has not begun by
-            then is not run.
+            An iterator over the results, in order. A failed item raises in its place. That, a
+            timeout, and ``close()`` end the iterator; items that have not started by then are not
+            run.
 
         Raises:
-            ValueError, TypeError: a ``chunksize`` or ``buffersize`` below 1, or no integer.
-            RuntimeError: as for ``submit``; with a ``buffersize`` from the iterator as well.
+            ValueError, TypeError: ``chunksize`` or ``buffersize`` is below 1, or not an integer.
+            RuntimeError: as for ``submit``; with a ``buffersize`` the iterator raises it as well.
         """
         if chunksize < 1:
             raise ValueError("chunksize must be >= 1.")
@@ -349,6 +348,7 @@ class ProcessPoolExecutor(StandardExecutor):
         if bar is not None:
             job.bar = Progress(None if buffersize else len(items), job.name, bar=bar)
         try:
+            job.show()
             if buffersize is None:
                 job.end = len(items)
                 return _Results(engine, job, deadline, job.end)
@@ -360,24 +360,24 @@ class ProcessPoolExecutor(StandardExecutor):
         except BaseException as error:
             job.over()
             if not isinstance(error, Exception):
-                engine.submission.cancel_job(job)  # Ctrl-C, and nobody has the iterator
+                engine.submission.cancel_job(job)  # Ctrl-C, and no caller has the iterator
             raise
 
     def stats(self) -> PoolStats:
-        """What the executor has done so far, and what its workers are at: a frozen snapshot.
-        Cheap, and from any thread."""
+        """Return the executor's statistics so far, and what its workers are running: a frozen
+        snapshot. Cheap, and safe in any thread."""
         return NOTHING_YET if self._engine is None else stats_of(self._engine)
 
     def spans(self) -> np.ndarray[Any, np.dtype[Any]]:
-        """One record for each task that has ended; see ``Pool.spans``. Starts the workers if
+        """Return one record for each task that has ended; see ``Pool.spans``. Starts the workers if
         there are none yet."""
         from ._report.gather import spans
 
         return spans(self._engine or self._started())
 
     def report(self, path: str | os.PathLike[str] | None = None) -> None:
-        """Where time and memory went; see ``Pool.report``. Also after ``shutdown``. Starts the
-        workers if there are none yet.
+        """Report where time and memory went; see ``Pool.report``. Works after ``shutdown`` too.
+        Starts the workers if there are none yet.
 
         Args:
             path: None prints to the terminal; else a file, by its suffix ``.html``,
@@ -393,11 +393,11 @@ class ProcessPoolExecutor(StandardExecutor):
         write.report(gather.run(self._engine or self._started()), path)
 
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
-        """No more calls are taken; the workers end when all is done.
+        """Take no more calls; the workers exit when all is done.
 
         Args:
             wait: return when everything is done and the workers are gone, not at once.
-            cancel_futures: cancel what no worker has been given yet.
+            cancel_futures: cancel calls that no worker has been given yet.
         """
         with self._lock:
             self._shut = True
@@ -411,15 +411,15 @@ class ProcessPoolExecutor(StandardExecutor):
             engine.join()
 
     def terminate_workers(self) -> None:
-        """Ends the workers now, by SIGTERM, and shuts the executor down.
+        """End the workers now with SIGTERM, and shut the executor down.
 
-        What was not finished fails with ``BrokenProcessPool``. Does not wait. A worker
-        thread (``"thread"``) ends after its task.
+        Unfinished calls fail with ``BrokenProcessPool``. Does not wait. A worker thread
+        (``"thread"``) ends after its task.
         """
         self._end_workers(signal.SIGTERM)
 
     def kill_workers(self) -> None:
-        """As ``terminate_workers``, by SIGKILL."""
+        """Like ``terminate_workers``, with SIGKILL."""
         self._end_workers(signal.SIGKILL)
 
     def _end_workers(self, how: signal.Signals) -> None:
@@ -431,10 +431,10 @@ class ProcessPoolExecutor(StandardExecutor):
 
     @property
     def _processes(self) -> dict[int, WorkerProcess]:  # type: ignore[override]  # see handles
-        """What others read of the standard class's private parts."""
+        """A private attribute of the standard class that other programs read."""
         from ._engine.worker_process import WorkerProcess
 
-        # The newest: a worker that was replaced may still be running what is due at its end.
+        # The newest: a worker that was replaced may still be running its exit handlers.
         pids = [] if self._engine is None else self._engine.pids()[-self._max_workers :]
         return {pid: WorkerProcess(pid) for pid in pids}
 
@@ -445,7 +445,7 @@ class ProcessPoolExecutor(StandardExecutor):
             raise PoolClosed("cannot schedule new futures after interpreter shutdown")
 
     def _started(self) -> Engine:
-        """The engine, with its workers started or on their way."""
+        """Return the engine, with its workers started or starting."""
         engine = self._engine
         if engine is not None and not self._shut and not _exiting:
             return engine
@@ -456,13 +456,13 @@ class ProcessPoolExecutor(StandardExecutor):
                 at_end(self._engine)
                 weakref.finalize(self, self._engine.release).atexit = False
                 _engines.add(self._engine)
-            if _exiting:  # begun meanwhile, and did perhaps not see this engine
+            if _exiting:  # the exit began meanwhile, and perhaps did not see this engine
                 self._engine.close()
             return self._engine
 
     def _made(self) -> Engine:
-        """A new engine. One that could not be made breaks the executor, which is what those
-        expect who catch ``BrokenProcessPool``."""
+        """Return a new engine. If it cannot be created the executor is broken, as programs expect
+        that catch ``BrokenProcessPool``."""
         if self._unmade is None:
             try:
                 return setup.engine(
@@ -490,7 +490,7 @@ class ProcessPoolExecutor(StandardExecutor):
 
     @property
     def _broken(self) -> str | bool:  # type: ignore[override]  # typeshed has the one half
-        """Why it takes no more calls although nobody has shut it down, or False: a name of
+        """The reason why it takes no more calls although it was not shut down, or False: a name of
         the standard class that programs read."""
         failure = self._unmade if self._engine is None else self._engine.core.failure
         return False if failure is None else str(failure)
@@ -508,8 +508,9 @@ class ProcessPoolExecutor(StandardExecutor):
 
 
 class _Results(Iterator[Any]):
-    """What ``map`` returns. All its items are there, and are run whether or not anybody
-    asks for a result; an iterator that was begun and is given up takes the rest back."""
+    """The iterator that ``map`` returns. All its items are there, and are run even if no result is
+    fetched. If an iterator is dropped after its first ``next``, the remaining items are withdrawn.
+    """
 
     def __init__(
         self, engine: Engine, job: StreamJob, deadline: float | None, available: int
@@ -521,7 +522,7 @@ class _Results(Iterator[Any]):
         self._begun = False
         job.called = "map"
         engine.submission.open(job, available)
-        # A finalizer may run anywhere: both only leave word.
+        # A finalizer may run anywhere: both only set a flag.
         self._drop = partial(engine.submission.drop_later, job.number)
         self._finalizer: weakref.finalize[..., Any] = weakref.finalize(
             self, job.forsake, available, self._drop
@@ -545,7 +546,7 @@ class _Results(Iterator[Any]):
             raise TimeoutError(str(error)) from None
         except BaseException as error:
             self.close()
-            if not isinstance(error, Exception):  # Ctrl-C: the workers are wanted now
+            if not isinstance(error, Exception):  # Ctrl-C: the workers are needed now
                 self._engine.submission.cancel_job(self._job)
             raise
         try:
@@ -555,17 +556,17 @@ class _Results(Iterator[Any]):
             raise
 
     def _feed(self) -> None:
-        """Everything is there."""
+        """Nothing to do: all items are there."""
 
     def close(self) -> None:
-        """There will be no more results; what has not begun is not run."""
+        """Return no more results; items that have not started are not run."""
         self._ended = True
         self._finalizer()
 
 
 class _Buffered(_Results):
-    """The same with a ``buffersize``: takes its items one task after another, in the
-    caller's thread. Holds the executor, which would otherwise close in the middle of it."""
+    """The iterator with a ``buffersize``: it takes its items task by task, in the caller's thread.
+    It references the executor, which would otherwise close in the middle."""
 
     def __init__(
         self,
@@ -594,7 +595,7 @@ class _Buffered(_Results):
 
 
 def _take(job: StreamJob, most: int) -> None:
-    """Takes up to ``most`` items; says so when there are no more."""
+    """Take up to ``most`` items; tell the job when there are no more."""
     for _ in range(most):
         if not job.items.take():
             job.end = job.items.taken
@@ -602,29 +603,29 @@ def _take(job: StreamJob, most: int) -> None:
 
 
 def _failing(error: Exception, items: Any) -> Iterator[Any]:
-    """The results when the function cannot be pickled: every call fails with ``error``."""
+    """Yield the results if the function cannot be pickled: every call fails with ``error``."""
     for _ in items if isinstance(items, list) else range(int(items.take())):
         raise error
         yield
 
 
 def _method_of(mp_context: BaseContext | str | None) -> str:
-    """The start method that the caller means; never ``auto``."""
+    """Return the start method that the caller means; never ``auto``."""
     if mp_context is None or isinstance(mp_context, str):
         return resolve(mp_context or "auto")
     return resolve(setup.method_of(mp_context, "mp_context"))
 
 
 def _after_fork() -> None:
-    """In a forked child: workers are the parent's, and a thread that is not there may have
-    held a lock."""
+    """Reset the executors in a forked child: workers are the parent's, and a thread that does not
+    exist there may have held a lock."""
     _engines.clear()
     for executor in list(_executors):
         executor._lock = threading.Lock()
 
 
 def _at_exit() -> None:
-    """The interpreter ends: everything that was submitted is finished first."""
+    """Finish everything that was submitted: the interpreter ends."""
     global _exiting
     _exiting = True
     engines = list(_engines)
@@ -635,6 +636,6 @@ def _at_exit() -> None:
 
 
 forking.in_child(_after_fork)
-# Private, and what the standard library's own executors use: it is called when the main
-# thread has ended, before other threads are waited for and before ``atexit``.
+# Private, but the standard library's own executors use it: it is called when the main thread has
+# ended, before other threads are joined and before ``atexit``.
 threading._register_atexit(_at_exit)  # type: ignore[attr-defined]  # not in typeshed

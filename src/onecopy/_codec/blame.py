@@ -25,11 +25,11 @@ from typing import Any
 from ..errors import NotPicklable, add_note
 
 Attempt = Callable[[Any], Exception | None]
-"""Pickles something by itself; the error, or None when all is well."""
+"""Pickles something by itself; returns the error, or None."""
 Part = tuple[str, Any]
-"""How one writes the step to a part, and the part."""
+"""The expression for the step to a part, and the part."""
 Found = tuple[str, Any, Exception]
-"""The path to the culprit, the culprit, and what it failed with by itself."""
+"""The path to the culprit, the culprit, and its error."""
 
 _PATH, _REASON = 120, 100  # characters: with the advice, a message stays under 300
 _DEEP = 60

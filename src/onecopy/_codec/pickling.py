@@ -29,7 +29,7 @@ from .homes import MAIN_NAMES, find, home_by_name, is_user_module, reduce_functi
 Reducers = Mapping[type, Callable[[Any], Any]]
 NO_REDUCERS: Reducers = {}
 Defining = frozenset[tuple[str, str]]
-"""Home and name of what is being sent by value just now: it cannot be found there yet."""
+"""Home and name of an object that is being sent by value now: it cannot be found there yet."""
 NOT_DEFINING: Defining = frozenset()
 
 
@@ -41,7 +41,8 @@ class Namespace:
     """
 
     peer = False
-    """True for the other side of a pool, which is sent what it needs of the main module."""
+    """True for the other side of a pool, which is sent the parts of the main module that it needs.
+    """
 
     def home(self, obj: Any) -> str | None:
         """Return the home in which the receiver finds ``obj``; None if it must be sent by value."""

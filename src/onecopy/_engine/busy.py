@@ -23,7 +23,7 @@ class Timed(Protocol):
     """The attributes of a worker that this module reads."""
 
     last: int
-    """The time of the last event that is known of it; nanoseconds."""
+    """The time of its last known event; nanoseconds."""
 
 
 class Holding(Protocol):

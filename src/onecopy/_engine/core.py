@@ -33,10 +33,10 @@ FOREIGN = "this pool belongs to the process that made it; make one here"
 
 Deferred = Callable[[], None]
 MakeError = Callable[[str], BaseException]
-"""Makes the error of an assignment that a worker took with it; given what it was."""
+"""Makes the error of an assignment that was lost with its worker; called with its description."""
 Ended = tuple[int, int | None, int, bool, bool]
-"""A result: the assignment, nanoseconds or None, items that were run where it was ended early
-(else 0), an item of it failed, nothing of it was run."""
+"""A result: the assignment, nanoseconds or None, the number of items that were run if it was ended
+early (else 0), True if an item failed, True if nothing was run."""
 
 
 class PoolState(IntEnum):
@@ -53,7 +53,7 @@ class ReadyWorker(Protocol):
 
     number: int
     last: int
-    """The time of the last event that is known of it; nanoseconds."""
+    """The time of its last known event; nanoseconds."""
 
     def post(self, entry: Entry) -> None:
         """With the lock held: put an assignment behind the others."""
@@ -572,8 +572,8 @@ def _cut_short(entry: Entry, upto: int, failed: bool) -> tuple[Event, ...]:
 
 
 def error_copy(error: errors.OnecopyError) -> errors.OnecopyError:
-    """A copy of an error for one caller. Raising adds frames to its traceback, and the engine
-    must not keep them alive."""
+    """Return a copy of an error for one caller. Raising adds frames to its traceback, and the
+    engine must not keep them alive."""
     made = copy.copy(error)
     made.__cause__ = error.__cause__
     return made

@@ -97,7 +97,7 @@ class Follower:
     """The variables of one pool that its workers must have.
 
     Args:
-        main: the main module that workers import; None where it travels by value.
+        main: the main module that workers import; None if it is sent by value.
         inherited: what forked workers inherit from the owner: a copy of its names, by home.
         modules: follow the globals of imported modules; False leaves them as imports make them.
         replaces: called, in any thread and with the lock held, with a value in shared memory that

@@ -23,13 +23,13 @@ from .callers import Callers
 from .work import Entry
 
 WorkerRow = tuple[int, int, int, int, int, int]
-"""A worker as ``columns.WORKER`` has it."""
+"""A worker as ``columns.WORKER``."""
 
 Traffic = tuple[int, int, int, int]
 """Bytes sent, received, copied into arenas, and passed by reference."""
 
 NOTHING = bytes(SPENT.size)
-"""Is what a worker has measured of a task that was lost."""
+"""The measurements of a lost task."""
 
 # The number of gone workers that are remembered.
 _MOST_WORKERS = 10_000

@@ -51,7 +51,7 @@ class _Limit:
 
 
 Breach = tuple[int, Guarded, BaseException]
-"""An assignment that has broken a limit, its worker, and what it is to fail with."""
+"""An assignment that has broken a limit, its worker, and the error to fail it with."""
 
 
 class Limits:

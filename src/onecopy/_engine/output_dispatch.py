@@ -43,7 +43,7 @@ RECORD, TAKEN, WARNING = range(3)
 
 Act = Callable[[], None]
 OutputItem = tuple[int, int, bytes]
-"""A task's number, what it is that it has said, and its bytes."""
+"""A task's number, the kind of its output, and the bytes."""
 # A worker's number, a batch of its output, the batch's size in bytes, and its number of entries by
 # task; or a task's number, and what to call after all of its output.
 _Dispatched = tuple[int, list[OutputItem], int, dict[int, int]]
@@ -206,7 +206,9 @@ class OutputDispatcher:
         self, worker: int, said: list[OutputItem], size: int, entries: dict[int, int]
     ) -> None:
         began = monotonic_ns()
-        with display.pause():  # a handler may write past the streams that bars know of
+        # A handler may write past the streams that bars know of.
+        handlers = any(kind < STDOUT for _, kind, _ in said)
+        with display.pause(handlers=handlers):
             for task, kind, body in said:
                 try:
                     self._hear(worker, task, kind, body)

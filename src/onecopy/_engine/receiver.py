@@ -88,7 +88,7 @@ class Receiver:
         self._tell_at = 0.0
         self._distrusted: deque[tuple[int, Exception]] = deque()
         self.ready = 0
-        """How many workers have become ready so far."""
+        """The number of workers that have become ready so far."""
 
     # Reading.
 

@@ -27,7 +27,7 @@ POOL = {
     **dict.fromkeys((*_METHODS, "mp_context"), "say how they start by method= or context="),
     "max_tasks_per_child": "write maxtasksperchild=",
     "timeout": "write pool.options(timeout=...).map(...)",
-    "chunksize": "give it to map and its kin",
+    "chunksize": "give it to map and similar calls",
 }
 EXECUTOR = {
     **dict.fromkeys((*_HOW_MANY, "workers", "processes"), "say how many workers by max_workers="),

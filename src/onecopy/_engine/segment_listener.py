@@ -57,7 +57,7 @@ class SegmentListener:
                     worker.flush()
 
     def _freeze(self, segment: int, workers: Workers) -> None:
-        """In the thread that makes the workers; see ``freezer``."""
+        """Freeze a segment, in the thread that starts the workers; see ``freezer``."""
         inherited = workers.source.freeze(segment)
         told = [
             worker

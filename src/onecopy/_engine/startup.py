@@ -15,7 +15,7 @@ from .. import errors
 # once, so such ends count less: this number is needed for each worker.
 _FALSE_STARTS = 3
 SENT = frozenset({-signal.SIGTERM, -signal.SIGKILL, -signal.SIGINT, -signal.SIGHUP})
-"""Exit codes of what somebody ended by a signal."""
+"""Exit codes of processes that were killed from outside."""
 
 
 class Startup:

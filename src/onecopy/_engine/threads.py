@@ -61,10 +61,10 @@ class ThreadWorker:
         """Send nothing: what was posted is in the queue already."""
 
     def forget_function(self, function_id: int) -> None:
-        """Threads keep no functions."""
+        """Nothing to do: threads keep no functions."""
 
     def row(self, gone: int) -> WorkerRow:
-        """The worker as ``columns.WORKER``; ``gone``: when it was, 0 while it is there."""
+        """Return the worker as ``columns.WORKER``; ``gone``: when it ended, 0 while it lives."""
         return self.number, os.getpid(), self.born, self.ready, gone, self.last
 
 
@@ -261,7 +261,7 @@ def _send(worker: ReadyWorker, call: BlockingCall) -> None:
 
 
 def _forget(function: Function) -> None:
-    """Threads keep no functions."""
+    """Nothing to do: threads keep no functions."""
 
 
 _engines: weakref.WeakSet[ThreadEngine] = weakref.WeakSet()

@@ -45,22 +45,22 @@ class Work:
     call_kind: int
     function: Function | None
     rules: Rules | None
-    """None when there is nothing particular about it: that is looked at for each task."""
+    """None if there are no special rules, which is checked for each task."""
     number: int
     submitted: int
-    """When it was handed to the engine, which sets both; nanoseconds."""
+    """When it was submitted to the engine, which sets both; nanoseconds."""
     site: int
-    """Which line of the program called which method; the engine sets it."""
+    """The line of the program and the method that it called; the engine sets it."""
     versions: tuple[Version, ...] = NO_VERSIONS
-    """The variables that workers need for it; a class attribute where there are none."""
+    """The variables that workers need for it; a class attribute if there are none."""
     refers = False
     """Items are pickled as they are sent, and may refer to the user's classes."""
     streams = False
-    """Its results are handed out one by one, and are told early; see ``early``."""
+    """Its results are returned one by one, and delivered early; see ``early``."""
     chunk: int | None = None
-    """Items that go together by the caller's wish."""
+    """Items that the caller wants to be together."""
     tries: dict[int, int] | None
-    """How often what begins at this item was run again."""
+    """How often the work from this item on was retried."""
 
     def payload(self, start: int, stop: int) -> Any:
         """Return what a worker thread is given."""
@@ -123,7 +123,7 @@ class Work:
         raise NotImplementedError
 
     called: str
-    """The method of the pool that made it."""
+    """The method of the pool that created it."""
 
 
 class Call(Work):

@@ -114,7 +114,7 @@ class WorkerHandle:
         self.channel.forget_function(function_id)
 
     def resume(self, taken_back: list[int], cut: tuple[int, int] | None = None) -> None:
-        """The worker may start tasks again, except these, which were taken back.
+        """Let the worker start tasks again, except these, which were taken back.
 
         Args:
             taken_back: assignments.

@@ -30,7 +30,7 @@ from .save.tables import WRITERS as TABLES
 from .save.tables import PlainCsv
 
 Begin = Callable[[int | None], Callable[[int], None]]
-"""Is told how many rows there are (None: nobody knows), and gives what counts them."""
+"""Called with the number of rows (None: unknown); returns a counter."""
 
 _TEXT = ("csv", "ndjson")
 

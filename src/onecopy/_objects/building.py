@@ -100,7 +100,7 @@ def _kinds(values: Values) -> list[Any]:
 
 
 def _kinds_of_dicts(values: Values) -> list[Any]:
-    """As ``_kinds``, of dicts of few keys: most have the same, and are compared in C."""
+    """Return ``_kinds`` of dicts with few keys: most have the same keys, and are compared in C."""
     keys: dict[tuple[Any, ...], None] = {}
     every = iter(values)
     while block := dict.fromkeys(map(tuple, islice(every, _BLOCK))):
@@ -193,7 +193,7 @@ def _text(values: Values, depth: int) -> Column:
 
 
 def _joined_ascii(values: Values) -> tuple[Array, Array] | None:
-    """As ``_joined`` of text that is ASCII, of which a character is a byte; None for other."""
+    """Return ``_joined`` of ASCII text, whose characters are bytes; None for other text."""
     offsets = _offsets(map(len, values), len(values))
     whole: Array = np.empty(int(offsets[-1]), "u1")
     view, at, every = memoryview(whole), 0, iter(values)

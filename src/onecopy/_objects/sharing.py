@@ -151,7 +151,7 @@ def empty(shape: Any, dtype: Any = float) -> np.ndarray[Any, Any]:
     """See ``onecopy.empty``."""
     dtype = np.dtype(dtype)
     if dtype.hasobject or dtype.kind == "T":
-        raise TypeError(f"dtype {dtype} holds Python objects, which cannot stand in shared memory")
+        raise TypeError(f"dtype {dtype} holds Python objects, which cannot be in shared memory")
     shape = (shape,) if isinstance(shape, int | np.integer) else tuple(shape)
     count = 1
     for length in shape:
@@ -174,7 +174,7 @@ def full(shape: Any, fill_value: Any, dtype: Any = None) -> np.ndarray[Any, Any]
 
 
 def _without_elements(obj: Any) -> bool:
-    """Return True for an array without elements, which is in no segment, whoever made it."""
+    """Return True for an array without elements, which is in no segment, whatever made it."""
     return isinstance(obj, np.ndarray) and not obj.size
 
 
@@ -261,9 +261,7 @@ def _segment_of(array: Any, verb: str) -> tuple[Segment, int]:
     found = registry.find(low)
     if found is None:
         cure = "empty, zeros or full" if verb == "freeze" else "share or load"
-        raise NotShared(
-            f"{verb} takes an array that stands in shared memory; make it by onecopy's {cure}"
-        )
+        raise NotShared(f"{verb} takes an array in shared memory; make it by onecopy's {cure}")
     return found
 
 

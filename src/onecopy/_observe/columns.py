@@ -49,7 +49,7 @@ SPENT = (
     ("result_shared", "u8"),
     ("heap", "u8"),  # of the worker's Python objects, when tracemalloc runs there; else 0
 )
-"""What a worker says of a task. These bytes travel, and are kept, as they are."""
+"""A worker's measurements of a task. These bytes are sent and kept unchanged."""
 
 SPAN = (
     ("task", "u8"),  # the call's number in its pool; all chunks of a map have the same
@@ -70,7 +70,7 @@ SPAN = (
     ("args_shared", "u8"),
     *SPENT,
 )
-"""One task, or one chunk of a map. What is not known (of a lost task) is 0."""
+"""One task, or one chunk of a map. Unknown values (of a lost task) are 0."""
 
 TOTAL = (
     ("function", "u4"),

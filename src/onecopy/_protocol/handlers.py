@@ -21,8 +21,8 @@ from typing import Any
 _TERMINAL = "the terminal"
 
 Places = dict[str, tuple[bool, list[tuple[str, int]]]]
-"""By the name of a logger that has handlers, or does not propagate: does it propagate, and
-the place and the level of each of its handlers. The root's name is empty."""
+"""By the name of a logger that has handlers, or does not propagate: True if it propagates, and the
+place and the level of each of its handlers. The root's name is empty."""
 
 
 def places(logging: Any) -> Places:

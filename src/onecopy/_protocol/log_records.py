@@ -13,7 +13,7 @@ HEAD = (
     *("thread", "threadName", "processName", "process"),
     *(("taskName",) if sys.version_info >= (3, 12) else ()),
 )
-"""The attributes of a record that its head has, in their order."""
+"""The attributes of a record that are in its head, in their order."""
 
 MOST_HEADS = 1024
-"""Both sides keep at most so many heads: more than most programs have lines that log."""
+"""Both sides keep at most this many heads, more than most programs have lines that log."""

@@ -25,7 +25,7 @@ from typing import Any
 from .handlers import Places, places
 
 Levels = tuple[int, int, dict[str, tuple[int, bool]]]
-"""The root's level, what is disabled, and level and disabledness of other loggers."""
+"""The root's level, the disabled level, and the level and disabled flag of other loggers."""
 
 _MARK = "onecopy"
 

@@ -23,7 +23,7 @@ if TYPE_CHECKING:  # workers must not wait for its parser
 
 
 importing_main = False
-"""True in a process that will be or make a worker, while it imports the main module."""
+"""True in a process that will be, or will fork, a worker, while it imports the main module."""
 
 
 @dataclass(frozen=True)

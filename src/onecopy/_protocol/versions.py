@@ -12,7 +12,7 @@ import marshal
 from .._codec.codec import Encoded
 
 Path = tuple[str, ...]
-"""A name in a home, and behind it an attribute of the function or class of that name."""
+"""A name in a home, and after it an attribute of the function or class of that name."""
 
 
 class Version:

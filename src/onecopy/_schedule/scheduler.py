@@ -464,7 +464,7 @@ class Scheduler:
         return start, stop
 
     def _returns_too_often(self, assignment: Assignment) -> bool:
-        """Return True if this work has come back unstarted from the head of so many dead workers'
+        """Return True if this work has come back unstarted from the head of enough dead workers'
         queues that it probably kills them."""
         key = (assignment.work, assignment.start)
         self._returns[key] = self._returns.get(key, 0) + 1

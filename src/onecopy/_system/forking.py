@@ -1,8 +1,7 @@
-"""What is done in a child that somebody forks from this process: in one list.
+"""The actions in a child that is forked from this process, in one list.
 
-A fork may happen in any thread, at any moment, while others hold our locks; in the child only
-the forking thread goes on. So each module that has locks, sockets or threads says here what
-its copy is to do:
+A fork may happen in any thread, at any moment, while others hold our locks; only the forking thread
+exists in the child. So each module with locks, sockets or threads registers its action:
 
 ===========================  ==================================================================
 ``_memory.registry``         new lock; listeners, the parent's pools among them, are forgotten
@@ -17,7 +16,7 @@ its copy is to do:
 ``_worker.main``             a child of a task never reads its worker's socket
 ===========================  ==================================================================
 
-In the order of registration, which is that of the imports: from the memory up.
+They run in the order of registration, which is that of the imports: from the memory up.
 """
 
 from __future__ import annotations
@@ -29,8 +28,8 @@ _in_child: list[Callable[[], None]] = []
 
 
 def in_child(act: Callable[[], None]) -> None:
-    """Call ``act`` in each child that is forked from now on, after those that were registered
-    before. It must wait for no lock, and raise nothing."""
+    """Call ``act`` in each child forked from now on, after the actions registered before. It must
+    not wait for a lock, nor raise."""
     if not _in_child and hasattr(os, "register_at_fork"):
         os.register_at_fork(after_in_child=_run)
     _in_child.append(act)

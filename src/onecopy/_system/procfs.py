@@ -31,7 +31,7 @@ class Rollup(NamedTuple):
     shared: int
     swap: int
     anonymous: int | None = None
-    """The share of PSS that is no file and no shared memory; None before Linux 5.4."""
+    """The share of PSS that is neither a file's nor shared memory; None before Linux 5.4."""
 
 
 def rollup(pid: int | str = "self") -> Rollup | None:

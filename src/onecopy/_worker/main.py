@@ -10,9 +10,6 @@ worker shares no lock with another process, so a kill at any line blocks no othe
 
 The claim is one aligned 8-byte store into a page that the owner maps as well; the owner reads it
 after the worker's socket was closed and everything in it has been read.
-
-Time is measured without gaps: each stretch of the loop ends where the next one begins (``_since``),
-so that the times of a worker's tasks add up to all of its time.
 """
 
 from __future__ import annotations
@@ -56,14 +53,14 @@ from .._protocol.strides import MOST, WORDS, Strides
 from .._protocol.tracker import use_owners_tracker
 from .._system import barrier, forking, mapping
 from .._system.native_threads import limit_threads
-from .._system.usage import SHORT, Meter, traced
+from .._system.usage import SHORT, traced
 from .._system.victim import prefer_as_victim
 from . import ending
-from .imports import NONE, Imports
+from .imports import NONE
 from .module_state import ModuleState
 from .orders import Orders
 from .output_capture import OutputCapture
-from .profiler import Profiler
+from .timing import Timing
 from .unsendable import unsendable
 from .writer import Writer
 
@@ -122,16 +119,8 @@ class Worker:
         # Exceptions of a task that end the worker instead of failing the task alone.
         self._ends: tuple[type[BaseException], ...] = (SystemExit,)
         self._trims = False
-        # The start of the current stretch of time; and the times to report with the next result:
-        # waiting for frames, and writing the last result.
-        self._since = monotonic_ns()
-        self._waited = self._blocked = 0
-        self._meter = Meter()
-        self._imports = Imports(self._meter.delay)
-        self._imported = NONE  # what was imported before the function began
+        self._timing = Timing()
         self._task_number = 0
-        self._function_at_work: Any = None
-        self._profiler: Profiler | None = None
         self._output: OutputCapture | None = None
         self._faults = -1  # its contents go into the errors of lost tasks
         self._handlers = {
@@ -179,16 +168,14 @@ class Worker:
             self._writer.send(b"")
         if self._trims or self._link.arena:
             self._set_idle_timer(self._link.arena.warm_bytes > 0)
-        self._meter.waits()
+        self._timing.meter.waits()
         try:
             return self._reader.read()
         except BlockingIOError:
             self._link.arena.trim()
             return []
         finally:
-            now = monotonic_ns()
-            self._waited += now - self._since
-            self._since = now
+            self._timing.end_wait()
 
     def _set_idle_timer(self, on: bool) -> None:
         """Set or clear the timeout of blocking reads; it is set only while there is something to
@@ -224,7 +211,7 @@ class Worker:
             self._speak(config.identity.worker, logs=config.logs, prints=config.prints)
         limit_threads(config.threads)
         if config.profile:
-            self._profiler = Profiler(lambda: self._function_at_work)
+            self._timing.profile()
         failed = self._inherited.failed if self._inherited is not None else None
         if config.preparation is not None and self._inherited is None:
             try:
@@ -242,11 +229,9 @@ class Worker:
             self._ready()
 
     def _ready(self) -> None:
-        self._imports.watch()
-        if self._profiler is not None:
-            self._profiler.start()
-        self._since, self._waited = monotonic_ns(), 0
-        self._writer.send(wire.pack(wire.READY, wire.SINCE.pack(self._since), id=os.getpid()))
+        self._timing.begin()
+        since = wire.SINCE.pack(self._timing.since)
+        self._writer.send(wire.pack(wire.READY, since, id=os.getpid()))
 
     def _speak(self, worker: int, *, logs: bool, prints: str) -> None:
         """Send this process's log records, warnings and printed lines to the owner."""
@@ -340,10 +325,11 @@ class Worker:
         if not self._orders.begin(frame.id):
             release(bool(frame.flags & wire.RICH), self._payload(frame), self._link)
             return
+        timing = self._timing
         copied, shared = self._link.bytes_copied, self._link.bytes_shared
         decoded, started, outcome, flags = self._run(frame)
         finished = monotonic_ns()
-        inside = NONE if self._imports.spent is NONE else self._imports.take()
+        inside = NONE if timing.imports.spent is NONE else timing.imports.take()
         self._end_line()
         try:
             message = encode_result(outcome, PEER)
@@ -364,28 +350,28 @@ class Worker:
         encoded = monotonic_ns()
         importing, *instead = inside
         spent = wire.SPENT.pack(
-            self._since,
+            timing.since,
             decoded,
             started,
             finished,
             encoded,
-            self._waited,
-            self._blocked,
-            self._imported[0],
+            timing.waited,
+            timing.blocked,
+            timing.imported[0],
             importing,
-            *self._meter.took(finished - started, *instead),
+            *timing.meter.took(finished - started, *instead),
             copied + len(body),
             shared,
             traced() if "tracemalloc" in sys.modules else 0,
         )
-        if self._profiler is not None and (seen := self._profiler.take()):
+        if timing.profiler is not None and (seen := timing.profiler.take()):
             self._writer.send(wire.pack(wire.PROFILE, marshal.dumps(seen)))
-        if self._imports.long:
-            self._writer.send(wire.pack(wire.IMPORTED, marshal.dumps(self._imports.take_long())))
+        if timing.imports.long:
+            long = marshal.dumps(timing.imports.take_long())
+            self._writer.send(wire.pack(wire.IMPORTED, long))
         self._writer.send(wire.pack(wire.RESULT, spent + body, flags, frame.id))
-        self._task_number, self._function_at_work = 0, None
-        self._waited, self._since = 0, monotonic_ns()
-        self._blocked = self._since - encoded
+        self._task_number = 0
+        timing.sent(encoded)
 
     def _look_ahead(self) -> None:
         """Read until the owner has answered; other frames wait."""
@@ -400,13 +386,14 @@ class Worker:
         """Wait until the owner has answered an order given between the items of a chunk; return the
         item that the chunk ends before. See ``strides``.
         """
-        since, waited = self._since, self._waited
+        timing = self._timing
+        since, waited = timing.since, timing.waited
         try:
             stop = self._orders.wait(task)
         except (EOFError, BrokenPipeError, ConnectionResetError):
             raise _Stop from None  # not a failure of the function
         # The wait was part of this task's time.
-        self._since, self._waited = since, waited
+        timing.since, timing.waited = since, waited
         return stop
 
     @staticmethod
@@ -421,8 +408,9 @@ class Worker:
         function: Any = None
         payload: Any = None
         flags = wire.ERRORS | wire.UNRUN
-        decoded = started = self._since
-        self._imported = NONE
+        timing = self._timing
+        decoded = started = timing.since
+        timing.imported = NONE
         leaves: tuple[type[BaseException], ...] = (*self._ends, _Stop)
         try:
             if self._state.waiting:
@@ -437,27 +425,20 @@ class Worker:
                     started = monotonic_ns()
             else:
                 function, *payload = payload
-            if self._imports.spent is not NONE:
-                self._imported = self._imports.take()
-            if self._meter.looks or decoded - self._since > SHORT or started > decoded:
+            if timing.imports.spent is not NONE:
+                timing.imported = timing.imports.take()
+            if timing.meter.looks or decoded - timing.since > SHORT or started > decoded:
                 started = monotonic_ns()
-                self._meter.begins(started - self._since)
+                timing.meter.begins(started - timing.since)
             if type(function) is Unusable:
                 return decoded, started, ({}, {0: function.failure}), flags
-            self._function_at_work = function
+            timing.function = function
             self._state.remember()
             if call_kind == wire.CALL:
                 args, kwargs = payload
                 return decoded, started, function(*args, **kwargs), 0
-            items = run_items.items_of(call_kind, payload)
-            call = run_items.function_for(call_kind, function)
-            strides: Strides | None = None
-            if 1 < len(items) <= MOST:
-                wait, orders = partial(self._wait_to_go_on, frame.id), self._orders
-                strides = Strides(items, orders.words, frame.id, orders.released, wait)
-                if frame.flags & wire.EARLY and self._page is not None:
-                    call = self._page.publishing(frame.id, call, strides)
-            values, bad = run_items.run_chunk(call, items, leaves, strides)
+            outcome, flags = self._run_chunk(frame, call_kind, function, payload, leaves)
+            return decoded, started, outcome, flags
         except leaves:
             raise
         except BaseException as error:
@@ -466,16 +447,36 @@ class Worker:
             self._state.explain(error)
             failed = {0: failure(error, name, argument, PEER)}
             return decoded, started, ({}, failed), flags
+
+    def _run_chunk(
+        self,
+        frame: wire.Frame,
+        call_kind: int,
+        function: Any,
+        payload: Any,
+        leaves: tuple[type[BaseException], ...],
+    ) -> tuple[Any, int]:
+        """Run the items of a chunk; return its outcome, and the flags that describe a failure.
+        Raises what ends the worker, and what is wrong with the chunk as a whole."""
+        items = run_items.items_of(call_kind, payload)
+        call = run_items.function_for(call_kind, function)
+        strides: Strides | None = None
+        if 1 < len(items) <= MOST:
+            wait, orders = partial(self._wait_to_go_on, frame.id), self._orders
+            strides = Strides(items, orders.words, frame.id, orders.released, wait)
+            if frame.flags & wire.EARLY and self._page is not None:
+                call = self._page.publishing(frame.id, call, strides)
+        values, bad = run_items.run_chunk(call, items, leaves, strides)
         short = len(values) << wire.SHORT if strides is not None and strides.ended else 0
         if not bad:
-            return decoded, started, values, short
+            return values, short
         name = name_of(function)
         for raised, _ in bad.values():
             self._state.explain(raised)
         failed = {
             at: failure(error, name, describe(item), PEER) for at, (error, item) in bad.items()
         }
-        return decoded, started, (dict(enumerate(values)), failed), flags | short
+        return (dict(enumerate(values)), failed), wire.ERRORS | short
 
     def _end_line(self) -> None:
         if self._output is not None and self._output.printed:

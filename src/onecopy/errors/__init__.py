@@ -1,23 +1,23 @@
 """Every error that onecopy raises, in one tree.
 
-::
-
-    OnecopyError
-    ├── NotEnoughMemory      (MemoryError)        a segment does not fit; nothing was touched
-    ├── NotShared            (ValueError)         freeze or private on an array of the wrong kind
-    ├── BadFile              (ValueError)         load met a file that it cannot read
-    ├── MissingLibrary       (ImportError)        a format whose library is not installed
-    ├── NotPicklable         (pickle.PicklingError)  names the attribute that cannot be pickled
-    │   └── ResultNotPicklable   (multiprocessing.pool.MaybeEncodingError)  a result
-    ├── PoolClosed           (RuntimeError, ValueError)  work for a pool that takes none
-    ├── UnsupportedPlatform  (OSError)            no way to share memory or start workers here
-    ├── TaskTimeout          (TimeoutError)       a task took longer than its ``timeout``
-    ├── RemoteError          a worker's error that could not be rebuilt in this process
-    └── BrokenWorker         (concurrent.futures.process.BrokenProcessPool)
-        ├── WorkerDied       a worker ended while it ran a task
-        │   ├── FileTruncated    ... because the file that it was reading was truncated
-        │   └── WorkerOutOfMemory    (MemoryError)  ... because it passed its ``memory_limit``
-        └── InitializerFailed    no worker could start; the pool is unusable
+```text
+OnecopyError
+├── NotEnoughMemory      (MemoryError)        a segment does not fit; nothing was touched
+├── NotShared            (ValueError)         freeze or private on an array of the wrong kind
+├── BadFile              (ValueError)         load met a file that it cannot read
+├── MissingLibrary       (ImportError)        a format whose library is not installed
+├── NotPicklable         (pickle.PicklingError)  names the attribute that cannot be pickled
+│   └── ResultNotPicklable   (multiprocessing.pool.MaybeEncodingError)  a result
+├── PoolClosed           (RuntimeError, ValueError)  work for a pool that takes none
+├── UnsupportedPlatform  (OSError)            no way to share memory or start workers here
+├── TaskTimeout          (TimeoutError)       a task took longer than its ``timeout``
+├── RemoteError          a worker's error that could not be rebuilt in this process
+└── BrokenWorker         (concurrent.futures.process.BrokenProcessPool)
+    ├── WorkerDied       a worker ended while it ran a task
+    │   ├── FileTruncated    ... because the file that it was reading was truncated
+    │   └── WorkerOutOfMemory    (MemoryError)  ... because it passed its ``memory_limit``
+    └── InitializerFailed    no worker could start; the pool is unusable
+```
 
 Each passes its arguments to ``super().__init__``, so it survives pickling, and each is a subclass
 of the standard library's class that existing code already catches.

@@ -23,7 +23,7 @@ def reduce(view: memoryview, buffers: Any) -> Any:
 
 
 def build(buffer: Any, format: str, shape: tuple[int, ...] | None, readonly: bool) -> memoryview:
-    """The inverse of ``reduce``."""
+    """Return the memoryview that ``reduce`` described."""
     view = memoryview(buffer)
     view = view.cast("B") if view.format != "B" or view.ndim != 1 else view
     if format != "B" or shape:

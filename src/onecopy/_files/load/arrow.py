@@ -37,7 +37,7 @@ class Opened:
         self._is_file = bytes(self._bytes[:6]) == b"ARROW1"
         if bytes(self._bytes[:4]) == b"FEA1":
             raise BadFile(
-                f"{name!r} is of Feather's version 1, which is no Arrow file; write it anew"
+                f"{name!r} is of Feather's version 1, which is not an Arrow file; write it again"
             )
         if not self._is_file and bytes(self._bytes[-8:]) != _END:
             raise BadFile(

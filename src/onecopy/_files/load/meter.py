@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 
 Begin = Callable[[int], Callable[[int], None]]
-"""Is told how many bytes there are, and gives what counts them."""
+"""Called with the number of bytes; returns a counter."""
 
 
 class Meter:

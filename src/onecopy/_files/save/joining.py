@@ -1,4 +1,4 @@
-"""Arrow's strings put together, a column at a time; needs pyarrow."""
+"""Arrow's strings, joined a column at a time; needs pyarrow."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from ..load.interface import library
 
 
 def joined(*parts: Any) -> Any:
-    """Strings put together row by row, the last of them between the others."""
+    """Join strings row by row, with the last one as separator."""
     pa, pc = library("pyarrow", "arrow"), library("pyarrow.compute", "arrow")
     large = [
         pa.scalar(each, pa.large_string()) if isinstance(each, str) else each for each in parts

@@ -1,10 +1,10 @@
-"""Arrow's columns as the text of JSON, a column at a time; needs pyarrow.
+"""Converts Arrow's columns to JSON text, a column at a time; needs pyarrow.
 
-``lines`` gives the objects of some rows, one a line. Each column becomes an array of texts, by
-the kind of its values: numbers, strings, times, lists and objects by Arrow's own functions, which
-run over a column in C. What these do not have (maps, durations, strings with a character that
-JSON escapes) goes through Python's encoder, value by value. A number is written so that it is
-read as the same one; those that JSON does not have are null.
+``lines`` returns the objects of some rows, one per line. Each column becomes an array of texts, by
+the type of its values: numbers, strings, times, lists and objects with Arrow's own functions, which
+process a column in C. Types that these do not support (maps, durations, strings with a character
+that JSON escapes) go through Python's encoder, value by value. A number is written so that it is
+read back unchanged; numbers that JSON does not have are null.
 """
 
 from __future__ import annotations
@@ -20,17 +20,17 @@ from ..load.interface import library
 from . import times
 from .joining import joined
 
-# The texts of a list are joined with offsets of 32 bits.
+# The texts of a list are joined with 32-bit offsets.
 _MOST = 1 << 30
 
 
 def lines(batch: Any) -> Any:
-    """The rows of a batch: an array of one text a row, with the line end.
+    """Return the rows of a batch: an array of one text per row, with the line end.
 
     Raises:
-        TypeError: a value is of a kind that JSON has nothing for.
-        pyarrow.ArrowInvalid: a string is not text.
-        ValueError: a time is of no year from 1 to 9999, or of no hour of a day.
+        TypeError: a value has a type that JSON cannot represent.
+        pyarrow.ArrowInvalid: a string is not valid text.
+        ValueError: a time has no year from 1 to 9999, or no hour of a day.
     """
     batch.validate()
     if not batch.num_columns:
@@ -40,7 +40,7 @@ def lines(batch: Any) -> Any:
 
 
 def texts(column: Any) -> Any:
-    """The values of an array as JSON's texts: large strings, none of them null."""
+    """Return the values of an array as JSON texts: large strings, none of them null."""
     pa, pc = library("pyarrow", "arrow"), library("pyarrow.compute", "arrow")
     types, kind = pa.types, column.type
     if types.is_null(kind):
@@ -54,7 +54,7 @@ def texts(column: Any) -> Any:
 
 
 def _objects(names: Sequence[str], values: Sequence[Any], end: str = "}") -> Any:
-    """Objects of these fields, put together row by row."""
+    """Return objects with these fields, joined row by row."""
     parts: list[Any] = []
     for name, each in zip(names, values, strict=True):
         opening = "," if parts else "{"
@@ -63,13 +63,13 @@ def _objects(names: Sequence[str], values: Sequence[Any], end: str = "}") -> Any
 
 
 def _plain(pa: Any, pc: Any, column: Any) -> Any:
-    """Booleans and whole numbers."""
+    """Return booleans and integers."""
     return column.cast(pa.large_string())
 
 
 def _floats(pa: Any, pc: Any, column: Any) -> Any:
-    """The shortest text that is read as the same double. A whole one keeps its point: it is
-    read as a fraction again."""
+    """Return the shortest text that is read back as the same double. A whole number keeps its
+    point, so that it is read back as a fraction."""
     values = column.cast(pa.float64())
     values = pc.if_else(pc.is_finite(values), values, pa.scalar(None, pa.float64()))
     found = values.cast(pa.large_string())
@@ -89,7 +89,8 @@ def _strings(pa: Any, pc: Any, column: Any) -> Any:
 
 
 def _times(pa: Any, pc: Any, column: Any) -> Any:
-    """ISO 8601, as Python writes it: a fraction where there is one, a zone where it is known."""
+    """Return ISO 8601, as Python writes it: with a fraction if it is not 0, with a zone if it is
+    known."""
     times.require_known(column)
     if not times.in_minutes(column):
         return _by_value(pa, pc, column)
@@ -103,7 +104,7 @@ def _times(pa: Any, pc: Any, column: Any) -> Any:
 
 
 def _decimals(pa: Any, pc: Any, column: Any) -> Any:
-    """A whole number, or a string that keeps each digit."""
+    """Return a whole number, or a string that keeps each digit."""
     found = column.cast(pa.large_string())
     return found if column.type.scale == 0 else joined('"', found, '"', "")
 
@@ -114,7 +115,7 @@ def _structs(pa: Any, pc: Any, column: Any) -> Any:
         found: Any = pa.array(["{}"] * len(column), pa.large_string())
     else:
         names = [kind.field(at).name for at in range(kind.num_fields)]
-        # A field of a null object is null as well here.
+        # A field of a null object is null here as well.
         found = _objects(names, [texts(each) for each in column.flatten()])
     return pc.if_else(column.is_valid(), found, pa.scalar(None, pa.large_string()))
 
@@ -131,7 +132,7 @@ def _lists(pa: Any, pc: Any, column: Any) -> Any:
 
 
 def _by_value(pa: Any, pc: Any, column: Any) -> Any:
-    """Any values, one after another."""
+    """Return any values, one after another."""
     values = (_finite(each) for each in column.to_pylist())
     return pa.array([_ENCODER.encode(each) for each in values], pa.large_string())
 
@@ -146,7 +147,7 @@ _CONVERSIONS: list[tuple[Callable[[Any, Any], bool], Callable[[Any, Any, Any], A
         _strings,
     ),
     (lambda types, kind: times.is_time(kind), _times),
-    # One of a negative scale is written with an exponent.
+    # A decimal of negative scale is written with an exponent.
     (lambda types, kind: types.is_decimal(kind) and kind.scale >= 0, _decimals),
     (lambda types, kind: types.is_struct(kind), _structs),
     (
