@@ -107,8 +107,8 @@ class Stream(Iterator[R_co]):
             return self._next(timeout)
 
     def _wait(self, timeout: float | None) -> None:
-        """Until there is a result. When all the items that there was room for are skipped, there
-        is room for more."""
+        """Wait until there is a result. If all items that there was room for are skipped, there is
+        room for more."""
         job = self._job
         deadline = None if timeout is None else monotonic() + timeout
         while True:
