@@ -135,9 +135,7 @@ class MapJob(Job):
         self.size = len(self.items)
         self.values: list[Any] = [None] * self.size
         self.errors: dict[int, BaseException] = {}
-        self._marked: set[int] = (
-            set()
-        )  # the positions of failed items, unless their errors are raised
+        self._marked: set[int] = set()  # positions of failed items, unless they are raised
         self._left = self.size
         self._lock = threading.Lock()
         self._ended = threading.Event()
