@@ -73,8 +73,8 @@ if TYPE_CHECKING:
 
 _HOMES = {
     "data": [
-        "Explanation", "SegmentInfo", "append_log", "empty", "explain", "freeze", "full", "is_shared", "load", "private",
-        "register", "segments", "share", "zeros",
+        "Explanation", "SegmentInfo", "append_log", "empty", "explain", "freeze", "full",
+        "is_shared", "load", "private", "register", "segments", "share", "zeros",
     ],
     "errors": [
         "BadFile", "FileTruncated", "InitializerFailed", "LoadWarning", "MissingLibrary",

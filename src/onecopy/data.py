@@ -105,8 +105,8 @@ def share(obj: set[Number] | frozenset[Number]) -> SharedSet[Number]: ...
 @overload
 def share(obj: set[T] | frozenset[T]) -> SharedSet[T] | Any: ...
 @overload
-def share(obj: T) -> T: ...
-def share(obj: Any) -> Any:
+def share(obj: T, *, order_by: str | Iterable[str] | None = None) -> T: ...
+def share(obj: Any, *, order_by: str | Iterable[str] | None = None) -> Any:
     """Put one copy of ``obj`` into sealed memory, for all processes.
 
     Every array and buffer inside ``obj`` is copied once into memory that no process can write, not
@@ -118,6 +118,9 @@ def share(obj: Any) -> Any:
             scipy.sparse, torch (CPU), dicts, dataclasses, and classes registered with
             ``register``; or plain Python objects in a list, tuple, dict or set, or a long str.
             Shared objects are returned unchanged.
+        order_by: for a frame of pandas or polars or an Arrow table: the name of a column, or
+            several, by which its rows are sorted first. Then the rows of one value are a slice:
+            ``Pool.map_groups(f, frame, by=...)`` passes them by reference.
 
     Returns:
         For arrays, frames and objects that contain them: the same type, its arrays read-only
@@ -161,10 +164,14 @@ def share(obj: Any) -> Any:
         >>> people[1], people.column("age")
         ({'name': 'Alan', 'age': 41}, array([36, 41], dtype=int8))
     """
+    if order_by is not None:
+        from ._objects.ordering import ordered
+
+        obj = ordered(obj, order_by)
     return sharing.share(obj)
 
 
-def load(
+def load(  # noqa: PLR0913  # options of a file
     path: str | os.PathLike[str] | Iterable[str | os.PathLike[str]],
     *,
     columns: str | Iterable[str] | None = None,
@@ -321,6 +328,7 @@ def metered(wanted: Wanted, progress: bool | str | Bar) -> Iterator[Wanted]:
             bars[0].again(total)
         else:
             bars.append(Progress(total, "load", "bytes", bar))
+            bars[0].start()
         return bars[0].advance
 
     try:

@@ -174,7 +174,7 @@ class ProcessPoolExecutor(StandardExecutor):
         **options: Unpack[_Options],
     ) -> None: ...
 
-    def __init__(
+    def __init__(  # noqa: PLR0913  # the standard library's, and our options
         self,
         max_workers: int | None = None,
         mp_context: BaseContext | Method | None = None,
@@ -348,6 +348,7 @@ class ProcessPoolExecutor(StandardExecutor):
         if bar is not None:
             job.bar = Progress(None if buffersize else len(items), job.name, bar=bar)
         try:
+            job.show()
             if buffersize is None:
                 job.end = len(items)
                 return _Results(engine, job, deadline, job.end)

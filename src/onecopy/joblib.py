@@ -166,7 +166,7 @@ class OnecopyBackend(AutoBatchingMixin, ParallelBackendBase):  # type: ignore[mi
         requested in every worker; here workers and their native threads fill the CPUs already."""
         return SequentialBackend(nesting_level=(self.nesting_level or 0) + 1), None
 
-    def configure(
+    def configure(  # noqa: PLR0913  # joblib's, and our options
         self,
         n_jobs: int = 1,
         parallel: Any = None,

@@ -106,7 +106,7 @@ class Pool(PoolView, StandardPool):  # type: ignore[misc]  # results are of our 
         [1, 2]
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913  # the standard library's, and our options
         self,
         workers: int | None = None,
         initializer: Callable[..., Any] | None = None,

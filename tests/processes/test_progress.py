@@ -121,6 +121,36 @@ def test_tqdm_beside_it(tmp_path: Path, process_method: str, columns: int, kind:
         assert sum(line.startswith("tq:") for line in screen) <= 1, screen
 
 
+INTERRUPTED = """
+import threading
+import onecopy as oc
+
+def f(i):
+    threading.Event().wait()
+
+if __name__ == "__main__":
+    with oc.Pool(2) as pool:
+        pool.map(f, range(100), 1, progress=True)
+"""
+
+
+def test_an_interrupt_leaves_one_bar(tmp_path: Path) -> None:
+    program = tmp_path / "program.py"
+    program.write_text(INTERRUPTED)
+    typed: list[bool] = []
+
+    def keys(lines: list[str]) -> bytes:
+        if typed or not any(BAR.match(line) for line in lines):
+            return b""
+        typed.append(True)
+        return b"\x03"
+
+    seen = terminals.python(program, keys=keys, rows=100)
+    assert seen.last[-1] == "KeyboardInterrupt"
+    assert [BAR.match(line) is not None for line in seen.last].count(True) == 1
+    assert "^C" not in "".join(seen.last)
+
+
 STREAMS = """
 import os, sys
 import onecopy as oc

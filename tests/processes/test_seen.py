@@ -22,6 +22,8 @@ from tests import scripts
 from tests.arrays import Array
 from tests.conftest import MakePool
 
+pytestmark = pytest.mark.door
+
 MB = 1_000_000
 DATA: list[Array] = []
 

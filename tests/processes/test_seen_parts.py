@@ -22,6 +22,8 @@ from onecopy._report.heaviest import heaviest
 from tests import scripts
 from tests.conftest import MakePool
 
+pytestmark = pytest.mark.door
+
 
 def spin(seconds: float) -> None:
     """Computes for so long, by the CPU's clock."""

@@ -55,6 +55,20 @@ def refused(arguments: str, capsys: pytest.CaptureFixture[str]) -> str:
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
+        ("bogus", "there is no command 'bogus'; try 'onecopy --help'"),
+        ("rum numpy:sum plain.npy", "there is no command 'rum'; did you mean 'run'?"),
+        ("run numpy:sum plain.npy --workers 0", "'--workers': it is at least 1"),
+        ("run numpy:sum plain.npy --workers x", "'--workers': it is a whole number"),
+        ("run numpy:sum plain.npy --method forks", "'--method': 'forks' is not one of"),
+        ("run numpy:sum plain.npy --timeout 0", "timeout is a number of seconds above 0"),
+        ("run numpy:sum plain.npy --memory-limit 2XB", "memory_limit is a size, such as '2GB'"),
+        (
+            "run numpy:sum plain.npy --report no/x.html",
+            "--report 'no/x.html': there is no directory",
+        ),
+        ("run numpy:sum plain.npy --reduce median", "sum, min, max, mean, count, first, last"),
+        ("convert plain.npy no/x.npy", "'no/x.npy': there is no directory 'no'"),
+        ("lab cow-array --html x.txt", "--html 'x.txt': the file's name ends in .html"),
         ("run numpy records.npy", "MODULE:FUNC"),
         ("run :sum records.npy", "MODULE:FUNC"),
         ("run nowhere.py:f records.npy", "there is no file 'nowhere.py'"),
@@ -65,7 +79,10 @@ def refused(arguments: str, capsys: pytest.CaptureFixture[str]) -> str:
         ("run numpy:sum records.npy --workers two", "--workers"),
         ("run numpy:sum records.npy --block 0", "--block"),
         ("run numpy:sum records.npy --method zap", "--method"),
-        ("run numpy:sum records.npy --reduce zap", "sum, min, max, concat or MODULE:FUNC"),
+        (
+            "run numpy:sum records.npy --reduce zap",
+            "it is sum, min, max, mean, count, first, last, concat or MODULE:FUNC",
+        ),
         ("run numpy:sum records.npy --out result.txt", ".npy or .json"),
         ("run numpy:sum records.npy --out nowhere/result.npy", "no directory 'nowhere'"),
         ("run numpy:sum records.npy --out records.npy", "is the file that is read"),
@@ -80,6 +97,29 @@ def test_usage_error_is_one_line(
     arguments: str, says: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert says in refused(arguments, capsys)
+
+
+def test_help_says_what_people_write(capsys: pytest.CaptureFixture[str]) -> None:
+    usages = {
+        "run": "MODULE:FUNC FILE",
+        "convert": "IN... OUT",
+        "lab": "[NAME]",
+        "top": "[PID | -- COMMAND ...]",
+    }
+    for command, usage in usages.items():
+        with pytest.raises(SystemExit):
+            main([command, "--help"])
+        out = capsys.readouterr().out
+        assert f"onecopy {command} [OPTIONS] {usage}" in out
+        assert "<bool>" not in out
+
+
+def test_a_suggestion_is_similar() -> None:
+    with pytest.raises(CommandError) as refused:
+        _targets.resolve(_targets.parse("numpy:nosuch"))
+    assert "mean" not in str(refused.value)
+    with pytest.raises(CommandError, match="did you mean 'nansum'"):
+        _targets.resolve(_targets.parse("numpy:nansumm"))
 
 
 def test_version_and_help(capsys: pytest.CaptureFixture[str]) -> None:

@@ -14,8 +14,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
+from onecopy._engine.block_items import BlockItems
 from onecopy._engine.functions import Function
-from onecopy._engine.jobs import BlockItems, Items, MapJob, NoResult, StreamJob
+from onecopy._engine.jobs import Items, MapJob, NoResult, StreamJob
 from onecopy._protocol import wire
 from onecopy._schedule.events import Assignment
 from tests.pooled import double

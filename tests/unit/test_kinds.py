@@ -22,6 +22,7 @@ from hypothesis import strategies as st
 
 import onecopy
 from onecopy._codec.arrays import SMALL
+from onecopy._codec.codec import encode
 from onecopy.errors import PickledWarning
 from tests import frames
 from tests.arrays import Array
@@ -337,3 +338,18 @@ def test_modules_travel_by_their_parameters() -> None:
     )
     assert stream(module) < OVERHEAD
     assert onecopy.is_shared(onecopy.share(module))
+
+
+def test_rows_of_a_shared_frame_move_nothing() -> None:
+    """Also where several columns of one type stand in one array, of which rows are a view with
+    gaps."""
+    columns = {name: np.arange(50_000) for name in "abc"} | {"x": np.ones(50_000)}
+    frame = pd.DataFrame(columns)
+    for shared in (onecopy.share(frame), onecopy.share(frame.sample(frac=1, random_state=1))):
+        part = shared.iloc[1000:30_000]
+        assert onecopy.is_shared(part)
+        assert onecopy.is_shared(part.iloc[::7])
+        assert encode(part).all_shared()
+    plain = encode(frame.iloc[1000:2000])
+    assert plain.plan is not None
+    assert plain.plan.copied < 50_000, "and of a plain one only the rows"

@@ -23,7 +23,32 @@ PAGES = [
 ]
 
 _QUESTIONS = frozenset(
-    ["What", "Who", "Whoever", "Whom", "Whose", "Whether", "Is", "Are", "Was", "Were", "Has", "Have", "Had", "Do", "Does", "Did", "May", "Must", "Can", "How", "Which", "Where", "When", "Why"]
+    [
+        "What",
+        "Who",
+        "Whoever",
+        "Whom",
+        "Whose",
+        "Whether",
+        "Is",
+        "Are",
+        "Was",
+        "Were",
+        "Has",
+        "Have",
+        "Had",
+        "Do",
+        "Does",
+        "Did",
+        "May",
+        "Must",
+        "Can",
+        "How",
+        "Which",
+        "Where",
+        "When",
+        "Why",
+    ]
 )
 
 # A pattern, and the better words.

@@ -406,10 +406,11 @@ def decode(rich: bool, body: memoryview, link: Inward) -> Any:
     if body[:8] == _REFERENCES:
         return _resolve(body[8:], link)
     segment_id, offset, manifest_size, size = _HEAD.unpack_from(body)
-    if segment_id:
-        data = link.block_view(segment_id, offset, size)
-    else:
-        data = body[_HEAD.size : _HEAD.size + size]
+    data = (
+        link.block_view(segment_id, offset, size)
+        if segment_id
+        else body[_HEAD.size : _HEAD.size + size]
+    )
     inline_size, runs, entries = marshal.loads(data[:manifest_size])
     inline = data[manifest_size : manifest_size + inline_size]
     views = [_run_view(run, inline, link) for run in runs]
@@ -472,10 +473,11 @@ def rebuild(encoded: Encoded, views: list[memoryview]) -> Any:
     assert encoded.plan is not None
     buffers = []
     for entry in encoded.plan.entries:
-        if entry.segment is not None:
-            view = entry.segment.view(0, entry.segment.size)
-        else:
-            view = views[entry.run]
+        view = (
+            entry.segment.view(0, entry.segment.size)
+            if entry.segment is not None
+            else views[entry.run]
+        )
         fields = (0, entry.offset, entry.length, entry.strides, entry.writable)
         buffers.append(_source(fields, [view]))
     return pickle.loads(encoded.stream(), buffers=buffers)

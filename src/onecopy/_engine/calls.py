@@ -16,17 +16,14 @@ from concurrent.futures import Future
 from typing import (
     TYPE_CHECKING,
     Any,
-    Literal,
     ParamSpec,
     TypeVar,
-    overload,
 )
 
 from .._codec.blame import ours_cut, without_ours
 from .._progress.asked import Bar
-from .blocks import Reduction
+from .block_calls import BlockCalls
 from .engine import UNSENDABLE, Engine
-from .failed import Errors, Failed
 from .many import Many
 from .many_calls import ManyCalls
 from .refused_arguments import arguments, check_callable
@@ -44,7 +41,7 @@ D = TypeVar("D")  # the type of the data that is cut into blocks
 Array = TypeVar("Array", bound="np.ndarray[Any, Any]")
 
 
-class PoolView(ManyCalls):
+class PoolView(ManyCalls, BlockCalls):
     """A pool's calls: the same workers, and the rules given to ``Pool.options``. A ``Pool`` is the
     view without rules.
     """
@@ -220,225 +217,3 @@ class PoolView(ManyCalls):
             ValueError: the future belongs to another pool.
         """
         return self._engine.submission.cancel(future)
-
-    @overload
-    def map_blocks(
-        self,
-        func: Callable[[D], R],
-        data: D,
-        *,
-        block: int | None = None,
-        axis: int = 0,
-        reduce: None = None,
-        progress: bool | str | Bar | None = None,
-        errors: Literal["raise", "skip"] = "raise",
-        timeout: float | None = None,
-    ) -> list[R]: ...
-
-    @overload
-    def map_blocks(
-        self,
-        func: Callable[[D], R],
-        data: D,
-        *,
-        block: int | None = None,
-        axis: int = 0,
-        reduce: None = None,
-        progress: bool | str | Bar | None = None,
-        errors: Literal["return"],
-        timeout: float | None = None,
-    ) -> list[R | Failed]: ...
-
-    @overload
-    def map_blocks(
-        self,
-        func: Callable[[D], R],
-        data: D,
-        *,
-        block: int | None = None,
-        axis: int = 0,
-        reduce: Callable[[R, R], R] | Literal["sum", "first", "last"],
-        progress: bool | str | Bar | None = None,
-        errors: Literal["raise", "skip"] = "raise",
-        timeout: float | None = None,
-    ) -> R: ...
-
-    @overload
-    def map_blocks(
-        self,
-        func: Callable[[D], Array],
-        data: D,
-        *,
-        block: int | None = None,
-        axis: int = 0,
-        reduce: Literal["min", "max", "concat"],
-        progress: bool | str | Bar | None = None,
-        errors: Literal["raise", "skip"] = "raise",
-        timeout: float | None = None,
-    ) -> Array: ...
-
-    @overload
-    def map_blocks(
-        self,
-        func: Callable[[D], object],
-        data: D,
-        *,
-        block: int | None = None,
-        axis: int = 0,
-        reduce: Literal["min", "max", "concat", "mean"],
-        progress: bool | str | Bar | None = None,
-        errors: Literal["raise", "skip"] = "raise",
-        timeout: float | None = None,
-    ) -> Any: ...
-
-    @overload
-    def map_blocks(
-        self,
-        func: Callable[[D], object],
-        data: D,
-        *,
-        block: int | None = None,
-        axis: int = 0,
-        reduce: Literal["count"],
-        progress: bool | str | Bar | None = None,
-        errors: Literal["raise", "skip"] = "raise",
-        timeout: float | None = None,
-    ) -> int: ...
-
-    @overload
-    def map_blocks(
-        self,
-        func: Callable[..., R],
-        data: Any,
-        second: Any,
-        /,
-        *more: Any,
-        block: int | None = None,
-        axis: int = 0,
-        reduce: None = None,
-        progress: bool | str | Bar | None = None,
-        errors: Literal["raise", "skip"] = "raise",
-        timeout: float | None = None,
-    ) -> list[R]: ...
-
-    @overload
-    def map_blocks(
-        self,
-        func: Callable[..., R],
-        data: Any,
-        second: Any,
-        /,
-        *more: Any,
-        block: int | None = None,
-        axis: int = 0,
-        reduce: None = None,
-        progress: bool | str | Bar | None = None,
-        errors: Literal["return"],
-        timeout: float | None = None,
-    ) -> list[R | Failed]: ...
-
-    @overload
-    def map_blocks(
-        self,
-        func: Callable[..., R],
-        data: Any,
-        second: Any,
-        /,
-        *more: Any,
-        block: int | None = None,
-        axis: int = 0,
-        reduce: Callable[[R, R], R] | Literal["sum", "first", "last"],
-        progress: bool | str | Bar | None = None,
-        errors: Literal["raise", "skip"] = "raise",
-        timeout: float | None = None,
-    ) -> R: ...
-
-    @overload
-    def map_blocks(
-        self,
-        func: Callable[..., Array],
-        data: Any,
-        second: Any,
-        /,
-        *more: Any,
-        block: int | None = None,
-        axis: int = 0,
-        reduce: Literal["min", "max", "concat"],
-        progress: bool | str | Bar | None = None,
-        errors: Literal["raise", "skip"] = "raise",
-        timeout: float | None = None,
-    ) -> Array: ...
-
-    @overload
-    def map_blocks(
-        self,
-        func: Callable[..., object],
-        data: Any,
-        second: Any,
-        /,
-        *more: Any,
-        block: int | None = None,
-        axis: int = 0,
-        reduce: Literal["min", "max", "concat", "mean"],
-        progress: bool | str | Bar | None = None,
-        errors: Literal["raise", "skip"] = "raise",
-        timeout: float | None = None,
-    ) -> Any: ...
-
-    @overload
-    def map_blocks(
-        self,
-        func: Callable[..., object],
-        data: Any,
-        second: Any,
-        /,
-        *more: Any,
-        block: int | None = None,
-        axis: int = 0,
-        reduce: Literal["count"],
-        progress: bool | str | Bar | None = None,
-        errors: Literal["raise", "skip"] = "raise",
-        timeout: float | None = None,
-    ) -> int: ...
-
-    def map_blocks(
-        self,
-        func: Callable[..., Any],
-        data: Any,
-        *more: Any,
-        block: int | None = None,
-        axis: int = 0,
-        reduce: Callable[[Any, Any], Any] | Reduction | None = None,
-        progress: bool | str | Bar | None = None,
-        errors: Errors = "raise",
-        timeout: float | None = None,
-    ) -> Any:
-        """Cut ``data`` into blocks, call ``func`` on each, and combine the results.
-
-        Args:
-            func: called as ``func(block)``, or ``func(block, *blocks_of_more)``.
-            data: an array; a frame, table, column or series of pandas, pyarrow or polars; or a
-                sequence. Shared or mapped data is passed by reference; plain data is copied,
-                each block once, a few at a time.
-            more: more data of the same length along ``axis``; cut at the same places.
-            block: rows per block; chosen by bytes (about 6 MB) if None.
-            axis: the axis to cut along; 0, the rows, for tables of pyarrow and polars.
-            reduce: how to combine results, in block order: a callable of two results, ``"sum"``,
-                ``"min"``, ``"max"`` (elementwise for arrays); ``"mean"``: the mean of blocks'
-                means, each weighted by its rows; ``"concat"``; ``"count"``: the number of elements
-                in all results; ``"first"``, ``"last"``: the first or last result that is not None.
-            progress, errors, timeout: as for ``map``. With ``reduce`` no errors are returned.
-
-        Returns:
-            The list of results in block order, or their reduction. With ``reduce`` and no rows at
-            all: ``func`` of the empty data, called in this process.
-
-        Raises:
-            ValueError: unequal lengths, no such axis, a block below 1, an unknown reduce.
-
-        The first failing block's error is raised.
-        """
-        with ours_cut:
-            return self._many.map_blocks(
-                func, (data, *more), block, axis, reduce, progress, errors, timeout
-            )

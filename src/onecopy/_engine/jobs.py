@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import threading
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from concurrent.futures import CancelledError
 from contextlib import contextmanager
 from itertools import islice
@@ -19,10 +19,11 @@ from typing import Any
 from .._codec.codec import Payload, encode_items
 from .._codec.pickling import NOTHING, Namespace
 from .._progress.bar import Progress
-from .._protocol import run_items, wire
+from .._protocol import wire
 from .._protocol.early import ITEMS
 from .._schedule.events import Assignment
 from ..errors import TaskTimeout
+from .block_items import BlockItems
 from .failed import Errors, Failed
 from .functions import Function
 from .rules import Rules
@@ -47,7 +48,7 @@ class Job(Work):
 
     refers = True
 
-    def __init__(
+    def __init__(  # noqa: PLR0913  # each is a property of the job
         self,
         function: Function,
         items: Any,
@@ -96,6 +97,11 @@ class Job(Work):
 
     def wanted(self) -> bool:
         return not self.given_up
+
+    def show(self) -> None:
+        """Its progress is shown from here, if somebody wants to see it, until ``over``."""
+        if self.bar is not None:
+            self.bar.start()
 
     def advance(self, count: int, failed: int = 0) -> None:
         """Report that this many items have ended, to whatever shows progress."""
@@ -487,8 +493,9 @@ class StreamJob(Job):
             if key is not None:
                 good, value = self._arrived.pop(key)
                 self.yielded += 1
-            elif self.yielded != self.end and self.broken is not None:
-                raise self.broken
+            elif self.yielded != self.end:
+                # Nothing to wait for is no end: there may be more items.
+                raise NoResult("no item is open") if self.broken is None else self.broken
             else:
                 good, value = False, StopIteration() if self._fault is None else self._fault
                 self._fault = None
@@ -498,37 +505,3 @@ class StreamJob(Job):
             raise value
         finally:
             del value  # its traceback holds this frame: no cycle
-
-
-class BlockItems:
-    """The blocks of some arrays, as a sequence of items that are never created one by one.
-
-    A slice of them is the payload of a chunk: the rows of all its blocks in one piece.
-    """
-
-    def __init__(self, arrays: Sequence[Any], rows: int, axis: int) -> None:
-        self._arrays = arrays
-        self._rows = rows
-        self._axis = axis
-        self.length = run_items.length_of(arrays[0], axis)
-
-    def __len__(self) -> int:
-        return -(-self.length // self._rows)
-
-    def __getitem__(self, index: slice) -> tuple[Any, ...]:
-        start = index.start * self._rows
-        stop = min(index.stop * self._rows, self.length)
-        cuts = [run_items.cut(array, start, stop, self._axis) for array in self._arrays]
-        return (self._rows, self._axis, *cuts)
-
-    def block(self, at: int) -> Any:
-        """Return one of the blocks; a tuple if there are several arrays."""
-        blocks = self[at : at + 1][2:]
-        return blocks[0] if len(blocks) == 1 else blocks
-
-    def rows(self, at: int) -> int:
-        """Return the number of rows of a block."""
-        return min(self._rows, self.length - at * self._rows)
-
-    def __iter__(self) -> Iterator[Any]:
-        raise TypeError("blocks are cut by the workers")

@@ -16,11 +16,12 @@ from .._progress.asked import Asked, bar_of
 from .._progress.bar import Progress
 from .._protocol import wire
 from . import blocks
+from .block_items import BlockItems, GroupItems
 from .busy import Waiting
 from .engine import Engine
 from .failed import Errors, check_errors
 from .functions import Function
-from .jobs import BlockItems, Items, Job, MapJob, StreamJob
+from .jobs import Items, Job, MapJob, StreamJob
 from .opened import Opened, each
 from .refused_arguments import check_callable, check_chunk, check_timeout, taken
 from .results import AsyncResult
@@ -122,7 +123,12 @@ class Many:
         job = self._map_job(function, items, call_kind, chunk, errors, done)
         if job.size:
             self._show(job, progress, job.size)
-            engine.submission.open(job, job.size)
+            try:
+                job.show()
+                engine.submission.open(job, job.size)
+            except BaseException:
+                job.over()
+                raise
 
     def _map_job(
         self,
@@ -182,7 +188,7 @@ class Many:
         self._show(job, progress, total)
         return job
 
-    def map_blocks(
+    def map_blocks(  # noqa: PLR0913  # each is an option of the call
         self,
         func: Callable[..., Any],
         arrays: tuple[Any, ...],
@@ -225,6 +231,37 @@ class Many:
             with combining:
                 return fold.total()
 
+    def map_groups(
+        self,
+        func: Callable[..., Any],
+        frame: Any,
+        by: Any,
+        progress: Asked | None,
+        errors: Errors,
+        timeout: float | None,
+    ) -> dict[Any, Any]:
+        """See ``PoolView.map_groups``."""
+        from .._objects.ordering import grouped
+
+        check_callable(func)
+        check_errors(errors)
+        check_timeout(timeout)
+        frame, ends, keys = grouped(frame, by)
+        if not ends:
+            return {}
+        function = self._engine.submission.function(func)
+        items = GroupItems(frame, ends)
+        namespace = self._engine.submission.namespace
+        job = StreamJob(function, items, wire.BLOCKS, namespace, rules=self._rules, errors=errors)
+        job.called = "map_groups"
+        job.end = len(items)
+        self._show(job, progress, job.end, "groups")
+        with Opened(self._engine, job, job.end):
+            made: dict[Any, Any] = {}
+            for result in each(job, Waiting(self._engine.core, job), timeout):
+                made[keys[job.yielded - 1]] = result
+            return made
+
     def _show(
         self,
         job: Job,
@@ -233,7 +270,8 @@ class Many:
         unit: str = "items",
         piece: float = 0.0,
     ) -> None:
-        """Show the job's progress, if it is wanted; ``piece``: bytes of an item."""
+        """Show the job's progress, if it is wanted, from its opening on; ``piece``: bytes of an
+        item."""
         bar = bar_of(asked, self._progress)
         if bar is not None:
             job.bar = Progress(total, job.name, unit, bar, piece)

@@ -28,6 +28,7 @@ class Opened:
 
     def __enter__(self) -> None:
         try:
+            self._job.show()
             self._engine.submission.open(self._job, self._size)
         except BaseException:
             self._engine.submission.cancel_job(self._job)  # it may be open
@@ -40,7 +41,7 @@ class Opened:
             # The results of a map are raised after this block, those of a stream of items within
             # it.
             failed = not isinstance(job, MapJob) and issubclass(kind or Exception, Exception)
-            if kind is None or (failed and not isinstance(error, TaskTimeout)):
+            if kind is None or (failed and not issubclass(kind, TaskTimeout)):
                 self._engine.submission.drop(job.number)
             else:
                 self._engine.submission.cancel_job(job)

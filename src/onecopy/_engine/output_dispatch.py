@@ -206,7 +206,9 @@ class OutputDispatcher:
         self, worker: int, said: list[OutputItem], size: int, entries: dict[int, int]
     ) -> None:
         began = monotonic_ns()
-        with display.pause():  # a handler may write past the streams that bars use
+        # A handler may write past the streams that bars use.
+        handlers = any(kind < STDOUT for _, kind, _ in said)
+        with display.pause(handlers=handlers):
             for task, kind, body in said:
                 try:
                     self._hear(worker, task, kind, body)

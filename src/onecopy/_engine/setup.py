@@ -23,7 +23,7 @@ from .options import MAINS, PRINTS, STATES, Options, Prints
 _PRELOAD = ("numpy",)
 
 
-def engine(
+def engine(  # noqa: PLR0913  # as the doors' own
     workers: int | None,
     method: str,
     initializer: Callable[..., Any] | None,

@@ -40,6 +40,7 @@ class Stream(Iterator[R_co]):
         self._pool = pool
         self._window = max(WINDOW, 2 * chunk) * engine.options.workers
         try:
+            job.show()
             self._number = engine.submission.open(job, 0, grows=True)
             self._finalizer = weakref.finalize(
                 self, engine.submission.cancel_job_later, self._number
@@ -47,7 +48,8 @@ class Stream(Iterator[R_co]):
             self._finalizer.atexit = False
             self._feed(chunk * engine.options.workers)
         except BaseException:
-            engine.submission.cancel_job(job)  # no caller will have the iterator
+            engine.submission.cancel_job(job)  # nobody will have the iterator
+            job.over()
             raise
 
     def _feed(self, most: int, *, eager: bool = False) -> None:

@@ -13,7 +13,7 @@ import threading
 from time import monotonic
 
 from .asked import Bar
-from .display import display
+from .display import Surface, display
 from .state import State, label_of
 
 
@@ -27,7 +27,7 @@ class Progress:
         bar: what the caller wants otherwise.
         piece: bytes that a piece stands for, where that is known.
 
-    Begins when it is made. A context manager, or ended by ``finish``. Thread-safe.
+    Shown from ``start`` to ``finish``, or as a context manager. Thread-safe.
     """
 
     def __init__(
@@ -48,13 +48,21 @@ class Progress:
         self._lock = threading.Lock()
         self._began = monotonic()
         self._stopped = 0.0
-        self._surface = display.begin(self.look)
+        self._surface: Surface | None = None
+        self._shown = False
 
     def __enter__(self) -> Progress:
+        self.start()
         return self
 
     def __exit__(self, *_: object) -> None:
         self.finish()
+
+    def start(self) -> None:
+        """Shows it. ``finish`` is to be called whatever becomes of this, or of what comes next."""
+        self._began = monotonic()
+        self._surface = display.begin(self.look)
+        self._shown = True
 
     def look(self) -> State:
         """How far it is."""
@@ -77,7 +85,7 @@ class Progress:
                 return
             self._done += count
             self._failed += failed
-        if self._surface is None:
+        if self._shown and self._surface is None:
             display.log.advanced(self.look(), self._began)
 
     def again(self, total: int | None) -> None:
@@ -93,6 +101,8 @@ class Progress:
                 return
             self._stopped = monotonic()
             self._ended = True
+        if not self._shown:
+            return
         if self._surface is None:
             display.log.ended(self.look())
         else:

@@ -95,13 +95,17 @@ class Display:
         with self._lock:
             if self._surface is None:
                 self._surface = _surface()
-            if self._surface is None:
-                return None
             surface = self._surface
+            if surface is None:
+                return None
             self._bars += 1
-            if self._thread is None:
-                self._start(surface)
-            surface.begin(look)
+            try:
+                surface.begin(look)
+                if self._thread is None:
+                    self._start(surface)
+            except BaseException:  # Ctrl-C in the middle of it
+                self.end(surface, look)
+                raise
             return surface
 
     def end(self, surface: Surface, look: Look) -> None:
@@ -121,11 +125,15 @@ class Display:
             thread.join()
 
     @contextmanager
-    def pause(self) -> Iterator[None]:
-        """Something is written that may go past the standard streams: no bars meanwhile."""
+    def pause(self, *, handlers: bool) -> Iterator[None]:
+        """Something is written that may go past the standard streams: no bars meanwhile.
+
+        Args:
+            handlers: functions of the program are called, and not streams alone.
+        """
         surface = self._surface
         own = surface.pause() if isinstance(surface, Terminal) else nullcontext()
-        with own, guests.cleared():
+        with own, guests.cleared(handlers=handlers):
             yield
 
     def after_fork(self) -> None:

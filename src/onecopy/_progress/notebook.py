@@ -51,7 +51,7 @@ class Notebook:
     def end(self, look: Callable[[], State]) -> None:
         """It stays as it is now."""
         self._send(look)
-        del self._ids[look]
+        self._ids.pop(look, None)
         self._sent.pop(look, None)
 
     def unhook(self) -> None:

@@ -127,9 +127,10 @@ class Terminal:
     def end(self, look: Callable[[], State]) -> None:
         """A bar has ended: it becomes a line like any other."""
         with self._lock:
-            self._looks.remove(look)
-            self._erase()
-            self._keep(look())
+            if look in self._looks:  # else its beginning was interrupted
+                self._looks.remove(look)
+                self._erase()
+                self._keep(look())
             if self._looks:
                 self._draw()
             else:

@@ -5,7 +5,7 @@ Shared by worker processes and worker threads.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from . import wire
@@ -64,14 +64,16 @@ def blocks_of(payload: tuple[Any, ...]) -> list[tuple[Any, ...]]:
     """Cut the rows of a task's payload into blocks.
 
     Args:
-        payload: (rows per block, axis, array, array...), the arrays of equal length.
+        payload: (rows per block, axis, array, array...), the arrays of equal length. Of blocks of
+            unequal lengths a tuple says where each ends.
     """
     rows, axis, *arrays = payload
-    length = length_of(arrays[0], axis)
-    return [
-        tuple(cut(array, start, min(start + rows, length), axis) for array in arrays)
-        for start in range(0, length, rows)
-    ]
+    if isinstance(rows, tuple):
+        bounds: Iterable[tuple[int, int]] = zip((0, *rows), rows, strict=False)
+    else:
+        length = length_of(arrays[0], axis)
+        bounds = ((at, min(at + rows, length)) for at in range(0, length, rows))
+    return [tuple(cut(array, start, stop, axis) for array in arrays) for start, stop in bounds]
 
 
 def length_of(data: Any, axis: int) -> int:

@@ -11,7 +11,6 @@ Usage = resource.struct_rusage
 Used = tuple[int, int, int, int, int, int, int]
 """CPU time, time without a CPU, CPU time of others, in nanoseconds; minor and major page faults,
 voluntary and involuntary context switches."""
-involuntary context switches."""
 # Of the calling thread, if the system supports it (Linux); otherwise of the process.
 _THREAD = getattr(resource, "RUSAGE_THREAD", resource.RUSAGE_SELF)
 _MOST = 0xFFFFFFFF

@@ -2,9 +2,8 @@
 
 ``main`` adds up a column of the records in a file. It says the result and the time while its
 workers still run, waits for a line on standard input (its memory is read meanwhile, from outside),
-and then says how many bytes went through pipes: two lines of JSON. The time is from the file to
-    the result, with
-the start of the workers and without the imports here.
+and then says how many bytes went through pipes: two lines of JSON. The time is from the file to the
+result, with the start of the workers and without the imports here.
 
 Written as one finds it in programs, and as short. What is not imported at the top is not
 imported by the spawned workers of the other ways, which import this module.

@@ -95,6 +95,7 @@ def execute(request: Request) -> int:
             began[0].again(rows)
         else:
             began.append(Progress(rows, f"to {Path(request.out).name}", "rows"))
+            began[0].start()
         return began[0].advance
 
     try:

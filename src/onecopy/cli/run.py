@@ -69,7 +69,7 @@ class Request:
 
 
 @reads_files
-def command(
+def command(  # noqa: PLR0913  # options of a command
     function: Annotated[
         str, typer.Argument(metavar="MODULE:FUNC", help="The function, or path/to/file.py:FUNC.")
     ],

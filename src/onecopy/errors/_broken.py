@@ -146,7 +146,7 @@ class FileTruncated(WorkerDied):
 
     __module__ = "onecopy.errors"
 
-    def __init__(
+    def __init__(  # noqa: PLR0913  # it is pickled as its arguments
         self,
         pid: int,
         exitcode: int | None,

@@ -157,6 +157,13 @@ def blocks(pool: oc.Pool, values: np.ndarray[tuple[int], np.dtype[np.float64]]) 
     pool.map_blocks(total, values, reduce=told)  # error: arg-type | reportArgumentType,reportCallIssue
 
 
+def groups(pool: oc.Pool, frame: Any) -> None:
+    assert_type(pool.map_groups(total, frame, by="city"), dict[Any, float])
+    assert_type(pool.map_groups(len, {"a": 1}, by=["city", "shop"], progress="groups"), dict[Any, int])
+    assert_type(pool.map_groups(total, frame, by="x", errors="return"), dict[Any, float | oc.Failed])
+    pool.map_groups(total, frame)  # error: call-overload | reportCallIssue
+
+
 def any_function(pool: oc.Pool, function: Callable[..., int], data: Any) -> None:
     assert_type(pool.map(function, data), list[int])
     assert_type(pool.submit(function, data, data=data), Future[int])

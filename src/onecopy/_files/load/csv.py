@@ -111,8 +111,11 @@ class Opened(Text):
             inferred = dict(zip(self._taken, found.types, strict=True))
             for at, kind in types.items():
                 types[at] = self._tamed(at, inferred[at]) if kind is None else kind
-            if all(self._read_as(at, kind).equals(inferred[at]) for at, kind in types.items()):
-                # It has decoded the first block: the first read goes on with it.
+            same = all(self._read_as(at, kind).equals(inferred[at]) for at, kind in types.items())
+            if same and not rows.is_long:
+                # It has decoded the first block: the first read goes on with it. Not in a long
+                # file: Arrow takes a third more time for rows whose types it has inferred than
+                # for rows whose types it was given.
                 self._begun = rows
                 stack.pop_all()
         return types
@@ -143,7 +146,7 @@ class Opened(Text):
         pa = library("pyarrow", "arrow")
         columns = {at: survey.Column(self._reading) for at in wanted}
         strings = dict.fromkeys(wanted, pa.string())
-        for batch in self._read(strings, wanted):
+        for batch in self._looked_at(strings, wanted):
             for values, column in zip(batch.columns, columns.values(), strict=True):
                 if not column.settled:
                     column.look(values)
@@ -177,6 +180,14 @@ class Opened(Text):
                 yield from rows.batches(types, taken)
             except pa.ArrowInvalid as error:
                 self._refuse(error, rows, taken)
+
+    def _looked_at(self, types: Mapping[int, Any], taken: list[int]) -> Iterator[Any]:
+        """The same for a read that only finds types, counted for the progress."""
+        rows, meter = self._rows(), self._wanted.meter
+        with meter.looking(self.where):
+            for batch in self._read(types, taken, rows):
+                yield batch
+                meter.at(self.where, rows.taken)
 
     def _decoded(self) -> Iterator[Any]:
         pa = library("pyarrow", "arrow")
@@ -246,7 +257,7 @@ class Opened(Text):
         pa = library("pyarrow", "arrow")
         column = survey.Column(self._reading)
         exact = True
-        for batch in self._read({at: pa.string()}, [at]):
+        for batch in self._looked_at({at: pa.string()}, [at]):
             column.look(batch.column(0))
             try:
                 survey.made(batch.column(0), values.type, self._reading)

@@ -19,6 +19,8 @@ from .interface import library
 from .options import BadRow, LeftOut, TextOptions
 
 _MARK = "\x1a"
+# A file of more than so many blocks is long.
+_MANY = 16
 # The number of blocks that are read before they are decoded.
 _AHEAD = 2
 
@@ -113,6 +115,12 @@ class Rows:
             ),
         )
         return self._reader.schema
+
+    @property
+    def is_long(self) -> bool:
+        """True if the file has many times the bytes of a block."""
+        size = None if self._stream is None else self._stream.raw.size
+        return size is not None and size > _MANY * self._block
 
     @property
     def taken(self) -> int:

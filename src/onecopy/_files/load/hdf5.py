@@ -11,12 +11,14 @@ from __future__ import annotations
 
 import posixpath
 from collections.abc import Iterator
+from contextlib import ExitStack
 from functools import partial
 from typing import Any
 
 import numpy as np
 
 from ...errors import BadFile
+from . import places
 from .arrays import Sliced
 from .interface import Array, Arrays, Wanted, library, reading
 from .members import Refused, of_objects
@@ -31,14 +33,13 @@ def open(name: str, wanted: Wanted) -> Arrays:
     """Open the datasets of ``name``."""
     h5py = library("h5py", "hdf5")
     guard = partial(reading, name, WHAT)
-    with guard():
-        file = h5py.File(name, "r")
-        try:
-            members = dict(_members(h5py, file, name, guard))
-        except BaseException:
-            file.close()
-            raise
-    return Arrays(name, members, single=False, close=file.close)
+    with guard(), ExitStack() as stack:
+        # The library opens a local file itself.
+        remote = stack.enter_context(places.seekable(name)) if places.is_remote(name) else None
+        file = stack.enter_context(h5py.File(remote or name, "r"))
+        members = dict(_members(h5py, file, name, guard))
+        close = stack.pop_all().close
+    return Arrays(name, members, single=False, close=close)
 
 
 def _members(h5py: Any, file: Any, name: str, guard: Any) -> Iterator[tuple[str, Array]]:

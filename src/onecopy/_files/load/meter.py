@@ -6,7 +6,8 @@ reader reports nothing, a file counts when it has been read.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 
 Begin = Callable[[int], Callable[[int], None]]
 """Called with the number of bytes; returns a counter."""
@@ -33,9 +34,35 @@ class Meter:
         """Start reading these files from their beginnings, perhaps for a second time."""
         if self._begin is None or self._size is None:
             return
-        sizes = {name: self._sizes.get(name) or self._size(name) or 0 for name in names}
+        sizes = {name: self._sizes.get(name) or self._known(name) for name in names}
         self._sizes, self._at = sizes, {}
         self._count = self._begin(sum(sizes.values()))
+
+    @contextmanager
+    def looking(self, name: str) -> Iterator[None]:
+        """Count a read of a whole file that only finds types, before its rows are read or while
+        they are. The count before it goes on afterwards, from where it was."""
+        before = self._sizes, self._at
+        self.start([name])
+        try:
+            yield
+        finally:
+            self._sizes, self._at = before
+            self._count = self._resume
+
+    def _resume(self, count: int) -> None:
+        """Go on counting from where it was. Done this late because often the reading starts again
+        instead."""
+        if self._begin is not None:
+            self._count = self._begin(sum(self._sizes.values()))
+            self._count(sum(self._at.values()))
+
+    def _known(self, name: str) -> int:
+        assert self._size is not None
+        try:
+            return self._size(name) or 0
+        except FileNotFoundError:  # a folder of a web server: the format module finds out
+            return 0
 
     def at(self, name: str, taken: int) -> None:
         """Note that ``taken`` bytes of a file have been read."""

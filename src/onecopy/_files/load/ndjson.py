@@ -9,6 +9,7 @@ read again. Strings stay strings, even if they look like times, unless ``parse_d
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from contextlib import nullcontext
 from typing import Any, NamedTuple
 
 from ...errors import BadFile
@@ -106,16 +107,18 @@ class Opened(Text):
 
     def _look(self, whole: bool) -> None:
         """Find the types of the fields in the first block, or in all blocks."""
-        all_fields = Kind(fields={})
-        for block in self._blocks():
-            seen = Kind(fields={})
-            if self._see(block, seen):
-                all_fields.merge(seen)
-            else:
-                for value in self._values(block, LeftOut()):
-                    all_fields.see(value)
-            if not whole:
-                break
+        all_fields, meter = Kind(fields={}), self._wanted.meter
+        with meter.looking(self.where) if whole else nullcontext():
+            for block in self._blocks():
+                seen = Kind(fields={})
+                if self._see(block, seen):
+                    all_fields.merge(seen)
+                else:
+                    for value in self._values(block, LeftOut()):
+                        all_fields.see(value)
+                if not whole:
+                    break
+                meter.at(self.where, block.taken)
         found = self._found
         found.types, found.times = {}, set()
         for name, kind in (all_fields.fields or {}).items():

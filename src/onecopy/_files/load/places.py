@@ -23,6 +23,8 @@ from .interface import library
 from .options import Notes
 
 Paths = str | os.PathLike[str] | Iterable[str | os.PathLike[str]]
+# The least that is fetched when parts of a file are read.
+_BLOCK = 1 << 20
 # A folder with one of these is a Zarr store, whatever its name.
 _ZARR = ("zarr.json", ".zarray", ".zgroup")
 _NULL = "__HIVE_DEFAULT_PARTITION__"
@@ -52,7 +54,7 @@ def is_store(name: str) -> bool:
     return by_name or any(os.path.exists(os.path.join(name, each)) for each in _ZARR)
 
 
-def _system(name: str) -> tuple[Any, str]:
+def system_of(name: str) -> tuple[Any, str]:
     """Return fsspec's file system for a URL, and the path there.
 
     Raises:
@@ -73,8 +75,21 @@ def open(name: str) -> Any:
     """Open a binary file for reading; the caller closes it."""
     if not is_remote(name):
         return builtins.open(name, "rb", buffering=0)
-    system, path = _system(name)
+    system, path = system_of(name)
     return system.open(path, "rb")
+
+
+def seekable(name: str) -> Any:
+    """Open a file at a URL of which any part can be read; the caller closes it.
+
+    Raises BadFile if the server gives only the whole file.
+    """
+    system, path = system_of(name)
+    file = system.open(path, "rb", block_size=_BLOCK)
+    if not file.seekable():
+        file.close()
+        raise BadFile(f"{str(name)!r}: the server gives no parts of the file; copy it here first")
+    return file
 
 
 def size(name: str) -> int | None:
@@ -87,12 +102,13 @@ def size(name: str) -> int | None:
             reason = "is not a regular file" if os.path.exists(name) else "does not exist"
             raise FileNotFoundError(2, f"file {reason}", str(name))
         return os.path.getsize(name) if os.path.isfile(name) else None
-    system, path = _system(name)
+    system, path = system_of(name)
     try:
-        found = system.info(path).get("size")
+        info = system.info(path)
     except FileNotFoundError:
         raise FileNotFoundError(2, "file does not exist", str(name)) from None
-    return None if found is None else int(found)
+    found = info.get("size")
+    return None if found is None or info.get("type") == "directory" else int(found)
 
 
 def found(paths: Paths, format_of: Any, format: str | None, notes: Notes) -> list[File]:
@@ -135,7 +151,7 @@ def _is_one(name: str) -> bool:
 
 
 def _remote(url: str, format_of: Any, format: str | None, notes: Notes) -> list[File]:
-    system, path = _system(url)
+    system, path = system_of(url)
     magic = has_magic(path.partition("?")[0])
     if magic and "http" not in url.partition(":")[0]:
         names = [str(system.unstrip_protocol(each)) for each in sorted(system.glob(path))]

@@ -1,7 +1,8 @@
 """Zarr stores, of version 2 and 3: an array, or a group with all arrays below it; needs zarr.
 
 A store is a directory (or a zip file of one); chunks are decoded block by block. A store without
-some chunks is not damaged: missing chunks hold the fill value, by the format's definition.
+some chunks is not damaged: missing chunks hold the fill value, by the format's definition. If the
+server of a group at a URL lists no folders, the group's consolidated metadata name the arrays.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from . import places
 from .arrays import Sliced
 from .interface import Array, Arrays, Wanted, library, reading
 from .members import of_objects
@@ -24,9 +26,7 @@ def open(name: str, wanted: Wanted) -> Arrays:
     zarr = library("zarr", "zarr")
     guard = partial(reading, name, WHAT)
     with guard():
-        storage = library("zarr.storage", "zarr")
-        kind = storage.LocalStore if os.path.isdir(name) else storage.ZipStore
-        store = kind(name, read_only=True)
+        store = _store(library("zarr.storage", "zarr"), name)
         try:
             node = zarr.open(store=store, mode="r")
             single = isinstance(node, zarr.Array)
@@ -37,6 +37,17 @@ def open(name: str, wanted: Wanted) -> Arrays:
             store.close()
             raise
     return Arrays(name, members, single=single, close=store.close)
+
+
+def _store(storage: Any, name: str) -> Any:
+    if places.is_remote(name):
+        system, path = places.system_of(name)
+        # A file system that is made asynchronous would never close its connections.
+        wrapper = library("fsspec.implementations.asyn_wrapper", "remote")
+        asynchronous = wrapper.AsyncFileSystemWrapper(system, asynchronous=True)
+        return storage.FsspecStore(asynchronous, read_only=True, path=path)
+    kind = storage.LocalStore if os.path.isdir(name) else storage.ZipStore
+    return kind(name, read_only=True)
 
 
 def _arrays(zarr: Any, group: Any, name: str, guard: Any) -> dict[str, Array]:

@@ -1,0 +1,321 @@
+"""The calls of a pool on data that is cut: ``map_blocks`` and ``map_groups``, with their types.
+
+What is behind them is in ``many``, ``blocks`` (sizes, reductions) and ``block_items``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING, Any, Literal, TypeVar, overload
+
+from .._codec.blame import ours_cut
+from .._progress.asked import Bar
+from .blocks import Reduction
+from .failed import Failed
+from .many import Many
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from .failed import Errors
+
+R = TypeVar("R")  # what a function returns
+D = TypeVar("D")  # what is cut
+Array = TypeVar("Array", bound="np.ndarray[Any, Any]")
+
+
+class BlockCalls:
+    """See the module; a part of ``PoolView``."""
+
+    __module__ = "onecopy.pool"
+    if TYPE_CHECKING:  # else it would be looked up where this class says that it is
+        _many: Many
+
+    @overload
+    def map_blocks(  # each is an option of the call
+        self,
+        func: Callable[[D], R],
+        data: D,
+        *,
+        block: int | None = None,
+        axis: int = 0,
+        reduce: None = None,
+        progress: bool | str | Bar | None = None,
+        errors: Literal["raise", "skip"] = "raise",
+        timeout: float | None = None,
+    ) -> list[R]: ...
+
+    @overload
+    def map_blocks(  # each is an option of the call
+        self,
+        func: Callable[[D], R],
+        data: D,
+        *,
+        block: int | None = None,
+        axis: int = 0,
+        reduce: None = None,
+        progress: bool | str | Bar | None = None,
+        errors: Literal["return"],
+        timeout: float | None = None,
+    ) -> list[R | Failed]: ...
+
+    @overload
+    def map_blocks(  # each is an option of the call
+        self,
+        func: Callable[[D], R],
+        data: D,
+        *,
+        block: int | None = None,
+        axis: int = 0,
+        reduce: Callable[[R, R], R] | Literal["sum", "first", "last"],
+        progress: bool | str | Bar | None = None,
+        errors: Literal["raise", "skip"] = "raise",
+        timeout: float | None = None,
+    ) -> R: ...
+
+    @overload
+    def map_blocks(  # each is an option of the call
+        self,
+        func: Callable[[D], Array],
+        data: D,
+        *,
+        block: int | None = None,
+        axis: int = 0,
+        reduce: Literal["min", "max", "concat"],
+        progress: bool | str | Bar | None = None,
+        errors: Literal["raise", "skip"] = "raise",
+        timeout: float | None = None,
+    ) -> Array: ...
+
+    @overload
+    def map_blocks(  # each is an option of the call
+        self,
+        func: Callable[[D], object],
+        data: D,
+        *,
+        block: int | None = None,
+        axis: int = 0,
+        reduce: Literal["min", "max", "concat", "mean"],
+        progress: bool | str | Bar | None = None,
+        errors: Literal["raise", "skip"] = "raise",
+        timeout: float | None = None,
+    ) -> Any: ...
+
+    @overload
+    def map_blocks(  # each is an option of the call
+        self,
+        func: Callable[[D], object],
+        data: D,
+        *,
+        block: int | None = None,
+        axis: int = 0,
+        reduce: Literal["count"],
+        progress: bool | str | Bar | None = None,
+        errors: Literal["raise", "skip"] = "raise",
+        timeout: float | None = None,
+    ) -> int: ...
+
+    @overload
+    def map_blocks(  # each is an option of the call
+        self,
+        func: Callable[..., R],
+        data: Any,
+        second: Any,
+        /,
+        *more: Any,
+        block: int | None = None,
+        axis: int = 0,
+        reduce: None = None,
+        progress: bool | str | Bar | None = None,
+        errors: Literal["raise", "skip"] = "raise",
+        timeout: float | None = None,
+    ) -> list[R]: ...
+
+    @overload
+    def map_blocks(  # each is an option of the call
+        self,
+        func: Callable[..., R],
+        data: Any,
+        second: Any,
+        /,
+        *more: Any,
+        block: int | None = None,
+        axis: int = 0,
+        reduce: None = None,
+        progress: bool | str | Bar | None = None,
+        errors: Literal["return"],
+        timeout: float | None = None,
+    ) -> list[R | Failed]: ...
+
+    @overload
+    def map_blocks(  # each is an option of the call
+        self,
+        func: Callable[..., R],
+        data: Any,
+        second: Any,
+        /,
+        *more: Any,
+        block: int | None = None,
+        axis: int = 0,
+        reduce: Callable[[R, R], R] | Literal["sum", "first", "last"],
+        progress: bool | str | Bar | None = None,
+        errors: Literal["raise", "skip"] = "raise",
+        timeout: float | None = None,
+    ) -> R: ...
+
+    @overload
+    def map_blocks(  # each is an option of the call
+        self,
+        func: Callable[..., Array],
+        data: Any,
+        second: Any,
+        /,
+        *more: Any,
+        block: int | None = None,
+        axis: int = 0,
+        reduce: Literal["min", "max", "concat"],
+        progress: bool | str | Bar | None = None,
+        errors: Literal["raise", "skip"] = "raise",
+        timeout: float | None = None,
+    ) -> Array: ...
+
+    @overload
+    def map_blocks(  # each is an option of the call
+        self,
+        func: Callable[..., object],
+        data: Any,
+        second: Any,
+        /,
+        *more: Any,
+        block: int | None = None,
+        axis: int = 0,
+        reduce: Literal["min", "max", "concat", "mean"],
+        progress: bool | str | Bar | None = None,
+        errors: Literal["raise", "skip"] = "raise",
+        timeout: float | None = None,
+    ) -> Any: ...
+
+    @overload
+    def map_blocks(  # each is an option of the call
+        self,
+        func: Callable[..., object],
+        data: Any,
+        second: Any,
+        /,
+        *more: Any,
+        block: int | None = None,
+        axis: int = 0,
+        reduce: Literal["count"],
+        progress: bool | str | Bar | None = None,
+        errors: Literal["raise", "skip"] = "raise",
+        timeout: float | None = None,
+    ) -> int: ...
+
+    def map_blocks(  # noqa: PLR0913  # each is an option of the call
+        self,
+        func: Callable[..., Any],
+        data: Any,
+        *more: Any,
+        block: int | None = None,
+        axis: int = 0,
+        reduce: Callable[[Any, Any], Any] | Reduction | None = None,
+        progress: bool | str | Bar | None = None,
+        errors: Errors = "raise",
+        timeout: float | None = None,
+    ) -> Any:
+        """Cuts ``data`` into blocks, calls ``func`` on each, and combines the results.
+
+        Args:
+            func: called as ``func(block)``, or ``func(block, *blocks_of_more)``.
+            data: an array; a frame, table, column or series of pandas, pyarrow or polars; or a
+                sequence. Shared or mapped, no byte of it moves; plain, each block is copied
+                once, a few at a time.
+            more: of the same length along ``axis``; cut at the same places.
+            block: rows per block; chosen by bytes (about 6 MB) when None.
+            axis: the axis to cut along; 0, the rows, for tables of pyarrow and polars.
+            reduce: how results become one, in block order: a callable of two results,
+                ``"sum"``, ``"min"``, ``"max"`` (elementwise for arrays); ``"mean"``: that of
+                blocks' means, each weighted by its rows; ``"concat"``; ``"count"``: how many
+                elements the results have together; ``"first"``, ``"last"``: the first or last
+                result that is not None.
+            progress, errors, timeout: as for ``map``. With ``reduce`` no errors are returned.
+
+        Returns:
+            The list of results in block order, or what ``reduce`` made of them. With
+            ``reduce`` and no rows at all: ``func`` of the empty data, called here.
+
+        Raises:
+            ValueError: unequal lengths, no such axis, a block below 1, an unknown reduce.
+
+        The first failing block's error is raised.
+        """
+        with ours_cut:
+            return self._many.map_blocks(
+                func, (data, *more), block, axis, reduce, progress, errors, timeout
+            )
+
+    @overload
+    def map_groups(
+        self,
+        func: Callable[[D], R],
+        frame: D,
+        *,
+        by: str | Iterable[str],
+        progress: bool | str | Bar | None = None,
+        errors: Literal["raise", "skip"] = "raise",
+        timeout: float | None = None,
+    ) -> dict[Any, R]: ...
+
+    @overload
+    def map_groups(
+        self,
+        func: Callable[[D], R],
+        frame: D,
+        *,
+        by: str | Iterable[str],
+        progress: bool | str | Bar | None = None,
+        errors: Literal["return"],
+        timeout: float | None = None,
+    ) -> dict[Any, R | Failed]: ...
+
+    def map_groups(
+        self,
+        func: Callable[..., Any],
+        frame: Any,
+        *,
+        by: str | Iterable[str],
+        progress: bool | str | Bar | None = None,
+        errors: Errors = "raise",
+        timeout: float | None = None,
+    ) -> dict[Any, Any]:
+        """``{key: func(group)}`` for the groups of a frame, by all workers.
+
+        Args:
+            func: called with each group: the rows that have one key, with all columns, in the
+                order in which they are in ``frame``.
+            frame: a frame of pandas or polars, or an Arrow table. Where the rows of groups do
+                not stand together, it is sorted once. Of one that ``share(frame, order_by=by)``
+                has made, groups are slices, and no byte of them moves.
+            by: the name of a column, or of several.
+            progress, errors, timeout: as for ``map``.
+
+        Returns:
+            A dict from keys to results, in the order of the groups. A key is a value of the
+            column, or a tuple where several names are given. Rows whose value is null are a group
+            too: its key is None.
+
+        Raises:
+            TypeError: it is no frame.
+            ValueError: it has no such column.
+
+        The first failing group's error is raised.
+
+        Example:
+            >>> import onecopy as oc, pandas as pd
+            >>> frame = pd.DataFrame({"city": ["A", "B", "A"], "sold": [1, 2, 3]})
+            >>> with oc.Pool(2) as pool:
+            ...     pool.map_groups(lambda group: int(group["sold"].sum()), frame, by="city")
+            {'A': 4, 'B': 2}
+        """
+        with ours_cut:
+            return self._many.map_groups(func, frame, by, progress, errors, timeout)

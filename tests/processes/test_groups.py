@@ -1,0 +1,130 @@
+"""Groups of frames: every row is in one of them, whatever the keys are, and those of an ordered
+shared frame move nothing."""
+
+from __future__ import annotations
+
+import datetime
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import polars as pl
+import pyarrow as pa
+import pytest
+
+import onecopy as oc
+
+MakePool = Callable[..., oc.Pool]
+ROWS = 600
+
+_random = np.random.default_rng(5)
+
+
+def _picked(values: list[Any]) -> list[Any]:
+    return [values[at] for at in _random.integers(0, len(values), ROWS)]
+
+
+KEYS: dict[str, list[Any]] = {
+    "int": _picked([3, 1, 2]),
+    "float": _picked([1.5, -2.0, None]),
+    "text": _picked(["b", "a", "ab", None]),
+    "bool": _picked([True, False]),
+    "time": _picked([datetime.datetime(2024, 1, day) for day in (3, 1, 2)]),
+    "many": list(_random.permutation(ROWS).tolist()),
+}
+MAKERS: dict[str, Callable[[dict[str, list[Any]]], Any]] = {
+    "pandas": pd.DataFrame,
+    "polars": pl.DataFrame,
+    "arrow": pa.table,
+}
+
+
+def rows_of(group: Any) -> list[int]:
+    column = group["row"]
+    return [int(each) for each in (column.to_pylist() if hasattr(column, "to_pylist") else column)]
+
+
+def expected(by: list[str]) -> dict[Any, list[int]]:
+    groups: dict[Any, list[int]] = {}
+    for row in range(ROWS):
+        key = tuple(KEYS[name][row] for name in by)
+        groups.setdefault(key if len(by) > 1 else key[0], []).append(row)
+    return groups
+
+
+@pytest.fixture(params=list(MAKERS))
+def frame(request: pytest.FixtureRequest) -> Any:
+    return MAKERS[request.param]({**KEYS, "row": list(range(ROWS))})
+
+
+@pytest.mark.parametrize("by", [*KEYS, ["text", "int"], ["bool", "float", "time"]])
+def test_every_row_is_in_its_group(make_pool: MakePool, method: str, frame: Any, by: Any) -> None:
+    pool = make_pool(method, 2)
+    names = by if isinstance(by, list) else [by]
+    assert pool.map_groups(rows_of, frame, by=by) == expected(names)
+    found = pool.map_groups(rows_of, oc.share(frame, order_by=by), by=by)
+    assert found == expected(names)
+    keys = [key for key in found if key is not None and (by != names or None not in key)]
+    assert keys == sorted(keys)
+
+
+def test_groups_of_an_ordered_frame_move_nothing(make_pool: MakePool, process_method: str) -> None:
+    pool = make_pool(process_method, 2)
+    size = 200_000
+    for maker in MAKERS.values():
+        data: Any = {"key": np.arange(size) % 7, "row": np.arange(size), "x": np.ones(size)}
+        shared = oc.share(maker(data), order_by="key")
+        assert oc.is_shared(shared)
+        before = pool.stats()
+        counts = pool.map_groups(len, shared, by="key")
+        after = pool.stats()
+        assert counts == {key: len(range(key, size, 7)) for key in range(7)}
+        assert after.bytes_copied == before.bytes_copied
+        assert after.bytes_sent - before.bytes_sent < 50_000
+
+
+def test_groups_that_stand_together_are_left_where_they_are(
+    make_pool: MakePool, method: str
+) -> None:
+    pool = make_pool(method, 2)
+    frame = pd.DataFrame({"key": ["b", "b", "a", "c", "c"], "row": range(5)})
+    found = pool.map_groups(rows_of, frame, by="key")
+    assert list(found.items()) == [("b", [0, 1]), ("a", [2]), ("c", [3, 4])]
+
+
+def test_categories_and_dictionaries(make_pool: MakePool, method: str) -> None:
+    pool = make_pool(method, 2)
+    values = ["b", "a", None, "b", "a"]
+    frames = [
+        pd.DataFrame({"key": pd.Categorical(values, categories=["b", "a", "z"]), "row": range(5)}),
+        pl.DataFrame({"key": pl.Series(values, dtype=pl.Categorical), "row": range(5)}),
+        pa.table({"key": pa.array(values).dictionary_encode(), "row": range(5)}),
+    ]
+    for frame in frames:
+        assert pool.map_groups(rows_of, frame, by="key") == {"a": [1, 4], "b": [0, 3], None: [2]}
+
+
+def test_failures_and_what_is_no_frame(make_pool: MakePool, method: str, frame: Any) -> None:
+    pool = make_pool(method, 2)
+
+    def picky(group: Any) -> int:
+        if rows_of(group)[0] == KEYS["int"].index(2):
+            raise ValueError("no good")
+        return len(group)
+
+    returned = pool.map_groups(picky, frame, by="int", errors="return")
+    assert set(returned) == {1, 2, 3}
+    failed = returned[2]
+    assert isinstance(failed, oc.Failed)
+    assert rows_of(failed.item) == expected(["int"])[2]
+    assert set(pool.map_groups(picky, frame, by="int", errors="skip")) == {1, 3}
+    with pytest.raises(ValueError, match="no good"):
+        pool.map_groups(picky, frame, by="int")
+    assert pool.map_groups(len, frame[:0], by="int") == {}
+    with pytest.raises(ValueError, match="there is no column 'nope'; there are 'int'"):
+        pool.map_groups(len, frame, by="nope")
+    with pytest.raises(ValueError, match="at least one column"):
+        oc.share(frame, order_by=[])
+    with pytest.raises(TypeError, match="not of a list"):
+        pool.map_groups(len, [1, 2], by="int")
