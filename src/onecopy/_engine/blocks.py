@@ -111,7 +111,8 @@ def fold(reduce: Any, axis: int) -> Fold | None:
 
 
 def of_nothing(result: Any, reduce: Any) -> Any:
-    """Return the combined value of no blocks at all, from the function's result for the empty data."""
+    """Return the combined value of no blocks at all, from the function's result for the empty
+    data."""
     return _length(result) if reduce == "count" else result
 
 
