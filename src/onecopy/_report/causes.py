@@ -1,9 +1,8 @@
-"""What may be off with one call: each cause looks at its parts, and estimates its own gain.
+"""The causes in one call: each checks its parts, and estimates its own gain.
 
-Estimates are arithmetic on what was measured: how long the call would take if the cause
-were gone, by the schedule that the workers would then have. What other programs took from
-the functions (``wanting``) is left out of both sides where that can be, so that a busy
-machine is no cause.
+Estimates are arithmetic on measurements: how long the call would take without the cause, by the
+schedule that the workers would then have. Time that other programs took from the functions
+(``wanting``) is left out on both sides if possible, so that a busy machine is not a cause.
 """
 
 from __future__ import annotations
@@ -85,7 +84,7 @@ def importing(look: Look, call: Call) -> Iterator[Advice]:
 
 
 def small(look: Look, call: Call) -> Iterator[Advice]:
-    """What goes around the tasks takes longer than they do."""
+    """Yield advice if the overhead of tasks is longer than the tasks."""
     own = call.own / max(1, call.items)
     if call.tasks < 200 or own > _SMALL_TASK or call.tasks < 0.5 * call.items:
         return
