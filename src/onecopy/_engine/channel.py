@@ -167,10 +167,10 @@ class Channel:
                 entry = self._outbox.popleft()
             except IndexError:
                 return self._write()
-            if isinstance(entry, bytes):
-                self._add(entry)
-            elif isinstance(entry, Entry):
+            if isinstance(entry, Entry):
                 self._add_task(entry)
+            elif isinstance(entry, bytes):
+                self._add(entry)
             elif isinstance(entry, Function):
                 self._add_state(entry.versions)
                 self._add_function(entry)

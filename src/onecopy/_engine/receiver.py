@@ -15,7 +15,6 @@ import threading
 from collections import deque
 from functools import partial
 from time import monotonic, monotonic_ns
-from typing import Any
 
 from .. import errors
 from .._codec.blame import short, without_ours
@@ -32,7 +31,7 @@ from .core import Core, Ended, PoolState, ReadyWorker
 from .freezer import Freezes
 from .history import NOTHING
 from .lifetime import Lifetime
-from .outcomes import Deliver, Outcomes
+from .outcomes import Outcomes
 from .output_dispatch import OutputDispatcher
 from .work import SLICE, BlockingCall, Call, Entry
 from .worker_handle import WorkerHandle, WorkerState
@@ -278,7 +277,7 @@ class Receiver:
         except BaseException as error:
             note = f"raised while the result of {work.describe(assignment)} was unpickled"
             errors.add_note(error, note)
-            self._conclude(worker, entry, spent, FAILED, self._outcomes.failed, error)
+            self._outcomes.conclude(worker.pid, entry, spent, FAILED, self._outcomes.failed, error)
             return
         if began:
             self._outcomes.history.diary.add(RESULTS, began, monotonic_ns())
@@ -291,28 +290,17 @@ class Receiver:
                 value = [
                     {at - early: it for at, it in part.items() if at >= early} for part in value
                 ]
-            self._conclude(worker, entry, spent, FAILED, self._outcomes.partly, *value)
+            self._outcomes.conclude(worker.pid, entry, spent, FAILED, self._outcomes.partly, *value)
         else:
             value = value[early:] if early else value
-            self._conclude(worker, entry, spent, DONE, self._outcomes.delivered, value)
-
-    def _conclude(
-        self,
-        worker: WorkerHandle,
-        entry: Entry,
-        spent: bytes,
-        state: int,
-        deliver: Deliver,
-        *outcome: Any,
-    ) -> None:
-        self._outcomes.conclude(worker.pid, entry, spent, state, deliver, *outcome)
+            self._outcomes.conclude(worker.pid, entry, spent, DONE, self._outcomes.delivered, value)
 
     def _conclude_bad(self, worker: WorkerHandle, entry: Entry, spent: bytes) -> None:
         """Fail an assignment whose result arrived malformed."""
         task = entry.work.describe(entry.assignment)
         error = errors.WorkerDied(worker.pid, -signal.SIGKILL, task)
         error.add_note("the pool ended it: what it wrote made no sense, or was not read to its end")
-        self._conclude(worker, entry, spent, FAILED, self._outcomes.failed, error)
+        self._outcomes.conclude(worker.pid, entry, spent, FAILED, self._outcomes.failed, error)
 
     def _on_control(self, worker: WorkerHandle, frame: wire.Frame) -> None:
         try:

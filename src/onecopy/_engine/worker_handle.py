@@ -8,14 +8,13 @@ Reading the worker's socket, and handling what was read, is done by the thread t
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 from enum import Enum, auto
 from time import monotonic_ns
 
 from .._protocol import wire
-from .channel import Channel
-from .functions import Function
+from .channel import Channel, Posted
 from .history import WorkerRow
-from .work import Entry
 
 
 class WorkerState(Enum):
@@ -32,7 +31,7 @@ class WorkerHandle:
     Attributes:
         number: the worker's number in this pool; the first is 1.
         slot: the index of its claims.
-        channel: its socket.
+        channel: its socket; ``post`` and ``flush`` are its own.
         receiving: held by the thread that reads the socket.
         pid: 0 until it is known.
         born, since, last: when it was requested, became ready (0 before), and last did something;
@@ -51,12 +50,14 @@ class WorkerHandle:
         "broken",
         "channel",
         "claimed",
+        "flush",
         "last",
         "muted",
         "number",
         "orphan",
         "pauses",
         "pid",
+        "post",
         "receiving",
         "since",
         "slot",
@@ -69,6 +70,9 @@ class WorkerHandle:
         self.number = number
         self.slot = slot
         self.channel = channel
+        # Bound once: they are called for each task.
+        self.post: Callable[[Posted], None] = channel.post
+        self.flush: Callable[[], None] = channel.flush
         self.receiving = threading.Lock()
         self.state = WorkerState.STARTING
         self.pid = 0
@@ -96,14 +100,6 @@ class WorkerHandle:
     def sent(self) -> tuple[int, float]:
         """The last limited assignment that was sent, and when (``monotonic``, seconds)."""
         return self.channel.sent
-
-    def post(self, entry: Entry | bytes | Function) -> None:
-        """Put an assignment, a ready-made frame or the initializer behind the others."""
-        self.channel.post(entry)
-
-    def flush(self) -> None:
-        """Send what was posted, as far as the socket takes it."""
-        self.channel.flush()
 
     def retire(self) -> None:
         """End the worker after what was posted before."""

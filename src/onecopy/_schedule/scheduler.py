@@ -106,7 +106,8 @@ class _Job:
 
     def left(self) -> int:
         """Return how many items wait."""
-        return self.available - self.next + sum(stop - start for start, stop in self.again)
+        fresh = self.available - self.next
+        return fresh + sum(stop - start for start, stop in self.again) if self.again else fresh
 
 
 @dataclass(slots=True)
@@ -387,7 +388,7 @@ class Scheduler:
         if worker.held and worker.load > AHEAD_TASK_NS / 2 and type(first) is _Task:
             return
         while self._queue and not self._spent(worker) and not worker.ending:
-            work = self._queue[0]
+            work, size = self._queue[0], 0
             if worker.held:
                 if (
                     not self._ahead
@@ -406,12 +407,14 @@ class Scheduler:
                     ahead, estimate = AHEAD_JOB_NS, size * work.pace.mean
                 if worker.load + max(estimate, 2000.0) > ahead:
                     return
-            self._assign(worker, work, out)
+            self._assign(worker, work, out, size)
 
     def _spent(self, worker: _Worker) -> bool:
         return self._max_tasks is not None and worker.taken >= self._max_tasks
 
     def _next_size(self, work: _Job) -> int:
+        if work.chunk is not None and not work.again:
+            return min(work.chunk, work.available - work.next)
         least = LEAST_NS if self._ahead else 0
         size = chunk_size(
             work.left(), self._wanted, work.pace, work.chunk, work.most, self._out(work), least
@@ -427,15 +430,17 @@ class Scheduler:
         grows is expected to go on for as long as its items are given out."""
         return job.out + (self._wanted * job.most if job.grows and job.most < 1 << 32 else 0)
 
-    def _assign(self, worker: _Worker, work: _Task | _Job, out: list[Instruction]) -> None:
-        """Give out the head of the queue, or a chunk of it."""
+    def _assign(
+        self, worker: _Worker, work: _Task | _Job, out: list[Instruction], size: int = 0
+    ) -> None:
+        """Give out the head of the queue, or a chunk of it; ``size``: where it is known."""
         if isinstance(work, _Task):
             self._queue.popleft()
             # Even a task that takes no time costs about two microseconds.
             estimate = max(work.pace.peak, 2000.0)
             assignment = Assignment(next(self._ids), work.id, 0, 0)
         else:
-            start, stop = self._cut(work)
+            start, stop = self._cut(work, size or self._next_size(work))
             work.out += stop - start
             estimate = (stop - start) * max(work.pace.mean or 0.0, 2.0)
             assignment = Assignment(next(self._ids), work.id, start, stop)
@@ -446,9 +451,8 @@ class Scheduler:
         worker.exclusive = work.constraints.exclusive
         out.append(Assign(worker.id, assignment))
 
-    def _cut(self, job: _Job) -> tuple[int, int]:
+    def _cut(self, job: _Job, size: int) -> tuple[int, int]:
         """Take the next chunk out of the job at the head of the queue."""
-        size = self._next_size(job)
         if job.again:
             job.wary = max(0, job.wary - 1)
             start, last = job.again.pop(0)
