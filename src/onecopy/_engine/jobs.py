@@ -99,7 +99,7 @@ class Job(Work):
         return not self.given_up
 
     def show(self) -> None:
-        """Its progress is shown from here, if somebody wants to see it, until ``over``."""
+        """Show the job's progress, if it is wanted, from here until ``over``."""
         if self.bar is not None:
             self.bar.start()
 

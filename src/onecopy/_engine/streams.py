@@ -48,7 +48,7 @@ class Stream(Iterator[R_co]):
             self._finalizer.atexit = False
             self._feed(chunk * engine.options.workers)
         except BaseException:
-            engine.submission.cancel_job(job)  # nobody will have the iterator
+            engine.submission.cancel_job(job)  # no caller will have the iterator
             job.over()
             raise
 

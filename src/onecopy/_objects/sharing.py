@@ -134,7 +134,7 @@ def _pickled(obj: Any, arrays: list[str]) -> str:
         parts = []
     what = ", ".join(dict.fromkeys(arrays))
     text = (
-        f"share cannot share {what}: it is made of Python objects, or cannot stand on memory that "
+        f"share cannot share {what}: it is made of Python objects, or cannot use memory that "
         "it does not own, and is sent with each task that the object is passed to"
     )
     named = [f"{each.path} ({each.cure})" for each in parts[:_NAMED]]

@@ -80,7 +80,7 @@ class Cursor:
         if final in "EF":
             self.column = 0
         elif final in "Hf":
-            self.__init__()  # type: ignore[misc]  # another place: all anew
+            self.__init__()  # type: ignore[misc]  # another place: start again
         elif final == "K" and self.column == 0:
             self.busy = False
 

@@ -24,7 +24,7 @@ _OURS = ("cloudpickle", "onecopy")
 _ITEM = 3e-6
 # Buffers of this size per task, in bytes, take as long to copy as a short task takes.
 _BIG = 1e6
-# A task that takes so many times the median of its call is a straggler.
+# A task that takes this many times the median of its call is a straggler.
 _STRAGGLER = 5.0
 # Of a call's time without work, or in its functions, less than this is nothing to speak of.
 _PART = 0.1

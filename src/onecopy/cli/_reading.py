@@ -63,7 +63,7 @@ OPTIONS: dict[str, Any] = {
         ),
     ],
     "skip_rows": Annotated[
-        int | None, _option("--skip-rows", metavar="N", help="Pass over so many lines first.")
+        int | None, _option("--skip-rows", metavar="N", help="Skip this many lines first.")
     ],
     "comment": Annotated[
         str | None, _option("--comment", metavar=_CHARACTER, help="Pass over lines that begin so.")

@@ -106,7 +106,7 @@ def command(  # noqa: PLR0913  # options of a command
     ] = None,
     memory_limit: Annotated[
         str | None,
-        typer.Option(metavar="SIZE", help="Of a worker's own memory, such as 2GB; likewise."),
+        typer.Option(metavar="SIZE", help="Of a worker's own memory, such as 2GB."),
     ] = None,
     retries: Annotated[
         int, typer.Option(min=0, metavar="N", help="For a block whose worker died.")
