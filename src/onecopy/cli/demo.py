@@ -71,7 +71,7 @@ def command(
         str | None, typer.Option(metavar="DIR", help="Where the temporary file goes.")
     ] = None,
 ) -> Callable[[], int]:
-    """Do one job pickled, by SharedMemory and by onecopy, and compare.
+    """Run one job pickled, with SharedMemory and with onecopy, and compare.
 
     Adds up a column of 20 million records (480 MB) in a temporary file.
     """
