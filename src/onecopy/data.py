@@ -460,20 +460,20 @@ def is_shared(obj: Any) -> bool:
 
 
 def explain(obj: Any) -> Explanation:
-    """Which parts of ``obj`` are shared, which are copied or pickled with each task, and what
-    to do about those.
+    """Explain which parts of ``obj`` are shared, which are copied or pickled with each task, and
+    the remedy for those.
 
     Args:
-        obj: anything that could be passed to a task. Frames are looked at by column,
-            containers of few things by thing, objects of your own classes by attribute.
+        obj: anything that could be passed to a task. Frames are split into columns, containers of
+            few elements into these, objects of your own classes into attributes.
 
     Returns:
         An ``Explanation``, which prints itself as a table, worst parts first.
 
     Raises:
-        NotPicklable: a part of it cannot travel to another process.
+        NotPicklable: a part of it cannot be sent to another process.
 
-    Copies no buffer, but pickles what is made of Python objects. Thread-safe.
+    Copies no buffer, but pickles Python objects. Thread-safe.
 
     Example:
         >>> import numpy as np, onecopy as oc

@@ -73,7 +73,9 @@ IDIOMS = {
 }
 
 # (file, idiom) that is not ours to change, with the reason.
-ALLOWED: dict[tuple[str, str], str] = {}
+ALLOWED: dict[tuple[str, str], str] = {
+    ("src/onecopy/_engine/large_arguments.py", r"\banew\b"): "a name in code",
+}
 
 
 def _docstrings(path: Path) -> Iterator[tuple[int, str]]:
@@ -119,4 +121,5 @@ def test_plain_words() -> None:
 def test_every_exception_is_needed() -> None:
     for (name, idiom), reason in ALLOWED.items():
         assert reason, (name, idiom)
-        assert re.search(idiom, (ROOT / name).read_text(encoding="utf-8")), (name, idiom)
+        text = (ROOT / name).read_text(encoding="utf-8")
+        assert re.search(idiom, text, re.IGNORECASE), f"{name} has no {idiom} any more"

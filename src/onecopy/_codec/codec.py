@@ -108,7 +108,7 @@ class Encoded:
         return self._pickled.buffers.references
 
     def plain_arrays(self) -> tuple[list[Any], bool]:
-        """The arrays that are copied, and whether they are parts of frames."""
+        """Return the arrays that are copied, and True if they are parts of frames."""
         spans = self._pickled.buffers.spans
         entries = self.plan.entries if self.plan is not None else []
         plain = zip(spans, entries, strict=False)

@@ -55,7 +55,7 @@ async def stream(
         while True:
             arrived.clear()
             if not job.has_next():
-                room.set()  # there is some where items were skipped
+                room.set()  # there is room after items were skipped
                 await arrived.wait()
                 continue
             try:

@@ -1,6 +1,6 @@
 """The calls of a pool on data that is cut: ``map_blocks`` and ``map_groups``, with their types.
 
-What is behind them is in ``many``, ``blocks`` (sizes, reductions) and ``block_items``.
+``many``, ``blocks`` (sizes, reductions) and ``block_items`` implement them.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 
     from .failed import Errors
 
-R = TypeVar("R")  # what a function returns
-D = TypeVar("D")  # what is cut
+R = TypeVar("R")  # a function's return type
+D = TypeVar("D")  # the type of the data that is cut
 Array = TypeVar("Array", bound="np.ndarray[Any, Any]")
 
 
@@ -28,7 +28,7 @@ class BlockCalls:
     """See the module; a part of ``PoolView``."""
 
     __module__ = "onecopy.pool"
-    if TYPE_CHECKING:  # else it would be looked up where this class says that it is
+    if TYPE_CHECKING:  # otherwise it would be found where this class declares it
         _many: Many
 
     @overload
@@ -223,26 +223,25 @@ class BlockCalls:
         errors: Errors = "raise",
         timeout: float | None = None,
     ) -> Any:
-        """Cuts ``data`` into blocks, calls ``func`` on each, and combines the results.
+        """Cut ``data`` into blocks, call ``func`` on each, and combine the results.
 
         Args:
             func: called as ``func(block)``, or ``func(block, *blocks_of_more)``.
             data: an array; a frame, table, column or series of pandas, pyarrow or polars; or a
-                sequence. Shared or mapped, no byte of it moves; plain, each block is copied
-                once, a few at a time.
-            more: of the same length along ``axis``; cut at the same places.
-            block: rows per block; chosen by bytes (about 6 MB) when None.
+                sequence. Shared or mapped data is passed by reference; plain data is copied,
+                each block once, a few at a time.
+            more: more data of the same length along ``axis``; cut at the same places.
+            block: rows per block; chosen by bytes (about 6 MB) if None.
             axis: the axis to cut along; 0, the rows, for tables of pyarrow and polars.
-            reduce: how results become one, in block order: a callable of two results,
-                ``"sum"``, ``"min"``, ``"max"`` (elementwise for arrays); ``"mean"``: that of
-                blocks' means, each weighted by its rows; ``"concat"``; ``"count"``: how many
-                elements the results have together; ``"first"``, ``"last"``: the first or last
-                result that is not None.
+            reduce: how to combine results, in block order: a callable of two results, ``"sum"``,
+                ``"min"``, ``"max"`` (elementwise for arrays); ``"mean"``: the mean of blocks'
+                means, each weighted by its rows; ``"concat"``; ``"count"``: the number of elements
+                in all results; ``"first"``, ``"last"``: the first or last result that is not None.
             progress, errors, timeout: as for ``map``. With ``reduce`` no errors are returned.
 
         Returns:
-            The list of results in block order, or what ``reduce`` made of them. With
-            ``reduce`` and no rows at all: ``func`` of the empty data, called here.
+            The list of results in block order, or their reduction. With ``reduce`` and no rows at
+            all: ``func`` of the empty data, called in this process.
 
         Raises:
             ValueError: unequal lengths, no such axis, a block below 1, an unknown reduce.
@@ -288,24 +287,24 @@ class BlockCalls:
         errors: Errors = "raise",
         timeout: float | None = None,
     ) -> dict[Any, Any]:
-        """``{key: func(group)}`` for the groups of a frame, by all workers.
+        """``{key: func(group)}`` for the groups of a frame, computed by all workers.
 
         Args:
             func: called with each group: the rows that have one key, with all columns, in the
                 order in which they are in ``frame``.
-            frame: a frame of pandas or polars, or an Arrow table. Where the rows of groups do
-                not stand together, it is sorted once. Of one that ``share(frame, order_by=by)``
-                has made, groups are slices, and no byte of them moves.
+            frame: a frame of pandas or polars, or an Arrow table. If the rows of groups are not
+                adjacent, it is sorted once. The groups of a frame from ``share(frame,
+                order_by=by)`` are slices, which are passed by reference.
             by: the name of a column, or of several.
             progress, errors, timeout: as for ``map``.
 
         Returns:
             A dict from keys to results, in the order of the groups. A key is a value of the
-            column, or a tuple where several names are given. Rows whose value is null are a group
+            column, or a tuple if several names are given. Rows whose value is null are a group
             too: its key is None.
 
         Raises:
-            TypeError: it is no frame.
+            TypeError: it is not a frame.
             ValueError: it has no such column.
 
         The first failing group's error is raised.

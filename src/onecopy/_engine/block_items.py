@@ -1,4 +1,5 @@
-"""Items that are never made one by one here: the blocks of arrays, the groups of a frame.
+"""Items that are never created one by one in the owner: the blocks of arrays, the groups of a
+frame.
 
 A chunk of them is sent as one slice, which the worker cuts (``run_items.blocks_of``).
 """
@@ -12,7 +13,7 @@ from .._protocol import run_items
 
 
 class BlockItems:
-    """The blocks of some arrays, as items that are never made one by one.
+    """The blocks of some arrays, as a sequence of items that are never created one by one.
 
     A slice of them is the payload of a chunk: the rows of all its blocks in one piece.
     """
@@ -33,12 +34,12 @@ class BlockItems:
         return (self._rows, self._axis, *cuts)
 
     def block(self, at: int) -> Any:
-        """One of the blocks; a tuple where there are several arrays."""
+        """Return one of the blocks; a tuple if there are several arrays."""
         blocks = self[at : at + 1][2:]
         return blocks[0] if len(blocks) == 1 else blocks
 
     def rows(self, at: int) -> int:
-        """How many rows a block has."""
+        """Return the number of rows of a block."""
         return min(self._rows, self.length - at * self._rows)
 
     def __iter__(self) -> Iterator[Any]:
@@ -46,12 +47,12 @@ class BlockItems:
 
 
 class GroupItems(BlockItems):
-    """The groups of a frame: blocks of unequal lengths. A chunk is one slice of the frame, and
-    where in it each group ends.
+    """The groups of a frame: blocks of unequal lengths. A chunk is one slice of the frame, with the
+    end of each group in it.
 
     Args:
-        frame: the rows of each group stand together.
-        ends: the row behind the last one of each group.
+        frame: a frame in which the rows of each group are adjacent.
+        ends: the row after the last one of each group.
     """
 
     def __init__(self, frame: Any, ends: list[int]) -> None:

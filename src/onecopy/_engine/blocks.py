@@ -54,7 +54,7 @@ def lengths(arrays: Sequence[Any], axis: int) -> int:
 
 
 def bytes_per_row(data: Any, axis: int, length: int) -> float:
-    """Bytes that pass through the cache when a row is read."""
+    """Return the bytes that pass through the cache when a row is read."""
     strides = getattr(data, "strides", None)
     nbytes = getattr(data, "nbytes", None)
     if nbytes is None and hasattr(data, "memory_usage"):
@@ -70,7 +70,7 @@ def bytes_per_row(data: Any, axis: int, length: int) -> float:
 
 
 def block_rows(arrays: Sequence[Any], axis: int, length: int, workers: int) -> int:
-    """Rows per block, by bytes."""
+    """Return the number of rows per block, chosen by bytes."""
     row = max(sum(bytes_per_row(data, axis, length) for data in arrays), 1e-9)
     rows = BLOCK_BYTES / row
     fair = max(length / (_PER_WORKER * workers), _LEAST_BYTES / row)
@@ -78,20 +78,20 @@ def block_rows(arrays: Sequence[Any], axis: int, length: int, workers: int) -> i
 
 
 class Fold(Protocol):
-    """What makes one value of the results of blocks, which come in order."""
+    """Combines the results of blocks, which come in order, into one value."""
 
     def add(self, result: Any, rows: int) -> None:
-        """The next one, and how many rows its block has."""
+        """Add the next result, and the number of rows of its block."""
         ...
 
     def total(self) -> Any:
-        """What all of them make."""
+        """Return the combined value."""
         ...
 
 
 def fold(reduce: Any, axis: int) -> Fold | None:
-    """What combines results; None: nothing does. Raises ValueError for a name that is not
-    known."""
+    """Return the way to combine results; None: no combination. Raises ValueError for an unknown
+    name."""
     if reduce is None:
         return None
     if callable(reduce):
@@ -111,7 +111,8 @@ def fold(reduce: Any, axis: int) -> Fold | None:
 
 
 def of_nothing(result: Any, reduce: Any) -> Any:
-    """What is made of no blocks at all, from the function's result for the empty data."""
+    """Return the combined value of no blocks at all, from the function's result for the empty
+    data."""
     return _length(result) if reduce == "count" else result
 
 
@@ -140,7 +141,7 @@ _NOTHING = object()
 
 
 class _Two:
-    """Two neighbouring results become one."""
+    """Combines two neighbouring results into one."""
 
     def __init__(
         self,
@@ -164,7 +165,7 @@ class _Two:
 
 
 class _Mean:
-    """Each block's mean counts for as many rows as the block has."""
+    """Weights each block's mean by the block's rows."""
 
     def __init__(self) -> None:
         self._sum: Any = None
@@ -180,7 +181,7 @@ class _Mean:
 
 
 class _All:
-    """All of them in one piece."""
+    """Joins all results in one piece."""
 
     def __init__(self, axis: int) -> None:
         self._axis = axis
@@ -194,7 +195,7 @@ class _All:
 
 
 def _length(result: Any) -> int:
-    """How many elements a result has: a single value is one, None is none."""
+    """Return the number of elements of a result: a single value has one, None has none."""
     if result is None:
         return 0
     if isinstance(result, str | bytes) or not hasattr(result, "__len__"):

@@ -1,7 +1,7 @@
-"""Which call of the program a piece of work belongs to, for the reports.
+"""The call of the program that a piece of work belongs to, for the reports.
 
-A loop that submits comes from the same instruction each time: that is looked at first, and
-costs a fifth of a microsecond.
+A loop that submits calls from the same instruction each time. That case is checked first, and costs
+a fifth of a microsecond.
 """
 
 from __future__ import annotations
@@ -14,13 +14,12 @@ from .._observe.spans import Recorder
 from .functions import Function
 from .work import Work
 
-# Between the program's frame and ``site``: the door's method, the engine's, and in it
-# another one.
+# Frames between the program's and ``site``: the door's method, the engine's, and one more in it.
 _OURS = 4
 
 
 class Callers:
-    """See the module. Any thread: what is remembered is one tuple, replaced as a whole."""
+    """See the module. Any thread: the cache is one tuple, replaced as a whole."""
 
     def __init__(self, recorder: Recorder) -> None:
         self._recorder = recorder
@@ -28,11 +27,11 @@ class Callers:
         self._last: tuple[CodeType | None, int, Function | None, str, int] = (None, 0, None, "", 0)
 
     def site(self, work: Work) -> int:
-        """The index of the call that is being made."""
+        """Return the index of the present call."""
         code, at, function, called, site = self._last
         try:
             frame = sys._getframe(_OURS)
-        except ValueError:  # the stack is not that deep: there is none of the program's
+        except ValueError:  # the stack is not that deep: none of it is the program's
             frame = sys._getframe()
         if (
             frame.f_code is code

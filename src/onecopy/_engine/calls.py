@@ -42,8 +42,8 @@ Array = TypeVar("Array", bound="np.ndarray[Any, Any]")
 
 
 class PoolView(ManyCalls, BlockCalls):
-    """A pool as its calls see it: the same workers, and calls that carry the rules given to
-    ``Pool.options``. A ``Pool`` is the one whose calls carry none.
+    """A pool's calls: the same workers, and the rules given to ``Pool.options``. A ``Pool`` is the
+    view without rules.
     """
 
     __module__ = "onecopy.pool"
@@ -59,9 +59,9 @@ class PoolView(ManyCalls, BlockCalls):
         super().__init__(engine, Many(engine, rules, progress), streams)
         self._progress = progress
         self._diary = engine.history.diary
-        self._engine: Engine = engine  # given by ``Pool`` alone: no part of the public types
+        self._engine: Engine = engine  # set by ``Pool`` alone: not part of the public types
         self._rules = rules
-        self._viewed = pool  # nobody else may hold it, and a pool that nobody holds ends
+        self._viewed = pool  # a pool without references is terminated
 
     def __reduce__(self) -> Any:
         raise NotImplementedError(UNSENDABLE)
@@ -81,22 +81,22 @@ class PoolView(ManyCalls, BlockCalls):
         """Return a view of the pool whose calls follow these rules; it creates no workers.
 
         Args:
-            timeout: seconds for each task, from when it was sent to a worker. Then it ends
-                with ``TaskTimeout``, and its worker is ended and replaced.
-            retries: how often a task is run again when its worker died, or when it raised
-                one of ``retry_on``. It may have done part of its work before.
-            retry_on: exception classes; ``TaskTimeout`` and ``WorkerOutOfMemory`` can be
-                among them, and are not retried otherwise.
-            memory_limit: memory of its own at which a task's worker is ended, as bytes or as
-                ``"2GB"``; the task ends with ``WorkerOutOfMemory``. Shared data does not
-                count, nor does what a forked worker has in common with its parent. Looked at
-                some 50 times a second.
-            name: what errors call the tasks.
+            timeout: seconds for each task, counted from when it is sent to a worker.
+                After that the task ends with ``TaskTimeout``; its worker is killed and replaced.
+            retries: how often a task is run again if its worker dies or it raises one of
+                ``retry_on``. The failed attempt may have done part of its work.
+            retry_on: exception classes. ``TaskTimeout`` and ``WorkerOutOfMemory`` are retried only
+                if they are among them.
+            memory_limit: private memory at which a task's worker is killed, in bytes or as
+                ``"2GB"``; the task ends with ``WorkerOutOfMemory``. Shared data does not count,
+                nor do pages that a forked worker shares with its parent. Checked about 50 times a
+                second.
+            name: the tasks' name in errors.
 
-        In ``map`` and its kin the rules hold for each item by itself, each being a task,
-        unless ``chunksize`` is given: then for each chunk. A task with a timeout or a
-        memory limit is the only one that its worker is sent, so tiny ones cost a round
-        trip each. A view of a view has the rules of both; None takes one back.
+        In ``map`` and similar calls each item is a task with these rules, unless ``chunksize`` is
+        given: then each chunk is. A worker is sent tasks with a timeout or a memory limit one at a
+        time, so each tiny one costs a round trip. A view of a view has the rules of both; None
+        removes a rule.
 
         Raises:
             ValueError, TypeError: an option is invalid; or ``timeout`` or ``memory_limit`` with
@@ -108,7 +108,7 @@ class PoolView(ManyCalls, BlockCalls):
             ...     pool.options(timeout=60, retries=2).map(abs, [-1, -2])
             [1, 2]
         """
-        # What is neither a class nor an iterable is one kind, and refused as that.
+        # Anything that is neither a class nor an iterable is refused below as a single kind.
         kinds: Any = retry_on
         if not isinstance(retry_on, type) and isinstance(retry_on, Iterable):
             kinds = tuple(retry_on)

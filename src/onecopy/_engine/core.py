@@ -157,7 +157,7 @@ class Core:
         return [(entry.work, since) for entry, since in self.heads()]
 
     def heads(self) -> list[tuple[Entry, int]]:
-        """Like ``held``, with the part of its work that each worker is running."""
+        """Return ``held``, with the part of its work that each worker is running."""
         with self.lock:
             return busy.heads(self.assigned.values(), self.workers)
 

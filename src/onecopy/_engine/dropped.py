@@ -1,8 +1,8 @@
-"""Work that a program leaves behind: said in one line when it ends.
+"""Pending work at the end of a program: one line reports that it is dropped.
 
-A pool drops what is pending when the program ends, as ``multiprocessing`` does; who knows
-executors, which finish it, would look for results in vain. Nothing is said where somebody has
-terminated the pool, or of an executor's work.
+A pool drops its pending work when the program ends, as ``multiprocessing`` does. A user of
+executors, which finish it, would look for results in vain. Nothing is reported if the program has
+terminated the pool, nor for an executor's work.
 """
 
 from __future__ import annotations
@@ -24,10 +24,10 @@ _engines: weakref.WeakSet[Engine] = weakref.WeakSet()
 
 
 def watch(engine: Engine) -> None:
-    """Says so if there is work of this engine when the program ends."""
+    """Report work of this engine that is pending when the program ends."""
     if not _engines:
-        # Again for the first of new ones: it has to stand behind ``weakref``'s own, which ends
-        # pools and is registered when the first finalizer is made.
+        # Registered again for the first of new pools: it must come after ``weakref``'s own hook,
+        # which ends pools and is registered when the first finalizer is created.
         atexit.unregister(_tell)
         atexit.register(_tell)
     _engines.add(engine)
@@ -38,7 +38,7 @@ def _tell() -> None:
         tasks = sum(map(_pending, list(engine.core.work.values())))
         if tasks:
             what = "task" if tasks == 1 else "tasks"
-            with contextlib.suppress(Exception):  # nobody can be told
+            with contextlib.suppress(Exception):  # there is nowhere to report to
                 sys.stderr.write(
                     f"onecopy: {tasks:,} {what} of a pool had not ended when the program did, and "
                     "were dropped: wait for their results, or close() and join() the pool\n"
@@ -47,15 +47,15 @@ def _tell() -> None:
 
 
 def _pending(work: Work) -> int:
-    """How many tasks of it somebody may wait for. An iterator that is not at its end was left by
-    who had it, or else is waiting for nobody."""
+    """Return how many of its tasks a caller may wait for. An iterator that is not exhausted was
+    left by its caller, or is waiting for nothing."""
     if isinstance(work, StreamJob) or not work.wanted():
         return 0
     return work.left if isinstance(work, MapJob) else 1
 
 
 def _after_fork() -> None:
-    """In a forked child nothing of it is the child's."""
+    """Forget the engines in a forked child: they are the parent's."""
     _engines.clear()
 
 

@@ -1,4 +1,4 @@
-"""``errors=``: what becomes of items that fail in a call of many, and ``Failed``."""
+"""``errors=``: the treatment of items that fail in a call of many, and ``Failed``."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ Errors = Literal["raise", "return", "skip"]
 
 @dataclass(frozen=True)
 class Failed:
-    """Stands in the results for an item that failed, where ``errors="return"`` was given.
+    """A failed item in the results of a call with ``errors="return"``.
 
     Attributes:
-        index: which item it is, from 0.
-        item: the item; of ``map_blocks`` the block, or a tuple of the blocks of each array.
-        exception: what was raised, or what became of its worker.
+        index: the item's position, from 0.
+        item: the item; for ``map_blocks`` the block, or a tuple of the blocks of each array.
+        exception: the exception that was raised, or the one that describes its worker's end.
 
     Example:
         >>> import onecopy as oc
@@ -41,7 +41,7 @@ class Failed:
 
     @property
     def traceback(self) -> str:
-        """The traceback, as the worker would have printed it."""
+        """Return the traceback, as the worker would have printed it."""
         cause = self.exception.__cause__
         if isinstance(cause, RemoteTraceback):
             return cause.text.strip()
@@ -49,6 +49,6 @@ class Failed:
 
 
 def check_errors(errors: str) -> None:
-    """Raises ValueError when it is none of the kinds."""
+    """Raise ValueError unless it is one of the kinds."""
     if errors not in get_args(Errors):
         raise ValueError(f"errors is one of {', '.join(get_args(Errors))}, not {errors!r}")

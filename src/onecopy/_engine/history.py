@@ -86,7 +86,7 @@ class History:
             self.large.note(work, assignment, entry.moved)
 
     def over(self) -> None:
-        """All workers have gone."""
+        """Call what waits for the end: all workers have gone."""
         while self.ends:
             self.ends.pop()()
 

@@ -36,14 +36,14 @@ class Job(Work):
     """One function, to be called with each of many items.
 
     Args:
-        function: what each item is given to.
-        items: a sequence of them (``Items`` for the lazy kind).
+        function: called with each item.
+        items: a sequence (``Items`` if they come from an iterator).
         call_kind: how a worker applies the function to a chunk; see ``wire``.
-        namespace: for pickling the items.
-        chunk: items per assignment; None: by measured time.
-        most: never more than this.
-        rules: see there.
-        errors: what becomes of items that fail; see ``failed``.
+        namespace: used to pickle the items.
+        chunk: items per assignment; None: chosen by measured time.
+        most: the largest chunk.
+        rules: see the module ``rules``.
+        errors: the treatment of items that fail; see ``failed``.
     """
 
     refers = True
@@ -77,16 +77,16 @@ class Job(Work):
         return self.items[start:stop]
 
     def late(self, timeout: float, done: int, size: int) -> TaskTimeout:
-        """What a call is left with whose time is over."""
+        """Return the error of a call whose time is over."""
         then = f"{done:,} of {size:,} items were done, the others were given up"
         return TaskTimeout(f"{self.called} of {self.name}", timeout, then)
 
     def failed(self, at: int, error: BaseException) -> Failed:
-        """What stands in the results for an item that failed."""
+        """Return the entry in the results for a failed item."""
         return Failed(at, self.item(at), error)
 
     def item(self, at: int) -> Any:
-        """One of the items, as the caller knows it."""
+        """Return one of the items, as the caller passed it."""
         if isinstance(self.items, BlockItems):
             return self.items.block(at)
         return self.items[at : at + 1][0]
@@ -99,7 +99,7 @@ class Job(Work):
         return not self.given_up
 
     def show(self) -> None:
-        """Its progress is shown from here, if somebody wants to see it, until ``over``."""
+        """Show the job's progress, if it is wanted, from here until ``over``."""
         if self.bar is not None:
             self.bar.start()
 
@@ -141,7 +141,7 @@ class MapJob(Job):
         self.size = len(self.items)
         self.values: list[Any] = [None] * self.size
         self.errors: dict[int, BaseException] = {}
-        self._marked: set[int] = set()  # the places of those that failed, unless they are raised
+        self._marked: set[int] = set()  # positions of failed items, unless they are raised
         self._left = self.size
         self._lock = threading.Lock()
         self._ended = threading.Event()
@@ -204,7 +204,7 @@ class MapJob(Job):
 
     @property
     def left(self) -> int:
-        """How many items have not come to an end."""
+        """Return how many items have not ended."""
         return self._left
 
     def ready(self) -> bool:
@@ -212,7 +212,7 @@ class MapJob(Job):
         return self._ended.is_set()
 
     def wait(self, meanwhile: Callable[[], None], timeout: float | None = None) -> None:
-        """Blocks until ``ready``; calls ``meanwhile`` now and then. Raises TaskTimeout."""
+        """Block until ``ready``; call ``meanwhile`` at intervals. Raises TaskTimeout."""
         deadline = None if timeout is None else monotonic() + timeout
         while not self._ended.wait(SLICE if deadline is None else _slice(deadline)):
             if timeout is not None and deadline is not None and monotonic() >= deadline:
@@ -220,7 +220,7 @@ class MapJob(Job):
             meanwhile()
 
     def kept(self) -> list[Any]:
-        """The values, without those that are to be left out."""
+        """Return the values, without those that are left out."""
         if self.on_error != "skip" or not self._marked:
             return self.values
         return [value for at, value in enumerate(self.values) if at not in self._marked]
@@ -315,7 +315,7 @@ class StreamJob(Job):
         self.broken: BaseException | None = None
         self._fault: BaseException | None = None
         self._arrived: dict[int, tuple[bool, Any]] = {}
-        self._skipped: set[int] = set()  # failed, and are not handed out
+        self._skipped: set[int] = set()  # failed, and not returned
         self._settled = 0
         self._ahead: set[int] = set()  # items that have an outcome while an earlier one has none
         self._changed = threading.Condition(threading.Lock())
@@ -413,7 +413,8 @@ class StreamJob(Job):
         return self._settled
 
     def _arrive_failed(self, at: int, error: BaseException) -> None:
-        """An item has failed. What stands for it is made now: later it may be forgotten."""
+        """Record a failed item. Its entry in the results is created now: later the item may be
+        forgotten."""
         if self.on_error == "return":
             self._arrive(at, True, self.failed(at, error))
             return
@@ -432,7 +433,7 @@ class StreamJob(Job):
             self._forsaken()
 
     def _key(self) -> int | None:
-        """The next result's; passes over what is skipped, as if it had been handed out."""
+        """Return the position of the next result; skip left-out ones as if they had been returned."""
         if not self.ordered:
             self.yielded += len(self._skipped)
             self._skipped.clear()
@@ -452,7 +453,7 @@ class StreamJob(Job):
         return self._key() is not None or self.yielded == self.end or self.broken is not None
 
     def _dry(self) -> bool:
-        """Has everything so far been handed out or skipped, while there may be more items?"""
+        """Return True if everything so far was returned or skipped, and there may be more items."""
         return self.end is None and self.yielded == self.items.taken
 
     def _all_arrived(self) -> bool:
@@ -470,9 +471,9 @@ class StreamJob(Job):
     def wait_next(
         self, timeout: float | None = None, meanwhile: Callable[[], None] | None = None
     ) -> None:
-        """Blocks until ``fetch`` does not, or there is nothing to wait for before there are more
-        items; calls ``meanwhile`` now and then. Raises NoResult, and nothing else but what comes
-        from outside, such as KeyboardInterrupt."""
+        """Block until ``fetch`` does not, or nothing is left to wait for before more items come;
+        call ``meanwhile`` at intervals. Raises NoResult, and otherwise only what comes from
+        outside, such as KeyboardInterrupt."""
         step = SLICE if timeout is None else timeout
         while not self._wait_for_change(step):
             if timeout is not None:

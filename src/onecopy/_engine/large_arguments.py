@@ -1,9 +1,8 @@
-"""Of which kind large arguments are that had to be copied: the cure depends on it.
+"""The kind of large arguments that had to be copied: the cure depends on it.
 
-A slice of an array is passed by reference once the array is shared; so is an array that
-every task is given. A piece of a frame that a group-by or a filter has made is a copy that
-nothing else has: sharing it would copy it once more. Looked at only when more than a
-megabyte was copied for a task.
+A slice of an array is passed by reference once the array is shared; so is an array that every task
+gets. A piece of a frame from a group-by or a filter is a copy that exists only once: sharing it
+would copy it once more. Checked only if more than a megabyte was copied for a task.
 """
 
 from __future__ import annotations
@@ -18,13 +17,13 @@ from .work import Call, Work
 
 LARGE = 1_000_000
 SLICES, SAME, FRAMES, OWN = "slices", "same", "frames", "own"
-# So many arrays of a call are remembered to find one that comes again.
+# The number of arrays of a call that are remembered, to find one that comes again.
 _REMEMBERED = 64
 _FRAMES = ("pandas", "polars", "pyarrow")
 
 
 class LargeArguments:
-    """Bytes that were copied for arguments, by call and kind. Any thread."""
+    """Counts bytes that were copied for arguments, by call and kind. Any thread."""
 
     def __init__(self) -> None:
         self._bytes: dict[tuple[int, str], list[int]] = {}
@@ -32,7 +31,7 @@ class LargeArguments:
         self._lock = threading.Lock()
 
     def note(self, work: Work, assignment: Assignment, moved: int) -> None:
-        """So many bytes were copied for an assignment, whose arguments are still there."""
+        """Note that bytes were copied for an assignment, whose arguments still exist."""
         kind, source = self._kind(work, assignment)
         with self._lock:
             anew = 0 if source is None or self._again(work.site, source) else int(source.nbytes)
@@ -43,13 +42,13 @@ class LargeArguments:
             sums[1] += anew
 
     def all(self) -> list[tuple[int, str, int, int]]:
-        """Site, kind, bytes that were copied, and bytes of the arrays that they are of."""
+        """Return site, kind, bytes that were copied, and bytes of the arrays that they belong to."""
         with self._lock:
             found = [(*key, sums[0], sums[1]) for key, sums in self._bytes.items()]
         return [_merged(each, found) for each in found if not _is_first(each, found)]
 
     def _kind(self, work: Work, assignment: Assignment) -> tuple[str, Any]:
-        """The kind, and the array that the largest argument is, or is a slice of."""
+        """Return the kind, and the array that the largest argument is, or is a slice of."""
         found = work.encoded(0, 0) if isinstance(work, Call) else None
         if isinstance(found, Encoded):
             arrays, frames = found.plain_arrays()
@@ -64,7 +63,7 @@ class LargeArguments:
         return OWN, largest
 
     def _again(self, site: int, array: Any) -> bool:
-        """Under the lock: was this very array an argument before?"""
+        """Return True if this very array was an argument before. With the lock held."""
         seen = self._seen.setdefault(site, {})
         before = seen.get(id(array))
         if before is not None and before() is array:
@@ -82,7 +81,7 @@ _Sums = tuple[int, str, int, int]
 
 
 def _is_first(each: _Sums, found: list[_Sums]) -> bool:
-    """An array that comes again was its call's own when it came first."""
+    """Return True for the first entry of an array that comes again."""
     return each[1] == OWN and any(other[:2] == (each[0], SAME) for other in found)
 
 
@@ -94,7 +93,7 @@ def _merged(each: _Sums, found: list[_Sums]) -> _Sums:
 
 
 def _arrays(value: Any, deep: int = 3) -> tuple[list[Any], bool]:
-    """The arrays in some items, and whether there is a piece of a frame among them."""
+    """Return the arrays in some items, and True if there is a piece of a frame among them."""
     if hasattr(value, "nbytes") and hasattr(value, "dtype") and hasattr(value, "shape"):
         return [value], type(value).__module__.startswith(_FRAMES)
     if type(value).__module__.startswith(_FRAMES):

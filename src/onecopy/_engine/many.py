@@ -53,7 +53,7 @@ class Many:
         errors: Errors,
         timeout: float | None,
     ) -> list[Any]:
-        """The results of all items, in order; several iterables give an argument each."""
+        """Return the results of all items, in order; several iterables give one argument each."""
         if len(iterables) > 1:
             pairs = zip(*iterables, strict=False)
             return self._map(func, pairs, wire.STARMAP, chunk, progress, errors, timeout)
@@ -68,7 +68,7 @@ class Many:
         errors: Errors,
         timeout: float | None,
     ) -> list[Any]:
-        """The same; each item is unpacked."""
+        """Return the results of all items, each of them unpacked."""
         return self._map(func, iterable, wire.STARMAP, chunk, progress, errors, timeout)
 
     def _map(
@@ -161,8 +161,11 @@ class Many:
         ordered: bool,
         total: int | None = None,
     ) -> StreamJob:
-        """A job whose items come one after another: those of the iterables, and what it is given
-        later. ``total``: how many there will be, where the iterables do not tell."""
+        """Return a job whose items come one after another: those of the iterables, and those added
+        later.
+
+        ``total``: the number of items, if the iterables do not show it.
+        """
         check_callable(func)
         check_chunk(chunk)
         check_errors(errors)
@@ -267,8 +270,8 @@ class Many:
         unit: str = "items",
         piece: float = 0.0,
     ) -> None:
-        """Has the job's progress shown, if it is wanted, from where the job is opened;
-        ``piece``: bytes of an item."""
+        """Show the job's progress, if it is wanted, from its opening on; ``piece``: bytes of an
+        item."""
         bar = bar_of(asked, self._progress)
         if bar is not None:
             job.bar = Progress(total, job.name, unit, bar, piece)

@@ -1,7 +1,6 @@
-"""The calls of a pool for many items: ``map``, ``imap`` and their kin, with their types.
+"""The calls of a pool for many items: ``map``, ``imap`` and similar ones, with their types.
 
-What is behind them is in ``many`` and ``jobs``; ``map_blocks`` and single calls are in
-``calls``.
+``many`` and ``jobs`` implement them; ``map_blocks`` and single calls are in ``calls``.
 """
 
 from __future__ import annotations
@@ -22,9 +21,9 @@ from .streams import Stream
 if TYPE_CHECKING:
     from .failed import Errors
 
-R = TypeVar("R")  # what a function returns
-T = TypeVar("T")  # an item
-A = TypeVar("A")  # one of two arguments
+R = TypeVar("R")  # a function's return type
+T = TypeVar("T")  # the type of an item
+A = TypeVar("A")  # the type of one of two arguments
 B = TypeVar("B")
 
 
@@ -131,27 +130,28 @@ class ManyCalls:
         timeout: float | None = None,
         **others: Never,
     ) -> list[Any]:
-        """``[func(item) for item in iterable]``, by all workers; blocks until all is done.
+        """``[func(item) for item in iterable]``, computed by all workers; blocks until all items
+        are done.
 
         Args:
             func: sent to each worker once.
-            iterable: consumed at once. A range, a list or an array is sent in slices; one
-                of a shared array moves no bytes.
-            more: more iterables, for more arguments, as the built-in ``map`` takes them: the
-                shortest says how many there are. A whole number here is the ``chunksize``, as
-                in ``multiprocessing``.
-            chunksize: items per task; chosen by measured time when None.
-            progress: show how far it has come, on standard error: a bar on a terminal and in
-                a notebook, a line now and then elsewhere. True, a label, or an
-                ``onecopy.Bar`` with label, unit and total. None: as the pool was told.
-            errors: what becomes of items that fail. ``"raise"``: the first one's error is
-                raised when all have come to an end. ``"return"``: an ``onecopy.Failed`` stands
-                in its place. ``"skip"``: it is left out.
-            timeout: seconds for all of it. Then ``TaskTimeout`` is raised, what workers are at
-                for it is ended, and they are replaced.
+            iterable: consumed at once. A range, a list or an array is sent in slices; a slice of a
+                shared array is passed by reference.
+            more: more iterables, for more arguments, as in the built-in ``map``: the shortest
+                determines the number of items. An integer here is the ``chunksize``, as in
+                ``multiprocessing``.
+            chunksize: items per task; chosen by measured time if None.
+            progress: show progress on standard error: a bar on a terminal and in a notebook, an
+                occasional line elsewhere. True, a label, or an ``onecopy.Bar`` with label, unit and
+                total. None: the pool's default.
+            errors: the treatment of items that fail. ``"raise"``: the first one's error is raised
+                when all have ended. ``"return"``: an ``onecopy.Failed`` takes its place.
+                ``"skip"``: it is left out.
+            timeout: seconds for the whole call. After that ``TaskTimeout`` is raised, and the
+                workers that run its items are killed and replaced.
 
-        Every item is run even when some fail. When the call is left by Ctrl-C, what workers
-        are at for it is ended, and they are replaced; so for the other calls that block.
+        Every item is run even if some fail. If Ctrl-C interrupts the call, the workers that run its
+        items are killed and replaced. The same is true of the other calls that block.
         """
         chunk, iterables = several("map", chunksize, iterable, more, others)
         with ours_cut:
@@ -192,7 +192,7 @@ class ManyCalls:
         timeout: float | None = None,
         **others: Never,
     ) -> list[Any]:
-        """As ``map``; each item is unpacked: ``func(*item)``."""
+        """Like ``map``, but each item is unpacked: ``func(*item)``."""
         refuse_more("starmap", chunksize, more, others)
         with ours_cut:
             return self._many.starmap(func, iterable, chunksize, progress, errors, timeout)
@@ -208,7 +208,8 @@ class ManyCalls:
         progress: bool | str | Bar | None = None,
         errors: Errors = "raise",
     ) -> AsyncResult[list[R]]:
-        """As ``map`` of one iterable, but returns at once; see ``apply_async`` for the callbacks."""
+        """Like ``map`` with one iterable, but returns at once; see ``apply_async`` for the
+        callbacks."""
         result = AsyncResult(callback, error_callback, self)
         self._many.map_async(func, iterable, wire.MAP, chunksize, result, progress, errors)
         return result
@@ -224,7 +225,7 @@ class ManyCalls:
         progress: bool | str | Bar | None = None,
         errors: Errors = "raise",
     ) -> AsyncResult[list[R]]:
-        """As ``starmap``, but returns at once; see ``apply_async`` for the callbacks."""
+        """Like ``starmap``, but returns at once; see ``apply_async`` for the callbacks."""
         result = AsyncResult(callback, error_callback, self)
         self._many.map_async(func, iterable, wire.STARMAP, chunksize, result, progress, errors)
         return result
@@ -315,21 +316,21 @@ class ManyCalls:
         errors: Errors = "raise",
         **others: Never,
     ) -> Stream[Any]:
-        """Results in order, as they come; for inputs that are long, slow or endless.
+        """Yield results in order as they arrive; for inputs that are long, slow or endless.
 
-        The iterable is consumed a bounded distance ahead of what has been fetched (at most
-        64 items per worker), in the calling thread: at the call and at each ``next``. An
-        item that fails raises at its ``next``; the ones after it can still be fetched. What
-        the iterable itself raises comes behind the results of the items before. What is on its
-        way is cancelled, running or not, when nobody holds the iterator any more, and when a
-        ``next`` is interrupted: from then on it raises CancelledError.
+        The iterable is consumed at most 64 items per worker ahead of what has been fetched, in the
+        calling thread: at the call and at each ``next``. If an item fails, its ``next`` raises;
+        later items can still be fetched. An error of the iterable itself is raised after the
+        results of the items before it. When the iterator is deleted, the remaining tasks are
+        cancelled, running or not. The same happens when a ``next`` is interrupted: after that it
+        raises CancelledError.
 
         Args:
-            more, chunksize, progress: as for ``map``.
-            errors: ``"raise"``, ``"return"`` and ``"skip"``, as for ``map``.
+            more, chunksize, progress: see ``map``.
+            errors: ``"raise"``, ``"return"`` or ``"skip"``, as for ``map``.
 
         Returns:
-            An iterator, with ``next(timeout)`` besides ``__next__``.
+            An iterator, with ``next(timeout)`` in addition to ``__next__``.
         """
         chunk, iterables = several("imap", chunksize, iterable, more, others)
         with ours_cut:
@@ -421,7 +422,7 @@ class ManyCalls:
         errors: Errors = "raise",
         **others: Never,
     ) -> Stream[Any]:
-        """As ``imap``, each result as soon as it is there."""
+        """Like ``imap``, but yields each result as soon as it is there."""
         chunk, iterables = several("imap_unordered", chunksize, iterable, more, others)
         with ours_cut:
             return self._streamed(func, iterables, chunk, progress, errors, ordered=False)
@@ -475,16 +476,16 @@ class ManyCalls:
         progress: bool | str | Bar | None = None,
         errors: Errors = "raise",
     ) -> AsyncGenerator[Any, None]:
-        """``async for result in pool.stream(func, items)``: as ``imap`` in an event loop.
+        """``async for result in pool.stream(func, items)``: ``imap`` for an event loop.
 
         Args:
             items: an iterable or an asynchronous one, consumed a bounded distance ahead.
-            ordered: results in the order of the items, or each as soon as it is there.
-            chunksize: items per task; chosen by measured time when None.
+            ordered: yield results in the order of the items, or each as soon as it is there.
+            chunksize: items per task; chosen by measured time if None.
             progress, errors: as for ``map``.
 
-        An item's error is raised in its place and ends the iteration. Cancelling the task
-        that iterates, or closing the iterator, cancels the work.
+        An item's error is raised in its place and ends the iteration. Cancelling the task that
+        iterates, or closing the iterator, cancels the work.
         """
         from . import aio
 

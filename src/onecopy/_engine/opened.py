@@ -50,8 +50,8 @@ class Opened:
 
 
 def each(job: StreamJob, waiting: Waiting, timeout: float | None = None) -> Iterator[Any]:
-    """The results of a job whose items are all there, one by one. Raises TaskTimeout when they
-    are not within so many seconds."""
+    """Yield the results of a job whose items are all there, one by one. Raises TaskTimeout if they
+    are not there within ``timeout`` seconds."""
     deadline = None if timeout is None else monotonic() + timeout
     while True:
         try:
@@ -60,6 +60,6 @@ def each(job: StreamJob, waiting: Waiting, timeout: float | None = None) -> Iter
         except NoResult:
             assert timeout is not None
             raise job.late(timeout, job.settled, job.end or 0) from None
-        if job.finished():  # looked at now: the last ones may have been skipped
+        if job.finished():  # checked now: the last ones may have been skipped
             return
         yield job.fetch()

@@ -136,7 +136,7 @@ class Outcomes:
     def _note_failures(
         self, assignment: Assignment, work: Work, failed: dict[int, BaseException], count: int = 1
     ) -> None:
-        """Note what has failed for good, by index in the chunk; each stands for ``count``."""
+        """Note the final failures, by index in the chunk; each counts for ``count`` items."""
         for at, error in failed.items():
             call = isinstance(work, Call)
             first = assignment.work if call else assignment.start + at

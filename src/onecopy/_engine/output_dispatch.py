@@ -206,15 +206,15 @@ class OutputDispatcher:
         self, worker: int, said: list[OutputItem], size: int, entries: dict[int, int]
     ) -> None:
         began = monotonic_ns()
-        # A handler may write past the streams that bars know of.
+        # A handler may write past the streams that bars use.
         handlers = any(kind < STDOUT for _, kind, _ in said)
         with display.pause(handlers=handlers):
             for task, kind, body in said:
                 try:
                     self._hear(worker, task, kind, body)
                 except BaseException as error:
-                    # Of a handler: the program's own, and no reason not to hear the next. Ctrl-C
-                    # is raised in the main thread alone.
+                    # Of a handler, which is the program's own: no reason not to handle the next
+                    # record. Ctrl-C is raised in the main thread only.
                     _complain(error)
         self._diary.add(HANDLERS, began, monotonic_ns())
         self._heard(entries)

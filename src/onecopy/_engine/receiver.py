@@ -47,7 +47,7 @@ _SAYS = {
     (wire.TEXT, 2 | wire.FLUSHED): output_dispatch.STDERR_FLUSHED,
 }
 
-# Results of more bytes (a rich one has at least a head) take a while to unpack.
+# Larger results (a rich one has at least a head) take a while to unpickle.
 _LARGE = 32
 # Seconds between two checks for results of running chunks.
 _TELL = 0.02

@@ -70,7 +70,7 @@ def refuse(call: str, others: Mapping[str, object], cures: Mapping[str, str]) ->
 def refuse_more(
     name: str, chunk: object, more: tuple[object, ...], others: Mapping[str, object]
 ) -> None:
-    """Raises TypeError for what a call of many items of one iterable cannot be given.
+    """Raise TypeError for arguments that a call of many items of one iterable does not accept.
 
     Args:
         name: the name of the call.
@@ -91,8 +91,8 @@ def several(
     more: tuple[Any, ...],
     others: Mapping[str, object],
 ) -> tuple[int | None, tuple[Any, ...]]:
-    """The chunk size and the iterables that a call of many items was given. A single whole
-    number behind one iterable is the chunk size. Raises TypeError."""
+    """Return the chunk size and the iterables of a call of many items. A single integer after one
+    iterable is the chunk size. Raises TypeError."""
     _refuse_others(name, others)
     if len(more) == 1 and (more[0] is None or isinstance(more[0], Integral)):
         if chunksize is not None:

@@ -17,7 +17,7 @@ from .._schedule.events import Constraints
 
 
 class _Kept:
-    """What is not said stays as it is."""
+    """A rule that is not given: it stays unchanged."""
 
     def __repr__(self) -> str:
         return "as it was"
@@ -30,10 +30,11 @@ _BINARY_UNITS = {"ki": 2**10, "mi": 2**20, "gi": 2**30, "ti": 2**40}
 
 
 def byte_count(size: Any) -> int:
-    """A size as a number of bytes: ``"2GB"``, ``"1.5 GiB"``, ``"500 M"``, or the number itself.
+    """Return a size as a number of bytes, from ``"2GB"``, ``"1.5 GiB"``, ``"500 M"``, or the number
+    itself.
 
     Raises:
-        TypeError, ValueError: it is no size.
+        TypeError, ValueError: it is not a size.
     """
     if isinstance(size, Integral) and not isinstance(size, bool):
         return int(size)
@@ -127,10 +128,10 @@ class Rules:
 
 
 def added(before: Rules | None, **said: Any) -> Rules:
-    """The rules of a view of a view: those that were there, and those that are said."""
+    """Return the rules of a view of a view: the earlier ones, changed by the given ones."""
     changes = {name: value for name, value in said.items() if value is not KEPT}
     if before is None:
         return Rules(**changes)
     if changes.get("retries") == 0:
-        changes.setdefault("retry_on", ())  # there is no other run to be worth it
+        changes.setdefault("retry_on", ())  # without retries it has no meaning
     return replace(before, **changes)

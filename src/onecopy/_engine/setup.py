@@ -97,7 +97,7 @@ def engine(  # noqa: PLR0913  # as the doors' own
 
 
 def _exiting(worker_exit: Any, method: str) -> Callable[..., Any]:
-    """The initializer that sees to ``worker_exit``."""
+    """Return the initializer that registers ``worker_exit``."""
     if not callable(worker_exit):
         raise TypeError(f"worker_exit must be callable, not a {type(worker_exit).__name__}")
     if method == "thread":

@@ -1,4 +1,4 @@
-"""What a pool or an executor has done, and what its workers are at, as a frozen snapshot."""
+"""Statistics of a pool or an executor, and its workers' present work, as a frozen snapshot."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ from .engine import Engine
 
 @dataclass(frozen=True)
 class Running:
-    """What a worker is at.
+    """A worker's present work.
 
     Attributes:
-        worker: its number.
-        pid: its process.
+        worker: the worker's number.
+        pid: its process id.
         function: the function, or the name given by ``options(name=)``.
-        method: of the pool, that it was called by.
+        method: the method of the pool that was called.
         task: the call's number in its pool.
-        start, stop: the items of it that the worker has been given together; 0 and 0 for a
-            single call.
+        start, stop: the range of its items that the worker has been given; 0 and 0 for a single
+            call.
         seconds: for how long.
     """
 
@@ -45,22 +45,22 @@ class Running:
 
 @dataclass(frozen=True)
 class PoolStats:
-    """What a pool or an executor has done so far, and what its workers are at.
+    """Statistics of a pool or an executor so far, and its workers' present work.
 
     Attributes:
         tasks: tasks (or chunks of ``map``) that have ended.
-        failed: those of them that raised, or in which an item did.
-        lost: those that were lost with their workers.
+        failed: tasks that raised, or chunks in which an item did.
+        lost: tasks that were lost with their workers.
         bytes_sent: bytes written to workers' sockets.
         bytes_received: bytes read from them.
         bytes_copied: bytes of arguments copied into shared arenas.
-        bytes_shared: bytes of arguments that were referred to, and not moved.
+        bytes_shared: bytes of arguments that were passed by reference.
         workers: workers that are ready.
-        started: workers that have been started, replacements among them.
+        started: workers that have been started, replacements included.
         seconds: since the pool was made.
-        running: what workers are at now; in the order of the workers.
-        peak_pss: the greatest sum of PSS of the owner and all workers that was read, in
-            bytes; 0 where it cannot be.
+        running: the workers' present work; in the order of the workers.
+        peak_pss: the highest sum of PSS of the owner and all workers that was read, in bytes; 0 if
+            it cannot be read.
     """
 
     tasks: int
@@ -102,7 +102,7 @@ Running.__module__ = PoolStats.__module__ = "onecopy.pool"
 
 
 def stats_of(engine: Engine) -> PoolStats:
-    """The snapshot."""
+    """Return the snapshot."""
     sent, received, copied, shared = engine.traffic()
     lives = engine.worker_history()
     return PoolStats(

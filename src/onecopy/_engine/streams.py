@@ -48,7 +48,7 @@ class Stream(Iterator[R_co]):
             self._finalizer.atexit = False
             self._feed(chunk * engine.options.workers)
         except BaseException:
-            engine.submission.cancel_job(job)  # nobody will have the iterator
+            engine.submission.cancel_job(job)  # no caller will have the iterator
             job.over()
             raise
 
@@ -109,8 +109,8 @@ class Stream(Iterator[R_co]):
             return self._next(timeout)
 
     def _wait(self, timeout: float | None) -> None:
-        """Until there is a result. When all the items that there was room for are skipped, there
-        is room for more."""
+        """Wait until there is a result. If all items that there was room for are skipped, there is
+        room for more."""
         job = self._job
         deadline = None if timeout is None else monotonic() + timeout
         while True:

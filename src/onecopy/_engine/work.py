@@ -302,7 +302,7 @@ class Entry:
     Attributes:
         assignment, work: the assignment and its work.
         worker: the worker's number.
-        begun: when packing it began, 0 before; nanoseconds.
+        begun: when encoding it began, 0 before; nanoseconds.
         sent: when it was written to the worker's socket, 0 before; nanoseconds.
         moved, shared: bytes of its payload that were copied, and passed by reference.
         early: the number of its items that have been delivered already.

@@ -57,7 +57,8 @@ def look(process: str, after: str, pid: int | str = "self") -> Step:
 
 
 def forked(side: int) -> list[Step]:
-    """Create a global array of ``side`` by ``side``, and fork children that each sum a row of it."""
+    """Create a global array of ``side`` by ``side``, and fork children that each sum a row of
+    it."""
     global array
     steps = [look("parent", "start")]
     # Ones and not zeros: pages of zeros do not exist until they are written.

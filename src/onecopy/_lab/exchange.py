@@ -274,7 +274,7 @@ def join_first(size: int, limit: float) -> dict[str, Any]:
 
 
 def join_first_onecopy(size: int) -> dict[str, Any]:
-    """Do the same with a pool: closed and joined before its result is fetched."""
+    """Repeat that with a pool: closed and joined before its result is fetched."""
     pool = _pool()
     future = pool.submit(bytes, size)
     began = perf_counter()

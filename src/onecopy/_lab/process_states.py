@@ -79,7 +79,7 @@ def has_a_pool(tell: Connection) -> None:
 
 
 def has_a_pool_of_onecopy(tell: Connection) -> None:
-    """Do the same with onecopy."""
+    """Own a pool of onecopy whose worker is busy."""
     with Pool(1, method="fork") as pool:
         tell.send(pool.apply(os.getpid))
         pool.apply(sleeps)

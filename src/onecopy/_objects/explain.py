@@ -1,9 +1,9 @@
-"""``onecopy.explain``: what of an object is shared, what is copied or pickled with each task, and
-the cure for each part.
+"""``onecopy.explain``: which parts of an object are shared, copied or pickled with each task, and
+the cure for each.
 
-An object is taken apart as people know it: a frame into its columns, a container of few things
-into these, an object of a class of the user's into its attributes. Each part is pickled as for a
-task, which copies no buffer, and what that gives is looked at.
+An object is split as people think of it: a frame into its columns, a container of few elements into
+these, an object of a user's class into its attributes. Each part is pickled as for a task, which
+copies no buffer, and the result is examined.
 """
 
 from __future__ import annotations
@@ -17,25 +17,25 @@ from .._codec.adapters import reducer_of
 from .._codec.codec import CUTOFF, encode
 from ..errors import human_bytes, printable
 
-# A container of more things is one part.
+# A container with more elements is one part.
 _FEW = 256
 _DEEP = 3
-# Parts that a table shows; those that matter most come first.
+# The number of parts in a table; the most important ones come first.
 _SHOWN = 40
 
 
 @dataclass(frozen=True)
 class ExplainedPart:
-    """A part of an object, as ``explain`` found it.
+    """A part of an object, as described by ``explain``.
 
     Attributes:
-        path: where it is: ``obj['name']``.
+        path: the expression for it: ``obj['name']``.
         kind: its type and dtype.
-        how: ``"shared"``: not a byte of it moves. ``"copied"``: its buffers are copied with each
-            task. ``"pickled"``: it is made of Python objects, which are pickled with each task.
-            ``"small"``: so are these, but there is too little to matter.
+        how: ``"shared"``: passed by reference. ``"copied"``: its buffers are copied with each
+            task. ``"pickled"``: it consists of Python objects, which are pickled with each task.
+            ``"small"``: the same, but too small to matter.
         shared, copied, pickled: bytes of each kind.
-        cure: what to do about it; empty when nothing has to be done.
+        cure: the remedy; empty if none is needed.
     """
 
     __module__ = "onecopy.data"
@@ -51,7 +51,7 @@ class ExplainedPart:
 
 @dataclass(frozen=True, repr=False)
 class Explanation:
-    """What becomes of an object that is passed to a task.
+    """The treatment of an object that is passed to a task.
 
     Attributes:
         kind: its type.
@@ -65,7 +65,7 @@ class Explanation:
 
     @property
     def shared(self) -> int:
-        """Bytes that are referred to, and do not move."""
+        """Bytes that are passed by reference."""
         return sum(each.shared for each in self.parts)
 
     @property
@@ -128,12 +128,12 @@ def explain(obj: Any, name: str = "obj") -> Explanation:
 
 
 def unshared(obj: Any) -> list[ExplainedPart]:
-    """The parts that ``share`` cannot share: made of Python objects."""
+    """Return the parts that ``share`` cannot share: those made of Python objects."""
     return [each for each in explain(obj).parts if each.how == "pickled" and each.cure]
 
 
 def _parts(path: str, obj: Any, depth: int) -> Iterator[tuple[str, Any]]:
-    """The parts of an object, with their paths."""
+    """Yield the parts of an object, with their paths."""
     found = _split(obj) if depth < _DEEP else None
     if found is None:
         yield path, obj
@@ -145,7 +145,7 @@ def _parts(path: str, obj: Any, depth: int) -> Iterator[tuple[str, Any]]:
 
 
 def _split(obj: Any) -> list[tuple[str, Any]] | None:
-    """One step: what an object consists of; None when it is one thing."""
+    """Return the components of an object, one level down; None if it has none."""
     library = type(obj).__module__.partition(".")[0]
     kind = type(obj).__name__
     if library == "pandas" and kind == "DataFrame":
@@ -170,8 +170,8 @@ def _split(obj: Any) -> list[tuple[str, Any]] | None:
 
 
 def _pickles_as_attributes(obj: Any) -> bool:
-    """Are its attributes what is sent of it? Not of a class that says by itself how it pickles,
-    nor of one that is known here."""
+    """Return True if an object is pickled by its attributes. Not an object whose class defines its
+    own pickling, nor one that is known here."""
     kind = type(obj)
     if isinstance(obj, type) or callable(obj) or reducer_of(kind) is not None:
         return False
@@ -208,7 +208,7 @@ def _kind(value: Any) -> str:
     return printable(name if dtype is None or callable(dtype) else f"{name} ({dtype})")
 
 
-# What pandas infers of the values of a column, and what makes them numbers again.
+# pandas' inference of the type of a column's values, and the conversion to numbers.
 _INFERRED = {
     **dict.fromkeys(("string", "empty"), ".astype('str') can be shared"),
     **dict.fromkeys(
@@ -221,7 +221,7 @@ _INFERRED = {
 
 
 def _cure(path: str, value: Any, arrays: bool) -> str:
-    """What makes of it something that can be shared."""
+    """Return the conversion that makes it shareable."""
     if not arrays:
         return f"oc.share({path}) by itself"
     if type(value).__module__.partition(".")[0] == "pandas":

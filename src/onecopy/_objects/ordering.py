@@ -1,8 +1,8 @@
-"""Frames in the order of some columns, and where their groups begin and end: for ``share`` with
+"""Frames in the order of some columns, and the bounds of their groups: for ``share`` with
 ``order_by=``, and for ``Pool.map_groups``.
 
-When the rows of a group stand together, a group is a slice, and a slice of a shared frame moves
-no bytes. What is null is a group of its own, whose key is None: no row is lost.
+If the rows of a group are adjacent, a group is a slice, and a slice of a shared frame is passed by
+reference. Nulls are a separate group, whose key is None: no row is lost.
 """
 
 from __future__ import annotations
@@ -14,34 +14,34 @@ import numpy as np
 
 
 class _Library(Protocol):
-    """What is asked of the frames of one library."""
+    """The operations on the frames of one library."""
 
     def columns(self, frame: Any) -> list[Any]:
-        """The names of its columns."""
+        """Return the names of its columns."""
         ...
 
     def ordered(self, frame: Any, by: list[Any]) -> Any:
-        """The same rows, those of equal keys in the order in which they were."""
+        """Return the rows sorted; those of equal keys stay in their order."""
         ...
 
     def changes(self, frame: Any, by: list[Any]) -> np.ndarray[Any, Any]:
-        """The rows, from 1 on, whose key is another one than that of the row before."""
+        """Return the rows, from 1 on, whose key differs from that of the row before."""
         ...
 
     def distinct(self, frame: Any, by: list[Any]) -> int:
-        """How many keys there are."""
+        """Return the number of different keys."""
         ...
 
     def keys(self, frame: Any, by: list[Any], rows: np.ndarray[Any, Any]) -> list[Any]:
-        """The keys of some rows, each a tuple of Python values."""
+        """Return the keys of some rows, each a tuple of Python values."""
         ...
 
 
 def ordered(frame: Any, by: Any) -> Any:
-    """``frame`` with its rows in the order of the columns ``by``; itself when they are.
+    """Return ``frame`` with its rows in the order of the columns ``by``; itself if they are.
 
     Raises:
-        TypeError: it is no frame.
+        TypeError: it is not a frame.
         ValueError: it has no such column.
     """
     library, names = _of(frame, by)
@@ -49,10 +49,10 @@ def ordered(frame: Any, by: Any) -> Any:
 
 
 def grouped(frame: Any, by: Any) -> tuple[Any, list[int], list[Any]]:
-    """A frame in which the rows of each group stand together, where each group ends, and the
-    keys: values of the one column, or tuples where ``by`` names several.
+    """Return a frame in which the rows of each group are adjacent, the end of each group, and the
+    keys: values of the one column, or tuples if ``by`` names several.
 
-    The frame is the one that was given if that holds for it. Raises as ``ordered`` does.
+    It is the given frame if that is true of it. Raises as ``ordered`` does.
     """
     library, names = _of(frame, by)
     if not len(frame):
@@ -107,7 +107,7 @@ class _Pandas:
 
         changed = np.zeros(max(len(frame) - 1, 0), bool)
         for name in by:
-            codes = pd.factorize(frame[name])[0]  # one for all that is null: -1
+            codes = pd.factorize(frame[name])[0]  # one code for all nulls: -1
             changed |= codes[1:] != codes[:-1]
         return np.flatnonzero(changed) + 1
 
@@ -152,7 +152,7 @@ class _Arrow:
     def ordered(self, frame: Any, by: list[Any]) -> Any:
         import pyarrow.compute as pc
 
-        keys = self._keys(frame, by)  # what is encoded by a dictionary cannot be sorted by
+        keys = self._keys(frame, by)  # dictionary-encoded values cannot be sorted by
         return frame.take(
             pc.sort_indices(keys, [(name, "ascending") for name in keys.column_names])
         )
@@ -179,11 +179,11 @@ class _Arrow:
 
     @staticmethod
     def _plain(column: Any) -> Any:
-        """In one piece, and without a dictionary."""
+        """Return a column in one piece, and without a dictionary."""
         import pyarrow as pa
 
         whole = column.combine_chunks() if isinstance(column, pa.ChunkedArray) else column
-        if isinstance(whole, pa.ChunkedArray):  # so large that it stays in several
+        if isinstance(whole, pa.ChunkedArray):  # so large that it stays in several pieces
             whole = pa.concat_arrays(whole.chunks)
         return whole.dictionary_decode() if pa.types.is_dictionary(whole.type) else whole
 

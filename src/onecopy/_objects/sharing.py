@@ -26,9 +26,9 @@ from .share_objects import structured
 Array = TypeVar("Array", bound=np.ndarray[Any, Any])
 # Bytes of a shared object that may go through the pipe with each task without a warning.
 _MUCH = 1 << 20
-# So many parts that cannot be shared are named.
+# The number of parts named that cannot be shared.
 _NAMED = 5
-# Seconds for which the mappings of a process may outlive it.
+# Seconds that the mappings of a process may outlive it.
 _DYING = 1.0
 _NAMES = {Kind.SHARED: "shared", Kind.FILE: "file", Kind.OPEN: "open", Kind.MESSAGE: "message"}
 
@@ -112,7 +112,7 @@ def is_shared(obj: Any) -> bool:
 
 
 def _stands(obj: Any) -> bool:
-    """Do all buffers of an object, and at least one, stand in shared memory?"""
+    """Return True if all buffers of an object, and at least one, are in shared memory."""
     if isinstance(obj, np.ndarray):
         if obj.size == 0:
             return not obj.flags.writeable and not obj.dtype.hasobject
@@ -125,16 +125,16 @@ def _stands(obj: Any) -> bool:
 
 
 def _pickled(obj: Any, arrays: list[str]) -> str:
-    """Says which parts cannot be shared, and what can be done about it."""
+    """Return a message: the parts that cannot be shared, and the remedy."""
     from .explain import unshared
 
     try:
         parts = unshared(obj)
-    except NotPicklable:  # the whole travels, and a part of it does not by itself
+    except NotPicklable:  # the whole can be pickled, and a part of it cannot by itself
         parts = []
     what = ", ".join(dict.fromkeys(arrays))
     text = (
-        f"share cannot share {what}: it is made of Python objects, or cannot stand on memory that "
+        f"share cannot share {what}: it is made of Python objects, or cannot use memory that "
         "it does not own, and is sent with each task that the object is passed to"
     )
     named = [f"{each.path} ({each.cure})" for each in parts[:_NAMED]]

@@ -1,8 +1,8 @@
-"""The columns of what a pool records: spans, totals, workers, memory.
+"""The columns of a pool's records: spans, totals, workers, memory.
 
-One table each, as the code of ``struct`` and of NumPy, so that the recorder needs no NumPy
-and the arrays that users get have the same columns. Times are nanoseconds of CLOCK_MONOTONIC,
-which all processes of a machine share; sizes are bytes.
+One table each, with type codes for ``struct`` and for NumPy: the recorder needs no NumPy, and the
+arrays that users get have the same columns. Times are nanoseconds of CLOCK_MONOTONIC, which all
+processes of a machine share; sizes are bytes.
 """
 
 from __future__ import annotations
@@ -13,16 +13,16 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     import numpy as np
 
-# What became of a task.
+# The outcome of a task.
 DONE, FAILED, LOST = range(3)
 STATES = ("done", "failed", "lost")
 
-# struct's code of each NumPy code that is used here: little-endian, nothing aligned.
+# The ``struct`` code of each NumPy code used here: little-endian, unaligned.
 _CODES = {"u1": "B", "i4": "i", "u4": "I", "i8": "q", "u8": "Q"}
 
 SPENT = (
-    # Worker: begins with it; has its arguments; calls the function (which it may have had to
-    # load first); has the result; has it ready to be written.
+    # Times in the worker: it starts with the task; has its arguments; calls the function (which it
+    # may have had to load first); has the result; has encoded it.
     ("received", "i8"),
     ("decoded", "i8"),
     ("started", "i8"),
@@ -34,12 +34,12 @@ SPENT = (
     # Nanoseconds of importing modules: before the function began, and inside it.
     ("imported", "i8"),
     ("importing", "i8"),
-    # Inside the function, imports left out: CPU time of the whole process in nanoseconds, so
-    # that a task's own threads are counted; how long its thread was ready to run, and no
-    # CPU was free.
+    # Inside the function, without imports: CPU time of the whole process in nanoseconds, so that
+    # the task's own threads are counted; and how long its thread was ready to run without a free
+    # CPU.
     ("cpu", "i8"),
     ("wanted", "i8"),
-    ("helped", "i8"),  # of ``cpu``, that of other threads, and of programs it has started
+    ("helped", "i8"),  # the part of ``cpu`` of other threads, and of programs that it has started
     # Of this task, of the whole process: page faults, context switches.
     ("minor_faults", "u4"),
     ("major_faults", "u4"),
@@ -47,7 +47,7 @@ SPENT = (
     ("involuntary", "u4"),
     ("result_moved", "u8"),
     ("result_shared", "u8"),
-    ("heap", "u8"),  # of the worker's Python objects, when tracemalloc runs there; else 0
+    ("heap", "u8"),  # of the worker's Python objects, if tracemalloc runs there; else 0
 )
 """A worker's measurements of a task. These bytes are sent and kept unchanged."""
 
@@ -60,12 +60,12 @@ SPAN = (
     ("worker", "u4"),
     ("pid", "u4"),
     ("state", "u1"),  # index into STATES
-    # Owner: handed to the pool; written towards the worker; the caller has the result.
+    # Times in the owner: submitted to the pool; written to the worker's socket; result delivered.
     ("submitted", "i8"),
     ("sent", "i8"),
     ("returned", "i8"),
-    # Bytes of arguments that went through the socket or were copied into arenas, and those
-    # that were referred to; for results likewise.
+    # Bytes of arguments that went through the socket or were copied into arenas, and those passed
+    # by reference; then the same for results.
     ("args_moved", "u8"),
     ("args_shared", "u8"),
     *SPENT,
@@ -83,7 +83,7 @@ TOTAL = (
     ("queued", "i8"),  # submitted to sent
     ("waited", "i8"),
     ("decode", "i8"),  # received to decoded, and loading the function: to started
-    ("imported", "i8"),  # importing modules, then or inside the function: part of no other sum
+    ("imported", "i8"),  # importing modules, then or inside the function: in no other sum
     ("compute", "i8"),  # started to finished
     ("running", "i8"),  # of that, on a CPU
     ("wanting", "i8"),  # of that, ready to run without a CPU; the rest is waiting
@@ -102,10 +102,10 @@ TOTAL = (
 WORKER = (
     ("worker", "u4"),
     ("pid", "u4"),
-    ("born", "i8"),  # asked for
-    ("ready", "i8"),  # said so; 0: never
-    ("gone", "i8"),  # its end was seen; 0: it lives
-    ("last", "i8"),  # when it had done the last thing that is known of it
+    ("born", "i8"),  # requested
+    ("ready", "i8"),  # reported ready; 0: never
+    ("gone", "i8"),  # its end was noticed; 0: it lives
+    ("last", "i8"),  # its last known action
 )
 """One worker's life."""
 
@@ -124,21 +124,21 @@ MEMORY = (
     ("private_dirty", "u8"),
     ("shared", "u8"),
     ("swap", "u8"),
-    ("heap", "u8"),  # Python's, when tracemalloc runs there; else 0
+    ("heap", "u8"),  # Python's, if tracemalloc runs there; else 0
 )
 """One reading of one process."""
-OWNER, OTHER = -1, -2  # OTHER: what forks workers, and what tasks have started
+OWNER, OTHER = -1, -2  # OTHER: processes that fork workers, or that tasks have started
 
 Columns = tuple[tuple[str, str], ...]
 
 
 def struct_of(columns: Columns) -> struct.Struct:
-    """A record as ``struct`` packs it."""
+    """Return a record's ``struct``."""
     return struct.Struct("<" + "".join(_CODES[code] for _, code in columns))
 
 
 def dtype_of(columns: Columns) -> np.dtype[Any]:
-    """The same record as NumPy reads it."""
+    """Return a record's NumPy dtype."""
     import numpy as np
 
     return np.dtype([(name, "<" + code) for name, code in columns])

@@ -1,12 +1,12 @@
-"""What the owner does while workers wait for it: how long it did what, over time.
+"""The diary of the owner: its activities while workers wait for it, over time.
 
 Some stretches are long and few, such as a slow callback; some are short and many, such as the
-pickling of a million small arguments. Both are kept as sums in slots of equal width: when
-the slots are full, each two neighbours become one. So memory is bounded, the sums are exact,
-and what is lost is resolution: a slot is never wider than a 2,048th of the run.
+pickling of a million small arguments. Both are kept as sums in slots of equal width: if the slots
+are full, every two neighbours become one. So memory is bounded, the sums are exact, and only
+resolution is lost: a slot is never wider than a 2,048th of the run.
 
-Threads. Any may ``add``. The lock is only ever tried: a finalizer or a signal's handler that
-comes in the middle of it loses its stretch, and waits for nothing.
+Threads. Any may ``add``. The lock is only ever tried: a finalizer or a signal handler that runs
+while it is held loses its stretch, and does not wait.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ from types import TracebackType
 from .columns import OWNER_DOES
 
 PACKING, ITERABLE, CALLBACKS, HANDLERS, RESULTS = range(len(OWNER_DOES))
-# Stretches of single tasks that are shorter, in nanoseconds, are not told of: there are very
-# many of them, and where they add up tasks are too small.
+# Shorter stretches of single tasks, in nanoseconds, are not recorded: there are very many of them,
+# and if they add up, tasks are too small.
 WORTH = 50_000
 _SLOTS = 4096
 _WIDTH = 1 << 18  # a quarter of a millisecond, until the slots are full
@@ -33,7 +33,7 @@ class Diary:
         began: when the pool was made, in nanoseconds.
 
     Attributes:
-        last: when the last of what comes after tasks ended.
+        last: when the last activity after a task ended.
     """
 
     def __init__(self, began: int) -> None:
@@ -43,7 +43,7 @@ class Diary:
         self._lock = threading.Lock()
 
     def add(self, kind: int, begin: int, end: int) -> None:
-        """The owner did this from then to then."""
+        """Record an activity of the owner, from ``begin`` to ``end``."""
         if not self._lock.acquire(blocking=False):
             return
         try:
@@ -65,11 +65,11 @@ class Diary:
             self._lock.release()
 
     def at(self, kind: int) -> Doing:
-        """``with diary.at(kind):`` around what is done."""
+        """``with diary.at(kind):`` records what is done inside."""
         return Doing(self, kind)
 
     def rows(self) -> list[tuple[int, ...]]:
-        """As ``columns.DIARY``: the slots so far."""
+        """Return the slots so far, as ``columns.DIARY``."""
         with self._lock:
             width, sums = self._width, [list(each) for each in self._sums]
         used = max((at for each in sums for at, value in enumerate(each) if value), default=-1)
@@ -79,11 +79,11 @@ class Diary:
 
     @property
     def width(self) -> int:
-        """Of a slot, in nanoseconds."""
+        """Return the width of a slot, in nanoseconds."""
         return self._width
 
     def _widen(self) -> None:
-        """Under the lock: each two neighbours become one."""
+        """Join every two neighbours. With the lock held."""
         self._width *= 2
         for kind, sums in enumerate(self._sums):
             pairs = array("q", (sums[at] + sums[at + 1] for at in range(0, _SLOTS, 2)))

@@ -1,7 +1,7 @@
-"""Which tasks failed, and how: counted by call, type and message, in bounded memory.
+"""The failures of a pool's tasks: counted by call, type and message, in bounded memory.
 
-A message is the program's own, and is cut. Beyond so many different ones the rest is only
-counted, so that a program whose every message has a number in it takes no more.
+A message is the program's own, and is cut. Beyond a number of different messages the rest is only
+counted, so that a program with a number in every message takes no more memory.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ class Failed(NamedTuple):
         kind: name of the exception's class.
         message: its text, cut; "" for those that are only counted.
         first: the first of them: an item's index, or a call's number.
-        number: how many.
+        number: the number of failures.
     """
 
     site: int
@@ -32,14 +32,14 @@ class Failed(NamedTuple):
 
 
 class Failures:
-    """See the module. Any thread."""
+    """Counts failures; see the module. Any thread."""
 
     def __init__(self) -> None:
         self._counts: dict[tuple[int, str, str], list[int]] = {}
         self._lock = threading.Lock()
 
     def add(self, site: int, error: BaseException, first: int, count: int = 1) -> None:
-        """Some items, or a call, failed with ``error``."""
+        """Count some items, or a call, that failed with ``error``."""
         key = (site, type(error).__name__, _said(error))
         with self._lock:
             if key not in self._counts and len(self._counts) >= _MOST:
@@ -47,16 +47,16 @@ class Failures:
             self._counts.setdefault(key, [first, 0])[1] += count
 
     def all(self) -> list[Failed]:
-        """The most frequent first."""
+        """Return the failures, the most frequent first."""
         with self._lock:
             found = [Failed(*key, *value) for key, value in self._counts.items()]
         return sorted(found, key=lambda each: (not each.message, -each.number, each.first))
 
 
 def _said(error: BaseException) -> str:
-    """The first line of its message; never raises."""
+    """Return the first line of its message; never raises."""
     try:
         text = str(error).strip().partition("\n")[0]
-    except BaseException as bad:  # a user's __str__ may do anything
+    except BaseException as bad:  # a user's __str__ may raise anything
         return f"<its message raised {type(bad).__name__}>"
     return text if len(text) <= _LONG else text[: _LONG - 1] + "…"

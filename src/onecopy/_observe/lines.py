@@ -1,9 +1,9 @@
 """The line of the program from which a pool was called.
 
-The nearest frame whose code belongs to the program: neither to this library, nor to the
-standard library, nor to installed packages (joblib calls a pool for the program, as
-scikit-learn calls joblib). Where there is none, in a thread that a library has started, the
-line is not known. What a file is, is remembered.
+It is the nearest frame whose code belongs to the program: neither to this library, nor to the
+standard library, nor to installed packages (joblib calls a pool for the program, as scikit-learn
+calls joblib). If there is none, in a thread that a library has started, the line is unknown. The
+answer for each file is cached.
 """
 
 from __future__ import annotations
@@ -15,16 +15,16 @@ Line = tuple[str, int]
 """A file's name and a line's number; NOWHERE when that is not known."""
 NOWHERE: Line = ("", 0)
 
-# Files by name: does the program own it? A program has few.
+# By file name: True if it belongs to the program. A program has few files.
 _programs: dict[str, bool] = {}
 _MOST = 100_000
 _OURS = __file__[: -len("_observe/lines.py")]
-# A program may call from deep below: it is not searched for without end.
+# A program may call from deep below: the search stops after this many frames.
 _DEEP = 60
 
 
 def line_of_caller(frame: FrameType | None) -> Line:
-    """The line of the program that has called, from this frame on outwards."""
+    """Return the line of the program that has called, searching from this frame outwards."""
     for _ in range(_DEEP):
         if frame is None:
             break
@@ -35,12 +35,12 @@ def line_of_caller(frame: FrameType | None) -> Line:
 
 
 def is_programs(frame: FrameType) -> bool:
-    """Is it the program's own code that runs there?"""
+    """Return True if the frame runs the program's own code."""
     return is_programs_file(frame.f_code.co_filename)
 
 
 def is_programs_file(name: str) -> bool:
-    """Is this file the program's own?"""
+    """Return True if the file is the program's own."""
     owned = _programs.get(name)
     return _look(name) if owned is None else owned
 
@@ -53,6 +53,6 @@ def _look(name: str) -> bool:
 
 
 def _libraries() -> tuple[str, ...]:
-    """Folders of what is installed."""
+    """Return the directories of installed packages."""
     kinds = ("stdlib", "platstdlib", "purelib", "platlib")
     return tuple(f"{sysconfig.get_path(kind)}/" for kind in kinds)

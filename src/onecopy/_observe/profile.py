@@ -20,7 +20,7 @@ class Profile:
         self._lock = threading.Lock()
 
     def add(self, seen: list[Stack]) -> None:
-        """What one worker has seen."""
+        """Add the samples of one worker."""
         with self._lock:
             for function, stack, spent in seen:
                 key = (function, stack)
@@ -29,7 +29,7 @@ class Profile:
                 self._spent[key] = self._spent.get(key, 0) + spent
 
     def all(self) -> list[Stack]:
-        """The stacks, those first in which most time was spent."""
+        """Return the stacks, those with the most time first."""
         with self._lock:
             found = [(*key, spent) for key, spent in self._spent.items()]
         return sorted(found, key=lambda stack: -stack[2])

@@ -1,13 +1,12 @@
-"""The recorder of what a pool's tasks took: a record per task, in bounded memory.
+"""The recorder of a pool's tasks: a record per task, in bounded memory.
 
-Records are packed into blocks as ``columns.SPAN`` lays them out, which takes about a
-microsecond each and no NumPy. When more are there than are to be kept, the oldest block is
-added to exact totals and dropped, but for the longest tasks in it. How a worker measures
-its part is in ``_worker.main``.
+Records are packed into blocks in the layout of ``columns.SPAN``, which takes about a microsecond
+each and no NumPy. If there are more than should be kept, the oldest block is added to exact totals
+and dropped, except the longest tasks in it. The worker's measurements are in ``_worker.main``.
 
-Threads. Any may call ``record``; ``_lock`` is held for appending alone. Whoever fills a
-block folds the oldest one, and a reader takes what is there: neither waits for the other
-longer than it takes to fold 4,096 records (about a millisecond).
+Threads. Any may call ``record``; ``_lock`` is held for appending alone. The thread that fills a
+block folds the oldest one, and a reader takes what is there: neither waits for the other longer
+than it takes to fold 4,096 records (about a millisecond).
 """
 
 from __future__ import annotations
@@ -31,12 +30,12 @@ if TYPE_CHECKING:
 
 KNOWN = struct_of(SPAN[: -len(SPENT)])
 SIZE = struct_of(SPAN).size
-# Spans that a pool keeps unless it is told otherwise: 12 MB at most.
+# The number of spans that a pool keeps by default: 12 MB at most.
 KEPT = 65_536
 _BLOCK = 4_096
-# So many of the longest tasks outlive the block that they were in.
+# The number of longest tasks that are kept when their block is dropped.
 _LONGEST = 100
-# Function names: a program that makes functions without end has the rest under one name.
+# Function names: if a program creates functions without end, the rest have one name.
 _NAMES = 10_000
 _OTHERS = "(other functions)"
 _ELSEWHERE = ("", _OTHERS, "", 0, 0)
@@ -50,9 +49,9 @@ class Recorder:
     """See the module.
 
     Args:
-        keep: how many records to keep, rounded up to whole blocks; 0 keeps none, and the
+        keep: the number of records to keep, rounded up to whole blocks; 0 keeps none, and the
             totals stay exact.
-        importing: what to enter while NumPy is imported, when the program has not done so.
+        importing: the context in which NumPy is imported, if the program has not done so.
     """
 
     def __init__(
@@ -77,8 +76,7 @@ class Recorder:
         self.imports: dict[str, tuple[int, int]] = {}  # how often, and CPU time
 
     def site(self, method: str, name: str, line: Line, chunk: int = 0) -> int:
-        """The index of a call: which function, by which method, from which line, in chunks
-        of which size."""
+        """Return the index of a call: the function, the method, the line, and the chunk size."""
         site = (method, name, *line, chunk)
         index = self._sites.get(site)
         if index is None:
@@ -91,12 +89,12 @@ class Recorder:
         return index
 
     def record(self, state: int, known: bytes, spent: bytes) -> None:
-        """One task has ended.
+        """Record a task that has ended.
 
         Args:
-            state: what became of it.
+            state: its outcome.
             known: the owner's part of ``columns.SPAN``, packed by ``KNOWN``.
-            spent: the worker's, as it came.
+            spent: the worker's part, as received.
         """
         with self._lock:
             if state:
@@ -115,11 +113,11 @@ class Recorder:
 
     @property
     def functions(self) -> tuple[str, ...]:
-        """Names by index."""
+        """Return names by index."""
         return tuple(self._names)
 
     def imported(self, took: dict[str, int]) -> None:
-        """Workers have imported packages, in so many nanoseconds of CPU time each."""
+        """Note packages that workers have imported, with nanoseconds of CPU time."""
         with self._lock:
             for name, nanoseconds in took.items():
                 if name in self.imports or len(self.imports) < _NAMES:
@@ -128,11 +126,11 @@ class Recorder:
 
     @property
     def sites(self) -> tuple[Site, ...]:
-        """Calls by index."""
+        """Return calls by index."""
         return tuple(self._sites)
 
     def spans(self) -> Table:
-        """The records that are kept, in the order in which they were made; a copy."""
+        """Return a copy of the records that are kept, in the order in which they were made."""
         import numpy as np
 
         with self._lock:
@@ -140,13 +138,13 @@ class Recorder:
         return np.frombuffer(bytearray(data), dtype_of(SPAN))
 
     def longest(self) -> Table:
-        """The longest tasks of those that are not kept."""
+        """Return the longest tasks of those that are not kept."""
         import numpy as np
 
         return np.zeros(0, dtype_of(SPAN)) if self._longest is None else self._longest
 
     def totals(self) -> Table:
-        """Exact sums over all tasks so far, by function and worker (``columns.TOTAL``)."""
+        """Return exact sums over all tasks so far, by function and worker (``columns.TOTAL``)."""
         with self._lock:
             folded = self._folded
             data = b"".join([*self._full, self._block[: self._at]])
@@ -156,7 +154,8 @@ class Recorder:
         return kept if folded is None else merged(folded, kept)
 
     def _fold(self, block: bytearray) -> None:
-        """Under the lock: a block leaves the records that are kept."""
+        """Fold a block, which leaves the records that are kept, into the totals. With the lock
+        held."""
         if "numpy" not in sys.modules:
             with self._importing():
                 import_module("numpy")
@@ -173,7 +172,7 @@ class Recorder:
 
 
 def summed(spans: Table) -> Table:
-    """``columns.TOTAL`` of some spans."""
+    """Return ``columns.TOTAL`` of some spans."""
     import numpy as np
 
     found, first, rows = np.unique(_keys(spans), return_index=True, return_inverse=True)
@@ -186,7 +185,7 @@ def summed(spans: Table) -> Table:
 
 
 def _keys(table: Table) -> Table:
-    """What is summed has one of these: the call site, which has one function, and the worker."""
+    """Return the keys of the sums: the call site, which has one function, and the worker."""
     import numpy as np
 
     keys: Table = table["site"].astype("u8") << np.uint64(32) | table["worker"]
@@ -194,7 +193,7 @@ def _keys(table: Table) -> Table:
 
 
 def split(spans: Table) -> dict[str, Table]:
-    """What each task's time in its function consists of, and what came before it.
+    """Split each task's time in its function, and the time before it, into parts.
 
     Returns:
         ``decode`` and ``compute`` without imports, ``imported`` (both kinds); ``running``,
@@ -217,7 +216,7 @@ def split(spans: Table) -> dict[str, Table]:
 
 
 def _parts(spans: Table) -> dict[str, Table]:
-    """What is summed, by its column in ``columns.TOTAL``."""
+    """Return the summed values, by column of ``columns.TOTAL``."""
     import numpy as np
 
     parts = {
@@ -237,7 +236,7 @@ def _parts(spans: Table) -> dict[str, Table]:
 
 
 def merged(one: Table, other: Table) -> Table:
-    """The sums of two tables of totals."""
+    """Return the sums of two tables of totals."""
     import numpy as np
 
     both = np.concatenate([one, other])

@@ -1,7 +1,7 @@
-"""``progress=``: what a caller may say of it, and what is made of that.
+"""``progress=``: the values that a caller may pass, and the bar that they request.
 
-``True`` and ``False``, a label, or a ``Bar`` that says more. How a bar comes about is in
-``bar``, where it is shown in ``display``.
+``True`` and ``False``, a label, or a ``Bar`` with details. ``bar`` counts, ``display`` chooses the
+place to show it.
 """
 
 from __future__ import annotations
@@ -12,15 +12,15 @@ from numbers import Integral
 
 @dataclass(frozen=True)
 class Bar:
-    """How a call shows its progress, for ``progress=``: a label, a unit, a total.
+    """The progress bar of a call, for ``progress=``: a label, a unit, a total.
 
     Args:
-        label: a word or two in front of the bar; the function's name when None.
-        unit: what the pieces are called, in the plural: ``"images"``.
-        total: how many there will be, for iterables that do not tell.
+        label: a word or two in front of the bar; the function's name if None.
+        unit: the name of the pieces, in the plural: ``"images"``.
+        total: the number of pieces, for iterables of unknown length.
 
     Raises:
-        TypeError, ValueError: an argument makes no sense.
+        TypeError, ValueError: an argument is invalid.
 
     Example:
         >>> import onecopy as oc
@@ -51,11 +51,11 @@ Asked = bool | str | Bar
 
 
 def bar_of(asked: Asked | None, otherwise: Asked = False) -> Bar | None:
-    """The bar that is wanted; None when none is.
+    """Return the requested bar, or None.
 
     Args:
-        asked: what the call was given; None: nothing.
-        otherwise: what holds then.
+        asked: the call's argument; None: not given.
+        otherwise: the default.
 
     Raises:
         TypeError: it is none of the kinds.

@@ -1,10 +1,10 @@
-"""Progress of long calls, counted: how many pieces are done, and how many of them badly.
+"""The progress of long calls: counts of pieces that are done, and of those that failed.
 
-Written to standard error, so that what a program prints stays clean. What callers may say of
-it is in ``asked``, the words for it in ``state``, and where it is shown in ``display``.
+It is written to standard error, so that a program's output stays clean. The callers' options are in
+``asked``, the text in ``state``, the place in ``display``.
 
-Threads: results are counted by whichever thread of the pool brings them; ``_lock`` guards the
-counts. Not to be used inside a finalizer.
+Threads: the thread of the pool that delivers results counts them; ``_lock`` guards the counts. Do
+not use it inside a finalizer.
 """
 
 from __future__ import annotations
@@ -18,14 +18,14 @@ from .state import State, label_of
 
 
 class Progress:
-    """How far ``total`` pieces of work have come, the rate, and the time left.
+    """The progress of ``total`` pieces of work, with the rate and the time left.
 
     Args:
-        total: how many pieces there are; None when nobody knows.
+        total: the number of pieces; None if unknown.
         label: a word or two in front.
-        unit: what the pieces are called; ``"bytes"`` are written as sizes.
-        bar: what the caller wants otherwise.
-        piece: bytes that a piece stands for, where that is known.
+        unit: the name of the pieces; ``"bytes"`` are written as sizes.
+        bar: the caller's own settings.
+        piece: bytes per piece, if known.
 
     Shown from ``start`` to ``finish``, or as a context manager. Thread-safe.
     """
@@ -59,13 +59,13 @@ class Progress:
         self.finish()
 
     def start(self) -> None:
-        """Shows it. ``finish`` is to be called whatever becomes of this, or of what comes next."""
+        """Show the bar. ``finish`` must be called, whatever happens to this or to what follows."""
         self._began = monotonic()
         self._surface = display.begin(self.look)
         self._shown = True
 
     def look(self) -> State:
-        """How far it is."""
+        """Return the present state."""
         now = self._stopped if self._ended else monotonic()
         return State(
             self._label,
@@ -79,7 +79,7 @@ class Progress:
         )
 
     def advance(self, count: int = 1, failed: int = 0) -> None:
-        """``count`` more pieces have come to an end, ``failed`` of them badly."""
+        """Count ``count`` more pieces that have ended, ``failed`` of which failed."""
         with self._lock:
             if self._ended:
                 return
@@ -89,13 +89,13 @@ class Progress:
             display.log.advanced(self.look(), self._began)
 
     def again(self, total: int | None) -> None:
-        """The work has to be done once more, from the beginning, of so many pieces."""
+        """Start again from the beginning, with ``total`` pieces."""
         with self._lock:
             self._done = self._failed = 0
             self._total = total
 
     def finish(self) -> None:
-        """The work is over, or nobody wants it any more."""
+        """End the bar: the work is over, or was dropped."""
         with self._lock:
             if self._ended:
                 return

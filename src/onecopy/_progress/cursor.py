@@ -1,10 +1,10 @@
-"""Where the cursor of a terminal stands, as far as that follows from what was written.
+"""The position of a terminal's cursor, computed from what was written.
 
-Bars are drawn below what a program writes, and the cursor goes back to where the program has
-left it, be it in the middle of a line (a bar of tqdm's, a question). For this one has to know
-the column, and whether there is text in the cursor's line and in lines under it. Text, line
-ends, carriage returns and the sequences that bars of other libraries use are followed; what
-else moves a cursor, such as a program that draws whole screens, is not.
+Bars are drawn below the program's output, and the cursor returns to where the program has left it,
+even in the middle of a line (a bar of tqdm's, a question). That requires the column, and whether
+there is text in the cursor's line and in lines below. Text, line ends, carriage returns and the
+sequences that bars of other libraries use are tracked; other movements, such as those of a program
+that draws whole screens, are not.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ _PIECES = re.compile(
     re.DOTALL,
 )
 _TAB = 8
-# More of an unfinished line is not kept.
+# An unfinished line is kept up to this length.
 _MOST = 4096
 
 
@@ -30,8 +30,8 @@ class Cursor:
     Attributes:
         column: from 0, in a line that never wraps.
         busy: there is text in its line.
-        below: so many lines under it have text.
-        unfinished: what was written since the line began, to write it again elsewhere.
+        below: the number of lines below it that have text.
+        unfinished: the text of the line so far, to write it again elsewhere.
     """
 
     def __init__(self) -> None:
@@ -41,7 +41,7 @@ class Cursor:
         self.unfinished = ""
 
     def feed(self, text: str) -> None:
-        """This was written."""
+        """Take text that was written."""
         for piece in _PIECES.finditer(text):
             self.unfinished += piece[0]
             if piece["text"] is not None:
@@ -80,7 +80,7 @@ class Cursor:
         if final in "EF":
             self.column = 0
         elif final in "Hf":
-            self.__init__()  # type: ignore[misc]  # another place: all anew
+            self.__init__()  # type: ignore[misc]  # another place: start again
         elif final == "K" and self.column == 0:
             self.busy = False
 

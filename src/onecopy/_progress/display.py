@@ -1,11 +1,11 @@
-"""Where bars are shown: a terminal, a notebook, or lines now and then in all else.
+"""The place where bars are shown: a terminal, a notebook, or otherwise occasional lines.
 
-All bars of the process share one surface; which one it is, is decided when the first of them
-begins. A thread looks at them ten times a second while there are any, so that counting costs
-whoever counts next to nothing. Lines of a log need none: see ``Log``.
+All bars of the process share one surface, which is chosen when the first bar begins. A thread reads
+their states ten times a second while there are any, so that counting costs almost nothing. Lines of
+a log need no thread: see ``Log``.
 
-Threads: ``_lock`` guards which bars there are. It may be taken again by the thread that has it: a
-signal's handler may make a call that shows its progress, in the middle of another's beginning.
+Threads: ``_lock`` guards the list of bars. It is reentrant: a signal handler may make a call that
+shows its progress, while another bar begins.
 """
 
 from __future__ import annotations
@@ -24,48 +24,49 @@ from .notebook import Notebook, kernel
 from .state import State
 from .terminal import Terminal
 
-# How often bars are drawn; seconds.
+# Seconds between two drawings.
 _OFTEN = 0.1
-# Of the bars with one label a line is written to a log at most this often.
+# Seconds between two lines of a log for bars with the same label, at least.
 EVERY = 5.0
 
 Look = Callable[[], State]
 
 
 class Surface(Protocol):
-    """Where bars are drawn; each is known by what tells its state."""
+    """A surface for bars; each bar is identified by the function that returns its state."""
 
     def begin(self, look: Look) -> None:
-        """One more bar."""
+        """Add a bar."""
         ...
 
     def tick(self) -> None:
-        """They have come further."""
+        """Draw the bars' present states."""
         ...
 
     def end(self, look: Look) -> None:
-        """One has ended."""
+        """Remove a bar that has ended."""
         ...
 
     def unhook(self) -> None:
-        """Leave everything as it was found; takes no lock."""
+        """Restore everything as it was found; takes no lock."""
         ...
 
 
 class Log:
-    """Plain lines on standard error: one at most every few seconds for each label, and what has
-    been begun is told of at its end, if the last line is not that fresh."""
+    """Plain lines on standard error: one at most every few seconds for each label. A bar that has
+    written a line also writes one at its end, unless its last line is fresh."""
 
     def __init__(self) -> None:
         self._said: dict[str, float] = {}
 
     def advanced(self, state: State, began: float) -> None:
-        """A bar has come further, and may say so."""
+        """Note that a bar has advanced; it may write a line."""
         if monotonic() - max(began, self._said.get(state.label, 0.0)) >= EVERY:
             self._say(state)
 
     def ended(self, state: State) -> None:
-        """It says so unless such a line is fresh: of many short calls, not each."""
+        """Write the last line, unless a line with the label is fresh: not one for each of many
+        short calls."""
         fresh = monotonic() - self._said.get(state.label, -EVERY) < EVERY
         if not fresh or state.seconds >= EVERY:
             self._say(state)
@@ -75,7 +76,7 @@ class Log:
             self._said.clear()
         self._said[state.label] = monotonic()
         with contextlib.suppress(OSError, ValueError, AttributeError):
-            # Closed, a pipe that nobody reads, no stream at all: the work goes on unseen.
+            # Closed, a pipe that nothing reads, no stream at all: the work goes on unseen.
             print(state.line(), file=sys.stderr, flush=True)  # noqa: T201 (its purpose)
 
 
@@ -91,7 +92,7 @@ class Display:
         self.log = Log()
 
     def begin(self, look: Look) -> Surface | None:
-        """The surface that the bar is on; None: its lines go to a log."""
+        """Return the surface that shows the bar; None: its lines go to a log."""
         with self._lock:
             if self._surface is None:
                 self._surface = _surface()
@@ -109,11 +110,11 @@ class Display:
             return surface
 
     def end(self, surface: Surface, look: Look) -> None:
-        """The bar has ended."""
+        """End a bar."""
         thread = None
         with self._lock:
             if surface is not self._surface:
-                return  # of before a fork
+                return  # from before a fork
             self._bars -= 1
             if not self._bars:
                 self._surface = None
@@ -126,10 +127,10 @@ class Display:
 
     @contextmanager
     def pause(self, *, handlers: bool) -> Iterator[None]:
-        """Something is written that may go past the standard streams: no bars meanwhile.
+        """Hide the bars while something may write past the standard streams.
 
         Args:
-            handlers: functions of the program are called, and not streams alone.
+            handlers: functions of the program are called, not only streams.
         """
         surface = self._surface
         own = surface.pause() if isinstance(surface, Terminal) else nullcontext()
@@ -137,7 +138,7 @@ class Display:
             yield
 
     def after_fork(self) -> None:
-        """In a forked child nobody draws, and the streams are its own."""
+        """Reset a forked child: it draws nothing, and its streams are its own."""
         surface = self._surface
         self.__init__()  # type: ignore[misc]  # a lock may be held by a thread that is not here
         if surface is not None:
@@ -151,7 +152,7 @@ class Display:
                 surface.tick()
 
         thread = threading.Thread(target=draw, name="onecopy-progress", daemon=True)
-        with contextlib.suppress(RuntimeError):  # no more threads: begin and end are shown
+        with contextlib.suppress(RuntimeError):  # no more threads: only begin and end are shown
             thread.start()
             self._thread = thread
 
@@ -164,7 +165,7 @@ def _surface() -> Surface | None:
     try:
         if stream is None or not stream.isatty() or os.environ.get("TERM") == "dumb":
             return None
-    except (ValueError, AttributeError):  # closed, or an object that can do less
+    except (ValueError, AttributeError):  # closed, or an object with fewer methods
         return None
     if type(stream).__module__.startswith("rich."):
         return None  # a display of the program's own, which takes lines

@@ -1,9 +1,9 @@
-"""Bars that the program has of tqdm: they make room for what workers say, as ours do.
+"""The program's own tqdm bars: they make room for workers' output, as ours do.
 
-tqdm has a way to be asked for that, ``external_write_mode``. Its lock is taken where nothing but
-the interpreter's own streams is written to. It is not around handlers of the program: one that
-writes by ``tqdm.write`` takes its own lock first and tqdm's then, which would be the other way
-round; a bar that is drawn by another thread in that very moment may share its line then.
+tqdm has ``external_write_mode`` for that. Its lock is held only while the interpreter's own streams
+are written. It is not held around handlers of the program: one that uses ``tqdm.write`` takes its
+own lock first and then tqdm's, which would be the opposite order. So a bar that another thread
+draws at that very moment may share the handler's line.
 """
 
 from __future__ import annotations
@@ -15,10 +15,10 @@ from typing import Any
 
 
 def cleared(*, handlers: bool) -> AbstractContextManager[Any]:
-    """No bar of tqdm's is on the terminal meanwhile.
+    """Keep tqdm's bars off the terminal meanwhile.
 
     Args:
-        handlers: functions of the program are called, and not streams alone.
+        handlers: functions of the program are called, not only streams.
     """
     module = sys.modules.get("tqdm.std")
     kind = getattr(module, "tqdm", None)

@@ -1,10 +1,10 @@
-"""Bars in a notebook: HTML of our own in an output of the cell, updated in place.
+"""Bars in a notebook: our own HTML in an output of the cell, updated in place.
 
-No widgets: nothing has to be installed, and what a bar showed at the end is in the saved file.
-Beside the HTML stands the same as text, for front ends that have none.
+No widgets: nothing has to be installed, and the final state of a bar is in the saved file. A text
+version goes with the HTML, for front ends without HTML.
 
-The first look is sent by the thread that began the work, so that it goes below its cell. Later
-ones name the output (``display_id``) and may come from any thread.
+The thread that began the work sends the first state, so that it appears below its cell. Later ones
+name the output (``display_id``) and may come from any thread.
 """
 
 from __future__ import annotations
@@ -24,14 +24,14 @@ _TRACK = (
 
 
 def kernel() -> Any:
-    """The shell of the notebook that this process is the kernel of; None when it is of none."""
+    """Return the shell if this process is the kernel of a notebook; otherwise None."""
     module = sys.modules.get("IPython")
     shell = module.get_ipython() if module is not None else None
     return shell if getattr(shell, "kernel", None) is not None else None
 
 
 class Notebook:
-    """See the module. The same face as ``Terminal``."""
+    """See the module. It has the interface of ``Terminal``."""
 
     def __init__(self, shell: Any) -> None:
         self._publisher = shell.display_pub
@@ -39,23 +39,23 @@ class Notebook:
         self._sent: dict[Callable[[], State], str] = {}
 
     def begin(self, look: Callable[[], State]) -> None:
-        """One more bar: an output of the cell that runs."""
+        """Add a bar: an output of the cell that runs."""
         self._ids[look] = uuid4().hex
         self._send(look, update=False)
 
     def tick(self) -> None:
-        """Shows how far they are."""
+        """Show the present states."""
         for look in list(self._ids):
             self._send(look)
 
     def end(self, look: Callable[[], State]) -> None:
-        """It stays as it is now."""
+        """Keep the final state of a bar."""
         self._send(look)
         self._ids.pop(look, None)
         self._sent.pop(look, None)
 
     def unhook(self) -> None:
-        """Nothing is held."""
+        """Nothing to do: no stream is patched."""
         self._ids.clear()
 
     def _send(self, look: Callable[[], State], *, update: bool = True) -> None:
@@ -75,7 +75,7 @@ class Notebook:
 
 
 def html(state: State) -> str:
-    """One bar, legible on light and on dark."""
+    """Return one bar, legible on light and on dark backgrounds."""
     if state.total is None:
         share = 1.0 if state.ended else 0.0
     else:

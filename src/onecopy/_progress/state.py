@@ -1,4 +1,4 @@
-"""How far something has come, in words: the same on a terminal, in a notebook and in a log."""
+"""The text of a progress bar: the same on a terminal, in a notebook and in a log."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ BYTES = "bytes"
 
 @dataclass(frozen=True)
 class State:
-    """One look at a bar.
+    """The state of a bar at one time.
 
     Attributes:
-        label: what stands in front.
-        unit: what the pieces are called; ``"bytes"`` are written as sizes.
-        done, failed: pieces that have come to an end, and those of them that did badly.
-        total: how many there are; None when nobody knows.
+        label: the text in front.
+        unit: the name of the pieces; ``"bytes"`` are written as sizes.
+        done, failed: pieces that have ended, and those of them that failed.
+        total: the number of pieces; None if unknown.
         seconds: since the beginning.
-        ended: nothing more will come.
-        piece: bytes that a piece stands for; 0 when that is not known.
+        ended: the work is over.
+        piece: bytes per piece; 0 if unknown.
     """
 
     label: str
@@ -33,13 +33,13 @@ class State:
     piece: float
 
     def count(self) -> str:
-        """``1,200 of 5,000 items``."""
+        """Return ``1,200 of 5,000 items``."""
         of = "" if self.total is None else f" of {self._amount(self.total)}"
         unit = "" if self.unit == BYTES else f" {self.unit}"
         return f"{self._amount(self.done)}{of}{unit}"
 
     def rate(self) -> str:
-        """``312 items/s``, or ``1.2 GB/s``; empty when nothing is done."""
+        """Return ``312 items/s``, or ``1.2 GB/s``; empty if nothing is done."""
         if not self.done or self.seconds <= 0:
             return ""
         pace = self.done / self.seconds
@@ -50,11 +50,11 @@ class State:
         return f"{pace:.2g} {self.unit}/s"
 
     def failures(self) -> str:
-        """``3 failed``, or nothing."""
+        """Return ``3 failed``, or an empty string."""
         return f"{self.failed:,} failed" if self.failed else ""
 
     def time(self) -> str:
-        """``0:12 left``, ``in 0:30`` at the end, or how long it has taken so far."""
+        """Return ``0:12 left``, ``in 0:30`` at the end, or how long it has taken so far."""
         if self.ended:
             return f"in {span(self.seconds)}"
         if self.total is None or not self.done:
@@ -63,7 +63,7 @@ class State:
         return f"{span(left)} left"
 
     def line(self) -> str:
-        """All of it, as a line of a log."""
+        """Return all of it, as a line of a log."""
         words = ", ".join(filter(None, [self.count(), self.failures()]))
         words += f" {self.time()}" if self.ended else f", {self.time()}"
         return ", ".join(filter(None, [f"{self.label}: {words}", self.rate()]))
@@ -73,12 +73,12 @@ class State:
 
 
 def label_of(text: str) -> str:
-    """A function's name as people know it, without what a terminal would obey."""
+    """Return a function's name as people know it, without control characters."""
     return printable(text.removeprefix("__main__."))
 
 
 def span(seconds: float) -> str:
-    """``0:12``, ``3:00:12``."""
+    """Return ``0:12``, ``3:00:12``."""
     minutes, rest = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"

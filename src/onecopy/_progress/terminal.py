@@ -1,17 +1,16 @@
-"""Bars on a terminal, below what the program writes: nothing that is written is torn.
+"""Bars on a terminal, below the program's output, which is never torn.
 
-Whoever draws below somebody else's lines has to know when there are new ones. So while there
-are bars, ``write`` of the standard streams is ours, on the stream objects themselves: it takes
-the bars away, writes, and has them drawn again. ``print``, handlers of ``logging`` that got hold
-of a stream long before, warnings, tracebacks and bars of other libraries all end there. Around
-handlers that write past these streams, the pool's thread that calls them holds a ``pause``.
+Drawing below other output requires noticing new output. So while there are bars, ``write`` of the
+standard streams is replaced, on the stream objects themselves: it removes the bars, writes, and
+requests a new drawing. ``print``, ``logging`` handlers that have kept a stream, warnings,
+tracebacks and bars of other libraries all use it. Around handlers that write past these streams,
+the pool's thread that calls them holds a ``pause``.
 
-Between two writes the cursor stands where the program has left it (``Cursor``), with the bars
-under it. To take them away is then to erase what is below.
+Between two writes the cursor is where the program has left it (``Cursor``), with the bars below it.
+Removing them means erasing everything below.
 
-Threads: the lock is held while bytes are written, and for nothing else of the program's: no
-handler is called under it. It may be taken again by the thread that has it, as a signal's
-handler may print in the middle of a drawing.
+Threads: the lock is held while bytes are written; no function of the program is called with it
+held. It is reentrant, since a signal handler may print in the middle of a drawing.
 """
 
 from __future__ import annotations
@@ -29,19 +28,20 @@ from typing import Any, Literal
 from .cursor import Cursor
 from .state import State
 
-# Bars that were taken away for a line are back after this at most; seconds.
+# Seconds after which bars that were removed for a line are drawn again, at most.
 _SOON = 0.03
-# A handler that takes longer has the bars back while it works.
+# Seconds after which the bars are drawn again while a handler still works.
 _PATIENCE = 0.5
 _BAR = 40
 _LEAST_BAR = 8
-# Of how many, how fast, how many failed, and the time: which goes first where room is short.
+# The count, the rate, the failures, and the time; the order in which they are dropped if room is
+# short.
 _STYLES = ("", "dim", "red", "cyan")
 _LEFT_OUT = ((), (1,), (1, 3))
 
 
 class Terminal:
-    """See the module. Standard error has to be a terminal."""
+    """See the module. Standard error must be a terminal."""
 
     def __init__(self) -> None:
         self._lock = threading.RLock()
@@ -58,11 +58,11 @@ class Terminal:
         for stream in {id(each): each for each in (sys.stdout, sys.stderr)}.values():
             self._hook(stream)
 
-    # What others write.
+    # Output of others.
 
     def _hook(self, stream: Any) -> None:
-        """Has what is written to a terminal go through ``_others``."""
-        with contextlib.suppress(Exception):  # a stream of the program's that can do less
+        """Make writes to a terminal go through ``_others``."""
+        with contextlib.suppress(Exception):  # a stream of the program's with fewer methods
             if not stream.isatty():
                 return
             stream.flush()
@@ -75,29 +75,29 @@ class Terminal:
             self._hooked.append((stream, hooked))
 
     def unhook(self) -> None:
-        """The streams are as they were. Takes no lock: a forked child calls it too."""
+        """Restore the streams. Takes no lock: a forked child calls it too."""
         hooked, self._hooked = self._hooked, []
         for stream, ours in hooked:
-            if vars(stream).get("write") is ours:  # else somebody stands in front of it
+            if vars(stream).get("write") is ours:  # otherwise another function wraps it
                 del stream.write
         self._looks = []
 
     def _others(self, write: Callable[[str], Any], flush: Callable[[], Any], text: str) -> Any:
         with self._lock:
             if not self._looks:
-                return write(text)  # somebody has kept ours
+                return write(text)  # other code has kept ours
             self._erase()
             try:
                 return write(text)
             finally:
-                flush()  # the two streams have a buffer each, and the terminal one cursor
+                flush()  # each of the two streams has a buffer, and the terminal has one cursor
                 self._cursor.feed(text)
                 if not self._cursor.busy and monotonic() - self._drawn > _SOON:
                     self._draw()
 
     @contextmanager
     def pause(self) -> Iterator[None]:
-        """Something may write past the streams: no bars meanwhile."""
+        """Hide the bars while something may write past the streams."""
         with self._lock:
             self._erase()
             if not self._paused:
@@ -114,20 +114,20 @@ class Terminal:
     # Bars.
 
     def begin(self, look: Callable[[], State]) -> None:
-        """One more bar."""
+        """Add a bar."""
         with self._lock:
             self._looks.append(look)
             self._draw()
 
     def tick(self) -> None:
-        """Draws the bars as they are now."""
+        """Draw the bars' present states."""
         with self._lock:
             self._draw()
 
     def end(self, look: Callable[[], State]) -> None:
-        """A bar has ended: it becomes a line like any other."""
+        """End a bar: it becomes an ordinary line."""
         with self._lock:
-            if look in self._looks:  # else its beginning was interrupted
+            if look in self._looks:  # otherwise its beginning was interrupted
                 self._looks.remove(look)
                 self._erase()
                 self._keep(look())
@@ -137,14 +137,14 @@ class Terminal:
                 self.unhook()
 
     def _keep(self, state: State) -> None:
-        """Writes a line above the one in which the program is, if it is in one."""
+        """Write a line above the line that the program is in the middle of."""
         cursor = self._cursor
         line = "".join(self._lines([state]))
         if not cursor.busy:
             self._put(f"\r{line}\n")
         elif not cursor.below:
             self._put(f"\r\x1b[K{line}\n{cursor.unfinished}")
-        # Among lines of another display nothing is kept: it belongs to that.
+        # Nothing is kept among the lines of another display.
 
     def _erase(self) -> None:
         if self._shown:
@@ -160,7 +160,7 @@ class Terminal:
         if not lines:
             self._erase()
             return
-        # Line by line over what is there: a terminal that shows it half way shows bars.
+        # Line by line over what is there: a terminal that shows it half way still shows bars.
         text = "\x1b[K\n".join(lines) + "\x1b[J"
         if self._cursor.busy:
             self._put(self._below(text, len(lines)))
@@ -170,7 +170,7 @@ class Terminal:
         self._shown = len(lines)
 
     def _below(self, text: str, lines: int = 1) -> str:
-        """``text`` under the lines that are the program's, and back to where it was."""
+        """Return ``text`` below the program's lines, and the way back to its cursor."""
         down = self._cursor.below + 1
         column = min(self._cursor.column, _size(self._stream).columns - 1)
         right = f"\x1b[{column}C" if column else ""
@@ -188,17 +188,17 @@ class Terminal:
             self._write(text)
             self._stream.flush()
         except (OSError, ValueError):
-            self._broken = True  # closed, or nobody is there: the work goes on unseen
+            self._broken = True  # closed: the work goes on unseen
 
 
 def drawn(states: list[State], stream: Any, width: int) -> list[str]:
-    """A line for each, no wider than this, with colours where the terminal has them."""
+    """Return a line for each state, at most ``width`` wide, with colours if the terminal has them."""
     from rich.console import Console
     from rich.progress_bar import ProgressBar
     from rich.table import Table
     from rich.text import Text
 
-    # The last column stays free: some terminals wrap as soon as it is written to.
+    # The last column stays free: some terminals wrap when it is written.
     width = max(10, width - 1)
     console = Console(file=stream, force_terminal=True, width=width, highlight=False)
     facts = [(each.count(), each.rate(), each.failures(), each.time()) for each in states]
@@ -224,12 +224,13 @@ def drawn(states: list[State], stream: Any, width: int) -> list[str]:
 def _widths(
     states: list[State], facts: Sequence[tuple[str, ...]], width: int
 ) -> tuple[int, int, dict[int, int]]:
-    """Columns for the label, for the bar, and for each kind of fact that has room."""
+    """Return the columns for the label, for the bar, and for each kind of fact that there is room
+    for."""
     from rich.cells import cell_len
 
     label = max(cell_len(each.label) for each in states)
     most = {at: max(cell_len(each[at]) for each in facts) for at in range(len(_STYLES))}
-    # A bar is not to become shorter with each digit.
+    # A bar must not become shorter with each digit.
     ends = [replace(each, done=each.total or each.done) for each in states]
     most[0] = max(most[0], *(cell_len(each.count()) for each in ends))
     columns, room = most, 0

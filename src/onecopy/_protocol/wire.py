@@ -34,7 +34,7 @@ CUT = 12  # a worker's current chunk ends after this many items
 STATE = 11  # the value of a variable; in front of the codec's body, the length of its head
 # Worker to owner.
 READY, FAILED, RESULT, FORGOTTEN, FROZEN, RECORD, WARNING, TEXT, SLOW, IMPORTED = range(32, 42)
-PROFILE = 42  # where a worker's functions spend their time
+PROFILE = 42  # sampled stacks of a worker
 # Both ways.
 ANNOUNCE, FREE = 64, 65
 

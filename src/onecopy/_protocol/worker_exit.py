@@ -1,7 +1,8 @@
-"""``worker_exit=``: what each worker does when it ends as it should.
+"""``worker_exit=``: a callable that each worker calls at its normal end.
 
-It is registered with ``atexit`` in the worker, before the initializer runs: so it comes after
-what the initializer and tasks have registered, as the first that was registered runs last.
+It is registered with ``atexit`` in the worker, before the initializer runs. So it is called after
+everything that the initializer and tasks have registered, since the first that is registered runs
+last.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from typing import Any
 def begin(
     worker_exit: Callable[[], Any], initializer: Callable[..., Any] | None, *args: Any
 ) -> None:
-    """The initializer of a pool whose workers have something to do at their end."""
+    """Register ``worker_exit``, then run the user's initializer; the initializer of such a pool."""
     atexit.register(worker_exit)
     if initializer is not None:
         initializer(*args)

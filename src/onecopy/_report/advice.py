@@ -1,9 +1,9 @@
-"""What a report says in words: one sentence of verdict, and what to change.
+"""The text of a report: one sentence of verdict, and advice.
 
-Advice is given for one call of the program, or for the pool, and only when something is
-plainly off: nothing that would save less than 3 % of the run's time or 50 ms is spoken of.
-Each has its evidence from this very run, an estimate of what would be gained, and the
-change as code. What to look for in a call is in ``causes``, in the pool in ``pools``.
+Advice is about one call of the program, or about the pool, and is given only if something is
+clearly wrong: nothing that would save less than 3 % of the run's time or 50 ms is mentioned. Each
+piece has its evidence from this very run, an estimate of the gain, and the change as code.
+``causes`` has the causes in a call, ``pools`` those in the pool.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ __all__ = ["Advice", "advice", "failed", "verdict"]
 
 
 def verdict(run: Run) -> str:
-    """How well the workers were used, with figures; failures first."""
+    """Return how well the workers were used, with figures; failures first."""
     parts = run.accounting()
     if not run.tasks:
         return f"No task has ended in {seconds(parts.wall)}."
@@ -37,14 +37,14 @@ def verdict(run: Run) -> str:
     if most > 0.02 * parts.total:
         said += f". The largest loss: {percent(most, parts.total)} {name}"
     saved = run.facts.get("saved_bytes", 0)
-    # Every process shows the same pages of the interpreter: that is nothing that was shared.
+    # Every process shares the pages of the interpreter: these do not count as shared data.
     if saved > 1e6 and run.facts.get("segment_bytes", 0) > 1e6:
         said += f". One copy of the shared data saved {human_bytes(int(saved))}"
     return said + "."
 
 
 def failed(run: Run) -> str:
-    """``10 of 100 tasks failed: ValueError('bad 3') and 9 more.``, or nothing."""
+    """Return ``10 of 100 tasks failed: ValueError('bad 3') and 9 more.``, or an empty string."""
     number = sum(each.number for each in run.failures)
     if not number:
         return ""
@@ -56,7 +56,7 @@ def failed(run: Run) -> str:
 
 
 def advice(run: Run) -> list[Advice]:
-    """What to change: what failed first, then by what it would save; often nothing."""
+    """Return the advice: failures first, then by the time that it would save; often none."""
     look = Look(run, run.accounting())
     found = list(pools.failures(look))
     if run.tasks:
@@ -67,7 +67,7 @@ def advice(run: Run) -> list[Advice]:
 
 
 def _of_call(look: Look, call: Call) -> Iterator[Advice]:
-    """The first cause that explains most of a call; others would count the same time again,
+    """Yield the first cause that explains most of a call. Others would count the same time again,
     unless they are about another part of it."""
     found = [each for cause in causes.CAUSES for each in cause(look, call)]
     worth = [each for each in found if max(each.saves, each.cpu) >= look.worth]

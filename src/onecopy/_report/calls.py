@@ -1,8 +1,7 @@
-"""The calls of a run: what one line of the program, calling one function, cost.
+"""The calls of a run: the cost of one line of the program that calls one function.
 
-A line in a loop that calls the pool many times is one call here. Times of tasks are exact;
-when the call was under way, and what workers without work waited for, is known of the tasks
-that are kept.
+A line in a loop that calls the pool many times is one call here. Times of tasks are exact; the time
+span of the call, and the reasons why workers waited, are known for the tasks that are kept.
 """
 
 from __future__ import annotations
@@ -14,7 +13,7 @@ import numpy as np
 from .._observe.spans import split
 from .model import WAITS, Run, Table
 
-# Reports look at the calls that took most.
+# Reports consider this many calls, those that took most.
 _MOST = 30
 
 
@@ -24,14 +23,14 @@ class Call:
 
     Attributes:
         site: its index in ``Run.sites``.
-        method, function: what was called, and with which function.
-        line: ``file:line``; "" when it is not known.
+        method, function: the method, and the function passed to it.
+        line: ``file:line``; "" if unknown.
         chunk: the chunk size that the program has given, or 0.
         spans: its tasks, as far as they are kept.
         parts: sums of ``columns.TOTAL`` over its tasks, times in seconds.
-        idle: as ``Idle.by_call`` has it.
-        wall: for how long it had work anywhere.
-        depth: how many of its tasks were in the pool at once, at most.
+        idle: from ``Idle.by_call``.
+        wall: the time during which it had work anywhere.
+        depth: the maximum number of its tasks that were in the pool at once.
     """
 
     site: int
@@ -55,7 +54,7 @@ class Call:
 
     @property
     def compute(self) -> float:
-        """In the function, imports left out."""
+        """Return the time in the function, without imports."""
         return self.parts["compute"]
 
     @property
@@ -64,18 +63,18 @@ class Call:
 
     @property
     def own(self) -> float:
-        """In the function, without what other programs took from it."""
+        """Return the time in the function, without what other programs took from it."""
         return self.parts["compute"] - self.parts["wanting"]
 
     def took(self) -> Table:
-        """Of each task, the same in seconds."""
+        """Return the same for each task, in seconds."""
         parts = split(self.spans)
         took: Table = (parts["running"] + parts["pausing"]) / 1e9
         return took
 
 
 def calls(run: Run) -> list[Call]:
-    """The calls of a run, those first in which workers spent most time."""
+    """Return the calls of a run, those with the most worker time first."""
     idle = run.idle().by_call()
     found = [_call(run, int(site), idle) for site in np.unique(run.totals["site"])]
     found.sort(key=lambda call: -(call.compute + sum(call.idle.values())))
@@ -107,15 +106,15 @@ def _call(run: Run, site: int, idle: dict[int, dict[str, float]]) -> Call:
 
 
 def _under_way(spans: Table, ready: int) -> tuple[float, int]:
-    """For how long there was at least one task, and how many there were at most; only since
-    the first worker was ready."""
+    """Return how long there was at least one task, and how many there were at most; since the first
+    worker was ready."""
     if not len(spans):
         return 0.0, 0
     begun = np.maximum(spans["submitted"].astype("i8"), ready)
     ended = np.maximum(spans["returned"], begun)
     times = np.concatenate([begun, ended])
     steps = np.concatenate([np.ones(len(begun), "i8"), -np.ones(len(ended), "i8")])
-    # At the same time, what ends comes first.
+    # At the same time, ends come first.
     order = np.lexsort((steps, times))
     times, level = times[order], np.cumsum(steps[order])
     wall = float(np.diff(times)[level[:-1] > 0].sum()) / 1e9

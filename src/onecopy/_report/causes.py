@@ -1,9 +1,8 @@
-"""What may be off with one call: each cause looks at its parts, and estimates its own gain.
+"""The causes in one call: each checks its parts, and estimates its own gain.
 
-Estimates are arithmetic on what was measured: how long the call would take if the cause
-were gone, by the schedule that the workers would then have. What other programs took from
-the functions (``wanting``) is left out of both sides where that can be, so that a busy
-machine is no cause.
+Estimates are arithmetic on measurements: how long the call would take without the cause, by the
+schedule that the workers would then have. Time that other programs took from the functions
+(``wanting``) is left out on both sides if possible, so that a busy machine is not a cause.
 """
 
 from __future__ import annotations
@@ -17,35 +16,35 @@ from .calls import Call
 from .face import Advice, Look
 from .words import count, human_bytes, items, percent, seconds
 
-# Around each task go some tens of microseconds: below this its own work is the lesser part.
+# The overhead of each task is some tens of microseconds: below this size it dominates.
 _SMALL_TASK = 200e-6
-# What this library itself imports in workers is none of the program's doing.
+# The program does not cause the library's own imports in workers.
 _OURS = ("cloudpickle", "onecopy")
-# What handing out one more item of a map costs all together, in seconds.
+# The total cost of giving out one more item of a map, in seconds.
 _ITEM = 3e-6
-# Buffers of this size per task, in bytes, take as long to copy as a short task takes.
+# Copying this many bytes per task takes as long as a short task.
 _BIG = 1e6
-# A task that takes so many times the median of its call is a straggler.
+# A task that takes this many times the median of its call is a straggler.
 _STRAGGLER = 5.0
-# Of a call's time without work, or in its functions, less than this is nothing to speak of.
+# A smaller share of a call's idle time, or of the time in its functions, is ignored.
 _PART = 0.1
-# More workers than this many times the CPUs are not advised.
+# Advice never asks for more workers than this many times the CPUs.
 _MANY = 4
 
 
 def _where(call: Call) -> str:
-    """``map of f at program.py:12``."""
+    """Return ``map of f at program.py:12``."""
     at = f" at {call.line.rpartition('/')[2]}" if call.line else ""
     return f"{call.method} of {_name(call)}{at}"
 
 
 def _name(call: Call) -> str:
-    """As the program calls it."""
+    """Return the call as the program writes it."""
     return call.function.rpartition(".")[2].rpartition(">")[2] or call.function
 
 
 def _whole(call: Call) -> float:
-    """All of the workers' time that belongs to a call."""
+    """Return all of the workers' time that belongs to a call."""
     names = ("decode", "imported", "compute", "encode", "blocked")
     return sum(call.parts[name] for name in names) + sum(call.idle.values())
 
@@ -55,11 +54,11 @@ def _matters(look: Look, call: Call, part: float) -> bool:
 
 
 def importing(look: Look, call: Call) -> Iterator[Advice]:
-    """Every worker imports for itself what one process could have imported for all."""
+    """Yield advice if every worker imports what one process could import for all."""
     spent = call.parts["imported"]
     spans = call.spans
     workers = len(np.unique(spans["worker"][spans["imported"] + spans["importing"] > 1_000_000]))
-    # For all calls together, each being imported once: the call that spent most is told of.
+    # For all calls together, since each module is imported once: the call that spent most is named.
     took = {name: cpu / 1e9 for name, _, cpu in look.run.imports if name not in _OURS}
     names = [name for name, cpu in took.items() if cpu > 0.1 * sum(took.values())]
     if workers < 2 or not names or look.run.method in ("fork", "thread"):
@@ -85,7 +84,7 @@ def importing(look: Look, call: Call) -> Iterator[Advice]:
 
 
 def small(look: Look, call: Call) -> Iterator[Advice]:
-    """What goes around the tasks takes longer than they do."""
+    """Yield advice if the overhead of tasks is longer than the tasks."""
     own = call.own / max(1, call.items)
     if call.tasks < 200 or own > _SMALL_TASK or call.tasks < 0.5 * call.items:
         return
@@ -111,7 +110,7 @@ def small(look: Look, call: Call) -> Iterator[Advice]:
 
 
 def one_by_one(look: Look, call: Call) -> Iterator[Advice]:
-    """The program waits for each result before it hands out the next task."""
+    """Yield advice if the program waits for each result before it submits the next task."""
     if call.depth != 1 or call.tasks < 2 * look.workers or look.workers < 2:
         return
     saves = call.wall - call.wall / look.at_once
@@ -131,7 +130,7 @@ def one_by_one(look: Look, call: Call) -> Iterator[Advice]:
 
 
 def iterable(look: Look, call: Call) -> Iterator[Advice]:
-    """Items come more slowly than workers finish them."""
+    """Yield advice if items come more slowly than workers finish them."""
     idle = call.idle["iterable"]
     if not _matters(look, call, idle) or look.workers < 2:
         return
@@ -152,14 +151,15 @@ def iterable(look: Look, call: Call) -> Iterator[Advice]:
 
 
 def _owner(look: Look, call: Call, kind: str) -> float:
-    """Seconds that the owner did something, as far as it was for this call."""
+    """Return the seconds that the owner spent on something for this call."""
     whole = float(look.run.diary[kind].sum()) / 1e9
     idle = look.run.idle().sums()[kind]
     return whole * min(1.0, call.idle[kind] / idle) if idle else 0.0
 
 
 def callbacks(look: Look, call: Call) -> Iterator[Advice]:
-    """Callbacks, and the function of ``reduce``, run in the main process, one by one."""
+    """Yield advice if callbacks, or the function of ``reduce``, run in the main process, one by
+    one."""
     idle = call.idle["callbacks"]
     if not _matters(look, call, idle):
         return
@@ -180,7 +180,7 @@ def callbacks(look: Look, call: Call) -> Iterator[Advice]:
 
 
 def handlers(look: Look, call: Call) -> Iterator[Advice]:
-    """Log handlers of the main process are slower than the tasks that log."""
+    """Yield advice if log handlers of the main process are slower than the tasks that log."""
     idle = call.idle["handlers"]
     if not _matters(look, call, idle):
         return
@@ -200,7 +200,7 @@ def handlers(look: Look, call: Call) -> Iterator[Advice]:
 
 
 def arguments(look: Look, call: Call) -> Iterator[Advice]:
-    """Large arguments are copied that need not be."""
+    """Yield advice if large arguments are copied needlessly."""
     mine = [
         (kind, moved, whole) for site, kind, moved, whole in look.run.large if site == call.site
     ]
@@ -209,7 +209,7 @@ def arguments(look: Look, call: Call) -> Iterator[Advice]:
         return
     kind, moved, whole = max(mine, key=lambda each: each[1])
     copying = _owner(look, call, "packing")
-    # Sharing copies it once; then nothing is copied.
+    # Sharing copies them once; after that nothing is copied.
     rounds = max(1, len(np.unique(call.spans["task"]))) if kind == "frames" else 0
     once = copying * min(1.0, whole / moved + (1 / rounds if rounds else 0.0))
     saves = (idle + decode) / look.workers - once
@@ -254,13 +254,13 @@ _ARGUMENTS = {
 
 
 def results(look: Look, call: Call) -> Iterator[Advice]:
-    """Large results are copied, and come one by one."""
+    """Yield advice if large results are copied and come one by one."""
     each = call.parts["result_moved"] / max(1, call.tasks)
     packing = call.parts["encode"] + call.parts["blocked"]
     idle = call.idle["results"] + call.idle["handing"]
     if not _matters(look, call, packing + idle):
         return
-    # Half of packing is the copy; the other half, to have the pages of what is shared, stays.
+    # Half of encoding is the copy; the other half, allocating shared pages, remains.
     saves = (0.5 * call.parts["encode"] + call.parts["blocked"] + idle) / look.workers
     if each < _BIG:
         if call.idle["results"] < 0.5 * (packing + idle):
@@ -294,7 +294,7 @@ def results(look: Look, call: Call) -> Iterator[Advice]:
 
 
 def uneven(look: Look, call: Call) -> Iterator[Advice]:
-    """At the end of a call some have nothing to do."""
+    """Yield advice if some workers have nothing to do at the end of a call."""
     if look.workers < 2 or call.depth < 2 or not _matters(look, call, call.idle["tail"]):
         return
     took = call.took()
@@ -346,7 +346,7 @@ def _pieces(look: Look, call: Call, saves: float) -> Advice:
 
 
 def _rounds(call: Call, time: Callable[[np.ndarray], float]) -> float:
-    """The time of a call that is made again and again, each time being as long as said."""
+    """Return the time of a call that is repeated, with ``time`` for each round."""
     took = call.took()
     if not call.method.startswith(("map", "starmap", "imap")):
         return time(took)
@@ -354,7 +354,7 @@ def _rounds(call: Call, time: Callable[[np.ndarray], float]) -> float:
 
 
 def _rounds_now(call: Call) -> float:
-    """As it was: the worker that was busiest, each time."""
+    """Return the measured time: the busiest worker's, in each round."""
     took, spans = call.took(), call.spans
     rounds = spans["task"] if call.method.startswith(("map", "starmap", "imap")) else spans["site"]
     keys = rounds.astype("u8") << np.uint64(32) | spans["worker"]
@@ -364,14 +364,15 @@ def _rounds_now(call: Call) -> float:
 
 
 def pausing(look: Look, call: Call) -> Iterator[Advice]:
-    """Functions that wait leave the CPUs free: more of them can wait at the same time."""
+    """Yield advice if functions wait and leave the CPUs free: more of them can wait at the same
+    time."""
     own = call.own
     if call.pausing < 0.5 * own or not _matters(look, call, call.pausing):
         return
-    # What the programs wait for that it has started is not known.
+    # The reasons why programs that it has started wait are unknown.
     if call.parts["helped"] > 0.1 * call.pausing:
         return
-    if sum(call.idle.values()) > 0.3 * _whole(call):  # there are workers to spare already
+    if sum(call.idle.values()) > 0.3 * _whole(call):  # there are spare workers already
         return
     more = min(call.items, _MANY * max(look.run.cpus, look.workers))
     if more <= look.workers:
@@ -395,7 +396,7 @@ def pausing(look: Look, call: Call) -> Iterator[Advice]:
 
 
 def threads(look: Look, call: Call) -> Iterator[Advice]:
-    """Native threads of several workers fight for the CPUs."""
+    """Yield advice if the native threads of several workers compete for the CPUs."""
     compute, cpu, helped = (call.parts[name] for name in ("compute", "cpu", "helped"))
     if look.workers < 2 or helped < 0.25 * cpu or call.parts["wanting"] < 0.15 * compute:
         return

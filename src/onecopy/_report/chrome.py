@@ -15,7 +15,7 @@ from .model import Run
 
 
 def write_chrome(run: Run, file: IO[str]) -> None:
-    """Writes ``run``, an event per line."""
+    """Write ``run``, an event per line."""
     file.write('{"displayTimeUnit":"ms","traceEvents":[\n')
     between = ""
     for event in _events(run):
@@ -41,7 +41,7 @@ def _events(run: Run) -> Iterator[dict[str, Any]]:
         event = {"ph": "X", **where, "name": each.name, "cat": kind, "ts": begin, "dur": took}
         yield {**event, "args": each.args} if each.args else event
         if each.flow:
-            # A flow binds to the slice that it begins in, so the owner has one for each end.
+            # A flow binds to the slice in which it begins, so the owner has one for each end.
             said = {"cat": "flow", "name": "task"}
             for name, time, flow in (
                 ("submit", each.submitted, f"{each.flow}a"),

@@ -1,7 +1,7 @@
 """``ONECOPY_REPORT=run.html python script.py``: a report of each pool that the program makes.
 
-The first pool's is written to that file, the next one's to ``run-2.html``, and so on, when a
-pool has ended. Processes that ``multiprocessing`` has started, or a pool, write none.
+The first pool's is written to that file, the next one's to ``run-2.html``, and so on, when each
+pool has ended. Processes started by ``multiprocessing`` or by a pool write none.
 """
 
 from __future__ import annotations
@@ -24,10 +24,10 @@ _waiting: dict[int, partial[None]] = {}
 
 
 def at_end(engine: Engine) -> None:
-    """Has the report of this engine written when it has ended, if the environment says so.
+    """Write the report of this engine when it has ended, if the environment requests it.
 
     Raises:
-        ValueError: the variable names a kind of file that is none of a report's.
+        ValueError: the variable names a kind of file that reports do not have.
     """
     wanted = os.environ.get(VARIABLE)
     if not wanted or process.parent_process() is not None:
@@ -50,7 +50,7 @@ def at_end(engine: Engine) -> None:
 
 def _write(number: int, seen: weakref.ref[Engine], target: Path) -> None:
     engine = seen()
-    # The one that takes it out writes it: the pool's own thread, or the program's end.
+    # The thread that removes it writes it: the pool's own, or the one at the program's end.
     if _waiting.pop(number, None) is None or engine is None or engine.history.pid != os.getpid():
         return
     from . import gather, write
@@ -58,11 +58,12 @@ def _write(number: int, seen: weakref.ref[Engine], target: Path) -> None:
     try:
         write.report(gather.run(engine, look=False), target)
     except OSError as error:
-        # In a thread of the pool, which has nobody to raise it to.
+        # In a thread of the pool, where no caller can catch it.
         sys.stderr.write(f"onecopy: {target}: the report cannot be written: {error}\n")
 
 
 def _at_exit() -> None:
-    """Pools that are still there when the program ends: worker threads, for one, do not end."""
+    """Write reports of pools that are left when the program ends: worker threads, for example, do
+    not end."""
     for write_it in list(_waiting.values()):
         write_it()

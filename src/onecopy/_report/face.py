@@ -1,4 +1,4 @@
-"""What advice is, and what those who give it have in common."""
+"""The form of advice, and the base of the modules that give it."""
 
 from __future__ import annotations
 
@@ -7,25 +7,25 @@ from dataclasses import dataclass
 from .model import Accounting, Run
 from .words import percent, seconds
 
-# Nothing is said of what saves less: a share of the run's time, and seconds.
+# Advice that would save less is left out: a share of the run's time, and seconds.
 _SHARE, _LEAST = 0.03, 0.05
 
 
 @dataclass(frozen=True)
 class Advice:
-    """One thing to change.
+    """One piece of advice.
 
     Attributes:
-        kind: which cause it is, in a word.
-        title: what is off, in a few words.
-        evidence: what in this run shows it.
-        change: what to do about it, with code.
-        gain: what that would save, roughly.
-        saves: seconds of the run's time that it would save; 0 when it is not about time.
-        cpu: seconds of CPU time that it would save, where that is what is saved.
-        nbytes: bytes of memory that it would save, likewise.
-        part: of two pieces of advice on one call about the same part of its time only the
-            first is given.
+        kind: the cause, in a word.
+        title: the problem, in a few words.
+        evidence: the figures of this run that show it.
+        change: the remedy, with code.
+        gain: the estimated saving, as text.
+        saves: seconds of the run's time that it would save; 0 if it is not about time.
+        cpu: seconds of CPU time that it would save, if it is about that.
+        nbytes: bytes of memory that it would save, if it is about that.
+        part: the part of a call's time that it is about: only the first advice on each part is
+            given.
         line: of the program, where the call is.
     """
 
@@ -43,7 +43,7 @@ class Advice:
 
 @dataclass(frozen=True)
 class Look:
-    """A run, as those see it who give advice."""
+    """A run, as the givers of advice see it."""
 
     run: Run
     parts: Accounting
@@ -54,15 +54,15 @@ class Look:
 
     @property
     def at_once(self) -> int:
-        """How many can compute at the same time."""
+        """The number of workers that can compute at the same time."""
         return max(1, min(self.run.wanted, self.run.cpus))
 
     @property
     def worth(self) -> float:
-        """What would save fewer seconds is not spoken of."""
+        """The seconds below which a saving is not mentioned."""
         return max(_SHARE * self.parts.wall, _LEAST)
 
     def gain(self, saves: float) -> str:
-        """``about 1.2 s of 4 s (30 %)``."""
+        """Return ``about 1.2 s of 4 s (30 %)``."""
         wall = self.parts.wall
         return f"about {seconds(saves)} of {seconds(wall)} ({percent(saves, wall)})"

@@ -21,7 +21,7 @@ _NAME = 80
 
 
 def run(engine: Engine, *, look: bool = True) -> Run:
-    """All that is known of a pool; ``look``: its memory is read once more."""
+    """Return all that is known of a pool; ``look``: read its memory once more."""
     recorder, watch = engine.history.recorder, engine.history.watch
     if watch is not None and look and not engine.core.closed:
         watch.sample()
@@ -63,7 +63,7 @@ def run(engine: Engine, *, look: bool = True) -> Run:
 
 
 def spans(engine: Engine) -> Table:
-    """What ``Pool.spans`` returns."""
+    """Return the array of ``Pool.spans``."""
     found = _with_pids(
         engine.history.recorder.spans(), np.array(engine.worker_history(), dtype_of(WORKER))
     )
@@ -89,12 +89,12 @@ _FIRST = (
 
 
 def _line(site: Site) -> str:
-    """``file:line``, or nothing where that is not known."""
+    """Return ``file:line``, or an empty string if unknown."""
     return f"{site[2]}:{site[3]}" if site[2] else ""
 
 
 def _with_pids(spans: Table, lives: Table) -> Table:
-    """Of a lost task the owner knows the worker: here is its pid."""
+    """Add the pids of lost tasks, for which the owner knows only the worker."""
     unknown = spans["pid"] == 0
     if unknown.any():
         pids = dict(zip(lives["worker"].tolist(), lives["pid"].tolist(), strict=True))
@@ -103,7 +103,8 @@ def _with_pids(spans: Table, lives: Table) -> Table:
 
 
 def _memory(engine: Engine, spans: Table) -> Table:
-    """The readings; of a worker's Python objects, what it said with its last task before."""
+    """Return the readings; for a worker's Python objects, the value that it sent with its last task
+    before."""
     if engine.history.watch is None:
         return empty_tables()["memory"]
     table = engine.history.watch.series.table()

@@ -1,7 +1,7 @@
-"""Where functions spend their time, by sampled stacks: the heaviest lines, and a tree.
+"""The places where functions spend their time, from sampled stacks: the heaviest lines, and a tree.
 
-A line is one of the program: of each stack the innermost one in a file of its own. What it
-calls there, in a library, is named with it.
+A line belongs to the program: it is the innermost one of a stack that is in the program's own file.
+The library function that it calls is named with it.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from .._observe.lines import is_programs_file
 from .._observe.profile import Place
 from .model import Run
 
-# A tree's branches below this share of its whole cannot be seen.
+# Branches of a tree below this share of the whole cannot be seen.
 _SEEN = 0.002
 
 
@@ -24,7 +24,7 @@ class Line:
     Attributes:
         function: that function.
         where: ``name (file:line)``.
-        into: what it called for most of that time, or "".
+        into: the function that it called for most of that time, or "".
         spent: seconds.
         share: of the function's time.
     """
@@ -37,7 +37,8 @@ class Line:
 
 
 def heaviest(run: Run, functions: int, lines: int) -> list[Line]:
-    """So many lines of each of so many functions, the heaviest first."""
+    """Return the heaviest lines of the functions that took most: ``lines`` for each of
+    ``functions``."""
     wholes: dict[str, int] = {}
     for function, _, spent in run.profile:
         wholes[function] = wholes.get(function, 0) + spent
@@ -82,7 +83,7 @@ class _Node:
 
 
 def tree(run: Run) -> list[Any]:
-    """``[name, nanoseconds, children]`` of all stacks together, without what cannot be seen."""
+    """Return ``[name, nanoseconds, children]`` of all stacks together, without invisible branches."""
     root = _Node()
     for function, stack, spent in run.profile:
         root.spent += spent

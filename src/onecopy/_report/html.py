@@ -1,11 +1,11 @@
-"""A run as one page of HTML that needs nothing else: no network, no other file.
+"""A run as one self-contained page of HTML: no network, no other file.
 
-What is said in words and tables is plain HTML, and can be read without scripts. The spans
-travel as binary columns, deflated and in base64, and ``page/lanes.js`` draws them. A policy
-in the page itself forbids the browser to fetch anything.
+Text and tables are plain HTML, and can be read without scripts. The spans are embedded as binary
+columns, deflated and in base64, and ``page/lanes.js`` draws them. A policy in the page itself
+forbids the browser to fetch anything.
 
-Everything that stands in a page and was not written here is escaped: names of functions are
-the user's, and may be anything.
+Everything in a page that comes from outside is escaped: names of functions are the user's, and may
+be anything.
 """
 
 from __future__ import annotations
@@ -31,8 +31,8 @@ from .model import Run, Table
 from .terminal import slowest
 from .words import count, human_bytes, items, percent, seconds
 
-# The page's own columns: times in nanoseconds from the run's begin, stretches of time and
-# sizes as floats. First what is drawn, so that a page of a million tasks is soon alive.
+# The page's own columns: times in nanoseconds from the run's start, durations and sizes as floats.
+# The columns that are drawn come first, so that a page of a million tasks soon shows something.
 _DRAWN = (
     ("received", "f8"),
     ("imported", "f4"),
@@ -58,16 +58,16 @@ _DETAILS = (
     ("result_moved", "f4"),
     ("result_shared", "f4"),
 )
-# Of the details' floats three digits are shown: the rest of the mantissa would be noise that
-# cannot be deflated. With very many spans the third digit goes as well.
+# Three digits of the details' floats are shown: the rest of the mantissa would be noise that cannot
+# be deflated. With very many spans the third digit is dropped as well.
 _DIGITS, _FEWER = np.uint32(0xFFFFF000), np.uint32(0xFFFF8000)
 _MANY = 200_000
 _SLOWEST = 15
 _FAILURES = 15
-# Parts of the workers' time below this, in percent, have no place in the legend.
+# Parts of the workers' time below this, in percent, are not in the legend.
 _SEEN = 0.1
 _PROFILED, _LINES = 10, 8
-# Points of the memory curves: more than this nobody can see.
+# The number of points of the memory curves; more cannot be seen.
 _POINTS = 1_500
 _POLICY = "default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'"
 _FACTS = {
@@ -86,7 +86,7 @@ _FACTS = {
 
 
 def write_html(run: Run, file: IO[str]) -> None:
-    """Writes the page."""
+    """Write the page."""
     ordered, lanes = _lanes(run)
     head = {
         "count": len(ordered),
@@ -106,18 +106,18 @@ def write_html(run: Run, file: IO[str]) -> None:
     file.write(f'<script type="text/plain" id="drawn">{_packed(values, _DRAWN)}</script>\n')
     for name in ("uplot.js", "memory.js", "lanes.js", "flame.js", "page.js"):
         file.write(f"<script>{asset(name)}</script>\n")
-    # Behind the scripts: they begin before this has been read.
+    # After the scripts: they start before this has been read.
     file.write(f'<script type="text/plain" id="details">{_packed(values, _DETAILS)}</script>\n')
     file.write("</body>\n</html>\n")
 
 
 def asset(name: str) -> str:
-    """A file of the page, as text."""
+    """Return a file of the page, as text."""
     return files(__package__).joinpath("page", name).read_text("utf-8")
 
 
 def _json(value: Any) -> str:
-    """JSON that can stand in a script element: nothing in it ends one."""
+    """Return JSON for a script element, without anything that would end the element."""
     return json.dumps(value, separators=(",", ":")).replace("<", "\\u003c")
 
 
@@ -125,7 +125,7 @@ def _json(value: Any) -> str:
 
 
 def _lanes(run: Run) -> tuple[Table, list[dict[str, Any]]]:
-    """The spans that can be drawn, lane by lane, and the lanes."""
+    """Return the spans that can be drawn, lane by lane, and the lanes."""
     drawn = run.spans[run.spans["finished"] > 0]
     drawn = drawn[np.lexsort((drawn["received"], drawn["worker"]))]
     lanes = []
@@ -159,7 +159,7 @@ def _values(run: Run, spans: Table) -> dict[str, Table]:
 
 
 def _packed(values: dict[str, Table], columns: Iterable[tuple[str, str]]) -> str:
-    """The columns one behind the other, each from a multiple of 8 bytes on."""
+    """Return the columns one after the other, each from a multiple of 8 bytes on."""
     press = zlib.compressobj(1)
     parts = []
     for name, kind in columns:
@@ -172,7 +172,7 @@ def _packed(values: dict[str, Table], columns: Iterable[tuple[str, str]]) -> str
 
 
 def _memory(run: Run) -> dict[str, Any]:
-    """Curves of each process, on common times."""
+    """Return the curves of each process, on common times."""
     table = run.memory
     times, rows = np.unique(table["time"], return_inverse=True)
     step = -(-len(times) // _POINTS) if len(times) else 1
@@ -192,7 +192,7 @@ def _memory(run: Run) -> dict[str, Any]:
     return {"times": at, "processes": processes}
 
 
-# The words.
+# The text.
 
 
 def _head(run: Run) -> str:
@@ -294,13 +294,13 @@ def data_table(
     *,
     sorts: bool = False,
 ) -> str:
-    """A table of text, escaped here.
+    """Return a table of text, which is escaped here.
 
     Args:
         head: names of the columns.
         rows: attributes of the row, and its cells.
-        left: columns that stand left; figures stand right.
-        sorts: it can be sorted by each column, where scripts run.
+        left: columns aligned left; figures are aligned right.
+        sorts: it can be sorted by each column, if scripts run.
     """
     aligned = ["" if at not in left or at == 0 else ' class="left"' for at in range(len(head))]
     top = "".join(
@@ -338,7 +338,7 @@ def _number(value: float) -> Cell:
 
 
 def _failures(run: Run) -> str:
-    """What failed, by type and message."""
+    """Return the failures, by type and message."""
     if not run.failures:
         return ""
     rows: list[tuple[str, Sequence[Cell]]] = []
@@ -379,7 +379,7 @@ def _slowest(run: Run, ordered: Table) -> str:
 
 
 def _calls(run: Run) -> str:
-    """Functions, by the line of the program that has them called."""
+    """Return the functions, by the line of the program that calls them."""
     rows: list[tuple[str, Sequence[Cell]]] = []
     for call in calls(run):
         parts, tasks = call.parts, max(1, call.tasks)
@@ -406,7 +406,7 @@ def _calls(run: Run) -> str:
 
 
 def _profile(run: Run) -> str:
-    """The heaviest lines, and where the flame graph comes."""
+    """Return the heaviest lines, and the place of the flame graph."""
     if not run.profile:
         return ""
     rows: list[tuple[str, Sequence[Cell]]] = [

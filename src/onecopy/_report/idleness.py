@@ -1,15 +1,15 @@
-"""What workers without work were waiting for.
+"""The reasons why workers had no work.
 
-A worker waits before a task, and after its last one. In such a stretch of time the owner may
-have been packing arguments, or in the user's iterable, and so on: its diary says for how long
-of each slot. Where it does not say, the cause is elsewhere:
+A worker waits before a task, and after its last one. In such a stretch of time the owner may have
+been encoding arguments, or in the user's iterable, and so on: its diary has the time of each in
+each slot. For the rest, the cause is elsewhere:
 
-- nothing had been handed to the pool that was not done: *between* calls;
-- other workers were at work, and nothing was left to hand out: the *tail* of a call;
-- none of these: the work was on its way (*handing*).
+- all submitted work was done: *between* calls;
+- other workers were busy, and nothing was left to give out: the *tail* of a call;
+- none of these: the work was in transit (*handing*).
 
-Everything is summed up over one grid of time, as fine as the diary's. Tasks of which only the
-totals are kept share the fate of the others.
+Everything is summed over one grid of time, as fine as the diary's. Tasks of which only the totals
+are kept are treated like the others.
 """
 
 from __future__ import annotations
@@ -26,11 +26,11 @@ if TYPE_CHECKING:
     Table = np.ndarray[Any, np.dtype[Any]]
 
 _ONE_BY_ONE = ("imap", "imap_unordered", "stream")
-# Slots of the grid for a run whose owner has noted nothing.
+# Slots of the grid for a run without a diary.
 _SLOTS = 4096
 
 
-# Calls that time without work is divided among: those with the most tasks.
+# The number of calls that idle time is divided among: those with the most tasks.
 _CALLS = 50
 
 
@@ -38,8 +38,8 @@ class Idle:
     """The workers' time without work; see the module.
 
     Args:
-        run: whose.
-        last, gone: of each worker: when its last task ended, and its end or the run's.
+        run: the run.
+        last, gone: for each worker: when its last task ended, and its end or the run's.
         waited: seconds that workers waited before tasks, kept or not.
 
     Attributes:
@@ -74,14 +74,14 @@ class Idle:
         self.parts["handing"] = np.where(there & ~tail, rest, 0.0)
 
     def sums(self) -> dict[str, float]:
-        """The parts, in seconds. What is of no task that is kept was on its way."""
+        """Return the parts, in seconds. Time that belongs to no kept task counts as in transit."""
         sums = {name: float(each.sum()) for name, each in self.parts.items()}
         sums["handing"] += max(0.0, self._whole - sum(sums.values()))
         return sums
 
     def by_call(self) -> dict[int, dict[str, float]]:
-        """The same for each call, by its index: what was idle while it had work somewhere,
-        and what the owner did right before it."""
+        """Return the same for each call, by its index: idle time while it had work anywhere, and
+        the owner's activity right before it."""
         sites, counts = np.unique(self._spans["site"], return_counts=True)
         sites = sites[np.argsort(-counts)[:_CALLS]]
         if not len(sites):
@@ -94,8 +94,8 @@ class Idle:
             ]
         )
         whose = np.where(there.max(axis=0) > 0, there.argmax(axis=0), -1)
-        # What the owner does before a call begins is for that call; what it does after the last
-        # task, for the one that it was of.
+        # The owner's activity before a call begins belongs to that call; its activity after the
+        # last task, to that task's call.
         known = np.flatnonzero(whose >= 0)
         at = np.arange(len(whose))
         coming, gone = np.searchsorted(known, at), np.searchsorted(known, at, side="right") - 1
@@ -124,7 +124,7 @@ def _edges(run: Run) -> Table:
 
 
 def _owner(run: Run, edges: Table) -> dict[str, Table]:
-    """The share of each slot in which the owner did something, by kind."""
+    """Return the share of each slot in which the owner did something, by kind."""
     slots = len(edges) - 1
     shares = {}
     for name in OWNER_DOES:
@@ -137,32 +137,32 @@ def _owner(run: Run, edges: Table) -> dict[str, Table]:
 
 
 def _outstanding(run: Run, spans: Table) -> tuple[Table, Table]:
-    """From when to when there was work at all: handed to the pool, and not yet returned."""
+    """Return the stretches in which there was work at all: submitted, and not yet returned."""
     return np.where(_lazy(run, spans), spans["sent"], spans["submitted"]), spans["returned"]
 
 
 def _queued(run: Run, spans: Table) -> tuple[Table, Table]:
-    """From when to when work was there that no worker had been sent."""
+    """Return the stretches in which there was work that no worker had been sent."""
     sent = np.maximum(spans["sent"], spans["submitted"])
     return np.where(_lazy(run, spans), sent, spans["submitted"]), sent
 
 
 def _lazy(run: Run, spans: Table) -> Table:
-    """Of which tasks were the items taken one by one? Nobody knows when they came."""
+    """Return a mask of tasks whose items were taken one by one: it is unknown when these came."""
     lazy = np.array([site[0] in _ONE_BY_ONE for site in run.sites] or [False])
     found: Table = lazy[np.minimum(spans["site"], len(lazy) - 1)]
     return found
 
 
 def filled(edges: Table, starts: Table, stops: Table) -> Table:
-    """The time that stretches spend between each two edges, by sums up to each edge."""
+    """Return the time that stretches spend between each two edges, from sums up to each edge."""
     begins, ends = np.sort(starts.astype("f8")), np.sort(stops.astype("f8"))
     sums: Table = np.diff(_up_to(edges, begins) - _up_to(edges, ends))
     return sums
 
 
 def _up_to(edges: Table, points: Table) -> Table:
-    """For each edge: the sum of (edge - point) over the points before it."""
+    """Return for each edge the sum of (edge - point) over the points before it."""
     sums = np.concatenate([[0.0], np.cumsum(points - edges[0])])
     before = np.searchsorted(points, edges)
     area: Table = before * (edges - edges[0]) - sums[before]

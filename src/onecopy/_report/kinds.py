@@ -1,4 +1,4 @@
-"""The kinds of time that a worker's life consists of, as every report names and paints them."""
+"""The kinds of time in a worker's life, with the names and colours that every report uses."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ class Kind(NamedTuple):
     Attributes:
         name: as in ``Accounting``.
         label: in a legend.
-        lost: as a sentence has it that names the largest loss; "" for what is none.
-        explained: in more words.
-        paint: what it is painted as; those of time without work are one, because lanes cannot
-            tell them apart.
+        lost: its name in a sentence about the largest loss; "" if it is not a loss.
+        explained: a longer description.
+        paint: its colour; the kinds of idle time have the same, because lanes cannot distinguish
+            them.
     """
 
     name: str
@@ -150,6 +150,6 @@ COLOURS = {
 
 
 def spent(parts: Accounting) -> list[tuple[Kind, float]]:
-    """The kinds that took time, and how many seconds."""
+    """Return the kinds that took time, and how many seconds."""
     values = [(kind, float(getattr(parts, kind.name))) for kind in KINDS]
     return [(kind, value) for kind, value in values if value > 0]

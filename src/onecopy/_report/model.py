@@ -1,8 +1,8 @@
-"""A run of a pool as the reports see it: tables, and what can be said of them by arithmetic.
+"""A run of a pool as the reports see it: tables, and figures computed from them.
 
-``Pool`` fills one in, ``saved`` writes and reads them; ``terminal``, ``html``, ``perfetto``
-and ``chrome`` show them. Nothing here knows how it is shown, and nothing here has a value of
-the user's: names of functions, types and sizes are all that is kept.
+``Pool`` fills one in, ``saved`` writes and reads them; ``terminal``, ``html``, ``perfetto`` and
+``chrome`` show them. Nothing here depends on how it is shown, and nothing here contains a value of
+the user's: only names of functions, types and sizes are kept.
 """
 
 from __future__ import annotations
@@ -22,17 +22,17 @@ Table = np.ndarray[Any, np.dtype[Any]]
 
 
 class Accounting(NamedTuple):
-    """Where ``workers`` x ``wall`` went, in seconds.
+    """The accounting of ``workers`` x ``wall``, in seconds.
 
-    The parts are measured each by itself, so that their sum is a check: ``other`` is what
-    the measurements leave over, and may be below zero.
+    Each part is measured separately, so that their sum is a check: ``other`` is the rest, and may
+    be below zero.
 
     Attributes:
-        workers: how many the pool was to have.
-        wall: from making the pool to the last result; to now, when something is running.
+        workers: the number that the pool should have.
+        wall: from making the pool to the last result; to now, if something is running.
         startup: until a worker was ready, at first and after each replacement.
         importing: of modules, while a task was unpacked or inside its function.
-        decode, encode: unpacking arguments and loading functions; packing results.
+        decode, encode: decoding arguments and loading functions; encoding results.
         running: inside the user's functions, on a CPU.
         pausing: inside them, waiting: for a disk, the network, a lock, a clock.
         wanting: inside them, ready to run while no CPU was free.
@@ -43,7 +43,7 @@ class Accounting(NamedTuple):
         between: without work, while no task was anywhere: the program did something else.
         handing: without work for another reason: it was on its way.
         tail: without work, while another worker was still at some.
-        lost: in what died with its worker.
+        lost: in tasks that were lost with their workers.
         other: the rest.
     """
 
@@ -70,17 +70,17 @@ class Accounting(NamedTuple):
 
     @property
     def total(self) -> float:
-        """Worker-seconds: what the parts add up to."""
+        """The worker-seconds that the parts add up to."""
         return self.workers * self.wall
 
     @property
     def compute(self) -> float:
-        """Inside the user's functions, imports left out."""
+        """The time inside the user's functions, without imports."""
         return self.running + self.pausing + self.wanting
 
     @property
     def waiting(self) -> float:
-        """Without work, while no other worker had some either."""
+        """The time without work, while no other worker had any either."""
         return float(sum(getattr(self, name) for name in WAITS))
 
 
@@ -94,12 +94,12 @@ class Run:
 
     Attributes:
         spans: a record per task or chunk (``columns.SPAN``), in the order of their ends; the
-            latest ones when there were more than are kept.
+            latest ones if there were more than are kept.
         slowest: the longest of those that are no longer among ``spans``.
         totals: exact sums over all tasks (``columns.TOTAL``).
         functions: names, by the index in ``spans`` and ``totals``.
-        sites: calls of the program, likewise.
-        diary: what the owner did (``columns.DIARY``), over time.
+        sites: calls of the program, by the index in ``spans`` and ``totals``.
+        diary: the owner's activities (``columns.DIARY``), over time.
         failures: tasks that failed, the most frequent kind first.
         imports: packages that workers imported: name, how often, nanoseconds of CPU time.
         profile: sampled stacks, those first in which most time was spent.
@@ -110,11 +110,11 @@ class Run:
         began, ended: nanoseconds of CLOCK_MONOTONIC; see ``Accounting.wall``.
         clock: seconds since 1970 at ``began``.
         method: the start method.
-        wanted: how many workers the pool was to have.
-        cpus: what the pool's process may use.
+        wanted: the number of workers that the pool should have.
+        cpus: the number that the pool's process may use.
         owner_cpu: seconds of CPU that the pool's own thread in the owner has used.
         owner_pid: the owner.
-        machine: what ran it: names and figures, for people.
+        machine: the machine: names and figures, for people.
         facts: further figures, by name: segments and arenas and their bytes, bytes saved by
             one copy, restarts, inherited pages that forked workers have copied.
     """
@@ -144,26 +144,26 @@ class Run:
 
     @property
     def wall(self) -> float:
-        """Seconds."""
+        """The wall time in seconds."""
         return (self.ended - self.began) / 1e9
 
     @property
     def tasks(self) -> int:
-        """All that have ended, kept or not."""
+        """The number of tasks that have ended, kept or not."""
         return int(self.totals["tasks"].sum())
 
     def _lives(self) -> tuple[Table, Table, Table, Table]:
-        """Of each worker, within the run: asked for, ready, done with its last task, gone."""
+        """Return for each worker, within the run: requested, ready, done with its last task, gone."""
         began, ended, lives = self.began, self.ended, self.workers
         gone = np.where(lives["gone"] > 0, lives["gone"], ended).clip(began, ended)
         born = lives["born"].clip(began, ended)
         ready = np.where(lives["ready"] > 0, lives["ready"], gone).clip(born, gone)
         last = lives["last"].clip(ready, gone)
-        # One that was replaced after its last task has ended its slot's time with that.
+        # A worker that was replaced after its last task has ended its slot's time with that task.
         return born, ready, last, np.where((gone < ended) & ~self._died(), last, gone)
 
     def _died(self) -> Table:
-        """Which workers ended in the middle of a task?"""
+        """Return a mask of the workers that ended in the middle of a task."""
         lost: Table = self.totals["worker"][self.totals["lost"] > 0]
         died: Table = np.isin(self.workers["worker"], lost)
         return died
@@ -175,13 +175,13 @@ class Run:
         return Idle(self, last[well], gone[well], float(self.totals["waited"].sum()) / 1e9)
 
     def accounting(self) -> Accounting:
-        """Where the workers' time went."""
+        """Return the accounting of the workers' time."""
         seconds = {name: float(self.totals[name].sum()) / 1e9 for name in _SUMMED}
         born, ready, last, gone = self._lives()
         died = self._died()
         there = float((gone - born).sum()) / 1e9
-        # A slot without a worker waits for one. A worker that starts while the one before it
-        # is still at its last task has nobody's time.
+        # A slot without a worker waits for one. The time of a worker that starts while its
+        # predecessor is still running its last task counts for no slot.
         spare = self.wanted * self.wall - there
         startup = max(0.0, float((ready - born).sum()) / 1e9 + spare)
         lost = float((gone - last)[died].sum()) / 1e9
@@ -204,7 +204,7 @@ _SUMMED = (*("decode", "imported", "compute", "running", "wanting", "encode", "b
 
 
 def empty_tables() -> dict[str, Table]:
-    """``spans``, ``totals``, ``workers``, ``memory`` and ``diary`` without a row."""
+    """Return ``spans``, ``totals``, ``workers``, ``memory`` and ``diary`` without a row."""
     columns = {
         **{"spans": SPAN, "totals": TOTAL, "workers": WORKER, "memory": MEMORY},
         "diary": DIARY,

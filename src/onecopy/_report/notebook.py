@@ -1,4 +1,4 @@
-"""A run in a notebook's cell: the verdict, a bar, and what its parts are."""
+"""A run in a notebook's cell: the verdict, a bar, and its legend."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from .words import percent, seconds
 
 
 def summary(run: Run) -> str:
-    """Small, and without a script."""
+    """Return a small summary, without a script."""
     parts = run.accounting()
     bars, legend = [], []
     for kind, value in spent(parts):

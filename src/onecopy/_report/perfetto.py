@@ -1,9 +1,9 @@
 """A run as a Perfetto trace: protocol buffers, written by hand.
 
 The few messages that are needed, with the field numbers of perfetto/protos/perfetto/trace
-(trace.proto, track_event.proto, track_descriptor.proto); tests read the result by the classes
-that the project's own Python package generates from them. Names are interned, so an event
-takes some twenty bytes.
+(trace.proto, track_event.proto, track_descriptor.proto); tests read the result with the classes
+that the project's own Python package generates from them. Names are interned, so an event takes
+about twenty bytes.
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ def _data(field: int, value: bytes | str) -> bytes:
 
 
 def write_perfetto(run: Run, file: IO[bytes]) -> None:  # noqa: C901  # one packet after the other
-    """Writes ``run``; the packets of each track in the order of their times."""
+    """Write ``run``; the packets of each track in the order of their times."""
     writer = _Writer(file)
     writer.packet(_number(_FLAGS, _CLEARED))
     owner = _track(run.owner_pid, run.owner_pid)
@@ -118,7 +118,7 @@ def _track(pid: int, tid: int) -> int:
 
 
 class _Writer:
-    """Writes packets, and names when they are first used."""
+    """A writer of packets, and of names when they are first used."""
 
     def __init__(self, file: IO[bytes]) -> None:
         self._file = file
@@ -153,7 +153,7 @@ class _Writer:
         return _data(_ANNOTATION, said)
 
     def mark(self, name: str, track: int, field: int, flow: int) -> bytes:
-        """An instant of the owner's, without its time."""
+        """Return an instant of the owner's, without its time."""
         body = _number(_TYPE, _INSTANT) + _number(_TRACK, track) + self.name(name)
         return _data(_EVENT, body + _fixed(field, flow)) + _number(_FLAGS, _NEEDED)
 

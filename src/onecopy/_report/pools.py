@@ -1,4 +1,4 @@
-"""What may be off with a pool as a whole: failures, its workers, its memory."""
+"""The causes in a pool as a whole: failures, its workers, its memory."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from .face import Advice, Look
 from .model import Table
 from .words import count, human_bytes, percent, seconds
 
-# A worker whose own memory grows by this much, in bytes, keeps something.
+# A worker whose private memory grows by this many bytes keeps something.
 _GROWTH = 200e6
-# So many kinds of failures are listed.
+# The number of kinds of failures that are listed, and of examples.
 _LISTED, _EXAMPLES = 5, 3
 
 
 def failures(look: Look) -> Iterator[Advice]:
-    """Tasks that raised, and tasks that were lost with their workers."""
+    """Yield advice on tasks that raised, and on tasks that were lost with their workers."""
     run = look.run
     number = sum(each.number for each in run.failures if each.kind != "WorkerDied")
     if number:
@@ -60,7 +60,7 @@ def _failures(look: Look, number: int) -> Advice:
 
 
 def _listed(site: Site, alike: list[Failed]) -> str:
-    """``ValueError, 10 times in f: bad 3 (item 3), bad 13 (item 13) and others``."""
+    """Return ``ValueError, 10 times in f: bad 3 (item 3), bad 13 (item 13) and others``."""
     number = sum(each.number for each in alike)
     which = "item" if "map" in site[0] else "task"
     some = [f"{each.message} ({which} {each.first})" for each in alike[:_EXAMPLES] if each.message]
@@ -71,7 +71,7 @@ def _listed(site: Site, alike: list[Failed]) -> str:
 
 
 def timed(look: Look, others: list[Advice]) -> Iterator[Advice]:
-    """What the pool's workers cost."""
+    """Yield advice on the cost of the pool's workers."""
     yield from _too_many(look, others)
     yield from _replaced(look)
     yield from _again(look)
@@ -80,7 +80,7 @@ def timed(look: Look, others: list[Advice]) -> Iterator[Advice]:
 def _too_many(look: Look, others: list[Advice]) -> Iterator[Advice]:
     run, parts = look.run, look.parts
     extra = run.wanted - run.cpus
-    # Workers that wait for input or output may be as many as one likes: these fill the CPUs.
+    # There may be any number of workers that wait for input or output: these fill the CPUs.
     if extra <= 0 or run.method == "thread" or any(each.kind == "threads" for each in others):
         return
     if parts.wanting < 0.2 * parts.compute or parts.pausing > 0.3 * parts.compute:
@@ -100,7 +100,7 @@ def _too_many(look: Look, others: list[Advice]) -> Iterator[Advice]:
 
 
 def _memory_of_one(look: Look) -> float:
-    """Bytes that a worker has of its own, on average."""
+    """Return the private bytes of a worker, on average."""
     table = look.run.memory
     mine = table[table["worker"] >= 0]
     return float(mine["uss"].mean()) if len(mine) else 0.0
@@ -112,7 +112,7 @@ def _replaced(look: Look) -> Iterator[Advice]:
     if len(lives) < 3 * run.wanted or int(run.totals["lost"].sum()):
         return
     took = np.where(lives["ready"] > 0, lives["ready"] - lives["born"], 0) / 1e9
-    # What is computed would stay, and the start of the first ones.
+    # The computing would remain, and the start of the first ones.
     stays = parts.compute / parts.workers + float(took[: run.wanted].mean())
     saves = parts.wall - stays
     if saves >= look.worth:
@@ -144,7 +144,7 @@ def _again(look: Look) -> Iterator[Advice]:
 
 
 def memory(look: Look) -> Iterator[Advice]:
-    """Memory that is kept, and memory that was meant to be in common."""
+    """Yield advice on memory that is kept, and on memory that should be shared."""
     run = look.run
     worst: tuple[int, int, int] = (0, 0, 0)
     grown = 0
@@ -184,7 +184,7 @@ def memory(look: Look) -> Iterator[Advice]:
 
 
 def _rises(values: Table) -> bool:
-    """More or less steadily: each third is above the one before it."""
+    """Return True if the values rise more or less steadily: each third is above the one before it."""
     third = len(values) // 3
     one, two, three = (float(values[at * third :][:third].mean()) for at in range(3))
     return one < two < three

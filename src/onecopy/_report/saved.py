@@ -1,7 +1,7 @@
-"""A run in a file of its own: written by one process, shown by another.
+"""A saved run: written by one process, shown by another.
 
-A zip archive: ``run.json`` and one ``.npy`` member per table, read without pickle, so that a
-file from somebody else can do nothing but be shown.
+A zip archive: ``run.json`` and one ``.npy`` member per table, read without pickle, so that a file
+of unknown origin can only be shown.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ _TABLES: dict[str, Columns] = {
 
 
 def save(run: Run, file: IO[bytes]) -> None:
-    """Writes ``run``."""
+    """Write ``run``."""
     plain = {field.name: getattr(run, field.name) for field in fields(run)}
     tables = {name: plain.pop(name) for name in _TABLES}
     with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive:
@@ -45,10 +45,10 @@ def save(run: Run, file: IO[bytes]) -> None:
 
 
 def load(path: str | Path) -> Run:
-    """Reads what ``save`` wrote.
+    """Read a file that ``save`` wrote.
 
     Raises:
-        BadFile: it is something else, damaged, or of a later version.
+        BadFile: it is another kind of file, damaged, or of a later version.
         OSError: it cannot be read.
     """
     with open(path, "rb") as file:
@@ -57,7 +57,7 @@ def load(path: str | Path) -> Run:
                 return _read(archive)
         except BadFile:
             raise
-        except Exception as error:  # of zipfile, json, NumPy: whatever the bytes bring about
+        except Exception as error:  # of zipfile, json, NumPy: depends on the bytes
             raise BadFile(f"{path}: it is no run that onecopy saved: {error}") from error
 
 

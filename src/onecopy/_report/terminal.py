@@ -1,7 +1,7 @@
-"""A run on the terminal: verdict, where the time went, lanes, slowest tasks, memory, advice.
+"""A run on the terminal: verdict, accounting, lanes, slowest tasks, memory, advice.
 
-Fits whatever width the terminal has from 60 columns on. Without colour (a pipe, NO_COLOR)
-nothing is lost: each kind of time has a glyph of its own.
+Fits the terminal's width, from 60 columns on. Without colour (a pipe, NO_COLOR) nothing is lost:
+each kind of time has its own glyph.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from .kinds import GLYPHS, spent
 from .model import Run, Table
 from .words import count, human_bytes, items, percent, seconds
 
-# Lanes of more workers than this are summed up in a line.
+# The lanes of more workers than this are summed up in a line.
 _LANES = 16
 _SLOWEST = 5
 _PROFILED, _LINES = 3, 4
@@ -31,22 +31,22 @@ _NARROW = 60
 # A part of the workers' time below this share has no line in the legend.
 _SEEN = 0.001
 
-# What a task consists of, before its result is packed: columns of ``split``, and their paint.
+# The parts of a task before its result is encoded: columns of ``split``, and their colours.
 _INSIDE = (
     *(("imported", "importing"), ("decode", "decode"), ("pausing", "pausing")),
     *(("wanting", "wanting"), ("running", "running")),
 )
-# The order in which a cell that several kinds share is decided, when they are equal.
+# The order of the kinds that share a cell, if their shares are equal.
 _BARS = " ▁▂▃▄▅▆▇█"
 
 
 def print_report(run: Run, file: IO[str] | None = None, width: int | None = None) -> None:
-    """Prints ``run``.
+    """Print ``run``.
 
     Args:
         run: what to show.
-        file: where to; standard output when None.
-        width: columns; the terminal's when None, 80 elsewhere.
+        file: the destination; standard output if None.
+        width: columns; the terminal's if None, 80 elsewhere.
     """
     console = Console(file=file or sys.stdout, width=width, highlight=False, soft_wrap=False)
     if width is None and not console.is_terminal and not console.is_jupyter:
@@ -84,7 +84,7 @@ def _parts(run: Run, width: int) -> list[RenderableType]:
 
 
 def _accounting(run: Run, width: int) -> RenderableType:
-    """One bar of all the workers' time, and what its parts are."""
+    """Return one bar of all the workers' time, and its legend."""
     parts = run.accounting()
     found = spent(parts)
     bar, ends, so_far = Text(), 0, 0.0
@@ -117,7 +117,7 @@ def _accounting(run: Run, width: int) -> RenderableType:
 
 
 def _lanes(run: Run, width: int) -> RenderableType:
-    """A line per worker, all on one time axis."""
+    """Return a line per worker, all on one time axis."""
     shown = run.workers[:_LANES]
     label = max(len(f"worker {number}") for number in shown["worker"].tolist())
     cells = width - label - 2
@@ -135,7 +135,7 @@ def _lanes(run: Run, width: int) -> RenderableType:
 
 
 def _lane(run: Run, life: Any, cells: int) -> list[tuple[str, str]]:
-    """What a worker mostly did in each cell of its lane."""
+    """Return a worker's main activity in each cell of its lane."""
     wall = max(1, run.ended - run.began)
     edges = run.began + np.arange(cells + 1) * (wall / cells)
     share = {paint: np.zeros(cells) for paint in GLYPHS}
@@ -145,7 +145,7 @@ def _lane(run: Run, life: Any, cells: int) -> list[tuple[str, str]]:
     _add(share["startup"], edges, np.array([life["born"]]), np.array([ready]))
     mine = run.spans[(run.spans["worker"] == life["worker"]) & (run.spans["finished"] > 0)]
     _add(share["waiting"], edges, mine["received"] - mine["waited"], mine["received"])
-    # Within a task the order is not known: imports come first, then what waits.
+    # The order within a task is unknown: imports come first, then waiting.
     at, parts = mine["received"], split(mine)
     for name, paint in _INSIDE:
         _add(share[paint], edges, at, at + parts[name])
@@ -154,7 +154,7 @@ def _lane(run: Run, life: Any, cells: int) -> list[tuple[str, str]]:
     lost = run.spans[(run.spans["worker"] == life["worker"]) & (run.spans["state"] == 2)]
     _add(share["lost" if len(lost) else "tail"], edges, np.array([last]), np.array([gone]))
     total = np.stack(list(share.values()))
-    # A failure that takes less than a cell is still seen.
+    # A failure that takes less than a cell is still visible.
     best = total.argmax(axis=0)
     kinds = list(GLYPHS)
     lane = [
@@ -168,7 +168,7 @@ def _lane(run: Run, life: Any, cells: int) -> list[tuple[str, str]]:
 
 
 def _add(share: Table, edges: Table, starts: Table, stops: Table) -> None:
-    """Adds to each cell the time that the stretches spend in it."""
+    """Add to each cell the time that the stretches spend in it."""
     for at, clipped in enumerate(filled(edges, starts, stops)):
         share[at] += clipped
 
@@ -198,7 +198,7 @@ def _functions(run: Run, width: int) -> RenderableType:
 
 
 def _heaviest(run: Run, width: int) -> RenderableType:
-    """``63 % of by_shop: line shop.py:12, in DataFrame.groupby``."""
+    """Return ``63 % of by_shop: line shop.py:12, in DataFrame.groupby``."""
     grid = _grid(width, "heaviest lines", ("of", "time", "share"))
     for each in heaviest(run, _PROFILED, _LINES):
         into = f" → {each.into}" if each.into else ""
@@ -224,7 +224,7 @@ def _slowest(run: Run, width: int) -> RenderableType:
 
 
 def slowest(run: Run, most: int) -> Table:
-    """The tasks that computed longest, longest first."""
+    """Return the tasks that computed longest, longest first."""
     spans: Table = np.concatenate([run.spans, run.slowest])
     took = spans["finished"] - spans["started"]
     return spans[np.argsort(-took, kind="stable")[:most]]
@@ -239,7 +239,7 @@ def _grid(width: int, first: str, others: tuple[str, ...]) -> Grid:
 
 
 def _memory(run: Run, width: int) -> RenderableType:
-    """The sum of PSS over time."""
+    """Return the sum of PSS over time."""
     times, rows = np.unique(run.memory["time"], return_inverse=True)
     pss = np.bincount(rows, run.memory["pss"].astype("f8"))
     peak = float(pss.max())
@@ -248,7 +248,7 @@ def _memory(run: Run, width: int) -> RenderableType:
     if saved > 1e6:
         label += f", {human_bytes(int(saved))} saved by one copy"
     at = np.linspace(run.began, max(run.ended, run.began + 1), width)
-    # Between two readings the later one's figure is not known yet: the earlier one holds.
+    # Between two readings the later figure is not known yet: the earlier one applies.
     held = pss[np.clip(np.searchsorted(times, at, side="right") - 1, 0, len(pss) - 1)]
     heights = np.ceil(held / peak * 8).astype(int) if peak else np.zeros(width, int)
     curve = "".join(_BARS[height] for height in heights.tolist())

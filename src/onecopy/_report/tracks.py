@@ -1,4 +1,4 @@
-"""What trace viewers are given: slices per worker, their flows, counters.
+"""The tracks of trace viewers: slices per worker, their flows, counters.
 
 ``perfetto`` and ``chrome`` write the same events in two formats.
 """
@@ -13,7 +13,7 @@ import numpy as np
 from .._observe.columns import LOST, OTHER, STATES
 from .model import Run
 
-# Parts of a task that are shorter, in nanoseconds, cannot be seen, and are left out.
+# Shorter parts of a task, in nanoseconds, cannot be seen, and are left out.
 _SEEN = 2_000
 
 
@@ -21,13 +21,13 @@ class Slice(NamedTuple):
     """One stretch of time on a worker's track; times in nanoseconds.
 
     Attributes:
-        pid, tid: whose; ``tid`` is the worker's number where workers are threads.
+        pid, tid: the process and thread; ``tid`` is the worker's number if workers are threads.
         name: a function, or a part of a task.
-        begin, end: when.
-        inner: it is a part of the slice before it that was not one.
-        args: what a viewer shows of it.
-        flow: which ``Submit`` and result it belongs to; 0: none.
-        submitted, returned: when the owner sent it off, and had its result; 0: none.
+        begin, end: the times.
+        inner: it is a part of the last slice that is not itself a part.
+        args: the details in a viewer.
+        flow: the number of the ``Submit`` and result that it belongs to; 0: none.
+        submitted, returned: when the owner submitted it, and had its result; 0: none.
     """
 
     pid: int
@@ -43,7 +43,7 @@ class Slice(NamedTuple):
 
 
 def slices(run: Run) -> Iterator[Slice]:
-    """Every worker's slices, worker by worker, each worker's in order."""
+    """Yield every worker's slices, worker by worker, in order."""
     spans = run.spans
     for life in run.workers:
         number, pid = int(life["worker"]), int(life["pid"])
@@ -101,13 +101,13 @@ class Count(NamedTuple):
 
 
 def counts(run: Run) -> Iterator[Count]:
-    """All readings of memory, by time."""
+    """Yield all readings of memory, by time."""
     for row in run.memory:
         yield Count(int(row["pid"]), int(row["time"]), int(row["pss"]), int(row["uss"]))
 
 
 def processes(run: Run) -> dict[int, str]:
-    """Every process that has a track or a counter, and what it is called."""
+    """Return every process that has a track or a counter, with its name."""
     names = {run.owner_pid: "main process"}
     for life in run.workers:
         if int(life["pid"]) != run.owner_pid:

@@ -8,7 +8,7 @@ __all__ = ["count", "human_bytes", "percent", "seconds"]
 
 
 def seconds(value: float) -> str:
-    """``value`` seconds with three digits: ``85.2 µs``, ``1.24 s``, ``2 min 5 s``."""
+    """Return ``value`` seconds with three digits: ``85.2 µs``, ``1.24 s``, ``2 min 5 s``."""
     size = abs(value)
     if size == 0:
         return "0 s"
@@ -23,18 +23,18 @@ def seconds(value: float) -> str:
 
 
 def percent(part: float, whole: float) -> str:
-    """A share: ``0.4 %``, ``87 %``."""
+    """Return a share: ``0.4 %``, ``87 %``."""
     share = 100 * part / whole if whole else 0.0
     return f"{share:.0f} %" if abs(share) >= 9.95 else f"{share:.1f} %"
 
 
 def items(start: int, stop: int, task: int) -> str:
-    """Which of a call's items a chunk is, or else which call it is."""
+    """Return the items of a chunk, or otherwise the number of the call."""
     if stop <= start:
         return f"number {task}"
     return f"item {start}" if stop - start == 1 else f"items {start}–{stop - 1}"
 
 
 def count(number: int, what: str) -> str:
-    """``1 task``, ``2,000 tasks``."""
+    """Return ``1 task``, ``2,000 tasks``."""
     return f"{number:,} {what}{'' if number == 1 else 's'}"

@@ -1,4 +1,4 @@
-"""Which report a file's name asks for; files appear whole or not at all."""
+"""The choice of a report by a file's name; files appear complete or not at all."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from .model import Run
 
 
 def report(run: Run, path: str | os.PathLike[str] | None = None) -> None:
-    """Prints ``run``, or writes it in the format that ``path``'s suffix names.
+    """Print ``run``, or write it in the format that ``path``'s suffix names.
 
     Raises:
         ValueError: an unknown suffix.
@@ -31,7 +31,7 @@ def report(run: Run, path: str | os.PathLike[str] | None = None) -> None:
 
 
 def check(path: str | os.PathLike[str]) -> None:
-    """Raises ValueError when ``report`` would not know what to write there."""
+    """Raise ValueError if ``report`` has no format for that name."""
     _writer(Path(path))
 
 

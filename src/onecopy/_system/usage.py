@@ -1,4 +1,4 @@
-"""What a process or a thread has used of the machine: CPU time, page faults, switches."""
+"""The resource usage of a process or a thread: CPU time, page faults, switches."""
 
 from __future__ import annotations
 
@@ -9,26 +9,26 @@ import sys
 
 Usage = resource.struct_rusage
 Used = tuple[int, int, int, int, int, int, int]
-"""CPU time, time without a CPU and CPU time of others in nanoseconds, minor and major page faults, voluntary and
-involuntary context switches."""
-# Of the calling thread, where the system tells (Linux): else of the process.
+"""CPU time, time without a CPU, CPU time of others, in nanoseconds; minor and major page faults,
+voluntary and involuntary context switches."""
+# Of the calling thread, if the system supports it (Linux); otherwise of the process.
 _THREAD = getattr(resource, "RUSAGE_THREAD", resource.RUSAGE_SELF)
 _MOST = 0xFFFFFFFF
-# Shorter tasks are not looked up, in nanoseconds: it would take some percent of their time.
+# Usage is not read for shorter tasks, in nanoseconds: it would take some percent of their time.
 SHORT = 100_000
-# After so many short ones the next is expected to be short too.
+# After this many short tasks the next is expected to be short too.
 _IN_A_ROW = 64
 _TICKS = 20_000_000
 
 
 def usage() -> Usage:
-    """This thread's so far; see getrusage(2). About a microsecond."""
+    """Return this thread's usage so far; see getrusage(2). Takes about a microsecond."""
     return resource.getrusage(_THREAD)
 
 
 def used(before: Usage, now: Usage, *, waits: int = 0, wanted: int = 0) -> Used:
-    """Between two usages; ``waits`` of the voluntary switches do not count. ``wanted``: the
-    time without a CPU, which is no part of a usage."""
+    """Return the difference of two usages; ``waits`` of the voluntary switches do not count.
+    ``wanted``: the time without a CPU, which is not part of a usage."""
     cpu = now.ru_utime + now.ru_stime - before.ru_utime - before.ru_stime
     return (
         int(cpu * 1e9),
@@ -42,11 +42,11 @@ def used(before: Usage, now: Usage, *, waits: int = 0, wanted: int = 0) -> Used:
 
 
 class Delay:
-    """How long the calling thread ran, and was ready to run while no CPU was free.
+    """The time that the calling thread ran, and that it was ready to run without a free CPU.
 
-    From ``/proc/thread-self/schedstat``, which the kernel keeps exactly: reading it costs
-    half a microsecond. Where there is none (a kernel without it, no descriptor left), the
-    delay is 0 and such time counts as waiting.
+    From ``/proc/thread-self/schedstat``, which the kernel keeps exactly: reading it costs half a
+    microsecond. If there is none (a kernel without it, no descriptor left), the delay is 0 and such
+    time counts as waiting.
     """
 
     def __init__(self) -> None:
@@ -55,23 +55,23 @@ class Delay:
             self._fd = os.open("/proc/thread-self/schedstat", os.O_RDONLY | os.O_CLOEXEC)
 
     def now(self) -> bytes:
-        """A reading, to be understood later."""
+        """Return a raw reading."""
         return os.pread(self._fd, 64, 0) if self._fd >= 0 else b""
 
     def since(self, before: bytes) -> tuple[int, int]:
-        """Nanoseconds between a reading and now: on a CPU, and without one."""
+        """Return the nanoseconds between a reading and now: on a CPU, and without one."""
         now, then = _figures(self.now()), _figures(before)
         return now[0] - then[0], now[1] - then[1]
 
     def close(self) -> None:
-        """There will be no more readings."""
+        """Close the file: there will be no more readings."""
         if self._fd >= 0:
             os.close(self._fd)
             self._fd = -1
 
 
 def _figures(reading: bytes) -> tuple[int, int]:
-    """The first two of its three; see sched-stats in the kernel's documentation."""
+    """Return the first two of its three figures; see sched-stats in the kernel's documentation."""
     if not reading:
         return 0, 0
     ran, delayed, _ = reading.split()
@@ -79,43 +79,43 @@ def _figures(reading: bytes) -> tuple[int, int]:
 
 
 class Meter:
-    """What each task of a worker process uses; the process's own threads are counted.
+    """The usage of each task in a worker process, the task's own threads included.
 
-    Usage is looked up before the worker waits, when nobody waits for it, and after a task
-    that took at least 100 microseconds. A shorter one's CPU time is taken to be its
-    duration; faults and switches in it are not known, and go to the next one that is
-    looked up. How long a thread wants a CPU is read before a task as well, and not after
-    many short ones in a row.
+    Usage is read before the worker waits, when no caller waits for it, and after a task that took
+    at least 100 microseconds. A shorter task's CPU time is assumed to be its duration; its faults
+    and switches are unknown, and count for the next task whose usage is read. The time that a
+    thread waits for a CPU is also read before a task, but not after many short ones in a row.
 
     Attributes:
-        looks: is ``begins`` to be called before the next task, however soon it is unpacked?
+        looks: True if ``begins`` must be called before the next task, however quickly it is
+            decoded.
     """
 
     def __init__(self) -> None:
         self.looks = _IN_A_ROW
         self._before = resource.getrusage(resource.RUSAGE_SELF)
         self._children = resource.getrusage(resource.RUSAGE_CHILDREN)
-        self._elsewhere = 0  # CPU time since then that is no function's to be looked up
+        self._elsewhere = 0  # CPU time since then that is not a function's
         self._waits = 0
         self.delay = Delay()
         self._reading = b""
 
     def waits(self) -> None:
-        """The worker is about to wait for work."""
+        """Note that the worker is about to wait for work."""
         self._before = resource.getrusage(resource.RUSAGE_SELF)
         self._elsewhere, self._waits = 0, 1
 
     def begins(self, unpacking: int) -> None:
-        """A task's function is about to be called, after so many nanoseconds of unpacking;
-        only if ``looks``, or after more than ``SHORT``."""
+        """Note that a task's function is about to be called, after ``unpacking`` nanoseconds of
+        decoding; only if ``looks``, or after more than ``SHORT``."""
         if unpacking >= SHORT:
             now = resource.getrusage(resource.RUSAGE_SELF)
             self._elsewhere = used(self._before, now)[0]
         self._reading = self.delay.now()
 
     def took(self, nanoseconds: int, imports: int, delayed: int) -> Used:
-        """A task's function has ended that took so long; of that, importing modules took CPU
-        time, and was without a CPU, for so long."""
+        """Return the usage of a task's function that has ended and took ``nanoseconds``; during
+        ``imports`` of these it imported modules, and during ``delayed`` it was without a CPU."""
         if nanoseconds < SHORT:
             self._elsewhere += nanoseconds
             if self.looks:
@@ -130,14 +130,14 @@ class Meter:
         self._before, self._elsewhere, self._waits = now, 0, 0
         ran, wanted = self.delay.since(self._reading) if self.looks else (0, 0)
         self.looks = _IN_A_ROW
-        # The kernel counts what has run at each of its ticks: below some of those it is noise.
+        # The kernel counts what has run at each of its ticks: below some of those the count is
+        # noise.
         helped = max(0, cpu + imports - ran) if ran and nanoseconds > _TICKS else 0
         return cpu, max(0, wanted - delayed), helped, rest[0], rest[1], rest[2], rest[3]
 
 
 def traced() -> int:
-    """What this process's Python objects take, in bytes, when ``tracemalloc`` counts it; 0
-    when it does not."""
+    """Return the bytes of this process's Python objects if ``tracemalloc`` traces; otherwise 0."""
     tracemalloc = sys.modules.get("tracemalloc")
     if tracemalloc is None or not tracemalloc.is_tracing():
         return 0

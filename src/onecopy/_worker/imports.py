@@ -1,10 +1,9 @@
-"""How long a worker spends importing modules, while it unpacks a task and inside its function.
+"""The time that a worker spends importing modules, while it decodes a task and inside its function.
 
-The interpreter looks ``_find_and_load`` up in its own import machinery each time that a module
-has to be imported which is not there yet, and only then: an ``import`` of a module that is
-there costs nothing. That function is wrapped by one that measures the outermost import. The
-wrapper's code bears the file name of the machinery, by which the interpreter leaves such
-frames out of tracebacks, and ``warnings`` out of its levels.
+The interpreter looks ``_find_and_load`` up in its own import machinery for each module that is not
+imported yet, and only then: an ``import`` of a module that is there costs nothing. That function is
+wrapped by one that measures the outermost import. The wrapper's code has the machinery's file name,
+so the interpreter leaves such frames out of tracebacks, and ``warnings`` out of its levels.
 """
 
 from __future__ import annotations
@@ -21,21 +20,20 @@ from .._system.usage import Delay
 Spent = tuple[int, int, int]
 """Nanoseconds: of time, of this process's CPU time, of being ready to run without a CPU."""
 NONE: Spent = (0, 0, 0)
-# An import that takes so many nanoseconds is told of by its name.
+# Imports that take more nanoseconds than this are reported by name.
 _LONG = 10_000_000
 
 
 class Imports:
-    """Measures imports of the thread that has called ``watch``.
+    """Measures imports in the thread that has called ``watch``.
 
     Args:
         delay: of that thread.
 
     Attributes:
-        spent: since ``take`` was called last. The very object ``NONE`` when nothing was
-            imported.
-        long: what was imported since ``take_long``, and took long: nanoseconds of CPU time,
-            by the outermost package.
+        spent: since the last ``take``. The very object ``NONE`` if nothing was imported.
+        long: slow imports since the last ``take_long``: nanoseconds of CPU time, by the outermost
+            package.
     """
 
     def __init__(self, delay: Delay) -> None:
@@ -44,12 +42,12 @@ class Imports:
         self._delay = delay
 
     def take(self) -> Spent:
-        """``spent``; it begins anew."""
+        """Return ``spent``, and reset it."""
         spent, self.spent = self.spent, NONE
         return spent
 
     def take_long(self) -> dict[str, int]:
-        """``long``; it begins anew."""
+        """Return ``long``, and reset it."""
         long, self.long = self.long, {}
         return long
 
@@ -61,7 +59,7 @@ class Imports:
             self.long[package] = self.long.get(package, 0) + cpu
 
     def watch(self) -> None:
-        """Imports are measured from now on, for as long as this process lives."""
+        """Measure imports from now on, for as long as this process lives."""
         machinery: Any = _frozen_importlib
         plain: Callable[[str, Any], Any] = machinery._find_and_load
         me, inside = threading.get_ident(), False

@@ -454,7 +454,7 @@ class Worker:
         leaves: tuple[type[BaseException], ...],
     ) -> tuple[Any, int]:
         """Run the items of a chunk; return its outcome, and the flags that describe a failure.
-        Raises what ends the worker, and what is wrong with the chunk as a whole."""
+        Raises errors that end the worker, and errors of the chunk as a whole."""
         items = run_items.items_of(call_kind, payload)
         call = run_items.function_for(call_kind, function)
         strides: Strides | None = None

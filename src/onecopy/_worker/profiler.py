@@ -1,13 +1,12 @@
-"""Where a worker's functions spend their time: its stack is looked at a hundred times a second.
+"""The profiler of a worker: samples its stack a hundred times a second.
 
-A thread of the worker looks, and adds the time since its last look to the stack that it
-finds: a look that comes late, because a call into C has held the interpreter, weighs more. What
-was seen goes to the owner in front of a result, some twenty times a second at most. Stacks are
-bounded in depth and number.
+A thread of the worker takes the samples, and adds the time since the last one to the stack that it
+finds: a late sample, because a call into C has held the interpreter, weighs more. The samples are
+sent to the owner before a result, about twenty times a second at most. Stacks are bounded in depth
+and number.
 
-Threads. The thread adds to a dict, and the worker's own takes it away and puts an empty one
-in its place; what is added to the old one in that very moment is lost, and is a hundredth of
-a second.
+Threads. The thread adds to a dict, and the worker's own thread replaces it by an empty one. A
+sample that is added to the old one at that very moment is lost: it is a hundredth of a second.
 """
 
 from __future__ import annotations
@@ -22,7 +21,7 @@ from typing import Any
 from .._protocol.failures import name_of
 
 _PERIOD = 0.01
-_SEND = 50_000_000  # nanoseconds between what is sent
+_SEND = 50_000_000  # nanoseconds between messages
 _DEEP = 100
 _STACKS = 5_000
 _OURS = __file__[: -len("_worker/profiler.py")]
@@ -37,7 +36,7 @@ class Profiler:
     """See the module.
 
     Args:
-        at_work: gives the function that is being run, or None.
+        at_work: returns the function that is being run, or None.
     """
 
     def __init__(self, at_work: Callable[[], Any]) -> None:
@@ -47,12 +46,12 @@ class Profiler:
         self._thread = threading.get_ident()
 
     def start(self) -> None:
-        """Looks at the thread that calls this, from now on."""
+        """Sample the calling thread from now on."""
         self._thread = threading.get_ident()
         threading.Thread(target=self._run, name="onecopy-profiler", daemon=True).start()
 
     def take(self) -> Seen:
-        """What was seen since the last time; nothing when that was a moment ago."""
+        """Return the samples since the last time; nothing if that was a moment ago."""
         now = monotonic_ns()
         if not self._seen or now - self._sent < _SEND:
             return []
@@ -91,5 +90,5 @@ class Profiler:
 
 
 def _place(code: CodeType, line: int) -> Place:
-    name = getattr(code, "co_qualname", code.co_name)  # as of Python 3.11
+    name = getattr(code, "co_qualname", code.co_name)  # from Python 3.11 on
     return str(name), code.co_filename, line

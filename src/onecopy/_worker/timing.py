@@ -1,7 +1,7 @@
-"""Where a worker's time goes, as its loop measures it: one record, read and written in the loop.
+"""The timing of a worker's loop: one record, written and read in the loop.
 
-Time is measured without gaps: each stretch of the loop ends where the next one begins
-(``since``), so that what a worker's tasks add up to is all of its time.
+Time is measured without gaps: each stretch of the loop ends where the next one begins (``since``),
+so that the times of a worker's tasks add up to all of its time.
 """
 
 from __future__ import annotations
@@ -20,11 +20,11 @@ class Timing:
     Attributes:
         since: when the present stretch began; nanoseconds.
         waited, blocked: since the last result: waiting for frames, and writing that result.
-        meter: CPU time and the like of tasks.
-        imports: what importing modules has cost.
-        imported: of that, before the function began.
-        function: what is being run, or None.
-        profiler: samples this thread's stack, if it is wanted.
+        meter: CPU time and other usage of tasks.
+        imports: the cost of importing modules.
+        imported: the part of that before the function began.
+        function: the function that is being run, or None.
+        profiler: samples this thread's stack, if wanted.
     """
 
     __slots__ = (
@@ -45,20 +45,20 @@ class Timing:
         self.profiler = Profiler(lambda: self.function)
 
     def begin(self) -> None:
-        """The worker is ready: what came before was its start-up."""
+        """Note that the worker is ready: the time before was its start-up."""
         self.imports.watch()
         if self.profiler is not None:
             self.profiler.start()
         self.since, self.waited = monotonic_ns(), 0
 
     def end_wait(self) -> None:
-        """Frames have come."""
+        """Note that frames have come."""
         now = monotonic_ns()
         self.waited += now - self.since
         self.since = now
 
     def sent(self, encoded: int) -> None:
-        """The result that was encoded then has been written."""
+        """Note that the result encoded at ``encoded`` has been written."""
         self.function = None
         self.waited, self.since = 0, monotonic_ns()
         self.blocked = self.since - encoded

@@ -1,4 +1,4 @@
-"""A result that cannot be sent as it is: whichever items of it can be are, the others fail."""
+"""Results that cannot be sent whole: the items that can be are sent, the others fail."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ def unsendable(
     error: BaseException,
     ends: tuple[type[BaseException], ...],
 ) -> tuple[dict[int, Any], dict[int, Failure]]:
-    """The values that can be sent, and the failures of the others, by index.
+    """Return the values that can be sent, and the failures of the others, by index.
 
     Args:
         frame: the task.
-        outcome: a call's value, a chunk's values, or, when some have failed already
-            (``bad``), values and failures.
-        error: why it cannot be sent.
-        ends: what ends the worker instead.
+        outcome: a call's value, a chunk's values, or, if some have failed already (``bad``), values
+            and failures.
+        error: the reason why it cannot be sent.
+        ends: exceptions that end the worker instead.
     """
     _, call_kind, _ = wire.TASK_HEAD.unpack_from(frame.body)
     if call_kind == wire.CALL and not bad:
@@ -40,7 +40,7 @@ def unsendable(
         except (Exception, SystemExit) as why:
             failed[at] = _not_sent(why, values[at])
             values[at] = None
-    if not failed:  # each can be pickled, but there is no room for them together
+    if not failed:  # each can be pickled, but there is no room for all of them
         failed = {at: failure(error, "sending the result") for at in values}
         values = {}
     return values, failed

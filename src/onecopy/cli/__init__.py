@@ -1,12 +1,11 @@
 """The command line: ``onecopy COMMAND``, one file per command.
 
-Typer parses (see ``_application``); a command only checks what it was given and returns
-what is to be done, and ``main`` does it. So errors, Ctrl-C and exit statuses are handled
-here, once, and alike for every command. Results go to standard output and everything else
-to standard error.
+Typer parses (see ``_application``). A command only checks its arguments and returns the work, and
+``main`` runs it. So errors, Ctrl-C and exit statuses are handled here, once, for every command.
+Results go to standard output and everything else to standard error.
 
-Nothing heavy is imported before it is needed, Typer, rich and NumPy neither: the start-up
-counts in each run, and a Ctrl-C in it has to be quiet too.
+Nothing heavy is imported before it is needed, not even Typer, rich and NumPy: the start-up counts
+in each run, and a Ctrl-C in it must be quiet too.
 """
 
 from __future__ import annotations
@@ -20,15 +19,15 @@ from typing import NoReturn
 
 from ._errors import FAILED, INTERRUPTED, CommandError
 
-# What writing to a stream fails with when there is no room; of files, their names are known.
+# The errors of writing to a stream if there is no room; for files, the errors have names.
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
 
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
-    """Runs a command and ends the process with its exit status.
+    """Run a command and end the process with its exit status.
 
     Args:
-        arguments: what stands behind ``onecopy`` on the command line; ``sys.argv`` if None.
+        arguments: the words after ``onecopy`` on the command line; ``sys.argv`` if None.
     """
     try:
         status = _run(sys.argv[1:] if arguments is None else list(arguments))
@@ -38,7 +37,7 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
         signal.signal(signal.SIGINT, signal.SIG_IGN)
         status = INTERRUPTED
     except BrokenPipeError:
-        # Whoever read our output has seen enough (`onecopy ... | head`).
+        # The reader of our output has seen enough (`onecopy ... | head`).
         _drop_output()
         status = FAILED
     except OSError as error:
@@ -51,7 +50,7 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
 
 
 def _drop_output() -> None:
-    """What is still buffered must not fail once more when the interpreter flushes it."""
+    """Drop buffered output, so that it does not fail once more when the interpreter flushes it."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 

@@ -1,8 +1,8 @@
 """The parser: ``onecopy`` itself, and the table of its commands.
 
-A new command is a file beside this one with a function ``command``, whose docstring and
-options are its help and which returns what is to be done, and its name in ``COMMANDS``.
-Only the file of the command that is called is imported.
+To add a command, add a file beside this one with a function ``command``, and its name to
+``COMMANDS``. The function's docstring and options are the help; it returns the work. Only the file
+of the command that is called is imported.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ COMMANDS = ("run", "convert", "demo", "lab", "report", "top")
 Work = Callable[[], int]
 """What a command returns: does the work, returns the exit status."""
 
-# What Typer says, and what people say.
+# Typer's messages, and plainer ones.
 _WORDS = (
     (r"Value error, ", ""),
     (r"Input should be greater than or equal to (\S+)", r"it is at least \1"),
@@ -37,8 +37,8 @@ _WORDS = (
 
 
 class _Command(TyperCommand):
-    """A command whose usage names its arguments as they are written: the metavar of one that
-    may be left out has its brackets."""
+    """A command whose usage names its arguments as they are written: the metavar of an optional one
+    has brackets."""
 
     def collect_usage_pieces(self, ctx: Any) -> list[str]:
         arguments = [each for each in self.params if each.param_type_name == "argument"]
@@ -54,7 +54,7 @@ class _Group(TyperGroup):
 
 
 def _without_types(parameters: list[Any]) -> list[Any]:
-    """A switch has no type in the help."""
+    """Remove the type of a switch from the help."""
     for each in parameters:
         if getattr(each, "is_flag", False) and each.metavar is None:
             each.metavar = ""
@@ -62,7 +62,7 @@ def _without_types(parameters: list[Any]) -> list[Any]:
 
 
 def parse(arguments: list[str]) -> Work:
-    """What ``arguments`` ask for.
+    """Return the work that ``arguments`` request.
 
     Raises:
         CommandError: they are wrong.
@@ -75,7 +75,7 @@ def parse(arguments: list[str]) -> Work:
     except typer.Abort:
         raise KeyboardInterrupt from None
     except Exception as error:
-        # Usage errors have no common class over the versions of Typer, but this method.
+        # Usage errors have no common class over the versions of Typer, but all have this method.
         message = getattr(error, "format_message", None)
         if message is None:
             raise
@@ -95,7 +95,7 @@ def _plain(message: str) -> str:
 
 
 def application(arguments: list[str]) -> typer.Typer:
-    """The parser of the command that ``arguments`` call, or of all commands."""
+    """Return the parser of the command that ``arguments`` call, or of all commands."""
     app = typer.Typer(
         cls=_Group,
         help="One copy of your data, every core on it.",
@@ -103,7 +103,7 @@ def application(arguments: list[str]) -> typer.Typer:
         context_settings={"help_option_names": ["-h", "--help"]},
     )
     app.callback(invoke_without_command=True)(_onecopy)
-    # A shell that wants to complete a line gives it by the environment.
+    # A shell that completes a line passes it in the environment.
     words = arguments or os.environ.get("_TYPER_COMPLETE_ARGS", "").split()[1:]
     called = next((word for word in words if not word.startswith("-")), "")
     for name in (called,) if called in COMMANDS else COMMANDS:

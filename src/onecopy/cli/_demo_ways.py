@@ -1,12 +1,12 @@
-"""One way of doing the demo's job, in an interpreter of its own; see ``demo``.
+"""One way of doing the demo's job, in its own interpreter; see ``demo``.
 
-``main`` adds up a column of the records in a file. It says the result and the time while its
-workers still run, waits for a line on standard input (its memory is read meanwhile, from outside),
-and then says how many bytes went through pipes: two lines of JSON. The time is from the file to the
-result, with the start of the workers and without the imports here.
+``main`` adds up a column of the records in a file. It prints the result and the time while its
+workers still run, waits for a line on standard input (meanwhile its memory is read from outside),
+and then prints how many bytes went through pipes: two lines of JSON. The time is from the file to
+the result, including the start of the workers and without the imports here.
 
-Written as one finds it in programs, and as short. What is not imported at the top is not
-imported by the spawned workers of the other ways, which import this module.
+It is written like code in real programs, and as short. Imports that are not at the top are not made
+by the spawned workers of the other ways, which import this module.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ Call = tuple[Any, ...]
 
 
 class Job(NamedTuple):
-    """What is to be done; ``segment`` is the name of the shared memory, where one is made."""
+    """A job; ``segment`` is the name of the shared memory, if there is one."""
 
     method: Any  # a word from the command line
     workers: int
@@ -41,24 +41,24 @@ class Job(NamedTuple):
 
 
 def total(records: Records) -> float:
-    """The task of both ways below."""
+    """Return the sum of some records; the task of both ways below."""
     return float(np.nansum(records["val"]))
 
 
 def total_of_shared(
     segment: str, shape: tuple[int, ...], dtype: np.dtype[Any], start: int, stop: int
 ) -> float:
-    """The same on a part of shared memory, attached by its name."""
+    """Return the sum of a part of shared memory, attached by its name."""
     memory = SharedMemory(segment)
     records: Records = np.ndarray(shape, dtype, memory.buf)
     result = total(records[start:stop])
-    del records  # or the memory cannot be closed
+    del records  # otherwise the memory cannot be closed
     memory.close()
     return result
 
 
 def pickled(job: Job, done: Done) -> int:
-    """An executor whose tasks get their slice of the records."""
+    """Use an executor whose tasks get their slice of the records."""
     records = np.load(job.file)
     calls: list[Call] = [(total, part) for part in np.array_split(records, job.workers)]
     with ProcessPoolExecutor(job.workers, multiprocessing.get_context(job.method)) as pool:
@@ -68,7 +68,7 @@ def pickled(job: Job, done: Done) -> int:
 
 
 def shared_memory(job: Job, done: Done) -> int:
-    """An executor whose tasks attach a segment that the records were copied into."""
+    """Use an executor whose tasks attach a segment that the records were copied into."""
     records = np.load(job.file)
     memory = SharedMemory(job.segment, create=True, size=records.nbytes)
     try:
@@ -90,7 +90,7 @@ def shared_memory(job: Job, done: Done) -> int:
 
 
 def onecopy(job: Job, done: Done) -> int:
-    """A pool of this library on the file as it is."""
+    """Use a pool of this library on the file itself."""
     import onecopy as oc
 
     records = oc.load(job.file)
@@ -108,23 +108,23 @@ VARIANTS: dict[str, Callable[[Job, Done], int]] = {
 
 
 class _Counter:
-    """A file that only counts, so that counting 480 MB takes no 480 MB."""
+    """A file that only counts, so that counting 480 MB does not take 480 MB."""
 
     def __init__(self) -> None:
         self.size = 0
 
     def write(self, data: Any) -> int:
-        """As of any file."""
+        """Count the bytes."""
         count = memoryview(data).nbytes
         self.size += count
         return count
 
 
 def _through_pipes(calls: list[Call]) -> int:
-    """Bytes that the executors pickled: each call, and each result, a float."""
+    """Return the bytes that the executors pickled: each call, and each result, a float."""
     counter = _Counter()
     for function, *arguments in calls:
-        # As the executor's own _CallItem and _ResultItem, without their few bytes of names.
+        # Like the executor's own _CallItem and _ResultItem, without their few bytes of names.
         items: tuple[Any, ...] = ((function, tuple(arguments), {}), 0.0)
         for item in items:
             ForkingPickler(counter, pickle.DEFAULT_PROTOCOL).dump(item)
@@ -132,10 +132,10 @@ def _through_pipes(calls: list[Call]) -> int:
 
 
 def main(way: str, method: str, workers: str, file: str, segment: str) -> None:
-    """Runs one way; the arguments come from the command line, see the module and ``Job``."""
+    """Run one way; the arguments come from the command line, see the module and ``Job``."""
     if way == "onecopy":
-        # What the other ways use is imported above. The pool's engine is not, since their
-        # workers, which import this module again, would pay for it.
+        # The imports of the other ways are above. The pool's engine is not imported there, since
+        # their workers, which import this module again, would pay for it.
         from onecopy import Pool, load
 
         del Pool, load

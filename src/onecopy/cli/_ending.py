@@ -1,7 +1,7 @@
-"""How a command that has started others ends when it is told to: by an exception.
+"""The end of a command that has started processes, when it is told to end: an exception.
 
-SIGTERM and SIGHUP would end the interpreter on the spot, and leave behind what it has
-started and made. Ctrl-C is an exception already (see ``main``).
+SIGTERM and SIGHUP would end the interpreter on the spot, and leave behind what it has started and
+created. Ctrl-C is an exception already (see ``main``).
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from contextlib import contextmanager
 
 @contextmanager
 def ended_by_signals() -> Iterator[None]:
-    """SIGTERM and SIGHUP end the block as an exception, so that it is left properly."""
+    """Turn SIGTERM and SIGHUP into an exception, so that the block is left properly."""
 
     def end(number: int, frame: object) -> None:
         raise SystemExit(128 + number)

@@ -1,7 +1,7 @@
-"""How a command gives up: one line on standard error, and an exit status.
+"""The errors of commands: one line on standard error, and an exit status.
 
-The statuses are those of the standard tools: 2 when the command was told something wrong
-(no such module, function, field, file), 1 when the work itself failed, 130 after Ctrl-C.
+The statuses are those of the standard tools: 2 if the command line was wrong (no such module,
+function, field, file), 1 if the work itself failed, 130 after Ctrl-C.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ class CommandError(OnecopyError):
     """Ends the command with one line and no traceback.
 
     Args:
-        message: what happened and what to do, in one line.
+        message: what happened and how to fix it, in one line.
         status: the exit status.
     """
 
@@ -29,6 +29,6 @@ class CommandError(OnecopyError):
 
 
 def reason(error: BaseException) -> str:
-    """An exception of somebody else as a part of a line: its class and its message."""
+    """Return another library's exception as a part of a line: its class and its message."""
     text = " ".join(str(error).split())
     return f"{type(error).__name__}: {text}" if text else type(error).__name__

@@ -1,7 +1,7 @@
-"""The options of every command that reads files: how text is read, and of which types it is.
+"""The options of every command that reads files: the dialect and the types of text.
 
-They are the same for each such command, and are added to its own by ``reads_files``, which
-gives the command one dict of what was said. Their names are those of ``onecopy.load``.
+They are the same for each such command. ``reads_files`` adds them to its own options, and passes
+the command one dict of them. Their names are those of ``onecopy.load``.
 """
 
 from __future__ import annotations
@@ -63,7 +63,7 @@ OPTIONS: dict[str, Any] = {
         ),
     ],
     "skip_rows": Annotated[
-        int | None, _option("--skip-rows", metavar="N", help="Pass over so many lines first.")
+        int | None, _option("--skip-rows", metavar="N", help="Skip this many lines first.")
     ],
     "comment": Annotated[
         str | None, _option("--comment", metavar=_CHARACTER, help="Pass over lines that begin so.")
@@ -104,8 +104,8 @@ OPTIONS: dict[str, Any] = {
 
 
 def reads_files(command: Callable[..., Any]) -> Callable[..., Any]:
-    """The same command with ``OPTIONS``; what is said of them comes as its argument ``reading``,
-    by the names of ``onecopy.load``."""
+    """Add ``OPTIONS`` to a command, which gets them as its argument ``reading``, with the names of
+    ``onecopy.load``."""
     hints = get_type_hints(command, include_extras=True)
     own = [
         each.replace(annotation=hints[name])
@@ -130,7 +130,7 @@ def reads_files(command: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def _as_of_load(said: dict[str, Any]) -> dict[str, Any]:
-    """All that was said, in the form that ``onecopy.load`` takes."""
+    """Return all given options, in the form that ``onecopy.load`` takes."""
     given = {name: value for name, value in said.items() if value is not None}
     if given.get("sep") in ("\\t", "tab"):
         given["sep"] = "\t"
@@ -171,7 +171,7 @@ def _types(texts: list[str]) -> Any:
 
 
 def say(notes: Any) -> None:
-    """Prints what there is to say of files that were read, to standard error.
+    """Print the messages about files that were read, to standard error.
 
     Args:
         notes: ``Wanted.notes``.

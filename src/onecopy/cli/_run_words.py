@@ -1,4 +1,4 @@
-"""What ``onecopy run`` says of a run: the facts for people, and the object for programs."""
+"""The text that ``onecopy run`` prints about a run: facts for people, and an object for programs."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What came out, and what it took."""
+    """The result of a run, and its cost."""
 
     result: Any
     seconds: float
@@ -28,7 +28,7 @@ class Outcome:
 
 
 def facts(request: Request, outcome: Outcome) -> str:
-    """Time, workers and memory, a line each."""
+    """Return time, workers and memory, a line each."""
     lines = [
         f"time     {outcome.seconds:.3g} s for {_show.count(outcome.rows, 'row')}",
         f"workers  {outcome.workers} by {outcome.method}, {_show.count(outcome.stats.tasks, 'task')}, "
@@ -45,13 +45,13 @@ def _memory(outcome: Outcome) -> str:
     peak = outcome.peak
     if peak is None:
         return f"cannot be read on this system; {data}"
-    # Against little data it is the interpreters that are seen, and no ratio says anything.
+    # With little data the interpreters dominate, and a ratio has no meaning.
     times = f" = {peak.pss / outcome.data_bytes:.2f} x" if outcome.data_bytes > 10**8 else ","
     return f"{_show.size(peak.pss)} at the peak, PSS of {_show.count(peak.processes, 'process')}{times} {data}"
 
 
 def as_object(request: Request, outcome: Outcome) -> dict[str, Any]:
-    """The object that ``--json`` prints; sizes in bytes."""
+    """Return the object that ``--json`` prints; sizes in bytes."""
     peak, reduce = outcome.peak, request.reduce
     return {
         "function": request.function.spec,

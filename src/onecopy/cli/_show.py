@@ -1,8 +1,8 @@
 """Results as text, as JSON and as files.
 
-Text is shortened for people. JSON is whole and strict: what it has no number for is
-written as protocol buffers do, ``"NaN"``, ``"Infinity"``, ``"-Infinity"``; arrays become
-lists, times ISO 8601, everything else its ``str``.
+Text is shortened for people. JSON is complete and strict: numbers that it lacks are written as in
+protocol buffers, ``"NaN"``, ``"Infinity"``, ``"-Infinity"``; arrays become lists, times ISO 8601,
+everything else its ``str``.
 """
 
 from __future__ import annotations
@@ -18,14 +18,14 @@ from .._system.atomic_file import appearing
 from ..errors import human_bytes, printable
 from ._errors import FAILED, CommandError, reason
 
-# So many results of blocks are shown, half from the front and half from the end.
+# The number of results of blocks that are shown, half from the front and half from the end.
 _SHOWN = 6
 FORMATS = (".npy", ".json")
 
 
 def text(value: Any, whole: bool = False) -> str:
-    """A result for people: arrays shortened by NumPy, lists of results here; or whole, for
-    other programs. What a terminal would obey is escaped."""
+    """Return a result for people: arrays shortened by NumPy, lists of results here; or the whole,
+    for other programs. Control characters are escaped."""
     if whole:
         return _whole(value)
     if not isinstance(value, list):
@@ -37,7 +37,7 @@ def text(value: Any, whole: bool = False) -> str:
 
 
 def _whole(value: Any) -> str:
-    """All of a result, a line for each block."""
+    """Return all of a result, a line for each block."""
     import numpy as np
 
     values = value if isinstance(value, list) else [value]
@@ -54,18 +54,18 @@ def _inline(value: Any) -> str:
 
 
 def count(number: int, what: str) -> str:
-    """``1 task``, ``2,000 tasks``."""
+    """Return ``1 task``, ``2,000 tasks``."""
     several = "es" if what.endswith("s") else "s"
     return f"{number:,} {what}{'' if number == 1 else several}"
 
 
 def size(number: int) -> str:
-    """Bytes as the library writes them everywhere, such as ``4.58 GB``."""
+    """Return bytes as the library writes them everywhere, such as ``4.58 GB``."""
     return human_bytes(number)
 
 
 def to_json(value: Any) -> Any:
-    """``value`` in the types that JSON has."""
+    """Return ``value`` in the types that JSON has."""
     if value is None or isinstance(value, bool | int | str):
         return value
     if isinstance(value, float):
@@ -85,12 +85,12 @@ def to_json(value: Any) -> Any:
 
 
 def dump(value: Any, indent: int | None = None) -> str:
-    """One JSON text, strict: no ``NaN`` that other languages' readers refuse."""
+    """Return one JSON text, strict: no ``NaN``, which other languages' readers refuse."""
     return json.dumps(to_json(value), allow_nan=False, indent=indent)
 
 
 def check_out(out: str, source: str) -> None:
-    """Refuses a file that could not be written, before any work is done.
+    """Refuse a file that could not be written, before any work is done.
 
     Raises:
         CommandError: an unknown format, no such directory, or the file that is read.
@@ -104,14 +104,14 @@ def check_out(out: str, source: str) -> None:
 
 
 def check_place(option: str, target: str) -> None:
-    """Refuses what no file can be written as: a directory, or a name in one that is not there or
-    that is read-only.
+    """Refuse a name that no file can have: a directory, or a name in one that does not exist or is
+    read-only.
 
     Args:
-        option: how it was given.
+        option: the option that gave it.
 
     Raises:
-        CommandError: says which it is.
+        CommandError: says which of these it is.
     """
     folder = Path(target).parent
     if Path(target).is_dir():
@@ -123,13 +123,13 @@ def check_place(option: str, target: str) -> None:
 
 
 def save(out: str, value: Any) -> None:
-    """Writes a result: ``.npy`` as one array, ``.json`` as ``--json`` prints it.
+    """Write a result: ``.npy`` as one array, ``.json`` as ``--json`` prints it.
 
-    Results of blocks are stacked when they have one shape, and joined along the first axis
-    when they differ in its length alone. The file appears whole or not at all.
+    Results of blocks are stacked if they have one shape, and joined along the first axis if they
+    differ only in its length. The file appears complete or not at all.
 
     Raises:
-        CommandError: the result is no array of that kind, or the disk is full.
+        CommandError: the result is not such an array, or the disk is full.
     """
     path = Path(out)
     array = _array(value, out) if path.suffix.lower() == ".npy" else None
@@ -151,7 +151,7 @@ def _write(file: IO[bytes], array: Any, value: Any) -> None:
 
 
 def _array(value: Any, out: str) -> Any:
-    """The result as one array without Python objects."""
+    """Return the result as one array without Python objects."""
     import numpy as np
 
     try:
@@ -161,7 +161,7 @@ def _array(value: Any, out: str) -> Any:
             array = np.stack(parts) if same else np.concatenate(parts)
         else:
             array = np.asarray(value)
-    except ValueError as error:  # NumPy says which shapes do not go together
+    except ValueError as error:  # NumPy says which shapes do not match
         raise CommandError(
             f"{out!r}: the results do not make one array ({error}); use .json"
         ) from error

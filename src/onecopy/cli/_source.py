@@ -1,9 +1,9 @@
 """The data that a command works on: a file, a pattern, a member of an archive, a column.
 
-``FILE`` is what ``onecopy.load`` reads. A member of an archive (``.npz``, HDF5, Zarr) is chosen
-as ``archive.npz:member``, or by ``--field`` when the archive has a member of that name; an
-archive with one member needs no choice. ``--field`` names a column of a table, or a field of
-records, otherwise.
+``FILE`` is an argument of ``onecopy.load``. A member of an archive (``.npz``, HDF5, Zarr) is chosen
+as ``archive.npz:member``, or by ``--field`` if the archive has a member of that name; an archive
+with one member needs no choice. ``--field`` names a column of a table, or a field of records,
+otherwise.
 """
 
 from __future__ import annotations
@@ -20,16 +20,16 @@ from ._reading import say
 
 _MEMBERS = ("npz", "hdf5", "zarr")
 HINT = "hint: "
-# So many fields are named in a hint.
+# The number of fields that a hint names.
 _NAMED = 10
 _ARCHIVES = (".npz", ".h5", ".hdf5", ".zarr")
 
 
 class Source(NamedTuple):
-    """What blocks are cut from, and how many bytes its file's data take in memory.
+    """The data that blocks are cut from, and the bytes of its file's data in memory.
 
-    With a field of records these differ: records lie whole in memory, and the pages of the
-    other fields are mapped with those of the one that is read.
+    For a field of records these differ: whole records are in memory, and the pages of the other
+    fields are mapped with those of the one that is read.
     """
 
     data: Any
@@ -37,7 +37,7 @@ class Source(NamedTuple):
 
 
 def split(file: str) -> tuple[str, str | None]:
-    """``archive.npz:member`` as a path and a member; any other name as it is.
+    """Split ``archive.npz:member`` into a path and a member; return any other name unchanged.
 
     Raises:
         CommandError: there is no such file.
@@ -60,11 +60,11 @@ def load(
     reading: Mapping[str, Any] | None = None,
     progress: bool = False,
 ) -> Source:
-    """The data that the command line names, loaded as by ``onecopy.load``.
+    """Load the data that the command line names, as ``onecopy.load`` does.
 
     Args:
-        reading: how, as ``_reading`` gives it.
-        progress: show how far reading has come.
+        reading: the options of reading, from ``_reading``.
+        progress: show the progress of reading.
 
     Raises:
         CommandError: says what is wrong with the file, member, field or shape.
@@ -82,7 +82,7 @@ def load(
         (loaded,) = loaded.values()
     elif member is not None:
         raise CommandError(f"{path!r} has no members")
-    if hasattr(loaded, "schema"):  # a table: nothing but the field was loaded
+    if hasattr(loaded, "schema"):  # a table: only the field was loaded
         data = loaded if field is None else loaded.column(0)
         return Source(data, data.nbytes)
     data = loaded if field is None else _field(path, loaded, field)
@@ -92,7 +92,7 @@ def load(
 
 
 def hint(file: str, data: Any, field: str | None) -> str:
-    """What to try when a function could not work with the data; nothing when that is not known."""
+    """Return a hint if a function could not work with the data, or an empty string."""
     if field is not None:
         return ""
     names = getattr(getattr(data, "dtype", None), "names", None)
@@ -107,7 +107,7 @@ def hint(file: str, data: Any, field: str | None) -> str:
 def _load(
     path: str, member: str | None, field: str | None, reading: Mapping[str, Any], progress: bool
 ) -> tuple[Any, str | None]:
-    """The data that is loaded, and the field that is still to be taken from it."""
+    """Return the data, and the field that is still to be selected."""
     from .._files import load as loading
     from ..data import metered
 
@@ -121,7 +121,7 @@ def _load(
     elif format in _MEMBERS:
         with loading.opened(names, wanted, format) as sources:
             if not sources[0].single:
-                # Only what was chosen is loaded.
+                # Only the selection is loaded.
                 member, field = _member(path, list(sources[0].members), member, field)
                 wanted = replace(wanted, columns=(member,))
     with metered(wanted, progress and f"reading {os.path.basename(path)}") as watched:
@@ -133,7 +133,7 @@ def _load(
 def _member(
     path: str, names: list[str], member: str | None, field: str | None
 ) -> tuple[str, str | None]:
-    """The chosen array, and the field that is still to be taken from it."""
+    """Return the chosen array, and the field that is still to be selected."""
     if member is None and field in names:
         member, field = field, None
     if member is None and len(names) == 1:

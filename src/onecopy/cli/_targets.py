@@ -1,10 +1,10 @@
 """Functions as they are named on the command line: ``MODULE:FUNC`` and ``file.py:FUNC``.
 
-As with Python itself, ``MODULE`` may be in the current directory (``python -m MODULE``), and
-what a file imports may be in the file's own (``python file.py``). Both come before what is
-installed, but behind the standard library: a ``queue.py`` among somebody's data must not
-break it. A file is imported as the module of its name, never as ``__main__``. Workers get
-this process's ``sys.path``, so they import the same module under every start method.
+As with Python itself, ``MODULE`` may be in the current directory (``python -m MODULE``), and the
+imports of a file may be in the file's own (``python file.py``). Both come before installed
+packages, but after the standard library: a ``queue.py`` among the user's data must not break it. A
+file is imported as the module of its name, never as ``__main__``. Workers get this process's
+``sys.path``, so they import the same module under every start method.
 """
 
 from __future__ import annotations
@@ -20,14 +20,14 @@ from typing import Any, NamedTuple
 
 from ._errors import CommandError, reason
 
-# A name is suggested when it is so much like the one that was given, from 0 to 1.
+# The similarity, from 0 to 1, from which on a name is suggested.
 SIMILAR = 0.7
-# What workers may have imported before the user's own module.
+# Modules that workers may have imported before the user's own module.
 _OURS = frozenset({"cloudpickle", "numpy", "onecopy", "psutil", "rich", "threadpoolctl", "typer"})
 
 
 class Target(NamedTuple):
-    """Where a function is: a module, the path inside it, and the file if one was named."""
+    """The location of a function: a module, the path inside it, and the file if one was named."""
 
     module: str
     attribute: str
@@ -35,12 +35,12 @@ class Target(NamedTuple):
 
     @property
     def spec(self) -> str:
-        """The target as it was written."""
+        """Return the target as it was written."""
         return f"{self.file or self.module}:{self.attribute}"
 
 
 def parse(spec: str) -> Target:
-    """Takes ``spec`` apart, imports nothing.
+    """Split ``spec``, without importing anything.
 
     Raises:
         CommandError: it is not of this form, or there is no such file.
@@ -64,7 +64,7 @@ def parse(spec: str) -> Target:
 
 
 def find(*targets: Target) -> None:
-    """Puts on ``sys.path`` what the targets need; do so before workers are started."""
+    """Put the directories of the targets on ``sys.path``; call it before workers are started."""
     folders = [str(target.file.resolve().parent) for target in targets if target.file]
     if not sys.flags.safe_path:
         folders.append(os.getcwd())
@@ -77,7 +77,7 @@ def find(*targets: Target) -> None:
 
 
 def resolve(target: Target) -> Callable[..., Any]:
-    """Imports the function.
+    """Import the function.
 
     Raises:
         CommandError: there is no such module or function, or its import fails.
@@ -106,7 +106,7 @@ def _module(target: Target) -> ModuleType:
         raise CommandError(
             f"{target.module!r} needs a module {missing!r}, which is not there"
         ) from error
-    # A script without a guard for its main part may end the program.
+    # A script without a guard around its main part may end the program.
     except (Exception, SystemExit) as error:
         at = target.file or target.module
         raise CommandError(f"importing '{at}' failed: {reason(error)}") from error

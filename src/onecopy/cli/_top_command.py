@@ -1,8 +1,8 @@
-"""The command that ``onecopy top`` runs: its output kept apart, and what it took in the end.
+"""The command that ``onecopy top`` runs: its output, kept apart, and a summary at the end.
 
-While a table has the terminal, what the command would write there goes to a terminal of its
-own, so that it still finds one (colours, line by line), and from there into a file. It is
-written out, as it came, when the table is gone. Output that is redirected is left alone.
+While the table uses the terminal, the command's terminal output goes to a second terminal, so that
+it still finds one (colours, line buffering), and from there into a file. It is written out,
+unchanged, when the table is gone. Redirected output is left alone.
 """
 
 from __future__ import annotations
@@ -28,21 +28,21 @@ from .._observe.sampler import Sampler
 from ._errors import CommandError
 from ._show import count, size
 
-# So much of the end of the output is at hand.
+# The size of the end of the output that is kept in memory.
 _TAIL = 1 << 14
 
 
 class Command:
-    """A command that is run, and ended with the ``with`` block.
+    """A running command, which ends with the ``with`` block.
 
     Args:
         words: the program and its arguments.
-        apart: keep from the terminal what it writes there.
+        apart: keep its output off the terminal.
 
     Attributes:
         pid: the process.
-        status: the exit status, as a shell has it; after ``finish``.
-        tail: the last bytes that were kept.
+        status: the exit status, as in a shell; after ``finish``.
+        tail: the last bytes of its output.
 
     Raises:
         CommandError: it cannot be run.
@@ -107,11 +107,11 @@ class Command:
             self._kept = None
 
     def ended(self) -> bool:
-        """Has it come to its end?"""
+        """Return True if it has ended."""
         return self._child.poll() is not None
 
     def wait(self, seconds: float) -> bool:
-        """Waits so long at most; True when it has ended. What it writes is taken in."""
+        """Wait for at most ``seconds``, and read its output; return True if it has ended."""
         if self._kept is None:
             with contextlib.suppress(subprocess.TimeoutExpired):
                 self._child.wait(seconds)
@@ -121,16 +121,17 @@ class Command:
 
     @property
     def output(self) -> list[int]:
-        """The descriptor that can be read when it has written something, if that is kept."""
+        """Return the descriptor that is readable when it has written something, if its output is
+        kept."""
         return [] if self._kept is None else [self._terminal]
 
     def take_in(self, seconds: float = 0.0) -> bool:
-        """Keeps what it has written, waiting so long for it; False when there is nothing."""
+        """Read its output, waiting for at most ``seconds``; return False if there is none."""
         if self._kept is None or not select.select([self._terminal], [], [], seconds)[0]:
             return False
         try:
             got = os.read(self._terminal, 1 << 16)
-        except OSError:  # nobody has the other end any more
+        except OSError:  # no process has the other end any more
             got = b""
         if not got:
             with contextlib.suppress(subprocess.TimeoutExpired):
@@ -141,14 +142,13 @@ class Command:
         return True
 
     def finish(self) -> None:
-        """Waits for its end, and writes what was kept, and what still comes, to where it was
-        meant for."""
+        """Wait for its end, and write all of its output, also what still comes, to its destination."""
         if self._kept is not None:
             self._kept.seek(0)
             self._write(self._kept)
             while not self.wait(0.1):
                 self._write_on()
-            # What a process that it has left behind writes from here on is lost.
+            # Later output of a process that it has left behind is lost.
             while self.take_in():
                 self._write_on()
             self._write_on()
@@ -167,7 +167,7 @@ class Command:
         self._written = kept.tell()
 
     def summary(self) -> str:
-        """What it took, a line each; after ``finish``."""
+        """Return time, CPU, memory and exit status, a line each; after ``finish``."""
         used = resource.getrusage(resource.RUSAGE_CHILDREN)
         peak = self._sampler.peak
         memory = "cannot be read on this system"
@@ -189,7 +189,7 @@ class Command:
 
 
 def _terminal() -> tuple[int, int]:
-    """A terminal of the size of ours, whose bytes come as they are written."""
+    """Return a terminal with the size of ours that passes bytes unchanged."""
     ours, theirs = pty.openpty()
     tty.setraw(theirs)
     with contextlib.suppress(OSError):

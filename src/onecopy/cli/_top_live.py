@@ -1,4 +1,4 @@
-"""``onecopy top`` on a terminal: a screen of its own, and keys to sort and to leave."""
+"""``onecopy top`` on a terminal: its own screen, and keys to sort and to leave."""
 
 from __future__ import annotations
 
@@ -32,21 +32,21 @@ _KEYS = {
 _LEGEND = "q leave   sort by: t tree  p PSS  u USS  r RSS  c CPU  i PID"
 # The head and the sums of the table, its note, the legend.
 _AROUND = 6
-# So many lines of the command's output are shown at most.
+# The number of lines of the command's output that are shown, at most.
 _SHOWN = 8
-# The command's end is looked for so often; seconds.
+# Seconds between two checks for the command's end.
 _OFTEN = 0.1
-# What a terminal obeys: sequences, and all of a line before a carriage return.
+# Control sequences, and the part of a line before a carriage return.
 _OBEYED = re.compile(r"\x1b\[[0-?]*[ -/]*[@-~]|\x1b\][^\x07\x1b]*(?:\x07|\x1b\\)|\x1b.")
 
 
 def show(look: Look, interval: float, command: Command | None) -> None:
-    """Draws until the tree is gone, the command has ended, or somebody wants to leave."""
+    """Draw until the tree is gone, the command has ended, or the user leaves."""
     from rich.console import Console
     from rich.live import Live
 
     console = Console(stderr=command is not None, highlight=False)
-    last: Any = None  # what was found, and its rows
+    last: Any = None  # the last memory and its rows
     with (
         _keys() as keys,
         Live(console=console, screen=True, auto_refresh=False, redirect_stdout=False) as live,
@@ -70,7 +70,7 @@ def show(look: Look, interval: float, command: Command | None) -> None:
 
 
 def _view(last: Any, console: Any, command: Command | None, sort: Sort) -> Any:
-    """What is on the screen."""
+    """Return the contents of the screen."""
     found, rows = last
     from rich.console import Group
     from rich.text import Text
@@ -89,7 +89,7 @@ def _view(last: Any, console: Any, command: Command | None, sort: Sort) -> Any:
 
 
 def _lines(output: bytes, most: int) -> list[str]:
-    """The last lines, without what a terminal would obey."""
+    """Return the last lines, without control sequences."""
     lines = _OBEYED.sub("", output.decode("utf-8", "replace")).split("\n")
     plain = [line.rstrip("\r").rpartition("\r")[2].expandtabs() for line in lines]
     while plain and not plain[-1]:
@@ -98,8 +98,8 @@ def _lines(output: bytes, most: int) -> list[str]:
 
 
 def _wait(due: float, keys: list[int], command: Command | None) -> str:
-    """Until something is to be drawn: the time has come, the command has ended or written, or
-    a key was pressed, which is returned."""
+    """Wait until something must be drawn: the time has come, the command has ended or written, or a
+    key was pressed, which is returned."""
     sources = [*keys, *(command.output if command is not None else [])]
     while (left := due - monotonic()) > 0:
         ready = select.select(sources, [], [], min(left, _OFTEN))[0]
@@ -112,14 +112,14 @@ def _wait(due: float, keys: list[int], command: Command | None) -> str:
 
 @contextmanager
 def _keys() -> Iterator[list[int]]:
-    """The descriptor that keys come from, one by one, if there is a terminal for them."""
+    """Yield the descriptor that keys come from, one by one, if there is a terminal for them."""
     try:
         number = sys.stdin.fileno()
         before = termios.tcgetattr(number)
     except (OSError, ValueError, AttributeError, termios.error):
         yield []
         return
-    # Ctrl-C stays what it is.
+    # Ctrl-C keeps its meaning.
     tty.setcbreak(number)
     try:
         yield [number]

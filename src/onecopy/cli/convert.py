@@ -1,7 +1,7 @@
 """``onecopy convert``: files of one format into a file of another, never whole in memory.
 
-It parses, calls ``_files.convert``, and shows how far it has come. What can be converted into
-what, and how, is said there.
+It parses, calls ``_files.convert``, and shows the progress. ``_files.convert`` describes the
+conversions.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Request:
-    """What the command line asks for."""
+    """The request on the command line."""
 
     files: list[str]
     out: str
@@ -79,7 +79,7 @@ def command(
 
 
 def execute(request: Request) -> int:
-    """Does it; returns the exit status."""
+    """Convert the files; return the exit status."""
     from .._files import load
     from .._files.convert import convert
     from ..data import metered
@@ -120,7 +120,7 @@ def execute(request: Request) -> int:
 
 
 def _failure(error: OSError, out: str) -> str:
-    """What happened to which file; the draft of the target is the target to people."""
+    """Return what happened to which file; the draft of the target is called by the target's name."""
     draft = f".{Path(out).name}-"
     name = error.filename
     if name is None or any(part.startswith(draft) for part in Path(os.fsdecode(name)).parts):
@@ -129,4 +129,4 @@ def _failure(error: OSError, out: str) -> str:
 
 
 def _uncounted(rows: int) -> None:
-    """Nobody wants to see it."""
+    """Count nothing: there is no display."""

@@ -1,9 +1,9 @@
-"""``onecopy demo``: one job done in three ways, and a table of what each took.
+"""``onecopy demo``: one job done in three ways, and a table of the cost of each.
 
-The job is the sum of a column of records in a file. Each way (see ``_demo_ways``) runs in a
-fresh interpreter of its own, one after another, and its memory is read from here: the sum
-of PSS over all its processes, at the peak. Nothing is left behind, however it ends, short
-of a SIGKILL of this process.
+The job is the sum of a column of records in a file. Each way (see ``_demo_ways``) runs in a fresh
+interpreter, one after another, and its memory is read from here: the sum of PSS over all its
+processes, at the peak. Nothing is left behind, however it ends, except after a SIGKILL of this
+process.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ from ._ending import ended_by_signals
 from ._errors import FAILED, CommandError
 
 RECORD_BYTES = 24
-# Way and start method; the first of each way stands for it when there is one only.
+# Way and start method; if there is only one worker, the first of each way is used.
 VARIANTS = (
     ("pickled", "spawn"),
     ("pickled", "fork"),
@@ -50,7 +50,7 @@ _BUDGET = 0.1
 
 @dataclass(frozen=True)
 class Figures:
-    """What one way took; sizes in bytes, None where memory cannot be read."""
+    """The cost of one way; sizes in bytes, None if memory cannot be read."""
 
     way: str
     method: str
@@ -71,7 +71,7 @@ def command(
         str | None, typer.Option(metavar="DIR", help="Where the temporary file goes.")
     ] = None,
 ) -> Callable[[], int]:
-    """Do one job pickled, by SharedMemory and by onecopy, and compare.
+    """Run one job pickled, with SharedMemory and with onecopy, and compare.
 
     Adds up a column of 20 million records (480 MB) in a temporary file.
     """
@@ -82,7 +82,7 @@ def command(
 
 
 def execute(records: int, workers: int, folder: str) -> int:
-    """Makes the file, runs every way, prints the table; returns the exit status."""
+    """Create the file, run every way, print the table; return the exit status."""
     check(records, workers, folder)
     size = records * RECORD_BYTES
     with ended_by_signals(), tempfile.TemporaryDirectory(prefix="onecopy-demo-", dir=folder) as at:
@@ -100,10 +100,10 @@ def execute(records: int, workers: int, folder: str) -> int:
 
 
 def check(records: int, workers: int, folder: str) -> None:
-    """Is there room for it?
+    """Check that there is room for it.
 
     Raises:
-        CommandError: the disk or the memory is short; says by how much, and what would fit.
+        CommandError: there is too little disk or memory; says by how much, and what would fit.
     """
     size = records * RECORD_BYTES
     free = shutil.disk_usage(folder).free
@@ -117,16 +117,16 @@ def check(records: int, workers: int, folder: str) -> None:
 
 def _refuse(what: str, need: int, left: int, fits: int) -> None:
     line = f"the demo needs {_show.size(need)} of {what}, and {_show.size(left)} is free"
-    # Not to the last byte: others use it too.
+    # Not to the last byte: other programs use it too.
     advice = f"; try --records {fits * 9 // 10}" if fits > 0 else ""
     raise CommandError(line + advice, FAILED)
 
 
 def measure(way: str, method: str, workers: int, file: str, expected: float) -> Figures:
-    """Runs one way and reads its memory meanwhile.
+    """Run one way and read its memory meanwhile.
 
     Raises:
-        CommandError: it failed; says which and why.
+        CommandError: it failed; says which one, and why.
     """
     from .._observe.sampler import Sampler
 
@@ -171,7 +171,7 @@ _HOME = str(Path(__file__).resolve().parents[2])
 
 @contextmanager
 def _child(arguments: list[str], errors: Any) -> Iterator[subprocess.Popen[bytes]]:
-    """An interpreter in a process group of its own, all of which has ended afterwards."""
+    """Yield an interpreter in its own process group, all of which has ended afterwards."""
     child = subprocess.Popen(
         [sys.executable, "-P", "-c", _CODE, _HOME, *arguments],
         stdin=subprocess.PIPE,
@@ -183,8 +183,8 @@ def _child(arguments: list[str], errors: Any) -> Iterator[subprocess.Popen[bytes
         try:
             yield child
         except BaseException:
-            # SIGTERM and not SIGKILL: the resource tracker, which ignores it, then takes
-            # away the shared memory that the others leave behind.
+            # SIGTERM and not SIGKILL: the resource tracker, which ignores it, then removes the
+            # shared memory that the others leave behind.
             with suppress(ProcessLookupError):
                 os.killpg(child.pid, signal.SIGTERM)
             raise
@@ -192,7 +192,7 @@ def _child(arguments: list[str], errors: Any) -> Iterator[subprocess.Popen[bytes
 
 @contextmanager
 def _saying(what: str) -> Iterator[None]:
-    """Shows on a terminal what is going on; says nothing elsewhere."""
+    """Show on a terminal what is going on; print nothing elsewhere."""
     from rich.console import Console
 
     console = Console(stderr=True)
@@ -204,7 +204,7 @@ def _saying(what: str) -> Iterator[None]:
 
 
 def print_table(figures: list[Figures], title: str) -> None:
-    """The table and the sentence under it, as wide as the terminal, or 80 columns."""
+    """Print the table and the sentence below it, as wide as the terminal, or 80 columns."""
     from rich.box import SIMPLE_HEAD
     from rich.console import Console
     from rich.table import Table
@@ -231,7 +231,7 @@ def print_table(figures: list[Figures], title: str) -> None:
 
 
 def sentence(figures: list[Figures]) -> str:
-    """What was seen, in one sentence, from the figures alone."""
+    """Return the findings in one sentence, computed from the figures."""
     ours = next(each for each in figures if each.way == "onecopy")
     seen = []
     for way in dict.fromkeys(each.way for each in figures if each is not ours):

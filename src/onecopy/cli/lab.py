@@ -1,8 +1,8 @@
 """``onecopy lab``: the experiments, one by one or all, each measured on this machine.
 
-Lists them, runs them (each in an interpreter of its own, see ``lab._frame.running``), prints
-table, picture and claims, and writes JSON and a page. A claim that does not hold is a result
-and no failure: the exit status tells whether the experiments could be run.
+Lists them, runs them (each in its own interpreter, see ``_lab._frame.running``), prints table,
+picture and claims, and writes JSON and a page. A claim that does not hold is a result, not a
+failure: the exit status shows whether the experiments could be run.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 
 class SizeOption(StrEnum):
-    """The two sizes, as the parser wants them."""
+    """The two sizes, in the parser's form."""
 
     small = "small"
     full = "full"
@@ -37,7 +37,7 @@ _NAME = 18
 
 
 def _names() -> list[str]:
-    """What a shell completes."""
+    """Return the names that a shell completes."""
     from .._lab._frame import finding
 
     return [*finding.names(), "all", "versions"]
@@ -87,10 +87,10 @@ def command(
 
 
 def wanted(name: str) -> list[str]:
-    """The experiments that ``name`` means.
+    """Return the experiments that ``name`` means.
 
     Raises:
-        CommandError: there is none of this name; one line with those spelled alike.
+        CommandError: there is none of this name; suggests similar names in one line.
     """
     from .._lab._frame import finding
 
@@ -104,7 +104,7 @@ def wanted(name: str) -> list[str]:
 
 
 def listing() -> int:
-    """The list, one line each."""
+    """Print the list, one line each."""
     from .._lab._frame.finding import experiment, names
 
     for name in names():
@@ -116,7 +116,7 @@ def listing() -> int:
 
 
 def versions(json: str | None) -> int:
-    """What each Python on this machine does by default."""
+    """Print the defaults of each Python on this machine."""
     from .._lab._frame import terminal, versions
 
     found = versions.found()
@@ -127,7 +127,7 @@ def versions(json: str | None) -> int:
 
 
 def execute(names: list[str], size: Size, json: str | None, html: str | None) -> int:
-    """Runs the experiments one after another, prints and writes what they found."""
+    """Run the experiments one after another; print and write their results."""
     runs, failed = [], []
     for name in names:
         try:
@@ -149,7 +149,7 @@ def execute(names: list[str], size: Size, json: str | None, html: str | None) ->
 
 
 def measure(name: str, size: Size) -> Run:
-    """Runs one and prints it.
+    """Run one and print it.
 
     Raises:
         CommandError: it could not be run.
@@ -169,7 +169,7 @@ def measure(name: str, size: Size) -> Run:
 
 
 def summary(runs: list[Run]) -> None:
-    """A line for each: how many of its claims hold on this machine."""
+    """Print a line for each: how many of its claims hold on this machine."""
     from .._lab._frame.finding import experiment
 
     for run in runs:
@@ -179,7 +179,7 @@ def summary(runs: list[Run]) -> None:
 
 
 def write(runs: list[Run], json: str | None, html: str | None) -> None:
-    """Writes the files that were asked for."""
+    """Write the requested files."""
     from .._lab._frame import page, running
 
     if json is not None:
@@ -189,7 +189,7 @@ def write(runs: list[Run], json: str | None, html: str | None) -> None:
 
 
 def save(target: str, text: str) -> None:
-    """Writes a file.
+    """Write a file.
 
     Raises:
         CommandError: it cannot be written.

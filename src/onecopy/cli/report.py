@@ -1,7 +1,7 @@
-"""``onecopy report``: a run that was saved, on the terminal or as another file.
+"""``onecopy report``: a saved run, on the terminal or as another file.
 
-``Pool.report("run.onecopy")`` and ``onecopy run --report run.onecopy`` save runs; here they
-become a page, a Perfetto or a Chrome trace, or text.
+``Pool.report("run.onecopy")`` and ``onecopy run --report run.onecopy`` save runs; this command
+turns them into a page, a Perfetto or Chrome trace, or text.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ def command(
 
 
 def check(option: str, target: str) -> None:
-    """Refuses a file that no report could be written to, before any work is done."""
+    """Refuse a file that no report could be written to, before any work is done."""
     from .._report import write
 
     try:
@@ -52,7 +52,7 @@ def check(option: str, target: str) -> None:
 
 
 def execute(file: str, targets: list[str]) -> int:
-    """Reads the run, shows it."""
+    """Read the run and show it."""
     from .._report import saved, write
 
     try:
@@ -72,5 +72,5 @@ def execute(file: str, targets: list[str]) -> int:
 
 
 def unwritten(target: str, error: OSError) -> str:
-    """Says that a file could not be written; encoded of it have other names."""
+    """Return a message that a file could not be written; encoded names are shown as ``target``."""
     return f"{target!r} cannot be written: {error.strerror or reason(error)}"

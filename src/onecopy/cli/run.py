@@ -1,8 +1,8 @@
-"""``onecopy run``: a function over the blocks of a file, on every core.
+"""``onecopy run``: calls a function on the blocks of a file, on every core.
 
-It parses, calls ``onecopy.load`` and ``Pool.map_blocks``, and prints: the result on
-standard output; time, workers and memory on standard error; or with ``--json`` all of it
-as one object on standard output. Functions are found by ``_targets``, data by ``_source``.
+It parses, calls ``onecopy.load`` and ``Pool.map_blocks``, and prints: the result on standard
+output; time, workers and memory on standard error; or with ``--json`` all of it as one JSON object
+on standard output. Functions are found by ``_targets``, data by ``_source``.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ _PACKAGE = str(Path(__file__).resolve().parents[1])
 
 
 class Method(StrEnum):
-    """How workers start; ``auto`` is ``forkserver`` here."""
+    """The start methods; ``auto`` is ``forkserver`` here."""
 
     AUTO = "auto"
     FORK = "fork"
@@ -49,7 +49,7 @@ class Method(StrEnum):
 
 @dataclass(frozen=True)
 class Request:
-    """What the command line asks for; the attributes are its options."""
+    """The request on the command line; the attributes are its options."""
 
     function: _targets.Target
     file: str
@@ -106,7 +106,7 @@ def command(  # noqa: PLR0913  # options of a command
     ] = None,
     memory_limit: Annotated[
         str | None,
-        typer.Option(metavar="SIZE", help="Of a worker's own memory, such as 2GB; likewise."),
+        typer.Option(metavar="SIZE", help="Of a worker's own memory, such as 2GB."),
     ] = None,
     retries: Annotated[
         int, typer.Option(min=0, metavar="N", help="For a block whose worker died.")
@@ -160,7 +160,7 @@ def command(  # noqa: PLR0913  # options of a command
 
 
 def _check_limits(request: Request) -> None:
-    """Refuses what ``Pool.options`` would, before any work is done."""
+    """Refuse what ``Pool.options`` would refuse, before any work is done."""
     from .._engine.rules import Rules, byte_count
 
     size = request.memory_limit
@@ -179,13 +179,13 @@ def _reducer(name: str) -> _targets.Target:
 
 
 def execute(request: Request) -> int:
-    """Does it and prints what came out; returns the exit status."""
+    """Run it and print the result; return the exit status."""
     try:
         outcome, run = compute(request)
     except CommandError:
         raise
     except OnecopyError as error:
-        # Of the pool, which ends with the command, there is nothing to say.
+        # The pool ends with the command: it is not mentioned.
         raise CommandError(re.sub(_POOL, "", str(error)), FAILED) from error
     except Exception as error:
         return _failed(request, error)
@@ -198,12 +198,12 @@ def execute(request: Request) -> int:
             print(_show.text(outcome.result, whole=not sys.stdout.isatty()), flush=True)
         print(facts(request, outcome), file=sys.stderr)
     if run is not None:
-        _write_report(run, request)  # last: the result is there, whatever becomes of this
+        _write_report(run, request)  # last: the result is printed, whatever happens to the report
     return 0
 
 
 def compute(request: Request) -> tuple[Outcome, Run | None]:
-    """Loads, computes, measures; and what a report is made of, if one is wanted."""
+    """Load, compute, measure; return the outcome, and the run if a report is wanted."""
     began = perf_counter()
     targets = [request.function]
     if isinstance(request.reduce, _targets.Target):
@@ -211,7 +211,7 @@ def compute(request: Request) -> tuple[Outcome, Run | None]:
     _targets.find(*targets)
     with ExitStack() as stack:
         pool = None
-        # Workers of a fork have what is imported here; other processes start meanwhile.
+        # Forked workers inherit these imports; other processes start meanwhile.
         if request.method not in (Method.FORK, Method.THREAD):
             pool = _pool(request, stack)
         function = _targets.resolve(request.function)
@@ -220,7 +220,7 @@ def compute(request: Request) -> tuple[Outcome, Run | None]:
         combine: Any = reduce if isinstance(reduce, str | None) else _targets.resolve(reduce)
         if pool is None:
             pool = _pool(request, stack)
-        # Imported late, and entered after the pool was made: a thread must not be forked.
+        # Imported late, and entered after the pool was made: a process with threads must not fork.
         from .._observe.sampler import Sampler
 
         sampler = stack.enter_context(Sampler())
@@ -270,7 +270,7 @@ def _write_report(run: Run, request: Request) -> None:
     if target == "-":
         from .._report import terminal
 
-        # Results alone are on standard output.
+        # Only results are on standard output.
         terminal.print_report(run, sys.stderr)
         return
     from .._report import write
@@ -283,7 +283,7 @@ def _write_report(run: Run, request: Request) -> None:
 
 
 def _pool(request: Request, stack: ExitStack) -> Pool:
-    """The pool; ended when ``stack`` is."""
+    """Return the pool; it ends with ``stack``."""
     from ..pool import Pool
 
     modules = {"numpy": 0, request.function.module: 0}
@@ -293,7 +293,7 @@ def _pool(request: Request, stack: ExitStack) -> Pool:
 
     def end() -> None:
         pool.terminate()
-        # A thread cannot be ended in its task, but the program need not wait for it.
+        # A thread cannot be stopped in its task, but the program need not wait for it.
         if method is not Method.THREAD:
             pool.join()
 
@@ -302,7 +302,7 @@ def _pool(request: Request, stack: ExitStack) -> Pool:
 
 
 def _failed(request: Request, error: Exception) -> int:
-    """The user's own failure with its traceback, without the frames of this package."""
+    """Print the user's own failure with its traceback, without this package's frames."""
     cause = error.__cause__
     notes = getattr(error, "__notes__", ())
     if isinstance(cause, RemoteTraceback):
@@ -322,7 +322,7 @@ def _failed(request: Request, error: Exception) -> int:
 
 
 def _in_worker(error: BaseException) -> bool:
-    """Did a worker raise it, and not what combines the results here?"""
+    """Return True if a worker raised it, and not the code here that combines results."""
     notes = getattr(error, "__notes__", ())
     remote = isinstance(error.__cause__, RemoteTraceback)
     return remote or any(note.startswith("onecopy:") for note in notes)

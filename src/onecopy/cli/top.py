@@ -1,9 +1,9 @@
 """``onecopy top``: the memory and CPU time of any process tree, live, with true totals.
 
-Works on programs that know nothing of onecopy. With a command, it is run (``_top_command``), and
-the table goes to standard error, so that what the command prints stays as it is; its exit status
-is ours. On a terminal the table has a screen of its own (``_top_live``); elsewhere one is printed
-every interval.
+It works on programs that do not use onecopy. If a command is given, it is run (``_top_command``),
+and the table goes to standard error, so that the command's output stays unchanged; its exit status
+is ours. On a terminal the table has its own screen (``_top_live``); elsewhere one is printed every
+interval.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ NOTE = (
 
 
 class Sort(StrEnum):
-    """What the rows are ordered by, greatest first; ``tree``: parents before children."""
+    """The order of the rows, greatest first; ``tree``: parents before children."""
 
     TREE = "tree"
     PSS = "pss"
@@ -76,11 +76,11 @@ def command(
 
 
 class Look:
-    """One process tree, looked at again and again.
+    """A process tree that is read repeatedly.
 
     Args:
         pid: the root.
-        sort: see there; may be set at any time.
+        sort: the order of the rows; may be set at any time.
     """
 
     def __init__(self, pid: int, sort: Sort) -> None:
@@ -89,8 +89,8 @@ class Look:
         self._cpu: dict[int, tuple[float, float]] = {}
 
     def __call__(self) -> tuple[Memory, list[tuple[ProcessMemory, float]]]:
-        """The tree's memory, and its rows with the CPU share since the last look (1.0 is
-        one core), in order. Raises CommandError when the root is gone."""
+        """Return the tree's memory, and its rows with the CPU share since the last reading (1.0 is
+        one core), in order. Raises CommandError if the root is gone."""
         from .._observe.memory import memory
 
         try:
@@ -123,7 +123,7 @@ class Look:
 
 
 def run(words: list[str], sort: Sort, interval: float, once: bool, as_json: bool) -> int:
-    """Runs a command and watches it until it ends; its exit status."""
+    """Run a command and watch it until it ends; return its exit status."""
     from ._top_command import Command
 
     live = not (as_json or once) and sys.stderr.isatty()
@@ -135,7 +135,7 @@ def run(words: list[str], sort: Sort, interval: float, once: bool, as_json: bool
             try:
                 watch(look, interval, once, as_json, command)
             except CommandError:
-                # It ended while it was looked at: that is what was waited for.
+                # It ended during the reading, which is what we wait for.
                 if not command.ended():
                     raise
         command.finish()
@@ -147,7 +147,7 @@ def run(words: list[str], sort: Sort, interval: float, once: bool, as_json: bool
 def watch(
     look: Look, interval: float, once: bool, as_json: bool, command: Command | None = None
 ) -> int:
-    """Shows the tree until it is gone."""
+    """Show the tree until it is gone."""
     # A command's own output is on standard output, so the table is not.
     out = sys.stdout if command is None else sys.stderr
     look()  # the shares of CPU count from here
@@ -187,7 +187,7 @@ def _print(
 
 
 def as_object(found: Memory, rows: list[tuple[ProcessMemory, float]]) -> dict[str, Any]:
-    """What ``--json`` prints; sizes in bytes, CPU in cores."""
+    """Return the object that ``--json`` prints; sizes in bytes, CPU in cores."""
     return {
         "time": time.time(),
         "pss": found.pss,
@@ -204,8 +204,8 @@ def table(
     width: int,
     most: int | None = None,
 ) -> Any:
-    """The rows, at most so many of them, and the sums of all; so many columns wide, for which
-    80 are enough."""
+    """Return at most ``most`` rows, and the sums of all; ``width`` columns wide, for which 80 are
+    enough."""
     from rich.table import Table
 
     grid = Table(box=None, padding=(0, 1, 0, 0), header_style="bold", footer_style="bold")
@@ -222,7 +222,7 @@ def table(
         ("RSS", "*"),
     ):
         grid.add_column(name, foot, justify="right", no_wrap=True)
-    # What the figures leave: rich would take from all columns alike.
+    # The room beside the figures: rich would take from all columns alike.
     room = max(8, width - _FIGURES)
     saved = f"one copy saves {size(found.saved)}" if found.saved > 10**6 else ""
     grid.add_column("command", saved[:room], no_wrap=True)
@@ -243,7 +243,7 @@ def table(
 
 
 def _short(name: str, room: int) -> str:
-    """A command line without the path of its program; nothing is markup."""
+    """Return a command line without the path of its program; nothing is markup."""
     from rich.markup import escape
 
     program, space, rest = name.partition(" ")

@@ -5,11 +5,10 @@ pandas pickles such a column (its default for strings, and so for the names of c
 with every task, and never be completely in shared memory. Here its pieces are sent as they are;
 ``arrow`` cuts slices out.
 
-Of a block, the columns of one type that stand in one array, protocol 5 has pandas make a copy
-without gaps; of a slice of rows that would be all of it, with every task. Here it goes as the
-view that it is.
+With protocol 5 pandas copies a block (the columns of one type in one array) without gaps; for a
+slice of rows that would copy all of it, with every task. Here it is sent as a view.
 
-Everything else about frames is protocol 5's own doing, on our arrays: blocks of numbers,
+Everything else in frames is pickled with protocol 5, using our arrays: blocks of numbers,
 datetimes, timedeltas, periods, intervals, categoricals, masked and sparse columns, indexes.
 An object column holds Python objects: those are pickled.
 """

@@ -182,7 +182,7 @@ class Opened(Text):
                 self._refuse(error, rows, taken)
 
     def _looked_at(self, types: Mapping[int, Any], taken: list[int]) -> Iterator[Any]:
-        """The same for a read that only finds types, counted for the progress."""
+        """Yield the same for a read that only finds types, counted for the progress."""
         rows, meter = self._rows(), self._wanted.meter
         with meter.looking(self.where):
             for batch in self._read(types, taken, rows):

@@ -19,7 +19,7 @@ from .interface import library
 from .options import BadRow, LeftOut, TextOptions
 
 _MARK = "\x1a"
-# A file of more than so many blocks is long.
+# A file of more blocks than this is long.
 _MANY = 16
 # The number of blocks that are read before they are decoded.
 _AHEAD = 2
