@@ -12,7 +12,6 @@ from .._codec.blame import ours_cut
 from .._progress.asked import Bar
 from .blocks import Reduction
 from .failed import Failed
-from .many import Many
 
 if TYPE_CHECKING:
     import numpy as np
@@ -28,7 +27,7 @@ class BlockCalls:
     """See the module; a part of ``PoolView``."""
 
     __module__ = "onecopy.pool"
-    _many: Many
+    _many: Any  # a ``Many``: no part of the public types
 
     @overload
     def map_blocks(
@@ -317,4 +316,5 @@ class BlockCalls:
             {'A': 4, 'B': 2}
         """
         with ours_cut:
-            return self._many.map_groups(func, frame, by, progress, errors, timeout)
+            made: dict[Any, Any] = self._many.map_groups(func, frame, by, progress, errors, timeout)
+            return made
