@@ -12,18 +12,12 @@ ARGS ?=
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 PYTEST = $(BIN)/python -m pytest
-# The tests of what knows of segments and their backing.
-MEMORY := $(addprefix tests/processes/test_, data_lifetimes.py data_roundtrip.py \
-	data_sharing.py ends.py faults_ends.py faults_kill.py kinds.py limits.py security.py structures.py)
-# Those among the tests of processes that use nothing of multiprocessing's own.
-OURS := $(addprefix tests/processes/test_, data_lifetimes.py data_roundtrip.py \
-	data_sharing.py kinds.py limits.py load.py logs.py memory_limit.py options.py structures.py)
 MEASURED = $(BIN)/python -m coverage run -m pytest
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .PHONY: help test lint types pyright contract unit processes processes-file processes-all suites apart beside coverage \
-	browser slow chaos fuzz soak quick versions test-all python-suites own-suites docs demo bench bench-faults format clean
+	browser slow truth chaos fuzz soak quick versions test-all python-suites own-suites from-source package docs demo bench bench-faults format clean
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*## ' $(firstword $(MAKEFILE_LIST)) | sort | \
@@ -50,25 +44,27 @@ $(VENV)/.installed-pyright: $(VENV)/.installed-dev
 	$(PIP) 'pyright[nodejs]'
 	@touch $@
 
+$(VENV)/.installed-package: $(BIN)/python
+	$(PIP) build twine
+	@touch $@
+
 $(VENV)/.installed-bench: pyproject.toml constraints.txt | $(BIN)/python
 	$(PIP) -e '.[bench]'
 	@touch $@
 
 # --- checks --------------------------------------------------------------------
 
-# Two lanes side by side, for the tests of processes wait more than they compute. The second
-# lane has a directory for temporary files of its own, and makes nothing in /dev/shm, as the
-# first does by the standard library's means; nor does it look there. A browser does both.
+# Two lanes side by side, for the tests of processes wait more than they compute. A marker in a
+# file says where its tests run: see pyproject.toml. A browser takes a core to itself.
 test: ## every check and every fast test
 	$(MAKE) lint types contract docs
-	@own=$$(mktemp -d) || exit 1; \
-	$(MAKE) -j2 --output-sync=target apart beside OWN=$$own; \
-	status=$$?; rm -rf $$own; exit $$status
+	$(MAKE) -j2 --output-sync=target apart beside
 	$(MAKE) browser
 
-lint: $(VENV)/.installed-dev ## ruff: rules and format
+lint: $(VENV)/.installed-dev ## ruff: rules and format; spelling
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/codespell
 
 types: $(VENV)/.installed-dev ## mypy, strict; the types that users' programs and the pages see
 	$(BIN)/mypy
@@ -97,13 +93,13 @@ processes-all: $(VENV)/.installed-dev ## every test under every start method, on
 suites: unit processes processes-file
 
 apart: $(VENV)/.installed-dev
-	$(PYTEST) tests/processes $(addprefix --ignore=,$(OURS)) $(ARGS)
+	$(PYTEST) tests/processes -m "not beside" $(ARGS)
 
 beside: $(VENV)/.installed-dev
-	TMPDIR=$(OWN) $(PYTEST) tests/unit --beside $(ARGS)
-	TMPDIR=$(OWN) $(PYTEST) $(OURS) --beside $(ARGS)
+	$(PYTEST) tests/unit $(ARGS)
+	$(PYTEST) tests/processes -m beside $(ARGS)
 	@# How workers start and what stands above the memory does not know of the second backing.
-	TMPDIR=$(OWN) ONECOPY_BACKING=file $(PYTEST) $(MEMORY) --beside --doors=all --start=fork $(ARGS)
+	ONECOPY_BACKING=file $(PYTEST) tests/processes -m memory --doors=all --start=fork $(ARGS)
 
 browser: $(VENV)/.installed-dev ## the report's page in Chromium (apt-get install chromium)
 	$(PYTEST) tests/browser $(ARGS)
@@ -118,6 +114,9 @@ coverage: $(VENV)/.installed-dev ## what the unit tests and those under fork rea
 
 slow: $(VENV)/.installed-dev ## full-size tests, the soak among them
 	$(PYTEST) tests/slow --timeout=1200 $(ARGS)
+
+truth: $(VENV)/.installed-dev ## programs with one known fault each: does the report name it?
+	$(BIN)/python -m tests.truth $(ARGS)
 
 chaos: $(VENV)/.installed-dev ## 100,000 tasks and 500 faults under each start method
 	$(BIN)/python -m tests.chaos $(ARGS)
@@ -175,9 +174,24 @@ demo: $(VENV)/.installed-run ## see what one copy saves, on this machine
 	$(BIN)/python -m compileall -q src/onecopy
 	$(BIN)/onecopy demo
 
-docs: $(VENV)/.installed-docs ## the documentation: site/index.html
+docs: $(VENV)/.installed-docs $(VENV)/.installed-dev ## the documentation: site/index.html
 	@# The variable silences Material's notice about MkDocs' future, in every build.
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
+	$(BIN)/python -m tests.site
+
+package: $(VENV)/.installed-package ## dist/: a wheel, and a source distribution that is tested
+	rm -rf dist
+	$(BIN)/python -m build
+	$(BIN)/python -m twine check --strict dist/*
+	@# As whoever has nothing else: in a folder outside of this one, by an environment made there.
+	@folder=$$(mktemp -d) && tar -xzf dist/*.tar.gz -C $$folder --strip-components=1 && \
+	$(MAKE) -C $$folder from-source PYTHON='$(abspath $(BIN)/python)'; \
+	status=$$?; rm -rf $$folder; exit $$status
+
+# The fast tests that want no more than `quick` has, and some that import the benchmarks.
+from-source: $(VENV)/.installed-quick
+	$(PYTEST) tests/unit/test_bench_faults.py tests/unit/test_codec_messages.py tests/unit/test_future.py \
+		tests/unit/test_jobs.py tests/unit/test_scheduler.py tests/unit/test_wire.py $(ARGS)
 
 bench: $(VENV)/.installed-bench ## measure against other pools: make bench ARGS="..."
 	@# Workers import from the source tree, which pip does not compile.

@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 from hypothesis import strategies as st
 
-from onecopy._memory.registry import registry
+from onecopy._memory.segment import registry
 
 Array = npt.NDArray[Any]
 

@@ -14,6 +14,7 @@ import pytest
 from hypothesis import settings
 
 from tests import leaks
+from tests.this_run import this_run
 
 if TYPE_CHECKING:
     import onecopy
@@ -28,38 +29,15 @@ settings.load_profile("onecopy")
 _FAILED = pytest.StashKey[bool]()
 
 
-# Tests of what stands on the engine, or on data that it has been shown to carry: they need not
-# be run under every start method, nor on both backings of shared memory, for that is what the
-# others are for.
-_DOORS = (
-    "test_aio",
-    "test_cancel",
-    "test_chunks",
-    "test_cli",
-    "test_data_lifetimes",
-    "test_data_roundtrip",
-    "test_data_sharing",
-    "test_docs",
-    "test_executor",
-    "test_inheriting",
-    "test_faults_results",
-    "test_joblib",
-    "test_kinds",
-    "test_lab",
-    "test_logs",
-    "test_load",
-    "test_options",
-    "test_pool",
-    "test_seen",
-    "test_structures",
-)
+def pytest_configure() -> None:
+    """Take a folder and a name of this run's own before any test makes something."""
+    this_run()
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     """How much of the doors is tested; see `pytest_collection_modifyitems`."""
     parser.addoption("--doors", choices=("none", "some", "all"), default="some")
     parser.addoption("--start", choices=("fork", "others", "any"), default="any")
-    parser.addoption("--beside", action="store_true", help="another suite runs: see the Makefile")
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
@@ -80,7 +58,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         picked = methods[zlib.crc32(_name_of(item).encode()) % len(methods)]
         stays = (
             doors == "all"
-            or not item.path.name.startswith(_DOORS)
+            or item.get_closest_marker("door") is None
             or (doors == "some" and _method_of(item) == picked)
         )
         if start != "any":
@@ -118,15 +96,14 @@ def no_leaks(request: pytest.FixtureRequest) -> Iterator[None]:
     """Fail a test that leaves something behind.
 
     First to be set up and so last to be torn down: what the test's other
-    fixtures hold has been given back by then. A test that failed already is
-    not looked at, since its traceback holds on to what it had.
+    fixtures hold has been given back by then. A test that failed already, or that
+    Ctrl-C has interrupted, is not looked at: its traceback holds on to what it had.
     """
     allowed = _allowed(request.node)
-    if request.config.getoption("--beside", default=False):
-        allowed |= {leaks.Kind.SHM}
     before = leaks.Snapshot()
     yield
-    if request.node.stash.get(_FAILED, False):
+    # The status stands before the end where Ctrl-C or an error in pytest ends the session.
+    if request.node.stash.get(_FAILED, False) or request.session.exitstatus != pytest.ExitCode.OK:
         return
     # pytest keeps the values of fixtures that are already torn down: an array
     # that one of them returned would hold its segment.

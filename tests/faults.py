@@ -9,7 +9,9 @@ import gc
 import os
 import signal
 import socket
+import tempfile
 import termios
+from contextlib import suppress
 from pathlib import Path
 
 import onecopy as oc
@@ -39,7 +41,8 @@ def engine_of(pool: oc.Pool) -> ProcessEngine:
 
 def channels_of(pool: oc.Pool) -> list[Channel]:
     """The owner's ends of the workers' sockets."""
-    return list(engine_of(pool)._fleet.channels.values())
+    workers = engine_of(pool)._parts.workers
+    return [worker.channel for worker in workers.by_number.values()]
 
 
 def unread(channel: Channel) -> int:
@@ -67,3 +70,15 @@ def state_of(pid: int) -> str:
 def zygote_of(pid: int) -> int:
     """The process that forked a worker."""
     return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
+
+
+def named_files(pid: int) -> set[str]:
+    """Where shared memory and its files usually have names: what `pid` has there, mapped or open.
+    Other programs have such files as well."""
+    folders = {"/dev/shm", tempfile.gettempdir(), os.getcwd()}
+    lines = Path(f"/proc/{pid}/maps").read_text().splitlines()
+    found = {parts[5] for line in lines if len(parts := line.split(maxsplit=5)) > 5}
+    for path in Path(f"/proc/{pid}/fd").iterdir():
+        with suppress(FileNotFoundError):  # closed by now
+            found.add(os.readlink(path))
+    return {name for name in found if os.path.dirname(name) in folders and os.path.exists(name)}

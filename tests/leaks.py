@@ -5,8 +5,12 @@ was not there then, once that has had a few seconds to go by itself. The
 fixture that does so for every test is in `conftest.py`; this module knows
 nothing of pytest, so that it can be tested like any other.
 
-Not covered: memory that no segment and no descriptor stands for, and a child
-that moved to a session of its own and was then orphaned.
+Of what other programs can make as well (files, entries in /dev/shm, processes that
+have lost their parent) it looks at this run's alone: see `this_run.py`.
+
+Not covered: memory that no segment and no descriptor stands for, a child that moved
+to a session of its own and was then orphaned, and entries in /dev/shm other than those
+of multiprocessing and loky.
 """
 
 from __future__ import annotations
@@ -15,16 +19,18 @@ import gc
 import os
 import select
 import sys
-import tempfile
 import threading
 import time
 from collections.abc import Collection, Iterator
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
 from enum import StrEnum
+from multiprocessing.process import current_process
 from pathlib import Path
 
 import psutil
+
+from tests.this_run import this_run
 
 _DESCRIPTORS = Path("/proc/self/fd")
 _SHM = Path("/dev/shm")
@@ -183,13 +189,11 @@ def _processes() -> Iterator[psutil.Process]:
 
 
 def _orphans() -> Iterator[psutil.Process]:
-    """Living processes of this session that init adopted and that run our Python.
+    """Living processes of this session that init adopted and that this run has started.
 
-    A worker whose zygote has gone is no descendant of the test any more: its
-    session and its program are what still tells that it came from here.
+    A worker whose zygote has gone is no descendant of the test any more.
     """
     session = os.getsid(0)
-    program = psutil.Process().exe()
     for pid in psutil.pids():
         with suppress(ProcessLookupError, PermissionError, psutil.Error):
             if pid == os.getpid() or os.getsid(pid) != session:
@@ -199,7 +203,7 @@ def _orphans() -> Iterator[psutil.Process]:
             adopted = parent == 1 or os.getsid(parent) != session
             # A dead orphan is for init to reap.
             dead = process.status() == psutil.STATUS_ZOMBIE
-            if adopted and not dead and process.exe() == program:
+            if adopted and not dead and this_run().started(process):
                 yield process
 
 
@@ -239,15 +243,17 @@ def _descriptors() -> Iterator[tuple[int, str]]:
 
 
 def _files() -> Iterator[str]:
-    folder = tempfile.gettempdir()
-    yield from (
-        os.path.join(folder, name) for name in os.listdir(folder) if name.startswith("onecopy")
-    )
+    """All in the run's own folder but the one that multiprocessing keeps for this process."""
+    folder = this_run().folder
+    kept = current_process()._config.get("tempdir")  # type: ignore[attr-defined]  # not in typeshed
+    for name in os.listdir(folder):
+        if (path := os.path.join(folder, name)) != kept:
+            yield path
 
 
 def _shm() -> Iterator[str]:
     if _SHM.is_dir():
-        yield from os.listdir(_SHM)
+        yield from filter(this_run().made, os.listdir(_SHM))
 
 
 def _segments() -> Iterator[str]:

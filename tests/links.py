@@ -10,10 +10,10 @@ from __future__ import annotations
 import os
 from typing import Any
 
-from onecopy._codec.codec import Encoded, decode, encode, place
+from onecopy._codec.codec import Payload, decode, encode, write_message
 from onecopy._codec.link import Link
 from onecopy._memory.arena import Arena
-from onecopy._memory.registry import registry
+from onecopy._memory.segment import registry
 
 
 class Ends:
@@ -37,13 +37,13 @@ class Ends:
         """`obj` as the owner gets it."""
         return self._carry(encode(obj), self.worker, self.owner)
 
-    def carry(self, encoded: Encoded) -> Any:
+    def carry(self, encoded: Payload) -> Any:
         """What the worker makes of something that the owner has encoded."""
         return self._carry(encoded, self.owner, self.worker)
 
-    def _carry(self, encoded: Encoded, here: Link, there: Link) -> Any:
+    def _carry(self, encoded: Payload, here: Link, there: Link) -> Any:
         self.give_back()
-        rich, self.body = place(encoded, here)
+        rich, self.body = write_message(encoded, here)
         announce(here, there)
         return decode(rich, memoryview(self.body), there)
 

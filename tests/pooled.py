@@ -6,6 +6,9 @@ from typing import Any
 
 import numpy as np
 
+# Seconds that a task sleeps that never ends by itself.
+FOR_EVER = 600.0
+
 KEPT: list[np.ndarray[Any, Any]] = []
 
 

@@ -53,6 +53,7 @@ def made_up(
         spans["returned"][mine] = ends + 25_000
         lives[number - 1] = (number, 4000 + number, _START, ready, 0, ends[-1] if count else ready)
     spans["cpu"] = compute * 9 // 10
+    spans["site"] = spans["function"]
     spans["minor_faults"] = rng.integers(0, 500, tasks)
     spans["args_moved"] = rng.integers(100, 5_000, tasks)
     spans["args_shared"] = 8_000_000
@@ -64,6 +65,10 @@ def made_up(
         spans=spans,
         totals=_totals(spans, len(functions), workers),
         functions=functions,
+        sites=tuple(
+            ("submit", name, "/home/me/pipeline.py", 10 + at, 0)
+            for at, name in enumerate(functions)
+        ),
         workers=lives,
         memory=_memory(rng, workers, ended),
         began=_START,
@@ -85,7 +90,7 @@ def _totals(spans: Table, functions: int, workers: int) -> Table:
         function, worker = at // workers, at % workers + 1
         some = spans[(spans["function"] == function) & (spans["worker"] == worker)]
         row = totals[at : at + 1]
-        row["function"], row["worker"] = function, worker
+        row["function"], row["site"], row["worker"] = function, function, worker
         row["tasks"] = len(some)
         row["items"] = np.maximum(1, some["stop"] - some["start"]).sum()
         row["lost"] = (some["state"] == 2).sum()
@@ -93,6 +98,7 @@ def _totals(spans: Table, functions: int, workers: int) -> Table:
         row["queued"] = (some["sent"] - some["submitted"]).sum()
         row["decode"] = (some["started"] - some["received"]).sum()
         row["compute"] = (some["finished"] - some["started"]).sum()
+        row["running"] = some["cpu"].sum()
         row["encode"] = (some["encoded"] - some["finished"]).sum()
         row["deliver"] = (some["returned"] - some["encoded"]).sum()
         for name in ("waited", "blocked", "cpu", "args_moved", "args_shared"):

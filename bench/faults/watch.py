@@ -57,10 +57,11 @@ class _Watch:
 
     def run(self) -> Facts:
         try:
-            if self.fault.kind in (Kind.INTERRUPT, Kind.OWNER):
-                ended = self.signalled()
-            else:
-                ended = self.by_itself()
+            ended = (
+                self.signalled()
+                if self.fault.kind in (Kind.INTERRUPT, Kind.OWNER)
+                else self.by_itself()
+            )
             facts = self.seen()
             facts.ended = ended
             if ended is not None:

@@ -1,11 +1,11 @@
 """A Parquet file into shared memory: seconds, and the peak of memory over the data.
 
-Ours decodes it piece by piece into one segment; beside it stands what one writes by hand: all of
-it decoded by pyarrow into its heap, then shared; and what three libraries take for their heaps alone. Each sample is a process of its own; seconds
-are those of the call, with the file in the page cache, and the peak is that of heap and shared
-memory together, in a run that is timed all the same (reading it takes well under a
-millisecond). The file is about 2 GB once decoded at the full size, and 200 MB otherwise:
-numbers, words and times.
+Ours decodes it piece by piece into one segment; beside it stands what one writes by hand: all of it
+decoded by pyarrow into its heap, then shared; and what three libraries take for their heaps alone.
+Each sample is a process of its own; seconds are those of the call, with the file in the page cache,
+and the peak is that of heap and shared memory together, in a run that is timed all the same
+(reading it takes well under a millisecond). The file is about 2 GB once decoded at the full size,
+and 200 MB otherwise: numbers, words and times.
 """
 
 from __future__ import annotations

@@ -1,22 +1,22 @@
 """One copy of your data, every core on it.
 
-::
+```python
+import onecopy as oc
 
-    import onecopy as oc
+data = oc.load("records.npy")              # or oc.share(array): one copy
+with oc.Pool() as pool:                    # any start method
+    total = pool.map_blocks(np.nansum, data["val"], reduce="sum")
+```
 
-    data = oc.load("records.npy")              # or oc.share(array): one copy
-    with oc.Pool() as pool:                    # any start method
-        total = pool.map_blocks(np.nansum, data["val"], reduce="sum")
-
-This module is a door: it imports nothing heavy, each name is fetched when first used. Type
-checkers and editors read the imports under ``TYPE_CHECKING``, the interpreter the table under
-them; ``tests/unit/test_names.py`` holds the two together.
+This module is a door: it imports nothing heavy; each name is imported at first use. Type checkers
+and editors read the imports under ``TYPE_CHECKING``, the interpreter reads the table below them;
+``tests/unit/test_names.py`` keeps both equal.
 """
 
 from __future__ import annotations
 
-# As ``typing`` has it, whose import would take longer than all that is here. Checkers know the
-# name.
+# As in ``typing``, whose import would take longer than this whole module. Type checkers recognise
+# the name.
 TYPE_CHECKING = False
 
 if TYPE_CHECKING:
@@ -69,12 +69,12 @@ if TYPE_CHECKING:
     from .pool import AsyncResult as AsyncResult
     from .pool import Pool as Pool
 
-__version__ = "0.1.0"
+    __version__: str
 
 _HOMES = {
     "data": [
-        "Explanation", "SegmentInfo", "append_log", "empty", "explain", "freeze", "full", "is_shared", "load", "private",
-        "register", "segments", "share", "zeros",
+        "Explanation", "SegmentInfo", "append_log", "empty", "explain", "freeze", "full",
+        "is_shared", "load", "private", "register", "segments", "share", "zeros",
     ],
     "errors": [
         "BadFile", "FileTruncated", "InitializerFailed", "LoadWarning", "MissingLibrary",
@@ -94,7 +94,7 @@ _HOMES = {
     "_system.cpus": ["cpu_count"],
 }  # fmt: skip
 
-# ``joblib`` is no part of it: a star import would fail where joblib is not installed.
+# ``joblib`` is not in it: a star import would fail if joblib is not installed.
 __all__ = [
     "AppendLog",
     "AsyncResult",
@@ -146,23 +146,35 @@ __all__ = [
 ]
 
 
-if not TYPE_CHECKING:  # else every name would be there, to a checker
+if not TYPE_CHECKING:  # otherwise a type checker would accept any name
 
     def __getattr__(name: str) -> object:
         from importlib import import_module
 
         if name in ("errors", "joblib"):  # the latter raises ImportError without joblib
             return import_module(f".{name}", __name__)
+        if name == "__version__":
+            return _version()
         for home, names in _HOMES.items():
             if name in names:
                 module = import_module(f".{home}", __name__)
                 value = globals()[name] = getattr(module, name)
-                # And what its annotations may name, which are looked up here.
+                # The names that annotations use, which are looked up here.
                 globals().update(
                     {each: vars(module)[each] for each in names if each in vars(module)}
                 )
                 return value
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def _version() -> str:
+    """Return the installed version, which is in the package's metadata alone."""
+    from importlib import metadata
+
+    try:
+        return metadata.version(__name__)
+    except metadata.PackageNotFoundError:  # a source tree on the path
+        return "unknown"
 
 
 def __dir__() -> list[str]:

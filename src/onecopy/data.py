@@ -1,7 +1,7 @@
-"""The data doors: ``share``, ``load`` and what belongs to them.
+"""The data doors: ``share``, ``load`` and related functions.
 
-Everything here may be called from any thread and in any process; what it gives back may
-be passed to workers under every start method without moving a byte.
+Everything here may be called from any thread and in any process. The results may be passed to
+workers under every start method without copying a byte.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ Number = TypeVar("Number", bound="complex | np.generic | None")
 
 
 class _HasArray(Protocol):
-    """An array, frame, series, column or tensor: what ``numpy.asarray`` asks."""
+    """An array, frame, series, column or tensor: an argument of ``numpy.asarray``."""
 
     def __array__(self, *args: Any, **kwargs: Any) -> Any: ...
 
@@ -72,10 +72,10 @@ Part = TypeVar("Part", bound=_HasArray)
 Parts = TypeVar("Parts", bound=tuple[_HasArray, ...])
 Named = TypeVar("Named", bound=_NamedTuple)
 
-# The types of ``share``, from the certain to the likely. Containers of numbers become
-# structures, and containers of arrays stay what they are. What becomes of others depends on
-# their values: ``SharedList[T] | Any`` says that it reads as a SharedList, and may be a list.
-# ``Never`` is what containers of Any match, which would match the first of the others.
+# The types of ``share``, from the certain to the likely. Containers of numbers become structures,
+# and containers of arrays are kept. For others it depends on the values: ``SharedList[T] | Any``
+# means that it reads like a SharedList, and may be a list. ``Never`` matches containers of Any,
+# which would otherwise match the first of the others.
 
 
 @overload
@@ -107,50 +107,51 @@ def share(obj: set[T] | frozenset[T]) -> SharedSet[T] | Any: ...
 @overload
 def share(obj: T, *, order_by: str | Iterable[str] | None = None) -> T: ...
 def share(obj: Any, *, order_by: str | Iterable[str] | None = None) -> Any:
-    """One copy of ``obj`` in one sealed segment, for all processes.
+    """Put one copy of ``obj`` into sealed memory, for all processes.
 
-    Every array and buffer inside ``obj`` is copied once into memory that no process can
-    write, not even through C code. Passing the result, or any view of it, to a worker
-    moves no bytes. The memory goes back to the system when the last view has died.
+    Every array and buffer inside ``obj`` is copied once into memory that no process can write, not
+    even through C code. Passing the result, or any view of it, to a worker copies no bytes. The
+    memory is freed when the last view has died.
 
     Args:
-        obj: an array, a frame, or anything that holds some: pandas, pyarrow, polars, xarray,
-            scipy.sparse, torch (CPU), dicts, dataclasses, and classes that are given to
-            ``register``; or plain Python objects in a list, tuple, dict or set, or a long
-            str. What is shared already is returned as it is.
-        order_by: of a frame of pandas or polars or an Arrow table: the name of a column, or
-            several, in whose order the rows are put first. Then rows of one value are a slice:
-            ``Pool.map_groups(f, frame, by=...)`` moves nothing of them.
+        obj: an array, a frame, or anything that contains some: pandas, pyarrow, polars, xarray,
+            scipy.sparse, torch (CPU), dicts, dataclasses, and classes registered with
+            ``register``; or plain Python objects in a list, tuple, dict or set, or a long str.
+            Shared objects are returned unchanged.
+        order_by: for a frame of pandas or polars or an Arrow table: the name of a column, or
+            several, by which its rows are sorted first. Then the rows of one value are a slice:
+            ``Pool.map_groups(f, frame, by=...)`` passes them by reference.
 
     Returns:
-        For arrays, frames and what holds them: the same type, its arrays read-only (see
-        ``private`` for a writable view). Else what reads the objects where they stand:
+        For arrays, frames and objects that contain them: the same type, its arrays read-only
+        (see ``private`` for a writable view). Otherwise a structure that decodes objects on
+        access:
 
-        - list and tuple: a ``SharedList``; numbers of it are one typed array;
+        - list and tuple: a ``SharedList``; numbers are stored as one typed array;
         - dict (also defaultdict, OrderedDict, Counter): a ``SharedDict``;
         - set and frozenset: a ``SharedSet``;
-        - str of more than 65,536 characters: a ``SharedText``; a shorter one stays;
+        - str of more than 65,536 characters: a ``SharedText``; a shorter one is kept;
         - bytes and bytearray: a read-only ``memoryview``.
 
-        A list, tuple or dict of at most 256 parts stays what it is when one of them is
-        shared by itself (an array, a frame, a long list): such parts are, the others are
-        left alone. A class of your own that is derived from one of these stays as it is.
+        A list, tuple or dict of at most 256 parts is kept if one of them can be shared by itself
+        (an array, a frame, a long list): only such parts are shared. Objects of your own
+        subclasses of these types are kept.
 
-        A type checker knows containers of numbers and of arrays for certain. Other
-        containers it takes for the structure (``SharedList[T] | Any``): what a
-        ``SharedList`` has not is an error, and what its methods give is not checked.
+        For a type checker, containers of numbers and of arrays are certain. Other containers
+        have the structure's type (``SharedList[T] | Any``): an attribute that a ``SharedList``
+        lacks is an error, and the results of its methods are not checked.
 
     Raises:
         NotEnoughMemory: it does not fit; nothing was touched.
-        NotPicklable: a part of it cannot travel to another process; names the part.
+        NotPicklable: a part of it cannot be sent to another process; names the part.
 
     Warns:
-        PickledWarning: an array or a column of dtype object or ``StringDType`` is in it, or
-            another one that is made of Python objects, or more than 1 MiB of plain objects
-            inside one of another class; they are sent with each task.
+        PickledWarning: it contains an array or a column of dtype object or ``StringDType``, or
+            another one made of Python objects, or more than 1 MiB of plain objects inside an
+            object of another class; these are pickled with each task.
 
-    A torch tensor has no read-only flag: to write to a shared one in place ends the process
-    with a segmentation fault. Its ``clone()`` is writable.
+    A torch tensor has no read-only flag: writing to a shared one in place ends the process with a
+    segmentation fault. Its ``clone()`` is writable.
 
     Blocks while it copies. Thread-safe; a forked child sees the same memory.
 
@@ -170,7 +171,7 @@ def share(obj: Any, *, order_by: str | Iterable[str] | None = None) -> Any:
     return sharing.share(obj)
 
 
-def load(
+def load(  # noqa: PLR0913  # options of a file
     path: str | os.PathLike[str] | Iterable[str | os.PathLike[str]],
     *,
     columns: str | Iterable[str] | None = None,
@@ -196,87 +197,84 @@ def load(
     errors: str = "error",
     progress: bool | str | Bar = False,
 ) -> Any:
-    """The data in a file, or in several, as one shared copy; no copy where the format allows.
+    """Load a file, or several, as one shared copy; without a copy where the format allows.
 
-    ================================  ================================  =======================
-    format (by the file's name)       comes as                          stands in
-    ================================  ================================  =======================
-    npy                               ndarray                           the file, mapped
-    npz                               mapping of ndarrays by name       the file; compressed
-                                                                        members in a segment
-    arrow: arrow, feather, ipc        pyarrow Table                     the file, mapped; when
-                                                                        compressed in a segment
-    parquet; csv, tsv; ndjson, jsonl  pyarrow Table                     a segment
-    hdf5: h5, hdf5                    mapping of ndarrays by path       a segment for each
-    zarr                              ndarray; of a group, a mapping    a segment for each
-    pickled: pkl, pickle              what it was, as by ``share``      segments
-    ================================  ================================  =======================
+    | format (by the file's name) | result | memory |
+    | --- | --- | --- |
+    | npy | ndarray | the file, mapped |
+    | npz | mapping of ndarrays by name | the file; compressed members in a segment |
+    | arrow: arrow, feather, ipc | pyarrow Table | the file; compressed: a segment |
+    | parquet; csv, tsv; ndjson, jsonl | pyarrow Table | a segment |
+    | hdf5: h5, hdf5 | mapping of ndarrays by path | a segment for each |
+    | zarr | ndarray; for a group, a mapping | a segment for each |
+    | pickled: pkl, pickle | the object, as by ``share`` | segments |
 
-    What has to be decoded goes piece by piece into its segment: the peak is the data and one
-    piece of about 8 MB, with what decoding it takes. A loaded table moves the same few bytes
-    to a worker at any size; a block of it, references to what it is made of.
+    Data that must be decoded is written to its segment piece by piece: the peak is the data and
+    one piece of about 8 MB, plus the memory for decoding it. Passing a loaded table to a worker
+    sends the same few bytes at any size; passing a block of it sends references to its buffers.
 
     Args:
         path: a name, a pattern (``"part-*.parquet"``, ``"**"`` for folders below), a folder,
-            which is all files of one format in it, a URL that fsspec knows (tables and npy; extra
-            ``remote``), or several of these. Several files, all of one format, become one
-            dataset: arrays are joined along the first axis, tables by their rows, whatever the
-            order of their columns. Of a pattern and a folder, folders ``key=value`` give the
-            table a column for the key.
+            which means all files of one format in it, a URL that fsspec supports (tables and
+            npy; extra ``remote``), or several of these. Several files, all of one format,
+            become one dataset: arrays are joined along the first axis, tables by rows,
+            whatever the order of their columns. With a pattern or a folder, folders called
+            ``key=value`` give the table a column for the key.
         columns: names of columns, fields of records, or arrays of an archive; the others are
             not read. For a table, in this order.
         rows: a slice or a start and a stop, counted from 0 over all files.
-        dtype: of arrays what ``np.dtype`` takes, for columns that or a pyarrow type; or a dict
-            of these by name. A conversion that loses something is refused.
-        format: the word at the left, where the file's name does not tell.
-        allow_pickle: load pickles too. Unpickling runs whatever the file says.
-        sep: CSV: what stands between values; found among ``, ; | tab`` if None.
-        header: CSV: does the first line hold names? If None, it does unless ``names`` are given.
-            Without any, columns are called f0, f1, and so on.
+        dtype: for arrays any argument of ``np.dtype``, for columns that or a pyarrow type; or a
+            dict of these by name. A conversion that loses something is refused.
+        format: the name in the first column, if the file's name does not show it.
+        allow_pickle: load pickles too. Unpickling runs any code that the file contains.
+        sep: CSV: the separator of values; found among ``, ; | tab`` if None.
+        header: CSV: True if the first line holds names. None: True unless ``names`` are given.
+            Without names, columns are called f0, f1, and so on.
         names: CSV: the names of all columns.
         quote, escape: CSV: the characters; None for none.
         decimal, thousands: CSV: the characters within numbers.
-        na_values: CSV: more texts that stand for no value, in columns of text too. In others
-            an empty value, NA, NaN, null and the like always do.
+        na_values: CSV: additional texts that mean null, in columns of text too. In other
+            columns an empty value, NA, NaN, null and similar texts always do.
         encoding: CSV, NDJSON: one of Python's; found if None.
         parse_dates: CSV, NDJSON: the columns that hold times, as names, or a dict from names to
             formats of ``strptime`` (None: ISO 8601). True: all that are ISO 8601, which is
             the default for CSV; False: none, the default for NDJSON.
-        skip_rows: CSV: so many lines at the beginning are passed over.
-        comment: CSV: lines that begin with this character are passed over.
-        bad_rows: CSV, NDJSON: a row of another number of values, or a line that is no object,
-            is an error, or left out ("skip"), or given back ("collect").
-        filter: of tables the rows that meet a comparison, such as ``("year", ">=", 2024)`` or
-            ``"year >= 2024"``, or each of a list of them; == != < <= > >=, and as a tuple "in"
-            and "not in". Files and groups of rows that cannot hold any are not read. ``rows``
-            are counted among those that are left.
+        skip_rows: CSV: the number of lines to skip at the beginning.
+        comment: CSV: lines that begin with this character are skipped.
+        bad_rows: CSV, NDJSON: a row with a wrong number of values, or a line that is not an
+            object, is an error, or left out ("skip"), or returned separately ("collect").
+        filter: for tables, the rows that meet a comparison, such as ``("year", ">=", 2024)`` or
+            ``"year >= 2024"``, or every comparison of a list; == != < <= > >=, and as a tuple
+            "in" and "not in". Files and row groups without such rows are not read. ``rows``
+            counts the rows that are left.
         missing: a column that some files do not have is an error, or "null" there.
         errors: a file that cannot be read is an error, or, among several, left out ("skip").
         progress: show on standard error how many bytes of the files have been read: True, a
-            label, or an ``onecopy.Bar``. Of a mapped file nothing is.
+            label, or an ``onecopy.Bar``. Mapped files are not read.
 
     Returns:
-        As in the table; with ``bad_rows="collect"`` a tuple of that and a list of named tuples
-        (file, row, text, reason) of what was left out.
+        See the table; with ``bad_rows="collect"`` a tuple of that and a list of named tuples
+        (file, row, text, reason) of the rows left out.
 
     Raises:
-        BadFile: damaged, truncated, empty or unknown; files that do not go together; columns
-            or types that they do not have. Says what and where. Nothing is kept of it.
+        BadFile: a file is damaged, truncated, empty or of an unknown format; files do not match;
+            or they do not have the columns or types. Says what and where, and keeps nothing.
         FileNotFoundError: there is no such file.
         MissingLibrary: the format needs an extra, such as ``onecopy[arrow]``.
-        NotEnoughMemory: what has to be copied does not fit.
-        ValueError: something is said of text that the format has nothing of.
+        NotEnoughMemory: the data that must be copied does not fit.
+        ValueError: an option of text is given that the format does not have.
 
     Warns:
-        LoadWarning: a separator or an encoding was found, rows were left out, and the like.
+        LoadWarning: a separator or an encoding was guessed, rows were left out, or similar.
 
-    No value of text is changed in silence: whole numbers beyond 64 bits become decimals, times
-    of another zone than UTC stay text. Leading zeros of numbers go; ``dtype={"zip": str}``
-    keeps them. Without ``allow_pickle`` nothing is unpickled. A mapped file must not be changed
-    while it is in use: a task that reads beyond a new end fails with ``FileTruncated``, the pool
-    goes on. The values in a mapped Arrow file are not looked at: check one that you do not trust
-    by ``table.validate(full=True)``. Blocks while it decodes. Thread-safe; a forked child sees
-    the same memory. (zarr keeps threads of its own once it has been used.)
+    Values of text are never changed silently: integers beyond 64 bits become decimals, times
+    in another zone than UTC stay text. Leading zeros of numbers are dropped;
+    ``dtype={"zip": str}`` keeps them. Without ``allow_pickle`` nothing is unpickled. A mapped
+    file must not be changed while it is in use: a task that reads beyond a new end fails with
+    ``FileTruncated``, and the pool goes on. The values in a mapped Arrow file are not checked:
+    check an untrusted file with ``table.validate(full=True)``. Blocks while it decodes.
+    Thread-safe; a forked child sees the same memory. (zarr keeps its own threads once it has
+    been used.)
 
     Example:
         >>> import numpy as np, onecopy as oc, tempfile, os
@@ -316,7 +314,7 @@ def load(
 
 @contextmanager
 def metered(wanted: Wanted, progress: bool | str | Bar) -> Iterator[Wanted]:
-    """``wanted`` with a bar for what is read; for this module and the command line."""
+    """Yield ``wanted`` with a progress bar; for this module and the command line."""
     bar = bar_of(progress)
     if bar is None:
         yield wanted
@@ -341,19 +339,19 @@ def metered(wanted: Wanted, progress: bool | str | Bar) -> Iterator[Wanted]:
 
 
 def empty(shape: int | tuple[int, ...], dtype: Any = float) -> np.ndarray[Any, Any]:
-    """A new array that every process may write: workers write results into it in place.
+    """Create an array that every process may write: workers write results into it in place.
 
     Args:
         shape: an int or a tuple of ints.
-        dtype: anything that ``np.dtype`` takes, without Python objects in it.
+        dtype: any argument of ``np.dtype``, without Python objects in it.
 
     Returns:
-        An ndarray of zeros (fresh pages are); each such array is a segment and takes one
+        An ndarray of zeros, since fresh pages are zero; each such array is a segment and takes one
         file descriptor.
 
     Raises:
         NotEnoughMemory: it does not fit; nothing was touched.
-        TypeError: the dtype holds Python objects.
+        TypeError: the dtype contains Python objects.
 
     Writing the same element from several processes is a race, as with threads.
 
@@ -366,41 +364,41 @@ def empty(shape: int | tuple[int, ...], dtype: Any = float) -> np.ndarray[Any, A
 
 
 def zeros(shape: int | tuple[int, ...], dtype: Any = float) -> np.ndarray[Any, Any]:
-    """As ``empty``, and promised to be zero."""
+    """Create an array like ``empty``, with the guarantee that it is zero."""
     return sharing.empty(shape, dtype)
 
 
 def full(shape: int | tuple[int, ...], fill_value: Any, dtype: Any = None) -> np.ndarray[Any, Any]:
-    """As ``empty``, filled with ``fill_value``, whose dtype is taken unless one is given."""
+    """Create an array like ``empty``, filled with ``fill_value``, whose dtype is the default."""
     return sharing.full(shape, fill_value, dtype)
 
 
 def freeze(array: Array) -> Array:
-    """Seals an array made by ``empty``, ``zeros`` or ``full``: read-only from now on.
+    """Make an array of ``empty``, ``zeros`` or ``full`` read-only, for good.
 
-    In every process: each swaps its writable mapping for a read-only one at the same
-    address, then the kernel is told to refuse any writable one. ``array`` itself becomes
-    read-only too. A write through another view that was taken before, here or in a worker,
-    is refused by the kernel: it ends the process with a segmentation fault.
+    This applies to every process: each replaces its writable mapping by a read-only one at the same
+    address, then the kernel is told to refuse any writable one. ``array`` itself becomes read-only
+    too. A write through another view that was taken before, here or in a worker, is refused by the
+    kernel: it ends the process with a segmentation fault.
 
     Args:
-        array: the array or a view of it; the whole of its segment is sealed. One that is
-            read-only shared already is returned as it is.
+        array: the array or a view of it; the whole of its segment is sealed. An array that is
+            shared read-only already is returned unchanged.
 
     Returns:
         The array, read-only.
 
     Raises:
-        NotShared: ``array`` is not of that kind, or this process did not make it.
+        NotShared: ``array`` is not such an array, or this process did not create it.
 
-    Blocks until the workers that know the array have answered, which a busy one does when
-    its task has ended. Not to be called from a future's callback.
+    Blocks until the workers that have the array have answered; a busy one answers after its task.
+    Do not call it in a future's callback.
     """
     return sharing.freeze(array)
 
 
 def private(array: Array) -> Array:
-    """A writable view of a shared array; only this process sees what is written.
+    """Return a writable view of a shared array; only this process sees what is written.
 
     Copies nothing: the kernel copies a page when it is first written to.
 
@@ -412,7 +410,7 @@ def private(array: Array) -> Array:
         array: its bytes are copied.
 
     Raises:
-        NotShared: ``array`` does not stand in shared memory.
+        NotShared: ``array`` is not in shared memory.
 
     Example:
         >>> import numpy as np, onecopy as oc
@@ -426,12 +424,11 @@ def private(array: Array) -> Array:
 
 
 def append_log() -> AppendLog:
-    """A log that every worker appends to and the owner reads, in order.
+    """Create a log that every worker appends to and the owner reads, in order.
 
-    For what a task finds besides its result: a list that is global in a worker is the worker's
-    own, and stays empty here. Values are pickled and stand in memory that all processes
-    share until the last of them drops the log; what was appended is there when its writer
-    is killed.
+    For what a task finds in addition to its result: a global list in a worker is the worker's own,
+    and the owner's stays empty. Values are pickled into memory that all processes share until the
+    last of them drops the log. Appended values stay even if their writer is killed.
 
     Returns:
         An ``AppendLog``; pass it to workers as any argument.
@@ -454,10 +451,10 @@ def append_log() -> AppendLog:
 
 
 def is_shared(obj: Any) -> bool:
-    """Would passing ``obj`` to a worker move nothing of it that is large?
+    """Return True if passing ``obj`` to a worker copies no large part of it.
 
-    True when it holds at least one buffer, all of them stand in shared memory, and there are
-    no arrays or columns of Python objects beside them. ``explain`` says which part is which.
+    That is so if it contains at least one buffer, all buffers are in shared memory, and there are
+    no arrays or columns of Python objects. ``explain`` describes each part.
     """
     return sharing.is_shared(obj)
 
@@ -493,29 +490,29 @@ def register(
     to_buffers: Callable[[T], tuple[Any, Sequence[Any]]],
     from_buffers: Callable[[Any, list[Any]], T],
 ) -> None:
-    """Tells how objects of your own class are taken apart into buffers, and put together.
+    """Define how objects of your own class are split into buffers, and rebuilt.
 
-    A class that pickles as its attributes needs no registration: arrays in them are shared
-    as they are. It is for classes that keep their data elsewhere, such as in memory of C
-    code, or whose own pickling copies it.
+    A class that is pickled by its attributes needs no registration: arrays in them are shared.
+    Register a class that keeps its data elsewhere, such as in memory of C code, or whose own
+    pickling copies it.
 
     Args:
-        kind: the class. Objects of classes derived from it are not meant.
-        to_buffers: takes an object; returns a header that can be pickled, and a list of
-            arrays and other objects that show their memory (the buffer protocol).
+        kind: the class. Subclasses are not included.
+        to_buffers: takes an object; returns a header that can be pickled, and a list of arrays and
+            other objects with the buffer protocol.
         from_buffers: takes the header and the list of buffers; returns the object. An
-            array comes as an array of that dtype and shape, all else as a ``memoryview``:
-            read-only when the object is shared, else writable where it was. The object
-            has to keep them for as long as it uses their memory.
+            array comes as an array of the same dtype and shape, anything else as a
+            ``memoryview``: read-only if the object is shared, otherwise writable if it was.
+            The object must reference them for as long as it uses their memory.
 
     Raises:
-        TypeError: ``kind`` is not a class, or one of those that the interpreter pickles.
+        TypeError: ``kind`` is not a class, or is one that the interpreter itself pickles.
 
-    Both functions are sent along with an object (by name, or by value for lambdas and what
-    ``__main__`` defines), and so a worker need not register anything to get one, under any
-    start method; from then on it can send such objects back too. For a function that makes
-    the first one in the worker, register beside the definition of the class, in its module.
-    Thread-safe; a later call for the same class replaces the earlier one.
+    Both functions are sent with an object (by name, or by value for lambdas and functions of
+    ``__main__``), so a worker need not register anything to receive one, under any start method.
+    After that it can send such objects back too. If a function creates the first one in the worker,
+    register the class in the module that defines it. Thread-safe; a later call for the same class
+    replaces the earlier one.
 
     Example:
         >>> import numpy as np, onecopy as oc
@@ -535,5 +532,5 @@ def register(
 
 
 def segments() -> list[SegmentInfo]:
-    """What stands in shared memory now, as far as this process has views of it."""
+    """List the segments in shared memory of which this process has views."""
     return sharing.segments()

@@ -1,12 +1,11 @@
 """``ProcessPoolExecutor``: the standard library's, on one copy of the data.
 
-A thin door on the engine that ``Pool`` has. What is here is what executors do differently:
-workers start at the first call, errors of pickling go into the future, and whatever was
-submitted is finished, also when the program ends or nobody holds the executor any more.
+A thin door to the engine that ``Pool`` uses. This module contains what executors do differently:
+workers start at the first call, errors of pickling go into the future, and everything submitted is
+finished, even if the program ends or the executor is garbage-collected.
 
-It is a subclass of the standard library's class by name alone, for libraries that ask
-``isinstance(executor, concurrent.futures.ProcessPoolExecutor)``: see ``pool`` for why, and
-for what keeps the other's machinery out.
+It is a subclass of the standard library's class in name only, for libraries that check
+``isinstance(executor, concurrent.futures.ProcessPoolExecutor)``: ``pool`` explains that.
 """
 
 from __future__ import annotations
@@ -18,7 +17,6 @@ import weakref
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import BrokenExecutor, Future
 from concurrent.futures.process import ProcessPoolExecutor as StandardExecutor
-from functools import partial
 from time import monotonic
 from typing import (
     TYPE_CHECKING,
@@ -35,26 +33,33 @@ from typing import (
 
 from ._codec.blame import without_ours
 from ._engine import busy, refused_arguments, setup
-from ._engine.busy import Waiting
 from ._engine.engine import UNSENDABLE, Engine
+from ._engine.executor_results import Buffered, Results, failing
 from ._engine.future import TaskFuture
-from ._engine.jobs import Items, NoResult, StreamJob
+from ._engine.jobs import Items, StreamJob
+from ._engine.stats import NOTHING_YET, stats_of
 from ._launch import resolve
+from ._observe.diary import ITERABLE
 from ._progress.asked import Bar, bar_of
 from ._progress.bar import Progress
 from ._protocol import wire
+from ._report.environment import at_end
+from ._system import forking
 from ._system.cpus import cpu_count
 from .errors import InitializerFailed, PoolClosed
 
 if TYPE_CHECKING:
     from multiprocessing.context import BaseContext
 
+    import numpy as np
+
     from ._engine.options import Prints
+    from ._engine.stats import PoolStats
     from ._engine.worker_process import WorkerProcess
     from ._launch import Method
 
     class _Options(TypedDict, total=False):
-        """What every overload of the executor takes."""
+        """The options that every overload of the executor takes."""
 
         max_tasks_per_child: int | None
         logs: bool
@@ -64,6 +69,7 @@ if TYPE_CHECKING:
         state: Literal["follow", "import"]
         reseed: bool
         progress: bool | str | Bar
+        profile: bool
         worker_exit: Callable[[], object] | None
 
 
@@ -75,12 +81,12 @@ A = TypeVar("A")
 B = TypeVar("B")
 Ts = TypeVarTuple("Ts")
 
-# ``map`` sends at most so many items at once unless it is told how many.
+# ``map`` sends at most this many items at once by default.
 _MAP_CHUNK = 16
 
 
 class _NotGiven(int):
-    """The default of ``chunksize``: told from a 1 that was given by its identity."""
+    """The default of ``chunksize``: distinguished by identity from an explicit 1."""
 
 
 _CHUNK = _NotGiven(1)
@@ -94,37 +100,39 @@ class ProcessPoolExecutor(StandardExecutor):
     """``concurrent.futures.ProcessPoolExecutor`` as documented up to Python 3.14.
 
     Args:
-        max_workers: how many workers; ``cpu_count()`` when None.
-        mp_context: a ``multiprocessing`` context, whose start method is used; or the name
-            of a start method, as for ``Pool(method=...)``; None is ``"auto"``.
+        max_workers: the number of workers; ``cpu_count()`` if None.
+        mp_context: a ``multiprocessing`` context, whose start method is used; or the name of a
+            start method, as for ``Pool(method=...)``; None is ``"auto"``.
         initializer: called as ``initializer(*initargs)`` in each worker before its first
-            task. When it raises, all pending and later calls fail with ``InitializerFailed``,
+            task. If it raises, all pending and later calls fail with ``InitializerFailed``,
             which is a ``BrokenProcessPool``.
         initargs: its arguments.
         max_tasks_per_child: a worker is replaced after this many tasks (a chunk of ``map``
-            is one). Under every start method, ``fork`` as well: workers are forked from a
+            is one). Works under every start method, even ``fork``: workers are forked from a
             process with one thread.
-        logs, prints: what becomes of what workers log, warn of and print; as for ``Pool``.
-        preload, main, state, reseed: what workers import, and whose state they have; as for
+        logs, prints: the treatment of workers' log records, warnings and printed lines; as for
+            ``Pool``.
+        preload, main, state, reseed: workers' imports and state; as for
             ``Pool``.
         progress: ``map`` shows how far it has come, unless it says otherwise; as for ``Pool``.
+        profile: the report says in which lines functions spend their time; as for ``Pool``.
         worker_exit: called without arguments in each worker when it ends as it should.
 
     Raises:
-        ValueError: a number below 1, an unknown start method, no such kind of ``prints``.
-        TypeError: an initializer that is not callable; a ``max_tasks_per_child`` that is no
-            integer; an ``mp_context`` that is none.
+        ValueError: a number is below 1, or the start method or the kind of ``prints`` is unknown.
+        TypeError: the initializer is not callable, ``max_tasks_per_child`` is not an integer, or
+            ``mp_context`` is not a context.
         UnsupportedPlatform: on Windows.
 
-    Workers start in the background at the first ``submit`` or ``map``; under ``fork`` they
-    see the caller's state as it is then.
+    Workers start in the background at the first ``submit`` or ``map``; under ``fork`` they see the
+    caller's state at that moment.
 
-    Beyond the standard library's: no ``if __name__ == "__main__"`` is needed; lambdas and
-    closures work; shared data moves no bytes (see ``Pool``); and a worker that dies costs
-    the call that it ran, whose future gets ``WorkerDied`` (a ``BrokenProcessPool``), and no
-    other: a new worker takes its place and the executor goes on.
+    In addition to the standard library's: no ``if __name__ == "__main__"`` is needed; lambdas and
+    closures work; shared data is passed by reference (see ``Pool``). If a worker dies, only the
+    call that it was running is lost: its future gets ``WorkerDied`` (a ``BrokenProcessPool``), a
+    new worker takes its place, and the executor goes on.
 
-    Thread-safe. In a forked child an executor that has workers is not usable.
+    Thread-safe. A forked child cannot use an executor that has workers.
 
     Example:
         >>> from onecopy import ProcessPoolExecutor
@@ -133,7 +141,7 @@ class ProcessPoolExecutor(StandardExecutor):
         (256, [1, 2])
     """
 
-    # As typeshed has it: what the initializer takes is what ``initargs`` holds.
+    # As in typeshed: ``initargs`` must match the initializer's parameters.
     @overload
     def __init__(
         self,
@@ -165,7 +173,7 @@ class ProcessPoolExecutor(StandardExecutor):
         **options: Unpack[_Options],
     ) -> None: ...
 
-    def __init__(
+    def __init__(  # noqa: PLR0913  # the standard library's, and our options
         self,
         max_workers: int | None = None,
         mp_context: BaseContext | Method | None = None,
@@ -180,6 +188,7 @@ class ProcessPoolExecutor(StandardExecutor):
         state: Literal["follow", "import"] = "follow",
         reseed: bool = True,
         progress: bool | str | Bar = False,
+        profile: bool = False,
         worker_exit: Callable[[], object] | None = None,
         **others: Never,
     ) -> None:
@@ -208,7 +217,7 @@ class ProcessPoolExecutor(StandardExecutor):
         self._prints = prints
         self._preload = tuple(preload)
         self._main, self._state, self._reseed = main, state, reseed
-        self._progress = progress
+        self._progress, self._profile = progress, profile
         self._worker_exit = worker_exit
         self._lock = threading.Lock()
         self._engine: Engine | None = None
@@ -217,11 +226,11 @@ class ProcessPoolExecutor(StandardExecutor):
         _executors.add(self)
 
     def submit(self, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Future[T]:
-        """Calls ``fn(*args, **kwargs)`` in a worker; returns its future at once.
+        """Call ``fn(*args, **kwargs)`` in a worker; return its future at once.
 
-        What cannot be pickled makes the future fail, with ``NotPicklable``. Large plain
-        arguments are copied when the call is sent, not before: until then they should not
-        be changed.
+        If something cannot be pickled, the future fails with ``NotPicklable``. Large plain
+        arguments are copied when the call is sent, not before: do not change them until it has
+        started.
 
         Raises:
             RuntimeError: after ``shutdown``, and once the interpreter has begun to exit.
@@ -229,7 +238,7 @@ class ProcessPoolExecutor(StandardExecutor):
         """
         engine = self._started()
         try:
-            return engine.submit(fn, args, kwargs)
+            return engine.submission.submit(fn, args, kwargs)
         except PoolClosed:
             self._check_open()
             raise
@@ -241,7 +250,7 @@ class ProcessPoolExecutor(StandardExecutor):
             future.set_exception(error)
             return future
 
-    # Narrower than the base's, for which every argument fits every function.
+    # Narrower than the base's, which accepts every argument for every function.
     @overload  # type: ignore[override]
     def map(
         self,
@@ -293,27 +302,26 @@ class ProcessPoolExecutor(StandardExecutor):
         buffersize: int | None = None,
         progress: bool | str | Bar | None = None,
     ) -> Iterator[T]:
-        """As the built-in ``map``, by all workers, several calls at a time.
+        """Like the built-in ``map``, computed by all workers, several calls at a time.
 
         Args:
             fn: takes as many arguments as there are iterables; sent to each worker once.
             iterables: consumed at once, unless there is a ``buffersize``.
             timeout: seconds from now; a result that is not there by then raises
                 TimeoutError.
-            chunksize: items that a worker is sent as one task. When it is not given, short
-                items are sent several at once (at most 16), by their measured time.
-            buffersize: so many tasks at most whose results have not been fetched.
-            progress: show how far it has come, as ``Pool.map`` does; None: as the executor
-                was told.
+            chunksize: items that a worker is sent as one task. If it is not given, short items are
+                sent several at once (at most 16), by their measured time.
+            buffersize: the maximum number of tasks whose results have not been fetched.
+            progress: show progress, as ``Pool.map`` does; None: the executor's default.
 
         Returns:
-            An iterator over the results, in order. An item that fails raises at its place.
-            That, a timeout, and ``close()`` end the iterator, and what has not begun by
-            then is not run.
+            An iterator over the results, in order. A failed item raises in its place. That, a
+            timeout, and ``close()`` end the iterator; items that have not started by then are not
+            run.
 
         Raises:
-            ValueError, TypeError: a ``chunksize`` or ``buffersize`` below 1, or no integer.
-            RuntimeError: as for ``submit``; with a ``buffersize`` from the iterator as well.
+            ValueError, TypeError: ``chunksize`` or ``buffersize`` is below 1, or not an integer.
+            RuntimeError: as for ``submit``; with a ``buffersize`` the iterator raises it as well.
         """
         if chunksize < 1:
             raise ValueError("chunksize must be >= 1.")
@@ -326,23 +334,24 @@ class ProcessPoolExecutor(StandardExecutor):
         engine = self._started()
         single = len(iterables) == 1
         items: Any = iter(iterables[0]) if single else zip(*iterables, strict=False)
-        items = list(items) if buffersize is None else Items(items)
+        with engine.history.diary.at(ITERABLE):
+            items = list(items) if buffersize is None else Items(items)
         try:
-            function = engine.function(fn)
+            function = engine.submission.function(fn)
         except Exception as error:
             without_ours(error)
-            return _failing(error, items)
+            return failing(error, items)
         chunk = None if chunksize is _CHUNK else chunksize
-        runner = wire.MAP if single else wire.STARMAP
-        job = StreamJob(function, items, runner, engine.namespace, chunk, _MAP_CHUNK)
+        call_kind = wire.MAP if single else wire.STARMAP
+        job = StreamJob(function, items, call_kind, engine.submission.namespace, chunk, _MAP_CHUNK)
         if bar is not None:
             job.bar = Progress(None if buffersize else len(items), job.name, bar=bar)
         try:
             job.show()
             if buffersize is None:
                 job.end = len(items)
-                return _Results(engine, job, deadline, job.end)
-            return _Buffered(self, engine, job, deadline, chunksize, buffersize)
+                return Results(engine, job, deadline, job.end)
+            return Buffered(self._check_open, engine, job, deadline, chunksize, buffersize)
         except PoolClosed:
             job.over()
             self._check_open()
@@ -350,15 +359,44 @@ class ProcessPoolExecutor(StandardExecutor):
         except BaseException as error:
             job.over()
             if not isinstance(error, Exception):
-                engine.give_up(job)  # Ctrl-C, and nobody has the iterator
+                engine.submission.cancel_job(job)  # Ctrl-C, and no caller has the iterator
             raise
 
+    def stats(self) -> PoolStats:
+        """Return the executor's statistics so far, and what its workers are running: a frozen
+        snapshot. Cheap, and safe in any thread."""
+        return NOTHING_YET if self._engine is None else stats_of(self._engine)
+
+    def spans(self) -> np.ndarray[Any, np.dtype[Any]]:
+        """Return one record for each task that has ended; see ``Pool.spans``. Starts the workers if
+        there are none yet."""
+        from ._report.gather import spans
+
+        return spans(self._engine or self._started())
+
+    def report(self, path: str | os.PathLike[str] | None = None) -> None:
+        """Report where time and memory went; see ``Pool.report``. Works after ``shutdown`` too.
+        Starts the workers if there are none yet.
+
+        Args:
+            path: None prints to the terminal; else a file, by its suffix ``.html``,
+                ``.pftrace``, ``.json`` or ``.onecopy``.
+
+        Raises:
+            ValueError: an unknown suffix.
+            OSError: the file cannot be written.
+            RuntimeError: it was shut down before it had done anything.
+        """
+        from ._report import gather, write
+
+        write.report(gather.run(self._engine or self._started()), path)
+
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
-        """No more calls are taken; the workers end when all is done.
+        """Take no more calls; the workers exit when all is done.
 
         Args:
             wait: return when everything is done and the workers are gone, not at once.
-            cancel_futures: cancel what no worker has been given yet.
+            cancel_futures: cancel calls that no worker has been given yet.
         """
         with self._lock:
             self._shut = True
@@ -366,21 +404,21 @@ class ProcessPoolExecutor(StandardExecutor):
         if engine is None:
             return
         if cancel_futures:
-            engine.cancel_waiting()
+            engine.submission.cancel_waiting()
         engine.close()
         if wait:
             engine.join()
 
     def terminate_workers(self) -> None:
-        """Ends the workers now, by SIGTERM, and shuts the executor down.
+        """End the workers now with SIGTERM, and shut the executor down.
 
-        What was not finished fails with ``BrokenProcessPool``. Does not wait. A worker
-        thread (``"thread"``) ends after its task.
+        Unfinished calls fail with ``BrokenProcessPool``. Does not wait. A worker thread
+        (``"thread"``) ends after its task.
         """
         self._end_workers(signal.SIGTERM)
 
     def kill_workers(self) -> None:
-        """As ``terminate_workers``, by SIGKILL."""
+        """Like ``terminate_workers``, with SIGKILL."""
         self._end_workers(signal.SIGKILL)
 
     def _end_workers(self, how: signal.Signals) -> None:
@@ -392,10 +430,10 @@ class ProcessPoolExecutor(StandardExecutor):
 
     @property
     def _processes(self) -> dict[int, WorkerProcess]:  # type: ignore[override]  # see handles
-        """What others read of the standard class's private parts."""
+        """A private attribute of the standard class that other programs read."""
         from ._engine.worker_process import WorkerProcess
 
-        # The newest: a worker that was replaced may still be running what is due at its end.
+        # The newest: a worker that was replaced may still be running its exit handlers.
         pids = [] if self._engine is None else self._engine.pids()[-self._max_workers :]
         return {pid: WorkerProcess(pid) for pid in pids}
 
@@ -406,7 +444,7 @@ class ProcessPoolExecutor(StandardExecutor):
             raise PoolClosed("cannot schedule new futures after interpreter shutdown")
 
     def _started(self) -> Engine:
-        """The engine, with its workers started or on their way."""
+        """Return the engine, with its workers started or starting."""
         engine = self._engine
         if engine is not None and not self._shut and not _exiting:
             return engine
@@ -414,15 +452,16 @@ class ProcessPoolExecutor(StandardExecutor):
             self._check_open()
             if self._engine is None:
                 self._engine = self._made()
+                at_end(self._engine)
                 weakref.finalize(self, self._engine.release).atexit = False
                 _engines.add(self._engine)
-            if _exiting:  # begun meanwhile, and did perhaps not see this engine
+            if _exiting:  # the exit began meanwhile, and perhaps did not see this engine
                 self._engine.close()
             return self._engine
 
     def _made(self) -> Engine:
-        """A new engine. One that could not be made breaks the executor, which is what those
-        expect who catch ``BrokenProcessPool``."""
+        """Return a new engine. If it cannot be created the executor is broken, as programs expect
+        that catch ``BrokenProcessPool``."""
         if self._unmade is None:
             try:
                 return setup.engine(
@@ -438,6 +477,7 @@ class ProcessPoolExecutor(StandardExecutor):
                     main=self._main,
                     state=self._state,
                     reseed=self._reseed,
+                    profile=self._profile,
                     worker_exit=self._worker_exit,
                 )
             except InitializerFailed as error:
@@ -449,9 +489,9 @@ class ProcessPoolExecutor(StandardExecutor):
 
     @property
     def _broken(self) -> str | bool:  # type: ignore[override]  # typeshed has the one half
-        """Why it takes no more calls although nobody has shut it down, or False: a name of
+        """The reason why it takes no more calls although it was not shut down, or False: a name of
         the standard class that programs read."""
-        failure = self._unmade if self._engine is None else self._engine.failure
+        failure = self._unmade if self._engine is None else self._engine.core.failure
         return False if failure is None else str(failure)
 
     def __reduce__(self) -> Any:
@@ -459,130 +499,30 @@ class ProcessPoolExecutor(StandardExecutor):
 
     def __repr__(self) -> str:
         state = "shut down" if self._shut else "open"
-        held = busy.words(self._engine.held()) if self._engine is not None else ""
+        held = busy.words(self._engine.core.held()) if self._engine is not None else ""
         return (
             f"<onecopy.ProcessPoolExecutor of {self._max_workers} workers "
             f"by {self._method}, {state}{'; ' if held else ''}{held}>"
         )
 
 
-class _Results(Iterator[Any]):
-    """What ``map`` returns. All its items are there, and are run whether or not anybody
-    asks for a result; an iterator that was begun and is given up takes the rest back."""
-
-    def __init__(
-        self, engine: Engine, job: StreamJob, deadline: float | None, available: int
-    ) -> None:
-        self._engine = engine
-        self._job = job
-        self._deadline = deadline
-        self._ended = False
-        self._begun = False
-        job.called = "map"
-        engine.open(job, available)
-        # A finalizer may run anywhere: both only leave word.
-        self._drop = partial(engine.drop_later, job.number)
-        self._finalizer: weakref.finalize[..., Any] = weakref.finalize(
-            self, job.forsake, available, self._drop
-        )
-        self._finalizer.atexit = False
-
-    def __next__(self) -> Any:
-        if self._ended:
-            raise StopIteration
-        try:
-            if not self._begun:
-                self._begun = True
-                self._finalizer.detach()
-                self._finalizer = weakref.finalize(self, self._drop)
-                self._finalizer.atexit = False
-            left = None if self._deadline is None else max(0.0, self._deadline - monotonic())
-            self._feed()
-            self._job.wait_next(left, Waiting(self._engine, self._job))
-        except NoResult as error:
-            self.close()
-            raise TimeoutError(str(error)) from None
-        except BaseException as error:
-            self.close()
-            if not isinstance(error, Exception):  # Ctrl-C: the workers are wanted now
-                self._engine.give_up(self._job)
-            raise
-        try:
-            return self._job.fetch()
-        except BaseException:
-            self.close()
-            raise
-
-    def _feed(self) -> None:
-        """Everything is there."""
-
-    def close(self) -> None:
-        """There will be no more results; what has not begun is not run."""
-        self._ended = True
-        self._finalizer()
-
-
-class _Buffered(_Results):
-    """The same with a ``buffersize``: takes its items one task after another, in the
-    caller's thread. Holds the executor, which would otherwise close in the middle of it."""
-
-    def __init__(
-        self,
-        executor: ProcessPoolExecutor,
-        engine: Engine,
-        job: StreamJob,
-        deadline: float | None,
-        chunk: int,
-        buffer: int,
-    ) -> None:
-        self._executor = executor
-        self._chunk = chunk
-        _take(job, chunk * buffer)
-        super().__init__(engine, job, deadline, job.items.taken)
-
-    def _feed(self) -> None:
-        job = self._job
-        if job.end is None and job.yielded % self._chunk == 0:
-            before = job.items.taken
-            _take(job, self._chunk)
-            job.items.forget(job.settled)
-            if job.items.taken > before:
-                self._executor._check_open()
-                self._engine.extend(job.number, job.items.taken)
-
-
-def _take(job: StreamJob, most: int) -> None:
-    """Takes up to ``most`` items; says so when there are no more."""
-    for _ in range(most):
-        if not job.items.take():
-            job.end = job.items.taken
-            return
-
-
-def _failing(error: Exception, items: Any) -> Iterator[Any]:
-    """The results when the function cannot be pickled: every call fails with ``error``."""
-    for _ in items if isinstance(items, list) else range(int(items.take())):
-        raise error
-        yield
-
-
 def _method_of(mp_context: BaseContext | str | None) -> str:
-    """The start method that the caller means; never ``auto``."""
+    """Return the start method that the caller means; never ``auto``."""
     if mp_context is None or isinstance(mp_context, str):
         return resolve(mp_context or "auto")
     return resolve(setup.method_of(mp_context, "mp_context"))
 
 
 def _after_fork() -> None:
-    """In a forked child: workers are the parent's, and a thread that is not there may have
-    held a lock."""
+    """Reset the executors in a forked child: workers are the parent's, and a thread that does not
+    exist there may have held a lock."""
     _engines.clear()
     for executor in list(_executors):
         executor._lock = threading.Lock()
 
 
 def _at_exit() -> None:
-    """The interpreter ends: everything that was submitted is finished first."""
+    """Finish everything that was submitted: the interpreter ends."""
     global _exiting
     _exiting = True
     engines = list(_engines)
@@ -592,7 +532,7 @@ def _at_exit() -> None:
         engine.join()
 
 
-os.register_at_fork(after_in_child=_after_fork)
-# Private, and what the standard library's own executors use: it is called when the main
-# thread has ended, before other threads are waited for and before ``atexit``.
+forking.in_child(_after_fork)
+# Private, but the standard library's own executors use it: it is called when the main thread has
+# ended, before other threads are joined and before ``atexit``.
 threading._register_atexit(_at_exit)  # type: ignore[attr-defined]  # not in typeshed

@@ -1,11 +1,11 @@
 """``Pool``: worker processes that use the caller's data instead of getting copies of it.
 
-``Pool`` is a subclass of ``multiprocessing.pool.Pool``, by name alone. Libraries ask
-``isinstance(pool, multiprocessing.pool.Pool)`` before they use one, and annotations name it.
-That class is a plain one: nothing can be registered with it, so that to be recognised is to
-be derived. None of its machinery is used. Its ``__init__`` is never called, so its attributes
-do not exist here, and every method of its own that anybody but itself calls is overridden
-(``tests/unit/test_standard_classes.py`` goes through them, in each Python).
+``Pool`` is a subclass of ``multiprocessing.pool.Pool`` in name only. Libraries check
+``isinstance(pool, multiprocessing.pool.Pool)``, and annotations name that class. It is a plain
+class, with which no other can be registered, so only a subclass is recognised. None of its code is
+used. Its ``__init__`` is never called, so its attributes do not exist here, and every method that
+is called from outside is overridden (``tests/unit/test_standard_classes.py`` checks them, in each
+Python).
 """
 
 from __future__ import annotations
@@ -13,9 +13,7 @@ from __future__ import annotations
 import os
 import weakref
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, fields
 from multiprocessing.pool import Pool as StandardPool
-from time import monotonic_ns
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal, Never, NoReturn, Self
 
@@ -25,126 +23,81 @@ from ._engine.calls import PoolView
 from ._engine.engine import Engine
 from ._engine.options import Prints
 from ._engine.results import AsyncResult
+from ._engine.stats import PoolStats, Running, stats_of
 from ._engine.streams import Stream
 from ._launch import Method
 from ._observe.spans import KEPT
 from ._progress.asked import Bar, bar_of
-from .errors import PoolClosed, human_bytes
+from ._report.environment import at_end
+from .errors import PoolClosed
 
 if TYPE_CHECKING:
     import numpy as np
 
     from ._engine.worker_process import WorkerProcess
 
-__all__ = ["AsyncResult", "Method", "Pool", "PoolStats", "PoolView", "Prints"]
-
-
-@dataclass(frozen=True)
-class PoolStats:
-    """What a pool has done so far.
-
-    Attributes:
-        tasks: tasks (or chunks of ``map``) that have ended.
-        failed: those of them that raised, or in which an item did.
-        lost: those that were lost with their workers.
-        bytes_sent: bytes written to workers' sockets.
-        bytes_received: bytes read from them.
-        bytes_copied: bytes of arguments copied into shared arenas.
-        bytes_shared: bytes of arguments that were referred to, and not moved.
-        workers: workers that are ready.
-        started: workers that have been started, replacements among them.
-        seconds: since the pool was made.
-        peak_pss: the greatest sum of PSS of the owner and all workers that was read, in
-            bytes; 0 where it cannot be.
-    """
-
-    tasks: int
-    failed: int
-    lost: int
-    bytes_sent: int
-    bytes_received: int
-    bytes_copied: int
-    bytes_shared: int
-    workers: int
-    started: int
-    seconds: float
-    peak_pss: int
-
-    def _repr_html_(self) -> str:
-        rows = "".join(
-            f"<tr><th style='text-align:left'>{field.name}</th><td>{_shown(self, field.name)}</td></tr>"
-            for field in fields(self)
-        )
-        return f"<table>{rows}</table>"
-
-
-def _shown(stats: PoolStats, name: str) -> str:
-    value = getattr(stats, name)
-    if name.startswith("bytes") or name == "peak_pss":
-        return human_bytes(value)
-    return f"{value:.1f} s" if name == "seconds" else f"{value:,}"
+__all__ = ["AsyncResult", "Method", "Pool", "PoolStats", "PoolView", "Prints", "Running"]
 
 
 class Pool(PoolView, StandardPool):  # type: ignore[misc]  # results are of our own classes
     """A pool of workers on one copy of the data.
 
     Args:
-        workers: how many; ``cpu_count()`` when None. At least 1.
-        method: how workers start. ``"fork"``: they see the caller's state as it is now.
-            ``"forkserver"``: forked from a fresh interpreter that has imported what they need,
-            and holds nothing else of the caller's. ``"spawn"``: fresh interpreters. ``"thread"``: threads of this process;
-            nothing is copied or pickled. ``"auto"``: what
-            ``multiprocessing.set_start_method`` was told, otherwise ``forkserver``.
+        workers: the number of workers, at least 1; ``cpu_count()`` if None.
+        method: the start method. ``"fork"``: workers see the caller's state as it is now.
+            ``"forkserver"``: they are forked from a fresh interpreter that has imported what
+            they need, and has nothing else of the caller's. ``"spawn"``: fresh interpreters.
+            ``"thread"``: threads of this process; nothing is copied or pickled. ``"auto"``: the
+            method set with ``multiprocessing.set_start_method``, otherwise ``forkserver``.
         initializer: called as ``initializer(*initargs)`` in each worker before its first
-            task. When it raises, the pool is of no use and all tasks fail with
+            task. If it raises, the pool is unusable and all tasks fail with
             ``InitializerFailed``.
         maxtasksperchild: a worker is replaced after this many tasks (a chunk is one).
         context: for programs that pass one to ``multiprocessing.Pool``: its start method.
-        processes: what ``multiprocessing.Pool`` calls ``workers``.
-        preload: modules to import once, before workers are forked; NumPy is, when the
-            caller has it.
-        logs: what workers log and warn of reaches this process's handlers and filters, once,
-            with ``worker`` and ``task`` on each record. A handler that is set up in a worker is
-            called there unless one of this process's takes the record to the same place.
-            False leaves ``logging`` and ``warnings`` in workers as they are.
-        prints: what workers print comes out of this process's ``sys.stdout`` and
-            ``sys.stderr``, whole: ``"plain"``, or ``"prefixed"`` with worker and task.
-            ``"direct"``: workers write to their own, as ``multiprocessing``'s do.
-        spans: so many records of tasks are kept for ``spans`` and ``report``; totals
-            are exact beyond that.
-        progress: calls of many items (``map`` and its kin) show how far they have come,
-            unless they say otherwise; as for ``map``.
-        main: how workers come by what the main module defines. ``"import"``: they import it,
-            as ``multiprocessing`` has them do. ``"value"``: what functions need of it is sent
-            to them. ``"auto"``: an import where the module is a file with an
-            ``if __name__ == "__main__":`` guard and starts no workers outside it. Forked
-            workers inherit it.
-        state: ``"follow"``: what functions read of the main module and of your own modules
-            has in workers the value that it has here. ``"import"``: what modules hold is what
-            a worker's own import makes of it.
-        reseed: forked workers give NumPy's global generator a seed of their own, so that
-            they do not draw the same numbers.
-        worker_exit: called without arguments in each worker when it ends as it should: after
-            ``close``, or because of ``maxtasksperchild``. A worker that is killed, by
-            ``terminate`` too, and so at the end of a ``with`` block, does not call it. Not for
-            worker threads.
+        processes: ``multiprocessing.Pool``'s name for ``workers``.
+        preload: modules to import once, before workers are forked. NumPy is imported if the caller
+            has imported it.
+        logs: forward workers' log records and warnings to this process's handlers and filters,
+            exactly once, with ``worker`` and ``task`` on each record. A handler set up in a
+            worker is called there, unless a handler of this process writes the record to the
+            same place. False leaves ``logging`` and ``warnings`` in workers alone.
+        prints: write workers' printed lines to this process's ``sys.stdout`` and ``sys.stderr``,
+            each line whole: ``"plain"``, or ``"prefixed"`` with worker and task.
+            ``"direct"``: workers write to their own streams, as in ``multiprocessing``.
+        spans: how many task records to keep for ``spans`` and ``report``. Totals are always exact.
+        progress: show the progress of calls of many items by default; see ``map``.
+        main: how workers get the contents of the main module. ``"import"``: they import it, as in
+            ``multiprocessing``. ``"value"``: they are sent what functions need of it.
+            ``"auto"``: they import it if it is a file with an ``if __name__ == "__main__":``
+            guard and starts no workers outside it. Forked workers inherit it.
+        state: ``"follow"``: globals of the main module and of your own modules have the same values
+            in workers as here. ``"import"``: they have the values that a worker's own import
+            gives them.
+        reseed: give NumPy's global generator a different seed in each forked worker, so that they
+            do not draw the same numbers.
+        profile: sample the workers' stacks a hundred times a second, for less than 1 % of their
+            time: ``report`` then shows in which lines your functions spend it.
+            ``ONECOPY_PROFILE=1`` in the environment does the same. Worker processes only.
+        worker_exit: called without arguments in each worker at its normal end: after ``close``, or
+            because of ``maxtasksperchild``. A worker that is killed does not call it; so
+            ``terminate``, and the end of a ``with`` block, do not. Not for worker threads.
 
     Raises:
-        ValueError: zero or negative workers, an unknown method.
-        TypeError: an initializer that is not callable.
-        NotPicklable: an initializer that cannot travel.
+        ValueError: the number of workers is below 1, or the method is unknown.
+        TypeError: the initializer is not callable.
+        NotPicklable: the initializer cannot be pickled.
         UnsupportedPlatform: on Windows.
 
-    Returns at once; workers start in the background. No ``if __name__ == "__main__"`` is
-    needed under any method, and functions of ``__main__``, lambdas and closures work under
-    all. Arguments and results arrive writable and the receiver's own; what is shared
-    (``onecopy.share``, ``load``) arrives read-only and without moving a byte.
+    Returns at once; workers start in the background. No start method needs a guard
+    (``if __name__ == "__main__"``), and functions of ``__main__``, lambdas and closures work under
+    all. Arguments and results arrive as writable copies that belong to the receiver. Shared data
+    (``onecopy.share``, ``load``) arrives read-only, by reference.
 
     Native threads (BLAS, OpenMP) of each worker are capped so that workers x threads fits
-    ``cpu_count()``, unless the environment sets a figure, such as ``OMP_NUM_THREADS``.
+    ``cpu_count()``, unless the environment sets a number, such as ``OMP_NUM_THREADS``.
 
-    Thread-safe. In a forked child the pool is not usable; the child makes its own. Leaving
-    the ``with`` block terminates the pool, as in ``multiprocessing``.
+    Thread-safe. A forked child cannot use the pool, and creates its own. Leaving the ``with`` block
+    terminates the pool, as in ``multiprocessing``.
 
     Example:
         >>> import onecopy as oc
@@ -153,7 +106,7 @@ class Pool(PoolView, StandardPool):  # type: ignore[misc]  # results are of our 
         [1, 2]
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913  # the standard library's, and our options
         self,
         workers: int | None = None,
         initializer: Callable[..., Any] | None = None,
@@ -171,6 +124,7 @@ class Pool(PoolView, StandardPool):  # type: ignore[misc]  # results are of our 
         main: Literal["auto", "import", "value"] = "auto",
         state: Literal["follow", "import"] = "follow",
         reseed: bool = True,
+        profile: bool = False,
         worker_exit: Callable[[], Any] | None = None,
         **others: Never,
     ) -> None:
@@ -199,38 +153,26 @@ class Pool(PoolView, StandardPool):  # type: ignore[misc]  # results are of our 
                 main=main,
                 state=state,
                 reseed=reseed,
+                profile=profile,
                 worker_exit=worker_exit,
             )
+        at_end(engine)
         streams: weakref.WeakSet[Stream[Any]] = weakref.WeakSet()
         super().__init__(engine, None, streams, progress)
-        # Runs when the pool is collected, which may be at any moment in any thread.
+        # Called when the pool is garbage-collected, possibly at any moment in any thread.
         self._finalizer = weakref.finalize(self, self._engine.release)
         # Before the finalizers that are due at the program's end: what is registered last is
         # called first.
         dropped.watch(engine)
 
-    # Its life.
+    # Statistics, and the end.
 
     def stats(self) -> PoolStats:
-        """What the pool has done so far: a frozen snapshot. Cheap, and from any thread."""
-        engine = self._engine
-        sent, received, copied, shared = engine.traffic()
-        return PoolStats(
-            tasks=engine.tasks_ended,
-            failed=engine.recorder.failed,
-            lost=engine.recorder.lost,
-            bytes_sent=sent,
-            bytes_received=received,
-            bytes_copied=copied,
-            bytes_shared=shared,
-            workers=engine.ready(),
-            started=len(engine.lives()),
-            seconds=(monotonic_ns() - engine.began) / 1e9,
-            peak_pss=engine.watch.series.peak_pss if engine.watch is not None else 0,
-        )
+        """Return the pool's statistics so far: a frozen snapshot. Cheap, and safe in any thread."""
+        return stats_of(self._engine)
 
     def spans(self) -> np.ndarray[Any, np.dtype[Any]]:
-        """One record for each task (or chunk of ``map``) that has ended, in that order.
+        """Return one record for each task (or chunk of ``map``) that has ended, in that order.
 
         Returns:
             A structured array, ready for ``pandas.DataFrame`` and ``polars.DataFrame``. Times
@@ -243,36 +185,43 @@ class Pool(PoolView, StandardPool):  # type: ignore[misc]  # results are of our 
                 ``encoded``, ``returned``;
             - ``waited``, ``blocked``: nanoseconds since the worker's task before, waiting
                 for work, and writing that one's result;
-            - ``cpu`` (nanoseconds), ``minor_faults``, ``major_faults``, ``voluntary``,
-                ``involuntary`` (context switches): of the worker process. For tasks shorter
-                than 100 microseconds ``cpu`` is their duration, and the others are 0;
+            - ``imported``, ``importing``: nanoseconds of importing modules, before the function
+                began and inside it;
+            - ``cpu``, ``wanted``, ``helped``: nanoseconds inside the function, imports left out:
+                CPU time of the worker process, and of programs that it has started and waited
+                for; ready to run while no CPU was free; and the part of ``cpu`` that was not
+                the task's own thread;
+            - ``minor_faults``, ``major_faults``, ``voluntary``, ``involuntary`` (context
+                switches): of the worker process. For tasks shorter than 100 microseconds
+                ``cpu`` is their duration, and the others are 0;
             - ``args_moved``, ``args_shared``, ``result_moved``, ``result_shared``: bytes
-                that were copied, and that were referred to.
+                that were copied, and that were referred to;
+            - ``line``: ``file:line`` of the program that has called.
 
-            What is not known of a lost task is 0. The latest ``Pool(spans=...)`` are there;
-            ``report`` and its totals know of the others too.
+            Unknown values of a lost task are 0. The latest ``Pool(spans=...)`` records are kept;
+            ``report`` and its totals include the others too.
 
-        Thread-safe; copies what is kept.
+        Thread-safe; returns a copy.
         """
         from ._report.gather import spans
 
         return spans(self._engine)
 
     def report(self, path: str | os.PathLike[str] | None = None) -> None:
-        """Where time and memory went.
+        """Report where time and memory went.
 
         Args:
-            path: None prints to the terminal. A file, by its suffix: ``.html`` (one page that
-                needs no network), ``.pftrace`` (Perfetto), ``.json`` (Chrome's trace format)
-                or ``.onecopy`` (the run itself; ``onecopy report FILE`` makes the others of it).
+            path: None prints to the terminal. The suffix of a file chooses the format: ``.html`` (a
+                self-contained page), ``.pftrace`` (Perfetto), ``.json`` (Chrome's trace format) or
+                ``.onecopy`` (the run itself, which ``onecopy report FILE`` converts).
 
-        Names, types and sizes are shown, and never a value of an argument. May be called
-        while the pool works, and after it has ended. Reads the memory of all processes once
-        more, which takes some 30 ms per GB that they map.
+        It shows names, types and sizes, and never the value of an argument. May be called while the
+        pool works and after it has ended. Reads the memory of all processes once more, which takes
+        about 30 ms per GB that they map.
 
         Raises:
             ValueError: an unknown suffix.
-            OSError: the file cannot be written; nothing is left of it then.
+            OSError: the file cannot be written; no part of it is left then.
         """
         from ._report import gather, write
 
@@ -285,43 +234,43 @@ class Pool(PoolView, StandardPool):  # type: ignore[misc]  # results are of our 
 
     @property
     def workers(self) -> int:
-        """How many workers the pool has when all are up."""
+        """The number of workers of the complete pool."""
         return self._engine.options.workers
 
     @property
     def method(self) -> Method:
-        """The start method that is used; never ``"auto"``."""
+        """The start method in use; never ``"auto"``."""
         return self._engine.options.method
 
     def pids(self) -> list[int]:
-        """The workers' process ids; empty for threads."""
+        """Return the workers' process ids; empty for threads."""
         return self._engine.pids()
 
     def close(self) -> None:
-        """No more work is taken; the workers end when all is done."""
+        """Take no more work; the workers exit when all is done."""
         self._engine.close()
 
     def terminate(self) -> None:
-        """Ends the workers at once; what was not finished fails with PoolClosed.
+        """End the workers at once; unfinished work fails with PoolClosed.
 
-        A worker thread cannot be ended in the middle of a task: it ends after it.
+        A worker thread cannot be killed in the middle of a task: it ends after it.
         """
         self._engine.terminate()
 
     def join(self) -> None:
-        """Waits until the workers have ended. Call ``close`` or ``terminate`` first.
+        """Wait until the workers have ended. Call ``close`` or ``terminate`` first.
 
-        Results of ``imap`` that nobody has fetched are computed first, as in
+        Results of ``imap`` that have not been fetched are computed first, as in
         ``multiprocessing``, and can still be fetched.
         """
-        if not self._engine.closed:
+        if not self._engine.core.closed:
             raise ValueError("the pool is still running: call close or terminate first")
         for stream in list(self._streams):
             stream.run_to_end()
         self._engine.join()
 
     def __enter__(self) -> Self:
-        if self._engine.closed:
+        if self._engine.core.closed:
             raise PoolClosed("the pool is closed and takes no more work")
         return self
 
@@ -337,7 +286,7 @@ class Pool(PoolView, StandardPool):  # type: ignore[misc]  # results are of our 
     def __del__(self) -> None:
         pass  # the finalizer ends the workers; the base class's would warn
 
-    # What others read of the standard class's private parts, and what it has that is not ours.
+    # Private parts of the standard class that other programs read, and its other methods.
 
     @property
     def _processes(self) -> int:
@@ -351,15 +300,15 @@ class Pool(PoolView, StandardPool):  # type: ignore[misc]  # results are of our 
 
     @staticmethod
     def Process(ctx: Any, *args: Any, **kwds: Any) -> NoReturn:
-        """Refused: a pool's workers are made by onecopy, not by a context's ``Process``."""
+        """Refuse: onecopy creates a pool's workers, not a context's ``Process``."""
         raise NotImplementedError(
             "onecopy makes its workers by itself and calls no Process of a context or subclass; "
             "give Pool(method=...) or Pool(initializer=...) instead"
         )
 
     def __repr__(self) -> str:
-        state = "closed" if self._engine.closed else "open"
-        held = busy.words(self._engine.held())
+        state = "closed" if self._engine.core.closed else "open"
+        held = busy.words(self._engine.core.held())
         return (
             f"<onecopy.Pool of {self.workers} workers by {self.method}, {state}"
             f"{'; ' if held else ''}{held}>"

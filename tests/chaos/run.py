@@ -20,6 +20,7 @@ from time import monotonic
 import psutil
 
 import onecopy as oc
+from onecopy._engine.processes import ProcessEngine
 from onecopy.pool import Method
 from tests import leaks
 from tests.chaos import tasks
@@ -226,13 +227,14 @@ def _state(process: psutil.Process) -> str:
 def _tables(pool: oc.Pool) -> str:
     """What the pool thinks is going on."""
     engine = pool._engine
-    assigned = [(entry.assignment, entry.worker) for entry in engine._assigned.values()]
-    channels = getattr(engine, "_fleet", None)
-    lines = [f"{pool!r}: work {list(engine._work)[:20]}", f"assigned {assigned[:20]}"]
-    lines += [
-        f"worker {channel.worker} pid {channel.pid} ready {channel.ready} "
-        f"ended {channel.ended} blocked {channel.blocked} posted {len(channel._outbox)} "
-        f"watched {channel.watched} sent {channel.sent}"
-        for channel in (list(channels.channels.values()) if channels is not None else ())
-    ]
+    core = engine.core
+    assigned = [(entry.assignment, entry.worker) for entry in core.assigned.values()]
+    lines = [f"{pool!r}: work {list(core.work)[:20]}", f"assigned {assigned[:20]}"]
+    if isinstance(engine, ProcessEngine):
+        lines += [
+            f"worker {worker.number} pid {worker.pid} {worker.state.name} "
+            f"blocked {worker.channel.blocked} posted {len(worker.channel._outbox)} "
+            f"watched {worker.watched} sent {worker.sent}"
+            for worker in list(engine._parts.workers.by_number.values())
+        ]
     return "\n".join(lines)

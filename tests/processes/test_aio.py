@@ -16,13 +16,10 @@ from onecopy.errors import RemoteTraceback
 from onecopy.pool import Method
 from tests.arrays import Array
 from tests.conftest import MakePool
+from tests.pooled import FOR_EVER, double
 from tests.scripts import until
 
-FOR_EVER = 600.0
-
-
-def double(x: int) -> int:
-    return 2 * x
+pytestmark = pytest.mark.door
 
 
 def add(a: int, b: int = 0, *, func: int = 0) -> int:
@@ -348,7 +345,7 @@ class TestStream:
             await come_true(lambda: int(begun[0]) not in pool.pids())
             assert await listed(pool.stream(double, range(20))) == [2 * i for i in range(20)]
             assert counts.max() == 1, "no item is run again"
-            assert not pool._engine._work, "nothing of it is left"
+            assert not pool._engine.core.work, "nothing of it is left"
 
         run(main())
 

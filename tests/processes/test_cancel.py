@@ -16,14 +16,12 @@ import pytest
 import onecopy as oc
 from tests.arrays import Array
 from tests.conftest import MakePool
+from tests.pooled import FOR_EVER, double
 from tests.scripts import until
 
-FOR_EVER = 600.0
+pytestmark = pytest.mark.door
+
 HOOK: list[Callable[[], object]] = []
-
-
-def double(x: int) -> int:
-    return 2 * x
 
 
 def wait_for(begun: Array, gate: Array, value: int = 0) -> int:

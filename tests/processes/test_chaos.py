@@ -59,7 +59,7 @@ def hold(state: Array) -> int:
 
 
 def until_idle(pool: oc.Pool) -> None:
-    until(lambda: len(pool._engine._scheduler._idle) == pool.workers, "idle")
+    until(lambda: len(pool._engine.core._scheduler._idle) == pool.workers, "idle")
 
 
 def test_a_cancelled_task_that_could_be_retried_does_not_keep_a_closed_pool(
@@ -121,7 +121,7 @@ def test_a_stream_goes_on_when_its_pool_is_closed(make_pool: MakePool, method: s
     async def items() -> AsyncIterator[int]:
         yield 0
         yield 1
-        while not pool._engine._scheduler._idle:
+        while not pool._engine.core._scheduler._idle:
             await asyncio.sleep(0.001)  # the scheduler tells nobody
         pool.close()
         yield 2
@@ -144,7 +144,7 @@ def test_a_limit_ends_with_the_worker_that_was_sent_the_task(
     assert future.result() == 1
     engine = pool._engine
     assert isinstance(engine, ProcessEngine)
-    assert not engine._limits._limits
+    assert not engine._parts.preemption._limits._limits
 
 
 def test_terminate_after_a_running_task_was_cancelled(make_pool: MakePool, method: str) -> None:

@@ -15,6 +15,8 @@ from onecopy.pool import Method
 from tests import tasks
 from tests.conftest import MakePool
 
+pytestmark = pytest.mark.door
+
 
 def _broken(why: str) -> Any:
     if why == "pickling":

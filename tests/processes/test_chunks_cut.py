@@ -14,6 +14,8 @@ import onecopy as oc
 from tests.conftest import MakePool
 from tests.processes.conftest import MakeExecutor
 
+pytestmark = pytest.mark.door
+
 ITEMS = 400
 
 
@@ -79,10 +81,10 @@ def test_a_chunksize_that_was_given_is_kept(make_pool: MakePool, chunk: int) -> 
 def test_an_executor_keeps_a_chunksize_of_one(make_executor: MakeExecutor) -> None:
     executor = make_executor("fork", 2)
     assert list(executor.map(abs, range(300))) == list(range(300))
-    ended = executor._engine.tasks_ended  # type: ignore[union-attr]
+    ended = executor._engine.core.tasks_ended  # type: ignore[union-attr]
     assert ended < 300, "several at once"
     assert list(executor.map(abs, range(300), chunksize=1)) == list(range(300))
-    assert executor._engine.tasks_ended == ended + 300  # type: ignore[union-attr]
+    assert executor._engine.core.tasks_ended == ended + 300  # type: ignore[union-attr]
 
 
 def test_no_chunk_is_more_than_a_fair_share(make_pool: MakePool) -> None:

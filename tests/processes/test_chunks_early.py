@@ -15,6 +15,8 @@ import onecopy as oc
 from tests.conftest import MakePool
 from tests.processes.conftest import MakeExecutor
 
+pytestmark = pytest.mark.door
+
 ITEMS = 60
 GO = 63  # the place of the sign that the blocked item waits for
 

@@ -9,6 +9,10 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
+pytestmark = pytest.mark.door
+
 COMMAND = [sys.executable, "-m", "onecopy", "demo", "--workers", "2"]
 # No colour and no other width because of where the tests run.
 PLAIN = {

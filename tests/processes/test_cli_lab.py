@@ -20,6 +20,8 @@ from onecopy._lab._frame import running
 from onecopy._system import procfs
 from tests.scripts import until
 
+pytestmark = pytest.mark.door
+
 COMMAND = [sys.executable, "-m", "onecopy", "lab"]
 # No colour and no other width because of where the tests run.
 PLAIN = {

@@ -16,6 +16,8 @@ from onecopy._report import write
 from tests import terminals
 from tests.runs import made_up
 
+pytestmark = pytest.mark.door
+
 HOLD = "import time; x = bytearray(40_000_000); print('mine', flush=True); time.sleep({})"
 
 

@@ -13,11 +13,13 @@ import numpy as np
 import pytest
 
 import onecopy as oc
-from onecopy._memory.registry import registry
+from onecopy._memory.segment import registry
 from onecopy.errors import WorkerDied
 from tests.arrays import Array, descriptor_of
 from tests.conftest import PROCESS_METHODS, MakePool
 from tests.scripts import assert_clean, run, until
+
+pytestmark = [pytest.mark.door, pytest.mark.memory, pytest.mark.beside]
 
 MB = 1 << 20
 KEPT: list[Any] = []

@@ -17,6 +17,8 @@ import onecopy as oc
 from tests.arrays import Array, Facts, arrays, assert_same, facts, is_dense
 from tests.conftest import MakePool
 
+pytestmark = [pytest.mark.door, pytest.mark.memory, pytest.mark.beside]
+
 # Frames carry names, types and strides besides the elements.
 OVERHEAD = 8192
 LARGE = 1 << 18

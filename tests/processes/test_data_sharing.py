@@ -19,6 +19,8 @@ from tests.arrays import Array, address_of, descriptor_of
 from tests.conftest import MakePool
 from tests.scripts import run, until
 
+pytestmark = [pytest.mark.door, pytest.mark.memory, pytest.mark.beside]
+
 MB = 1 << 20
 KEPT: list[Any] = []
 
@@ -257,7 +259,7 @@ def test_freeze_waits_for_a_worker_that_writes(
     freezer = threading.Thread(target=lambda: done.append(oc.freeze(array)))
     freezer.start()
     engine: Any = pool._engine  # nothing outside of it tells that a freeze has begun
-    until(lambda: bool(engine._freezes), "the freeze has begun")
+    until(lambda: bool(engine._parts.freezes._under_way), "the freeze has begun")
     assert done == []
     with open(fifo, "wb"):
         pass

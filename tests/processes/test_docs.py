@@ -17,6 +17,8 @@ import pytest
 
 from tests.pages import Page, pages
 
+pytestmark = pytest.mark.door
+
 # Reports and tables are as wide as the terminal. No colour: output is compared.
 _ENVIRONMENT = {"COLUMNS": "100", "NO_COLOR": "1", "OMP_NUM_THREADS": "1"}
 

@@ -16,6 +16,10 @@ from pathlib import Path
 import psutil
 import pytest
 
+from tests.faults import named_files
+
+pytestmark = pytest.mark.memory
+
 PRELUDE = """
 import os, signal, sys, time
 import numpy as np
@@ -124,15 +128,14 @@ def test_when_the_owner_is_killed_so_are_the_workers(
         print("begun", flush=True)
         time.sleep(600)
     """
-    before = set(os.listdir("/dev/shm"))
     process = start(program, tmp_path, body, process_method)
     assert first_line(process) == "begun\n"
     family = psutil.Process(process.pid).children(recursive=True)
     assert len(family) >= 2
+    assert not any(named_files(each) for each in (process.pid, *(each.pid for each in family)))
     process.kill()
     _, alive = psutil.wait_procs(family, timeout=30)
     assert not alive
-    assert not {name for name in set(os.listdir("/dev/shm")) - before if "onecopy" in name}
 
 
 @pytest.mark.parametrize(

@@ -23,6 +23,8 @@ from tests.processes.conftest import MakeExecutor
 from tests.scripts import until
 from tests.tasks import Signs
 
+pytestmark = pytest.mark.door
+
 CHUNKS = (1, 3, 100)
 
 

@@ -14,6 +14,8 @@ import pytest
 
 from tests.scripts import assert_clean, run
 
+pytestmark = pytest.mark.memory
+
 # The ends of programs.
 
 ENDS = """

@@ -22,11 +22,8 @@ from onecopy._system import descriptors
 from tests.arrays import Array
 from tests.conftest import MakePool
 from tests.faults import own_socket
+from tests.pooled import double
 from tests.scripts import until
-
-
-def double(x: int) -> int:
-    return 2 * x
 
 
 def frame(type: int, body: bytes = b"", *, length: int | None = None, id: int = 0) -> bytes:

@@ -27,7 +27,10 @@ import onecopy as oc
 from tests.arrays import Array
 from tests.conftest import MakePool
 from tests.faults import channels_of, narrow_own_socket, state_of, stop, unread
+from tests.pooled import double
 from tests.scripts import until
+
+pytestmark = pytest.mark.memory
 
 LOCK = threading.Lock()
 # Beyond what a narrowed socket takes, and small enough not to go through an arena.
@@ -36,10 +39,6 @@ LONG = ["x" * 1000 + str(number) for number in range(100)]
 
 def kill_me(*_: object) -> None:
     os.kill(os.getpid(), signal.SIGKILL)
-
-
-def double(x: int) -> int:
-    return 2 * x
 
 
 def pid_of(_: object = None) -> int:

@@ -16,11 +16,10 @@ import pytest
 import onecopy as oc
 from tests.arrays import Array
 from tests.conftest import MakePool
+from tests.pooled import double
 from tests.scripts import assert_clean, run
 
-
-def double(x: int) -> int:
-    return 2 * x
+pytestmark = pytest.mark.door
 
 
 # Exceptions.

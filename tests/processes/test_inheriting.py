@@ -14,7 +14,7 @@ import pytest
 import onecopy as oc
 from tests.conftest import MakePool
 
-pytestmark = pytest.mark.leaks("multiprocessing's own resource tracker stays")
+pytestmark = [pytest.mark.door, pytest.mark.leaks("multiprocessing's own resource tracker stays")]
 
 GOT: list[Any] = []
 

@@ -36,7 +36,7 @@ def stay(turn):
 def dripping(n):
     yield from [n] * 4
 
-WAYS = {
+VARIANTS = {
     "map": lambda pool, n: pool.map(stay, [n] * 6),
     "starmap": lambda pool, n: pool.starmap(stay, [(n,)] * 6),
     "apply": lambda pool, n: pool.apply(stay, (n,)),
@@ -57,7 +57,7 @@ if __name__ == "__main__":
     for again in range(2):
         print("ready", flush=True)
         try:
-            WAYS[way](pool, again)
+            VARIANTS[way](pool, again)
         except KeyboardInterrupt as kept:
             error = kept  # as a notebook keeps it, and all that its frames hold
             print("interrupted", flush=True)
@@ -68,12 +68,12 @@ if __name__ == "__main__":
     print("idle", flush=True)
     pool.shutdown() if way == "executor.map" else pool.terminate()
 """
-WAYS = (
+VARIANTS = (
     "map", "starmap", "apply", "map_blocks", "imap", "imap_unordered", "executor.map"
 )  # fmt: skip
 
 
-@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("way", VARIANTS)
 def test_ctrl_c_gives_the_workers_back(tmp_path: Path, process_method: str, way: str) -> None:
     """The signal goes to the whole group, as a terminal's does."""
     folder = tmp_path / "begun"
@@ -191,7 +191,7 @@ def test_a_call_that_waits_says_for_what(
     said: list[str] = []
 
     def when_said() -> None:
-        scripts.until(lambda: bool(pool._engine.told_of), "it was said")
+        scripts.until(lambda: bool(pool._engine.core.told_of), "it was said")
         signs[1] = 1
 
     thread = threading.Thread(target=when_said)
@@ -212,8 +212,8 @@ def test_an_own_slow_call_says_nothing(
     pool = make_pool("fork", 1)
     future = pool.submit(meet, signs, 0, 1)
     scripts.until(lambda: bool(signs[0]), "it has begun")
-    (work, _), *_ = pool._engine.held()
-    Waiting(pool._engine, work)()
+    (work, _), *_ = pool._engine.core.held()
+    Waiting(pool._engine.core, work)()
     signs[1] = 1
     future.result()
     assert capsys.readouterr().err == ""

@@ -28,6 +28,9 @@ from onecopy.errors import RemoteTraceback
 from onecopy.joblib import OnecopyBackend
 from onecopy.pool import Method
 from tests import scripts
+from tests.pooled import double
+
+pytestmark = pytest.mark.door
 
 Array = np.ndarray[Any, Any]
 
@@ -58,10 +61,6 @@ def using(method: str, **options: Any) -> Any:
 
 def run(function: Any, items: Any, **options: Any) -> Any:
     return joblib.Parallel(**options)(joblib.delayed(function)(item) for item in items)
-
-
-def double(x: int) -> int:
-    return 2 * x
 
 
 def fail_on_three(x: int) -> int:

@@ -15,6 +15,8 @@ from joblib.externals.loky import get_reusable_executor
 import onecopy as oc
 import onecopy.joblib
 
+pytestmark = pytest.mark.door
+
 FOUND: list[Any] = []
 
 

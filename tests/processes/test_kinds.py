@@ -22,6 +22,8 @@ from tests.arrays import Array
 from tests.conftest import MakePool
 from tests.frames import assert_equal
 
+pytestmark = [pytest.mark.door, pytest.mark.memory, pytest.mark.beside]
+
 OVERHEAD = 8192
 ROWS = 50_000
 

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import pytest
+
 from tests import lab
+
+pytestmark = pytest.mark.door
 
 
 def test_small() -> None:

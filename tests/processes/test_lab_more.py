@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import io
 
+import pytest
+
 from onecopy._lab._frame import terminal
 from tests import lab
+
+pytestmark = pytest.mark.door
 
 
 def test_chunk_size() -> None:

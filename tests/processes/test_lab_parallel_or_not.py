@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import pytest
+
 from onecopy._lab.parallel_or_not import overlap, picture
 from tests import lab
+
+pytestmark = pytest.mark.door
 
 
 def test_small() -> None:

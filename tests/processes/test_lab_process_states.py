@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import pytest
+
 from onecopy._system import procfs
 from tests import lab
+
+pytestmark = pytest.mark.door
 
 
 def test_small() -> None:

@@ -5,8 +5,12 @@ from __future__ import annotations
 
 import os
 
+import pytest
+
 from onecopy._lab import _inherited
 from tests import lab
+
+pytestmark = pytest.mark.door
 
 
 def test_small() -> None:

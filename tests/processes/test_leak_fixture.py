@@ -5,18 +5,26 @@ The kinds of leak that need no child are in `tests/unit/test_leak_fixture.py`.
 
 from __future__ import annotations
 
+import multiprocessing
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
+from multiprocessing import resource_tracker
+from multiprocessing.shared_memory import SharedMemory
 
 import pytest
 
 from tests import leaks
 from tests.leaks import Kind, Snapshot, explain, find, settle
+from tests.this_run import this_run
+from tests.watched import sitecustomize
 
 needs_pidfd = pytest.mark.skipif(
     not hasattr(os, "pidfd_open"), reason="needs pidfd: elsewhere the end is asked for in turns"
 )
+
+needs_shm = pytest.mark.skipif(not leaks._SHM.is_dir(), reason="needs /dev/shm")
 
 UNTIL_END_OF_INPUT = "import sys; sys.stdin.read()"
 
@@ -91,8 +99,140 @@ def test_orphan() -> None:
     assert settle(before) == []
 
 
+def test_orphan_that_was_forked_alone() -> None:
+    """Its environment is the test process's own first one, which does not name the run."""
+    before = Snapshot()
+    read, write = os.pipe()
+    said, say = os.pipe()
+    if (middle := os.fork()) == 0:
+        if (orphan := os.fork()) == 0:
+            os.close(write)
+            os.read(read, 1)
+        else:
+            os.write(say, str(orphan).encode())
+        os._exit(0)
+    try:
+        os.waitpid(middle, 0)
+        pid = os.read(said, 20).decode()
+        assert [leak.what.split()[0] for leak in processes(before)] == [pid]
+    finally:
+        for descriptor in (read, write, said, say):
+            os.close(descriptor)
+    assert settle(before) == []
+
+
+def test_orphan_of_another_run() -> None:
+    before = Snapshot()
+    read, write = os.pipe()
+    try:
+        subprocess.run(
+            [sys.executable, "-c", LEAVES_AN_ORPHAN],
+            stdin=read,
+            stdout=subprocess.PIPE,
+            env={**os.environ, sitecustomize.VARIABLE: "another"},
+            check=True,
+        )
+        assert processes(before) == []
+    finally:
+        os.close(read)
+        os.close(write)
+
+
+MAKES_A_SEGMENT = """
+from multiprocessing import resource_tracker, shared_memory
+segment = shared_memory.SharedMemory(create=True, size=1)
+resource_tracker.unregister(segment._name, "shared_memory")  # or it goes with this program
+print(segment.name)
+"""
+
+MAKES_A_SEMAPHORE = """
+import os, sys
+from {module} import SemLock
+from multiprocessing import context
+made = {make}
+print("sem" + made._semlock.name.replace("/", "."), flush=True)
+os._exit(0)
+"""
+
+WITH_JOBLIB = "__import__('joblib') and SemLock(1, 1, 1, ctx=context.SpawnContext())"
+
+
+@needs_shm
+class TestSharedMemory:
+    """What the standard library and loky make in /dev/shm is known for this run's, in the test
+    process and in each process that descends from it."""
+
+    @pytest.fixture(autouse=True)
+    def gone_afterwards(self) -> Iterator[None]:
+        before = Snapshot()
+        yield
+        # Semaphores go by themselves, with the objects that stand for them.
+        for name in Snapshot().shm - before.shm:
+            if name.startswith("psm_"):
+                (leaks._SHM / name).unlink()
+
+    def left(self, before: Snapshot) -> list[str]:
+        return [leak.what for leak in find(before) if leak.kind is Kind.SHM]
+
+    @pytest.mark.leaks("the resource tracker of the standard library")
+    def test_of_the_test_process(self) -> None:
+        before = Snapshot()
+        segment = SharedMemory(create=True, size=1)
+        assert self.left(before) == [segment.name]
+        segment.close()
+        segment.unlink()
+        assert self.left(before) == []
+
+    @pytest.mark.leaks("the resource tracker of the standard library")
+    def test_semaphore_of_the_test_process(self) -> None:
+        before = Snapshot()
+        lock = multiprocessing.get_context("spawn").Lock()
+        (name,) = self.left(before)
+        assert name.startswith("sem.")  # joblib changes the rest, once it is imported
+        del lock
+        assert settle(before, allowed={Kind.PROCESS, Kind.DESCRIPTOR}) == []
+
+    @pytest.mark.leaks("the resource tracker and the server of the standard library")
+    def test_of_a_child(self, process_method: str) -> None:
+        before = Snapshot()
+        with multiprocessing.get_context(process_method).Pool(1) as pool:
+            name = pool.apply(make_a_segment)
+            pool.close()
+            pool.join()
+        assert name in self.left(before)
+
+    def test_of_a_program(self) -> None:
+        before = Snapshot()
+        name = said_by(MAKES_A_SEGMENT)
+        assert self.left(before) == [name]
+
+    @pytest.mark.parametrize(
+        ("module", "make"),
+        [
+            ("multiprocessing.synchronize", "SemLock(1, 1, 1, ctx=context.SpawnContext())"),
+            ("joblib.externals.loky.backend.synchronize", "SemLock(1, 1, 1)"),
+            ("multiprocessing.synchronize", WITH_JOBLIB),
+        ],
+    )
+    def test_semaphore_of_a_program(self, module: str, make: str) -> None:
+        # Its resource tracker outlives the program a little and cleans up: the name has to do.
+        assert this_run().made(said_by(MAKES_A_SEMAPHORE.format(module=module, make=make)))
+
+
+def said_by(program: str) -> str:
+    done = subprocess.run(
+        [sys.executable, "-c", program], stdout=subprocess.PIPE, text=True, check=True
+    )
+    return done.stdout.strip()
+
+
+def make_a_segment() -> str:
+    segment = SharedMemory(create=True, size=1)
+    resource_tracker.unregister(f"/{segment.name}", "shared_memory")
+    segment.close()
+    return segment.name
+
+
 @pytest.mark.leaks("the resource tracker of the standard library lives as long as the interpreter")
 def test_marker_lets_the_resource_tracker_stay() -> None:
-    from multiprocessing import resource_tracker
-
     resource_tracker.ensure_running()

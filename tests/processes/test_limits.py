@@ -24,6 +24,8 @@ from tests.arrays import Array
 from tests.conftest import MakePool
 from tests.scripts import assert_clean, run
 
+pytestmark = [pytest.mark.memory, pytest.mark.beside]
+
 TOO_MUCH = 1 << 43  # 8 TB: a sparse file may be so large, memory is not
 
 

@@ -26,6 +26,8 @@ from tests import files
 from tests.conftest import MakePool
 from tests.scripts import until
 
+pytestmark = [pytest.mark.door, pytest.mark.beside]
+
 FEW, MANY = 1000, 100_000
 
 

@@ -22,6 +22,8 @@ from onecopy._protocol.log_records import MOST_HEADS
 from tests import scripts
 from tests.conftest import MakePool
 
+pytestmark = [pytest.mark.door, pytest.mark.beside]
+
 log = logging.getLogger("tests.logged")
 
 
@@ -323,7 +325,7 @@ def test_a_slow_handler_slows_those_that_log_and_nobody_else(
     try:
         flooding = pool.submit(flood)
         assert [pool.submit(abs, -i).result() for i in range(50)] == list(range(50))
-        hearing = pool._engine._hearing  # type: ignore[attr-defined]  # of process engines
+        hearing = pool._engine._parts.output  # type: ignore[attr-defined]  # of process engines
         scripts.until(lambda: any(map(hearing.is_full, (1, 2))), "nobody has heard a word")
         assert [pool.submit(abs, -i).result() for i in range(50)] == list(range(50))
         assert not done[0], "a quarter of what it wants to say has been read"

@@ -15,6 +15,8 @@ from onecopy.pool import Method
 from tests import scripts
 from tests.conftest import MakePool
 
+pytestmark = pytest.mark.door
+
 HANDLERS = """
 import logging, logging.handlers, os, queue, sys
 import onecopy as oc

@@ -410,7 +410,7 @@ def test_threads_that_the_import_starts_are_not_forked_beside(tmp_path: Path, me
     assert said == "[(True, True), (True, True)]\n"
 
 
-WAYS = {
+VARIANTS = {
     "module": ["-m", "package.program"],
     "folder": ["folder"],
     "optimized": ["-O", "program.py"],
@@ -418,7 +418,7 @@ WAYS = {
 }
 
 
-@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("way", VARIANTS)
 def test_ways_to_run_a_program(tmp_path: Path, process_method: str, way: str) -> None:
     source = (
         HEAD
@@ -434,7 +434,7 @@ def test_ways_to_run_a_program(tmp_path: Path, process_method: str, way: str) ->
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_text(source)
     done = subprocess.run(
-        [sys.executable, *WAYS[way], process_method],
+        [sys.executable, *VARIANTS[way], process_method],
         cwd=tmp_path,
         capture_output=True,
         text=True,

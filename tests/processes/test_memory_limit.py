@@ -13,18 +13,16 @@ import onecopy as oc
 from tests.arrays import Array
 from tests.calls import CALLS, Call
 from tests.conftest import MakePool
+from tests.pooled import FOR_EVER, double
 
-FOR_EVER = 600.0
+pytestmark = pytest.mark.beside
+
 DATA: list[Array] = []
 
 
 @pytest.fixture(params=CALLS)
 def call(request: pytest.FixtureRequest) -> Call:
     return CALLS[request.param]
-
-
-def double(x: int) -> int:
-    return 2 * x
 
 
 def total(data: Array) -> float:

@@ -77,7 +77,7 @@ def test_an_executor_without_a_process_is_broken(monkeypatch: pytest.MonkeyPatch
         raise BlockingIOError(errno.EAGAIN, "Resource temporarily unavailable")
 
     with oc.ProcessPoolExecutor(2, "fork") as executor:
-        monkeypatch.setattr(processes, "Fleet", refuse)
+        monkeypatch.setattr(processes, "Workers", refuse)
         with pytest.raises(BrokenProcessPool, match="temporarily unavailable"):
             executor.submit(double, 1)
 

@@ -17,19 +17,17 @@ from onecopy.pool import Method
 from tests.arrays import Array
 from tests.calls import CALLS, Call
 from tests.conftest import MakePool
+from tests.pooled import FOR_EVER, double
 from tests.scripts import until
 
-FOR_EVER = 600.0
+pytestmark = [pytest.mark.door, pytest.mark.beside]
+
 SHORT = 0.3
 
 
 @pytest.fixture(params=CALLS)
 def call(request: pytest.FixtureRequest) -> Call:
     return CALLS[request.param]
-
-
-def double(x: int) -> int:
-    return 2 * x
 
 
 def hang(begun: Array | None = None) -> None:
@@ -172,7 +170,9 @@ class TestTimeout:
         os.kill(victim, signal.SIGKILL)
         assert future.result() == 4
         assert isinstance(pool._engine, ProcessEngine)
-        assert pool._engine._limits.look() == ([], None), "nothing is looked at any more"
+        assert pool._engine._parts.preemption._limits.look() == ([], None), (
+            "nothing is looked at any more"
+        )
 
 
 class TestRetries:

@@ -6,7 +6,7 @@ import functools
 import operator
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import as_completed, wait
 from typing import Any
 
@@ -14,9 +14,10 @@ import numpy as np
 import pytest
 
 import onecopy as oc
+from tests.conftest import MakePool
 from tests.pooled import add, double, fail_on_odd
 
-MakePool = Callable[..., oc.Pool]
+pytestmark = pytest.mark.door
 
 
 def nested_sum(data: dict[str, Any]) -> float:

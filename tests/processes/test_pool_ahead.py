@@ -5,9 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+import pytest
 
 import onecopy as oc
 from tests.conftest import MakePool
+from tests.faults import channels_of
+
+pytestmark = pytest.mark.door
 
 TASKS = 200
 
@@ -73,7 +77,7 @@ def test_what_is_taken_back_gives_its_blocks_back(make_pool: MakePool, process_m
     # A round trip to each worker brings what it had not given back yet.
     for _ in range(10):
         pool.map(abs, range(4), chunksize=1)
-    lent = [channel.link._lent for channel in pool._engine._fleet.channels.values()]  # type: ignore[attr-defined]
+    lent = [channel.link._lent for channel in channels_of(pool)]
     assert not any(lent)
 
 

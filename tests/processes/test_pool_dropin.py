@@ -21,6 +21,8 @@ from tests.arrays import Array
 from tests.conftest import MakePool
 from tests.scripts import until
 
+pytestmark = pytest.mark.door
+
 STATE: list[int] = []
 TIMEOUT = 30.0
 

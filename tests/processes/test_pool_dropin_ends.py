@@ -21,9 +21,11 @@ from onecopy.errors import RemoteTraceback
 from onecopy.pool import Method
 from tests.arrays import Array
 from tests.conftest import MakePool
+from tests.pooled import FOR_EVER
 from tests.scripts import until
 
-FOR_EVER = 600.0
+pytestmark = pytest.mark.door
+
 TIMEOUT = 30.0
 
 

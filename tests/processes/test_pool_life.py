@@ -16,9 +16,11 @@ import pytest
 import onecopy as oc
 from onecopy.errors import RemoteTraceback
 from onecopy.pool import Method
+from tests.conftest import MakePool
 from tests.pooled import KEPT, add, double, fail_on_odd, use
 
-MakePool = Callable[..., oc.Pool]
+pytestmark = pytest.mark.door
+
 
 STATE: list[int] = []
 
@@ -307,6 +309,7 @@ class TestLife:
         futures: list[Future[Any]] = [*running, waiting]
         for future in futures:
             assert future.cancelled() or isinstance(future.exception(), oc.PoolClosed)
+        assert waiting.cancelled()
         with pytest.raises(oc.PoolClosed):
             pool.map(double, [1])
 

@@ -21,18 +21,17 @@ import psutil
 import pytest
 
 import onecopy as oc
-from onecopy._memory.registry import registry
-from onecopy._memory.segment import Segment
+from onecopy._memory.segment import Segment, registry
 from onecopy.errors import BadFile, WorkerDied
 from tests.arrays import Array
 from tests.conftest import MakePool
+from tests.faults import named_files
+from tests.pooled import double
+
+pytestmark = pytest.mark.memory
 
 MADV_REMOVE, MREMAP_MAYMOVE = 9, 1
 FALLOC_KEEP_SIZE, FALLOC_PUNCH_HOLE, FALLOC_ZERO_RANGE = 1, 2, 16
-
-
-def double(x: int) -> int:
-    return 2 * x
 
 
 # Nothing listens, nothing has a name.
@@ -67,22 +66,22 @@ def named_sockets(inodes: set[str]) -> list[str]:
     return found
 
 
-def names() -> set[str]:
-    """What stands in the places where shared memory and its files usually have names."""
-    folders = [Path("/dev/shm"), Path(tempfile.gettempdir()), Path.cwd()]
-    return {str(path) for folder in folders if folder.is_dir() for path in folder.iterdir()}
+def descendants() -> set[int]:
+    return {process.pid for process in psutil.Process().children(recursive=True)}
 
 
 def test_nothing_listens_and_nothing_has_a_name(make_pool: MakePool, process_method: str) -> None:
-    before = names()
+    before, others = named_files(os.getpid()), descendants()
     data = oc.share(np.arange(100_000.0))
     out = oc.zeros(100)
     pool = make_pool(process_method)
     plain = np.ones(100_000)
     result = pool.apply(np.add, (data, plain))
-    assert names() == before
-    family = {process.pid for process in psutil.Process().children(recursive=True)}
+    # The standard library's fork server, where a test has used it, listens on a named socket.
+    family = descendants() - others
     assert set(pool.pids()) <= family
+    for pid in (*family, os.getpid()):
+        assert named_files(pid) <= before
     mine = sockets_of({*family, os.getpid()})
     assert len(mine) >= 2 * len(pool.pids()), "these are the pool's own"
     assert named_sockets(mine) == []
@@ -99,6 +98,8 @@ def test_the_search_for_names_finds_one(tmp_path: Path) -> None:
         found = named_sockets(sockets_of({os.getpid()}))
     assert len(found) == 2
     assert str(tmp_path / "name") in found
+    with tempfile.NamedTemporaryFile() as file:
+        assert file.name in named_files(os.getpid())
 
 
 def opened() -> list[tuple[str, int, int]]:

@@ -17,22 +17,23 @@ import pytest
 
 import onecopy as oc
 from onecopy._observe.columns import OTHER, OWNER
-from onecopy._progress import display
 from onecopy._report import gather, saved
 from tests import scripts
 from tests.arrays import Array
 from tests.conftest import MakePool
+
+pytestmark = pytest.mark.door
 
 MB = 1_000_000
 DATA: list[Array] = []
 
 
 def busy(seconds: float) -> float:
-    """Computes for so long; returns how long it was."""
-    begin = time.perf_counter()
-    while time.perf_counter() - begin < seconds:
+    """Compute for that many seconds of CPU time, however busy the machine is."""
+    begin = time.thread_time()
+    while time.thread_time() - begin < seconds:
         pass
-    return time.perf_counter() - begin
+    return time.thread_time() - begin
 
 
 def tiny(x: int) -> int:
@@ -127,7 +128,9 @@ def test_one_record_per_task(make_pool: MakePool, method: str) -> None:
         assert span["encoded"] <= span["returned"]
     took = (spans["finished"] - spans["started"])[1]
     assert took >= 20_000_000
-    assert 0.5 * took <= spans["cpu"][1] <= 1.2 * took
+    # The machine may have had no CPU for it for a while.
+    assert 0.5 * took <= spans["cpu"][1] + spans["wanted"][1]
+    assert spans["cpu"][1] <= 1.2 * took
     pids = set(spans["pid"].tolist())
     assert pids <= (set(pool.pids()) if method != "thread" else {os.getpid()})
 
@@ -218,7 +221,7 @@ def test_what_a_fork_has_copied(make_pool: MakePool) -> None:
     DATA.append(np.ones(12_500_000))  # 100 MB
     try:
         pool = make_pool("fork", 1)
-        watch = pool._engine.watch
+        watch = pool._engine.history.watch
         assert watch is not None
         pool.apply(tiny, (1,))
         scripts.until(lambda: bool(watch._inherited), "the worker has been looked at")
@@ -320,9 +323,9 @@ def test_reports_of_a_real_pool(
     json.loads((tmp_path / "run.json").read_text())
     pool.report()
     said = capsys.readouterr().out
-    assert "2 workers were computing" in said
+    assert "(2 workers, " in said
     assert "test_seen.busy" in said
-    assert "compute" in pool._repr_html_()
+    assert "in your function, on a CPU" in pool._repr_html_()
     with pytest.raises(ValueError, match=r"\.html"):
         pool.report(tmp_path / "run.doc")
 
@@ -352,10 +355,7 @@ def test_values_of_arguments_are_nowhere(make_pool: MakePool, tmp_path: Path) ->
 
 
 def test_progress_of_every_call(
-    make_pool: MakePool,
-    engine: str,
-    capsys: pytest.CaptureFixture[str],
-    monkeypatch: pytest.MonkeyPatch,
+    make_pool: MakePool, engine: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     pool = make_pool(engine, 2, progress=True)
     calls: dict[str, Callable[[], Any]] = {
@@ -367,8 +367,8 @@ def test_progress_of_every_call(
         "view": lambda: pool.options(name="named").map(tiny, range(30)),
     }
     for name, call in calls.items():
-        monkeypatch.setattr(display.display, "log", display.Log())  # or not each would be told
         call()
+        scripts.until(lambda: True)
         said = ""
 
         def ended() -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import collections
 import os
+import pickle
 import signal
 import subprocess
 import sys
@@ -15,6 +16,8 @@ import onecopy as oc
 from onecopy._objects import appending
 from tests import scripts
 from tests.conftest import MakePool
+
+pytestmark = [pytest.mark.door, pytest.mark.memory, pytest.mark.beside]
 
 MB = 1 << 20
 COUNT = 60_000
@@ -97,7 +100,7 @@ print(hash("key 1"))
 
 def test_seeds_differ_and_nothing_else() -> None:
     sent: dict[Any, int] = {f"key {at}": at for at in range(2000)} | {("a", 5): 1}
-    data = oc._memory.codec.pickle.dumps(oc.share(sent), 5)  # type: ignore[attr-defined]
+    data = pickle.dumps(oc.share(sent), 5)
     hashes = {
         subprocess.run(
             [sys.executable, "-c", SEEDED],

@@ -35,6 +35,7 @@ import pytest
 import onecopy as oc
 from onecopy._system import procfs
 from tests.conftest import MakePool
+from tests.pooled import double
 from tests.scripts import until
 
 Array = npt.NDArray[Any]
@@ -79,7 +80,7 @@ def measure() -> Measured:
 
 def rest(pool: oc.Pool) -> None:
     """Waits until arenas have given their free pages back, here and in the workers."""
-    arena = pool._engine._arena  # type: ignore[attr-defined]  # of process engines
+    arena = pool._engine._parts.arena  # type: ignore[attr-defined]  # of process engines
     until(lambda: arena.warm_bytes == 0, "the owner's arena is trimmed")
     last = 0
     fallen = time.monotonic()
@@ -93,10 +94,6 @@ def rest(pool: oc.Pool) -> None:
         return time.monotonic() - fallen > 2.5  # a worker looks after two seconds
 
     until(settled, "the workers' arenas are trimmed")
-
-
-def double(x: int) -> int:
-    return 2 * x
 
 
 def fail(x: int) -> None:

@@ -21,7 +21,7 @@ from hypothesis.stateful import (
 
 import onecopy
 from onecopy._memory.arena import Arena, Block
-from onecopy._memory.registry import registry
+from onecopy._memory.segment import registry
 from onecopy._system import mapping
 from onecopy.errors import NotEnoughMemory
 

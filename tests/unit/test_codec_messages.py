@@ -22,7 +22,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import onecopy
-from onecopy._codec.codec import CUTOFF, Draft, encode_arguments, encode_items, encode_result
+from onecopy._codec.codec import CUTOFF, Encoded, encode_arguments, encode_items, encode_result
 from onecopy._codec.pickling import NOTHING
 from onecopy._launch import resolve
 from onecopy.errors import NotPicklable
@@ -359,10 +359,10 @@ def test_empty_buffers_beside_others() -> None:
 def test_while_another_thread_imports(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """A module in the middle of its import is there, and has none of its names yet."""
     monkeypatch.setitem(sys.modules, name, types.ModuleType(name))
-    call = (Draft, (1, b"x"), "a"), {"function": encode_arguments}
-    draft = encode_arguments(*call, NOTHING)
-    assert isinstance(draft, Draft)
-    assert pickle.loads(draft.stream()) == call
+    call = (Encoded, (1, b"x"), "a"), {"function": encode_arguments}
+    encoded = encode_arguments(*call, NOTHING)
+    assert isinstance(encoded, Encoded)
+    assert pickle.loads(encoded.stream()) == call
     assert resolve("auto") in ("fork", "forkserver", "spawn")
 
 
@@ -400,8 +400,8 @@ def test_long_text_is_not_copied_to_be_looked_at() -> None:
     for make in makers:
         make()
         tracemalloc.start()
-        draft = make()
+        encoded = make()
         peak = tracemalloc.get_traced_memory()[1]
         tracemalloc.stop()
-        assert isinstance(draft, Draft)
+        assert isinstance(encoded, Encoded)
         assert peak < 1_000_000

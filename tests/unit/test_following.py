@@ -109,7 +109,7 @@ def test_what_cannot_be_pickled_says_why(module: Any, follower: Follower) -> Non
 
     module.lock = threading.Lock()
     (version,) = follower.versions([module.locked])
-    assert version.draft is None
+    assert version.encoded is None
     assert version.reason.startswith("followed_module.lock: cannot pickle")
 
 
@@ -225,7 +225,7 @@ def test_an_object_that_says_nothing_of_itself(
     reseed()
     (version,) = follower.versions([read])
     assert version.path == ("lazy",)
-    assert version.draft is None
+    assert version.encoded is None
     assert version.reason.startswith("lazy_module.lazy: ")
     del sys.modules["lazy_module"]
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import gc
 import os
+import secrets
 import sys
 import tempfile
 import threading
@@ -18,6 +19,7 @@ import pytest
 
 from tests import leaks
 from tests.leaks import Kind, Snapshot, explain, find, settle
+from tests.this_run import this_run
 
 CONFTEST = "from tests.conftest import no_leaks, pytest_runtest_makereport\n"
 
@@ -25,13 +27,6 @@ CONFTEST = "from tests.conftest import no_leaks, pytest_runtest_makereport\n"
 @pytest.fixture
 def before() -> Snapshot:
     return Snapshot()
-
-
-@pytest.fixture
-def temporary(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A folder for temporary files that no other test run writes to."""
-    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
-    return tmp_path
 
 
 @pytest.fixture
@@ -113,21 +108,27 @@ def test_descriptor_in_a_cycle_is_collected_first(before: Snapshot, tmp_path: Pa
         gc.enable()
 
 
-def test_temporary_file(temporary: Path) -> None:
-    before = Snapshot()
-    (temporary / "onecopy-left").touch()
-    (temporary / "of-another-program").touch()
-    found = settle(before, patience=0)
+def test_temporary_file(before: Snapshot) -> None:
+    with tempfile.NamedTemporaryFile(prefix="any-name-") as file:
+        found = settle(before, patience=0, allowed={Kind.DESCRIPTOR})
     assert kinds(found) == [Kind.FILE]
-    assert "onecopy-left" in explain(found)
+    assert Path(file.name).name in explain(found)
+
+
+def test_temporary_file_of_another_run(before: Snapshot) -> None:
+    usual = Path(this_run().folder).parent
+    with tempfile.NamedTemporaryFile(dir=usual, prefix="onecopy-"):
+        assert settle(before, patience=0, allowed={Kind.DESCRIPTOR}) == []
 
 
 @pytest.mark.skipif(not leaks._SHM.is_dir(), reason="needs /dev/shm")
-def test_entry_in_dev_shm(before: Snapshot) -> None:
-    with tempfile.NamedTemporaryFile(dir=leaks._SHM, prefix="leak-test-") as entry:
-        found = settle(before, patience=0, allowed={Kind.DESCRIPTOR})
-        assert kinds(found) == [Kind.SHM]
-        assert Path(entry.name).name in explain(found)
+@pytest.mark.parametrize("name", ["psm_0a1b2c3d", "sem.mp-abcdefgh", "sem.loky-77-abc"])
+def test_entry_in_dev_shm_of_another_program(before: Snapshot, name: str) -> None:
+    (entry := leaks._SHM / f"{name}-{secrets.token_hex(4)}").touch()
+    try:
+        assert settle(before, patience=0) == []
+    finally:
+        entry.unlink()
 
 
 def test_shared_segment(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -11,8 +11,7 @@ import pytest
 import onecopy
 from onecopy._codec.link import Link
 from onecopy._memory.arena import Arena
-from onecopy._memory.registry import registry
-from onecopy._memory.segment import Kind, Segment
+from onecopy._memory.segment import Kind, Segment, registry
 from onecopy._system import mapping
 from tests.arrays import Array
 from tests.links import Ends, announce
@@ -45,7 +44,7 @@ def test_announcement_says_all_of_it() -> None:
     shared = onecopy.share(np.arange(LARGE))
     segment = segment_of(shared)
     link = Link(Arena(), keep=False)
-    link.mention(segment, 10)
+    link.reference(segment, 10)
     assert link.bytes_shared == 10
     said, fds = link.take_new()
     assert said == [(segment.id, Kind.SHARED, segment.size, "", segment.file.backing)]
@@ -82,12 +81,12 @@ def test_segment_without_views_fades_and_is_forgotten() -> None:
     shared = onecopy.share(np.arange(LARGE))
     number = segment_of(shared).id
     ends.send(shared)
-    assert not ends.owner.fade(number)  # it has views
+    assert not ends.owner.retire(number)  # it has views
     before = descriptors()
     del shared
     gc.collect()
-    assert ends.owner.fade(number)
-    assert not ends.owner.fade(number)  # told already
+    assert ends.owner.retire(number)
+    assert not ends.owner.retire(number)  # told already
     ends.worker.forget(number)
     ends.owner.forgotten(number)
     assert descriptors() == before - 2
@@ -102,7 +101,7 @@ def test_reference_that_is_on_its_way_while_the_segment_fades() -> None:
     there = ends.send(shared)
     del shared
     gc.collect()
-    assert ends.owner.fade(number)
+    assert ends.owner.retire(number)
     here = ends.send_back(there)
     assert here[5] == 5
     del there
@@ -183,14 +182,14 @@ def test_retired_segment_of_an_arena_is_forgotten_by_the_others() -> None:
     announce(owner, worker)
     view = worker.block_view(number, lent.offset, LARGE)
     arena.abandon(number, lost.offset)
-    assert not owner.fade(number)  # it is used still
+    assert not owner.retire(number)  # it is used still
     del view
     gc.collect()
     owner.came_back([worker.frees.popleft()])
     assert len(arena) == 0
     del lost, lent
     gc.collect()
-    assert owner.fade(number)
+    assert owner.retire(number)
     worker.forget(number)
     owner.forgotten(number)
     assert number not in registry.by_id
@@ -200,7 +199,7 @@ def test_retired_segment_of_an_arena_is_forgotten_by_the_others() -> None:
 def test_private_view_is_the_receivers_own() -> None:
     shared = onecopy.share(np.arange(LARGE))
     owner, worker = Link(Arena(), keep=False), Link(Arena(), keep=True)
-    owner.mention(segment_of(shared), shared.nbytes)
+    owner.reference(segment_of(shared), shared.nbytes)
     announce(owner, worker)
     view = worker.private_view(segment_of(shared).id)
     assert not view.readonly

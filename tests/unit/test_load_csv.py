@@ -19,7 +19,7 @@ from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
 import onecopy as oc
-from onecopy._files.load import encodings
+from onecopy._files.load import delimited, encodings
 from onecopy.cli import main
 from onecopy.errors import BadFile, LoadWarning
 
@@ -580,3 +580,25 @@ def _stands_for(value: Any, token: str, kind: Any) -> bool:
         return bool(value == int(token, 16))
     digits = token.lstrip("+-").isdigit()
     return bool(value == (int(token) if digits else float(token)))
+
+
+@pytest.mark.parametrize("many", [0, 1 << 30])
+def test_a_long_file_is_read_again_with_the_types_that_were_found(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, many: int
+) -> None:
+    """Or it is read on, where its first block is most of it: the table is the same."""
+    opened: list[object] = []
+
+    def count(self: delimited.Rows, types: dict[int, object], taken: list[int]) -> object:
+        opened.append([*types])
+        return usual(self, types, taken)
+
+    usual = delimited.Rows.open
+    monkeypatch.setattr(delimited, "_MANY", many)
+    monkeypatch.setattr(delimited.Rows, "open", count)
+    path = tmp_path / "x.csv"
+    path.write_text("n,f,s,d\n" + "".join(f"{i},{i}.5,w{i},2024-01-02\n" for i in range(200)))
+    got = oc.load(path)
+    assert opened == ([[], [0, 1, 2, 3]] if many == 0 else [[]])
+    assert got["n"].to_pylist() == [*range(200)]
+    assert [str(kind) for kind in got.schema.types] == ["int64", "double", "string", "date32[day]"]

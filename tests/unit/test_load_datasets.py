@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import datetime
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import onecopy as oc
+from onecopy._files import load
 from onecopy._files.load import filters, parquet
+from onecopy._files.load.meter import Meter
 from onecopy.cli import main
 from onecopy.errors import BadFile, LoadWarning, human_bytes
 from tests import files
@@ -317,9 +320,8 @@ def test_arrays_from_a_url(tmp_path: Path, remote: Any) -> None:
     got = oc.load("memory://x.npy")
     assert got.tolist() == [*range(10)]
     assert oc.is_shared(got)
-    remote.pipe("/x.h5", b"x")
-    with pytest.raises(BadFile, match="hdf5 is not read from a URL"):
-        oc.load("memory://x.h5")
+    with pytest.raises(BadFile, match="pickled is not read from a URL"):
+        oc.load("memory://x.pkl", allow_pickle=True)
     with pytest.raises(BadFile, match="nonsense"):
         oc.load("nonsense://x.npy")
 
@@ -355,3 +357,36 @@ def test_progress_of_a_file_that_is_read_once_more(
     oc.load(path, progress=True)
     size = human_bytes(path.stat().st_size)
     assert capsys.readouterr().err.startswith(f"load: {size} of {size} in "), "one bar, to its end"
+
+
+ZONED = "a\n" + "2024-01-02T00:00:00Z\n" * 5000
+HUGE = "a\n" + "1.5\n" * 15_000 + "18446744073709551617.0\n" + "1.5\n" * 5000
+MIXED = '{"a": 1}\n' * 5000 + '{"a": {"b": 1}, "c": "x"}\n' + '{"a": 1}\n' * 5000
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [("x.csv", ZONED), ("x.csv", HUGE), ("x.ndjson", MIXED)],
+    ids=["zone", "huge", "mixed"],
+)
+def test_progress_of_a_look_at_all_of_a_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, text: str
+) -> None:
+    """It is counted like the reading itself, which goes on where it was or begins anew."""
+    monkeypatch.setattr("onecopy._files.load.text.BLOCK", 1 << 12)
+    path = tmp_path / name
+    path.write_text(text)
+    runs: list[list[int]] = []
+
+    def begin(total: int) -> Callable[[int], None]:
+        runs.append([])
+        assert total == len(text)
+        return runs[-1].append
+
+    wanted = load.asked(dtype={"a": "string"} if name == "x.ndjson" else None)
+    watched = replace(wanted, meter=Meter(begin, lambda _: len(text)))
+    assert load.loaded(path, watched).num_rows == text.count("\n") - (name == "x.csv")
+    whole = [run for run in runs if sum(run) == len(text)]
+    assert len(whole) >= 2, "the look, and the reading"
+    assert max(map(len, whole)) > 4, "it is told in between"
+    assert all(sum(run) <= len(text) for run in runs)

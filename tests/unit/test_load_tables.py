@@ -19,8 +19,7 @@ from hypothesis import strategies as st
 import onecopy as oc
 from onecopy._codec.codec import encode
 from onecopy._files.load import parquet, tables
-from onecopy._memory.registry import registry
-from onecopy._memory.segment import Segment
+from onecopy._memory.segment import Segment, registry
 from onecopy._memory.segment_writer import Growing
 from onecopy.errors import BadFile, NotEnoughMemory
 from tests import files, frames
@@ -90,9 +89,9 @@ def test_format_by_word(written: Path) -> None:
 
 def size(value: Any) -> int:
     """Bytes that a message with it moves."""
-    draft = encode(value)
-    assert draft.all_shared()
-    return draft.nbytes
+    encoded = encode(value)
+    assert encoded.all_shared()
+    return encoded.nbytes
 
 
 def test_a_loaded_table_takes_the_same_bytes_at_any_size(written: Path, tmp_path: Path) -> None:

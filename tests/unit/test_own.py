@@ -76,12 +76,12 @@ def test_shared_it_moves_nothing_and_is_read_only() -> None:
 
 def test_the_receiver_needs_no_registration_and_then_has_one() -> None:
     ends = Ends()
-    draft = encode(a_track())
+    encoded = encode(a_track())
     user_types.unregister(Track)
-    from onecopy._codec.codec import decode, place
+    from onecopy._codec.codec import decode, write_message
     from tests.links import announce
 
-    rich, body = place(draft, ends.owner)
+    rich, body = write_message(encoded, ends.owner)
     announce(ends.owner, ends.worker)
     there = decode(rich, memoryview(body), ends.worker)
     assert type(there) is Track

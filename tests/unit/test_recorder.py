@@ -6,14 +6,16 @@ import logging
 import os
 import warnings
 from collections.abc import Iterator
+from time import monotonic_ns
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from onecopy._engine.output_dispatch import STDOUT, Hearing
+from onecopy._engine.output_dispatch import STDOUT, OutputDispatcher
 from onecopy._observe.columns import DONE, FAILED, LOST, SPAN, SPENT, struct_of
+from onecopy._observe.diary import Diary
 from onecopy._observe.series import Series, Watch
 from onecopy._observe.spans import KNOWN, Recorder
 from onecopy._protocol.log_settings import Applied, Settings
@@ -22,9 +24,10 @@ ROW = struct_of(SPENT)
 
 
 def record(recorder: Recorder, number: int, took: int, state: int = DONE) -> None:
-    name = recorder.function(f"f{number % 3}")
-    known = KNOWN.pack(number, 0, 0, name, number % 2 + 1, 7, state, 1, 2, 9 + took, 10, 20)
-    spent = ROW.pack(3, 4, 5, 5 + took, 6 + took, 1, 2, took, 0, 0, 0, 0, 30, 40, 0)
+    site = recorder.site("map", f"f{number % 3}", ("program.py", 1))
+    name = recorder.function_of[site]
+    known = KNOWN.pack(number, 0, 0, name, site, number % 2 + 1, 7, state, 1, 2, 9 + took, 10, 20)
+    spent = ROW.pack(3, 4, 5, 5 + took, 6 + took, 1, 2, 0, 0, took, 0, 0, 0, 0, 0, 0, 30, 40, 0)
     recorder.record(state, known, spent)
 
 
@@ -61,8 +64,8 @@ def test_lost_ones_count() -> None:
 
 def test_names_without_end_are_not_kept() -> None:
     recorder = Recorder()
-    numbers = {recorder.function(f"made{i}") for i in range(20_000)}
-    assert len(numbers) == len(recorder.functions) == 10_001
+    numbers = {recorder.site("map", f"made{i}", ("program.py", 1)) for i in range(20_000)}
+    assert len(numbers) == len(recorder.functions) == len(recorder.sites) == 10_001
 
 
 def test_a_span_has_its_columns() -> None:
@@ -166,14 +169,17 @@ def test_what_was_told_is_applied(restored: None) -> None:
     assert log.level == logging.NOTSET
 
 
-# Hearing.
+# OutputDispatcher.
 
 
 def test_nonsense_is_the_worker_s_fault_and_costs_nobody_else(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     blamed: list[int] = []
-    hearing = Hearing(lambda: None, lambda worker, _: blamed.append(worker), prefixed=False)
+    diary = Diary(monotonic_ns())
+    hearing = OutputDispatcher(
+        lambda: None, lambda worker, _: blamed.append(worker), diary, prefixed=False
+    )
     for kind in (0, 1):
         hearing.put(3, [(1, kind, b"\xff\xff nonsense")])
     hearing.put(4, [(2, STDOUT, b"sense\n")])

@@ -11,8 +11,8 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from onecopy._memory.registry import Registry, registry
-from onecopy._memory.segment import Kind, Segment, new_segment
+from onecopy._memory.registry import Registry
+from onecopy._memory.segment import Kind, Segment, new_segment, registry
 from onecopy._system import mapping
 
 PAGE = mapping.PAGE
@@ -54,7 +54,7 @@ def as_segment(still: Still) -> Any:
 def test_finds_what_a_search_through_all_would(
     wishes: list[tuple[int, int]], data: st.DataObject
 ) -> None:
-    table = Registry()
+    table: Registry[Any] = Registry()
     standing: dict[int, tuple[int, Still]] = {}
     for start, size in wishes:
         if any(s < start + size and start < e for s, (e, _) in standing.items()):
@@ -82,7 +82,8 @@ def test_finds_what_a_search_through_all_would(
 
 
 def test_ids_are_never_given_twice() -> None:
-    one, other = Registry(), Registry()
+    one: Registry[Any] = Registry()
+    other: Registry[Any] = Registry()
     ids = [registry_.new_id() for registry_ in (one, other) for _ in range(1000)]
     assert len(set(ids)) == 2000
     assert all(0 < number < 1 << 64 for number in ids)

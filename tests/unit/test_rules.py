@@ -10,7 +10,7 @@ import pytest
 
 from onecopy import errors
 from onecopy._engine.rules import Rules, byte_count
-from onecopy._schedule.events import Terms
+from onecopy._schedule.events import Constraints
 
 TIMEOUT = errors.TaskTimeout("a task", 1.0)
 OUT_OF_MEMORY = errors.WorkerOutOfMemory(1, limit=10, task="a task", memory=20)
@@ -44,7 +44,7 @@ def test_what_makes_no_sense(given: dict[str, Any], kind: type[Exception], says:
 def test_numbers_of_numpy_are_numbers() -> None:
     rules = Rules(np.float32(1), np.int64(2), memory_limit=np.int64(10))  # type: ignore[arg-type]
     assert rules.limited
-    assert rules.terms == Terms(alone=True, again=True)
+    assert rules.constraints == Constraints(exclusive=True, retryable=True)
 
 
 @pytest.mark.parametrize(
@@ -59,7 +59,7 @@ def test_numbers_of_numpy_are_numbers() -> None:
     ],
 )
 def test_what_follows_for_the_scheduler(rules: Rules, alone: bool, again: bool) -> None:
-    assert rules.terms == Terms(alone, again)
+    assert rules.constraints == Constraints(alone, again)
     assert rules.limited == alone
     assert rules.chunk == (1 if alone or again else None), "rules hold for each item"
 

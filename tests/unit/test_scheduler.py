@@ -32,14 +32,14 @@ class Model:
         self.most_held = 0
         self.given: dict[int, ev.Assignment] = {}
         self.starting = workers
-        self.terms: dict[int, ev.Terms] = {}
+        self.constraints: dict[int, ev.Constraints] = {}
         self.reruns: dict[tuple[int, int], int] = {}
         self.ending: set[int] = set()
         self.fixed: dict[int, int | None] = {}
 
     def tell(self, event: ev.Event) -> None:
         if isinstance(event, ev.TaskSubmitted | ev.JobOpened):
-            self.terms[event[0]] = event.terms
+            self.constraints[event[0]] = event.constraints
         if isinstance(event, ev.JobOpened):
             self.fixed[event.job] = event.chunk
         ended = [event.assignment] if isinstance(event, ev.Finished) else []
@@ -49,7 +49,7 @@ class Model:
                 assert instruction.worker not in self.ending, "nothing for one that is to go"
                 queue = self.queues[instruction.worker]
                 queue.append(instruction.assignment)
-                if any(self.terms[held.work].alone for held in queue):
+                if any(self.constraints[held.work].exclusive for held in queue):
                     assert len(queue) == 1, "alone"
                 self.most_held = max(self.most_held, len(self.queues[instruction.worker]))
             elif isinstance(instruction, ev.Lost):
@@ -67,11 +67,11 @@ class Model:
 
     def settle(self, assignment: ev.Assignment) -> None:
         """Half of what may be run again is, or a part of it."""
-        if not self.terms[assignment.work].again:
+        if not self.constraints[assignment.work].retryable:
             return
         assert self.scheduler.busy, "it is open"
         if self.random.random() < 0.5:
-            self.tell(ev.Settled(assignment.id))
+            self.tell(ev.Done(assignment.id))
             return
         items = self.items(assignment)
         runs: tuple[tuple[int, int], ...] = ()
@@ -81,7 +81,7 @@ class Model:
         self.lost -= items
         for item in items:
             self.reruns[item] = self.reruns.get(item, 0) + 1
-        self.tell(ev.Again(assignment.id, runs))
+        self.tell(ev.Retry(assignment.id, runs))
 
     @staticmethod
     def items(assignment: ev.Assignment) -> set[tuple[int, int]]:
@@ -133,12 +133,12 @@ class Model:
         del self.queues[worker][0]
         self.tell(ev.JobHalved(assignment.work, assignment.start, assignment.stop))
         self.tell(ev.Finished(worker, assignment.id, None))
-        self.tell(ev.Settled(assignment.id))
+        self.tell(ev.Done(assignment.id))
         return True
 
     def take_back(self, worker: int) -> bool:
         """It is at its first one; the others go elsewhere, if there is an elsewhere."""
-        head = {number: head for number, head, _ in self.scheduler.stuck()}.get(worker)
+        head = {number: head for number, head, _ in self.scheduler.blocked_workers()}.get(worker)
         if head is None:
             return False
         queue = self.queues[worker]
@@ -147,7 +147,7 @@ class Model:
             return self.cut(worker)
         back = [queue.pop() for _ in range(len(queue) - 1)]
         idle = sum(not held for held in self.queues.values())
-        self.tell(ev.TakenBack(worker, tuple(one.id for one in reversed(back))))
+        self.tell(ev.Requeued(worker, tuple(one.id for one in reversed(back))))
         assert sum(not held for held in self.queues.values()) < idle, "an idle one got some"
         return True
 
@@ -163,7 +163,9 @@ class Model:
         self.tell(ev.Cut(worker, chunk.id, stop, 10_000_000))
         if stop < chunk.stop:
             assert sum(not held for held in self.queues.values()) < idle, "an idle one got some"
-        assert worker not in {number for number, *_ in self.scheduler.stuck() if stop == chunk.stop}
+        assert worker not in {
+            number for number, *_ in self.scheduler.blocked_workers() if stop == chunk.stop
+        }
         return True
 
     def gone(self, worker: int, claimed: int) -> None:
@@ -203,16 +205,16 @@ def test_everything_is_run_once_or_lost_with_its_worker(
         for _ in range(model.random.randrange(4)):
             model.step(cost, deaths)
         alone, again = model.random.random() < 0.2, model.random.random() < 0.2
-        terms = ev.Terms(alone, again)
+        constraints = ev.Constraints(alone, again)
         if what == "task":
-            model.tell(ev.TaskSubmitted(number, number % 3, terms))
+            model.tell(ev.TaskSubmitted(number, number % 3, constraints))
             expected.add((number, 0))
         else:
             size, chunk = what if isinstance(what, tuple) else (what, None)
             assert isinstance(size, int)
             first = model.random.randint(0, size)
             grows = model.random.random() < 0.5
-            model.tell(ev.JobOpened(number, 0, first, chunk, 1 << 62, terms, grows))
+            model.tell(ev.JobOpened(number, 0, first, chunk, 1 << 62, constraints, grows))
             model.step(cost, deaths)
             model.tell(ev.JobGrew(number, size, last=grows))
             expected |= {(number, at) for at in range(size)}
@@ -451,16 +453,16 @@ class TestCuts:
         scheduler = self.quick(3)
         (first, *others) = scheduler.handle(ev.JobOpened(2, 7, 30, None, 1 << 62))
         assert isinstance(first, ev.Assign)
-        assert scheduler.stuck() == [], "nobody is idle"
+        assert scheduler.blocked_workers() == [], "nobody is idle"
         for other in others:
             assert isinstance(other, ev.Assign)
             assert not scheduler.handle(ev.Finished(other.worker, other.assignment.id, 1000))
-        ((worker, head, estimate),) = scheduler.stuck()
+        ((worker, head, estimate),) = scheduler.blocked_workers()
         assert (worker, head) == (first.worker, first.assignment.id)
         assert 5_000 < estimate < 1_000_000
         out = scheduler.handle(ev.Cut(worker, head, 2, 10_000_000))
         assert sorted(run for runs in given_to(out).values() for run in runs) == [(2, 3), (3, 4)]
-        assert scheduler.stuck() == []
+        assert scheduler.blocked_workers() == []
         out = scheduler.handle(ev.Finished(worker, head, 500_000_000))
         assert given_to(out) == {worker: [(4, 5)]}
 
@@ -470,16 +472,16 @@ class TestCuts:
         assert isinstance(first, ev.Assign)
         assert isinstance(second, ev.Assign)
         scheduler.handle(ev.Finished(second.worker, second.assignment.id, 1000))
-        assert len(scheduler.stuck()) == 1
+        assert len(scheduler.blocked_workers()) == 1
         assert not scheduler.handle(ev.Cut(first.worker, first.assignment.id, 10, 10_000_000))
-        assert scheduler.stuck() == []
+        assert scheduler.blocked_workers() == []
 
     def test_a_chunk_of_a_given_size_is_left_alone(self) -> None:
         scheduler = self.quick(2)
         (first,) = scheduler.handle(ev.JobOpened(2, 7, 20, 20, 1 << 62))
         assert isinstance(first, ev.Assign)
         assert first.assignment.stop == 20
-        assert scheduler.stuck() == []
+        assert scheduler.blocked_workers() == []
 
     def test_large_results_make_a_job_go_singly(self) -> None:
         scheduler = self.quick(1)

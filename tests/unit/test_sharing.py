@@ -17,8 +17,8 @@ import pytest
 import scipy.sparse
 
 import onecopy
-from onecopy._memory.registry import registry
-from onecopy._memory.segment import Segment
+from onecopy._codec import pickling
+from onecopy._memory.segment import Segment, registry
 from onecopy.errors import NotEnoughMemory, NotPicklable, NotShared
 from tests.arrays import Array
 from tests.links import Ends
@@ -224,7 +224,7 @@ def test_memmap_that_has_gone_is_forgotten(tmp_path: Path) -> None:
     del mapped, there
     gc.collect()
     assert number in heard
-    assert ends.owner.fade(number)
+    assert ends.owner.retire(number)
 
 
 # The writable kinds.
@@ -398,3 +398,42 @@ def test_segments_are_listed_while_they_stand() -> None:
     del view
     gc.collect()
     assert onecopy.segments() == []
+
+
+class Plain:
+    """Not a dataclass, and without a buffer."""
+
+    def __init__(self, number: int) -> None:
+        self.number = number
+
+
+THREE = {str(i): pd.DataFrame({"a": np.arange(5000)}) for i in range(3)}
+
+
+@pytest.mark.parametrize(
+    ("obj", "most"),
+    [
+        (np.arange(5000), 1),
+        (THREE["0"], 1),
+        (THREE, 1),
+        ([np.arange(5000)] * 3, 1),
+        ({"x": {"y": np.arange(5000)}, "z": {"w": np.arange(9)}}, 1),
+        ([{"a": i, "b": str(i)} for i in range(1000)], 1),
+        # Each object once, one of them to see what they are made of, and the structure.
+        ([Plain(i) for i in range(200)], 202),
+        ([Plain(i) for i in range(1000)], 1001),
+    ],
+    ids=["array", "frame", "frames", "list", "nested", "records", "few objects", "many objects"],
+)
+def test_an_object_is_encoded_once(obj: Any, most: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    counted = 0
+
+    def count(*args: Any, **kwargs: Any) -> Any:
+        nonlocal counted
+        counted += 1
+        return dumps(*args, **kwargs)
+
+    dumps = pickling.dumps
+    monkeypatch.setattr("onecopy._codec.codec.dumps", count)
+    onecopy.share(obj)
+    assert counted <= most

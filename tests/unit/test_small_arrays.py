@@ -15,16 +15,16 @@ from hypothesis import strategies as st
 
 import onecopy
 from onecopy._codec.arrays import SMALL
-from onecopy._codec.codec import Draft, encode
+from onecopy._codec.codec import Encoded, encode
 from tests.arrays import Array, assert_same, facts
 from tests.links import Ends
 
 
 def has_spans(obj: Any) -> bool:
     """Is there a buffer beside the stream?"""
-    draft = encode(obj)
-    assert isinstance(draft, Draft)
-    return draft.plan is not None
+    encoded = encode(obj)
+    assert isinstance(encoded, Encoded)
+    return encoded.plan is not None
 
 
 def of_bytes(size: int) -> Array:

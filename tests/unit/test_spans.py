@@ -8,19 +8,19 @@ import numpy as np
 import pytest
 
 import onecopy
-from onecopy._codec.arrays import span_of
-from onecopy._codec.buffers import Plan, Span, plan
+from onecopy._codec.arrays import buffer_view_of
+from onecopy._codec.buffers import BufferView, CopyPlan, plan
 from onecopy._codec.codec import layout
 from onecopy._codec.store import ALIGN
-from onecopy._memory.registry import registry
+from onecopy._memory.segment import registry
 from tests.arrays import Array
 
 
-def planned(*arrays: Array) -> Plan:
-    return plan([span_of(array) for array in arrays])
+def planned(*arrays: Array) -> CopyPlan:
+    return plan([buffer_view_of(array) for array in arrays])
 
 
-def runs(made: Plan) -> list[int]:
+def runs(made: CopyPlan) -> list[int]:
     return [entry.run for entry in made.entries]
 
 
@@ -36,7 +36,7 @@ def test_span_of_every_layout() -> None:
         (whole[2:0:-1, ::-2], 56, 144, 144 - 56 - 8 + 0),
     ]
     for view, low, high, first in cases:
-        span = span_of(view)
+        span = buffer_view_of(view)
         assert (span.low - start, span.high - start) == (low, high)
         assert span.low + span.first == view.__array_interface__["data"][0]
         assert span.nbytes == view.nbytes
@@ -151,17 +151,19 @@ def test_what_reaches_beyond_a_segment_is_copied() -> None:
     shared = onecopy.share(np.arange(1 << 17))
     found = registry.find(shared.__array_interface__["data"][0])
     assert found is not None
-    span = span_of(shared)
-    beyond = Span(span.low, span.low + found[0].size + 1, 0, None, False, found[0].size + 1, None)
+    span = buffer_view_of(shared)
+    beyond = BufferView(
+        span.low, span.low + found[0].size + 1, 0, None, False, found[0].size + 1, None
+    )
     assert plan([beyond]).entries[0].segment is None
 
 
 def test_flat_buffer_among_sparse_views() -> None:
     memory = bytearray(8000)
     sparse = np.frombuffer(memory)[::100]
-    span = span_of(sparse)
+    span = buffer_view_of(sparse)
     view = memoryview(memory)[:8]
-    flat = Span(span.low, span.low + 8, 0, None, True, 8, view)
+    flat = BufferView(span.low, span.low + 8, 0, None, True, 8, view)
     made = plan([span, flat])
     assert made.entries[1].strides is None
     assert made.copied == 901 * 8  # they have the first element in common

@@ -14,14 +14,13 @@ import pytest
 
 import onecopy
 from onecopy._codec.store import ALIGN
-from onecopy._memory.registry import registry
-from onecopy._memory.segment import Segment
+from onecopy._memory.segment import Segment, registry
 from tests.arrays import Array
 
 MB = 1 << 20
 
 
-def place(array: Array) -> tuple[Segment, int]:
+def write_message(array: Array) -> tuple[Segment, int]:
     found = registry.find(array.__array_interface__["data"][0])
     assert found is not None
     return found
@@ -51,17 +50,17 @@ def share_numbers(count: int, start: int = 0) -> list[Array]:
 
 def test_large_object_stands_alone_and_is_sealed(backing: str) -> None:
     one, two = onecopy.share(np.ones(MB, "i1")), onecopy.share(np.ones(MB, "i1"))
-    assert place(one)[0] is not place(two)[0]
-    assert place(one)[0].size == MB
-    assert is_sealed(place(one)[0])
-    assert place(one)[0].file.backing == backing
+    assert write_message(one)[0] is not write_message(two)[0]
+    assert write_message(one)[0].size == MB
+    assert is_sealed(write_message(one)[0])
+    assert write_message(one)[0].file.backing == backing
 
 
 def test_small_objects_stand_together_aligned_and_apart(backing: str) -> None:
     arrays = share_numbers(1000)
-    segments = {place(array)[0] for array in arrays}
+    segments = {write_message(array)[0] for array in arrays}
     assert len(segments) == 1
-    offsets = [place(array)[1] for array in arrays]
+    offsets = [write_message(array)[1] for array in arrays]
     assert all(offset % ALIGN == 0 for offset in offsets)
     assert all(b - a >= 80 for a, b in itertools.pairwise(offsets))
     assert all((array == i).all() for i, array in enumerate(arrays))
@@ -71,23 +70,23 @@ def test_small_objects_stand_together_aligned_and_apart(backing: str) -> None:
 
 def test_unused_end_of_a_common_segment_costs_nothing(backing: str) -> None:
     array = onecopy.share(np.arange(10))
-    segment = place(array)[0]
+    segment = write_message(array)[0]
     assert segment.size == 64 * MB
     assert standing(segment) < 64 << 10
 
 
 def test_common_segment_is_read_only_for_everybody_but_the_store(backing: str) -> None:
     array = onecopy.share(np.arange(10))
-    segment = place(array)[0]
+    segment = write_message(array)[0]
     with pytest.raises(OSError, match=r"not permitted|Bad file descriptor"):
-        os.pwrite(segment.descriptor(), b"x", place(array)[1])
+        os.pwrite(segment.descriptor(), b"x", write_message(array)[1])
     assert array.tolist() == list(range(10))
 
 
 def test_many_small_arrays_take_few_descriptors() -> None:
     before = descriptors()
-    draft = [np.full(100, number, "i4") for number in range(1000)]
-    shared = [onecopy.share(array) for _ in range(10) for array in draft]
+    encoded = [np.full(100, number, "i4") for number in range(1000)]
+    shared = [onecopy.share(array) for _ in range(10) for array in encoded]
     assert len(shared) == 10_000
     assert descriptors() - before < 100
     assert all((shared[at] == at % 1000).all() for at in range(0, 10_000, 997))
@@ -103,7 +102,7 @@ def test_many_large_objects_take_few_descriptors() -> None:
 def test_full_common_segment_is_followed_by_another() -> None:
     """Those below 1 MiB stand together; 64 MiB of them fill a segment."""
     shared = [onecopy.share(np.full(MB - 64, at, "i1")) for at in range(70)]
-    segments = [place(array)[0] for array in shared]
+    segments = [write_message(array)[0] for array in shared]
     assert len({segment.id for segment in segments}) == 2
     assert all(map(is_sealed, segments))
     assert all((array == at).all() for at, array in enumerate(shared))
@@ -126,12 +125,12 @@ def test_memory_goes_with_the_last_object(backing: str) -> None:
 
 def test_common_segment_whose_objects_died_is_not_filled_further() -> None:
     first = onecopy.share(np.arange(10))
-    number = place(first)[0].id
+    number = write_message(first)[0].id
     del first
     gc.collect()
     again = onecopy.share(np.arange(10))
-    assert place(again)[0].id != number
-    assert place(again)[1] == 0
+    assert write_message(again)[0].id != number
+    assert write_message(again)[1] == 0
 
 
 def test_objects_die_in_any_thread_while_others_are_made() -> None:
@@ -181,4 +180,4 @@ def test_gathered_objects(backing: str, size: int) -> None:
     assert (shared == array).all()
     assert shared.strides == (1,)
     with pytest.raises(OSError, match=r"not permitted|Bad file descriptor"):
-        os.pwrite(place(shared)[0].descriptor(), b"x", 0)
+        os.pwrite(write_message(shared)[0].descriptor(), b"x", 0)

@@ -1,4 +1,4 @@
-"""How objects cross between processes: pickle, with large buffers as references to segments.
+"""Conversion of objects to messages: pickle, with large buffers as references to segments.
 
-Runs in the owner and in workers alike; knows nothing of pools.
+Runs in the owner and in workers; it has no notion of pools.
 """

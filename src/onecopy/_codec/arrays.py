@@ -1,13 +1,13 @@
-"""NumPy arrays without their bytes: how an array is described, and built again on a buffer.
+"""NumPy arrays without their bytes: the description of an array, and an array from a buffer.
 
-NumPy's own protocol 5 sends strided, structured, masked and memory-mapped arrays in-band,
-every byte of them twice through the pipe (table in ARCHITECTURE.md). Here every array
-whose elements are plain bytes becomes (dtype, shape, class, state) and a span.
+NumPy's own protocol 5 sends strided, structured, masked and memory-mapped arrays in-band, so every
+byte is copied through the pipe. Here every array whose elements are plain bytes becomes (dtype,
+shape, class, state) and a span.
 
-Not covered: dtype object and ``StringDType``, whose elements are pointers; and subclasses
-with a pickling of their own, which is honoured.
+Not covered: dtype object and ``StringDType``, whose elements are pointers; and subclasses with
+their own pickling, which is honoured.
 
-Imported only where NumPy already is: its import costs more than a forked worker's start.
+Imported only where NumPy already is: importing that costs more than starting a forked worker.
 """
 
 from __future__ import annotations
@@ -22,41 +22,40 @@ from typing import Any, Literal
 import numpy as np
 from numpy.lib.array_utils import byte_bounds
 
-from .._memory.registry import registry
-from .._memory.segment import Kind, ReceivedFile, Segment
+from .._memory.segment import Kind, ReceivedFile, Segment, registry
 from .._system import mapping
-from .buffers import Alias, Span
+from .buffers import Alias, BufferView
 from .homes import find
 
 _ndarray = np.ndarray
 _SLOT = pickle.PickleBuffer(bytearray(1))
 _OWN_PICKLING = ("__reduce__", "__reduce_ex__", "__setstate__")
 _MASKED = np.ma.MaskedArray
-# Up to so many bytes the elements of a plain array travel within the stream, as pickle has
-# them: 2.5 to 3 microseconds on both sides together, where a span takes 9.
+# Up to this many bytes, the elements of a plain array are put into the stream, as pickle does it:
+# 2.5 to 3 microseconds on both sides together, where a span takes 9.
 SMALL = 1024
 
 
 def _is_flat(dtype: np.dtype[Any]) -> bool:
-    """Are the elements nothing but their bytes?"""
+    """Return True if the elements consist of their bytes alone."""
     return not dtype.hasobject and dtype.kind != "T"
 
 
 def _plain_pickling(cls: type) -> bool:
-    """Does ``cls`` leave pickling to ndarray (or is it a class we know)?"""
+    """Return True if ``cls`` leaves pickling to ndarray, or is a class known here."""
     base = _MASKED if issubclass(cls, _MASKED) else _ndarray
     return all(getattr(cls, name) is getattr(base, name) for name in _OWN_PICKLING)
 
 
 def _dtype_code(dtype: np.dtype[Any]) -> Any:
-    """Something quick to pickle that ``np.dtype`` turns into an equal dtype."""
+    """Return a value that is quick to pickle and that ``np.dtype`` turns into an equal dtype."""
     if dtype.names is None and dtype.subdtype is None and dtype.metadata is None:
         return dtype.str
     return dtype
 
 
-def span_of(array: np.ndarray[Any, Any]) -> Span:
-    """Where an array's elements lie; for arrays with at least one element."""
+def buffer_view_of(array: np.ndarray[Any, Any]) -> BufferView:
+    """Return the memory range of an array's elements; for arrays with at least one element."""
     if array.flags.c_contiguous:
         low = array.__array_interface__["data"][0]
         high, first = low + array.nbytes, 0
@@ -64,12 +63,12 @@ def span_of(array: np.ndarray[Any, Any]) -> Span:
         low, high = byte_bounds(array)
         first = array.__array_interface__["data"][0] - low
     flags = array.flags.writeable
-    return Span(low, high, first, array.strides, flags, array.nbytes, array)
+    return BufferView(low, high, first, array.strides, flags, array.nbytes, array)
 
 
 def reference(array: np.ndarray[Any, Any]) -> tuple[Segment, tuple[Any, ...]] | None:
-    """Where a plain array lies in shared memory: its segment, and what ``resolve`` takes
-    behind the segment's view (its id first). None when it does not."""
+    """Return the segment of a plain array in shared memory, and the arguments of ``resolve`` after
+    the segment's view (its id first). None if the array is not in shared memory."""
     dtype = array.dtype
     if dtype.hasobject or dtype.kind == "T" or not array.nbytes:
         return None
@@ -93,7 +92,7 @@ def resolve(
     strides: tuple[int, ...],
     writable: bool,
 ) -> np.ndarray[Any, Any]:
-    """The array that ``reference`` described.
+    """Return the array that ``reference`` described.
 
     Args:
         base: the bytes of the segment: an array of ``base_of``, or a writable view.
@@ -104,18 +103,18 @@ def resolve(
 
 
 def reducer(kind: type) -> Any:
-    """See ``kinds``."""
+    """Return the reducer for a class; see ``adapters``."""
     if issubclass(kind, np.ufunc):
         return _reduce_ufunc
     return _reduce if issubclass(kind, _ndarray) else None
 
 
 def _reduce_ufunc(function: Any, buffers: Any) -> Any:
-    """One that a main module has made, by ``np.frompyfunc`` say, has no name to go by: it is
-    found by the global that holds it, where workers import that module."""
+    """Reduce a ufunc that a main module has made, by ``np.frompyfunc`` say. It has no name of its
+    own: it is found by the global that holds it, where workers import that module."""
     if getattr(np, function.__name__, None) is function:
         return NotImplemented
-    from .main_module import main_module  # its parser is not for others to wait for
+    from .main_module import main_module  # others must not wait for its parser
 
     if main_module() is None:
         return NotImplemented
@@ -139,22 +138,22 @@ def _reduce(array: np.ndarray[Any, Any], buffers: Any) -> Any:
 
 
 def _reduce_small(array: np.ndarray[Any, Any], roots: dict[int, Any]) -> Any:
-    """A reducer that puts the elements into the stream; None for an array that may be
-    shared, whose elements are not plain bytes, or do not lie together.
+    """Reduce an array with its elements in the stream. Returns None for an array that may be
+    shared, whose elements are not plain bytes, or that is not contiguous.
 
-    Raises ``Alias`` when another array of the message may show some of the same elements:
-    the two have to stay on one memory.
+    Raises ``Alias`` if another array of the message may contain some of the same elements: the two
+    must keep one memory.
 
     Args:
-        array: without a class of the user's.
+        array: not of a user's class.
         roots: see ``Buffers``.
     """
     root: Any = array
     while (base := root.base) is not None:
         root = base
         if type(base) is not _ndarray:
-            # What NumPy or a bytearray has allocated is no shared memory. Asking for the
-            # address takes longer than all the rest.
+            # Memory that NumPy or a bytearray has allocated is not shared. Asking for the address
+            # takes longer than all the rest.
             if type(base) is bytearray or type(base) is bytes:
                 break
             return None
@@ -164,11 +163,11 @@ def _reduce_small(array: np.ndarray[Any, Any], roots: dict[int, Any]) -> Any:
     key = id(root)
     before = roots.get(key, roots)
     if before is None:
-        return None  # another one that shows it has a span
+        return None  # another array of this memory has a span
     if before is roots:
         roots[key] = array
     else:
-        # Rows of a table come in their order: each has to lie behind the one before it.
+        # Rows of a table come in order: each has to begin after the end of the one before.
         low = _address(array)
         if low < (before if type(before) is int else _address(before) + before.nbytes):
             raise Alias
@@ -176,7 +175,7 @@ def _reduce_small(array: np.ndarray[Any, Any], roots: dict[int, Any]) -> Any:
     elements: Any = array.tobytes("A")
     if flags.writeable:
         elements = bytearray(elements)
-    # The dtype as it is: all the others of the message that have the same refer to it.
+    # The dtype object itself: all others of the message with the same dtype refer to it.
     if len(shape) == 1:
         return _ndarray, (shape, dtype, elements)
     return _ndarray, (shape, dtype, elements, 0, array.strides)
@@ -186,27 +185,28 @@ _first_byte: Any = ctypes.c_char.from_buffer
 
 
 def _address(array: np.ndarray[Any, Any]) -> int:
-    """Where a small array begins, by the only way that is quick. Raises ``Alias`` for an array
-    of which it does not tell."""
+    """Return the address of a small array, in the only way that is quick. Raises ``Alias`` for an
+    array whose address this way does not give."""
     try:
         return ctypes.addressof(_first_byte(array))
-    except (TypeError, ValueError, BufferError):  # read-only, not in C's order, of no simple type
+    except (TypeError, ValueError, BufferError):  # read-only, not in C order, or not simple
         raise Alias from None
 
 
 def _root(array: np.ndarray[Any, Any]) -> Any:
-    """What has allocated an array's memory: an array, or what the last one stands on."""
+    """Return the object that has allocated an array's memory: an array, or the base of the last
+    one."""
     base = array.base
     while type(base) is _ndarray:
         array, base = base, base.base
     return array if base is None else base
 
 
-def reduce_array(array: np.ndarray[Any, Any], spans: list[Span]) -> Any:
-    """A reducer for ``reducer_override``; notes the array's span in ``spans``.
+def reduce_array(array: np.ndarray[Any, Any], spans: list[BufferView]) -> Any:
+    """Reduce an array for ``reducer_override``; append its span to ``spans``.
 
-    The slot that is pickled first among the arguments stands for the span: the unpickler
-    replaces it by the next buffer, and spans are noted in that same order.
+    The slot that is pickled first among the arguments stands for the span: the unpickler replaces
+    it by the next buffer, and spans are noted in that same order.
     """
     cls = type(array)
     dtype = array.dtype
@@ -216,7 +216,7 @@ def reduce_array(array: np.ndarray[Any, Any], spans: list[Span]) -> Any:
     how: tuple[Any, ...] = () if cls is _ndarray else (cls, _state(array))
     if array.size == 0 or dtype.itemsize == 0:
         return build_empty, (code, array.shape, array.flags.writeable, *how)
-    span = span_of(array)
+    span = buffer_view_of(array)
     if cls is np.memmap:
         span.known = _in_file(array, span.low)
     spans.append(span)
@@ -224,12 +224,12 @@ def reduce_array(array: np.ndarray[Any, Any], spans: list[Span]) -> Any:
 
 
 def _state(array: Any) -> dict[str, Any] | None:
-    """What a subclass keeps beside the elements."""
+    """Return a subclass's state beside the elements."""
     state = dict(getattr(array, "__dict__", ()))
     if isinstance(array, np.memmap):
-        state["_mmap"] = None  # the receiver's mapping is not its own
+        state["_mmap"] = None  # the receiver's mapping is not the file's own
     if isinstance(array, _MASKED) and state.get("_mask") is np.ma.nomask:
-        state["_mask"] = None  # nomask is known by its identity
+        state["_mask"] = None  # nomask is recognised by identity
     return state or None
 
 
@@ -240,7 +240,7 @@ def build(
     cls: type | None = None,
     state: dict[str, Any] | None = None,
 ) -> Any:
-    """The inverse of ``reduce_array``: an array on the buffer that came with the message."""
+    """Return the array that ``reduce_array`` described, on the buffer from the message."""
     view, offset, strides = source
     array = on_buffer(view, shape, np.dtype(code), offset, strides)
     return array if cls is None else _as(array, cls, state)
@@ -254,17 +254,17 @@ def on_buffer(
     strides: tuple[int, ...] | None = None,
     order: Literal["C", "F"] = "C",
 ) -> np.ndarray[Any, Any]:
-    """An array on a buffer; one on a read-only buffer can never be made writable."""
+    """Return an array on a buffer; on a read-only buffer it can never be made writable."""
     buffer: Any = base_of(view) if view.readonly else view
     return _ndarray(shape, dtype, buffer, offset, strides, order)
 
 
 def base_of(view: memoryview) -> np.ndarray[Any, Any]:
-    """What arrays on a read-only view stand on.
+    """Return the base for arrays on a read-only view.
 
-    NumPy looks through a memoryview at the object behind it, which may be writable, and
-    would then let ``flags.writeable`` be set on memory that the kernel protects. An array
-    of bytes in between keeps the memoryview's word.
+    NumPy looks through a memoryview at the object behind it. If that is writable, NumPy would allow
+    ``flags.writeable`` to be set on memory that the kernel protects. An array of bytes in between
+    keeps the memory read-only.
     """
     return np.frombuffer(view, np.uint8)
 
@@ -276,7 +276,7 @@ def build_empty(
     cls: type | None = None,
     state: dict[str, Any] | None = None,
 ) -> Any:
-    """An array without elements needs no buffer."""
+    """Return an array without elements, which needs no buffer."""
     array = _ndarray(shape, np.dtype(code))
     array.flags.writeable = writable
     return array if cls is None else _as(array, cls, state)
@@ -291,31 +291,17 @@ def _as(array: Any, cls: type, state: dict[str, Any] | None) -> Any:
     return result
 
 
-def gather(array: Any, view: memoryview, strides: tuple[int, ...]) -> None:
-    """Copies a sparse array's elements into ``view``, laid out by ``strides``."""
-    np.copyto(_ndarray(array.shape, array.dtype, view, 0, strides), array.view(_ndarray))
-
-
-def have_common_elements(a: Any, b: Any) -> bool:
-    """Is a byte of one also a byte of the other? True where that is too hard to tell."""
-    try:
-        most: Any = 1000  # NumPy's hints know of none but 0 and -1
-        return bool(np.shares_memory(a, b, max_work=most))
-    except np.exceptions.TooHardError:
-        return True
-
-
-# A mapped file that has been recognised: its mapping's address, its segment, and the
-# offset in the file of the mapping's first byte. Keyed by the mapping object itself.
+# Mapped files that have been recognised: the mapping's address, its segment, and the offset in the
+# file of the mapping's first byte. Keyed by the mapping object itself.
 _adopted: weakref.WeakKeyDictionary[Any, tuple[int, Segment, int]] = weakref.WeakKeyDictionary()
 
 
 def _in_file(array: Any, low: int) -> tuple[Segment, int] | None:
-    """The file and the offset in it at which ``low`` lies, for a read-only ``np.memmap``.
+    """Return the file and the offset of the address ``low`` in it, for a read-only ``np.memmap``.
 
-    The file is opened again by its name, and must be the one that is mapped here: device
-    and inode are compared with what the kernel says stands at the array's address. A file
-    that has been replaced, or is open for writing, is left alone: its bytes are copied.
+    The file is opened again by its name, and must be the one that is mapped here: device and inode
+    are compared with what the kernel reports for the array's address. If the file has been
+    replaced, or is open for writing, its bytes are copied instead.
     """
     path, mapped = getattr(array, "filename", None), getattr(array, "_mmap", None)
     if path is None or mapped is None or array.mode != "r":
@@ -327,7 +313,7 @@ def _in_file(array: Any, low: int) -> tuple[Segment, int] | None:
         try:
             fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
         except OSError:
-            return None  # gone, or no longer allowed: the bytes are copied instead
+            return None  # deleted, or no longer allowed: the bytes are copied instead
         status = os.fstat(fd)
         if place is None or (status.st_dev, status.st_ino) != place[:2]:
             os.close(fd)
@@ -335,7 +321,8 @@ def _in_file(array: Any, low: int) -> tuple[Segment, int] | None:
         file = ReceivedFile(fd, "file")
         segment = Segment(file, Kind.FILE, status.st_size, os.fspath(path))
         found = _adopted[mapped] = (start, segment, place[2])
-        # The segment has no view here that could die: the user's own mapping stands for one.
+        # There is no view of the segment here whose death could be noticed: the user's own mapping
+        # takes its place.
         weakref.finalize(mapped, registry.announce_gone, segment.id).atexit = False
     start, segment, offset = found
     return segment, offset + low - start

@@ -1,13 +1,13 @@
-"""Who is to blame when something cannot be pickled, and the error that says so.
+"""The search for the part of an object that cannot be pickled, and the error that names it.
 
-The search goes the way that pickle went: into the containers, the state and the arguments
-of ``__reduce_ex__``, what a function captures, what a class holds. So a part that an object's
-``__getstate__`` leaves out is never blamed, and an object that refuses by itself is not
-looked into. The innermost part that fails by itself is the culprit.
+The search takes the same way as pickle: into the containers, the state and the arguments of
+``__reduce_ex__``, the captured variables of a function, the contents of a class. So a part that an
+object's ``__getstate__`` leaves out is never blamed, and an object that refuses by itself is not
+searched. The innermost part that fails by itself is the culprit.
 
-An error that the object's own ``__reduce__`` or ``__getstate__`` has raised stays that error,
-as in the standard library, with a note that names the object; all others become
-``NotPicklable``. Frames of onecopy and of the picklers are cut out of the tracebacks.
+An error that the object's own ``__reduce__`` or ``__getstate__`` has raised stays that error, as in
+the standard library, with a note that names the object. All others become ``NotPicklable``. Frames
+of onecopy and of the picklers are cut out of the tracebacks.
 """
 
 from __future__ import annotations
@@ -25,11 +25,11 @@ from typing import Any
 from ..errors import NotPicklable, add_note
 
 Attempt = Callable[[Any], Exception | None]
-"""Pickles something by itself; the error, or None when all is well."""
+"""Pickles something by itself; returns the error, or None."""
 Part = tuple[str, Any]
-"""How one writes the step to a part, and the part."""
+"""The expression for the step to a part, and the part."""
 Found = tuple[str, Any, Exception]
-"""The path to the culprit, the culprit, and what it failed with by itself."""
+"""The path to the culprit, the culprit, and its error."""
 
 _PATH, _REASON = 120, 100  # characters: with the advice, a message stays under 300
 _DEEP = 60
@@ -39,11 +39,11 @@ _CLOUDPICKLE = f"{os.sep}cloudpickle{os.sep}"
 
 
 def refusal(obj: Any, what: str, attempt: Attempt, error: Exception) -> Exception:
-    """The error to raise when ``obj``, which errors call ``what``, could not be pickled.
+    """Return the error to raise when ``obj``, called ``what`` in errors, could not be pickled.
 
     Args:
-        attempt: tries a part of it.
-        error: what was raised.
+        attempt: tries to pickle a part of it.
+        error: the original error.
     """
     path, culprit, why = _whole(obj, what, attempt, error)
     if len(path) > _PATH:
@@ -62,7 +62,8 @@ def refusal(obj: Any, what: str, attempt: Attempt, error: Exception) -> Exceptio
 
 
 def _whole(obj: Any, what: str, attempt: Attempt, error: Exception) -> Found:
-    """The parts of a call are called by their own names, and items by their own numbers."""
+    """Return the culprit. The parts of a call are called by their own names, items by their
+    numbers."""
     parts = [(what, obj)]
     if what == "call":
         *function, args, kwargs = obj
@@ -82,9 +83,9 @@ def _whole(obj: Any, what: str, attempt: Attempt, error: Exception) -> Found:
 
 
 def _search(obj: Any, path: str, attempt: Attempt, error: Exception, seen: dict[int, Any]) -> Found:
-    """The innermost part of ``obj`` that fails. ``seen`` is what led here: what refers back
-    to that is no step. It holds the parts, some of which exist for the search alone, so that
-    no other object gets the place, and with it the ``id``, of one of them."""
+    """Return the innermost part of ``obj`` that fails. ``seen`` holds the path to it: a reference
+    back is not followed. It keeps the parts alive, some of which exist for the search alone, so
+    that no other object gets the address, and with it the ``id``, of one of them."""
     if len(seen) <= _DEEP:
         for name, part in _parts_of(obj, attempt):
             if id(part) not in seen and (found := attempt(part)) is not None:
@@ -94,7 +95,7 @@ def _search(obj: Any, path: str, attempt: Attempt, error: Exception, seen: dict[
 
 
 def _parts_of(obj: Any, attempt: Attempt) -> Iterator[Part]:
-    """What is pickled with ``obj``, and how one writes the way to it."""
+    """Yield the parts that are pickled with ``obj``, and the expression for each."""
     if isinstance(obj, dict):
         yield from ((f" (key {short(key)})", key) for key in obj)
         yield from ((f"[{short(key)}]", value) for key, value in obj.items())
@@ -129,7 +130,7 @@ def _cell(cell: types.CellType, name: str) -> Iterator[Part]:
 def _captured(function: types.FunctionType) -> Iterator[Part]:
     code = function.__code__
     for name, cell in zip(code.co_freevars, function.__closure__ or (), strict=False):
-        # With ``super()`` it is the class that the function is a method of.
+        # If the function uses ``super()``, this is the class that it is a method of.
         step = "" if name == "__class__" else f" (captured variable {name!r})"
         yield from _cell(cell, step)
     yield from ((f" (default {at})", v) for at, v in enumerate(function.__defaults__ or ()))
@@ -141,7 +142,7 @@ def _captured(function: types.FunctionType) -> Iterator[Part]:
 
 
 def _globals_of(code: types.CodeType) -> dict[str, None]:
-    """The globals that the code, or code inside it, names; attributes are none."""
+    """Return the globals that the code, or code inside it, names; attributes are not included."""
     found = {at.argval: None for at in dis.get_instructions(code) if at.opname.endswith("_GLOBAL")}
     for constant in code.co_consts:
         if isinstance(constant, types.CodeType):
@@ -150,11 +151,11 @@ def _globals_of(code: types.CodeType) -> dict[str, None]:
 
 
 def _members(kind: type, attempt: Attempt) -> Iterator[Part]:
-    """What a class and its bases hold. Values before functions: those reach the class again,
-    by ``super()`` or by its name."""
+    """Yield the contents of a class and its bases. Values before functions: those lead back to the
+    class, by ``super()`` or by its name."""
     found: dict[str, Any] = {}
     for cls in kind.__mro__:
-        if cls is kind or attempt(cls) is not None:  # else it goes by its name
+        if cls is kind or attempt(cls) is not None:  # otherwise it is pickled by name
             for name, value in vars(cls).items():
                 found.setdefault(name, value)
     later = (types.FunctionType, staticmethod, classmethod, property)
@@ -164,12 +165,12 @@ def _members(kind: type, attempt: Attempt) -> Iterator[Part]:
                 yield f".{name}", value
 
 
-# What every class makes anew: slots, ``__dict__``, ``__weakref__``, what an ABC knows.
+# Created by every class itself: slots, ``__dict__``, ``__weakref__``, the data of an ABC.
 _UNSENT = (types.MemberDescriptorType, types.GetSetDescriptorType, type(vars(ABC)["_abc_impl"]))
 
 
 def _reduced(obj: Any) -> Iterator[Part]:
-    """The parts of what the object says of itself."""
+    """Yield the parts of the object's own reduction."""
     if hasattr(obj, "shape") and hasattr(obj, "dtype"):
         if getattr(obj.dtype, "hasobject", False) and hasattr(obj, "flat"):
             yield from ((f".flat[{at}]", value) for at, value in enumerate(obj.flat))
@@ -207,12 +208,12 @@ _ADVICE = (
         "open it in each worker, by initializer=",
     ),
     (("multiprocessing",), "give it to the workers by initargs="),
-    (("onecopy",), ""),  # its own words say it
+    (("onecopy",), ""),  # its own message is clear
 )
 
 
 def _advice(culprit: Any, path: str) -> str:
-    """One line of what to do about it."""
+    """Return one line of advice."""
     if path.startswith("result"):
         return "return plain data instead"
     if isinstance(culprit, types.GeneratorType):
@@ -228,8 +229,8 @@ def _advice(culprit: Any, path: str) -> str:
 
 
 def _is_own(error: BaseException) -> bool:
-    """Was it raised by code of the object's own class? Not by the picklers, and not by a
-    class of a library that says, by a TypeError or PicklingError, what pickle itself says."""
+    """Return True if code of the object's own class has raised it. Not the picklers, and not a
+    library's class that repeats pickle's own complaint as a TypeError or PicklingError."""
     files = [frame.f_code.co_filename for frame, _ in _frames(error)]
     theirs = [name for name in files if not _is_ours(name)]
     if not theirs or type(error) in (pickle.PicklingError, pickle.PickleError):
@@ -249,7 +250,7 @@ def _is_library(filename: str) -> bool:
 
 
 def _frames(error: BaseException) -> Iterator[tuple[types.FrameType, types.TracebackType]]:
-    # Past a ``__getattribute__`` that may do anything.
+    # Bypasses a ``__getattribute__``, which may do anything.
     at = vars(BaseException)["__traceback__"].__get__(error)
     while at is not None:
         yield at.tb_frame, at
@@ -257,24 +258,24 @@ def _frames(error: BaseException) -> Iterator[tuple[types.FrameType, types.Trace
 
 
 def without_ours(error: BaseException) -> None:
-    """Cuts the frames of onecopy and of the picklers out of the error's traceback."""
+    """Cut the frames of onecopy and of the picklers out of the error's traceback."""
     kept = [at for frame, at in _frames(error) if not _is_ours(frame.f_code.co_filename)]
     made: types.TracebackType | None = None
     for at in reversed(kept):
         made = types.TracebackType(made, at.tb_frame, at.tb_lasti, at.tb_lineno)
-    # Not by assignment, which the error's class may refuse.
+    # Not by assignment: the error's class may refuse that.
     BaseException.with_traceback(error, made)
 
 
 class _OursCut:
-    """``with ours_cut:`` what is raised inside leaves it as ``without_ours`` makes it, and
-    without the frame that the statement is in."""
+    """``with ours_cut:`` applies ``without_ours`` to an error that is raised inside, and also cuts
+    the frame that contains the statement."""
 
     def __enter__(self) -> None:
-        """Nothing to do."""
+        """Nothing needs to be set up."""
 
     def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
-        # What goes on from here is the traceback that the error has then.
+        # The error leaves this block with the traceback that it has then.
         if isinstance(error, Exception):
             without_ours(error)
 
@@ -288,7 +289,7 @@ def _cut(text: str, limit: int) -> str:
 
 
 def short(value: Any, limit: int = 60) -> str:
-    """A repr that stays short, also for arrays and frames, and never raises."""
+    """Return a repr that stays short, also for arrays and frames, and never raises."""
     try:
         if hasattr(value, "shape") and hasattr(value, "dtype"):
             return f"<{type(value).__name__} {value.dtype} {value.shape}>"
@@ -298,8 +299,8 @@ def short(value: Any, limit: int = 60) -> str:
             text = repr(value) if _small(value) else f"<{type(value).__name__} of {len(value)}>"
         text = " ".join(text.split())
     except BaseException as error:
-        # A user's __repr__ may raise anything, and this is called where an error is being
-        # made of another one: that is the one to raise.
+        # A user's __repr__ may raise anything. This is called while another error is being built,
+        # and that is the one to raise.
         text = f"<{type(value).__name__}, its repr raised {type(error).__name__}>"
     return text if len(text) <= limit else text[: limit - 3] + "..."
 

@@ -1,18 +1,19 @@
-"""The buffers that one message is made of, and the plan of where each will stand.
+"""The buffers of one message, and the plan of where each is put.
 
-While an object is pickled, every buffer in it is noted as a *span*: where it lies in this
-process, and how an array looks at it. Nothing is copied yet. ``plan`` then sorts the spans:
-those in shared memory become references; plain ones that overlap become one *run*, so two
-views of one array stay two views of one array on the other side; gaps of sparse views are
-left out. The copying itself is done by whoever knows the destination (``codec``).
+While an object is pickled, every buffer in it is noted as a *span*: its place in this process, and
+the array's view of it. Nothing is copied yet. ``plan`` then sorts the spans: those in shared memory
+become references; plain ones that overlap become one *run*, so two views of one array stay two
+views of one array on the other side; gaps of sparse views are left out. ``codec``, which knows the
+destination, does the copying.
 """
 
 from __future__ import annotations
 
 import ctypes
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from .._memory.registry import registry
+from .._memory.segment import registry
 from .._system import mapping
 
 if TYPE_CHECKING:
@@ -20,83 +21,67 @@ if TYPE_CHECKING:
 
 # A view that skips more than half of what it spans is sent without the gaps.
 _SPARSE = 2
-# Overlapping views are sent as one run unless that moves more than this many times
-# their own bytes.
+# Overlapping views are sent as one run unless that copies more than this many times their own
+# bytes.
 _WASTE = 4
 
 
 class Alias(Exception):
-    """Two arrays of a message may show the same elements, so each needs a span."""
+    """Two arrays of a message may contain the same elements, so each needs a span."""
 
 
-class Span:
+@dataclass(slots=True, eq=False)
+class BufferView:
     """One buffer of a message.
 
     Attributes:
         low, high: the first byte and the one after the last, as addresses.
         first: bytes from ``low`` to the first element (not 0 with negative strides).
         strides: bytes per step and dimension; None for a flat buffer.
-        writable: may the receiver write to it?
-        nbytes: bytes of its elements, fewer than ``high - low`` when there are gaps.
-        owner: what keeps the memory alive: the array, or a memoryview.
-        known: the segment in which ``low`` lies and the offset, where that is known
-            without looking the address up.
+        writable: True if the receiver may write to it.
+        nbytes: bytes of its elements, fewer than ``high - low`` if there are gaps.
+        owner: the object that keeps the memory alive: the array, or a memoryview.
+        known: the segment that contains ``low`` and the offset in it, if known without a lookup of
+            the address.
     """
 
-    __slots__ = ("first", "high", "known", "low", "nbytes", "owner", "strides", "writable")
-
-    def __init__(
-        self,
-        low: int,
-        high: int,
-        first: int,
-        strides: tuple[int, ...] | None,
-        writable: bool,
-        nbytes: int,
-        owner: Any,
-        known: tuple[Segment, int] | None = None,
-    ) -> None:
-        self.low = low
-        self.high = high
-        self.first = first
-        self.strides = strides
-        self.writable = writable
-        self.nbytes = nbytes
-        self.owner = owner
-        self.known = known
+    low: int
+    high: int
+    first: int
+    strides: tuple[int, ...] | None
+    writable: bool
+    nbytes: int
+    owner: Any
+    known: tuple[Segment, int] | None = None
 
 
-class Run:
-    """Bytes that are copied in one piece.
+@dataclass(slots=True, eq=False)
+class CopyRange:
+    """A range of bytes that is copied in one piece.
 
     Attributes:
         size: in bytes.
-        low: the address to copy from, or 0 when ``array`` has to be gathered.
+        low: the address to copy from, or 0 if ``array`` has to be gathered.
         array: a sparse array whose elements are gathered without their gaps.
         strides: the strides that the gathered array will have.
     """
 
-    __slots__ = ("array", "low", "size", "strides")
-
-    def __init__(
-        self, size: int, low: int, array: Any = None, strides: tuple[int, ...] = ()
-    ) -> None:
-        self.size = size
-        self.low = low
-        self.array = array
-        self.strides = strides
+    size: int
+    low: int
+    array: Any = None
+    strides: tuple[int, ...] = ()
 
     def copy_to(self, view: memoryview) -> None:
-        """Fills ``size`` writable bytes."""
+        """Fill ``size`` writable bytes."""
         if self.array is None:
             mapping.copy_in(mapping.address_of(view), self.low, self.size)
         else:
-            from .arrays import gather  # numpy is here already: there is an array
+            from .strided import gather  # numpy is imported already: there is an array
 
             gather(self.array, view, self.strides)
 
     def to_bytes(self) -> bytes:
-        """The bytes themselves; for small runs."""
+        """Return the bytes themselves; for small runs."""
         if self.array is None:
             return ctypes.string_at(self.low, self.size)
         view = memoryview(bytearray(self.size))
@@ -104,46 +89,35 @@ class Run:
         return bytes(view)
 
 
-class Entry:
-    """How one span is found again: in a run (``segment`` None) or in a segment, of which
-    the receiver may be given a private writable view."""
+@dataclass(slots=True, eq=False)
+class BufferRef:
+    """The place of one span: in a run (``segment`` None) or in a segment, of which the receiver may
+    get a private writable view."""
 
-    __slots__ = ("length", "offset", "private", "run", "segment", "strides", "writable")
-
-    def __init__(
-        self,
-        segment: Segment | None,
-        run: int,
-        offset: int,
-        length: int,
-        strides: tuple[int, ...] | None,
-        writable: bool,
-        private: bool = False,
-    ) -> None:
-        self.segment = segment
-        self.run = run
-        self.offset = offset
-        self.length = length
-        self.strides = strides
-        self.writable = writable
-        self.private = private
+    segment: Segment | None
+    run: int
+    offset: int
+    length: int
+    strides: tuple[int, ...] | None
+    writable: bool
+    private: bool = False
 
 
-class Plan:
-    """What is copied, and where each span then stands."""
+class CopyPlan:
+    """The runs to copy, and the place of each span."""
 
     __slots__ = ("entries", "runs")
 
     def __init__(self) -> None:
-        self.runs: list[Run] = []
-        self.entries: list[Entry] = []
+        self.runs: list[CopyRange] = []
+        self.entries: list[BufferRef] = []
 
     @property
     def copied(self) -> int:
         return sum(run.size for run in self.runs)
 
 
-def _shared(span: Span) -> Entry | None:
+def _shared(span: BufferView) -> BufferRef | None:
     found = span.known or registry.find(span.low)
     if found is None:
         return None
@@ -151,11 +125,11 @@ def _shared(span: Span) -> Entry | None:
     if offset + span.high - span.low > segment.size:
         return None
     length = span.high - span.low
-    return Entry(segment, -1, offset + span.first, length, span.strides, span.writable)
+    return BufferRef(segment, -1, offset + span.first, length, span.strides, span.writable)
 
 
-def _groups(spans: list[Span], plain: list[int]) -> list[list[int]]:
-    """Indices of plain spans, those that overlap together, in order of address."""
+def _groups(spans: list[BufferView], plain: list[int]) -> list[list[int]]:
+    """Return the indices of plain spans, overlapping ones grouped, in order of address."""
     groups: list[list[int]] = []
     end = -1
     for index in sorted(plain, key=lambda i: spans[i].low):
@@ -167,10 +141,10 @@ def _groups(spans: list[Span], plain: list[int]) -> list[list[int]]:
     return groups
 
 
-def plan(spans: list[Span]) -> Plan:
-    """Decides for every span whether it is referred to or copied, and with which others."""
-    made = Plan()
-    entries: dict[int, Entry] = {}
+def plan(spans: list[BufferView]) -> CopyPlan:
+    """Decide for every span whether it is referred to or copied, and with which others."""
+    made = CopyPlan()
+    entries: dict[int, BufferRef] = {}
     plain: list[int] = []
     for index, span in enumerate(spans):
         entry = _shared(span)
@@ -190,35 +164,37 @@ def plan(spans: list[Span]) -> Plan:
             if len({_look(spans[i]) for i in part}) == 1:
                 _gather(made, entries, spans, part)
             else:
-                # Different views of the same elements have to stay so: all in one run, the
-                # gaps between them included.
+                # Different views of the same elements must stay such: all go into one run,
+                # including the gaps between them.
                 _together(made, entries, spans, part)
     made.entries = [entries[i] for i in range(len(spans))]
     return made
 
 
-def _together(made: Plan, entries: dict[int, Entry], spans: list[Span], group: list[int]) -> None:
-    """Plans one run for all of a group, from its first byte to its last."""
+def _together(
+    made: CopyPlan, entries: dict[int, BufferRef], spans: list[BufferView], group: list[int]
+) -> None:
+    """CopyPlan one run for all of a group, from its first byte to its last."""
     low = min(spans[i].low for i in group)
     for i in group:
         s = spans[i]
         offset, length = s.low - low + s.first, s.high - s.low
-        entries[i] = Entry(None, len(made.runs), offset, length, s.strides, s.writable)
-    made.runs.append(Run(max(spans[i].high for i in group) - low, low))
+        entries[i] = BufferRef(None, len(made.runs), offset, length, s.strides, s.writable)
+    made.runs.append(CopyRange(max(spans[i].high for i in group) - low, low))
 
 
-def _look(span: Span) -> Any:
-    """The same for views that cannot be told from each other."""
+def _look(span: BufferView) -> Any:
+    """Return a key that is equal for views that cannot be distinguished."""
     shape = span.strides and (span.owner.shape, span.owner.itemsize)
     return span.low, span.high, span.first, span.strides, shape
 
 
-def _sharing(spans: list[Span], group: list[int]) -> list[list[int]]:
-    """Splits views whose extents overlap into those that have elements in common: the
-    columns of a table do not, however much they interlock."""
+def _sharing(spans: list[BufferView], group: list[int]) -> list[list[int]]:
+    """Split views whose extents overlap into groups that have elements in common: the columns of a
+    table do not, even if they interleave."""
     if len(group) == 1:
         return [group]
-    from .arrays import have_common_elements  # numpy is here already: there is an array
+    from .strided import have_common_elements  # numpy is imported already: there is an array
 
     alike: dict[Any, list[int]] = {}
     for i in group:
@@ -235,20 +211,22 @@ def _sharing(spans: list[Span], group: list[int]) -> list[list[int]]:
     return parts
 
 
-def _gather(made: Plan, entries: dict[int, Entry], spans: list[Span], same: list[int]) -> None:
-    """Plans one run, without gaps, for views that look the same."""
+def _gather(
+    made: CopyPlan, entries: dict[int, BufferRef], spans: list[BufferView], same: list[int]
+) -> None:
+    """CopyPlan one run, without gaps, for views with the same key."""
     s = spans[same[0]]
     strides = _dense_strides(s) if s.strides is not None else None
     for i in same:
-        entries[i] = Entry(None, len(made.runs), 0, s.nbytes, strides, spans[i].writable)
+        entries[i] = BufferRef(None, len(made.runs), 0, s.nbytes, strides, spans[i].writable)
     if strides is None:
-        made.runs.append(Run(s.nbytes, s.low))
+        made.runs.append(CopyRange(s.nbytes, s.low))
     else:
-        made.runs.append(Run(s.nbytes, 0, s.owner, strides))
+        made.runs.append(CopyRange(s.nbytes, 0, s.owner, strides))
 
 
-def _dense_strides(span: Span) -> tuple[int, ...]:
-    """Strides of a copy without gaps, its axes in the same order of speed."""
+def _dense_strides(span: BufferView) -> tuple[int, ...]:
+    """Return the strides of a copy without gaps, with its axes in the same order of speed."""
     array = span.owner
     step = array.dtype.itemsize
     strides = [0] * array.ndim

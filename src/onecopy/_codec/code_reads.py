@@ -1,8 +1,8 @@
 """The names that a function's code looks up outside itself, from its bytecode.
 
-Covers global names with the attributes that are read from or set on them, modules that are
-imported inside the function, and attribute names, which a method needs of its class. Names
-that are made at run time (``globals()[name]``, ``exec``) cannot be seen here.
+Covers global names with the attributes that are read from or set on them, modules that are imported
+inside the function, and attribute names, which a method needs of its class. Names computed at run
+time (``globals()[name]``, ``exec``) are not found.
 
 Nested functions, lambdas and comprehensions are part of the function that holds them.
 """
@@ -18,7 +18,7 @@ Path = tuple[str, ...]
 
 _GLOBAL = frozenset({"LOAD_GLOBAL", "LOAD_NAME", "STORE_GLOBAL", "DELETE_GLOBAL"})
 _ATTRIBUTE = frozenset({"LOAD_ATTR", "LOAD_METHOD", "STORE_ATTR", "DELETE_ATTR"})
-# Between a name and the attribute of it that is set, and before a call's name.
+# Between a name and the attribute of it that is set, and before the name of a call.
 _BETWEEN = frozenset({"CACHE", "PRECALL", "PUSH_NULL", "EXTENDED_ARG", "NOP"})
 
 
@@ -28,8 +28,8 @@ class Reads(NamedTuple):
     Attributes:
         paths: each global name, with the attributes that directly follow it:
             ``("settings", "CONFIG")`` for ``settings.CONFIG``.
-        imports: modules that are imported inside, each with the names that are taken of it.
-        attributes: every attribute name that is read or set, of whatever object.
+        imports: modules that are imported inside, each with the names imported from it.
+        attributes: every attribute name that is read or set, of any object.
     """
 
     paths: frozenset[Path]
@@ -41,7 +41,7 @@ _known: weakref.WeakKeyDictionary[CodeType, Reads] = weakref.WeakKeyDictionary()
 
 
 def reads_of(code: CodeType) -> Reads:
-    """The names that ``code`` and the code inside it look up. Thread-safe."""
+    """Return the names that ``code`` and the code inside it look up. Thread-safe."""
     reads = _known.get(code)
     if reads is None:
         paths: set[Path] = set()

@@ -1,4 +1,4 @@
-"""From an object to a message and back: what crosses without moving bytes, and what moves.
+"""Converts an object to a message and back; decides which buffers are copied and which shared.
 
 A message's *body* is either a bare pickle stream (the common small task), or::
 
@@ -8,11 +8,11 @@ A message's *body* is either a bare pickle stream (the common small task), or::
 or, for a call with scalars and views of shared arrays only (``References``)::
 
     head      1
-    data      pickle stream of the arguments and of where each view lies
+    data      pickle stream of the arguments and of each view's place
 
-The manifest says for each buffer of the stream where it stands: in a small run of this
-message (copied, one piece of heap per run), in an arena block (built upon, given back
-when the last view dies), or in a segment that both sides know (built upon; nothing moves).
+The manifest gives the place of each buffer of the stream: in a small run of this message (copied,
+one piece of heap per run), in an arena block (used in place, returned when the last view dies), or
+in a segment that both sides know (used in place; nothing is copied).
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from typing import Any, Protocol
 
 from .._memory.arena import Arena, Block
 from .._memory.segment import Kind, Segment
-from .buffers import Entry, Plan, Run, plan
+from .buffers import BufferRef, CopyPlan, CopyRange, plan
 from .pickling import (
     NO_REDUCERS,
     NOT_DEFINING,
@@ -42,49 +42,49 @@ from .store import ALIGN, store
 CUTOFF = 64 << 10
 
 _HEAD = struct.Struct("<QQQQ")
-# Stands where a rich body has its block's segment; no segment has this id.
+# In place of the segment of a rich body's block; no segment has this id.
 _REFERENCES = struct.pack("<Q", 1)
 _INLINE, _BLOCK, _SHARED, _PRIVATE = range(4)
 
 
 class Outward(Protocol):
-    """What the sender's side of a link does for the codec."""
+    """The methods of the sender's link that the codec calls."""
 
     arena: Arena
 
-    def mention(self, segment: Segment, nbytes: int) -> None:
-        """The message refers to ``nbytes`` of ``segment``: the peer must know it by then."""
+    def reference(self, segment: Segment, nbytes: int) -> None:
+        """Note that the message refers to ``nbytes`` of ``segment``, which the peer must know."""
 
     def lend(self, block: Block) -> None:
-        """The peer holds ``block`` from now on."""
+        """Note that the peer holds ``block`` from now on."""
 
 
 class Inward(Protocol):
-    """What the receiver's side of a link does for the codec."""
+    """The methods of the receiver's link that the codec calls."""
 
     def shared_view(self, segment_id: int) -> memoryview:
-        """The whole of a segment that the peer has made known."""
+        """Return the whole of a segment that the peer has announced."""
 
     def shared_base(self, segment_id: int) -> Any:
-        """The same as what ``arrays.resolve`` takes."""
+        """Return the same in the form that ``arrays.resolve`` takes."""
 
     def private_view(self, segment_id: int) -> memoryview:
-        """The same, writable: this process alone sees what it writes there."""
+        """Return the same, writable: only this process sees what it writes there."""
 
     def block_view(self, segment_id: int, offset: int, size: int) -> memoryview:
-        """A block of the peer's arena; it is given back when the last view has died."""
+        """Return a block of the peer's arena; it is returned when the last view has died."""
 
 
-class Draft:
-    """A pickled object whose buffers are still where they were.
+class Encoded:
+    """A pickled object whose buffers have not been copied yet.
 
-    Copying is put off until the message is really sent: a thousand waiting tasks with
-    large arguments hold references, not a thousand copies.
+    Copying is delayed until the message is sent: a thousand waiting tasks with large arguments hold
+    references, not a thousand copies.
 
     Attributes:
-        plan: what will be copied and what referred to; None for a bare stream.
+        plan: the buffers to copy and those to refer to; None for a bare stream.
         nbytes: bytes that sending it will copy.
-        carried: segments that the receiver gets to know with it, besides those of buffers.
+        carried: segments that are announced with it, in addition to those of buffers.
     """
 
     __slots__ = ("_pickled", "_root", "carried", "nbytes", "plan")
@@ -94,22 +94,32 @@ class Draft:
         self._root: object = None
         self.carried: list[Segment] = []
         spans = pickled.buffers.spans
-        self.plan: Plan | None = plan(spans) if spans else None
+        self.plan: CopyPlan | None = plan(spans) if spans else None
         self.nbytes = pickled.size + (self.plan.copied if self.plan else 0)
 
     @property
     def pickled_arrays(self) -> list[str]:
-        """Arrays whose elements had to be pickled."""
+        """The dtypes of arrays whose elements had to be pickled."""
         return self._pickled.buffers.pickled
 
     @property
     def references(self) -> list[Any]:
-        """Functions and classes of the user's that the object refers to."""
+        """The user's functions and classes that the object refers to."""
         return self._pickled.buffers.references
+
+    def plain_arrays(self) -> tuple[list[Any], bool]:
+        """The arrays that are copied, and whether they are parts of frames."""
+        spans = self._pickled.buffers.spans
+        entries = self.plan.entries if self.plan is not None else []
+        plain = zip(spans, entries, strict=False)
+        arrays = [span.owner for span, entry in plain if entry.segment is None]
+        stream = bytes(self._pickled.chunks[0][:4096])
+        frames = any(name in stream for name in (b"pandas", b"polars", b"pyarrow"))
+        return [each for each in arrays if hasattr(each, "nbytes")], frames
 
     @property
     def stream_size(self) -> int:
-        """Bytes of what is not a buffer."""
+        """The bytes outside of buffers."""
         return self._pickled.size
 
     def is_bare(self) -> bool:
@@ -123,11 +133,11 @@ class Draft:
         return self._pickled.chunks
 
     def anchor(self) -> None:
-        """Copies the buffers into one sealed segment now, for a draft that goes to many.
+        """Copy the buffers into one sealed segment now, for a message to several receivers.
 
-        Every receiver builds on a private view of that one copy: its arrays are writable
-        and its own, and a page is copied only where it writes. Does nothing for small ones.
-        Raises NotEnoughMemory.
+        Every receiver uses a private view of that one copy: its arrays are writable and its own,
+        and a page is copied only when it is written. Does nothing for small buffers. Raises
+        NotEnoughMemory.
         """
         if self.plan is None or self.plan.copied <= CUTOFF:
             return
@@ -142,13 +152,13 @@ class Draft:
         self.nbytes = self._pickled.size
 
     def all_shared(self) -> bool:
-        """Is there a buffer, and does every one stand in shared memory already? One without
-        bytes does not stand anywhere."""
+        """Return True if there is a buffer and every one is in shared memory already. A buffer
+        without bytes is nowhere."""
         return self.plan is not None and not (self.plan.copied or self.has_small)
 
     @property
     def has_small(self) -> bool:
-        """Are there arrays whose elements stand in the stream?"""
+        """Return True if there are arrays whose elements are in the stream."""
         roots = self._pickled.buffers.roots
         return roots is not None and any(root is not None for root in roots.values())
 
@@ -162,9 +172,9 @@ def encode(
     reducers: Reducers = NO_REDUCERS,
     defining: Defining = NOT_DEFINING,
     most: int | None = None,
-) -> Draft:
-    """Pickles ``obj`` without copying a buffer; see ``pickling.dumps``, also for errors."""
-    return Draft(
+) -> Encoded:
+    """Pickle ``obj`` without copying a buffer; see ``pickling.dumps``, also for errors."""
+    return Encoded(
         dumps(
             obj,
             namespace,
@@ -179,7 +189,7 @@ def encode(
 
 _TEXT = frozenset({str, bytes})
 _SIMPLE = _TEXT | {int, float, bool, type(None), complex}
-# Lists of more than this are not looked through: our pickler is as fast with them.
+# Longer lists are not scanned: our pickler is as fast with them.
 _FEW = 64
 
 
@@ -187,8 +197,8 @@ _arrays: Any = None
 
 
 def _arrays_module() -> Any:
-    """``arrays``, which imports NumPy: asked for where there is an array. An import statement
-    costs several microseconds each time where the caches are cold."""
+    """Return the module ``arrays``, which imports NumPy; called where there is an array. An import
+    statement costs several microseconds each time if the caches are cold."""
     global _arrays
     if _arrays is None:
         from . import arrays
@@ -198,8 +208,8 @@ def _arrays_module() -> Any:
 
 
 class References:
-    """Arguments that are scalars and views of shared arrays: the commonest call of all,
-    ``f(data[i:j], x)``, which needs neither a pickler of ours nor a plan."""
+    """Arguments that are scalars and views of shared arrays: the most common call, ``f(data[i:j],
+    x)``, which needs neither our pickler nor a plan."""
 
     __slots__ = ("_arrays", "segments", "stream")
 
@@ -208,16 +218,16 @@ class References:
     ) -> None:
         self.stream = stream
         self.segments = segments
-        self._arrays = arrays  # keeps the views, and with them the mappings
+        self._arrays = arrays  # keeps the views, and with them the mappings, alive
 
 
-Encoded = Draft | References | bytes
+Payload = Encoded | References | bytes
 
 
 def encode_arguments(
     args: tuple[Any, ...], kwargs: dict[str, Any], namespace: Namespace
-) -> Encoded:
-    """As ``encode`` of ``(args, kwargs)``; shorter for scalars and views of shared arrays."""
+) -> Payload:
+    """Encode ``(args, kwargs)``, with a shorter message for scalars and views of shared arrays."""
     kinds = set(map(type, args))
     if not kwargs and not _has_long(args, kinds):
         others = kinds - _SIMPLE
@@ -225,7 +235,7 @@ def encode_arguments(
             stream = pickle.dumps((args, kwargs), 5)
             if len(stream) <= CUTOFF:
                 return stream
-        # While another thread imports it, there is no array to be seen.
+        # While another thread imports it, there can be no array.
         ndarray = getattr(sys.modules.get("numpy"), "ndarray", None)
         if others == {ndarray}:
             references = _references(args, ndarray)
@@ -235,8 +245,8 @@ def encode_arguments(
 
 
 def _references(args: tuple[Any, ...], ndarray: Any) -> References | None:
-    """None when an array is not shared, is there twice (it has to arrive as one object), or
-    the rest is long."""
+    """Return the short form; None if an array is not shared, occurs twice (it has to arrive as one
+    object), or the rest is long."""
     reference = _arrays_module().reference
     plain = list(args)
     refer: list[tuple[Any, ...]] = []
@@ -254,15 +264,14 @@ def _references(args: tuple[Any, ...], ndarray: Any) -> References | None:
 
 
 def _has_long(values: Any, kinds: set[type]) -> bool:
-    """Is there, among values of these types, text that does not fit into a bare message? It must
-    not be copied to find out."""
+    """Return True if any str or bytes is too long to go in-band. Looks at lengths only."""
     if not kinds & _TEXT:
         return False
     return any(type(value) in _TEXT and len(value) > CUTOFF for value in values)
 
 
 def _bare(values: Any) -> bytes | None:
-    """The stream of a few scalars, or of numbers in a range; None for anything else."""
+    """Return the stream of a few scalars, or of numbers in a range; None for anything else."""
     if type(values) is list:
         if len(values) > _FEW:
             return None
@@ -275,13 +284,13 @@ def _bare(values: Any) -> bytes | None:
     return stream if len(stream) <= CUTOFF else None
 
 
-def encode_items(items: Any, namespace: Namespace, what: str) -> Encoded:
-    """As ``encode`` of a chunk of items; shorter for a few scalars."""
+def encode_items(items: Any, namespace: Namespace, what: str) -> Payload:
+    """Encode a chunk of items, with a shorter message for a few scalars."""
     return _bare(items) or encode(items, namespace, what)
 
 
-def encode_result(value: Any, namespace: Namespace) -> Encoded:
-    """As ``encode``; the bare stream for a plain scalar, and for a list of a few."""
+def encode_result(value: Any, namespace: Namespace) -> Payload:
+    """Encode a result: the bare stream for a plain scalar, or for a list of a few."""
     kind = type(value)
     if kind in _SIMPLE:
         if not _has_long((value,), {kind}):
@@ -293,26 +302,26 @@ def encode_result(value: Any, namespace: Namespace) -> Encoded:
     return encode(value, namespace, "result")
 
 
-def place(draft: Encoded, link: Outward) -> tuple[bool, bytes]:
-    """Copies what has to be copied; returns (is it a rich body, the body).
+def write_message(encoded: Payload, link: Outward) -> tuple[bool, bytes]:
+    """Copy what has to be copied; return True for a rich body, and the body.
 
-    Blocks until large buffers are copied (without the GIL). Raises NotEnoughMemory when
-    the arena cannot grow; nothing is lost then and nothing is lent.
+    Blocks until large buffers are copied (without the GIL). Raises NotEnoughMemory if the arena
+    cannot grow; then nothing is lost and nothing is lent.
     """
-    if type(draft) is bytes:
-        return False, draft
-    if type(draft) is References:
-        for segment, nbytes in draft.segments:
+    if type(encoded) is bytes:
+        return False, encoded
+    if type(encoded) is References:
+        for segment, nbytes in encoded.segments:
             if segment.kind == Kind.FILE:
                 segment.require_whole()
-            link.mention(segment, nbytes)
-        return True, draft.stream
-    assert isinstance(draft, Draft)
-    if draft.is_bare():
-        return False, draft.stream()
+            link.reference(segment, nbytes)
+        return True, encoded.stream
+    assert isinstance(encoded, Encoded)
+    if encoded.is_bare():
+        return False, encoded.stream()
     lent: list[Block] = []
     try:
-        body = _place(draft, link, lent)
+        body = _place(encoded, link, lent)
     except BaseException:
         for block in lent:
             link.arena.abandon(block.segment.id, block.offset)
@@ -322,10 +331,10 @@ def place(draft: Encoded, link: Outward) -> tuple[bool, bytes]:
     return True, body
 
 
-def _place(draft: Draft, link: Outward, lent: list[Block]) -> bytes:
-    made = draft.plan or Plan()
-    for segment in draft.carried:
-        link.mention(segment, 0)
+def _place(encoded: Encoded, link: Outward, lent: list[Block]) -> bytes:
+    made = encoded.plan or CopyPlan()
+    for segment in encoded.carried:
+        link.reference(segment, 0)
     runs: list[tuple[int, ...]] = []
     inline: list[bytes] = []
     offset = 0
@@ -343,7 +352,7 @@ def _place(draft: Draft, link: Outward, lent: list[Block]) -> bytes:
     seen: dict[tuple[int, ...], int] = {}
     entries = [_entry(entry, runs, seen, link) for entry in made.entries]
     manifest = marshal.dumps((offset, runs, entries))
-    data = [manifest, *inline, *draft.chunks()]
+    data = [manifest, *inline, *encoded.chunks()]
     size = sum(map(len, data))
     if size <= 2 * CUTOFF:
         return b"".join([_HEAD.pack(0, 0, len(manifest), size), *data])
@@ -354,13 +363,14 @@ def _place(draft: Draft, link: Outward, lent: list[Block]) -> bytes:
 
 
 def _entry(
-    entry: Entry, runs: list[tuple[int, ...]], seen: dict[tuple[int, ...], int], link: Outward
+    entry: BufferRef, runs: list[tuple[int, ...]], seen: dict[tuple[int, ...], int], link: Outward
 ) -> tuple[Any, ...]:
-    """What the manifest says of one buffer; ``seen`` knows each segment's place in ``runs``."""
+    """Return the manifest's entry for one buffer; ``seen`` maps each segment to its place in
+    ``runs``."""
     run = entry.run
     if entry.segment is not None:
         entry.segment.require_whole()
-        link.mention(entry.segment, entry.length)
+        link.reference(entry.segment, entry.length)
         shared = (_PRIVATE if entry.private else _SHARED, entry.segment.id)
         run = seen.setdefault(shared, len(runs))
         if run == len(runs):
@@ -368,7 +378,7 @@ def _entry(
     return run, entry.offset, entry.length, entry.strides, entry.writable
 
 
-def _fill(block: Block, run: Run) -> None:
+def _fill(block: Block, run: CopyRange) -> None:
     if run.array is None:
         block.copy_from(run.low, run.size)
     else:
@@ -376,7 +386,7 @@ def _fill(block: Block, run: Run) -> None:
 
 
 def _fill_pieces(block: Block, pieces: list[Any]) -> None:
-    """Writes the pieces one after another; small neighbours with one call."""
+    """Write the pieces one after another; small neighbours with one call."""
     at = 0
     small: list[Any] = []
     for piece in [*pieces, None]:
@@ -390,16 +400,17 @@ def _fill_pieces(block: Block, pieces: list[Any]) -> None:
 
 
 def decode(rich: bool, body: memoryview, link: Inward) -> Any:
-    """The inverse of ``place``: builds the object, on the buffers where they stand."""
+    """Rebuild the object that ``write_message`` wrote, on the buffers where they are."""
     if not rich:
         return pickle.loads(body)
     if body[:8] == _REFERENCES:
         return _resolve(body[8:], link)
     segment_id, offset, manifest_size, size = _HEAD.unpack_from(body)
-    if segment_id:
-        data = link.block_view(segment_id, offset, size)
-    else:
-        data = body[_HEAD.size : _HEAD.size + size]
+    data = (
+        link.block_view(segment_id, offset, size)
+        if segment_id
+        else body[_HEAD.size : _HEAD.size + size]
+    )
     inline_size, runs, entries = marshal.loads(data[:manifest_size])
     inline = data[manifest_size : manifest_size + inline_size]
     views = [_run_view(run, inline, link) for run in runs]
@@ -408,7 +419,7 @@ def decode(rich: bool, body: memoryview, link: Inward) -> Any:
 
 
 def release(rich: bool, body: memoryview, link: Inward) -> None:
-    """Instead of ``decode``: gives the blocks back that came with the message."""
+    """Return the blocks that came with the message, instead of decoding it."""
     if not rich or body[:8] == _REFERENCES:
         return
     segment_id, offset, manifest_size, size = _HEAD.unpack_from(body)
@@ -419,7 +430,7 @@ def release(rich: bool, body: memoryview, link: Inward) -> None:
 
 
 def _resolve(stream: memoryview, link: Inward) -> tuple[tuple[Any, ...], dict[str, Any]]:
-    """The inverse of ``_references``."""
+    """Return the arguments that ``_references`` encoded."""
     resolve = _arrays_module().resolve
     args, refer = pickle.loads(stream)
     for at, segment_id, *how in refer:
@@ -438,7 +449,7 @@ def _run_view(run: tuple[int, ...], inline: memoryview, link: Inward) -> memoryv
 
 
 def _source(entry: tuple[Any, ...], views: list[memoryview]) -> Any:
-    """What the stream gets for its next buffer: bytes, or what ``arrays.build`` takes."""
+    """Return the stream's next buffer: bytes, or the argument of ``arrays.build``."""
     run, offset, length, strides, writable = entry
     view = views[run]
     if not writable:
@@ -446,8 +457,8 @@ def _source(entry: tuple[Any, ...], views: list[memoryview]) -> Any:
     return view[offset : offset + length] if strides is None else (view, offset, strides)
 
 
-def layout(made: Plan) -> tuple[int, list[int]]:
-    """Total size and the offset of each run when all stand in one piece, aligned."""
+def layout(made: CopyPlan) -> tuple[int, list[int]]:
+    """Return the total size and the offset of each run, all in one piece, aligned."""
     offsets: list[int] = []
     end = 0
     for run in made.runs:
@@ -457,15 +468,16 @@ def layout(made: Plan) -> tuple[int, list[int]]:
     return end, offsets
 
 
-def rebuild(draft: Draft, views: list[memoryview]) -> Any:
-    """Builds the drafted object again in this process, its runs standing in ``views``."""
-    assert draft.plan is not None
+def rebuild(encoded: Encoded, views: list[memoryview]) -> Any:
+    """Rebuild the encoded object in this process, with its runs in ``views``."""
+    assert encoded.plan is not None
     buffers = []
-    for entry in draft.plan.entries:
-        if entry.segment is not None:
-            view = entry.segment.view(0, entry.segment.size)
-        else:
-            view = views[entry.run]
+    for entry in encoded.plan.entries:
+        view = (
+            entry.segment.view(0, entry.segment.size)
+            if entry.segment is not None
+            else views[entry.run]
+        )
         fields = (0, entry.offset, entry.length, entry.strides, entry.writable)
         buffers.append(_source(fields, [view]))
-    return pickle.loads(draft.stream(), buffers=buffers)
+    return pickle.loads(encoded.stream(), buffers=buffers)

@@ -1,16 +1,16 @@
-"""Where functions and classes live, on both sides: their home, and finding them there.
+"""Homes: the namespaces that functions and classes live in, and lookup in them, on both sides.
 
-A *home* is a namespace that the owner and its workers have in common:
+A *home* is a namespace that exists in the owner and in its workers:
 
-- ``""``: the main module. In a worker it is what it has imported as ``__mp_main__``, what it
-  has inherited by a fork, or a module that starts empty and is filled by value.
+- ``""``: the main module. In a worker it is imported as ``__mp_main__``, inherited by a fork, or
+  a module that starts empty and is filled by value.
 - a module's name: each side has imported it.
 - ``"<id>"``: a dict that belongs to no module (a script run by a profiler, ``exec``, ``runpy``);
-  the worker keeps a dict of its own for it, empty at first.
+  the worker keeps its own dict for it, empty at first.
 
-What is found by its name in its home travels as that name. What is not (a lambda, a closure, a
-function made by ``exec``) travels by value, and is rebuilt in its home, so that it sees the
-same globals as everybody else there. Which globals a worker needs is ``following``'s business.
+An object that is found by its name in its home is sent as that name. Any other (a lambda, a
+closure, a function made by ``exec``) is sent by value and rebuilt in its home, so that it sees the
+same globals as all code there. ``_engine.following`` decides which globals a worker needs.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ import weakref
 from typing import Any
 
 MAIN_NAMES = ("__main__", "__mp_main__")
-# In a dict that belongs to no module: what stands for it in messages.
+# The key of a dict that belongs to no module; its value stands for the dict in messages.
 _KEY = "__onecopy_home__"
 _MISSING = object()
 
@@ -34,8 +34,8 @@ _MISSING = object()
 class _Space:
     """A namespace without a module; ``names`` is its dict.
 
-    It lives in the dict itself, so the two go together. A dict that was copied from another
-    one holds that one's: ``of`` tells them apart by identity.
+    It is stored in the dict itself, so both have the same life. A copied dict contains the
+    original's: ``of`` distinguishes them by identity.
     """
 
     def __init__(self, home: str, names: dict[str, Any]) -> None:
@@ -47,16 +47,16 @@ _spaces: weakref.WeakValueDictionary[str, _Space] = weakref.WeakValueDictionary(
 _numbers = itertools.count(1)
 _importable: dict[str, bool] = {}
 _user: dict[str, bool] = {}
-# Worker: spaces live as long as it does.
+# Worker: spaces live as long as the process.
 _kept: list[_Space] = []
 
 
 def home_of(names: dict[str, Any], *, made: bool = True) -> str | None:
-    """The home whose globals ``names`` are.
+    """Return the home whose globals are ``names``.
 
     Args:
         names: the globals of a function.
-        made: make a home for a dict without a module; otherwise None for one.
+        made: make a home for a dict without a module; if False, return None for one.
     """
     name = names.get("__name__")
     if isinstance(name, str):
@@ -76,7 +76,7 @@ def home_of(names: dict[str, Any], *, made: bool = True) -> str | None:
 
 
 def names_of(home: str) -> dict[str, Any]:
-    """The globals of a home, in this process. Imports a module that is not loaded yet."""
+    """Return the globals of a home in this process. Imports a module that is not loaded yet."""
     if home == "":
         return sys.modules["__main__"].__dict__
     if home.startswith("<"):
@@ -91,7 +91,7 @@ def names_of(home: str) -> dict[str, Any]:
 
 
 def user_homes() -> dict[str, dict[str, Any]]:
-    """Every home of the user's code that is loaded in this process, with its globals."""
+    """Return every home of the user's code that is loaded in this process, with its globals."""
     names: dict[str, dict[str, Any]] = {"": sys.modules["__main__"].__dict__}
     for name, module in list(sys.modules.items()):
         if name not in MAIN_NAMES and is_user_module(name):
@@ -101,7 +101,7 @@ def user_homes() -> dict[str, dict[str, Any]]:
 
 
 def find(home: str, name: str) -> Any:
-    """What a message calls ``name`` of ``home``; ``name`` may have dots."""
+    """Return the object ``name`` of ``home``, as a message refers to it; ``name`` may have dots."""
     first, *rest = name.split(".")
     try:
         found = names_of(home)[first]
@@ -114,10 +114,10 @@ def find(home: str, name: str) -> Any:
 
 
 def home_by_name(obj: Any) -> str | None:
-    """The home in which ``obj`` is found by its own name; None when it is not.
+    """Return the home in which ``obj`` is found by its own name, or None.
 
     Args:
-        obj: a function, a class, or what wraps one, such as ``functools.lru_cache`` makes.
+        obj: a function, a class, or a wrapper of one, such as ``functools.lru_cache`` makes.
     """
     module, name = getattr(obj, "__module__", None), getattr(obj, "__qualname__", None)
     if not isinstance(module, str) or not isinstance(name, str) or "<" in name:
@@ -143,7 +143,7 @@ def _at(names: dict[str, Any], name: str) -> Any:
 
 
 def _globals_of(obj: Any) -> dict[str, Any] | None:
-    """The globals of a function, of a class's first method, or of what is wrapped."""
+    """Return the globals of a function, of a class's first method, or of a wrapped function."""
     names = getattr(obj, "__globals__", None)
     if isinstance(names, dict):
         return names
@@ -168,9 +168,9 @@ def _can_import(name: str) -> bool:
 
 
 def installed_folders() -> tuple[str, ...]:
-    """Where the interpreter, installed packages and this library are."""
+    """Return the directories of the interpreter, of installed packages and of this library."""
     if not _installed:
-        import sysconfig  # workers are told, and need not wait for it
+        import sysconfig  # workers get the answer, and must not wait for the import
 
         kinds = ("stdlib", "platstdlib", "purelib", "platlib")
         paths = [sysconfig.get_path(kind) for kind in kinds]
@@ -182,7 +182,7 @@ def installed_folders() -> tuple[str, ...]:
 
 
 def know_installed(folders: tuple[str, ...]) -> None:
-    """In a worker: ``installed_folders`` as the owner found them."""
+    """Set ``installed_folders`` in a worker, as the owner found them."""
     global _installed
     _installed = folders
 
@@ -197,7 +197,7 @@ def is_user_file(path: str) -> bool:
 
 
 def is_user_module(name: str | None) -> bool:
-    """Return True for the main module and for modules of the user's own."""
+    """Return True for the main module and for the user's own modules."""
     if name is None:
         return False
     known = _user.get(name)
@@ -223,42 +223,42 @@ def is_user_code(names: dict[str, Any]) -> bool:
     module = sys.modules.get(name) if isinstance(name, str) else None
     if module is not None and module.__dict__ is names:
         return is_user_module(name)
-    # A dict without a module: a script that is run by a profiler, say; or what a library has
-    # made for one function (``namedtuple``, attrs), which is of no interest by itself.
+    # A dict without a module: a script that is run by a profiler, say; or one that a library has
+    # made for one function (``namedtuple``, attrs), which is not the user's.
     path = names.get("__file__")
     return name in MAIN_NAMES or (isinstance(path, str) and is_user_file(path))
 
 
-# How a function travels by value.
+# Functions by value.
 
 
 def reduce_function(function: types.FunctionType, reduced: tuple[Any, ...]) -> tuple[Any, ...]:
-    """cloudpickle's reduction of a function, with its home instead of globals of its own.
+    """Return cloudpickle's reduction of a function, with its home instead of its own globals.
 
-    What a library has made in a dict of its own stays as cloudpickle has it.
+    A function that a library has made in its own dict is left as cloudpickle reduces it.
 
     Args:
-        function: the function that travels by value.
-        reduced: the reduction that cloudpickle makes of it.
+        function: a function that is sent by value.
+        reduced: cloudpickle's reduction of it.
     """
     home = home_of(function.__globals__, made=is_user_code(function.__globals__))
     if home is None:
         return reduced
     _, (code, _, *_, closure), (state, slots), *_ = reduced
     slots = {**slots, "__globals__": {}}
-    # The state is pickled after the function is known by its memo: it may refer to itself.
+    # The state is pickled when the function is in the memo already: it may refer to itself.
     return make_function, (home, code, closure), (state, slots), None, None, set_state
 
 
 def make_function(home: str, code: types.CodeType, closure: Any) -> Any:
-    """In the receiver: the function, in its home, without its state yet."""
-    from cloudpickle import cloudpickle  # it has made the message, so it is wanted here
+    """Return the function in its home, without its state yet; in the receiver."""
+    from cloudpickle import cloudpickle  # it has made the message, so it is needed here
 
     return cloudpickle._make_function(code, names_of(home), None, None, closure)
 
 
 def set_state(function: types.FunctionType, state: tuple[Any, Any]) -> None:
-    """In the receiver: the rest of the function."""
-    from cloudpickle import cloudpickle  # likewise
+    """Set the rest of the function; in the receiver."""
+    from cloudpickle import cloudpickle  # see ``make_function``
 
     cloudpickle._function_setstate(function, state)

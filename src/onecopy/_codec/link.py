@@ -1,19 +1,19 @@
-"""What one end of a channel knows of the segments that it has in common with the other.
+"""The segments and blocks shared by the two ends of a channel.
 
-The rules, which both ends follow:
+Both ends follow these rules:
 
 - A segment that the peer does not know is *announced*, with its descriptor, before the
   first message that refers to it.
 - When the owner's last view of a segment dies, the owner tells each worker to *forget* it.
-  Until the worker has answered, the owner can still resolve references that are on their
-  way; to send the segment again it announces it again.
-- A worker keeps what is announced mapped until it is told to forget it, so that the pages
+  Until the worker has answered, the owner can still resolve references in flight; to send
+  the segment again it announces it again.
+- A worker keeps announced segments mapped until it is told to forget them, so that the pages
   of a large dataset are faulted in once per worker and not once per task.
-- A block of an arena is *lent*: its holder gives it back when its last view has died.
+- A block of an arena is *lent*: its holder returns it when its last view has died.
 
-Threads. ``frees`` and ``gone`` are appended to by finalizers, which may run anywhere: they
-are deques and take no lock. All else is touched by the sender under the channel's send
-lock or by the receiver under its receive lock, and single dict operations are atomic.
+Threads. ``frees`` and ``gone`` are appended to by finalizers, which may run anywhere: they are
+deques and take no lock. Everything else is used by the sender with the channel's send lock held, or
+by the receiver with its receive lock held; single dict operations are atomic.
 """
 
 from __future__ import annotations
@@ -25,19 +25,18 @@ from functools import partial
 from typing import Any
 
 from .._memory.arena import Arena, Block
-from .._memory.registry import registry
-from .._memory.segment import Kind, ReceivedFile, Segment
+from .._memory.segment import Kind, ReceivedFile, Segment, registry
 from .._system import mapping
 
 Announcement = tuple[int, int, int, str, str]  # id, kind, size, path, backing
 
 
 class Link:
-    """One end of a channel, as far as memory goes; implements the codec's two protocols.
+    """The shared memory of one end of a channel; implements the codec's two protocols.
 
     Args:
-        arena: where this end's blocks come from.
-        keep: keep the peer's segments mapped until told to forget them (a worker does).
+        arena: the source of this end's blocks.
+        keep: keep the peer's segments mapped until told to forget them, as a worker does.
     """
 
     def __init__(self, arena: Arena, *, keep: bool) -> None:
@@ -54,9 +53,9 @@ class Link:
         self._bases: dict[int, Any] = {}
         self._lent: set[tuple[int, int]] = set()
 
-    # As the sender.
+    # The sender's side.
 
-    def mention(self, segment: Segment, nbytes: int) -> None:
+    def reference(self, segment: Segment, nbytes: int) -> None:
         """See ``codec.Outward``."""
         self.bytes_shared += nbytes
         if segment.id not in self._known:
@@ -72,20 +71,20 @@ class Link:
         self.bytes_copied += block.length
 
     def take_new(self) -> tuple[list[Announcement], list[int]]:
-        """What has to be announced before the next message, and the descriptors for it."""
+        """Return the segments to announce before the next message, and their descriptors."""
         new, self.new = self.new, []
         said = [(s.id, int(s.kind), s.size, s.path, s.file.backing) for s in new]
         return said, [s.descriptor() for s in new]
 
     def came_back(self, blocks: list[tuple[int, int]]) -> None:
-        """The peer has given these blocks back."""
+        """Free blocks that the peer has returned."""
         for block in blocks:
             if block in self._lent:
                 self._lent.discard(block)
                 self.arena.free(*block)
 
     def abandon(self) -> None:
-        """The peer is gone, and with it whoever used what was lent to it."""
+        """Give up the blocks lent to the peer: it has gone."""
         for segment_id, offset in self._lent:
             self.arena.abandon(segment_id, offset)
         self._lent.clear()
@@ -96,30 +95,30 @@ class Link:
 
     # Forgetting, the owner's side.
 
-    def fade(self, segment_id: int) -> bool:
-        """No view is left here: True when the peer has to be told."""
+    def retire(self, segment_id: int) -> bool:
+        """Note that no view of a segment is left here; return True if the peer must be told."""
         segment = self._known.get(segment_id)
-        # An arena has a view of each segment that it uses: without one it was given up.
+        # An arena has a view of each segment that it uses: one without a view was given up.
         if segment is None or segment.has_views():
             return False
         self._fading[segment_id] = self._known.pop(segment_id)
         return True
 
     def forgotten(self, segment_id: int) -> None:
-        """The peer has forgotten it: nothing that refers to it is on its way any more."""
+        """Note that the peer has forgotten a segment: no reference to it is in flight."""
         self._fading.pop(segment_id, None)
 
-    # As the receiver.
+    # The receiver's side.
 
     def announced(self, said: list[Announcement], fds: list[int]) -> None:
-        """The peer makes segments known. Takes the descriptors over."""
+        """Add segments that the peer announces. Takes the descriptors over."""
         left = list(fds)
         try:
             for (segment_id, number, size, path, backing), fd in zip(said, fds, strict=True):
                 segment = registry.by_id.get(segment_id)
                 if segment is None:
                     kind = Kind(number)
-                    # Beyond the end a page is a SIGBUS; somebody's file may be cut any time.
+                    # Beyond the end a page is a SIGBUS; a user's file may be truncated at any time.
                     if kind != Kind.FILE and os.fstat(fd).st_size < size:
                         raise ValueError(f"a segment of {size} bytes is not as large as that")
                     segment = Segment(
@@ -133,7 +132,7 @@ class Link:
                 os.close(fd)
 
     def forget(self, segment_id: int) -> None:
-        """The owner has no view of it any more, and asks for it to be let go of."""
+        """Release a segment that the owner has no view of any more."""
         self._known.pop(segment_id, None)
         self._bases.pop(segment_id, None)
         self._held.pop(segment_id, None)
@@ -153,14 +152,13 @@ class Link:
         return mapping.bytes_of(self._root(segment_id), write=segment.writable)
 
     def shared_base(self, segment_id: int) -> Any:
-        """See ``codec.Inward``. Kept by a worker: to make the steps up to it again for each
-        task costs some 20 microseconds where the caches are cold, as they are in a process
-        that has just been woken."""
+        """See ``codec.Inward``. Kept by a worker: repeating the steps for each task costs about 20
+        microseconds if the caches are cold, as they are in a process that has just been woken."""
         base = self._bases.get(segment_id)
         if base is None:
             view = self.shared_view(segment_id)
             if not view.readonly:
-                return view  # until it is frozen: not kept
+                return view  # not kept until it is frozen
             from .arrays import base_of  # there is an array
 
             base = base_of(view)
@@ -190,7 +188,7 @@ class Link:
         self.frees.append((segment_id, offset))
 
     def files(self) -> list[Segment]:
-        """The mapped files that the peer knows."""
+        """Return the mapped files that the peer knows."""
         return [s for s in list(self._known.values()) if s.kind == Kind.FILE]
 
     def knows(self, segment_id: int) -> bool:

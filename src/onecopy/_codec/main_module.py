@@ -1,9 +1,9 @@
-"""The program's main module, as its file shows it: may workers import it, and what it defines.
+"""The program's main module: whether workers can import it, and which names it defines.
 
-It can be imported when it is a file (or was run by ``-m``) and has an
-``if __name__ == "__main__":`` guard, and starts no workers outside it. Both are found in its
-syntax tree, before anything is run. Otherwise what functions need of it travels by value. The
-import itself, in workers, is in ``launch.preparation``.
+It can be imported if it is a file (or was run with ``-m``), has an ``if __name__ == "__main__":``
+guard, and starts no workers outside it. Guard and calls are found in its syntax tree, before
+anything is run. Otherwise the parts that functions need are sent by value. The import itself, in
+workers, is in ``_protocol.preparation``.
 """
 
 from __future__ import annotations
@@ -19,8 +19,7 @@ from typing import Any
 
 from .homes import MAIN_NAMES, is_user_file
 
-# Calls that start workers: where one of them stands outside the guard, an import would start
-# workers of its own.
+# Calls that start workers: if one of them is outside the guard, an import would start workers.
 _STARTS = frozenset({"Pool", "ProcessPoolExecutor", "Parallel"})
 
 
@@ -30,7 +29,7 @@ class MainModule:
 
     Attributes:
         path: its file.
-        name: as what ``-m`` ran it, or None.
+        name: its name if it was run with ``-m``, or None.
         bound: the names that its code binds outside the guard.
         guarded: first and last line of each part under a guard.
     """
@@ -45,7 +44,7 @@ class MainModule:
 
         Args:
             name: a global name of the main module.
-            value: a function, a class, or what wraps one.
+            value: a function, a class, or a wrapper of one.
         """
         if name not in self.bound:
             return False
@@ -54,10 +53,10 @@ class MainModule:
 
 
 def importable_main(*, forced: bool = False) -> MainModule | None:
-    """The main module, if workers can import it; None where it has to travel by value.
+    """Return the main module, if workers can import it; None if it must be sent by value.
 
     Args:
-        forced: import it though it has no guard, or starts workers outside it.
+        forced: import it even if it has no guard, or starts workers outside it.
 
     Raises:
         ValueError: ``forced``, and there is no file to import.
@@ -76,12 +75,12 @@ def importable_main(*, forced: bool = False) -> MainModule | None:
         return None
     guarded = tuple(_guards(tree))
     name = getattr(spec, "name", None)
-    if name in MAIN_NAMES:  # a folder or an archive that was run, or a worker's own main module
+    if name in MAIN_NAMES:  # a directory or an archive that was run, or a worker's own main module
         name = None
     if not forced and (
         not guarded
         or any(_starts_workers(statement) for statement in _unguarded(tree))
-        # A tool that runs the program: its own functions are imported by their names.
+        # A tool that runs the program: its own functions are imported by name.
         or (name is not None and name.endswith(".__main__") and not is_user_file(path))
     ):
         return None
@@ -93,7 +92,7 @@ _looked_at: tuple[Any, MainModule | None] = (None, None)
 
 
 def main_module() -> MainModule | None:
-    """As ``importable_main()``, looked at once for each main module. Thread-safe."""
+    """Return ``importable_main()``, computed once for each main module. Thread-safe."""
     global _looked_at
     main = sys.modules["__main__"]
     known, found = _looked_at
@@ -139,7 +138,7 @@ def _unguarded(tree: ast.Module) -> Iterator[ast.stmt]:
 
 
 def _inside(node: ast.AST) -> Iterator[ast.AST]:
-    """What runs when ``node`` is run: not the bodies of functions that it defines."""
+    """Yield the nodes that run when ``node`` does: not the bodies of functions that it defines."""
     yield node
     if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda):
         return
@@ -158,7 +157,7 @@ def _starts_workers(statement: ast.stmt) -> bool:
 
 
 def _bound(statement: ast.stmt) -> Iterator[str]:
-    """The names that a statement binds in the module."""
+    """Yield the names that a statement binds in the module."""
     if isinstance(statement, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
         yield statement.name
         return
@@ -174,7 +173,7 @@ def _bound(statement: ast.stmt) -> Iterator[str]:
 
 
 def _first_line(value: Any, path: str) -> int | None:
-    """The line on which a function or class of the file ``path`` begins; None if unknown."""
+    """Return the first line of a function or class of the file ``path``; None if unknown."""
     seen: set[int] = set()
     while id(value) not in seen and hasattr(value, "__wrapped__"):
         seen.add(id(value))
@@ -186,8 +185,8 @@ def _first_line(value: Any, path: str) -> int | None:
         functions = [part for part in vars(value).values() if isinstance(part, types.FunctionType)]
         return min((line for f in functions if (line := _first_line(f, path))), default=None)
     code = getattr(value, "__code__", None)
-    # By the last part alone: a script's code has its name as it was given, which may be
-    # relative to a directory that the program has left.
+    # The last part alone: a script's code has its name as it was given, which may be relative to a
+    # directory that the program has left.
     if code is None or os.path.basename(code.co_filename) != os.path.basename(path):
         return None
     return int(code.co_firstlineno)

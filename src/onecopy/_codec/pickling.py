@@ -1,12 +1,12 @@
-"""Pickling an object into a stream and a list of spans; no byte of a buffer is touched.
+"""Pickles an object into a stream and a list of spans, without touching a byte of a buffer.
 
-Covers protocol 5 with our reducers, and functions and classes by value where the receiver
-cannot import them. What happens to the spans is ``codec``'s business; the search for the
-culprit when something cannot be pickled is in ``blame``.
+Covers protocol 5 with our reducers, and functions and classes by value if the receiver cannot
+import them. ``codec`` handles the spans; if something cannot be pickled, ``blame`` searches for the
+culprit.
 
-Two picklers: C's own, which handles nearly everything, and cloudpickle's, taken up when
-the first meets a lambda, a closure or something of ``__main__``: its import and its speed
-are not paid by those who do not need them.
+There are two picklers: C's own, which handles nearly everything, and cloudpickle's, used when the
+first meets a lambda, a closure or something of ``__main__``. Programs that do not need the second
+do not pay for its import and its speed.
 """
 
 from __future__ import annotations
@@ -23,32 +23,33 @@ from typing import Any
 from .._system import mapping
 from . import blame
 from .adapters import reducer_of
-from .buffers import Alias, Span
+from .buffers import Alias, BufferView
 from .homes import MAIN_NAMES, find, home_by_name, is_user_module, reduce_function
 
 Reducers = Mapping[type, Callable[[Any], Any]]
 NO_REDUCERS: Reducers = {}
 Defining = frozenset[tuple[str, str]]
-"""Home and name of what is being sent by value just now: it cannot be found there yet."""
+"""Home and name of an object that is being sent by value now: it cannot be found there yet."""
 NOT_DEFINING: Defining = frozenset()
 
 
 class Namespace:
-    """Which of the sender's names a receiver knows; here: a receiver that is not known yet.
+    """The names that a receiver can look up. This base class is for an unknown receiver.
 
-    What is shared or logged may be read by any process of the program: the main module is
-    named where each of them can import it, and what it defines travels by value otherwise.
+    Shared or logged objects may be read by any process of the program. So the main module is named
+    if every process can import it; otherwise its contents are sent by value.
     """
 
     peer = False
-    """True for the other side of a pool, which is sent what it needs of the main module."""
+    """True for the other side of a pool, which is sent the parts of the main module that it needs.
+    """
 
     def home(self, obj: Any) -> str | None:
-        """The home in which the receiver finds ``obj``; None when it travels by value."""
+        """Return the home in which the receiver finds ``obj``; None if it must be sent by value."""
         home = home_by_name(obj)
         if home != "":
             return None if home is None or home.startswith("<") else home
-        from .main_module import main_module  # its parser is not for workers to wait for
+        from .main_module import main_module  # workers must not wait for its parser
 
         main = main_module()
         return (
@@ -57,7 +58,7 @@ class Namespace:
 
 
 class Peer(Namespace):
-    """The other side of a pool: it has, or is sent, what is found by its name here."""
+    """The other side of a pool: it has, or is sent, everything that is found by name here."""
 
     peer = True
 
@@ -70,31 +71,30 @@ PEER = Peer()
 
 
 class _ByValue(Exception):
-    """Something has to travel by value: the other pickler is needed."""
+    """An object must be sent by value: the other pickler is needed."""
 
 
 def by_value_module(name: str | None) -> bool:
-    """Did the user ask cloudpickle to send what this module defines by value?"""
-    # Another thread may be importing it just now: then nobody has asked yet.
+    """Return True if the user has asked cloudpickle to send this module's contents by value."""
+    # Another thread may be importing it just now: then nothing was registered yet.
     cloudpickle = sys.modules.get("cloudpickle.cloudpickle")
     asked: Any = getattr(cloudpickle, "_PICKLE_BY_VALUE_MODULES", ())
     return any(f"{name}.".startswith(f"{module}.") for module in asked)
 
 
 class Buffers:
-    """The spans of one message, in the order in which the stream asks for them.
+    """The spans of one message, in the order in which the stream uses them.
 
     Attributes:
-        spans: see ``spans``.
-        pickled: what the object holds that cannot stand in shared memory: of each array whose
-            elements are pickled, its dtype.
-        sealing: will the object stand in memory that nobody can write?
-        reducers: more of them, by class, that are asked first.
+        spans: the buffers; see the module ``buffers``.
+        pickled: the dtypes of arrays whose elements are pickled: they cannot be in shared memory.
+        sealing: True if the object is put into memory that is read-only for every process.
+        reducers: additional ones, by class, that come first.
         defining: see ``Defining``.
-        roots: by the id of what has allocated the memory, which small arrays of it are in the
-            stream: the first, or the address behind the last of several; None: one that shows
-            it has a span. None altogether where every array needs a span.
-        references: functions and classes of the user's that the object refers to.
+        roots: the small arrays in the stream, by the id of the object that has allocated their
+            memory: the first array, or the address after the last of several; None if an
+            array of that memory has a span. None instead of a dict if every array needs a span.
+        references: the user's functions and classes that the object refers to.
     """
 
     def __init__(
@@ -108,24 +108,25 @@ class Buffers:
         self.defining = defining
         self.roots = roots
         self.references: list[Any] = []
-        self.spans: list[Span] = []
+        self.spans: list[BufferView] = []
         self.pickled: list[str] = []
         self.sealing = sealing
         self.reducers = reducers
 
     def reduce(self, obj: Any) -> Any:
-        """Our reducers, by the object's class; NotImplemented where there is none."""
+        """Reduce an object by its class; return NotImplemented if there is no reducer."""
         if self.reducers and (special := self.reducers.get(type(obj))) is not None:
             return special(obj)
         reducer = reducer_of(type(obj))
         return NotImplemented if reducer is None else reducer(obj, self)
 
     def leaves(self, kind: type) -> bool:
-        """Is there no reducer of ours for the objects of a class?"""
+        """Return True if there is no reducer for the objects of a class."""
         return self.reducers.get(kind) is None and reducer_of(kind) is None
 
     def refer(self, obj: Any, namespace: Namespace) -> Any:
-        """A function or class, by its name in its home; None where it travels by value."""
+        """Reduce a function or class to its name in its home; return None if it must be sent by
+        value."""
         module = obj.__module__
         if module not in MAIN_NAMES:
             if by_value_module(module):
@@ -140,10 +141,11 @@ class Buffers:
         return find, (home, obj.__qualname__)
 
     def take(self, buffer: pickle.PickleBuffer) -> None:
-        """The pickler's ``buffer_callback``; None keeps the buffer out of the stream."""
+        """Take a buffer, as the pickler's ``buffer_callback``; returning None keeps it out of the
+        stream."""
         from_array = sys.modules.get("onecopy._codec.arrays")
         if buffer is getattr(from_array, "_SLOT", None):
-            return  # its span was noted by the reducer
+            return  # the reducer has noted its span
         try:
             view = buffer.raw()
         except BufferError:  # not contiguous: its elements are gathered
@@ -151,19 +153,19 @@ class Buffers:
                 view = memoryview(bytearray(whole.tobytes()))
         low = mapping.address_of(view) if view.nbytes else 0
         self.spans.append(
-            Span(low, low + view.nbytes, 0, None, not view.readonly, view.nbytes, view)
+            BufferView(low, low + view.nbytes, 0, None, not view.readonly, view.nbytes, view)
         )
 
 
 class _Fast(pickle.Pickler):
-    """C's pickler with our reducers; raises ``_ByValue`` when it is not enough."""
+    """C's pickler with our reducers; raises ``_ByValue`` if it is not enough."""
 
     def __init__(self, file: Any, buffers: Buffers, namespace: Namespace) -> None:
         super().__init__(file, 5, buffer_callback=buffers.take)
         self._buffers = buffers
         self._namespace = namespace
-        # Classes met in this message that are left to their own pickling. A set of its own:
-        # asking ``reducer_of`` for every object takes as long as pickling a small one.
+        # Classes met in this message that are left to their own pickling. A separate set: calling
+        # ``reducer_of`` for every object takes as long as pickling a small one.
         self._plain: set[type] = set()
 
     def reducer_override(self, obj: Any) -> Any:
@@ -183,7 +185,7 @@ class _Fast(pickle.Pickler):
         return self._buffers.reduce(obj)
 
 
-# What ``functools.lru_cache`` and ``functools.cache`` make of a function.
+# The type of functions wrapped by ``functools.lru_cache`` and ``functools.cache``.
 _CACHED: Any = type(functools.lru_cache(lambda: None))
 
 
@@ -195,7 +197,7 @@ def _by_import(module: types.ModuleType) -> Any:
 
 
 def _cached(function: Any, options: dict[str, Any]) -> Any:
-    """In the receiver: a cached function that has travelled by value; its cache is empty."""
+    """Rebuild a cached function that was sent by value, in the receiver; its cache is empty."""
     return functools.lru_cache(**options)(function)
 
 
@@ -203,7 +205,7 @@ _slow: Any = None
 
 
 def _slow_pickler() -> Any:
-    """The by-value pickler, made when first needed: cloudpickle takes 20 ms to import."""
+    """Return the by-value pickler, created when first needed: cloudpickle takes 20 ms to import."""
     global _slow
     if _slow is None:
         import cloudpickle
@@ -225,7 +227,7 @@ def _slow_pickler() -> Any:
                     return _by_import(obj)
                 if not (kind is types.FunctionType or kind is _CACHED or issubclass(kind, type)):
                     return super().reducer_override(obj)
-                # Found nowhere by its name: a lambda, a closure.
+                # Not found by name: a lambda, a closure.
                 by_name = home_by_name(obj) is not None
                 reduced = self._buffers.refer(obj, self._namespace) if by_name else None
                 if reduced is NotImplemented:
@@ -245,10 +247,10 @@ def _slow_pickler() -> Any:
 
 
 class _Chunks:
-    """The file that a pickler writes to: it keeps what it is given.
+    """A file that keeps the chunks that a pickler writes.
 
-    The C pickler hands over a large bytes, bytearray or str as the object itself instead
-    of copying it into its frame (PEP 3154, framing), so large ones are not copied here.
+    The C pickler hands over a large bytes, bytearray or str as the object itself instead of copying
+    it into its frame (PEP 3154, framing), so large ones are not copied here.
     """
 
     def __init__(self) -> None:
@@ -266,23 +268,23 @@ def dumps(
     defining: Defining = NOT_DEFINING,
     most: int | None = None,
 ) -> Pickled:
-    """Pickles ``obj`` without its buffers.
+    """Pickle ``obj`` without its buffers.
 
     Args:
-        obj: what is to travel.
+        obj: the object.
         namespace: see ``Namespace``.
-        what: what to call it in an error, such as ``"result"``.
+        what: its name in errors, such as ``"result"``.
         sealing, reducers, defining: see ``Buffers``.
-        most: the most bytes of the stream.
+        most: the largest allowed length of the stream, in bytes.
 
     Raises:
-        NotPicklable: names the attribute that is to blame.
+        NotPicklable: names the attribute that cannot be pickled.
         TooLong: the stream is longer than ``most``.
-        Exception: what an object's own ``__reduce__`` raised; see ``blame``.
+        Exception: raised by an object's own ``__reduce__``; see ``blame``.
     """
     make = functools.partial(Buffers, sealing=sealing, reducers=reducers, defining=defining)
-    # What is shared stands in memory with every array; else small ones go into the stream
-    # where that makes no difference.
+    # A shared object has every array in memory. Otherwise small ones go into the stream, where that
+    # makes no difference.
     apart = not sealing
     for choose in (lambda: _Fast, _slow_pickler):
         try:
@@ -296,7 +298,7 @@ def dumps(
         except TooLong:
             raise
         except Exception as error:
-            # What C's pickler cannot do, cloudpickle's may: a lambda, for one.
+            # cloudpickle may handle what C's pickler cannot: a lambda, for one.
             if choose is not _slow_pickler:
                 continue
             raise blame.refusal(obj, what, _attempt(namespace), error)  # noqa: B904 (it has its cause)
@@ -312,11 +314,11 @@ def _pickled(
 
 
 class TooLong(Exception):
-    """A pickle stream is longer than its reader wants."""
+    """A pickle stream is longer than allowed."""
 
 
 class _FewChunks(_Chunks):
-    """As ``_Chunks``, up to a number of bytes."""
+    """Like ``_Chunks``, up to a number of bytes."""
 
     def __init__(self, most: int) -> None:
         super().__init__()
@@ -331,7 +333,7 @@ class _FewChunks(_Chunks):
 
 
 class Pickled:
-    """A pickle stream in pieces, and the buffers that belong into it."""
+    """A pickle stream in pieces, and its buffers."""
 
     __slots__ = ("buffers", "chunks", "size")
 
@@ -342,7 +344,7 @@ class Pickled:
 
 
 def _attempt(namespace: Namespace) -> Callable[[Any], Exception | None]:
-    """Tries to pickle something, for ``blame``."""
+    """Return a function that tries to pickle something, for ``blame``."""
 
     def attempt(obj: Any) -> Exception | None:
         try:

@@ -1,40 +1,38 @@
-"""Where shared objects are put: sealed segments, few of them however many objects.
+"""The store of shared objects: sealed segments, few of them for any number of objects.
 
-A large object gets a segment of its own, filled by system call and then sealed whole.
-Small ones are put one after another into a common segment, which no other mapping can
-write from the moment it exists (``F_SEAL_FUTURE_WRITE``): the store alone holds the one
-writable mapping, made before that seal, and gives it up when the segment is full.
+A large object gets its own segment, filled by system call and then sealed. Small ones are put one
+after another into a common segment, which no other mapping can write from the start
+(``F_SEAL_FUTURE_WRITE``): the store alone holds the one writable mapping, made before that seal,
+and drops it when the segment is full.
 
-The rule keeps descriptors few and memory returned promptly: an object of 1 MiB or more
-stands alone while there are few such segments; beyond that, what "large" means grows
-with what is stored, so a hundred thousand small arrays take a handful of descriptors
-(pytorch#973) and the room that a common segment holds back is a small share of the whole.
-Room is reserved object by object; an unused end costs nothing.
+The rule keeps descriptors few and returns memory promptly. An object of 1 MiB or more is alone in
+its segment while there are few such segments. Beyond that, the threshold grows with the stored
+bytes, so a hundred thousand small arrays take a handful of descriptors (pytorch#973), and the
+memory that a common segment holds back is a small share of the whole. Room is reserved object by
+object; an unused end costs nothing.
 """
 
 from __future__ import annotations
 
 import ctypes
-import os
 import threading
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-from .._memory.registry import registry
-from .._memory.segment import Kind, Segment, new_segment, round_to_page
-from .._system import mapping
-from .buffers import Run
+from .._memory.segment import Kind, Segment, new_segment, registry, round_to_page
+from .._system import forking, mapping
+from .buffers import CopyRange
 
 _ALONE = 1 << 20
 _FEW = 48
 _UNIT = 64 << 20
-ALIGN = 64  # a cache line, and what Arrow asks for
+ALIGN = 64  # a cache line, and Arrow's alignment
 
-Piece = tuple[int, Run]  # offset in the segment, bytes
+Piece = tuple[int, CopyRange]  # offset in the segment, bytes
 
 
 class Placed(NamedTuple):
-    """Where something stands; ``root`` keeps it there until a view does."""
+    """The place of an object; ``root`` keeps it alive until a view does."""
 
     segment: Segment
     offset: int
@@ -51,11 +49,10 @@ class Store:
         self._used = 0
         self._reserved = 0
         registry.listeners.add(self)
-        if hasattr(os, "register_at_fork"):
-            os.register_at_fork(after_in_child=self._after_fork)
+        forking.in_child(self._after_fork)
 
     def _after_fork(self) -> None:
-        # The writable mapping of the slab is the parent's business.
+        # The slab's writable mapping belongs to the parent.
         self._lock = threading.Lock()
         registry.listeners.add(self)
         if self._slab is not None:
@@ -63,10 +60,10 @@ class Store:
             self._slab = None
 
     def segment_gone(self, segment_id: int) -> None:
-        """The last view of a segment has died; a slab is then given back at once.
+        """Return a slab at once when its last view has died.
 
-        Called inside a finalizer: only tries the lock. Whoever holds it is putting
-        something and looks for itself whether the slab has views.
+        Called inside a finalizer: only tries the lock. The thread that holds it is storing
+        something, and itself checks whether the slab has views.
         """
         if self._lock.acquire(blocking=False):
             try:
@@ -77,14 +74,14 @@ class Store:
                 self._lock.release()
 
     def segment_frozen(self, segment_id: int) -> None:
-        """The store's own segments are never open."""
+        """Nothing to do: the store's own segments are never open."""
 
     def put(self, size: int, pieces: Sequence[Piece]) -> Placed:
-        """Stores ``size`` bytes in memory that is read-only from then on.
+        """Store ``size`` bytes in memory that is read-only from then on.
 
         Args:
             size: bytes to store, at least 1.
-            pieces: what to store there, and at which offset.
+            pieces: the pieces and their offsets.
 
         Raises NotEnoughMemory before a page is touched.
         """
@@ -103,7 +100,7 @@ class Store:
         gathered = []
         for offset, run in pieces:
             if run.array is None:
-                # By system call: twice as fast into fresh pages as through a mapping.
+                # By system call: into fresh pages this is twice as fast as through a mapping.
                 file.write(offset, mapping.borrowed(run.low, run.size, write=False))
             else:
                 file.reserve(offset, run.size)
@@ -122,13 +119,13 @@ class Store:
         offset = -(-self._used // ALIGN) * ALIGN
         slab = self._slab
         root = slab.root() if slab is not None and slab.has_views() else None
-        # A slab whose objects have all died is not filled further: it is let go of.
+        # A slab whose objects have all died is released and not filled further.
         if slab is None or root is None or offset + size > slab.size:
             self._retire()
             slab = self._open(unit)
             root, offset = slab.root(), 0
         if offset + size > self._reserved:
-            # A quarter more than needed, so that reserving does not cost a call an object.
+            # A quarter more than needed, so that reserving does not cost a call per object.
             upto = max(offset + size, self._reserved * 5 // 4)
             upto = min(slab.size, round_to_page(upto))
             slab.own().reserve(self._reserved, upto - self._reserved)

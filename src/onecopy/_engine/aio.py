@@ -1,7 +1,7 @@
 """A pool in an event loop: ``await pool.run(...)`` and ``async for ... in pool.stream(...)``.
 
-Nothing here blocks the loop. Outcomes arrive in a thread of the pool, which only has the
-loop look (``call_soon_threadsafe``); all else happens in the loop's own thread.
+Nothing here blocks the loop. Outcomes arrive in a thread of the pool, which only schedules a
+callback (``call_soon_threadsafe``). Everything else runs in the loop's own thread.
 """
 
 from __future__ import annotations
@@ -19,17 +19,17 @@ from .streams import WINDOW
 
 
 async def outcome(engine: Engine, future: Future[Any]) -> Any:
-    """Waits for a task; cancels it when the waiting task is cancelled.
+    """Wait for a task; cancel it when the waiting task is cancelled.
 
-    Not ``asyncio.wrap_future``: it would report a pool's end as a cancellation that nobody
-    asked for, and it never ends when the task raised StopIteration (before Python 3.12).
+    Not ``asyncio.wrap_future``: it reports a pool's end as a cancellation, and before Python 3.12
+    it never returns if the task raised StopIteration.
     """
     ended = asyncio.Event()
     future.add_done_callback(_teller(ended))
     try:
         await ended.wait()
     except asyncio.CancelledError:
-        engine.cancel(future)
+        engine.submission.cancel(future)
         raise
     error = error_of(future)
     if error is None:
@@ -43,12 +43,12 @@ async def outcome(engine: Engine, future: Future[Any]) -> Any:
 async def stream(
     engine: Engine, job: StreamJob, items: Iterable[Any] | AsyncIterable[Any], pool: object
 ) -> AsyncGenerator[Any, None]:
-    """The results of ``job``, whose items are fed in as there is room for them; ``pool`` is
-    kept until the end, since one that nobody holds is terminated."""
+    """Yield the results of ``job``. Items are fed in while there is room for them. ``pool`` is a
+    reference, held until the end: a pool without references is terminated."""
     arrived, room = asyncio.Event(), asyncio.Event()
     job.tell = _teller(arrived)
     job.called = "stream"
-    engine.open(job, 0, grows=True)
+    engine.submission.open(job, 0, grows=True)
     feeder = asyncio.create_task(_feed(engine, job, items, room))
     try:
         job.show()
@@ -70,16 +70,17 @@ async def stream(
     finally:
         feeder.cancel()
         with contextlib.suppress(asyncio.CancelledError, Exception):
-            await feeder  # its error was raised above, or the caller has one of his own
-        engine.give_up(job)
+            await feeder  # its error was raised above, or the caller has its own
+        engine.submission.cancel_job(job)
 
 
 def _teller(event: asyncio.Event) -> Callable[..., None]:
-    """Sets an event of the running loop from whatever thread, whatever it is called with."""
+    """Return a function that sets an event of the running loop; any thread may call it, with any
+    arguments."""
     loop = asyncio.get_running_loop()
 
     def tell(*_: object) -> None:
-        with contextlib.suppress(RuntimeError):  # the loop is closed: nobody waits any more
+        with contextlib.suppress(RuntimeError):  # the loop is closed: nothing waits any more
             loop.call_soon_threadsafe(event.set)
 
     return tell
@@ -91,7 +92,7 @@ async def _feed(
     items: Iterable[Any] | AsyncIterable[Any],
     room: asyncio.Event,
 ) -> None:
-    """Takes items while fewer than the window's are on the way."""
+    """Feed items in while fewer than the window's number are in progress."""
     window = max(WINDOW, 2 * (job.chunk or 1)) * engine.options.workers
     taken = 0
     try:
@@ -102,10 +103,10 @@ async def _feed(
                     await room.wait()
                 job.items.put(item)
                 taken += 1
-                engine.grow(job.number, job.whole(taken))
+                engine.submission.grow(job.number, job.whole(taken))
     finally:
         job.finish_at(taken)
-        engine.grow(job.number, taken, last=True)
+        engine.submission.grow(job.number, taken, last=True)
 
 
 async def _each(items: Iterable[Any] | AsyncIterable[Any]) -> AsyncGenerator[Any, None]:

@@ -12,6 +12,7 @@ from .._codec.blame import ours_cut
 from .._progress.asked import Bar
 from .blocks import Reduction
 from .failed import Failed
+from .many import Many
 
 if TYPE_CHECKING:
     import numpy as np
@@ -27,10 +28,11 @@ class BlockCalls:
     """See the module; a part of ``PoolView``."""
 
     __module__ = "onecopy.pool"
-    _many: Any  # a ``Many``: no part of the public types
+    if TYPE_CHECKING:  # else it would be looked up where this class says that it is
+        _many: Many
 
     @overload
-    def map_blocks(
+    def map_blocks(  # each is an option of the call
         self,
         func: Callable[[D], R],
         data: D,
@@ -44,7 +46,7 @@ class BlockCalls:
     ) -> list[R]: ...
 
     @overload
-    def map_blocks(
+    def map_blocks(  # each is an option of the call
         self,
         func: Callable[[D], R],
         data: D,
@@ -58,7 +60,7 @@ class BlockCalls:
     ) -> list[R | Failed]: ...
 
     @overload
-    def map_blocks(
+    def map_blocks(  # each is an option of the call
         self,
         func: Callable[[D], R],
         data: D,
@@ -72,7 +74,7 @@ class BlockCalls:
     ) -> R: ...
 
     @overload
-    def map_blocks(
+    def map_blocks(  # each is an option of the call
         self,
         func: Callable[[D], Array],
         data: D,
@@ -86,7 +88,7 @@ class BlockCalls:
     ) -> Array: ...
 
     @overload
-    def map_blocks(
+    def map_blocks(  # each is an option of the call
         self,
         func: Callable[[D], object],
         data: D,
@@ -100,7 +102,7 @@ class BlockCalls:
     ) -> Any: ...
 
     @overload
-    def map_blocks(
+    def map_blocks(  # each is an option of the call
         self,
         func: Callable[[D], object],
         data: D,
@@ -114,7 +116,7 @@ class BlockCalls:
     ) -> int: ...
 
     @overload
-    def map_blocks(
+    def map_blocks(  # each is an option of the call
         self,
         func: Callable[..., R],
         data: Any,
@@ -130,7 +132,7 @@ class BlockCalls:
     ) -> list[R]: ...
 
     @overload
-    def map_blocks(
+    def map_blocks(  # each is an option of the call
         self,
         func: Callable[..., R],
         data: Any,
@@ -146,7 +148,7 @@ class BlockCalls:
     ) -> list[R | Failed]: ...
 
     @overload
-    def map_blocks(
+    def map_blocks(  # each is an option of the call
         self,
         func: Callable[..., R],
         data: Any,
@@ -162,7 +164,7 @@ class BlockCalls:
     ) -> R: ...
 
     @overload
-    def map_blocks(
+    def map_blocks(  # each is an option of the call
         self,
         func: Callable[..., Array],
         data: Any,
@@ -178,7 +180,7 @@ class BlockCalls:
     ) -> Array: ...
 
     @overload
-    def map_blocks(
+    def map_blocks(  # each is an option of the call
         self,
         func: Callable[..., object],
         data: Any,
@@ -194,7 +196,7 @@ class BlockCalls:
     ) -> Any: ...
 
     @overload
-    def map_blocks(
+    def map_blocks(  # each is an option of the call
         self,
         func: Callable[..., object],
         data: Any,
@@ -209,7 +211,7 @@ class BlockCalls:
         timeout: float | None = None,
     ) -> int: ...
 
-    def map_blocks(
+    def map_blocks(  # noqa: PLR0913  # each is an option of the call
         self,
         func: Callable[..., Any],
         data: Any,
@@ -316,5 +318,4 @@ class BlockCalls:
             {'A': 4, 'B': 2}
         """
         with ours_cut:
-            made: dict[Any, Any] = self._many.map_groups(func, frame, by, progress, errors, timeout)
-            return made
+            return self._many.map_groups(func, frame, by, progress, errors, timeout)

@@ -1,9 +1,8 @@
-"""How large the blocks of ``map_blocks`` are, and how their results become one.
+"""The size of ``map_blocks``' blocks, and the ways to combine their results.
 
-A block is sized by bytes, so that what the function makes on the way stays in the cache:
-summing a field of 200M records takes 0.54 s by 250,000 records (6 MB) and 0.78 s by 25
-million. How many blocks a worker gets at once is then decided by measured time
-(``_schedule.chunks``).
+A block is sized by bytes, so that the function's temporaries stay in the cache: summing a field of
+200M records takes 0.54 s in blocks of 250,000 records (6 MB) and 0.78 s in blocks of 25 million.
+How many blocks a worker gets at once is then decided by measured time (``_schedule.chunks``).
 """
 
 from __future__ import annotations
@@ -14,7 +13,7 @@ from typing import Any, Literal, Protocol, get_args
 from .._protocol import run_items
 
 BLOCK_BYTES = 6 << 20
-# Even small data is cut into so many blocks per worker, but not into smaller ones than this.
+# Small data is cut into this many blocks per worker, unless they would be smaller than this.
 _PER_WORKER = 4
 _LEAST_BYTES = 64 << 10
 
@@ -24,10 +23,10 @@ REDUCTIONS: tuple[Reduction, ...] = get_args(Reduction)
 
 
 def lengths(arrays: Sequence[Any], axis: int) -> int:
-    """The common length along ``axis``.
+    """Return the common length along ``axis``.
 
     Raises:
-        TypeError: something has no length to cut it by.
+        TypeError: an argument has no length.
         ValueError: the axis does not exist, or the lengths differ.
     """
     found = []
@@ -40,7 +39,7 @@ def lengths(arrays: Sequence[Any], axis: int) -> int:
                 f"argument {number} is a {type(data).__name__}"
             )
         dimensions = 1 if shape is None else len(shape)
-        if axis and dimensions > 1 and not hasattr(data, "ndim"):  # Arrow's and polars' tables
+        if axis and dimensions > 1 and not hasattr(data, "ndim"):  # tables of Arrow and polars
             raise ValueError(
                 f"argument {number} is a {type(data).__name__}, which is cut by rows: axis 0"
             )
@@ -59,14 +58,14 @@ def bytes_per_row(data: Any, axis: int, length: int) -> float:
     strides = getattr(data, "strides", None)
     nbytes = getattr(data, "nbytes", None)
     if nbytes is None and hasattr(data, "memory_usage"):
-        usage = data.memory_usage()  # pandas': a frame tells it by column
+        usage = data.memory_usage()  # pandas: a frame reports it per column
         nbytes = usage.sum() if hasattr(usage, "sum") else usage
     elif nbytes is None and hasattr(data, "estimated_size"):
-        nbytes = data.estimated_size()  # polars'
+        nbytes = data.estimated_size()  # polars
     if nbytes is None:
         return 64.0  # a list: a guess at an object's size
     per_row = nbytes / max(length, 1)
-    # A field of records: all of the record passes through the cache.
+    # A field of records: whole records pass through the cache.
     return float(max(per_row, abs(strides[axis])) if strides and axis == 0 else per_row)
 
 
@@ -204,10 +203,10 @@ def _length(result: Any) -> int:
 
 
 def _concat(parts: list[Any], axis: int) -> Any:
-    """One array, frame, list, string... of all parts, in order."""
+    """Return one array, frame, list or string of all parts, in order."""
     first = parts[0]
     library = type(first).__module__.partition(".")[0]
-    # The parts are of that library: it is there.
+    # The parts are of that library, so it is imported already.
     if hasattr(first, "iloc"):
         import pandas as pd
 
@@ -230,7 +229,7 @@ def _concat(parts: list[Any], axis: int) -> Any:
 
 
 def _concat_arrow(parts: list[Any]) -> Any:
-    """Tables and batches as one table, arrays as a chunked array, scalars as an array."""
+    """Return tables and batches as one table, arrays as a chunked array, scalars as an array."""
     import pyarrow as pa
 
     first = parts[0]
@@ -246,5 +245,5 @@ def _concat_arrow(parts: list[Any]) -> Any:
 
 
 def plain(value: Any) -> Any:
-    """Scalars of pyarrow do not add up: what they stand for does."""
+    """Return a pyarrow scalar's Python value: the scalars themselves cannot be added."""
     return value.as_py() if hasattr(value, "as_py") else value

@@ -1,9 +1,9 @@
-"""What keeps the workers of a pool busy, in words: for ``repr``, and for a call that waits.
+"""A description of what keeps a pool's workers busy: for ``repr``, and for a call that waits.
 
-A call that waits because all workers are at something else, such as what an interrupted cell
-of a notebook has left, says so, once: one line on standard error. Not by ``warnings``, which
-may be errors, and would then end the call; nor by ``logging``, which most interactive
-programs have not set up.
+A call that waits because all workers are busy, for example with what an interrupted notebook cell
+left behind, says so once, in one line on standard error. ``warnings`` would not do: a warning may
+be an error, which would end the call. Nor would ``logging``: most interactive programs have not set
+it up.
 """
 
 from __future__ import annotations
@@ -15,40 +15,49 @@ from time import monotonic_ns
 from typing import Protocol
 
 from .work import Entry, Work
-from .worker_handle import Member
 
 _LONG = 1_000_000_000  # nanoseconds after which a call says what it waits for
 
 
+class Timed(Protocol):
+    """The attributes of a worker that this module reads."""
+
+    last: int
+    """The time of its last known event; nanoseconds."""
+
+
 class Holding(Protocol):
-    """The engine, as far as it is asked here."""
+    """The attributes of the pool's table that this module reads."""
 
     told_of: set[int]
 
     def held(self) -> list[tuple[Work, int]]:
-        """For each worker that is at something: what that is, and since when."""
+        """Return what each busy worker is running, and since when."""
 
     def ready(self) -> int:
-        """How many workers there are."""
+        """Return the number of ready workers."""
 
 
-def held(assigned: Iterable[Entry], members: Mapping[int, Member]) -> list[tuple[Work, int]]:
-    """For each worker that is at something: what that is, and since when; of what it was sent,
-    the first is what it is at."""
+def heads(assigned: Iterable[Entry], workers: Mapping[int, Timed]) -> list[tuple[Entry, int]]:
+    """Return what each busy worker is running, and since when.
+
+    A worker runs the first of the assignments that it was sent.
+    """
     heads: dict[int, Entry] = {}
     for entry in assigned:
         head = heads.get(entry.worker)
         if head is None or entry.assignment.id < head.assignment.id:
             heads[entry.worker] = entry
     return [
-        (entry.work, max(entry.sent, members[worker].last))
+        (entry, max(entry.sent, workers[worker].last))
         for worker, entry in heads.items()
-        if worker in members
+        if worker in workers
     ]
 
 
 def words(held: list[tuple[Work, int]]) -> str:
-    """``2 busy with f of map (task 3) for 12.5 s``; empty when nothing is held."""
+    """Return ``2 busy with f of map (task 3) for 12.5 s``, or an empty string if nothing is
+    held."""
     now = monotonic_ns()
     groups: dict[tuple[str, str], list[tuple[int, int]]] = {}
     for work, since in held:
@@ -66,7 +75,8 @@ def _tasks(numbers: set[int]) -> str:
 
 
 class Waiting:
-    """Called now and then by whoever waits for ``work``: says what keeps the workers."""
+    """Reports, once, what the workers are busy with; called at intervals while waiting for
+    ``work``."""
 
     __slots__ = ("_engine", "_work")
 
@@ -79,13 +89,13 @@ class Waiting:
         held = engine.held()
         kept = all(w is not self._work and now - since > _LONG for w, since in held)
         if not held or not kept or len(held) < engine.ready():
-            return  # some worker is at it, or about to be
+            return  # a worker is running it, or is about to
         works = {work.number for work, _ in held}
         if works <= engine.told_of:
             return
         engine.told_of |= works
         line = f"onecopy: {self._work.called} of {self._work.name} waits: {words(held)}\n"
-        # None, closed, or somebody's that does not do as it should: then nobody is told.
+        # Standard error may be None, closed, or a broken object: then there is no message.
         with contextlib.suppress(Exception):
             sys.stderr.write(line)
             sys.stderr.flush()

@@ -1,12 +1,11 @@
-"""The calls of a pool: one, many, blocks; the same for a pool and for a view of it.
+"""The calls of a pool: one, many, blocks; the same for a pool and for a view of one.
 
-Those of one call make their work here, those of many items in ``many``. How a pool begins
-and ends is in ``onecopy.pool``; what is behind ``imap`` in ``streams``, behind ``await`` in
-``aio``.
+Single calls create their work here, calls of many items in ``many``. The start and end of a pool
+are in ``onecopy.pool``; ``imap`` is in ``streams``, ``await`` in ``aio``.
 
-Their types tell a checker no less than typeshed tells of ``multiprocessing.pool.Pool``: what a
-function returns is what its call gives, and an item that it does not take is an error. They
-are held by ``tests/typing``. Below the calls everything is ``Any``.
+Type checkers see at least what typeshed declares for ``multiprocessing.pool.Pool``: a call's result
+has the function's return type, and an item of a wrong type is an error. ``tests/typing`` checks
+this. Below the calls everything is ``Any``.
 """
 
 from __future__ import annotations
@@ -36,9 +35,9 @@ if TYPE_CHECKING:
     import numpy as np
 
 P = ParamSpec("P")
-R = TypeVar("R")  # what a function returns
-T = TypeVar("T")  # an item
-D = TypeVar("D")  # what is cut into blocks
+R = TypeVar("R")  # a function's return type
+T = TypeVar("T")  # the type of an item
+D = TypeVar("D")  # the type of the data that is cut into blocks
 Array = TypeVar("Array", bound="np.ndarray[Any, Any]")
 
 
@@ -59,6 +58,7 @@ class PoolView(ManyCalls, BlockCalls):
     ) -> None:
         super().__init__(engine, Many(engine, rules, progress), streams)
         self._progress = progress
+        self._diary = engine.history.diary
         self._engine: Engine = engine  # given by ``Pool`` alone: no part of the public types
         self._rules = rules
         self._viewed = pool  # nobody else may hold it, and a pool that nobody holds ends
@@ -78,7 +78,7 @@ class PoolView(ManyCalls, BlockCalls):
         memory_limit: int | str | None = KEPT,
         name: str | None = KEPT,
     ) -> PoolView:
-        """A view of the pool whose calls carry these rules; it makes no workers.
+        """Return a view of the pool whose calls follow these rules; it creates no workers.
 
         Args:
             timeout: seconds for each task, from when it was sent to a worker. Then it ends
@@ -99,8 +99,8 @@ class PoolView(ManyCalls, BlockCalls):
         trip each. A view of a view has the rules of both; None takes one back.
 
         Raises:
-            ValueError, TypeError: an option makes no sense; ``timeout`` or
-                ``memory_limit`` with worker threads, which cannot be ended.
+            ValueError, TypeError: an option is invalid; or ``timeout`` or ``memory_limit`` with
+                worker threads, which cannot be killed.
 
         Example:
             >>> import onecopy as oc
@@ -128,23 +128,23 @@ class PoolView(ManyCalls, BlockCalls):
         rules.check(self._engine.options.method)
         return PoolView(self._engine, rules, self._streams, self._progress, self)
 
-    # One call.
+    # Single calls.
 
     def submit(self, func: Callable[P, R], /, *args: P.args, **kwargs: P.kwargs) -> Future[R]:
-        """Calls ``func(*args, **kwargs)`` in a worker; returns its future at once.
+        """Call ``func(*args, **kwargs)`` in a worker; return its future at once.
 
-        A function or argument that cannot be pickled raises NotPicklable here. Large
-        plain arguments are copied when the task is sent, not before: until then they
-        should not be changed.
+        A function or argument that cannot be pickled raises NotPicklable here. Large plain
+        arguments are copied when the task is sent, not before: do not change them until it has
+        started.
 
         Raises:
             TypeError: ``func`` is not callable.
-            NotPicklable: names what cannot travel.
+            NotPicklable: names what cannot be pickled.
             PoolClosed: the pool takes no more work.
         """
         check_callable(func)
         with ours_cut:
-            return self._engine.submit(func, args, kwargs, self._rules)
+            return self._engine.submission.submit(func, args, kwargs, self._rules)
 
     def apply(
         self,
@@ -152,13 +152,15 @@ class PoolView(ManyCalls, BlockCalls):
         args: Iterable[Any] = (),
         kwds: Mapping[str, Any] | None = None,
     ) -> R:
-        """Calls ``func(*args, **kwds)`` in a worker and waits for its result.
+        """Call ``func(*args, **kwds)`` in a worker and wait for its result.
 
         An exception of the function is raised with the worker's traceback as its cause.
         """
         check_callable(func)
         with ours_cut:
-            result: R = self._engine.apply(func, *arguments("apply", args, kwds), self._rules)
+            result: R = self._engine.submission.apply(
+                func, *arguments("apply", args, kwds), self._rules
+            )
             return result
 
     def apply_async(
@@ -169,33 +171,33 @@ class PoolView(ManyCalls, BlockCalls):
         callback: Callable[[R], object] | None = None,
         error_callback: Callable[[BaseException], object] | None = None,
     ) -> AsyncResult[R]:
-        """Calls ``func(*args, **kwds)`` in a worker; returns at once.
+        """Call ``func(*args, **kwds)`` in a worker; return at once.
 
         Args:
-            callback: called with the result, before ``get`` returns it; in a thread of the
-                pool, so it should return soon.
-            error_callback: called with the error, likewise.
+            callback: called with the result, before ``get`` returns it. It runs in a thread of
+                the pool, so it should return soon.
+            error_callback: called with the error, in the same way.
 
-        What cannot be pickled is an error of the result, not of this call; the callback is
-        called by it, here.
+        If something cannot be pickled, the result holds the error; this call does not raise it. The
+        callback is then called before this returns.
         """
         check_callable(func)
         given = arguments("apply_async", args, kwds)
         result = AsyncResult(callback, error_callback, self)
         try:
-            self._engine.submit(func, *given, self._rules, result.end_as)
+            self._engine.submission.submit(func, *given, self._rules, result.end_as)
         except Exception as error:
-            self._engine.check_open()
+            self._engine.core.check_open()
             without_ours(error)
             result.end(None, error)
         return result
 
     async def run(self, func: Callable[P, R], /, *args: P.args, **kwargs: P.kwargs) -> R:
-        """``await pool.run(func, *args)``: calls it in a worker without blocking the loop.
+        """``await pool.run(func, *args)``: call it in a worker without blocking the loop.
 
-        Cancelling the awaiting task cancels the work: a worker that is at it already is
-        ended and replaced. (A worker thread goes on, and its result is thrown away.)
-        Large plain arguments are copied in the calling thread; shared ones are not.
+        Cancelling the awaiting task cancels the work: a worker that is running it is killed and
+        replaced. (A worker thread finishes, and its result is discarded.) Large plain arguments are
+        copied in the calling thread; shared ones are not.
         """
         from . import aio
 
@@ -203,15 +205,15 @@ class PoolView(ManyCalls, BlockCalls):
         return result
 
     def cancel(self, future: Future[Any]) -> bool:
-        """Cancels a task of this pool, also one that is running: its worker is ended then
-        and replaced, and no other task is lost. The future is cancelled at once.
+        """Cancel a task of this pool, even if it is running: its worker is then killed and
+        replaced, and no other task is lost. The future is cancelled at once.
 
-        A worker thread cannot be ended: it goes on, and its result is thrown away.
+        A worker thread cannot be killed: it finishes, and its result is discarded.
 
         Returns:
-            True when the future is cancelled, False when the task was done already.
+            True if the future is cancelled, False if the task was done already.
 
         Raises:
-            ValueError: the future is of another pool.
+            ValueError: the future belongs to another pool.
         """
-        return self._engine.cancel(future)
+        return self._engine.submission.cancel(future)

@@ -1,14 +1,12 @@
-"""The owner's end of one worker: its socket, what waits to be sent, what it is known to have.
+"""The owner's end of one worker's socket: the send queue, and a record of what was sent.
 
-Threads. Any thread may ``post`` and ``flush``; whoever flushes holds ``_sending``, and one
-that finds it taken leaves its entry to the holder, who looks again after letting go: so
-nobody waits, entries leave in the order they were posted, and none is left behind. Reading
-is done by whoever holds ``receiving``: the driver, which only tries it, or a caller that
-waits for its own result (``Engine.apply``) and has taken the socket out of the driver's
-hands.
+Threads. Any thread may ``post`` and ``flush``. The thread that flushes holds ``_sending``; a thread
+that finds it taken leaves its entry to the holder, which looks again after releasing it. So no
+thread waits, entries leave in the order they were posted, and none is left behind. Reading is done
+by the thread that holds the worker's ``receiving`` (``worker_handle``).
 
-Sending never blocks. The worker may be writing a result and not reading; if the owner
-waited for it to read, both would wait for ever.
+Sending never blocks. The worker may be writing a result and not reading; if the owner waited for it
+to read, both would wait for ever.
 """
 
 from __future__ import annotations
@@ -22,7 +20,7 @@ from collections.abc import Callable
 from time import monotonic, monotonic_ns
 from typing import Any
 
-from .._codec.codec import Draft, place
+from .._codec.codec import Encoded, write_message
 from .._codec.link import Link
 from .._memory.arena import Arena
 from .._protocol import wire
@@ -33,86 +31,95 @@ from .._system import descriptors
 from .functions import Function
 from .work import Entry
 
-# Stands for the value of a variable that cannot follow.
+# The value of a variable that cannot be followed.
 NO_VALUE = b""
-# A batch is written when it has grown to this.
+# A batch is written when it reaches this size.
 _BATCH = 64 << 10
+
+
+class Forget:
+    """Posted when no more tasks with a function will come."""
+
+    __slots__ = ("function",)
+
+    def __init__(self, function: int) -> None:
+        self.function = function
+
+
+Posted = Entry | bytes | Function | Forget
+
+
+class Contents:
+    """A record of what a worker has been sent and keeps; changed by the sending thread.
+
+    Attributes:
+        functions: their ids.
+        versions: of variables: the number of the last one sent, by home and path.
+        state: a set of versions all of which the worker is known to have.
+        settings: the version of the log settings.
+    """
+
+    __slots__ = ("functions", "settings", "state", "versions")
+
+    def __init__(self) -> None:
+        self.functions: set[int] = set()
+        self.versions: dict[tuple[str, Path], int] = {}
+        self.state: tuple[Version, ...] = NO_VERSIONS
+        self.settings = 0
 
 
 class Channel:
     """See the module.
 
     Args:
-        worker: the worker's number in this pool.
+        number: the worker's number in this pool.
         sock: the owner's end of the socket pair.
         arena: where large buffers for the worker are put.
-        slot: where in the claims page the worker writes what it has begun.
-        unsendable: told of an assignment that could not be sent, and why.
-        want_write: told whether the socket has to be watched for room.
-        versions: what the worker needs before it uses some functions and classes.
-        speaks: the worker logs to the owner, and has to know its settings.
+        unsendable: called with an assignment that could not be sent, and the reason.
+        want_write: called when the worker's socket must be watched for room, or no more.
+        versions: returns what the worker needs before it uses given functions and classes.
+        speaks: the worker logs to the owner, and needs its settings.
     """
 
     def __init__(
         self,
-        worker: int,
+        number: int,
         sock: socket.socket,
         arena: Arena,
-        slot: int,
-        unsendable: Callable[[Channel, Assignment, BaseException], None],
-        want_write: Callable[[Channel, bool], None],
-        versions: Callable[[list[Any]], tuple[Version, ...]],
         *,
+        unsendable: Callable[[int, Assignment, BaseException], None],
+        want_write: Callable[[int, bool], None],
+        versions: Callable[[list[Any]], tuple[Version, ...]],
         speaks: bool,
     ) -> None:
-        self.worker = worker
+        self.number = number
         self.sock = sock
         self.fd = sock.fileno()
-        self.slot = slot
         self.link = Link(arena, keep=False)
         self.reader = wire.FrameReader(sock)
-        self.receiving = threading.Lock()
-        self.pid = 0
-        self.born = monotonic_ns()
-        self.since = 0  # ready since then
-        self.last = 0  # when it had done the last thing that is known of it
-        self.muted = False  # not read until what it has said is heard
-        self.ready = False
-        self.ended = False
-        self.orphan = False  # the zygote that made it is gone
-        self.watched = False
         self.bytes_sent = 0
-        # For tasks with limits, see ``limits``; and why it is ended, when we do it.
-        self.sent = (0, 0.0)
-        self.verdict: BaseException | None = None
-        self.claimed: int | None = None
-        self.holds = 0  # how often it was told to begin with nothing more
-        self.broken = ""  # what it wrote that made no sense
+        self.sent = (0, 0.0)  # the last task with limits; see ``limits``
+        self.ended = False
+        self.blocked = False
         self._speaks = speaks
-        self._told = 0  # the version of the settings
-        self._functions: set[int] = set()
-        # By home and path, the number of the version that the worker was sent last; and the
-        # versions that it is known to have, all of them.
-        self._sent_state: dict[tuple[str, Path], int] = {}
-        self._in_state: tuple[Version, ...] = NO_VERSIONS
+        self._contents = Contents()
         self._versions = versions
-        self._outbox: deque[Entry | bytes | Function] = deque()
+        self._unsendable = unsendable
+        self._want_write = want_write
+        self._outbox: deque[Posted] = deque()
         self._sending = threading.Lock()
         self._batch: list[bytes] = []
         self._size = 0
         self._fds: list[int] = []
-        # Batches that were not written yet, each with the descriptors that go with it.
+        # Batches not yet written, each with its descriptors.
         self._ready: deque[tuple[bytes, list[int]]] = deque()
-        self._unsendable = unsendable
-        self._want_write = want_write
-        self.blocked = False
 
-    def post(self, entry: Entry | bytes | Function) -> None:
-        """Puts an assignment, a ready-made frame, or the initializer behind the others."""
+    def post(self, entry: Posted) -> None:
+        """Put something behind what is already waiting; ``flush`` sends it."""
         self._outbox.append(entry)
 
     def flush(self) -> None:
-        """Sends what waits, as far as the socket takes it."""
+        """Send what is waiting, as far as the socket takes it."""
         link = self.link
         while (self._outbox or self._batch or self._ready or link.frees) and not self.ended:
             if not self._sending.acquire(blocking=False):
@@ -124,28 +131,18 @@ class Channel:
             if not done:
                 return
 
-    def retire(self) -> None:
-        """The worker ends when it has done what was posted before."""
-        self.post(wire.pack(wire.STOP))
-
-    def cut(self, assignment: int, upto: int) -> None:
-        """The chunk that it is at ends before item ``upto`` of it; before ``let_go``."""
-        self.post(wire.pack(wire.CUT, wire.ID.pack(upto), id=assignment))
-
-    def let_go(self, taken_back: list[int]) -> None:
-        """It may begin again, but for these, which it will not be sent the answers to."""
-        body = b"".join(map(wire.ID.pack, taken_back))
-        kind = wire.SKIP if taken_back else wire.CONTINUE
-        self.post(wire.pack(kind, body, id=self.holds))
-
     def forget_function(self, function_id: int) -> None:
-        """No more tasks with this function will come."""
-        if function_id in self._functions:
-            self._functions.discard(function_id)
-            self.post(wire.pack(wire.DROP_FUNCTION, id=function_id))
+        """Tell the worker to drop a function. What was posted before is sent first, with the
+        function if the worker does not have it."""
+        self._outbox.append(Forget(function_id))
+
+    def traffic(self) -> tuple[int, int, int, int]:
+        """Return bytes sent, received, copied into arenas, and passed by reference, so far."""
+        link = self.link
+        return self.bytes_sent, self.reader.bytes_read, link.bytes_copied, link.bytes_shared
 
     def close(self) -> None:
-        """Closes the socket and lets go of what the worker held."""
+        """Close the socket and release what the worker held."""
         self.ended = True
         self.sock.close()
         self.reader.close()
@@ -154,11 +151,11 @@ class Channel:
         self._batch.clear()
         self._ready.clear()
 
-    # Under ``_sending``.
+    # With ``_sending`` held.
 
     def _drain(self) -> bool:
-        """False when the socket is full."""
-        self._mirror()
+        """Send entries; return False when the socket is full."""
+        self._send_log_settings()
         frees = self.link.frees
         if frees:
             back = [frees.popleft() for _ in range(len(frees))]
@@ -170,20 +167,23 @@ class Channel:
                 entry = self._outbox.popleft()
             except IndexError:
                 return self._write()
-            if isinstance(entry, bytes):
+            if isinstance(entry, Entry):
+                self._add_task(entry)
+            elif isinstance(entry, bytes):
                 self._add(entry)
             elif isinstance(entry, Function):
                 self._add_state(entry.versions)
                 self._add_function(entry)
-            else:
-                self._add_task(entry)
+            elif entry.function in self._contents.functions:
+                self._contents.functions.discard(entry.function)
+                self._add(wire.pack(wire.DROP_FUNCTION, id=entry.function))
 
     def _add(self, frame: bytes) -> None:
         self._batch.append(frame)
         self._size += len(frame)
 
     def _announce(self) -> None:
-        """Segments that what comes next refers to."""
+        """Send the descriptors of new segments that the next message refers to."""
         if not self.link.new:
             return
         said, fds = self.link.take_new()
@@ -196,53 +196,55 @@ class Channel:
             self._fds += some
 
     def _add_state(self, versions: tuple[Version, ...]) -> None:
-        """The variables that what comes next reads, as far as the worker has others."""
-        if versions is self._in_state or not versions:
+        """Send the variables that the next message reads, unless the worker has them."""
+        contents = self._contents
+        if versions is contents.state or not versions:
             return
         for version in versions:
             key = (version.home, version.path)
-            if self._sent_state.get(key) != version.number:
-                rich, body = place(version.draft or NO_VALUE, self.link)
+            if contents.versions.get(key) != version.number:
+                rich, body = write_message(version.encoded or NO_VALUE, self.link)
                 head = describe(version)
                 wire.check_length(body)
                 self._announce()
                 body = b"".join((wire.LENGTH.pack(len(head)), head, body))
                 self._add(wire.pack(wire.STATE, body, wire.RICH if rich else 0))
-                self._sent_state[key] = version.number
-        self._in_state = versions
+                contents.versions[key] = version.number
+        contents.state = versions
 
     def _add_function(self, function: Function) -> None:
-        assert function.draft is not None
-        rich, body = place(function.draft, self.link)
+        assert function.encoded is not None
+        rich, body = write_message(function.encoded, self.link)
         wire.check_length(body)
         self._announce()
         flags = wire.RICH if rich else 0
         self._add(wire.pack(wire.FUNCTION, body, flags, function.id))
-        self._functions.add(function.id)
+        self._contents.functions.add(function.id)
 
-    def _mirror(self) -> None:
-        """The worker logs and warns by the owner's settings as they are now."""
+    def _send_log_settings(self) -> None:
+        """Send the owner's log levels and warning filters if they have changed."""
         version, body = settings.now()
-        if version != self._told and self._speaks:
-            self._told = version
+        if version != self._contents.settings and self._speaks:
+            self._contents.settings = version
             self._add(wire.pack(wire.SETTINGS, body))
 
     def _add_task(self, entry: Entry) -> None:
         assignment, work = entry.assignment, entry.work
+        entry.begun = monotonic_ns()
         try:
-            draft = work.draft(assignment.start, assignment.stop)
+            encoded = work.encoded(assignment.start, assignment.stop)
             function = work.function
             self._add_state(work.versions)
-            if work.refers and isinstance(draft, Draft) and draft.references:
+            if work.refers and isinstance(encoded, Encoded) and encoded.references:
                 # Items that are pickled as they are sent.
-                self._add_state(self._versions(draft.references))
-            if function is not None and function.id not in self._functions:
+                self._add_state(self._versions(encoded.references))
+            if function is not None and function.id not in self._contents.functions:
                 self._add_function(function)
             copied, shared = self.link.bytes_copied, self.link.bytes_shared
-            rich, body = place(draft, self.link)
+            rich, body = write_message(encoded, self.link)
             wire.check_length(body)
         except BaseException as error:
-            self._unsendable(self, assignment, error)
+            self._unsendable(self.number, assignment, error)
             return
         if work.rules is not None:
             self.sent = (assignment.id, monotonic())
@@ -251,27 +253,27 @@ class Channel:
         entry.shared = self.link.bytes_shared - shared
         self._announce()
         function_id = function.id if function is not None else 0
-        head = wire.TASK_HEAD.pack(function_id, work.runner, work.number)
+        head = wire.TASK_HEAD.pack(function_id, work.call_kind, work.number)
         flags = wire.RICH if rich else 0
         if work.streams and entry.can_be_cut():
             flags |= wire.EARLY
         self._add(wire.pack(wire.TASK, head + body, flags, assignment.id))
 
     def _cut(self) -> None:
-        """The batch is complete: what comes next is written by another call."""
+        """End the batch: what comes next is written by another call."""
         batch, fds = self._batch, self._fds
         self._batch, self._size, self._fds = [], 0, []
         self._ready.append((batch[0] if len(batch) == 1 else b"".join(batch), fds))
 
     def _write(self) -> bool:
-        """Writes the batch; False when the socket took only a part of it."""
+        """Write the batch; return False if the socket took only part of it."""
         if self._batch:
             self._cut()
         while self._ready:
             try:
                 data, fds = self._ready.popleft()
             except IndexError:
-                break  # ``close`` in another thread was quicker
+                break  # ``close`` in another thread came first
             try:
                 if fds:
                     sent = self.sock.sendmsg([data], descriptors.rights(fds), wire.NOW)
@@ -281,7 +283,7 @@ class Channel:
                 self._ready.appendleft((data, fds))
                 return self._full(True)
             except OSError:
-                self._give_up()
+                self._shut_down()
                 return True
             self.bytes_sent += sent
             if sent < len(data):
@@ -291,10 +293,10 @@ class Channel:
             self._full(False)
         return True
 
-    def _give_up(self) -> None:
-        """Nothing more can be sent. Mostly because the worker is gone: its end is seen by
-        the reader, which gives what is lost its due. If it is not (too many descriptors are
-        on their way, say), it finishes what it has, meets the end and goes as well."""
+    def _shut_down(self) -> None:
+        """Shut the socket down for sending, because sending failed. In most cases the worker has
+        died: the reader sees its end and deals with what is lost. If it lives (too many descriptors
+        in flight, say), it finishes what it has, meets the end of the stream and exits."""
         with contextlib.suppress(OSError):
             self.sock.shutdown(socket.SHUT_WR)
         self._ready.clear()
@@ -303,5 +305,5 @@ class Channel:
     def _full(self, full: bool) -> bool:
         if full != self.blocked:
             self.blocked = full
-            self._want_write(self, full)
+            self._want_write(self.number, full)
         return not full

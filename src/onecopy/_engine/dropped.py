@@ -9,11 +9,11 @@ from __future__ import annotations
 
 import atexit
 import contextlib
-import os
 import sys
 import weakref
 from typing import TYPE_CHECKING
 
+from .._system import forking
 from .jobs import MapJob, StreamJob
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ def watch(engine: Engine) -> None:
 
 def _tell() -> None:
     for engine in list(_engines):
-        tasks = sum(map(_pending, list(engine._work.values())))
+        tasks = sum(map(_pending, list(engine.core.work.values())))
         if tasks:
             what = "task" if tasks == 1 else "tasks"
             with contextlib.suppress(Exception):  # nobody can be told
@@ -59,4 +59,4 @@ def _after_fork() -> None:
     _engines.clear()
 
 
-os.register_at_fork(after_in_child=_after_fork)
+forking.in_child(_after_fork)

@@ -1,21 +1,21 @@
 """State follows functions: the globals that a function reads, on their way to workers.
 
-Before a function runs in a worker, what it reads by name has there the value that it has in
-the owner: globals of the main module and of the user's own modules (not the standard
-library's, not installed packages'), attributes of classes and functions, read by the function
-itself or by what it calls. What a worker's own import gives need not be sent: it is compared.
+Before a function runs in a worker, the names that it reads get the values that they have in the
+owner: globals of the main module and of the user's own modules (not the standard library's, not
+installed packages'), attributes of classes and functions, read by the function itself or by what it
+calls. A value that the worker's own import gives is compared, not sent.
 
-The words: a *variable* is a name in a home (see ``homes``), with an attribute behind it for
-classes and functions; a *version* is one value of it, pickled; a *closure* is all that one
-function or class reads, directly or not. A channel sends each version to its worker once,
-before the first task that needs it. What the worker does with it is in ``state``: what it has
-set itself stays until the owner gives the variable another value.
+Constraints: a *variable* is a name in a home (see ``homes``), with an attribute behind it for classes and
+functions; a *version* is one value of it, pickled; a *closure* is everything that one function or
+class reads, directly or not. A channel sends each version to its worker once, before the first task
+that needs it. The worker's side is ``_worker.module_state``: a value that the worker sets itself
+stays until the owner gives the variable another value.
 
-Whether a value has changed is told by identity, and of small mutable values by content. A
-large one that is changed in place stays as it was first sent: no call looks through it.
+A change is detected by identity, and for small mutable values by content. A large value that is
+changed in place stays as it was first sent: calls do not compare its content.
 
-Threads: any thread that submits work or sends it; one lock, held while user values are
-pickled, and reentrant because their ``__reduce__`` may submit work itself.
+Threads: any thread that submits or sends work. There is one lock, held while user values are
+pickled; it is reentrant because their ``__reduce__`` may submit work itself.
 """
 
 from __future__ import annotations
@@ -47,11 +47,11 @@ from .._codec.pickling import PEER, TooLong
 from .._protocol.versions import NO_VERSIONS, Path, Version, digest_of
 from ..errors import PickledWarning
 
-# A mutable value whose pickle is not longer is compared by content at each call.
+# A mutable value is compared by content at each call if its pickle is not longer.
 SMALL = 4 << 10
-# What a worker has from its own import is not compared when its pickle is longer.
+# A value that the worker's own import gives is not compared if its pickle is longer.
 MOST = 64 << 20
-# Generators of random numbers: each worker's own import makes it one of its own.
+# Random number generators: each worker's own import creates its own.
 _OWN = ("random.Random", "numpy.random", "torch._C.Generator")
 
 _MISSING = object()
@@ -60,7 +60,7 @@ _DEFINITION = (types.FunctionType, type)
 
 
 class _Variable:
-    """A variable that some function reads; its value when it was last looked at."""
+    """A variable that a function reads, and its value when it was last checked."""
 
     __slots__ = ("probe", "value", "version")
 
@@ -76,12 +76,12 @@ class _Variable:
 
 
 class _Closure:
-    """What one function or class reads."""
+    """Everything that one function or class reads."""
 
     __slots__ = ("checks", "probed", "versions")
 
     def __init__(self) -> None:
-        # Namespace, name and value of everything that was looked up on the way.
+        # Namespace, name and value of every lookup of the walk.
         self.checks: list[tuple[Any, str, Any]] = []
         self.probed: list[_Variable] = []
         self.versions: tuple[Version, ...] = ()
@@ -94,14 +94,14 @@ class _Closure:
 
 
 class Follower:
-    """The variables of one pool, as its workers are to have them.
+    """The variables of one pool that its workers must have.
 
     Args:
-        main: the main module that workers import; None where it travels by value.
-        inherited: what forked workers have from the owner: by home, a copy of its names.
-        modules: follow what imported modules hold; False leaves them as imports make them.
-        replaces: called, in any thread and under the lock, with a value in shared memory that
-            takes the place of what an import makes.
+        main: the main module that workers import; None if it is sent by value.
+        inherited: what forked workers inherit from the owner: a copy of its names, by home.
+        modules: follow the globals of imported modules; False leaves them as imports make them.
+        replaces: called, in any thread and with the lock held, with a value in shared memory that
+            replaces the one that an import makes.
     """
 
     def __init__(
@@ -123,13 +123,13 @@ class Follower:
         self._in_progress: set[tuple[str, str]] = set()
 
     def versions(self, references: Iterable[Any]) -> tuple[Version, ...]:
-        """The versions that workers need before they use any of ``references``.
+        """Return the versions that workers need before they use any of ``references``.
 
         Args:
-            references: functions and classes, as ``Draft.references`` has them.
+            references: functions and classes, as ``Encoded.references`` has them.
 
         Raises:
-            NotPicklable: a variable that workers have from nowhere else cannot be pickled.
+            NotPicklable: a variable cannot be pickled, and workers have it from nowhere else.
         """
         found: tuple[Version, ...] = NO_VERSIONS
         for obj in references:
@@ -150,7 +150,7 @@ class Follower:
                 self._closures[obj] = closure
             return closure
 
-    # What a walk asks.
+    # Called by a walk.
 
     def follows(self, home: str) -> bool:
         """Return True if data of this home are sent."""
@@ -163,13 +163,13 @@ class Follower:
         return not home.startswith("<")
 
     def _is_bound(self, home: str, name: str) -> bool:
-        """Return True if workers have this name, whatever its value, without being sent it."""
+        """Return True if workers have this name, with whatever value, without being sent it."""
         if home == "" and self._main is not None:
             return name in self._main.bound
         return self._has_all(home)
 
     def is_module(self, home: str) -> bool:
-        """Return True for an imported module: its definitions are what its import gives."""
+        """Return True for an imported module: importing it gives its definitions."""
         return home != "" and not home.startswith("<") and home not in (self._inherited or ())
 
     def has(self, home: str, name: str, value: Any) -> bool:
@@ -183,12 +183,12 @@ class Follower:
     def variable(
         self, home: str, path: Path, value: Any, reader: str, *, carried: bool = False
     ) -> _Variable:
-        """The variable with its present version, which is made if the value has changed.
+        """Return the variable with its present version; a new version if the value has changed.
 
         Args:
             home, path, value: the variable.
-            reader: what reads it, for errors.
-            carried: its first value travels with the class that it is an attribute of.
+            reader: the function that reads it, for errors.
+            carried: its first value is pickled with the class that it is an attribute of.
         """
         known = self._variables.get((home, path))
         if known is not None and known.value is value and known.unchanged():
@@ -212,8 +212,8 @@ class Follower:
         return made
 
     def _is_inherited(self, home: str, path: Path, value: Any) -> bool:
-        """Return True if forked workers have this very value, and nobody can have changed it
-        unseen since: small mutable ones are sent, to be compared."""
+        """Return True if forked workers have this very value and it cannot have changed unseen
+        since. Small mutable values are sent, to be compared."""
         if self._inherited is None or home not in self._inherited or len(path) > 1:
             return False
         if self._inherited[home].get(path[0], _MISSING) is not value:
@@ -225,9 +225,9 @@ class Follower:
         number = self._number
         had = self._is_bound(home, path[0])
         what = ".".join((home or "__main__", *path))
-        draft, reason = None, ""
+        encoded, reason = None, ""
         try:
-            draft = encode(
+            encoded = encode(
                 value,
                 PEER,
                 reader if reader == path[0] else f"{reader} (global {path[0]!r})",
@@ -242,32 +242,32 @@ class Follower:
                 PickledWarning,
                 stacklevel=2,
             )
-        except Exception as error:  # NotPicklable, or what a ``__reduce__`` of the user's raised
+        except Exception as error:  # NotPicklable, or an error of the user's ``__reduce__``
             if not self._has_all(home):
                 raise
             reason = f"{what}: {getattr(error, 'reason', error)}"
-        if draft is None:
+        if encoded is None:
             return Version(home, path, number, None, b"", reason)
-        digest = digest_of(draft)
-        draft.anchor()
-        version = Version(home, path, number, draft, digest, "")
-        if had and draft.plan is not None:
+        digest = digest_of(encoded)
+        encoded.anchor()
+        version = Version(home, path, number, encoded, digest, "")
+        if had and encoded.plan is not None:
             self._replaces(version)
         return version
 
 
 class _Walk:
-    """Goes through what one function or class reads, and notes it in a closure.
+    """A walk through everything that one function or class reads, noted in a closure.
 
-    A loop and not a recursion: programs call through more functions than the interpreter's
-    stack has room for.
+    A loop and not a recursion: programs call through more functions than the interpreter's stack
+    has room for.
     """
 
     def __init__(self, follower: Follower, start: Any) -> None:
         self._follower = follower
         self.closure = _Closure()
         self._seen: set[int] = set()
-        self._keep: list[Any] = []  # what is seen stays, so that no id is used twice
+        self._keep: list[Any] = []  # keeps what was seen alive, so that no id is reused
         self._todo: list[Any] = [start]
         self._versions: dict[Version, None] = {}
         while self._todo:
@@ -302,7 +302,7 @@ class _Walk:
             self._todo.append(wrapped)
 
     def _define(self, obj: Any) -> None:
-        """A definition that messages name: sent where workers do not have it."""
+        """Note a definition that messages name: it is sent where workers do not have it."""
         if not _is(obj, _DEFINITION) and _attribute(obj, "__wrapped__") is None:
             return
         home = home_by_name(obj)
@@ -327,8 +327,8 @@ class _Walk:
             return
         reads = reads_of(function.__code__)
         if not is_user_home(home):
-            # Of an installed package: only a closure or lambda, which travels by value, is
-            # sure to be a caller's own, and what it reads to be set by the caller.
+            # In an installed package, only a closure or lambda, which is pickled by value,
+            # certainly belongs to a caller, which also sets what it reads.
             if home_by_name(function) is None:
                 for path in reads.paths:
                     self._read(home, names, path[:1], reader, any_home=True)
@@ -349,10 +349,11 @@ class _Walk:
     def _read(
         self, home: str, names: dict[str, Any], path: Path, reader: str, *, any_home: bool = False
     ) -> None:
-        """A global name, and the attributes behind it; ``any_home``: not of users' code alone."""
+        """Note a global name, and the attributes read from it; ``any_home``: outside the user's
+        code too."""
         name, *attributes = path
         value = names.get(name, _MISSING)
-        if value is _MISSING:  # a builtin, or nothing yet
+        if value is _MISSING:  # a builtin, or not defined yet
             self.closure.checks.append((names, name, value))
             return
         follower = self._follower
@@ -374,7 +375,7 @@ class _Walk:
             self._attribute(value, attributes[0])
 
     def _attribute(self, owner: Any, name: str) -> None:
-        """Data that a function or a class has as an attribute."""
+        """Note data that a function or a class has as an attribute."""
         home = home_by_name(owner)
         names = _attribute(owner, "__dict__") or {}
         value = names.get(name, _MISSING)
@@ -402,7 +403,7 @@ class _Walk:
         self._todo += [*kind.__bases__, type(kind)]
 
     def _value(self, value: Any) -> None:
-        """A value may be a function, or an object whose methods are called."""
+        """Visit a value that may be a function, or an object whose methods are called."""
         if _is(value, _IMMUTABLE):
             return
         if callable(value) or is_user_module(type(value).__module__):
@@ -417,25 +418,25 @@ class _Walk:
         version = variable.version
         if version is None or version in self._versions:
             return
-        # What it is made of comes first: the classes of objects, the bases of a class.
-        for reference in version.draft.references if version.draft is not None else ():
+        # Its components come first: the classes of objects, the bases of a class.
+        for reference in version.encoded.references if version.encoded is not None else ():
             if reference is not value:
                 self._visit(reference)
         self._versions[version] = None
 
 
 def _is(obj: Any, kinds: Any) -> bool:
-    """``isinstance`` by the type alone: a lazy object may have to load what it stands for, or
-    raise, to say of which class that is."""
+    """Return ``isinstance`` by the type alone: a lazy object may have to load its target, or raise,
+    when asked for its class."""
     return issubclass(type(obj), kinds)
 
 
 def _attribute(obj: Any, name: str) -> Any:
-    """An attribute that the object or its class has in earnest: no ``__getattr__`` is asked."""
+    """Return an attribute of the object or its class, without calling ``__getattr__``."""
     kind = type if _is(obj, type) else object
     try:
         return kind.__getattribute__(obj, name)
-    except Exception:  # there is none; or a property of the user's, which may raise anything
+    except Exception:  # there is none; or a user's property, which may raise anything
         return None
 
 
@@ -446,7 +447,7 @@ def _is_named(value: Any, name: str) -> bool:
 
 
 def _functions_of(part: Any) -> Iterator[types.FunctionType]:
-    """The functions in what a class has in its dict."""
+    """Yield the functions in an entry of a class's dict."""
     if _is(part, staticmethod | classmethod):
         part = part.__func__
     found = [part]
@@ -461,7 +462,7 @@ def _functions_of(part: Any) -> Iterator[types.FunctionType]:
 
 
 def _is_data(name: str, value: Any) -> bool:
-    """Return True for an attribute that holds a value: no method, property or slot."""
+    """Return True for an attribute that holds a value: not a method, property or slot."""
     if value is _MISSING or (name.startswith("__") and name.endswith("__")):
         return False
     if _is(value, types.FunctionType | type | staticmethod | classmethod | property):
@@ -470,7 +471,7 @@ def _is_data(name: str, value: Any) -> bool:
 
 
 def _absolute(name: str, level: int, package: str) -> str:
-    """The full name of a module that is imported relatively."""
+    """Return the full name of a module that is imported relatively."""
     if not level:
         return name
     parts = package.split(".")
@@ -479,7 +480,7 @@ def _absolute(name: str, level: int, package: str) -> str:
 
 
 def _is_own(value: Any) -> bool:
-    """Return True for a generator of random numbers."""
+    """Return True for a random number generator."""
     kinds = (f"{kind.__module__}.{kind.__qualname__}" for kind in type(value).__mro__)
     return any(kind.startswith(_OWN) for kind in kinds)
 
@@ -491,11 +492,11 @@ def _is_immutable(value: Any) -> bool:
 
 
 def _is_small(version: Version) -> bool:
-    return version.draft is not None and version.draft.nbytes <= SMALL
+    return version.encoded is not None and version.encoded.nbytes <= SMALL
 
 
 class _Few:
-    """Takes a short pickle and its buffers."""
+    """A file that accepts a short pickle and its buffers."""
 
     def __init__(self) -> None:
         self.parts: list[bytes] = []
@@ -510,15 +511,16 @@ class _Few:
 
 
 def _pickled(value: Any) -> list[bytes] | None:
-    """A short pickle, to compare it with another one; None when there is none."""
+    """Return a short pickle, for comparison with another; None if there is none."""
     few = _Few()
     try:
         pickle.Pickler(few, 5, buffer_callback=few.take).dump(value)
-    except Exception:  # too long, or a ``__reduce__`` of the user's that may raise anything
+    except Exception:  # too long, or an error of a user's ``__reduce__``, which may raise anything
         return None
     return few.parts
 
 
 def _probe(value: Any) -> list[bytes] | None:
-    """What tells later whether a mutable value has changed; None where its identity does."""
+    """Return a snapshot that later shows whether a mutable value has changed; None where its
+    identity does."""
     return None if _is_immutable(value) else _pickled(value)

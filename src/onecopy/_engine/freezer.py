@@ -1,8 +1,8 @@
-"""Freezing an open array in every worker: who was told, and who has not answered yet.
+"""Freezing an open array in every worker: which workers were told, and which have answered.
 
-``freeze`` is called in any thread and waits. The driver thread tells the workers, because
-it is the one that makes them: it tells the zygote first and then every worker that there
-is, so a worker is either told or was forked from a zygote that can write no longer.
+``freeze`` is called in any thread and waits. The driver thread tells the workers, because it also
+starts them: first the zygote, then every existing worker. So a worker either is told, or was forked
+from a zygote that can no longer write.
 
 The lock is a leaf: nothing is called while it is held.
 """
@@ -14,11 +14,11 @@ from collections.abc import Callable
 
 
 class _Freeze:
-    """One segment on its way to be frozen."""
+    """One segment that is being frozen."""
 
     def __init__(self) -> None:
         self.waits: set[int] = set()  # workers by number; 0 is the zygote
-        self.told = False  # whom to wait for is known
+        self.told = False  # ``waits`` is complete
         self.callers: list[threading.Event] = []
 
 
@@ -26,7 +26,7 @@ class Freezes:
     """See the module.
 
     Args:
-        wake: has the driver thread look at ``take``.
+        wake: makes the driver thread call ``take``.
     """
 
     def __init__(self, wake: Callable[[], None]) -> None:
@@ -37,7 +37,7 @@ class Freezes:
         self._over = False
 
     def ask(self, segment: int) -> None:
-        """Blocks until no worker can write to the segment; not in the driver thread."""
+        """Block until no worker can write to the segment; not in the driver thread."""
         done = threading.Event()
         with self._lock:
             if self._over:
@@ -47,7 +47,7 @@ class Freezes:
         done.wait()
 
     def take(self) -> set[int]:
-        """The segments that workers have to be told of now, after ``await_answers``."""
+        """Return the segments that workers must be told of now, after ``await_answers``."""
         with self._lock:
             asked, self._asked = self._asked, []
             for segment, done in asked:
@@ -57,8 +57,8 @@ class Freezes:
         return {segment for segment, _ in asked}
 
     def await_answers(self, segment: int, workers: set[int]) -> None:
-        """These will be told, and each will answer or end. Before they are told: whoever
-        reads their sockets may have the answer at once."""
+        """Note the workers that will be told; each will answer or end. Called before they are told:
+        the thread that reads their sockets may have the answer at once."""
         with self._lock:
             freeze = self._under_way[segment]
             freeze.waits |= workers
@@ -66,21 +66,21 @@ class Freezes:
             self._release()
 
     def answered(self, segment: int, worker: int) -> None:
-        """``worker`` cannot write to it any more."""
+        """Note that ``worker`` cannot write to the segment any more."""
         with self._lock:
             if segment in self._under_way:
                 self._under_way[segment].waits.discard(worker)
                 self._release()
 
     def gone(self, worker: int) -> None:
-        """``worker`` has ended: it writes to nothing."""
+        """Note that ``worker`` has ended: it writes to nothing."""
         with self._lock:
             for freeze in self._under_way.values():
                 freeze.waits.discard(worker)
             self._release()
 
     def end(self) -> None:
-        """There are no workers any more, and will be none."""
+        """Release all that wait: there are no workers any more, and will be none."""
         with self._lock:
             self._over = True
             for freeze in self._under_way.values():

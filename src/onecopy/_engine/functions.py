@@ -1,11 +1,11 @@
-"""Functions on their way to workers: by name or by value, once per worker.
+"""Functions as sent to workers: by name or by value, once per worker.
 
-An importable function is sent by its name and kept by the workers from call to call. What
-is not importable (a lambda, a closure, a function of ``__main__`` under spawn, a partial)
-travels by value, and what it captures travels with it as it is at that moment. Workers keep
-such a function too when keeping it cannot be told from sending it again: everything that
-it refers to is immutable, and is still the very same object (``Captured``). Otherwise it is
-sent with each call of ``submit``, and once per worker and call of ``map``.
+An importable function is sent by its name and kept by the workers from call to call. Any other (a
+lambda, a closure, a function of ``__main__`` under spawn, a partial) is pickled by value, together
+with the present values of what it captures. Workers keep such a function too if that makes no
+difference: everything that it captures is immutable, and is still the very same object
+(``Captured``). Otherwise it is sent with each call of ``submit``, and once per worker and call of
+``map``.
 """
 
 from __future__ import annotations
@@ -14,56 +14,58 @@ import types
 from collections.abc import Callable
 from typing import Any
 
-from .._codec.codec import Draft
+from .._codec.codec import Encoded
 from .._codec.homes import home_by_name
 from .._protocol.failures import name_of
 from .._protocol.versions import NO_VERSIONS
 
-# Values that are what they are for ever; a tuple is looked into.
-_IMMUTABLE = (int, float, complex, bool, str, bytes, type(None), range, types.ModuleType)
-# What can be found again by its name, and is what it is as long as it lives.
+# Immutable types; a tuple is immutable if its elements are. So are their subclasses
+# (``numpy.float64``), except those defined in Python code, whose objects have attributes.
+_IMMUTABLE = (int, float, complex, bool, str, bytes, type(None), range)
+_MADE_BY_PYTHON = 1 << 9  # Py_TPFLAGS_HEAPTYPE
+# Types of objects that can be found again by name, and do not change during their life.
 KEPT = (types.FunctionType, types.BuiltinFunctionType, type)
 
 
 class Function:
-    """A function that workers are sent once and then know by its id.
+    """A function that is sent to each worker once, and then referred to by its id.
 
     Attributes:
         id: counts up from 1; 0 is a pool's initializer.
         call: the function itself.
-        draft: it, pickled; None for worker threads.
-        captured: for one that travels by value and is kept: what has to stay as it was.
-        name: what errors call it.
+        encoded: the function, pickled; None for worker threads.
+        captured: what must not change, for a function that is sent by value and kept.
+        name: its name in errors.
         references: functions and classes of the user's that workers need with it.
         versions: of an initializer, the variables that it reads.
     """
 
-    __slots__ = ("call", "captured", "draft", "id", "name", "references", "versions")
+    __slots__ = ("call", "captured", "encoded", "id", "name", "references", "versions")
 
     def __init__(
         self,
         id: int,
         call: Callable[..., Any],
-        draft: Draft | None,
+        encoded: Encoded | None,
         captured: Captured | None = None,
     ) -> None:
         self.captured = captured
-        self.references: list[Any] = draft.references if draft is not None else []
+        self.references: list[Any] = encoded.references if encoded is not None else []
         self.versions = NO_VERSIONS
         self.id = id
         self.call = call
-        self.draft = draft
+        self.encoded = encoded
         self.name = name_of(call)
 
 
 class Captured:
-    """What a function captures and holds by itself, if all of it is immutable.
+    """The values that a function captures, if all of them are immutable.
 
-    Its globals are not part of it: they follow as variables do (see ``following``).
+    Globals are not part of it: they are followed (see ``following``).
 
     Attributes:
-        fixed: False when something is mutable (a list, an array, an object): it may change
-            without a trace, so the function has to be sent again each time.
+        fixed: False if something is mutable (a list, an array, an object): it may change
+            unnoticed, so the function must be sent again each time.
     """
 
     def __init__(self, function: types.FunctionType) -> None:
@@ -82,7 +84,7 @@ class Captured:
         return True
 
     def _walk(self, function: types.FunctionType) -> bool:
-        """Note what ``function`` captures; False at the first thing that can change."""
+        """Note what ``function`` captures; return False at the first thing that can change."""
         self._seen.add(function)
         if function.__dict__ or function.__kwdefaults__:
             return False
@@ -102,6 +104,8 @@ class Captured:
         if isinstance(value, tuple) and type(value) is tuple:
             return all(map(self._is_fixed, value))
         if isinstance(value, _IMMUTABLE):
+            return not type(value).__flags__ & _MADE_BY_PYTHON
+        if isinstance(value, types.ModuleType):  # goes by its name
             return True
         if isinstance(value, KEPT) and home_by_name(value) is not None:
             return True
@@ -111,7 +115,7 @@ class Captured:
 
 
 def pace_key(function: Function | None, call: Any) -> int:
-    """Calls with the same key are expected to take about as long."""
+    """Return a key; calls with the same key are expected to take about as long."""
     if function is not None:
         return function.id
     return -abs(hash(getattr(call, "__code__", type(call)))) - 1

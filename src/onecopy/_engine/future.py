@@ -1,48 +1,50 @@
-"""A ``concurrent.futures.Future`` that makes its condition variable when somebody waits.
+"""A ``concurrent.futures.Future`` that creates its condition variable when a thread waits.
 
-A plain Future is a dozen objects that the garbage collector walks over, most of them the
-condition variable's, and takes longer to make than all else that a submit does. Most
-futures end before anybody waits for them: those never need one.
+A plain Future consists of a dozen objects that the garbage collector traverses, most of them the
+condition variable's, and creating it takes longer than the rest of a submit. Most futures end
+before any thread waits for them: those never need a condition.
 
-The class sets nothing at its making: the state that every future begins with stands on the
-class. What the base class and ``wait`` or ``as_completed`` reach for (``_condition``,
-``_waiters``, ``_done_callbacks``) comes into being together, at first use.
+``__init__`` sets nothing: the state that every future starts with is in class attributes. What the
+base class, ``wait`` and ``as_completed`` use (``_condition``, ``_waiters``, ``_done_callbacks``) is
+created together, at first use.
 
-Why no waiter is missed: the condition is made, and the outcome of a future without one is
-set, under the same lock. So either the outcome finds a condition and takes the base
-class's way, which notifies; or the waiter makes it after the outcome was set, and sees
-that when it looks at the state, which it does before it waits. The lock is a leaf: nothing
-is called while it is held but the making of a few plain objects. A finalizer that runs
-then could only come back here by waiting for another future of this kind, for which it
-takes the reentrant lock again.
+Why no waiter is missed: the condition is created, and the outcome of a future without one is set,
+under the same lock. So either the outcome finds a condition and the base class notifies it; or the
+waiter creates it after the outcome was set, and sees the outcome when it checks the state, which it
+does before it waits. The lock is a leaf: all that happens while it is held is the creation of a few
+plain objects. A finalizer that runs then can only come back here by waiting for another future of
+this kind; the lock is reentrant for that case.
 """
 
 from __future__ import annotations
 
-import os
 import threading
 from collections.abc import Callable
 from concurrent.futures import Future
 from concurrent.futures._base import CANCELLED_AND_NOTIFIED, FINISHED, PENDING, RUNNING
 from logging import getLogger
+from time import monotonic_ns
 from typing import Any
 
-# Where the base class says it too.
+from .._observe.diary import CALLBACKS, Diary
+from .._system import forking
+
+# The base class logs here too.
 _log = getLogger("concurrent.futures")
 _making = threading.RLock()
 
 
 def _after_fork() -> None:
-    """In a forked child: a thread that is not there may have held it."""
+    """Replace the lock in a forked child: a thread that does not exist there may have held it."""
     global _making
     _making = threading.RLock()
 
 
-os.register_at_fork(after_in_child=_after_fork)
+forking.in_child(_after_fork)
 
 
 def is_main() -> bool:
-    """Is this the main thread, where Ctrl-C arrives?"""
+    """Return True in the main thread, where Ctrl-C arrives."""
     return threading.current_thread() is threading.main_thread()
 
 
@@ -54,12 +56,12 @@ class TaskFuture(Future[Any]):
     _exception: BaseException | None = None
     _made: threading.Condition | None = None
     number = 0  # of the task, in its pool
-    owner: object = None  # the pool's mark
+    owner: Diary | None = None  # identifies the pool
     _waiters: list[Any]
     _done_callbacks: list[Callable[[Future[Any]], object]]
 
     def __init__(self) -> None:
-        """All that a future begins with stands on the class."""
+        """Set nothing: the initial state is in class attributes."""
 
     @property
     def _condition(self) -> threading.Condition:  # type: ignore[override]
@@ -81,8 +83,8 @@ class TaskFuture(Future[Any]):
         return super().set_running_or_notify_cancel()
 
     def cancel_running(self) -> bool:
-        """Cancels it although its task has begun; False when it is done. Whoever calls
-        this sees to the task."""
+        """Cancel the future although its task has started; return False if it is done. The caller
+        deals with the task."""
         with self._condition:
             if self._state != RUNNING:
                 return self.cancelled()
@@ -94,10 +96,12 @@ class TaskFuture(Future[Any]):
         return True
 
     def _invoke_callbacks(self) -> None:
-        """Mostly in a thread of the pool, which others' tasks need: unlike the base class's,
-        it lets nothing that a callback raises end it, be it SystemExit. In the main thread
-        KeyboardInterrupt may be a real one, and is raised when all have been called."""
+        """Call the callbacks, mostly in a thread of the pool that other tasks need. So, unlike in
+        the base class, nothing that a callback raises ends the thread, not even SystemExit. In the
+        main thread KeyboardInterrupt may be a real one: it is raised after all callbacks were
+        called."""
         interrupt: KeyboardInterrupt | None = None
+        began = monotonic_ns()
         for callback in self._done_callbacks:
             try:
                 callback(self)
@@ -106,6 +110,8 @@ class TaskFuture(Future[Any]):
                     interrupt = raised
                 else:
                     _log.exception("exception calling callback for %r", self)
+        if self._done_callbacks and self.owner is not None:
+            self.owner.add(CALLBACKS, began, monotonic_ns())
         if interrupt is not None:
             raise interrupt
 
@@ -126,10 +132,10 @@ class TaskFuture(Future[Any]):
         super().set_exception(exception)
 
     def forked(self, error: BaseException) -> None:
-        """In a forked child, where nothing will ever end it: it has ended with ``error``.
+        """End it with ``error`` in a forked child, where nothing else ever would.
 
-        There is one thread here, and a lock that another one held at the fork stays locked:
-        so none is taken, and the condition variable is made anew.
+        There is one thread here, and a lock that another thread held at the fork stays locked. So
+        no lock is taken, and the condition variable is replaced.
         """
         if self._state in (PENDING, RUNNING):
             self._exception = error
@@ -140,8 +146,8 @@ class TaskFuture(Future[Any]):
         if self._state == FINISHED and self._exception is None:
             return self._result
         try:
-            # Not the base class's ``result``: before Python 3.14 it takes an exception that
-            # is falsy (it may have a length, of 0) for none.
+            # Not the base class's ``result``: before Python 3.14 it ignores an exception that is
+            # falsy (one with a length of 0).
             failed = super().exception(timeout)
             if failed is not None:
                 raise failed

@@ -1,8 +1,8 @@
-"""Jobs: many items of one function, and how callers wait for their results.
+"""Jobs: one function and many items, and the ways to wait for the results.
 
-``MapJob`` wants all results at once, ``StreamJob`` one after another; ``Items`` and
-``BlockItems`` are what the items are cut from when they are no plain sequence. Single
-calls are in ``work``, and the face that all have in common.
+``MapJob`` returns all results at once, ``StreamJob`` one after another. ``Items`` and
+``BlockItems`` hold items that are not a plain sequence. Single calls, and the interface that all
+work has in common, are in ``work``.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from itertools import islice
 from time import monotonic
 from typing import Any
 
-from .._codec.codec import Encoded, encode_items
+from .._codec.codec import Payload, encode_items
 from .._codec.pickling import NOTHING, Namespace
 from .._progress.bar import Progress
 from .._protocol import wire
@@ -33,12 +33,12 @@ _CALLED = {wire.MAP: "map", wire.STARMAP: "starmap", wire.BLOCKS: "map_blocks"}
 
 
 class Job(Work):
-    """Many items of one function.
+    """One function, to be called with each of many items.
 
     Args:
         function: what each item is given to.
         items: a sequence of them (``Items`` for the lazy kind).
-        runner: how a worker applies the function to a chunk; see ``wire``.
+        call_kind: how a worker applies the function to a chunk; see ``wire``.
         namespace: for pickling the items.
         chunk: items per assignment; None: by measured time.
         most: never more than this.
@@ -48,11 +48,11 @@ class Job(Work):
 
     refers = True
 
-    def __init__(
+    def __init__(  # noqa: PLR0913  # each is a property of the job
         self,
         function: Function,
         items: Any,
-        runner: int,
+        call_kind: int,
         namespace: Namespace | None,
         chunk: int | None = None,
         most: int = 1 << 62,
@@ -66,8 +66,8 @@ class Job(Work):
         self.tries = {} if rules is not None and rules.retries else None
         self.given_up = False
         self.items = items
-        self.runner = runner
-        self.called = _CALLED[runner]
+        self.call_kind = call_kind
+        self.called = _CALLED[call_kind]
         self.chunk = chunk if chunk is not None or rules is None else rules.chunk
         self.most = most
         self.bar: Progress | None = None
@@ -91,7 +91,7 @@ class Job(Work):
             return self.items.block(at)
         return self.items[at : at + 1][0]
 
-    def draft(self, start: int, stop: int) -> Encoded:
+    def encoded(self, start: int, stop: int) -> Payload:
         what = f"items {start} to {stop - 1}"
         return encode_items(self.payload(start, stop), self._namespace, what)
 
@@ -104,12 +104,12 @@ class Job(Work):
             self.bar.start()
 
     def advance(self, count: int, failed: int = 0) -> None:
-        """So many items have come to an end: whoever watches is told."""
+        """Report that this many items have ended, to whatever shows progress."""
         if self.bar is not None:
             self.bar.advance(count, failed)
 
     def over(self) -> None:
-        """Nothing more will come of it."""
+        """End the progress display: no more outcomes will come."""
         if self.bar is not None:
             self.bar.finish()
 
@@ -129,10 +129,9 @@ class Job(Work):
 
 
 class MapJob(Job):
-    """All items at once; the caller wants the list of all results.
+    """A job whose caller waits for the list of all results.
 
-    Every item is run, whatever happens to others; the error of the first that failed is
-    the one that is raised.
+    Every item is run, even if others fail. The error of the first failed item is raised.
     """
 
     def __init__(
@@ -197,7 +196,7 @@ class MapJob(Job):
         self.items = ()
         with self._lock:
             if self._ended.is_set():
-                return  # abandoned while the last result was on its way
+                return  # abandoned while the last result was in flight
             self._ended.set()
         self.over()
         if self._done is not None:
@@ -209,7 +208,7 @@ class MapJob(Job):
         return self._left
 
     def ready(self) -> bool:
-        """Has every item come to an end?"""
+        """True if every item has ended."""
         return self._ended.is_set()
 
     def wait(self, meanwhile: Callable[[], None], timeout: float | None = None) -> None:
@@ -227,11 +226,11 @@ class MapJob(Job):
         return [value for at, value in enumerate(self.values) if at not in self._marked]
 
     def error(self) -> BaseException | None:
-        """The first item's that failed; after ``ready``."""
+        """Return the error of the first item that failed; after ``ready``."""
         return self.errors[min(self.errors)] if self.errors else None
 
     def result(self) -> list[Any]:
-        """The values, or raises the first error; after ``ready``, once."""
+        """Return the values, or raise the first error; after ``ready``, once."""
         error = self.error()
         if error is None:
             return self.kept()
@@ -247,10 +246,10 @@ def _slice(deadline: float) -> float:
 
 
 class Items:
-    """A window on an iterator: items that have been taken from it and whose outcome is not
-    known yet. Slicing gives those that are in the window.
+    """A window on an iterator: the items that have been taken and have no outcome yet. Slicing
+    returns items in the window.
 
-    Items are taken by the caller's thread and sliced by the one that sends.
+    The caller's thread takes items; the thread that sends slices.
     """
 
     def __init__(self, iterable: Any) -> None:
@@ -261,7 +260,7 @@ class Items:
         self.taken = 0
 
     def take(self) -> bool:
-        """Takes one more item; False when there is none. Raises what the iterator raises."""
+        """Take one more item; return False if there is none. Raises what the iterator raises."""
         try:
             item = next(self._iterator)
         except StopIteration:
@@ -270,7 +269,7 @@ class Items:
         return True
 
     def put(self, item: Any) -> None:
-        """One more item, from elsewhere."""
+        """Add one more item, from elsewhere."""
         with self._lock:
             self._kept.append(item)
             self.taken += 1
@@ -281,7 +280,7 @@ class Items:
             return list(islice(self._kept, index.start - first, index.stop - first))
 
     def forget(self, upto: int) -> None:
-        """Items before ``upto`` are not asked for again."""
+        """Drop the items before ``upto``: they are not needed again."""
         gone: list[Any] = []  # an item's own finalizer must not run under the lock
         with self._lock:
             while self._first < upto and self._kept:
@@ -290,35 +289,35 @@ class Items:
 
 
 class NoResult(Exception):
-    """There was none in time. Not TimeoutError: an item may have raised that."""
+    """There was no result in time. Not TimeoutError: an item may have raised that."""
 
 
 class StreamJob(Job):
-    """Items one after another; results are fetched one by one.
+    """A job whose results are fetched one by one.
 
     An error belongs to its item: fetching that item raises it, and the next may be fetched.
 
     Args:
-        ordered: results in the order of the items, or as they come.
+        ordered: fetch results in the order of the items, or as they come.
     """
 
     tell: Callable[[], None] | None = None
-    """Called, outside the lock, when something has changed: for who cannot block."""
+    """Called, without the lock, when something has changed; for callers that cannot block."""
 
     def __init__(self, *args: Any, ordered: bool = True, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        if self.runner == wire.MAP:
+        if self.call_kind == wire.MAP:
             self.called = "imap"
         self.ordered = ordered
         self.streams = self.most <= ITEMS and self.rules is None
-        self.end: int | None = None  # how many items there are, once known
+        self.end: int | None = None  # the number of items, once known
         self.yielded = 0
         self.broken: BaseException | None = None
         self._fault: BaseException | None = None
         self._arrived: dict[int, tuple[bool, Any]] = {}
         self._skipped: set[int] = set()  # failed, and are not handed out
         self._settled = 0
-        self._ahead: set[int] = set()  # have their outcome, but an earlier one has not
+        self._ahead: set[int] = set()  # items that have an outcome while an earlier one has none
         self._changed = threading.Condition(threading.Lock())
         self._forsaken: Callable[[], None] | None = None
 
@@ -326,8 +325,8 @@ class StreamJob(Job):
         return True
 
     def cancel(self, given: list[Assignment]) -> None:
-        """The first item that was not ``given`` to a worker gets CancelledError; nothing is
-        said of those after it."""
+        """End the first item that was not ``given`` to a worker with CancelledError, and stop
+        there: the items after it get no outcome."""
         with self._changed:
             at = self._settled
             while at in self._ahead or any(run.start <= at < run.stop for run in given):
@@ -337,12 +336,12 @@ class StreamJob(Job):
                 self._changed.notify_all()
 
     def forsake(self, end: int, then: Callable[[], None]) -> None:
-        """Nobody will fetch results, which are not kept from now on; there are ``end`` items.
-        ``then`` is called once all have come to an end, perhaps twice.
+        """Stop keeping results: the iterator was dropped. The job has ``end`` items. ``then`` is
+        called when all have ended, perhaps twice.
 
-        For finalizers, which may run while this very thread holds the lock: it is not
-        taken. The thread that settles the last item looks at what is set here after that,
-        so one of the two sees what the other has done.
+        Called by finalizers, which may run while this very thread holds the lock, so the lock is
+        not taken. The thread that ends the last item reads the flags set here after that, so at
+        least one of the two sees what the other has done.
         """
         self.end = end
         self._forsaken = then
@@ -383,7 +382,7 @@ class StreamJob(Job):
         self.broken = error
 
     def finish_at(self, end: int, fault: BaseException | None = None) -> None:
-        """There are ``end`` items and no more; ``fault`` is raised once behind them."""
+        """Note that there are ``end`` items and no more; ``fault`` is raised once, after them."""
         with self._changing():
             self.end = end
             self._fault = fault
@@ -400,17 +399,17 @@ class StreamJob(Job):
             self.tell()
 
     def whole(self, taken: int) -> int:
-        """So many of the items taken so far may be handed out while there are more to come:
-        chunks of a size that was given are handed out whole."""
+        """Return how many of the items taken so far may be given out while more will come: chunks
+        of a given size are given out whole."""
         return taken if self.chunk is None else taken - taken % self.chunk
 
     def finished(self) -> bool:
-        """Has everything been fetched?"""
+        """True if everything has been fetched."""
         return self.yielded == self.end
 
     @property
     def settled(self) -> int:
-        """All items before this one have their outcome: they are not sent again."""
+        """The number of leading items that all have an outcome: they are not sent again."""
         return self._settled
 
     def _arrive_failed(self, at: int, error: BaseException) -> None:
@@ -445,7 +444,7 @@ class StreamJob(Job):
         return next(iter(self._arrived), None)
 
     def has_next(self) -> bool:
-        """Is a result there, or the end reached, so that ``fetch`` does not block?"""
+        """Return True if ``fetch`` does not block: a result is there, or the end was reached."""
         with self._changed:
             return self._can_fetch()
 
@@ -463,7 +462,7 @@ class StreamJob(Job):
         )
 
     def wait_all(self) -> None:
-        """Blocks until every item has come to an end, fetched or not."""
+        """Block until every item has ended, fetched or not."""
         with self._changed:
             while not self._changed.wait_for(self._all_arrived, SLICE):
                 pass
@@ -486,15 +485,16 @@ class StreamJob(Job):
             return self._changed.wait_for(lambda: self._can_fetch() or self._dry(), seconds)
 
     def fetch(self, timeout: float | None = None) -> Any:
-        """The next result. Raises its error, StopIteration at the end, NoResult."""
+        """Return the next result. Raises its error; StopIteration at the end; NoResult."""
         self.wait_next(timeout)
         with self._changed:
             key = self._key()
             if key is not None:
                 good, value = self._arrived.pop(key)
                 self.yielded += 1
-            elif self.yielded != self.end and self.broken is not None:
-                raise self.broken
+            elif self.yielded != self.end:
+                # Nothing to wait for is no end: there may be more items.
+                raise NoResult("no item is open") if self.broken is None else self.broken
             else:
                 good, value = False, StopIteration() if self._fault is None else self._fault
                 self._fault = None

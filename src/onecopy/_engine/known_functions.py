@@ -1,11 +1,11 @@
-"""The functions that the workers of a pool know, and what they need with them.
+"""The functions that a pool's workers keep, and the variables that these read.
 
-An importable function is sent once and known by a number from then on; so is one that
-travels by value and whose captures cannot have changed (see ``functions``). All others
-travel with each call.
+An importable function is sent once and then referred to by a number. So is one that is pickled by
+value and whose captures cannot have changed (see ``functions``). All others are sent with each
+call.
 
-Threads: any thread that submits. Dictionary operations are atomic; what is forgotten is told
-to workers by the engine, under its lock.
+Threads: any thread that submits. Dictionary operations are atomic; the engine tells workers, with
+its lock held, which functions to drop.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from itertools import count
 from types import FunctionType
 from typing import Any
 
-from .._codec.codec import Draft, encode
+from .._codec.codec import Encoded, encode
 from .._codec.homes import home_by_name
 from .._codec.pickling import Namespace
 from .._protocol.versions import NO_VERSIONS, Version
@@ -24,7 +24,7 @@ from .following import Follower
 from .functions import KEPT, Captured, Function
 from .work import Call
 
-# Workers keep so many functions.
+# The number of functions that workers keep.
 _MOST = 500
 
 
@@ -32,9 +32,9 @@ class KnownFunctions:
     """See the module.
 
     Args:
-        namespace: what workers know by name; None for threads, which are sent nothing.
+        namespace: decides what is pickled by name; None for threads, which are sent nothing.
         follower: the variables that functions read; None for threads.
-        forget: tells workers that one function is needed no more.
+        forget: tells workers to drop a function.
     """
 
     def __init__(
@@ -51,31 +51,31 @@ class KnownFunctions:
         self._seen: weakref.WeakSet[FunctionType] = weakref.WeakSet()
 
     def holds(self, function: Function) -> bool:
-        """Return True for one that is kept beyond the job that uses it."""
+        """Return True for a function that is kept beyond the job that uses it."""
         return self._functions.get(function.call) is function
 
     def clear(self) -> None:
-        """The pool has ended."""
+        """Forget all functions: the pool has ended."""
         self._functions.clear()
 
     def for_job(self, call: Callable[..., Any]) -> Function:
-        """A function for a job: sent to each worker once, with what it captures in memory once.
+        """Return a function for a job: sent to each worker once, with one copy of what it captures.
 
         Raises NotPicklable.
         """
         known = self.get(call)
         if known is not None:
             return known
-        draft = None
+        encoded = None
         if self._namespace is not None:
-            draft = encode(call, self._namespace, "function")
-            draft.anchor()
-        return Function(next(self._numbers), call, draft)
+            encoded = encode(call, self._namespace, "function")
+            encoded.anchor()
+        return Function(next(self._numbers), call, encoded)
 
     def get(self, call: Callable[..., Any]) -> Function | None:
-        """A function that workers keep from call to call.
+        """Return a function that workers keep from call to call.
 
-        None for one that they may not keep, or that is met for the first time and need not be
+        None for one that they may not keep, or that is seen for the first time and may not be
         importable. Raises NotPicklable.
         """
         if self._namespace is None or not isinstance(call, KEPT):
@@ -87,7 +87,7 @@ class KnownFunctions:
             self._drop(call)
         captured: Captured | None = None
         if home_by_name(call) is None:
-            # A lambda that is made anew for each call is not worth keeping.
+            # A lambda that is created for each call is not worth keeping.
             if type(call) is not FunctionType or call not in self._seen:
                 if type(call) is FunctionType:
                     self._seen.add(call)
@@ -95,22 +95,22 @@ class KnownFunctions:
             captured = Captured(call)
             if not captured.fixed:
                 return None
-        draft = encode(call, self._namespace, "function")
-        function = Function(next(self._numbers), call, draft, captured)
-        # Another thread may have been as quick: all have to use the same one.
+        encoded = encode(call, self._namespace, "function")
+        function = Function(next(self._numbers), call, encoded, captured)
+        # Another thread may have added it meanwhile: all must use the same one.
         function = self._functions.setdefault(call, function)
         if len(self._functions) > _MOST:
             self._drop(next(iter(self._functions)))
         return function
 
     def versions(self, function: Function | None, call: Call | None) -> tuple[Version, ...]:
-        """The variables that a call needs. Raises NotPicklable."""
+        """Return the variables that a call needs. Raises NotPicklable."""
         if self._follower is None:
             return NO_VERSIONS
         references = function.references if function is not None else []
-        draft = call.draft(0, 1) if call is not None else None
-        if type(draft) is Draft and draft.references:
-            references = [*references, *draft.references]
+        encoded = call.encoded(0, 1) if call is not None else None
+        if type(encoded) is Encoded and encoded.references:
+            references = [*references, *encoded.references]
         return self._follower.versions(references) if references else NO_VERSIONS
 
     def _drop(self, call: Callable[..., Any]) -> None:

@@ -1,15 +1,15 @@
-"""Keeping time and memory limits of running tasks: when to look, and what was found.
+"""Time and memory limits of running tasks: when to check them, and which were broken.
 
-In the driver thread alone, but for ``add`` and ``remove``, which are called under the
-engine's lock and are single dict operations. A limited task is the only one that its worker
-holds (``Terms.alone``), so its time begins when it is sent.
+Runs in the driver thread, except ``add`` and ``remove``, which are called with the engine's lock
+held and are single dict operations. A limited task is the only one that its worker holds
+(``Constraints.alone``), so its time begins when it is sent.
 
-Memory. RSS counts the shared data too, and kills the innocent (distributed#6232, ray#4713).
-USS does as well: a page of shared data that no other process has touched, such as a mapped
-file's, counts as the worker's own. What a limit is on is what the worker alone has written,
-outside of shared mappings (``procfs.mappings``): what a fork has in common with its parent is
-left out. Reading that takes some 20 ms per GB mapped, so the anonymous part of RSS, which is
-never less and costs microseconds, is looked at first.
+Memory. RSS counts shared data too, so it kills workers that are within their limit
+(distributed#6232, ray#4713). So does USS: a page of shared data that no other process has touched,
+such as a mapped file's, counts as the worker's own. The limit is on what the worker alone has
+written, outside of shared mappings (``procfs.mappings``); pages that a fork shares with its parent
+do not count. Reading that takes about 20 ms per GB mapped, so the anonymous part of RSS, which is
+never less and costs microseconds, is read first.
 """
 
 from __future__ import annotations
@@ -23,17 +23,17 @@ from .. import errors
 from .._system import procfs
 from .rules import Rules
 
-# How often memory is looked at, in seconds. A process that writes to fresh pages as fast as
-# it can gets some 50 MB further in that time.
+# Seconds between two checks of memory. A process that writes to fresh pages as fast as it can gets
+# about 50 MB further in that time.
 _LOOK = 0.02
-# A look may take this share of the time between two looks.
+# A check may take this share of the time between two checks.
 _SHARE = 0.05
-# At least this often, in seconds: what waits for the next look takes no time beyond 24 days.
+# Seconds after which a check is made at the latest: waits longer than 24 days are not possible.
 _SELDOM = 3600.0
 
 
 class Guarded(Protocol):
-    """What has to be known of a worker."""
+    """The attributes of a worker that this module reads."""
 
     pid: int
     sent: tuple[int, float]
@@ -51,7 +51,7 @@ class _Limit:
 
 
 Breach = tuple[int, Guarded, BaseException]
-"""An assignment that has broken a limit, its worker, and what it is to fail with."""
+"""An assignment that has broken a limit, its worker, and the error to fail it with."""
 
 
 class Limits:
@@ -61,15 +61,15 @@ class Limits:
         self._limits: dict[int, _Limit] = {}
 
     def add(self, assignment: int, channel: Guarded, rules: Rules, task: str) -> None:
-        """This assignment is on its way to this worker."""
+        """Add an assignment that is on its way to this worker."""
         self._limits[assignment] = _Limit(channel, rules, task)
 
     def remove(self, assignment: int) -> None:
-        """It has ended."""
+        """Remove an assignment that has ended."""
         self._limits.pop(assignment, None)
 
     def look(self) -> tuple[list[Breach], float | None]:
-        """What has broken a limit, and in how many seconds to look again."""
+        """Return the limits that were broken, and in how many seconds to check again."""
         if not self._limits:
             return [], None
         breaches: list[Breach] = []
@@ -99,8 +99,8 @@ class Limits:
         limit.look = now + _LOOK
         pid = limit.channel.pid
         anonymous = procfs.anonymous(pid)
-        # What was inherited is the worker's own only where it has written to it. The last
-        # answer is good for the next looks, but not for ever: the more so the dearer it was.
+        # Inherited memory is the worker's own only where it has written to it. The last reading is
+        # good for the next checks, but not for ever: the longer, the more it cost.
         if anonymous < most or (anonymous - limit.inherited < most and now < limit.ask):
             return None
         found = procfs.mappings(pid)

@@ -1,9 +1,8 @@
-"""Which task a worker thread is at, on the records that it logs.
+"""The worker and task that a worker thread is at, as attributes of the log records that it makes.
 
-Worker threads log to the program's own handlers by themselves. All that is missing on a
-record is what those of worker processes have: ``worker`` and ``task``. They are put there by
-the record factory, for as long as there is a pool of threads; a factory that the program
-sets meanwhile stays.
+Worker threads log to the program's own handlers directly. Their records lack only what those of
+worker processes have: ``worker`` and ``task``. A record factory adds these for as long as there is
+a pool of threads. A factory that the program sets meanwhile stays.
 """
 
 from __future__ import annotations
@@ -28,7 +27,7 @@ def _factory(*args: Any, **kwargs: Any) -> logging.LogRecord:
 
 
 def begin() -> None:
-    """A worker thread is there."""
+    """Install the record factory: a worker thread has started."""
     global _users, _before
     with _lock:
         _users += 1
@@ -38,7 +37,7 @@ def begin() -> None:
 
 
 def end() -> None:
-    """It is gone; the last one puts things back."""
+    """Note that a worker thread has ended; the last one restores the factory."""
     global _users
     with _lock:
         _users -= 1
@@ -48,5 +47,5 @@ def end() -> None:
 
 
 def mark(worker: int, task: int) -> None:
-    """This thread is at a task; 0: at none."""
+    """Mark this thread as running a task; 0: none."""
     _at[threading.get_ident()] = worker, task

@@ -1,8 +1,8 @@
-"""Calls of many items: the job of each, and waiting for it.
+"""Calls of many items: each creates a job and waits for it.
 
-``calls`` says what they take and give, to people and to type checkers; nothing here has a
-type that depends on the function. ``map`` and ``map_blocks`` wait here for what they give;
-a job of ``imap`` goes to ``streams``, and one of ``stream`` to ``aio``.
+Their documentation and generic types are in ``calls``; the types here do not depend on the
+function. ``map`` and ``map_blocks`` wait here for their results; a job of ``imap`` goes to
+``streams``, and one of ``stream`` to ``aio``.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from .._codec.blame import without_ours
+from .._observe.diary import CALLBACKS, ITERABLE
 from .._progress.asked import Asked, bar_of
 from .._progress.bar import Progress
 from .._protocol import wire
@@ -34,8 +35,8 @@ class Many:
 
     Args:
         engine: runs them.
-        rules: that all of them carry; None: none.
-        progress: do they show it unless they are told?
+        rules: of all these calls; None: none.
+        progress: show progress by default.
     """
 
     def __init__(self, engine: Engine, rules: Rules | None, progress: Asked) -> None:
@@ -74,7 +75,7 @@ class Many:
         self,
         func: Callable[..., Any],
         iterable: Iterable[Any],
-        runner: int,
+        call_kind: int,
         chunk: int | None,
         progress: Asked | None,
         errors: Errors,
@@ -82,47 +83,49 @@ class Many:
     ) -> list[Any]:
         check_errors(errors)
         check_timeout(timeout)
-        items = taken(func, iterable, chunk)
-        job = self._map_job(self._engine.function(func), items, runner, chunk, errors)
+        with self._engine.history.diary.at(ITERABLE):
+            items = taken(func, iterable, chunk)
+        job = self._map_job(self._engine.submission.function(func), items, call_kind, chunk, errors)
         if job.size:
             self._show(job, progress, job.size)
         with Opened(self._engine, job, job.size):
-            job.wait(Waiting(self._engine, job), timeout)
+            job.wait(Waiting(self._engine.core, job), timeout)
         return job.result()
 
     def map_async(
         self,
         func: Callable[..., Any],
         iterable: Iterable[Any],
-        runner: int,
+        call_kind: int,
         chunk: int | None,
         result: AsyncResult[list[Any]],
         progress: Asked | None,
         errors: Errors,
     ) -> None:
-        """Sees to it that ``result`` gets them."""
+        """Start a job; ``result`` gets its results."""
         engine = self._engine
 
         def done(job: MapJob) -> None:
             result.end(job.kept(), job.error())
             if job.size:
-                engine.drop(job.number)
+                engine.submission.drop(job.number)
 
         check_errors(errors)
-        engine.check_open()
-        items = taken(func, iterable, chunk)
+        engine.core.check_open()
+        with engine.history.diary.at(ITERABLE):
+            items = taken(func, iterable, chunk)
         try:
-            function = engine.function(func)
+            function = engine.submission.function(func)
         except Exception as error:  # it cannot be pickled
             without_ours(error)
             result.end(None, error)
             return
-        job = self._map_job(function, items, runner, chunk, errors, done)
+        job = self._map_job(function, items, call_kind, chunk, errors, done)
         if job.size:
             self._show(job, progress, job.size)
             try:
                 job.show()
-                engine.open(job, job.size)
+                engine.submission.open(job, job.size)
             except BaseException:
                 job.over()
                 raise
@@ -131,7 +134,7 @@ class Many:
         self,
         function: Function,
         items: Any,
-        runner: int,
+        call_kind: int,
         chunk: int | None,
         errors: Errors,
         done: Callable[[MapJob], None] | None = None,
@@ -139,8 +142,8 @@ class Many:
         return MapJob(
             function,
             items,
-            runner,
-            self._engine.namespace,
+            call_kind,
+            self._engine.submission.namespace,
             chunk,
             rules=self._rules,
             errors=errors,
@@ -168,10 +171,10 @@ class Many:
             lengths = [length_of(each) for each in iterables]
             total = min((each for each in lengths if each is not None), default=None)
         job = StreamJob(
-            self._engine.function(func),
+            self._engine.submission.function(func),
             Items(iterables[0] if single else zip(*iterables, strict=False)),
             wire.MAP if single else wire.STARMAP,
-            self._engine.namespace,
+            self._engine.submission.namespace,
             chunk,
             IMAP_CHUNK,
             ordered=ordered,
@@ -182,7 +185,7 @@ class Many:
         self._show(job, progress, total)
         return job
 
-    def map_blocks(
+    def map_blocks(  # noqa: PLR0913  # each is an option of the call
         self,
         func: Callable[..., Any],
         arrays: tuple[Any, ...],
@@ -208,19 +211,22 @@ class Many:
         workers = self._engine.options.workers
         rows = block or blocks.block_rows(arrays, axis, length, workers)
         items = BlockItems(arrays, rows, axis)
-        function = self._engine.function(func)
-        namespace = self._engine.namespace
+        function = self._engine.submission.function(func)
+        namespace = self._engine.submission.namespace
         job = StreamJob(function, items, wire.BLOCKS, namespace, rules=self._rules, errors=errors)
         job.end = len(items)
         piece = rows * sum(blocks.bytes_per_row(each, axis, length) for each in arrays)
         self._show(job, progress, job.end, "blocks", piece)
         with Opened(self._engine, job, job.end):
-            results = each(job, Waiting(self._engine, job), timeout)
+            results = each(job, Waiting(self._engine.core, job), timeout)
             if fold is None:
                 return list(results)
+            combining = self._engine.history.diary.at(CALLBACKS)
             for result in results:
-                fold.add(result, items.rows(job.yielded - 1))
-            return fold.total()
+                with combining:
+                    fold.add(result, items.rows(job.yielded - 1))
+            with combining:
+                return fold.total()
 
     def map_groups(
         self,
@@ -240,16 +246,16 @@ class Many:
         frame, ends, keys = grouped(frame, by)
         if not ends:
             return {}
-        function = self._engine.function(func)
+        function = self._engine.submission.function(func)
         items = GroupItems(frame, ends)
-        namespace = self._engine.namespace
+        namespace = self._engine.submission.namespace
         job = StreamJob(function, items, wire.BLOCKS, namespace, rules=self._rules, errors=errors)
         job.called = "map_groups"
         job.end = len(items)
         self._show(job, progress, job.end, "groups")
         with Opened(self._engine, job, job.end):
             made: dict[Any, Any] = {}
-            for result in each(job, Waiting(self._engine, job), timeout):
+            for result in each(job, Waiting(self._engine.core, job), timeout):
                 made[keys[job.yielded - 1]] = result
             return made
 
@@ -269,7 +275,7 @@ class Many:
 
 
 def length_of(items: Any) -> int | None:
-    """How many there are, when that can be told."""
+    """Return the number of items, or None if it cannot be known."""
     try:
         return len(items)
     except TypeError:

@@ -1,4 +1,5 @@
-"""A job of many items while its caller waits for it: opened, waited for, dropped or given up."""
+"""A job of many items while its caller waits for it: opened, waited for, then dropped or
+cancelled."""
 
 from __future__ import annotations
 
@@ -13,11 +14,11 @@ from .jobs import Job, MapJob, NoResult, StreamJob
 
 
 class Opened:
-    """A job while somebody waits for it; dropped on the way out, whatever happens.
+    """A context manager for a job whose caller waits; always dropped at exit.
 
-    When the wait is interrupted, by Ctrl-C or by what a signal's handler raises, what workers
-    are at is given up too: they are wanted for the next call. A class, and no generator: that
-    would set ``__traceback__`` on the error, which some errors refuse.
+    If the wait is interrupted, by Ctrl-C or an exception of a signal handler, the running chunks
+    are cancelled too: the next call needs the workers. This is a class and not a generator, which
+    would set ``__traceback__`` on the error; some errors refuse that.
     """
 
     def __init__(self, engine: Engine, job: Job, size: int) -> None:
@@ -28,21 +29,22 @@ class Opened:
     def __enter__(self) -> None:
         try:
             self._job.show()
-            self._engine.open(self._job, self._size)
+            self._engine.submission.open(self._job, self._size)
         except BaseException:
-            self._engine.give_up(self._job)  # it may be open
+            self._engine.submission.cancel_job(self._job)  # it may be open
             self._job.over()
             raise
 
     def __exit__(self, kind: type[BaseException] | None, error: object, trace: object) -> None:
         job = self._job
         try:
-            # The results of a map are raised after this, those of a stream of items within.
+            # The results of a map are raised after this block, those of a stream of items within
+            # it.
             failed = not isinstance(job, MapJob) and issubclass(kind or Exception, Exception)
-            if kind is None or (failed and not isinstance(error, TaskTimeout)):
-                self._engine.drop(job.number)
+            if kind is None or (failed and not issubclass(kind, TaskTimeout)):
+                self._engine.submission.drop(job.number)
             else:
-                self._engine.give_up(job)
+                self._engine.submission.cancel_job(job)
         finally:
             job.over()
 

@@ -1,4 +1,4 @@
-"""What a pool was asked to be: one frozen record instead of many parameters."""
+"""A pool's settings: one frozen record instead of many parameters."""
 
 from __future__ import annotations
 
@@ -17,28 +17,29 @@ STATES = ("follow", "import")
 
 @dataclass(frozen=True)
 class Options:
-    """How many workers, of which kind, and how they are set up.
+    """The number of workers, their kind, and their set-up.
 
     Attributes:
-        workers: how many.
+        workers: the number of workers.
         method: a start method, resolved: never ``"auto"``.
         initializer: called in each worker before its first task, or None.
         initargs: its arguments.
-        max_tasks: a worker is replaced after so many tasks, or None.
-        preload: modules that are imported before workers are made.
+        max_tasks: the number of tasks after which a worker is replaced, or None.
+        preload: modules that are imported before workers are started.
         threads: native threads (BLAS, OpenMP) per worker, or None to leave them alone.
-        executor: to behave as executors do and not as ``multiprocessing.Pool``: a pool that
-            nobody holds finishes its work instead of dropping it, and SystemExit in a task
-            is that task's error instead of its worker's end.
-        logs: what workers log and warn of is given to this process's handlers and filters.
-        prints: lines that workers print come out of this process's streams, ``"plain"`` or
-            ``"prefixed"`` with worker and task; ``"direct"``: out of the workers' own.
-        spans: so many records of tasks are kept.
-        main: workers ``"import"`` the main module, are sent by ``"value"`` what functions
-            need of it, or the one or the other (``"auto"``).
-        state: ``"follow"``: globals of imported modules have in workers the owner's values;
-            ``"import"``: those that their own imports give.
-        reseed: forked workers give NumPy's global generator a seed of their own.
+        executor: behave as executors do and not as ``multiprocessing.Pool``: a pool without
+            references finishes its work instead of dropping it, and SystemExit in a task is that
+            task's error instead of its worker's end.
+        logs: forward workers' log records and warnings to this process's handlers and filters.
+        prints: write lines that workers print to this process's streams, ``"plain"`` or
+            ``"prefixed"`` with worker and task; ``"direct"``: to the workers' own streams.
+        spans: how many task records to keep.
+        main: workers ``"import"`` the main module, or are sent by ``"value"`` what functions need
+            of it; ``"auto"`` chooses.
+        state: ``"follow"``: globals of imported modules have the owner's values in workers;
+            ``"import"``: the values that the workers' own imports give.
+        profile: sample the workers' stacks while they run tasks.
+        reseed: forked workers give NumPy's global generator their own seed.
     """
 
     workers: int
@@ -55,3 +56,9 @@ class Options:
     main: str = "auto"
     state: str = "follow"
     reseed: bool = True
+    profile: bool = False
+
+    @property
+    def inherits(self) -> bool:
+        """True when workers are forks of this process, and have its state from that."""
+        return self.method == "fork"

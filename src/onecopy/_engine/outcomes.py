@@ -1,101 +1,153 @@
-"""What becomes of an assignment that has ended: its outcome is delivered, or it is run again.
+"""Outcomes of assignments: each is recorded and delivered, or retried.
 
-The part of the engine that knows the rules of ``pool.options`` as far as retries go. It is
-called by whoever reads outcomes, without the engine's lock.
+Uses the table (``core``) and the history. Called by the thread that has read an outcome, without
+the table's lock. An assignment ends once, so no two threads deliver the same one.
 """
 
 from __future__ import annotations
 
-import threading
-from abc import ABC, abstractmethod
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
-from .._schedule import events
-from .._schedule.events import Assignment, Event
-from .work import Call, Work
-from .worker_handle import Later, Member, flush
+from .._observe.columns import FAILED, LOST
+from .._schedule.events import Assignment
+from .core import Core
+from .history import NOTHING, History
+from .output_dispatch import OutputDispatcher
+from .work import Call, Entry, Work
+
+Deliver = Callable[..., None]
 
 
-class Settling(ABC):
-    """See the module; the engine makes it whole."""
+class Outcomes:
+    """See the module.
 
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._work: dict[int, Work] = {}
+    Args:
+        core: the pool's table.
+        history: records tasks.
+        output: dispatches what workers print and log; None if workers do that themselves. An
+            outcome is delivered after its task's output.
+    """
 
-    @abstractmethod
-    def _take(self, happened: list[Event]) -> tuple[list[Member], list[Later]]:
-        """Under the lock: feeds events in; see ``Engine``."""
+    def __init__(self, core: Core, history: History, output: OutputDispatcher | None) -> None:
+        self._core = core
+        self.history = history
+        self._output = output
 
-    def _delivered(self, assignment: Assignment, work: Work, value: Any) -> None:
+    def conclude(
+        self,
+        pid: int,
+        entry: Entry,
+        spent: bytes,
+        state: int,
+        deliver: Deliver,
+        *outcome: Any,
+    ) -> None:
+        """Record an assignment and deliver its outcome, after the task's queued output.
+
+        Args:
+            pid: of the process that ran it.
+            entry: the assignment.
+            spent: the worker's measurements.
+            state: the state to record.
+            deliver: ``delivered``, ``failed`` or ``partly``.
+            outcome: the arguments of ``deliver``.
+        """
+        output, task = self._output, entry.assignment.work
+        if output is not None and output.is_behind(task):
+            act = partial(self._conclude, pid, entry, spent, state, deliver, *outcome)
+            if output.after(task, act):
+                return
+        self._conclude(pid, entry, spent, state, deliver, *outcome)
+
+    def _conclude(
+        self,
+        pid: int,
+        entry: Entry,
+        spent: bytes,
+        state: int,
+        deliver: Deliver,
+        *outcome: Any,
+    ) -> None:
+        # First: a caller that has the result finds the task among the spans.
+        self.history.record(entry, state, spent, pid)
+        deliver(entry.rest(), entry.work, *outcome)
+
+    def lose(self, entry: Entry, error: BaseException) -> None:
+        """Fail an assignment that was lost with its worker."""
+        act = partial(self._conclude, 0, entry, NOTHING, LOST, self.failed, error)
+        if self._output is None or not self._output.after(entry.assignment.work, act):
+            act()
+
+    def unsent(self, entry: Entry, error: BaseException) -> None:
+        """Fail an assignment that could not be sent."""
+        self.history.record(entry, FAILED, NOTHING, 0)
+        self.failed(entry.assignment, entry.work, error)
+
+    def delivered(self, assignment: Assignment, work: Work, value: Any) -> None:
+        """Deliver the value of an assignment."""
         work.deliver(assignment, value)
         self._settle(assignment, work)
 
-    def _failed(self, assignment: Assignment, work: Work, error: BaseException) -> None:
-        """The whole of an assignment has failed, with this."""
+    def failed(self, assignment: Assignment, work: Work, error: BaseException) -> None:
+        """Fail or retry a whole assignment."""
         rules = work.rules
         if rules is not None and rules.retries and rules.worth_another(error):
             items = list(range(max(1, assignment.stop - assignment.start)))
-            again = self._run_again(assignment, work, items)
+            again = self._retry(assignment, work, items)
             if again:
                 rest = {at: error for at in items if at not in again}
                 if rest:
+                    self._note_failures(assignment, work, rest)
                     work.partly(assignment, {}, rest)
                 return
+        size = max(1, assignment.stop - assignment.start)
+        self._note_failures(assignment, work, {0: error}, size)
         work.fail(assignment, error)
         self._settle(assignment, work)
 
-    def _partly(
+    def partly(
         self,
         assignment: Assignment,
         work: Work,
         values: dict[int, Any],
         failed: dict[int, BaseException],
     ) -> None:
-        """Items of a chunk have failed, by index in the chunk; the others have values."""
+        """Deliver a chunk of which some items have failed, by index in the chunk; the others have
+        values."""
         size = assignment.stop - assignment.start
         if isinstance(work, Call) or (not values and len(failed) < size):
-            # The one error of a call; or of what has to come before the chunk's first item.
-            self._failed(assignment, work, failed[min(failed)])
+            # A call has one error; so has a chunk whose function could not be loaded.
+            self.failed(assignment, work, failed[min(failed)])
             return
         rules = work.rules
         again: set[int] = set()
         if rules is not None and rules.retries:
             worth = [at for at, error in failed.items() if rules.worth_another(error)]
-            again = self._run_again(assignment, work, worth)
+            again = self._retry(assignment, work, worth)
         good = {at: value for at, value in values.items() if at not in failed}
         bad = {at: error for at, error in failed.items() if at not in again}
+        self._note_failures(assignment, work, bad)
         work.partly(assignment, good, bad)
         if not again:
             self._settle(assignment, work)
 
-    def _run_again(self, assignment: Assignment, work: Work, items: list[int]) -> set[int]:
-        """Has those items of an assignment that has ended run again for which a try is
-        left; which those are, by index in the chunk."""
-        assert work.rules is not None
-        assert work.tries is not None
-        most, start, tries = work.rules.retries, assignment.start, work.tries
-        with self._lock:
-            if assignment.work not in self._work or not work.wanted():
-                return set()
-            again = {at for at in items if tries.get(start + at, 0) < most}
-            for at in again:
-                tries[start + at] = tries.get(start + at, 0) + 1
-            if not again:
-                return again
-            runs: tuple[tuple[int, int], ...] = ()  # all of it
-            if len(again) < assignment.stop - start:
-                runs = tuple((start + at, start + at + 1) for at in sorted(again))
-            dirty, later = self._take([events.Again(assignment.id, runs)])
-        flush(dirty, later)
+    def _note_failures(
+        self, assignment: Assignment, work: Work, failed: dict[int, BaseException], count: int = 1
+    ) -> None:
+        """Note what has failed for good, by index in the chunk; each stands for ``count``."""
+        for at, error in failed.items():
+            call = isinstance(work, Call)
+            first = assignment.work if call else assignment.start + at
+            self.history.recorder.failures.add(work.site, error, first, count)
+
+    def _retry(self, assignment: Assignment, work: Work, items: list[int]) -> set[int]:
+        again, effects = self._core.retry(assignment, work, items)
+        if effects is not None:
+            effects.carry_out()
         return again
 
     def _settle(self, assignment: Assignment, work: Work) -> None:
-        """It has ended for good."""
-        if work.rules is None or not work.rules.retries:
-            return
-        with self._lock:
-            if isinstance(work, Call):
-                self._work.pop(assignment.work, None)
-            dirty, later = self._take([events.Settled(assignment.id)])
-        flush(dirty, later)
+        if work.rules is not None and work.rules.retries:
+            self._core.settle(assignment, work).carry_out()

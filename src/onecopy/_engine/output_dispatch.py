@@ -1,18 +1,18 @@
-"""The owner's ear: what workers say is given to the owner's handlers, filters and streams.
+"""Dispatches workers' log records, warnings and printed lines to this process's handlers, filters
+and streams.
 
-One thread per pool, started when a worker first says something, calls the handlers; they are
-the program's, may be slow, and may take locks that somebody holds who waits for a task. So
-neither the pool's driver nor the results of tasks that said nothing ever wait for it. The
-outcome of a task that spoke is made known after that: when a task has a result, its records
-have been handled.
+One thread per pool, started at the first output of a worker, calls the handlers. They belong to the
+program, may be slow, and may need a lock held by a thread that is waiting for a task. So neither
+the pool's driver nor the results of tasks without output ever wait for them. The outcome of a task
+with output is delivered after it: when a task has a result, its records have been handled.
 
-A handler that is slower than the workers that log slows those down, and nobody else: what a
-worker has said and nobody has heard yet is limited to ``MOST`` bytes. The engine reads no
-more from such a worker until ``is_full`` says otherwise.
+A handler that is slower than the workers that log slows down only those: the output of a worker
+that is queued is limited to ``MOST`` bytes. The engine reads no more from such a worker until
+``is_full`` is False.
 
-Threads. ``put``, ``after`` and ``is_full`` are called by whoever reads the worker's socket,
-one at a time per worker; all else runs in the thread. ``_lock`` guards the counts. It is
-held for arithmetic alone.
+Threads. ``put``, ``after`` and ``is_full`` are called by the thread that reads the worker's socket,
+one at a time per worker; everything else runs in the dispatching thread. ``_lock`` guards the
+counts, and is held for arithmetic alone.
 """
 
 from __future__ import annotations
@@ -26,8 +26,10 @@ import threading
 import traceback
 from collections import deque
 from collections.abc import Callable
+from time import monotonic_ns
 from typing import Any
 
+from .._observe.diary import HANDLERS, Diary
 from .._progress.display import display
 from .._protocol.log_records import HEAD, MOST_HEADS
 from .output_streams import LINE, Mouth
@@ -40,46 +42,53 @@ MOST = 1 << 20
 RECORD, TAKEN, WARNING = range(3)
 
 Act = Callable[[], None]
-Said = tuple[int, int, bytes]
-"""A task's number, what it is that it has said, and its bytes."""
-# A worker's number, what came from it at once, and how many bytes that is and entries of
-# which task; or a task's number, and what comes after all that it has said.
-_Heard = tuple[int, list[Said], int, dict[int, int]]
-_Item = _Heard | tuple[int, Act]
-# What an entry takes besides its bytes.
+OutputItem = tuple[int, int, bytes]
+"""A task's number, the kind of its output, and the bytes."""
+# A worker's number, a batch of its output, the batch's size in bytes, and its number of entries by
+# task; or a task's number, and what to call after all of its output.
+_Dispatched = tuple[int, list[OutputItem], int, dict[int, int]]
+_Item = _Dispatched | tuple[int, Act]
+# The overhead of an entry, in bytes.
 _ENTRY = 200
 
 
-class Hearing:
+class OutputDispatcher:
     """See the module.
 
     Args:
-        relieved: called when a worker that was full is so no more.
-        broken: called with a worker's number and an error when what it said is no sense.
+        relieved: called when a worker that was full has room again.
+        broken: called with a worker's number and an error if its output is malformed.
+        diary: records how long handlers take.
         prefixed: put worker and task in front of each printed line.
     """
 
     def __init__(
-        self, relieved: Act, broken: Callable[[int, Exception], None], *, prefixed: bool
+        self,
+        relieved: Act,
+        broken: Callable[[int, Exception], None],
+        diary: Diary,
+        *,
+        prefixed: bool,
     ) -> None:
+        self._diary = diary
         self._relieved = relieved
         self._broken = broken
         self._prefixed = prefixed
         self._queue: queue.SimpleQueue[_Item | None] = queue.SimpleQueue()
         self._lock = threading.Lock()
-        self._unheard: dict[int, int] = {}  # bytes, by worker; absent: nothing
-        self._waiting: dict[int, int] = {}  # entries, by task; absent: none
+        self._unheard: dict[int, int] = {}  # bytes, by worker; absent: 0
+        self._waiting: dict[int, int] = {}  # entries, by task; absent: 0
         self._room = threading.Condition(self._lock)
         self._thread: threading.Thread | None = None
         self._onces: dict[str, dict[Any, Any]] = {}
         self._heads: dict[bytes, dict[str, Any]] = {}
-        self._logging: Any = None  # the module, when there has been a record
+        self._logging: Any = None  # the module, once there was a record
         self._mouth = Mouth()
-        # What waits until somebody's line is at its end, in order. See ``_must_wait``.
+        # Items that wait until a worker's line is complete, in order. See ``_must_wait``.
         self._aside: deque[_Item] = deque()
 
-    def put(self, worker: int, said: list[Said]) -> None:
-        """A worker has said something."""
+    def put(self, worker: int, said: list[OutputItem]) -> None:
+        """Queue a worker's output."""
         size, entries = _ENTRY * len(said), dict[int, int]()
         for task, _, body in said:
             size += len(body)
@@ -92,12 +101,13 @@ class Hearing:
         if listening:
             self._queue.put((worker, said, size, entries))
         else:
-            # By whoever reads the socket: better than not at all. A handler that waits for
-            # a task of this pool waits for ever then, on a machine that is at its limit.
+            # Dispatch it in the thread that reads the socket, since there can be no other thread. A
+            # handler that waits for a task of this pool then waits for ever; that happens only on a
+            # machine that cannot start threads.
             self._hear_all(worker, said, size, entries)
 
     def _listen(self) -> bool:
-        """Under the lock: starts the thread; False where no more threads are to be had."""
+        """Start the thread, with the lock held; return False if no thread can be started."""
         thread = threading.Thread(target=self._run, name="onecopy-hearing", daemon=True)
         try:
             thread.start()
@@ -107,32 +117,32 @@ class Hearing:
         return True
 
     def after(self, task: int, act: Act) -> bool:
-        """Has ``act`` called when all that the task has said is heard. False when that is so
-        already: then the caller does it."""
+        """Call ``act`` after the task's queued output. Returns False, without calling it, if
+        nothing is queued."""
         with self._lock:
             if task not in self._waiting:
                 return False
-            self._waiting[task] += 1  # those who come now stay behind this one
+            self._waiting[task] += 1  # what comes now stays behind this
         self._queue.put((task, act))
         return True
 
     def is_behind(self, task: int) -> bool:
-        """Is something of what the task has said not heard yet? Who has read all that it said
-        may rely on a no."""
+        """Return True while output of the task is queued. False is final once all of its frames
+        have been read."""
         return task in self._waiting
 
     def is_full(self, worker: int) -> bool:
-        """Has the worker said more than it should before it is heard?"""
+        """Return True if more of the worker's output is queued than should be."""
         return self._unheard.get(worker, 0) > MOST
 
     def wait_for_room(self, worker: int, timeout: float) -> None:
-        """Blocks while ``is_full``, for so many seconds at most."""
+        """Block while ``is_full``, for at most ``timeout`` seconds."""
         if self.is_full(worker):
             with self._room:
                 self._room.wait_for(lambda: not self.is_full(worker), timeout)
 
     def close(self) -> None:
-        """All workers are gone: returns when everything is heard."""
+        """Return when all output has been dispatched: all workers are gone."""
         if self._thread is not None:
             self._queue.put(None)
             if self._thread is not threading.current_thread():
@@ -156,14 +166,14 @@ class Hearing:
             try:
                 return self._queue.get(timeout=LINE)
             except queue.Empty:
-                self._mouth.end_line()  # whoever is in the middle of it takes long
+                self._mouth.end_line()  # the line takes too long to complete
                 self._go_on()
         return self._queue.get()
 
     def _must_wait(self, item: _Item) -> bool:
-        """A worker is in the middle of a line, and this is another one that prints too: the
-        line is to stay whole, if it comes to its end soon. Behind what waits stays what that
-        worker says next, and what comes after all that the task has said."""
+        """Return True if the item must wait: it prints, and another worker is in the middle of a
+        line, which stays whole if it is completed soon. Later output of the same worker, and
+        callbacks of its task, wait behind it."""
         if len(item) == 2:
             return any(len(each) == 4 and item[0] in each[3] for each in self._aside)
         worker, said, *_ = item
@@ -172,7 +182,7 @@ class Hearing:
         return any(kind >= STDOUT and self._mouth.is_busy(kind, worker) for _, kind, _ in said)
 
     def _go_on(self) -> None:
-        """Attends to what was put aside and need not wait any more."""
+        """Handle items that were put aside and need not wait any more."""
         aside, self._aside = self._aside, deque()
         while aside:
             item = aside.popleft()
@@ -188,11 +198,14 @@ class Hearing:
         task, act = item
         try:
             act()
-        except BaseException as error:  # of a callback's
+        except BaseException as error:  # of a callback
             _complain(error)
         self._heard({task: 1})
 
-    def _hear_all(self, worker: int, said: list[Said], size: int, entries: dict[int, int]) -> None:
+    def _hear_all(
+        self, worker: int, said: list[OutputItem], size: int, entries: dict[int, int]
+    ) -> None:
+        began = monotonic_ns()
         # A handler may write past the streams that bars know of.
         handlers = any(kind < STDOUT for _, kind, _ in said)
         with display.pause(handlers=handlers):
@@ -203,6 +216,7 @@ class Hearing:
                     # Of a handler: the program's own, and no reason not to hear the next. Ctrl-C
                     # is raised in the main thread alone.
                     _complain(error)
+        self._diary.add(HANDLERS, began, monotonic_ns())
         self._heard(entries)
         with self._lock:
             before = self._unheard.pop(worker)
@@ -238,8 +252,8 @@ class Hearing:
             return
         if kind in (RECORD, TAKEN):
             logger, record = made
-            # Where this process has no handler, ``logging`` has a last resort. It is none for
-            # a record that a handler in the worker has taken.
+            # If this process has no handler, ``logging`` uses its last resort; not for a record
+            # that a handler in the worker has handled.
             if kind == RECORD or logger.hasHandlers():
                 logger.handle(record)
         elif kind == WARNING:
@@ -251,7 +265,7 @@ class Hearing:
             self._mouth.say(kind, made, worker)
 
     def _record(self, body: bytes, worker: int, task: int) -> tuple[Any, Any]:
-        """The logger and the record that a worker's bytes stand for."""
+        """Return the logger and the record that a worker's bytes describe."""
         if self._logging is None:
             import logging as module
 
@@ -286,7 +300,7 @@ class Hearing:
             logger = logging.getLogger(name)
         if logging.getLogRecordFactory() is not logging.LogRecord:
             return logger, logging.makeLogRecord(values)
-        # What ``makeLogRecord`` does, but for the record that it makes first.
+        # As ``makeLogRecord`` does, without the record that it creates first.
         record = logging.LogRecord.__new__(logging.LogRecord)
         record.__dict__ = values
         return logger, record
@@ -294,7 +308,7 @@ class Hearing:
     def _warn(
         self, message: str, kind: type[Warning], filename: str, lineno: int, module: str | None
     ) -> None:
-        """Once per place of the program, be it the owner or a worker that comes there."""
+        """Show a warning once per place in the program, whichever process reaches that place."""
         import warnings
 
         loaded = sys.modules.get(module or "")
@@ -305,13 +319,13 @@ class Hearing:
         try:
             warnings.warn_explicit(message, kind, filename, lineno, module, registry)
         except Warning as error:
-            # The owner's filters make errors of them now; this one's task has gone on.
+            # The owner's filters now make errors of them; this task has gone on already.
             shown = warnings.formatwarning(error, kind, filename, lineno)
             self._mouth.say(STDERR, shown, 0)
 
 
 def _opened(head: bytes) -> dict[str, Any]:
-    """What records with this head have in common."""
+    """Return what records with this head have in common."""
     values = dict(zip(HEAD, marshal.loads(head), strict=True))
     filename = str(values["pathname"] or "").rpartition("/")[2]
     values |= {
@@ -326,7 +340,7 @@ def _opened(head: bytes) -> dict[str, Any]:
 def _warning(body: bytes) -> tuple[str, type[Warning], str, int, str | None]:
     message, kinds, filename, lineno, module = marshal.loads(body)
     for home, name in kinds:
-        # The nearest kind that this process knows; nothing is imported for it.
+        # The nearest class that this process has imported; nothing is imported for it.
         kind: Any = sys.modules.get(home)
         for part in name.split("."):
             kind = getattr(kind, part, None)
@@ -336,9 +350,9 @@ def _warning(body: bytes) -> tuple[str, type[Warning], str, int, str | None]:
 
 
 def _complain(error: BaseException) -> None:
-    """As ``logging`` does when a handler fails."""
+    """Report an error of a handler, as ``logging`` does."""
     import logging
 
     if logging.raiseExceptions and sys.stderr is not None:
-        with contextlib.suppress(Exception):  # standard error is broken: nobody can be told
+        with contextlib.suppress(Exception):  # standard error is broken
             traceback.print_exception(error, file=sys.stderr)

@@ -1,9 +1,9 @@
-"""The owner's standard streams, as far as workers' words come out of them.
+"""The owner's standard streams, as the place where workers' output is printed.
 
-A line that a worker prints piece by piece, each piece flushed, stays whole if its pieces
-follow each other within ``LINE`` seconds: what others print waits that long. And the streams
-may be anything: closed, None, a pipe that nobody reads, an object of the program's with no
-more than ``write``. One that cannot be written to is complained about once.
+A line that a worker prints piece by piece, each piece flushed, stays whole if its pieces follow
+each other within ``LINE`` seconds: the output of others waits that long. The streams may be
+anything: closed, None, a pipe that nothing reads, an object of the program's with no method but
+``write``. A stream that cannot be written to is complained about once.
 """
 
 from __future__ import annotations
@@ -21,31 +21,31 @@ class Mouth:
     """See the module. One thread."""
 
     def __init__(self) -> None:
-        # By stream: the worker that is in the middle of a line, and since when.
+        # By stream: the worker in the middle of a line, and since when.
         self._open: dict[str, tuple[int, float]] = {}
-        self._broken: dict[str, Any] = {}  # the streams that were complained about
+        self._broken: dict[str, Any] = {}  # streams that were complained about
 
     def is_busy(self, kind: int, worker: int) -> bool:
-        """Is another worker in the middle of a line?"""
+        """Return True if another worker is in the middle of a line."""
         other, since = self._open.get(_name(kind), (worker, 0.0))
         return other != worker and monotonic() - since < LINE
 
     def is_in_line(self) -> bool:
-        """Is any worker?"""
+        """Return True if any worker is in the middle of a line."""
         return any(monotonic() - since < LINE for _, since in self._open.values())
 
     def end_line(self) -> None:
-        """Nobody need wait for the end of a line any longer."""
+        """Stop waiting for the end of a line."""
         self._open.clear()
 
     def say(self, kind: int, text: str, worker: int) -> None:
-        """Writes what a worker has printed. Raises nothing: how the owner's streams fare is
-        nothing to the pool."""
+        """Write what a worker has printed. Raises nothing: a broken stream of the owner does not
+        concern the pool."""
         name = _name(kind)
         flushed = kind in (STDOUT_FLUSHED, STDERR_FLUSHED)
         stream = getattr(sys, name)
         if stream is None:
-            return  # the program has none: what it prints itself goes nowhere either
+            return  # the program has none: its own output goes nowhere either
         try:
             _write(stream, text)
             if flushed and hasattr(stream, "flush"):
@@ -67,7 +67,7 @@ class Mouth:
             f"onecopy: what workers print cannot be written to sys.{name} "
             f"({type(error).__name__}: {error}); this is said once\n"
         )
-        with contextlib.suppress(Exception):  # then nobody can be told
+        with contextlib.suppress(Exception):  # there is nowhere to report to
             sys.stderr.write(line)
 
 

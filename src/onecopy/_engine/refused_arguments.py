@@ -1,7 +1,7 @@
-"""Arguments that another library takes, or that look right and are not: each is refused with
-what to write instead. Nothing that was given is ever passed over.
+"""Arguments of other libraries, and arguments that only look right: each is refused with the
+correct form. No argument is ever ignored.
 
-Shared by the pool, its calls and the executor; each says which words it knows a cure for.
+Used by the pool, its calls and the executor; each lists the arguments for which it has a hint.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ POOL = {
     **dict.fromkeys((*_METHODS, "mp_context"), "say how they start by method= or context="),
     "max_tasks_per_child": "write maxtasksperchild=",
     "timeout": "write pool.options(timeout=...).map(...)",
-    "chunksize": "give it to map and its kin",
+    "chunksize": "give it to map and similar calls",
 }
 EXECUTOR = {
     **dict.fromkeys((*_HOW_MANY, "workers", "processes"), "say how many workers by max_workers="),
@@ -60,7 +60,7 @@ _WAITS = {
 
 
 def refuse(call: str, others: Mapping[str, object], cures: Mapping[str, str]) -> None:
-    """Raises TypeError for the first of ``others``, when there is one."""
+    """Raise TypeError for the first of ``others``, if there is one."""
     for name in others:
         if name in cures:
             raise TypeError(f"{call}() takes no {name!r}: {cures[name]}")
@@ -73,8 +73,8 @@ def refuse_more(
     """Raises TypeError for what a call of many items of one iterable cannot be given.
 
     Args:
-        name: the call.
-        chunk: what stands where the chunk size should.
+        name: the name of the call.
+        chunk: the argument in the chunk size's position.
     """
     if more or not (chunk is None or isinstance(chunk, Integral)):
         raise TypeError(
@@ -113,8 +113,8 @@ def _refuse_others(name: str, others: Mapping[str, object]) -> None:
 
 
 def arguments(name: str, args: object, kwargs: object) -> tuple[tuple[Any, ...], dict[str, Any]]:
-    """What ``apply`` gives to the function. Raises TypeError for arguments that were written
-    out instead."""
+    """Return the arguments that ``apply`` passes to the function. Raises TypeError if they were not
+    passed as a tuple and a dict."""
     if not isinstance(args, Iterable) or not isinstance(kwargs, Mapping | None):
         raise TypeError(
             f"{name}() takes the arguments as one tuple, and those with names as one dict: "
@@ -124,14 +124,14 @@ def arguments(name: str, args: object, kwargs: object) -> tuple[tuple[Any, ...],
 
 
 def taken(func: Callable[..., Any], iterable: Iterable[Any], chunk: int | None) -> Any:
-    """All the items, in something that can be cut."""
+    """Return all items in something that can be sliced."""
     check_callable(func)
     check_chunk(chunk)
     return iterable if _can_be_cut(iterable) else list(iterable)
 
 
 def _can_be_cut(items: Any) -> bool:
-    """Can chunks be taken from it by slicing, without consuming it?"""
+    """Return True if chunks can be taken by slicing, without consuming it."""
     if isinstance(items, list | tuple | range):
         return True
     return hasattr(items, "dtype") and hasattr(items, "shape") and len(items.shape) > 0

@@ -1,17 +1,20 @@
-"""``AsyncResult``: what ``apply_async`` and ``map_async`` return, as in ``multiprocessing``."""
+"""``AsyncResult``: the return type of ``apply_async`` and ``map_async``, as in
+``multiprocessing``."""
 
 from __future__ import annotations
 
-import os
 import threading
 import weakref
 from collections.abc import Callable
 from concurrent.futures import CancelledError, Future
+from contextlib import nullcontext
 from logging import getLogger
 from typing import Any, Generic, TypeVar
 
+from .._observe.diary import CALLBACKS
+from .._system import forking
 from ..errors import PoolClosed
-from .engine import FOREIGN
+from .core import FOREIGN
 from .future import is_main
 from .work import SLICE
 
@@ -21,15 +24,15 @@ R_co = TypeVar("R_co", covariant=True)
 
 
 class AsyncResult(Generic[R_co]):
-    """The outcome of a call or a map, when there is one.
+    """The eventual outcome of a call or a map.
 
     Args:
-        callback: called with the result, before anybody who waits is told.
-        error_callback: called with the error, likewise.
-        pool: kept until there is an outcome, since a pool that nobody holds is terminated.
+        callback: called with the result, before waiting threads are woken.
+        error_callback: called with the error, in the same way.
+        pool: referenced until there is an outcome: a pool without references is terminated.
 
-    Whoever makes it has ``end`` or ``end_as`` called. Callbacks run in a thread of the pool:
-    they should return soon, and what one raises is logged and harms nobody. Thread-safe.
+    Its creator must see that ``end`` or ``end_as`` is called. Callbacks run in a thread of the pool
+    and should return soon; what one raises is logged and has no other effect. Thread-safe.
     """
 
     __module__ = "onecopy"
@@ -49,12 +52,17 @@ class AsyncResult(Generic[R_co]):
         _pending.add(self)
 
     def end_as(self, future: Future[Any]) -> None:
-        """This future has ended, and so has this."""
+        """End with the outcome of a future."""
         error = error_of(future)
-        self.end(future.result() if error is None else None, error)
+        self._end(future.result() if error is None else None, error)
 
     def end(self, value: Any, error: BaseException | None) -> None:
-        """There is an outcome."""
+        """Set the outcome."""
+        diary = getattr(self._pool, "_diary", None)
+        with nullcontext() if diary is None else diary.at(CALLBACKS):
+            self._end(value, error)
+
+    def _end(self, value: Any, error: BaseException | None) -> None:
         callback, error_callback = self._callback, self._error_callback
         self._callback = self._error_callback = self._pool = None
         self._value, self._error = value, error
@@ -65,8 +73,8 @@ class AsyncResult(Generic[R_co]):
             elif error_callback is not None:
                 error_callback(error)
         except BaseException as raised:
-            # In the main thread it may be Ctrl-C; elsewhere not even SystemExit may end a
-            # thread of the pool, which others' tasks need.
+            # In the main thread it may be Ctrl-C. Elsewhere not even SystemExit may end a thread of
+            # the pool, which other tasks need.
             if isinstance(raised, KeyboardInterrupt) and is_main():
                 raise
             _log.exception("a callback of a pool's task raised")
@@ -75,17 +83,17 @@ class AsyncResult(Generic[R_co]):
             _pending.discard(self)
 
     def forked(self) -> None:
-        """In a forked child, where it will never come to an end. The event's lock may be held
-        by a thread that is not here: it is another one from now on."""
+        """End, in a forked child, where no outcome will come. A thread that does not exist here may
+        hold the event's lock, so the event is replaced."""
         self._told = threading.Event()
         self._callback = self._error_callback = self._pool = None
         self._error = PoolClosed(FOREIGN)
         self._told.set()
 
     def get(self, timeout: float | None = None) -> R_co:
-        """The result, or raises the task's error.
+        """Return the result, or raise the task's error.
 
-        Raises ``multiprocessing.TimeoutError`` when there is none after ``timeout`` seconds.
+        Raises ``multiprocessing.TimeoutError`` if there is none after ``timeout`` seconds.
         """
         self.wait(timeout)
         if not self._told.is_set():
@@ -101,7 +109,7 @@ class AsyncResult(Generic[R_co]):
             del self  # the error's traceback holds this frame: no cycle
 
     def wait(self, timeout: float | None = None) -> None:
-        """Blocks until there is an outcome, or for ``timeout`` seconds."""
+        """Block until there is an outcome, or for ``timeout`` seconds."""
         if timeout is not None:
             self._told.wait(timeout)
             return
@@ -109,11 +117,11 @@ class AsyncResult(Generic[R_co]):
             pass
 
     def ready(self) -> bool:
-        """Is there an outcome?"""
+        """Return True if there is an outcome."""
         return self._told.is_set()
 
     def successful(self) -> bool:
-        """Did it end without an error? Raises ValueError when it has not ended."""
+        """Return True if the call ended without an error. Raises ValueError if it has not ended."""
         if not self._told.is_set():
             raise ValueError(f"{self!r} has not ended")
         return self._error is None
@@ -123,7 +131,7 @@ class AsyncResult(Generic[R_co]):
         return f"<onecopy.AsyncResult, {state}>"
 
 
-# Without an outcome so far.
+# Those without an outcome so far.
 _pending: weakref.WeakSet[AsyncResult[Any]] = weakref.WeakSet()
 
 
@@ -133,12 +141,12 @@ def _after_fork() -> None:
     _pending.clear()
 
 
-os.register_at_fork(after_in_child=_after_fork)
+forking.in_child(_after_fork)
 
 
 def error_of(future: Future[Any]) -> BaseException | None:
-    """The error of a future that is done and that the caller has not cancelled."""
+    """Return the error of a future that is done and that the caller has not cancelled."""
     try:
         return future.exception()
-    except CancelledError:  # by nobody but the pool's own end
+    except CancelledError:  # cancelled by the pool's own end
         return PoolClosed("the pool was terminated")

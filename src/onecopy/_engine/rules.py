@@ -1,7 +1,7 @@
-"""What a call may cost and what is done when it fails: the record behind ``pool.options``.
+"""Limits and retries of a call: the record behind ``pool.options``.
 
-The scheduler is told what follows from it for the order of work (``terms``), the driver
-keeps the time and the memory (``limits``), and the engine asks it whether to try again.
+The scheduler gets what affects the order of work (``constraints``), the driver keeps the time and
+memory limits (``limits``), and the engine asks it whether to retry.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from numbers import Integral, Real
 from typing import Any
 
 from .. import errors
-from .._schedule.events import Terms
+from .._schedule.events import Constraints
 
 
 class _Kept:
@@ -53,14 +53,14 @@ class Rules:
     """See the module.
 
     Attributes:
-        timeout: seconds from when the task was sent to a worker until the worker is ended.
-        retries: how often a task is run again at most.
-        retry_on: the exceptions, besides a worker's death, after which it is.
-        memory_limit: bytes of memory of its own at which the worker is ended.
-        name: what errors call the task.
+        timeout: seconds from when the task is sent to a worker until the worker is killed.
+        retries: how many times a task is run again, at most.
+        retry_on: the exceptions after which it is, in addition to a worker's death.
+        memory_limit: bytes of private memory at which the worker is killed.
+        name: the task's name in errors.
 
     Raises:
-        TypeError, ValueError: an attribute makes no sense.
+        TypeError, ValueError: an attribute is invalid.
     """
 
     timeout: float | None = None
@@ -91,7 +91,7 @@ class Rules:
                 raise ValueError(f"memory_limit is above 0 bytes, not {self.memory_limit}")
 
     def check(self, method: str) -> None:
-        """Raises what speaks against these rules under a start method."""
+        """Raise an error if a start method cannot keep these rules."""
         if method == "thread" and self.limited:
             raise ValueError(
                 "a thread cannot be ended: timeout and memory_limit need a start method "
@@ -102,23 +102,23 @@ class Rules:
 
     @property
     def limited(self) -> bool:
-        """May the worker be ended because of the task?"""
+        """True if the worker may be killed because of the task."""
         return self.timeout is not None or self.memory_limit is not None
 
     @property
-    def terms(self) -> Terms:
-        """What the scheduler has to know."""
-        return Terms(alone=self.limited, again=self.retries > 0)
+    def constraints(self) -> Constraints:
+        """The constraints that the scheduler must keep."""
+        return Constraints(exclusive=self.limited, retryable=self.retries > 0)
 
     @property
     def chunk(self) -> int | None:
-        """Items of a map per task when the caller gave no size: rules hold for each item
-        by itself. None when there is no rule for which that matters."""
+        """Return the items of a map per task if the caller gave no size: 1, since rules hold for
+        each item by itself; None if no rule depends on that."""
         return 1 if self.limited or self.retries else None
 
     def worth_another(self, error: BaseException) -> bool:
-        """Is this a failure after which the task may be run again? A worker that was ended
-        because the task broke a limit would be so again, unless the caller says it."""
+        """Return True for a failure after which the task may be run again. A task that broke a
+        limit would do so again, so it is not retried unless the caller asks for it."""
         if isinstance(error, self.retry_on):
             return True
         return isinstance(error, errors.WorkerDied) and not isinstance(

@@ -1,4 +1,4 @@
-"""From a door's arguments to an engine: checks, defaults, and the choice of its kind."""
+"""From a door's arguments to an engine: checks, defaults, and the choice of the kind of engine."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ from ..errors import UnsupportedPlatform
 from .engine import Engine
 from .options import MAINS, PRINTS, STATES, Options, Prints
 
-# What the caller has loaded of these is loaded into a zygote before it forks.
+# If the caller has imported one of these, the zygote imports it before it forks.
 _PRELOAD = ("numpy",)
 
 
-def engine(
+def engine(  # noqa: PLR0913  # as the doors' own
     workers: int | None,
     method: str,
     initializer: Callable[..., Any] | None,
@@ -38,9 +38,10 @@ def engine(
     main: str = "auto",
     state: str = "follow",
     reseed: bool = True,
+    profile: bool = False,
     worker_exit: Callable[[], Any] | None = None,
 ) -> Engine:
-    """An engine that runs; its workers start in the background. Raises as ``Pool`` does.
+    """Return a running engine; its workers start in the background. Raises as ``Pool`` does.
 
     ``executor`` and what follows: see ``Options``.
     """
@@ -84,6 +85,7 @@ def engine(
         main=main,
         state=state,
         reseed=reseed,
+        profile=profile or bool(os.environ.get("ONECOPY_PROFILE")),
     )
     if options.method == "thread":
         from .threads import ThreadEngine
@@ -107,14 +109,14 @@ def _exiting(worker_exit: Any, method: str) -> Callable[..., Any]:
 
 
 def check_prints(prints: str) -> None:
-    """Raises ValueError when it is none of the kinds."""
+    """Raise ValueError unless it is one of the kinds."""
     if prints not in PRINTS:
         raise ValueError(f"prints is one of {', '.join(PRINTS)}, not {prints!r}")
 
 
 def method_of(context: Any, argument: str) -> str:
-    """The start method of a ``multiprocessing`` context. Raises TypeError for what is none,
-    naming the argument as which it was given."""
+    """Return the start method of a ``multiprocessing`` context. Raises TypeError, naming the
+    argument, if it is not a context."""
     name = getattr(context, "get_start_method", None)
     if name is None:
         raise TypeError(
@@ -125,7 +127,7 @@ def method_of(context: Any, argument: str) -> str:
 
 
 def check_state(main: str, state: str) -> None:
-    """Raises ValueError for what is no choice of how workers come by modules."""
+    """Raise ValueError if ``main`` or ``state`` is not one of the choices."""
     if main not in MAINS:
         raise ValueError(f"main is one of {', '.join(MAINS)}, not {main!r}")
     if state not in STATES:
@@ -133,22 +135,23 @@ def check_state(main: str, state: str) -> None:
 
 
 def check_platform() -> None:
-    """Raises UnsupportedPlatform where workers cannot be started."""
+    """Raise UnsupportedPlatform where workers cannot be started."""
     if sys.platform == "win32":
         raise UnsupportedPlatform("onecopy starts workers by POSIX means; Windows has none")
 
 
 def _wanted() -> list[str]:
-    """What tasks are likely to need: it is imported once, before workers are forked."""
+    """Return the modules that tasks probably need: they are imported once, before workers are
+    forked."""
     wanted = [name for name in _PRELOAD if name in sys.modules]
     main = dict(vars(sys.modules["__main__"])).values()
     if any(type(value) is FunctionType and value.__module__ == "__main__" for value in main):
-        wanted.append("cloudpickle")  # rebuilds functions that travel by value
+        wanted.append("cloudpickle")  # rebuilds functions that are pickled by value
     return wanted
 
 
 def _threads(workers: int) -> int | None:
-    """Native threads per worker; None when the user's environment says how many."""
+    """Return the native threads per worker; None if the user's environment sets them."""
     if any(name in os.environ for name in THREAD_VARIABLES):
         return None
     return max(1, cpu_count() // workers)

@@ -1,19 +1,21 @@
-"""``Stream``: what ``imap`` returns. Feeds items in and fetches results, in the caller's thread."""
+"""``Stream``: the iterator that ``imap`` returns. Feeds items in and fetches results, in the
+caller's thread."""
 
 from __future__ import annotations
 
 import weakref
 from collections.abc import Iterator
 from concurrent.futures import CancelledError
-from time import monotonic
+from time import monotonic, monotonic_ns
 from typing import Any, TypeVar
 
 from .._codec.blame import ours_cut
+from .._observe.diary import ITERABLE
 from .busy import Waiting
 from .engine import Engine
 from .jobs import Items, NoResult, StreamJob
 
-# At most so many items per worker are on the way that nobody has fetched yet.
+# Items per worker that are in progress or whose result has not been fetched, at most.
 WINDOW = 64
 
 
@@ -24,14 +26,14 @@ class Stream(Iterator[R_co]):
     """See the module; one thread at a time.
 
     Args:
-        engine: runs the job.
-        job: what is fetched from.
+        engine: the engine that runs the job.
+        job: the job whose results are fetched.
         chunk: items per task.
-        pool: kept until the end, since a pool that nobody holds is terminated.
+        pool: referenced until the end: a pool without references is terminated.
     """
 
     def __init__(self, engine: Any, job: Any, chunk: int, pool: object) -> None:
-        # Made by ``imap`` alone: no part of the public types.
+        # Created by ``imap`` alone: not part of the public types.
         self._engine: Engine = engine
         self._job: StreamJob = job
         self._items: Items = job.items
@@ -39,24 +41,27 @@ class Stream(Iterator[R_co]):
         self._window = max(WINDOW, 2 * chunk) * engine.options.workers
         try:
             job.show()
-            self._number = engine.open(job, 0, grows=True)
-            self._finalizer = weakref.finalize(self, engine.give_up_later, self._number)
+            self._number = engine.submission.open(job, 0, grows=True)
+            self._finalizer = weakref.finalize(
+                self, engine.submission.cancel_job_later, self._number
+            )
             self._finalizer.atexit = False
             self._feed(chunk * engine.options.workers)
         except BaseException:
-            engine.give_up(job)  # nobody will have the iterator
+            engine.submission.cancel_job(job)  # nobody will have the iterator
             job.over()
             raise
 
     def _feed(self, most: int, *, eager: bool = False) -> None:
-        """Takes items from the iterable while the window has room for them, and, unless
-        ``eager``, no longer than until there is a result to hand out. What the iterable
-        raises is raised in its place, behind the results of the items before."""
+        """Take items from the iterable while the window has room and, unless ``eager``, no result
+        is there to return. What the iterable raises is raised in its place, after the results of
+        the items before."""
         job, items = self._job, self._items
         taken = 0
         while job.end is None and taken < most:
             if not eager and items.taken - job.yielded >= self._window:
                 break
+            began = monotonic_ns()
             try:
                 if not items.take():
                     job.finish_at(items.taken)
@@ -64,27 +69,29 @@ class Stream(Iterator[R_co]):
             except Exception as error:
                 job.finish_at(items.taken, error)
                 break
+            finally:
+                self._engine.history.diary.add(ITERABLE, began, monotonic_ns())
             taken += 1
-            # Handed out singly while workers wait for them, in batches otherwise.
+            # Given out singly while workers wait for them, in batches otherwise.
             if taken < self._engine.options.workers or taken % 16 == 0:
-                self._engine.grow(self._number, job.whole(items.taken))
+                self._engine.submission.grow(self._number, job.whole(items.taken))
             if not eager and taken >= self._engine.options.workers and job.has_next():
                 break
         last = job.end is not None
         upto = items.taken if last else job.whole(items.taken)
-        self._engine.grow(self._number, upto, last=last)
+        self._engine.submission.grow(self._number, upto, last=last)
 
     def _give_up(self) -> None:
-        """Nobody wants what is on its way; results that are there can still be fetched."""
+        """Cancel what is in progress; results that are there can still be fetched."""
         self._finalizer.detach()
         self._pool = None
-        self._engine.give_up(self._job)
+        self._engine.submission.cancel_job(self._job)
         self._job.abandon(
             CancelledError("the iteration was interrupted, and what was left cancelled")
         )
 
     def run_to_end(self) -> None:
-        """Takes in the whole iterable and waits until all of it has been computed."""
+        """Take in the whole iterable, and wait until all of it has been computed."""
         if self._job.end is None:
             self._feed(1 << 62, eager=True)
         self._job.wait_all()
@@ -96,7 +103,8 @@ class Stream(Iterator[R_co]):
         return self.next()
 
     def next(self, timeout: float | None = None) -> R_co:
-        """The next result; ``multiprocessing.TimeoutError`` when it is not there in time."""
+        """Return the next result; raise ``multiprocessing.TimeoutError`` if there is none in
+        time."""
         with ours_cut:
             return self._next(timeout)
 
@@ -109,7 +117,7 @@ class Stream(Iterator[R_co]):
             if job.end is None and job.broken is None:
                 self._feed(self._window)
             left = None if deadline is None else max(0.0, deadline - monotonic())
-            job.wait_next(left, Waiting(self._engine, job))
+            job.wait_next(left, Waiting(self._engine.core, job))
             if job.has_next():
                 return
             self._items.forget(job.settled)
@@ -122,8 +130,8 @@ class Stream(Iterator[R_co]):
 
             raise multiprocessing.TimeoutError(str(error)) from None
         except BaseException:
-            # Ctrl-C, or what a signal's handler raised. A traceback may hold the iterator for
-            # long, in a notebook until the next error: the workers are wanted now.
+            # Ctrl-C, or an exception of a signal handler. A traceback may keep the iterator alive
+            # for long, in a notebook until the next error, and the workers are needed now.
             self._give_up()
             raise
         try:

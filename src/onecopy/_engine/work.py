@@ -1,11 +1,11 @@
-"""What is to be done, as the engine holds it: the common face, and single calls.
+"""Units of work as the engine tracks them: the common interface, and single calls.
 
-Each kind of work gives out payloads (what a worker needs for one assignment) and takes in
-outcomes. How callers wait for them is here too; who runs them, and when, is not. Jobs of
-many items are in ``jobs``.
+Each kind of work gives out payloads (what a worker needs for one assignment) and takes in outcomes.
+Waiting for outcomes is here too; which worker runs the work, and when, is not. Jobs of many items
+are in ``jobs``.
 
-Threads: ``deliver`` and ``fail`` are called by whichever thread reads the worker's socket,
-one assignment once; callers wait in their own threads.
+Threads: ``deliver`` and ``fail`` are called by the thread that reads the worker's socket, once per
+assignment; callers wait in their own threads.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
-from .._codec.codec import Encoded, encode, encode_arguments
+from .._codec.codec import Payload, encode, encode_arguments
 from .._codec.pickling import Namespace
 from .._protocol import wire
 from .._protocol.failures import name_of
@@ -28,110 +28,112 @@ from .functions import Function
 from .future import TaskFuture
 from .rules import Rules
 
-# Callers wait in slices of so many seconds. A signal that arrives in the instant before a
-# thread blocks is noted by the interpreter and looked at when the thread next runs: without
-# slices, a first Ctrl-C could be noticed only with the second.
+# Seconds that callers wait at a time. A signal that arrives in the instant before a thread blocks
+# is noted by the interpreter and handled when the thread next runs: with a single long wait, the
+# first Ctrl-C might be noticed only with the second.
 SLICE = 1.0
 
 
-# What has no assignment that its failure could be blamed on.
+# For a failure that belongs to no assignment.
 NOWHERE = Assignment(0, 0, 0, 0)
 
 
 class Work:
-    """The face of all kinds of work."""
+    """The interface of all kinds of work."""
 
     __slots__ = ()
-    runner: int
+    call_kind: int
     function: Function | None
     rules: Rules | None
-    """None when there is nothing particular about it: that is looked at for each task."""
+    """None if there are no special rules, which is checked for each task."""
     number: int
     submitted: int
-    """When it was handed to the engine, which sets both; nanoseconds."""
+    """When it was submitted to the engine, which sets both; nanoseconds."""
+    site: int
+    """The line of the program and the method that it called; the engine sets it."""
     versions: tuple[Version, ...] = NO_VERSIONS
-    """The variables that workers need for it; a class attribute where there are none."""
+    """The variables that workers need for it; a class attribute if there are none."""
     refers = False
     """Items are pickled as they are sent, and may refer to the user's classes."""
     streams = False
-    """Its results are handed out one by one, and are told early; see ``early``."""
+    """Its results are returned one by one, and delivered early; see ``early``."""
     chunk: int | None = None
-    """Items that go together by the caller's wish."""
+    """Items that the caller wants to be together."""
     tries: dict[int, int] | None
-    """How often what begins at this item was run again."""
+    """How often the work from this item on was retried."""
 
     def payload(self, start: int, stop: int) -> Any:
-        """What a worker thread is given."""
+        """Return what a worker thread is given."""
         raise NotImplementedError
 
-    def draft(self, start: int, stop: int) -> Encoded:
-        """What a worker process is sent. Raises NotPicklable."""
+    def encoded(self, start: int, stop: int) -> Payload:
+        """Return what a worker process is sent. Raises NotPicklable."""
         raise NotImplementedError
 
     def begin(self) -> bool:
-        """It is about to be sent; False when nobody wants it any more."""
+        """Mark the work as started, just before it is sent; return False if it was cancelled."""
         return True
 
     def waiting(self) -> bool:
-        """May some of it still be cancelled?"""
+        """Return True if some of the work can still be cancelled."""
         return False
 
     def cancel(self, given: list[Assignment]) -> None:
-        """Only what was ``given`` to workers will come to an end, since it was ``waiting``."""
+        """Cancel whatever has not been ``given`` to a worker."""
         raise NotImplementedError
 
     def deliver(self, assignment: Assignment, value: Any) -> None:
-        """An assignment has ended well: the call's value, or the values of the chunk."""
+        """Set the outcome of an assignment: the call's value, or the values of the chunk."""
         raise NotImplementedError
 
     def fail(self, assignment: Assignment, error: BaseException) -> None:
-        """The whole of an assignment has failed."""
+        """Fail the whole of an assignment."""
         raise NotImplementedError
 
     def partly(
         self, assignment: Assignment, values: dict[int, Any], errors: dict[int, BaseException]
     ) -> None:
-        """Items of a chunk have failed, the others have values; by index in the chunk."""
+        """Set the outcome of a chunk of which some items have failed, by index in the chunk."""
         raise NotImplementedError
 
     def wanted(self) -> bool:
-        """Does anybody still wait for it?"""
+        """Return True if a caller still waits for it."""
         return True
 
     def abandon(self, error: BaseException) -> None:
-        """No assignment of it will come to an end any more."""
+        """Fail all that is left: no assignment of it will end any more."""
         raise NotImplementedError
 
     def forked(self, error: BaseException) -> None:
-        """In a forked child, where it will never come to an end. Locks may be held by threads
-        that are not here: none is taken."""
+        """End the work in a forked child, where no outcome will come. Threads that do not exist
+        here may hold locks, so none is taken."""
 
     def callable(self) -> Callable[..., Any]:
-        """What a worker thread calls."""
+        """The function that a worker thread calls."""
         assert self.function is not None
         return self.function.call
 
     def describe(self, assignment: Assignment) -> str:
-        """The assignment as errors call it."""
+        """Return the assignment's name in errors."""
         raise NotImplementedError
 
     @property
     def name(self) -> str:
-        """What is called, as reports name it."""
+        """The function's name in reports."""
         raise NotImplementedError
 
     called: str
-    """The method of the pool that made it."""
+    """The method of the pool that created it."""
 
 
 class Call(Work):
     """One call of one function.
 
     Args:
-        function: known to the workers by its id; None when it is part of the payload.
-        call, args, kwargs: what to call.
-        namespace: None when nothing has to be pickled.
-        rules: see there.
+        function: sent to the workers before; None if it is part of the payload.
+        call, args, kwargs: the call itself.
+        namespace: None if nothing has to be pickled.
+        rules: see the module ``rules``.
     """
 
     __slots__ = (
@@ -140,11 +142,12 @@ class Call(Work):
         "function",
         "number",
         "rules",
+        "site",
         "submitted",
         "tries",
         "versions",
     )
-    runner = wire.CALL
+    call_kind = wire.CALL
 
     def __init__(
         self,
@@ -171,7 +174,7 @@ class Call(Work):
     def payload(self, start: int, stop: int) -> Any:
         return self._payload
 
-    def draft(self, start: int, stop: int) -> Encoded:
+    def encoded(self, start: int, stop: int) -> Payload:
         return self._payload  # type: ignore[no-any-return]
 
     def callable(self) -> Callable[..., Any]:
@@ -189,7 +192,7 @@ class Call(Work):
         return name_of(self._call) if self.function is None else self.function.name
 
 
-class Submitted(Call):
+class FutureCall(Call):
     """A call whose outcome goes into a ``Future``."""
 
     __slots__ = ("_begun", "future")
@@ -202,7 +205,7 @@ class Submitted(Call):
 
     def begin(self) -> bool:
         if self._begun:
-            # It was with a worker that has gone, or is run again.
+            # Its worker has died, or it is retried.
             return not self.future.cancelled()
         self._begun = True
         return self.future.set_running_or_notify_cancel()
@@ -215,33 +218,33 @@ class Submitted(Call):
 
     def cancel(self, given: list[Assignment]) -> None:
         self.future.cancel()
-        self.future.set_running_or_notify_cancel()  # tells those that wait for it
+        self.future.set_running_or_notify_cancel()  # notifies those that wait for it
 
     def deliver(self, assignment: Assignment, value: Any) -> None:
-        self._payload = None  # the future may live long; what the call was given need not
-        with suppress(InvalidStateError):  # cancelled while it ran, with the result on its way
+        self._payload = None  # the future may live long; the arguments need not
+        with suppress(InvalidStateError):  # cancelled while it ran, with the result in flight
             self.future.set_result(value)
 
     def fail(self, assignment: Assignment, error: BaseException) -> None:
         self._payload = None
-        with suppress(InvalidStateError):  # likewise
+        with suppress(InvalidStateError):  # see ``deliver``
             self.future.set_exception(error)
 
     def abandon(self, error: BaseException) -> None:
         if isinstance(error, PoolClosed) and not self._begun:
             self.future.cancel()
-        if self.begin():  # else it is cancelled, and those that wait for it have been told
+        if self.begin():  # else it is cancelled, and those that wait were notified
             self.fail(NOWHERE, error)
 
     def forked(self, error: BaseException) -> None:
         self.future.forked(error)
 
 
-class Direct(Call):
-    """A call whose caller waits for it right away, without a future's machinery.
+class BlockingCall(Call):
+    """A call whose caller waits for it right away, without a future.
 
-    ``done`` is a lock that is held until there is an outcome. ``answered``: the worker has
-    sent it, and it is on its way to here.
+    ``done`` is a lock that is held until there is an outcome. ``answered``: the worker has sent the
+    outcome, and it is in flight.
     """
 
     called = "apply"
@@ -271,7 +274,7 @@ class Direct(Call):
             self.fail(NOWHERE, error)
 
     def forsake(self) -> None:
-        """Its caller was interrupted: it need not begin."""
+        """Skip the call if it has not started: its caller was interrupted."""
         self._forsaken = True
 
     def begin(self) -> bool:
@@ -281,7 +284,7 @@ class Direct(Call):
         return not self._forsaken
 
     def outcome(self, meanwhile: Callable[[], None]) -> Any:
-        """Waits, and calls ``meanwhile`` now and then; then the value, or raises the error."""
+        """Wait, and call ``meanwhile`` at intervals; then return the value or raise the error."""
         while not self.done.acquire(timeout=SLICE):
             meanwhile()
         if self._error is not None:
@@ -294,15 +297,16 @@ class Direct(Call):
 
 @dataclass(slots=True, eq=False)
 class Entry:
-    """What is posted to a worker.
+    """An assignment as posted to a worker.
 
     Attributes:
-        assignment, work: what it is.
+        assignment, work: the assignment and its work.
         worker: the worker's number.
-        sent: when it was written towards the worker, 0 before; nanoseconds.
-        moved, shared: bytes of its payload that were copied, and referred to.
-        early: so many of its items have been delivered already.
-        seen: so many were there when the owner last looked.
+        begun: when packing it began, 0 before; nanoseconds.
+        sent: when it was written to the worker's socket, 0 before; nanoseconds.
+        moved, shared: bytes of its payload that were copied, and passed by reference.
+        early: the number of its items that have been delivered already.
+        seen: the number of results that were there at the owner's last check.
     """
 
     assignment: Assignment
@@ -313,13 +317,14 @@ class Entry:
     shared: int = 0
     early: int = 0
     seen: int = 0
+    begun: int = 0
 
     def rest(self) -> Assignment:
-        """What of it is not known yet."""
+        """The part of it whose outcome is not known yet."""
         start = self.assignment.start + self.early
         return self.assignment._replace(start=start) if self.early else self.assignment
 
     def can_be_cut(self) -> bool:
-        """Is it a chunk whose size was chosen here?"""
+        """True for a chunk whose size was chosen by the scheduler."""
         size = self.assignment.stop - self.assignment.start
         return size > 1 and self.work.chunk is None

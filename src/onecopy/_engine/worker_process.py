@@ -1,12 +1,12 @@
-"""Worker processes as programs know them from the standard library's private names.
+"""Worker processes under the standard library's private names, for programs that read them.
 
-``Pool._pool`` and ``ProcessPoolExecutor._processes`` are no documented part of it, and are
-read all the same: dask counts the one, and a well-known way to end what hangs goes through
-the other. Both are answered here with as much of ``multiprocessing.Process`` as such
-programs call. The processes are made, waited for and replaced by the engine alone: nothing
-that is done to a handle tells the engine anything but what the process itself does.
+``Pool._pool`` and ``ProcessPoolExecutor._processes`` are undocumented, but programs read them: dask
+counts the first, and a well-known recipe to end hanging workers goes through the second. Both are
+provided here with as much of ``multiprocessing.Process`` as such programs call. Only the engine
+starts, reaps and replaces processes: calls on a handle affect it only through what happens to the
+process.
 
-Imported when somebody asks: ``psutil`` takes 10 ms.
+Imported on demand: ``psutil`` takes 10 ms.
 """
 
 from __future__ import annotations
@@ -17,13 +17,13 @@ import psutil
 
 
 class WorkerProcess:
-    """A worker process, for whoever looks at it or ends it.
+    """A worker process, for programs that inspect it or kill it.
 
     Args:
         pid: its process id; None: it has not started.
 
-    A handle keeps to the process that had the pid when the handle was made. The pid may be
-    another process's later, which is never signalled.
+    A handle refers to the process that had the pid when the handle was created. If the pid is
+    reused, the other process is never signalled.
     """
 
     def __init__(self, pid: int | None) -> None:
@@ -35,7 +35,7 @@ class WorkerProcess:
                 self._process = psutil.Process(pid)
 
     def is_alive(self) -> bool:
-        """Is it there, and not merely waiting to be reaped?"""
+        """Return True if the process exists and is not merely waiting to be reaped."""
         process = self._process
         try:
             return process is not None and process.status() != psutil.STATUS_ZOMBIE
@@ -43,19 +43,19 @@ class WorkerProcess:
             return False
 
     def terminate(self) -> None:
-        """Sends it SIGTERM."""
+        """Send it SIGTERM."""
         if self._process is not None:
             with suppress(psutil.NoSuchProcess):
                 self._process.terminate()
 
     def kill(self) -> None:
-        """Sends it SIGKILL."""
+        """Send it SIGKILL."""
         if self._process is not None:
             with suppress(psutil.NoSuchProcess):
                 self._process.kill()
 
     def join(self, timeout: float | None = None) -> None:
-        """Waits until it has gone, or for ``timeout`` seconds."""
+        """Wait until it has gone, or for ``timeout`` seconds."""
         if self._process is not None:
             with suppress(psutil.TimeoutExpired):
                 self._process.wait(timeout)
@@ -65,7 +65,7 @@ class WorkerProcess:
 
 
 def handles(workers: int, pids: list[int]) -> list[WorkerProcess]:
-    """One for each worker that a pool has when all are up."""
+    """Return one handle for each worker that a complete pool has."""
     missing = [None] * (workers - len(pids))
-    # The newest: a worker that was replaced may still be running what is due at its end.
+    # The newest: a worker that was replaced may still be running its exit handlers.
     return [WorkerProcess(pid) for pid in [*pids[-workers:], *missing]]

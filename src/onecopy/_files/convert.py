@@ -1,9 +1,9 @@
-"""From files of one format to a file of another, piece by piece.
+"""Converts files of one format to a file of another, piece by piece.
 
-A table goes into a table batch by batch, arrays into arrays block by block; between the two it
-is ``bridges`` that turns columns into arrays and back. Nothing is ever whole in memory: where
-arrays are written, which have to know their length beforehand and come one after another, text
-is turned into an Arrow file beside the target first, so that it is read once.
+Tables are converted batch by batch, arrays block by block; ``tables_arrays`` turns columns into
+arrays and back. Nothing is ever whole in memory. Writers of arrays must know the length beforehand,
+and write one array after another. So if the source is text, it is first converted to an Arrow file
+beside the target, and is read only once.
 
 Reading is in ``load``, writing in ``save``.
 """
@@ -30,7 +30,7 @@ from .save.tables import WRITERS as TABLES
 from .save.tables import PlainCsv
 
 Begin = Callable[[int | None], Callable[[int], None]]
-"""Is told how many rows there are (None: nobody knows), and gives what counts them."""
+"""Called with the number of rows (None: unknown); returns a counter."""
 
 _TEXT = ("csv", "ndjson")
 
@@ -43,17 +43,17 @@ def convert(
     source: str | None = None,
     target: str | None = None,
 ) -> None:
-    """Writes ``out``, which appears whole or not at all.
+    """Write ``out``, which appears whole or not at all.
 
     Args:
         names: the files to read.
-        wanted: what of them.
-        begin: is told of the progress.
-        source, target: formats, where names do not tell.
+        wanted: the options of reading.
+        begin: called with the progress.
+        source, target: formats, if the names do not show them.
 
     Raises:
-        BadFile: what is read is damaged, or what is to be written cannot hold it.
-        OSError: something may not be read or written, or the disk is full.
+        BadFile: a source is damaged, or the target's format cannot hold its data.
+        OSError: a file cannot be read or written, or the disk is full.
     """
     source = load.format_of(names, wanted, source)
     load.require_options(source, wanted)
@@ -99,7 +99,7 @@ def _table_to_table(
             _copy_table(names, out, wanted, begin, (source, target))
             return
         except Retyped:
-            continue  # what was written is gone; the files are read as other types now
+            continue  # the output is gone; the files are read again with other types
         except Damaged as error:
             wanted.skip(error.where, error)
 
@@ -113,7 +113,7 @@ def _copy_table(
         batches = load_tables.converted(sources, schema, wanted)
         rows = load_tables.total_rows(sources, wanted)
         count: Callable[[int], None] = _uncounted
-        if rows is None:  # it is counted in bytes of what is read
+        if rows is None:  # it is counted in bytes read
             wanted.meter.start(source.where for source in sources)
         else:
             count = begin(rows)
@@ -124,7 +124,7 @@ def _copy_table(
 def _as_arrow(
     names: Sequence[str], out: str, wanted: Wanted, begin: Begin, source: str
 ) -> Iterator[Sequence[str]]:
-    """The table in an Arrow file that is gone afterwards."""
+    """Yield the name of an Arrow file with the table, which is removed afterwards."""
     with tempfile.TemporaryDirectory(prefix=".onecopy-", dir=Path(out).parent) as folder:
         path = os.path.join(folder, "all.arrow")
         _table_to_table(names, path, wanted, begin, (source, "arrow"))
@@ -132,7 +132,7 @@ def _as_arrow(
 
 
 def _uncounted(rows: int) -> None:
-    """It is counted elsewhere."""
+    """Count nothing: it is counted elsewhere."""
 
 
 def _write_table(
@@ -150,7 +150,7 @@ def _write_table(
                 writer.write(batch)
                 count(batch.num_rows)
         except BaseException:
-            # Its file has to be closed; that the end cannot be written either is no news.
+            # Its file must be closed; a second error on that way adds nothing.
             with suppress(Exception):
                 writer.close()
             raise
@@ -164,7 +164,7 @@ def _write_arrays(out: str, target: str, streams: dict[str, Stream], begin: Begi
 
 
 def _counted(streams: dict[str, Stream], count: Callable[[int], None]) -> dict[str, Stream]:
-    """The same arrays; each block is counted when the next one is asked for."""
+    """Return the same arrays; each block is counted when the next one is requested."""
 
     def blocks(stream: Stream) -> Iterator[Any]:
         for block in stream.blocks():

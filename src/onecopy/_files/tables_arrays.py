@@ -1,9 +1,9 @@
-"""Between tables and arrays, piece by piece: columns as arrays, and arrays as columns.
+"""Conversion between tables and arrays, piece by piece: columns as arrays, arrays as columns.
 
-A table's columns become arrays of an archive, or fields of records. The other way, fields of
-records, arrays of one length in an archive, or the columns of a matrix become a table's. What
-has no equal on the other side (strings of any length, nulls among integers, fields that are
-arrays) is refused by name: to leave it out is for the caller to say.
+A table's columns become arrays of an archive, or fields of records. In the other direction, fields
+of records, arrays of one length in an archive, or the columns of a matrix become a table's columns.
+Data without an equivalent (strings of any length, nulls among integers, fields that are arrays) is
+refused by name: the caller may leave it out.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ Pick = Callable[[Any], Any]
 def arrays_of(
     names: Sequence[str], format: str, wanted: Wanted, *, records: bool
 ) -> dict[str, Stream]:
-    """The columns of a table: each an array, or all of them fields of one array of records.
+    """Return the columns of a table: each as an array, or all as fields of one array of records.
 
     Raises BadFile for a column that no array can hold.
     """
@@ -73,7 +73,7 @@ def _blocks(
 
 
 def numpy_type(field: Any, where: str) -> np.dtype[Any]:
-    """The dtype of a column's values; raises BadFile where there is none."""
+    """Return the dtype of a column's values; raise BadFile if there is none."""
     types = library("pyarrow", "arrow").types
     kind = field.type
     if types.is_date32(kind):
@@ -94,7 +94,7 @@ def numpy_type(field: Any, where: str) -> np.dtype[Any]:
 
 
 def _values(column: Any, dtype: np.dtype[Any], where: str) -> np.ndarray[Any, Any]:
-    """Nulls become NaN and NaT, where the type has them."""
+    """Return a column's values; nulls become NaN or NaT, if the type has them."""
     if column.null_count and dtype.kind not in "fMm":
         raise BadFile(f"{where!r} has nulls, which {dtype} does not have; a type such as f8 does")
     values: np.ndarray[Any, Any] = column.to_numpy(zero_copy_only=False)
@@ -102,14 +102,13 @@ def _values(column: Any, dtype: np.dtype[Any], where: str) -> np.ndarray[Any, An
 
 
 def table_of(streams: dict[str, Stream], out: str) -> tuple[Any, Iterator[Any], int]:
-    """Arrays as a table: its schema, its batches, and how many rows there are.
+    """Return arrays as a table: its schema, its batches, and the number of rows.
 
     Args:
-        out: what is written, for messages.
+        out: the target, for errors.
 
     Raises:
-        BadFile: the arrays are not of one length, have no rows, or are of types that Arrow
-            does not have.
+        BadFile: the arrays differ in length, have no rows, or have types that Arrow does not have.
     """
     pa = library("pyarrow", "arrow")
     for stream in streams.values():
@@ -143,7 +142,7 @@ def table_of(streams: dict[str, Stream], out: str) -> tuple[Any, Iterator[Any], 
 
 
 def _columns(name: str, stream: Stream, several: bool) -> dict[str, Pick]:
-    """The columns that an array makes, each with how it is taken from a block."""
+    """Return the columns of an array, each with a function that takes it from a block."""
     names = stream.dtype.names
     if names is not None and len(stream.shape) == 1 and not several:
         for field in names:
@@ -175,6 +174,6 @@ def _itself(block: Any) -> Any:
 
 
 def _arrow(pa: Any, values: np.ndarray[Any, Any]) -> Any:
-    """Arrow knows no foreign byte order, and no strides."""
+    """Return values for Arrow, which supports neither foreign byte orders nor strides."""
     native = values.dtype.newbyteorder("=")
     return pa.array(np.ascontiguousarray(values.astype(native, copy=False)))

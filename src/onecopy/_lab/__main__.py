@@ -1,8 +1,8 @@
 """``python -m onecopy._lab NAME``: one experiment in this interpreter, its result as JSON.
 
-This is what ``onecopy lab`` starts for each experiment. By hand it is good for looking at an
-experiment under a debugger or a profiler: the result goes to standard output, behind what the
-processes say, unless ``--out`` names a file.
+This is what ``onecopy lab`` starts for each experiment. Run it by hand to inspect an experiment
+under a debugger or a profiler: the result goes to standard output, after the processes' own output,
+unless ``--out`` names a file.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from ._frame.finding import experiment
 
 
 def main(arguments: list[str]) -> None:
-    """Runs the experiment that ``arguments`` name."""
+    """Run the experiment that ``arguments`` name."""
     parser = argparse.ArgumentParser(prog="python -m onecopy._lab")
     parser.add_argument("name")
     parser.add_argument("--size", choices=("small", "full"), default="small")

@@ -1,13 +1,13 @@
-"""One way of doing ``data_sink``'s job, in an interpreter of its own.
+"""One way of doing ``data_sink``'s job, in its own interpreter.
 
-``main`` adds up a column of the records in a file and prints, as lines of JSON, what it took
-while its workers are still there; then it waits for a line on standard input (its memory is
-read meanwhile, from outside) and ends. Other lines are narration.
+``main`` adds up a column of the records in a file and prints its measurements as lines of JSON
+while its workers are still there; then it waits for a line on standard input (meanwhile its memory
+is read from outside) and ends. Other lines are narration.
 
-Every way is driven alike: ``loop.run_in_executor``, with as many batches as workers. What
-differs is where the records are and what a batch is: the records themselves, or where they
-stand. A batch notes when it was packed and when it had arrived, so that a worker's time can be
-told apart: receiving, computing, returning. The clock is the machine's, for all processes.
+Every way is driven alike: ``loop.run_in_executor``, with as many batches as workers. They differ in
+the place of the records and the content of a batch: the records themselves, or their place. A batch
+notes when it was packed and when it had arrived, so that a worker's time can be split into
+receiving, computing and returning. The clock is the machine's, for all processes.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ Records = np.ndarray[Any, Any]
 
 
 class Job(NamedTuple):
-    """What is to be done: see ``data_sink.plan``."""
+    """A job; see ``data_sink.plan``."""
 
     way: str
     method: Any  # a word from the command line
@@ -46,12 +46,12 @@ class Job(NamedTuple):
 
 
 class Batch:
-    """What a task is given.
+    """The argument of a task.
 
     Attributes:
-        content: a slice of records, or where it is (see ``Slice``).
-        packed, arrived: when it was begun to be pickled, and when it was there again; both
-            zero when it never was.
+        content: a slice of records, or its place (see ``Slice``).
+        packed, arrived: when pickling it started, and when it was unpickled; both zero if it never
+            was.
     """
 
     def __init__(self, content: Any) -> None:
@@ -80,12 +80,12 @@ _ready = threading.local()
 
 
 def ready() -> None:
-    """Initializer: from here on this worker can receive."""
+    """Tell, as an initializer, that from here on this worker can receive."""
     _ready.at = perf_counter()
 
 
 def total(batch: Batch) -> dict[str, float]:
-    """The task: the sum of a batch's values, and when it was begun and done."""
+    """Return the sum of a batch's values, and when it was started and done; the task."""
     began = perf_counter()
     if isinstance(batch.content, Slice):
         result = total_of_shared(batch.content)
@@ -97,11 +97,11 @@ def total(batch: Batch) -> dict[str, float]:
 
 
 def total_of_shared(where: Slice) -> float:
-    """Attaches the segment by its name, and adds up."""
+    """Attach the segment by its name, and add up."""
     memory = SharedMemory(where.segment)
     records: Records = np.ndarray((where.length,), where.dtype, memory.buf)
     result = float(np.nansum(records["val"][where.start : where.stop]))
-    del records  # or the memory cannot be closed
+    del records  # otherwise the memory cannot be closed
     memory.close()
     return result
 
@@ -110,7 +110,7 @@ def total_of_shared(where: Slice) -> float:
 
 
 async def drive(executor: Any, batches: list[Batch]) -> list[dict[str, float]]:
-    """All batches at once; each result with the time at which it was here."""
+    """Submit all batches at once; return each result with the time at which it arrived."""
     loop = asyncio.get_running_loop()
 
     async def one(batch: Batch) -> dict[str, float]:
@@ -121,12 +121,12 @@ async def drive(executor: Any, batches: list[Batch]) -> list[dict[str, float]]:
 
 
 class Stopwatch:
-    """Time by what it was spent on, in seconds.
+    """A stopwatch that splits time into named parts, in seconds.
 
     Attributes:
         parts: the seconds.
         last: when the last part ended.
-        held: bytes of memory at a moment when PSS does not tell; 0 when it does.
+        held: bytes of memory at a moment when PSS does not show them; 0 if it does.
     """
 
     def __init__(self) -> None:
@@ -135,7 +135,7 @@ class Stopwatch:
         self.parts: dict[str, float] = {"load": 0.0, "copy": 0.0, "compute": 0.0}
 
     def lap(self, part: str) -> None:
-        """What was done since the last lap was ``part``."""
+        """Count the time since the last lap as ``part``."""
         now = perf_counter()
         self.parts[part] = now - self.last
         narrate.say(f"{part}: {now - self.last:.3f} s", memory=True)
@@ -143,12 +143,12 @@ class Stopwatch:
 
 
 def cuts(count: int, workers: int) -> list[tuple[int, int]]:
-    """As many equal parts as workers."""
+    """Return as many equal parts as workers."""
     return list(pairwise(count * part // workers for part in range(workers + 1)))
 
 
 def pickled(job: Job, watch: Stopwatch, done: Callable[..., None]) -> None:
-    """An executor whose batches are slices: every record goes through a pipe."""
+    """Use an executor whose batches are slices: every record goes through a pipe."""
     records = np.load(job.file)
     watch.lap("load")
     context = multiprocessing.get_context(job.method)
@@ -160,7 +160,7 @@ def pickled(job: Job, watch: Stopwatch, done: Callable[..., None]) -> None:
 
 
 def shared_memory(job: Job, watch: Stopwatch, done: Callable[..., None]) -> None:
-    """An executor whose batches say where in shared memory their records are."""
+    """Use an executor whose batches name the records' place in shared memory."""
     records = np.load(job.file)
     watch.lap("load")
     memory = SharedMemory(job.segment, create=True, size=records.nbytes)
@@ -185,7 +185,7 @@ def shared_memory(job: Job, watch: Stopwatch, done: Callable[..., None]) -> None
 
 
 def onecopy(job: Job, watch: Stopwatch, done: Callable[..., None]) -> None:
-    """The lines of ``pickled``, with a pool of this library as the executor."""
+    """Run the lines of ``pickled``, with a pool of this library as the executor."""
     from .. import Pool, load, share  # not at the top: workers of the others import this module
 
     if job.source == "file":
@@ -206,18 +206,19 @@ def onecopy(job: Job, watch: Stopwatch, done: Callable[..., None]) -> None:
 
 
 def _held(segment: int) -> int:
-    """What this process has, and a segment whose pages it has written but not mapped: PSS knows
-    nothing of these until somebody reads them."""
+    """Return the memory of this process, and of a segment whose pages it has written but not
+    mapped: PSS does not include these until a process reads them."""
     found = mappings()
     return found.own + segment if found else 0
 
 
-WAYS = {"pickled": pickled, "SharedMemory": shared_memory, "onecopy": onecopy}
+VARIANTS = {"pickled": pickled, "SharedMemory": shared_memory, "onecopy": onecopy}
 
 
 @contextmanager
 def _written() -> Iterator[Callable[[], int]]:
-    """How many bytes this process wrote to pipes and files meanwhile (proc(5), io)."""
+    """Yield a function that returns the bytes that this process has since written to pipes and
+    files (proc(5), io)."""
     before = _characters()
     yield lambda: _characters() - before
 
@@ -228,7 +229,7 @@ def _characters() -> int:
 
 
 def main(*words: str) -> None:
-    """Runs one way; the words are the fields of ``Job``."""
+    """Run one way; the words are the fields of ``Job``."""
     way, method, source, workers, file, segment = words
     job = Job(way, method, source, int(workers), file, segment)
     multiprocessing.current_process().name = f"{job.way} {job.method}"
@@ -252,4 +253,4 @@ def main(*words: str) -> None:
         print(json.dumps(said), flush=True)
         sys.stdin.readline()
 
-    WAYS[way](job, watch, done)
+    VARIANTS[way](job, watch, done)

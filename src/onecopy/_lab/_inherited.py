@@ -1,8 +1,8 @@
-"""What a worker has of its parent's: looked for in the worker itself; see ``start_methods``.
+"""The state that a worker has of its parent's, found by the worker itself; see ``start_methods``.
 
-The parent's secret is looked for in all memory that the worker can read. To be told what to
-look for the worker must not be given it, or it would find what it was given: it gets the first
-four bytes and a digest of all, and so never holds the secret unless it was there before.
+The worker searches all memory that it can read for the parent's secret. It must not be given the
+secret, or it would find that copy. So it gets the first four bytes and a digest of the whole, and
+never holds the secret unless it was there before.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ _STEP = 1 << 23
 
 
 class Wanted(NamedTuple):
-    """What the worker looks for."""
+    """The things that the worker looks for."""
 
     prefix: bytes
     digest: bytes
@@ -29,12 +29,12 @@ class Wanted(NamedTuple):
 
 
 def wanted(secret: bytes, file: str) -> Wanted:
-    """How a worker is told of the parent's secret, and of its open file."""
+    """Return a description of the parent's secret and of its open file, for the worker."""
     return Wanted(secret[:4], hashlib.sha256(secret).digest(), file)
 
 
 def facts(look_for: Wanted, words: list[str]) -> dict[str, Any]:
-    """What this process has; ``words`` is the module's list as it is here."""
+    """Return the state of this process; ``words`` is the module's list as it is here."""
     memory = procfs.rollup()  # before the search, which reads memory into memory
     assert memory is not None
     descriptors = _descriptors()
@@ -55,7 +55,7 @@ def facts(look_for: Wanted, words: list[str]) -> dict[str, Any]:
 
 
 def _descriptors() -> list[str]:
-    """What each descriptor of this process is, but for the one that lists them."""
+    """Return the target of each descriptor of this process, except the one that lists them."""
     names = []
     for number in os.listdir("/proc/self/fd"):
         try:
@@ -66,7 +66,7 @@ def _descriptors() -> list[str]:
 
 
 def found(look_for: Wanted) -> bool:
-    """Is the secret anywhere in this process's memory?"""
+    """Return True if the secret is anywhere in this process's memory."""
     pattern = re.compile(re.escape(look_for.prefix))
     for piece in _pieces():
         for match in pattern.finditer(piece):
@@ -77,7 +77,7 @@ def found(look_for: Wanted) -> bool:
 
 
 def _pieces() -> Iterator[bytes]:
-    """All memory of this process that can be read, in pieces that overlap by a secret."""
+    """Yield all memory of this process that can be read, in pieces that overlap by a secret."""
     with open("/proc/self/maps") as maps:
         ranges = [line.split(maxsplit=5) for line in maps]
     with open("/proc/self/mem", "rb", buffering=0) as memory:

@@ -1,7 +1,7 @@
 """The data of ``onecopy demo`` and of the lab: a file of records, written in pieces.
 
-A record is an index, a timestamp and a value out of {0, 1, nan}, 24 bytes together. The
-sum of such values is exact in any order, so every way of adding them must give the same.
+A record is an index, a timestamp and a value out of {0, 1, nan}, 24 bytes in all. The sum of such
+values is exact in any order, so every way of adding them must return the same.
 """
 
 from __future__ import annotations
@@ -12,16 +12,16 @@ import numpy as np
 from numpy.lib import format as npy
 
 DTYPE = np.dtype([("index", "i8"), ("timestamp", "M8[ns]"), ("val", "f8")])
-# Rows per piece: 24 MB, so making the file takes next to no memory.
+# Rows per piece: 24 MB, so writing the file takes almost no memory.
 _PIECE = 1_000_000
 _SEED = 20
 
 
 def write(path: str, records: int) -> float:
-    """Writes ``records`` records to a new ``.npy`` file; returns the sum of the values.
+    """Write ``records`` records to a new ``.npy`` file; return the sum of the values.
 
-    Returns when the file is on the disk, so that writing it does not slow down what is
-    measured next; its pages stay in the page cache.
+    Returns when the file is on the disk, so that writing it does not slow down the next
+    measurement; its pages stay in the page cache.
     """
     random = np.random.default_rng(_SEED)
     piece = np.empty(min(records, _PIECE), DTYPE)

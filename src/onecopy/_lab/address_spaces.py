@@ -1,9 +1,9 @@
 """Parent and child append to the same list. Is it the same list?
 
-Under ``fork`` the child begins as a copy of its parent, so the list is there, at the same
-address, with what the parent had put into it; it is a list of its own all the same, since an
-address means something only within one process. Under ``spawn`` and ``forkserver`` the child
-imports the module anew and begins with what stands in the source.
+Under ``fork`` the child starts as a copy of its parent, so the list is there, at the same address,
+with the parent's items. It is still a different list, since an address has a meaning only within
+one process. Under ``spawn`` and ``forkserver`` the child imports the module again and starts with
+the list in the source.
 """
 
 from __future__ import annotations
@@ -31,20 +31,20 @@ def needs(size: Size) -> Needs:
 
 
 def facts(who: str) -> dict[str, Any]:
-    """What this process sees."""
+    """Return the facts that this process sees."""
     say(f"{who}: {id(words):#x} {' '.join(words)}")
     return {"who": who, "pid": os.getpid(), "id": id(words), "contents": list(words)}
 
 
 def child(answer: Connection) -> None:
-    """What the other process does."""
+    """Run the other process."""
     before = facts("child first")
     words.append("child")
     answer.send([before, facts("child last")])
 
 
 def parent_and_child(method: str) -> list[dict[str, Any]]:
-    """The parent appends before it starts the child, and looks again when that has ended."""
+    """Append in the parent, start the child, and look again when it has ended."""
     words[:] = ["source", "parent"]
     seen = [facts("parent first")]
     context: Any = multiprocessing.get_context(method)
@@ -62,14 +62,14 @@ def parent_and_child(method: str) -> list[dict[str, Any]]:
 
 
 def mark(shared: Any) -> int:
-    """What a worker of onecopy does with an array that its owner made."""
+    """Write to an array that the owner made; the task of a worker of onecopy."""
     shared[1] = 2
     say(f"shared = {shared.tolist()}", name="worker of onecopy")
     return os.getpid()
 
 
 def owner_and_worker(method: Any) -> dict[str, Any]:
-    """The owner writes 1, a worker 2, into one array."""
+    """Write 1 in the owner and 2 in a worker, into one array."""
     import onecopy as oc
 
     shared = oc.zeros(2, "i8")
@@ -81,7 +81,7 @@ def owner_and_worker(method: Any) -> dict[str, Any]:
 
 
 def run(size: Size) -> Data:
-    """Both sizes are the same: there is nothing to be made larger."""
+    """Run the lesson; both sizes are the same, since nothing can be larger."""
     return {
         "lists": {method: parent_and_child(method) for method in METHODS},
         "onecopy": {method: owner_and_worker(method) for method in METHODS},
@@ -89,7 +89,7 @@ def run(size: Size) -> Data:
 
 
 def table(data: Data) -> Table:
-    """A row for each look at the list."""
+    """Return a row for each look at the list."""
     rows = [
         (method, each["who"], str(each["pid"]), f"{each['id']:#x}", ", ".join(each["contents"]))
         for method, seen in data["lists"].items()
@@ -110,11 +110,11 @@ def table(data: Data) -> Table:
 
 
 def picture(data: Data) -> None:
-    """The table says it."""
+    """Return nothing: the table shows it."""
 
 
 def claims(data: Data) -> list[Claim]:
-    """What can be seen of addresses and contents."""
+    """Return the claims about addresses and contents."""
     found = [claim for method in METHODS for claim in _claims(method, data["lists"][method])]
     ours = list(data["onecopy"].values())
     seen = sum(each["contents"] == [1, 2] and each["worker"] != each["pid"] for each in ours)
@@ -144,7 +144,7 @@ def _claims(method: str, seen: list[dict[str, Any]]) -> list[Claim]:
     else:
         found.append(
             Claim(
-                f"Under {method} the child begins with what stands in the source alone.",
+                f"Under {method} the child begins with the contents of the source alone.",
                 begins["contents"] == ["source"],
                 certain=True,
             )

@@ -1,9 +1,9 @@
 """The same map over and over, with chunks of different sizes: what does the size cost?
 
-Two loads want opposite things. Very many items that are done at once want large chunks, since
-each chunk is a message there and back. A few items of very different lengths want small ones,
-or one worker is left alone with the long ones. A pool whose chunks follow what it measures
-needs no number from anybody; where that comes out on the curve is what is measured here.
+Two loads want opposite things. Very many items that are done at once want large chunks, since each
+chunk is a message there and back. A few items of very different lengths want small ones, or one
+worker is left alone with the long ones. A pool that chooses its chunks by measurement needs no
+number; this experiment shows where that choice is on the curve.
 """
 
 from __future__ import annotations
@@ -20,16 +20,16 @@ from ._frame.narrate import say
 
 QUESTION = "How long should a chunk be, and who picks it?"
 WORKERS = 4
-# Of the tiny items how many there are, of the uneven ones how many seconds they take together;
-# and how often each is measured.
+# The number of tiny items; the seconds that the uneven items take together; and how often each is
+# measured.
 AMOUNT = {"small": {"tiny": 4_000, "uneven": 0.4}, "full": {"tiny": 1_000_000, "uneven": 8.0}}
 ROUNDS = {"small": {"tiny": 3, "uneven": 1}, "full": {"tiny": 3, "uneven": 2}}
-# What takes longer, in seconds, is measured once.
+# Slower runs, in seconds, are measured once.
 LONG = {"small": 0.2, "full": 3.0}
 
 
 def needs(size: Size) -> Needs:
-    """A million numbers and a million results, a few times over."""
+    """Return the needs of a million numbers and a million results, a few times over."""
     return Needs(memory=600_000_000, seconds=10 if size == "small" else 180)
 
 
@@ -42,7 +42,8 @@ def tiny(item: int) -> int:
 
 
 def uneven(duration: float) -> float:
-    """Some of these are long. It waits and does not compute, so that cores do not count."""
+    """Wait, some of the items long. It does not compute, so that the number of cores does not
+    matter."""
     time.sleep(duration)
     return duration
 
@@ -52,7 +53,7 @@ TASKS = {"tiny": tiny, "uneven": uneven}
 
 def items(load: str, amount: float) -> list[Any]:
     """``amount`` tiny ones; or forty of which the longest takes thirty times the shortest, the
-    long ones next to one another, as they are in data that somebody has sorted."""
+    long ones next to one another, as they are in sorted data."""
     if load == "tiny":
         return list(range(int(amount)))
     draw = random.Random(40)
@@ -61,7 +62,7 @@ def items(load: str, amount: float) -> list[Any]:
 
 
 def sizes(count: int) -> list[int]:
-    """From one item to a chunk for each worker."""
+    """Return sizes from one item to a chunk for each worker."""
     most = count // WORKERS
     steps = [1, 2, 3, 5] if most <= 10 else [4**power for power in range(12)]
     return [size for size in steps if size < most] + [most]
@@ -94,7 +95,7 @@ def measure(way: str, load: str, size: Size) -> list[dict[str, Any]]:
 
 
 def make_pool(way: str) -> Any:
-    """The standard library's or, which is the cure, ours."""
+    """Return the standard library's pool or, as the cure, ours."""
     if way == "Pool":
         return multiprocessing.get_context("fork").Pool(WORKERS)
     import onecopy as oc
@@ -103,7 +104,7 @@ def make_pool(way: str) -> Any:
 
 
 def run(size: Size) -> Data:
-    """Both loads in both pools."""
+    """Run both loads in both pools."""
     return {
         "amount": AMOUNT[size],
         "curves": {
@@ -113,7 +114,7 @@ def run(size: Size) -> Data:
 
 
 def title(load: str, data: Data) -> str:
-    """What was mapped over."""
+    """Return the items that were mapped over."""
     amount = data["amount"][load]
     if load == "tiny":
         return f"map over {amount:,} tiny items, {WORKERS} workers"
@@ -121,7 +122,7 @@ def title(load: str, data: Data) -> str:
 
 
 def table(data: Data) -> list[Table]:
-    """One per load: a row for each chunk size."""
+    """Return one table per load: a row for each chunk size."""
     found = []
     for load in TASKS:
         theirs, ours = (data["curves"][way][load] for way in ("Pool", "onecopy"))
@@ -142,17 +143,17 @@ def table(data: Data) -> list[Table]:
 
 
 def best(curve: list[dict[str, Any]]) -> float:
-    """The least time with a size that was given, in seconds."""
+    """Return the least time with a given size, in seconds."""
     return min(float(each["seconds"]) for each in curve if each["chunk"] is not None)
 
 
 def own(curve: list[dict[str, Any]]) -> float:
-    """The time with the pool's own choice, in seconds."""
+    """Return the time with the pool's own choice, in seconds."""
     return float(curve[-1]["seconds"])
 
 
 def picture(data: Data) -> list[Plot]:
-    """One per load; what was picked automatically is a level line."""
+    """Return one plot per load; the automatic choice is a level line."""
     plots = []
     for load in TASKS:
         curves = []
@@ -170,7 +171,7 @@ def picture(data: Data) -> list[Plot]:
 
 
 def claims(data: Data) -> list[Claim]:
-    """All but the first is a matter of speed."""
+    """Return the claims: all but the first are about speed."""
     theirs, ours = data["curves"]["Pool"], data["curves"]["onecopy"]
     every = [each for way in (theirs, ours) for curve in way.values() for each in curve]
     single = theirs["tiny"][0]["seconds"] / best(theirs["tiny"])

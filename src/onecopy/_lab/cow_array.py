@@ -1,9 +1,9 @@
-"""A large array at module level, and forked children that each read one row of it. Does the
-array stand in memory once for each of them?
+"""A large array at module level, and forked children that each read one row of it. Is the array in
+memory once for each of them?
 
 It does not: a forked child shares its parent's pages until one of the two writes to them
-(copy-on-write). What makes people think so is RSS, which counts each of these pages again in
-every process. MemAvailable, PSS and USS tell what has really been taken.
+(copy-on-write). People think so because of RSS, which counts each of these pages again in every
+process. MemAvailable, PSS and USS show the memory that is really used.
 """
 
 from __future__ import annotations
@@ -23,20 +23,21 @@ SIDES = {"small": 4_000, "full": 15_000}
 CHILDREN = 4
 
 Step = dict[str, Any]
-"""Who looked, after what, and what there was: MemAvailable, RSS, PSS, USS, in bytes."""
+"""The process, the preceding event, and the readings: MemAvailable, RSS, PSS, USS, in bytes."""
 
 array: Any = None
 
 
 def needs(size: Size) -> Needs:
-    """The array, of float64, twice: should it be copied after all, the machine must not swap."""
+    """Return the needs of the array, of float64, twice: if it is copied after all, the machine must
+    not swap."""
     return Needs(
         memory=2 * 8 * SIDES[size] ** 2 + 400_000_000, seconds=3 if size == "small" else 15
     )
 
 
 def look(process: str, after: str, pid: int | str = "self") -> Step:
-    """The machine's available memory, and what one process has of it."""
+    """Return the machine's available memory, and one process's memory."""
     found = procfs.rollup(pid)
     if found is None:
         raise ProcessLookupError(
@@ -56,17 +57,17 @@ def look(process: str, after: str, pid: int | str = "self") -> Step:
 
 
 def forked(side: int) -> list[Step]:
-    """A global array of ``side`` by ``side``, and forked children which each sum a row of it."""
+    """Create a global array of ``side`` by ``side``, and fork children that each sum a row of it."""
     global array
     steps = [look("parent", "start")]
-    # Ones and not zeros: zeros are not there before somebody writes to them.
+    # Ones and not zeros: pages of zeros do not exist until they are written.
     array = np.ones((side, side))
     steps.append(look("parent", "array made"))
     say(f"an array of {human_bytes(array.nbytes)} is made", memory=True)
     context = multiprocessing.get_context("fork")
     answers = context.SimpleQueue()
-    # Nobody looks before all have read, and nobody ends before all have looked: when a process
-    # ends, pages that it shared become somebody's own.
+    # No process is measured before all have read, and none ends before all were measured: when a
+    # process ends, pages that it shared become private to another.
     barrier = context.Barrier(CHILDREN + 1)
     children = [
         context.Process(target=row, args=(number, barrier, answers)) for number in range(CHILDREN)
@@ -84,7 +85,7 @@ def forked(side: int) -> list[Step]:
 
 
 def row(number: int, barrier: Any, answers: Any) -> None:
-    """What a child does: the array is there, nobody gave it."""
+    """Sum one row in a child: the array is there without having been passed."""
     total = float(array[number].sum())
     barrier.wait()
     say(f"the sum of row {number} is {total:g}", memory=True)
@@ -96,7 +97,7 @@ def row(number: int, barrier: Any, answers: Any) -> None:
 
 
 def shared(side: int) -> list[Step]:
-    """The array is made in shared memory; each task gets a row of it, and no bytes."""
+    """Create the array in shared memory; each task gets a row of it by reference."""
     import onecopy as oc
 
     steps = [look("owner", "start")]
@@ -119,7 +120,7 @@ def run(size: Size) -> Data:
 
 
 def table(data: Data) -> Table:
-    """What each process sees, in the order of time."""
+    """Return the measurements of each process, in the order of time."""
     rows: list[tuple[str, ...]] = []
     for way in ("fork", "onecopy"):
         rows += [
@@ -141,11 +142,11 @@ def table(data: Data) -> Table:
 
 
 def picture(data: Data) -> None:
-    """The table says it."""
+    """Return nothing: the table shows it."""
 
 
 def claims(data: Data) -> list[Claim]:
-    """Where the memory goes, and where it does not."""
+    """Return the claims about where the memory goes."""
     size = data["bytes"]
     start, made, *children, last = data["fork"]
     rss = sum(each["rss"] for each in (*children, last))

@@ -1,10 +1,9 @@
-"""Add up a column of records on several cores: what becomes of the data on the way?
+"""Add up a column of records on several cores: what happens to the data on the way?
 
-N records of index, timestamp and value (24 bytes) stand in a file. They are added up with as
-many batches as workers, by an executor that is sent slices, by one whose workers attach shared
-memory, and by onecopy. Each run is a process of its own, one after another, and its memory is
-read from here as the sum of PSS over all its processes. What a way does is in
-``_data_sink_ways``.
+N records of index, timestamp and value (24 bytes) are in a file. They are added up with as many
+batches as workers, by an executor that is sent slices, by one whose workers attach shared memory,
+and by onecopy. Each run is a process of its own, one after another, and its memory is read from
+here as the sum of PSS over all its processes. The code of each way is in ``_data_sink_ways``.
 """
 
 from __future__ import annotations
@@ -38,8 +37,8 @@ _CODE = "import sys; from onecopy._lab._data_sink_ways import main; main(*sys.ar
 
 
 def needs(size: Size) -> Needs:
-    """One worker that is sent all records takes 3.9 times their size, between it and its parent:
-    18.8 GB at full size. The file's own pages can be given up."""
+    """Return the needs: one worker that is sent all records takes 3.9 times their size, between it
+    and its parent: 18.8 GB at full size. The file's own pages can be dropped."""
     records = RECORDS[size] * RECORD_BYTES
     return Needs(
         memory=int(4.0 * records) + 500_000_000,
@@ -69,7 +68,7 @@ def plan(size: Size) -> list[tuple[str, str, str, int]]:
 
 
 def run(size: Size) -> Data:
-    """Makes the file, and does the job in every way."""
+    """Create the file, and do the job in every way."""
     from ._records import write
 
     with tempfile.TemporaryDirectory(prefix="onecopy-lab-") as folder:
@@ -91,7 +90,7 @@ def run(size: Size) -> Data:
 
 
 def one(words: list[str]) -> dict[str, Any]:
-    """Runs one way; returns what it said, and the peak of its memory."""
+    """Run one way; return its measurements, and the peak of its memory."""
     with _child(words) as child, Sampler(child.pid, budget=_BUDGET) as sampler:
         assert child.stdin is not None
         assert child.stdout is not None
@@ -113,7 +112,7 @@ def one(words: list[str]) -> dict[str, Any]:
 
 @contextmanager
 def _child(words: list[str]) -> Iterator[subprocess.Popen[str]]:
-    """An interpreter of its own, in this one's process group; ended when this is left early."""
+    """Yield an interpreter in this one's process group; ended if this is left early."""
     child = subprocess.Popen(
         [sys.executable, "-P", "-c", _CODE, *words],
         stdin=subprocess.PIPE,
@@ -138,7 +137,7 @@ _REFERENCE = (
 
 
 def table(data: Data) -> Table:
-    """A row per run."""
+    """Return a row per run."""
     rows = [
         (
             each["way"] if each["way"] != "onecopy" else f"onecopy, {each['source']}",
@@ -165,7 +164,7 @@ def table(data: Data) -> Table:
 
 
 def _shown(data: Data) -> list[dict[str, Any]]:
-    """The runs with the most workers that the picture has: one of each way."""
+    """Return the runs with the most workers in the picture: one of each way."""
     most = max(each["workers"] for each in data["runs"])
     wanted = [("pickled", "spawn"), ("SharedMemory", "fork"), ("onecopy", "forkserver")]
     return [
@@ -179,13 +178,13 @@ def _shown(data: Data) -> list[dict[str, Any]]:
 
 
 def picture(data: Data) -> Lanes:
-    """A lane per worker, from when the executor was asked for."""
+    """Return a lane per worker, from when the executor was requested."""
     lanes = []
     for each in _shown(data):
         workers: dict[int, list[Bar]] = {}
         for batch in sorted(each["lanes"], key=lambda batch: float(batch["began"])):
             bars = workers.setdefault(batch["worker"], [Bar(0, batch["ready"], "start")])
-            # What was packed before the worker was there, or had time, waited for it.
+            # A batch that was packed before the worker existed, or was free, waited for it.
             free = max(batch["packed"], bars[-1].stop)
             bars += [
                 Bar(free, max(free, batch["began"]), "receive"),
@@ -198,7 +197,7 @@ def picture(data: Data) -> Lanes:
 
 
 def together(lanes: list[dict[str, float]]) -> float:
-    """Of the time in which any batch was computed: the share in which two or more were."""
+    """Return the share of the computing time in which two or more batches were computed."""
     edges = sorted([(lane["began"], 1) for lane in lanes] + [(lane["ended"], -1) for lane in lanes])
     any_at_work = two_at_work = 0.0
     working = 0
@@ -210,7 +209,7 @@ def together(lanes: list[dict[str, float]]) -> float:
 
 
 def claims(data: Data) -> list[Claim]:
-    """Where the bytes went, and what that did to time and memory."""
+    """Return the claims: where the bytes went, and how that affected time and memory."""
     return [*_of_bytes(data), *_of_time(data), _of_memory(data)]
 
 

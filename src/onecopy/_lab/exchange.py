@@ -1,13 +1,12 @@
 """One payload to another process and back, in six ways, from one byte to 100 MB.
 
-A pipe and a queue pickle the payload, write it in pieces and read it in pieces: each byte is
-copied four times or more. A manager's queue does so twice over, since it stands in a third
-process. Shared memory is copied into and out of, and has to be told how much by a pipe.
+A pipe and a queue pickle the payload, write it in pieces and read it in pieces: each byte is copied
+four times or more. A manager's queue does so twice, since it lives in a third process. Shared
+memory is copied into and out of, and a pipe carries the length.
 
-And why a process that has been joined does not end: ``Queue.put`` returns at once, since a
-thread of the process writes to the pipe. The process does not end before that thread has
-written everything, and a pipe takes 64 KB; so who joins the process before the queue has been
-emptied waits for a process that waits for him.
+And why a join may never return: ``Queue.put`` returns at once, since a thread of the process writes
+to the pipe. The process does not end before that thread has written everything, and a pipe takes 64
+KB. So joining it before the queue is drained is a deadlock: each waits for the other.
 """
 
 from __future__ import annotations
@@ -32,7 +31,7 @@ SIZES = {
     "small": [1, 1_000, 100_000, 1_000_000],
     "full": [10**power for power in range(9)],
 }
-# Seconds per size and way, and how long the join that hangs is waited for.
+# Seconds per size and way, and the timeout of the join that hangs.
 PACE = {"small": 0.02, "full": 1.0}
 LIMIT = {"small": 2.0, "full": 3.0}
 
@@ -42,7 +41,7 @@ _context = multiprocessing.get_context("spawn")
 
 
 def needs(size: Size) -> Needs:
-    """A payload stands in three processes at most, pickled and unpickled."""
+    """Return the needs: a payload is in three processes at most, pickled and unpickled."""
     return Needs(memory=300_000_000 + 12 * max(SIZES[size]), seconds=8 if size == "small" else 90)
 
 
@@ -61,14 +60,14 @@ def _process(target: Callable[..., None], *arguments: Any) -> Iterator[None]:
 
 
 def _echo(receive: Callable[[], Any], send: Callable[[Any], None]) -> None:
-    """What the other process does: sends back what comes, until None does."""
+    """Return every payload that comes, until None does; the other process."""
     for payload in iter(receive, None):
         send(payload)
 
 
 @contextmanager
 def pipe(largest: int) -> Iterator[RoundTrip]:
-    """A connection: pickled, and written to a socket."""
+    """Use a connection: pickled, and written to a socket."""
     here, there = _context.Pipe()
 
     def round_trip(payload: bytes) -> Any:
@@ -110,7 +109,7 @@ def simple_queue(largest: int) -> Iterator[RoundTrip]:
 
 @contextmanager
 def manager_queue(largest: int) -> Iterator[RoundTrip]:
-    """Two queues that stand in a third process, which everything goes through."""
+    """Use two queues in a third process, through which everything goes."""
     with _context.Manager() as manager:
         there, back = manager.Queue(), manager.Queue()
         with _process(_echo, there.get, back.put):
@@ -149,24 +148,24 @@ def _echo_memory(name: str, there: Any) -> None:
     memory.close()
 
 
-# The cure. What it needs is imported here: each spawned process imports this module.
+# The cure. Its imports are here: each spawned process imports this module.
 
 
 def same(payload: Any) -> Any:
-    """The task: its argument is its result."""
+    """Return the argument; the task."""
     return payload
 
 
 @contextmanager
 def onecopy(largest: int) -> Iterator[RoundTrip]:
-    """A pool: what is large stands in recycled shared memory, what is small goes by socket."""
+    """Use a pool: large payloads go through recycled shared memory, small ones by socket."""
     with _pool() as pool:
         yield lambda payload: pool.apply(same, (payload,))
 
 
 @contextmanager
 def onecopy_array(largest: int) -> Iterator[RoundTrip]:
-    """The same with an array, which the receiver uses where it stands."""
+    """Use the same with an array, which the receiver uses in place."""
     import numpy as np
 
     with _pool() as pool:
@@ -175,7 +174,7 @@ def onecopy_array(largest: int) -> Iterator[RoundTrip]:
 
 @contextmanager
 def onecopy_shared(largest: int) -> Iterator[RoundTrip]:
-    """The same with an array that has been shared before: where it stands is what travels."""
+    """Use the same with an array that was shared before: it is passed by reference."""
     import numpy as np
 
     import onecopy as oc
@@ -197,7 +196,7 @@ def _pool() -> Any:
     return oc.Pool(1, method="spawn")
 
 
-WAYS: dict[str, Callable[[int], Any]] = {
+VARIANTS: dict[str, Callable[[int], Any]] = {
     "Pipe": pipe,
     "Queue": queue,
     "SimpleQueue": simple_queue,
@@ -210,9 +209,9 @@ WAYS: dict[str, Callable[[int], Any]] = {
 
 
 def measure(way: str, sizes: list[int], pace: float) -> list[dict[str, Any]]:
-    """One way: the median round trip for each size of payload, over about ``pace`` seconds each."""
+    """Return one way's median round trip for each size, over about ``pace`` seconds each."""
     found: list[dict[str, Any]] = []
-    with WAYS[way](max(sizes)) as round_trip:
+    with VARIANTS[way](max(sizes)) as round_trip:
         for size in sizes:
             payload = os.urandom(size)
             equal = bytes(round_trip(payload)) == payload  # and it warms up
@@ -233,7 +232,7 @@ def measure(way: str, sizes: list[int], pace: float) -> list[dict[str, Any]]:
 
 
 def pipe_size() -> int:
-    """How many bytes a pipe takes before its writer has to wait; 64 KB as a rule, pipe(7)."""
+    """Return how many bytes a pipe takes before its writer must wait; usually 64 KB, pipe(7)."""
     ends = os.pipe()
     try:
         return fcntl.fcntl(ends[1], getattr(fcntl, "F_GETPIPE_SZ", 1032))
@@ -248,7 +247,7 @@ def _put(size: int, queue: Any, has_put: Any) -> None:
 
 
 def join_first(size: int, limit: float) -> dict[str, Any]:
-    """A child puts one payload into a queue and ends; who joins it first waits, how long?
+    """Measure how long a join waits for a child that puts one payload into a queue and ends.
 
     Args:
         size: of the payload, in bytes.
@@ -275,7 +274,7 @@ def join_first(size: int, limit: float) -> dict[str, Any]:
 
 
 def join_first_onecopy(size: int) -> dict[str, Any]:
-    """The same with a pool: closed and joined before its result is asked for."""
+    """Do the same with a pool: closed and joined before its result is fetched."""
     pool = _pool()
     future = pool.submit(bytes, size)
     began = perf_counter()
@@ -293,10 +292,10 @@ def join_first_onecopy(size: int) -> dict[str, Any]:
 
 
 def run(size: Size) -> Data:
-    """Every way over every size; then the join, with payloads that a pipe takes or does not."""
+    """Run every way with every size; then the join, with payloads that fit into a pipe or not."""
     pipe = pipe_size()
     payloads = (pipe // 2, 2 * pipe) if size == "small" else (1, pipe // 2, 2 * pipe, 10**8)
-    trips = [each for way in WAYS for each in measure(way, SIZES[size], PACE[size])]
+    trips = [each for way in VARIANTS for each in measure(way, SIZES[size], PACE[size])]
     joins = [join_first(payload, LIMIT[size]) for payload in payloads]
     joins.append(join_first_onecopy(payloads[-1]))
     return {"pipe": pipe, "limit": LIMIT[size], "trips": trips, "joins": joins}
@@ -308,9 +307,9 @@ def table(data: Data) -> list[Table]:
     shown = [size for size in sizes if size in (1, 1_000, 100_000, sizes[-1])]
     trips = {(each["way"], each["size"]): each["seconds"] for each in data["trips"]}
     head = ("way", *(human_bytes(size) for size in shown))
-    ours = [at for at, way in enumerate(WAYS) if way.startswith("onecopy")]
-    times = [(way, *(seconds(trips[way, size]) for size in shown)) for way in WAYS]
-    rates = [(way, *(rate(size, trips[way, size]) for size in shown)) for way in WAYS]
+    ours = [at for at, way in enumerate(VARIANTS) if way.startswith("onecopy")]
+    times = [(way, *(seconds(trips[way, size]) for size in shown)) for way in VARIANTS]
+    rates = [(way, *(rate(size, trips[way, size]) for size in shown)) for way in VARIANTS]
     joins = [
         (
             each["way"],
@@ -347,7 +346,7 @@ def rate(size: int, taken: float) -> str:
 def picture(data: Data) -> Plot:
     """Flat as long as the round trip itself is what takes the time, then straight up."""
     curves = []
-    for way in WAYS:
+    for way in VARIANTS:
         trips = [each for each in data["trips"] if each["way"] == way]
         points = [(float(each["size"]), each["seconds"] * 1e3) for each in trips]
         curves.append(Curve(way, points))
@@ -360,7 +359,7 @@ def claims(data: Data) -> list[Claim]:
     *joins, ours = data["joins"]
     largest = max(each["size"] for each in data["trips"])
     trips = {each["way"]: each["seconds"] for each in data["trips"] if each["size"] == largest}
-    fastest = min(WAYS, key=lambda way: trips[way])
+    fastest = min(VARIANTS, key=lambda way: trips[way])
     return [
         Claim(
             f"Joining a process before its queue has been emptied hangs once the payload is "

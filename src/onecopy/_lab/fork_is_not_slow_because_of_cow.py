@@ -1,14 +1,13 @@
-"""Tasks get slices of a large array, and ``fork`` is no faster than ``spawn``. Is
-copy-on-write to blame?
+"""Tasks get slices of a large array, and ``fork`` is no faster than ``spawn``. Is copy-on-write to
+blame?
 
-It is not: forked workers copy nothing of the array, which they do not even look at, since
-each task's slice is pickled, written to a pipe and built anew in the worker. Those are the
-bytes that take the time, and they are the same under every start method.
+It is not: forked workers copy nothing of the array, which they do not even read. Each task's slice
+is pickled, written to a pipe and rebuilt in the worker. These bytes take the time, and they are the
+same under every start method.
 
-What really breaks copy-on-write is reading Python objects. Each holds the count of its
-references, which changes whenever it is looked at, and the page that it stands on is copied.
-``gc.freeze`` keeps the garbage collector from writing into objects, and reference counts are
-not its business.
+Reading Python objects is what really breaks copy-on-write. Each contains its reference count, which
+changes whenever the object is read, and its page is then copied. ``gc.freeze`` keeps the garbage
+collector from writing into objects, but does not affect reference counts.
 """
 
 from __future__ import annotations
@@ -40,7 +39,7 @@ RECORD = np.dtype([("index", "i8"), ("timestamp", "M8[ns]"), ("val", "f8")])
 INT = 32
 
 Tasks = tuple[float, list[dict[str, Any]]]
-"""When the calls were made, and what each found."""
+"""The time of the calls, and the findings of each."""
 
 records: Any = None
 numbers: Any = None
@@ -48,18 +47,19 @@ before: tuple[int, int] = (0, 0)
 
 
 def needs(size: Size) -> Needs:
-    """Records in the parent; each slice as text of pickle here and there, and as an array."""
+    """Return the needs of records in the parent, and of slices as pickles on both sides and as
+    arrays."""
     return Needs(
         memory=4 * RECORD.itemsize * RECORDS[size] + 500_000_000,
         seconds=8 if size == "small" else 120,
     )
 
 
-# What a worker can say of itself.
+# A worker's measurements of itself.
 
 
 def own() -> int:
-    """Bytes of memory that this process alone has, segments left out."""
+    """Return the bytes of memory that this process alone has, without segments."""
     found = procfs.mappings()
     if found is None:
         raise ProcessLookupError("a process may not look at its own /proc/self/smaps here")
@@ -67,15 +67,16 @@ def own() -> int:
 
 
 def has_read() -> int:
-    """Bytes that this process has read by system calls, from pipes and files; see proc(5)."""
+    """Return the bytes that this process has read by system calls, from pipes and files; see
+    proc(5)."""
     with open("/proc/self/io", "rb") as file:
         return int(file.readline().split()[1])
 
 
 def copied(array: Any) -> int:
-    """Bytes of an inherited array's pages that this process has come to have for itself.
+    """Return the bytes of an inherited array's pages that are now private to this process.
 
-    The kernel says of each page whether it is here (bit 63) and nobody else's (bit 56), see
+    The kernel says of each page whether it is here (bit 63) and private (bit 56), see
     Documentation/admin-guide/mm/pagemap.rst. The pages at the ends may hold other things too.
     """
     page = os.sysconf("SC_PAGE_SIZE")
@@ -88,14 +89,14 @@ def copied(array: Any) -> int:
 
 
 def begin(everybody: Any) -> None:
-    """The initializer: what the worker has when it begins, which is when all are there."""
+    """Note, as an initializer, the worker's memory at its start, when all workers are there."""
     if everybody is not None:
         everybody.wait()
     note()
 
 
 def note() -> None:
-    """What is seen later is the difference."""
+    """Note the present values, so that later ones show the difference."""
     global before
     before = own(), has_read()
 
@@ -104,25 +105,25 @@ def note() -> None:
 
 
 def add(part: Any) -> dict[str, Any]:
-    """The task."""
+    """Add up a slice; the task."""
     began = time.monotonic()
     total = float(part["val"].sum())
     ended = time.monotonic()
     found = {"pid": os.getpid(), "total": total, "began": began, "ended": ended}
-    # In this order, since looking reads too.
+    # The order matters, since measuring reads too.
     found |= {"read": has_read() - before[1], "own": own() - before[0]}
-    # Of shared memory nobody has a copy, and under spawn nothing is inherited.
+    # Shared memory is not copied by any process, and under spawn nothing is inherited.
     inherits = records is not None and records.flags.owndata
     return found | {"copied": copied(records) if inherits else None}
 
 
 def add_inherited(start: int, stop: int) -> dict[str, Any]:
-    """The same on what a forked worker has inherited: two numbers are sent."""
+    """Add up a slice that a forked worker has inherited: only two numbers are sent."""
     return add(records[start:stop])
 
 
 def make(count: int) -> Any:
-    """Records whose values are 0 and 1, so that sums are exact in any order."""
+    """Return records whose values are 0 and 1, so that sums are exact in any order."""
     made = np.zeros(count, RECORD)
     made["index"] = np.arange(count)
     made["val"] = made["index"] % 2
@@ -130,16 +131,16 @@ def make(count: int) -> Any:
 
 
 def cuts(workers: int) -> list[tuple[int, int]]:
-    """A slice for each worker."""
+    """Return a slice for each worker."""
     return list(pairwise(len(records) * part // workers for part in range(workers + 1)))
 
 
 def executor(method: str, workers: int, calls: list[tuple[Any, ...]]) -> Tasks:
-    """The standard library's, once its workers have been started."""
+    """Use the standard library's executor, once its workers have started."""
     context = multiprocessing.get_context(method)
     everybody = context.Barrier(workers + 1)
     with ProcessPoolExecutor(workers, context, initializer=begin, initargs=(everybody,)) as pool:
-        # As many calls as workers: it starts them as calls come in.
+        # As many calls as workers: it starts workers as calls come in.
         starting = [pool.submit(os.getpid) for _ in range(workers)]
         everybody.wait()
         for each in starting:
@@ -149,19 +150,19 @@ def executor(method: str, workers: int, calls: list[tuple[Any, ...]]) -> Tasks:
 
 
 def pickled(method: str, workers: int) -> Tasks:
-    """A slice of the records with each task."""
+    """Send a slice of the records with each task."""
     return executor(method, workers, [(add, records[start:stop]) for start, stop in cuts(workers)])
 
 
 def inherited(method: str, workers: int) -> Tasks:
-    """Where the slice begins and ends with each task."""
+    """Send only the start and the stop of the slice with each task."""
     return executor(
         method, workers, [(add_inherited, start, stop) for start, stop in cuts(workers)]
     )
 
 
 def shared(method: Any, workers: int) -> Tasks:
-    """The cure: the same calls as ``pickled``, of slices of shared records."""
+    """Make the same calls as ``pickled`` with slices of shared records; the cure."""
     import onecopy as oc
 
     with oc.Pool(workers, method=method, initializer=begin, initargs=(None,)) as pool:
@@ -170,12 +171,12 @@ def shared(method: Any, workers: int) -> Tasks:
         sent, began = pool.stats().bytes_sent, time.monotonic()
         futures = [pool.submit(add, records[start:stop]) for start, stop in cuts(workers)]
         tasks = [future.result() for future in futures]
-        # What comes by a socket is not among the bytes that a process counts as read.
+        # Bytes from a socket do not count among the bytes that a process reads.
         tasks[0]["read"] += pool.stats().bytes_sent - sent
         return began, tasks
 
 
-WAYS: tuple[tuple[str, Callable[[str, int], Tasks], str], ...] = (
+VARIANTS: tuple[tuple[str, Callable[[str, int], Tasks], str], ...] = (
     ("slices pickled", pickled, "fork"),
     ("slices pickled", pickled, "spawn"),
     ("bounds sent, data inherited", inherited, "fork"),
@@ -185,12 +186,12 @@ WAYS: tuple[tuple[str, Callable[[str, int], Tasks], str], ...] = (
 
 
 def sums(size: Size) -> list[dict[str, Any]]:
-    """Each way in turn."""
+    """Run each way in turn."""
     global records
     records = make(RECORDS[size])
     say(f"{human_bytes(records.nbytes)} of records are made", memory=True)
     found: list[dict[str, Any]] = []
-    for name, way, method in WAYS:
+    for name, way, method in VARIANTS:
         if way is shared and found[-1]["name"] != name:
             import onecopy as oc
 
@@ -208,12 +209,12 @@ def sums(size: Size) -> list[dict[str, Any]]:
 
 
 def read(answers: Any) -> None:
-    """What a forked child does: adds up what it has inherited, by no means changing it."""
+    """Add up what a forked child has inherited, without changing it."""
     answers.put(grown(numbers))
 
 
 def grown(values: Any) -> dict[str, Any]:
-    """How much memory it takes a process to read some values."""
+    """Return how much memory a process needs to read some values."""
     had, began = own(), time.monotonic()
     total = int(values.sum() if isinstance(values, np.ndarray) else sum(values))
     return {"total": total, "seconds": time.monotonic() - began, "own": own() - had}
@@ -233,7 +234,7 @@ def children() -> list[dict[str, Any]]:
 
 
 def readings(size: Size) -> list[dict[str, Any]]:
-    """The same numbers as a list, with the collector frozen, as an array, as a shared list."""
+    """Read the same numbers as a list, with the collector frozen, as an array, as a shared list."""
     global numbers
     numbers = list(range(NUMBERS[size]))
     found = [{"name": "list", "readers": children()}]
@@ -256,12 +257,12 @@ def readings(size: Size) -> list[dict[str, Any]]:
 
 
 def most(reading: dict[str, Any]) -> int:
-    """By how much the one of the readers grew that grew most."""
+    """Return the growth of the reader that grew most."""
     return max(int(each["own"]) for each in reading["readers"])
 
 
 def run(size: Size) -> Data:
-    """Both lessons."""
+    """Run both lessons."""
     return {
         "bytes": RECORDS[size] * RECORD.itemsize,
         "workers": WORKERS[size],
@@ -272,7 +273,7 @@ def run(size: Size) -> Data:
 
 
 def summed(way: dict[str, Any], what: str) -> int:
-    """Over workers; of one that ran several tasks the last counts, since all counts go on."""
+    """Sum over workers; of several tasks of one worker the last counts, since counts continue."""
     workers: dict[int, int] = {}
     for task in way["tasks"]:
         workers[task["pid"]] = max(workers.get(task["pid"], 0), int(task[what] or 0))
@@ -280,7 +281,7 @@ def summed(way: dict[str, Any], what: str) -> int:
 
 
 def table(data: Data) -> list[Table]:
-    """A table for each lesson."""
+    """Return a table for each lesson."""
     rows = [
         (
             way["name"],
@@ -321,7 +322,7 @@ def table(data: Data) -> list[Table]:
 
 
 def picture(data: Data) -> list[Lanes]:
-    """What a worker does between the call and its result."""
+    """Return a worker's activities between the call and its result."""
     found = []
     for way in data["sums"]:
         lanes = []
@@ -334,7 +335,7 @@ def picture(data: Data) -> list[Lanes]:
 
 
 def claims(data: Data) -> list[Claim]:
-    """Who copies what is certain, how long it takes is not."""
+    """Return the claims: the copying is certain, the times are not."""
     size = data["bytes"]
     fork, spawn, inherits, *ours = data["sums"]
     reads = {each["name"]: most(each) for each in data["readings"]}

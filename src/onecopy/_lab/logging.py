@@ -29,12 +29,12 @@ TASKS = 4
 
 
 def needs(size: Size) -> Needs:
-    """As many programs of two or three processes at a time as there are cores."""
+    """Return the needs of one program of two or three processes per core."""
     return Needs(memory=200_000_000 * cpu_count(), seconds=6)
 
 
 def run(size: Size) -> Data:
-    """Both sizes are the same: the programs are run for each cell of the matrix."""
+    """Run the programs for each cell of the matrix; both sizes are the same."""
     programs = list(product(POOLS, METHODS, LOGGERS))
     # Each is an interpreter of its own, so they do not meet; this process's threads only wait.
     with ThreadPoolExecutor(cpu_count()) as threads:
@@ -48,7 +48,7 @@ def run(size: Size) -> Data:
 
 
 def two(pool: str, method: str, logger: str) -> list[dict[str, Any]]:
-    """The cells of one program: how often each record was written, and by which loggers."""
+    """Return the cells of one program: how often each record was written, and by which loggers."""
     done = run_program(f"log_in_{logger}", pool, method)
     counts = Counter(done.stderr.splitlines())
     loggers = [json.loads(line) for line in done.stdout.splitlines()]
@@ -66,7 +66,7 @@ def two(pool: str, method: str, logger: str) -> list[dict[str, Any]]:
 
 
 def table(data: Data) -> Table:
-    """The matrix: a row per start method and set-up."""
+    """Return the matrix: a row per start method and set-up."""
     cells = {
         (each["pool"], each["method"], each["set_up"], each["logger"]): each
         for each in data["cells"]
@@ -94,7 +94,7 @@ def _times(cell: dict[str, Any]) -> str:
 
 
 def picture(data: Data) -> None:
-    """The table is a picture already."""
+    """Return nothing: the table is a picture already."""
 
 
 _EXPECTED = {
@@ -110,7 +110,7 @@ _HOW = {"nothing": "no set-up in the worker", "initializer": "the set-up as init
 
 
 def claims(data: Data) -> list[Claim]:
-    """What each cell has to be."""
+    """Return the claims: the required content of each cell."""
     theirs = [each for each in data["cells"] if each["pool"] == "multiprocessing"]
     ours = [each["times"] for each in data["cells"] if each["pool"] == "onecopy"]
     found = []

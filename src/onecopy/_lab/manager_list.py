@@ -1,12 +1,12 @@
-"""The sum of numbers, out of six kinds of list: how dear is it to read one number?
+"""The sum of numbers from six kinds of list: how expensive is it to read one number?
 
-A ``Manager().list()`` is a list in another process. What one holds is a proxy, which sends
-each request there and waits for the answer: a thousand times the cost of reading a list. The
-others stand in shared memory, where reading is reading; what differs is how much Python has
-to be run for a number, and whether there is a way to take them all at once.
+A ``Manager().list()`` is a list in another process. The program has a proxy, which sends each
+request there and waits for the answer: a thousand times the cost of reading a list. The others are
+in shared memory, where reading is local; they differ in how much Python has to run per number, and
+in whether all can be read at once.
 
-Besides the time, the system calls that read or write are counted (``/proc/self/io``): that is
-how one sees who asks another process.
+In addition to the time, the system calls that read or write are counted (``/proc/self/io``): these
+show which lists query another process.
 """
 
 from __future__ import annotations
@@ -29,7 +29,8 @@ COUNTS = {"small": 5_000, "full": 300_000}
 
 
 def needs(size: Size) -> Needs:
-    """The numbers take 12 MB as Python objects, here and in the manager's process."""
+    """Return the needs: the numbers take 12 MB as Python objects, here and in the manager's
+    process."""
     return Needs(memory=300_000_000, seconds=3 if size == "small" else 40)
 
 
@@ -38,26 +39,26 @@ def needs(size: Size) -> Needs:
 
 @contextmanager
 def plain(numbers: list[int]) -> Iterator[Any]:
-    """A list of this process."""
+    """Yield a list of this process."""
     yield list(numbers)
 
 
 @contextmanager
 def managed(numbers: list[int]) -> Iterator[Any]:
-    """A list in the manager's process; here is its proxy."""
+    """Yield the proxy of a list in the manager's process."""
     with multiprocessing.get_context("spawn").Manager() as manager:
         yield manager.list(numbers)
 
 
 @contextmanager
 def c_array(numbers: list[int]) -> Iterator[Any]:
-    """Numbers of C in shared memory, behind a lock that is taken for each of them."""
+    """Yield C numbers in shared memory, behind a lock that is taken for each of them."""
     yield multiprocessing.get_context("spawn").Array("q", numbers)
 
 
 @contextmanager
 def shareable(numbers: list[int]) -> Iterator[Any]:
-    """Small values of mixed types in a named segment, each unpacked by ``struct``."""
+    """Yield small values of mixed types in a named segment, each unpacked by ``struct``."""
     values = ShareableList(numbers)
     try:
         yield values
@@ -71,7 +72,7 @@ def shareable(numbers: list[int]) -> Iterator[Any]:
 
 @contextmanager
 def shared_array(numbers: list[int]) -> Iterator[Any]:
-    """An ordinary array whose numbers stand in shared memory."""
+    """Yield an ordinary array whose numbers are in shared memory."""
     import onecopy as oc
 
     yield oc.share(np.array(numbers))
@@ -79,19 +80,19 @@ def shared_array(numbers: list[int]) -> Iterator[Any]:
 
 @contextmanager
 def shared_list(numbers: list[int]) -> Iterator[Any]:
-    """A sequence whose numbers stand in shared memory."""
+    """Yield a sequence whose numbers are in shared memory."""
     import onecopy as oc
 
     yield oc.share(numbers)
 
 
 def by_slice(values: Any) -> int:
-    """One request for all, where the kind has slices."""
+    """Sum with one request for all, if the kind has slices."""
     return sum(values[:])
 
 
 def by_iteration(values: Any) -> int:
-    """Where it has none, or where they are not needed."""
+    """Sum by iteration: there are no slices, or they are not needed."""
     return sum(values)
 
 
@@ -100,7 +101,7 @@ def by_method(values: Any) -> int:
     return int(values.sum())
 
 
-WAYS: dict[str, tuple[Callable[[list[int]], Any], Callable[[Any], int], str]] = {
+VARIANTS: dict[str, tuple[Callable[[list[int]], Any], Callable[[Any], int], str]] = {
     "list": (plain, by_iteration, "sum(x)"),
     "Manager().list()": (managed, by_slice, "sum(x[:])"),
     "multiprocessing.Array": (c_array, by_slice, "sum(x[:])"),
@@ -108,12 +109,12 @@ WAYS: dict[str, tuple[Callable[[list[int]], Any], Callable[[Any], int], str]] = 
     "oc.share(array)": (shared_array, by_method, "x.sum()"),
     "oc.share(list)": (shared_list, by_iteration, "sum(x)"),
 }
-"""How each is made, the best way to have its sum, and how that is written."""
+"""How each is created, the best way to sum it, and that way's notation."""
 
 
 def measure(way: str, count: int) -> dict[str, Any]:
-    """One kind: seconds and system calls, one by one and as a whole."""
-    make, whole, written = WAYS[way]
+    """Measure one kind: seconds and system calls, one by one and as a whole."""
+    make, whole, written = VARIANTS[way]
     with make(list(range(count))) as values:
         values[0]  # a proxy connects to its manager when it is first used
         calls, began = system_calls(), perf_counter()
@@ -123,7 +124,8 @@ def measure(way: str, count: int) -> dict[str, Any]:
         middle, calls_middle = perf_counter(), system_calls()
         total = int(whole(values))
         calls_ended = system_calls()
-        # The first one is slow for some by what it touches for the first time; the best counts.
+        # For some the first read is slow because it touches everything for the first time; the best
+        # counts.
         times = [perf_counter() - middle]
         while len(times) < 5 and sum(times) < 0.5:
             again = perf_counter()
@@ -140,16 +142,16 @@ def measure(way: str, count: int) -> dict[str, Any]:
 
 
 def system_calls() -> int:
-    """How often this process has read or written by a system call, see proc(5)."""
+    """Return how often this process has read or written by a system call, see proc(5)."""
     with open("/proc/self/io", "rb") as file:
         fields = dict(line.split(b": ") for line in file)
     return int(fields[b"syscr"]) + int(fields[b"syscw"])
 
 
 def run(size: Size) -> Data:
-    """Each kind in turn."""
+    """Run each kind in turn."""
     count = COUNTS[size]
-    return {"count": count, "ways": [measure(way, count) for way in WAYS]}
+    return {"count": count, "ways": [measure(way, count) for way in VARIANTS]}
 
 
 def table(data: Data) -> Table:
@@ -178,11 +180,11 @@ def ratio(value: float) -> str:
 
 
 def picture(data: Data) -> None:
-    """The table says it: bars of a thousand and of one say nothing."""
+    """Return nothing: bars of a thousand and of one would show nothing."""
 
 
 def claims(data: Data) -> list[Claim]:
-    """What is counted is certain, what is timed is not."""
+    """Return the claims: counts are certain, times are not."""
     count = data["count"]
     ways = {each["way"]: each for each in data["ways"]}
     base, manager = ways["list"], ways["Manager().list()"]

@@ -1,10 +1,10 @@
 """A list of the main module: the parent appends to it, then two workers do. Who sees what?
 
-A module is a variable of the interpreter that imported it. Under ``spawn`` and ``forkserver``
-each worker imports the main module anew, so its body runs again there, and the worker begins
-with what stands in the source; a forked worker begins with a copy of what its parent had. In
-no case does an update come back. The programs are ``programs/module_state.py`` and, for
-onecopy, ``programs/module_state_onecopy.py``.
+A module is a variable of the interpreter that imported it. Under ``spawn`` and ``forkserver`` each
+worker imports the main module again, so its body runs again there, and the worker starts with the
+list in the source; a forked worker starts with a copy of its parent's. In no case does an update
+come back. The programs are ``programs/module_state.py`` and, for onecopy,
+``programs/module_state_onecopy.py``.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ def needs(size: Size) -> Needs:
 
 
 def run(size: Size) -> Data:
-    """Both sizes are the same: there is nothing to be made larger."""
+    """Run the lesson; both sizes are the same, since nothing can be larger."""
     return {
         way: {method: one(program, method) for method in METHODS}
         for way, program in PROGRAMS.items()
@@ -36,7 +36,7 @@ def run(size: Size) -> Data:
 
 
 def one(program: str, method: str) -> dict[str, Any]:
-    """One program under one start method: its looks at the list, sorted by who looked."""
+    """Run one program under one start method; return its looks at the list, sorted by process."""
     lines = [json.loads(line) for line in run_program(program, method).stdout.splitlines()]
     bodies = [line for line in lines if "body" in line]
     looks = [line for line in lines if "who" in line]
@@ -47,7 +47,7 @@ def one(program: str, method: str) -> dict[str, Any]:
 
 
 def table(data: Data) -> Table:
-    """A row for each look at the list."""
+    """Return a row for each look at the list."""
     rows: list[tuple[str, ...]] = []
     for way in PROGRAMS:
         for method, found in data[way].items():
@@ -74,11 +74,12 @@ def table(data: Data) -> Table:
 
 
 def picture(data: Data) -> None:
-    """The table says it."""
+    """Return nothing: the table shows it."""
 
 
 def claims(data: Data) -> list[Claim]:
-    """How often the body ran, who sees the parent's word, and what comes back."""
+    """Return the claims: how often the body ran, which process sees the parent's item, and what
+    comes back."""
     found = []
     for method, each in data["multiprocessing"].items():
         parent, *workers, last = each["looks"]

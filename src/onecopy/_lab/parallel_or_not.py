@@ -1,9 +1,9 @@
 """Two equal loops, four ways to arrange them. Which of them run at the same time?
 
-``start`` begins a process and returns at once; ``join`` waits until it has ended. So where
-``join`` stands decides whether anything is parallel: a child that is joined before its parent
-begins its own work is a function call by other means. Each loop notes when it begins and
-ends, by a clock that all processes of the machine have in common.
+``start`` starts a process and returns at once; ``join`` waits until it has ended. So the position
+of ``join`` decides whether anything is parallel: a child that is joined before its parent starts
+its own work is a function call by other means. Each loop notes when it starts and ends, by a clock
+that all processes of the machine share.
 """
 
 from __future__ import annotations
@@ -44,17 +44,17 @@ def loop(rounds: int) -> dict[str, Any]:
 
 
 def child(rounds: int, answer: Connection) -> None:
-    """The loop in another process."""
+    """Run the loop in another process."""
     answer.send(loop(rounds))
 
 
 def both_in_the_parent(rounds: int) -> list[dict[str, Any]]:
-    """One process, one loop after the other."""
+    """Run one loop after the other in one process."""
     return [loop(rounds), loop(rounds)]
 
 
 def joined_before(rounds: int) -> list[dict[str, Any]]:
-    """The parent waits for its child and then does its own."""
+    """Run the parent's loop after joining the child."""
     receive, send = context.Pipe(duplex=False)
     process = context.Process(target=child, args=(rounds, send))
     with receive, send:
@@ -65,7 +65,7 @@ def joined_before(rounds: int) -> list[dict[str, Any]]:
 
 
 def joined_after(rounds: int) -> list[dict[str, Any]]:
-    """The parent does its own while the child is at work, and then waits for it."""
+    """Run the parent's loop while the child runs its own, and then join it."""
     receive, send = context.Pipe(duplex=False)
     process = context.Process(target=child, args=(rounds, send))
     with receive, send:
@@ -90,7 +90,7 @@ def onecopy(rounds: int) -> list[dict[str, Any]]:
         return [future.result() for future in [pool.submit(loop, rounds) for _ in range(2)]]
 
 
-WAYS: dict[str, Callable[[int], list[dict[str, Any]]]] = {
+VARIANTS: dict[str, Callable[[int], list[dict[str, Any]]]] = {
     "both in the parent": both_in_the_parent,
     "start, join, own": joined_before,
     "start, own, join": joined_after,
@@ -100,9 +100,9 @@ WAYS: dict[str, Callable[[int], list[dict[str, Any]]]] = {
 
 
 def run(size: Size) -> Data:
-    """All ways, one after another."""
+    """Run all ways, one after another."""
     found = []
-    for name, way in WAYS.items():
+    for name, way in VARIANTS.items():
         began = perf_counter()
         loops = way(ROUNDS[size])
         total = perf_counter() - began
@@ -122,7 +122,7 @@ def overlap(loops: list[dict[str, Any]]) -> float:
 
 
 def table(data: Data) -> Table:
-    """A row per way."""
+    """Return a row per way."""
     base = data["ways"][0]["total"]
     return Table(
         head=("way", "total", "of the first", "processes", "both at once"),
@@ -142,7 +142,7 @@ def table(data: Data) -> Table:
 
 
 def picture(data: Data) -> Lanes:
-    """A lane per process, all ways on one axis."""
+    """Return a lane per process, all ways on one axis."""
     lanes = []
     for each in data["ways"]:
         bars: dict[int, list[Bar]] = {}
@@ -156,7 +156,7 @@ def picture(data: Data) -> Lanes:
 
 
 def claims(data: Data) -> list[Claim]:
-    """What was parallel, and what it saved."""
+    """Return the claims: what was parallel, and what it saved."""
     ways = {each["way"]: each for each in data["ways"]}
     base = ways["both in the parent"]["total"]
     before, after = ways["start, join, own"], ways["start, own, join"]

@@ -1,12 +1,12 @@
-"""Which of a pool's calls wait for their tasks, in which order results come, and how items are
-dealt out to workers.
+"""The calls of a pool: which of them wait for their tasks, in which order do results come, and how
+are items divided among workers?
 
-A pool deals in chunks: each worker is given one, and another when it has done it. Chunks that
-are too large leave workers idle at the end, or altogether. ``Pool.map`` makes four chunks per
-worker unless it is told otherwise.
+A pool works in chunks: each worker gets one, and another when it has done it. Chunks that are too
+large leave workers idle at the end, or altogether. ``Pool.map`` makes four chunks per worker by
+default.
 
-Whether a call waits for its tasks is not judged by a clock. The tasks stand before a gate; a
-call that has returned while the gate was shut has not waited for them.
+No clock decides whether a call waits for its tasks. The tasks wait at a gate; a call that has
+returned while the gate was shut has not waited for them.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ QUESTION = "Which calls of a pool wait, and who gets which items?"
 WORKERS = 4
 ITEMS = (4, 6, 24)
 CHUNKS = (1, 2, 3)
-# How long one item takes, and how long a call is waited for before it is said to wait.
+# Seconds that one item takes, and after which a call counts as waiting.
 ITEM = {"small": 0.04, "full": 0.5}
 PATIENCE = {"small": 0.3, "full": 2.0}
 
@@ -40,18 +40,18 @@ def needs(size: Size) -> Needs:
 # The lesson: who runs what.
 
 Ran = dict[str, Any]
-"""One item: who ran it, and from when to when, on the clock that all processes share."""
+"""One item: its worker, and its start and end, on the clock that all processes share."""
 
 
 def work(duration: float, item: int) -> Ran:
-    """A task that takes a time, not a CPU: lanes then look alike on any machine."""
+    """Wait instead of computing, so that lanes look alike on any machine; a task."""
     began = time.monotonic()
     time.sleep(duration)
     return {"item": item, "pid": os.getpid(), "began": began, "ended": time.monotonic()}
 
 
 def dealt(items: int, chunk: int | None, duration: float, pool: Any) -> dict[str, Any]:
-    """``map`` of so many items in chunks of a size."""
+    """Run ``map`` over this many items in chunks of a size."""
     began = time.monotonic()
     ran = pool.map(partial(work, duration), range(items), chunksize=chunk)
     last = max(each["ended"] for each in ran) - began
@@ -62,7 +62,7 @@ def dealt(items: int, chunk: int | None, duration: float, pool: Any) -> dict[str
 
 
 def warm(pool: Any) -> None:
-    """Returns when every worker has run something: a start is no part of a lane."""
+    """Return when every worker has run something: start-up does not belong in a lane."""
     seen: set[int] = set()
     while len(seen) < WORKERS:
         seen.update(each["pid"] for each in pool.map(partial(work, 0.01), range(WORKERS), 1))
@@ -71,22 +71,22 @@ def warm(pool: Any) -> None:
 # The second lesson: what waits for what.
 
 gate = multiprocessing.get_context("fork").Event()
-"""Forked workers inherit it; it stands here and is no argument, since it cannot be pickled."""
+"""Forked workers inherit it; it is not an argument, since it cannot be pickled."""
 
 
 def behind_gate(item: int) -> int:
-    """A task that does not end before the gate is open."""
+    """Wait until the gate is open; a task."""
     gate.wait()
     return item
 
 
 def first_behind_gate(item: int) -> int:
-    """Item 0 does not end before the gate is open, all others at once."""
+    """Wait at the gate with item 0; return at once with all others."""
     return behind_gate(item) if item == 0 else item
 
 
 def each(results: list[Any]) -> list[Any]:
-    """What a list of promises comes to."""
+    """Return the values of a list of ``AsyncResult``."""
     return [result.get() for result in results]
 
 
@@ -109,11 +109,11 @@ CALLS: dict[str, tuple[Callable[[Any, Any, Any], Any], Callable[[Any], Any]]] = 
         lambda result: result.get(),
     ),
 }
-"""How a call is made, and how what it returned is turned into the results."""
+"""How a call is made, and how its return value becomes the results."""
 
 
 def waits(pool: Any, name: str, patience: float) -> dict[str, Any]:
-    """Whether a call has not returned while the gate was shut; and what it gave."""
+    """Return whether a call has not returned while the gate was shut, and its value."""
     call, value = CALLS[name]
     returned: list[Any] = []
     gate.clear()
@@ -126,13 +126,13 @@ def waits(pool: Any, name: str, patience: float) -> dict[str, Any]:
     gate.set()
     caller.join()
     say(f"{name} {'waits for its tasks' if waited else 'returns at once'}")
-    # apply and apply_async take one item each, so they have been called several times.
+    # apply and apply_async take one item each, so they were called several times.
     one = returned[0][0] if name.startswith("apply") else returned[0]
     return {"waits": waited, "gives": type(one).__name__, "results": value(returned[0])}
 
 
 def slow_first(pool: Any) -> dict[str, Any]:
-    """Item 0 is slow, the others are done: which results does one get meanwhile?"""
+    """Return the results that arrive while item 0 is slow and the others are done."""
     gate.clear()
     ordered = pool.imap(first_behind_gate, range(WORKERS))
     try:
@@ -150,10 +150,10 @@ def slow_first(pool: Any) -> dict[str, Any]:
 
 
 def promise(pool: Any) -> dict[str, bool]:
-    """What an ``AsyncResult`` says while its tasks run, and afterwards."""
+    """Return the answers of an ``AsyncResult`` while its tasks run, and afterwards."""
     gate.clear()
     result = pool.map_async(behind_gate, range(WORKERS))
-    result.wait(0.05)  # returns, and says nothing of whether it is done
+    result.wait(0.05)  # returns, and does not tell whether it is done
     said = {"ready before": result.ready()}
     try:
         result.get(timeout=0.05)
@@ -165,7 +165,7 @@ def promise(pool: Any) -> dict[str, bool]:
 
 
 def asked(pool: Any, size: Size) -> dict[str, Any]:
-    """All of the second lesson."""
+    """Run the second lesson."""
     return {
         "calls": {name: waits(pool, name, PATIENCE[size]) for name in CALLS},
         "slow first": slow_first(pool),
@@ -174,7 +174,7 @@ def asked(pool: Any, size: Size) -> dict[str, Any]:
 
 
 def traced(name: str, duration: float, pool: Any) -> dict[str, Any]:
-    """One call for six items: how long the caller was in it, and who ran what."""
+    """Make one call with six items: how long was the caller in it, and which worker ran what."""
     call, value = CALLS[name]
     began = time.monotonic()
     returned = call(pool, partial(work, duration), range(6))
@@ -184,7 +184,7 @@ def traced(name: str, duration: float, pool: Any) -> dict[str, Any]:
 
 
 def make_pool(way: str) -> Any:
-    """The standard library's pool or, which is the cure, ours: the same calls."""
+    """Return the standard library's pool or, as the cure, ours: the calls are the same."""
     if way == "Pool":
         return multiprocessing.get_context("fork").Pool(WORKERS)
     import onecopy as oc
@@ -193,7 +193,7 @@ def make_pool(way: str) -> Any:
 
 
 def run(size: Size) -> Data:
-    """How items are dealt, how each call looks, and what waits; by both kinds of pool."""
+    """Run each call, divide items into chunks, and see which calls wait; with both pools."""
     duration = ITEM[size]
     found: Data = {"item": duration, "asked": {}, "dealt": {}, "traced": {}}
     for way, chunks in (("Pool", CHUNKS), ("onecopy", (None,))):
@@ -209,7 +209,7 @@ def run(size: Size) -> Data:
 
 
 def table(data: Data) -> list[Table]:
-    """The calls, then the chunks."""
+    """Return the calls, then the chunks."""
     calls = []
     for way, found in data["asked"].items():
         for name, call in found["calls"].items():
@@ -251,13 +251,13 @@ def table(data: Data) -> list[Table]:
 
 
 def taken(dealt_round: dict[str, Any]) -> float:
-    """From the call to the end of the last item, in seconds."""
+    """Return the seconds from the call to the end of the last item."""
     last = max(float(one["ended"]) for one in dealt_round["ran"])
     return last - float(dealt_round["began"])
 
 
 def picture(data: Data) -> list[Lanes]:
-    """A lane for each worker; where a bar's colour changes another chunk begins."""
+    """Return a lane for each worker; another chunk begins where a bar's colour changes."""
     pictures = []
     for way, rounds in data["dealt"].items():
         for one in rounds:
@@ -274,11 +274,11 @@ def picture(data: Data) -> list[Lanes]:
 
 
 def lanes(ran: list[Ran], began: float, chunk: int) -> list[Lane]:
-    """Workers in the order of their first items."""
+    """Return the workers in the order of their first items."""
     found: dict[int, list[Bar]] = {}
     last: dict[int, tuple[int, int]] = {}
     for one in sorted(ran, key=lambda each: float(each["began"])):
-        # Which chunk this is, and how many the worker has had before.
+        # The number of this chunk, and of the chunks that the worker has had before.
         number, before = one["item"] // chunk, last.get(one["pid"], (-1, -1))
         last[one["pid"]] = number, before[1] + (number != before[0])
         kind = ("a chunk", "the next")[last[one["pid"]][1] % 2]
@@ -288,7 +288,7 @@ def lanes(ran: list[Ran], began: float, chunk: int) -> list[Lane]:
 
 
 def claims(data: Data) -> list[Claim]:
-    """Who waits and who gets what is certain; how long it takes is not."""
+    """Return the claims: waiting and order are certain, times are not."""
     found = []
     blocking = ["apply", "map", "starmap"]
     for way, answers in data["asked"].items():
@@ -325,7 +325,7 @@ def claims(data: Data) -> list[Claim]:
 
 
 def chunk_claims(data: Data) -> list[Claim]:
-    """Of ``dealt``."""
+    """Return the claims about ``dealt``."""
     rounds = {(one["items"], one["chunk"]): one for one in data["dealt"]["Pool"]}
     whole = all(
         len({one["pid"] for one in a_round["ran"] if one["item"] // chunk == number}) <= 1

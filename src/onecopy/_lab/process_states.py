@@ -1,11 +1,11 @@
 """Children run, sleep, wait, are stopped, end unseen and outlive their parent. What are they?
 
-The kernel gives each process a letter (ps(1), proc(5)): R runs or could, S sleeps or waits
-until something happens, D waits for a disk and cannot be interrupted (too short to be shown
-here), T is stopped, Z has ended and has not been waited for. A process whose parent has ended
-is given another: the nearest one that asked for orphans, or else process 1.
+The kernel gives each process a letter (ps(1), proc(5)): R runs or could, S sleeps or waits until
+something happens, D waits for a disk and cannot be interrupted (too short to be shown here), T is
+stopped, Z has ended and has not been waited for. A process whose parent has ended gets another: the
+nearest one that adopts orphans, or process 1.
 
-The letters are looked up every few milliseconds, and kept where they change.
+The letters are read every few milliseconds, and kept when they change.
 """
 
 from __future__ import annotations
@@ -27,16 +27,16 @@ from ._frame.narrate import say
 
 QUESTION = "What are a sleeping, a stopped, an ended, an orphaned child?"
 GONE = "-"
-# An orphan that has ended is a zombie until its new parent looks, if that ever does.
+# An orphan that has ended is a zombie until its new parent reaps it, if it ever does.
 ENDED = (GONE, "Z")
-# How often the kernel is asked, how long each phase is watched, and when to give up: seconds.
+# Seconds between two readings, for each phase, and until giving up.
 _AGAIN, _PHASE, _PATIENCE = 0.003, {"small": 0.1, "full": 1.0}, 30.0
 
 context: Any = multiprocessing.get_context("fork")
 
 
 def needs(size: Size) -> Needs:
-    """A dozen small processes."""
+    """Return the needs of a dozen small processes."""
     return Needs(memory=400_000_000, seconds=2 if size == "small" else 6)
 
 
@@ -44,27 +44,27 @@ def needs(size: Size) -> Needs:
 
 
 def runs() -> NoReturn:
-    """Needs a core all the time."""
+    """Use a core all the time."""
     while True:
         pass
 
 
 def sleeps() -> None:
-    """Asks for nothing but time."""
+    """Sleep."""
     time.sleep(600)
 
 
 def waits(empty: Connection) -> None:
-    """Reads from a pipe that nobody writes to."""
+    """Read from a pipe that nothing writes to."""
     empty.recv()
 
 
 def ends() -> None:
-    """Is done at once."""
+    """End at once."""
 
 
 def has_a_child(tell: Connection) -> None:
-    """Starts a process, tells its pid, and ends without waiting for it."""
+    """Start a process, tell its pid, and end without waiting for it."""
     process = context.Process(target=sleeps)
     process.start()
     tell.send(process.pid)
@@ -72,14 +72,14 @@ def has_a_child(tell: Connection) -> None:
 
 
 def has_a_pool(tell: Connection) -> None:
-    """Owns a pool whose worker is busy."""
+    """Own a pool whose worker is busy."""
     with context.Pool(1) as pool:
         tell.send(pool.apply(os.getpid))
         pool.apply(sleeps)
 
 
 def has_a_pool_of_onecopy(tell: Connection) -> None:
-    """The same with onecopy."""
+    """Do the same with onecopy."""
     with Pool(1, method="fork") as pool:
         tell.send(pool.apply(os.getpid))
         pool.apply(sleeps)
@@ -103,12 +103,12 @@ class Watch:
         self._pause = threading.Event()
 
     def add(self, name: str, pid: int) -> None:
-        """From now on ``pid`` is looked at."""
+        """Watch ``pid`` from now on."""
         self._pids[name] = pid
         self.traces[name] = []
 
     def look(self) -> None:
-        """Asks the kernel about each."""
+        """Read the state of each."""
         for name, pid in self._pids.items():
             found = procfs.status(pid)
             now = (found.state, found.parent) if found else (GONE, 0)
@@ -117,7 +117,7 @@ class Watch:
                 trace.append((monotonic() - self.began, *now))
 
     def until(self, condition: Callable[[], bool]) -> None:
-        """Looks until it holds."""
+        """Watch until the condition holds."""
         end = monotonic() + _PATIENCE
         self.look()
         while not condition():
@@ -127,16 +127,16 @@ class Watch:
             self.look()
 
     def for_a_while(self, seconds: float) -> None:
-        """Looks for so long."""
+        """Watch for this many seconds."""
         end = monotonic() + seconds
         self.until(lambda: monotonic() > end)
 
     def state(self, name: str) -> str:
-        """The letter that was seen last."""
+        """Return the letter that was seen last."""
         return self.traces[name][-1][1]
 
     def now(self, name: str) -> dict[str, Any]:
-        """What was seen last."""
+        """Return the last observation."""
         return {"state": self.traces[name][-1][1], "parent": self.traces[name][-1][2]}
 
 
@@ -158,7 +158,7 @@ def run(size: Size) -> Data:
 
 
 def _children(watch: Watch, phase: float) -> dict[str, list[dict[str, Any]]]:
-    """Each is seen at first, after what is done to it, and at last."""
+    """Observe each child at first, after the action on it, and at last."""
     receive, send = context.Pipe(duplex=False)
     doing = {
         "runs": context.Process(target=runs),
@@ -199,7 +199,7 @@ def _children(watch: Watch, phase: float) -> dict[str, list[dict[str, Any]]]:
 
 
 def _orphans(watch: Watch, phase: float) -> dict[str, list[dict[str, Any]]]:
-    """Each is seen while its parent is there, and when that has ended."""
+    """Observe each while its parent is there, and when that has ended."""
     return {
         name: _orphan(watch, name, target, phase)
         for name, target in {
@@ -264,7 +264,7 @@ _WORDS = {
 
 
 def table(data: Data) -> Table:
-    """A row per child, a cell for each look."""
+    """Return a row per child, with a cell for each look."""
     rows = []
     for name, seen in data["moments"].items():
         done = _DONE.get(name, ("", ""))
@@ -290,7 +290,7 @@ def _cell(data: Data, moment: dict[str, Any]) -> str:
 
 
 def picture(data: Data) -> Lanes:
-    """States over time."""
+    """Return states over time."""
     lanes = []
     for name, trace in data["traces"].items():
         ends = [*(time for time, *_ in trace[1:]), data["end"]]
@@ -304,7 +304,7 @@ def picture(data: Data) -> Lanes:
 
 
 def claims(data: Data) -> list[Claim]:
-    """What each has to be."""
+    """Return the claims: the required state of each."""
     return [*_of_children(data), *_of_orphans(data)]
 
 

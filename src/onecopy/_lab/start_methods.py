@@ -1,11 +1,11 @@
-"""What a worker costs, and what it has of its parent's, under each start method.
+"""A worker under each start method: what does it cost, and what does it have of its parent's?
 
-The parent holds a block of memory, a list of its module that it has appended to, an open
-file, a signal handler, a blocked signal, two environment variables and a secret. Two workers
-are started in turn by each method and look for all of it in themselves (``_inherited``): the
-first also pays for what is started once. The second variable is set between the two.
+The parent holds a block of memory, a list of its module that it has appended to, an open file, a
+signal handler, a blocked signal, two environment variables and a secret. Two workers are started in
+turn by each method and look for all of it in themselves (``_inherited``): the first also pays for
+processes that are started once. The second variable is set between the two.
 
-Nothing here is asserted from documentation, but the line that says where a method exists.
+Nothing here is taken from documentation, except the line about where a method exists.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ from ._frame.narrate import say, trace
 
 QUESTION = "What does a worker cost and inherit, by start method?"
 PROCESSES = ("fork", "forkserver", "spawn")
-WAYS = (*PROCESSES, "thread", "onecopy")
+VARIANTS = (*PROCESSES, "thread", "onecopy")
 HELD = {"small": 100_000_000, "full": 1_000_000_000}
 
 words = ["source"]
@@ -40,13 +40,13 @@ held: dict[str, Any] = {}
 
 
 def needs(size: Size) -> Needs:
-    """The block, once: forked workers share it."""
+    """Return the needs of the block, once: forked workers share it."""
     return Needs(memory=HELD[size] + 500_000_000, seconds=4 if size == "small" else 12)
 
 
 def hold(size: Size) -> _inherited.Wanted:
-    """What a parent may have when it starts workers."""
-    held["block"] = b"x" * HELD[size]  # written, so that it stands in memory
+    """Create the state that a parent may have when it starts workers."""
+    held["block"] = b"x" * HELD[size]  # written, so that it is in memory
     held["file"] = tempfile.NamedTemporaryFile(prefix="onecopy-lab-")  # noqa: SIM115  kept open
     held["secret"] = os.urandom(_inherited.SECRET)
     words.append("parent")
@@ -57,19 +57,19 @@ def hold(size: Size) -> _inherited.Wanted:
     return _inherited.wanted(held["secret"], held["file"].name)
 
 
-# Two workers by each method: when its function began, when its first answer was there, and
-# what it found.
+# Two workers by each method: when its function began, when its first answer was there, and its
+# findings.
 
 
 def worker(pipe: Connection) -> None:
-    """Says when it began, answers a question, and tells what it has."""
+    """Report the start, answer a question, and report the findings."""
     pipe.send(perf_counter())
     pipe.send(pipe.recv())
     pipe.send(_inherited.facts(pipe.recv(), words))
 
 
 def talk(start: Callable[[Connection], Any], look_for: _inherited.Wanted) -> dict[str, Any]:
-    """Starts a worker on the other end of a pipe, and measures."""
+    """Start a worker on the other end of a pipe, and measure."""
     here, there = multiprocessing.Pipe()
     with here:
         began = perf_counter()
@@ -86,7 +86,7 @@ def talk(start: Callable[[Connection], Any], look_for: _inherited.Wanted) -> dic
 
 
 def by_process(method: str, pipe: Connection) -> Any:
-    """A process of ``multiprocessing``."""
+    """Start a process of ``multiprocessing``."""
     context: Any = multiprocessing.get_context(method)
     process = context.Process(target=worker, args=(pipe,))
     process.start()
@@ -94,14 +94,14 @@ def by_process(method: str, pipe: Connection) -> Any:
 
 
 def by_thread(pipe: Connection) -> threading.Thread:
-    """A thread of this process."""
+    """Start a thread of this process."""
     thread = threading.Thread(target=worker, args=(pipe,))
     thread.start()
     return thread
 
 
 def by_onecopy(look_for: _inherited.Wanted) -> dict[str, Any]:
-    """A worker of a new pool, by the method that onecopy takes when it is told none."""
+    """Start a worker of a new pool, with onecopy's default method."""
     # Not at the top: spawned children import this module, and would import the pool.
     from ..pool import Pool
 
@@ -114,14 +114,14 @@ def by_onecopy(look_for: _inherited.Wanted) -> dict[str, Any]:
 
 
 def run(size: Size) -> Data:
-    """Both workers under each method; forks come first, while this process has one thread."""
+    """Start both workers under each method; forks come first, while this process has one thread."""
     trace()
     look_for = hold(size)
     import_module("onecopy._engine.processes")  # before the clock runs
     starts: dict[str, Callable[[], dict[str, Any]]] = {
         "fork": partial(talk, partial(by_process, "fork"), look_for),
-        # Before forkserver and spawn: to start a process by either makes multiprocessing settle
-        # on a default method (spawn.get_preparation_data), and onecopy would go by that.
+        # Before forkserver and spawn: starting a process with either makes multiprocessing choose a
+        # default method (spawn.get_preparation_data), which onecopy would use.
         "onecopy": partial(by_onecopy, look_for),
         "forkserver": partial(talk, partial(by_process, "forkserver"), look_for),
         "spawn": partial(talk, partial(by_process, "spawn"), look_for),
@@ -157,12 +157,12 @@ _EXISTS = {
 
 
 def table(data: Data) -> Table:
-    """A column per method, so that it fits."""
+    """Return a column per method, so that it fits."""
     first = {way: found[0] for way, found in data["workers"].items()}
     second = {way: found[1] for way, found in data["workers"].items()}
 
     def row(name: str, cell: Callable[[str], str]) -> tuple[str, ...]:
-        return (name, *(cell(way) for way in WAYS))
+        return (name, *(cell(way) for way in VARIANTS))
 
     def yes(which: str) -> Callable[[str], str]:
         return lambda way: "yes" if first[way][which] else "no"
@@ -188,7 +188,7 @@ def table(data: Data) -> Table:
         row("default here", lambda way: "yes" if way == data["default"] else ""),
     ]
     return Table(
-        head=("", *WAYS),
+        head=("", *VARIANTS),
         rows=rows,
         note="1st, 2nd: of two workers in turn, from being asked for to the first line of its "
         f"function, and to its first answer. The parent holds {human_bytes(data['held'])} and has an RSS of "
@@ -203,7 +203,7 @@ def _ms(seconds: float) -> str:
 
 
 def _block(data: Data, way: str) -> str:
-    """Does the worker map the block, and is it a copy of its own?"""
+    """Return whether the worker maps the block, and whether that is its own copy."""
     found = data["workers"][way][0]
     if found["pid"] == data["parent"]["pid"]:
         return "the same"
@@ -213,7 +213,7 @@ def _block(data: Data, way: str) -> str:
 
 
 def picture(data: Data) -> None:
-    """The table is what people copy."""
+    """Return nothing: readers copy the table."""
 
 
 def claims(data: Data) -> list[Claim]:
@@ -222,13 +222,13 @@ def claims(data: Data) -> list[Claim]:
 
 
 _FRESH = ("forkserver", "spawn", "onecopy")
-"""Ways whose workers begin in an interpreter of their own."""
+"""Ways whose workers start in a fresh interpreter."""
 
 
 def _of_memory(data: Data) -> list[Claim]:
     found = {way: each[0] for way, each in data["workers"].items()}
     forked = found["fork"]
-    with_secret = [way for way in WAYS if found[way]["secret"]]
+    with_secret = [way for way in VARIANTS if found[way]["secret"]]
     return [
         Claim(
             f"A forked worker's RSS is {human_bytes(forked['rss'])}, of which "
@@ -243,7 +243,7 @@ def _of_memory(data: Data) -> list[Claim]:
             certain=True,
         ),
         Claim(
-            f"The secret stands in the memory of {', '.join(with_secret)}, and of no other.",
+            f"The secret is in the memory of {', '.join(with_secret)}, and of no other.",
             with_secret == ["fork", "thread"],
             certain=True,
         ),
@@ -252,7 +252,7 @@ def _of_memory(data: Data) -> list[Claim]:
 
 def _of_inheritance(data: Data) -> list[Claim]:
     found = {way: each[0] for way, each in data["workers"].items()}
-    with_file = [way for way in WAYS if found[way]["file"]]
+    with_file = [way for way in VARIANTS if found[way]["file"]]
     late = [way for way in PROCESSES if data["workers"][way][1]["late"]]
 
     def has(way: str) -> tuple[bool, bool]:

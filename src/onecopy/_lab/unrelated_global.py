@@ -1,15 +1,14 @@
 """The program holds a large list, which no task ever touches. Do the workers hold it too?
 
-Under ``fork`` they inherit it: ``top`` then shows each of them as large as the program, more
-than 100 % in sum on a small machine, although all share the same pages. Under ``spawn`` and
-``forkserver`` they run the main module again, and a list that is made at module level is
-made again in each of them: less in ``top``, and true copies in memory.
+Under ``fork`` they inherit it: ``top`` then shows each of them as large as the program, more than
+100 % in sum on a small machine, although all share the same pages. Under ``spawn`` and
+``forkserver`` they run the main module again, and a list created at module level is created again
+in each of them: less in ``top``, and real copies in memory.
 
-What people do about it is measured here as well, each as a program of its own under
-``programs/``. Deleting the list in the worker makes things worse: to free a number is to
-write into the page that it stands on, and a page that is written to is copied first. All of
-the list is copied, only to be given back; and if its numbers lie scattered in memory, none of
-the copies can be given back before nearly all have been made.
+The usual remedies are measured here as well, each as a program under ``programs/``. Deleting the
+list in the worker makes things worse: freeing a number writes to its page, and a page that is
+written to is copied first. The whole list is copied only to be freed; and if its numbers are
+scattered in memory, none of the copies can be freed before nearly all have been made.
 """
 
 from __future__ import annotations
@@ -30,11 +29,11 @@ from ._frame.programs import FOLDER
 QUESTION = "What does a large list cost that no task touches?"
 COUNTS = {"small": 2**20, "full": 2**25}
 WORKERS = {"small": 2, "full": 8}
-# A place in the list, and the number that it refers to: 28 bytes, of which 32 are taken.
+# A slot in the list, and the number that it refers to: 28 bytes, of which 32 are taken.
 BYTES_EACH = 40
 
-# What is done about it, by which program, under which start methods.
-WAYS = (
+# The remedies, their programs, and the start methods.
+VARIANTS = (
     ("nothing", "plain", ("fork", "forkserver", "spawn")),
     ("list behind the guard", "guarded", ("fork", "forkserver", "spawn")),
     ("list deleted in workers", "deleted", ("fork",)),
@@ -46,13 +45,13 @@ WAYS = (
 
 
 def needs(size: Size) -> Needs:
-    """As many lists as there are processes: that is what ``spawn`` makes of it."""
+    """Return the needs of as many lists as processes, as under ``spawn``."""
     lists = BYTES_EACH * COUNTS[size] * (WORKERS[size] + 1)
     return Needs(memory=lists + 500_000_000, seconds=12 if size == "small" else 120)
 
 
 def measure(program: str, method: str, size: Size) -> dict[str, Any]:
-    """Runs one program; looks at it and its workers while they wait, and at the peak."""
+    """Run one program; measure it and its workers while they wait, and at the peak."""
     path = str(FOLDER / f"unrelated_global_{program}.py")
     child = subprocess.Popen(
         [sys.executable, path, method, str(WORKERS[size])],
@@ -78,13 +77,13 @@ def measure(program: str, method: str, size: Size) -> dict[str, Any]:
 
 
 def look(pid: int) -> dict[str, int]:
-    """A process's memory and page faults, in bytes."""
+    """Return a process's memory and page faults, in bytes."""
     found = procfs.rollup(pid)
     if found is None:
         raise ProcessLookupError(f"{pid} may not be looked at; /proc/PID/smaps_rollup is needed")
     with open(f"/proc/{pid}/stat", "rb") as file:
-        # pid (name) state ppid pgrp session tty tpgid flags minflt: proc(5). A page that is
-        # copied because it is written to is such a fault.
+        # pid (name) state ppid pgrp session tty tpgid flags minflt: proc(5). Copying a page that is
+        # written to causes such a fault.
         faults = int(file.read().rpartition(b")")[2].split()[7])
     return {
         "pid": pid,
@@ -96,7 +95,7 @@ def look(pid: int) -> dict[str, int]:
 
 
 def huge_pages() -> bool:
-    """Does the kernel make huge pages of everybody's memory? A fault is then for 2 MB."""
+    """Return True if the kernel uses huge pages for all memory. A fault is then for 2 MB."""
     try:
         with open("/sys/kernel/mm/transparent_hugepage/enabled") as file:
             return "[always]" in file.read()
@@ -105,36 +104,36 @@ def huge_pages() -> bool:
 
 
 def run(size: Size) -> Data:
-    """Every program under every start method that is of interest, one after another."""
+    """Run every program under every start method of interest, one after another."""
     return {
         "list": BYTES_EACH * COUNTS[size],
         "memory": os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"),
         "huge pages": huge_pages(),
         "ways": [
             {"remedy": remedy, **measure(program, method, size)}
-            for remedy, program, methods in WAYS
+            for remedy, program, methods in VARIANTS
             for method in methods
         ],
     }
 
 
 def total(way: dict[str, Any], what: str) -> int:
-    """A sum over the program and its workers."""
+    """Return a sum over the program and its workers."""
     return sum(int(each[what]) for each in (way["program"], *way["workers"]))
 
 
 def mean(way: dict[str, Any], what: str) -> int:
-    """Of the workers."""
+    """Return the mean of the workers."""
     return sum(int(each[what]) for each in way["workers"]) // len(way["workers"])
 
 
 def table(data: Data) -> list[Table]:
-    """As ``top`` shows it, with what is true beside it; then all programs."""
+    """Return the view of ``top`` beside the correct figures; then all programs."""
     return [top(data), remedies(data)]
 
 
 def top(data: Data) -> Table:
-    """The forked processes, one by one."""
+    """Return the forked processes, one by one."""
     way = data["ways"][0]
     rows = []
     for name, each in [("program", way["program"]), *(("worker", one) for one in way["workers"])]:
@@ -152,7 +151,7 @@ def top(data: Data) -> Table:
 
 
 def remedies(data: Data) -> Table:
-    """A row for each program and start method."""
+    """Return a row for each program and start method."""
     rows = [
         (
             way["remedy"],
@@ -176,11 +175,11 @@ def remedies(data: Data) -> Table:
 
 
 def picture(data: Data) -> None:
-    """The tables say it."""
+    """Return nothing: the tables show it."""
 
 
 def claims(data: Data) -> list[Claim]:
-    """Who has the list, and whose own it is."""
+    """Return the claims: which processes have the list, and whose own it is."""
     size = data["list"]
     ways = {(way["program name"], way["method"]): way for way in data["ways"]}
     forked, spawned = ways["plain", "fork"], ways["plain", "spawn"]

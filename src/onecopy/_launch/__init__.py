@@ -1,8 +1,8 @@
-"""Starting worker processes: the face that every start method has, and the choice.
+"""Starts worker processes: the interface of the start methods, and the choice of one.
 
-One file per method. What they have in common: a worker is born with one end of a socket
-pair and gets everything else through it, and whoever makes it lives as long as the pool,
-so that the kernel ends it when the pool's owner is gone (see ``_system.death``).
+One file per method. A worker starts with one end of a socket pair and gets everything else through
+it. The thread or process that starts it lives as long as the pool, so that the kernel ends the
+worker when the pool's owner is gone (see ``_system.death``).
 """
 
 from __future__ import annotations
@@ -15,44 +15,44 @@ METHODS: tuple[Method, ...] = get_args(Method)
 
 
 class Launcher(Protocol):
-    """Makes worker processes and learns how they ended. Used by the driver thread alone."""
+    """Starts worker processes and learns how they ended. Used by the driver thread alone."""
 
     def fileno(self) -> int:
-        """A descriptor to wait on for ``news``, or -1."""
+        """Return a descriptor to wait on for ``poll_events``, or -1."""
 
     def pids(self) -> list[int]:
-        """What serves this launcher."""
+        """Return the processes that serve this launcher."""
 
     def start(self, worker: int, sock: int) -> None:
-        """Begins to make a worker that serves the descriptor ``sock`` (not taken over)."""
+        """Begin to start a worker that serves the descriptor ``sock`` (not taken over)."""
 
     def reap(self, worker: int) -> None:
-        """The worker has ended or must: asks for its exit code, killing it if need be."""
+        """Request the exit code of a worker that has ended or must end; kill it if necessary."""
 
     def freeze(self, segment: int) -> bool:
-        """Workers that are made from now on cannot write to this segment through a mapping
-        that they inherit; True when that has to be waited for (``news`` says ``frozen``)."""
+        """Make sure that workers started from now on cannot write to this segment through an
+        inherited mapping. Returns True if that takes time (``poll_events`` reports ``frozen``)."""
 
-    def news(self) -> list[tuple[str, int, int, int]]:
-        """What has become known, without blocking: ("pid", worker, pid, 0), ("exit", worker,
-        exit code, most bytes of physical memory that it held), ("frozen", 0, 0, segment),
-        ("slow", line, milliseconds, bytes) of the main module's import, or
-        ("broken", 0, 0, 0) when no worker can be made any more."""
+    def poll_events(self) -> list[tuple[str, int, int, int]]:
+        """Return new events, without blocking: ("pid", worker, pid, 0), ("exit", worker, exit code,
+        peak physical memory in bytes), ("frozen", 0, 0, segment), ("slow", line, milliseconds,
+        bytes) of the main module's import, or ("broken", 0, 0, 0) if no more workers can be
+        started."""
 
     def close(self) -> None:
-        """Ends whatever serves this launcher; its workers have ended before."""
+        """End the processes that serve this launcher; its workers have ended before."""
 
 
 def resolve(method: str) -> Method:
-    """The start method that ``method`` means: ``auto`` is the user's own choice by
-    ``multiprocessing.set_start_method``, and without one the clean ``forkserver``.
+    """Return the start method that ``method`` means. ``auto`` is the user's own choice by
+    ``multiprocessing.set_start_method``, otherwise the clean ``forkserver``.
 
     Raises ValueError for a method that does not exist.
     """
     known = _known(method)
     if known != "auto":
         return known
-    # Where nobody has imported it, or another thread does so now, nobody has chosen.
+    # If it is not imported, or another thread is importing it now, no method was chosen.
     ask = getattr(sys.modules.get("multiprocessing"), "get_start_method", None)
     chosen = ask(allow_none=True) if ask is not None else None
     return _known(str(chosen)) if chosen else "forkserver"

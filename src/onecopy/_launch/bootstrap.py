@@ -1,7 +1,7 @@
-"""Where a fresh interpreter that serves as a worker or as a zygote begins.
+"""The entry point of a fresh interpreter that serves as a worker or a zygote.
 
-Its other side, in the owner, is ``interpreter``. What is imported here is paid for by every
-spawned worker: nothing that a task may not need.
+Its other side, in the owner, is ``interpreter``. Every spawned worker pays for the imports here, so
+there are none that a task may not need.
 """
 
 from __future__ import annotations
@@ -19,15 +19,15 @@ from . import interpreter, zygote
 
 
 def main(role: str, parent: str) -> None:
-    """Serves on descriptor 3, and closes all above it; never returns.
+    """Serve on descriptor 3, and close all above it; never returns.
 
     Args:
-        role: ``"worker"``, ``"zygote"``, or ``"bare"``: a zygote that has begun anew.
+        role: ``"worker"``, ``"zygote"``, or ``"bare"``: a zygote that has restarted.
         parent: the owner's pid.
     """
     death.die_with(int(parent))
     del sys.argv[1:]
-    # Whatever the program made inheritable is not a worker's business.
+    # Descriptors that the program made inheritable are of no use to a worker.
     os.closerange(4, os.sysconf("SC_OPEN_MAX"))
     sock = socket.socket(fileno=3)
     sock.set_inheritable(False)
@@ -42,11 +42,11 @@ def main(role: str, parent: str) -> None:
     use_owners_tracker(desk)
     try:
         inherited.slow = preparation.enter()
-    except BaseException as error:  # whatever the main module raises, SystemExit too
+    except BaseException as error:  # anything that the main module raises, SystemExit too
         inherited.failed = failure(error, "the import of the main module")
     if other_threads():
-        # Something that was imported has started a thread, and may hold a lock in it just now.
-        # Nothing may be forked beside it: each worker imports the main module for itself.
+        # An import has started a thread, which may hold a lock now. Nothing may be forked beside
+        # it: each worker imports the main module itself.
         sock.set_inheritable(True)
         interpreter.replace(["bare", parent])
     inherited.state.remember()

@@ -16,13 +16,13 @@ from . import zygote
 
 
 def launcher(pool: int, threads: int | None, initial: Initial | None) -> zygote.ZygoteLauncher:
-    """Forks the zygote.
+    """Fork the zygote.
 
     Args:
         pool: counts up over the pools of this process.
         threads: the cap for native thread pools, or None.
-        initial: is inherited: it need not be such as can be pickled (locks and queues of
-            ``multiprocessing`` cannot).
+        initial: inherited, so it need not be picklable (locks and queues of ``multiprocessing``
+            are not).
     """
     ours, theirs = socket.socketpair()
     zygote.flush_streams()
@@ -32,7 +32,7 @@ def launcher(pool: int, threads: int | None, initial: Initial | None) -> zygote.
             ours.close()
             zygote.name_zygote(pool)
             if threads is not None:
-                limit_threads(1)  # as in a fresh zygote; each worker sets its own
+                limit_threads(1)  # as in a fresh zygote; each worker sets its own number
             inherited = Inherited(of_owner=True, initial=initial)
             sys.modules.setdefault("__mp_main__", sys.modules["__main__"])
             inherited.state.remember()

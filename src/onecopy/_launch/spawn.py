@@ -1,4 +1,4 @@
-"""``spawn``: every worker is a fresh interpreter of its own."""
+"""``spawn``: every worker is a fresh interpreter."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ class SpawnLauncher:
 
     Args:
         threads: the cap for native thread pools, or None.
-        environment: the workers'.
+        environment: of the workers.
     """
 
     def __init__(self, threads: int | None, environment: dict[str, str]) -> None:
@@ -37,7 +37,7 @@ class SpawnLauncher:
     def freeze(self, segment: int) -> bool:
         return False  # a fresh interpreter inherits no mapping
 
-    def news(self) -> list[tuple[str, int, int, int]]:
+    def poll_events(self) -> list[tuple[str, int, int, int]]:
         news, self._news = self._news, []
         return news
 

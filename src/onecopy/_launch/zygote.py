@@ -1,12 +1,12 @@
 """The zygote: a process with one thread that forks workers on request.
 
-Serves ``fork`` (it is a fork of the owner, made when the pool was made) and ``forkserver``
-(it is a fresh interpreter). Because it has one thread, what it forks never inherits a lock
-that somebody held; because it forks the replacements too, they are what the first workers
-were. It does nothing but wait for requests, so it is never busy when the owner dies.
+Serves ``fork`` (it is a fork of the owner, made when the pool was made) and ``forkserver`` (it is a
+fresh interpreter). Because it has one thread, its children never inherit a held lock. Because it
+forks the replacements too, these equal the first workers. It only waits for requests, so it is
+never busy when the owner dies.
 
-Requests and answers are fixed-size records on one socket; a request to fork carries the
-worker's socket. When the owner is gone the zygote ends, and the kernel ends its workers.
+Requests and answers are fixed-size records on one socket; a request to fork carries the worker's
+socket. When the owner is gone the zygote ends, and the kernel ends its workers.
 """
 
 from __future__ import annotations
@@ -21,10 +21,10 @@ import socket
 import struct
 import sys
 
-from .._codec.codec import CUTOFF, decode, place
+from .._codec.codec import CUTOFF, decode, write_message
 from .._codec.link import Link
 from .._memory.arena import Arena
-from .._memory.registry import registry
+from .._memory.segment import registry
 from .._protocol.preparation import Preparation
 from .._protocol.versions import Version, describe
 from .._system import death, descriptors
@@ -37,7 +37,7 @@ RECORD = struct.Struct("<BxxxIqQ")  # kind, worker, value, extra
 FORK, REAP, FREEZE, STATE = 1, 2, 3, 4
 # Extra of EXIT: most physical memory held; of FROZEN: the id; SLOW: an ``import_watch.SlowImport``.
 PID, EXIT, FROZEN, SLOW = 1, 2, 3, 4
-UNKNOWN = 1 << 32  # an exit code that nobody knows: somebody else waited for the process
+UNKNOWN = 1 << 32  # an unknown exit code: another part of the program waited for the process
 # getrusage(2): kilobytes, but bytes on macOS.
 _MAXRSS_UNIT = 1 if sys.platform == "darwin" else 1024
 
@@ -47,7 +47,7 @@ News = tuple[str, int, int, int]
 
 
 def receive_preparation(control: socket.socket) -> tuple[Preparation, int]:
-    """In a fresh zygote, before it serves: its preparation, and the tracker's desk."""
+    """Receive a fresh zygote's preparation and the tracker's desk, before it serves."""
     head = memoryview(bytearray(LENGTH.size))
     count, fds = descriptors.receive(control, head, socket.MSG_WAITALL)
     if count < LENGTH.size:
@@ -61,29 +61,29 @@ def receive_preparation(control: socket.socket) -> tuple[Preparation, int]:
 
 
 def send_preparation(control: socket.socket, preparation: Preparation, desk: int) -> None:
-    """The owner's side. Blocks until the zygote reads, where it is very long."""
+    """Send a zygote its preparation. Blocks until the zygote reads, if it is very long."""
     data = pickle.dumps(preparation, 5)
-    with contextlib.suppress(BrokenPipeError, ConnectionResetError):  # ``news`` says so
+    with contextlib.suppress(BrokenPipeError, ConnectionResetError):  # ``poll_events`` reports it
         socket.send_fds(control, [LENGTH.pack(len(data))], [desk])
         control.sendall(data)
 
 
 def name_zygote(pool: int) -> None:
-    """This process is the zygote of that pool, in ``ps`` and ``top``."""
+    """Name this process, in ``ps`` and ``top``, as the zygote of that pool."""
     set_title(f"onecopy: pool {pool}, fork server", f"onecopy-{pool}.fs")
 
 
 def serve(control: socket.socket, inherited: Inherited | None = None) -> None:
-    """Serves requests until the owner's end of ``control`` is closed; then ends.
+    """Serve requests until the owner's end of ``control`` is closed; then end the process.
 
     Args:
         control: this end of the socket.
-        inherited: what its workers have from it; None when they prepare themselves.
+        inherited: state that its workers inherit; None if they prepare themselves.
     """
     leave_interrupts()
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-    # Collections in the workers would otherwise write to every inherited object.
+    # A collection in a worker would otherwise write to every inherited object.
     gc.collect()
     gc.freeze()
     if inherited is not None and inherited.slow is not None:
@@ -106,7 +106,7 @@ def serve(control: socket.socket, inherited: Inherited | None = None) -> None:
         elif kind == REAP:
             answer = RECORD.pack(EXIT, worker, *end(pids.pop(worker)))
         elif kind == FREEZE:
-            # What is forked from here on must not inherit a mapping that may be written.
+            # Children forked from here on must not inherit a writable mapping.
             registry.freeze(segment)
             answer = RECORD.pack(FROZEN, 0, 0, segment)
         else:
@@ -121,8 +121,8 @@ def serve(control: socket.socket, inherited: Inherited | None = None) -> None:
 def _take_state(
     control: socket.socket, length: int, fds: list[int], link: Link, inherited: Inherited | None
 ) -> None:
-    """A large value of the owner's in shared memory takes the place of what the import of the
-    main module has made here. Workers that are forked from now on inherit it."""
+    """Replace a value that the main module's import has made here by the owner's large value in
+    shared memory. Workers that are forked from now on inherit it."""
     data = memoryview(bytearray(length))
     if control.recv_into(data, length, socket.MSG_WAITALL) < length:
         os._exit(0)
@@ -133,7 +133,7 @@ def _take_state(
 
 
 def _fork(control: socket.socket, fd: int, inherited: Inherited | None) -> int:
-    """Forks a worker on the descriptor ``fd``; its pid, or minus the error's number."""
+    """Fork a worker on the descriptor ``fd``; return its pid, or minus the error's number."""
     me = os.getpid()
     try:
         pid = os.fork()
@@ -150,11 +150,11 @@ def _fork(control: socket.socket, fd: int, inherited: Inherited | None) -> int:
 
 
 def end(pid: int) -> tuple[int, int]:
-    """Makes sure that a child has ended; its exit code (or minus the signal's number), and
-    the most physical memory that it ever held, in bytes.
+    """Make sure that a child has ended. Returns its exit code (or minus the signal's number), and
+    its peak of physical memory in bytes.
 
-    A process that has begun to exit takes no more signals, so the kill cannot hide the
-    true cause of an end that was under way when its socket closed.
+    A process that has begun to exit takes no more signals, so the kill cannot hide the true cause
+    of an end that had begun when its socket was closed.
     """
     if pid <= 0:
         return UNKNOWN, 0
@@ -167,8 +167,8 @@ def end(pid: int) -> tuple[int, int]:
 
 
 def reap(pid: int) -> None:
-    """Waits for a zygote: it ends by itself when its socket does."""
-    with contextlib.suppress(ChildProcessError):  # somebody waits for all children
+    """Wait for a zygote, which ends by itself when its socket is closed."""
+    with contextlib.suppress(ChildProcessError):  # the program waits for all children
         os.waitpid(pid, 0)
 
 
@@ -177,7 +177,7 @@ class ZygoteLauncher:
 
     Args:
         control: the owner's end of the zygote's socket.
-        pid: the zygote.
+        pid: the zygote's pid.
     """
 
     def __init__(self, control: socket.socket, pid: int) -> None:
@@ -190,7 +190,7 @@ class ZygoteLauncher:
         return self._control.fileno()
 
     def _request(self, kind: int, worker: int, fds: list[int], segment: int = 0) -> None:
-        # When the zygote is gone, ``news`` says so.
+        # If the zygote is gone, ``poll_events`` reports it.
         with contextlib.suppress(BrokenPipeError, ConnectionResetError):
             self._control.sendmsg([RECORD.pack(kind, worker, 0, segment)], descriptors.rights(fds))
 
@@ -208,19 +208,19 @@ class ZygoteLauncher:
         return True
 
     def give(self, version: Version) -> None:
-        """Have the zygote hold this value instead of its own, where it is in shared memory."""
-        if version.draft is None or version.draft.stream_size > CUTOFF:
+        """Replace the zygote's own value by this one, if it is in shared memory."""
+        if version.encoded is None or version.encoded.stream_size > CUTOFF:
             return
-        rich, body = place(version.draft, self._link)
+        rich, body = write_message(version.encoded, self._link)
         said, fds = self._link.take_new()
         if len(fds) > descriptors.MOST:
             return  # a value on very many segments: it keeps its own
         data = marshal.dumps((said, rich, describe(version), body))
         self._request(STATE, 0, fds, len(data))
-        with contextlib.suppress(BrokenPipeError, ConnectionResetError):  # likewise
+        with contextlib.suppress(BrokenPipeError, ConnectionResetError):  # see ``poll_events``
             self._control.sendall(data)
 
-    def news(self) -> list[News]:
+    def poll_events(self) -> list[News]:
         news: list[News] = []
         while True:
             try:
@@ -242,9 +242,9 @@ class ZygoteLauncher:
 
 
 def flush_streams() -> None:
-    """What the owner has not written out yet must not come out of a fork as well."""
+    """Flush the owner's streams, so that a fork does not write their contents again."""
     for stream in (sys.stdout, sys.stderr):
-        # None, closed, a pipe that nobody reads, an object without ``flush``: as in
-        # ``multiprocessing``, that is no reason to do without workers.
+        # None, closed, a pipe that nothing reads, an object without ``flush``: as in
+        # ``multiprocessing``, that is no reason to start no workers.
         with contextlib.suppress(Exception):
             stream.flush()

@@ -1,18 +1,18 @@
 """Arenas: recycled memory for the large buffers inside messages.
 
-A sender copies each large buffer into a block of its own arena and sends the reference;
-the receiver builds its array on the block, writable and its own, and the block comes back
-when the receiver's last view has died. Warm pages are the point: copying 100 MB into
-pages that have been used before takes 11 ms here, into fresh ones 45 ms or more.
+A sender copies each large buffer into a block of its own arena and sends the reference; the
+receiver builds its array on the block, writable and its own, and the block is returned when the
+receiver's last view has died. The reason is warm pages: copying 100 MB into pages that were used
+before takes 11 ms here, into fresh ones 45 ms or more.
 
-Covers allocation, recycling and trimming in the sender's process. Which peer holds which
-block is in ``link``.
+Covers allocation, recycling and trimming in the sender's process. ``link`` records which peer holds
+which block.
 
-Trimming punches holes into what is free: the pages go back to the system for every
-process that maps the arena, and no word is needed with any of them.
+Trimming punches holes into free ranges: the pages go back to the system for every process that maps
+the arena, without coordination.
 
-Thread-safe: one plain lock, held for list work and for reserving fresh pages, never while
-bytes are copied; nothing else is locked inside.
+Thread-safe: one plain lock, held for list work and for reserving fresh pages, never while bytes are
+copied; nothing else is locked inside.
 """
 
 from __future__ import annotations
@@ -31,10 +31,10 @@ class Block:
     """A piece of an arena that is in use.
 
     Attributes:
-        segment: where it lies.
+        segment: the segment that contains it.
         offset: bytes from the segment's beginning, a multiple of the page size.
-        length: bytes that were asked for.
-        fresh: no page of it exists yet: fill it by ``write``, or reserve it first.
+        length: the requested bytes.
+        fresh: True if none of its pages exists yet: fill it with ``write``, or reserve it first.
     """
 
     __slots__ = ("fresh", "length", "offset", "segment")
@@ -46,14 +46,14 @@ class Block:
         self.fresh = fresh
 
     def write(self, data: memoryview, at: int = 0) -> None:
-        """Copies a C-contiguous buffer in; outside the GIL when it is large."""
+        """Copy a C-contiguous buffer in; without the GIL if it is large."""
         if self.fresh:
             self.segment.own().write(self.offset + at, data)
         elif data.nbytes:
             self.view(at, data.nbytes)[:] = data
 
     def copy_from(self, address: int, size: int) -> None:
-        """Copies ``size`` bytes from an address that the caller keeps alive."""
+        """Copy ``size`` bytes from an address that the caller keeps alive."""
         if self.fresh:
             source = mapping.borrowed(address, size, write=False)
             self.segment.own().write(self.offset, source)
@@ -62,7 +62,7 @@ class Block:
             mapping.copy_in(mapping.start_of(root) + self.offset, address, size)
 
     def view(self, at: int = 0, size: int | None = None) -> memoryview:
-        """A writable view, for filling the block in place; reserves fresh pages first."""
+        """Return a writable view, for filling the block in place; reserves fresh pages first."""
         if self.fresh:
             self.segment.own().reserve(self.offset, round_to_page(self.length))
             self.fresh = False
@@ -70,7 +70,7 @@ class Block:
 
 
 class _Space:
-    """One segment of an arena: what is free in it, in order of offset."""
+    """One segment of an arena: its free ranges, in order of offset."""
 
     __slots__ = ("fresh", "retired", "root", "segment", "used", "warm")
 
@@ -83,7 +83,7 @@ class _Space:
         self.retired = retired
 
     def take(self, ranges: list[tuple[int, int]], size: int) -> int | None:
-        """The offset of the smallest range that holds ``size``, cut out of it."""
+        """Cut ``size`` out of the smallest range that holds it; return the offset."""
         best = min((r for r in ranges if r[1] >= size), key=lambda r: r[1], default=None)
         if best is None:
             return None
@@ -114,9 +114,9 @@ class Arena:
         self._seen = (0, 0.0)
 
     def allocate(self, size: int) -> Block:
-        """A block of ``size`` bytes, warm when there is one.
+        """Return a block of ``size`` bytes, a warm one if possible.
 
-        Raises NotEnoughMemory when fresh pages are needed and cannot be had.
+        Raises NotEnoughMemory if fresh pages are needed and there are none.
         """
         want = round_to_page(size)
         with self._lock:
@@ -144,8 +144,8 @@ class Arena:
         return space
 
     def free(self, segment_id: int, offset: int) -> None:
-        """A block is no longer used by anybody. Unknown blocks are ignored: they belong
-        to an arena that was given up."""
+        """Free a block that is no longer used. Unknown blocks are ignored: they belong to an arena
+        that was given up."""
         with self._lock:
             space = self._spaces.get(segment_id)
             length = space.used.pop(offset, None) if space else None
@@ -156,8 +156,8 @@ class Arena:
                 del self._spaces[segment_id]
 
     def abandon(self, segment_id: int, offset: int) -> None:
-        """A block's holder has died. Something that it started may still write there, so
-        the block's segment is not used for anything new."""
+        """Give up a block whose holder has died. A process that the holder started may still write
+        there, so the block's segment is not used for anything new."""
         with self._lock:
             space = self._spaces.get(segment_id)
             if space is not None:
@@ -167,7 +167,7 @@ class Arena:
                     del self._spaces[segment_id]
 
     def trim(self) -> int:
-        """Gives free pages back to the system; returns the bytes."""
+        """Return free pages to the system; return their bytes."""
         given = 0
         with self._lock:
             for space in self._spaces.values():
@@ -183,8 +183,8 @@ class Arena:
         return given
 
     def trim_if_idle(self, now: float, after: float = 2.0) -> None:
-        """Trims when nothing has been allocated for ``after`` seconds; call it now and then
-        with a clock's reading."""
+        """Trim if nothing has been allocated for ``after`` seconds; call it at intervals with a
+        clock's reading."""
         taken, since = self._seen
         if taken != self._taken:
             self._seen = (self._taken, now)
@@ -192,19 +192,19 @@ class Arena:
             self.trim()
 
     def close(self) -> None:
-        """Lets go of everything; blocks that others hold live on through their views."""
+        """Release everything; blocks that others hold live on through their views."""
         with self._lock:
             self._spaces.clear()
 
     @property
     def warm_bytes(self) -> int:
-        """Bytes that are free and still stand in memory."""
+        """Return the bytes that are free and still in memory."""
         with self._lock:
             return sum(length for s in self._spaces.values() for _, length in s.warm)
 
     @property
     def used_bytes(self) -> int:
-        """Bytes in blocks that somebody holds."""
+        """Return the bytes in blocks that are held."""
         with self._lock:
             return sum(sum(s.used.values()) for s in self._spaces.values())
 

@@ -1,15 +1,15 @@
-"""Which addresses of this process lie in shared memory: one table per process.
+"""The registry of this process's shared memory: one table from addresses to segments.
 
-Answers the codec's question for every buffer that it meets: does this address lie in a
-segment that I know, and where? Also remembers segments by their id, so that one that
-comes back is recognised, and tells whoever asked (the pools) when a segment's last view
-in this process has gone. It maps and copies nothing; see ``segment`` for that.
+The codec looks up every buffer that it meets: is this address in a known segment, and at which
+offset? The registry also finds segments by id, so that one that comes back is recognised, and tells
+its listeners (the pools) when a segment's last view in this process has gone. It maps and copies
+nothing; see ``segment`` for that.
 
-Concurrency. Lookups take no lock: they read one tuple of two lists that is replaced, never
-changed. Changes take ``_lock``. Views die in any thread at any time, also inside a locked
-section of the very same thread when the garbage collector runs there, so their death only
-appends to ``_dead`` (atomic) and then *tries* the lock: whoever holds it empties ``_dead``
-before and after letting go. Nobody waits for a lock in a finalizer, so none can deadlock.
+Concurrency. Lookups take no lock: they read one tuple of two lists that is replaced, never changed.
+Changes take ``_lock``. Views die in any thread at any time, also inside a locked section of the
+very same thread when the garbage collector runs there, so their death only appends to ``_dead``
+(atomic) and then *tries* the lock: the thread that holds it empties ``_dead`` before and after
+releasing it. A finalizer never waits for a lock, so none can deadlock.
 """
 
 from __future__ import annotations
@@ -19,40 +19,57 @@ import threading
 import weakref
 from bisect import bisect_right
 from collections import deque
-from typing import TYPE_CHECKING, Protocol
+from typing import Generic, Protocol, TypeVar
 
-if TYPE_CHECKING:
-    from .segment import Segment
+from .._system import forking
 
 
 class Listener(Protocol):
-    """Wants to know when the last view of a segment in this process has gone."""
+    """A listener: notified when the last view of a segment in this process has gone."""
 
     def segment_gone(self, segment_id: int) -> None:
-        """Runs inside a finalizer: it must not wait for a lock, nor raise."""
+        """Handle a segment's end. Runs in a finalizer: it must not wait for a lock, nor raise."""
 
     def segment_frozen(self, segment_id: int) -> None:
-        """No process that this listener speaks for may write to it any more. May block."""
+        """Make sure that no process that this listener speaks for can write to it any more. May
+        block."""
 
 
-class Registry:
-    """Address to segment, id to segment, and news of the dead; see the module."""
+class Registered(Protocol):
+    """A segment, as the table sees it."""
+
+    id: int
+
+    def freeze(self) -> None:
+        """Make the segment read-only in this process."""
+
+    def unmapped(self, address: int) -> None:
+        """End the mapping: its last view has gone."""
+
+    def after_fork(self) -> None:
+        """Reset the state in a forked child."""
+
+
+S = TypeVar("S", bound=Registered)
+
+
+class Registry(Generic[S]):
+    """Address to segment, id to segment, and notice of ended ones; see the module."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._table: tuple[list[int], list[tuple[int, Segment]]] = ([], [])
-        self._dead: deque[tuple[int, Segment]] = deque()
-        self.by_id: weakref.WeakValueDictionary[int, Segment] = weakref.WeakValueDictionary()
+        self._table: tuple[list[int], list[tuple[int, S]]] = ([], [])
+        self._dead: deque[tuple[int, S]] = deque()
+        self.by_id: weakref.WeakValueDictionary[int, S] = weakref.WeakValueDictionary()
         self.listeners: weakref.WeakSet[Listener] = weakref.WeakSet()
         self._nonce = 0
         self._made = 0
         self._after_fork()
-        if hasattr(os, "register_at_fork"):
-            os.register_at_fork(after_in_child=self._after_fork)
+        forking.in_child(self._after_fork)
 
     def _after_fork(self) -> None:
-        # A fork may have happened while another thread held the lock. Ids must not be
-        # those that the parent goes on to give out.
+        # A fork may have happened while another thread held the lock. Ids must not be those that
+        # the parent will give out.
         self._lock = threading.Lock()
         self.listeners = weakref.WeakSet()
         for segment in list(self.by_id.values()):
@@ -60,18 +77,18 @@ class Registry:
         self._nonce = int.from_bytes(os.urandom(5), "little") << 24
 
     def new_id(self) -> int:
-        """An id that no other process gives to a segment (40 random bits and a count)."""
+        """Return an id that no other process gives to a segment (40 random bits and a count)."""
         self._made += 1
         return self._nonce + self._made
 
     def freeze(self, segment_id: int) -> None:
-        """This process can no longer write to the segment, if it has it."""
+        """Make the segment read-only in this process, if it has it."""
         segment = self.by_id.get(segment_id)
         if segment is not None:
             segment.freeze()
 
-    def find(self, address: int) -> tuple[Segment, int] | None:
-        """The segment in which ``address`` lies, and the offset there; no lock, no wait."""
+    def find(self, address: int) -> tuple[S, int] | None:
+        """Return the segment that contains ``address``, and the offset there; no lock, no wait."""
         starts, entries = self._table
         at = bisect_right(starts, address) - 1
         if at < 0:
@@ -79,8 +96,8 @@ class Registry:
         end, segment = entries[at]
         return (segment, address - starts[at]) if address < end else None
 
-    def add(self, start: int, end: int, segment: Segment) -> None:
-        """``segment`` is mapped at ``start`` from now on."""
+    def add(self, start: int, end: int, segment: S) -> None:
+        """Add a mapping of ``segment`` at ``start``."""
         with self._lock:
             self._bury()
             starts, entries = self._table
@@ -91,8 +108,8 @@ class Registry:
             )
         self._settle()
 
-    def died(self, start: int, segment: Segment) -> None:
-        """The last view of the mapping at ``start`` has gone. Called by finalizers."""
+    def died(self, start: int, segment: S) -> None:
+        """Note that the last view of the mapping at ``start`` has gone. Called by finalizers."""
         self._dead.append((start, segment))
         self._settle()
 
@@ -104,8 +121,8 @@ class Registry:
                 self._lock.release()
 
     def _bury(self) -> None:
-        """Forgets and unmaps what has died. The address is taken out of the table first:
-        once unmapped, the system may give it to anybody."""
+        """Forget and unmap what has died. The address is removed from the table first: once
+        unmapped, the system may reuse it."""
         while self._dead:
             start, segment = self._dead.popleft()
             starts, entries = self._table
@@ -116,13 +133,10 @@ class Registry:
             self.announce_gone(segment.id)
 
     def announce_gone(self, segment_id: int) -> None:
-        """Tells the listeners that nothing shows the segment here any more; from finalizers."""
+        """Tell the listeners that there is no view of the segment here; from finalizers."""
         for listener in list(self.listeners):
             listener.segment_gone(segment_id)
 
-    def mapped(self) -> list[Segment]:
-        """The segments that have a view in this process, in order of address."""
+    def mapped(self) -> list[S]:
+        """Return the segments that have a view in this process, in order of address."""
         return [segment for _, segment in self._table[1]]
-
-
-registry = Registry()

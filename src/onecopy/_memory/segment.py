@@ -1,13 +1,12 @@
-"""A segment: a piece of memory that several processes can map, and what may be done to it.
+"""A segment: a piece of memory that several processes can map, and the operations on it.
 
-Covers making one, mapping it, sealing it, and its identity. Who puts what into one is
-decided in ``store`` (shared objects), ``arena`` (messages) and ``load`` (files); which
-process knows of it, in ``link``.
+Covers creating, mapping and sealing one, and its identity. ``store`` (shared objects), ``arena``
+(messages) and ``load`` (files) fill segments; ``link`` records which process knows one.
 
-Lifetimes. A *view* (array, memoryview) keeps the exporter alive, the exporter keeps the
-mapping, and the mapping keeps the ``Segment`` with its descriptor. A link to another
-process keeps the ``Segment`` alone. So the memory goes back to the system when no process
-has a view and no link holds the descriptor, in any order.
+Lifetimes. A *view* (array, memoryview) keeps the exporter alive, the exporter keeps the mapping,
+and the mapping keeps the ``Segment`` with its descriptor. A link to another process keeps the
+``Segment`` alone. So the memory goes back to the system when no process has a view and no link
+holds the descriptor, in any order.
 """
 
 from __future__ import annotations
@@ -24,16 +23,16 @@ from typing import Any
 from .. import errors
 from .._system import mapping
 from .._system.anonymous import AnonymousFile, anonymous_file
-from .registry import registry
+from .registry import Registry
 
 
 class Kind(IntEnum):
-    """Who may write; see the table in ARCHITECTURE.md."""
+    """The kind of a segment: which processes may write to it."""
 
-    SHARED = 0  # nobody
-    FILE = 1  # nobody through us: the user's own file, mapped
+    SHARED = 0  # no process
+    FILE = 1  # no process through onecopy: the user's own file, mapped
     OPEN = 2  # every process
-    MESSAGE = 3  # an arena: whoever holds the block
+    MESSAGE = 3  # an arena: the process that holds the block
 
 
 class Segment:
@@ -61,7 +60,7 @@ class Segment:
         return f"<Segment {self.id:x} {self.kind.name.lower()} {self.size} bytes>"
 
     def own(self) -> AnonymousFile:
-        """The backing, which this process made."""
+        """Return the backing, which this process made."""
         assert not isinstance(self.file, ReceivedFile), "only its maker fills a segment"
         return self.file
 
@@ -73,7 +72,7 @@ class Segment:
         return self.kind >= Kind.OPEN
 
     def root(self) -> ctypes.Array[Any]:
-        """The exporter of the whole segment, mapped when there is none.
+        """Return the exporter of the whole segment; maps the segment if there is none.
 
         Keep it (or a view of it) for as long as the address is used.
         """
@@ -84,37 +83,37 @@ class Segment:
                 address = mapping.map_shared(fd, self.size, write=self.writable)
                 root = mapping.exporter(address, self.size, partial(registry.died, address, self))
                 self._root = weakref.ref(root)
-                # Message blocks are private to their holder: never found by address.
+                # Message blocks are private to their holder: they are never found by address.
                 if self.kind != Kind.MESSAGE:
                     registry.add(address, address + self.size, self)
         return root
 
     def unmapped(self, address: int) -> None:
-        """Ends the mapping at ``address``; called by the registry after the last view."""
+        """End the mapping at ``address``; called by the registry after the last view."""
         mapping.unmap(address, self.size)
 
     def view(self, offset: int, length: int) -> memoryview:
-        """``length`` bytes at ``offset``, writable when the segment is."""
+        """Return ``length`` bytes at ``offset``, writable if the segment is."""
         return mapping.bytes_of(self.root(), write=self.writable)[offset : offset + length]
 
     def shortened_to(self) -> int | None:
-        """The present size of a mapped file that somebody has made shorter."""
+        """Return the present size of a mapped file that has been truncated, or None."""
         if self.kind != Kind.FILE:
             return None
         now = os.fstat(self.file.descriptor(write=False)).st_size
         return now if now < self.size else None
 
     def require_whole(self) -> None:
-        """Raises FileTruncated for a mapped file that is shorter than it was."""
+        """Raise FileTruncated for a mapped file that is shorter than it was."""
         now = self.shortened_to()
         if now is not None:
             raise errors.FileTruncated(0, None, path=self.path, was=self.size, now=now)
 
     def freeze(self) -> None:
-        """This process can no longer write to the segment, not even through old views.
+        """Make the segment read-only in this process, even through old views.
 
-        The new mapping takes the old one's place at the same address, so every view
-        stays valid. Does nothing where the segment is not mapped.
+        The new mapping replaces the old one at the same address, so every view stays valid. Does
+        nothing if the segment is not mapped.
         """
         with self._lock:
             self.kind = Kind.SHARED
@@ -124,11 +123,11 @@ class Segment:
                 mapping.remap_readonly(ctypes.addressof(root), fd, self.size)
 
     def descriptor(self) -> int:
-        """The descriptor to send to another process."""
+        """Return the descriptor to send to another process."""
         return self.file.descriptor(write=self.writable)
 
     def after_fork(self) -> None:
-        """In a forked child: another thread of the parent may have held the lock."""
+        """Reset locks in a forked child: another thread of the parent may have held one."""
         self._lock = threading.Lock()
         self.forked = True
 
@@ -136,11 +135,15 @@ class Segment:
         self.file.close()
 
 
+registry: Registry[Segment] = Registry()
+"""The segments of this process."""
+
+
 class ReceivedFile:
     """The backing of a segment that another process made, or of a user's own file.
 
     Args:
-        fd: the descriptor; it belongs to this object from now on.
+        fd: the descriptor; this object owns it.
         backing: ``"memfd"`` or ``"file"``.
     """
 
@@ -164,16 +167,16 @@ def round_to_page(size: int) -> int:
 
 
 def new_segment(size: int, kind: Kind) -> Segment:
-    """A fresh anonymous segment of at least ``size`` bytes, nothing of it reserved.
+    """Return a new anonymous segment of at least ``size`` bytes, none of them reserved.
 
-    Raises OSError when no descriptor is left, naming the limit.
+    Raises OSError, naming the limit, if no descriptor is left.
     """
     size = max(round_to_page(size), mapping.PAGE)
     return Segment(backing(size, f"a segment of {size} bytes"), kind, size)
 
 
 def backing(size: int | None, what: str) -> AnonymousFile:
-    """The anonymous file behind a segment; see ``anonymous_file``."""
+    """Return the anonymous file behind a segment; see ``anonymous_file``."""
     try:
         return anonymous_file(size)
     except OSError as error:

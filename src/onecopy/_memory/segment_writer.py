@@ -1,13 +1,13 @@
 """A segment whose size is known only when all of it has been written.
 
-What is decoded from a file comes piece by piece, and how much it will be, no file says
-before it has been read. So the pieces go one after another into one anonymous file, by
-system call; at the end its size is settled, it is sealed, and it becomes a segment: one
-descriptor for a dataset, however many pieces it came in. It looks like a file that is
-written to, which is what the writers of the formats want (pyarrow among them).
+Decoded data arrives piece by piece, and its total size is unknown until the file has been read. So
+the pieces are written one after another to one anonymous file, by system call. At the end its size
+is fixed, it is sealed, and it becomes a segment: one descriptor for a dataset, in however many
+pieces it came. The class is a file opened for writing, which is what format libraries (pyarrow
+among them) expect.
 
-Until then nothing is mapped and nobody knows of it: when reading fails half way, closing
-gives all of it back.
+Until then nothing is mapped and no other process knows of it: if reading fails half way, closing
+releases all of it.
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ _ASK = 1 << 20
 
 
 class Growing:
-    """Takes bytes in order; a context manager that drops them unless ``finish`` was called.
+    """A writer of bytes in order; a context manager that drops them unless ``finish`` was called.
 
     Not thread-safe: one thread writes.
 
     Args:
-        path: the user's file that the bytes come from, for messages.
+        path: the user's file that the bytes come from, for errors.
     """
 
     def __init__(self, path: str) -> None:
@@ -43,13 +43,13 @@ class Growing:
             self._file = None
 
     def require(self, nbytes: int) -> None:
-        """Raises NotEnoughMemory when so much cannot be had."""
+        """Raise NotEnoughMemory if that much cannot be allocated."""
         self._file.require(nbytes)
 
     def write(self, data: Any) -> int:
-        """Appends a buffer; raises NotEnoughMemory before a page of it is touched."""
+        """Append a buffer; raise NotEnoughMemory before a page of it is touched."""
         view = memoryview(data).cast("B")
-        # A small wish is granted unseen (``memory.require``): many of them are one large one.
+        # A small request is granted unseen (``memory.require``), so small ones are added up.
         self._unasked += view.nbytes
         if self._unasked >= _ASK:
             self._file.require(self._unasked)
@@ -62,16 +62,16 @@ class Growing:
         return self._at
 
     def flush(self) -> None:
-        """Nothing is kept back."""
+        """Nothing is buffered."""
 
     def close(self) -> None:
-        """What pyarrow calls when it has written all; the bytes stay."""
+        """Keep the bytes; pyarrow calls this when it has written all."""
         self.closed = True
 
     def finish(self) -> Segment:
-        """The segment, sealed. At least one byte has to have been written."""
+        """Return the segment, sealed. At least one byte has to have been written."""
         size = round_to_page(self._at)
-        self._file.settle(size)
+        self._file.set_size(size)
         self._file.seal_mappings()
         self._file.seal()
         segment = Segment(self._file, Kind.SHARED, size, self._path)

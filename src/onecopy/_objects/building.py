@@ -1,8 +1,8 @@
-"""Filling columns: from Python values to flat arrays.
+"""Encodes Python values into columns, which are flat arrays.
 
 ``encode`` looks at the types of all values first and then fills the one column that holds them
-exactly. It goes over them several times instead of once, and never makes a list of the
-values of a field: besides what it builds there is no second copy of anything.
+exactly. It iterates over them several times instead of once, and never makes a list of a field's
+values: there is no second copy of anything.
 """
 
 from __future__ import annotations
@@ -11,48 +11,50 @@ import dataclasses
 import marshal
 from collections.abc import Callable, Collection, Iterable, Iterator
 from functools import partial
-from itertools import accumulate, chain
+from itertools import accumulate, chain, islice
 from operator import itemgetter
 from typing import Any
 
 import numpy as np
 
-from .._codec.codec import Draft, layout
+from .._codec.codec import Encoded, layout
 from .._codec.codec import encode as pickled
 from .._codec.store import ALIGN
 from .columns import (
     Array,
     Buffered,
     Bytes,
+    Categories,
     Column,
+    Constant,
     Instances,
-    Labels,
     Lists,
     Numbers,
     Objects,
     Records,
-    Same,
     Scalars,
     Text,
     Tuples,
     Union,
 )
 
-# Beyond these a value is pickled as a whole.
+# Beyond these limits a value is pickled as a whole.
 _MOST_FIELDS, _MOST_KINDS, _DEEPEST = 64, 8, 3
-# str of which there are few: as many as one byte tells apart, on average used this often.
+# Categories: at most as many different str as one byte distinguishes, on average used this often.
 _MOST_LABELS, _USES = 256, 8
+# Values are looked at in C, that many at a time.
+_BLOCK = 4096
 _HEAP_TYPE = 1 << 9  # Py_TPFLAGS_HEAPTYPE: made by a class statement
 
 Values = Collection[Any]
 
 
 class Shared(Exception):
-    """A value stands on shared memory already: it is better sent as it is."""
+    """Raised for a value that is shared already and should be sent by reference."""
 
 
 class Derived:
-    """Values that are made of other values each time they are asked for."""
+    """Values that are computed from other values on each iteration."""
 
     def __init__(self, make: Callable[[], Iterable[Any]], count: int) -> None:
         self._make = make
@@ -69,7 +71,7 @@ class Derived:
 
 
 def encode(values: Values, depth: int = 0) -> Column:
-    """The values in a column, from which each comes back equal and of the same type.
+    """Encode values in a column; each is decoded as an equal value of the same type.
 
     Raises NotPicklable, and ``Shared`` for values that hold shared arrays.
     """
@@ -82,17 +84,30 @@ def encode(values: Values, depth: int = 0) -> Column:
 
 
 def _kinds(values: Values) -> list[Any]:
-    """The different kinds of values, in the order of their first appearance: a class; with
-    the keys, of dicts; with the length, of tuples. More than anybody wants when they are many."""
+    """Return the different kinds of values, in the order of their first appearance: a class; with
+    the keys, for dicts; with the length, for tuples. Stops when there are too many."""
     found: dict[Any, None] = dict.fromkeys(map(type, values))
     if dict not in found and tuple not in found:
         return list(found)
+    if len(found) == 1 and dict in found and max(map(len, values)) <= _MOST_FIELDS:
+        return _kinds_of_dicts(values)
     found = {}
     for value in values:
         found[_kind(value)] = None
         if len(found) > _MOST_KINDS:
             break
     return list(found)
+
+
+def _kinds_of_dicts(values: Values) -> list[Any]:
+    """Return ``_kinds`` of dicts with few keys: most have the same keys, and are compared in C."""
+    keys: dict[tuple[Any, ...], None] = {}
+    every = iter(values)
+    while block := dict.fromkeys(map(tuple, islice(every, _BLOCK))):
+        keys |= block
+        if len(keys) > _BLOCK:
+            return list(keys)  # too many to tell apart
+    return list(dict.fromkeys((dict, *names) if _names(names) else (dict,) for names in keys))
 
 
 def _kind(value: Any) -> Any:
@@ -107,7 +122,7 @@ def _names(keys: Iterable[Any]) -> bool:
 
 
 def _of_one(kind: Any, values: Values, depth: int) -> Column:
-    """All values are of this kind."""
+    """Encode values that are all of this kind."""
     made: Column | None = None
     if type(kind) is tuple:
         if depth < _DEEPEST and len(kind) > 1:
@@ -143,7 +158,7 @@ def _ints(values: Values, depth: int) -> Column | None:
 
 
 def narrowed(array: Array) -> Array:
-    """The same whole numbers in as few bytes as hold them."""
+    """Return the same integers in the smallest type that holds them."""
     if not array.size:
         return array.astype("i1")
     low, high = int(array.min()), int(array.max())
@@ -155,7 +170,7 @@ def narrowed(array: Array) -> Array:
 
 
 def _offsets(lengths: Iterable[int], count: int) -> Array:
-    """Where each piece begins, and where the last one ends."""
+    """Return where each piece begins, and where the last one ends."""
     ends = np.fromiter(chain((0,), accumulate(lengths)), "i8", count + 1)
     return ends.astype("u4") if ends[-1] < 1 << 32 else ends
 
@@ -170,8 +185,24 @@ def _text(values: Values, depth: int) -> Column:
         labels = sorted(few)
         if sum(map(len, labels)) <= 1 << 14:
             number = {label: at for at, label in enumerate(labels)}
-            return Labels(np.fromiter(map(number.__getitem__, values), "u1", len(values)), labels)
-    return Text(*_joined(Derived(lambda: map(_utf8, values), len(values))))
+            return Categories(
+                np.fromiter(map(number.__getitem__, values), "u1", len(values)), labels
+            )
+    ascii = _joined_ascii(values)
+    return Text(*(ascii or _joined(Derived(lambda: map(_utf8, values), len(values)))))
+
+
+def _joined_ascii(values: Values) -> tuple[Array, Array] | None:
+    """Return ``_joined`` of ASCII text, whose characters are bytes; None for other text."""
+    offsets = _offsets(map(len, values), len(values))
+    whole: Array = np.empty(int(offsets[-1]), "u1")
+    view, at, every = memoryview(whole), 0, iter(values)
+    while block := list(islice(every, _BLOCK)):
+        text = "".join(block)
+        if not text.isascii():
+            return None
+        view[at : (at := at + len(text))] = text.encode("ascii")
+    return whole, offsets
 
 
 def _utf8(value: str) -> bytes:
@@ -183,7 +214,7 @@ def _bytes(values: Values, depth: int) -> Column:
 
 
 def _joined(pieces: Values) -> tuple[Array, Array]:
-    """The pieces one behind the other, and where each begins."""
+    """Return the pieces concatenated, and where each begins."""
     offsets = _offsets(map(len, pieces), len(pieces))
     whole: Array = np.empty(int(offsets[-1]), "u1")
     view, at = memoryview(whole), 0
@@ -193,11 +224,11 @@ def _joined(pieces: Values) -> tuple[Array, Array]:
 
 
 def _none(values: Values, depth: int) -> Column:
-    return Same(None, len(values))
+    return Constant(None, len(values))
 
 
 def _lists(values: Values, depth: int) -> Column | None:
-    """Lists of numbers or text, or of such lists. Others are decoded sooner by unpickling."""
+    """Encode lists of numbers or text, or of such lists. Others are faster to unpickle."""
     offsets = _offsets(map(len, values), len(values))
     inner = Derived(lambda: chain.from_iterable(values), int(offsets[-1]))
     kinds = set(map(type, inner))
@@ -220,7 +251,7 @@ _ENCODERS: dict[type, Callable[[Values, int], Column | None]] = {
 
 
 def _scalars(kind: type, values: Values) -> Column | None:
-    """Of one NumPy type; those with a unit, a length or fields are left to pickle."""
+    """Encode values of one NumPy type; those with a unit, a length or fields are left to pickle."""
     dtype = np.dtype(kind)
     if dtype.kind not in "biufc" or dtype.type is not kind:
         return None
@@ -228,7 +259,7 @@ def _scalars(kind: type, values: Values) -> Column | None:
 
 
 def _items(keys: Iterable[Any], values: Values, depth: int) -> list[Column]:
-    """A column for each of the keys, or places."""
+    """Return a column for each of the keys, or positions."""
     return [_field(itemgetter(key), values, depth) for key in keys]
 
 
@@ -237,13 +268,13 @@ def _field(get: Callable[[Any], Any], values: Values, depth: int) -> Column:
 
 
 def _instances(kind: type, names: list[str], values: Values, depth: int) -> Column:
-    # Not by attrgetter: a class may have a property of that name.
+    # Not attrgetter: a class may have a property of that name.
     states = Derived(lambda: map(vars, values), len(values))
     return Instances(kind, names, _items(names, states, depth), len(values))
 
 
 def _fields_of(kind: type, values: Values) -> list[str]:
-    """The fields of a class whose objects are nothing but these: a named tuple, or a
+    """Return the fields of a class whose objects consist of these alone: a named tuple, or a
     dataclass that leaves pickling to ``object``. None for other classes."""
     names: list[str] = []
     if issubclass(kind, tuple):
@@ -259,7 +290,7 @@ def _fields_of(kind: type, values: Values) -> list[str]:
 
 
 def _is_plain(kind: type) -> bool:
-    """A dataclass whose objects have their state in ``__dict__`` and nowhere else."""
+    """Return True for a dataclass whose objects have all of their state in ``__dict__``."""
     *own, _ = kind.__mro__
     hooks = ("__reduce_ex__", "__reduce__", "__getstate__", "__setstate__")
     return (
@@ -290,16 +321,16 @@ def _only(values: Values, kind_of: Callable[[Any], Any], kind: Any) -> Iterator[
 
 
 def _objects(values: Values) -> Column:
-    """Each value pickled by itself, the bytes of its arrays beside the streams."""
+    """Encode each value by pickling it, with the bytes of its arrays beside the streams."""
     streams: list[bytes] = []
     placed: dict[int, list[Any]] = {}
     buffers: list[bytes] = []
     end = 0
     for value in values:
-        draft = pickled(value, sealing=True)
-        if draft.plan is not None:
-            placed[len(streams)], end = _placed(draft, buffers, end)
-        streams.append(draft.stream())
+        encoded = pickled(value, sealing=True)
+        if encoded.plan is not None:
+            placed[len(streams)], end = _placed(encoded, buffers, end)
+        streams.append(encoded.stream())
     if not buffers:
         return Objects(*_joined(streams))
     pieces = [marshal.dumps((stream, placed.get(at, []))) for at, stream in enumerate(streams)]
@@ -311,15 +342,15 @@ def _objects(values: Values) -> Column:
     return Buffered(*_joined(pieces), data)
 
 
-def _placed(draft: Draft, buffers: list[bytes], end: int) -> tuple[list[Any], int]:
-    """Gathers the bytes of a draft's arrays; where each will stand, and the new end."""
-    assert draft.plan is not None
-    if any(entry.segment is not None for entry in draft.plan.entries):
+def _placed(encoded: Encoded, buffers: list[bytes], end: int) -> tuple[list[Any], int]:
+    """Append the bytes of a message's arrays; return where each is, and the new end."""
+    assert encoded.plan is not None
+    if any(entry.segment is not None for entry in encoded.plan.entries):
         raise Shared
-    size, offsets = layout(draft.plan)
+    size, offsets = layout(encoded.plan)
     whole = bytearray(size)
-    for offset, run in zip(offsets, draft.plan.runs, strict=True):
+    for offset, run in zip(offsets, encoded.plan.runs, strict=True):
         whole[offset : offset + run.size] = run.to_bytes()
     buffers.append(bytes(whole))
-    entries = [(end + offsets[e.run] + e.offset, e.length, e.strides) for e in draft.plan.entries]
+    entries = [(end + offsets[e.run] + e.offset, e.length, e.strides) for e in encoded.plan.entries]
     return entries, end + -(-size // ALIGN) * ALIGN

@@ -1,15 +1,14 @@
-"""Values of one kind side by side in flat arrays, and how to get one of them back.
+"""Columns: values of one kind in flat arrays, and the decoding of single values.
 
-``encode`` looks at all values, picks the column that fits, and fills it; a record (a dict of
-the same keys as its neighbours, a dataclass, a tuple) becomes a column per field. Values that
-no other column can hold exactly are pickled, each by itself, so what is decoded always
-equals what was given and is of the same type; only that two records held the same object
-is not known any more.
+``building.encode`` looks at all values, picks the column that fits, and fills it. A record (a dict
+of the same keys as its neighbours, a dataclass, a tuple) becomes a column per field. Values that no
+other column can hold exactly are pickled, each by itself. So a decoded value always equals the
+original and has its type; only identity between records is lost.
 
-A column describes the decoding of its value ``i`` as a Python expression, and that of a
-record is put together from those of its fields and compiled once per process: as
-``collections.namedtuple`` and ``dataclasses`` do it, and for the same reason. A record of
-seven fields is decoded by one call instead of eight.
+A column describes the decoding of its element ``i`` as a Python expression. A record's expression
+is composed of those of its fields, and compiled once per process, as ``collections.namedtuple`` and
+``dataclasses`` do it, and for the same reason: a record of seven fields is decoded by one call
+instead of eight.
 """
 
 from __future__ import annotations
@@ -19,11 +18,11 @@ import pickle
 from collections.abc import Callable
 from typing import Any
 
-Array = Any  # np.ndarray: some versions of NumPy's own types do not know that it is a buffer
+Array = Any  # np.ndarray: NumPy's own types do not declare it as a buffer in some versions
 Bind = Callable[[Any], str]
 """Gives an object a name that an expression may use."""
 
-# What ``memoryview`` turns into an int, a float or a bool; the others go through NumPy.
+# The types that ``memoryview`` turns into an int, a float or a bool; others go through NumPy.
 _DIRECT = frozenset("?bhilqBHILQd")
 
 
@@ -31,7 +30,7 @@ class Column:
     """Base of all columns. Never changes once made; thread- and fork-safe.
 
     Attributes:
-        parts: what it is made of: arrays, other columns, small objects. It is pickled as these.
+        parts: arrays, other columns, small objects. A column is pickled as its parts.
     """
 
     __slots__ = ("_get", "_run", "parts")
@@ -49,21 +48,21 @@ class Column:
 
     @property
     def nbytes(self) -> int:
-        """Bytes of its arrays."""
+        """Return the bytes of its arrays."""
         return _nbytes(self.parts)
 
     def expression(self, bind: Bind) -> str:
-        """How to get value ``i``."""
+        """Return a Python expression that decodes element ``i``."""
         raise NotImplementedError
 
     def getter(self) -> Callable[[int], Any]:
-        """A function of the position. It does not check the position."""
+        """Return a function from a position to a value. It does not check the position."""
         if self._get is None:
             self._get = self._compiled("lambda i: {}")
         return self._get
 
     def runner(self) -> Callable[[int, int], list[Any]]:
-        """A function of the first position and the one after the last: a list of values."""
+        """Return a function from a start and a stop to a list of values."""
         if self._run is None:
             self._run = self._compiled("lambda start, stop: [{} for i in range(start, stop)]")
         return self._run
@@ -117,7 +116,7 @@ class Scalars(Numbers):
         return lambda start, stop: list(array[start:stop])
 
 
-class Same(Column):
+class Constant(Column):
     """One value for all: ``(value, count)``."""
 
     __slots__ = ()
@@ -139,7 +138,7 @@ class Text(Column):
 
     def expression(self, bind: Bind) -> str:
         data, at = (bind(memoryview(part)) for part in self.parts)
-        # Lone surrogates are no UTF-8, but a str may have them.
+        # Lone surrogates are not valid UTF-8, but a str may contain them.
         return f"str({data}[{at}[i]:{at}[i+1]], 'utf-8', 'surrogatepass')"
 
 
@@ -153,8 +152,8 @@ class Bytes(Text):
         return f"bytes({data}[{at}[i]:{at}[i+1]])"
 
 
-class Labels(Column):
-    """str of which there are few different ones: ``(numbers, the different ones)``."""
+class Categories(Column):
+    """str with few different values: ``(numbers, the different ones)``."""
 
     __slots__ = ()
 
@@ -167,7 +166,7 @@ class Labels(Column):
 
 
 class Lists(Column):
-    """Lists of what one column holds: ``(column of all elements, offsets)``."""
+    """Lists of values of one column: ``(column of all elements, offsets)``."""
 
     __slots__ = ()
 
@@ -229,7 +228,7 @@ class Instances(Column):
 
 
 def _restore(kind: type, fields: dict[str, Any]) -> Any:
-    """As unpickling does it: without a call of ``__init__``."""
+    """Rebuild an object as unpickling does: without calling ``__init__``."""
     obj: Any = object.__new__(kind)
     obj.__dict__.update(fields)
     return obj
@@ -264,8 +263,8 @@ class Objects(Column):
 
 
 class Buffered(Objects):
-    """Anything that holds arrays: ``(streams, offsets, bytes of all buffers)``. A stream is
-    accompanied by offset, length and strides (None: flat) of each of its buffers."""
+    """Anything that holds arrays: ``(streams, offsets, bytes of all buffers)``. Each stream comes
+    with offset, length and strides (None: flat) of each of its buffers."""
 
     __slots__ = ()
 

@@ -1,13 +1,13 @@
 """``Counter``: numbers that many processes add to, exactly, without a lock between them.
 
-Each process that adds has a row of its own, which it alone writes; the sum of all rows is the
-value. A row is taken by appending it to the counter's file (see ``appending``) with a random
-name in front, and looking where it has come to stand: the kernel serializes the appending,
-so no two processes can get the same one. A process that is killed leaves its row as it
-was, with everything it had counted. (Per-CPU counters of the Linux kernel are made alike.)
+Each process that adds has its own row, which it alone writes; the sum of all rows is the value. A
+process gets a row by appending it to the counter's file (see ``appending``), with a random name in
+front, and finding its position. The kernel serializes appends, so no two processes can get the same
+row. The row of a killed process stays, with everything it had counted. (Per-CPU counters of the
+Linux kernel work the same way.)
 
-A row is a power of two of bytes and divides a page: it is never cut in two, and rows of
-different processes share no cache line.
+A row's size is a power of two and divides a page: it is never cut in two, and rows of different
+processes share no cache line.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from typing import Any
 import numpy as np
 
 from .._memory.segment import Segment
-from .._system import mapping
+from .._system import forking, mapping
 from . import appending
 
 _NAME = 16
@@ -31,7 +31,7 @@ _MOST = (mapping.PAGE - _NAME) // 8
 
 
 class _Row:
-    """This process's row in a counter. Its threads take turns by ``lock``."""
+    """This process's row in a counter. Its threads take turns with ``lock``."""
 
     __slots__ = ("lock", "numbers")
 
@@ -47,7 +47,7 @@ class _Row:
 
 
 def _rows(segment: Segment, size: int) -> list[bytes]:
-    """The names of all rows."""
+    """Return the names of all rows."""
     return [row[:_NAME] for row in _pieces(segment, size)]
 
 
@@ -57,35 +57,35 @@ def _pieces(segment: Segment, size: int) -> list[bytes]:
     return [data[at : at + size] for at in range(0, len(data), size)]
 
 
-# A task's copy of a counter is gone with the task; the row stays as long as the process knows
-# the counter's memory.
+# A task's copy of a counter ends with the task; the row stays as long as the process has the
+# counter's memory.
 _mine: weakref.WeakKeyDictionary[Segment, _Row] = weakref.WeakKeyDictionary()
 _making = threading.Lock()
 
 
 def _after_fork() -> None:
-    """In a forked child: the rows are the parent's."""
+    """Forget the rows in a forked child: they are the parent's."""
     global _making
     _making = threading.Lock()
     _mine.clear()
 
 
-os.register_at_fork(after_in_child=_after_fork)
+forking.in_child(_after_fork)
 
 
 class Counter(Mapping[str, int]):
-    """Counters that workers add to and everybody reads: exact, also when workers are killed.
+    """Counters that every process can add to and read: exact, even if workers are killed.
 
     Args:
-        names: of the counters; without any there is one, ``value``.
+        names: of the counters; without names there is one, ``value``.
 
-    Pass it to workers as an argument, by a closure or by the initializer. Adding costs a
-    few hundred nanoseconds and makes no system call after a process's first; it waits for no
-    other process. Reading adds up one row for each process that has ever added. Thread-safe;
-    a forked child counts in a row of its own. Values are signed 64-bit integers.
+    Pass it to workers as an argument, in a closure or through the initializer. Adding costs a few
+    hundred nanoseconds, makes no system call after a process's first, and waits for no other
+    process. Reading adds up one row for each process that has ever added. Thread-safe; a forked
+    child counts in its own row. Values are signed 64-bit integers.
 
     Raises:
-        TypeError, ValueError: a name is not a str, is there twice, or there are too many
+        TypeError, ValueError: a name is not a str, occurs twice, or there are too many
             (510 where a page has 4096 bytes).
 
     Example:
@@ -122,11 +122,11 @@ class Counter(Mapping[str, int]):
         return _opened, (tuple(self._places), self._page)
 
     def add(self, name: str = "value", n: int = 1) -> None:
-        """Adds ``n``, an int that may be negative, to the counter called ``name``.
+        """Add ``n``, an int that may be negative, to the counter called ``name``.
 
         Raises:
             KeyError: there is no such counter.
-            NotEnoughMemory: this process's first call found no room for its row.
+            NotEnoughMemory: there was no memory for this process's row, at its first call.
         """
         place = self._places[name]
         row = _mine.get(self._segment) or self._row()
@@ -149,7 +149,7 @@ class Counter(Mapping[str, int]):
 
     @property
     def value(self) -> int:
-        """The sum of all counters; the one number of a counter without names."""
+        """Return the sum of all counters: the one number of a counter without names."""
         return sum(self._sums())
 
     def __getitem__(self, name: str) -> int:
@@ -162,11 +162,11 @@ class Counter(Mapping[str, int]):
         return len(self._places)
 
     def items(self) -> ItemsView[str, int]:
-        """Names and numbers, all read at one time."""
+        """Return names and numbers, all read at one time."""
         return dict(zip(self._places, self._sums(), strict=True)).items()
 
     def values(self) -> ValuesView[int]:
-        """The numbers, all read at one time."""
+        """Return the numbers, all read at one time."""
         return dict(self.items()).values()
 
     def __repr__(self) -> str:

@@ -180,13 +180,13 @@ def _pickles_as_attributes(obj: Any) -> bool:
 
 
 def _part(path: str, value: Any) -> ExplainedPart:
-    draft = encode(value, what=path)
-    plan = draft.plan
+    encoded = encode(value, what=path)
+    plan = encoded.plan
     shared = sum(each.length for each in plan.entries if each.segment) if plan is not None else 0
     copied = plan.copied if plan is not None else 0
-    pickled = draft.stream_size
+    pickled = encoded.stream_size
     how = "small"
-    if draft.pickled_arrays or pickled > CUTOFF:
+    if encoded.pickled_arrays or pickled > CUTOFF:
         how = "pickled"
     elif copied > CUTOFF:
         how = "copied"
@@ -194,7 +194,7 @@ def _part(path: str, value: Any) -> ExplainedPart:
         how, pickled = "shared", 0
     cure = ""
     if how == "pickled":
-        cure = _cure(path, value, bool(draft.pickled_arrays))
+        cure = _cure(path, value, bool(encoded.pickled_arrays))
     elif how == "copied":
         cure = f"oc.share({path})"
     return ExplainedPart(

@@ -1,14 +1,14 @@
-"""A hash table in flat arrays: from a key to its place, in any process, without a dict.
+"""A hash table in flat arrays, from a key to its place: works in any process, without a dict.
 
-The hash of a key may not depend on PYTHONHASHSEED, which differs between processes, and equal
-keys need equal hashes, as ``1``, ``1.0`` and ``True`` are one key of a dict. Numbers have such
-a hash already; text and bytes get their CRC-32; tuples and frozensets are put together of these.
-Every other class may define equality as it likes: such keys are looked up in a dict of just
-these keys that each process makes at its first need.
+The hash of a key must not depend on PYTHONHASHSEED, which differs between processes, and equal keys
+need equal hashes: ``1``, ``1.0`` and ``True`` are one key of a dict. Numbers have such a hash
+already; text and bytes get their CRC-32; the hashes of tuples and frozensets are composed of these.
+Any other class may define equality as it likes: its keys are looked up in a dict of just these keys
+that each process creates when first needed.
 
-The places are sorted by bucket, and an array says where each bucket begins ("chained hashing
-with sorted chains"; it is the layout of a CSR matrix). There are as many buckets as keys, so
-a bucket has one key on average, and the table takes 8 bytes per key.
+The places are sorted by bucket, and an array says where each bucket begins ("chained hashing with
+sorted chains"; it is the layout of a CSR matrix). There are as many buckets as keys, so a bucket
+has one key on average, and the table takes 8 bytes per key.
 """
 
 from __future__ import annotations
@@ -28,14 +28,14 @@ _GOLDEN = 0x9E3779B97F4A7C15
 _MASK = (1 << 64) - 1
 
 
-class _Odd(Exception):
-    """A key whose class has its own idea of equality."""
+class _NoStableHash(Exception):
+    """A key whose class may define equality in its own way."""
 
 
 def stable_hash(key: Any) -> int:
-    """32 bits that are the same in every process, and for equal keys.
+    """Return 32 bits that are the same in every process, and for equal keys.
 
-    Raises ``_Odd`` for keys of which that cannot be known.
+    Raises ``_NoStableHash`` for keys for which this cannot be guaranteed.
     """
     kind = type(key)
     if kind is str or isinstance(key, str):
@@ -54,11 +54,11 @@ def stable_hash(key: Any) -> int:
     if isinstance(key, frozenset):
         mixed = sum(stable_hash(part) * _GOLDEN for part in key)
         return (mixed & _MASK) >> 32
-    raise _Odd
+    raise _NoStableHash
 
 
 def _hashes(keys: Values) -> tuple[Array, list[int]]:
-    """Of each key, and the places of the odd ones."""
+    """Return the hash of each key, and the places of keys without one."""
     kinds = set(map(type, keys))
     if kinds and kinds <= {int, float, bool}:
         numbers = np.fromiter(map(hash, keys), "i8", len(keys)).view("u8")
@@ -68,18 +68,18 @@ def _hashes(keys: Values) -> tuple[Array, list[int]]:
     for place, key in enumerate(keys):
         try:
             hashes[place] = stable_hash(key)
-        except _Odd:
+        except _NoStableHash:
             odd.append(place)
     return hashes, odd
 
 
 class Index:
-    """Where each key stands. Never changes once made; thread- and fork-safe.
+    """A table from keys to their places. Never changes; thread- and fork-safe.
 
     Args:
-        starts: by bucket, where it begins in ``places``; one more at the end.
+        starts: for each bucket, where it begins in ``places``; plus the end.
         places: of all keys, by bucket.
-        odd: of the keys that are in no bucket.
+        odd: the places of keys that are in no bucket.
     """
 
     __slots__ = ("_buckets", "_of_odd", "_places", "_starts", "arrays")
@@ -95,13 +95,13 @@ class Index:
         return Index, self.arrays
 
     def find(self, key: Any, get: Callable[[int], Any]) -> int:
-        """The place of ``key`` among the keys that ``get`` gives; -1 when it is not there.
+        """Return the place of ``key`` among the keys that ``get`` returns; -1 if it is not there.
 
         Raises TypeError for a key that cannot be hashed.
         """
         try:
             bucket = (stable_hash(key) * self._buckets) >> 32
-        except _Odd:
+        except _NoStableHash:
             return self._find_odd(key, get)
         starts = self._starts
         for place in self._places[starts[bucket] : starts[bucket + 1]]:
@@ -110,21 +110,21 @@ class Index:
         return -1
 
     def _find_odd(self, key: Any, get: Callable[[int], Any]) -> int:
-        hash(key)  # a dict's own error for what cannot be hashed
+        hash(key)  # the error that a dict raises for an unhashable key
         if self._of_odd is None:
-            # Two threads may both make it; one of the two equal dicts stays.
+            # Two threads may both create it; one of the two equal dicts stays.
             self._of_odd = {get(place): place for place in self.arrays[2].tolist()}
         return self._of_odd.get(key, -1)
 
 
 def build(keys: Values) -> Index:
-    """The table of keys that are all different."""
+    """Build the table of keys that are all different."""
     hashes, odd = _hashes(keys)
     count = len(keys)
     code = "u4" if count < 1 << 32 else "u8"
     buckets = max(1, count)
-    # A bucket by multiplication instead of division: Lemire, "Fast random integer generation
-    # in an interval", 2019.
+    # The bucket by multiplication instead of division: Lemire, "Fast random integer generation in
+    # an interval", 2019.
     bucket = ((hashes.astype("u8") * np.uint64(buckets)) >> np.uint64(32)).astype(code)
     places = np.argsort(bucket, kind="stable").astype(code)
     if odd:

@@ -1,9 +1,9 @@
-"""``AppendLog``: many processes append, whoever asks reads all of it in order.
+"""``AppendLog``: a log that many processes append to, and every process can read in order.
 
-The answer to "my global list stays empty". A record is a head (the log's own mark, the
-length, a checksum) and a pickle, appended by one system call (see ``appending``). A
-record that was cut off because its writer was killed is followed by others from the next
-page on: the reader finds them by the mark, of 64 random bits, and by the checksum.
+For programs whose global list stays empty. A record is a head (the log's own mark, the length, a
+checksum) and a pickle, appended by one system call (see ``appending``). If a record was cut off
+because its writer was killed, others follow from the next page on: the reader finds them by the
+mark, which has 64 random bits, and by the checksum.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from zlib import crc32
 
 from .._codec.codec import encode
 from .._memory.segment import Segment
-from .._system import mapping
+from .._system import forking, mapping
 from . import appending
 
 _MARK = 8
@@ -29,11 +29,11 @@ _AT_A_TIME = 1 << 20
 
 
 class AppendLog:
-    """Values that several processes append, in the order in which they did.
+    """Values that several processes append, in the order of the appends.
 
-    Made by ``onecopy.append_log()``. Pass it to workers as an argument, by a closure or by the
-    initializer; each process appends with one system call, and waits for nobody but the
-    others' copying. What was appended stays when its writer is killed.
+    Created by ``onecopy.append_log()``. Pass it to workers as an argument, in a closure or through
+    the initializer. Each process appends with one system call, and waits only while another one
+    copies. What was appended stays if its writer is killed.
     """
 
     __module__ = "onecopy"
@@ -50,12 +50,12 @@ class AppendLog:
         return AppendLog, (self._page,)
 
     def append(self, value: Any) -> None:
-        """Appends a value, by a pickle of its own: what it holds is copied.
+        """Append a value, as a pickle: its contents are copied.
 
-        Any process and thread may; safe in a signal handler too.
+        Any process and thread may call this, even a signal handler.
 
         Raises:
-            NotPicklable: names the part that is to blame.
+            NotPicklable: names the part that cannot be pickled.
             NotEnoughMemory: nothing was appended.
         """
         data = _pickled(value)
@@ -63,15 +63,15 @@ class AppendLog:
         appending.append(self._segment, head + data)
 
     def __iter__(self) -> Iterator[Any]:
-        """All values from the first on, in order, up to the last that is there now."""
+        """Iterate over all values from the first on, in order, up to the last that is there now."""
         for _, data in self._records(appending.START):
             yield pickle.loads(data)
 
     def read(self) -> list[Any]:
-        """The values that were appended since this object last read, in order.
+        """Return the values that were appended since this object last read, in order.
 
-        Does not block: those that are there. Thread-safe; each copy of the log, in this
-        process or another, has read for itself.
+        Does not block. Thread-safe; each copy of the log, in this process or another, has its own
+        read position.
         """
         values = []
         with self._lock:
@@ -82,17 +82,17 @@ class AppendLog:
 
     @property
     def nbytes(self) -> int:
-        """Bytes that it takes, in memory that all processes share."""
+        """The bytes that it takes, in memory that all processes share."""
         return appending.size_of(self._segment)
 
     def __repr__(self) -> str:
         return f"<AppendLog of {self.nbytes} bytes>"
 
     def _records(self, at: int) -> Iterator[tuple[int, bytes]]:
-        """Each whole record from ``at`` on: where it ends, and its pickle.
+        """Yield each whole record from ``at`` on: where it ends, and its pickle.
 
-        What is no whole record is one that is being written just now, and then nothing is
-        behind it, or one that was cut off, and then the next begins with a later page.
+        An incomplete record is either being written now, and then nothing follows it; or it was cut
+        off, and then the next begins with a later page.
         """
         file = _Window(self._segment)
         mark = self._page[:_MARK].tobytes()
@@ -110,7 +110,7 @@ class AppendLog:
 
 
 class _Window:
-    """A file read in large pieces. What lies before its end never changes."""
+    """A file read in large pieces. Data before its end never changes."""
 
     def __init__(self, segment: Segment) -> None:
         self.size = appending.size_of(segment)
@@ -119,7 +119,7 @@ class _Window:
         self._bytes = b""
 
     def take(self, offset: int, size: int) -> bytes:
-        """``size`` bytes at ``offset``, fewer at the end of the file."""
+        """Return ``size`` bytes at ``offset``, fewer at the end of the file."""
         start = offset - self._begin
         if start < 0 or start + size > len(self._bytes):
             self._bytes = appending.read(self._segment, offset, max(size, _AT_A_TIME))
@@ -128,10 +128,10 @@ class _Window:
 
 
 def _pickled(value: Any) -> bytes:
-    draft = encode(value, what="value")
-    if draft.plan is None:
-        return draft.stream()
-    import cloudpickle  # arrays go with their bytes: they stand in the log then
+    encoded = encode(value, what="value")
+    if encoded.plan is None:
+        return encoded.stream()
+    import cloudpickle  # arrays are copied, bytes included, into the log
 
     return bytes(cloudpickle.dumps(value, 5))
 
@@ -147,9 +147,9 @@ _logs: weakref.WeakSet[AppendLog] = weakref.WeakSet()
 
 
 def _after_fork() -> None:
-    """In a forked child: another thread of the parent may have held a lock."""
+    """Replace locks in a forked child: another thread of the parent may have held one."""
     for log in list(_logs):
         log._lock = threading.Lock()
 
 
-os.register_at_fork(after_in_child=_after_fork)
+forking.in_child(_after_fork)

@@ -15,27 +15,26 @@ V = TypeVar("V")
 
 
 class SharedDict(Mapping[K, V]):
-    """A mapping that stands encoded in one segment, with its hash table.
+    """A mapping encoded in one segment, with its hash table.
 
-    ``onecopy.share`` makes one of a dict. A lookup computes one hash, decodes the keys of one
-    bucket (one on average) and the value; no process makes a dict of it. Iteration goes in
-    the order of the dict. Each access decodes a new object, equal to the one given and of
-    the same type.
+    ``onecopy.share`` makes one from a dict. A lookup computes one hash, decodes the keys of one
+    bucket (one on average) and the value; no process builds a dict of it. Iteration follows the
+    order of the dict. Each access decodes a new object, equal to the original and of the same type.
 
-    Keys may be anything that can be hashed and pickled. Numbers, text, bytes, None, and
-    tuples and frozensets of these are found through the table. Keys of other classes are
-    kept in a dict of these keys that each process makes when it first looks one up;
-    a key of such a class does not find an equal one of the former.
+    Keys may be anything that can be hashed and pickled. Numbers, text, bytes, None, and tuples and
+    frozensets of these are found through the table. Keys of other classes are kept in a dict of
+    these keys that each process builds when it first looks one up; a key of such a class does not
+    find an equal one of the former.
 
-    Read-only: a ``defaultdict`` or ``Counter`` becomes a mapping that raises KeyError for
-    what is missing. Thread- and fork-safe.
+    Read-only: a ``defaultdict`` or ``Counter`` becomes a mapping that raises KeyError for missing
+    keys. Thread- and fork-safe.
     """
 
     __module__ = "onecopy"
     __slots__ = ("__weakref__", "_get_key", "_get_value", "_index", "_keys", "_values")
 
     def __init__(self, index: Any, keys: Any, values: Any) -> None:
-        # Made by ``share`` alone: no part of the public types.
+        # Created by ``share`` alone: not part of the public types.
         self._index: Index = index
         self._keys: Column = keys
         self._values: Column = values
@@ -64,19 +63,19 @@ class SharedDict(Mapping[K, V]):
         return reversed(SharedList[K](self._keys))
 
     def keys(self) -> KeysView[K]:
-        """The keys, as of a dict."""
+        """Return the keys, as of a dict."""
         return KeysView(self)
 
     def values(self) -> ValuesView[V]:
-        """The values, as of a dict, decoded one after another."""
+        """Return the values, as of a dict, decoded one after another."""
         return _Values(self)
 
     def items(self) -> ItemsView[K, V]:
-        """Pairs of key and value, as of a dict, decoded one after another."""
+        """Return pairs of key and value, as of a dict, decoded one after another."""
         return _Items(self)
 
     def column(self) -> SharedList[V]:
-        """The values as a sequence, in the order of the keys: numbers of it are one array."""
+        """Return the values as a sequence, in the order of the keys: numbers are one array."""
         return SharedList(self._values)
 
     def __repr__(self) -> str:
@@ -100,10 +99,10 @@ class _Items(ItemsView[K, V]):
 
 
 class SharedSet(Set[K]):
-    """A set that stands encoded in one segment, with its hash table.
+    """A set encoded in one segment, with its hash table.
 
-    ``onecopy.share`` makes one of a set or frozenset. What ``SharedDict`` says of keys holds
-    for its elements. The operators (``&``, ``|``, ``-``, ``^``) give plain sets. Read-only,
+    ``onecopy.share`` makes one from a set or frozenset. The rules for keys of ``SharedDict`` apply
+    to its elements. The operators (``&``, ``|``, ``-``, ``^``) return plain sets. Read-only,
     thread- and fork-safe.
     """
 
@@ -111,7 +110,7 @@ class SharedSet(Set[K]):
     __slots__ = ("__weakref__", "_get", "_index", "_keys")
 
     def __init__(self, index: Any, keys: Any) -> None:
-        # Made by ``share`` alone: no part of the public types.
+        # Created by ``share`` alone: not part of the public types.
         self._index: Index = index
         self._keys: Column = keys
         self._get = keys.getter()

@@ -11,31 +11,30 @@ import numpy as np
 from .columns import Array, Column, Instances, Numbers, Records, Tuples
 
 T = TypeVar("T")
-# What an iteration decodes at a time, at most: values, and their bytes.
+# An iteration decodes at most this much at a time: values, and their bytes.
 _BATCH, _BYTES = 1024, 1 << 20
 
 
 class SharedList(Sequence[T]):
-    """A sequence whose values stand encoded in one segment and are decoded when asked for.
+    """A sequence encoded in one segment, whose values are decoded on access.
 
-    ``onecopy.share`` makes one of a list or tuple of Python objects. It behaves as a tuple:
-    indexing, slicing (moves nothing), iterating, ``in``, ``len``, ``==`` with lists and
-    tuples. Each access decodes a new object, equal to the one given and of the same
-    type: changing it changes nothing here.
+    ``onecopy.share`` makes one from a list or tuple of Python objects. It behaves like a tuple:
+    indexing, slicing (copies nothing), iterating, ``in``, ``len``, ``==`` with lists and tuples.
+    Each access decodes a new object, equal to the original and of the same type: changing it
+    changes nothing here.
 
-    Numbers stand as a typed array (``numpy.asarray`` of the whole copies nothing), records of
-    one shape (dicts of the same keys, dataclasses, named tuples) field by field: ``column``
-    reads one field of all records without touching the others.
+    Numbers are stored as a typed array (``numpy.asarray`` of the whole copies nothing), records of
+    one shape (dicts of the same keys, dataclasses, named tuples) field by field: ``column`` reads
+    one field of all records without touching the others.
 
-    Read-only. Thread- and fork-safe. Passing it to a worker moves no values, and neither
-    does passing a slice of it.
+    Read-only. Thread- and fork-safe. Passing it, or a slice of it, to a worker copies no values.
     """
 
     __module__ = "onecopy"
     __slots__ = ("__weakref__", "_column", "_get", "_places")
 
     def __init__(self, column: Any, places: range | None = None) -> None:
-        self._column: Column = column  # made by ``share`` alone: no part of the public types
+        self._column: Column = column  # created by ``share`` alone: not part of the public types
         self._places = range(len(column)) if places is None else places
         self._get = column.getter()
 
@@ -98,12 +97,12 @@ class SharedList(Sequence[T]):
         return np.array(array, dtype, copy=copy)
 
     def tolist(self) -> list[T]:
-        """All values, decoded, in a list of this process's own."""
+        """Return all values, decoded, in a list of this process's own."""
         return list(self)
 
     @property
     def fields(self) -> tuple[str, ...]:
-        """The names of the fields, when all values are records of one shape; else ()."""
+        """Return the names of the fields if all values are records of one shape; otherwise ()."""
         column = self._column
         if isinstance(column, Records):
             return tuple(column.parts[0])
@@ -114,9 +113,10 @@ class SharedList(Sequence[T]):
         return ()
 
     def column(self, name: str) -> Any:
-        """One field of all records: a read-only array for numbers, else a ``SharedList``.
+        """Return one field of all records: a read-only array for numbers, otherwise a
+        ``SharedList``.
 
-        Raises KeyError when the values are no records of one shape with such a field.
+        Raises KeyError if the values are not records of one shape with such a field.
         """
         fields = self.fields
         if name not in fields:
@@ -128,10 +128,10 @@ class SharedList(Sequence[T]):
 
 
 class SharedText(Sequence[str]):
-    """A long str that stands in one segment: ``str(text)`` makes it when it is asked for.
+    """A long str in one segment: ``str(text)`` creates the str when needed.
 
-    ``len``, an index and a slice (a str) cost what the part costs, not the whole.
-    Read-only, thread- and fork-safe.
+    ``len``, an index and a slice (a str) cost only what that part costs. Read-only, thread- and
+    fork-safe.
     """
 
     __module__ = "onecopy"
@@ -195,8 +195,8 @@ class SharedText(Sequence[str]):
 
 
 def text_of(text: str) -> SharedText:
-    """As many bytes for each character as the widest one takes, as CPython holds it (PEP 393):
-    so that a slice begins where it can be computed."""
+    """Return the text with the width of its widest character for all, as CPython stores it (PEP
+    393): so the start of a slice can be computed."""
     for width, encoding in ((1, "latin-1"), (2, "utf-16-le"), (4, "utf-32-le")):
         try:
             data = text.encode(encoding, "surrogatepass" if width > 1 else "strict")

@@ -1,9 +1,9 @@
-"""What becomes of a plain Python object that is given to ``share``.
+"""The form in which ``share`` puts a plain Python object into shared memory.
 
-A list of a million dicts becomes one structure. But a dict of three frames, or a tuple of an
-array and a name, is best left what it is, with its arrays shared: its parts are what is
-large. So a container of few parts stays when a part of it can be shared by itself, and every
-such part is treated in the same way; all other containers become structures.
+A list of a million dicts becomes one structure. But a dict of three frames, or a tuple of an array
+and a name, is best kept, with its arrays shared: only its parts are large. So a container of few
+parts is kept if a part of it can be shared by itself, and every such part is treated in the same
+way. All other containers become structures.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections import Counter, OrderedDict, defaultdict
 from typing import Any
 
+from .._codec.adapters import is_array_like
 from .._codec.codec import encode as pickled
 from .building import Shared, encode
 from .index import build
@@ -20,13 +21,14 @@ from .sequences import SharedList, text_of
 _MAPPINGS = (dict, OrderedDict, defaultdict, Counter)
 _CONTAINERS = (list, tuple, set, frozenset, *_MAPPINGS)
 FEW = 256
-LONG = 64 << 10  # characters or bytes; shorter text is as well sent as it is
+LONG = 64 << 10  # characters or bytes; shorter text is sent as it is
+_TEXT = (str, bytes, bytearray)
 _SMALL = (int, float, complex, bool, type(None))
 
 
 def structured(obj: Any) -> Any:
-    """``obj`` with every container and text that is worth it in a form that can be shared;
-    the same object when nothing is. Raises NotPicklable."""
+    """Return ``obj`` with every container and text that is worth it in a form that can be shared;
+    the same object if there is none. Raises NotPicklable."""
     kind = type(obj)
     if kind is str:
         return text_of(obj) if len(obj) > LONG else obj
@@ -45,39 +47,56 @@ def _structure(obj: Any) -> Any:
         return SharedList(encode(obj))
     if isinstance(obj, _MAPPINGS):
         return SharedDict(build(obj.keys()), encode(obj.keys()), encode(obj.values()))
-    elements = dict.fromkeys(obj).keys()  # in one order, however often they are gone over
+    elements = dict.fromkeys(obj).keys()  # in one order for all iterations
     return SharedSet(build(elements), encode(elements))
 
 
 def _has_parts(obj: Any, depth: int = 0) -> bool:
-    """Is there something in a container of few parts that is shared by itself?"""
-    values = obj.values() if isinstance(obj, _MAPPINGS) else obj
-    return any(_is_part(value, depth) for value in values)
+    """Return True if something in a container of few parts is shared by itself. For objects of a
+    class that is not known to hold buffers, the first one decides."""
+    seen: set[type] = set()
+    for value in obj.values() if isinstance(obj, _MAPPINGS) else obj:
+        kind: Any = type(value)
+        if kind in _SMALL:
+            continue
+        if kind in _TEXT or kind in _CONTAINERS:
+            if _is_part(value, depth):
+                return True
+        elif kind not in seen:
+            seen.add(kind)
+            if _holds_buffers(value):
+                return True
+    return False
 
 
 def _is_part(value: Any, depth: int) -> bool:
-    kind = type(value)
-    if kind in _SMALL:
-        return False
-    if kind in (str, bytes, bytearray):
+    """Return True for a text or container that is shared by itself, wherever it is."""
+    kind: Any = type(value)
+    if kind in _TEXT:
         return len(value) > LONG
     if kind in _CONTAINERS:
         return len(value) > FEW or (depth < 4 and _has_parts(value, depth + 1))
-    draft = pickled(value)
-    return draft.plan is not None or draft.has_small
+    return False
+
+
+def _holds_buffers(value: Any) -> bool:
+    if is_array_like(type(value)):
+        return True
+    encoded = pickled(value)
+    return encoded.plan is not None or encoded.has_small
 
 
 def _by_part(obj: Any) -> Any:
-    """The same container with each part treated by itself; itself when no part changes."""
+    """Return the container with each part treated by itself; the same object if no part changes."""
     if isinstance(obj, set | frozenset):
         return obj  # an element cannot become one that equals nothing else
     values = list(obj.values() if isinstance(obj, _MAPPINGS) else obj)
-    # Short lists of names and the like stay lists: what they are passed to may insist.
+    # Short lists of names and the like stay lists: the code that gets them may require it.
     made = [structured(value) if _is_part(value, 0) else value for value in values]
     if all(new is old for new, old in zip(made, values, strict=True)):
         return obj
     if isinstance(obj, _MAPPINGS):
-        same = obj.copy()  # a defaultdict keeps what makes its values
+        same = obj.copy()  # a defaultdict keeps its default factory
         same.update(dict(zip(obj, made, strict=True)))
         return same
     return type(obj)(made)

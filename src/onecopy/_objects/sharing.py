@@ -1,7 +1,7 @@
-"""One copy of an object: ``share`` and what belongs to it.
+"""``share`` and related functions.
 
-Covers sharing, the writable kinds (``empty``, ``zeros``, ``full``), ``freeze``,
-``private`` and looking at what stands in memory. Reading files is in ``load``.
+Covers sharing, the writable kinds (``empty``, ``zeros``, ``full``), ``freeze``, ``private`` and
+listing segments. Reading files is in ``_files.load``.
 """
 
 from __future__ import annotations
@@ -18,14 +18,13 @@ import numpy as np
 from .._codec.arrays import on_buffer
 from .._codec.codec import encode, layout, rebuild
 from .._codec.store import store
-from .._memory.registry import registry
-from .._memory.segment import Kind, ReceivedFile, Segment, new_segment
+from .._memory.segment import Kind, ReceivedFile, Segment, new_segment, registry
 from .._system import mapping
 from ..errors import NotPicklable, NotShared, PickledWarning
 from .share_objects import structured
 
 Array = TypeVar("Array", bound=np.ndarray[Any, Any])
-# Bytes of a shared object that still go through the pipe with each task; more is told.
+# Bytes of a shared object that may go through the pipe with each task without a warning.
 _MUCH = 1 << 20
 # So many parts that cannot be shared are named.
 _NAMED = 5
@@ -36,12 +35,12 @@ _NAMES = {Kind.SHARED: "shared", Kind.FILE: "file", Kind.OPEN: "open", Kind.MESS
 
 @dataclass(frozen=True)
 class SegmentInfo:
-    """One segment that stands in this process's memory.
+    """One segment in this process's memory.
 
     Attributes:
-        id: known by this number in every process.
+        id: the segment's number, the same in every process.
         kind: ``"shared"``, ``"file"``, ``"open"`` or ``"message"``.
-        nbytes: its size; of a common segment of small objects, the room it may grow to.
+        nbytes: its size; for a common segment of small objects, the size that it may grow to.
         backing: ``"memfd"`` or ``"file"``.
         path: the user's file, for kind ``"file"``.
     """
@@ -66,36 +65,36 @@ def share(obj: Any) -> Any:
         raise
     if _stands(obj):
         return obj
-    draft = encode(obj, what="object", sealing=True)
-    if draft.pickled_arrays:
-        warnings.warn(_pickled(obj, draft.pickled_arrays), PickledWarning, stacklevel=3)
-    elif draft.stream_size > _MUCH:
+    encoded = encode(obj, what="object", sealing=True)
+    if encoded.pickled_arrays:
+        warnings.warn(_pickled(obj, encoded.pickled_arrays), PickledWarning, stacklevel=3)
+    elif encoded.stream_size > _MUCH:
         warnings.warn(
-            f"share leaves {draft.stream_size / 1e6:.1f} MB of Python objects inside a "
+            f"share leaves {encoded.stream_size / 1e6:.1f} MB of Python objects inside a "
             f"{type(obj).__name__} as they are, to be sent with each task that it is passed to: "
             "share its lists, dicts and strings by themselves",
             PickledWarning,
             stacklevel=3,
         )
-    if draft.plan is None:
+    if encoded.plan is None:
         return _frozen_empty(obj)
-    for entry in draft.plan.entries:
+    for entry in encoded.plan.entries:
         entry.writable = False
-    size, offsets = layout(draft.plan)
+    size, offsets = layout(encoded.plan)
     if not size:
-        return rebuild(draft, [])
-    runs = draft.plan.runs
+        return rebuild(encoded, [])
+    runs = encoded.plan.runs
     placed = store.put(size, list(zip(offsets, runs, strict=True)))
     whole = mapping.bytes_of(placed.root, write=False)
     views = [
         whole[placed.offset + offset : placed.offset + offset + run.size]
         for offset, run in zip(offsets, runs, strict=True)
     ]
-    return rebuild(draft, views)
+    return rebuild(encoded, views)
 
 
 def _frozen_empty(obj: Any) -> Any:
-    """Nothing to share; an array without elements is still made read-only like the rest."""
+    """Return an array without elements read-only, like the rest: there is nothing to share."""
     if isinstance(obj, np.ndarray) and obj.size == 0:
         obj = obj.copy() if obj.flags.owndata else obj[...]
         obj.flags.writeable = False
@@ -107,8 +106,8 @@ def is_shared(obj: Any) -> bool:
     if not isinstance(obj, np.ndarray):
         if isinstance(obj, str | int | float | complex | bytes | bytearray | None):
             return False
-        draft = encode(obj)
-        return draft.all_shared() and not draft.pickled_arrays and draft.stream_size <= _MUCH
+        encoded = encode(obj)
+        return encoded.all_shared() and not encoded.pickled_arrays and encoded.stream_size <= _MUCH
     return _stands(obj)
 
 
@@ -152,7 +151,7 @@ def empty(shape: Any, dtype: Any = float) -> np.ndarray[Any, Any]:
     """See ``onecopy.empty``."""
     dtype = np.dtype(dtype)
     if dtype.hasobject or dtype.kind == "T":
-        raise TypeError(f"dtype {dtype} holds Python objects, which cannot stand in shared memory")
+        raise TypeError(f"dtype {dtype} holds Python objects, which cannot be in shared memory")
     shape = (shape,) if isinstance(shape, int | np.integer) else tuple(shape)
     count = 1
     for length in shape:
@@ -175,7 +174,7 @@ def full(shape: Any, fill_value: Any, dtype: Any = None) -> np.ndarray[Any, Any]
 
 
 def _without_elements(obj: Any) -> bool:
-    """An array that stands in no segment, whoever made it."""
+    """Return True for an array without elements, which is in no segment, whatever made it."""
     return isinstance(obj, np.ndarray) and not obj.size
 
 
@@ -190,10 +189,10 @@ def freeze(array: Array) -> Array:
     if segment.forked or isinstance(segment.file, ReceivedFile):
         where = "a child of it" if segment.forked else "a worker"
         raise NotShared(f"freeze works in the process that made the array, not in {where}")
-    # From here on nobody gets a new writable mapping. Then every process swaps the one
-    # that it has for a read-only one, in place, and at last the bytes are sealed. This one
-    # comes first: what a pool that is being made forks from it later inherits nothing
-    # writable, and a pool that has forked before is among the listeners.
+    # From here on no process gets a new writable mapping. Then every process replaces its mapping
+    # by a read-only one, in place, and at last the bytes are sealed. This step comes first: a pool
+    # that forks later inherits nothing writable, and a pool that has forked before is among the
+    # listeners.
     segment.own().seal_mappings()
     segment.freeze()
     for listener in list(registry.listeners):
@@ -218,12 +217,12 @@ def freeze(array: Array) -> Array:
 
 
 def _sealed(segment: Segment) -> bool:
-    """Seals it; False when a process goes on mapping it writable.
+    """Seal the segment; return False if a process still has a writable mapping.
 
-    A worker that was killed has closed its socket, but its mappings stand for as long as
-    anybody (our own watch, for one) is just reading its ``/proc/PID/smaps``: that holds the
-    memory of a process that has ended (``get_task_mm``). Nothing tells when it is gone but
-    the seal itself, so it is tried again for a second.
+    A worker that was killed has closed its socket, but its mappings exist while another process
+    (our own sampler, for one) reads its ``/proc/PID/smaps``: that holds the memory of an ended
+    process (``get_task_mm``). Only the seal itself shows when it is gone, so it is retried for a
+    second.
     """
     give_up = monotonic() + _DYING
     while not segment.own().seal():
@@ -262,9 +261,7 @@ def _segment_of(array: Any, verb: str) -> tuple[Segment, int]:
     found = registry.find(low)
     if found is None:
         cure = "empty, zeros or full" if verb == "freeze" else "share or load"
-        raise NotShared(
-            f"{verb} takes an array that stands in shared memory; make it by onecopy's {cure}"
-        )
+        raise NotShared(f"{verb} takes an array in shared memory; make it by onecopy's {cure}")
     return found
 
 

@@ -31,9 +31,16 @@ SPENT = (
     # Nanoseconds since its last task: waiting for work; writing the result before.
     ("waited", "i8"),
     ("blocked", "i8"),
-    # Of this task: CPU time in nanoseconds, page faults, context switches. Of the whole
-    # process, so that a task's own threads are counted.
+    # Nanoseconds of importing modules: before the function began, and inside it.
+    ("imported", "i8"),
+    ("importing", "i8"),
+    # Inside the function, imports left out: CPU time of the whole process in nanoseconds, so
+    # that a task's own threads are counted; how long its thread was ready to run, and no
+    # CPU was free.
     ("cpu", "i8"),
+    ("wanted", "i8"),
+    ("helped", "i8"),  # of ``cpu``, that of other threads, and of programs it has started
+    # Of this task, of the whole process: page faults, context switches.
     ("minor_faults", "u4"),
     ("major_faults", "u4"),
     ("voluntary", "u4"),
@@ -42,13 +49,14 @@ SPENT = (
     ("result_shared", "u8"),
     ("heap", "u8"),  # of the worker's Python objects, when tracemalloc runs there; else 0
 )
-"""What a worker says of a task. These bytes travel, and are kept, as they are."""
+"""A worker's measurements of a task. These bytes are sent and kept unchanged."""
 
 SPAN = (
     ("task", "u8"),  # the call's number in its pool; all chunks of a map have the same
     ("start", "i8"),  # a chunk's items: from here
     ("stop", "i8"),  # to before here; both 0 for a single call
     ("function", "u4"),  # index of its name
+    ("site", "u4"),  # index of the call: function, method and line of the program
     ("worker", "u4"),
     ("pid", "u4"),
     ("state", "u1"),  # index into STATES
@@ -62,10 +70,11 @@ SPAN = (
     ("args_shared", "u8"),
     *SPENT,
 )
-"""One task, or one chunk of a map. What is not known (of a lost task) is 0."""
+"""One task, or one chunk of a map. Unknown values (of a lost task) are 0."""
 
 TOTAL = (
     ("function", "u4"),
+    ("site", "u4"),
     ("worker", "u4"),
     ("tasks", "u8"),
     ("items", "u8"),
@@ -74,17 +83,21 @@ TOTAL = (
     ("queued", "i8"),  # submitted to sent
     ("waited", "i8"),
     ("decode", "i8"),  # received to decoded, and loading the function: to started
-    ("compute", "i8"),
+    ("imported", "i8"),  # importing modules, then or inside the function: part of no other sum
+    ("compute", "i8"),  # started to finished
+    ("running", "i8"),  # of that, on a CPU
+    ("wanting", "i8"),  # of that, ready to run without a CPU; the rest is waiting
     ("encode", "i8"),
     ("blocked", "i8"),
     ("deliver", "i8"),  # encoded to returned
     ("cpu", "i8"),
+    ("helped", "i8"),
     ("args_moved", "u8"),
     ("args_shared", "u8"),
     ("result_moved", "u8"),
     ("result_shared", "u8"),
 )
-"""Sums over all tasks of one function in one worker, in nanoseconds and bytes."""
+"""Sums over all tasks of one call site in one worker, in nanoseconds and bytes."""
 
 WORKER = (
     ("worker", "u4"),
@@ -95,6 +108,11 @@ WORKER = (
     ("last", "i8"),  # when it had done the last thing that is known of it
 )
 """One worker's life."""
+
+OWNER_DOES = ("packing", "iterable", "callbacks", "handlers", "results")
+"""Kinds of what the owner does for a pool; see ``diary``."""
+DIARY = (("time", "i8"), *((name, "i8") for name in OWNER_DOES))
+"""How many nanoseconds the owner did each from ``time`` on, until the next row's."""
 
 MEMORY = (
     ("time", "i8"),

@@ -1,8 +1,8 @@
-"""``onecopy.memory``: what a process and its descendants take of physical memory.
+"""``onecopy.memory``: the physical memory of a process and its descendants.
 
-PSS and USS are the true figures (see ``_system.procfs``); RSS stands beside them, because it
-is what other tools show, and counts each shared page once per process. Readings over time
-are in ``series``, the peak of a tree in ``sampler``.
+PSS and USS are the correct figures (see ``_system.procfs``). RSS, which counts each shared page
+once per process, is included because other tools show it. Readings over time are in ``series``, the
+peak of a tree in ``sampler``.
 """
 
 from __future__ import annotations
@@ -24,19 +24,18 @@ class ProcessMemory:
 
     Attributes:
         pid, parent: its id and its parent's.
-        name: what it is, for people: its command line, shortened.
+        name: its command line, shortened.
         state: one letter as in ps(1): R runs, S and D wait, T is stopped, Z has ended.
         rss: resident pages, shared ones in full.
         pss: resident pages, each divided by the number of processes that map it.
-        uss: pages that no other process maps: what its end would give back.
-        private_dirty: those of them that it has written to.
+        uss: pages that no other process maps: its end would free these.
+        private_dirty: pages of these that it has written to.
         shared: pages that others map as well, in full.
-        swap: what was moved to swap space.
-        heap: what Python objects take, as far as ``tracemalloc`` counts it; None unless it
-            is this process and it does.
-        saved: by how much more memory it would take if the pages of shared mappings that
-            it uses (segments, arenas, mapped data files; not programs and libraries) were
-            copies of its own.
+        swap: memory moved to swap space.
+        heap: the memory of Python objects, if this is the current process and ``tracemalloc`` is
+            tracing; otherwise None.
+        saved: the additional memory that it would take if its pages of shared mappings
+            (segments, arenas, mapped data files; not programs and libraries) were copies.
     """
 
     __module__ = "onecopy"
@@ -57,10 +56,10 @@ class ProcessMemory:
 
 @dataclass(frozen=True)
 class Memory:
-    """A process and its descendants, as ``onecopy.memory`` read them.
+    """The memory of a process and its descendants, read by ``onecopy.memory``.
 
     Attributes:
-        processes: the process asked for, then its descendants.
+        processes: the requested process, then its descendants.
     """
 
     __module__ = "onecopy"
@@ -69,22 +68,23 @@ class Memory:
 
     @property
     def pss(self) -> int:
-        """The sum: what all of them take together. Bytes."""
+        """The sum of PSS: the memory that all of them take together. Bytes."""
         return sum(each.pss for each in self.processes)
 
     @property
     def uss(self) -> int:
-        """The sum of what each alone has. Bytes."""
+        """The sum of USS: the memory that each has alone. Bytes."""
         return sum(each.uss for each in self.processes)
 
     @property
     def rss_counted_repeatedly(self) -> int:
-        """The sum of RSS, in which a page counts once for each process that maps it."""
+        """The sum of RSS, in which a page counts once for each process that maps it. Bytes."""
         return sum(each.rss for each in self.processes)
 
     @property
     def saved(self) -> int:
-        """How much more they would take with a copy of shared data each. Bytes."""
+        """The additional memory that they would take if each had its own copy of shared data.
+        Bytes."""
         return sum(each.saved for each in self.processes)
 
     def __str__(self) -> str:
@@ -125,21 +125,21 @@ _SUMMED = ("pss", "uss", "private_dirty", "swap")
 
 
 def memory(pid: int | None = None) -> Memory:
-    """What a process and all its descendants take of physical memory now.
+    """Return the physical memory of a process and all its descendants.
 
     Args:
-        pid: the process; this one when None.
+        pid: the process; None: this one.
 
     Returns:
-        One row per process, and sums that are true: ``print`` it. Descendants that end
-        meanwhile, or that belong to somebody else, are left out.
+        One row per process, and correct sums: ``print`` it. Descendants that end meanwhile, or that
+        belong to another user, are left out.
 
     Raises:
         ProcessLookupError: there is no such process.
-        PermissionError: it is somebody else's, and may not be looked at.
-        UnsupportedPlatform: the system keeps no such figures (they are Linux's).
+        PermissionError: it belongs to another user, and may not be read.
+        UnsupportedPlatform: the system has no such figures: only Linux does.
 
-    Blocks for some 20 ms per GB that the processes map. Thread-safe.
+    Blocks for about 20 ms per GB that the processes map. Thread-safe.
 
     Example:
         >>> import onecopy as oc

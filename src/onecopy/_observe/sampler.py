@@ -1,14 +1,13 @@
-"""The memory of a process and all its descendants, and the peak of it.
+"""The memory of a process and all its descendants, and its peak.
 
-What is summed is PSS, so a page that several processes map counts once, and USS; both come
-from ``smaps_rollup`` (see ``_system.procfs``), whose price grows with what is mapped: about
-10 ms per GB. A sampler therefore works to a budget. It watches the resident pages, which
-cost microseconds to ask for, and spends its readings where they grow; whoever runs the
-work forces one more reading at its end, while the workers still hold what they used.
+It sums PSS, so that a page that several processes map counts once, and USS. Both come from
+``smaps_rollup`` (see ``_system.procfs``), which costs about 10 ms per mapped GB. A sampler
+therefore has a budget. It watches the resident pages, which cost microseconds to read, and spends
+its readings where they grow. The caller forces one more reading at the end of the work, while the
+workers still hold their memory.
 
-Where there is no ``smaps_rollup`` (macOS, some sandboxes) there is no reading, and no error.
-Not covered: the limits of a cgroup (``_system.memory``) and the owner's segments
-(``_memory.registry``).
+Without ``smaps_rollup`` (macOS, some sandboxes) there are no readings, and no error. Not covered:
+the limits of a cgroup (``_system.memory``) and the owner's segments (``_memory.registry``).
 """
 
 from __future__ import annotations
@@ -23,11 +22,11 @@ from .._system import procfs
 
 _PAGE = os.sysconf("SC_PAGE_SIZE") if hasattr(os, "sysconf") else 4096
 
-# Growth of the resident pages that is worth a reading.
+# Growth of the resident pages that justifies a reading.
 _GROWTH = 1.02
 # Watching takes this part of the budget, readings the rest.
 _WATCHING = 0.25
-# Looking for new children takes ten times as long as looking at those that are known.
+# Searching for new children takes ten times as long as checking the known ones.
 _LOOKS_PER_SEARCH = 8
 _SHORTEST_PAUSE, _LONGEST_PAUSE = 0.005, 1.0
 
@@ -35,7 +34,7 @@ _SHORTEST_PAUSE, _LONGEST_PAUSE = 0.005, 1.0
 class TreeMemory(NamedTuple):
     """The memory of some processes at one time, in bytes.
 
-    ``rss`` counts a page once for each process that maps it: show it only beside ``pss``.
+    ``rss`` counts a page once for each process that maps it: show it only together with ``pss``.
     """
 
     pss: int
@@ -45,10 +44,10 @@ class TreeMemory(NamedTuple):
 
 
 def read_tree(pid: int | None = None) -> TreeMemory | None:
-    """The memory of ``pid`` (this process when None) and all its descendants now.
+    """Return the memory of ``pid`` (None: this process) and all its descendants.
 
-    Returns None when ``pid`` is gone or may not be looked at. A descendant that ends
-    meanwhile is left out. Blocks for about 10 ms per GB that the processes map.
+    Returns None if ``pid`` is gone or may not be read. A descendant that ends meanwhile is left
+    out. Blocks for about 10 ms per GB that the processes map.
     """
     root = os.getpid() if pid is None else pid
     found: dict[int, procfs.Rollup] = {}
@@ -71,11 +70,11 @@ def read_tree(pid: int | None = None) -> TreeMemory | None:
 def is_between_fork_and_exec(
     pid: int, memory: procfs.Rollup, found: dict[int, procfs.Rollup]
 ) -> bool:
-    """Is ``memory`` its parent's own, counted already?
+    """Return True if ``memory`` is its parent's, which was counted already.
 
-    A child that ``subprocess`` makes by vfork(2) runs in its parent's memory until its
-    exec, and each page would count twice. Pages that a true child shares with its parent
-    are nobody's private ones, so these figures are equal in that one case alone.
+    A child that ``subprocess`` makes by vfork(2) runs in its parent's memory until its exec, and
+    each page would count twice. Pages that a real child shares with its parent are not private to
+    either, so these figures are equal in that one case only.
     """
     if memory.uss * 2 <= memory.pss or memory not in found.values():
         return False
@@ -89,7 +88,7 @@ def is_between_fork_and_exec(
 
 
 def resident(pids: list[int]) -> int:
-    """The sum of the resident pages, in bytes; cheap, since the kernel keeps these counts."""
+    """Return the resident pages' sum in bytes; cheap, since the kernel keeps these counts."""
     pages = 0
     for pid in pids:
         try:
@@ -101,16 +100,16 @@ def resident(pids: list[int]) -> int:
 
 
 class Pacing:
-    """When to read, and how long to pause: pure arithmetic, no clock of its own.
+    """The decisions when to read and how long to pause: pure arithmetic without a clock.
 
-    The budget is a share of the time that has passed; the first second's is there from
-    the start, since a short run has its peak in it. A reading that follows growth may
-    take all that is left, one for its own sake waits until there is twice its price:
-    memory can change hands without growing (a forked child that writes).
+    The budget is a share of the time that has passed; that of the first second is available from
+    the start, since a short run has its peak in it. A reading after growth may use all that is
+    left. Other readings wait until the budget is twice their cost: memory can change hands without
+    growing (a forked child that writes).
 
     Args:
         budget: the share of wall time, 0.01 for one percent.
-        now: the time at which it begins, in seconds.
+        now: the start time, in seconds.
 
     Attributes:
         budget: as given.
@@ -124,23 +123,23 @@ class Pacing:
         self._resident = 0
 
     def wants(self, now: float, resident: int) -> bool:
-        """Is a reading due, with so many bytes resident?"""
+        """Return True if a reading is due, with ``resident`` bytes resident."""
         left = (now - self._began) * self.budget - self._spent
         grew = resident > self._resident * _GROWTH
         return left >= (self._price if grew else 2 * self._price)
 
     def affords(self, now: float, most: float = 0.1) -> bool:
-        """Is there room for a closer look, some three times as dear as a reading, that takes
-        no longer than ``most`` seconds?"""
+        """Return True if there is budget for a closer look, which costs about three readings and
+        must take at most ``most`` seconds."""
         return min((now - self._began) * self.budget - self._spent, most) >= 3 * self._price
 
     def spend(self, seconds: float) -> None:
-        """Something else was done for so long."""
+        """Charge something else that took this long."""
         self._spent += seconds
 
     def read(self, price: float, resident: int, *, forced: bool = False) -> None:
-        """A reading was made; one that was forced is not charged."""
-        # The price of the next one: what is mapped rarely shrinks, and a single slow
+        """Charge a reading; a forced one is not charged."""
+        # An estimate of the next reading's cost: mapped memory rarely shrinks, and a single slow
         # reading (the machine was busy) is forgotten after a few.
         self._price = max(price, self._price / 2)
         self._resident = resident
@@ -148,26 +147,26 @@ class Pacing:
             self._spent += price
 
     def watched(self, price: float) -> float:
-        """A look at the resident pages was made; how long to pause, in seconds."""
+        """Charge a check of the resident pages; return how long to pause, in seconds."""
         self._spent += price
         return min(max(price / (self.budget * _WATCHING), _SHORTEST_PAUSE), _LONGEST_PAUSE)
 
 
 class Sampler:
-    """Keeps the peak of a process tree's memory while a ``with`` block runs.
+    """Records the peak of a process tree's memory while a ``with`` block runs.
 
     Args:
-        pid: the process whose tree is read, this one when None.
-        budget: the share of wall time that may be spent on it. The readings at the start
-            and those that ``sample`` makes come on top.
+        pid: the process whose tree is read; None: this one.
+        budget: the share of wall time that may be spent on it, without the readings at the start
+            and those of ``sample``.
 
     Attributes:
-        peak: the reading with the highest PSS, None when there was none.
-        readings: how many there were.
+        peak: the reading with the highest PSS; None if there was none.
+        readings: the number of readings.
 
-    A thread of this process does the work, so enter it *after* a pool that forks was
-    made. Takes the same few hundred bytes however long it runs. ``sample`` and the
-    attributes may be used from any thread, also after the block.
+    A thread of this process does the work, so enter it *after* a pool that forks was made. Takes a
+    few hundred bytes, however long it runs. ``sample`` and the attributes may be used from any
+    thread, also after the block.
 
     Example:
         >>> with Sampler() as sampler:
@@ -204,7 +203,7 @@ class Sampler:
         self._thread.join()
 
     def sample(self) -> TreeMemory | None:
-        """Reads now, whatever it costs, and returns it; None where nothing can be read."""
+        """Read now, whatever it costs, and return the reading; None if nothing can be read."""
         return self._sample(forced=True)
 
     def _sample(self, *, forced: bool) -> TreeMemory | None:

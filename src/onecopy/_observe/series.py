@@ -1,10 +1,9 @@
 """The memory of a pool's processes over time, for its reports.
 
-``Series`` is the record, in bounded memory; ``Watch`` is the thread that reads. A reading
-takes about 10 ms per GB that a process maps, so it works to a budget: 1 % of the time for each
-process, and 3 % for all together. It watches the resident pages, which cost microseconds,
-and spends its readings where they grow. While the pool does nothing it looks less and less
-often.
+``Series`` is the record, in bounded memory; ``Watch`` is the thread that reads. A reading takes
+about 10 ms per GB that a process maps, so the thread has a budget: 1 % of the time for each
+process, and 3 % for all together. It watches the resident pages, which cost microseconds, and
+spends its readings where they grow. While the pool is idle it reads less and less often.
 """
 
 from __future__ import annotations
@@ -23,7 +22,7 @@ if TYPE_CHECKING:
     import numpy as np
 
 _ROW = struct_of(MEMORY)
-# Rows that are kept: 1.5 MB at most.
+# The number of rows that are kept: 1.5 MB at most.
 _MOST = 20_000
 _BUDGET, _BUDGET_OF_ALL = 0.01, 0.03
 _IDLE_PAUSE = 10.0
@@ -35,8 +34,8 @@ Targets = Callable[[], dict[int, int]]
 class Series:
     """Readings of several processes, by time.
 
-    When there are too many, every second one is dropped, but for the first, the last, and
-    the one with the largest sum of PSS. One thread adds; any may read.
+    If there are too many, every second one is dropped, except the first, the last, and the one with
+    the largest sum of PSS. One thread adds; any may read.
     """
 
     def __init__(self, most: int = _MOST) -> None:
@@ -45,7 +44,7 @@ class Series:
         self._rows = 0
 
     def add(self, rows: list[tuple[int, ...]]) -> None:
-        """One reading: a row of ``columns.MEMORY`` per process."""
+        """Add one reading: a row of ``columns.MEMORY`` per process."""
         pss = sum(row[_PSS] for row in rows)
         readings = [*self._readings, (pss, b"".join(_ROW.pack(*row) for row in rows))]
         self._rows += len(rows)
@@ -59,7 +58,7 @@ class Series:
         self._readings = readings
 
     def table(self) -> np.ndarray[Any, np.dtype[Any]]:
-        """All rows, as ``columns.MEMORY``."""
+        """Return all rows, as ``columns.MEMORY``."""
         import numpy as np
 
         data = b"".join(data for _, data in self._readings)
@@ -67,7 +66,7 @@ class Series:
 
     @property
     def peak_pss(self) -> int:
-        """The largest sum of PSS, in bytes; 0 without a reading."""
+        """Return the largest sum of PSS, in bytes; 0 without a reading."""
         return max((pss for pss, _ in self._readings), default=0)
 
 
@@ -75,22 +74,22 @@ _PSS = [name for name, _ in MEMORY].index("pss")
 
 
 class Watch:
-    """Fills a ``Series`` from a thread of its own.
+    """A thread that fills a ``Series``.
 
     Args:
-        targets: asked before each look.
-        activity: a number that changes when the pool has done something.
+        targets: called before each reading.
+        activity: returns a number that changes when the pool has done something.
 
     Attributes:
         series: the readings.
-        copied: by worker that was forked: bytes of memory that it had in common with others
-            when it was first seen, and has copied (or given back) since.
-        saved: bytes by which the processes would take more with a copy of shared data each,
-            as last read.
-        asleep: nothing was going on, and it looks seldom; ``wake`` ends that.
+        copied: for each forked worker: bytes of memory that it shared with others when it was first
+            seen, and has copied (or freed) since.
+        saved: the additional bytes that the processes would take with a copy of shared data each,
+            at the last reading.
+        asleep: the pool was idle, and readings are rare; ``wake`` ends that.
 
-    ``sample`` may be called from any thread. In a forked child there is no thread, and
-    nothing is read.
+    ``sample`` may be called from any thread. In a forked child there is no thread, and nothing is
+    read.
     """
 
     def __init__(self, targets: Targets, activity: Callable[[], int]) -> None:
@@ -109,18 +108,18 @@ class Watch:
         self._thread.start()
 
     def wake(self) -> None:
-        """The pool has got work: look again."""
+        """Resume frequent readings: the pool has work."""
         self.asleep = False
         self._signal.set()
 
     def sample(self) -> None:
-        """Reads now, whatever it costs: some 30 ms per GB that the processes map."""
+        """Read now, whatever it costs: about 30 ms per GB that the processes map."""
         with self._lock:
             self._read(forced=True)
             self._look_closely()
 
     def finish(self) -> None:
-        """The processes are about to end: a last reading, if the budget has room for it."""
+        """Take a last reading, if the budget allows it: the processes are about to end."""
         with self._lock:
             if not self._stopped and self._pacing.affords(perf_counter()):
                 self._read(forced=False)
@@ -128,7 +127,7 @@ class Watch:
         self.stop()
 
     def stop(self) -> None:
-        """Ends the thread."""
+        """End the thread."""
         self._stopped = True
         self._signal.set()
         if self._thread is not threading.current_thread():
@@ -155,7 +154,7 @@ class Watch:
             pause = paced if active else min(max(2 * pause, paced), _IDLE_PAUSE)
 
     def _read(self, *, forced: bool) -> None:
-        """Under the lock: one reading of all."""
+        """Read all processes once. With the lock held."""
         began, now = perf_counter(), monotonic_ns()
         rows: list[tuple[int, ...]] = []
         for pid, worker in self._targets().items():
@@ -171,9 +170,10 @@ class Watch:
         self._pacing.read(perf_counter() - began, total, forced=forced)
 
     def _meet(self, targets: dict[int, int]) -> None:
-        """Under the lock: what workers that were not there before have inherited.
+        """Record what new workers have inherited. With the lock held.
 
-        The first one is looked at whatever it costs, so that there is something to say."""
+        The first one is read whatever it costs, so that there is at least one figure.
+        """
         for pid, worker in targets.items():
             if worker < 0 or pid in self._inherited:
                 continue
@@ -185,7 +185,7 @@ class Watch:
                     self._inherited[pid] = found.inherited
 
     def _look_closely(self) -> None:
-        """Under the lock: what was copied, and what one copy saves."""
+        """Read what was copied, and what one copy saves. With the lock held."""
         saved = 0
         for pid, worker in self._targets().items():
             found = procfs.mappings(pid)

@@ -21,6 +21,8 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from .columns import FAILED, LOST, SPAN, SPENT, TOTAL, dtype_of, struct_of
+from .failures import Failures
+from .lines import Line
 
 if TYPE_CHECKING:
     import numpy as np
@@ -37,6 +39,11 @@ _LONGEST = 100
 # Function names: a program that makes functions without end has the rest under one name.
 _NAMES = 10_000
 _OTHERS = "(other functions)"
+_ELSEWHERE = ("", _OTHERS, "", 0, 0)
+
+Site = tuple[str, str, str, int, int]
+"""A call: the pool's method, the function's name, the program's file and line (or "" and 0),
+and the chunk size that the program has given (or 0)."""
 
 
 class Recorder:
@@ -59,19 +66,28 @@ class Recorder:
         self._block = bytearray(_BLOCK * SIZE)
         self._at = 0
         self._names: dict[str, int] = {}
+        self._sites: dict[Site, int] = {}
+        self.function_of: list[int] = []  # the index of a function's name, by that of its call
         self._importing = importing
         self._folded: Table | None = None
         self._longest: Table | None = None
         self.failed = 0
         self.lost = 0
+        self.failures = Failures()
+        self.imports: dict[str, tuple[int, int]] = {}  # how often, and CPU time
 
-    def function(self, name: str) -> int:
-        """The index of a function's name."""
-        index = self._names.get(name)
+    def site(self, method: str, name: str, line: Line, chunk: int = 0) -> int:
+        """The index of a call: which function, by which method, from which line, in chunks
+        of which size."""
+        site = (method, name, *line, chunk)
+        index = self._sites.get(site)
         if index is None:
             with self._lock:
-                name = name if len(self._names) < _NAMES else _OTHERS
-                index = self._names.setdefault(name, len(self._names))
+                site = site if len(self._sites) < _NAMES else _ELSEWHERE
+                index = self._sites.setdefault(site, len(self._sites))
+                if index == len(self.function_of):
+                    name = site[1]
+                    self.function_of.append(self._names.setdefault(name, len(self._names)))
         return index
 
     def record(self, state: int, known: bytes, spent: bytes) -> None:
@@ -101,6 +117,19 @@ class Recorder:
     def functions(self) -> tuple[str, ...]:
         """Names by index."""
         return tuple(self._names)
+
+    def imported(self, took: dict[str, int]) -> None:
+        """Workers have imported packages, in so many nanoseconds of CPU time each."""
+        with self._lock:
+            for name, nanoseconds in took.items():
+                if name in self.imports or len(self.imports) < _NAMES:
+                    count, before = self.imports.get(name, (0, 0))
+                    self.imports[name] = (count + 1, before + nanoseconds)
+
+    @property
+    def sites(self) -> tuple[Site, ...]:
+        """Calls by index."""
+        return tuple(self._sites)
 
     def spans(self) -> Table:
         """The records that are kept, in the order in which they were made; a copy."""
@@ -147,14 +176,44 @@ def summed(spans: Table) -> Table:
     """``columns.TOTAL`` of some spans."""
     import numpy as np
 
-    keys = spans["function"].astype("u8") << np.uint64(32) | spans["worker"]
-    found, rows = np.unique(keys, return_inverse=True)
+    found, first, rows = np.unique(_keys(spans), return_index=True, return_inverse=True)
     totals = np.zeros(len(found), dtype_of(TOTAL))
-    totals["function"] = found >> np.uint64(32)
-    totals["worker"] = found & np.uint64(0xFFFFFFFF)
+    for name in ("function", "site", "worker"):
+        totals[name] = spans[name][first]
     for name, values in _parts(spans).items():
         np.add.at(totals[name], rows, values.astype(totals[name].dtype))
     return totals
+
+
+def _keys(table: Table) -> Table:
+    """What is summed has one of these: the call site, which has one function, and the worker."""
+    import numpy as np
+
+    keys: Table = table["site"].astype("u8") << np.uint64(32) | table["worker"]
+    return keys
+
+
+def split(spans: Table) -> dict[str, Table]:
+    """What each task's time in its function consists of, and what came before it.
+
+    Returns:
+        ``decode`` and ``compute`` without imports, ``imported`` (both kinds); ``running``,
+        ``wanting`` and ``pausing``, which add up to ``compute``.
+    """
+    import numpy as np
+
+    decode = np.maximum(spans["started"] - spans["received"] - spans["imported"], 0)
+    compute = np.maximum(spans["finished"] - spans["started"] - spans["importing"], 0)
+    running = np.minimum(spans["cpu"], compute)
+    wanting = np.minimum(spans["wanted"], compute - running)
+    return {
+        "decode": decode,
+        "imported": spans["finished"] - spans["received"] - decode - compute,
+        "compute": compute,
+        "running": running,
+        "wanting": wanting,
+        "pausing": compute - running - wanting,
+    }
 
 
 def _parts(spans: Table) -> dict[str, Table]:
@@ -167,13 +226,12 @@ def _parts(spans: Table) -> dict[str, Table]:
         "failed": spans["state"] == FAILED,
         "lost": spans["state"] == LOST,
         "queued": spans["sent"] - spans["submitted"],
-        "decode": spans["started"] - spans["received"],
-        "compute": spans["finished"] - spans["started"],
+        **{name: values for name, values in split(spans).items() if name != "pausing"},
         "encode": spans["encoded"] - spans["finished"],
         "deliver": np.where(spans["encoded"] > 0, spans["returned"] - spans["encoded"], 0),
     }
     parts["queued"] = np.where(spans["sent"] > 0, parts["queued"], 0)
-    same = ("waited", "blocked", "cpu")
+    same = ("waited", "blocked", "cpu", "helped")
     sizes = ("args_moved", "args_shared", "result_moved", "result_shared")
     return {**parts, **{name: spans[name] for name in (*same, *sizes)}}
 
@@ -183,11 +241,10 @@ def merged(one: Table, other: Table) -> Table:
     import numpy as np
 
     both = np.concatenate([one, other])
-    keys = both["function"].astype("u8") << np.uint64(32) | both["worker"]
-    found, first, rows = np.unique(keys, return_index=True, return_inverse=True)
+    found, first, rows = np.unique(_keys(both), return_index=True, return_inverse=True)
     totals = np.zeros(len(found), dtype_of(TOTAL))
-    for name in ("function", "worker"):
+    for name in ("function", "site", "worker"):
         totals[name] = both[name][first]
-    for name in totals.dtype.names[2:]:
+    for name in totals.dtype.names[3:]:
         np.add.at(totals[name], rows, both[name])
     return totals

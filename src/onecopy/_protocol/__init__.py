@@ -1,4 +1,4 @@
-"""What the owner and its workers agree on; the only room that both sides import.
+"""The protocol between the owner and its workers; the only room that both sides import.
 
-Messages and their layout, the words in shared pages, and what a worker is told when it begins.
+Messages and their layout, the words in shared pages, and the configuration of a new worker.
 """

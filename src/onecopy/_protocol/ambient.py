@@ -1,8 +1,8 @@
-"""Settings of the interpreter and of libraries that a program makes for all of its code.
+"""Settings of the interpreter and of libraries that apply to all of a program's code.
 
-A main module that workers import makes them there by itself. Where it travels by value, those
-that can be read and set are copied: the recursion limit, the decimal context, NumPy's error
-handling, the size limit of CSV fields. What a program registers with a library (accessors of
+A main module that workers import makes these settings there too. If it is sent by value, the
+settings that can be read and set are copied: the recursion limit, the decimal context, NumPy's
+error handling, the size limit of CSV fields. What a program registers with a library (accessors of
 pandas, converters of sqlite3, handlers of signals) cannot be copied: it belongs in an initializer.
 """
 
@@ -30,7 +30,7 @@ def _csv() -> Any:
 
 @dataclass(frozen=True)
 class Ambient:
-    """The settings of this moment; None for a library that is not loaded."""
+    """The present settings; None for a library that is not loaded."""
 
     recursion: int = field(default_factory=sys.getrecursionlimit)
     decimal: Any = field(default_factory=_decimal)
@@ -38,7 +38,7 @@ class Ambient:
     csv: Any = field(default_factory=_csv)
 
     def apply(self) -> None:
-        """In a worker, or in what forks workers, in its main thread: make these settings."""
+        """Apply the settings, in the main thread of a worker or of the process that forks it."""
         sys.setrecursionlimit(self.recursion)
         if self.decimal is not None:
             import decimal

@@ -1,4 +1,4 @@
-"""What a worker is told when it starts: one typed record, the first frame on its socket."""
+"""A worker's configuration: one typed record, the first frame on its socket."""
 
 from __future__ import annotations
 
@@ -13,19 +13,19 @@ class WorkerConfig:
     """See the module.
 
     Attributes:
-        identity: who it is.
-        preparation: the surroundings to take over; None for a worker that was forked from
-            what has them.
+        identity: the worker's identity.
+        preparation: the environment to set up; None for a worker forked from a process that has it.
         claims: the size of the page of claims, in bytes.
-        slot: the index of its own claim there.
-        room: where its page for results begins.
-        threads: native threads that it may use, or None to leave them alone.
-        initializer: one will be sent, or is inherited.
+        slot: the index of the worker's claim there.
+        room: the offset of its page for results.
+        threads: the number of native threads that it may use, or None to leave them alone.
+        initializer: an initializer will be sent, or is inherited.
         executor: SystemExit in a task is that task's error.
-        reseed: its generators of random numbers are given seeds of their own.
-        logs: log records and warnings go to the owner.
-        prints: what becomes of what it prints, see ``options.PRINTS``.
-        authkey: what its owner's managers are spoken to with, or None.
+        reseed: give its random number generators their own seeds.
+        logs: send log records and warnings to the owner.
+        prints: the destination of printed lines, see ``options.PRINTS``.
+        profile: sample its stack while it runs tasks.
+        authkey: the key of its owner's managers, or None.
     """
 
     identity: Identity
@@ -39,4 +39,5 @@ class WorkerConfig:
     reseed: bool
     logs: bool
     prints: str
+    profile: bool
     authkey: bytes | None

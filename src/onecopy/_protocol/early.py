@@ -1,18 +1,17 @@
-"""Results of a chunk that are known to the owner while a later item of it is still run.
+"""Early results: those of a chunk that reach the owner while a later item is still running.
 
-A stream hands results out one by one, and one that is there must not wait for a slow item
-behind it in its chunk. A worker that is in the middle of an item cannot send anything; so it
-writes each small result, pickled, into a page that the owner maps as well, which takes less
-than a microsecond. Mostly nobody reads it: all of them are in the answer at the end. When
-that keeps the owner waiting, it looks (``revoking``). What is too large for the page ends the
-chunk instead, and an item that fails as well: the worker sends what it has, and the rest is
-handed out again.
+A stream returns results one by one, and a finished result must not wait for a slow item behind it
+in its chunk. A worker that is running an item cannot send anything. So it writes each small result,
+pickled, into a page that the owner maps as well, which takes less than a microsecond. Usually the
+page is not read: the answer at the end contains all results. If that keeps the owner waiting, it
+reads the page (``_engine.receiver``). A result too large for the page ends the chunk instead, and
+so does an item that fails: the worker sends what it has, and the rest is given out again.
 
-The page is a sequence lock of one writer, which never waits. It writes the task's id with a
-count of 0 before any result of the task, and the count that includes a result after that.
-The reader takes the count, has every CPU pass a barrier, copies, passes another barrier, and
-looks whether the word is still about that task. If so, nothing that it copied had been
-overwritten; and what the count includes was written before it.
+The page is a sequence lock of one writer, which never waits. It writes the task's id with a count
+of 0 before any result of the task, and the count that includes a result after that. The reader
+reads the count, makes every CPU pass a barrier, copies, passes another barrier, and checks that the
+word is still about that task. If so, nothing that it copied had been overwritten, and all results
+in the count were written before it.
 """
 
 from __future__ import annotations
@@ -22,14 +21,14 @@ import struct
 from collections.abc import Callable
 from typing import Any
 
-from .._codec.codec import Draft, encode
+from .._codec.codec import Encoded, encode
 from .._codec.pickling import PEER, TooLong
 from .._system import barrier, mapping
 from .strides import MOST, PUBLISHED, Strides, begun, word_of
 
 # Bytes per worker.
 ROOM = mapping.PAGE
-# Streams have at most so many items in a chunk: their number travels in a frame's flags.
+# Chunks of streams have at most this many items: the number is sent in a frame's flags.
 ITEMS = 16
 _LENGTH = struct.Struct("<I")
 _SCALARS = frozenset({int, float, bool, type(None)})
@@ -50,7 +49,7 @@ class Page:
     def publishing(
         self, task: int, function: Callable[[Any], Any], strides: Strides
     ) -> Callable[[Any], Any]:
-        """``function``, whose results are written into the page in the order of the items, or
+        """Wrap ``function``: its results are written into the page in the order of the items, or
         end the chunk."""
         words, room, head = self._words, self._room, _LENGTH.size
         dumps, length, scalars = pickle.dumps, _LENGTH.pack, _SCALARS
@@ -79,17 +78,17 @@ class Page:
 
 
 def _stream(value: Any) -> bytes | None:
-    """A small result as it can be read without a link; None for others."""
+    """Return a small result pickled, such that it can be read without a link; None for others."""
     try:
-        draft = encode(value, PEER, "result", most=ROOM)
+        encoded = encode(value, PEER, "result", most=ROOM)
     except (TooLong, Exception):
-        return None  # whatever is wrong with it is said when it is sent
-    assert isinstance(draft, Draft)
-    return draft.stream() if draft.is_bare() else None
+        return None  # if it cannot be pickled, sending it reports that
+    assert isinstance(encoded, Encoded)
+    return encoded.stream() if encoded.is_bare() else None
 
 
 def read(words: memoryview, room: memoryview, task: int, known: int) -> list[bytes]:
-    """The owner's side: the pickled results of a task behind those that are ``known``."""
+    """Return, on the owner's side, the pickled results of a task after the first ``known``."""
     count = begun(int(words[PUBLISHED]), task)
     if count is None or count <= known:
         return []

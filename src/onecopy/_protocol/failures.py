@@ -1,7 +1,7 @@
-"""How a failure travels: from an exception in a worker to the same one in the owner.
+"""Failures as messages: from an exception in a worker to the same one in the owner.
 
-The exception goes as pickled bytes of its own, so that one that cannot be rebuilt spoils
-nothing else; beside it go its name, its message and the worker's traceback as plain text.
+The exception is pickled by itself, so that one that cannot be rebuilt spoils nothing else. Its
+name, its message and the worker's traceback are sent with it as plain text.
 """
 
 from __future__ import annotations
@@ -26,14 +26,14 @@ Failure = tuple[str, str, str, str, bytes | None]
 def failure(
     error: BaseException, function: str, argument: str = "", namespace: Namespace = NOTHING
 ) -> Failure:
-    """Describes ``error`` for the owner. Takes its traceback away, and with it what the
-    frames hold. Never raises: an exception's class may do anything, and it ends no worker."""
+    """Describe ``error`` for the owner. Removes its traceback, which releases the frames. Never
+    raises: an exception's class may do anything, and must not end the worker."""
     kind = type(error)
     if issubclass(kind, NotPicklable):
         without_ours(error)
     text = _text(error)
     where = f"worker {os.getpid()}, {function}" + (f", argument {argument}" if argument else "")
-    # Not by assignment, which its class may refuse.
+    # Not by assignment: its class may refuse that.
     BaseException.with_traceback(error, None)
     name = (
         kind.__qualname__
@@ -44,29 +44,29 @@ def failure(
 
 
 def _text(error: BaseException) -> str:
-    import traceback  # not at the top: most workers never fail, and all would wait for it
+    import traceback  # not at the top: most workers never fail, and all would wait for the import
 
     try:
         return "".join(traceback.format_exception(error))
-    except BaseException as bad:  # of an attribute that is looked up on it, say
+    except BaseException as bad:  # raised by an attribute that is looked up on it, say
         return f"{type(error).__name__}: {said(error)} <its traceback raised {type(bad).__name__}>"
 
 
 def said(error: BaseException) -> str:
-    """``str(error)``; never raises."""
+    """Return ``str(error)``; never raises."""
     try:
         return str(error)
-    except BaseException as bad:  # a user's __str__ may do anything
+    except BaseException as bad:  # a user's __str__ may raise anything
         return f"<its message raised {type(bad).__name__}>"
 
 
 def _pickled(error: BaseException, namespace: Namespace) -> bytes | None:
-    """The exception as bytes for ``pickle.loads``, or None: then its text stands for it."""
+    """Return the exception as bytes for ``pickle.loads``; None if only its text can be sent."""
     try:
         pickled = dumps(error, namespace, "exception", reducers=_EXCEPTIONS)
-        # Buffers of arrays that the exception carries go in-band: this is the rare case.
+        # The buffers of arrays in the exception go in-band: this is the rare case.
         return b"".join(pickled.chunks) if not pickled.buffers.spans else _in_band(error)
-    except BaseException:  # of a __reduce__, say, which may raise anything
+    except BaseException:  # raised by a __reduce__, say, which may raise anything
         return None
 
 
@@ -76,11 +76,11 @@ def _in_band(error: BaseException) -> bytes:
     except Exception:
         import cloudpickle  # the first of our picklers needed it as well
 
-        return bytes(cloudpickle.dumps(error, 5))  # its class by value
+        return bytes(cloudpickle.dumps(error, 5))  # with its class by value
 
 
 class _Exceptions(dict[type, Callable[[Any], Any]]):
-    """The reducer of all exceptions whose classes do not see to their pickling themselves."""
+    """The reducer of all exceptions whose classes do not define their own pickling."""
 
     def get(self, kind: type, default: Any = None) -> Any:
         if (
@@ -96,21 +96,20 @@ class _Exceptions(dict[type, Callable[[Any], Any]]):
 
 
 def _reduce(error: BaseException) -> tuple[Any, ...]:
-    """As ``BaseException.__reduce__``; but what stands in slots comes along, and no method of
-    the class is asked for anything."""
+    """Reduce like ``BaseException.__reduce__``, with slots, and without calling the class."""
     kind = type(error)
     state = dict(object.__getattribute__(error, "__dict__"))
     for cls in kind.__mro__:
         for name, value in vars(cls).items():
             if isinstance(value, types.MemberDescriptorType) and cls.__module__ != "builtins":
-                with contextlib.suppress(AttributeError):  # never set
+                with contextlib.suppress(AttributeError):  # the slot was never set
                     state[name] = value.__get__(error)
     return _rebuild, (kind, vars(BaseException)["args"].__get__(error), state)
 
 
 def _rebuild(kind: type[BaseException], args: tuple[Any, ...], state: dict[str, Any]) -> Any:
-    """The exception again. Its class is called with what it gave to the base class; one that
-    insists on other arguments is not called. Then it is made what it was, past a
+    """Rebuild the exception. Its class is called with the arguments that the base class got; a
+    class with other required arguments is not called. Then its attributes are set, bypassing a
     ``__setattr__`` that refuses."""
     try:
         error = kind(*args)
@@ -130,13 +129,13 @@ _EXCEPTIONS = _Exceptions(
 
 
 def revive(failed: Failure) -> BaseException:
-    """The exception again, with the worker's traceback as its cause."""
+    """Return the exception with the worker's traceback as its cause."""
     name, message, text, where, data = failed
     error: BaseException | None = None
     if data is not None:
         try:
             error = pickle.loads(data)
-        except BaseException as bad:  # its class insists on other arguments, say
+        except BaseException as bad:  # its class requires other arguments, say
             text += f"\n(it could not be rebuilt here: {type(bad).__name__}: {said(bad)})"
     if not isinstance(error, BaseException):
         error = RemoteError(name, message)
@@ -145,27 +144,27 @@ def revive(failed: Failure) -> BaseException:
 
 
 class Unloaded:
-    """In a worker: stands for a function that no task has needed yet."""
+    """A placeholder in a worker for a function that no task has needed yet."""
 
     def __init__(self, frame: Frame) -> None:
         self.frame = frame
 
 
 class Unusable:
-    """In a worker: stands for a function that could not be loaded there."""
+    """A placeholder in a worker for a function that could not be loaded."""
 
     def __init__(self, failed: Failure) -> None:
         self.failure = failed
 
 
 def fits_values(value: object, size: int | None) -> bool:
-    """Is this what a worker answers when all of a chunk of ``size`` items went well? Of a
-    call (None) it may be anything."""
+    """Return True if a worker may answer this when all of a chunk of ``size`` items went well. A
+    call (None) may answer anything."""
     return size is None or (type(value) is list and len(value) == size)
 
 
 def fits_failures(value: object, size: int) -> bool:
-    """Is this what a worker answers when something failed: values and failures by index?"""
+    """Return True if a worker may answer this after a failure: values and failures by index."""
     if type(value) is not tuple or len(value) != 2 or not all(type(v) is dict for v in value):
         return False
     values, failed = value
@@ -173,12 +172,12 @@ def fits_failures(value: object, size: int) -> bool:
 
 
 def describe(value: Any) -> str:
-    """A failing argument: its type and a short repr."""
+    """Return a failing argument's type and a short repr."""
     return f"{type(value).__name__}: {short(value)}"
 
 
 def describe_call(payload: Any) -> str:
-    """The arguments of a call that failed."""
+    """Return a description of the arguments of a call that failed."""
     try:
         args, kwargs = payload
     except (TypeError, ValueError):
@@ -189,7 +188,7 @@ def describe_call(payload: Any) -> str:
 
 
 def name_of(function: Any) -> str:
-    """A function as error messages call it."""
+    """Return a function's name in error messages."""
     name = getattr(function, "__qualname__", None)
     if name is None:
         inner = getattr(function, "func", None)

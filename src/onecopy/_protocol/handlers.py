@@ -1,13 +1,13 @@
-"""Handlers of ``logging`` that a program sets up in a worker, and which of them are called.
+"""``logging`` handlers that a program sets up in a worker, and the rule for calling them.
 
-The rule: a handler that an initializer or a task sets up is called in its worker, unless one
-of the owner's handlers takes the record to the same place. A place is a file, or the
-terminal (standard output and error count as one), or, for a handler that writes elsewhere,
-its class. A ``QueueHandler`` brings records to the owner, which has them already: it is called
-only when the owner has no handler for the record.
+The rule: a handler that an initializer or a task sets up is called in its worker, unless one of the
+owner's handlers writes the record to the same place. A place is a file, or the terminal (standard
+output and error count as one), or, for a handler that writes elsewhere, its class. A
+``QueueHandler`` sends records to the owner, which has them already: it is called only if the owner
+has no handler for the record.
 
-Handlers that were there when the worker began are the owner's, inherited by a fork or made
-by the same lines of the program: they are never called here.
+Handlers that existed when the worker began are the owner's, inherited by a fork or created by the
+same lines of the program: they are never called here.
 """
 
 from __future__ import annotations
@@ -21,12 +21,12 @@ from typing import Any
 _TERMINAL = "the terminal"
 
 Places = dict[str, tuple[bool, list[tuple[str, int]]]]
-"""By the name of a logger that has handlers, or does not propagate: does it propagate, and
-the place and the level of each of its handlers. The root's name is empty."""
+"""By the name of a logger that has handlers, or does not propagate: True if it propagates, and the
+place and the level of each of its handlers. The root's name is empty."""
 
 
 def places(logging: Any) -> Places:
-    """Where the handlers of this process take records."""
+    """Return the places that this process's handlers write to."""
     found: Places = {}
     loggers = [("", logging.root), *logging.root.manager.loggerDict.items()]
     for name, logger in loggers:
@@ -57,15 +57,15 @@ def place_of(handler: Any) -> str:
 
 
 def _number(stream: Any) -> int:
-    with contextlib.suppress(Exception):  # closed, or somebody's own that has none
+    with contextlib.suppress(Exception):  # closed, or a custom stream that has none
         return int(stream.fileno())
     return -1
 
 
 class OwnHandlers:
-    """A worker's side.
+    """The worker's side.
 
-    What was there at ``begin`` is held, so that nothing that comes later has its ``id``.
+    Handlers that existed at ``begin`` are kept alive, so that no later one gets the same ``id``.
     """
 
     def __init__(self) -> None:
@@ -75,21 +75,21 @@ class OwnHandlers:
         self._files: weakref.WeakKeyDictionary[Any, str] = weakref.WeakKeyDictionary()
 
     def begin(self, logging: Any) -> None:
-        """The worker begins: what is there is the owner's."""
+        """Note the existing handlers, which are the owner's: the worker begins."""
         for logger in (logging.root, *logging.root.manager.loggerDict.values()):
             if isinstance(logger, logging.Logger):
                 for each in (*logger.handlers, *logger.filters):
                     self._inherited[id(each)] = each
 
     def apply(self, owners: Places) -> None:
-        """The owner has told what its handlers are."""
+        """Set the owner's handlers."""
         if owners != self._owners:
             self._owners = owners
             self._chains = {}
 
     def passed(self, logger: Any, record: Any) -> Any:
-        """The record, or what filters that the worker itself has put on its logger make of
-        it; something false when one holds it back. The others are applied by the owner."""
+        """Apply the filters that the worker itself has put on its logger. Returns the record, or
+        something false if one rejects it. The owner applies the others."""
         for each in logger.filters:
             if id(each) in self._inherited:
                 continue
@@ -101,7 +101,7 @@ class OwnHandlers:
         return record
 
     def taking(self, logger: Any, record: Any) -> list[Any]:
-        """The handlers to call."""
+        """Return the handlers to call."""
         found = []
         at = logger
         while at is not None:
@@ -116,7 +116,7 @@ class OwnHandlers:
         return found
 
     def _is_new(self, handler: Any, name: str, level: int) -> bool:
-        """Does it take the record where no handler of the owner takes it?"""
+        """Return True if the handler writes to a place that no handler of the owner writes to."""
         if any(kind.__name__ == "NullHandler" for kind in type(handler).__mro__):
             return False
         chain = self._chains.get(name)
@@ -130,7 +130,7 @@ class OwnHandlers:
         return self._place(handler) not in owners
 
     def _chain(self, name: str) -> list[tuple[str, int]]:
-        """What the owner does with records of this logger."""
+        """Return the owner's handlers for this logger."""
         found: list[tuple[str, int]] = []
         name = "" if name == "root" else name
         while True:
@@ -142,7 +142,7 @@ class OwnHandlers:
 
     def _place(self, handler: Any) -> str:
         if not hasattr(handler, "baseFilename"):
-            return place_of(handler)  # a stream may be another one by now
+            return place_of(handler)  # its stream may have been replaced
         place = self._files.get(handler)
         if place is None:
             place = self._files[handler] = place_of(handler)

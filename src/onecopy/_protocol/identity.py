@@ -1,7 +1,7 @@
-"""A worker as a process: standard input, names, random numbers, what ``multiprocessing`` knows.
+"""A worker's identity as a process: standard input, names, random numbers, ``multiprocessing``.
 
-Programs ask ``multiprocessing`` whether they run in a worker, and in which: that is answered
-as its own pools answer it. The module is furnished when it is imported.
+Programs ask ``multiprocessing`` whether they run in a worker, and in which one. The answers are
+those of its own pools. The module is patched when it is imported.
 """
 
 from __future__ import annotations
@@ -20,13 +20,13 @@ from .._system.title import set_title
 
 @dataclass(frozen=True)
 class Identity:
-    """Who a worker is.
+    """The identity of a worker.
 
     Attributes:
         pool: counts up over the pools of the owner.
         worker: its number in the pool.
-        daemon: as ``multiprocessing.Pool`` has its workers, and executors do not.
-        parent: of the owner: pid, name and identity, as ``multiprocessing`` has them.
+        daemon: True as in ``multiprocessing.Pool``, False as in executors.
+        parent: the owner's pid, name and identity, in ``multiprocessing``'s terms.
         method: the start method that the owner has chosen for ``multiprocessing``, or None.
     """
 
@@ -37,7 +37,7 @@ class Identity:
     method: str | None
 
     def take(self) -> None:
-        """This process is that worker from here on."""
+        """Make this process that worker."""
         set_title(
             f"onecopy: pool {self.pool}, worker {self.worker}",
             f"onecopy-{self.pool}.{self.worker}",
@@ -55,7 +55,7 @@ class Identity:
         module._current_process = process  # type: ignore[attr-defined]
         module._process_counter = itertools.count(1)  # type: ignore[attr-defined]
         module._children = set()  # type: ignore[attr-defined]
-        # A descriptor that becomes readable when the owner ends, for ``join`` and ``is_alive``.
+        # A descriptor that is readable once the owner has ended, for ``join`` and ``is_alive``.
         sentinel = os.pidfd_open(pid) if hasattr(os, "pidfd_open") else None
         module._parent_process = module._ParentProcess(name, pid, sentinel)  # type: ignore[attr-defined]
 
@@ -64,7 +64,7 @@ class Identity:
 
 
 def parent_of_workers() -> tuple[int, str, tuple[int, ...]]:
-    """This process, as its workers' ``parent_process`` has it."""
+    """Return this process as its workers' ``parent_process`` describes it."""
     process = sys.modules.get("multiprocessing.process")
     if process is None:
         return os.getpid(), "MainProcess", ()
@@ -73,13 +73,14 @@ def parent_of_workers() -> tuple[int, str, tuple[int, ...]]:
 
 
 def chosen_method() -> str | None:
-    """The start method that the program has chosen for ``multiprocessing``, or None."""
+    """Return the start method that the program has chosen for ``multiprocessing``, or None."""
     ask = getattr(sys.modules.get("multiprocessing"), "get_start_method", None)
     return ask(allow_none=True) if ask is not None else None
 
 
 def close_stdin() -> None:
-    """Standard input is the owner's: a worker that reads gets the end of input at once."""
+    """Close standard input, which is the owner's: a worker that reads gets the end of input at
+    once."""
     null = os.open(os.devnull, os.O_RDONLY)
     if null != 0:
         os.dup2(null, 0)
@@ -88,11 +89,11 @@ def close_stdin() -> None:
 
 
 def reseed() -> None:
-    """Forked workers have the same generators of random numbers: give each its own.
+    """Reseed the random number generators, which forked workers would otherwise have in common.
 
-    The ``random`` module does so by itself after a fork; NumPy does not. Of the program's
-    own generators, those that were made without a seed are given another one: a seed that
-    was given stays, as it would if the worker had imported the module by itself.
+    The ``random`` module does this itself after a fork; NumPy does not. The program's own
+    generators get a new seed if they were created without one. An explicit seed stays, as it would
+    if the worker had imported the module itself.
     """
     random = sys.modules.get("numpy.random")
     if random is None:
@@ -106,6 +107,6 @@ def reseed() -> None:
 
 
 def _has_no_seed(generator: Any) -> bool:
-    """Return True if the system gave the entropy, which is 128 random bits then."""
+    """Return True if the operating system provided the entropy: then it has 128 bits."""
     entropy = getattr(generator.seed_seq, "entropy", None)
     return isinstance(entropy, int) and entropy >> 64 != 0

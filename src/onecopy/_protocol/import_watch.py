@@ -1,11 +1,10 @@
-"""Which statement of the main module takes long, or much memory, when workers import it.
+"""Measures the statements of the main module, to find slow or memory-hungry ones in workers.
 
 Imports of other modules are not counted: workers need those.
 
-The interpreter tells of each line that the module's own code begins: by ``sys.monitoring``
-(PEP 669) for this code alone, before Python 3.12 by a trace function for its frame. A line
-costs a fraction of a microsecond; the size of the process is asked for only when the line
-before took a millisecond.
+The interpreter reports each line of the module's own code: by ``sys.monitoring`` (PEP 669) for this
+code alone; before Python 3.12 by a trace function for its frame. A line costs a fraction of a
+microsecond; the size of the process is read only if the line before took a millisecond.
 """
 
 from __future__ import annotations
@@ -18,20 +17,20 @@ from typing import Any, NamedTuple
 
 from .._system.procfs import anonymous
 
-# An import that takes more is told of.
+# Slower imports are reported.
 _SECONDS = 2.0
 _BYTES = 200_000_000
 _WORTH_A_LOOK_NS = 1_000_000
-_TOOL = 4  # of the numbers that no known tool has taken (PEP 669)
+_TOOL = 4  # not a number of a known tool (PEP 669)
 
 
 class SlowImport(NamedTuple):
-    """What an import cost, and the statement that cost most of it.
+    """The cost of an import, and the statement that caused most of it.
 
     Attributes:
-        line: where the statement begins.
-        milliseconds: of all that is no import of another module.
-        nbytes: by which the process has grown in that time.
+        line: the statement's first line.
+        milliseconds: the time, without imports of other modules.
+        nbytes: the growth of the process in that time.
     """
 
     line: int
@@ -51,14 +50,14 @@ class ImportWatch:
         self._grew: dict[int, int] = {}
 
     def run(self, code: CodeType, source: bytes, names: dict[str, Any]) -> SlowImport | None:
-        """Execute ``code`` in ``names``; what it cost, if that was much. Raises what it raises."""
+        """Execute ``code`` in ``names``; return its cost, if that was high. Raises its errors."""
         began, before = perf_counter_ns(), anonymous(self._pid)
         self._since, self._size = began, before
         if sys.version_info >= (3, 12):
             self._monitored(code, names)
         elif sys.gettrace() is None:
             self._traced(code, names)
-        else:  # a debugger, or the measurement of coverage
+        else:  # a debugger, or a coverage measurement
             exec(code, names)
         self._begin(0)
         took, grew = perf_counter_ns() - began, anonymous(self._pid) - before
@@ -109,10 +108,10 @@ class ImportWatch:
 
 
 def _statements(source: bytes, cost: dict[int, int]) -> dict[int, int]:
-    """The costs of lines, added up by the statements that the module consists of.
+    """Return the costs of lines, added up by top-level statement.
 
-    Statements that import modules are left out: workers need those modules, and nothing
-    is gained where they are imported elsewhere.
+    Statements that import modules are left out: workers need those modules, and importing them
+    elsewhere gains nothing.
     """
     import ast  # for a slow import alone
 

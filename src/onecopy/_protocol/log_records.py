@@ -1,7 +1,7 @@
-"""How a log record of a worker is laid out in a message.
+"""The layout of a worker's log record in a message.
 
-What is the same whenever a line of the program logs is its head, which is sent once and then
-known by a number; what differs comes with each record.
+The head is the same whenever a line of the program logs. It is sent once and then referred to by a
+number. The rest comes with each record.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ HEAD = (
     *("thread", "threadName", "processName", "process"),
     *(("taskName",) if sys.version_info >= (3, 12) else ()),
 )
-"""The attributes of a record that its head has, in their order."""
+"""The attributes of a record that are in its head, in their order."""
 
 MOST_HEADS = 1024
-"""Both sides keep at most so many heads: more than most programs have lines that log."""
+"""Both sides keep at most this many heads, more than most programs have lines that log."""

@@ -1,18 +1,17 @@
-"""What of the owner's ``logging`` and ``warnings`` its workers have to know: levels, filters,
-and where its handlers write.
+"""The owner's log levels, warning filters and handlers' destinations, as sent to workers.
 
-A worker decides by itself whether a record or a warning is wanted, so that one that is not
-costs what it costs in a single process. For that it is told, before anything of the program
-is called in it and again when something has changed, the level of each logger that has one of
-its own and the filters of warnings; and, see ``handlers``, where records go. What a worker has
-set by itself stays until the owner's own value changes. The calling of the owner's handlers,
-its loggers' filters and propagation are the owner's business.
+A worker itself decides whether a record or a warning is wanted, so that an unwanted one costs what
+it costs in a single process. For that it gets the level of each logger that has its own and the
+warning filters, before any of the program's code is called in it and again after each change. It
+also gets the destinations of records; see ``handlers``. What a worker has set itself stays until
+the owner's own value changes. Calling the owner's handlers, its loggers' filters and propagation
+are left to the owner.
 
-The owner's side is asked before each batch of tasks and has to be cheap. A change of a level
-is noticed by a mark in the root logger's cache of answers, which ``logging`` empties whenever
-a level, or ``logging.disable``, changes (``Manager._clear_cache`` since Python 3.7). Where
-there is no such cache, the levels are collected anew each time. A handler is noticed when it
-is made, or is put on the root logger or taken from it.
+The owner's side is asked before each batch of tasks and must be cheap. It notices a change of a
+level by a mark in the root logger's cache of answers, which ``logging`` empties whenever a level,
+or ``logging.disable``, changes (``Manager._clear_cache`` since Python 3.7). If there is no such
+cache, the levels are collected each time. It notices a handler when it is created, or added to or
+removed from the root logger.
 """
 
 from __future__ import annotations
@@ -26,7 +25,7 @@ from typing import Any
 from .handlers import Places, places
 
 Levels = tuple[int, int, dict[str, tuple[int, bool]]]
-"""The root's level, what is disabled, and level and disabledness of other loggers."""
+"""The root's level, the disabled level, and the level and disabled flag of other loggers."""
 
 _MARK = "onecopy"
 
@@ -34,7 +33,7 @@ _MARK = "onecopy"
 class Settings:
     """The owner's settings as bytes, with a number that changes when they do.
 
-    Any thread may ask. In a forked child it goes on with what it knew.
+    Any thread. A forked child goes on with the last settings.
     """
 
     def __init__(self) -> None:
@@ -45,9 +44,9 @@ class Settings:
         self._handlers: Any = None
 
     def now(self) -> tuple[int, bytes]:
-        """The number and the bytes for ``apply``."""
+        """Return the number and the bytes for ``apply``."""
         if not self._unchanged() and self._lock.acquire(blocking=False):
-            # Who does not get it goes on with the last ones: the holder is a moment ahead.
+            # If another thread is refreshing them, use the previous settings.
             try:
                 self._collect()
             finally:
@@ -61,13 +60,13 @@ class Settings:
             return False
         if _handlers_in_force(logging) != self._handlers:
             return False
-        # Filters are put in front, taken out, or the list is another one. Lists compare
-        # their elements by identity first, which takes no time.
+        # Filters are put in front or removed, or the list is replaced. Lists compare their elements
+        # by identity first, which takes no time.
         return self._filters == _in_force()
 
     def _collect(self) -> None:
         logging = sys.modules.get("logging")
-        # Marked first: what changes while it is being collected is collected again.
+        # Marked first: a change during the collection causes another collection.
         cache = getattr(getattr(logging, "root", None), "_cache", None)
         if cache is not None:
             cache[_MARK] = True
@@ -80,7 +79,7 @@ class Settings:
             self._body = body
 
     def after_fork(self) -> None:
-        """In a forked child, where whoever held the lock is not."""
+        """Replace the lock in a forked child: the thread that held it does not exist there."""
         self._lock = threading.Lock()
 
 
@@ -98,34 +97,36 @@ def _levels(logging: Any) -> Levels | None:
 
 
 def _handlers_in_force(logging: Any) -> Any:
-    """Another value when a handler was made, or the root's have changed. How many there are is
-    in a private list, which every handler has entered since ``logging`` is there."""
+    """Return a value that changes when a handler is created or the root's handlers change. The
+    number of handlers is in a private list, which every handler has entered since ``logging``
+    exists."""
     if not hasattr(logging, "root"):
         return None
     return len(getattr(logging, "_handlerList", ())), list(map(id, logging.root.handlers))
 
 
 def _in_force() -> list[Any]:
-    """The list of filters itself, as it is now."""
+    """Return the list of filters itself."""
     warnings = sys.modules.get("warnings")
     if warnings is None:
         return []
-    get = getattr(warnings, "_get_filters", None)  # Python 3.14: they may be a context's
+    get = getattr(warnings, "_get_filters", None)  # Python 3.14: the filters may be a context's
     found: list[Any] = get() if get is not None else warnings.filters
     return found
 
 
 def _filters() -> list[bytes]:
-    """Each pickled by itself: one whose category cannot be found again spoils no other."""
+    """Return the filters, each pickled by itself: one whose category cannot be found again spoils
+    no other."""
     pickled = []
     for entry in _in_force():
-        with contextlib.suppress(Exception):  # a class of a function, say: nobody can name it
+        with contextlib.suppress(Exception):  # a function's local class, say: not importable
             pickled.append(pickle.dumps(entry))
     return pickled
 
 
 class Applied:
-    """A worker's side: what it was told last."""
+    """The worker's side: the settings that it got last."""
 
     def __init__(self) -> None:
         self._levels: Levels | None = None
@@ -133,7 +134,7 @@ class Applied:
         self._filters: list[bytes] | None = None
 
     def apply(self, body: bytes) -> Places:
-        """Takes over what ``Settings.now`` has given; returns where the owner's handlers are."""
+        """Apply what ``Settings.now`` has returned; return where the owner's handlers write."""
         self._levels, filters, there = pickle.loads(body)
         self.apply_levels()
         if filters != self._filters:
@@ -142,8 +143,8 @@ class Applied:
         return there  # type: ignore[no-any-return]
 
     def apply_levels(self) -> None:
-        """Sets the loggers' levels where the owner's have changed; again when ``logging`` has
-        been imported only now."""
+        """Set the loggers' levels where the owner's have changed; called again when ``logging`` is
+        imported later."""
         logging: Any = sys.modules.get("logging")
         if logging is None or self._levels is None or not hasattr(logging, "disable"):
             return
@@ -166,7 +167,7 @@ class Applied:
 def _apply_filters(pickled: list[bytes]) -> None:
     filters = []
     for entry in pickled:
-        with contextlib.suppress(Exception):  # its category is not to be had in this process
+        with contextlib.suppress(Exception):  # its category does not exist in this process
             filters.append(pickle.loads(entry))
     if filters == _in_force():
         return

@@ -1,7 +1,7 @@
-"""The surroundings of a fresh interpreter: those of the moment when the pool was made.
+"""The environment of a fresh interpreter: the owner's at the moment when the pool was made.
 
-Whatever the program does next (another directory, another environment), workers that are
-started later, replacements among them, begin as the first ones did.
+Whatever the program changes later (the directory, the environment), workers that are started later,
+replacements among them, start as the first ones did.
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ from .._codec import homes
 from .ambient import Ambient
 from .import_watch import ImportWatch, SlowImport
 
-if TYPE_CHECKING:  # its parser is not for workers to wait for
+if TYPE_CHECKING:  # workers must not wait for its parser
     from .._codec.main_module import MainModule
 
 
 importing_main = False
-"""True in a process that will be or make a worker, while it imports the main module."""
+"""True in a process that will be, or will fork, a worker, while it imports the main module."""
 
 
 @dataclass(frozen=True)
@@ -33,13 +33,13 @@ class Preparation:
     Attributes:
         pool: counts up over the pools of the owner.
         main: file and ``-m`` name of the main module that workers import, or None.
-        preload: modules that are imported before anything else is run.
-        ambient: settings to make where no main module is imported, which makes its own.
-        environment: of the process, ``os.environ`` as it was.
+        preload: modules to import first.
+        ambient: settings to apply if no main module is imported that makes its own.
+        environment: ``os.environ``.
         path, argv: ``sys.path`` and ``sys.argv``.
-        installed: the folders of the interpreter and of installed packages.
-        directory: the working directory; None when it was gone.
-        umask: or None where it cannot be known.
+        installed: the directories of the interpreter and of installed packages.
+        directory: the working directory; None if it was deleted.
+        umask: or None if unknown.
     """
 
     pool: int
@@ -54,21 +54,21 @@ class Preparation:
     umask: int | None = field(default_factory=lambda: _umask())
 
     def enter(self) -> SlowImport | None:
-        """In a fresh interpreter: take the surroundings over, and import what is wanted.
+        """Set up the environment in a fresh interpreter, and import the modules.
 
-        Returns what the import of the main module cost, if that was much. Raises whatever the
-        main module raises when it is imported.
+        Returns the cost of importing the main module, if it was high. Raises whatever the main
+        module raises when it is imported.
         """
         if self.umask is not None:
             os.umask(self.umask)
         if self.directory is not None:
-            with contextlib.suppress(OSError):  # it is gone by now
+            with contextlib.suppress(OSError):  # it was deleted meanwhile
                 os.chdir(self.directory)
         homes.know_installed(self.installed)
         sys.path[:] = self.path
         sys.argv[:] = self.argv
         for name in self.preload:
-            with contextlib.suppress(Exception):  # the task that needs it will say so
+            with contextlib.suppress(Exception):  # the task that needs it will report that
                 __import__(name)
         if self.main is None:
             clean_main()
@@ -84,24 +84,24 @@ class Preparation:
 
 
 def prepare(pool: int, main: MainModule | None, preload: tuple[str, ...]) -> Preparation:
-    """The surroundings of this moment; workers import ``main``, if it is not None."""
+    """Return the present environment; workers import ``main``, unless it is None."""
     if main is None:
         return Preparation(pool, None, preload, Ambient())
     return Preparation(pool, (main.path, main.name), preload, None)
 
 
 def import_main(path: str, name: str | None) -> SlowImport | None:
-    """In a worker or a zygote: import the owner's main module as ``__mp_main__``.
+    """Import the owner's main module as ``__mp_main__``, in a worker or a zygote.
 
-    As ``multiprocessing.spawn`` does, so what stands under the guard is not run, and
-    ``sys.modules["__main__"]`` is the same module. Beyond it, the code runs in the module's own
+    As in ``multiprocessing.spawn``, code under the guard is not run, and
+    ``sys.modules["__main__"]`` is the same module. Unlike there, the code runs in the module's own
     namespace and not in a copy, so ``import __main__`` sees what functions see.
 
     Args:
         path: the file.
-        name: as what ``-m`` ran it, or None.
+        name: its name if it was run with ``-m``, or None.
 
-    Returns what it cost, if that was much. Raises whatever the module raises.
+    Returns its cost, if that was high. Raises whatever the module raises.
     """
     main = types.ModuleType("__mp_main__")
     spec = importlib.util.find_spec(name) if name is not None else None
@@ -119,7 +119,7 @@ def import_main(path: str, name: str | None) -> SlowImport | None:
 
 
 def clean_main() -> None:
-    """In a worker whose owner's main module travels by value: an empty one in its place."""
+    """Install an empty main module in a worker that gets the owner's by value."""
     main = types.ModuleType("__main__")
     main.__dict__["__builtins__"] = __builtins__
     sys.modules["__main__"] = sys.modules["__mp_main__"] = main
@@ -133,7 +133,7 @@ def _directory() -> str | None:
 
 
 def _umask() -> int | None:
-    """Read and not set: to set it would change it for all threads of the program."""
+    """Return the umask without setting it, which would affect all threads of the program."""
     with contextlib.suppress(OSError, ValueError), open("/proc/self/status") as status:
         for line in status:
             if line.startswith("Umask:"):

@@ -1,4 +1,4 @@
-"""Applying a function to what came with a task: one call, or each item of a chunk.
+"""Applies a function to the payload of a task: one call, or each item of a chunk.
 
 Shared by worker processes and worker threads.
 """
@@ -21,30 +21,30 @@ def run_chunk(
     ends: tuple[type[BaseException], ...] = (SystemExit,),
     strides: Strides | None = None,
 ) -> tuple[list[Any], Errors]:
-    """``function`` of each item; an item that fails does not keep the others from running,
+    """Call ``function`` with each item. An item that fails does not keep the others from running,
     unless it raises one of ``ends``.
 
-    ``strides`` says with which items to begin, and where to end.
+    ``strides`` decides which items to start, and where to end.
 
-    ``list.extend`` runs the loop in C, and keeps what it has appended when the function
-    raises, so the failing item is the one after it.
+    ``list.extend`` runs the loop in C, and keeps what it has appended when the function raises, so
+    the failing item is the one after it.
     """
     values: list[Any] = []
     errors: Errors = {}
-    iterator = iter(items if strides is None else strides)
-    while len(values) < (len(items) if strides is None else strides.stop):
-        at = -1
-        try:
-            values.extend(map(function, iterator))
-            if len(values) < (len(items) if strides is None else strides.stop):
-                # map() took a StopIteration out of the function for its own end.
-                raise RuntimeError("the function raised StopIteration")
-        except ends:
-            raise
-        except BaseException as error:
-            at = len(values)
-            errors[at] = (error, items[at])
-            values.append(None)
+    for iterator in [iter(items)] if strides is None else strides:
+        while len(values) < (len(items) if strides is None else strides.upto):
+            at = -1
+            try:
+                values.extend(map(function, iterator))
+                if len(values) < (len(items) if strides is None else strides.upto):
+                    # map() took a StopIteration of the function for its own end.
+                    raise RuntimeError("the function raised StopIteration")
+            except ends:
+                raise
+            except BaseException as error:
+                at = len(values)
+                errors[at] = (error, items[at])
+                values.append(None)
     try:
         return values, errors
     finally:
@@ -52,7 +52,7 @@ def run_chunk(
 
 
 def star(function: Callable[..., Any]) -> Callable[[Any], Any]:
-    """``function`` of one tuple of arguments."""
+    """Wrap ``function`` to take one tuple of arguments."""
 
     def call(arguments: Any) -> Any:
         return function(*arguments)
@@ -61,7 +61,7 @@ def star(function: Callable[..., Any]) -> Callable[[Any], Any]:
 
 
 def blocks_of(payload: tuple[Any, ...]) -> list[tuple[Any, ...]]:
-    """Cuts the runs of rows that came with a task into blocks.
+    """Cut the rows of a task's payload into blocks.
 
     Args:
         payload: (rows per block, axis, array, array...), the arrays of equal length. Of blocks of
@@ -77,12 +77,12 @@ def blocks_of(payload: tuple[Any, ...]) -> list[tuple[Any, ...]]:
 
 
 def length_of(data: Any, axis: int) -> int:
-    """How long ``data`` is along ``axis``."""
+    """Return the length of ``data`` along ``axis``."""
     return int(data.shape[axis]) if hasattr(data, "shape") else len(data)
 
 
 def cut(data: Any, start: int, stop: int, axis: int) -> Any:
-    """A slice of ``data`` along ``axis``; rows of a frame by position."""
+    """Return a slice of ``data`` along ``axis``; rows of a frame by position."""
     if axis == 0:
         return data.iloc[start:stop] if hasattr(data, "iloc") else data[start:stop]
     if hasattr(data, "iloc"):
@@ -90,11 +90,11 @@ def cut(data: Any, start: int, stop: int, axis: int) -> Any:
     return data[(slice(None),) * axis + (slice(start, stop),)]
 
 
-def items_of(runner: int, payload: Any) -> Sequence[Any]:
-    """The items of a chunk."""
-    return blocks_of(payload) if runner == wire.BLOCKS else payload
+def items_of(call_kind: int, payload: Any) -> Sequence[Any]:
+    """Return the items of a chunk."""
+    return blocks_of(payload) if call_kind == wire.BLOCKS else payload
 
 
-def function_for(runner: int, function: Callable[..., Any]) -> Callable[[Any], Any]:
-    """What each item of a chunk is given to."""
-    return function if runner == wire.MAP else star(function)
+def function_for(call_kind: int, function: Callable[..., Any]) -> Callable[[Any], Any]:
+    """Return the function to call with each item of a chunk."""
+    return function if call_kind == wire.MAP else star(function)

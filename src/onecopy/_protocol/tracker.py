@@ -1,9 +1,10 @@
-"""Workers use the owner's resource tracker of ``multiprocessing``, as the standard library's do.
+"""Access to the owner's ``multiprocessing`` resource tracker, which workers use as in the standard
+library.
 
-The tracker unlinks what a program leaves in shared memory. A worker with a tracker of its own
-would unlink, at its end, what the owner still uses. Most programs need none, so none is started
-until a worker asks: over a datagram socket that all workers of a pool share, with a descriptor
-for the answer. No lock is involved; a worker that is killed while it waits harms nobody.
+The tracker unlinks what a program leaves in shared memory. A worker with its own tracker would
+unlink, at its end, what the owner still uses. Most programs need no tracker, so none is started
+until a worker asks: over a datagram socket that all workers of a pool share, with a descriptor for
+the answer. No lock is involved: killing a worker that waits affects no other process.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ class TrackerDesk:
     """The owner's side; ``serve`` is called in the driver thread.
 
     Attributes:
-        theirs: the end that workers get.
+        theirs: the workers' end of the socket.
     """
 
     def __init__(self) -> None:
@@ -32,7 +33,7 @@ class TrackerDesk:
         return self._ours.fileno()
 
     def serve(self, importing: AbstractContextManager[Any]) -> None:
-        """Answer one worker: the tracker's descriptor; it is started if it has to be.
+        """Send one worker the tracker's descriptor, starting the tracker if necessary.
 
         Args:
             importing: held while a module is imported.
@@ -43,8 +44,8 @@ class TrackerDesk:
             return
         for fd in fds:
             with socket.socket(fileno=fd) as answer, contextlib.suppress(OSError, RuntimeError):
-                # A worker that has gone meanwhile; or there is no process to be had: then the
-                # worker starts a tracker of its own, as it would without us.
+                # The worker may have gone meanwhile. Or no process can be started: then the worker
+                # starts its own tracker, as it would without us.
                 with importing:
                     from multiprocessing import resource_tracker
                 tracker = resource_tracker.getfd()
@@ -57,7 +58,7 @@ class TrackerDesk:
 
 
 def use_owners_tracker(desk: int) -> None:
-    """In a worker, or in what forks workers: ask at ``desk`` when a tracker is needed."""
+    """Make a worker, or a process that forks workers, ask at ``desk`` when it needs a tracker."""
     on_import("multiprocessing.resource_tracker", lambda module: _furnish(module, desk))
 
 
@@ -66,9 +67,9 @@ def _furnish(module: ModuleType, desk: int) -> None:
     kind: Any = type(tracker)
 
     class OwnersTracker(kind):  # type: ignore[misc]
-        """The standard library's, which gets its descriptor from the owner.
+        """The standard library's tracker, which gets its descriptor from the owner.
 
-        Python 3.11 and 3.12 come here by ``ensure_running``, later ones by the other method.
+        Python 3.11 and 3.12 call ``ensure_running``, later versions the other method.
         """
 
         def ensure_running(self) -> None:
@@ -88,7 +89,7 @@ def _furnish(module: ModuleType, desk: int) -> None:
 
 
 def _ask(desk: int) -> int | None:
-    """The descriptor of the owner's tracker; None when the owner has none to give."""
+    """Return the descriptor of the owner's tracker; None if the owner has none."""
     ours, theirs = socket.socketpair()
     with ours:
         with theirs, socket.socket(fileno=os.dup(desk)) as to_owner:

@@ -1,6 +1,7 @@
-"""Values of variables on their way from the owner to workers: what both sides know of them.
+"""Values of variables as sent from the owner to workers: the part that both sides know.
 
-See ``following`` for what is sent, and ``state`` for what a worker does with it.
+See ``_engine.following`` for what is sent, and ``_worker.module_state`` for what a worker does with
+it.
 """
 
 from __future__ import annotations
@@ -8,10 +9,10 @@ from __future__ import annotations
 import hashlib
 import marshal
 
-from .._codec.codec import Draft
+from .._codec.codec import Encoded
 
 Path = tuple[str, ...]
-"""A name in a home, and behind it an attribute of the function or class of that name."""
+"""A name in a home, and after it an attribute of the function or class of that name."""
 
 
 class Version:
@@ -20,22 +21,28 @@ class Version:
     Attributes:
         home, path: the variable.
         number: counts up over all variables.
-        draft: the value; None for one that cannot follow.
-        digest: of the value as it is pickled; empty where the worker need not compare.
-        reason: why it cannot follow.
-        later: the owner has given the variable this value after an earlier one: it counts
-            more than what a worker has set.
+        encoded: the value; None if it cannot be sent.
+        digest: of the pickled value; empty if the worker need not compare.
+        reason: the reason why it cannot be sent.
+        later: the owner has given the variable this value after an earlier one: it replaces what a
+            worker has set.
     """
 
-    __slots__ = ("digest", "draft", "home", "later", "number", "path", "reason")
+    __slots__ = ("digest", "encoded", "home", "later", "number", "path", "reason")
 
     def __init__(
-        self, home: str, path: Path, number: int, draft: Draft | None, digest: bytes, reason: str
+        self,
+        home: str,
+        path: Path,
+        number: int,
+        encoded: Encoded | None,
+        digest: bytes,
+        reason: str,
     ) -> None:
         self.home = home
         self.path = path
         self.number = number
-        self.draft = draft
+        self.encoded = encoded
         self.digest = digest
         self.reason = reason
         self.later = False
@@ -44,18 +51,18 @@ class Version:
 NO_VERSIONS: tuple[Version, ...] = ()
 
 
-def digest_of(draft: Draft) -> bytes:
-    """Of a value as it is pickled; empty when it has buffers, which are not looked through."""
-    if draft.plan is not None:
+def digest_of(encoded: Encoded) -> bytes:
+    """Return the digest of a pickled value; empty if it has buffers, which are not read."""
+    if encoded.plan is not None:
         return b""
     digest = hashlib.blake2b(digest_size=16)
-    for chunk in draft.chunks():
+    for chunk in encoded.chunks():
         digest.update(chunk)
     return digest.digest()
 
 
 def describe(version: Version) -> bytes:
-    """The head of a version's message; ``ModuleState.take`` reads it."""
+    """Return the head of a version's message; ``ModuleState.take`` reads it."""
     return marshal.dumps(
         (
             version.home,

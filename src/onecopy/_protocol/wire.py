@@ -1,12 +1,12 @@
-"""Frames: what is written on a worker's socket, by both sides.
+"""Frames: the messages on a worker's socket, in both directions.
 
 ::
 
     length of the body u32 | type u8 | flags u8 | descriptors u16 | id u64 | body
 
-A frame that announces more than ``MOST`` bytes is broken: large things travel through
-arenas, so nothing of that length is ever sent, and no memory is set aside for it. The
-descriptors of a frame arrive with its first byte at the latest (unix(7)).
+A frame that announces more than ``MOST`` bytes is broken: large values are passed through arenas,
+so nothing of that length is ever sent, and no memory is allocated for it. The descriptors of a
+frame arrive with its first byte at the latest (unix(7)).
 """
 
 from __future__ import annotations
@@ -24,37 +24,37 @@ from .._system import descriptors
 HEADER = struct.Struct("<IBBHQ")
 MOST = 1 << 20
 _ROOM = 256 << 10
-# For calls that must not wait. A plain number: the enum's arithmetic takes longer than
-# the system call's own overhead.
+# For calls that must not block. A plain number: the enum's arithmetic takes longer than the system
+# call's own overhead.
 NOW = int(socket.MSG_DONTWAIT) | int(getattr(socket, "MSG_NOSIGNAL", 0))
 
 # Owner to worker.
 CONFIG, FUNCTION, DROP_FUNCTION, TASK, FORGET, FREEZE, CONTINUE, SKIP, STOP, SETTINGS = range(1, 11)
-CUT = 12  # a chunk that the worker is at ends after so many items
+CUT = 12  # a worker's current chunk ends after this many items
 STATE = 11  # the value of a variable; in front of the codec's body, the length of its head
 # Worker to owner.
-READY, FAILED, RESULT, FORGOTTEN, FROZEN, RECORD, WARNING, TEXT, SLOW = range(32, 41)
+READY, FAILED, RESULT, FORGOTTEN, FROZEN, RECORD, WARNING, TEXT, SLOW, IMPORTED = range(32, 42)
+PROFILE = 42  # where a worker's functions spend their time
 # Both ways.
 ANNOUNCE, FREE = 64, 65
 
 # Flags.
-RICH = 1  # the body was made by ``codec.place`` as a rich one
+RICH = 1  # the body was made by ``codec.write_message`` as a rich one
 ERRORS = 2  # a result in which at least one item failed
-UNRUN = 4  # and nothing was run, because the payload could not be unpacked
-SHORT = 3  # from this bit on: the worker has ended the chunk after so many items
+UNRUN = 4  # and nothing was run, because the payload could not be unpickled
+SHORT = 3  # from this bit on: the worker has ended the chunk after this many items
 EARLY = 8  # of a task: its results are published as they come, see ``early``
 TAKEN = 1  # of a record: a handler in the worker takes it as well
-FLUSHED = 4  # of text, beside its stream, 1 or 2
+FLUSHED = 4  # of text, with its stream, 1 or 2
 
-# At the head of a TASK's body: the function's id (0: the function is in the payload), how it
-# is applied to the payload, and the number of the call that it belongs to.
+# The head of a TASK's body: the function's id (0: the function is in the payload), how it is
+# applied to the payload, and the number of the call that it belongs to.
 TASK_HEAD = struct.Struct("<QBQ")
 CALL, MAP, STARMAP, BLOCKS = range(4)
-# At the head of a RESULT's body: ``_observe.columns.SPENT``; and the first five of it, when
-# what happened.
+# The head of a RESULT's body: ``_observe.columns.SPENT``, whose first five fields are times.
 SPENT = struct_of(columns.SPENT)
 TIMES = struct.Struct("<5q")
-# The body of a SLOW: see ``launch.import_watch.SlowImport``.
+# The body of a SLOW: see ``import_watch.SlowImport``.
 SLOW_IMPORT = struct.Struct("<IIQ")
 # The body of a READY: since when; monotonic nanoseconds.
 SINCE = struct.Struct("<q")
@@ -64,11 +64,11 @@ LENGTH = struct.Struct("<I")
 
 
 class BrokenFrame(Exception):
-    """The peer wrote something that is no frame: it is not to be trusted further."""
+    """The peer wrote something that is not a frame: the rest cannot be trusted."""
 
 
 class Frame(NamedTuple):
-    """One frame as it was read; ``fds`` belong to whoever handles it."""
+    """One frame as read; the code that handles it owns ``fds``."""
 
     type: int
     flags: int
@@ -78,7 +78,7 @@ class Frame(NamedTuple):
 
 
 def pack(type: int, body: bytes = b"", flags: int = 0, id: int = 0, fds: int = 0) -> bytes:
-    """A frame as bytes."""
+    """Return a frame as bytes."""
     return HEADER.pack(len(body), type, flags, fds, id) + body
 
 
@@ -86,14 +86,14 @@ NO_FDS: list[int] = []
 
 
 def check_length(body: bytes) -> None:
-    """Raises ValueError for a body that the reader would refuse: what is large travels
-    through an arena, so this is a mistake of ours, and it must not cost the worker."""
+    """Raise ValueError for a body that the reader would refuse. Large values are passed through an
+    arena, so this is a bug of ours, and it must not cost the worker."""
     if len(body) > MOST - 1024:
         raise ValueError(f"a message of {len(body)} bytes is too long for a frame")
 
 
 class FrameReader:
-    """Cuts what comes from a socket into frames. One thread at a time."""
+    """Cuts the bytes from a socket into frames. One thread at a time."""
 
     def __init__(self, sock: socket.socket) -> None:
         self._sock = sock
@@ -105,14 +105,14 @@ class FrameReader:
         self.broken: BrokenFrame | None = None
 
     def read(self, flags: int = 0) -> list[Frame]:
-        """Reads once; the whole frames that are there then, maybe none. Those before a broken
-        one are whole: it is raised by the next call, and ``broken`` has it already.
+        """Read once; return the complete frames that are there, possibly none. Frames before a
+        broken one are returned; the next call raises the error, and ``broken`` has it already.
 
         Args:
             flags: for ``recvmsg``, such as ``MSG_DONTWAIT``.
 
         Raises:
-            EOFError: the peer has closed its end, or is gone.
+            EOFError: the peer has closed its end, or has died.
             BlockingIOError: nothing is there, with ``MSG_DONTWAIT`` or a receive timeout.
             BrokenFrame: see the class.
         """
@@ -150,10 +150,10 @@ class FrameReader:
             self._view[: len(rest)] = rest
 
     def _cut(self, frames: list[Frame]) -> None:
-        """Appends the frames that are there whole."""
+        """Append the complete frames."""
         buffer, view, end = self._buffer, self._view, self._end
         unpack, head, append = HEADER.unpack_from, HEADER.size, frames.append
-        make, kind = tuple.__new__, Frame  # as its own ``__new__`` does it, without the call
+        make, kind = tuple.__new__, Frame  # what its own ``__new__`` does, without the call
         start = self._start
         while end - start >= head:
             length, type, flags, count, id = unpack(buffer, start)
@@ -173,6 +173,6 @@ class FrameReader:
             self._start = start
 
     def close(self) -> None:
-        """Closes descriptors that no frame has claimed."""
+        """Close descriptors that no frame has claimed."""
         while self._fds:
             os.close(self._fds.popleft())

@@ -9,9 +9,9 @@ from time import monotonic_ns
 import numpy as np
 
 from .._engine.engine import Engine
-from .._memory.registry import registry
-from .._memory.segment import Kind
-from .._observe.columns import SPAN, STATES, WORKER, dtype_of
+from .._memory.segment import Kind, registry
+from .._observe.columns import DIARY, SPAN, STATES, WORKER, dtype_of
+from .._observe.spans import Site
 from .._system.cpus import cpu_count
 from ..errors import human_bytes
 from .model import Run, Table, empty_tables
@@ -22,13 +22,17 @@ _NAME = 80
 
 def run(engine: Engine, *, look: bool = True) -> Run:
     """All that is known of a pool; ``look``: its memory is read once more."""
-    recorder, watch = engine.recorder, engine.watch
-    if watch is not None and look and not engine.closed:
+    recorder, watch = engine.history.recorder, engine.history.watch
+    if watch is not None and look and not engine.core.closed:
         watch.sample()
     totals = recorder.totals()
-    lives = np.array(engine.lives(), dtype_of(WORKER))
+    lives = np.array(engine.worker_history(), dtype_of(WORKER))
     spans = _with_pids(recorder.spans(), lives)
-    ended = monotonic_ns() if engine.busy else engine.last_end
+    ended = (
+        monotonic_ns()
+        if engine.core.busy
+        else max(engine.history.last_end, engine.history.diary.last)
+    )
     if len(lives):
         # A pool that has done nothing yet: until its workers were ready.
         ended = max(ended, int(lives["ready"].max()))
@@ -37,16 +41,22 @@ def run(engine: Engine, *, look: bool = True) -> Run:
         slowest=_with_pids(recorder.longest(), lives),
         totals=totals,
         functions=recorder.functions,
+        sites=recorder.sites,
+        diary=np.array(engine.history.diary.rows(), dtype_of(DIARY)),
+        failures=tuple(recorder.failures.all()),
+        large=tuple(engine.history.large.all()),
+        profile=tuple(engine.history.profile.all()),
+        imports=tuple((name, *took) for name, took in list(recorder.imports.items())),
         workers=lives,
         memory=_memory(engine, spans),
-        began=engine.began,
+        began=engine.history.began,
         ended=ended,
-        clock=engine.clock,
+        clock=engine.history.clock,
         method=engine.options.method,
         wanted=engine.options.workers,
         cpus=cpu_count(),
         owner_cpu=engine.owner_cpu(),
-        owner_pid=engine.pid,
+        owner_pid=engine.history.pid,
         machine=_machine(),
         facts=_facts(engine),
     )
@@ -54,12 +64,18 @@ def run(engine: Engine, *, look: bool = True) -> Run:
 
 def spans(engine: Engine) -> Table:
     """What ``Pool.spans`` returns."""
-    found = _with_pids(engine.recorder.spans(), np.array(engine.lives(), dtype_of(WORKER)))
-    names = np.array([name[-_NAME:] for name in engine.recorder.functions] or [""])
+    found = _with_pids(
+        engine.history.recorder.spans(), np.array(engine.worker_history(), dtype_of(WORKER))
+    )
+    recorder = engine.history.recorder
+    names = np.array([name[-_NAME:] for name in recorder.functions] or [""])
+    lines = np.array([_line(site)[-_NAME:] for site in recorder.sites] or [""])
     columns = {name: found[name] for name, _ in SPAN}
     columns["name"] = names[found["function"]]
+    columns["line"] = lines[found["site"]]
     columns["state"] = np.array(STATES)[found["state"]]
-    order = [*_FIRST, *(name for name, _ in SPAN if name not in (*_FIRST, "function"))]
+    rest = (name for name, _ in SPAN if name not in (*_FIRST, "function", "site"))
+    order = [*_FIRST, *rest, "line"]
     made = np.empty(len(found), [(name, columns[name].dtype) for name in order])
     for name in order:
         made[name] = columns[name]
@@ -70,6 +86,11 @@ _FIRST = (
     *("task", "start", "stop", "name", "worker", "pid", "state"),
     *("submitted", "sent", "received", "decoded", "started", "finished", "encoded", "returned"),
 )
+
+
+def _line(site: Site) -> str:
+    """``file:line``, or nothing where that is not known."""
+    return f"{site[2]}:{site[3]}" if site[2] else ""
 
 
 def _with_pids(spans: Table, lives: Table) -> Table:
@@ -83,9 +104,9 @@ def _with_pids(spans: Table, lives: Table) -> Table:
 
 def _memory(engine: Engine, spans: Table) -> Table:
     """The readings; of a worker's Python objects, what it said with its last task before."""
-    if engine.watch is None:
+    if engine.history.watch is None:
         return empty_tables()["memory"]
-    table = engine.watch.series.table()
+    table = engine.history.watch.series.table()
     said = spans[spans["heap"] > 0]
     for worker in np.unique(said["worker"]):
         mine, rows = said[said["worker"] == worker], table["worker"] == worker
@@ -115,11 +136,12 @@ def _facts(engine: Engine) -> dict[str, float]:
         "bytes_through_pipes": sent + received,
         "argument_bytes_copied": copied,
         "argument_bytes_shared": shared,
-        "workers_started": len(engine.lives()),
+        "workers_started": len(engine.worker_history()),
+        "pools_before": engine.history.before,
     }
-    if engine.watch is not None:
-        facts["saved_bytes"] = engine.watch.saved
-        copies = engine.watch.copied
-        if engine.options.method == "fork" and copies:
+    if engine.history.watch is not None:
+        facts["saved_bytes"] = engine.history.watch.saved
+        copies = engine.history.watch.copied
+        if engine.options.inherits and copies:
             facts["inherited_bytes_copied"] = sum(copies.values())
     return facts

@@ -22,7 +22,11 @@ from typing import IO, Any
 import numpy as np
 
 from .._observe.columns import LOST, OTHER, OWNER, STATES
+from .._observe.spans import split
 from .advice import advice, verdict
+from .calls import calls
+from .heaviest import heaviest, tree
+from .kinds import spent
 from .model import Run, Table
 from .terminal import slowest
 from .words import count, human_bytes, items, percent, seconds
@@ -31,8 +35,11 @@ from .words import count, human_bytes, items, percent, seconds
 # sizes as floats. First what is drawn, so that a page of a million tasks is soon alive.
 _DRAWN = (
     ("received", "f8"),
-    ("unpack", "f4"),
-    ("compute", "f4"),
+    ("imported", "f4"),
+    ("decode", "f4"),
+    ("pausing", "f4"),
+    ("wanting", "f4"),
+    ("running", "f4"),
     ("encode", "f4"),
     ("function", "u4"),
     ("task", "u4"),
@@ -43,7 +50,6 @@ _DETAILS = (
     ("stop", "u4"),
     ("faults", "u4"),
     ("queued", "f4"),
-    ("load", "f4"),
     ("deliver", "f4"),
     ("waited", "f4"),
     ("cpu", "f4"),
@@ -57,31 +63,25 @@ _DETAILS = (
 _DIGITS, _FEWER = np.uint32(0xFFFFF000), np.uint32(0xFFFF8000)
 _MANY = 200_000
 _SLOWEST = 15
-_FUNCTIONS = 50
+_FAILURES = 15
+# Parts of the workers' time below this, in percent, have no place in the legend.
+_SEEN = 0.1
+_PROFILED, _LINES = 10, 8
 # Points of the memory curves: more than this nobody can see.
 _POINTS = 1_500
 _POLICY = "default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'"
-_KINDS = {
-    "compute": "inside your functions",
-    "decode": "unpacking arguments, loading functions",
-    "encode": "packing results",
-    "blocked": "writing results that the owner had not read",
-    "startup": "until a worker was ready",
-    "waiting": "for tasks",
-    "tail": "done, while others were still at work",
-    "lost": "in what died with its worker",
-}
 _FACTS = {
-    "segments": "segments in shared memory",
+    "segments": "shared memory blocks",
     "segment_bytes": "bytes in them",
-    "arenas": "arenas for messages",
+    "arenas": "message buffers",
     "arena_bytes": "bytes in them at most",
     "saved_bytes": "saved by one copy of shared data",
     "bytes_through_pipes": "through pipes",
     "argument_bytes_copied": "arguments copied",
-    "argument_bytes_shared": "arguments referred to",
+    "argument_bytes_shared": "arguments passed by reference",
     "inherited_bytes_copied": "inherited memory copied by forked workers",
     "workers_started": "workers started",
+    "pools_before": "pools that the program made before",
 }
 
 
@@ -97,13 +97,14 @@ def write_html(run: Run, file: IO[str]) -> None:
         "lanes": lanes,
         "wall": max(1, run.ended - run.began),
         "memory": _memory(run),
+        "flame": tree(run) if run.profile else None,
     }
     file.write(_head(run))
     file.write(_body(run, ordered))
     file.write(f'<script type="application/json" id="run">{_json(head)}</script>\n')
     values = _values(run, ordered)
     file.write(f'<script type="text/plain" id="drawn">{_packed(values, _DRAWN)}</script>\n')
-    for name in ("uplot.js", "memory.js", "lanes.js", "page.js"):
+    for name in ("uplot.js", "memory.js", "lanes.js", "flame.js", "page.js"):
         file.write(f"<script>{asset(name)}</script>\n")
     # Behind the scripts: they begin before this has been read.
     file.write(f'<script type="text/plain" id="details">{_packed(values, _DETAILS)}</script>\n')
@@ -149,11 +150,9 @@ def _values(run: Run, spans: Table) -> dict[str, Table]:
     same = {name: spans[name] for name in spans.dtype.names or ()}
     return same | {
         "received": spans["received"] - run.began,
-        "unpack": spans["started"] - spans["received"],
-        "compute": spans["finished"] - spans["started"],
+        **split(spans),
         "encode": spans["encoded"] - spans["finished"],
         "queued": np.maximum(0, spans["sent"] - spans["submitted"]),
-        "load": spans["started"] - spans["decoded"],
         "deliver": spans["returned"] - spans["encoded"],
         "faults": spans["minor_faults"] + spans["major_faults"],
     }
@@ -187,7 +186,7 @@ def _memory(run: Run) -> dict[str, Any]:
             full = np.full(len(times), np.nan)
             full[rows[mine]] = table[name][mine]
             curves[name] = [None if np.isnan(v) else int(v) for v in full[kept]]
-        label = "owner" if worker == OWNER else f"worker {worker}" if worker >= 0 else "zygote"
+        label = {OWNER: "main process", OTHER: "fork server"}.get(worker, f"worker {worker}")
         processes.append({"label": label, **curves})
     at = [round((int(time) - run.began) / 1e9, 4) for time in times[kept]]
     return {"times": at, "processes": processes}
@@ -227,7 +226,7 @@ def _body(run: Run, ordered: Table) -> str:
 <output id="found"></output><button id="whole" type="button">Whole run</button></div>
 <div class="lanes"><canvas id="lanes" role="application"
  aria-label="Time lanes of the workers. Arrow keys move, plus and minus zoom, 0 shows all, comma and full stop go from task to task."></canvas></div>
-<p class="hint">Wheel or <kbd>+</kbd> <kbd>&minus;</kbd> zoom, drag or <kbd>←</kbd> <kbd>→</kbd> move, <kbd>0</kbd> whole run,
+<p class="hint">Wheel (after a click, or with Ctrl) or <kbd>+</kbd> <kbd>&minus;</kbd> zoom, drag or <kbd>←</kbd> <kbd>→</kbd> move, <kbd>0</kbd> whole run,
  <kbd>,</kbd> <kbd>.</kbd> from task to task, <kbd>Enter</kbd> to see it close. Where there are many tasks to a pixel, the height is the share of time.</p>
 <div id="live" class="live" aria-live="polite"></div>
 </section>
@@ -236,13 +235,16 @@ def _body(run: Run, ordered: Table) -> str:
 <option value="pss">PSS, stacked</option><option value="rss">RSS</option></select></div>
 <p id="rss" class="warn" style="display:none">RSS counts a shared page once for each process that maps it: these curves must not be added up.</p>
 <div id="memory"></div>
+<ul class="legend" id="processes"></ul>
 </section>
+{_failures(run)}
+<h2>Calls</h2>
+{_calls(run)}
+{_profile(run)}
 <h2>Slowest tasks</h2>
 {_slowest(run, ordered)}
-<div class="columns">
-<div><h2>Functions</h2>{_functions(run)}</div>
-<div><h2>Facts</h2>{_facts(run)}</div>
-</div>
+<h2>Facts</h2>
+{_facts(run)}
 </main>
 <div id="tip" class="tip" role="tooltip"></div>
 """
@@ -251,16 +253,16 @@ def _body(run: Run, ordered: Table) -> str:
 def _accounting(run: Run) -> str:
     parts = run.accounting()
     bars, legend = [], []
-    for kind, what in _KINDS.items():
-        value = max(0.0, getattr(parts, kind))
+    for kind, value in spent(parts):
         share = 100 * value / parts.total if parts.total else 0.0
-        if not value:
+        bars.append(
+            f'<i class="k-{kind.paint}" style="width:{share:.4f}%" title="{kind.label}"></i>'
+        )
+        if share < _SEEN:
             continue
-        name = "start-up" if kind == "startup" else kind
-        bars.append(f'<i class="k-{kind}" style="width:{share:.4f}%" title="{name}"></i>')
         legend.append(
-            f'<li title="{what}"><i class="k-{kind}"></i>{name} <b>{seconds(value)}</b> '
-            f"<span>{percent(value, parts.total)}</span></li>"
+            f'<li title="{kind.explained}"><i class="k-{kind.paint}"></i>{kind.label} '
+            f"<b>{seconds(value)}</b> <span>{percent(value, parts.total)}</span></li>"
         )
     whole = f"{count(parts.workers, 'worker')} × {seconds(parts.wall)} = {seconds(parts.total)}"
     if abs(parts.other) > 0.02 * parts.total:
@@ -273,17 +275,24 @@ def _accounting(run: Run) -> str:
 
 def _advice(run: Run) -> str:
     items = [
-        f"<li><b>{escape(each.title)}</b><p>{escape(each.evidence)}</p><p>{escape(each.change)}</p>"
+        f"<li><b>{escape(each.title)}</b><p class='line'>{escape(each.line)}</p>"
+        f"<p>{escape(each.evidence)}</p><p>{escape(each.change)}</p>"
         f'<p class="gain">Gain: {escape(each.gain)}.</p></li>'
         for each in advice(run)
     ]
     return f'<ul class="advice">{"".join(items)}</ul>' if items else ""
 
 
+Cell = str | tuple[str, float]
+"""A table's cell: its text, and the number that it is sorted by, where it is one."""
+
+
 def data_table(
     head: Sequence[str],
-    rows: Iterable[tuple[str, Sequence[str]]],
+    rows: Iterable[tuple[str, Sequence[Cell]]],
     left: Container[int] = (0,),
+    *,
+    sorts: bool = False,
 ) -> str:
     """A table of text, escaped here.
 
@@ -291,6 +300,7 @@ def data_table(
         head: names of the columns.
         rows: attributes of the row, and its cells.
         left: columns that stand left; figures stand right.
+        sorts: it can be sorted by each column, where scripts run.
     """
     aligned = ["" if at not in left or at == 0 else ' class="left"' for at in range(len(head))]
     top = "".join(
@@ -298,71 +308,130 @@ def data_table(
     )
     body = "".join(
         f"<tr{attributes}>"
-        + "".join(
-            f'<td title="{escape(cells[0])}">{escape(cells[0])}</td>'
-            if at == 0
-            else f"<td{aligned[at]}>{escape(cell)}</td>"
-            for at, cell in enumerate(cells)
-        )
+        + "".join(_cell(cell, aligned[at], first=at == 0) for at, cell in enumerate(cells))
         + "</tr>"
         for attributes, cells in rows
     )
-    return f'<div class="scroll"><table class="data"><tr>{top}</tr>{body}</table></div>'
+    kind = "data sorts" if sorts else "data"
+    return f'<div class="scroll"><table class="{kind}"><tr>{top}</tr>{body}</table></div>'
+
+
+def _cell(cell: Cell, side: str, *, first: bool) -> str:
+    text, key = cell if isinstance(cell, tuple) else (cell, None)
+    if first:
+        side += f' title="{escape(text)}"'
+    if key is not None:
+        side += f' data-key="{key:.9g}"'
+    return f"<td{side}>{escape(text)}</td>"
+
+
+def _time(value: float) -> Cell:
+    return seconds(value), value
+
+
+def _size(value: float) -> Cell:
+    return human_bytes(int(value)), value
+
+
+def _number(value: float) -> Cell:
+    return f"{int(value):,}", value
+
+
+def _failures(run: Run) -> str:
+    """What failed, by type and message."""
+    if not run.failures:
+        return ""
+    rows: list[tuple[str, Sequence[Cell]]] = []
+    for each in run.failures[:_FAILURES]:
+        method, function, file, line, _ = run.sites[each.site]
+        which = f"{'item' if 'map' in method else 'task'} {each.first}"
+        where = f"{file.rpartition('/')[2]}:{line}" if file else ""
+        cells = (each.kind, each.message, function, where, which, _number(each.number))
+        rows.append(("", cells))
+    if len(run.failures) > _FAILURES:
+        rows.append(("", (f"… and {len(run.failures) - _FAILURES:,} more", *[""] * 5)))
+    head = ("error", "message", "function", "called at", "first in", "times")
+    return f"<h2>Failures</h2>\n{data_table(head, rows, left=(0, 1, 2, 3, 4), sorts=True)}"
 
 
 def _slowest(run: Run, ordered: Table) -> str:
-    rows = []
+    rows: list[tuple[str, Sequence[Cell]]] = []
     for span in slowest(run, _SLOWEST):
         drawn = np.flatnonzero(
             (ordered["worker"] == span["worker"]) & (ordered["received"] == span["received"])
         )
         attributes = f' data-span="{drawn[0]}" tabindex="0"' if len(drawn) else ""
+        parts = {name: float(each[0]) / 1e9 for name, each in split(span.reshape(1)).items()}
         cells = (
             run.functions[int(span["function"])],
             items(int(span["start"]), int(span["stop"]), int(span["task"])),
             STATES[int(span["state"])],
-            str(span["worker"]),
-            seconds(max(0, int(span["started"]) - run.began) / 1e9),
-            seconds(int(span["finished"] - span["started"]) / 1e9),
-            seconds(int(span["cpu"]) / 1e9),
-            human_bytes(int(span["args_moved"]) + int(span["result_moved"])),
+            _number(int(span["worker"])),
+            _time(max(0, int(span["started"]) - run.began) / 1e9),
+            _time(parts["compute"]),
+            _time(parts["running"]),
+            _time(parts["pausing"]),
+            _size(int(span["args_moved"]) + int(span["result_moved"])),
         )
         rows.append((attributes, cells))
-    head = ("function", "which", "state", "worker", "after", "compute", "CPU", "moved")
-    return data_table(head, rows)
+    head = ("function", "which", "state", "worker", "after", "took", "on a CPU", "waiting", "moved")
+    return data_table(head, rows, sorts=True)
 
 
-def _functions(run: Run) -> str:
-    totals, rows = run.totals, []
-    for index in np.unique(totals["function"]):
-        some = totals[totals["function"] == index]
-        sums = {name: int(some[name].sum()) for name in some.dtype.names or ()}
-        rows.append((sums["compute"], run.functions[int(index)], sums))
-    rows.sort(key=lambda row: -row[0])
-    cells: list[tuple[str, Sequence[str]]] = [
+def _calls(run: Run) -> str:
+    """Functions, by the line of the program that has them called."""
+    rows: list[tuple[str, Sequence[Cell]]] = []
+    for call in calls(run):
+        parts, tasks = call.parts, max(1, call.tasks)
+        cells = (
+            call.function,
+            call.method,
+            call.line.rpartition("/")[2],
+            _number(call.tasks),
+            _number(parts["failed"] + parts["lost"]),
+            _time(call.compute),
+            _time(parts["running"]),
+            _time(call.pausing),
+            _time(call.compute / tasks),
+            _time(parts["imported"]),
+            _size(parts["args_moved"] + parts["result_moved"]),
+            _size(parts["args_shared"] + parts["result_shared"]),
+        )
+        rows.append(("", cells))
+    head = (
+        *("function", "by", "called at", "tasks", "failed", "took", "on a CPU", "waiting"),
+        *("mean", "importing", "moved", "by reference"),
+    )
+    return data_table(head, rows, left=(0, 1, 2), sorts=True)
+
+
+def _profile(run: Run) -> str:
+    """The heaviest lines, and where the flame graph comes."""
+    if not run.profile:
+        return ""
+    rows: list[tuple[str, Sequence[Cell]]] = [
         (
             "",
             (
-                name,
-                f"{sums['tasks']:,}",
-                f"{sums['failed'] + sums['lost']:,}",
-                seconds(compute / 1e9),
-                seconds(compute / 1e9 / max(1, sums["tasks"])),
-                human_bytes(sums["args_moved"] + sums["result_moved"]),
-                human_bytes(sums["args_shared"] + sums["result_shared"]),
+                each.function,
+                each.where,
+                each.into,
+                _time(each.spent),
+                (percent(each.share, 1), each.share),
             ),
         )
-        for compute, name, sums in rows[:_FUNCTIONS]
+        for each in heaviest(run, _PROFILED, _LINES)
     ]
-    if len(rows) > _FUNCTIONS:
-        cells.append(("", (f"… and {len(rows) - _FUNCTIONS} more", *[""] * 6)))
-    head = ("name", "tasks", "not done", "compute", "mean", "moved", "shared")
-    return data_table(head, cells)
+    head = ("function", "line of your program", "mostly in", "time", "of the function")
+    return (
+        '<h2>Where your functions spend their time</h2>\n<div id="flame" class="flame"></div>\n'
+        + data_table(head, rows, left=(0, 1, 2), sorts=True)
+    )
 
 
 def _facts(run: Run) -> str:
     shown = {_FACTS.get(name, name): _figure(name, value) for name, value in run.facts.items()}
-    shown["owner's thread, CPU"] = seconds(run.owner_cpu)
+    shown["CPU of the pool's thread in the main process"] = seconds(run.owner_cpu)
     shown["CPUs"] = str(run.cpus)
     shown.update(run.machine)
     rows = "".join(

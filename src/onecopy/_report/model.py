@@ -12,7 +12,11 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from .._observe.columns import MEMORY, SPAN, TOTAL, WORKER, dtype_of
+from .._observe.columns import DIARY, MEMORY, OWNER_DOES, SPAN, TOTAL, WORKER, dtype_of
+from .._observe.failures import Failed
+from .._observe.profile import Stack
+from .._observe.spans import Site
+from .idleness import Idle
 
 Table = np.ndarray[Any, np.dtype[Any]]
 
@@ -27,11 +31,18 @@ class Accounting(NamedTuple):
         workers: how many the pool was to have.
         wall: from making the pool to the last result; to now, when something is running.
         startup: until a worker was ready, at first and after each replacement.
-        compute: inside the user's functions.
+        importing: of modules, while a task was unpacked or inside its function.
         decode, encode: unpacking arguments and loading functions; packing results.
+        running: inside the user's functions, on a CPU.
+        pausing: inside them, waiting: for a disk, the network, a lock, a clock.
+        wanting: inside them, ready to run while no CPU was free.
         blocked: writing results that the owner had not yet read.
-        waiting: for tasks.
-        tail: after a worker's last task, while others were still at theirs.
+        packing, iterable, callbacks, handlers, results: without work, while the owner packed
+            arguments; took items from the user's iterable; ran callbacks or ``reduce``;
+            called log handlers and printed; unpacked results.
+        between: without work, while no task was anywhere: the program did something else.
+        handing: without work for another reason: it was on its way.
+        tail: without work, while another worker was still at some.
         lost: in what died with its worker.
         other: the rest.
     """
@@ -39,11 +50,20 @@ class Accounting(NamedTuple):
     workers: int
     wall: float
     startup: float
-    compute: float
+    importing: float
     decode: float
+    running: float
+    pausing: float
+    wanting: float
     encode: float
     blocked: float
-    waiting: float
+    packing: float
+    iterable: float
+    callbacks: float
+    handlers: float
+    results: float
+    between: float
+    handing: float
     tail: float
     lost: float
     other: float
@@ -52,6 +72,20 @@ class Accounting(NamedTuple):
     def total(self) -> float:
         """Worker-seconds: what the parts add up to."""
         return self.workers * self.wall
+
+    @property
+    def compute(self) -> float:
+        """Inside the user's functions, imports left out."""
+        return self.running + self.pausing + self.wanting
+
+    @property
+    def waiting(self) -> float:
+        """Without work, while no other worker had some either."""
+        return float(sum(getattr(self, name) for name in WAITS))
+
+
+WAITS = (*OWNER_DOES, "between", "handing")
+"""What ``Accounting.waiting`` is divided into."""
 
 
 @dataclass(frozen=True)
@@ -64,6 +98,13 @@ class Run:
         slowest: the longest of those that are no longer among ``spans``.
         totals: exact sums over all tasks (``columns.TOTAL``).
         functions: names, by the index in ``spans`` and ``totals``.
+        sites: calls of the program, likewise.
+        diary: what the owner did (``columns.DIARY``), over time.
+        failures: tasks that failed, the most frequent kind first.
+        imports: packages that workers imported: name, how often, nanoseconds of CPU time.
+        profile: sampled stacks, those first in which most time was spent.
+        large: bytes of large arguments that were copied: index of the call, kind, bytes, and
+            bytes of the arrays that these are slices of.
         workers: every worker's life (``columns.WORKER``).
         memory: readings (``columns.MEMORY``), by time.
         began, ended: nanoseconds of CLOCK_MONOTONIC; see ``Accounting.wall``.
@@ -92,6 +133,12 @@ class Run:
     owner_cpu: float
     owner_pid: int
     slowest: Table = field(default_factory=lambda: np.zeros(0, dtype_of(SPAN)))
+    sites: tuple[Site, ...] = ()
+    diary: Table = field(default_factory=lambda: np.zeros(0, dtype_of(DIARY)))
+    failures: tuple[Failed, ...] = ()
+    large: tuple[tuple[int, str, int, int], ...] = ()
+    imports: tuple[tuple[str, int, int], ...] = ()
+    profile: tuple[Stack, ...] = ()
     machine: dict[str, str] = field(default_factory=dict)
     facts: dict[str, float] = field(default_factory=dict)
 
@@ -105,41 +152,61 @@ class Run:
         """All that have ended, kept or not."""
         return int(self.totals["tasks"].sum())
 
-    def accounting(self) -> Accounting:
-        """Where the workers' time went."""
-        seconds = {name: float(self.totals[name].sum()) / 1e9 for name in _SUMMED}
+    def _lives(self) -> tuple[Table, Table, Table, Table]:
+        """Of each worker, within the run: asked for, ready, done with its last task, gone."""
         began, ended, lives = self.began, self.ended, self.workers
         gone = np.where(lives["gone"] > 0, lives["gone"], ended).clip(began, ended)
         born = lives["born"].clip(began, ended)
         ready = np.where(lives["ready"] > 0, lives["ready"], gone).clip(born, gone)
         last = lives["last"].clip(ready, gone)
+        # One that was replaced after its last task has ended its slot's time with that.
+        return born, ready, last, np.where((gone < ended) & ~self._died(), last, gone)
+
+    def _died(self) -> Table:
+        """Which workers ended in the middle of a task?"""
+        lost: Table = self.totals["worker"][self.totals["lost"] > 0]
+        died: Table = np.isin(self.workers["worker"], lost)
+        return died
+
+    def idle(self) -> Idle:
+        """The workers' time without work."""
+        _, _, last, gone = self._lives()
+        well = ~self._died()
+        return Idle(self, last[well], gone[well], float(self.totals["waited"].sum()) / 1e9)
+
+    def accounting(self) -> Accounting:
+        """Where the workers' time went."""
+        seconds = {name: float(self.totals[name].sum()) / 1e9 for name in _SUMMED}
+        born, ready, last, gone = self._lives()
+        died = self._died()
         there = float((gone - born).sum()) / 1e9
-        # A slot without a worker waits for one; two workers in one, while the old one ends,
-        # have nobody's time.
-        startup = float((ready - born).sum()) / 1e9 + max(0.0, self.wanted * self.wall - there)
-        died = np.isin(lives["worker"], self.totals["worker"][self.totals["lost"] > 0])
+        # A slot without a worker waits for one. A worker that starts while the one before it
+        # is still at its last task has nobody's time.
+        spare = self.wanted * self.wall - there
+        startup = max(0.0, float((ready - born).sum()) / 1e9 + spare)
         lost = float((gone - last)[died].sum()) / 1e9
-        tail = float((gone - last)[~died].sum()) / 1e9
-        parts = (startup, *seconds.values(), tail, lost)
+        idle = self.idle().sums()
+        seconds["importing"] = seconds.pop("imported")
+        seconds["pausing"] = seconds.pop("compute") - seconds["running"] - seconds["wanting"]
+        parts = startup + lost + sum(seconds.values()) + sum(idle.values())
         return Accounting(
             workers=self.wanted,
             wall=self.wall,
             startup=startup,
-            compute=seconds["compute"],
-            decode=seconds["decode"],
-            encode=seconds["encode"],
-            blocked=seconds["blocked"],
-            waiting=seconds["waited"],
-            tail=tail,
+            **seconds,
+            **idle,
             lost=lost,
-            other=self.wanted * self.wall - sum(parts),
+            other=self.wanted * self.wall - parts,
         )
 
 
-_SUMMED = ("compute", "decode", "encode", "blocked", "waited")
+_SUMMED = (*("decode", "imported", "compute", "running", "wanting", "encode", "blocked"),)
 
 
 def empty_tables() -> dict[str, Table]:
-    """``spans``, ``totals``, ``workers`` and ``memory`` without a row."""
-    columns = {"spans": SPAN, "totals": TOTAL, "workers": WORKER, "memory": MEMORY}
+    """``spans``, ``totals``, ``workers``, ``memory`` and ``diary`` without a row."""
+    columns = {
+        **{"spans": SPAN, "totals": TOTAL, "workers": WORKER, "memory": MEMORY},
+        "diary": DIARY,
+    }
     return {name: np.zeros(0, dtype_of(each)) for name, each in columns.items()}

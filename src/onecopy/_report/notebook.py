@@ -5,30 +5,17 @@ from __future__ import annotations
 import html
 
 from .advice import advice, verdict
+from .kinds import COLOURS, spent
 from .model import Run
 from .words import percent, seconds
-
-COLOURS = {
-    "compute": "#2f7d4f",
-    "decode": "#3aa6b9",
-    "encode": "#3f6fd1",
-    "blocked": "#b04fc0",
-    "startup": "#d9a441",
-    "waiting": "#b9bec6",
-    "tail": "#dfe2e6",
-    "lost": "#d1495b",
-}
-"""Of the kinds of time, by their names in ``Accounting``; told apart by lightness as well."""
 
 
 def summary(run: Run) -> str:
     """Small, and without a script."""
     parts = run.accounting()
     bars, legend = [], []
-    for name, colour in COLOURS.items():
-        value = max(0.0, getattr(parts, name))
-        if not value:
-            continue
+    for kind, value in spent(parts):
+        colour, name = COLOURS[kind.paint], kind.label
         share = 100 * value / parts.total if parts.total else 0
         title = f"{name} {seconds(value)}"
         bars.append(

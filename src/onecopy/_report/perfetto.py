@@ -56,7 +56,7 @@ def _data(field: int, value: bytes | str) -> bytes:
     return _varint(field << 3 | _BYTES) + _varint(len(data)) + data
 
 
-def write_perfetto(run: Run, file: IO[bytes]) -> None:
+def write_perfetto(run: Run, file: IO[bytes]) -> None:  # noqa: C901  # one packet after the other
     """Writes ``run``; the packets of each track in the order of their times."""
     writer = _Writer(file)
     writer.packet(_number(_FLAGS, _CLEARED))

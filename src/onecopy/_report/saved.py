@@ -15,18 +15,21 @@ from typing import IO, Any
 
 import numpy as np
 
-from .._observe.columns import MEMORY, SPAN, TOTAL, WORKER, Columns, dtype_of
+from .._observe.columns import DIARY, MEMORY, SPAN, TOTAL, WORKER, Columns, dtype_of
+from .._observe.failures import Failed
+from .._observe.profile import Stack
 from ..errors import BadFile
 from .model import Run
 
 SUFFIX = ".onecopy"
-_VERSION = 1
+_VERSION = 2
 _TABLES: dict[str, Columns] = {
     "spans": SPAN,
     "slowest": SPAN,
     "totals": TOTAL,
     "workers": WORKER,
     "memory": MEMORY,
+    "diary": DIARY,
 }
 
 
@@ -70,8 +73,22 @@ def _read(archive: zipfile.ZipFile) -> Run:
             raise ValueError(f"its table {name!r} has other columns")
         plain[name] = table
     plain["functions"] = tuple(plain["functions"])
+    plain["sites"] = tuple(
+        (str(a), str(b), str(c), int(d), int(e)) for a, b, c, d, e in plain["sites"]
+    )
+    plain["imports"] = tuple((str(a), int(b), int(c)) for a, b, c in plain["imports"])
+    plain["profile"] = tuple(_stack(*each) for each in plain["profile"])
+    plain["failures"] = tuple(Failed(*each) for each in plain["failures"])
+    plain["large"] = tuple((int(a), str(b), int(c), int(d)) for a, b, c, d in plain["large"])
     run = Run(**plain)
     for table in (run.spans, run.slowest, run.totals):
         if len(table) and int(table["function"].max()) >= len(run.functions):
             raise ValueError("a task's function has no name")
+        if len(table) and int(table["site"].max()) >= len(run.sites):
+            raise ValueError("a task's call is not known")
     return run
+
+
+def _stack(function: Any, places: Any, spent: Any) -> Stack:
+    found = tuple((str(name), str(file), int(line)) for name, file, line in places)
+    return str(function), found, int(spent)

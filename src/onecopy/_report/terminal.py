@@ -15,26 +15,27 @@ from rich.table import Table as Grid
 from rich.text import Text
 
 from .._observe.columns import STATES
+from .._observe.spans import split
 from .advice import advice, verdict
+from .heaviest import heaviest
+from .idleness import filled
+from .kinds import GLYPHS, spent
 from .model import Run, Table
 from .words import count, human_bytes, items, percent, seconds
 
 # Lanes of more workers than this are summed up in a line.
 _LANES = 16
 _SLOWEST = 5
+_PROFILED, _LINES = 3, 4
 _NARROW = 60
+# A part of the workers' time below this share has no line in the legend.
+_SEEN = 0.001
 
-# Kinds of time: name, glyph, colour. Compute is the densest glyph: what one wants to see.
-_KINDS = {
-    "compute": ("█", "green"),
-    "decode": ("▓", "cyan"),
-    "encode": ("▒", "blue"),
-    "blocked": ("×", "magenta"),
-    "start-up": ("░", "yellow"),
-    "waiting": ("·", "bright_black"),
-    "tail": ("_", "bright_black"),
-    "lost": ("!", "red"),
-}
+# What a task consists of, before its result is packed: columns of ``split``, and their paint.
+_INSIDE = (
+    *(("imported", "importing"), ("decode", "decode"), ("pausing", "pausing")),
+    *(("wanting", "wanting"), ("running", "running")),
+)
 # The order in which a cell that several kinds share is decided, when they are equal.
 _BARS = " ▁▂▃▄▅▆▇█"
 
@@ -63,11 +64,18 @@ def _parts(run: Run, width: int) -> list[RenderableType]:
         parts += [Text(), _functions(run, width)]
     if len(run.spans):
         parts += [Text(), _slowest(run, width)]
+    if run.profile:
+        parts += [Text(), _heaviest(run, width)]
     if len(run.memory):
         parts += [Text(), _memory(run, width)]
     for each in advice(run):
         said = Text()
-        said.append(f"{each.title}. ", style="bold yellow")
+        where = (
+            f" ({each.line})"
+            if each.line and each.line.rpartition("/")[2] not in each.evidence
+            else ""
+        )
+        said.append(f"{each.title}{where}. ", style="bold yellow")
         said.append(f"{each.evidence} ")
         said.append(each.change, style="bold")
         said.append(f" Gain: {each.gain}.")
@@ -78,30 +86,22 @@ def _parts(run: Run, width: int) -> list[RenderableType]:
 def _accounting(run: Run, width: int) -> RenderableType:
     """One bar of all the workers' time, and what its parts are."""
     parts = run.accounting()
-    values = {
-        "compute": parts.compute,
-        "decode": parts.decode,
-        "encode": parts.encode,
-        "blocked": parts.blocked,
-        "start-up": parts.startup,
-        "waiting": parts.waiting,
-        "tail": parts.tail,
-        "lost": parts.lost,
-    }
+    found = spent(parts)
     bar, ends, so_far = Text(), 0, 0.0
-    for kind, value in values.items():
-        so_far += max(0.0, value)
+    for kind, value in found:
+        so_far += value
         end = min(width, round(width * so_far / parts.total)) if parts.total else 0
-        glyph, colour = _KINDS[kind]
+        glyph, colour = GLYPHS[kind.paint]
         bar.append(glyph * (end - ends), style=colour)
         ends = max(ends, end)
     legend = Text()
-    for kind, value in values.items():
-        if value <= 0 and kind in ("lost", "blocked"):
+    for kind, value in found:
+        if value < _SEEN * parts.total:
             continue
-        glyph, colour = _KINDS[kind]
+        glyph, colour = GLYPHS[kind.paint]
         entry = Text(f"{glyph} ", style=colour)
-        entry.append(f"{kind} {seconds(value)} ({percent(value, parts.total)})", style="default")
+        said = f"{kind.label} {seconds(value)} ({percent(value, parts.total)})"
+        entry.append(said, style="default")
         if legend and len(legend.plain.rpartition("\n")[2]) + len(entry) + 3 > width:
             legend.append("\n")
         elif legend:
@@ -138,51 +138,39 @@ def _lane(run: Run, life: Any, cells: int) -> list[tuple[str, str]]:
     """What a worker mostly did in each cell of its lane."""
     wall = max(1, run.ended - run.began)
     edges = run.began + np.arange(cells + 1) * (wall / cells)
-    share = {kind: np.zeros(cells) for kind in _KINDS}
+    share = {paint: np.zeros(cells) for paint in GLYPHS}
     ready = int(life["ready"]) or int(life["gone"]) or run.ended
     gone = int(life["gone"]) or run.ended
     last = max(int(life["last"]), ready)
-    _add(share["start-up"], edges, np.array([life["born"]]), np.array([ready]))
+    _add(share["startup"], edges, np.array([life["born"]]), np.array([ready]))
     mine = run.spans[(run.spans["worker"] == life["worker"]) & (run.spans["finished"] > 0)]
     _add(share["waiting"], edges, mine["received"] - mine["waited"], mine["received"])
-    _add(share["decode"], edges, mine["received"], mine["started"])
-    _add(share["compute"], edges, mine["started"], mine["finished"])
+    # Within a task the order is not known: imports come first, then what waits.
+    at, parts = mine["received"], split(mine)
+    for name, paint in _INSIDE:
+        _add(share[paint], edges, at, at + parts[name])
+        at = at + parts[name]
     _add(share["encode"], edges, mine["finished"], mine["encoded"])
     lost = run.spans[(run.spans["worker"] == life["worker"]) & (run.spans["state"] == 2)]
     _add(share["lost" if len(lost) else "tail"], edges, np.array([last]), np.array([gone]))
     total = np.stack(list(share.values()))
     # A failure that takes less than a cell is still seen.
     best = total.argmax(axis=0)
-    kinds = list(_KINDS)
+    kinds = list(GLYPHS)
     lane = [
-        _KINDS[kinds[at]] if total[at, cell] > 0 else (" ", "default")
+        GLYPHS[kinds[at]] if total[at, cell] > 0 else (" ", "default")
         for cell, at in enumerate(best)
     ]
     if len(lost) and not any(glyph == "!" for glyph, _ in lane):
         at = min(cells - 1, max(0, int((gone - run.began) * cells / wall) - 1))
-        lane[at] = _KINDS["lost"]
+        lane[at] = GLYPHS["lost"]
     return lane
 
 
 def _add(share: Table, edges: Table, starts: Table, stops: Table) -> None:
     """Adds to each cell the time that the stretches spend in it."""
-    for at, clipped in enumerate(_filled(edges, starts, stops)):
+    for at, clipped in enumerate(filled(edges, starts, stops)):
         share[at] += clipped
-
-
-def _filled(edges: Table, starts: Table, stops: Table) -> Table:
-    """The time that stretches spend between each two edges, by sums up to each edge."""
-    begins, ends = np.sort(starts.astype("f8")), np.sort(stops.astype("f8"))
-    filled: Table = np.diff(_up_to(edges, begins) - _up_to(edges, ends))
-    return filled
-
-
-def _up_to(edges: Table, points: Table) -> Table:
-    """For each edge: the sum of (edge - point) over the points before it."""
-    sums = np.concatenate([[0.0], np.cumsum(points - edges[0])])
-    before = np.searchsorted(points, edges)
-    area: Table = before * (edges - edges[0]) - sums[before]
-    return area
 
 
 def _functions(run: Run, width: int) -> RenderableType:
@@ -206,6 +194,16 @@ def _functions(run: Run, width: int) -> RenderableType:
         )
     if len(rows) > _SLOWEST:
         grid.add_row(f"… and {len(rows) - _SLOWEST} more", "", "", "", "", "")
+    return grid
+
+
+def _heaviest(run: Run, width: int) -> RenderableType:
+    """``63 % of by_shop: line shop.py:12, in DataFrame.groupby``."""
+    grid = _grid(width, "heaviest lines", ("of", "time", "share"))
+    for each in heaviest(run, _PROFILED, _LINES):
+        into = f" → {each.into}" if each.into else ""
+        name = each.function.rpartition(".")[2]
+        grid.add_row(f"{each.where}{into}", name, seconds(each.spent), percent(each.share, 1))
     return grid
 
 

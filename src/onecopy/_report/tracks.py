@@ -108,10 +108,10 @@ def counts(run: Run) -> Iterator[Count]:
 
 def processes(run: Run) -> dict[int, str]:
     """Every process that has a track or a counter, and what it is called."""
-    names = {run.owner_pid: "owner"}
+    names = {run.owner_pid: "main process"}
     for life in run.workers:
         if int(life["pid"]) != run.owner_pid:
             names[int(life["pid"])] = f"worker {life['worker']}"
     for row in run.memory[run.memory["worker"] == OTHER]:
-        names.setdefault(int(row["pid"]), "zygote")
+        names.setdefault(int(row["pid"]), "fork server")
     return names

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from itertools import count
 from pathlib import Path
 from typing import IO, Any
 
+from .._system.atomic_file import appearing
 from .model import Run
 
 
@@ -25,18 +25,9 @@ def report(run: Run, path: str | os.PathLike[str] | None = None) -> None:
         return
     target = Path(path)
     write, mode = _writer(target)
-    # Beside the target, so that it can take its place; by ``open``, for the usual rights.
-    draft = target.with_name(f".{target.name}.{os.getpid()}.{next(_drafts)}")
-    try:
-        with open(draft, mode, encoding=None if "b" in mode else "utf-8") as file:
-            write(run, file)
-        os.replace(draft, target)
-    except BaseException:
-        draft.unlink(missing_ok=True)
-        raise
-
-
-_drafts = count()
+    encoding = None if "b" in mode else "utf-8"
+    with appearing(target) as draft, open(draft, mode, encoding=encoding) as file:
+        write(run, file)
 
 
 def check(path: str | os.PathLike[str]) -> None:

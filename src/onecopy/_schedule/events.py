@@ -1,7 +1,7 @@
-"""What happens to the scheduler, and what it asks for: all of it frozen.
+"""The scheduler's events and instructions, all of them frozen.
 
-Named tuples rather than frozen dataclasses: they are made for every task, and take a
-quarter of the time to make.
+Named tuples rather than frozen dataclasses: they are created for every task, in a quarter of the
+time.
 """
 
 from __future__ import annotations
@@ -10,10 +10,10 @@ from typing import NamedTuple
 
 
 class Assignment(NamedTuple):
-    """Work that is with one worker: a task, or a run of items of a job.
+    """Work that one worker has: a task, or a range of a job's items.
 
     Attributes:
-        id: counts up over the pool's life, so ``claimed`` can be compared with it.
+        id: counts up over the pool's life, so it can be compared with ``claimed``.
         work: the task's or the job's id.
         start, stop: the items of the job; both 0 for a task. A chunk that is cut keeps its id.
     """
@@ -27,45 +27,46 @@ class Assignment(NamedTuple):
 # Events.
 
 
-class Terms(NamedTuple):
-    """What is particular about a piece of work.
+class Constraints(NamedTuple):
+    """Constraints of a piece of work.
 
     Attributes:
-        alone: its worker holds nothing else meanwhile, so the worker can be ended for it.
-        again: it may be run once more: when an assignment of it has ended, in whatever
-            way, it stays open until ``Again`` or ``Settled``.
+        exclusive: its worker holds nothing else meanwhile, so that worker can be killed for it.
+        retryable: it may be retried: an assignment of it that has ended, in whatever way, stays
+            open until ``Retry`` or ``Done``.
     """
 
-    alone: bool = False
-    again: bool = False
+    exclusive: bool = False
+    retryable: bool = False
 
 
-PLAIN = Terms()
+PLAIN = Constraints()
 
 
 class TaskSubmitted(NamedTuple):
-    """A single task. ``key`` says which others it is likely to take as long as."""
+    """A single task was submitted. Tasks with the same ``key`` are expected to take as long."""
 
     task: int
     key: int
-    terms: Terms = PLAIN
+    constraints: Constraints = PLAIN
 
 
 class JobOpened(NamedTuple):
-    """Many items of one function, of which ``available`` may be handed out already. With
-    ``grows`` there are more to come, until it has grown for the last time or is dropped."""
+    """A job was opened: many items of one function, of which ``available`` may be given out
+    already. With ``grows`` there are more to come, until it has grown for the last time or is
+    dropped."""
 
     job: int
     key: int
     available: int
     chunk: int | None
     most: int
-    terms: Terms = PLAIN
+    constraints: Constraints = PLAIN
     grows: bool = False
 
 
 class JobGrew(NamedTuple):
-    """Items up to ``available`` may be handed out from now on; ``last``: and no more."""
+    """Items up to ``available`` may be given out from now on; ``last``: there will be no more."""
 
     job: int
     available: int
@@ -73,8 +74,8 @@ class JobGrew(NamedTuple):
 
 
 class JobHalved(NamedTuple):
-    """Items that were handed out together could not be sent together, and none was run:
-    each half is handed out by itself."""
+    """Items that were given out together could not be sent, and none was run: each half is given
+    out by itself."""
 
     job: int
     start: int
@@ -82,26 +83,26 @@ class JobHalved(NamedTuple):
 
 
 class JobDropped(NamedTuple):
-    """Nobody wants the rest of the job's items."""
+    """The rest of the job's items is not wanted any more."""
 
     job: int
 
 
-class Again(NamedTuple):
-    """An assignment that has ended is run once more: all of it, or these runs of items."""
+class Retry(NamedTuple):
+    """An assignment that has ended is retried: all of it, or these ranges of items."""
 
     assignment: int
     runs: tuple[tuple[int, int], ...] = ()
 
 
-class Settled(NamedTuple):
-    """An assignment that has ended is not run again."""
+class Done(NamedTuple):
+    """An assignment that has ended is not retried."""
 
     assignment: int
 
 
 class WorkerReady(NamedTuple):
-    """A worker has been set up and waits for work."""
+    """A worker is ready and waits for work."""
 
     worker: int
 
@@ -114,17 +115,17 @@ class Finished(NamedTuple):
     nanoseconds: int | None
 
 
-class TakenBack(NamedTuple):
-    """These have not been begun, and will not be by this worker: they wait again."""
+class Requeued(NamedTuple):
+    """A worker will not run these assignments, which it has not started: they wait again."""
 
     worker: int
     assignments: tuple[int, ...]
 
 
 class Cut(NamedTuple):
-    """A worker that has been at a chunk for ``nanoseconds`` will run no more of it than the
-    items up to ``stop``, which it has begun with: those behind, if any, wait again. None: it
-    ended the chunk by itself. ``singly``: the job's items go one by one from now on."""
+    """A worker that has run a chunk for ``nanoseconds`` will run only the items before ``stop``,
+    which it has started. Those after, if any, wait again. None: the worker ended the chunk itself.
+    ``singly``: the job's items are given out one by one from now on."""
 
     worker: int
     assignment: int
@@ -140,8 +141,8 @@ class WorkerEnding(NamedTuple):
 
 
 class WorkerGone(NamedTuple):
-    """A worker has ended. ``claimed`` is the last assignment that it had begun with; with
-    ``all``, whatever it had begun and not been heard of is lost."""
+    """A worker has ended. ``claimed`` is the last assignment that it had started. With ``all``,
+    everything that it had started and not answered is lost."""
 
     worker: int
     claimed: int
@@ -149,12 +150,11 @@ class WorkerGone(NamedTuple):
 
 
 class Closed(NamedTuple):
-    """No more work will come, but for what jobs still grow by; the workers go when all is
-    done."""
+    """No more work will come, except of jobs that still grow; the workers exit after it."""
 
 
 class Abandoned(NamedTuple):
-    """Whatever waits or is with a worker has been given up."""
+    """Everything that waits or is with a worker was given up."""
 
 
 Event = (
@@ -163,11 +163,11 @@ Event = (
     | JobGrew
     | JobHalved
     | JobDropped
-    | Again
-    | Settled
+    | Retry
+    | Done
     | WorkerReady
     | Finished
-    | TakenBack
+    | Requeued
     | Cut
     | WorkerEnding
     | WorkerGone
@@ -179,26 +179,26 @@ Event = (
 
 
 class Assign(NamedTuple):
-    """Send this to that worker, behind what it was sent before."""
+    """Send this assignment to that worker, after what it was sent before."""
 
     worker: int
     assignment: Assignment
 
 
 class Lost(NamedTuple):
-    """The assignment was begun by a worker that is gone: it has failed."""
+    """An assignment has failed: its worker, which had started it, has ended."""
 
     assignment: Assignment
 
 
 class Retire(NamedTuple):
-    """The worker is to end; it has nothing to do."""
+    """End a worker, which has nothing to do."""
 
     worker: int
 
 
 class Start(NamedTuple):
-    """Another worker is needed."""
+    """Start another worker."""
 
 
 Instruction = Assign | Lost | Retire | Start

@@ -1,25 +1,25 @@
-"""Which worker does what next: a pure state machine.
+"""The scheduler: a pure state machine that decides which worker does what next.
 
-``handle`` takes one event and returns instructions. There is no clock, no socket, no
-process and no lock in here; the driver (``_engine.engine``) carries instructions out,
-calls ``handle`` under its own lock, and measures.
+``handle`` takes one event and returns instructions. There is no clock, no socket, no process and no
+lock in here. ``_engine.core`` calls ``handle`` with its own lock held, and carries the instructions
+out; the engine measures times.
 
 The rules:
 
 - First come, first served; a waiting task goes to an idle worker if there is one.
-- A worker that has just finished something is given the next work at once, and more than
-  one piece as long as all it holds is estimated to take less than a millisecond (single
-  tasks) or two chunks (jobs): tiny tasks travel in batches, long ones never wait behind
-  each other while another worker is idle. Work of unknown length is handed out singly.
-- A chunk is at most a fair share of what is not done of its job, and beyond one chunk ahead
-  a worker holds no more than that: the last items may be the slow ones.
-- An estimate may be wrong, and a task may even wait for one that was put behind it: when
-  nothing else waits for an idle worker, work is taken back from behind what takes long, and
-  the rest of a long chunk (``stuck``; how long is the driver's to measure).
-- Work that has to be alone is neither put behind other work nor has any put behind it.
-- When a worker ends, the assignment that it had begun is lost, and no other: what it was
-  sent beyond that goes back to the head of the queue.
-- Work that may be run again is not over when it has ended, but when that is settled.
+- A worker that has just finished something is given the next work at once. It gets more than
+  one piece while its whole queue is estimated to take less than a millisecond (single tasks)
+  or two chunks (jobs): tiny tasks are sent in batches, and long ones never wait behind each
+  other while another worker is idle. Work of unknown length is given out singly.
+- A chunk is at most a fair share of the unfinished items of its job, and beyond one chunk
+  ahead a worker holds no more than that share: the last items may be the slow ones.
+- An estimate may be wrong, and a task may even wait for one that was put behind it. If an idle
+  worker has nothing else to do, work is taken back from behind something long, and so is the
+  rest of a long chunk (``blocked_workers``; the engine measures how long it takes).
+- Exclusive work is never put behind other work, and no work is put behind it.
+- When a worker ends, the assignment that it had started is lost, and no other: the rest of
+  what it was sent goes back to the head of the queue.
+- Retryable work that has ended stays open until it is decided whether it is retried.
 """
 
 from __future__ import annotations
@@ -34,11 +34,12 @@ from .chunks import AHEAD_JOB_NS, AHEAD_TASK_NS, LEAST_NS, Pace, chunk_size
 from .events import (
     PLAIN,
     Abandoned,
-    Again,
     Assign,
     Assignment,
     Closed,
+    Constraints,
     Cut,
+    Done,
     Event,
     Finished,
     Instruction,
@@ -47,18 +48,17 @@ from .events import (
     JobHalved,
     JobOpened,
     Lost,
+    Requeued,
     Retire,
-    Settled,
+    Retry,
     Start,
-    TakenBack,
     TaskSubmitted,
-    Terms,
     WorkerEnding,
     WorkerGone,
     WorkerReady,
 )
 
-# Work that comes back so often from workers that ended before they began it is lost.
+# Work is lost if this many workers ended before they started it.
 _RETURNS = 5
 # Paces are remembered for this many functions.
 _KEYS = 1000
@@ -67,32 +67,32 @@ _KEYS = 1000
 class _Task:
     """A single task in the queue."""
 
-    __slots__ = ("id", "pace", "terms")
+    __slots__ = ("constraints", "id", "pace")
 
-    def __init__(self, id: int, pace: Pace, terms: Terms = PLAIN) -> None:
+    def __init__(self, id: int, pace: Pace, constraints: Constraints = PLAIN) -> None:
         self.id = id
         self.pace = pace
-        self.terms = terms
+        self.constraints = constraints
 
 
 @dataclass(slots=True)
 class _Job:
-    """A job, in the queue as long as items of it wait.
+    """A job; it is in the queue while items of it wait.
 
     Attributes:
         next, available: items from ``next`` up to ``available`` wait.
-        out: how many are with workers.
-        grows: there are more to come, nobody knows how many.
-        wary: so many of what comes again go singly: a chunk was cut, and what is behind the
-            slow item may be slow as well, whatever quick items elsewhere make of the pace.
-        again: runs of items that a worker took with it before it had begun them.
+        out: the number of items that workers have.
+        grows: there are more to come, and their number is unknown.
+        wary: this many of the items that come back are given out singly: a chunk was cut, and the
+            items after the slow one may be slow too, even if the measured pace is quick.
+        retryable: ranges of items that a worker had when it ended, before it started them.
     """
 
     id: int
     pace: Pace
     chunk: int | None
     most: int
-    terms: Terms
+    constraints: Constraints
     grows: bool = False
     next: int = 0
     available: int = 0
@@ -105,8 +105,9 @@ class _Job:
         return bool(self.again) or self.next < self.available
 
     def left(self) -> int:
-        """How many items wait."""
-        return self.available - self.next + sum(stop - start for start, stop in self.again)
+        """Return how many items wait."""
+        fresh = self.available - self.next
+        return fresh + sum(stop - start for start, stop in self.again) if self.again else fresh
 
 
 @dataclass(slots=True)
@@ -116,8 +117,8 @@ class _Worker:
     load: float = 0.0
     items: int = 0  # of jobs
     taken: int = 0
-    whole: int = 0  # an assignment that is known to have been begun with to its end
-    alone: bool = False
+    whole: int = 0  # an assignment known to have been started to its end
+    exclusive: bool = False
     ending: bool = False
 
 
@@ -125,9 +126,9 @@ class Scheduler:
     """See the module.
 
     Args:
-        workers: how many workers the pool wants to have.
+        workers: the number of workers that the pool should have.
         max_tasks: a worker is replaced after this many assignments.
-        ahead: may a worker be sent work before it has finished what it has?
+        ahead: send a worker more work before it has finished what it has.
     """
 
     def __init__(self, workers: int, max_tasks: int | None = None, *, ahead: bool = True) -> None:
@@ -141,7 +142,7 @@ class Scheduler:
         self._idle: list[int] = []
         self._paces: dict[tuple[str, int], Pace] = {}
         self._returns: dict[tuple[int, int], int] = {}
-        # Ended, and perhaps to be run again: by assignment.
+        # Assignments that have ended and may be retried.
         self._open: dict[int, tuple[Assignment, _Task | _Job]] = {}
         self._ids = count(1)
         self._closed = False
@@ -152,11 +153,11 @@ class Scheduler:
             JobGrew: self._job_grew,
             JobHalved: self._job_halved,
             JobDropped: self._job_dropped,
-            Again: self._again,
-            Settled: self._settled,
+            Retry: self._again,
+            Done: self._settled,
             WorkerReady: self._worker_ready,
             Finished: self._finished,
-            TakenBack: self._taken_back,
+            Requeued: self._taken_back,
             Cut: self._was_cut,
             WorkerEnding: self._worker_ending,
             WorkerGone: self._worker_gone,
@@ -165,21 +166,21 @@ class Scheduler:
         }
 
     def handle(self, event: Event) -> list[Instruction]:
-        """Takes an event in; returns what is to be done, in this order."""
+        """Handle an event; return the instructions that follow from it, in order."""
         out: list[Instruction] = []
         self._handlers[type(event)](event, out)
         return out
 
     @property
     def busy(self) -> bool:
-        """Is anything waiting, with a worker, not settled, or still to come?"""
+        """True if anything is waiting, with a worker, open, or still to come."""
         if self._queue or self._open or self._growing:
             return True
         return any(worker.held for worker in self._workers.values())
 
-    def stuck(self) -> list[tuple[int, int, float]]:
-        """Workers that hold work which an idle one could begin at once, what each of them is
-        at, and how many nanoseconds that was estimated to take."""
+    def blocked_workers(self) -> list[tuple[int, int, float]]:
+        """Return workers that hold work which an idle one could start at once, what each of them is
+        running, and how many nanoseconds that was estimated to take."""
         if not self._idle or self._queue:
             return []
         found = []
@@ -194,15 +195,15 @@ class Scheduler:
     # Events.
 
     def _task_submitted(self, event: TaskSubmitted, out: list[Instruction]) -> None:
-        self._queue.append(_Task(event.task, self._pace(("task", event.key)), event.terms))
+        self._queue.append(_Task(event.task, self._pace(("task", event.key)), event.constraints))
         if self._idle:
             self._wake(out)
 
     def _job_opened(self, event: JobOpened, out: list[Instruction]) -> None:
-        # Every job learns its own pace, since the same function may be given other items,
-        # but begins with what is known from the last one.
+        # Every job learns its own pace, since the same function may be given other items. It starts
+        # with the last job's pace.
         pace = self._paces["job", event.key] = Pace(self._pace(("job", event.key)))
-        work = _Job(event.job, pace, event.chunk, event.most, event.terms, event.grows)
+        work = _Job(event.job, pace, event.chunk, event.most, event.constraints, event.grows)
         self._jobs[event.job] = work
         if event.grows:
             self._growing.add(event.job)
@@ -238,7 +239,7 @@ class Scheduler:
             self._queue.remove(work)
         self._end_if_done(out)
 
-    def _again(self, event: Again, out: list[Instruction]) -> None:
+    def _again(self, event: Retry, out: list[Instruction]) -> None:
         found = self._open.pop(event.assignment, None)
         if found is not None:
             assignment, work = found
@@ -250,7 +251,7 @@ class Scheduler:
             self._wake(out)
         self._end_if_done(out)
 
-    def _settled(self, event: Settled, out: list[Instruction]) -> None:
+    def _settled(self, event: Done, out: list[Instruction]) -> None:
         self._open.pop(event.assignment, None)
         self._end_if_done(out)
 
@@ -268,7 +269,7 @@ class Scheduler:
         assignment, work, estimate = held
         worker.load -= estimate
         worker.items -= _no_longer_out(assignment, work)
-        if work.terms.again:
+        if work.constraints.retryable:
             self._open[assignment.id] = assignment, work
         if event.nanoseconds is not None:
             work.pace.learn(max(1, assignment.stop - assignment.start), event.nanoseconds)
@@ -276,7 +277,7 @@ class Scheduler:
             self._fill(worker, out)
         if not worker.held:
             worker.load = 0.0
-            worker.alone = False
+            worker.exclusive = False
             if worker.ending:
                 pass
             elif self._spent(worker):
@@ -287,7 +288,7 @@ class Scheduler:
         if self._closed:
             self._end_if_done(out)
 
-    def _taken_back(self, event: TakenBack, out: list[Instruction]) -> None:
+    def _taken_back(self, event: Requeued, out: list[Instruction]) -> None:
         worker = self._workers.get(event.worker)
         if worker is None:
             return
@@ -314,7 +315,7 @@ class Scheduler:
         if event.singly:
             work.most = 1
         if event.nanoseconds is not None:
-            # What is known is older than this: the rest is not to be handed out by it.
+            # The known pace is older than this: the rest must not be given out by it.
             work.pace.learn(event.stop - assignment.start, event.nanoseconds)
             work.wary = 2 * self._wanted
         self._put_back(work, event.stop, assignment.stop)
@@ -337,12 +338,12 @@ class Scheduler:
             first = next(iter(worker.held), 0)
             for assignment, work, _ in reversed(worker.held.values()):
                 _no_longer_out(assignment, work)
-                # A worker begins in the order of the ids.
+                # A worker starts assignments in the order of their ids.
                 begun = assignment.id == event.claimed or (
                     event.all and assignment.id < event.claimed
                 )
                 if begun or (assignment.id == first and self._returns_too_often(assignment)):
-                    if work.terms.again:
+                    if work.constraints.retryable:
                         self._open[assignment.id] = assignment, work
                     out.append(Lost(assignment))
                 else:
@@ -364,7 +365,7 @@ class Scheduler:
         for worker in self._workers.values():
             worker.held.clear()
 
-    # What they have in common.
+    # Helpers.
 
     def _pace(self, key: tuple[str, int]) -> Pace:
         pace = self._paces.get(key)
@@ -375,21 +376,26 @@ class Scheduler:
         return pace
 
     def _wake(self, out: list[Instruction]) -> None:
-        """Gives every idle worker something while there is something."""
+        """Give every idle worker something while there is something."""
         while self._idle and self._queue:
             worker = self._workers[self._idle.pop()]
             self._assign(worker, self._queue[0], out)
 
     def _fill(self, worker: _Worker, out: list[Instruction]) -> None:
-        """Gives a worker as much as the rule about time ahead allows."""
+        """Give a worker as much as the rule about time ahead allows."""
         # Topping up at every result would send one message per task.
         first = self._queue[0]
         if worker.held and worker.load > AHEAD_TASK_NS / 2 and type(first) is _Task:
             return
         while self._queue and not self._spent(worker) and not worker.ending:
-            work = self._queue[0]
+            work, size = self._queue[0], 0
             if worker.held:
-                if not self._ahead or work.pace.mean is None or worker.alone or work.terms.alone:
+                if (
+                    not self._ahead
+                    or work.pace.mean is None
+                    or worker.exclusive
+                    or work.constraints.exclusive
+                ):
                     return
                 if isinstance(work, _Task):
                     ahead, estimate = AHEAD_TASK_NS, work.pace.peak
@@ -401,12 +407,14 @@ class Scheduler:
                     ahead, estimate = AHEAD_JOB_NS, size * work.pace.mean
                 if worker.load + max(estimate, 2000.0) > ahead:
                     return
-            self._assign(worker, work, out)
+            self._assign(worker, work, out, size)
 
     def _spent(self, worker: _Worker) -> bool:
         return self._max_tasks is not None and worker.taken >= self._max_tasks
 
     def _next_size(self, work: _Job) -> int:
+        if work.chunk is not None and not work.again:
+            return min(work.chunk, work.available - work.next)
         least = LEAST_NS if self._ahead else 0
         size = chunk_size(
             work.left(), self._wanted, work.pace, work.chunk, work.most, self._out(work), least
@@ -418,19 +426,21 @@ class Scheduler:
         return min(size, work.available - work.next)
 
     def _out(self, job: _Job) -> int:
-        """Items that count as not done beside those that wait. Of a job that grows there are
-        more to come: it is taken to go on for as long as its items are handed out."""
+        """Return the items that count as unfinished in addition to those that wait. A job that
+        grows is expected to go on for as long as its items are given out."""
         return job.out + (self._wanted * job.most if job.grows and job.most < 1 << 32 else 0)
 
-    def _assign(self, worker: _Worker, work: _Task | _Job, out: list[Instruction]) -> None:
-        """Hands out the head of the queue, or a chunk of it."""
+    def _assign(
+        self, worker: _Worker, work: _Task | _Job, out: list[Instruction], size: int = 0
+    ) -> None:
+        """Give out the head of the queue, or a chunk of it; ``size``: where it is known."""
         if isinstance(work, _Task):
             self._queue.popleft()
-            # A task that is over in no time still costs about two microseconds.
+            # Even a task that takes no time costs about two microseconds.
             estimate = max(work.pace.peak, 2000.0)
             assignment = Assignment(next(self._ids), work.id, 0, 0)
         else:
-            start, stop = self._cut(work)
+            start, stop = self._cut(work, size or self._next_size(work))
             work.out += stop - start
             estimate = (stop - start) * max(work.pace.mean or 0.0, 2.0)
             assignment = Assignment(next(self._ids), work.id, start, stop)
@@ -438,12 +448,11 @@ class Scheduler:
         worker.load += estimate
         worker.items += assignment.stop - assignment.start
         worker.taken += 1
-        worker.alone = work.terms.alone
+        worker.exclusive = work.constraints.exclusive
         out.append(Assign(worker.id, assignment))
 
-    def _cut(self, job: _Job) -> tuple[int, int]:
-        """Takes the next chunk out of the job at the head of the queue."""
-        size = self._next_size(job)
+    def _cut(self, job: _Job, size: int) -> tuple[int, int]:
+        """Take the next chunk out of the job at the head of the queue."""
         if job.again:
             job.wary = max(0, job.wary - 1)
             start, last = job.again.pop(0)
@@ -459,21 +468,21 @@ class Scheduler:
         return start, stop
 
     def _returns_too_often(self, assignment: Assignment) -> bool:
-        """Has this work come back unbegun, as the first that its worker would have begun,
-        so often that it must be what ends the workers?"""
+        """Return True if this work has come back unstarted from the head of enough dead workers'
+        queues that it probably kills them."""
         key = (assignment.work, assignment.start)
         self._returns[key] = self._returns.get(key, 0) + 1
         return self._returns[key] >= _RETURNS
 
     def _come_back(self, assignment: Assignment, work: _Task | _Job) -> None:
-        """An assignment that was not begun waits again, at the head of the queue."""
+        """Put an assignment that was not started back at the head of the queue."""
         if isinstance(work, _Task):
             self._queue.appendleft(work)
         else:
             self._put_back(work, assignment.start, assignment.stop)
 
     def _put_back(self, job: _Job, start: int, stop: int) -> None:
-        """These items come first from now on, unless the job was dropped meanwhile."""
+        """Put these items first from now on, unless the job was dropped meanwhile."""
         if job.id in self._jobs:
             job.again.insert(0, (start, stop))
             if not job.queued:
@@ -493,7 +502,7 @@ class Scheduler:
 
 
 def _no_longer_out(assignment: Assignment, work: _Task | _Job) -> int:
-    """These items are not with a worker any more; how many they are."""
+    """Note that these items are not with a worker any more; return their number."""
     size = assignment.stop - assignment.start
     if type(work) is _Job:
         work.out -= size
@@ -501,5 +510,5 @@ def _no_longer_out(assignment: Assignment, work: _Task | _Job) -> int:
 
 
 def _can_be_cut(assignment: Assignment, work: _Task | _Job) -> bool:
-    """A chunk of our own choosing; one of the user's stays what it is."""
+    """Return True for a chunk whose size was chosen here; the user's own chunks are not cut."""
     return type(work) is _Job and work.chunk is None and assignment.stop - assignment.start > 1

@@ -1,9 +1,8 @@
-"""Anonymous memory that travels as a file descriptor: the choice between two backings.
+"""Anonymous memory that is sent as a file descriptor: the choice between two backings.
 
-Each backing is a class with the same small face, in a file of its own: ``memfd`` (Linux)
-and ``unlinked`` (anywhere else with POSIX files). The choice is made here, once, when the
-first segment is made; ``ONECOPY_BACKING=file`` forces the second, so that it is tested
-on the first one's system.
+Each backing is a class with the same small interface, in its own file: ``memfd`` (Linux) and
+``unlinked`` (anywhere else with POSIX files). The choice is made here, once, when the first segment
+is made; ``ONECOPY_BACKING=file`` forces the second, so that it can be tested on Linux.
 """
 
 from __future__ import annotations
@@ -16,36 +15,36 @@ from ..errors import UnsupportedPlatform
 
 
 class AnonymousFile(Protocol):
-    """A nameless file whose pages are reserved before they are touched. Its size is fixed when
-    it is made, or grows with what is written until it is settled."""
+    """A nameless file whose pages are reserved before they are touched. Its size is fixed when it
+    is created, or grows with writes until it is set."""
 
     fd: int
     size: int
     backing: str
 
     def require(self, length: int) -> None:
-        """Raises NotEnoughMemory when ``length`` more bytes cannot be had."""
+        """Raise NotEnoughMemory if ``length`` more bytes cannot be allocated."""
 
     def reserve(self, offset: int, length: int) -> None:
-        """Makes the pages exist, or raises NotEnoughMemory; never a SIGBUS later."""
+        """Allocate the pages, or raise NotEnoughMemory; there is no SIGBUS later."""
 
     def write(self, offset: int, data: memoryview) -> None:
-        """Copies ``data`` in by system call: the cheapest way into fresh pages."""
+        """Copy ``data`` in by system call: the cheapest way into fresh pages."""
 
-    def settle(self, size: int) -> None:
-        """The size is this from now on; for a file that was made without one."""
+    def set_size(self, size: int) -> None:
+        """Set the final size, for a file that was created without one."""
 
     def seal_mappings(self) -> None:
-        """From now on nobody gets a writable mapping or writes by system call."""
+        """Refuse new writable mappings and writes by system call, for every process."""
 
     def seal(self) -> bool:
-        """No byte can change any more, by anyone; False while a writable mapping stands."""
+        """Make the bytes immutable for every process; False while there is a writable mapping."""
 
     def descriptor(self, *, write: bool) -> int:
-        """The descriptor to map from and to send to others."""
+        """Return the descriptor to map from and to send to others."""
 
     def close(self) -> None:
-        """Closes the descriptors; mappings stay."""
+        """Close the descriptors; mappings stay."""
 
 
 _chosen: type[AnonymousFile] | None = None
@@ -67,8 +66,8 @@ def _choose() -> type[AnonymousFile]:
 
 
 def anonymous_file(size: int | None) -> AnonymousFile:
-    """A new anonymous file of ``size`` bytes, none of them reserved yet; with None, of a size
-    that is to be settled.
+    """Return a new anonymous file of ``size`` bytes, none of them reserved yet; None: the size is
+    set later.
 
     Raises:
         OSError: no descriptor is left (EMFILE, ENFILE), or the directory for temporary

@@ -1,9 +1,9 @@
-"""A memory barrier on every CPU, asked for by one side only: ``membarrier(2)``.
+"""A memory barrier on every CPU, requested by one side only: ``membarrier(2)``.
 
-Two processes that each write a word and then read the other's may both read the old value:
-a CPU may put its own store behind a later load. The side that does this seldom can pay for
-both: after ``everywhere`` returns, whatever another process stored before a load that
-missed our store is visible here.
+Two processes that each write a word and then read the other's may both read the old value: a CPU
+may delay its own store past a later load. The side that does this rarely can pay for both: after
+``everywhere`` returns, everything that another process stored before a load that missed our store
+is visible here.
 """
 
 from __future__ import annotations
@@ -18,16 +18,16 @@ _GLOBAL, _GLOBAL_EXPEDITED, _REGISTER_GLOBAL_EXPEDITED = 1, 2, 4
 
 
 def register() -> None:
-    """Lets ``everywhere`` in other processes reach this one quickly."""
+    """Allow ``everywhere`` in other processes to reach this one quickly."""
     _membarrier(_REGISTER_GLOBAL_EXPEDITED)
 
 
 def everywhere() -> None:
-    """Has every CPU that runs a registered process pass a full barrier: some microseconds;
-    or every CPU at all, which takes up to some 10 ms, on kernels before 4.16.
+    """Make every CPU that runs a registered process pass a full barrier, in some microseconds; on
+    kernels before 4.16 every CPU at all, which takes up to 10 ms.
 
-    Where there is no such call, this process passes one, and what is left to chance is a
-    store that stays in another CPU's buffer for longer than a system call takes.
+    If there is no such call, only this process passes a barrier. What remains to chance is a store
+    that stays in another CPU's buffer for longer than a system call takes.
     """
     if not _membarrier(_GLOBAL_EXPEDITED):
         _membarrier(_GLOBAL)
@@ -35,7 +35,7 @@ def everywhere() -> None:
 
 
 def _membarrier(command: int) -> bool:
-    # Not the ``platform`` module: its import would cost every worker's start 3 ms.
+    # Not the ``platform`` module: importing it would cost every worker's start 3 ms.
     number = _NUMBERS.get(os.uname().machine) if sys.platform == "linux" else None
     if number is None:
         return False

@@ -1,8 +1,8 @@
-"""Where this process stands in the control groups, v1 and v2, and what a file there says.
+"""This process's control groups, v1 and v2, and the values in their files.
 
-See cgroups(7). Inside a container the paths of /proc/self/cgroup may not exist under the
-mount, which then shows the container's own group at its top: every folder from the named
-one up to the mount is offered, and the ones that are not there answer nothing.
+See cgroups(7). Inside a container the paths of /proc/self/cgroup may not exist under the mount,
+which then shows the container's own group at its top. So every directory from the named one up to
+the mount is returned, and missing ones have no values.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ _MOUNT = "sys/fs/cgroup"
 
 
 def number(path: Path) -> int | None:
-    """The single number in a cgroup file; None for ``max`` or a file that is not there."""
+    """Return the single number in a cgroup file; None for ``max`` or a missing file."""
     try:
         return int(path.read_text())
     except (OSError, ValueError):
@@ -22,7 +22,7 @@ def number(path: Path) -> int | None:
 
 
 def field(path: Path, names: tuple[str, ...]) -> int | None:
-    """The first of ``names`` that a file of ``name value`` lines holds."""
+    """Return the first of ``names`` that a file of ``name value`` lines holds."""
     try:
         lines = dict(line.split()[:2] for line in path.read_text().splitlines())
     except (OSError, ValueError):
@@ -46,7 +46,7 @@ def _upward(mount: Path, path: str) -> Iterator[Path]:
 
 
 def v2_folders(root: Path = Path("/")) -> list[Path]:
-    """The unified hierarchy's folders above this process, its own first."""
+    """Return the unified hierarchy's directories above this process, its own first."""
     return [
         folder
         for controllers, path in _groups(root)
@@ -57,7 +57,7 @@ def v2_folders(root: Path = Path("/")) -> list[Path]:
 
 
 def v1_folders(root: Path, controller: str) -> list[Path]:
-    """A v1 controller's folders above this process, its own first."""
+    """Return a v1 controller's directories above this process, its own first."""
     return [
         folder
         for controllers, path in _groups(root)

@@ -1,9 +1,8 @@
-"""How many CPUs this process may use, which is often fewer than the machine has.
+"""The number of CPUs that this process may use, often fewer than the machine has.
 
-The least of the scheduler's affinity mask, ``PYTHON_CPU_COUNT`` / ``-X cpu_count`` (from
-Python 3.13 on), and the CPU quota of every cgroup above the process (joblib#1846,
-loky#355: a pool sized by the machine in a container of two CPUs runs several times
-slower).
+The minimum of the scheduler's affinity mask, ``PYTHON_CPU_COUNT`` / ``-X cpu_count`` (from Python
+3.13 on), and the CPU quota of every cgroup above the process (joblib#1846, loky#355: a pool sized
+by the machine is several times slower in a container of two CPUs).
 """
 
 from __future__ import annotations
@@ -19,7 +18,7 @@ def _v2_quota(folder: Path) -> float | None:
     try:
         quota, period = (folder / "cpu.max").read_text().split()[:2]
         return int(quota) / int(period)
-    except (OSError, ValueError):  # not there, or "max"
+    except (OSError, ValueError):  # the file does not exist, or contains "max"
         return None
 
 
@@ -30,14 +29,14 @@ def _v1_quota(folder: Path) -> float | None:
 
 
 def quota(root: Path = Path("/")) -> float | None:
-    """The tightest CPU quota in force, in CPUs (1.5 is one and a half), or None."""
+    """Return the tightest CPU quota in force, in CPUs (1.5 is one and a half), or None."""
     found = [_v2_quota(folder) for folder in cgroup.v2_folders(root)]
     found += [_v1_quota(folder) for folder in cgroup.v1_folders(root, "cpu")]
     return min((value for value in found if value is not None), default=None)
 
 
 def cpu_count(root: Path = Path("/")) -> int:
-    """CPUs that this process may use, at least 1; a broken quota is rounded up."""
+    """Return the CPUs that this process may use, at least 1; a fractional quota is rounded up."""
     if hasattr(os, "process_cpu_count"):
         count = os.process_cpu_count() or 1
     elif hasattr(os, "sched_getaffinity"):

@@ -1,10 +1,10 @@
-"""A worker must not outlive its owner, however the owner ends.
+"""Makes the kernel end a process with its parent: a worker must not outlive its owner.
 
-``prctl(PR_SET_PDEATHSIG)`` has the kernel kill a process when the *thread* that made it
-ends (prctl(2)); it needs nothing of the process itself, so it works while C code holds
-the GIL for ever. Every worker's maker is therefore a thread that lives as long as the
-pool: the zygote's only thread, or the pool's driver thread. Elsewhere than on Linux a
-worker notices the end of its socket when it next reads.
+With ``prctl(PR_SET_PDEATHSIG)`` the kernel kills a process when the *thread* that created it ends
+(prctl(2)). The process itself need not do anything, so this works even while C code holds the GIL
+for ever. Every worker is therefore created by a thread that lives as long as the pool: the zygote's
+only thread, or the pool's driver thread. On other systems a worker notices the closed socket at its
+next read.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ _PR_SET_PDEATHSIG = 1
 
 
 def die_with(parent: int) -> None:
-    """This process is killed when the thread of ``parent`` that made it ends.
+    """Make the kernel kill this process when the thread of ``parent`` that created it ends.
 
     Args:
-        parent: the pid that the caller expects to be its parent; when it is gone already
-            (it died before this call) the process ends here and now.
+        parent: the pid that the caller expects to be its parent; if that has died already, the
+            process ends at once.
     """
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)

@@ -1,7 +1,7 @@
-"""Sending file descriptors along with bytes over a Unix socket (unix(7), SCM_RIGHTS).
+"""Sends file descriptors with bytes over a Unix socket (unix(7), SCM_RIGHTS).
 
-The kernel passes at most 253 descriptors with one call; a longer list is the caller's to
-split. A receiver that finds no free descriptor number gets a truncated list, and says so.
+The kernel passes at most 253 descriptors with one call; the caller splits longer lists. A receiver
+without a free descriptor number gets a truncated list, and raises.
 """
 
 from __future__ import annotations
@@ -14,22 +14,23 @@ from collections.abc import Sequence
 
 MOST = 200
 _ROOM = socket.CMSG_SPACE((MOST + 53) * array.array("i").itemsize)
-# Linux closes on exec by itself what arrives with this flag; elsewhere each one is set.
+# Linux closes descriptors received with this flag on exec; elsewhere it is set on each one.
 _CLOEXEC = int(getattr(socket, "MSG_CMSG_CLOEXEC", 0))
 _NONE: list[int] = []
 _TRUNCATED = int(socket.MSG_CTRUNC)
 
 
 def rights(fds: Sequence[int]) -> list[tuple[int, int, array.array[int]]]:
-    """The ancillary data that carries ``fds``, for ``socket.sendmsg``."""
+    """Return the ancillary data that carries ``fds``, for ``socket.sendmsg``."""
     return [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", fds))] if fds else []
 
 
 def receive(sock: socket.socket, buffer: memoryview, flags: int = 0) -> tuple[int, list[int]]:
-    """Reads into ``buffer``; returns the bytes read and the descriptors that came along.
+    """Read into ``buffer``; return the number of bytes read and the descriptors that came with
+    them.
 
-    The descriptors are closed on exec. Raises OSError when some were lost because this
-    process has reached its limit of open files.
+    The descriptors are closed on exec. Raises OSError if some were lost because this process has
+    reached its limit of open files.
     """
     count, ancillary, message_flags, _ = sock.recvmsg_into([buffer], _ROOM, flags | _CLOEXEC)
     if not ancillary and not message_flags & _TRUNCATED:

@@ -1,9 +1,8 @@
-"""Giving back what ``free`` has left with the C library: ``malloc_trim(3)``.
+"""Returns memory that ``free`` has left with the C library: ``malloc_trim(3)``.
 
-glibc gives memory back to the system from the end of its heap only. A program that has made a
-list of a million records, shared it and dropped it keeps the pages between what is still in
-use. Under ``fork`` the workers inherit them, and each that allocates there gets a copy of
-what nobody needs.
+glibc returns memory to the system only from the end of its heap. A program that has created a list
+of a million records, shared it and dropped it keeps the pages between objects still in use. Under
+``fork`` the workers inherit them, and each that allocates there copies pages that are not needed.
 """
 
 from __future__ import annotations
@@ -12,8 +11,8 @@ import ctypes
 
 
 def trim() -> None:
-    """Returns free pages in the middle of the C library's heaps. Thread-safe; takes as long as
-    there is to return: about 0.1 ms mostly, 15 ms for the rest of a heap of 500 MB."""
+    """Return free pages in the middle of the C library's heaps. Thread-safe. Takes about 0.1 ms if
+    there is little to return, 15 ms for the rest of a heap of 500 MB."""
     malloc_trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
-    if malloc_trim is not None:  # glibc's own
+    if malloc_trim is not None:  # glibc only
         malloc_trim(0)

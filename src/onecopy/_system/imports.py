@@ -1,7 +1,7 @@
-"""Doing something to a module as soon as it is imported, or now if it is.
+"""Hooks that run when a module is imported, or now if it is imported already.
 
-A worker has to furnish some modules of the standard library (``multiprocessing.process``, for
-one) which most workers never import, and which take milliseconds to import.
+A worker has to patch some modules of the standard library (``multiprocessing.process``, for one)
+that most workers never import, and that take milliseconds to import.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ def _is_loading(module: ModuleType) -> bool:
 
 
 class _Finder:
-    """Finds one module as the other finders do, with a loader that acts when it is done."""
+    """A finder of one module: it asks the other finders, and adds a loader that calls the hook."""
 
     def __init__(self, name: str, act: Act) -> None:
         self._name = name
@@ -49,7 +49,7 @@ class _Finder:
 
 
 class _Loader:
-    """Another loader, and an act when it is done."""
+    """A loader that wraps another one, and then calls the hook."""
 
     def __init__(self, loader: Any, act: Act) -> None:
         self._loader = loader

@@ -1,13 +1,12 @@
-"""Memory mappings whose lifetime is that of the buffers that show them.
+"""Memory mappings that live as long as the buffers on them.
 
-Covers ``mmap`` and its kin through the C library, and the exporter object that keeps a
-mapping alive for as long as any view stands on it. What is mapped and why is decided
-above, in ``_memory``.
+Covers ``mmap`` and related calls through the C library, and the exporter object that keeps a
+mapping alive as long as there is a view of it. ``_memory`` decides what is mapped and why.
 
-The standard library's ``mmap`` is not used: up to Python 3.12 it keeps a duplicate of
-the descriptor for every mapping, it cannot be asked to map over an address (which
-``freeze`` needs), and its ``close`` refuses while views exist where we want the mapping
-to end with the last view (numpy#18294, cpython#102349).
+The standard library's ``mmap`` is not used: up to Python 3.12 it keeps a duplicate of the
+descriptor for every mapping, it cannot map over an address (which ``freeze`` needs), and its
+``close`` refuses while views exist, whereas this mapping should end with the last view
+(numpy#18294, cpython#102349).
 """
 
 from __future__ import annotations
@@ -28,7 +27,7 @@ _libc: Any = None
 
 
 def _c() -> Any:
-    """The C library with the signatures that we use, bound at first use."""
+    """Return the C library with the signatures that we use, bound at first use."""
     global _libc
     if _libc is None:
         libc = ctypes.CDLL(None, use_errno=True)
@@ -47,13 +46,13 @@ def _error(what: str) -> OSError:
 
 
 def map_shared(fd: int, size: int, *, write: bool) -> int:
-    """Maps ``size`` bytes of ``fd``; every process that maps it sees the same pages.
+    """Map ``size`` bytes of ``fd``; every process that maps it sees the same pages.
 
-    Linux before 6.7 refuses a shared mapping of a write-sealed memfd even for reading;
-    a private read-only mapping shows the very same pages, so that is taken then.
+    Linux before 6.7 refuses a shared mapping of a write-sealed memfd even for reading; a private
+    read-only mapping shows the very same pages, so that is used then.
 
     Returns:
-        The address. Raises OSError when the kernel refuses.
+        The address. Raises OSError if the kernel refuses.
     """
     prot = _PROT_READ | _PROT_WRITE if write else _PROT_READ
     address = _c().mmap(None, size, prot, _MAP_SHARED, fd, 0)
@@ -65,7 +64,7 @@ def map_shared(fd: int, size: int, *, write: bool) -> int:
 
 
 def map_private(fd: int, offset: int, size: int) -> int:
-    """A copy-on-write mapping: writes go to pages of this process alone."""
+    """Create a copy-on-write mapping: writes go to pages of this process alone."""
     address = _c().mmap(None, size, _PROT_READ | _PROT_WRITE, _MAP_PRIVATE, fd, offset)
     if address == _FAILED:
         raise _error(f"private mmap of {size} bytes")
@@ -73,7 +72,7 @@ def map_private(fd: int, offset: int, size: int) -> int:
 
 
 def remap_readonly(address: int, fd: int, size: int) -> None:
-    """Replaces the mapping at ``address`` by a read-only one of ``fd``, atomically.
+    """Replace the mapping at ``address`` by a read-only one of ``fd``, atomically.
 
     Buffers on it stay valid; from now on a write through them is refused by the MMU.
     """
@@ -83,26 +82,26 @@ def remap_readonly(address: int, fd: int, size: int) -> None:
 
 
 def unmap(address: int, size: int) -> None:
-    """Ends a mapping; no buffer may stand on it any more."""
+    """End a mapping; there must be no buffer on it any more."""
     if _c().munmap(address, size):
         raise _error("munmap")
 
 
 def punch(address: int, size: int) -> bool:
-    """Gives the pages under a shared writable mapping back to the system.
+    """Return the pages under a shared writable mapping to the system.
 
-    Every process sees zeros there afterwards. False where the backing cannot do it.
+    Every process sees zeros there afterwards. Returns False if the backing cannot do it.
     """
     return bool(_c().madvise(address, size, _MADV_REMOVE) == 0)
 
 
 def copy_in(destination: int, source: int, size: int) -> None:
-    """Copies ``size`` bytes between addresses, without the GIL."""
+    """Copy ``size`` bytes between addresses, without the GIL."""
     ctypes.memmove(destination, source, size)
 
 
 class _Keeper:
-    """Runs ``on_death`` when the exporter that carries it dies."""
+    """Calls ``on_death`` when the exporter that carries it dies."""
 
     __slots__ = ("on_death",)
 
@@ -114,11 +113,11 @@ class _Keeper:
 
 
 def exporter(address: int, size: int, on_death: Callable[[], None]) -> ctypes.Array[Any]:
-    """An object that exports ``size`` bytes at ``address`` through the buffer protocol.
+    """Return an object that exports ``size`` bytes at ``address`` through the buffer protocol.
 
-    Every view made of it (memoryview, ndarray, Arrow buffer) keeps it alive, in whatever
-    order pool, handle and interpreter end. ``on_death`` runs once, after the last view
-    has gone, in whichever thread dropped it: it must neither block nor raise.
+    Every view of it (memoryview, ndarray, Arrow buffer) keeps it alive, in whatever order pool,
+    handle and interpreter end. ``on_death`` runs once, after the last view has gone, in the thread
+    that dropped it: it must neither block nor raise.
     """
     array = (ctypes.c_ubyte * size).from_address(address)
     array._keeper = _Keeper(on_death)  # type: ignore[attr-defined]
@@ -126,27 +125,27 @@ def exporter(address: int, size: int, on_death: Callable[[], None]) -> ctypes.Ar
 
 
 def borrowed(address: int, size: int, *, write: bool) -> memoryview:
-    """A view of memory that the caller keeps alive for as long as the view is used."""
+    """Return a view of memory that the caller keeps alive for as long as the view is used."""
     return bytes_of(exporter(address, size, _nothing), write=write)
 
 
 def _nothing() -> None:
-    """The exporter of borrowed memory owns nothing."""
+    """Nothing to do: the exporter of borrowed memory owns nothing."""
 
 
 def start_of(array: ctypes.Array[Any]) -> int:
-    """The address at which an exporter begins."""
+    """Return the address at which an exporter begins."""
     return ctypes.addressof(array)
 
 
 def bytes_of(array: ctypes.Array[Any], *, write: bool) -> memoryview:
-    """The whole of an exporter as a flat view of bytes."""
+    """Return the whole of an exporter as a flat view of bytes."""
     view = memoryview(array).cast("B")
     return view if write else view.toreadonly()
 
 
 def address_of(view: memoryview) -> int:
-    """Where a C-contiguous buffer, writable or not, begins in this process's memory."""
+    """Return the address of a C-contiguous buffer, writable or not."""
     buffer = _PyBuffer()
     pointer = ctypes.byref(buffer)
     if ctypes.pythonapi.PyObject_GetBuffer(ctypes.py_object(view), pointer, 0):
@@ -158,7 +157,7 @@ def address_of(view: memoryview) -> int:
 
 
 class _PyBuffer(ctypes.Structure):
-    """``Py_buffer`` as PEP 3118 lays it out."""
+    """``Py_buffer``, laid out as in PEP 3118."""
 
     _fields_ = [
         ("buf", ctypes.c_void_p),
@@ -176,7 +175,7 @@ class _PyBuffer(ctypes.Structure):
 
 
 def file_at(address: int) -> tuple[int, int, int] | None:
-    """Device, inode and file offset of what is mapped at ``address`` (proc(5), maps)."""
+    """Return device, inode and file offset of the mapping at ``address`` (proc(5), maps)."""
     try:
         with open("/proc/self/maps", "rb") as maps:
             for line in maps:

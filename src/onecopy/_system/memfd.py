@@ -1,12 +1,11 @@
 """Anonymous memory on Linux: ``memfd_create(2)`` with file seals.
 
-A memfd has no name, so nothing is left behind by any kill, no other user can open it,
-and the size of /dev/shm does not matter.
+A memfd has no name, so no kill leaves anything behind, no other user can open it, and the size of
+/dev/shm does not matter.
 
-Measured here (100 MB, 2 cores, Linux 6.18): ``pwrite`` into fresh pages 45 ms,
-``posix_fallocate`` then ``memmove`` 30 + 51 ms, ``memmove`` straight into holes 520 ms,
-``memmove`` into warm pages 11 ms. So fresh pages are filled by ``pwrite`` or reserved
-first, and never faulted in by a write.
+Measured here (100 MB, 2 cores, Linux 6.18): ``pwrite`` into fresh pages 45 ms, ``posix_fallocate``
+then ``memmove`` 30 + 51 ms, ``memmove`` straight into holes 520 ms, ``memmove`` into warm pages 11
+ms. So fresh pages are filled with ``pwrite`` or reserved first, and never faulted in by a write.
 """
 
 from __future__ import annotations
@@ -33,12 +32,12 @@ class Memfd:
         self.fd = os.memfd_create("onecopy", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
         if size is not None:
             try:
-                self.settle(size)
+                self.set_size(size)
             except BaseException:
                 self.close()
                 raise
 
-    def settle(self, size: int) -> None:
+    def set_size(self, size: int) -> None:
         try:
             os.ftruncate(self.fd, size)
             fcntl.fcntl(self.fd, _F_ADD_SEALS, _SEAL_SHRINK | _SEAL_GROW)

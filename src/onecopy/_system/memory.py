@@ -1,7 +1,7 @@
-"""How much memory is left for this process: the machine's, and its cgroup's.
+"""The memory that is left for this process: the machine's, and its cgroup's.
 
-A segment that does not fit must be an error with sizes in it before a page is touched:
-the kernel's own answer is its out-of-memory killer (cpython#114390, pytorch#26009).
+A segment that does not fit must raise an error with sizes in it before a page is touched: the
+kernel's own answer is its out-of-memory killer (cpython#114390, pytorch#26009).
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from pathlib import Path
 from ..errors import NotEnoughMemory
 from . import cgroup
 
-# What the system says when there is no room: of memory, of disk, or by a limit.
+# The system's errors if there is no room: in memory, on disk, or by a limit.
 _SHORT = (errno.ENOSPC, errno.ENOMEM, errno.EFBIG, errno.EDQUOT)
 
 
@@ -25,7 +25,7 @@ def _meminfo(root: Path) -> int | None:
                 if line.startswith(b"MemAvailable:"):
                     return int(line.split()[1]) * 1024
     except OSError:
-        return None  # not Linux: the system's own refusal is all there is
+        return None  # not Linux: there is only the system's own refusal
     return None
 
 
@@ -34,16 +34,16 @@ def _group_left(folder: Path, limit: str, usage: str) -> int | None:
     used = cgroup.number(folder / usage)
     if most is None or used is None:
         return None
-    # Clean page cache is charged to the group but given up under pressure.
+    # Clean page cache is charged to the group but released under pressure.
     cache = cgroup.field(folder / "memory.stat", ("total_inactive_file", "inactive_file"))
     return max(0, most - used + (cache or 0))
 
 
 def available(root: Path = Path("/")) -> int:
-    """Bytes that can be had without swapping or killing; a huge number where unknown.
+    """Return the bytes that can be allocated without swapping or killing; a huge number if unknown.
 
-    The least of MemAvailable (proc(5)) and what every memory cgroup above this process,
-    v1 or v2, has left.
+    The minimum of MemAvailable (proc(5)) and the rest of every memory cgroup, v1 or v2, above this
+    process.
     """
     figures = [_meminfo(root)]
     figures += [_group_left(d, "memory.max", "memory.current") for d in cgroup.v2_folders(root)]
@@ -57,27 +57,28 @@ def available(root: Path = Path("/")) -> int:
 def shortage(
     error: OSError, wanted: int, left: Callable[[], int], where: str = "memory"
 ) -> OSError | NotEnoughMemory:
-    """The system's refusal of ``wanted`` bytes as NotEnoughMemory; any other as it is.
+    """Return the system's refusal of ``wanted`` bytes as NotEnoughMemory; any other error
+    unchanged.
 
     Args:
-        error: what the system said.
-        wanted: bytes that were asked for.
-        left: how many there are.
+        error: the system's error.
+        wanted: the requested bytes.
+        left: returns the available bytes.
         where: see ``NotEnoughMemory``.
     """
     if error.errno not in _SHORT:
         return error
     limit = resource.getrlimit(resource.RLIMIT_FSIZE)[0]
     if error.errno == errno.EFBIG and limit != resource.RLIM_INFINITY:
-        # Counts for a memfd as well (setrlimit(2)); Python ignores the signal.
+        # Applies to a memfd as well (setrlimit(2)); Python ignores the signal.
         return NotEnoughMemory(wanted, limit, "file size (the limit is 'ulimit -f')")
     return NotEnoughMemory(wanted, left(), where)
 
 
 def require(wanted: int) -> None:
-    """Raises NotEnoughMemory when ``wanted`` more bytes cannot be had.
+    """Raise NotEnoughMemory if ``wanted`` more bytes cannot be allocated.
 
-    Small wishes are not looked into: reading the figures costs some 100 microseconds.
+    Small requests are not checked: reading the figures takes about 100 microseconds.
     """
     if wanted < 1 << 20:
         return

@@ -1,4 +1,4 @@
-"""Threads that Python did not start: those of BLAS and OpenMP, and those that hinder a fork."""
+"""Threads that Python did not start: those of BLAS and OpenMP, those that make a fork unsafe."""
 
 from __future__ import annotations
 
@@ -20,9 +20,8 @@ THREAD_VARIABLES = (
 def limit_threads(threads: int | None) -> None:
     """Cap the native thread pools of this process; None leaves them alone.
 
-    Libraries that are loaded later read the environment; one that is here already (after
-    a fork) has to be told, which takes threadpoolctl. What it was told before the fork
-    still holds.
+    Libraries that are loaded later read the environment; those loaded already (after a fork) are
+    set with threadpoolctl. A cap set before the fork is still in force.
     """
     if threads is None:
         return
@@ -35,18 +34,19 @@ def limit_threads(threads: int | None) -> None:
         threadpoolctl.threadpool_limits(threads)
 
 
-# jemalloc's (pyarrow brings it): it takes all of its locks before a fork, by pthread_atfork(3), and
-# starts the thread again in the child (background_thread.c, ``background_thread_postfork_child``).
+# jemalloc's thread (pyarrow brings it): it takes all of its locks before a fork, by
+# pthread_atfork(3), and starts the thread again in the child (background_thread.c,
+# ``background_thread_postfork_child``).
 _FORK_SAFE = frozenset({"jemalloc_bg_thd"})
 
 
 def other_threads() -> int:
-    """The threads beside this one that a fork would be unsafe beside: they may hold a lock."""
+    """Return the number of other threads that make a fork unsafe: they may hold a lock."""
     names = []
     try:
         for thread in os.listdir("/proc/self/task"):
             with open(f"/proc/self/task/{thread}/comm") as file:
                 names.append(file.read().strip())
-    except OSError:  # no such folder here, or a thread has ended meanwhile
+    except OSError:  # no such directory here, or a thread has ended meanwhile
         return threading.active_count() - 1
     return sum(name not in _FORK_SAFE for name in names) - 1

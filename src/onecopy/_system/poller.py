@@ -1,8 +1,8 @@
-"""Waiting for many descriptors while other threads add and remove some.
+"""Waits for many descriptors while other threads add and remove some.
 
-``epoll`` allows that, and so does ``kqueue``; the standard library's selectors sit on
-either, but look every descriptor up several times per change, which a round trip makes
-two of. So epoll is used as it is, and selectors elsewhere.
+``epoll`` allows that, and so does ``kqueue``. The standard library's selectors use either, but look
+every descriptor up several times per change, and a round trip makes two changes. So epoll is used
+directly, and selectors elsewhere.
 """
 
 from __future__ import annotations
@@ -18,19 +18,19 @@ class Poller(Protocol):
     """Thread-safe; ``wait`` is for one thread."""
 
     def add(self, fd: int, *, write: bool = False) -> None:
-        """Watches ``fd`` for what can be read, and with ``write`` for room as well."""
+        """Watch ``fd`` for data to read, and with ``write`` for room as well."""
 
     def change(self, fd: int, *, write: bool) -> None:
-        """Watches it for room, or no longer."""
+        """Watch it for room, or not."""
 
     def remove(self, fd: int) -> None:
-        """No longer watches ``fd``."""
+        """Stop watching ``fd``."""
 
     def wait(self, timeout: float | None) -> list[Ready]:
-        """Blocks until something is ready or ``timeout`` seconds have passed."""
+        """Block until something is ready or ``timeout`` seconds have passed."""
 
     def close(self) -> None:
-        """Lets go of the system's resources."""
+        """Release the system's resources."""
 
 
 class _Epoll:
@@ -86,5 +86,5 @@ _IN_OUT = _IN | _OUT
 
 
 def poller() -> Poller:
-    """A new one, of the best kind that the system has."""
+    """Return a new poller, of the best kind that the system has."""
     return _Epoll() if hasattr(select, "epoll") else _Selector()

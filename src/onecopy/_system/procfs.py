@@ -1,8 +1,8 @@
-"""What the kernel knows of a process's memory: ``smaps_rollup`` and its neighbours.
+"""The memory of processes as the kernel reports it: ``smaps_rollup`` and related files.
 
-RSS counts a shared page in every process that maps it; PSS divides each page by the
-number of its users, so a sum of PSS is true, and USS is what ending the process would
-give back. See proc(5). A read walks the page tables: about 10 ms per GB mapped.
+RSS counts a shared page in every process that maps it; PSS divides each page by the number of its
+users, so a sum of PSS is correct, and USS is what ending the process would free. See proc(5). A
+read walks the page tables: about 10 ms per GB mapped.
 """
 
 from __future__ import annotations
@@ -12,7 +12,8 @@ import re
 from typing import NamedTuple
 
 _PROC = "/proc"
-# What ``mappings`` needs of smaps. A mapping's first line: start-end perms offset device inode.
+# The parts of smaps that ``mappings`` needs. A mapping's first line: start-end perms offset device
+# inode.
 _MAPPING = re.compile(
     rb"^(?:[0-9a-f]+-[0-9a-f]+ ...([sp]) \S+ \S+ (\d+)"
     rb"|(Rss|Pss|Shared_Clean|Shared_Dirty|Private_Dirty|Swap): +(\d+) kB)",
@@ -30,11 +31,11 @@ class Rollup(NamedTuple):
     shared: int
     swap: int
     anonymous: int | None = None
-    """The share of PSS that is no file and no shared memory; None before Linux 5.4."""
+    """The share of PSS that is neither a file's nor shared memory; None before Linux 5.4."""
 
 
 def rollup(pid: int | str = "self") -> Rollup | None:
-    """The memory of ``pid``; None when it is gone or may not be looked at."""
+    """Return the memory of ``pid``; None if it is gone or may not be read."""
     fields: dict[str, int] = {}
     try:
         with open(f"{_PROC}/{pid}/smaps_rollup", "rb") as file:
@@ -57,14 +58,14 @@ def rollup(pid: int | str = "self") -> Rollup | None:
 
 
 class Mappings(NamedTuple):
-    """One process's memory by what it is mapped for, in bytes.
+    """One process's memory by the kind of its mappings, in bytes.
 
     Attributes:
-        own: pages that this process alone has and that no shared mapping holds: what it
-            has written to its heap, its stacks, and private views of files and segments;
-            and what of these has been swapped out.
-        inherited: pages of anonymous memory that it has in common with processes that it
-            was forked from or has forked. One that it writes to becomes its own.
+        own: pages that only this process has and that are in no shared mapping: those that it has
+            written in its heap, its stacks, and private views of files and segments; swapped-out
+            ones included.
+        inherited: anonymous pages that it shares with processes that it was forked from or has
+            forked. A page that it writes to becomes its own.
         shared_rss, shared_pss: pages of shared mappings (segments, arenas, mapped data
             files), each in full, and divided by the number of its users.
     """
@@ -76,10 +77,10 @@ class Mappings(NamedTuple):
 
 
 def mappings(pid: int | str = "self") -> Mappings | None:
-    """The memory of ``pid``, mapping by mapping; None when it is gone or may not be looked at.
+    """Return the memory of ``pid``, mapping by mapping; None if it is gone or may not be read.
 
-    Some three times as dear as ``rollup``: besides walking the pages the kernel writes half a
-    kilobyte of text for each mapping (smaps, proc(5)).
+    Costs about three times as much as ``rollup``: in addition to walking the pages the kernel
+    writes half a kilobyte of text for each mapping (smaps, proc(5)).
     """
     own = inherited = shared_rss = shared_pss = 0
     shared = anonymous = False
@@ -104,8 +105,8 @@ def mappings(pid: int | str = "self") -> Mappings | None:
 
 
 def anonymous(pid: int) -> int:
-    """Bytes of physical memory that ``pid`` maps and that are no file's and no shared
-    memory's, pages that a fork has in common with its parent included; 0 when it is gone.
+    """Return the bytes of physical memory of ``pid`` that belong to neither a file nor shared
+    memory, including pages that a fork shares with its parent; 0 if it is gone.
 
     Takes microseconds whatever the size: the kernel keeps the figures (statm, proc(5)).
     """
@@ -118,8 +119,8 @@ def anonymous(pid: int) -> int:
 
 
 class Status(NamedTuple):
-    """What a process is and does: its parent's pid, its command line or else its name, one
-    letter for its state (ps(1)), and the CPU time that it has used, in seconds."""
+    """A process's status: its parent's pid, its command line or otherwise its name, one letter for
+    its state (ps(1)), and the CPU time that it has used, in seconds."""
 
     parent: int
     name: str
@@ -128,7 +129,7 @@ class Status(NamedTuple):
 
 
 def status(pid: int) -> Status | None:
-    """See ``Status``; None when the process is gone."""
+    """See ``Status``; None if the process is gone."""
     try:
         with open(f"{_PROC}/{pid}/stat", "rb") as file:
             # pid (name) state ppid: the name may hold anything, parentheses too.
@@ -149,7 +150,7 @@ def status(pid: int) -> Status | None:
 
 
 def descendants(pid: int) -> list[int]:
-    """Pids of all children of ``pid``, their children and so on; gone ones left out."""
+    """Return the pids of all children of ``pid``, their children and so on, without gone ones."""
     found: list[int] = []
     todo = [pid]
     while todo:
@@ -163,14 +164,15 @@ def descendants(pid: int) -> list[int]:
                 with open(f"{tasks}/{thread}/children", "rb") as file:
                     children = [int(word) for word in file.read().split()]
             except OSError:
-                continue  # likewise
+                continue  # it ended meanwhile
             found += children
             todo += children
     return found
 
 
 def oom_kills() -> int:
-    """How often the kernel's out-of-memory killer has struck on this machine (vmstat)."""
+    """Return how often the kernel's out-of-memory killer has killed a process on this machine
+    (vmstat)."""
     try:
         with open(f"{_PROC}/vmstat", "rb") as file:
             for line in file:

@@ -1,9 +1,9 @@
 """The name of a process in ``ps``, ``top`` and ``/proc/PID/cmdline``.
 
-Linux shows the bytes that lie where the program's arguments were put when it started; a
-process may write others there (that is how ``setproctitle`` works, and PostgreSQL; see
-proc(5), ``/proc/pid/stat`` fields 48 and 49 for the place). CPython has copied its arguments
-by then and never looks at them again. The short name, 15 characters, is set by prctl(2).
+Linux shows the bytes in the memory where the program's arguments were put at its start. A process
+may overwrite them (``setproctitle`` and PostgreSQL do; for the place see proc(5),
+``/proc/pid/stat`` fields 48 and 49). CPython has copied its arguments by then and never reads them
+again. The short name, 15 characters, is set with prctl(2).
 """
 
 from __future__ import annotations
@@ -17,10 +17,10 @@ _ARGUMENTS = 47  # index of arg_start among the fields of /proc/pid/stat
 
 
 def set_title(title: str, short: str) -> None:
-    """Name this process. Does nothing where the system has no such thing.
+    """Name this process. Does nothing if the system does not support it.
 
     Args:
-        title: instead of the command line; cut to the room that this had.
+        title: replaces the command line; cut to that line's length.
         short: at most 15 characters.
     """
     if sys.platform != "linux":
@@ -29,7 +29,7 @@ def set_title(title: str, short: str) -> None:
     with contextlib.suppress(OSError, ValueError, IndexError):
         with open("/proc/self/stat") as file:
             fields = file.read().rpartition(")")[2].split()
-        # The first two fields, pid and name, are in front of the bracket.
+        # The first two fields, pid and name, are before the bracket.
         start, end = (int(fields[at - 2]) for at in (_ARGUMENTS, _ARGUMENTS + 1))
         room = end - start
         if start and room > 1:

@@ -1,9 +1,9 @@
-"""Anonymous memory where memfd does not exist: a temporary file without a name.
+"""Anonymous memory for systems without memfd: a temporary file without a name.
 
-The file is made with mode 0600 in the directory for temporary files and unlinked before
-it is used. There are no seals; the same protection comes from a second descriptor, opened
-for reading only before the name is gone: a shared mapping made from it can never be made
-writable, and that is the only descriptor that others are sent once the file is sealed.
+The file is created with mode 0600 in the directory for temporary files and unlinked before it is
+used. There are no seals. The same protection comes from a second descriptor, opened for reading
+only before the name is removed: a shared mapping made from it can never be made writable, and once
+the file is sealed only that descriptor is sent to others.
 """
 
 from __future__ import annotations
@@ -38,12 +38,12 @@ class UnlinkedFile:
             finally:
                 os.unlink(path)
             if size is not None:
-                self.settle(size)
+                self.set_size(size)
         except BaseException:
             self.close()
             raise
 
-    def settle(self, size: int) -> None:
+    def set_size(self, size: int) -> None:
         try:
             os.ftruncate(self.fd, size)
         except OSError as error:
@@ -79,7 +79,7 @@ class UnlinkedFile:
                 raise self._short(total, error) from error
 
     def seal_mappings(self) -> None:
-        """Nothing to do: whoever is sent the reader's descriptor cannot write."""
+        """Nothing to do: a process that gets the reader's descriptor cannot write."""
 
     def seal(self) -> bool:
         if self.fd >= 0:

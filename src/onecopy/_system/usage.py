@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 import resource
 import sys
 
 Usage = resource.struct_rusage
-Used = tuple[int, int, int, int, int]
-"""CPU time in nanoseconds, minor and major page faults, voluntary and involuntary context
-switches."""
+Used = tuple[int, int, int, int, int, int, int]
+"""CPU time, time without a CPU and CPU time of others in nanoseconds, minor and major page faults, voluntary and
+involuntary context switches."""
 # Of the calling thread, where the system tells (Linux): else of the process.
 _THREAD = getattr(resource, "RUSAGE_THREAD", resource.RUSAGE_SELF)
 _MOST = 0xFFFFFFFF
 # Shorter tasks are not looked up, in nanoseconds: it would take some percent of their time.
-_SHORT = 100_000
+SHORT = 100_000
+# After so many short ones the next is expected to be short too.
+_IN_A_ROW = 64
+_TICKS = 20_000_000
 
 
 def usage() -> Usage:
@@ -21,16 +26,56 @@ def usage() -> Usage:
     return resource.getrusage(_THREAD)
 
 
-def used(before: Usage, now: Usage, *, waits: int = 0) -> Used:
-    """Between two usages; ``waits`` of the voluntary switches do not count."""
+def used(before: Usage, now: Usage, *, waits: int = 0, wanted: int = 0) -> Used:
+    """Between two usages; ``waits`` of the voluntary switches do not count. ``wanted``: the
+    time without a CPU, which is no part of a usage."""
     cpu = now.ru_utime + now.ru_stime - before.ru_utime - before.ru_stime
     return (
         int(cpu * 1e9),
+        wanted,
+        0,
         (now.ru_minflt - before.ru_minflt) & _MOST,
         (now.ru_majflt - before.ru_majflt) & _MOST,
         max(0, now.ru_nvcsw - before.ru_nvcsw - waits) & _MOST,
         (now.ru_nivcsw - before.ru_nivcsw) & _MOST,
     )
+
+
+class Delay:
+    """How long the calling thread ran, and was ready to run while no CPU was free.
+
+    From ``/proc/thread-self/schedstat``, which the kernel keeps exactly: reading it costs
+    half a microsecond. Where there is none (a kernel without it, no descriptor left), the
+    delay is 0 and such time counts as waiting.
+    """
+
+    def __init__(self) -> None:
+        self._fd = -1
+        with contextlib.suppress(OSError):
+            self._fd = os.open("/proc/thread-self/schedstat", os.O_RDONLY | os.O_CLOEXEC)
+
+    def now(self) -> bytes:
+        """A reading, to be understood later."""
+        return os.pread(self._fd, 64, 0) if self._fd >= 0 else b""
+
+    def since(self, before: bytes) -> tuple[int, int]:
+        """Nanoseconds between a reading and now: on a CPU, and without one."""
+        now, then = _figures(self.now()), _figures(before)
+        return now[0] - then[0], now[1] - then[1]
+
+    def close(self) -> None:
+        """There will be no more readings."""
+        if self._fd >= 0:
+            os.close(self._fd)
+            self._fd = -1
+
+
+def _figures(reading: bytes) -> tuple[int, int]:
+    """The first two of its three; see sched-stats in the kernel's documentation."""
+    if not reading:
+        return 0, 0
+    ran, delayed, _ = reading.split()
+    return int(ran), int(delayed)
 
 
 class Meter:
@@ -39,29 +84,55 @@ class Meter:
     Usage is looked up before the worker waits, when nobody waits for it, and after a task
     that took at least 100 microseconds. A shorter one's CPU time is taken to be its
     duration; faults and switches in it are not known, and go to the next one that is
-    looked up.
+    looked up. How long a thread wants a CPU is read before a task as well, and not after
+    many short ones in a row.
+
+    Attributes:
+        looks: is ``begins`` to be called before the next task, however soon it is unpacked?
     """
 
     def __init__(self) -> None:
+        self.looks = _IN_A_ROW
         self._before = resource.getrusage(resource.RUSAGE_SELF)
-        self._short = 0
+        self._children = resource.getrusage(resource.RUSAGE_CHILDREN)
+        self._elsewhere = 0  # CPU time since then that is no function's to be looked up
         self._waits = 0
+        self.delay = Delay()
+        self._reading = b""
 
     def waits(self) -> None:
         """The worker is about to wait for work."""
         self._before = resource.getrusage(resource.RUSAGE_SELF)
-        self._short, self._waits = 0, 1
+        self._elsewhere, self._waits = 0, 1
 
-    def took(self, nanoseconds: int) -> Used:
-        """A task has ended that took so long."""
-        if nanoseconds < _SHORT:
-            self._short += nanoseconds
-            return nanoseconds, 0, 0, 0, 0
+    def begins(self, unpacking: int) -> None:
+        """A task's function is about to be called, after so many nanoseconds of unpacking;
+        only if ``looks``, or after more than ``SHORT``."""
+        if unpacking >= SHORT:
+            now = resource.getrusage(resource.RUSAGE_SELF)
+            self._elsewhere = used(self._before, now)[0]
+        self._reading = self.delay.now()
+
+    def took(self, nanoseconds: int, imports: int, delayed: int) -> Used:
+        """A task's function has ended that took so long; of that, importing modules took CPU
+        time, and was without a CPU, for so long."""
+        if nanoseconds < SHORT:
+            self._elsewhere += nanoseconds
+            if self.looks:
+                self.looks -= 1
+            return nanoseconds, 0, 0, 0, 0, 0, 0
         now = resource.getrusage(resource.RUSAGE_SELF)
-        cpu, *rest = used(self._before, now, waits=self._waits)
-        cpu = max(0, cpu - self._short)
-        self._before, self._short, self._waits = now, 0, 0
-        return cpu, rest[0], rest[1], rest[2], rest[3]
+        children = resource.getrusage(resource.RUSAGE_CHILDREN)
+        cpu, _, _, *rest = used(self._before, now, waits=self._waits)
+        # A program that the function has started and waited for computes in its place.
+        cpu = max(0, cpu - self._elsewhere - imports) + used(self._children, children)[0]
+        self._children = children
+        self._before, self._elsewhere, self._waits = now, 0, 0
+        ran, wanted = self.delay.since(self._reading) if self.looks else (0, 0)
+        self.looks = _IN_A_ROW
+        # The kernel counts what has run at each of its ticks: below some of those it is noise.
+        helped = max(0, cpu + imports - ran) if ran and nanoseconds > _TICKS else 0
+        return cpu, max(0, wanted - delayed), helped, rest[0], rest[1], rest[2], rest[3]
 
 
 def traced() -> int:

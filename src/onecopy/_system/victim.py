@@ -1,14 +1,14 @@
-"""Which process the kernel ends first when memory is short."""
+"""The choice of the process that the kernel kills first if memory is short."""
 
 from __future__ import annotations
 
-# In thousandths of the machine's memory, by which a worker counts as larger than it is.
+# The thousandths of the machine's memory that are added to a worker's size for that choice.
 _VICTIM = 200
 
 
 def prefer_as_victim() -> None:
-    """Have the kernel's killer take this worker before its owner or the process that forks
-    workers: one task is lost then, and not the program. See proc(5)."""
+    """Make the kernel's out-of-memory killer prefer this worker to its owner and to the process
+    that forks workers: then one task is lost, and not the program. See proc(5)."""
     try:
         with open("/proc/self/oom_score_adj", "r+") as file:
             score = int(file.read())

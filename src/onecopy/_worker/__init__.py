@@ -1,5 +1,5 @@
-"""A worker's side: its loop, the owner's globals in it, and what captures its output.
+"""A worker's side: its loop, the owner's globals in it, and the capture of its output.
 
-Runs in worker processes alone. Nothing here is imported by the owner, except by the zygote and
-the start methods that fork workers from it.
+Runs in worker processes only. The owner does not import it; the zygote does, and so do the start
+methods that fork workers from the owner.
 """

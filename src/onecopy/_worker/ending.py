@@ -1,8 +1,8 @@
-"""The normal end of a worker: what a program has asked to be done at the end is done.
+"""The normal end of a worker: runs what the program has registered for its exit.
 
-As the standard library's workers end: threads that are no daemons are waited for, then the
-finalizers of ``multiprocessing`` and of ``atexit`` run, then what is in the buffers of open
-files is written. A kill, and ``Pool.terminate``, do none of this.
+It ends as the standard library's workers do: non-daemon threads are joined, then the finalizers of
+``multiprocessing`` and of ``atexit`` run, then the buffers of open files are written. A kill, and
+``Pool.terminate``, do none of this.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import threading
 
 
 def begin(*, forked: bool) -> None:
-    """At a worker's start: what the owner has registered for its own end is not run here.
+    """Discard, at a worker's start, what the owner has registered for its own exit.
 
     Args:
         forked: this process is a fork of the owner, and not of a fresh interpreter.
@@ -30,14 +30,14 @@ def begin(*, forked: bool) -> None:
 
 
 def end(*, forked: bool) -> None:
-    """Do what is due before the process ends; waits as long as that takes.
+    """Run everything that is due before the process ends, however long it takes.
 
     Args:
-        forked: as in ``begin``: files that were open then are the owner's, and so is what is in
-            their buffers.
+        forked: see ``begin``; files that were open at the fork are the owner's, and so are their
+            buffers.
     """
     threading._shutdown()  # type: ignore[attr-defined]
-    # Another thread may be importing it just now: then it has nothing to finalize.
+    # Another thread may be importing it just now: then there is nothing to finalize.
     finalize = getattr(sys.modules.get("multiprocessing.util"), "_exit_function", None)
     if finalize is not None:
         finalize()
@@ -47,8 +47,8 @@ def end(*, forked: bool) -> None:
 
 
 def _write_out() -> None:
-    """Close the files that nobody has closed, outer ones first: what writes into another file
-    has to be done before that."""
+    """Close the files that are still open, outer ones first: a file that writes into another must
+    be flushed before it."""
     gc.unfreeze()
     found = [obj for obj in gc.get_objects() if isinstance(obj, io.IOBase)]
     inner = (io.BufferedWriter, io.BufferedRandom, io.RawIOBase)
@@ -59,7 +59,7 @@ def _write_out() -> None:
     for file in found:
         if id(file) in streams or isinstance(file, io.RawIOBase):
             continue
-        with contextlib.suppress(Exception):  # closed, or its end is no longer there
+        with contextlib.suppress(Exception):  # it is closed, or its other end is gone
             if file.writable():
                 file.flush()
                 if not isinstance(file, inner):

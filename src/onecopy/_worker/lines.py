@@ -1,9 +1,8 @@
-"""Where a worker's standard stream ends: what is printed is told to the owner.
+"""A worker's standard stream as a raw file: everything printed is sent to the owner.
 
-Whole lines are told as they are printed, and what a program flushes at once, be it half a
-line: dots, a bar, a question. When a program redirects the descriptor itself, as
-``os.dup2(file.fileno(), 1)`` does, what it prints from then on goes there, and not to the
-owner.
+Whole lines are sent as they are printed. So is whatever a program flushes, even part of a line:
+dots, a progress bar, a question. If a program redirects the descriptor itself, as
+``os.dup2(file.fileno(), 1)`` does, its later output goes there and not to the owner.
 """
 
 from __future__ import annotations
@@ -22,10 +21,10 @@ class Lines(io.RawIOBase):
 
     Args:
         number: 1 for stdout, 2 for stderr.
-        fd: its descriptor, which programs that a task starts are given.
-        tell: takes the stream's number, some text, and whether it was flushed.
-        noted: called when a part of a line is there that was not told.
-        halves: tell of parts of lines that are flushed.
+        fd: its descriptor, which programs started by a task inherit.
+        tell: called with the stream's number, some text, and whether it was flushed.
+        noted: called when part of a line is there and has not been sent.
+        halves: send parts of lines if they are flushed.
     """
 
     def __init__(
@@ -43,7 +42,7 @@ class Lines(io.RawIOBase):
         self._noted = noted
         self._halves = halves
         self._place = _place(fd)
-        self._fresh = False  # something was told since the last flush
+        self._fresh = False  # something was sent since the last flush
         self.name = ("<stdin>", "<stdout>", "<stderr>")[number]
         self.rest = b""
 
@@ -55,8 +54,8 @@ class Lines(io.RawIOBase):
 
     @property
     def redirected(self) -> bool:
-        """Does the descriptor lead elsewhere than when the worker began? One that is closed
-        leads nowhere, and the owner goes on to be told."""
+        """Return True if the descriptor leads elsewhere than at the worker's start. A closed one
+        leads nowhere: output still goes to the owner."""
         return self._place is not None and _place(self._fd) not in (None, self._place)
 
     def write(self, data: Any) -> int:
@@ -87,7 +86,7 @@ class Lines(io.RawIOBase):
             self._say(said, flushed=True)
 
     def give(self) -> None:
-        """What is there of a line goes as it is."""
+        """Send the incomplete line as it is."""
         if self.rest:
             said, self.rest = self.rest, b""
             self._say(said, flushed=False)

@@ -1,18 +1,15 @@
 """A worker process, from its first frame to its end.
 
-One thread, one socket, one loop: read a frame, do what it says, write the answer. Other
-threads, which tasks may have started, write to the socket when they log or print. The
-worker shares no lock with anybody, so a kill at any line wedges nobody:
+One thread, one socket, one loop: read a frame, do what it says, write the answer. Other threads,
+which tasks may have started, write to the socket when they log or print (see ``writer``). The
+worker shares no lock with another process, so a kill at any line blocks no other process:
 
 - before the claim is written: the task is given to another worker;
 - between the claim and the last byte of the result: this task is lost, no other;
 - after that: nothing is lost.
 
-The claim is one aligned 8-byte store into a page that the owner maps as well; the owner
-reads it after the worker's socket has ended, when everything it wrote has been read.
-
-Time is measured without gaps: each stretch of the loop ends where the next one begins
-(``_since``), so that what a worker's tasks add up to is all of its time.
+The claim is one aligned 8-byte store into a page that the owner maps as well; the owner reads it
+after the worker's socket was closed and everything in it has been read.
 """
 
 from __future__ import annotations
@@ -26,7 +23,6 @@ import signal
 import socket
 import struct
 import sys
-import threading
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -34,13 +30,11 @@ from functools import partial
 from time import monotonic_ns
 from typing import Any
 
-from .. import errors
-from .._codec.blame import short
-from .._codec.codec import decode, encode, encode_result, place, release
+from .._codec.codec import decode, encode, encode_result, release, write_message
 from .._codec.link import Link
 from .._codec.pickling import PEER
 from .._memory.arena import Arena
-from .._memory.registry import registry
+from .._memory.segment import registry
 from .._protocol import inheriting, run_items, wire
 from .._protocol.config import WorkerConfig
 from .._protocol.early import ROOM, Page
@@ -57,17 +51,22 @@ from .._protocol.identity import close_stdin, reseed
 from .._protocol.import_watch import SlowImport
 from .._protocol.strides import MOST, WORDS, Strides
 from .._protocol.tracker import use_owners_tracker
-from .._system import barrier, descriptors, mapping
+from .._system import barrier, forking, mapping
 from .._system.native_threads import limit_threads
-from .._system.usage import Meter, traced
+from .._system.usage import SHORT, traced
 from .._system.victim import prefer_as_victim
 from . import ending
+from .imports import NONE
 from .module_state import ModuleState
-from .output_capture import Voice
+from .orders import Orders
+from .output_capture import OutputCapture
+from .timing import Timing
+from .unsendable import unsendable
+from .writer import Writer
 
-# What has failed before a worker was ready.
+# The stage that failed before a worker was ready.
 IMPORT, INITIALIZER = "the main module cannot be imported in workers", "the initializer failed"
-# A worker that has had nothing to do for so long gives its arena's free pages back.
+# A worker that has been idle for this long returns its arena's free pages.
 _IDLE_SECONDS = 2
 
 
@@ -77,14 +76,14 @@ Initial = tuple[Callable[..., Any], tuple[Any, ...]]
 
 @dataclass
 class Inherited:
-    """What a worker has from the process that it was forked from.
+    """State that a worker has from the process that it was forked from.
 
     Attributes:
-        state: what the user's modules held before any of the program's code ran in a worker.
+        state: the contents of the user's modules before any of the program's code ran in a worker.
         of_owner: that process is a fork of the owner, and not of a fresh interpreter.
-        failed: why the main module could not be imported.
-        initial: the initializer, where it was inherited.
-        slow: what the import of the main module cost, if that was much.
+        failed: the reason why the main module could not be imported.
+        initial: the initializer, if it was inherited.
+        slow: the cost of importing the main module, if it was high.
     """
 
     state: ModuleState = field(default_factory=ModuleState)
@@ -95,11 +94,11 @@ class Inherited:
 
 
 class _Stop(Exception):
-    """The owner wants the worker to end, or is gone."""
+    """The owner has told the worker to end, or is gone."""
 
 
 class Worker:
-    """The loop and what it knows.
+    """The worker's loop and its state.
 
     Args:
         sock: this worker's end of its socket pair.
@@ -108,68 +107,48 @@ class Worker:
 
     def __init__(self, sock: socket.socket, inherited: Inherited | None = None) -> None:
         self._sock = sock
-        self._inherited = inherited or Inherited()
-        self._fresh = inherited is None
-        self._initial = self._inherited.initial
-        self._state = self._inherited.state
-        # Values of the owner's variables; taken under the claim of the task that needs them.
-        self._versions: deque[wire.Frame] = deque()
+        self._inherited = inherited
+        self._state = inherited.state if inherited is not None else ModuleState()
         self._reader = wire.FrameReader(sock)
         self._link = Link(Arena(), keep=True)
+        self._writer = Writer(sock, self._link)
         self._frames: deque[wire.Frame] = deque()
         self._functions: dict[int, Any] = {}
-        self._claims = memoryview(bytearray(32)).cast("Q")
-        self._slot = 0
+        self._orders = Orders(self._look_ahead)
         self._page: Page | None = None
-        # The last of the owner's orders to begin with nothing more that was lifted, and
-        # the tasks that it has taken back.
-        self._released = 0
-        self._skipped: set[int] = set()
-        self._cuts: dict[int, int] = {}  # where chunks end, by the task
-        # What a task may raise to end the worker instead of failing by itself.
+        # Exceptions of a task that end the worker instead of failing the task alone.
         self._ends: tuple[type[BaseException], ...] = (SystemExit,)
-        self._leaves: tuple[type[BaseException], ...] = (SystemExit, _Stop)
         self._trims = False
-        # When the stretch of time began that is going on; and what is said of it with the next
-        # result: waiting for frames, and writing the last result.
-        self._since = monotonic_ns()
-        self._waited = self._blocked = 0
-        self._meter = Meter()
-        # Held while a frame is written; by a thread of this process, and for no longer than
-        # the owner needs to read. What that very thread says meanwhile (in a signal's
-        # handler, or a finalizer) is written behind the frame.
-        self._writing = threading.Lock()
-        self._writer = 0
-        self._behind: deque[bytes] = deque()
+        self._timing = Timing()
         self._task_number = 0
-        self._voice: Voice | None = None
-        self._faults = -1  # what is written there is in the errors of the tasks that are lost
+        self._output: OutputCapture | None = None
+        self._faults = -1  # its contents go into the errors of lost tasks
         self._handlers = {
             wire.CONFIG: self._configure,
             wire.FUNCTION: self._function,
-            wire.STATE: self._versions.append,
+            wire.STATE: self._state.waiting.append,
             wire.DROP_FUNCTION: lambda frame: self._functions.pop(frame.id, None),
             wire.TASK: self._task,
             wire.ANNOUNCE: self._announced,
-            wire.FREE: self._freed,
+            wire.FREE: lambda frame: self._link.came_back(list(wire.PAIR.iter_unpack(frame.body))),
             wire.FORGET: self._forget,
             wire.FREEZE: self._freeze,
-            wire.CONTINUE: self._let_go,
-            wire.SKIP: self._let_go,
-            wire.CUT: self._cut,
+            wire.CONTINUE: self._orders.resume,
+            wire.SKIP: self._orders.resume,
+            wire.CUT: self._orders.cut,
             wire.SETTINGS: self._set,
             wire.STOP: self._stop,
         }
         # A child that a task forks must never read this socket.
-        os.register_at_fork(after_in_child=self._forked)
+        forking.in_child(self._forked)
 
     def _forked(self) -> None:
         self._sock.close()
-        if self._voice is not None:
-            self._voice.restore()
+        if self._output is not None:
+            self._output.restore()
 
     def serve(self) -> None:
-        """Runs until the owner says stop or is gone."""
+        """Run until the owner says stop or is gone."""
         try:
             while True:
                 self._frames.extend(self._read())
@@ -177,111 +156,113 @@ class Worker:
                     frame = self._frames.popleft()
                     self._handlers[frame.type](frame)
         except (_Stop, EOFError, BrokenPipeError, ConnectionResetError):
-            pass  # there is nobody left to tell
+            pass  # there is no one left to tell
         except OSError as error:
-            # It has run into a limit, such as that of open files, and cannot read on.
+            # A limit, such as that of open files, was reached: this process cannot read on.
             if self._faults >= 0:
                 os.write(self._faults, f"{type(error).__name__}: {error}".encode())
             raise
 
     def _read(self) -> list[wire.Frame]:
         if self._link.frees:
-            self._send(b"")
+            self._writer.send(b"")
         if self._trims or self._link.arena:
             self._set_idle_timer(self._link.arena.warm_bytes > 0)
-        self._meter.waits()
+        self._timing.meter.waits()
         try:
             return self._reader.read()
         except BlockingIOError:
             self._link.arena.trim()
             return []
         finally:
-            now = monotonic_ns()
-            self._waited += now - self._since
-            self._since = now
+            self._timing.end_wait()
 
     def _set_idle_timer(self, on: bool) -> None:
-        """A blocking read that gives up after a while: only while there is what to trim."""
+        """Set or clear the timeout of blocking reads; it is set only while there is something to
+        trim."""
         if on != self._trims:
             self._trims = on
             limit = struct.pack("ll", _IDLE_SECONDS if on else 0, 0)
             self._sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, limit)
 
-    # What the owner says.
+    # Messages of the owner.
 
     def _configure(self, frame: wire.Frame) -> None:
         config: WorkerConfig = pickle.loads(frame.body)
         fd, faults, desk = frame.fds
         self._faults = faults
-        # The tracebacks of a crash go where the owner can read them afterwards.
+        # The tracebacks of a crash go to a file that the owner can read afterwards.
         faulthandler.enable(faults, all_threads=True)
         page = mapping.map_shared(fd, config.claims, write=True)
         os.close(fd)
         root = mapping.exporter(page, config.claims, lambda: None)
         whole = mapping.bytes_of(root, write=True)
-        self._claims = whole.cast("Q")
-        self._slot = config.slot
-        words = self._claims[config.slot : config.slot + WORDS]
+        words = whole.cast("Q")[config.slot : config.slot + WORDS]
+        self._orders.words = words
         self._page = Page(words, whole[config.room : config.room + ROOM])
         barrier.register()
         prefer_as_victim()
         if config.executor:
-            self._ends, self._leaves = (), (_Stop,)
+            self._ends = ()
         config.identity.take()
         inheriting.take_authkey(config.authkey)
         use_owners_tracker(desk)
         if config.logs or config.prints != "direct":
             self._speak(config.identity.worker, logs=config.logs, prints=config.prints)
         limit_threads(config.threads)
-        failed = self._inherited.failed
-        if config.preparation is not None and self._fresh:
+        if config.profile:
+            self._timing.profile()
+        failed = self._inherited.failed if self._inherited is not None else None
+        if config.preparation is not None and self._inherited is None:
             try:
                 slow = config.preparation.enter()
                 if slow is not None and config.identity.worker == 1:
-                    self._send(wire.pack(wire.SLOW, wire.SLOW_IMPORT.pack(*slow)))
-            except BaseException as error:  # whatever the main module raises, SystemExit too
+                    self._writer.send(wire.pack(wire.SLOW, wire.SLOW_IMPORT.pack(*slow)))
+            except BaseException as error:  # anything that the main module raises, SystemExit too
                 failed = failure(error, "the import of the main module")
             self._state.remember()
         elif config.reseed:
             reseed()
         if failed is not None:
-            self._send(wire.pack(wire.FAILED, pickle.dumps((IMPORT, failed))))
+            self._writer.send(wire.pack(wire.FAILED, pickle.dumps((IMPORT, failed))))
         elif not config.initializer:
             self._ready()
 
     def _ready(self) -> None:
-        self._since, self._waited = monotonic_ns(), 0
-        self._send(wire.pack(wire.READY, wire.SINCE.pack(self._since), id=os.getpid()))
+        self._timing.begin()
+        since = wire.SINCE.pack(self._timing.since)
+        self._writer.send(wire.pack(wire.READY, since, id=os.getpid()))
 
     def _speak(self, worker: int, *, logs: bool, prints: str) -> None:
-        """Has what this process logs, warns of and prints sent to the owner."""
+        """Send this process's log records, warnings and printed lines to the owner."""
 
         def say(kind: int, body: bytes, flags: int = 0) -> None:
             with contextlib.suppress(BrokenPipeError, ConnectionResetError):
-                # The owner is gone, and nobody hears.
-                self._write(wire.pack(kind, body, flags, self._task_number))
+                # The owner is gone, and nothing reads.
+                self._writer.write(wire.pack(kind, body, flags, self._task_number))
 
-        self._voice = Voice(
+        self._output = OutputCapture(
             lambda body, taken: say(wire.RECORD, body, wire.TAKEN * taken),
             lambda body: say(wire.WARNING, body),
             lambda stream, body, flushed: say(wire.TEXT, body, stream | wire.FLUSHED * flushed),
             worker,
         )
-        self._voice.install(logs=logs, prints=prints)
+        self._output.install(logs=logs, prints=prints)
 
     def _set(self, frame: wire.Frame) -> None:
-        if self._voice is not None:
-            self._voice.settings(frame.body)
+        if self._output is not None:
+            self._output.settings(frame.body)
 
     def _function(self, frame: wire.Frame) -> None:
-        """Id 0 is the initializer, unless that was inherited: it is run, and nothing is answered
-        but READY or FAILED."""
+        """Take a function. Id 0 is the initializer, unless that was inherited: it is run, and the
+        only answer is READY or FAILED."""
         if frame.id:
             self._functions[frame.id] = Unloaded(frame)
             return
         try:
             self._take_versions()
-            initializer, arguments = self._initial or self._decode(frame)
+            initial = self._inherited.initial if self._inherited is not None else None
+            initializer, arguments = initial or self._decode(frame)
             self._state.remember()
             initializer(*arguments)
         except SystemExit:
@@ -289,7 +270,7 @@ class Worker:
         except BaseException as error:
             failed = failure(error, "the initializer", namespace=PEER)
             self._end_line()
-            self._send(wire.pack(wire.FAILED, pickle.dumps((INITIALIZER, failed))))
+            self._writer.send(wire.pack(wire.FAILED, pickle.dumps((INITIALIZER, failed))))
             return
         self._end_line()
         self._ready()
@@ -298,8 +279,8 @@ class Worker:
         return decode(bool(frame.flags & wire.RICH), memoryview(frame.body)[start:], self._link)
 
     def _take_versions(self) -> None:
-        while self._versions:
-            frame = self._versions.popleft()
+        while self._state.waiting:
+            frame = self._state.waiting.popleft()
             (length,) = wire.LENGTH.unpack_from(frame.body)
             start = wire.LENGTH.size + length
             self._state.take(
@@ -307,13 +288,12 @@ class Worker:
             )
 
     def _load(self, function_id: int) -> Any:
-        """A function; loaded for the first task that needs it, under that task's claim: one
-        that ends the process costs a task, and not one worker after the other."""
-        function = self._functions[function_id]
-        if type(function) is not Unloaded:
-            return function
+        """Return a function. It is loaded for the first task that needs it, under that task's
+        claim: if loading ends the process, that costs one task, and not one worker after the other.
+        """
+        function: Any
         try:
-            function = self._decode(function.frame)
+            function = self._decode(self._functions[function_id].frame)
         except SystemExit:
             raise
         except BaseException as error:
@@ -325,16 +305,13 @@ class Worker:
     def _announced(self, frame: wire.Frame) -> None:
         self._link.announced(marshal.loads(frame.body), frame.fds)
 
-    def _freed(self, frame: wire.Frame) -> None:
-        self._link.came_back(list(wire.PAIR.iter_unpack(frame.body)))
-
     def _forget(self, frame: wire.Frame) -> None:
         self._link.forget(frame.id)
-        self._send(wire.pack(wire.FORGOTTEN, id=frame.id))
+        self._writer.send(wire.pack(wire.FORGOTTEN, id=frame.id))
 
     def _freeze(self, frame: wire.Frame) -> None:
         registry.freeze(frame.id)  # known through the link, or inherited by a fork
-        self._send(wire.pack(wire.FROZEN, id=frame.id))
+        self._writer.send(wire.pack(wire.FROZEN, id=frame.id))
 
     def _stop(self, frame: wire.Frame) -> None:
         raise _Stop
@@ -342,62 +319,59 @@ class Worker:
     # Tasks.
 
     def _task(self, frame: wire.Frame) -> None:
-        # In this order. The owner does it the other way round: it writes the second word,
-        # has every CPU pass a barrier, and reads the first. So either we see its word, or
-        # it sees our claim (Dekker's algorithm; the barrier is paid for by the rare side).
-        before, self._claims[self._slot] = self._claims[self._slot], frame.id
-        while self._claims[self._slot + 1] > self._released:
-            # The owner may be about to end this process for what it did last, or to give
-            # this task to another: nothing is begun until it has said which.
-            self._claims[self._slot] = before
-            self._look_ahead()
-            self._claims[self._slot] = frame.id
-        self._cuts.clear()
-        if frame.id in self._skipped:
-            self._claims[self._slot] = before
-            self._skipped.discard(frame.id)
+        if not self._orders.begin(frame.id):
             release(bool(frame.flags & wire.RICH), self._payload(frame), self._link)
             return
+        timing = self._timing
         copied, shared = self._link.bytes_copied, self._link.bytes_shared
         decoded, started, outcome, flags = self._run(frame)
         finished = monotonic_ns()
+        inside = NONE if timing.imports.spent is NONE else timing.imports.take()
         self._end_line()
         try:
-            draft = encode_result(outcome, PEER)
-            rich, body = place(draft, self._link)
-            del draft
+            message = encode_result(outcome, PEER)
+            rich, body = write_message(message, self._link)
+            del message
         except self._ends:
             raise
         except (Exception, SystemExit) as error:
-            outcome = self._unsendable(frame, outcome, flags & wire.ERRORS, error)
+            outcome = unsendable(frame, outcome, flags & wire.ERRORS, error, self._ends)
             flags |= wire.ERRORS
-            rich, body = place(encode(outcome), self._link)
-        # The arguments have gone by now, and so do the results: blocks go back with this.
+            rich, body = write_message(encode(outcome), self._link)
+        # The arguments are released by now, and so are the results: this message returns their
+        # blocks.
         del outcome
         flags |= wire.RICH if rich else 0
         copied = self._link.bytes_copied - copied
         shared = self._link.bytes_shared - shared
         encoded = monotonic_ns()
+        importing, *instead = inside
         spent = wire.SPENT.pack(
-            self._since,
+            timing.since,
             decoded,
             started,
             finished,
             encoded,
-            self._waited,
-            self._blocked,
-            *self._meter.took(finished - started),
+            timing.waited,
+            timing.blocked,
+            timing.imported[0],
+            importing,
+            *timing.meter.took(finished - started, *instead),
             copied + len(body),
             shared,
             traced() if "tracemalloc" in sys.modules else 0,
         )
-        self._send(wire.pack(wire.RESULT, spent + body, flags, frame.id))
+        if timing.profiler is not None and (seen := timing.profiler.take()):
+            self._writer.send(wire.pack(wire.PROFILE, marshal.dumps(seen)))
+        if timing.imports.long:
+            long = marshal.dumps(timing.imports.take_long())
+            self._writer.send(wire.pack(wire.IMPORTED, long))
+        self._writer.send(wire.pack(wire.RESULT, spent + body, flags, frame.id))
         self._task_number = 0
-        self._waited, self._since = 0, monotonic_ns()
-        self._blocked = self._since - encoded
+        timing.sent(encoded)
 
     def _look_ahead(self) -> None:
-        """Reads on until the owner has said how to go on; what else comes waits its turn."""
+        """Read until the owner has answered; other frames wait."""
         for at, frame in enumerate(self._frames):
             if frame.type in (wire.CONTINUE, wire.SKIP, wire.CUT):
                 del self._frames[at]
@@ -405,178 +379,120 @@ class Worker:
                 return
         self._frames.extend(self._read())
 
-    def _let_go(self, frame: wire.Frame) -> None:
-        """What is to be skipped was sent before this, and not begun."""
-        self._released = max(self._released, frame.id)
-        self._skipped.update(number for (number,) in wire.ID.iter_unpack(frame.body))
-
-    def _cut(self, frame: wire.Frame) -> None:
-        (self._cuts[frame.id],) = wire.ID.unpack(frame.body)
-
     def _wait_to_go_on(self, task: int) -> int:
-        """Before the next items of a chunk the owner has told us to begin with nothing more:
-        waits until it has said how to go on; where the chunk ends. See ``strides``.
+        """Wait until the owner has answered an order given between the items of a chunk; return the
+        item that the chunk ends before. See ``strides``.
         """
-        since, waited = self._since, self._waited
+        timing = self._timing
+        since, waited = timing.since, timing.waited
         try:
-            while self._claims[self._slot + 1] > self._released:
-                self._look_ahead()
+            stop = self._orders.wait(task)
         except (EOFError, BrokenPipeError, ConnectionResetError):
-            raise _Stop from None  # which is no failure of the function's
-        # That was a part of this task's time.
-        self._since, self._waited = since, waited
-        return self._cuts.pop(task, MOST)
+            raise _Stop from None  # not a failure of the function
+        # The wait was part of this task's time.
+        timing.since, timing.waited = since, waited
+        return stop
 
     @staticmethod
     def _payload(frame: wire.Frame) -> memoryview:
         return memoryview(frame.body)[wire.TASK_HEAD.size :]
 
     def _run(self, frame: wire.Frame) -> tuple[int, int, Any, int]:
-        """When it had its arguments, when it started, what came out, and the flags that say
-        what of it failed."""
-        function_id, runner, self._task_number = wire.TASK_HEAD.unpack_from(frame.body)
+        """Run a task; return when its arguments were decoded, when it started, its outcome, and the
+        flags that describe a failure."""
+        function_id, call_kind, self._task_number = wire.TASK_HEAD.unpack_from(frame.body)
         body = self._payload(frame)
         function: Any = None
         payload: Any = None
         flags = wire.ERRORS | wire.UNRUN
-        decoded = started = self._since
+        timing = self._timing
+        decoded = started = timing.since
+        timing.imported = NONE
+        leaves: tuple[type[BaseException], ...] = (*self._ends, _Stop)
         try:
-            if self._versions:
+            if self._state.waiting:
                 self._take_versions()
             payload = decode(bool(frame.flags & wire.RICH), body, self._link)
             decoded = started = monotonic_ns()
             flags = wire.ERRORS
             if function_id:
-                function = self._load(function_id)
-                started = monotonic_ns()
+                function = self._functions[function_id]
+                if type(function) is Unloaded:
+                    function = self._load(function_id)
+                    started = monotonic_ns()
             else:
                 function, *payload = payload
+            if timing.imports.spent is not NONE:
+                timing.imported = timing.imports.take()
+            if timing.meter.looks or decoded - timing.since > SHORT or started > decoded:
+                started = monotonic_ns()
+                timing.meter.begins(started - timing.since)
             if type(function) is Unusable:
                 return decoded, started, ({}, {0: function.failure}), flags
+            timing.function = function
             self._state.remember()
-            if runner == wire.CALL:
+            if call_kind == wire.CALL:
                 args, kwargs = payload
                 return decoded, started, function(*args, **kwargs), 0
-            items = run_items.items_of(runner, payload)
-            call = run_items.function_for(runner, function)
-            strides: Strides | None = None
-            if 1 < len(items) <= MOST:
-                words = self._claims[self._slot : self._slot + WORDS]
-                wait = partial(self._wait_to_go_on, frame.id)
-                strides = Strides(items, words, frame.id, self._released, wait)
-                if frame.flags & wire.EARLY and self._page is not None:
-                    call = self._page.publishing(frame.id, call, strides)
-            values, bad = run_items.run_chunk(call, items, self._leaves, strides)
-        except self._leaves:
+            outcome, flags = self._run_chunk(frame, call_kind, function, payload, leaves)
+            return decoded, started, outcome, flags
+        except leaves:
             raise
         except BaseException as error:
-            argument = describe_call(payload) if runner == wire.CALL else ""
+            argument = describe_call(payload) if call_kind == wire.CALL else ""
             name = name_of(function) if function is not None else "unpacking the task"
             self._state.explain(error)
             failed = {0: failure(error, name, argument, PEER)}
             return decoded, started, ({}, failed), flags
+
+    def _run_chunk(
+        self,
+        frame: wire.Frame,
+        call_kind: int,
+        function: Any,
+        payload: Any,
+        leaves: tuple[type[BaseException], ...],
+    ) -> tuple[Any, int]:
+        """Run the items of a chunk; return its outcome, and the flags that describe a failure.
+        Raises what ends the worker, and what is wrong with the chunk as a whole."""
+        items = run_items.items_of(call_kind, payload)
+        call = run_items.function_for(call_kind, function)
+        strides: Strides | None = None
+        if 1 < len(items) <= MOST:
+            wait, orders = partial(self._wait_to_go_on, frame.id), self._orders
+            strides = Strides(items, orders.words, frame.id, orders.released, wait)
+            if frame.flags & wire.EARLY and self._page is not None:
+                call = self._page.publishing(frame.id, call, strides)
+        values, bad = run_items.run_chunk(call, items, leaves, strides)
         short = len(values) << wire.SHORT if strides is not None and strides.ended else 0
         if not bad:
-            return decoded, started, values, short
+            return values, short
         name = name_of(function)
         for raised, _ in bad.values():
             self._state.explain(raised)
         failed = {
             at: failure(error, name, describe(item), PEER) for at, (error, item) in bad.items()
         }
-        return decoded, started, (dict(enumerate(values)), failed), flags | short
-
-    def _unsendable(
-        self, frame: wire.Frame, outcome: Any, bad: int, error: BaseException
-    ) -> tuple[dict[int, Any], dict[int, Failure]]:
-        """The result could not be sent as it is: whichever items can be are."""
-        _, runner, _ = wire.TASK_HEAD.unpack_from(frame.body)
-        if runner == wire.CALL and not bad:
-            return {}, {0: self._not_sent(error, outcome)}
-        values, failed = outcome if bad else (dict(enumerate(outcome)), {})
-        for at in list(values):
-            try:
-                encode(values[at], PEER, f"result {at} of the chunk")
-            except self._ends:
-                raise
-            except (Exception, SystemExit) as why:
-                failed[at] = self._not_sent(why, values[at])
-                values[at] = None
-        if not failed:  # each can be pickled, but there is no room for them together
-            failed = {at: failure(error, "sending the result") for at in values}
-            values = {}
-        return values, failed
-
-    def _not_sent(self, error: BaseException, value: Any) -> Failure:
-        if isinstance(error, errors.NotPicklable):
-            cause = error.__cause__
-            error = errors.ResultNotPicklable(error.path, error.reason, short(value))
-            if cause is not None and cause.__traceback__ is not None:
-                error.__cause__ = cause  # it leads to the user's own __reduce__
-        return failure(error, "sending the result", namespace=PEER)
-
-    # Writing.
-
-    def _send(self, frame: bytes) -> None:
-        """Writes a frame, behind what has to be said before it: news of segments that it
-        refers to, and blocks that are free again. Blocks while the owner does not read."""
-        link = self._link
-        if not (link.new or link.frees):
-            self._write(frame)
-            return
-        said, fds = link.take_new()
-        parts: list[bytes] = []
-        for at in range(0, len(said), descriptors.MOST):
-            # One call takes a limited number of descriptors: all but the last lot go now.
-            if parts:
-                self._write(b"".join(parts), fds[at - descriptors.MOST : at])
-            lot = said[at : at + descriptors.MOST]
-            parts = [wire.pack(wire.ANNOUNCE, marshal.dumps(lot), fds=len(lot))]
-        frees = link.frees
-        if frees:
-            back = [frees.popleft() for _ in range(len(frees))]
-            parts.append(wire.pack(wire.FREE, b"".join(wire.PAIR.pack(*b) for b in back)))
-        last = (len(fds) - 1) // descriptors.MOST * descriptors.MOST if fds else 0
-        self._write(b"".join([*parts, frame]), fds[last:])
-
-    def _write(self, data: bytes, fds: list[int] | None = None) -> None:
-        """Writes whole frames. Any thread; it waits while another one is writing."""
-        me = threading.get_ident()
-        if self._writer == me:
-            self._behind.append(data)  # a record or a line: these have no descriptors
-            return
-        with self._writing:
-            self._writer = me
-            try:
-                if fds:
-                    sent = self._sock.sendmsg([data], descriptors.rights(fds))
-                    if sent < len(data):
-                        self._sock.sendall(memoryview(data)[sent:])
-                else:
-                    self._sock.sendall(data)
-                while self._behind:
-                    self._sock.sendall(self._behind.popleft())
-            finally:
-                self._writer = 0
+        return (dict(enumerate(values)), failed), wire.ERRORS | short
 
     def _end_line(self) -> None:
-        if self._voice is not None and self._voice.printed:
-            self._voice.end_line()
+        if self._output is not None and self._output.printed:
+            self._output.end_line()
 
 
 def leave_interrupts() -> None:
-    """SIGINT does nothing in this process from here on; a fresh interpreter begins with it
-    blocked."""
+    """Ignore SIGINT in this process from here on; in a fresh interpreter it has been blocked so
+    far."""
     signal.signal(signal.SIGINT, lambda *_: None)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, (signal.SIGINT,))
 
 
 def run(sock: socket.socket, inherited: Inherited | None = None) -> None:
-    """Serves as a worker on ``sock`` and ends the process; never returns.
+    """Serve as a worker on ``sock``, then end the process; never returns.
 
-    Ctrl-C reaches every process of the terminal's group, and what happens then is the
-    owner's decision, so SIGINT does nothing here (a handler and not SIG_IGN: programs
-    that a task starts get the default back). SIGTERM ends the worker at once.
+    Ctrl-C reaches every process of the terminal's group, and the owner decides what follows, so
+    SIGINT does nothing here (a handler and not SIG_IGN: programs that a task starts get the default
+    back). SIGTERM ends the worker at once.
     """
     leave_interrupts()
     signal.signal(signal.SIGTERM, signal.SIG_DFL)

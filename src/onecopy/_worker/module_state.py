@@ -1,9 +1,9 @@
-"""In a worker: the owner's globals, and what this worker has set itself.
+"""The owner's globals in a worker, and the values that the worker has set itself.
 
-The owner sends versions of variables (see ``following``), each before the first task that
-needs it. The rule here is: what this worker has set wins, until the owner gives the variable
-another value afterwards. For that the module remembers what imports gave (``remember``, before
-any code of the program runs in this worker) and which version each variable has had last.
+The owner sends versions of variables (see ``_engine.following``), each before the first task that
+needs it. The rule: a value that this worker has set wins, until the owner gives the variable
+another value afterwards. For that the module remembers what imports gave (``remember``, before any
+code of the program runs in this worker) and the last version of each variable.
 
 One thread: the worker's own, between tasks.
 """
@@ -12,33 +12,40 @@ from __future__ import annotations
 
 import marshal
 import sys
+from collections import deque
 from collections.abc import Callable
 from typing import Any
 
 from .._codec.codec import encode
 from .._codec.homes import is_user_module, names_of, user_homes
 from .._codec.pickling import PEER
+from .._protocol import wire
 from .._protocol.versions import Path, digest_of
 
 _MISSING = object()
 _SIZED = (list, dict, set, bytearray)
-# What a task raises that misses something in a module.
+# The exceptions of a task that finds something missing in a module.
 _MISSES = (NameError, AttributeError, KeyError)
 
 
 class ModuleState:
-    """See the module."""
+    """See the module.
+
+    Attributes:
+        waiting: versions that have come; taken under the claim of the task that needs them.
+    """
 
     def __init__(self) -> None:
+        self.waiting: deque[wire.Frame] = deque()
         self._numbers: dict[tuple[str, Path], int] = {}
-        # By home and name: what an import gave, and how long it was.
+        # By home and name: what an import gave, and its length then.
         self._given: dict[str, dict[str, tuple[Any, int]]] = {}
         self._reasons: dict[tuple[str, Path], str] = {}
-        self._loaded = 0  # modules, when they were looked at last
+        self._loaded = 0  # number of modules at the last look
 
     def remember(self) -> None:
-        """Note what the user's modules that were loaded meanwhile hold, before the program's
-        code runs: nobody but their own code has set it."""
+        """Note the contents of the user's modules that were loaded since, before the program's code
+        runs: only their own code has set them."""
         loaded = len(sys.modules)
         if loaded == self._loaded:
             return
@@ -49,13 +56,13 @@ class ModuleState:
             given = self._given[home] = {}
             for key, value in list(names.items()):
                 given[key] = (value, _length(value))
-                # By the type alone: a lazy object may raise when it is asked for its class.
+                # By the type alone: a lazy object may raise if asked for its class.
                 if issubclass(type(value), type) and is_user_module(value.__module__):
                     for part, inner in list(vars(value).items()):
                         given[f"{value.__qualname__}.{part}"] = (inner, _length(inner))
 
     def take(self, head: bytes, decode: Callable[[], Any]) -> None:
-        """Give a variable the owner's value, where that is due.
+        """Give a variable the owner's value, if the rule says so.
 
         Args:
             head: see ``describe``.
@@ -82,14 +89,14 @@ class ModuleState:
                 names[name] = decode()
             else:
                 setattr(owner, name, decode())
-        except Exception as error:  # the user's code may raise anything: told where it is missed
+        except Exception as error:  # of the user's code; reported where the variable is missed
             what = ".".join((home or "__main__", *path))
             self._reasons[key] = f"{what}: {type(error).__name__}: {error}"
         finally:
             self._given.get(home, {}).pop(".".join(path), None)
 
     def _stays(self, home: str, path: Path, value: Any, digest: bytes) -> bool:
-        """Return True for what this worker has set, and for what is equal to the owner's."""
+        """Return True for a value that this worker has set, or that equals the owner's."""
         if value is _MISSING:
             return False
         given = self._given.get(home, {}).get(".".join(path))
@@ -101,14 +108,14 @@ class ModuleState:
             return False
         try:
             return digest_of(encode(value, PEER)) == digest
-        except Exception:  # what cannot be pickled here is not what the owner has
+        except Exception:  # a value that cannot be pickled here is not the owner's
             return False
 
     def explain(self, error: BaseException) -> None:
-        """Add to an error that misses something: which variables could not follow, and why."""
+        """Add to an error about something missing which variables could not be sent, and why."""
         if not (self._reasons and isinstance(error, _MISSES)):
             return
-        name = getattr(error, "name", None)  # a KeyError does not say in what it missed a key
+        name = getattr(error, "name", None)  # a KeyError does not say where the key is missing
         found = [why for (_, path), why in self._reasons.items() if name is None or name in path]
         if found:
             reasons = "; ".join(found[:3])
@@ -123,7 +130,7 @@ def _length(value: Any) -> int:
 
 
 def _owner(names: dict[str, Any], path: Path) -> Any:
-    """The class or function that an attribute belongs to."""
+    """Return the class or function that an attribute belongs to."""
     found: Any = names[path[0]]
     for part in path[1:-1]:
         found = getattr(found, part)

@@ -1,15 +1,15 @@
-"""What a worker says besides results: log records, warnings, lines printed.
+"""Captures a worker's output: log records, warnings, printed lines.
 
-``Voice.install`` has every record, warning and printed line of this process sent to the
-owner as it is made. No handler that was there when the worker began is called: a record
-reaches the owner's handlers once, and two processes never write into one file. Those that
-the program sets up in the worker are called as well, by the rule in ``handlers``.
+``OutputCapture.install`` makes this process send every record, warning and printed line to the
+owner at once. Handlers that existed when the worker began are not called: a record reaches the
+owner's handlers once, and two processes never write into one file. Handlers that the program sets
+up in the worker are called as well, by the rule in ``handlers``.
 
-Everything leaves the process before the call that made it returns. A kill can cost nothing
-that was said before it, except by a thread that spoke while another one was being heard.
+Everything leaves the process before the call that made it returns. A kill loses no output that was
+made before it, except that of a thread that was waiting for another one's to be sent.
 
-``logging`` is not imported here: it takes a worker some 5 ms that it may not need, and is
-furnished when somebody imports it. The owner's side is ``hearing``.
+``logging`` is not imported here: it costs about 5 ms; it is patched if something imports it. The
+owner's side is ``_engine.output_dispatch``.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from .._protocol.log_settings import Applied
 from .._system.imports import on_import
 from .lines import Lines
 
-# What a record has by itself; everything beyond was added by the program.
+# The attributes that every record has; all others were added by the program.
 _STANDARD = frozenset(
     [
         "name",
@@ -58,23 +58,23 @@ _STANDARD = frozenset(
     ]
 )
 _head_of = itemgetter(*HEAD)
-# A record that is longer, in bytes, is cut: its message and its texts to this many
-# characters each, and what the program has added is left out.
+# A record longer than this, in bytes, is cut: its message and its texts to this many characters
+# each, and attributes added by the program are left out.
 _LONGEST, _CUT = 900 << 10, 200_000
 
 Say = Callable[[bytes], None]
 Tell = Callable[[bytes, bool], None]
 
 
-class Voice:
+class OutputCapture:
     """See the module.
 
     Args:
-        record, warning: send the bytes of one record or warning to the owner; of a record,
-            and whether a handler of this process takes it too.
-        text: sends some bytes of printed text; called with the stream, 1 or 2, first, and
-            last with whether it was flushed.
-        number: this worker's.
+        record, warning: send the bytes of one record or warning to the owner; with a record, also
+            whether a handler of this process takes it.
+        text: sends some bytes of printed text; its first argument is the stream, 1 or 2, its last
+            whether the text was flushed.
+        number: this worker's number.
     """
 
     def __init__(
@@ -86,7 +86,7 @@ class Voice:
         self._name = f"onecopy-{number}"
         self._settings = Applied()
         self._own = OwnHandlers()
-        self._told = False  # what the owner's settings are
+        self._told = False  # the owner's settings have arrived
         self._streams: list[Lines] = []
         self._before: list[Callable[[], None]] = []
         self._formatter: Any = None
@@ -95,12 +95,12 @@ class Voice:
         self.printed = False  # since the last ``end_line``
 
     def install(self, *, logs: bool, prints: str) -> None:
-        """From here on this process speaks to the owner.
+        """Start sending this process's output to the owner.
 
         Args:
-            logs: by ``logging`` and ``warnings``.
-            prints: by its streams, unless it is ``"direct"``; when ``"plain"``, by what is
-                flushed of a line too.
+            logs: log records and warnings.
+            prints: printed lines, unless it is ``"direct"``; if ``"plain"``, flushed parts of
+                lines too.
         """
         if prints != "direct":
             self._catch("stdout", 1, halves=prints == "plain")
@@ -115,8 +115,8 @@ class Voice:
         warnings.showwarning = self._on_warning
 
     def settings(self, body: bytes) -> None:
-        """The owner's levels, filters and handlers. It tells them before anything of the
-        program is run here but its imports: what is set up from then on is the worker's."""
+        """Apply the owner's levels, filters and handlers. They arrive before any of the program's
+        code but its imports runs here: handlers set up from then on are the worker's."""
         if not self._told:
             self._told = True
             if "logging" in sys.modules:
@@ -124,14 +124,15 @@ class Voice:
         self._own.apply(self._settings.apply(body))
 
     def restore(self) -> None:
-        """In a child that a task has forked: it is no worker, and speaks for itself."""
+        """Undo everything in a child that a task has forked: it is not a worker, and its output is
+        its own."""
         for act in self._before:
             act()
         self._before.clear()
         self._streams.clear()
 
     def end_line(self) -> None:
-        """What was printed and has no line's end yet goes as it is: the task is over."""
+        """Send an incomplete line as it is: the task is over."""
         self.printed = False
         for stream in self._streams:
             stream.give()
@@ -139,19 +140,19 @@ class Voice:
     # Logging.
 
     def furnish_logging(self) -> None:
-        """``logging`` is there now."""
+        """Patch ``logging``, which has been imported."""
         import logging
 
         handle = logging.Logger.handle
         self._before.append(lambda: setattr(logging.Logger, "handle", handle))
         logging.Logger.handle = self._handle()  # type: ignore[method-assign,assignment]
         self._formatter = logging.Formatter()
-        # So many attributes has a record that the program has added nothing to.
+        # The number of attributes of a record to which the program has added none.
         self._plain = len(logging.LogRecord("", 0, "", 0, "", (), None).__dict__)
         self._settings.apply_levels()
 
     def _handle(self) -> Callable[[Any, Any], None]:
-        """What stands for ``Logger.handle``: logger filters are applied by the owner."""
+        """Return the replacement of ``Logger.handle``: the owner applies logger filters."""
         said = self._said
         tell = self._record
         own = self._own
@@ -165,7 +166,7 @@ class Voice:
             except Exception:
                 import logging
 
-                # As when a handler fails: a traceback on stderr, and the task goes on.
+                # As if a handler fails: a traceback on stderr, and the task goes on.
                 logging.NullHandler().handleError(record)
                 return
             tell(body, bool(taking))
@@ -175,11 +176,11 @@ class Voice:
         return handle
 
     def _said(self, record: Any) -> bytes:
-        """The record as bytes: its message made, its exception as text.
+        """Return the record as bytes: its message formatted, its exception as text.
 
-        What two records of one line have in common, its head, is made into bytes once, here,
-        and looked up by these bytes on the other side. So neither side handles a dozen values
-        each time, and no record depends on another one's having arrived.
+        The head, which all records of one line have in common, is encoded once, here, and looked up
+        by these bytes on the other side. So neither side handles a dozen values each time, and no
+        record depends on the arrival of another.
         """
         values = record.__dict__
         try:
@@ -189,7 +190,7 @@ class Voice:
                 if len(self._heads) >= MOST_HEADS:
                     self._heads.clear()
                 head = self._heads[key] = self._head(list(key))
-        except (KeyError, TypeError):  # the program has left something out, or put a list in
+        except (KeyError, TypeError):  # the program has removed an attribute, or put a list in
             head = self._head(list(map(values.get, HEAD)))
         text = record.exc_text
         if record.exc_info and not text:
@@ -201,7 +202,7 @@ class Voice:
         times = (record.created, record.msecs, record.relativeCreated)
         try:
             said = marshal.dumps((head, times, message, text, stack, extras))
-        except ValueError:  # something that is no plain value
+        except ValueError:  # a value that is not of a plain type
             plain, pickled = _apart(extras)
             said = marshal.dumps((head, times, str(message), text, stack, plain, pickled))
         if len(said) > _LONGEST:
@@ -225,7 +226,7 @@ class Voice:
         file: Any = None,
         line: str | None = None,
     ) -> None:
-        """What stands for ``warnings.showwarning``."""
+        """Replace ``warnings.showwarning``."""
         if file is not None:
             import warnings
 
@@ -245,12 +246,12 @@ class Voice:
     def _catch(self, name: str, number: int, *, halves: bool) -> None:
         before = getattr(sys, name)
         fd, encoding, problems = number, "utf-8", "backslashreplace"
-        with contextlib.suppress(Exception):  # none, closed, or a stand-in with no descriptor
+        with contextlib.suppress(Exception):  # none, closed, or an object without a descriptor
             fd = before.fileno()
         lines = Lines(number, fd, self._text, self._on_half, halves=halves)
-        # No buffer between them: at a kill it would be lost, and Lines makes whole lines.
+        # No buffer in between: a kill would lose its contents, and Lines makes whole lines.
         stream = io.TextIOWrapper(
-            lines,  # as CPython has it with -u
+            lines,  # as CPython does with -u
             encoding,
             problems,
             write_through=True,
@@ -279,7 +280,8 @@ def _is_plain(value: Any) -> bool:
 
 
 def _apart(extras: dict[str, Any]) -> tuple[dict[str, Any], dict[str, bytes]]:
-    """What marshal takes, and the rest pickled; what cannot be pickled as its repr."""
+    """Return the values that marshal accepts, and the others pickled; those that cannot be pickled,
+    as their repr."""
     plain: dict[str, Any] = {}
     pickled: dict[str, bytes] = {}
     for name, value in extras.items():
@@ -294,7 +296,7 @@ def _apart(extras: dict[str, Any]) -> tuple[dict[str, Any], dict[str, bytes]]:
 
 
 def _module_at(filename: str, lineno: int) -> str | None:
-    """The name of the module that is being warned about: it is on the stack."""
+    """Return the name of the module that is warned about: it is on the stack."""
     frame = sys._getframe(2)
     while frame is not None:
         if frame.f_lineno == lineno and frame.f_code.co_filename == filename:

@@ -1,9 +1,9 @@
 """One way of doing the demo's job, in an interpreter of its own; see ``demo``.
 
-``main`` adds up a column of the records in a file. It says the result and the time while its workers still run, waits for a
-line on standard input (its memory is read meanwhile, from outside), and then says how many
-bytes went through pipes: two lines of JSON. The time is from the file to the result, with
-the start of the workers and without the imports here.
+``main`` adds up a column of the records in a file. It says the result and the time while its
+workers still run, waits for a line on standard input (its memory is read meanwhile, from outside),
+and then says how many bytes went through pipes: two lines of JSON. The time is from the file to the
+result, with the start of the workers and without the imports here.
 
 Written as one finds it in programs, and as short. What is not imported at the top is not
 imported by the spawned workers of the other ways, which import this module.
@@ -100,7 +100,7 @@ def onecopy(job: Job, done: Done) -> int:
     return stats.bytes_sent + stats.bytes_received
 
 
-WAYS: dict[str, Callable[[Job, Done], int]] = {
+VARIANTS: dict[str, Callable[[Job, Done], int]] = {
     "pickled": pickled,
     "SharedMemory": shared_memory,
     "onecopy": onecopy,
@@ -146,5 +146,5 @@ def main(way: str, method: str, workers: str, file: str, segment: str) -> None:
         print(json.dumps({"seconds": seconds, "result": result}), flush=True)
         sys.stdin.readline()
 
-    through_pipes = WAYS[way](Job(method, int(workers), file, segment), done)
+    through_pipes = VARIANTS[way](Job(method, int(workers), file, segment), done)
     print(json.dumps({"through_pipes": through_pipes}), flush=True)

@@ -12,9 +12,9 @@ import math
 import os
 import sys
 from pathlib import Path
-from tempfile import NamedTemporaryFile
 from typing import IO, Any
 
+from .._system.atomic_file import appearing
 from ..errors import human_bytes, printable
 from ._errors import FAILED, CommandError, reason
 
@@ -134,15 +134,8 @@ def save(out: str, value: Any) -> None:
     path = Path(out)
     array = _array(value, out) if path.suffix.lower() == ".npy" else None
     try:
-        with NamedTemporaryFile(dir=path.parent, prefix=path.name, delete=False) as file:
-            try:
-                _write(file, array, value)
-                # As open() would have made it; temporary files are for the user alone.
-                os.chmod(file.name, 0o666 & ~_umask())
-                os.replace(file.name, path)
-            except BaseException:
-                os.unlink(file.name)
-                raise
+        with appearing(path) as written, open(written, "wb") as file:
+            _write(file, array, value)
     except OSError as error:
         raise CommandError(f"{out!r} cannot be written: {reason(error)}", FAILED) from error
 
@@ -155,12 +148,6 @@ def _write(file: IO[bytes], array: Any, value: Any) -> None:
 
         np.save(file, array, allow_pickle=False)
     file.flush()
-
-
-def _umask() -> int:
-    mask = os.umask(0o022)
-    os.umask(mask)
-    return mask
 
 
 def _array(value: Any, out: str) -> Any:

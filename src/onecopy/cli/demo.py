@@ -33,7 +33,7 @@ from ._errors import FAILED, CommandError
 
 RECORD_BYTES = 24
 # Way and start method; the first of each way stands for it when there is one only.
-WAYS = (
+VARIANTS = (
     ("pickled", "spawn"),
     ("pickled", "fork"),
     ("SharedMemory", "spawn"),
@@ -92,7 +92,7 @@ def execute(records: int, workers: int, folder: str) -> int:
 
             expected = write(file, records)
         figures = []
-        for way, method in WAYS:
+        for way, method in VARIANTS:
             with _saying(f"{way} ({method})"):
                 figures.append(measure(way, method, workers, file, expected))
     print_table(figures, f"{records:,} records, {_show.size(size)}, {workers} workers")

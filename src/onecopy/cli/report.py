@@ -72,5 +72,5 @@ def execute(file: str, targets: list[str]) -> int:
 
 
 def unwritten(target: str, error: OSError) -> str:
-    """Says that a file could not be written; drafts of it have other names."""
+    """Says that a file could not be written; encoded of it have other names."""
     return f"{target!r} cannot be written: {error.strerror or reason(error)}"

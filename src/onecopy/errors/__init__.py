@@ -1,29 +1,29 @@
 """Every error that onecopy raises, in one tree.
 
-::
+```text
+OnecopyError
+├── NotEnoughMemory      (MemoryError)        a segment does not fit; nothing was touched
+├── NotShared            (ValueError)         freeze or private on an array of the wrong kind
+├── BadFile              (ValueError)         load met a file that it cannot read
+├── MissingLibrary       (ImportError)        a format whose library is not installed
+├── NotPicklable         (pickle.PicklingError)  names the attribute that cannot be pickled
+│   └── ResultNotPicklable   (multiprocessing.pool.MaybeEncodingError)  a result
+├── PoolClosed           (RuntimeError, ValueError)  work for a pool that takes none
+├── UnsupportedPlatform  (OSError)            no way to share memory or start workers here
+├── TaskTimeout          (TimeoutError)       a task took longer than its ``timeout``
+├── RemoteError          a worker's error that could not be rebuilt in this process
+└── BrokenWorker         (concurrent.futures.process.BrokenProcessPool)
+    ├── WorkerDied       a worker ended while it ran a task
+    │   ├── FileTruncated    ... because the file that it was reading was truncated
+    │   └── WorkerOutOfMemory    (MemoryError)  ... because it passed its ``memory_limit``
+    └── InitializerFailed    no worker could start; the pool is unusable
+```
 
-    OnecopyError
-    ├── NotEnoughMemory      (MemoryError)        a segment does not fit; nothing was touched
-    ├── NotShared            (ValueError)         freeze or private on an array of the wrong kind
-    ├── BadFile              (ValueError)         load met a file that it cannot read
-    ├── MissingLibrary       (ImportError)        a format whose library is not installed
-    ├── NotPicklable         (pickle.PicklingError)  names the attribute that cannot travel
-    │   └── ResultNotPicklable   (multiprocessing.pool.MaybeEncodingError)  a result
-    ├── PoolClosed           (RuntimeError, ValueError)  work for a pool that takes none
-    ├── UnsupportedPlatform  (OSError)            no way to share memory or start workers here
-    ├── TaskTimeout          (TimeoutError)       a task took longer than its ``timeout``
-    ├── RemoteError          a worker's error that could not be rebuilt in this process
-    └── BrokenWorker         (concurrent.futures.process.BrokenProcessPool)
-        ├── WorkerDied       a worker ended while it ran a task
-        │   ├── FileTruncated    ... because somebody cut the file that it was reading
-        │   └── WorkerOutOfMemory    (MemoryError)  ... because it passed its ``memory_limit``
-        └── InitializerFailed    no worker could be set up; the pool is of no use
+Each passes its arguments to ``super().__init__``, so it survives pickling, and each is a subclass
+of the standard library's class that existing code already catches.
 
-Each hands its arguments to ``super().__init__``, so each survives pickling, and each is
-also the standard library's class that existing code already catches.
-
-The last branch needs ``concurrent.futures.process``, whose import takes longer than the
-start of a forked worker; it lives in ``_broken`` and is imported when first named.
+The last branch needs ``concurrent.futures.process``, whose import takes longer than the start of a
+forked worker; it lives in ``_broken`` and is imported when first named.
 """
 
 from __future__ import annotations
@@ -74,7 +74,7 @@ _BROKEN = {
 }
 
 
-if not TYPE_CHECKING:  # else every name would be there, to a checker
+if not TYPE_CHECKING:  # otherwise a type checker would accept any name
 
     def __getattr__(name: str) -> Any:
         if name in _BROKEN:
@@ -85,12 +85,12 @@ if not TYPE_CHECKING:  # else every name would be there, to a checker
 
 
 def import_broken_errors() -> None:
-    """Imports the last branch now."""
+    """Import the last branch now."""
     from . import _broken as _broken
 
 
 def human_bytes(count: int) -> str:
-    """``count`` bytes as people write them: ``4.58 GB``; powers of 1000."""
+    """Return ``count`` bytes as people write them: ``4.58 GB``; powers of 1000."""
     value = float(count)
     for unit in ("B", "kB", "MB", "GB"):
         if abs(value) < 1000:
@@ -124,8 +124,8 @@ def printable(text: str, kept: str = "") -> str:
 
 
 def add_note(error: BaseException, note: str) -> None:
-    """``error.add_note(note)``, for an error of any class: one that is a frozen dataclass, say,
-    lets nothing be set on it. There the note is put past its ``__setattr__``."""
+    """Add a note to an error of any class. A frozen dataclass, for example, refuses new attributes:
+    then the note is set without its ``__setattr__``."""
     try:
         error.add_note(note)
     except Exception:
@@ -134,7 +134,7 @@ def add_note(error: BaseException, note: str) -> None:
 
 
 class OnecopyError(Exception):
-    """The root of the tree: catches everything that onecopy raises by itself."""
+    """The root of the tree: catches everything that onecopy itself raises."""
 
 
 class NotEnoughMemory(OnecopyError, MemoryError):
@@ -143,9 +143,9 @@ class NotEnoughMemory(OnecopyError, MemoryError):
     Raised before any page is touched, so nothing is lost and nothing is killed.
 
     Args:
-        wanted: bytes that were asked for.
-        available: bytes that were to be had.
-        where: what was short: ``"memory"``, or the directory of the backing file.
+        wanted: the requested bytes.
+        available: the available bytes.
+        where: where there is too little: ``"memory"``, or the directory of the backing file.
     """
 
     def __init__(self, wanted: int, available: int, where: str = "memory") -> None:
@@ -179,20 +179,20 @@ class BadFile(OnecopyError, ValueError):
 
 
 class MissingLibrary(OnecopyError, ImportError):
-    """What was asked for needs a library that is not installed; the message says which extra
-    of onecopy brings it."""
+    """A library that is needed is not installed; the message names the extra of onecopy that
+    installs it."""
 
 
 class NotPicklable(OnecopyError, pickle.PicklingError):
-    """A function, argument or result cannot travel to another process.
+    """A function, argument or result cannot be sent to another process.
 
     Args:
-        path: where the culprit sits, as one would write it: ``argument 0['lock']``.
-        reason: what pickle said of it.
-        advice: what to do about it.
+        path: the expression for the culprit: ``argument 0['lock']``.
+        reason: pickle's message.
+        advice: a way to fix it.
 
-    What an object's own ``__reduce__`` or ``__getstate__`` raises stays what it is, as in the
-    standard library: a note on it names the object.
+    An error raised by an object's own ``__reduce__`` or ``__getstate__`` is passed on, as in the
+    standard library; a note on it names the object.
     """
 
     def __init__(self, path: str, reason: str, advice: str = "") -> None:
@@ -208,10 +208,9 @@ class NotPicklable(OnecopyError, pickle.PicklingError):
 
 
 class PoolClosed(OnecopyError, RuntimeError, ValueError):
-    """The pool takes no more work: it was closed, terminated, or lost with it.
+    """The pool takes no more work, or ended before this work was done.
 
-    ``multiprocessing.Pool`` raises ValueError here and executors raise RuntimeError;
-    this is both.
+    ``multiprocessing.Pool`` raises ValueError here and executors raise RuntimeError; this is both.
     """
 
 
@@ -237,11 +236,11 @@ class TaskTimeout(OnecopyError, TimeoutError):
 
 
 class UnsupportedPlatform(OnecopyError, OSError):
-    """This system has no way to share memory or start workers as onecopy needs it."""
+    """This system has no way to share memory or start workers that onecopy can use."""
 
 
 class RemoteError(OnecopyError):
-    """Stands for a worker's exception that could not be pickled or rebuilt.
+    """A replacement for a worker's exception that could not be pickled or rebuilt.
 
     Args:
         type_name: the qualified name of the exception's class in the worker.
@@ -258,7 +257,7 @@ class RemoteError(OnecopyError):
 
 
 class RemoteTraceback(Exception):
-    """The worker's traceback, as text: the ``__cause__`` of an error that came back.
+    """The worker's traceback, as text: the ``__cause__`` of a task's error.
 
     Args:
         text: the traceback as the worker would have printed it.
@@ -275,13 +274,13 @@ class RemoteTraceback(Exception):
 
 
 class SlowImportWarning(UserWarning):
-    """Workers import the main module, and that takes long or much memory."""
+    """Workers import the main module, and that takes much time or memory."""
 
 
 class PickledWarning(UserWarning):
-    """Part of what was given to ``share`` cannot be shared and is pickled with each task."""
+    """Part of an object given to ``share`` cannot be shared and is pickled with each task."""
 
 
 class LoadWarning(UserWarning):
-    """``load`` has found something in a file that nobody told it, or has left something out: the
-    message says what, of which file, and which option says otherwise."""
+    """``load`` has made a guess about a file, or has left something out: the message says what, in
+    which file, and which option changes it."""

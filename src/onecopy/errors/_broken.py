@@ -1,7 +1,7 @@
 """The errors that a dead or unusable worker causes.
 
-They are subclasses of ``BrokenProcessPool``, whose module costs some 10 ms to import;
-``onecopy.errors`` hands them out under its own name.
+They are subclasses of ``BrokenProcessPool``, whose module takes about 10 ms to import;
+``onecopy.errors`` exports them under its own name.
 """
 
 from __future__ import annotations
@@ -15,21 +15,21 @@ if TYPE_CHECKING:
     from concurrent.futures.process import BrokenProcessPool
 
     class MaybeEncodingError(Exception):
-        """The one of ``multiprocessing.pool``, which typeshed does not have."""
+        """The class of ``multiprocessing.pool``, which typeshed lacks."""
 else:
     from multiprocessing.pool import MaybeEncodingError
 
     try:
         from concurrent.futures.process import BrokenProcessPool
     except RuntimeError:
-        # "can't register atexit after shutdown": this is first needed while the interpreter
-        # ends. Then nobody has the real class, nor can catch anything by it: the
-        # type's base stands in for it.
+        # "can't register atexit after shutdown": this import happens first while the interpreter
+        # ends. Then the program does not have the real class and cannot catch anything with it, so
+        # the base of the type replaces it.
         from concurrent.futures import BrokenExecutor as BrokenProcessPool
 
 
 class BrokenWorker(OnecopyError, BrokenProcessPool):
-    """The root of what goes wrong with a worker itself."""
+    """The root of errors of workers themselves."""
 
     __module__ = "onecopy.errors"
 
@@ -40,11 +40,11 @@ class WorkerDied(BrokenWorker):
     Args:
         pid: the worker's process id.
         exitcode: its exit code, or minus the number of the signal that ended it;
-            None when the system did not tell.
-        task: the task that it ran.
-        oom: True when the kernel's out-of-memory killer struck in that time.
-        memory: the most physical memory, in bytes, that the worker ever held, with what it
-            shared with others (its peak RSS, getrusage(2)); None when not known.
+            None if unknown.
+        task: the task that it was running.
+        oom: True if the kernel's out-of-memory killer killed a process in that time.
+        memory: the worker's peak of physical memory in bytes, shared pages included (peak RSS,
+            getrusage(2)); None if unknown.
     """
 
     __module__ = "onecopy.errors"
@@ -66,7 +66,7 @@ class WorkerDied(BrokenWorker):
 
     @property
     def signal(self) -> signal.Signals | int | None:
-        """The signal that ended the worker, or None when it exited by itself."""
+        """The signal that ended the worker, or None if it exited by itself."""
         if self.exitcode is None or self.exitcode >= 0:
             return None
         try:
@@ -95,15 +95,15 @@ class WorkerDied(BrokenWorker):
 
 
 class WorkerOutOfMemory(WorkerDied, MemoryError):
-    """A worker was ended because a task passed the ``memory_limit`` of ``pool.options``.
+    """A worker was killed because a task exceeded the ``memory_limit`` of ``pool.options``.
 
     Args:
         pid: the worker's process id; this, and the next three, as for ``WorkerDied``.
         exitcode: its exit code, or minus the number of the signal that ended it.
-        task: the task that it ran.
-        oom: True when the kernel's out-of-memory killer struck in that time.
-        memory: bytes of memory of its own that the worker held when last looked at.
-        limit: the bytes that it was given.
+        task: the task that it was running.
+        oom: True if the kernel's out-of-memory killer killed a process in that time.
+        memory: bytes of private memory that the worker held at the last check.
+        limit: the limit in bytes.
     """
 
     __module__ = "onecopy.errors"
@@ -130,23 +130,23 @@ class WorkerOutOfMemory(WorkerDied, MemoryError):
 
 
 class FileTruncated(WorkerDied):
-    """A worker read beyond the end of a mapped file that somebody else made shorter.
+    """A worker read beyond the end of a mapped file that was truncated.
 
     Args:
-        pid: the worker's process id; 0 when the owner saw the change before a worker
-            touched the file. This, and the next four, as for ``WorkerDied``.
+        pid: the worker's process id; 0 if the owner saw the change before a worker touched the
+            file. This, and the next four, as for ``WorkerDied``.
         exitcode: its exit code, or minus the number of the signal that ended it.
-        task: the task that it ran.
-        oom: True when the kernel's out-of-memory killer struck in that time.
-        memory: the most physical memory, in bytes, that the worker ever held.
+        task: the task that it was running.
+        oom: True if the kernel's out-of-memory killer killed a process in that time.
+        memory: the worker's peak of physical memory in bytes.
         path: the file.
         was: its size in bytes when it was mapped.
-        now: its size in bytes when the fault was looked into.
+        now: its size in bytes when the fault was examined.
     """
 
     __module__ = "onecopy.errors"
 
-    def __init__(
+    def __init__(  # noqa: PLR0913  # it is pickled as its arguments
         self,
         pid: int,
         exitcode: int | None,
@@ -173,21 +173,21 @@ class FileTruncated(WorkerDied):
 
 
 class InitializerFailed(BrokenWorker):
-    """No worker could be set up: the initializer raised, or every start failed.
+    """No worker could be started: the initializer raised, or every start failed.
 
-    The pool takes no more work; each waiting task gets this error, with the worker's
-    own error as its cause where there is one.
+    The pool takes no more work; each waiting task gets this error, with the worker's own error as
+    its cause if there is one.
     """
 
     __module__ = "onecopy.errors"
 
 
 class ResultNotPicklable(NotPicklable, MaybeEncodingError):
-    """A task ran, but what it returned cannot travel back.
+    """A task ran, but its result cannot be sent back.
 
     Args:
-        path: where the culprit sits, as one would write it: ``result['lock']``.
-        reason: what pickle said of it.
+        path: the expression for the culprit: ``result['lock']``.
+        reason: pickle's message.
         value: a short repr of the result.
     """
 

@@ -1,12 +1,12 @@
-"""How objects of other libraries travel without their bytes: one file per library.
+"""Reducers for other libraries' objects, which send them without copying: one file per library.
 
-Protocol 5 does most of it: an object that pickles its arrays by it needs nothing here. Each
-file beside this one has the reducers for what does not, and is imported when an object of
-its library is met, so that nobody waits for a library that the object at hand is not of.
-Classes that the user has registered are in ``own``; they come before all others.
+Protocol 5 does most of the work: an object that pickles its arrays with it needs nothing here. Each
+module in this package has the reducers for objects that do not. It is imported when such an object
+is met, so nothing waits for a library that it does not use. Classes that the user has registered
+are in ``user_types``; they come before all others.
 
-A reducer takes the object and the message's ``Buffers``, and answers as ``__reduce__`` does,
-or NotImplemented to leave the object to its own pickling.
+A reducer takes the object and the message's ``Buffers``. It returns what ``__reduce__`` does, or
+NotImplemented to leave the object to its own pickling.
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ from . import views
 
 Reducer = Callable[[Any, Any], Any]
 
-# By the package in which a class, or one that it is derived from, is defined. Each module has
-# ``reducer(kind)``: the reducer for a class, or None.
+# By the package that defines a class or one of its bases. Each module has ``reducer(kind)``: it
+# returns the reducer for a class, or None.
 _MODULES = {
     "numpy": "onecopy._codec.arrays",
     "pandas": "onecopy._codec.adapters.pandas",
@@ -31,15 +31,16 @@ _MODULES = {
     "torch": "onecopy._codec.adapters.torch",
 }
 
-# Of the standard library, see ``standard``: named here, so that it is imported for these alone.
+# Classes of the standard library, see ``standard``; listed here, so that it is imported for these
+# alone.
 _STANDARD = frozenset({"mappingproxy", "cached_property", "WeakKeyDictionary"})
 
-# Classes that have been met, most of them with None. Weak: classes may be made in a loop.
+# Classes that have been met, most of them with None. Weak: classes may be created in a loop.
 _met: weakref.WeakKeyDictionary[type, Reducer | None] = weakref.WeakKeyDictionary()
 
 
 def reducer_of(kind: type) -> Reducer | None:
-    """The reducer for objects of exactly this class; None when there is none."""
+    """Return the reducer for objects of exactly this class; None if there is none."""
     try:
         return _met[kind]
     except KeyError:
@@ -47,13 +48,26 @@ def reducer_of(kind: type) -> Reducer | None:
         return found
 
 
+def is_array_like(kind: type) -> bool:
+    """Return True for a class whose objects consist mainly of buffers: one with a reducer here, or
+    with a length and the interface of an array or of Arrow."""
+    if kind.__name__ in _STANDARD or issubclass(kind, str | bytes):
+        return False
+    if reducer_of(kind) is not None:
+        return True
+    return hasattr(kind, "__len__") and any(hasattr(kind, name) for name in _INTERFACES)
+
+
+_INTERFACES = ("__array__", "__arrow_c_array__", "__arrow_c_stream__")
+
+
 def set_reducer(kind: type, reducer: Reducer) -> None:
-    """``reducer`` is the one for ``kind`` from now on."""
+    """Make ``reducer`` the one for ``kind`` from now on."""
     _met[kind] = reducer
 
 
 def forget(kind: type) -> None:
-    """Undoes ``set_reducer``."""
+    """Undo ``set_reducer``."""
     _met.pop(kind, None)
 
 

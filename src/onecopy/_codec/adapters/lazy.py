@@ -1,17 +1,17 @@
 """polars' lazy frames: the plan by value; once shared, the frames in it by reference.
 
-A lazy frame is pickled as its serialised plan, and polars writes every in-memory frame into
-it. ``share`` takes these out: each becomes a source of polars' plugin interface for reading
-(``register_io_source``) that yields the shared frame. So what arrives has the same plan, with
-a Python scan where the frame was: columns, filters and limits are still pushed down to it.
+A lazy frame is pickled as its serialised plan, and polars writes every in-memory frame into it.
+``share`` takes these out: each becomes a source of polars' plugin interface for reading
+(``register_io_source``) that yields the shared frame. The receiver gets the same plan with a Python
+scan in place of the frame: columns, filters and limits are still pushed down to it.
 
-polars has no public way to exchange a scan, so the plan is cut apart in its serialised form
-(that of polars 2.1): MessagePack, a map of ``root``, ``dataframes`` and ``dsl_plans``, the
-last two tables of slots that refer to each other by index and version. A plan that does not
-look like that, of a later polars, is left as it is: it then holds its frames.
+polars has no public way to replace a scan, so the plan is edited in its serialised form (that of
+polars 2.1): MessagePack, a map of ``root``, ``dataframes`` and ``dsl_plans``, the last two tables
+of slots that refer to each other by index and version. A plan of another form, from a later polars,
+is left as it is: it then holds its frames.
 
-Serialising is slow (some 40 MB/s of frames) and takes several times their memory: ``share``
-does it twice, and a lazy frame on plain ones does it with each task.
+Serialising is slow (about 40 MB/s of frames) and takes several times their memory: ``share`` does
+it twice, and a lazy frame on plain ones does it with each task.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ _Slots = list[tuple[bytes, bytes]]  # value and version of each
 
 
 class Source:
-    """Yields one frame to polars; pickled in a plan, it goes as a number."""
+    """Yields one frame to polars; pickled in a plan, it is only a number."""
 
     def __init__(self, frame: Any) -> None:
         self.frame = frame
@@ -46,7 +46,7 @@ class Source:
 
     def __reduce__(self) -> Any:
         frames = getattr(_local, "frames", None)
-        if frames is None:  # somebody else's pickle
+        if frames is None:  # a pickle that was made elsewhere
             return Source, (self.frame,)
         frames.append(self.frame)
         return _source, (len(frames) - 1,)
@@ -58,7 +58,7 @@ def _source(number: int) -> Source:
 
 @contextmanager
 def _beside(frames: list[Any]) -> Iterator[None]:
-    """Frames of sources are kept in this list while plans are written and read here."""
+    """Collect the frames of sources in this list while plans are written and read here."""
     before = getattr(_local, "frames", None)
     _local.frames = frames
     try:
@@ -68,7 +68,7 @@ def _beside(frames: list[Any]) -> Iterator[None]:
 
 
 def reduce(frame: Any, buffers: Any) -> Any:
-    """The reducer for lazy frames."""
+    """Reduce a lazy frame."""
     frames: list[Any] = []
     with _beside(frames):
         plan = frame.serialize()
@@ -76,7 +76,7 @@ def reduce(frame: Any, buffers: Any) -> Any:
         if buffers.sealing:
             try:
                 plan = _taken_out(plan)
-            except (IndexError, pl.exceptions.PolarsError):  # of a form that we do not know
+            except (IndexError, pl.exceptions.PolarsError):  # of an unknown form
                 del frames[noted:]
                 buffers.pickled.append("the frames in a LazyFrame of this version of polars")
     return _build, (plan, frames)
@@ -92,7 +92,7 @@ def _read(plan: bytes) -> Any:
 
 
 def _taken_out(plan: bytes) -> bytes:
-    """The same plan with sources in the place of its frames, which are noted ``_beside``."""
+    """Return the plan with sources in place of its frames, which are collected (``_beside``)."""
     head, root, frames, plans = _parts(plan)
     sources: dict[int, bytes] = {}
     pieces, end = [], 0
@@ -107,12 +107,12 @@ def _taken_out(plan: bytes) -> bytes:
         return plan
     vacant = _table([_VACANT] * len(frames))
     changed = b"".join([head, root, _FRAMES, vacant, _PLANS, *pieces, plans[end:]])
-    _read(changed)  # polars takes it
+    _read(changed)  # polars accepts it
     return changed
 
 
 def _frame(head: bytes, frames: _Slots, index: int, scan: bytes) -> Any:
-    """One of the frames in a plan: polars is given the scan of it alone."""
+    """Return one of a plan's frames: polars is given a scan of it alone."""
     alone = _table([slot if i == index else _VACANT for i, slot in enumerate(frames)])
     plans = _table([_VACANT, (scan, b"\x01")])
     root = _ROOT + b"\x01\xa7version\x01"
@@ -120,14 +120,14 @@ def _frame(head: bytes, frames: _Slots, index: int, scan: bytes) -> Any:
 
 
 def _source_of(frame: Any) -> bytes:
-    """A scan of a source for this frame, as it stands in a plan."""
+    """Return a scan of a source for this frame, in a plan's form."""
     scan = register_io_source(Source(frame), schema=frame.schema, is_pure=True)
     plans = _parts(scan.serialize())[3]
     at = _where(b"\x81\xaaPythonScan", plans)[0]
     return plans[at : _skip(plans, at)]
 
 
-# The serialised form, as far as it is needed to exchange a scan.
+# The serialised form, as far as it is needed to replace a scan.
 
 _ROOT = b"\x83\xa4root\x82\xa3idx"
 _FRAMES, _PLANS = b"\xaadataframes", b"\xa9dsl_plans"
@@ -137,8 +137,8 @@ _VACANT = (b"\xc0", b"\x00")
 
 
 def _parts(plan: bytes) -> tuple[bytes, bytes, _Slots, bytes]:
-    """Head, root, the slots of the table of frames, and the table of plans. IndexError when the
-    plan is of another form."""
+    """Return the head, the root, the slots of the table of frames, and the table of plans. Raises
+    IndexError if the plan has another form."""
     start = plan.find(_ROOT)
     frames = plan.find(_FRAMES, start)
     plans = _key(_PLANS, plan, frames)
@@ -157,8 +157,8 @@ def _parts(plan: bytes) -> tuple[bytes, bytes, _Slots, bytes]:
 
 
 def _key(key: bytes, plan: bytes, at: int) -> int:
-    """Where a key stands behind frames. A frame is an array of its bytes as numbers: below
-    0x80 as they are, else behind 0xcc, which no key of ours stands behind."""
+    """Return the position of a key after the frames. A frame is an array of its bytes as numbers:
+    as they are below 0x80, otherwise after 0xcc, which no key of ours follows."""
     at = plan.find(key, at)
     while at > 0 and plan[at - 1] == 0xCC:
         at = plan.find(key, at + 1)
@@ -171,7 +171,8 @@ def _table(slots: _Slots) -> bytes:
 
 
 def _where(pattern: bytes, plans: bytes) -> list[int]:
-    """Where the values stand that begin so; what looks like one inside a string is none."""
+    """Return the positions of the values that begin with this pattern; a match inside a string does
+    not count."""
     return [at for at in _values(plans, 0) if plans.startswith(pattern, at)]
 
 
@@ -181,7 +182,7 @@ def _number(plan: bytes, at: int) -> int:
 
 
 def _array(plan: bytes, at: int) -> tuple[int, int]:
-    """The elements of the array at ``at``, and where the first begins."""
+    """Return the number of elements of the array at ``at``, and the position of the first."""
     code = plan[at]
     if code & 0xF0 == 0x90:
         return code & 0x0F, at + 1
@@ -189,7 +190,7 @@ def _array(plan: bytes, at: int) -> tuple[int, int]:
     return int.from_bytes(plan[at + 1 : at + 1 + size], "big"), at + 1 + size
 
 
-# Code to the bytes of a length that follows, and to those of the value, for what has one.
+# From a code to the number of bytes of its length, and of its value, for codes that have one.
 _SIZED = {0xC4: 1, 0xC5: 2, 0xC6: 4, 0xD9: 1, 0xDA: 2, 0xDB: 4}
 _FIXED = {
     **dict.fromkeys((0xC0, 0xC2, 0xC3), 0), **dict.fromkeys((0xCC, 0xD0), 1),
@@ -199,14 +200,14 @@ _FIXED = {
 
 
 def _skip(plan: bytes, at: int) -> int:
-    """Where the value at ``at`` ends."""
+    """Return the position where the value at ``at`` ends."""
     *_, end = _values(plan, at)
     return end
 
 
 def _values(plan: bytes, at: int) -> Iterator[int]:
-    """Where the value at ``at`` and each one in it begins, and at last where it ends
-    (https://github.com/msgpack/msgpack/blob/master/spec.md)."""
+    """Yield the position of the value at ``at`` and of each value in it, then the position where it
+    ends (https://github.com/msgpack/msgpack/blob/master/spec.md)."""
     left = 1
     while left:
         yield at

@@ -1,9 +1,9 @@
-"""pandas columns that stand on Arrow memory: pickled without a copy, read-only once shared.
+"""pandas columns in Arrow memory: pickled without a copy, read-only once shared.
 
-pandas pickles such a column (its default for strings, and so for the names of columns) by
-way of ``combine_chunks``, which copies it even when it is one piece: a shared frame would
-move its strings with every task, and never be all in shared memory. Here its pieces go as
-they are; what is cut off a slice is ``arrow``'s affair.
+pandas pickles such a column (its default for strings, and so for the names of columns) with
+``combine_chunks``, which copies it even if it is one piece. A shared frame would send its strings
+with every task, and never be completely in shared memory. Here its pieces are sent as they are;
+``arrow`` cuts slices out.
 
 Of a block, the columns of one type that stand in one array, protocol 5 has pandas make a copy
 without gaps; of a slice of rows that would be all of it, with every task. Here it goes as the
@@ -32,7 +32,7 @@ def reducer(kind: type) -> Any:
     if not issubclass(kind, ArrowExtensionArray):
         return None
     plain = all(getattr(kind, way) is getattr(ArrowExtensionArray, way) for way in _PICKLING)
-    return _reduce if plain else None  # a pickling of its own is honoured
+    return _reduce if plain else None  # its own pickling is honoured
 
 
 def _reduce_block(block: Any, buffers: Any) -> Any:
@@ -41,11 +41,11 @@ def _reduce_block(block: Any, buffers: Any) -> Any:
 
 def _reduce(column: Any, buffers: Any) -> Any:
     pieces = column._pa_array
-    # What its own ``__getstate__`` returns, but for the copy.
+    # The state that its own ``__getstate__`` returns, without the copy.
     state = {**column.__dict__, "_cache": {}}
     state["_pa_array"] = pieces.chunk(0) if pieces.num_chunks == 1 else pieces
     if buffers.sealing:
-        # Arrow's memory is never written to: assignment gives the column a new array, and
-        # the frame would cease to be the shared one. As for all other columns it is refused.
+        # Arrow memory is never written to: assignment would give the column a new array, and the
+        # frame would no longer be the shared one. It is refused, as for all other columns.
         state["_readonly"] = True
     return copyreg.__newobj__, (type(column),), state  # type: ignore[attr-defined]

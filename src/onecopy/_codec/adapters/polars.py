@@ -1,14 +1,14 @@
-"""polars' series and frames, through Arrow: the columns are built where their bytes stand.
+"""polars' series and frames, through Arrow: columns are built on their bytes, without a copy.
 
-polars pickles everything into the stream. Here a series goes as the Arrow arrays that it is
-made of (string views stay views, chunks stay chunks), and a frame as its series. Categoricals
-and enums, which polars copies on the way in, go as the numbers that they are made of, and
-what the numbers stand for by value. Sortedness is kept.
+polars pickles everything into the stream. Here a series is sent as the Arrow arrays that it
+consists of (string views stay views, chunks stay chunks), and a frame as its series. Categoricals
+and enums, which polars copies on import, are sent as their codes, with the categories by value.
+Sortedness is kept.
 
-What has no form in Arrow (128-bit integers) travels as polars' own serialisation, out of the
-stream, and cannot be shared; nor can a column of Python objects, which polars refuses to
-serialise. Lazy frames are in ``lazy``. Without pyarrow, and before its version 2, whose
-categoricals are others, polars is left to itself.
+Types without an Arrow form (128-bit integers) are sent in polars' own serialisation, out of the
+stream, and cannot be shared; nor can a column of Python objects, which polars refuses to serialise.
+Lazy frames are in ``lazy``. Without pyarrow, and before polars 2, whose categoricals differ, polars
+objects use their own pickling.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ import polars as pl
 
 
 def reducer(kind: type) -> Any:
-    """See ``kinds``."""
+    """Return the reducer for a class; see ``adapters``."""
     if find_spec("pyarrow") is None or int(pl.__version__.partition(".")[0]) < 2:
         return None
     if kind is pl.LazyFrame:
@@ -36,9 +36,10 @@ def _reduce_frame(frame: Any, buffers: Any) -> Any:
 
 
 def build_frame(columns: list[Any], height: int) -> Any:
-    """The inverse of ``_reduce_frame``. A frame without columns still has a height."""
+    """Return the frame that ``_reduce_frame`` described. A frame without columns still has a
+    height."""
     if columns or not height:
-        # By name: a name that is empty is replaced otherwise.
+        # By name: an empty name would be replaced otherwise.
         return pl.DataFrame({column.name: column for column in columns})
     return pl.DataFrame({"none": pl.repeat(None, height, dtype=pl.Null, eager=True)}).drop("none")
 
@@ -54,21 +55,21 @@ def _reduce_series(series: Any, buffers: Any) -> Any:
         return _build_categorical, (series.to_physical(), dtype, words, name, order)
     inner = _leaves(dtype)
     if pl.Object in inner:
-        return NotImplemented  # polars says what is wrong with it
+        return NotImplemented  # polars reports the problem
     if inner & {pl.Int128, pl.UInt128}:
         buffers.pickled.append(f"polars Series of dtype {dtype}")
         return _build_serialised, (pickle.PickleBuffer(series.__getstate__()),)
     import pyarrow as pa
 
     if inner & {pl.Enum, pl.Categorical}:
-        # What they stand for is said in the metadata of a table's field.
+        # The metadata of a table's field contains the categories.
         table = series.to_frame().to_arrow(compat_level=pl.CompatLevel.newest())
         return _build_nested, (table, name, order)
     return _build_series, (pa.chunked_array(series), name, order)
 
 
 def _leaves(dtype: Any) -> set[Any]:
-    """The classes of the dtypes that one is made of, itself among them."""
+    """Return the classes of a dtype and of the dtypes inside it."""
     found = {dtype.base_type()}
     inner = getattr(dtype, "inner", None)
     if inner is not None:
@@ -79,7 +80,7 @@ def _leaves(dtype: Any) -> set[Any]:
 
 
 def _order(series: Any) -> bool | None:
-    """Is it known to be sorted: ascending (False), descending (True), not known (None)?"""
+    """Return the known sort order: ascending (False), descending (True), unknown (None)."""
     flags = series.flags
     if flags["SORTED_ASC"]:
         return False
@@ -107,9 +108,9 @@ def _build_enum(numbers: Any, words: list[str], name: str, order: bool | None) -
 def _build_categorical(
     numbers: Any, dtype: Any, words: list[str | None], name: str, order: bool | None
 ) -> Any:
-    """The numbers stand for the same words here when these were met in the same order, as
-    in a worker that has met no others. Then the numbers stay where they are."""
-    # polars forgets words that nothing shows: this is held until the result shows them.
+    """Build a series of categories. The numbers mean the same words here if these were met in the
+    same order, as in a worker that has met no others. Then the numbers stay where they are."""
+    # polars forgets words that no series uses: this holds them until the result uses them.
     known = pl.Series(words, dtype=dtype)
     mine = known.to_physical()
     if not (mine == pl.int_range(len(words), eager=True)).all():

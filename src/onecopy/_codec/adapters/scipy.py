@@ -1,8 +1,8 @@
-"""scipy.sparse matrices that are made of Python objects: sent as arrays, built again there.
+"""scipy.sparse matrices made of Python objects: sent as arrays and rebuilt by the receiver.
 
-A ``lil`` is rows of lists and a ``dok`` a dictionary: neither can stand in shared memory, and
-their pickles go through the pipe, some 50 bytes an element. They travel as ``csr`` and
-``coo`` instead. All other formats are made of arrays, and pickle by protocol 5.
+A ``lil`` is rows of lists and a ``dok`` a dictionary: neither can be in shared memory, and their
+pickles go through the pipe, about 50 bytes per element. They are sent as ``csr`` and ``coo``
+instead. All other formats consist of arrays and are pickled with protocol 5.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ _AS = {
 
 
 def reducer(kind: type) -> Any:
-    """See ``kinds``."""
+    """Return the reducer for a class; see ``adapters``."""
     return _reduce if kind in _AS else None
 
 

@@ -1,8 +1,8 @@
-"""Parts of the standard library that functions and classes hold, and that no pickle takes.
+"""Objects of the standard library that functions and classes hold and pickle refuses.
 
-They come up where a main module travels by value: ``functools.singledispatch`` keeps a cache
-with weak keys and a read-only view of its registry, ``functools.cached_property`` has a lock up
-to Python 3.11. Each is made again of what it is made of.
+They occur if a main module is sent by value: ``functools.singledispatch`` keeps a cache with weak
+keys and a read-only view of its registry, ``functools.cached_property`` has a lock up to Python
+3.11. Each is rebuilt from its parts.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import Any
 
 
 def reducer(kind: type) -> Any:
-    """See ``kinds``."""
+    """Return the reducer for a class; see ``adapters``."""
     return _REDUCERS.get(kind)
 
 
@@ -31,7 +31,7 @@ def _cached_property(obj: Any, _: Any) -> Any:
 
 
 def cached_property(function: Any, name: str | None) -> Any:
-    """In the receiver: the property under its name again."""
+    """Rebuild the property under its name, in the receiver."""
     made = functools.cached_property(function)
     made.attrname = name
     return made

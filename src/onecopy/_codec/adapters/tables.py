@@ -1,11 +1,10 @@
 """Arrow tables that were loaded: sent as the bytes that they were opened from.
 
-A table is pickled array by array, chunk by chunk: what a task moves then grows with the number
-of chunks, and so with the data. A table that ``load`` made stands in a few segments as Arrow's
-own format (a file or a stream, "IPC"), which describes it. So here it is sent as references to
-those bytes, and opened again where it arrives, without a copy: the same few bytes a task at any
-size. A slice of one, or a choice of its columns, is another table, and travels by its chunks,
-which for a block are few.
+A table is pickled array by array, chunk by chunk: the bytes per task then grow with the number of
+chunks, and so with the data. A table that ``load`` made is in a few segments in Arrow's own format
+(a file or a stream, "IPC"), which describes it. So it is sent as references to those bytes, and
+opened again by the receiver without a copy: the same few bytes per task at any size. A slice of it,
+or a selection of its columns, is another table, and is sent chunk by chunk; a block has few chunks.
 """
 
 from __future__ import annotations
@@ -16,18 +15,18 @@ from typing import Any
 
 import pyarrow as pa
 
-# The bytes; are they a file of Arrow's format, or a stream? The columns, None for all.
+# The bytes; True for Arrow's file format, False for a stream; the columns, None for all.
 Part = tuple[Any, bool, tuple[int, ...] | None]
 
-# Tables by their id, with what they were opened from, for as long as they live.
+# Tables by their id, with the bytes that they were opened from, while they exist.
 _known: dict[int, tuple[weakref.ref[Any], tuple[Part, ...], tuple[int, int] | None]] = {}
 
 
 def open_table(parts: tuple[Part, ...], rows: tuple[int, int] | None = None) -> Any:
-    """The table on its bytes.
+    """Open a table on its bytes.
 
     Args:
-        parts: what it is made of, one after another; with the same columns each.
+        parts: its parts in order, with the same columns each.
         rows: a start and a stop, None for all.
     """
     tables = [_opened(*part) for part in parts]
@@ -47,7 +46,7 @@ def _opened(bytes_: Any, is_file: bool, columns: tuple[int, ...] | None) -> Any:
 
 
 def reduce(table: Any, buffers: Any) -> Any:
-    """The reducer for tables."""
+    """Reduce a table."""
     known = _known.get(id(table))
     if known is None or known[0]() is not table:
         return NotImplemented

@@ -1,11 +1,11 @@
 """torch's tensors in plain CPU memory, as arrays: one storage stays one storage.
 
-torch's own pickling puts the elements into the stream. Parameters and modules come to the
-tensors that they hold, so they need nothing here. Other layouts and devices, quantized
-tensors and subclasses are left to torch.
+torch's own pickling puts the elements into the stream. Parameters and modules pickle the tensors
+that they hold, so they need nothing here. Other layouts and devices, quantized tensors and
+subclasses are left to torch.
 
-A tensor has no read-only flag. One on shared memory can be read by everything, and a write
-to it, in place, is refused by the kernel: that ends the process with a segmentation fault.
+A tensor has no read-only flag. If it is in shared memory it can be read; a write in place is
+refused by the kernel, which ends the process with a segmentation fault.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import numpy as np
 import torch
 
 _BITS = {1: torch.uint8, 2: torch.int16, 4: torch.int32, 8: torch.int64}
-# What ``Tensor.numpy`` takes; others (bfloat16, the small floats) go as their bits.
+# The dtypes that ``Tensor.numpy`` accepts; others (bfloat16, the small floats) are sent as bits.
 _NUMPY = frozenset(
     {
         torch.bool, torch.uint8, torch.int8, torch.int16, torch.int32, torch.int64,
@@ -28,7 +28,7 @@ _NUMPY = frozenset(
 
 
 def reducer(kind: type) -> Any:
-    """See ``kinds``."""
+    """Return the reducer for a class; see ``adapters``."""
     return _reduce if kind is torch.Tensor else None
 
 
@@ -60,8 +60,8 @@ def _build(array: Any, dtype: str, requires_grad: bool) -> Any:
 
 
 def _unguarded(array: Any) -> Any:
-    """The same memory without the read-only flag, of which torch only warns, and which it
-    then drops: for sealed memory, where the kernel stands in for it."""
+    """Return the same memory without the read-only flag; torch warns about the flag and drops it.
+    For sealed memory, which the kernel protects instead."""
     low, high = np.lib.array_utils.byte_bounds(array)
     buffer: Any = (ctypes.c_ubyte * max(high - low, 1)).from_address(low)
     buffer._owner = array

@@ -1,8 +1,8 @@
-"""The user's own classes: taken apart into buffers by the user's function, and put together.
+"""Classes that the user has registered: split into buffers and rebuilt by the user's functions.
 
-Both functions travel with the object, as any function does: by name, or by value where the
-receiver cannot import them. So a worker needs no registration to build an object, and one
-that has got an object is registered as well: it can send such objects back.
+Both functions are sent with the object, as any function is: by name, or by value if the receiver
+cannot import them. So a worker needs no registration to build an object, and receiving an object
+registers its class there: the worker can send such objects back.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ FromBuffers = Callable[[Any, list[Any]], Any]
 
 _registered: dict[type, tuple[ToBuffers, FromBuffers]] = {}
 
-# The pickler never asks for a reducer of these.
+# The pickler never calls a reducer for these.
 _BUILT_IN = frozenset(
     {int, float, complex, bool, str, bytes, bytearray, list, tuple, dict, set, frozenset}
     | {type(None), type, type(views.reduce), type(len), type(...), type(NotImplemented)}
@@ -38,7 +38,7 @@ def register(kind: type, to_buffers: ToBuffers, from_buffers: FromBuffers) -> No
 
 
 def unregister(kind: type) -> None:
-    """Takes a class out again; for tests."""
+    """Remove a class again; for tests."""
     _registered.pop(kind, None)
     forget(kind)
 
@@ -57,7 +57,7 @@ def _reduce(obj: Any, buffers: Any) -> Any:
 
 
 def _part(part: Any) -> Any:
-    """An array goes as an array, with dtype and shape; all else as a view of its bytes."""
+    """Return an array as it is, with dtype and shape, and anything else as a view of its bytes."""
     return part if hasattr(part, "__array_interface__") else memoryview(part)
 
 

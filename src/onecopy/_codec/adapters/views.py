@@ -1,19 +1,19 @@
-"""memoryviews: pickled as the buffer that they show, and how they look at it."""
+"""memoryviews: pickled as their buffer, with format and shape."""
 
 from __future__ import annotations
 
 import pickle
 from typing import Any
 
-# The formats that ``memoryview.cast`` takes.
+# The formats that ``memoryview.cast`` accepts.
 _NATIVE = frozenset("cbB?hHiIlLqQnNfdP")
 
 
 def reduce(view: memoryview, buffers: Any) -> Any:
-    """The reducer for memoryviews."""
+    """Reduce a memoryview."""
     if view.format not in _NATIVE or not view.ndim or (view.ndim > 1 and not view.nbytes):
-        # ``cast`` cannot make such a view again: one of records, say, or of foreign
-        # byte order. NumPy can, with all that is promised of an array.
+        # ``cast`` cannot make such a view: one of records, say, or of foreign byte order. NumPy
+        # can, and gives all that is promised of an array.
         import numpy as np
 
         return memoryview, (np.asarray(view),)
@@ -23,7 +23,7 @@ def reduce(view: memoryview, buffers: Any) -> Any:
 
 
 def build(buffer: Any, format: str, shape: tuple[int, ...] | None, readonly: bool) -> memoryview:
-    """The inverse of ``reduce``."""
+    """Return the memoryview that ``reduce`` described."""
     view = memoryview(buffer)
     view = view.cast("B") if view.format != "B" or view.ndim != 1 else view
     if format != "B" or shape:

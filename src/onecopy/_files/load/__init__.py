@@ -1,8 +1,8 @@
-"""Files into shared memory, one file per format: the choice is made here, once.
+"""Loads files into shared memory; chooses the format. Each format has its own module.
 
-``FORMATS`` is the table; ``face`` says what a format's module has to answer. Here files are
-found (a name, a list of names, a pattern), their format is chosen and what is asked of them is
-put in order; ``arrays`` and ``tables`` then load what was opened.
+``FORMATS`` is the table; ``interface`` defines what a format's module provides. This module finds
+files (a name, a list of names, a pattern), chooses their format and checks the options; ``arrays``
+and ``tables`` then load the opened files.
 """
 
 from __future__ import annotations
@@ -24,13 +24,13 @@ from .places import File, Paths
 
 
 class Format(NamedTuple):
-    """A format: how its files are named; is a file a table, arrays, or any object?"""
+    """A format: its file names, and whether a file is a table, arrays, or any object."""
 
     suffixes: tuple[str, ...]
     kind: str
 
 
-# The module of each has its name.
+# Each format's module has its name.
 FORMATS = {
     "npy": Format((".npy",), "arrays"),
     "npz": Format((".npz",), "arrays"),
@@ -43,16 +43,16 @@ FORMATS = {
     "pickled": Format((".pkl", ".pickle"), "object"),
 }
 _BY_SUFFIX = {suffix: name for name, each in FORMATS.items() for suffix in each.suffixes}
-# Text is often compressed as a whole; Arrow's readers undo that as they read.
+# Text is often compressed as a whole; Arrow's readers decompress while they read.
 _COMPRESSED = tuple(SUFFIXES)
-# What is read from URLs.
-_REMOTE = ("csv", "ndjson", "parquet", "arrow", "npy")
-# What may be said of NDJSON.
+# Formats that can be read from URLs.
+_REMOTE = tuple(name for name in FORMATS if name != "pickled")
+# The options of text that apply to NDJSON.
 _OF_NDJSON = ("encoding", "parse_dates", "bad_rows")
 
 
 def loaded(path: Paths, wanted: Wanted, format: str | None = None) -> Any:
-    """See ``onecopy.load``; ``wanted.notes`` has what there is to say at the end."""
+    """See ``onecopy.load``; afterwards ``wanted.notes`` has the messages for the user."""
     names = files(path, wanted, format)
     found = format_of(names, wanted, format)
     require_options(found, wanted)
@@ -72,8 +72,8 @@ def loaded(path: Paths, wanted: Wanted, format: str | None = None) -> Any:
 
 
 def require_options(format: str, wanted: Wanted) -> None:
-    """Raises ValueError when something is said of text that does not go for this format: it
-    would be passed over in silence."""
+    """Raise ValueError if an option of text is given that does not apply to this format: it would
+    be ignored silently."""
     given = wanted.text.given
     if format in ("csv", "ndjson"):
         given = [each for each in given if format == "ndjson" and each not in _OF_NDJSON]
@@ -86,9 +86,9 @@ def require_options(format: str, wanted: Wanted) -> None:
 
 @contextmanager
 def opened(names: Sequence[str], wanted: Wanted, format: str) -> Iterator[list[Any]]:
-    """What ``open`` of the files' format says of each of them: ``Arrays`` or ``Tabular``.
+    """Open each file with its format's reader: ``Arrays`` or ``Tabular``.
 
-    Of several files each is opened, described and closed again until it is read: a dataset of
+    If there are several, each is opened, described and closed again until it is read: a dataset of
     many files takes no more descriptors than one of few.
     """
     open_one: Any = import_module(f".{format}", __package__).open
@@ -98,7 +98,7 @@ def opened(names: Sequence[str], wanted: Wanted, format: str) -> Iterator[list[A
 
         dataset = Dataset(names, wanted, open_one)
         names, open_one = dataset.names, dataset.open
-    # From here on they are mere names, and travel to other processes as such.
+    # From here on they are plain names, also when sent to other processes.
     names = [str(name) for name in names]
     if len(names) == 1:
         source: Arrays | Tabular = open_one(names[0], wanted)
@@ -119,17 +119,17 @@ def opened(names: Sequence[str], wanted: Wanted, format: str) -> Iterator[list[A
 
 
 def files(path: Paths, wanted: Wanted | None = None, format: str | None = None) -> list[File]:
-    """The files that are meant; see ``places.found``."""
+    """Return the files; see ``places.found``."""
     return places.found(path, format_by_name, format, (wanted or Wanted()).notes)
 
 
 def format_of(names: Sequence[str], wanted: Wanted | None = None, format: str | None = None) -> str:
-    """The format of files that are there; of several, those that are not, or are empty, are
-    left out where ``wanted.errors`` says so.
+    """Return the format of files. Of several, those that are missing or empty are left out if
+    ``wanted.errors`` says so.
 
     Raises:
-        BadFile: for one that is not known, and for files of different formats.
-        FileNotFoundError: for one that is not there.
+        BadFile: the format is unknown, or the files have different formats.
+        FileNotFoundError: a file does not exist.
     """
     if format is not None and format not in FORMATS:
         known = ", ".join(repr(each) for each in FORMATS)
@@ -156,17 +156,19 @@ def format_of(names: Sequence[str], wanted: Wanted | None = None, format: str | 
 
 
 def _require_content(name: str, format: str) -> None:
+    if places.is_remote(name) and format not in _REMOTE:
+        raise BadFile(f"{str(name)!r}: {format} is not read from a URL; copy it here first")
+    if places.is_remote(name) and format == "zarr":
+        return  # a folder, which a web server may not have
     size = places.size(name)
     if size is None and format != "zarr" and not places.is_remote(name):
         raise FileNotFoundError(2, "file is not a regular file", str(name))
-    if places.is_remote(name) and format not in _REMOTE:
-        raise BadFile(f"{str(name)!r}: {format} is not read from a URL; copy it here first")
     if size == 0 and format not in ("npy", "npz"):
         raise BadFile(f"{str(name)!r} is empty: 0 bytes")
 
 
 def format_by_name(name: str) -> str | None:
-    """The format that a file's name speaks of, or None."""
+    """Return the format that a file's name shows, or None."""
     if places.is_remote(name):
         name = name.partition("?")[0].partition("#")[0]
     suffixes = Path(name.rstrip("/").lower()).suffixes
@@ -179,7 +181,7 @@ def format_by_name(name: str) -> str | None:
 
 
 def by_name(name: str) -> str:
-    """The format that a file's name speaks of; raises BadFile for any other."""
+    """Return the format that a file's name shows; raise BadFile if there is none."""
     found = format_by_name(name)
     if found is None:
         known = ", ".join(_BY_SUFFIX)
@@ -197,11 +199,11 @@ def asked(
     filter: Any = None,
     **text: Any,
 ) -> Wanted:
-    """What is wanted, checked; ``text`` is as in ``TextOptions``.
+    """Return the checked options; ``text`` is as in ``TextOptions``.
 
     Raises:
-        TypeError: rows that are neither a slice nor a start and a stop.
-        ValueError: rows that are counted from the end, or with a step: a stream cannot know.
+        TypeError: rows are neither a slice nor a start and a stop.
+        ValueError: rows are counted from the end, or with a step: a stream cannot do that.
     """
     if columns is not None:
         columns = (columns,) if isinstance(columns, str) else tuple(dict.fromkeys(columns))

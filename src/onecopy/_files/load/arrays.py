@@ -1,9 +1,8 @@
-"""Arrays of files into shared memory: npy, npz, HDF5, Zarr.
+"""Loads arrays of files into shared memory: npy, npz, HDF5, Zarr.
 
-One array that stands in its file as in memory is mapped, and rows and fields of it are views.
-Everything else goes block by block into one segment: what has to be decoded or cast, and
-several files, whose arrays become one along the first axis. So the peak is the data and one
-block.
+A single array whose file has the layout of memory is mapped, and its rows and fields are views.
+Everything else is written block by block into one segment: arrays that must be decoded or cast, and
+several files, whose arrays are joined along the first axis. So the peak is the data and one block.
 """
 
 from __future__ import annotations
@@ -35,7 +34,7 @@ class SharedArchive(Mapping[str, "np.ndarray[Any, Any]"]):
 
     @property
     def files(self) -> list[str]:
-        """The names of the arrays."""
+        """Return the names of the arrays."""
         return list(self._arrays)
 
     def __getitem__(self, name: str) -> np.ndarray[Any, Any]:
@@ -62,16 +61,16 @@ class SharedArchive(Mapping[str, "np.ndarray[Any, Any]"]):
         self.close()
 
     def close(self) -> None:
-        """Lets go of the arrays; those that somebody uses stay."""
+        """Release the arrays; those in use stay."""
         self._arrays = {}
 
 
 def load(sources: list[Arrays], wanted: Wanted) -> np.ndarray[Any, Any] | SharedArchive:
-    """The array of the files, or their archive.
+    """Return the array of the files, or their archive.
 
     Raises:
-        BadFile: the files do not go together, or have no such fields or members.
-        NotEnoughMemory: what has to be copied does not fit.
+        BadFile: the files do not match, or have no such fields or members.
+        NotEnoughMemory: the data that must be copied does not fit.
     """
     while True:
         try:
@@ -106,7 +105,7 @@ def _loaded(sources: list[Arrays], wanted: Wanted) -> np.ndarray[Any, Any] | Sha
 
 
 def refused(sources: list[Arrays]) -> dict[str, Refused]:
-    """The members that cannot be loaded."""
+    """Return the members that cannot be loaded."""
     members = (pair for source in sources for pair in source.members.items())
     return {name: each for name, each in members if isinstance(each, Refused)}
 
@@ -114,9 +113,9 @@ def refused(sources: list[Arrays]) -> dict[str, Refused]:
 def matched(
     sources: list[Arrays], wanted: Wanted
 ) -> tuple[dict[str, list[Array]], tuple[str, ...] | None]:
-    """The wanted arrays by name, each with its part in every file; and the wanted fields.
+    """Return the wanted arrays by name, each with its part in every file; and the wanted fields.
 
-    ``columns`` are fields where a file is one array, and arrays where it is an archive.
+    ``columns`` are fields if a file is one array, and arrays if it is an archive.
     """
     first = sources[0]
     for source in sources[1:]:
@@ -144,10 +143,10 @@ def _one(
     fields: tuple[str, ...] | None,
     part: tuple[float, float],
 ) -> np.ndarray[Any, Any]:
-    """One array of the parts of all files, in shared memory.
+    """Return one array of the parts of all files, in shared memory.
 
     Args:
-        part: what has been read before it, and what it is, of all that is read.
+        part: the share of all bytes that was read before it, and its own share.
     """
     stream = streamed(parts, wanted, fields)
     if len(parts) == 1 and wanted.dtype is None:
@@ -163,7 +162,7 @@ def _one(
     with Growing(stream.where) as growing:
         growing.require(stream.nbytes)
         for block in stream.blocks():
-            # As plain bytes: times, for one, are in no format of the buffer protocol.
+            # As plain bytes: times, for example, have no format in the buffer protocol.
             growing.write(block.reshape(-1).view(np.uint8))
             wanted.meter.whole(part[0] + part[1] * growing.tell() / stream.nbytes)
         if growing.tell() != stream.nbytes:
@@ -175,7 +174,7 @@ def _one(
 
 
 def streamed(parts: list[Array], wanted: Wanted, fields: tuple[str, ...] | None) -> Stream:
-    """The wanted rows and fields of the parts of all files, in the wanted type."""
+    """Return the wanted rows and fields of the parts of all files, in the wanted type."""
     first = parts[0]
     for part in parts[1:]:
         if part.dtype != first.dtype or part.shape[1:] != first.shape[1:] or not part.shape:
@@ -197,7 +196,7 @@ def streamed(parts: list[Array], wanted: Wanted, fields: tuple[str, ...] | None)
 
 
 def joined(parts: list[Array], start: int, stop: int) -> Iterator[np.ndarray[Any, Any]]:
-    """Rows of the parts, one after another, some at a time."""
+    """Yield rows of the parts, one after another, some at a time."""
     for part in parts:
         rows = part.shape[0] if part.shape else 1
         if start < min(rows, stop):
@@ -209,7 +208,7 @@ def joined(parts: list[Array], start: int, stop: int) -> Iterator[np.ndarray[Any
 
 
 def result_dtype(array: Array, dtype: Any, fields: tuple[str, ...] | None) -> np.dtype[Any]:
-    """The dtype that is asked for: of all elements, or of records field by field."""
+    """Return the requested dtype: of all elements, or of records field by field."""
     if fields is None and dtype is None:
         return array.dtype
     if array.dtype.names is None:
@@ -243,8 +242,8 @@ def _of_records(array: Array, dtype: Any, fields: tuple[str, ...] | None) -> np.
 def converted(
     block: np.ndarray[Any, Any], dtype: np.dtype[Any], where: str
 ) -> np.ndarray[Any, Any]:
-    """A block as contiguous bytes of ``dtype``; what would lose its kind (a fraction, a sign of
-    complex numbers) is refused, as NumPy refuses it in place."""
+    """Return a block as contiguous bytes of ``dtype``. A cast that would lose information (a
+    fraction, an imaginary part) is refused, as NumPy refuses it in place."""
     try:
         if dtype.names is None or block.dtype == dtype:
             return np.ascontiguousarray(block.astype(dtype, "C", "same_kind", copy=False))
@@ -257,18 +256,18 @@ def converted(
 
 
 def rows_a_piece(shape: tuple[int, ...], dtype: np.dtype[Any], multiple: int = 1) -> int:
-    """How many rows are read at a time: a multiple of the rows of a chunk."""
+    """Return how many rows to read at a time: a multiple of the rows of a chunk."""
     row = max(1, int(np.prod(shape[1:], dtype=object)) * dtype.itemsize)
     return max(multiple, PIECE // row // multiple * multiple, 1)
 
 
 class Sliced:
-    """An ``Array`` on an object that gives rows by slicing: a dataset of HDF5, a Zarr array.
+    """An ``Array`` on an object whose slices are rows: an HDF5 dataset, a Zarr array.
 
     Args:
         data: has ``shape``, ``dtype``, ``chunks`` and ``data[start:stop]``.
         where: see ``Array``.
-        guard: a context in which it is read, such as ``face.reading``.
+        guard: a context for reading it, such as ``interface.reading``.
     """
 
     def __init__(self, data: Any, where: str, guard: Any) -> None:
@@ -278,7 +277,7 @@ class Sliced:
         self.dtype: np.dtype[Any] = np.dtype(data.dtype)
 
     def whole(self) -> None:
-        """It is decoded."""
+        """Return None: it has to be decoded."""
 
     def blocks(self, start: int, stop: int) -> Iterator[np.ndarray[Any, Any]]:
         """See ``Array``."""
@@ -289,7 +288,7 @@ class Sliced:
             return
         step = rows_a_piece(self.shape, self.dtype, (self._data.chunks or (1,))[0])
         while start < stop:
-            # To the edge of a chunk: one that is cut in two would be decoded twice.
+            # Up to the edge of a chunk: a chunk that is cut in two would be decoded twice.
             end = min(stop, start + step - start % step)
             with self._guard():
                 block = np.asarray(self._data[start:end])

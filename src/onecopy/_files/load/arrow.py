@@ -1,9 +1,9 @@
 """Arrow IPC: files (Feather version 2 among them) and streams; needs pyarrow.
 
-An uncompressed one stands in the file as it does in memory: it is mapped, and nothing of its
-data is read. A compressed one is decoded batch by batch, and then each value is looked at too
-(offsets of strings, UTF-8): what was damaged in a mapped one is found by whoever uses it
-(``table.validate(full=True)`` finds all of it, and reads all of it).
+An uncompressed file has the layout of memory: it is mapped, and none of its data is read. A
+compressed one is decoded batch by batch, and its values are checked (offsets of strings, UTF-8).
+Damage in a mapped file is found only when the data is used (``table.validate(full=True)`` reads all
+of it, and finds all damage).
 """
 
 from __future__ import annotations
@@ -17,12 +17,12 @@ from .npy import file_segment
 from .tables import readable, window
 
 WHAT = "Arrow file"
-# A stream ends with this (Columnar format, "IPC Streaming Format").
+# A stream ends with these bytes (Columnar format, "IPC Streaming Format").
 _END = b"\xff\xff\xff\xff\0\0\0\0"
 
 
 def open(name: str, wanted: Wanted) -> Opened:
-    """The table in ``name``."""
+    """Open the table in ``name``."""
     library("pyarrow", "arrow")
     segment, size = file_segment(name)
     return Opened(name, segment.view(0, size), wanted.columns)
@@ -37,7 +37,7 @@ class Opened:
         self._is_file = bytes(self._bytes[:6]) == b"ARROW1"
         if bytes(self._bytes[:4]) == b"FEA1":
             raise BadFile(
-                f"{name!r} is of Feather's version 1, which is no Arrow file; write it anew"
+                f"{name!r} is of Feather's version 1, which is not an Arrow file; write it again"
             )
         if not self._is_file and bytes(self._bytes[-8:]) != _END:
             raise BadFile(
@@ -67,8 +67,8 @@ class Opened:
             yield reader.get_batch(index)
 
     def part(self) -> tuple[Any, bool, tuple[int, ...] | None] | None:
-        """See ``Tabular``; looks at the description of each batch, and stops at the first whose
-        bytes had to be decoded."""
+        """See ``Tabular``; reads the description of each batch, and stops at the first whose bytes
+        must be decoded."""
         from ..._codec.adapters.arrow import in_shared_memory
 
         rows = 0
@@ -98,8 +98,8 @@ class Opened:
             self.rows = rows
 
     def retype(self, types: Mapping[str, Any]) -> bool:
-        """The file has types."""
+        """Return False: the file has types."""
         return False
 
     def close(self) -> None:
-        """The mapping ends with its last view."""
+        """Nothing to do: the mapping ends with its last view."""

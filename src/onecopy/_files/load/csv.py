@@ -1,9 +1,9 @@
 """CSV (and TSV), decoded block by block; needs pyarrow.
 
-The dialect is what the caller says and what the first lines tell (``dialect``). Columns go by
-their position here, for two may have one name. Types are those that Arrow finds in the first
-block, widened where a later value, or an exact look at the text, asks for it (``survey``). An
-empty value is null, and an empty string in a column of strings.
+The dialect comes from the caller and from the first lines (``dialect``). Columns are identified by
+position here: two may have the same name. Types are those that Arrow finds in the first block,
+widened if a later value, or an exact check of the text, requires it (``survey``). An empty value is
+null, or an empty string in a column of strings.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from .text import Text
 
 
 def open(name: str, wanted: Wanted) -> Opened:
-    """The table in ``name``."""
+    """Open the table in ``name``."""
     return Opened(name, wanted)
 
 
@@ -61,8 +61,8 @@ class Opened(Text):
         return pa.schema([pa.field(names[at], self._types[at]) for at in self._taken])
 
     def _say_zeros(self, names: list[str]) -> None:
-        """Says which columns of numbers have been written with leading zeros. They may become
-        text later on, when more of the file is known."""
+        """Note the columns of numbers that are written with leading zeros. They may become text
+        later, when more of the file is known."""
         types = library("pyarrow", "arrow").types
         for at in self._dialect.zeros.intersection(self._taken) - self._asked.keys():
             kind = self._types[at]
@@ -90,7 +90,7 @@ class Opened(Text):
     # --- types ---------------------------------------------------------------
 
     def _types_of_first_block(self) -> dict[int, Any]:
-        """The types of the taken columns: asked for, learnt before, or Arrow's."""
+        """Return the types of the selected columns: requested, learnt before, or Arrow's."""
         pa = library("pyarrow", "arrow")
         types = {at: self._asked.get(at, self._found.types.get(at)) for at in self._taken}
         for at in self._taken:
@@ -111,8 +111,11 @@ class Opened(Text):
             inferred = dict(zip(self._taken, found.types, strict=True))
             for at, kind in types.items():
                 types[at] = self._tamed(at, inferred[at]) if kind is None else kind
-            if all(self._read_as(at, kind).equals(inferred[at]) for at, kind in types.items()):
-                # It has decoded the first block: whoever reads the rows first goes on with it.
+            same = all(self._read_as(at, kind).equals(inferred[at]) for at, kind in types.items())
+            if same and not rows.is_long:
+                # It has decoded the first block: the first read goes on with it. Not in a long
+                # file: Arrow takes a third more time for rows whose types it has inferred than
+                # for rows whose types it was given.
                 self._begun = rows
                 stack.pop_all()
         return types
@@ -124,7 +127,7 @@ class Opened(Text):
             self._begun = None
 
     def _tamed(self, at: int, kind: Any) -> Any:
-        """The type for a column that Arrow takes for one of ``kind``."""
+        """Return the type for a column in which Arrow has found ``kind``."""
         pa = library("pyarrow", "arrow")
         if pa.types.is_binary(kind):
             self._other_encoding()
@@ -135,15 +138,15 @@ class Opened(Text):
         return kind
 
     def _survey_once(self) -> None:
-        """Looks at all values of the columns whose types nobody has set, if that has not been
-        done; then raises Retyped."""
+        """Check all values of the columns whose types the caller has not set, if that was not done
+        yet; then raise Retyped."""
         wanted = [at for at in self._taken if at not in self._asked and not self._is_moment(at)]
         if all(at in self._found.types for at in wanted):
             return
         pa = library("pyarrow", "arrow")
         columns = {at: survey.Column(self._reading) for at in wanted}
         strings = dict.fromkeys(wanted, pa.string())
-        for batch in self._read(strings, wanted):
+        for batch in self._looked_at(strings, wanted):
             for values, column in zip(batch.columns, columns.values(), strict=True):
                 if not column.settled:
                     column.look(values)
@@ -169,7 +172,7 @@ class Opened(Text):
     def _read(
         self, types: Mapping[int, Any], taken: list[int], rows: Rows | None = None
     ) -> Iterator[Any]:
-        """Batches of the columns ``taken``, as Arrow decodes them."""
+        """Yield batches of the columns ``taken``, as Arrow decodes them."""
         pa = library("pyarrow", "arrow")
         rows = rows or self._rows()
         with self._guard():
@@ -177,6 +180,14 @@ class Opened(Text):
                 yield from rows.batches(types, taken)
             except pa.ArrowInvalid as error:
                 self._refuse(error, rows, taken)
+
+    def _looked_at(self, types: Mapping[int, Any], taken: list[int]) -> Iterator[Any]:
+        """The same for a read that only finds types, counted for the progress."""
+        rows, meter = self._rows(), self._wanted.meter
+        with meter.looking(self.where):
+            for batch in self._read(types, taken, rows):
+                yield batch
+                meter.at(self.where, rows.taken)
 
     def _decoded(self) -> Iterator[Any]:
         pa = library("pyarrow", "arrow")
@@ -195,7 +206,7 @@ class Opened(Text):
         self.rows = done
 
     def _read_as(self, at: int, kind: Any) -> Any:
-        """The type as which Arrow reads a column of ``kind``: text where it is turned into that
+        """Return the type with which Arrow reads a column of ``kind``: text if it is converted
         here."""
         pa = library("pyarrow", "arrow")
         types = pa.types
@@ -203,14 +214,14 @@ class Opened(Text):
         if self._is_moment(at) or (number and self._options.thousands is not None):
             return pa.string()
         if types.is_boolean(kind) and at in self._asked:
-            return pa.string()  # 0 and 1 are meant, too
-        # Arrow's reader of CSV does not make them.
+            return pa.string()  # 0 and 1 are booleans, too
+        # Arrow's CSV reader does not support these.
         if types.is_decimal256(kind) or types.is_duration(kind) or types.is_float16(kind):
             return pa.string()
         return kind
 
     def _finished(self, at: int, values: Any, rows: int) -> Any:
-        """A column of a batch in its own type."""
+        """Return a column of a batch in its final type."""
         pa, pc = library("pyarrow", "arrow"), library("pyarrow.compute", "arrow")
         kind = self._types[at]
         try:
@@ -238,7 +249,7 @@ class Opened(Text):
         return values
 
     def _require_exact(self, at: int, values: Any) -> None:
-        """Looks at the text of a column of doubles when one may have been rounded."""
+        """Check the text of a column of doubles if one may have been rounded."""
         pc = library("pyarrow.compute", "arrow")
         ends = pc.min_max(values)
         if not any((each.as_py() or 0) >= survey.EXACT for each in _sizes(ends)):
@@ -246,7 +257,7 @@ class Opened(Text):
         pa = library("pyarrow", "arrow")
         column = survey.Column(self._reading)
         exact = True
-        for batch in self._read({at: pa.string()}, [at]):
+        for batch in self._looked_at({at: pa.string()}, [at]):
             column.look(batch.column(0))
             try:
                 survey.made(batch.column(0), values.type, self._reading)
@@ -254,21 +265,22 @@ class Opened(Text):
                 exact = False
         self._found.exact.add(at)
         if not exact:
-            # What other files hold has been taken into account where the type was set.
+            # The types of other files were considered when the type was set.
             self._found.types[at] = pa.string() if at in self._found.settled else column.type
             raise Retyped(self.where)
 
-    # --- what is wrong -------------------------------------------------------
+    # --- errors ------------------------------------------------------------
 
     def _refuse(self, error: Exception, rows: Rows, taken: list[int]) -> NoReturn:
-        """Learns from an error and raises Retyped; or says what is wrong and what helps."""
+        """Learn from an error and raise Retyped; or raise an error that says what is wrong and what
+        helps."""
         said = in_a_line(error)
         if "straddling object" in said:
             self._longer_block()
         if "invalid UTF8" in said:
             self._other_encoding()
         if said.startswith("In CSV column #"):
-            # Arrow numbers the columns that it was asked for.
+            # Arrow numbers the columns that it was told to read.
             self._unfit(taken[int(said.partition("column #")[2].partition(":")[0])], error)
         if rows.left_out.count and self._options.bad_rows == "error":
             raise BadFile(
@@ -279,7 +291,7 @@ class Opened(Text):
         raise BadFile(f"{self.where!r} is not valid CSV, after row {rows.done}: {said}") from error
 
     def _unfit(self, at: int, error: Exception) -> NoReturn:
-        """A value is not of the type of its column."""
+        """Handle a value that does not have the type of its column."""
         if at not in self._asked:
             if at in self._found.types:
                 self._found.types[at] = library("pyarrow", "arrow").string()
@@ -291,7 +303,7 @@ class Opened(Text):
         ) from error
 
     def _other_encoding(self) -> NoReturn:
-        """Text that is not UTF-8 after all: looks for its encoding, then raises Retyped."""
+        """Find the encoding of text that is not UTF-8 after all, then raise Retyped."""
         if self._options.encoding is not None or self._found.encoding is not None:
             raise BadFile(
                 f"{self.where!r} is not text of {self._dialect.encoding}; encoding= names another"
@@ -311,6 +323,7 @@ def _sizes(ends: Any) -> list[Any]:
 
 
 def _null_values(more: tuple[str, ...] | None) -> tuple[str, ...]:
-    """The texts that Arrow takes for no value in a column that is not of text, and what the caller does."""
+    """Return the texts that mean null in a column that is not of text, for Arrow and for the
+    caller."""
     usual = library("pyarrow.csv", "arrow").ConvertOptions().null_values
     return tuple(dict.fromkeys((*usual, *(more or ()))))

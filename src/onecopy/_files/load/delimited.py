@@ -1,9 +1,9 @@
-"""One reading of a CSV file by Arrow, from the first row on: columns go by their position.
+"""One pass of Arrow's reader over a CSV file, from the first row on; columns by position.
 
-Two things are added to what Arrow's reader does. Rows of another number of values are counted,
-or kept. And a quote that is left open is noticed: Arrow takes all that follows for one value,
-and says nothing. So a row of another number of values is put behind the last one, and where
-that is not seen again as a row of its own, it has become a part of a value.
+It adds two things to Arrow's reader. Rows with a wrong number of values are counted, or kept. And
+an unclosed quote is detected: Arrow silently treats all that follows as one value. So a row with a
+wrong number of values is appended to the file. If Arrow does not report it as a row, it has become
+part of a value.
 """
 
 from __future__ import annotations
@@ -19,7 +19,9 @@ from .interface import library
 from .options import BadRow, LeftOut, TextOptions
 
 _MARK = "\x1a"
-# How many blocks are read before they are decoded.
+# A file of more than so many blocks is long.
+_MANY = 16
+# The number of blocks that are read before they are decoded.
 _AHEAD = 2
 
 
@@ -29,9 +31,9 @@ class Rows:
     Args:
         name: the file.
         found: its dialect.
-        options: what the caller says of it.
-        block: how many bytes Arrow decodes at a time.
-        nulls: what stands for no value in columns that are not of text.
+        options: the caller's options.
+        block: the bytes that Arrow decodes at a time.
+        nulls: the texts that mean null in columns that are not of text.
     """
 
     def __init__(
@@ -48,10 +50,10 @@ class Rows:
         self.done = 0
 
     def batches(self, types: Mapping[int, Any], taken: list[int]) -> Iterator[Any]:
-        """The columns ``taken``, some rows at a time; types that are not given are found in the
-        first block. What Arrow raises comes as it is; ``done`` rows were given before.
+        """Yield the columns ``taken``, some rows at a time. Types that are not given are found in
+        the first block. Errors of Arrow are not converted; ``done`` rows were yielded before.
 
-        Raises BadFile when the file ends within a quoted value.
+        Raises BadFile if the file ends within a quoted value.
         """
         try:
             if self._reader is None and self.open(types, taken) is None:
@@ -74,8 +76,8 @@ class Rows:
             )
 
     def open(self, types: Mapping[int, Any], taken: list[int]) -> Any:
-        """Decodes the first block, and gives the schema; None when there is no row. ``batches``
-        goes on from there, or ``close`` ends it."""
+        """Decode the first block and return the schema; None if there is no row. ``batches`` goes
+        on from there, or ``close`` ends it."""
         self._closed = False
         found, options = self._found, self._options
         pa, csv = library("pyarrow", "arrow"), library("pyarrow.csv", "arrow")
@@ -91,7 +93,7 @@ class Rows:
         self._reader = csv.open_csv(
             pa.PythonFile(paced, "r"),
             csv.ReadOptions(
-                # Rows are numbered only where one thread reads, and it takes no longer.
+                # Rows are numbered only if one thread reads, and that takes no longer.
                 use_threads=False,
                 block_size=self._block,
                 column_names=[str(at) for at in range(len(found.names))],
@@ -115,14 +117,20 @@ class Rows:
         return self._reader.schema
 
     @property
+    def is_long(self) -> bool:
+        """True if the file has many times the bytes of a block."""
+        size = None if self._stream is None else self._stream.raw.size
+        return size is not None and size > _MANY * self._block
+
+    @property
     def taken(self) -> int:
         """The bytes of the file that have been read; 0 when it is closed."""
         return 0 if self._stream is None else int(self._stream.raw.taken)
 
     def close(self) -> None:
-        """Closes the file: Arrow's reader leaves that to whoever opened it."""
-        # In this order: what ends the reader waits for its thread, which may be waiting here.
-        # That thread finds the file at its end, and takes half a row for a whole one.
+        """Close the file: Arrow's reader leaves that to its caller."""
+        # The order matters: ending the reader waits for its thread, which may be waiting here. That
+        # thread then finds the end of the file, and takes half a row for a whole one.
         self._closed = True
         if self._stream is not None:
             self._stream.close()
@@ -130,7 +138,7 @@ class Rows:
         self._reader = None
 
     def _other_row(self, row: Any) -> str:
-        """Decides on a row of another number of values."""
+        """Decide on a row with a wrong number of values."""
         if self._closed:
             return "skip"
         if row.text == self._end:
@@ -147,14 +155,14 @@ class Rows:
 
 
 class _Paced:
-    """A stream with something put behind its end, that is not read far ahead.
+    """A stream with an appended row, which is not read far ahead.
 
-    A thread of Arrow's reads it, up to 32 blocks before they are decoded, which is more than
-    some whole files. So a read waits while two blocks are ahead of the batches that were given.
-    No wait is without an end, for how many blocks a batch takes is not known (one may hold no
-    row at all): while a batch is asked for, it lasts 50 ms, about what decoding a block takes.
-    While none is asked for, whoever takes them is busy, or has left them lying and ends the
-    interpreter, which would wait for that thread: it lasts a second then.
+    A thread of Arrow reads it, up to 32 blocks before they are decoded, which is more than some
+    whole files. So a read waits while it is two blocks ahead of the batches. Every wait has a
+    timeout, since the number of blocks in a batch is unknown (a block may hold no row at all).
+    While a batch is requested it is 50 ms, about the time to decode a block. Otherwise it is a
+    second: the caller is busy, or has dropped the iterator and the interpreter is ending, which
+    waits for that thread.
     """
 
     def __init__(self, ahead: bytes, stream: Any, mark: bytes) -> None:
@@ -168,13 +176,13 @@ class _Paced:
         self.closed = False
 
     def ask(self) -> None:
-        """A batch is going to be waited for."""
+        """Note that a batch is requested."""
         with self._turn:
             self._asked = True
             self._turn.notify()
 
     def take(self) -> None:
-        """A batch has come."""
+        """Note that a batch has come."""
         with self._turn:
             self._asked = False
             self._taken += 1
@@ -187,7 +195,7 @@ class _Paced:
                 if not self._turn.wait(0.05 if self._asked else 1.0):
                     break
             data = b"" if self.closed else self._next(count)
-            # What is short is the end, and holds up nobody who asks whether there is more.
+            # A short read is the end; a reader that only checks for more must not wait.
             self._given += len(data) == count
             return data
 
@@ -211,7 +219,7 @@ class _Paced:
         return False
 
     def close(self) -> None:
-        """Closes the file, once a read that is under way has ended."""
+        """Close the file, after a read that is in progress."""
         with self._turn:
             self.closed = True
             self._stream.close()

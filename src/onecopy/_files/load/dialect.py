@@ -1,8 +1,8 @@
-"""The dialect of a CSV file: what the caller says of it, and what its first lines tell.
+"""The dialect of a CSV file, from the caller's options and from its first lines.
 
-The first record is read here, by Python's own reader: names may be the same twice, or be no
-names at all, and Arrow is then told how many columns there are and where the rows begin. A
-separator is chosen that cuts the first lines into rows of one length.
+The first record is read here, by Python's own reader: names may occur twice, or the record may be
+data. Arrow is then told the number of columns and where the rows begin. The separator is the one
+that splits the first lines into rows of equal length.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from . import encodings, incoming
 from .options import Notes, TextOptions
 
 _SAMPLE = 1 << 20
-# A first record that is longer is no line of names.
+# A longer first record is not a line of names.
 _LONGEST = 64 << 20
 _LINES = 200
 _CANDIDATES = ",;\t|"
@@ -34,12 +34,12 @@ _NUMBER = re.compile(r"\s*[-+]?(\d+([.,]\d*)?|[.,]\d+)([eE][-+]?\d+)?\s*")
 
 @dataclass(frozen=True)
 class Dialect:
-    """The way in which a file is read.
+    """The settings for reading a file.
 
     Attributes:
-        names: of the columns; one may be there twice.
-        start: how many bytes of UTF-8 come before the first row.
-        zeros: columns with numbers that begin with zeros, as far as the first rows tell.
+        names: of the columns; a name may occur twice.
+        start: the bytes of UTF-8 before the first row.
+        zeros: columns with numbers that begin with zeros, judged by the first rows.
     """
 
     encoding: str
@@ -50,21 +50,21 @@ class Dialect:
 
 
 def described(name: str, options: TextOptions, notes: Notes, encoding: str | None) -> Dialect:
-    """The dialect of a file, as far as its first lines tell.
+    """Return the dialect of a file, judged by its first lines.
 
     Args:
-        notes: is told of what was found and might be wrong.
-        encoding: known from elsewhere.
+        notes: collects guesses that may be wrong.
+        encoding: the encoding, if known.
 
     Raises:
-        BadFile: it is no text, or its first record cannot be found.
+        BadFile: it is not text, or its first record cannot be found.
     """
     encoding = encoding or options.encoding or encoding_of(name, notes)
     size = _SAMPLE
     while True:
         sample, whole = _sample(name, options, encoding, size)
         text = _as_text(sample, whole, name, encoding)
-        # What some programs write for Excel.
+        # Some programs write this line for Excel.
         line = _SEP_LINE.match(text) if options.sep is None else None
         before = text[: line.end()] if line is not None else ""
         text = text[len(before) :]
@@ -102,7 +102,7 @@ def _zeros(text: str, sep: str, options: TextOptions) -> frozenset[int]:
 
 
 def encoding_of(name: str, notes: Notes) -> str:
-    """The encoding of a file, by its first bytes."""
+    """Return the encoding of a file, judged by its first bytes."""
     stream = incoming.Text(name, None)
     try:
         sample = stream.read(_SAMPLE)
@@ -117,12 +117,12 @@ def encoding_of(name: str, notes: Notes) -> str:
 
 
 def say_encoding(name: str, encoding: str, notes: Notes) -> None:
-    """Notes which encoding was found."""
+    """Note which encoding was found."""
     notes.say(name, f"read as text of {encoding}; encoding= names another")
 
 
 def _sample(name: str, options: TextOptions, encoding: str, size: int) -> tuple[bytes, bool]:
-    """The first bytes, and are they all?"""
+    """Return the first bytes, and True if they are the whole file."""
     stream = rows_stream(name, options, encoding, 0)
     try:
         sample = stream.read(size)
@@ -134,7 +134,7 @@ def _sample(name: str, options: TextOptions, encoding: str, size: int) -> tuple[
 def _as_text(sample: bytes, whole: bool, name: str, encoding: str) -> str:
     if not encodings.is_utf8(sample, whole):
         raise BadFile(f"{name!r} is not text of {encoding}; encoding= names another")
-    return sample.decode("utf-8", "ignore")  # a character that is cut in two at the end
+    return sample.decode("utf-8", "ignore")  # a character may be cut in two at the end
 
 
 def _separator(name: str, text: str, whole: bool, options: TextOptions, notes: Notes) -> str:
@@ -154,7 +154,7 @@ def _separator(name: str, text: str, whole: bool, options: TextOptions, notes: N
 
 
 def _widths(text: str, sep: str, whole: bool, options: TextOptions) -> list[int]:
-    """The number of fields of each of the first records."""
+    """Return the number of fields of each of the first records."""
     widths: list[int] = []
     try:
         for record in _reader(io.StringIO(text, newline=""), sep, options):
@@ -163,7 +163,7 @@ def _widths(text: str, sep: str, whole: bool, options: TextOptions) -> list[int]
             if len(widths) > _LINES:
                 return widths
     except csv.Error:
-        return widths  # such as a field that goes on and on
+        return widths  # such as a field that never ends
     return widths if whole else widths[:-1] or widths
 
 
@@ -180,7 +180,7 @@ def _reader(lines: Any, sep: str, options: TextOptions) -> Any:
 def _first_record(
     text: str, sep: str, options: TextOptions, name: str
 ) -> tuple[list[str] | None, int]:
-    """The first record that is not empty, and where it ends in ``text``."""
+    """Return the first record that is not empty, and where it ends in ``text``."""
     end = 0
 
     def counted() -> Iterator[str]:
@@ -199,13 +199,14 @@ def _first_record(
 
 
 def _like_values(first: list[str]) -> bool:
-    """Numbers, all of them, other than the 0, 1, 2 by which unnamed columns are written."""
+    """Return True if all are numbers other than 0, 1, 2, the usual names of unnamed columns."""
     counted = [str(at) for at in range(len(first))]
     return all(_NUMBER.fullmatch(each) for each in first) and first != counted
 
 
 def rows_stream(name: str, options: TextOptions, encoding: str, start: int) -> Any:
-    """The text without the skipped lines, comments and the first ``start`` bytes of the rest."""
+    """Return the text without the skipped lines, comments and the first ``start`` bytes of the
+    rest."""
     stream = incoming.Text(name, encoding)
     if options.skip_rows or options.comment is not None:
         text = pieces(stream)
@@ -230,7 +231,7 @@ def pieces(stream: Any) -> Iterator[bytes]:
 
 
 class _Pieces:
-    """A stream of what an iterator gives."""
+    """A stream of an iterator's pieces."""
 
     closed = False
 
@@ -241,7 +242,7 @@ class _Pieces:
         self.raw = source.raw
 
     def read(self, count: int = -1) -> bytes:
-        """``count`` bytes, fewer only at the end."""
+        """Return ``count`` bytes, fewer only at the end."""
         wanted = _SAMPLE if count < 0 else count
         parts = [self._ahead]
         have = len(self._ahead)
@@ -262,14 +263,14 @@ class _Pieces:
         return False
 
     def close(self) -> None:
-        """Closes the file."""
+        """Close the file."""
         self.closed = True
         self._source.close()
 
 
 def _in_lines(pieces: Iterator[bytes]) -> Iterator[bytes]:
-    """The same bytes in pieces that end where a line does. A CR at the end of a piece waits
-    for the LF that may belong to it."""
+    """Yield the same bytes in pieces that end with a line. A CR at the end of a piece waits for the
+    LF that may follow."""
     kept = b""
     for piece in pieces:
         kept += piece
@@ -291,8 +292,8 @@ def _without_lines(pieces: Iterator[bytes], count: int) -> Iterator[bytes]:
 
 
 def _without_comments(pieces: Iterator[bytes], mark: bytes, quote: bytes) -> Iterator[bytes]:
-    """Leaves out lines that begin with ``mark``, other than those within a quoted value: there
-    an odd number of quotes comes before."""
+    """Leave out lines that begin with ``mark``, unless they are within a quoted value: then an odd
+    number of quotes comes before."""
     line = re.compile(rb"(?:\A|(?<=[\r\n]))" + re.escape(mark) + rb"[^\r\n]*(?:\r\n|\n|\r|\Z)")
     quotes = 0
     for piece in _in_lines(pieces):

@@ -1,8 +1,8 @@
-"""Which encoding a text is in, where nobody has said.
+"""The encoding of a text, found from its bytes.
 
-A byte-order mark tells; so does text that is valid UTF-8, for other text hardly ever is. What
-remains is guessed by charset-normalizer. It needs some letters to go by: a few accents among
-Western letters are taken for Windows-1252, by far the most usual of what is left.
+A byte-order mark decides. So does text that is valid UTF-8: other text is hardly ever valid. The
+rest is guessed by charset-normalizer, which needs some letters as evidence: if there are only a few
+accents among Western letters, the guess is Windows-1252, by far the most common of the rest.
 """
 
 from __future__ import annotations
@@ -15,26 +15,26 @@ from ...errors import BadFile
 from .incoming import BOMS
 from .interface import library
 
-# Those in which tables are written; others are for ``encoding=``.
+# The usual encodings of tables; others are for ``encoding=``.
 _LIKELY = [
     *(f"cp125{at}" for at in range(9)),
     *("cp932", "euc_jp", "gb18030", "big5", "cp949", "koi8_r", "mac_roman", "cp850"),
 ]
 _WESTERN = frozenset(
-    # Letters, signs, and the quotes, dashes and dots that word processors put in.
+    # Letters, signs, and the quotes, dashes and dots of word processors.
     "ÀÁÂÃÄÅÆÇÈÉÊËÌÍÎÏÑÒÓÔÕÖØÙÚÛÜßàáâãäåæçèéêëìíîïñòóôõöøùúûüÿŒœ€£§°²³µ·½«»¿¡©®™\xa0"
     "\u2013\u2014\u2018\u2019\u201c\u201d\u201e\u2026"
 )
-# So many letters beyond ASCII are evidence of a language.
+# This many letters beyond ASCII are evidence of a language.
 _FEW = 8
 _SAMPLE = 64 << 10
 
 
 def found(sample: bytes, whole: bool) -> str:
-    """The encoding of text that begins with ``sample``; ``utf-8`` when it may be that.
+    """Return the encoding of text that begins with ``sample``; ``utf-8`` if possible.
 
     Args:
-        whole: is ``sample`` all of it? Else a character may be cut in two at its end.
+        whole: True if ``sample`` is the whole text. Otherwise its last character may be cut in two.
     """
     for bom, encoding in BOMS.items():
         if sample.startswith(bom):
@@ -46,7 +46,7 @@ def found(sample: bytes, whole: bool) -> str:
 
 
 def is_utf8(sample: bytes, whole: bool) -> bool:
-    """Tells whether it is valid UTF-8, as far as it goes."""
+    """Return True if it is valid UTF-8, as far as it goes."""
     try:
         codecs.getincrementaldecoder("utf-8")("strict").decode(sample, whole)
     except UnicodeDecodeError:
@@ -55,7 +55,7 @@ def is_utf8(sample: bytes, whole: bool) -> bool:
 
 
 def _wide(sample: bytes) -> str | None:
-    """UTF-16 without a mark: text of which every second byte is 0, or nearly so."""
+    """Return UTF-16 without a mark, if every second byte, or nearly so, is 0."""
     pairs = len(sample) // 2
     if pairs < 2 or sample.count(0) * 4 < pairs:
         return None
@@ -66,11 +66,11 @@ def _wide(sample: bytes) -> str | None:
 
 
 def guessed(parts: Iterable[bytes]) -> str:
-    """The likeliest encoding of text that is not UTF-8."""
+    """Return the most likely encoding of text that is not UTF-8."""
     lines: list[bytes] = []
     size = 0
     for part in parts:
-        # What is plain ASCII tells nothing, and would outweigh what does.
+        # Plain ASCII is no evidence, and would outweigh what is.
         for line in re.findall(rb"[^\r\n]*[\x80-\xff][^\r\n]*", part):
             lines.append(line)
             size += len(line)
@@ -98,6 +98,6 @@ def _decoded(text: bytes, encoding: str) -> str | None:
 
 
 def require_text(sample: bytes, where: str) -> None:
-    """Raises BadFile for bytes that are no text at all."""
+    """Raise BadFile for bytes that are not text."""
     if sample[:6] in (b"ARROW1",) or sample[:4] in (b"PAR1", b"PK\3\4", b"\x89HDF", b"%PDF"):
         raise BadFile(f"{where!r} is no text: it begins with {sample[:8]!r}; format= names another")

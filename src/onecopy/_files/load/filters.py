@@ -1,8 +1,8 @@
-"""``filter=``: simple comparisons that rows have to meet, all of them.
+"""``filter=``: simple comparisons, all of which a row must meet.
 
-A comparison is looked at as early as it can be: by the keys of folders, before a file is
-opened; by the statistics of a Parquet file, before a group of rows is decoded; and in any case
-by each row. No value that is null meets one.
+A comparison is evaluated as early as possible: on the keys of folders, before a file is opened; on
+the statistics of a Parquet file, before a row group is decoded; and in any case on each row. A null
+meets none.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ _TEXT = re.compile(r"\s*(.+?)\s*(==|!=|<=|>=|=|<|>)\s*(.*?)\s*", re.DOTALL)
 
 
 class Condition(NamedTuple):
-    """A column, how it is compared (``==``, ``in`` and so on), and with what."""
+    """A column, an operator (``==``, ``in`` and so on), and the value to compare with."""
 
     column: str
     how: str
@@ -43,10 +43,10 @@ class Condition(NamedTuple):
 
 
 def conditions(given: Any) -> tuple[Condition, ...]:
-    """The comparisons that the caller asks for, checked: one comparison or several, as tuples or as text.
+    """Return the caller's comparisons, checked: one or several, as tuples or as text.
 
     Raises:
-        TypeError, ValueError: it is no comparison.
+        TypeError, ValueError: it is not a comparison.
     """
     if given is None:
         return ()
@@ -83,7 +83,7 @@ def _condition(given: Any) -> Condition:
 
 
 def mask(batch: Any, wanted: Iterable[Condition], where: str) -> Any:
-    """Which rows of a batch meet all of them; None when there is nothing to meet."""
+    """Return a mask of the rows of a batch that meet all comparisons; None if there are none."""
     pc = library("pyarrow.compute", "arrow")
     met = None
     for each in wanted:
@@ -92,7 +92,7 @@ def mask(batch: Any, wanted: Iterable[Condition], where: str) -> Any:
             raise BadFile(f"{where!r}: filter=: there are {len(at)} columns {each.column!r}")
         if at:
             one = _met(batch.column(at[0]), each, where)
-        else:  # it is missing, and null
+        else:  # the column is missing, and counts as null
             one = library("pyarrow", "arrow").repeat(False, batch.num_rows)
         met = one if met is None else pc.and_(met, one)
     return met
@@ -119,7 +119,7 @@ def _met(values: Any, condition: Condition, where: str) -> Any:
 
 
 def _scalar(value: Any, kind: Any) -> Any:
-    """A value to compare with: text is read as the column's type."""
+    """Return a value to compare with: text is parsed as the column's type."""
     pa = library("pyarrow", "arrow")
     made = pa.scalar(value)
     text = pa.types.is_string(made.type)
@@ -129,16 +129,16 @@ def _scalar(value: Any, kind: Any) -> Any:
         except pa.ArrowInvalid:
             if not (pa.types.is_integer(kind) or pa.types.is_decimal(kind)):
                 raise
-            return made.cast(pa.float64())  # 1.5 among whole numbers
+            return made.cast(pa.float64())  # 1.5 in a column of integers
     return made
 
 
 def may_be(wanted: Iterable[Condition], bounds: Mapping[str, tuple[Any, Any, Any]]) -> bool:
-    """Tells whether there may be a row that meets them all, by the bounds of columns.
+    """Return True if there may be a row that meets them all, judged by the bounds of columns.
 
     Args:
-        bounds: for each column the least and the greatest value, and the type; a column that is
-            not there may hold anything.
+        bounds: for each column the least and the greatest value, and the type; a missing column may
+            hold anything.
     """
     floating = library("pyarrow", "arrow").types.is_floating
     for column, how, value in wanted:
@@ -146,7 +146,7 @@ def may_be(wanted: Iterable[Condition], bounds: Mapping[str, tuple[Any, Any, Any
             continue
         low, high, kind = bounds[column]
         if how == "!=" and floating(kind):
-            continue  # NaN is in no bounds, and is another value than any
+            continue  # NaN is outside of all bounds, and unequal to any value
         try:
             among = value if how == "in" else (value,)
             if how != "not in" and not any(
@@ -159,7 +159,8 @@ def may_be(wanted: Iterable[Condition], bounds: Mapping[str, tuple[Any, Any, Any
 
 
 def _within(how: str, value: Any, low: Any, high: Any) -> bool:
-    # Bounds that are NaN say nothing: no comparison with them is true, so nothing is ruled out.
+    # Bounds that are NaN give no information: no comparison with them is true, so nothing is ruled
+    # out.
     if how in ("==", "in"):
         return not (value < low or value > high)
     if how == "!=":
@@ -170,7 +171,7 @@ def _within(how: str, value: Any, low: Any, high: Any) -> bool:
 
 
 def same(wanted: Iterable[Condition], value: Any, kind: Any, column: str) -> bool:
-    """Tells whether rows meet them of which ``column`` has this one value."""
+    """Return True if rows in which ``column`` has this value may meet the comparisons."""
     pa, pc = library("pyarrow", "arrow"), library("pyarrow.compute", "arrow")
     values = pa.array([value], kind)
     return all(

@@ -1,44 +1,45 @@
 """HDF5 files: every dataset by its path, decoded block by block; needs h5py.
 
-Only what stands in the file itself: external links, and datasets whose elements are in other
-files, are left out, so that a file cannot make another one be read (an external link is a path;
-see the HDF5 reference, ``H5Lcreate_external``). A dataset has as many names as there are hard
-and soft links to it. Strings of any length become strings of one width; other Python objects
-(references, lists of any length) are left out.
+Only data in the file itself is read: external links, and datasets whose elements are in other
+files, are left out, so that a file cannot cause another one to be read (an external link is a path;
+see the HDF5 reference, ``H5Lcreate_external``). A dataset has a name for each hard and soft link to
+it. Strings of variable length become strings of one width; other Python objects (references, lists
+of variable length) are left out.
 """
 
 from __future__ import annotations
 
 import posixpath
 from collections.abc import Iterator
+from contextlib import ExitStack
 from functools import partial
 from typing import Any
 
 import numpy as np
 
 from ...errors import BadFile
+from . import places
 from .arrays import Sliced
 from .interface import Array, Arrays, Wanted, library, reading
 from .members import Refused, of_objects
 
 WHAT = "HDF5 file"
-# A file of links to groups of links may have endlessly many paths.
+# A file with links to groups of links may have an infinite number of paths.
 _MOST = 100_000
 _OTHER_FILE = "its data are in another file, which is not read"
 
 
 def open(name: str, wanted: Wanted) -> Arrays:
-    """The datasets of ``name``."""
+    """Open the datasets of ``name``."""
     h5py = library("h5py", "hdf5")
     guard = partial(reading, name, WHAT)
-    with guard():
-        file = h5py.File(name, "r")
-        try:
-            members = dict(_members(h5py, file, name, guard))
-        except BaseException:
-            file.close()
-            raise
-    return Arrays(name, members, single=False, close=file.close)
+    with guard(), ExitStack() as stack:
+        # The library opens a local file itself.
+        remote = stack.enter_context(places.seekable(name)) if places.is_remote(name) else None
+        file = stack.enter_context(h5py.File(remote or name, "r"))
+        members = dict(_members(h5py, file, name, guard))
+        close = stack.pop_all().close
+    return Arrays(name, members, single=False, close=close)
 
 
 def _members(h5py: Any, file: Any, name: str, guard: Any) -> Iterator[tuple[str, Array]]:
@@ -51,10 +52,10 @@ def _members(h5py: Any, file: Any, name: str, guard: Any) -> Iterator[tuple[str,
 def _walked(
     h5py: Any, file: Any, group: Any, path: str, above: tuple[Any, ...]
 ) -> Iterator[tuple[str, Any]]:
-    """The datasets below a group by their paths; a str instead of one that is left out."""
+    """Yield the datasets below a group by their paths; a str for a dataset that is left out."""
     here = _address(h5py, group)
     if here in above:
-        return  # a link to a group that it stands in
+        return  # a link to a group that contains it
     for name in group:
         each = f"{path}/{name}".lstrip("/")
         found = _linked(h5py, file, each)
@@ -70,7 +71,8 @@ def _address(h5py: Any, found: Any) -> Any:
 
 
 def _linked(h5py: Any, file: Any, path: str) -> Any:
-    """The object at a path, without going through an external link; else a str that says why not."""
+    """Return the object at a path, without following an external link; otherwise a str with the
+    reason."""
     left, found, steps = path.split("/"), file, 0
     walked: list[str] = []
     while left:

@@ -1,9 +1,9 @@
 """The bytes of a text file as UTF-8: opened, decompressed, decoded, piece by piece.
 
-How a file is compressed is told by its first bytes, whatever its name is; Arrow's readers undo
-gzip, bzip2, Zstandard and LZ4 (files of several members too), Python's undoes xz. Text of
-another encoding goes through one of Python's decoders. What comes out is a stream that Arrow
-reads from, and it knows how many bytes of the file itself have been read, for a progress bar.
+The compression is found from the first bytes, not from the name. Arrow's readers decompress gzip,
+bzip2, Zstandard and LZ4 (files of several members too), Python's decompresses xz. Text in other
+encodings is decoded by Python. The result is a stream for Arrow; it also counts the bytes of the
+file itself that have been read, for a progress bar.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _MAGIC = {
     b"\xfd7zXZ\0": "xz",
 }
 _LONGEST_BOM = 4
-# Longer ones first: UTF-16 begins as UTF-32 does.
+# Longer ones first: UTF-32's mark begins like UTF-16's.
 BOMS = {
     codecs.BOM_UTF8: "utf-8",
     codecs.BOM_UTF32_LE: "utf-32-le",
@@ -34,14 +34,14 @@ BOMS = {
     codecs.BOM_UTF16_LE: "utf-16-le",
     codecs.BOM_UTF16_BE: "utf-16-be",
 }
-# Text is often compressed as a whole, and then its name says so.
+# If text is compressed as a whole, its name usually has one of these suffixes.
 SUFFIXES = {".gz": "gzip", ".bz2": "bz2", ".xz": "xz", ".zst": "zstd", ".lz4": "lz4"}
 
 
 def compression(head: bytes, name: str) -> str | None:
-    """The compression of a file that begins like this, or None.
+    """Return the compression of a file that begins with these bytes, or None.
 
-    Raises BadFile for one whose name says that it is compressed, and which is not.
+    Raises BadFile if the name says that the file is compressed and it is not.
     """
     found = next((how for magic, how in _MAGIC.items() if head.startswith(magic)), None)
     named = SUFFIXES.get(os.path.splitext(name.lower())[1])
@@ -64,7 +64,7 @@ class Raw:
         self.taken = 0
 
     def read(self, count: int = -1) -> bytes:
-        """At most ``count`` bytes; none at the end."""
+        """Return at most ``count`` bytes; none at the end."""
         data: bytes = self._file.read(_PIECE if count < 0 else count)
         self.taken += len(data)
         return data
@@ -79,7 +79,7 @@ class Raw:
         return False
 
     def close(self) -> None:
-        """Closes the file."""
+        """Close the file."""
         self.closed = True
         self._file.close()
 
@@ -115,7 +115,7 @@ class Text:
             raise
 
     def read(self, count: int = -1) -> bytes:
-        """``count`` bytes, fewer only at the end: Arrow has room for no more."""
+        """Return ``count`` bytes, fewer only at the end: Arrow has room for no more."""
         wanted = _PIECE if count < 0 else count
         parts: list[bytes] = []
         while wanted:
@@ -138,7 +138,7 @@ class Text:
         try:
             text = self._decoder.decode(data, not data)
         except UnicodeDecodeError as error:
-            # A decoder may hold some bytes of the piece before.
+            # The decoder may hold some bytes of the piece before.
             at = max(0, self._decoded + error.start - len(error.object) + len(data))
             raise BadFile(
                 f"{self._name!r} is not text of {self._encoding}, at about byte {at}: "
@@ -157,24 +157,24 @@ class Text:
         return False
 
     def close(self) -> None:
-        """Closes the file."""
+        """Close the file."""
         self.closed = True
         self.raw.close()
 
 
 def _begins(head: bytes, encoding: str | None) -> tuple[bytes, str]:
-    """The byte-order mark that text of this encoding begins with, and the encoding after it."""
+    """Return the byte-order mark of text in this encoding, and the encoding after it."""
     plain = "utf-8" if encoding is None else codecs.lookup(encoding).name
     plain = {"utf-8-sig": "utf-8"}.get(plain, plain)
     for bom, of in BOMS.items():
         if head.startswith(bom) and of.startswith(plain):
             return bom, of
-    # Without a mark these two go by the order of this machine, which says nothing of the file.
+    # Without a mark these two use this machine's byte order, which need not be the file's.
     return b"", f"{plain}-le" if plain in ("utf-16", "utf-32") else plain
 
 
 def _decompressed(raw: Raw, name: str) -> Any:
-    """A stream of what ``raw`` holds."""
+    """Return a stream of the decompressed content of ``raw``."""
     head = raw.read(8)
     how = compression(head, name)
     whole = _Begun(head, raw)
@@ -196,7 +196,7 @@ class _Begun:
         self._rest = rest
 
     def read(self, count: int = -1) -> bytes:
-        """At most ``count`` bytes."""
+        """Return at most ``count`` bytes."""
         if not self._head:
             return self._rest.read(count)
         head, self._head = self._head, b""
@@ -214,4 +214,4 @@ class _Begun:
         return False
 
     def close(self) -> None:
-        """The file is closed by whoever opened it."""
+        """Nothing to do: the caller that opened the file closes it."""

@@ -1,10 +1,10 @@
-"""What the formats have in common: what is asked of a file, and what a file answers.
+"""The interface of file formats: the request, and the readers.
 
-Each format is a module with ``open(name, wanted)``, which returns ``Arrays`` or a ``Tabular``
-and reads no more than the file's description. What is loaded of it and how is decided in
-``arrays`` and ``tables``; ``convert`` reads through the same face. Both kinds can be read in
-pieces, first to last, as often as one likes; and both can say that all of it stands in the
-file as it will in memory, so that it is mapped.
+Each format is a module with ``open(name, wanted)``, which returns ``Arrays`` or a ``Tabular`` and
+reads only the file's description. ``arrays`` and ``tables`` decide what is loaded and how;
+``convert`` reads through the same interface. Both kinds of reader can read in pieces, first to
+last, any number of times. Both can also report that the file has the layout of memory, so that it
+is mapped.
 """
 
 from __future__ import annotations
@@ -24,30 +24,29 @@ if TYPE_CHECKING:
     import numpy as np
     import pyarrow as pa
 
-# What is read, decoded or copied at a time: small enough to come on top of the data, large
-# enough that a piece's own cost (a system call, a batch's description) does not count.
+# The bytes that are read, decoded or copied at a time: few enough to add little to the data, and
+# enough that the cost per piece (a system call, a batch's description) does not matter.
 PIECE = 8 << 20
 
 
 @dataclass(frozen=True)
 class Wanted:
-    """What is asked for of a file.
+    """The options of reading a file.
 
     Attributes:
         columns: names of columns, fields or members; None for all of them.
         start, stop: the rows; ``stop`` None is the end.
-        dtype: a type for everything, or types by name; None leaves what the file has.
-        allow_pickle: may code that stands in the file be run?
-        missing: what becomes of a column that some files do not have: "error" or "null".
-        errors: what becomes of a file that cannot be read, where there are several: "error" or
-            "skip".
-        filter: what rows have to meet.
-        text: how CSV and NDJSON are read.
-        as_text: leave values of CSV as the text that they are.
-        notes: what there is to say at the end.
-        found: what is known of each file beyond its first block; see ``text.Found``.
-        skipped: files that cannot be read and are left out.
-        meter: is told how far reading has come.
+        dtype: a type for everything, or types by name; None keeps the file's types.
+        allow_pickle: True if code in the file may be run.
+        missing: the treatment of a column that some files do not have: "error" or "null".
+        errors: the treatment of a file among several that cannot be read: "error" or "skip".
+        filter: the comparisons that rows must meet.
+        text: the options of CSV and NDJSON.
+        as_text: keep values of CSV as text.
+        notes: messages for the user.
+        found: what was learnt about each file beyond its first block; see ``text.Found``.
+        skipped: files that could not be read and are left out.
+        meter: counts the progress of reading.
     """
 
     columns: tuple[str, ...] | None = None
@@ -66,7 +65,7 @@ class Wanted:
     meter: Meter = field(default_factory=Meter, compare=False)
 
     def skip(self, name: str, error: Exception) -> None:
-        """Leaves a file out, and says so."""
+        """Leave a file out, and note it."""
         self.skipped.add(name)
         self.notes.say(name, f"left out: {error}")
 
@@ -75,7 +74,7 @@ class Wanted:
         return self.start == 0 and self.stop is None
 
     def window(self, rows: int) -> tuple[int, int]:
-        """The wanted rows of so many, as a start and a stop that are there."""
+        """Return the wanted rows of a table of ``rows`` as a start and a stop within it."""
         stop = rows if self.stop is None else min(self.stop, rows)
         return min(self.start, stop), stop
 
@@ -84,7 +83,7 @@ class Array(Protocol):
     """One array of a file.
 
     Attributes:
-        where: file and member, for messages.
+        where: file and member, for errors.
     """
 
     where: str
@@ -96,10 +95,10 @@ class Array(Protocol):
     def dtype(self) -> np.dtype[Any]: ...
 
     def whole(self) -> np.ndarray[Any, Any] | None:
-        """The array on the file's own bytes; None when it has to be decoded."""
+        """Return the array on the file's own bytes; None if it has to be decoded."""
 
     def blocks(self, start: int, stop: int) -> Iterator[np.ndarray[Any, Any]]:
-        """Rows ``start`` to ``stop``, some at a time; a single value as one block."""
+        """Yield rows ``start`` to ``stop``, some at a time; a single value as one block."""
 
 
 @dataclass(frozen=True)
@@ -107,9 +106,9 @@ class Stream:
     """The wanted rows of an array, of one file or of several, in the wanted type.
 
     Attributes:
-        where: what it is read from, for messages.
-        blocks: gives the rows from the first to the last, some at a time; of a single value,
-            the value.
+        where: its source, for errors.
+        blocks: yields the rows from the first to the last, some at a time; for a single value, the
+            value.
     """
 
     where: str
@@ -124,10 +123,10 @@ class Stream:
 
 @dataclass
 class Arrays:
-    """The arrays of one file, by name; ``single`` when the file is one array and no archive.
+    """The arrays of one file, by name; ``single`` if the file is one array and not an archive.
 
     Attributes:
-        where: the file, for messages.
+        where: the file, for errors.
     """
 
     where: str
@@ -137,12 +136,12 @@ class Arrays:
 
 
 class Tabular(Protocol):
-    """The table of one file, of the wanted columns.
+    """The table of one file, with the wanted columns.
 
     Attributes:
-        where: the file, for messages.
-        rows: how many there are; None until ``batches`` has come to the end, where the file
-            does not say.
+        where: the file, for errors.
+        rows: the number of rows; if the file does not contain it, None until ``batches`` has
+            reached the end.
     """
 
     where: str
@@ -154,27 +153,27 @@ class Tabular(Protocol):
     def rows(self) -> int | None: ...
 
     def part(self) -> tuple[Any, bool, tuple[int, ...] | None] | None:
-        """What ``kinds.loaded`` opens the table from, on the file's own bytes; None when it
-        has to be decoded."""
+        """Return the file's own bytes, in the form that ``adapters.tables`` opens; None if the
+        table has to be decoded."""
 
     def batches(self, start: int, stop: int | None) -> Iterator[pa.RecordBatch]:
-        """Rows ``start`` to ``stop``, some at a time.
+        """Yield rows ``start`` to ``stop``, some at a time.
 
-        Raises Retyped when the rows are of other types than ``schema`` said; it says so now.
+        Raises Retyped if the rows have other types than ``schema``, which is then updated.
         """
 
     def retype(self, types: Mapping[str, Any]) -> bool:
-        """Reads columns as these types from now on; False where the file itself has types."""
+        """Read columns as these types from now on; return False if the file itself has types."""
 
     def close(self) -> None:
-        """Lets go of the file."""
+        """Release the file."""
 
 
 class Damaged(BadFile):
-    """A file of several cannot be read to its end, and may be left out: see ``Wanted.errors``.
+    """One of several files cannot be read to its end, and may be left out: see ``Wanted.errors``.
 
     Args:
-        said: what is wrong.
+        said: the problem.
         where: the file.
     """
 
@@ -187,19 +186,20 @@ class Damaged(BadFile):
 
 
 class Retyped(Exception):
-    """Raised where a file has other types than its schema said: it has another schema now, and has to
-    be read again from its beginning."""
+    """Raised if a file has other types than its schema: the schema is updated, and the file must be
+    read again from its beginning."""
 
 
 class reading:
-    """Whatever a format's library raises on damaged files becomes BadFile, in one line.
+    """A context in which errors that a format's library raises on damaged files become BadFile, in
+    one line.
 
-    What the system says (no permission, no descriptor, a disk that fails) stays an OSError, and
-    names the file. EINVAL is what it says of a seek to before the beginning, where a damaged
-    offset leads: that is the file's fault.
+    Errors of the system (no permission, no descriptor, a disk that fails) stay OSErrors that name
+    the file. EINVAL is the exception: a damaged offset causes a seek to before the beginning, which
+    is the file's fault.
 
-    No generator: what is raised in one by ``contextlib`` of Python 3.12 is part of a cycle, and
-    keeps what was loaded until the garbage collector comes by.
+    Not a generator: in Python 3.12 an error raised in a ``contextlib`` generator is part of a
+    cycle, and keeps the loaded data until the garbage collector runs.
     """
 
     def __init__(self, where: str, what: str) -> None:
@@ -218,23 +218,23 @@ class reading:
             said = error.strerror or in_a_line(error)
             raise OSError(error.errno, said, self._where) from error
         said = f"is not a whole {self._what}"
-        if isinstance(error, MemoryError):  # damaged lengths ask for the impossible, too
+        if isinstance(error, MemoryError):  # damaged lengths request the impossible, too
             said = f"is damaged, or there is too little memory to decode this {self._what}"
         raise BadFile(f"{self._where!r} {said}: {in_a_line(error)}") from error
 
 
 def in_a_line(error: BaseException, most: int = 300) -> str:
-    """What an exception says, in one line that is not endless."""
+    """Return an exception's message as one line of limited length."""
     return plain(" ".join(str(error).split())[:most]) or type(error).__name__
 
 
 def plain(text: str) -> str:
-    """Text of a file as it may be printed: a terminal obeys control characters."""
+    """Return a file's text without control characters, which a terminal would obey."""
     return "".join(each if each.isprintable() else repr(each)[1:-1] for each in text)
 
 
 def library(name: str, extra: str) -> Any:
-    """A module of a library that onecopy does without.
+    """Return a module of an optional library.
 
     Raises MissingLibrary, which says what to install.
     """
@@ -247,8 +247,8 @@ def library(name: str, extra: str) -> Any:
 
 
 def positions(where: str, names: list[str], wanted: tuple[str, ...] | None, what: str) -> list[int]:
-    """Where the wanted ones of ``names`` are, in the order in which they were asked for; all of
-    them where several have one name."""
+    """Return the positions of the wanted ones of ``names``, in the requested order; all positions
+    of a name that occurs more than once."""
     if wanted is None:
         return list(range(len(names)))
     chosen(where, names, wanted, what)
@@ -259,7 +259,7 @@ def positions(where: str, names: list[str], wanted: tuple[str, ...] | None, what
 
 
 def chosen(where: str, names: list[str], wanted: tuple[str, ...] | None, what: str) -> list[str]:
-    """The wanted ones of ``names``, in the order in which they were asked for."""
+    """Return the wanted ones of ``names``, in the requested order."""
     if wanted is None:
         return names
     for name in wanted:

@@ -1,8 +1,8 @@
-"""Types of JSON values, merged over the blocks of a file, and exact where Arrow's are not.
+"""Types of JSON values, merged over the blocks of a file, and exact even where Arrow's are not.
 
-Arrow finds the types of a block fast, and rounds whole numbers beyond 64 bits to doubles. A
-block in which that may have happened, or which holds what Arrow refuses, is looked at value by
-value with Python's own reader, which keeps numbers as the text that they are.
+Arrow finds the types of a block fast, but rounds integers beyond 64 bits to doubles. A block in
+which that may have happened, or which Arrow refuses, is checked value by value with Python's own
+reader, which keeps numbers as text.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from .interface import library, plain
 _SPACE = b" \t\r\n"
 _BARE_NULL = re.compile(rb"\}\s*+null")
 _NO_BRACKETS = bytes(each for each in range(256) if each not in b"[]{}\n")
-# Nested deeper than that, values are not given to Arrow, whose stack may not last.
+# More deeply nested values are not passed to Arrow, whose stack might overflow.
 DEEPEST = 200
 
 
@@ -52,9 +52,9 @@ _DECODER = json.JSONDecoder(
 
 
 def objects(line: bytes) -> Iterator[dict[str, Any]]:
-    """The objects of a line, which is nearly always one.
+    """Yield the objects of a line, nearly always one.
 
-    Raises ValueError for what is no object, RecursionError for one that is nested too deep.
+    Raises ValueError for anything but an object, RecursionError for one that is nested too deeply.
     """
     text = line.decode()
     at, end = 0, len(text)
@@ -72,16 +72,16 @@ def objects(line: bytes) -> Iterator[dict[str, Any]]:
 
 
 def may_be_fatal(data: bytes) -> bool:
-    """Tells whether Arrow may end the process at this. It does at a value null that stands in no object, and
-    where objects and lists are nested so deep that its stack does not last.
+    """Return True if Arrow might crash the process on this. It does so on a null outside of an
+    object, and if objects and lists are nested so deeply that its stack overflows.
 
-    What looks like that may be a part of a string: True asks for a look by ``objects``.
+    A match may be part of a string: True means that ``objects`` must check it.
     """
     if _BARE_NULL.search(data) or data.lstrip(_SPACE).startswith(b"null"):
         return True
-    # Brackets alone. Each round takes one level off everything that is nested, so what is deeper
-    # than there are rounds goes on, or leaves that many brackets in its line, whatever else
-    # strings contribute.
+    # Brackets alone. Each round removes one level from everything that is nested. Deeper nesting
+    # than there are rounds goes on, or leaves that many brackets in its line, whatever else strings
+    # contribute.
     brackets = data.translate(None, _NO_BRACKETS)
     for _ in range(DEEPEST // 2):
         size = len(brackets)
@@ -92,7 +92,7 @@ def may_be_fatal(data: bytes) -> bool:
 
 
 def _depth(value: Any) -> int:
-    """The depth to which objects and lists are nested."""
+    """Return the nesting depth of objects and lists."""
     depth, level = 0, [value]
     while level := [each for each in level if isinstance(each, dict | list)]:
         depth += 1
@@ -103,16 +103,16 @@ def _depth(value: Any) -> int:
 
 @dataclass
 class Kind:
-    """The kinds of values that a field has.
+    """The kinds of values of a field.
 
     Attributes:
-        names: of the simple types that were seen: bool, whole, fraction, str, and huge for
-            fractions that no double holds.
-        low, high: the bounds of whole numbers.
-        inexact: a whole number that no double holds.
-        time: do strings of it look like times to Arrow?
-        fields: of objects; None when there was none.
-        items: of lists; None when there was none.
+        names: the simple types that were seen: bool, whole, fraction, str, and huge for fractions
+            that no double holds.
+        low, high: the bounds of integers.
+        inexact: an integer that no double holds.
+        time: True if its strings look like times to Arrow.
+        fields: of objects; None if there was none.
+        items: of lists; None if there was none.
     """
 
     names: set[str] = field(default_factory=set)
@@ -124,7 +124,7 @@ class Kind:
     items: Kind | None = None
 
     def see(self, value: Any) -> None:
-        """One more value, as ``objects`` gives them."""
+        """Add one value, as returned by ``objects``."""
         if value is None:
             return
         if isinstance(value, dict):
@@ -147,14 +147,15 @@ class Kind:
             self.names.add("huge" if huge else "fraction")
             return
         self.names.add("whole")
-        # Python refuses to read numbers of more digits than that, and no type holds them.
+        # Python refuses to parse numbers with more digits, and no type holds them.
         number = int(text) if len(digits) < 400 else 10**400
         self.low, self.high = min(self.low, number), max(self.high, number)
         if abs(number) > survey.EXACT and (number >= 10**300 or int(float(number)) != number):
             self.inexact = self.inexact or str(text)[:80]
 
     def see_column(self, column: Any) -> bool:
-        """All values of a column that Arrow has decoded; False where it may have rounded some."""
+        """Add all values of a column that Arrow has decoded; return False if it may have rounded
+        some."""
         pa, pc = library("pyarrow", "arrow"), library("pyarrow.compute", "arrow")
         types, kind = pa.types, column.type
         if types.is_struct(kind):
@@ -184,7 +185,7 @@ class Kind:
         return True
 
     def merge(self, other: Kind) -> None:
-        """The values of another one as well."""
+        """Add the values of another one."""
         self.names |= other.names
         self.low, self.high = min(self.low, other.low), max(self.high, other.high)
         self.inexact = self.inexact or other.inexact
@@ -198,7 +199,7 @@ class Kind:
             self.items.merge(other.items)
 
     def type(self, where: str) -> Any:
-        """The Arrow type that holds all values exactly.
+        """Return the Arrow type that holds all values exactly.
 
         Args:
             where: the path of the field, for the message.
@@ -251,7 +252,7 @@ _NAMED = {
 
 
 def may_be_rounded(column: Any) -> bool:
-    """Tells whether a column of Arrow's, or a part of it, may hold rounded whole numbers."""
+    """Return True if a column of Arrow's, or a part of it, may hold rounded integers."""
     pa, pc = library("pyarrow", "arrow"), library("pyarrow.compute", "arrow")
     kind = column.type
     if pa.types.is_struct(kind):
@@ -266,8 +267,8 @@ def may_be_rounded(column: Any) -> bool:
 
 
 def without_nulls(kind: Any) -> Any:
-    """The type as which Arrow reads values of ``kind``: it makes lists of nulls that are shorter
-    than they say, where nothing else is known of the lists' type."""
+    """Return the type as which Arrow should read values of ``kind``. If only nulls are known of a
+    list's type, Arrow makes lists that are shorter than their declared length."""
     pa = library("pyarrow", "arrow")
     if pa.types.is_struct(kind):
         return pa.struct([each.with_type(without_nulls(each.type)) for each in kind])
@@ -278,7 +279,7 @@ def without_nulls(kind: Any) -> Any:
 
 
 def as_text(value: Any) -> str | None:
-    """A value as text: a string is itself, all else is as JSON writes it."""
+    """Return a value as text: a string itself, anything else as JSON."""
     if value is None or type(value) is str:
         return value
     if isinstance(value, Number):

@@ -1,8 +1,8 @@
-"""Members of an archive that are no plain arrays: strings of any length, and what is refused.
+"""Members of an archive that are not plain arrays: strings of any length, and refused members.
 
-Strings become an array of NumPy's fixed-width strings, as wide as the longest one, so that it is
-plain memory; fields of records too. A member that cannot be loaded keeps none of the others from
-it: it is left out, and whoever asks for it is told why.
+Strings, and strings in fields of records, become NumPy's fixed-width strings, as wide as the
+longest one, so that the array is plain memory. A member that cannot be loaded does not affect the
+others: it is left out, and accessing it raises the reason.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import numpy as np
 from ...errors import BadFile
 from .interface import Array
 
-# Fixed width is refused where it takes so many times what the strings take.
+# Fixed width is refused if it takes this many times the strings' own bytes.
 _WASTE = 64
 _FREE = 64 << 20
 
@@ -26,7 +26,7 @@ class Refused:
 
     Args:
         where: file and member.
-        reason: why not, as a sentence that begins with "it".
+        reason: the reason, as a sentence that begins with "it".
     """
 
     def __init__(self, where: str, reason: str) -> None:
@@ -36,7 +36,7 @@ class Refused:
         self.dtype = np.dtype("V0")
 
     def refuse(self) -> NoReturn:
-        """Raises BadFile with the reason."""
+        """Raise BadFile with the reason."""
         raise BadFile(f"{self.where!r} cannot be loaded: {self.reason}")
 
     def whole(self) -> NoReturn:
@@ -49,20 +49,20 @@ class Refused:
 
 
 def plain(array: Array) -> Array:
-    """The array itself, or ``Refused`` where it is made of Python objects."""
+    """Return the array itself, or ``Refused`` if it contains Python objects."""
     if array.dtype.hasobject or array.dtype.kind == "T":
         return Refused(array.where, f"it holds Python objects (dtype {array.dtype})")
     return array
 
 
 class Strings:
-    """An ``Array`` of strings that have no fixed width in their file.
+    """An ``Array`` of strings of variable length.
 
-    The width is found when it is first asked for: all strings are read then, and once more when
-    they are loaded.
+    The width is found when it is first needed: all strings are read then, and once more when they
+    are loaded.
 
     Args:
-        source: gives blocks of objects (str, bytes or None) or of records with such fields.
+        source: yields blocks of objects (str, bytes or None) or of records with such fields.
         text: the fields that are strings, or ``{""}`` for the elements themselves.
     """
 
@@ -73,13 +73,13 @@ class Strings:
 
     @property
     def dtype(self) -> np.dtype[Any]:
-        """As wide as the longest string."""
+        """The fixed-width type of the longest string."""
         if self._dtype is None:
             self._dtype = self._widest()
         return self._dtype
 
     def whole(self) -> None:
-        """It is decoded."""
+        """Return None: it has to be decoded."""
 
     def blocks(self, start: int, stop: int) -> Iterator[np.ndarray[Any, Any]]:
         """See ``Array``."""
@@ -120,7 +120,7 @@ class Strings:
 
 
 def _decoded(block: np.ndarray[Any, Any], where: str) -> np.ndarray[Any, Any]:
-    """A block of str; raises BadFile for a string that would not come back as it is."""
+    """Return a block of str; raise BadFile for a string that would not be read back unchanged."""
     made = np.empty(block.shape, object)
     for at, value in np.ndenumerate(block):
         try:
@@ -136,10 +136,10 @@ def _decoded(block: np.ndarray[Any, Any], where: str) -> np.ndarray[Any, Any]:
 
 
 def of_objects(array: Array, is_text: Callable[[np.dtype[Any]], bool]) -> Array:
-    """The part of an array of objects that can be loaded: strings; ``Refused`` for all else.
+    """Return a reader for an array of objects: strings, or ``Refused`` for anything else.
 
     Args:
-        is_text: are objects of this dtype strings?
+        is_text: returns True if objects of this dtype are strings.
     """
     dtype = array.dtype
     if not (dtype.hasobject or dtype.kind == "T"):

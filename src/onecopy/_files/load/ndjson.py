@@ -1,14 +1,15 @@
-"""Newline-delimited JSON, one object a line, decoded block by block; needs pyarrow.
+"""Newline-delimited JSON, one object per line, decoded block by block; needs pyarrow.
 
-Blocks are cut at line ends here, and Arrow decodes each. The fields and types of the first one
-hold as long as the later ones fit; when one does not, all of the file is looked at once
-(``jsontypes``) and read again. Strings stay strings, whatever they look like, unless
-``parse_dates=`` or ``dtype=`` asks for times.
+Blocks are cut at line ends here, and Arrow decodes each. The fields and types of the first block
+apply while later blocks fit. If one does not, the whole file is checked once (``jsontypes``) and
+read again. Strings stay strings, even if they look like times, unless ``parse_dates=`` or
+``dtype=`` requests times.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from contextlib import nullcontext
 from typing import Any, NamedTuple
 
 from ...errors import BadFile
@@ -20,12 +21,12 @@ from .options import BadRow, LeftOut
 from .tables import arrow_type
 from .text import LARGEST_BLOCK, Text
 
-# What Arrow parses at a time, on one core of several.
+# The bytes that Arrow parses at a time, on one core of several.
 _PARSED = 1 << 20
 
 
 def open(name: str, wanted: Wanted) -> Opened:
-    """The table in ``name``."""
+    """Open the table in ``name``."""
     library("pyarrow.json", "arrow")
     return Opened(name, wanted)
 
@@ -34,8 +35,8 @@ class Block(NamedTuple):
     """Some whole lines of a file.
 
     Attributes:
-        first: the number of the first of them, from 1 on.
-        taken: how many bytes of the file have been read with them.
+        first: the number of the first line, from 1 on.
+        taken: the bytes of the file that have been read up to their end.
     """
 
     data: bytes
@@ -44,7 +45,7 @@ class Block(NamedTuple):
 
 
 class Opened(Text):
-    """A ``Tabular`` on a file of one JSON object a line."""
+    """A ``Tabular`` on a file of one JSON object per line."""
 
     what = "NDJSON file"
 
@@ -94,7 +95,7 @@ class Opened(Text):
         return self._options.date_format(name)[0]
 
     def _set_types(self, types: Mapping[str, Any]) -> bool:
-        """Values of JSON have types; only numbers go with numbers."""
+        """Set types. JSON values have types; only numbers can be read as other numbers."""
         pa = library("pyarrow", "arrow")
         if any(pa.types.is_string(kind) for kind in types.values()):
             return False
@@ -105,17 +106,19 @@ class Opened(Text):
     # --- types ---------------------------------------------------------------
 
     def _look(self, whole: bool) -> None:
-        """Finds the types of the fields in the first block, or in all of them."""
-        all_fields = Kind(fields={})
-        for block in self._blocks():
-            seen = Kind(fields={})
-            if self._see(block, seen):
-                all_fields.merge(seen)
-            else:
-                for value in self._values(block, LeftOut()):
-                    all_fields.see(value)
-            if not whole:
-                break
+        """Find the types of the fields in the first block, or in all blocks."""
+        all_fields, meter = Kind(fields={}), self._wanted.meter
+        with meter.looking(self.where) if whole else nullcontext():
+            for block in self._blocks():
+                seen = Kind(fields={})
+                if self._see(block, seen):
+                    all_fields.merge(seen)
+                else:
+                    for value in self._values(block, LeftOut()):
+                        all_fields.see(value)
+                if not whole:
+                    break
+                meter.at(self.where, block.taken)
         found = self._found
         found.types, found.times = {}, set()
         for name, kind in (all_fields.fields or {}).items():
@@ -127,7 +130,7 @@ class Opened(Text):
         found.whole = whole
 
     def _see(self, block: Block, kind: Kind) -> bool:
-        """Takes the types that Arrow finds; False where they are not to be trusted."""
+        """Add the types that Arrow finds; return False if they cannot be trusted."""
         pa = library("pyarrow", "arrow")
         if may_be_fatal(block.data):
             return False
@@ -142,7 +145,7 @@ class Opened(Text):
         )
 
     def _look_again(self) -> None:
-        """Looks at all values, if that has not been done, and raises Retyped then."""
+        """Check all values, if that was not done yet, and then raise Retyped."""
         if not self._found.whole:
             self._look(whole=True)
             raise Retyped(self.where)
@@ -150,7 +153,7 @@ class Opened(Text):
     # --- reading -------------------------------------------------------------
 
     def _blocks(self) -> Iterator[Block]:
-        """The file in blocks of whole lines."""
+        """Yield the file in blocks of whole lines."""
         stream = Incoming(self.where, self._found.encoding)
         try:
             kept, line = b"", 1
@@ -177,14 +180,14 @@ class Opened(Text):
         with self._guard():
             for block in self._blocks():
                 for batch in self._table(block, left).to_batches():
-                    batch.validate(full=True)  # strings may not be UTF-8
+                    batch.validate(full=True)  # strings may not be valid UTF-8
                     rows += batch.num_rows
                     yield batch
                 self._wanted.meter.at(self.where, block.taken)
         self.rows = rows
 
     def _table(self, block: Block, left: LeftOut) -> Any:
-        """The wanted columns of a block."""
+        """Return the wanted columns of a block."""
         pa = library("pyarrow", "arrow")
         texts = [name for name in self._names if self._is_text_of_all(name)]
         given = {
@@ -192,7 +195,7 @@ class Opened(Text):
             for name, kind in self._types.items()
             if name not in texts
         }
-        # What is passed over may be new fields of wanted objects, too.
+        # A skipped field might also be a new field of a wanted object.
         unknown = "ignore" if self._found.whole else "infer"
         if may_be_fatal(block.data):
             block = self._without_bad_lines(block, left)
@@ -211,7 +214,7 @@ class Opened(Text):
         return pa.table([self._finished(n, columns[n], block) for n in self._names], self.schema)
 
     def _is_text_of_all(self, name: str) -> bool:
-        """Tells whether text is asked for where the values are others."""
+        """Return True if text is requested where the values are of another type."""
         pa = library("pyarrow", "arrow")
         if not pa.types.is_string(self._asked.get(name, pa.null())):
             return False
@@ -221,7 +224,8 @@ class Opened(Text):
         )
 
     def _is_time(self, name: str) -> bool:
-        """Tells whether it is read as a string, and made a time here: Arrow would drop the zone."""
+        """Return True if it is read as a string and converted to a time here: Arrow would drop the
+        zone."""
         pa = library("pyarrow", "arrow")
         return self._is_moment(name) or pa.types.is_temporal(self._types[name])
 
@@ -236,7 +240,7 @@ class Opened(Text):
         return {name: pa.chunked_array([column], pa.string()) for name, column in columns.items()}
 
     def _finished(self, name: str, column: Any, block: Block) -> Any:
-        """A column in its own type."""
+        """Return a column in its final type."""
         pa = library("pyarrow", "arrow")
         kind = self._types[name]
         if not self._is_time(name):
@@ -264,7 +268,7 @@ class Opened(Text):
             ) from error
 
     def _require_exact(self, name: str) -> None:
-        """A double of this field may have been a whole number that it rounds."""
+        """Check that no double of this field is a rounded integer."""
         if name in self._found.settled:
             raise BadFile(
                 f"{self.where!r}: field {name!r} holds whole numbers beyond 2**53, and fractions "
@@ -272,11 +276,11 @@ class Opened(Text):
             )
         self._look_again()
 
-    # --- what is wrong -------------------------------------------------------
+    # --- errors ------------------------------------------------------------
 
     def _values(self, block: Block, left: LeftOut) -> Iterator[dict[str, Any]]:
-        """The objects of a block, by Python's reader; lines that hold none are left out where
-        that is asked for."""
+        """Yield the objects of a block, from Python's reader; lines without one are left out if
+        requested."""
         for _, values in self._lines(block, left):
             yield from values
 
@@ -305,14 +309,14 @@ class Opened(Text):
             left.rows.append(BadRow(self.where, number, whole, reason))
 
     def _without_bad_lines(self, block: Block, left: LeftOut) -> Block:
-        """The same block; raises BadFile for the first line that is no object, or leaves such
-        lines out."""
+        """Return the block without bad lines; or raise BadFile for the first line that is not an
+        object."""
         lines = [line for line, _ in self._lines(block, left)]
         return block._replace(data=b"\n".join(lines))
 
     def _without_texts(self, block: Block, given: Mapping[str, Any], error: Exception) -> Any:
-        """The columns ``given`` of a block of which Arrow does not read everything: what it
-        refuses may stand in the others."""
+        """Return the columns ``given`` of a block that Arrow cannot read completely: the values
+        that it refuses may be in other columns."""
         pa = library("pyarrow", "arrow")
         lines = [
             as_text({name: value[name] for name in given if name in value})
@@ -329,8 +333,8 @@ class Opened(Text):
             ) from error
 
     def _require_known(self, table: Any, given: Mapping[str, Any]) -> None:
-        """Looks at all of the file when fields have come that were not there in its beginning,
-        at the top or within objects."""
+        """Check the whole file if fields appear that were not in its beginning, at the top or
+        within objects."""
         known = {**self._found.types, **given}
         for field in table.schema:
             same = field.name in known and (
@@ -349,10 +353,10 @@ _READING = survey.Reading(("",))
 
 
 def _parsed(data: bytes, schema: Any, unknown: str) -> Any:
-    """A block by Arrow's reader.
+    """Parse a block with Arrow's reader.
 
     Args:
-        unknown: what becomes of fields that ``schema`` does not name: "infer" or "ignore".
+        unknown: the treatment of fields that ``schema`` does not name: "infer" or "ignore".
     """
     pa, json = library("pyarrow", "arrow"), library("pyarrow.json", "arrow")
     options = json.ParseOptions(explicit_schema=schema, unexpected_field_behavior=unknown)

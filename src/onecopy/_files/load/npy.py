@@ -1,9 +1,8 @@
-"""``.npy`` files, mapped: no copy and no read, whatever their size.
+"""``.npy`` files: mapped, without a copy or a read, at any size.
 
-The format is NEP 1: a magic string, a version, a header (a Python literal), then the
-elements as they stand in memory. NumPy's own header reader is used, which never executes
-what it reads. The file is mapped read-only and shared, so every process that uses it uses
-the page cache's one copy.
+The format is NEP 1: a magic string, a version, a header (a Python literal), then the elements in
+their layout in memory. NumPy's own header reader is used, which never executes what it reads. The
+file is mapped read-only and shared, so every process that uses it uses the page cache's one copy.
 """
 
 from __future__ import annotations
@@ -23,14 +22,14 @@ from . import places
 from .arrays import rows_a_piece
 from .interface import PIECE, Arrays, Wanted, reading
 
-# A header is a Python literal: parsing it takes some hundred times its bytes. This is one of some
-# ten thousand fields.
+# A header is a Python literal: parsing it takes about a hundred times its bytes in memory. This
+# limit allows about ten thousand fields.
 _LONGEST = 2 << 20
 _PICKLED = "holds Python objects (dtype {}); onecopy does not unpickle files"
 
 
 def header(file: BinaryIO, name: str) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
-    """Shape, Fortran order and dtype; leaves ``file`` at the first element."""
+    """Return shape, Fortran order and dtype; ``file`` is left at the first element."""
     try:
         version = npy_format.read_magic(file)
         read: Any = {
@@ -43,23 +42,23 @@ def header(file: BinaryIO, name: str) -> tuple[tuple[int, ...], bool, np.dtype[A
         shape, fortran, dtype = read(file, max_header_size=_LONGEST)
         if version == (3, 0):
             dtype = _in_utf8(dtype)
-        np.broadcast_to(np.void(1), shape)  # can there be such an array?
+        np.broadcast_to(np.void(1), shape)  # raises if there can be no such array
     except Exception as error:
-        # Whatever the parsers of headers and of compressed data raise on damaged ones:
+        # The parsers of headers and of compressed data raise all kinds of errors on damaged ones:
         # SyntaxError, TokenError, RecursionError, OverflowError, zlib.error...
         raise BadFile(f"{name!r} is not a whole .npy file: {str(error)[:200]}") from error
     return tuple(shape), bool(fortran), dtype
 
 
 def refuse_objects(dtype: np.dtype[Any], name: str) -> None:
-    """Raises BadFile for an array that is pickled in its file."""
+    """Raise BadFile for an array that is pickled in its file."""
     if dtype.hasobject or dtype.kind == "T":
         raise BadFile(f"{name!r} {_PICKLED.format(dtype)}")
 
 
 def _in_utf8(dtype: np.dtype[Any]) -> np.dtype[Any]:
-    """Version 3 is version 2 with the names of fields in UTF-8; NumPy's reader of version 2
-    takes them for Latin-1."""
+    """Decode field names: version 3 is version 2 with names in UTF-8, which NumPy's reader of
+    version 2 takes for Latin-1."""
     if dtype.subdtype is not None:
         base, shape = dtype.subdtype
         return np.dtype((_in_utf8(base), shape))
@@ -85,7 +84,7 @@ def mapped(
     fortran: bool,
     dtype: np.dtype[Any],
 ) -> np.ndarray[Any, Any]:
-    """The array that stands at ``offset`` of a segment that holds ``size`` bytes of a file."""
+    """Return the array at ``offset`` of a segment that holds ``size`` bytes of a file."""
     count = int(np.prod(shape, dtype=object)) * dtype.itemsize
     if count == 0:
         array = np.empty(shape, dtype, order="F" if fortran else "C")
@@ -101,7 +100,7 @@ def mapped(
 
 
 def file_segment(name: str) -> tuple[Segment, int]:
-    """A user's file as a segment, mapped, or copied from a URL; and how many bytes it has."""
+    """Return a user's file as a segment, mapped, or copied from a URL; and its size in bytes."""
     if places.is_remote(name):
         return _fetched(name)
     fd = os.open(name, os.O_RDONLY | os.O_CLOEXEC)
@@ -119,7 +118,7 @@ def _fetched(name: str) -> tuple[Segment, int]:
 
 
 class Mapped:
-    """An ``Array`` that stands in its file as in memory."""
+    """An ``Array`` whose file has the layout of memory."""
 
     def __init__(self, array: np.ndarray[Any, Any], where: str) -> None:
         self._array = array
@@ -142,7 +141,7 @@ class Mapped:
 
 
 def open(name: str, wanted: Wanted) -> Arrays:
-    """The array in ``name``, mapped; raises BadFile when it is not a whole .npy file."""
+    """Open the array in ``name``, mapped; raise BadFile if it is not a complete .npy file."""
     with places.open(name) as file:
         shape, fortran, dtype = header(file, name)
         refuse_objects(dtype, name)

@@ -1,9 +1,9 @@
-"""``.npz`` archives: stored members mapped where they lie, compressed ones inflated.
+"""``.npz`` archives: stored members are mapped in place, compressed ones inflated.
 
-An archive is a zip file of ``.npy`` members. A member that is stored (what ``np.savez``
-writes) stands in the archive as it is, so it is mapped there; one that is compressed
-(``np.savez_compressed``) is inflated in pieces straight into a segment, so the peak is
-the data and one piece.
+An archive is a zip file of ``.npy`` members. A stored member (as ``np.savez`` writes it) is in the
+archive unchanged, so it is mapped there; one that is compressed (``np.savez_compressed``) is
+inflated in pieces straight into a segment, so the peak is the data and one piece. In an archive at
+a URL every member is read in pieces, and only the chosen members are fetched.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from __future__ import annotations
 import struct
 import zipfile
 from collections.abc import Iterator
+from contextlib import ExitStack
 from typing import IO, Any
 
 import numpy as np
@@ -18,6 +19,7 @@ import numpy as np
 from ..._memory.segment import Segment
 from ..._memory.segment_writer import Growing
 from ...errors import BadFile
+from . import places
 from .arrays import rows_a_piece
 from .interface import Arrays, Wanted, reading
 from .members import Refused
@@ -31,28 +33,29 @@ _LOCAL = 30
 
 
 def open(name: str, wanted: Wanted) -> Arrays:
-    """The arrays of ``name``; raises BadFile when one of them is damaged."""
-    with reading(name, ".npz archive"):
-        archive = zipfile.ZipFile(name)
-        try:
-            segment, _ = file_segment(name)
-            members = {
-                info.filename.removesuffix(".npy"): _member(archive, info, segment, name)
-                for info in archive.infolist()
-                if info.filename.endswith(".npy")
-            }
-        except BaseException:
-            archive.close()
-            raise
+    """Open the arrays of ``name``; raise BadFile if one of them is damaged."""
+    remote = places.is_remote(name)
+    with reading(name, ".npz archive"), ExitStack() as stack:
+        file: Any = stack.enter_context(places.seekable(name)) if remote else name
+        archive = stack.enter_context(zipfile.ZipFile(file))
+        segment = None if remote else file_segment(name)[0]
+        members = {
+            member: _member(archive, info, segment, name)
+            if not remote or wanted.columns is None or member in wanted.columns
+            else Refused(f"{name}:{info.filename}", "it was not asked for")
+            for info in archive.infolist()
+            if (member := info.filename.removesuffix(".npy")) != info.filename
+        }
+        close = stack.pop_all().close
     for info in archive.infolist():
         if wanted.columns is None and not info.filename.endswith((".npy", "/")):
             wanted.notes.say(name, f"left out {info.filename!r}: it is no array")
-    return Arrays(name, members, single=False, close=archive.close)
+    return Arrays(name, members, single=False, close=close)
 
 
 def _member(
-    archive: zipfile.ZipFile, info: zipfile.ZipInfo, segment: Segment, name: str
-) -> Mapped | Deflated | Refused:
+    archive: zipfile.ZipFile, info: zipfile.ZipInfo, segment: Segment | None, name: str
+) -> Mapped | Packed | Refused:
     where = f"{name}:{info.filename}"
     with archive.open(info) as member:
         shape, fortran, dtype = header(member, where)  # type: ignore[arg-type]
@@ -60,10 +63,10 @@ def _member(
             return Refused(where, f"it holds Python objects (dtype {dtype}), which are pickled")
         start = member.tell()
     need = start + int(np.prod(shape, dtype=object)) * dtype.itemsize
-    if info.compress_type != zipfile.ZIP_STORED:
+    if info.compress_type != zipfile.ZIP_STORED or segment is None:
         if need > info.file_size:
             raise BadFile(f"{where!r} is cut short: {info.file_size} of {need} bytes")
-        return Deflated(archive, info, where, start, shape, fortran, dtype)
+        return Packed(archive, info, where, start, shape, fortran, dtype)
     local = _data_offset(segment, info)
     end = local + info.file_size
     if end > segment.size or need > info.file_size:
@@ -72,14 +75,15 @@ def _member(
 
 
 def _data_offset(segment: Segment, info: zipfile.ZipInfo) -> int:
-    """Where a stored member's bytes begin in the archive."""
+    """Return the offset of a stored member's bytes in the archive."""
     head = segment.view(info.header_offset, _LOCAL)
     names, extra = struct.unpack_from("<HH", head, 26)
     return int(info.header_offset + _LOCAL + names + extra)
 
 
-class Deflated:
-    """An ``Array`` in a compressed member of an archive."""
+class Packed:
+    """An ``Array`` in a member that is read through ``zipfile``: a compressed one, or one at a
+    URL."""
 
     def __init__(
         self,
@@ -97,7 +101,7 @@ class Deflated:
         self.dtype = dtype
 
     def whole(self) -> np.ndarray[Any, Any]:
-        """Inflated into a segment, in the order in which its elements lie."""
+        """Inflate the member into a segment, in the order of its elements."""
         size = self._info.file_size - self._start
         with Growing(self.where) as growing:
             growing.require(size)
@@ -105,11 +109,10 @@ class Deflated:
                 growing.write(piece)
             if growing.tell() != size:
                 raise BadFile(
-                    f"{self.where!r} is cut short: {growing.tell()} of {size} bytes "
-                    "could be inflated"
+                    f"{self.where!r} is cut short: {growing.tell()} of {size} bytes could be read"
                 )
             if not size:
-                growing.write(b"\0")  # the mapping of nothing
+                growing.write(b"\0")  # a mapping must not be empty
             segment = growing.finish()
         return mapped(segment, size, 0, self.shape, self._fortran, self.dtype)
 
@@ -120,7 +123,7 @@ class Deflated:
                 yield piece
 
     def blocks(self, start: int, stop: int) -> Iterator[np.ndarray[Any, Any]]:
-        """See ``Array``. In Fortran order the first row goes through all of the member."""
+        """See ``Array``. In Fortran order even the first row requires the whole member."""
         if self._fortran or not self.shape:
             yield from Mapped(self.whole(), self.where).blocks(start, stop)
             return
@@ -138,7 +141,7 @@ class Deflated:
 
 
 def _skip(member: IO[bytes], count: int) -> None:
-    """Inflates what is before the wanted bytes."""
+    """Inflate and discard the bytes before the wanted ones."""
     while count > 0:
         piece = member.read(min(count, _PIECE))
         if not piece:

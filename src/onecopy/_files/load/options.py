@@ -1,7 +1,7 @@
-"""How text is read (CSV, NDJSON): the dialect that the caller names, checked, in one object.
+"""The options for reading text (CSV, NDJSON): the caller's dialect, checked, in one object.
 
-What is not named is found in the file (``dialect``, ``encodings``). Whoever found something, or
-left something out, says so in ``Notes``, which the doors turn into a line for the user.
+Options that are not given are found from the file (``dialect``, ``encodings``). Guesses and
+omissions are collected in ``Notes``, which the doors turn into a line for the user.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 
 @dataclass(frozen=True)
 class TextOptions:
-    """The options of text; ``onecopy.load`` says what each is."""
+    """The options of text; ``onecopy.load`` documents each."""
 
     sep: str | None = None
     header: bool | None = None
@@ -55,17 +55,17 @@ class TextOptions:
 
     @property
     def given(self) -> list[str]:
-        """The names of those that are not as they are by default."""
+        """Return the names of the options that differ from the defaults."""
         return [each.name for each in fields(self) if getattr(self, each.name) != each.default]
 
     @property
     def typed(self) -> bool:
-        """True when they ask for types of values, and not only for how the text is cut."""
+        """Return True if they request types of values, and not only a way to split the text."""
         asked = (self.thousands, self.na_values, self.parse_dates)
         return self.decimal != "." or any(each is not None for each in asked)
 
     def date_format(self, name: str) -> tuple[bool, str | None]:
-        """Tells whether this column is asked for as a time, by its name, and in which format of
+        """Return True if this column is requested as a time by its name, and the format for
         ``strptime`` (None: ISO 8601)."""
         asked = self.parse_dates
         if isinstance(asked, Mapping):
@@ -74,7 +74,7 @@ class TextOptions:
 
     @property
     def date_names(self) -> tuple[str, ...]:
-        """The columns that are asked for as times by their names."""
+        """Return the columns that are requested as times by name."""
         return (
             ()
             if self.parse_dates is None or isinstance(self.parse_dates, bool)
@@ -87,10 +87,10 @@ def _one_character(value: object) -> bool:
 
 
 def text_options(given: Mapping[str, Any]) -> TextOptions:
-    """The options of the caller, with lists made tuples and empty words made None.
+    """Return the caller's options, with lists as tuples and empty strings as None.
 
     Raises:
-        TypeError, ValueError: one of them cannot be meant.
+        TypeError, ValueError: an option is invalid.
     """
     made = dict(given)
     for name in ("names", "na_values"):
@@ -113,9 +113,9 @@ class BadRow(NamedTuple):
 
     Attributes:
         file: its file.
-        row: its number among the rows of that file, from 1 on; the header is none of them.
-        text: the row as it stands there.
-        reason: why it is not in the table.
+        row: its number among the rows of that file, from 1 on; the header does not count.
+        text: the row as it is written there.
+        reason: the reason why it is not in the table.
     """
 
     file: str
@@ -126,7 +126,7 @@ class BadRow(NamedTuple):
 
 @dataclass
 class LeftOut:
-    """The rows of one file that are not in the table; ``rows`` only where they are collected."""
+    """The rows of one file that are not in the table; ``rows`` only if they are collected."""
 
     count: int = 0
     first: str = ""
@@ -135,14 +135,14 @@ class LeftOut:
 
 @dataclass
 class Notes:
-    """All there is to say of a load that came to a good end, and what it left out."""
+    """The messages of a successful load, and what it left out."""
 
     _files: dict[str, list[str]] = field(default_factory=dict)
     left_out: dict[str, LeftOut] = field(default_factory=dict)
 
     def say(self, where: str, what: str, holds: bool = True) -> None:
-        """``what`` holds for the file ``where``, or no longer does; it is said once of all files
-        that it holds for."""
+        """Note that ``what`` is true of the file ``where``, or no longer is; there is one message
+        for all files that it is true of."""
         named = self._files.setdefault(what, [])
         if where in named:
             named.remove(where)
@@ -150,7 +150,7 @@ class Notes:
             named.append(where)
 
     def lines(self) -> list[str]:
-        """One for each thing to say."""
+        """Return the messages, one line each."""
         lines = []
         for what, files in self._files.items():
             if not files:
@@ -165,5 +165,5 @@ class Notes:
 
     @property
     def bad_rows(self) -> list[BadRow]:
-        """All rows that were collected, file by file."""
+        """Return all rows that were collected, file by file."""
         return [row for left in self.left_out.values() for row in left.rows]

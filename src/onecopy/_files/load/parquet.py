@@ -1,9 +1,9 @@
-"""Parquet: decoded some rows at a time, whatever its row groups are; needs pyarrow.
+"""Parquet: decoded some rows at a time, independently of its row groups; needs pyarrow.
 
-A batch is read across the borders of row groups, so a file of one huge group does not cost a
-second copy of it, and one of many tiny groups does not end up as many tiny chunks. Pages are
-read through a buffer of 1 MiB a column: reading ahead, pyarrow's default, would keep all of a
-group's compressed bytes. The checksums of pages are verified where the writer made them.
+A batch is read across the borders of row groups. So a file of one huge group does not cost a second
+copy, and one of many tiny groups does not become many tiny chunks. Pages are read through a buffer
+of 1 MiB per column: pyarrow's default of reading ahead would keep all of a group's compressed
+bytes. Checksums of pages are verified if the file has them.
 """
 
 from __future__ import annotations
@@ -17,12 +17,12 @@ from .tables import readable, window
 
 WHAT = "Parquet file"
 _BUFFER = 1 << 20
-# What a value of no fixed width is taken for when nothing better is known, in bytes.
+# The assumed size of a value of variable width, in bytes, if nothing better is known.
 _GUESS = 32
 
 
 def open(name: str, wanted: Wanted) -> Opened:
-    """The table in ``name``."""
+    """Open the table in ``name``."""
     return Opened(name, library("pyarrow.parquet", "arrow"), wanted)
 
 
@@ -47,7 +47,7 @@ class Opened:
             raise
 
     def _take(self, schema: Any, columns: tuple[str, ...] | None) -> None:
-        """Decides which columns are read, and where they are in what is read."""
+        """Choose the columns to read, and note their positions in a batch."""
         self.schema = schema
         self._columns: list[str] | None = None
         if columns is None:
@@ -58,7 +58,7 @@ class Opened:
         self.schema = library("pyarrow", "arrow").schema(fields, schema.metadata)
 
     def part(self) -> None:
-        """It has to be decoded."""
+        """Return None: it has to be decoded."""
 
     def batches(self, start: int, stop: int | None) -> Iterator[Any]:
         """See ``Tabular``; groups without a wanted row are not read."""
@@ -78,13 +78,14 @@ class Opened:
         return window(self._decoded(groups), start - first, end)
 
     def _order(self, batch: Any) -> list[int]:
-        """Where the wanted columns are in a batch: all of those of one name, in any order."""
+        """Return the positions of the wanted columns in a batch: all columns of one name, in any
+        order."""
         names = batch.schema.names
         wanted = dict.fromkeys(self.schema.names)
         return [at for name in wanted for at, each in enumerate(names) if each == name]
 
     def _bounds(self, metadata: Any, group: int) -> dict[str, tuple[Any, Any, Any]]:
-        """The least and the greatest values of the compared columns, as far as they are known."""
+        """Return the least and the greatest values of the compared columns, as far as known."""
         compared = {each.column for each in self._filter}
         bounds: dict[str, tuple[Any, Any, Any]] = {}
         if not compared:
@@ -107,13 +108,13 @@ class Opened:
             ):
                 rows += batch.num_rows
                 self._meter.share(self.where, rows / (self.rows or 1))
-                # Not every writer makes checksums; strings are not looked at by decoding them.
-                # It takes 6 % of the time.
+                # Not every writer makes checksums, and decoding does not check strings. This takes
+                # 6 % of the time.
                 batch.validate(full=True)
                 yield batch if self._columns is None else batch.select(self._order(batch))
 
     def _rows_a_batch(self) -> int:
-        """Rows of about ``PIECE`` bytes, once decoded."""
+        """Return the number of rows that take about ``PIECE`` bytes once decoded."""
         width = 0.0
         for field in self.schema:
             try:
@@ -126,7 +127,7 @@ class Opened:
         return max(16, int(PIECE / width))
 
     def retype(self, types: Mapping[str, Any]) -> bool:
-        """The file has types."""
+        """Return False: the file has types."""
         return False
 
     def close(self) -> None:

@@ -1,7 +1,7 @@
-"""A table of a dataset with the keys of its folders as columns, and only the rows that
-``filter=`` leaves.
+"""Tables of a dataset with its folders' keys as columns, and with only the rows that ``filter=``
+selects.
 
-Both stand in front of what a format's module has opened, and are a ``Tabular`` like that.
+Both wrap the ``Tabular`` that a format's module has opened, and are a ``Tabular`` themselves.
 """
 
 from __future__ import annotations
@@ -22,9 +22,9 @@ _WHOLE = re.compile(r"[-+]?[0-9]{1,18}")
 
 
 class Keys:
-    """The keys of all files of a dataset, each with its type: whole numbers, or text.
+    """The keys of all files of a dataset, each with its type: integer or text.
 
-    Raises BadFile when a file has no value for a key that others have.
+    Raises BadFile if a file has no value for a key that others have.
     """
 
     def __init__(self, files: Sequence[str], wanted: Wanted) -> None:
@@ -51,7 +51,7 @@ class Keys:
         return pa.int64() if whole else pa.string()
 
     def of(self, file: str) -> dict[str, Any]:
-        """The values of one file, as scalars."""
+        """Return the values of one file, as scalars."""
         pa = library("pyarrow", "arrow")
         given = self._given.get(str(file), {})
         made = {}
@@ -63,7 +63,7 @@ class Keys:
         return made
 
     def meets(self, file: str, wanted: Wanted) -> bool:
-        """Tells whether there may be a wanted row in this file, by its keys."""
+        """Return True if this file may have a wanted row, judged by its keys."""
         return all(
             filters.same(wanted.filter, value.as_py(), value.type, name)
             for name, value in self.of(file).items()
@@ -71,7 +71,7 @@ class Keys:
 
 
 class Dataset:
-    """The files of one table, with what their folders say of them.
+    """The files of one table, with the keys of their folders.
 
     Attributes:
         names: the files that may hold a wanted row.
@@ -83,18 +83,18 @@ class Dataset:
         self._keys = Keys(names, wanted)
         self._open = open
         met = [name for name in names if self._keys.meets(name, wanted)]
-        self.names = met or list(names[:1])  # one says which columns there are
+        self.names = met or list(names[:1])  # one file shows the columns
 
     def open(self, name: str, wanted: Wanted) -> Tabular:
-        """One of the files, as a part of the table."""
+        """Open one of the files, as a part of the table."""
         keys = self._keys.of(name)
         if not (keys or wanted.filter or wanted.missing == "null"):
             return self._open(name, wanted)
         return Part(self._open(name, self._inner(name, wanted)), keys, wanted)
 
     def _inner(self, name: str, wanted: Wanted) -> Wanted:
-        """The part of ``wanted`` that goes for the file itself: with the columns that are compared, without those
-        that its folders give, or that it does not have."""
+        """Return the part of ``wanted`` for the file itself: with the compared columns, without
+        those that its folders provide or that it does not have."""
         if wanted.columns is None and not isinstance(wanted.dtype, Mapping):
             return wanted
         with closing(self._open(name, replace(wanted, columns=None, dtype=None))) as file:
@@ -107,7 +107,7 @@ class Dataset:
         if columns is not None:
             compared = (each.column for each in wanted.filter)
             asked = dict.fromkeys((*columns, *compared))
-            # Rows are counted by some column, whatever is wanted of them.
+            # Rows are counted by some column, even if no column is wanted.
             columns = tuple(each for each in asked if each in there) or tuple(there[:1])
         return replace(wanted, columns=columns, dtype=dtype)
 
@@ -117,8 +117,8 @@ class Part:
 
     Args:
         source: the file itself.
-        keys: the values of the folders' keys. A column of the file that is called like one is
-            the file's.
+        keys: the values of the folders' keys. If a column of the file has the name of a key, the
+            file's values are used.
         wanted: the columns and the rows that are wanted.
     """
 
@@ -134,7 +134,7 @@ class Part:
 
     @property
     def rows(self) -> int | None:
-        """See ``Tabular``; with a filter it is known at the end alone."""
+        """See ``Tabular``; with a filter it is only known at the end."""
         return self._source.rows if self._unfiltered else self._rows
 
     @property
@@ -148,7 +148,7 @@ class Part:
         return pa.schema(fields, whole.metadata)
 
     def _whole(self) -> Any:
-        """The schema of the file, with the keys."""
+        """Return the schema of the file, with the keys."""
         pa = library("pyarrow", "arrow")
         schema = self._source.schema
         for name, value in self._added().items():
@@ -189,7 +189,7 @@ class Part:
         return pa.RecordBatch.from_arrays(columns, schema=self._whole())
 
     def _finished(self, batch: Any, whole: bool = False) -> Any:
-        """A batch with the wanted columns, in their order."""
+        """Return a batch with the wanted columns, in their order."""
         if not whole:
             batch = self._with_keys(batch)
         if self._wanted.columns is None:

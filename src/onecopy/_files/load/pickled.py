@@ -1,7 +1,7 @@
-"""Pickles: read only where the caller says that the file may run code, then shared.
+"""Pickles: read only if the caller allows the file to run code, then shared.
 
-Unpickling runs what the file says, with this process's rights. So nothing here is reached
-without ``allow_pickle=True``, and no other format unpickles at all.
+Unpickling runs the file's code with this process's rights. So this module is used only with
+``allow_pickle=True``, and no other format unpickles at all.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from .interface import Wanted, reading
 
 
 def load(names: Sequence[str], wanted: Wanted) -> Any:
-    """The object in the file, shared as by ``share``."""
+    """Return the object in the file, shared as by ``share``."""
     name = names[0]
     if not wanted.allow_pickle:
         raise BadFile(

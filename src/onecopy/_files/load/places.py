@@ -1,11 +1,11 @@
-"""Where files are: on this machine, or at a URL that fsspec knows (``s3://``, ``https://``,
-``memory://``).
+"""The location of files: on this machine, or at a URL that fsspec supports (``s3://``,
+``https://``, ``memory://``).
 
-A name, a pattern, a folder or a list of these becomes a list of files. A folder stands for all
-files of one format in it, at any depth; names that begin with a dot or an underscore are
-bookkeeping of whoever wrote the folder (``_SUCCESS``, ``_metadata``). Folders that are called
-``key=value``, as Hive, Spark and pandas write them, give each file below them a value for that
-key; ``parts`` makes columns of these.
+A name, a pattern, a folder or a list of these becomes a list of files. A folder means all files of
+one format in it, at any depth; names that begin with a dot or an underscore are the writing
+program's bookkeeping (``_SUCCESS``, ``_metadata``) and are skipped. Folders called ``key=value``,
+as Hive, Spark and pandas write them, give each file below them a value for that key; ``parts``
+turns these into columns.
 """
 
 from __future__ import annotations
@@ -23,13 +23,15 @@ from .interface import library
 from .options import Notes
 
 Paths = str | os.PathLike[str] | Iterable[str | os.PathLike[str]]
-# By these one of Zarr's folders is known, whatever its name.
+# The least that is fetched when parts of a file are read.
+_BLOCK = 1 << 20
+# A folder with one of these is a Zarr store, whatever its name.
 _ZARR = ("zarr.json", ".zarray", ".zgroup")
 _NULL = "__HIVE_DEFAULT_PARTITION__"
 
 
 class File(str):
-    """A file's name, and the keys and values of the folders that it was found in."""
+    """A file's name, and the keys and values of the folders that contain it."""
 
     keys: dict[str, str | None]
 
@@ -40,24 +42,24 @@ class File(str):
 
 
 def is_remote(name: str) -> bool:
-    """Tells a URL from a name of this machine."""
+    """Return True for a URL, False for a name of this machine."""
     return "://" in name
 
 
 def is_store(name: str) -> bool:
-    """Tells whether it is a folder that Zarr has written."""
+    """Return True for a folder that Zarr has written."""
     if is_remote(name) or not os.path.isdir(name):
         return False
     by_name = name.rstrip("/").lower().endswith(".zarr")
     return by_name or any(os.path.exists(os.path.join(name, each)) for each in _ZARR)
 
 
-def _system(name: str) -> tuple[Any, str]:
-    """fsspec's file system of a URL, and the path there.
+def system_of(name: str) -> tuple[Any, str]:
+    """Return fsspec's file system for a URL, and the path there.
 
     Raises:
-        MissingLibrary: fsspec, or what it needs for this kind of URL, is not installed.
-        BadFile: it knows no such kind.
+        MissingLibrary: fsspec, or a library that it needs for this kind of URL, is not installed.
+        BadFile: it does not support this kind.
     """
     core = library("fsspec.core", "remote")
     try:
@@ -70,43 +72,57 @@ def _system(name: str) -> tuple[Any, str]:
 
 
 def open(name: str) -> Any:
-    """A binary file, open for reading; the caller closes it."""
+    """Open a binary file for reading; the caller closes it."""
     if not is_remote(name):
         return builtins.open(name, "rb", buffering=0)
-    system, path = _system(name)
+    system, path = system_of(name)
     return system.open(path, "rb")
 
 
-def size(name: str) -> int | None:
-    """The bytes that it has; None for a folder, and where nobody says.
+def seekable(name: str) -> Any:
+    """Open a file at a URL of which any part can be read; the caller closes it.
 
-    Raises FileNotFoundError when it is not there.
+    Raises BadFile if the server gives only the whole file.
+    """
+    system, path = system_of(name)
+    file = system.open(path, "rb", block_size=_BLOCK)
+    if not file.seekable():
+        file.close()
+        raise BadFile(f"{str(name)!r}: the server gives no parts of the file; copy it here first")
+    return file
+
+
+def size(name: str) -> int | None:
+    """Return its size in bytes; None for a folder, or if unknown.
+
+    Raises FileNotFoundError if it does not exist.
     """
     if not is_remote(name):
         if not os.path.isfile(name) and not is_store(name):
             reason = "is not a regular file" if os.path.exists(name) else "does not exist"
             raise FileNotFoundError(2, f"file {reason}", str(name))
         return os.path.getsize(name) if os.path.isfile(name) else None
-    system, path = _system(name)
+    system, path = system_of(name)
     try:
-        found = system.info(path).get("size")
+        info = system.info(path)
     except FileNotFoundError:
         raise FileNotFoundError(2, "file does not exist", str(name)) from None
-    return None if found is None else int(found)
+    found = info.get("size")
+    return None if found is None or info.get("type") == "directory" else int(found)
 
 
 def found(paths: Paths, format_of: Any, format: str | None, notes: Notes) -> list[File]:
-    """The files that are meant, in order: a pattern's and a folder's by name, a list's as they
-    are listed.
+    """Return the files, in order: those of a pattern or a folder by name, those of a list as
+    listed.
 
     Args:
-        format_of: tells the format of a name, or None.
-        format: takes only files of this format from a folder.
-        notes: is told what was left out of one.
+        format_of: returns the format of a name, or None.
+        format: take only files of this format from a folder.
+        notes: collects what was left out of a folder.
 
     Raises:
         BadFile: a folder holds files of several formats, or none.
-        FileNotFoundError: a pattern or a list without a file.
+        FileNotFoundError: a pattern or a list has no file.
     """
     if isinstance(paths, str | os.PathLike):
         return _meant(os.fspath(paths), format_of, format, notes)
@@ -130,12 +146,12 @@ def _meant(name: str, format_of: Any, format: str | None, notes: Notes) -> list[
 
 
 def _is_one(name: str) -> bool:
-    """Tells files from mere folders, which a pattern may name, too."""
+    """Return True for a file or store, False for a plain folder, which a pattern may match, too."""
     return not os.path.isdir(name) or is_store(name)
 
 
 def _remote(url: str, format_of: Any, format: str | None, notes: Notes) -> list[File]:
-    system, path = _system(url)
+    system, path = system_of(url)
     magic = has_magic(path.partition("?")[0])
     if magic and "http" not in url.partition(":")[0]:
         names = [str(system.unstrip_protocol(each)) for each in sorted(system.glob(path))]
@@ -154,7 +170,7 @@ def _of_pattern(pattern: str, names: list[str]) -> list[File]:
 
 
 def _below(folder: str) -> list[str]:
-    """All files in a folder, at any depth, by name."""
+    """Return all files in a folder, at any depth, by name."""
     names = []
     for root, folders, files in os.walk(folder):
         stores = [each for each in folders if is_store(os.path.join(root, each))]
@@ -188,7 +204,7 @@ def _of_folder(
 
 
 def keys_of(path: str) -> dict[str, str | None]:
-    """The keys and values of the folders of a path that are called ``key=value``."""
+    """Return the keys and values of the folders in a path that are called ``key=value``."""
     keys: dict[str, str | None] = {}
     for part in PurePosixPath(path).parts[:-1]:
         key, equals, value = part.partition("=")

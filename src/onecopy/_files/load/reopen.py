@@ -1,7 +1,7 @@
-"""A file among several: described when the dataset is put together, opened anew when it is read.
+"""One file of a dataset: opened once for its schema, reopened when read.
 
-So that of all the files of a dataset one is open at a time. A file that has been changed in
-between is noticed where it matters: it is then of another length, type or shape.
+So only one of a dataset's files is open at a time. If a file has changed in between, its length,
+type or shape differs, and that is noticed where it matters.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ Open = Callable[[], Any]
 
 
 def described(open: Open) -> Arrays | Tabular:
-    """The same face as what ``open`` gives, on a file that is not open."""
+    """Return a reader with the interface of ``open``'s result, for a file that is not open."""
     with closing(open()) as source:
         if isinstance(source, Arrays):
             members = {
@@ -40,7 +40,7 @@ class _Array:
         self.where, self.shape, self.dtype = array.where, array.shape, array.dtype
 
     def whole(self) -> None:
-        """One among several is copied."""
+        """Return None: one file among several is copied."""
 
     def blocks(self, start: int, stop: int) -> Iterator[np.ndarray[Any, Any]]:
         """See ``Array``."""
@@ -90,4 +90,4 @@ class _Table:
         self.rows = source.rows if self.rows is None else self.rows
 
     def close(self) -> None:
-        """Nothing is open between readings."""
+        """Nothing to do: no file is open between reads."""

@@ -1,11 +1,11 @@
-"""The type of a column of text, found by looking at every value of it.
+"""The type of a column of text, found by checking every value.
 
-Arrow finds types in the first block of a file, and takes the nearest one: a whole number beyond
-64 bits becomes a rounded double, a time of another zone a moment of UTC. Where that may have
-happened, and where a later block does not fit, the column is read once more as text, and each
-candidate is dropped at the first value that it does not hold exactly. Text is always left.
+Arrow finds types in the first block of a file, and uses the nearest one: an integer beyond 64 bits
+becomes a rounded double, a time in another zone becomes UTC. If that may have happened, or a later
+block does not fit, the column is read once more as text. Each candidate is dropped at the first
+value that it does not hold exactly. Text always remains.
 
-``Number`` and ``Moment`` also do what Arrow's own reader of CSV cannot: thousands and times in
+The conversions also cover what Arrow's own CSV reader cannot: thousands separators, and times in
 other formats.
 """
 
@@ -19,7 +19,7 @@ from typing import Any
 from .interface import in_a_line, library
 
 TRUE, FALSE = ("true", "True", "TRUE"), ("false", "False", "FALSE")
-# From here on a double does not hold every whole number.
+# From here on a double does not hold every integer.
 EXACT = 2.0**53
 _WHOLE = r"^[-+]?[0-9]{16,}$"
 _CLOCK = r"^[0-9]{2}:[0-9]{2}(:[0-9]{2})?$"
@@ -28,17 +28,17 @@ _OFFSET = r"(Z|[-+]00(:?00)?)$"
 
 
 class Unfit(Exception):
-    """A value is not of that type."""
+    """A value does not have that type."""
 
 
 @dataclass(frozen=True)
 class Reading:
-    """The way in which values are written.
+    """The notation of values.
 
     Attributes:
-        nulls: what stands for no value, where the column is not of text.
+        nulls: the texts that mean null in a column that is not of text.
         decimal, thousands: as in ``TextOptions``.
-        dates: may times of ISO 8601 be taken for such?
+        dates: True if ISO 8601 times are recognised.
     """
 
     nulls: tuple[str, ...]
@@ -48,7 +48,7 @@ class Reading:
 
 
 def candidates(reading: Reading) -> list[Any]:
-    """The types that a column may have, the narrowest first; text comes after them."""
+    """Return the types that a column may have, the narrowest first; text comes after them."""
     pa = library("pyarrow", "arrow")
     times = [
         pa.date32(),
@@ -70,7 +70,7 @@ class Column:
         self._left = candidates(reading)
 
     def look(self, values: Any) -> None:
-        """Some more values, as strings."""
+        """Check some more values, as strings."""
         left = []
         for kind in self._left:
             try:
@@ -82,7 +82,7 @@ class Column:
 
     @property
     def settled(self) -> bool:
-        """True when nothing is left but text."""
+        """True if only text remains."""
         return not self._left
 
     @property
@@ -92,12 +92,13 @@ class Column:
 
 
 def made(values: Any, kind: Any, reading: Reading, exact: bool = True) -> Any:
-    """Strings as values of ``kind``.
+    """Convert strings to values of ``kind``.
 
     Args:
-        exact: is a double refused that has rounded a whole number, and 1 for true?
+        exact: refuse a double that has rounded an integer, and 1 for true.
 
-    Raises Unfit, with the first value that is no such, or that it does not hold exactly.
+    Raises Unfit, with the first value that does not have this type, or that it does not hold
+    exactly.
     """
     pa, pc = library("pyarrow", "arrow"), library("pyarrow.compute", "arrow")
     types = pa.types
@@ -116,7 +117,7 @@ def made(values: Any, kind: Any, reading: Reading, exact: bool = True) -> Any:
         if types.is_floating(kind) and exact:
             require_exact(values)
         elif types.is_decimal(kind) and kind.scale == 0 and exact:
-            # Arrow's cast of text does not look at how many digits there are.
+            # Arrow's cast of text does not check the number of digits.
             digits = f"^[-+]?0*[0-9]{{1,{kind.precision}}}$"
             _require(pc.match_substring_regex(values, digits), values)
     elif types.is_timestamp(kind) and kind.tz is not None:
@@ -131,7 +132,7 @@ def made(values: Any, kind: Any, reading: Reading, exact: bool = True) -> Any:
 
 
 def _on_a_day(pa: Any, pc: Any, values: Any) -> Any:
-    """Times of day as text of the first day there is: Arrow casts no text to a time of day."""
+    """Return times of day as text with a fixed date: Arrow cannot cast text to a time of day."""
     return pc.binary_join_element_wise(pa.scalar("1970-01-01"), values, " ")
 
 
@@ -151,8 +152,8 @@ def _require(right: Any, values: Any) -> None:
 
 
 def require_exact(values: Any) -> None:
-    """Raises Unfit for a number, as text, that a double rounds to another whole number, or to
-    infinity. Fractions are rounded as they are everywhere."""
+    """Raise Unfit for a number, as text, that a double rounds to another integer or to infinity.
+    Fractions are rounded as usual."""
     pc = library("pyarrow.compute", "arrow")
     for text in values.filter(pc.match_substring_regex(values, _WHOLE)).unique().to_pylist():
         if len(text) > 400 or int(float(text)) != int(text):
@@ -160,15 +161,15 @@ def require_exact(values: Any) -> None:
     try:
         numbers = values.cast("float64")
     except ValueError:
-        return  # whoever casts it is told
+        return  # the cast reports it
     infinite = values.filter(pc.is_inf(numbers))
     _require(pc.match_substring_regex(infinite, _INFINITE), infinite)
 
 
 def plain_numbers(values: Any, reading: Reading) -> Any:
-    """Numbers as text in the form that Arrow reads: no thousands, a point before the fraction.
+    """Return numbers as text in Arrow's form: no thousands separators, a point before the fraction.
 
-    Raises Unfit for one whose groups are not of three digits: it is something else.
+    Raises Unfit if groups do not have three digits: then it is something else.
     """
     pc = library("pyarrow.compute", "arrow")
     if reading.thousands is not None:
@@ -186,9 +187,9 @@ def plain_numbers(values: Any, reading: Reading) -> Any:
 
 
 def moments(values: Any, format: str | None, reading: Reading) -> Any:
-    """Strings as times: of ``format`` as ``strptime`` knows it, or of ISO 8601.
+    """Convert strings to times: in a format of ``strptime``, or ISO 8601.
 
-    Raises Unfit, with the first value that is none.
+    Raises Unfit, with the first value that is not a time.
     """
     pa, pc = library("pyarrow", "arrow"), library("pyarrow.compute", "arrow")
     nulls = pc.is_in(values, value_set=pa.array([*reading.nulls], pa.string()))
@@ -207,8 +208,9 @@ def moments(values: Any, format: str | None, reading: Reading) -> Any:
 
 
 def _by_format(pc: Any, values: Any, format: str) -> Any:
-    """Arrow's ``strptime`` is fast, and takes the 31st of February for a day in March: what
-    does not come out as it was written is left to Python's, which refuses that."""
+    """Parse times with a format. Arrow's ``strptime`` is fast, and reads the 31st of February as a
+    day in March: values that are not written back identically are left to Python's, which refuses
+    them."""
     found = pc.strptime(values, format=format, unit="us", error_is_null=True)
     again = pc.strftime(found, format=format)
     for text in values.filter(pc.invert(pc.fill_null(pc.equal(again, values), False))).unique():

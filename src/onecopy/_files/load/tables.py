@@ -1,11 +1,10 @@
-"""Tables of files into shared memory: Arrow, Parquet, CSV, NDJSON.
+"""Loads tables of files into shared memory: Arrow, Parquet, CSV, NDJSON.
 
-What stands in its file as in memory (Arrow, uncompressed) is mapped. Everything else is
-decoded some rows at a time, and each such batch goes into one segment, in Arrow's own stream
-format, before the next is decoded: the peak is the data and one batch. The table is then
-opened on the segment (``kinds.loaded``). Several files become one table of several chunks;
-many files are copied together even if they could be mapped, for each takes a descriptor here
-and in every worker.
+A file with the layout of memory (Arrow, uncompressed) is mapped. Everything else is decoded some
+rows at a time, and each batch is written to one segment, in Arrow's own stream format, before the
+next is decoded: the peak is the data and one batch. The table is then opened on the segment
+(``adapters.tables``). Several files become one table of several chunks. Many files are copied
+together even if they could be mapped: each takes a descriptor here and in every worker.
 """
 
 from __future__ import annotations
@@ -20,18 +19,18 @@ from ..._memory.segment_writer import Growing
 from ...errors import BadFile
 from .interface import PIECE, Damaged, Retyped, Tabular, Wanted, chosen, in_a_line, library, reading
 
-# So many files are mapped side by side.
+# At most this many files are mapped side by side.
 _MAPPED = 48
-# A batch may be a view of a mapped file: so many are held before they are copied together.
+# A batch may be a view of a mapped file: this many are held before they are copied together.
 _AT_ONCE = 16
 
 
 def load(sources: list[Tabular], wanted: Wanted) -> Any:
-    """The pyarrow Table of the files.
+    """Return the pyarrow Table of the files.
 
     Raises:
-        BadFile: the files do not go together, are damaged, or do not fit the types asked for.
-        NotEnoughMemory: what has to be copied does not fit.
+        BadFile: the files do not match, are damaged, or do not fit the requested types.
+        NotEnoughMemory: the data that must be copied does not fit.
     """
     while True:
         if not sources:
@@ -39,14 +38,14 @@ def load(sources: list[Tabular], wanted: Wanted) -> Any:
         try:
             return _loaded(sources, wanted)
         except Retyped:
-            continue  # a file is of other types than its beginning: they are known now
+            continue  # a file has other types than its beginning: they are known now
         except Damaged as error:
             wanted.skip(error.where, error)
             sources = [source for source in sources if source.where != error.where]
 
 
 def _loaded(sources: list[Tabular], wanted: Wanted) -> Any:
-    from ..._codec.adapters import tables  # pyarrow is here: it has opened the files
+    from ..._codec.adapters import tables  # pyarrow is imported: it has opened the files
 
     schema = agreed(sources, wanted)
     if len(sources) <= _MAPPED and all(source.schema.equals(schema) for source in sources):
@@ -64,23 +63,24 @@ def _loaded(sources: list[Tabular], wanted: Wanted) -> Any:
                 writer.write_batch(batch)
         segment = growing.finish()
     wanted.meter.whole(1)
-    # What was decoded has been copied and given back; Arrow's heap would keep it for later.
+    # The decoded data has been copied and freed; Arrow's heap would keep it for later.
     pa.default_memory_pool().release_unused()
     return tables.open_table(((segment.view(0, segment.size), False, None),))
 
 
 def _checked(table: Any, where: str) -> Any:
-    """A mapped table whose buffers are as long as its columns say; its values are not read."""
+    """Check that a mapped table's buffers are as long as its columns require; its values are not
+    read."""
     with reading(where, "Arrow file"):
         table.validate()
     return table
 
 
 def agreed(sources: list[Tabular], wanted: Wanted) -> Any:
-    """The schema of the result: the columns of the first file, which all files have to have, in
-    any order, or of all files where missing ones are to be null.
+    """Return the schema of the result: the columns of the first file, which all files must have, in
+    any order; or the columns of all files, if missing ones become null.
 
-    Text has no types of its own, and is read as what all files of it hold.
+    Text has no types of its own: it gets a type that fits all text files.
     """
     while True:
         schemas = [with_types(source, wanted) for source in sources]
@@ -93,13 +93,13 @@ def agreed(sources: list[Tabular], wanted: Wanted) -> Any:
             schema = _united(sources, schemas, wanted)
             if schema is not None:
                 return schema
-            continue  # some files are read as other types now
+            continue  # some files are read with other types now
         said = f"their columns are {', '.join(first.names)}; {', '.join(schemas[odd[0]].names)}"
         raise _not_one(sources[0], sources[odd[0]], said)
 
 
 def _require_all(sources: list[Tabular], schemas: list[Any], wanted: Wanted) -> None:
-    """Raises BadFile for a column that is asked for and is in no file at all."""
+    """Raise BadFile for a requested column that is in no file at all."""
     there = list(dict.fromkeys(name for each in schemas for name in each.names))
     for name in wanted.columns or ():
         if name not in there:
@@ -109,8 +109,8 @@ def _require_all(sources: list[Tabular], schemas: list[Any], wanted: Wanted) -> 
 
 
 def _united(sources: list[Tabular], schemas: list[Any], wanted: Wanted) -> Any:
-    """One schema of several that have no name twice; None when files of text were given other
-    types, so that there are new schemas to look at."""
+    """Return one schema for several without duplicate names; None if text files were given other
+    types, so that there are new schemas."""
     pa = library("pyarrow", "arrow")
     there = dict.fromkeys(name for each in schemas for name in each.names)
     names = [name for name in wanted.columns or there if name in there]
@@ -125,7 +125,7 @@ def _united(sources: list[Tabular], schemas: list[Any], wanted: Wanted) -> Any:
         for at, each in enumerate(schemas):
             if name not in each.names or each.field(name).type == kind:
                 continue
-            # An empty value is null, and an empty string in a column of text.
+            # An empty value is null, or an empty string in a column of text.
             empty = pa.types.is_null(each.field(name).type)
             if empty and not pa.types.is_string(kind):
                 continue
@@ -138,8 +138,8 @@ def _united(sources: list[Tabular], schemas: list[Any], wanted: Wanted) -> Any:
 
 
 def common_type(kinds: set[Any]) -> Any:
-    """The type as which values of text are read that look to be of several types: numbers stay
-    numbers, times stay times, the rest is text."""
+    """Return the type for text whose values look like several types: numbers stay numbers, times
+    stay times, the rest is text."""
     pa = library("pyarrow", "arrow")
     if all(pa.types.is_integer(each) or pa.types.is_decimal(each) for each in kinds):
         return pa.decimal256(76, 0) if pa.decimal256(76, 0) in kinds else pa.decimal128(38, 0)
@@ -157,7 +157,7 @@ def common_type(kinds: set[Any]) -> Any:
 
 
 def _apart(sources: list[Tabular], schemas: list[Any], name: str) -> BadFile:
-    """The error for two files that differ in the column ``name``."""
+    """Return the error for two files that differ in the column ``name``."""
     fields = [each.field(name) if name in each.names else None for each in schemas]
     one, field = next((at, each) for at, each in enumerate(fields) if each is not None)
     other = next((at for at, each in enumerate(fields) if each is None), None)
@@ -181,7 +181,7 @@ def _field(field: Any) -> str:
 
 
 def with_types(source: Tabular, wanted: Wanted) -> Any:
-    """The schema of a file with the types that are asked for."""
+    """Return the schema of a file with the requested types."""
     schema, dtype = source.schema, wanted.dtype
     if dtype is None:
         return schema
@@ -195,10 +195,10 @@ def with_types(source: Tabular, wanted: Wanted) -> Any:
 
 
 def arrow_type(kind: Any) -> Any:
-    """A pyarrow type of one, of its name, or of what ``np.dtype`` takes.
+    """Return a pyarrow type from one, from its name, or from an argument of ``np.dtype``.
 
     Raises:
-        TypeError: it is none of them.
+        TypeError: it is none of these.
     """
     pa = library("pyarrow", "arrow")
     if isinstance(kind, pa.DataType):
@@ -207,7 +207,7 @@ def arrow_type(kind: Any) -> Any:
         try:
             return pa.type_for_alias(kind)
         except ValueError:
-            pass  # NumPy has names of its own
+            pass  # NumPy has its own names
     if kind is str:
         return pa.string()
     try:
@@ -217,11 +217,11 @@ def arrow_type(kind: Any) -> Any:
 
 
 def total_rows(sources: Iterable[Tabular], wanted: Wanted) -> int | None:
-    """How many of the rows are wanted; None where that cannot be told before they are read."""
+    """Return how many of the rows are wanted; None if that is unknown before they are read."""
     rows = 0
     for source in sources:
         if source.rows is None:
-            source.part()  # a mapped one then knows
+            source.part()  # a mapped one knows it after this
         if source.rows is None:
             return None
         rows += source.rows
@@ -230,7 +230,7 @@ def total_rows(sources: Iterable[Tabular], wanted: Wanted) -> int | None:
 
 
 def joined(sources: Sequence[Tabular], wanted: Wanted) -> Iterator[Any]:
-    """The wanted rows of the files, one after another, batch by batch."""
+    """Yield the wanted rows of the files, one after another, batch by batch."""
     start, stop = wanted.start, wanted.stop
     for source in sources:
         if stop is not None and stop <= start:
@@ -245,13 +245,14 @@ def joined(sources: Sequence[Tabular], wanted: Wanted) -> Iterator[Any]:
         wanted.meter.share(source.where, 1)
         rows = source.rows
         if rows is None:
-            return  # it was left before its end: the last wanted row was in it
+            return  # it was left before its end: it contained the last wanted row
         start = max(0, start - rows)
         stop = None if stop is None else max(0, stop - rows)
 
 
 def converted(sources: list[Tabular], schema: Any, wanted: Wanted) -> Iterator[Any]:
-    """The wanted rows in the types of ``schema``; what would lose something is refused."""
+    """Yield the wanted rows in the types of ``schema``; a conversion that would lose something is
+    refused."""
     pa = library("pyarrow", "arrow")
     where = sources[0].where
     for batch in joined(sources, wanted):
@@ -280,8 +281,8 @@ def _cast(column: Any, field: Any, where: str) -> Any:
 
 
 def readable(schema: Any) -> Any:
-    """The schema itself; raises UnicodeDecodeError for names that are no UTF-8, which would be
-    found by whoever prints the table."""
+    """Return the schema; raise UnicodeDecodeError for names that are not valid UTF-8, which would
+    otherwise fail only when the table is printed."""
     fields = list(schema)
     while fields:
         field = fields.pop()
@@ -291,7 +292,7 @@ def readable(schema: Any) -> Any:
 
 
 def window(batches: Iterable[Any], start: int, stop: int | None) -> Iterator[Any]:
-    """Rows ``start`` to ``stop`` of batches; no batch behind the last one is asked for."""
+    """Yield rows ``start`` to ``stop`` of batches; no batch after the last one is requested."""
     seen = 0
     for batch in batches:
         first, end = max(start - seen, 0), batch.num_rows
@@ -305,8 +306,8 @@ def window(batches: Iterable[Any], start: int, stop: int | None) -> Iterator[Any
 
 
 def gathered(batches: Iterable[Any]) -> Iterator[Any]:
-    """Small batches made into ones of about ``PIECE`` bytes: each costs whoever opens the table
-    some microseconds a column, and a scan of many small ones is slow."""
+    """Join small batches to ones of about ``PIECE`` bytes: opening a table costs some microseconds
+    per batch and column, and a scan of many small ones is slow."""
     joined: list[Any] = []
     kept: list[Any] = []
     size = 0

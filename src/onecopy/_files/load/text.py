@@ -1,9 +1,9 @@
-"""What CSV and NDJSON have in common: types may turn out to be others while a file is read.
+"""The base of CSV and NDJSON readers: types may change while a file is read.
 
-The types of columns are found in the first block of a file. Where a later one shows that they
-do not hold, what was learnt is kept in ``Found`` and ``Retyped`` is raised: whoever reads begins
-anew, and the same file then opens with other types. That happens a few times at most, for types
-are only ever widened, and a survey looks at all values.
+The types of columns are found in the first block of a file. If a later block shows that they do not
+fit, what was learnt is kept in ``Found`` and ``Retyped`` is raised. The caller then starts again,
+and the same file opens with other types. That happens a few times at most: types are only ever
+widened, and a survey checks all values.
 """
 
 from __future__ import annotations
@@ -23,17 +23,17 @@ LARGEST_BLOCK = 1 << 30
 
 @dataclass
 class Found:
-    """Knowledge of a file beyond its first block.
+    """Facts learnt about a file beyond its first block.
 
     Attributes:
         types: of columns, by their position or name.
         settled: columns whose types were set by ``retype``.
-        exact: columns of doubles of which every value has been looked at.
-        encoding: where the first bytes did not tell.
-        block: how many bytes are decoded at a time.
-        times: fields of NDJSON that Arrow takes for times.
-        moments: the types of columns that are asked for as times.
-        whole: have all values of an NDJSON file been looked at?
+        exact: columns of doubles whose values have all been checked.
+        encoding: the encoding, if the first bytes did not show it.
+        block: the bytes decoded at a time.
+        times: fields of NDJSON that Arrow reads as times.
+        moments: the types of columns that are requested as times.
+        whole: True if all values of an NDJSON file have been checked.
     """
 
     types: dict[Any, Any] = field(default_factory=dict)
@@ -46,7 +46,7 @@ class Found:
     whole: bool = False
 
     def widen_block(self) -> bool:
-        """A record is longer than a block; False when there is no larger one."""
+        """Enlarge the block: a record is longer. Returns False if there is no larger block."""
         if self.block >= LARGEST_BLOCK:
             return False
         self.block = min(4 * self.block, LARGEST_BLOCK)
@@ -54,7 +54,7 @@ class Found:
 
 
 class Text:
-    """A ``Tabular`` without its ``schema``; each reading opens the file anew."""
+    """A ``Tabular`` without its ``schema``; each read opens the file again."""
 
     what: str
     schema: Any
@@ -71,7 +71,7 @@ class Text:
         return reading(self.where, self.what)
 
     def part(self) -> None:
-        """It has to be decoded."""
+        """Return None: it has to be decoded."""
 
     def batches(self, start: int, stop: int | None) -> Iterator[Any]:
         """See ``Tabular``."""
@@ -89,7 +89,7 @@ class Text:
         return True
 
     def _describe(self) -> None:
-        """Finds the schema; more than once when a look at the file shows more of it."""
+        """Find the schema; repeated if a check of the file changes it."""
         self.rows = None
         while True:
             try:
@@ -99,22 +99,22 @@ class Text:
                 continue
 
     def _schema(self) -> Any:
-        """The schema, by what is known of the file; raises Retyped when more became known."""
+        """Return the schema, by what is known of the file; raise Retyped if more became known."""
         raise NotImplementedError
 
     def _decoded(self) -> Iterator[Any]:
-        """All rows; raises Retyped."""
+        """Yield all rows; raise Retyped."""
         raise NotImplementedError
 
     def _set_types(self, types: Mapping[str, Any]) -> bool:
-        """Notes types for the next ``_schema``; False when they cannot be set."""
+        """Note types for the next ``_schema``; return False if they cannot be set."""
         raise NotImplementedError
 
     def _longer_block(self) -> NoReturn:
-        """Raises Retyped, to read on with blocks that the longest record fits in."""
+        """Raise Retyped, to continue with blocks that hold the longest record."""
         if not self._found.widen_block():
             raise BadFile(f"{self.where!r}: a record is longer than {LARGEST_BLOCK} bytes")
         raise Retyped(self.where)
 
     def close(self) -> None:
-        """Nothing is open between readings."""
+        """Nothing to do: no file is open between reads."""

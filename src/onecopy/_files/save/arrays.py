@@ -1,8 +1,8 @@
 """Writers of arrays, block by block: npy, npz, HDF5, Zarr.
 
-Each takes a path and the arrays by name (``Stream``), and writes one after another. What is
-written can be loaded as well as possible: members of an ``.npz`` are stored, not compressed,
-so that they are mapped.
+Each takes a path and the arrays by name (``Stream``), and writes one after another. Files are
+written so that they load well: members of an ``.npz`` are stored, not compressed, so that they can
+be mapped.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ Streams = Mapping[str, Stream]
 
 
 def npy(path: str, arrays: Streams) -> None:
-    """One array; its elements in C order."""
+    """Write one array; its elements in C order."""
     if len(arrays) != 1:
         raise BadFile(
             f"a .npy file holds one array, and there are {len(arrays)}: "
@@ -37,7 +37,7 @@ def npy(path: str, arrays: Streams) -> None:
 
 
 def npz(path: str, arrays: Streams) -> None:
-    """An archive like that of ``np.savez``."""
+    """Write an archive like that of ``np.savez``."""
     with zipfile.ZipFile(path, "w", zipfile.ZIP_STORED) as archive:
         for name, array in arrays.items():
             with archive.open(f"{name or 'arr_0'}.npy", "w", force_zip64=True) as member:
@@ -61,25 +61,25 @@ def _elements_into(file: Any, array: Stream) -> None:
 
 
 def _header(described: dict[str, Any]) -> bytes:
-    """The head of a .npy file (NEP 1): of version 3 where it is too long for the first, or has
+    """Return the head of a .npy file (NEP 1): version 3 if it is too long for the first, or has
     names that are not Latin-1."""
     made = io.BytesIO()
     try:
         npy_format.write_array_header_1_0(made, described)
     except ValueError:
         text = repr(described).encode()
-        # The elements begin at a multiple of 64 bytes; a magic string and a length go first.
+        # The elements begin at a multiple of 64 bytes, after a magic string and a length.
         text += b" " * (-(len(text) + 13) % 64) + b"\n"
         return npy_format.magic(3, 0) + struct.pack("<I", len(text)) + text
     return made.getvalue()
 
 
 def hdf5(path: str, arrays: Streams) -> None:
-    """A dataset for each, by its path.
+    """Write a dataset for each, by its path.
 
-    HDF5 lays the file out, and the elements are written into their places by system call: where
-    the disk is full, the library cannot close its file, and ends the process with a segmentation
-    fault later on. For the same reason the room is asked for first.
+    HDF5 lays the file out, and the elements are written into their places by system call. If the
+    disk is full, the library cannot close its file, and later crashes the process with a
+    segmentation fault. For the same reason the room is checked first.
     """
     h5py = library("h5py", "hdf5")
     _require_room(path, sum(each.nbytes for each in arrays.values()))
@@ -102,19 +102,19 @@ def hdf5(path: str, arrays: Streams) -> None:
 
 
 def _require_room(path: str, nbytes: int) -> None:
-    """Raises OSError when a file of that size does not fit."""
+    """Raise OSError if a file of that size does not fit."""
     with open(path, "wb") as probe:
         if nbytes and hasattr(os, "posix_fallocate"):
             os.posix_fallocate(probe.fileno(), 0, nbytes + (1 << 16))
 
 
 def zarr(path: str, arrays: Streams) -> None:
-    """An array for a file that was one; else a group with an array for each."""
+    """Write an array for a file that was one; otherwise a group with an array for each."""
     library_ = library("zarr", "zarr")
     storage = library("zarr.storage", "zarr")
     store = storage.LocalStore(path)
     try:
-        # Version 3 of the format has no specification of these types.
+        # Version 3 of the format does not specify these types.
         old = any(each.dtype.names or each.dtype.kind in "MmSUV" for each in arrays.values())
         version = 2 if old else 3
         if list(arrays) != [""]:
@@ -138,7 +138,7 @@ def zarr(path: str, arrays: Streams) -> None:
 
 
 def _slices(data: Any, array: Stream, step: int | None = None) -> None:
-    """Fills a dataset; by ``step`` rows, for one of chunks that should not be cut in two."""
+    """Fill a dataset; by ``step`` rows, if its chunks should not be cut in two."""
     if not array.shape:
         data[()] = next(array.blocks())[()]
         return
@@ -149,7 +149,7 @@ def _slices(data: Any, array: Stream, step: int | None = None) -> None:
 
 
 def evenly(blocks: Iterator[np.ndarray[Any, Any]], step: int) -> Iterator[np.ndarray[Any, Any]]:
-    """The same rows in blocks of ``step``, the last one shorter."""
+    """Yield the same rows in blocks of ``step``, the last one shorter."""
     kept: list[np.ndarray[Any, Any]] = []
     rows = 0
     for block in blocks:

@@ -1,36 +1,35 @@
 """Writers of tables, batch by batch: Arrow, Parquet, CSV, NDJSON; all need pyarrow.
 
-Each is made with a path and a schema and has ``write(batch)`` and ``close()``. What is written
-can be loaded as well as possible: Arrow uncompressed, so that it is mapped.
+Each is created with a path and a schema and has ``write(batch)`` and ``close()``. Files are written
+so that they load well: Arrow uncompressed, so that it can be mapped.
 """
 
 from __future__ import annotations
 
-import datetime
-import decimal
-import json
 import re
 from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
 from ..load.interface import library
+from .joining import joined
+from .json_text import lines
 
-# What Arrow compresses while writing, by the file's last suffix.
+# Compressions that Arrow supports while writing, by the file's last suffix.
 _CODECS = {".gz": "gzip", ".bz2": "bz2", ".zst": "zstd", ".lz4": "lz4"}
 
 
 class Writer(Protocol):
-    """One table on its way into a file."""
+    """A table that is being written to a file."""
 
     def write(self, batch: Any) -> None:
-        """Some more rows."""
+        """Write some more rows."""
 
     def close(self) -> None:
-        """Ends the file."""
+        """End the file."""
 
 
 class Arrow:
-    """A file of Arrow's format; a stream where it is called ``.arrows``."""
+    """A file in Arrow's format; a stream if it is called ``.arrows``."""
 
     def __init__(self, path: str, schema: Any) -> None:
         ipc = library("pyarrow", "arrow").ipc
@@ -59,7 +58,7 @@ class Parquet:
 
 
 class _Text:
-    """The file of a text format, compressed where its name says so."""
+    """A file in a text format, compressed if its suffix says so."""
 
     def __init__(self, path: str) -> None:
         pa = library("pyarrow", "arrow")
@@ -89,8 +88,8 @@ class Csv(_Text):
 
 
 class PlainCsv(_Text):
-    """Columns of strings as they are: quotes only around a value that could not be read again
-    without them."""
+    """Columns of strings unchanged: quotes only around a value that could not be read back without
+    them."""
 
     def __init__(self, path: str, schema: Any) -> None:
         super().__init__(path)
@@ -105,66 +104,38 @@ class PlainCsv(_Text):
         pc = library("pyarrow.compute", "arrow")
         fields = [self._quoted(pc, column, len(columns) == 1) for column in columns]
         # One array that holds all lines: its bytes are the text.
-        text = _joined(_joined(*fields, self._sep), "\n", "")
+        text = joined(joined(*fields, self._sep), "\n", "")
         if len(text):
             self._sink.write(text.buffers()[2])
 
     def _quoted(self, pc: Any, column: Any, alone: bool) -> Any:
         values = pc.fill_null(column.cast("large_string"), "")
-        # A line without anything would be no row.
+        # An empty line would not be read as a row.
         special = f'[{re.escape(self._sep)}"\r\n]' + ("|^$" if alone else "")
         odd = pc.match_substring_regex(values, special)
         if not pc.any(odd).as_py():
             return values
         doubled = pc.replace_substring(values, '"', '""')
-        return pc.if_else(odd, _joined('"', doubled, '"', ""), values)
-
-
-def _joined(*parts: Any) -> Any:
-    """Strings put together row by row, the last of them between the others."""
-    pa, pc = library("pyarrow", "arrow"), library("pyarrow.compute", "arrow")
-    large = [
-        pa.scalar(each, pa.large_string()) if isinstance(each, str) else each for each in parts
-    ]
-    return pc.binary_join_element_wise(*large)
+        return pc.if_else(odd, joined('"', doubled, '"', ""), values)
 
 
 class Ndjson(_Text):
-    """An object a line; times as ISO 8601, numbers that JSON does not have as null."""
+    """One object per line; times as ISO 8601, numbers that JSON does not have as null."""
 
     def __init__(self, path: str, schema: Any) -> None:
+        for name in schema.names:
+            if schema.names.count(name) > 1:
+                raise ValueError(f"JSON has no two fields of the name {name!r}")
         super().__init__(path)
-        self._encoder = json.JSONEncoder(
-            ensure_ascii=False, separators=(",", ":"), default=_plain, allow_nan=False
-        )
 
     def write(self, batch: Any) -> None:
-        # Some thousand rows at a time: as Python objects they take many times their bytes.
-        for start in range(0, batch.num_rows, _LINES):
-            rows = batch.slice(start, _LINES).to_pylist()
-            text = "".join(f"{self._encoder.encode(_finite(row))}\n" for row in rows)
-            self._sink.write(text.encode())
+        # Texts take several times the bytes of numbers: some rows at a time.
+        step = max(1, batch.num_rows * _PIECE // max(batch.nbytes, 1))
+        for start in range(0, batch.num_rows, step):
+            self._sink.write(lines(batch.slice(start, step)).buffers()[2])
 
 
-_LINES = 4096
-
-
-def _finite(value: Any) -> Any:
-    if isinstance(value, float) and (value != value or value in (float("inf"), float("-inf"))):
-        return None
-    if isinstance(value, dict):
-        return {key: _finite(each) for key, each in value.items()}
-    return [_finite(each) for each in value] if isinstance(value, list) else value
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, datetime.date | datetime.time):
-        return value.isoformat()
-    if isinstance(value, decimal.Decimal) and value.as_tuple().exponent == 0:
-        return int(value)
-    if isinstance(value, decimal.Decimal | datetime.timedelta):
-        return str(value)
-    raise TypeError(f"JSON has nothing for a {type(value).__name__}")
+_PIECE = 1 << 20
 
 
 WRITERS: dict[str, Callable[[str, Any], Writer]] = {

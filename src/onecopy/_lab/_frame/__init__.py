@@ -1,7 +1,7 @@
-"""What every experiment of the lab is run, printed and shown by.
+"""The frame that runs, prints and shows every experiment of the lab.
 
-``face`` is what an experiment has and gives; ``finding`` lists them, ``running`` runs one in
-a fresh interpreter, ``programs`` the lessons that are main programs, ``narrate`` is how a
-process says what it does; ``terminal`` and ``page`` show the result, ``versions`` asks each
-Python on the machine. No experiment is named in here.
+``face`` is the interface of an experiment and its results; ``finding`` lists them, ``running`` runs
+one in a fresh interpreter, ``programs`` runs the lessons that are main programs, ``narrate`` prints
+the lines of a process; ``terminal`` and ``page`` show the result, ``versions`` queries each Python
+on the machine. No experiment is named in here.
 """

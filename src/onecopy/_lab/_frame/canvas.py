@@ -1,7 +1,7 @@
-"""Curves drawn in characters: where each point goes, and the figures on both axes.
+"""Curves drawn in characters: the position of each point, and the figures on both axes.
 
-Pure arithmetic on a ``Plot``; the terminal gives it colour. The page draws the same ticks
-(``Scale``) as vectors.
+Pure arithmetic on a ``Plot``; the terminal adds colour. The page draws the same ticks (``Scale``)
+as vectors.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ class Scale:
 
     @classmethod
     def over(cls, values: Sequence[float], log: bool) -> Scale:
-        """The axis that has room for all the values."""
+        """Return an axis that has room for all the values."""
         if log:
             values = [value for value in values if value > 0]
         low, high = min(values, default=1.0), max(values, default=2.0)
@@ -38,17 +38,17 @@ class Scale:
         return cls(low, high if high > low else low + 1, log)
 
     def at(self, value: float) -> float:
-        """Where ``value`` stands: 0 at the axis's begin, 1 at its end."""
+        """Return the position of ``value``: 0 at the start of the axis, 1 at its end."""
         if self.log:
             return math.log(value / self.low) / math.log(self.high / self.low)
         return (value - self.low) / (self.high - self.low)
 
     def has(self, value: float) -> bool:
-        """Can it be drawn?"""
+        """Return True if it can be drawn."""
         return value > 0 or not self.log
 
     def ticks(self) -> list[float]:
-        """Round figures along the axis: powers of ten, or a few equal steps."""
+        """Return round figures along the axis: powers of ten, or a few equal steps."""
         if self.log:
             first, last = math.ceil(math.log10(self.low)), math.floor(math.log10(self.high))
             powers = [10.0**power for power in range(first, last + 1)]
@@ -61,7 +61,7 @@ class Scale:
 
 
 def figure(value: float) -> str:
-    """A tick's figure, short: ``0.001``, ``0.5``, ``1000``, ``1e6``."""
+    """Return a tick's figure, short: ``0.001``, ``0.5``, ``1000``, ``1e6``."""
     if value == 0 or 0.001 <= abs(value) < 10_000:
         return f"{value:.4g}"
     mantissa, exponent = f"{value:.2e}".split("e")
@@ -76,7 +76,7 @@ class Row(NamedTuple):
 
 
 def rows(plot: Plot, width: int, glyphs: Sequence[str]) -> list[Row]:
-    """The drawing in so many columns; a cell where curves meet has the last one's glyph."""
+    """Return the drawing in ``width`` columns; where curves meet the last one's glyph is drawn."""
     points = [point for curve in plot.curves for point in curve.points]
     x = Scale.over([point[0] for point in points], plot.log_x)
     y = Scale.over([point[1] for point in points], plot.log_y)
@@ -102,7 +102,7 @@ def rows(plot: Plot, width: int, glyphs: Sequence[str]) -> list[Row]:
 
 
 def _axis(scale: Scale, columns: int) -> str:
-    """The figures under the axis, as many as have room."""
+    """Return the figures under the axis, as many as there is room for."""
     line = [" "] * columns
     free = 0
     for tick in scale.ticks():

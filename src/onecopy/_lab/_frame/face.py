@@ -1,8 +1,8 @@
-"""What an experiment has and gives: plain values, no measuring and no drawing.
+"""The interface of an experiment, and its results: plain values, no measuring and no drawing.
 
 An experiment is a module with the members of ``Experiment``. ``run`` is called in a fresh
-interpreter, and what it returns comes back as JSON; ``table``, ``picture`` and ``claims``
-are called in another process with that, so that a saved run can be shown again.
+interpreter, and what it returns comes back as JSON; ``table``, ``picture`` and ``claims`` are
+called in another process with that, so that a saved run can be shown again.
 """
 
 from __future__ import annotations
@@ -13,12 +13,12 @@ from typing import Any, Literal, Protocol
 
 Size = Literal["small", "full"]
 Data = dict[str, Any]
-"""What ``run`` returned, having been through JSON: keys are text, tuples are lists."""
+"""The result of ``run`` after a round trip through JSON: keys are str, tuples are lists."""
 
 
 @dataclass(frozen=True)
 class Needs:
-    """What a run takes: bytes of memory, bytes of disk, and about how many seconds."""
+    """The needs of a run: bytes of memory, bytes of disk, and about how many seconds."""
 
     memory: int = 100_000_000
     disk: int = 0
@@ -27,12 +27,12 @@ class Needs:
 
 @dataclass(frozen=True)
 class Claim:
-    """Something that the experiment shows, or does not show here.
+    """A statement that the experiment confirms here, or does not.
 
     Attributes:
-        sentence: with the measured figure in it, true as it stands when it holds.
-        holds: does it, by what was measured?
-        certain: must it on Linux? Not so where it depends on speed or on the load.
+        sentence: the statement with the measured figure, true if it holds.
+        holds: True if the measurement confirms it.
+        certain: True if it must hold on Linux; False if it depends on speed or on the load.
     """
 
     sentence: str
@@ -49,8 +49,8 @@ class Table:
         rows: cells; a cell that is too long is broken into lines.
         title: above it.
         note: a sentence under it, such as where published figures come from.
-        left: columns that stand left; the others are figures and stand right.
-        strong: rows to be seen at once, such as onecopy's.
+        left: columns aligned left; the others are figures and aligned right.
+        strong: emphasised rows, such as onecopy's.
     """
 
     head: Sequence[str]
@@ -63,10 +63,10 @@ class Table:
 
 @dataclass(frozen=True)
 class Bar:
-    """A stretch of time in a lane, in seconds from the picture's begin.
+    """A stretch of time in a lane, in seconds from the start of the picture.
 
-    ``kind`` says what was done in it. These have a colour of their own: compute, receive,
-    return, start, wait, blocked, lost; any other word gets the next one that is left.
+    ``kind`` names the activity. These have their own colours: compute, receive, return, start,
+    wait, blocked, lost; any other word gets the next free one.
     """
 
     start: float
@@ -76,7 +76,7 @@ class Bar:
 
 @dataclass(frozen=True)
 class Lane:
-    """What one process did."""
+    """The activities of one process."""
 
     name: str
     bars: Sequence[Bar]
@@ -103,8 +103,8 @@ class Plot:
     """Curves over two axes.
 
     Attributes:
-        curves: each has a sign and a colour of its own.
-        x, y: what the axes measure, with the unit.
+        curves: each has its own sign and colour.
+        x, y: the quantities on the axes, with the unit.
         log_x, log_y: the axis is logarithmic; points at or below zero are left out.
         title: above it.
     """
@@ -121,40 +121,40 @@ Picture = Lanes | Plot
 
 
 class Experiment(Protocol):
-    """The members that the module of an experiment has."""
+    """The members of an experiment's module."""
 
     QUESTION: str
     """One line of at most 60 characters, for the list."""
 
     def needs(self, size: Size) -> Needs:
-        """What ``run(size)`` takes, counted generously."""
+        """Return the needs of ``run(size)``, generously."""
         ...
 
     def run(self, size: Size) -> Data:
-        """Measures; returns what JSON can hold. Narrates by ``narrate.say``."""
+        """Measure; return data that JSON can represent. Narrates with ``narrate.say``."""
         ...
 
     def table(self, data: Data) -> Table | Sequence[Table]:
-        """What was measured."""
+        """Return the measurements."""
         ...
 
     def picture(self, data: Data) -> Picture | Sequence[Picture] | None:
-        """The same to be seen, where a picture says it better."""
+        """Return a picture of them, if it shows them better; otherwise None."""
         ...
 
     def claims(self, data: Data) -> Sequence[Claim]:
-        """What it shows, the most important first."""
+        """Return its claims, the most important first."""
         ...
 
 
 def tables(experiment: Experiment, data: Data) -> list[Table]:
-    """The experiment's table or tables."""
+    """Return the experiment's table or tables."""
     found = experiment.table(data)
     return [found] if isinstance(found, Table) else list(found)
 
 
 def pictures(experiment: Experiment, data: Data) -> list[Picture]:
-    """The experiment's picture or pictures, none where it has none."""
+    """Return the experiment's picture or pictures, or none."""
     found = experiment.picture(data)
     if found is None:
         return []

@@ -1,4 +1,4 @@
-"""Which experiments there are: the modules of the package, and nothing else knows a name."""
+"""The list of experiments: the modules of the package; no other place names them."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _FOLDER = str(Path(__file__).resolve().parents[1])
 
 
 class NoSuchExperiment(OnecopyError, LookupError):
-    """There is none of this name."""
+    """There is no experiment of this name."""
 
     def __init__(self, name: str, near: tuple[str, ...] = ()) -> None:
         super().__init__(name, near)
@@ -29,7 +29,7 @@ class NoSuchExperiment(OnecopyError, LookupError):
 
 
 def names() -> list[str]:
-    """All experiments, in the order of the alphabet."""
+    """Return all experiments, in alphabetical order."""
     return sorted(
         found.name.replace("_", "-")
         for found in iter_modules([_FOLDER])
@@ -38,10 +38,10 @@ def names() -> list[str]:
 
 
 def experiment(name: str) -> Experiment:
-    """The experiment called ``name``; underscores may stand for hyphens.
+    """Return the experiment ``name``; underscores may replace hyphens.
 
     Raises:
-        NoSuchExperiment: there is none; names those that are spelled alike.
+        NoSuchExperiment: there is none; suggests similar names.
     """
     known = names()
     wanted = name.replace("_", "-")

@@ -1,7 +1,7 @@
-"""Signs and colours of what pictures show, alike on the terminal and on a page.
+"""Signs and colours in pictures, the same on the terminal and on a page.
 
-Each kind has a glyph of its own, so that a picture without colour loses nothing. The colours
-of the page are those of the pool's report, by the name that its stylesheet gives them.
+Each kind has its own glyph, so that a picture without colour loses nothing. The colours of the page
+are those of the pool's report, by their names in its stylesheet.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from .face import Lanes
 
 
 class Mark(NamedTuple):
-    """How a kind is shown: on the terminal by a glyph and a colour, on a page by a colour."""
+    """The mark of a kind: on the terminal a glyph and a colour, on a page a colour."""
 
     glyph: str
     colour: str
@@ -43,7 +43,7 @@ _FREE = (
 
 
 def marks(words: Iterable[str]) -> dict[str, Mark]:
-    """A mark for each word, in their order; known kinds have their own."""
+    """Return a mark for each word, in their order; known kinds have their own."""
     found: dict[str, Mark] = {}
     for word in words:
         if word not in found:
@@ -53,5 +53,5 @@ def marks(words: Iterable[str]) -> dict[str, Mark]:
 
 
 def kinds(picture: Lanes) -> dict[str, Mark]:
-    """A mark for each kind of bar in it."""
+    """Return a mark for each kind of bar in it."""
     return marks(bar.kind for lane in picture.lanes for bar in lane.bars)

@@ -1,13 +1,13 @@
-"""How a process of an experiment says what it does.
+"""The narration: lines that say what a process of an experiment does.
 
-A line is the process's name, the seconds since its last line, and the text. Where memory
-matters it ends with what the process takes of physical memory (PSS, a page divided by the
-number of its users, and USS, what it has alone), and with what its Python objects take by
-``tracemalloc``, now and at most. RSS is not said: it counts a shared page once per process.
+A line is the process's name, the seconds since its last line, and the text. If memory matters it
+ends with the process's physical memory (PSS, in which a page is divided by the number of its users,
+and USS, its private memory), and with the memory of its Python objects by ``tracemalloc``, now and
+at the peak. RSS is not printed: it counts a shared page once per process.
 
-Tracing makes each allocation of an object dearer, so an experiment that measures time with
-many small ones leaves it off, and its lines then have PSS and USS alone. A forked process
-goes on tracing with what it inherited; a spawned one has to begin by itself.
+Tracing makes each allocation of an object more expensive, so an experiment that measures time with
+many small ones leaves it off; then its lines have PSS and USS alone. A forked process continues to
+trace what it inherited; a spawned one has to start tracing itself.
 """
 
 from __future__ import annotations
@@ -21,23 +21,23 @@ from time import perf_counter
 from ..._system import procfs
 from ...errors import human_bytes
 
-# When the process of this pid said its last line: a forked child begins anew.
+# When the process of this pid printed its last line: a forked child starts again.
 _last: tuple[int, float] = (0, 0.0)
 
 
 def trace() -> None:
-    """From now on this process counts what its Python objects take."""
+    """Start tracing this process's Python objects."""
     if not tracemalloc.is_tracing():
         tracemalloc.start()
 
 
 def say(text: str, *, memory: bool = False, name: str = "") -> None:
-    """Prints a line to standard output, whole even when several processes do so at once.
+    """Print a line to standard output, whole even if several processes do so at once.
 
     Args:
-        text: what the process does or found, without a line break.
+        text: the action or finding, without a line break.
         memory: end the line with the process's memory. Reading it takes about 10 ms per GB.
-        name: the process's, where ``multiprocessing`` knows it by none of its own.
+        name: the process's, if ``multiprocessing`` has no name for it.
     """
     global _last
     now = perf_counter()

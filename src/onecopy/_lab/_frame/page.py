@@ -1,7 +1,7 @@
-"""Experiments as one page of HTML that needs nothing else: no network, no file, no script.
+"""Experiments as one self-contained page of HTML: no network, no file, no script.
 
-It has the stylesheet of the pool's report, and its tables are made by the same function.
-Pictures are vectors in the page (``svg``). Everything that was not written here is escaped.
+It uses the stylesheet of the pool's report, and the same function for its tables. Pictures are
+vectors in the page (``svg``). All text from elsewhere is escaped.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from .finding import experiment
 from .running import Run
 
 _POLICY = "default-src 'none'; style-src 'unsafe-inline'"
-# What the report's stylesheet does not have.
+# Styles that the report's stylesheet lacks.
 _STYLE = """
 section { margin: 0 0 44px; } section > h2 { font-size: 17px; color: var(--ink); margin: 34px 0 2px; }
 p.where, p.note { color: var(--soft); font-size: 12.5px; margin: 2px 0 10px; max-width: 80em; }
@@ -37,7 +37,7 @@ nav a { color: var(--focus); margin-right: 1.2em; }
 
 
 def page(runs: Sequence[Run]) -> str:
-    """The whole page."""
+    """Return the whole page."""
     names = [run.name for run in runs]
     title = f"onecopy lab: {names[0]}" if len(names) == 1 else "onecopy lab"
     links = "".join(f'<a href="#{escape(name)}">{escape(name)}</a>' for name in names)
@@ -72,7 +72,7 @@ def _section(run: Run) -> str:
 
 
 def _table(table: Table) -> str:
-    """The report's table, whose first column alone stands left, or one with more that do."""
+    """Return a table: the report's, which aligns only the first column left, or one with more."""
     title = f"<h2>{escape(table.title)}</h2>" if table.title else ""
     note = f'<p class="note">{escape(table.note)}</p>' if table.note else ""
     rows = [

@@ -1,8 +1,8 @@
-"""Lessons that have to be a main program of their own, run as a reader would run them.
+"""Runs lessons that have to be a main program, as a reader would run them.
 
-What a module does under ``spawn``, or a logger in the main module, can only be seen where
-the file in question *is* the main program. Such files stand in ``lab/programs/``, need
-nothing but the standard library, and are started by their path.
+The behaviour of a module under ``spawn``, or of a logger in the main module, shows only if the file
+*is* the main program. Such files are in ``_lab/programs/``, need only the standard library, and are
+started by their path.
 """
 
 from __future__ import annotations
@@ -17,15 +17,15 @@ FOLDER = Path(__file__).resolve().parents[1] / "programs"
 def run_program(
     name: str, *arguments: str, timeout: float = 100.0
 ) -> subprocess.CompletedProcess[str]:
-    """Runs ``programs/NAME.py`` in a fresh interpreter; returns what it printed and logged.
+    """Run ``programs/NAME.py`` in a fresh interpreter; return its output and logs.
 
     Args:
         name: the file, without ``.py``.
-        arguments: its own.
+        arguments: the program's arguments.
         timeout: seconds after which it is killed.
 
     Raises:
-        subprocess.CalledProcessError: it failed; what it wrote to standard error is noted.
+        subprocess.CalledProcessError: it failed; a note has its standard error.
         subprocess.TimeoutExpired: it did not end.
     """
     done = subprocess.run(

@@ -1,8 +1,8 @@
-"""One experiment, run in a fresh interpreter, with all that it started gone afterwards.
+"""Runs one experiment in a fresh interpreter, and ends everything that it started.
 
-A start method, a logging set-up, an environment or a fork of one experiment must not be seen
-by the next, so each is ``python -m onecopy._lab NAME`` in a session of its own. What it says
-comes line by line while it runs; its result comes as JSON in a file.
+A start method, a logging set-up, an environment or a fork of one experiment must not affect the
+next, so each is ``python -m onecopy._lab NAME`` in its own session. Its output arrives line by line
+while it runs, its result as JSON in a file.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from ...errors import OnecopyError, human_bytes
 from .face import Data, Size
 from .finding import experiment
 
-# How long processes of an experiment that were told to end may take, in seconds.
+# Seconds that processes of an experiment may take to end when told to.
 _PATIENCE = 5.0
 
 
@@ -45,7 +45,7 @@ class Run:
     Attributes:
         name, size: which.
         seconds: how long it took, with its interpreter.
-        data: what it measured.
+        data: the measurements.
         said: the lines that its processes printed.
         machine: where and when.
     """
@@ -59,10 +59,10 @@ class Run:
 
 
 def check(name: str, size: Size) -> None:
-    """Refuses what the machine has no room for, before anything is begun.
+    """Refuse a run that the machine has no room for, before anything is started.
 
     Raises:
-        CannotRun: memory or disk is short; says by how much.
+        CannotRun: there is too little memory or disk; says by how much.
         NoSuchExperiment: there is none of this name.
     """
     needs = experiment(name).needs(size)
@@ -80,7 +80,7 @@ def check(name: str, size: Size) -> None:
 
 
 def run(name: str, size: Size, heard: Callable[[str], None] = lambda line: None) -> Run:
-    """Runs an experiment; blocks until it and all its processes have ended.
+    """Run an experiment; block until it and all its processes have ended.
 
     Args:
         name: see ``finding.names``.
@@ -112,13 +112,13 @@ def run(name: str, size: Size, heard: Callable[[str], None] = lambda line: None)
 
 @contextmanager
 def _child(arguments: list[str]) -> Iterator[subprocess.Popen[str]]:
-    """An interpreter in a process group of its own, all of which has ended afterwards.
+    """Yield an interpreter in its own process group, all of which has ended afterwards.
 
-    Its output ends when all that it has started has ended, so whoever reads it to its end has
-    waited for that; what outlives the interpreter is ended.
+    Its output ends when all processes that it started have ended, so reading it to its end waits
+    for that. Processes that outlive the interpreter are ended.
     """
     child = subprocess.Popen(
-        # -P: or the current directory would stand before the standard library.
+        # -P: otherwise the current directory would be before the standard library.
         [sys.executable, "-P", "-m", __package__.rpartition(".")[0], *arguments],
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
@@ -140,7 +140,7 @@ def _child(arguments: list[str]) -> Iterator[subprocess.Popen[str]]:
 
 
 def _guard(child: subprocess.Popen[str], left: threading.Event) -> None:
-    """Ends what the interpreter left behind, and that itself when it was told to end."""
+    """End the processes that the interpreter left behind, and itself when told to."""
     while True:
         try:
             child.wait(_PATIENCE)
@@ -149,9 +149,9 @@ def _guard(child: subprocess.Popen[str], left: threading.Event) -> None:
                 _signal(child, signal.SIGKILL)
             continue
         break
-    # SIGTERM and not SIGKILL at first: multiprocessing's resource tracker, which ignores it,
-    # then takes away the shared memory that the others leave behind. A stopped process gets
-    # it when it goes on.
+    # SIGTERM and not SIGKILL at first: multiprocessing's resource tracker, which ignores it, then
+    # removes the shared memory that the others leave behind. A stopped process gets it when it
+    # continues.
     _signal(child, signal.SIGTERM, signal.SIGCONT)
     if not left.wait(_PATIENCE):
         _signal(child, signal.SIGKILL)
@@ -164,7 +164,7 @@ def _signal(child: subprocess.Popen[str], *numbers: int) -> None:
 
 
 def machine() -> dict[str, str]:
-    """Where and when, as it stands over every table."""
+    """Return the place and time that are printed over every table."""
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     return {
         "python": f"{platform.python_implementation()} {platform.python_version()}",
@@ -176,7 +176,7 @@ def machine() -> dict[str, str]:
 
 
 def to_json(runs: list[Run]) -> dict[str, Any]:
-    """Runs with their claims, as ``--json`` writes them."""
+    """Return runs with their claims, as ``--json`` writes them."""
     found = []
     for each in runs:
         claims = [asdict(claim) for claim in experiment(each.name).claims(each.data)]

@@ -23,7 +23,7 @@ _BOTTOM = 36
 
 
 def figure(picture: Picture) -> str:
-    """The picture with its title and legend."""
+    """Return the picture with its title and legend."""
     drawn, known = _lanes(picture) if isinstance(picture, Lanes) else _plot(picture)
     title = f"<figcaption>{escape(picture.title)}</figcaption>" if picture.title else ""
     entries = "".join(
@@ -58,7 +58,7 @@ def _lanes(picture: Lanes) -> tuple[str, dict[str, Mark]]:
         y = at * _LANE
         parts += [_text(0, y + 14, lane.name), _line(left, y + _LANE - 3, _WIDTH, y + _LANE - 3)]
         for bar in lane.bars:
-            # What takes next to nothing is still seen.
+            # A very short bar is still visible.
             wide = max(1.0, (bar.stop - bar.start) * scale)
             said = f"{bar.kind}, {seconds(bar.start)} to {seconds(bar.stop)}"
             parts.append(
@@ -94,7 +94,7 @@ def _plot(picture: Plot) -> tuple[str, dict[str, Mark]]:
     colours: set[str] = set()
     for curve in picture.curves:
         colour = f"var(--{known[curve.name].style})"
-        # There are fewer colours than curves may be.
+        # There may be more curves than colours.
         dashes = ' stroke-dasharray="6 4"' if colour in colours else ""
         colours.add(colour)
         shown = [(a, b) for a, b in curve.points if x.has(a) and y.has(b)]

@@ -1,7 +1,7 @@
 """An experiment on the terminal: its table, its picture, its claims.
 
-Fits the width that the terminal has, from 80 columns on; elsewhere it is 80 columns, and no
-colour. Nothing depends on colour: kinds of time have glyphs, and what does not hold says so.
+Fits the width of the terminal, from 80 columns on; elsewhere it uses 80 columns and no colour.
+Nothing depends on colour: kinds of time have glyphs, and a claim that does not hold says so.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _WIDTH = 80
 
 
 def console(file: IO[str] | None = None, width: int | None = None) -> Console:
-    """Where to print: as wide as the terminal, 80 columns when there is none."""
+    """Return a console as wide as the terminal, or of 80 columns if there is none."""
     found = Console(file=file or sys.stdout, width=width, highlight=False)
     if width is None and not found.is_terminal:
         found = Console(file=file or sys.stdout, width=_WIDTH, highlight=False)
@@ -34,7 +34,7 @@ def console(file: IO[str] | None = None, width: int | None = None) -> Console:
 
 
 def print_run(run: Run, file: IO[str] | None = None, width: int | None = None) -> None:
-    """Prints what an experiment found."""
+    """Print the results of an experiment."""
     to = console(file, width)
     to.print()
     for part in parts(run, to.width):
@@ -42,7 +42,7 @@ def print_run(run: Run, file: IO[str] | None = None, width: int | None = None) -
 
 
 def parts(run: Run, width: int) -> list[RenderableType]:
-    """All that is printed of a run, for so many columns."""
+    """Return everything to print about a run, for ``width`` columns."""
     found = experiment(run.name)
     shown: list[RenderableType] = [headline(run), Text()]
     for table in tables(found, run.data):
@@ -54,7 +54,7 @@ def parts(run: Run, width: int) -> list[RenderableType]:
 
 
 def headline(run: Run) -> Text:
-    """Which experiment, where and when."""
+    """Return the experiment's name, place and time."""
     where = run.machine
     line = Text(run.name, style="bold")
     line.append(
@@ -66,7 +66,7 @@ def headline(run: Run) -> Text:
 
 
 def grid(table: Table) -> RenderableType:
-    """A table, with its note under it."""
+    """Return a table, with its note under it."""
     made = Grid(
         title=Text(table.title) if table.title else None,
         title_justify="left",
@@ -78,8 +78,8 @@ def grid(table: Table) -> RenderableType:
     )
     for at, name in enumerate(table.head):
         left = at in table.left
-        # As text, or brackets in it are taken for markup. Figures are never broken; words are,
-        # where the width asks for it.
+        # As Text, since brackets would be read as markup. Figures are never broken; words are, if
+        # the width requires it.
         made.add_column(Text(name), justify="left" if left else "right", overflow="fold")
     for at, row in enumerate(table.rows):
         made.add_row(*(Text(cell) for cell in row), style="bold" if at in table.strong else None)
@@ -89,13 +89,13 @@ def grid(table: Table) -> RenderableType:
 
 
 def drawn(picture: Picture, width: int) -> RenderableType:
-    """A picture in so many columns."""
+    """Return a picture in ``width`` columns."""
     body = lanes(picture, width) if isinstance(picture, Lanes) else plot(picture, width)
     return Group(Text(picture.title, style="bold"), *body) if picture.title else Group(*body)
 
 
 def lanes(picture: Lanes, width: int) -> list[RenderableType]:
-    """A line for each process, all on one axis."""
+    """Return a line for each process, all on one axis."""
     known = kinds(picture)
     end = max((bar.stop for lane in picture.lanes for bar in lane.bars), default=0.0)
     label = max((len(lane.name) for lane in picture.lanes), default=0)
@@ -113,7 +113,7 @@ def lanes(picture: Lanes, width: int) -> list[RenderableType]:
 
 
 def lane_cells(bars: Sequence[Bar], end: float, cells: int) -> list[str]:
-    """What was done most in each cell of a lane; empty where nothing was."""
+    """Return the main activity in each cell of a lane; empty where there is none."""
     step = end / cells if end > 0 else 1.0
     shares: list[dict[str, float]] = [{} for _ in range(cells)]
     for bar in bars:
@@ -121,12 +121,12 @@ def lane_cells(bars: Sequence[Bar], end: float, cells: int) -> list[str]:
         for at in range(first, last + 1):
             inside = min(bar.stop, (at + 1) * step) - max(bar.start, at * step)
             shares[at][bar.kind] = shares[at].get(bar.kind, 0.0) + inside
-    # A bar that takes next to nothing is seen where there is no other.
+    # A very short bar is shown if there is no other.
     return [max(share, key=lambda kind: share[kind]) if share else "" for share in shares]
 
 
 def legend(known: dict[str, Mark], width: int) -> Text:
-    """What each glyph means, in as many lines as it takes."""
+    """Return the meaning of each glyph, in as many lines as needed."""
     text, used = Text(), 0
     for word, mark in known.items():
         size = len(word) + 2
@@ -143,7 +143,7 @@ def legend(known: dict[str, Mark], width: int) -> Text:
 
 
 def plot(picture: Plot, width: int) -> list[RenderableType]:
-    """Curves by the glyphs of their names."""
+    """Return curves drawn with their glyphs."""
     known = marks(curve.name for curve in picture.curves)
     rows = canvas.rows(picture, width, [mark.glyph for mark in known.values()])
     colours = {mark.glyph: mark.colour for mark in known.values()}
@@ -157,7 +157,7 @@ def plot(picture: Plot, width: int) -> list[RenderableType]:
 
 
 def said(claims: Sequence[Claim]) -> RenderableType:
-    """The claims, each with whether it holds."""
+    """Return the claims, each with its verdict."""
     made = Grid.grid(padding=(0, 1))
     made.add_column(no_wrap=True)
     made.add_column()

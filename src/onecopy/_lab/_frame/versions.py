@@ -1,8 +1,7 @@
-"""Each Python on the machine: how it starts processes by default, and what it does besides.
+"""Every Python on the machine: its default start method, and other facts.
 
-Every interpreter is asked itself (``_ASK`` runs under Python 3.4 and later), so that what is
-said of versions is seen and not remembered. They are looked for on PATH and where pyenv
-keeps them.
+Every interpreter is run (``_ASK`` works with Python 3.4 and later), so that statements about
+versions are observed and not remembered. They are searched on PATH and in pyenv's directory.
 """
 
 from __future__ import annotations
@@ -18,7 +17,7 @@ from typing import Any
 from .face import Table
 
 _NAME = re.compile(r"(python|pypy)3(\.\d+)?t?")
-# An interpreter that does not answer within so many seconds is left out.
+# An interpreter that does not answer within this many seconds is left out.
 _PATIENCE = 30.0
 
 _ASK = r"""
@@ -71,12 +70,12 @@ print(json.dumps({
 
 
 def candidates() -> Iterator[str]:
-    """Commands that may be a Python 3, each file once."""
+    """Yield commands that may be a Python 3, each file once."""
     folders = [Path(folder) for folder in os.get_exec_path()]
     folders += sorted(Path.home().glob(".pyenv/versions/*/bin"))
     seen = set()
     for folder in folders:
-        # pyenv's shims are no interpreters: they pick one of those below by the directory.
+        # pyenv's shims are not interpreters: they choose one of those below by the directory.
         if folder.name == "shims" or not folder.is_dir():
             continue
         for file in sorted(folder.iterdir()):
@@ -87,12 +86,12 @@ def candidates() -> Iterator[str]:
 
 
 def found() -> list[dict[str, Any]]:
-    """What each interpreter answers, the oldest first; blocks for about 0.2 s for each."""
+    """Return each interpreter's answers, the oldest first; blocks for about 0.2 s for each."""
     answers: dict[str, dict[str, Any]] = {}
     for command in candidates():
         try:
             done = subprocess.run(
-                # -I: without the user's environment, which is this interpreter's.
+                # -I: without the user's environment, which belongs to this interpreter.
                 [command, "-I", "-c", _ASK],
                 capture_output=True,
                 text=True,
@@ -100,14 +99,14 @@ def found() -> list[dict[str, Any]]:
                 check=True,
             )
         except (OSError, subprocess.SubprocessError):
-            continue  # too old for the questions, or broken
+            continue  # too old for the script, or broken
         answer = json.loads(done.stdout)
         answers.setdefault(answer["path"], answer)
     return sorted(answers.values(), key=lambda each: [int(n) for n in each["version"].split(".")])
 
 
 def table(answers: list[dict[str, Any]]) -> Table:
-    """A row for each interpreter."""
+    """Return a row for each interpreter."""
     return Table(
         head=(
             "Python",

@@ -25,7 +25,7 @@ def task(word: str) -> int:
 
 
 def set_up() -> None:
-    """What one writes so that a program logs: a handler, and a level."""
+    """Set logging up as programs usually do: a handler, and a level."""
     logger.addHandler(logging.StreamHandler())
     logger.setLevel(logging.INFO)
 

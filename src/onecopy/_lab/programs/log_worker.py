@@ -1,4 +1,4 @@
-"""A logger in a module of its own, and the task that logs by it; see ``log_in_module.py``."""
+"""A logger in its own module, and the task that logs with it; see ``log_in_module.py``."""
 
 import logging
 
@@ -12,6 +12,6 @@ def task(word: str) -> int:
 
 
 def set_up() -> None:
-    """What one writes so that a program logs: a handler, and a level."""
+    """Set logging up as programs usually do: a handler, and a level."""
     logger.addHandler(logging.StreamHandler())
     logger.setLevel(logging.INFO)

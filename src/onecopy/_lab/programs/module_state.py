@@ -15,7 +15,7 @@ from typing import Any
 
 
 def tell(fact: dict[str, Any]) -> None:
-    """A line, in one piece: several processes write to one output."""
+    """Write a line at once: several processes write to one output."""
     sys.stdout.write(json.dumps(fact) + "\n")
     sys.stdout.flush()
 
@@ -41,12 +41,12 @@ def append(word: str) -> dict[str, Any]:
 
 
 def look(who: str, before: list[str]) -> dict[str, Any]:
-    """What this process sees of the list."""
+    """Tell what this process sees of the list."""
     return {"who": who, "pid": os.getpid(), "id": id(seen), "before": before, "after": list(seen)}
 
 
 def main(method: str) -> None:
-    """The parent: append, start two workers that append, look again."""
+    """Append, start two workers that append, and look again; the parent."""
     context: Any = multiprocessing.get_context(method)
     seen.append("parent")
     tell(look("parent first", ["source"]))

@@ -2,8 +2,8 @@
 
     python module_state_onecopy.py fork|forkserver|spawn
 
-The function goes to the workers with the globals that it names, as they are when it is sent.
-What a worker learns it returns; numbers that all of them write stand in shared memory.
+The function is sent to the workers with the globals that it names, with their present values. A
+worker returns what it learns; numbers that all of them write are in shared memory.
 """
 
 import json
@@ -15,7 +15,7 @@ import onecopy as oc
 
 
 def tell(fact: dict[str, Any]) -> None:
-    """A line, in one piece: several processes write to one output."""
+    """Write a line at once: several processes write to one output."""
     sys.stdout.write(json.dumps(fact) + "\n")
     sys.stdout.flush()
 
@@ -35,7 +35,7 @@ def append(number: int) -> dict[str, Any]:
 
 
 def look(who: str, before: list[str]) -> dict[str, Any]:
-    """What this process sees of the list."""
+    """Tell what this process sees of the list."""
     return {"who": who, "pid": os.getpid(), "id": id(seen), "before": before, "after": list(seen)}
 
 

@@ -1,4 +1,4 @@
-"""The same, and each worker deletes what it does not need as its first deed."""
+"""The same, but each worker first deletes what it does not need."""
 
 import json
 import multiprocessing
@@ -10,14 +10,14 @@ numbers = list(range(int(os.environ["NUMBERS"])))
 
 
 def forget(everybody: Barrier) -> None:
-    """Frees each number, which is a write into the page that it stands on."""
+    """Free each number, which writes to its page."""
     global numbers
     del numbers
     everybody.wait()
 
 
 def task(item: int) -> int:
-    """Does not need the numbers."""
+    """Work without the numbers."""
     return item + 1
 
 
@@ -29,4 +29,4 @@ if __name__ == "__main__":
         everybody.wait()
         pool.map(task, range(1000))
         print(json.dumps([child.pid for child in multiprocessing.active_children()]), flush=True)
-        input()  # the memory of all is looked at from outside meanwhile
+        input()  # meanwhile the memory of all is measured from outside

@@ -1,4 +1,4 @@
-"""The same with the pool first and the list afterwards: nothing is there to be inherited."""
+"""The same with the pool first and the list afterwards: there is nothing to inherit."""
 
 import json
 import multiprocessing
@@ -7,7 +7,7 @@ import sys
 
 
 def task(item: int) -> int:
-    """Does not need the numbers."""
+    """Work without the numbers."""
     return item + 1
 
 
@@ -16,8 +16,8 @@ if __name__ == "__main__":
     context = multiprocessing.get_context(method)
     everybody = context.Barrier(workers + 1)
     with context.Pool(workers, everybody.wait) as pool:
-        everybody.wait()  # one that is ready sooner could do all the tasks
+        everybody.wait()  # otherwise one that is ready sooner could do all the tasks
         numbers = list(range(int(os.environ["NUMBERS"])))
         pool.map(task, range(1000))
         print(json.dumps([child.pid for child in multiprocessing.active_children()]), flush=True)
-        input()  # the memory of all is looked at from outside meanwhile
+        input()  # meanwhile the memory of all is measured from outside

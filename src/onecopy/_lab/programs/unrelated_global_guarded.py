@@ -1,4 +1,4 @@
-"""The same with the list behind the guard: what imports this module does not make it."""
+"""The same with the list behind the guard: an import of this module does not create it."""
 
 import json
 import multiprocessing
@@ -7,7 +7,7 @@ import sys
 
 
 def task(item: int) -> int:
-    """Does not need the numbers."""
+    """Work without the numbers."""
     return item + 1
 
 
@@ -17,7 +17,7 @@ if __name__ == "__main__":
     context = multiprocessing.get_context(method)
     everybody = context.Barrier(workers + 1)
     with context.Pool(workers, everybody.wait) as pool:
-        everybody.wait()  # one that is ready sooner could do all the tasks
+        everybody.wait()  # otherwise one that is ready sooner could do all the tasks
         pool.map(task, range(1000))
         print(json.dumps([child.pid for child in multiprocessing.active_children()]), flush=True)
-        input()  # the memory of all is looked at from outside meanwhile
+        input()  # meanwhile the memory of all is measured from outside

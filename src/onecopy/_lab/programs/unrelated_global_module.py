@@ -1,4 +1,4 @@
-"""The same with the list in a module of its own, which only the parent imports."""
+"""The same with the list in its own module, which only the parent imports."""
 
 import json
 import multiprocessing
@@ -6,22 +6,22 @@ import sys
 
 
 def task(item: int) -> int:
-    """Does not need the numbers."""
+    """Work without the numbers."""
     return item + 1
 
 
 def main(method: str, workers: int) -> None:
-    """What the program is for; here it needs the numbers."""
-    # It stands beside this file, where the main program's imports are looked for first.
+    """Run the program's own work, which needs the numbers."""
+    # It is beside this file, in the main program's directory, which is searched first.
     import unrelated_global_numbers as data  # type: ignore[import-not-found]  # mypy has no main
 
     context = multiprocessing.get_context(method)
     everybody = context.Barrier(workers + 1)
     with context.Pool(workers, everybody.wait) as pool:
-        everybody.wait()  # one that is ready sooner could do all the tasks
+        everybody.wait()  # otherwise one that is ready sooner could do all the tasks
         pool.map(task, data.numbers[:1000])
         print(json.dumps([child.pid for child in multiprocessing.active_children()]), flush=True)
-        input()  # the memory of all is looked at from outside meanwhile
+        input()  # meanwhile the memory of all is measured from outside
 
 
 if __name__ == "__main__":

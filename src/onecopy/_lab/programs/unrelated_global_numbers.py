@@ -1,4 +1,4 @@
-"""A module whose import makes the list."""
+"""A module whose import creates the list."""
 
 import os
 

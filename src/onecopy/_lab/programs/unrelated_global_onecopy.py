@@ -1,5 +1,5 @@
-"""The list at module level, no guard, and a pool of onecopy: workers neither inherit what the
-program holds nor run it again."""
+"""The list at module level, no guard, and a pool of onecopy: workers neither inherit the program's
+data nor run the program again."""
 
 import json
 import multiprocessing
@@ -15,13 +15,13 @@ numbers = list(range(int(os.environ["NUMBERS"])))
 
 
 def task(item: int) -> int:
-    """Does not need the numbers."""
+    """Work without the numbers."""
     return item + 1
 
 
 everybody = multiprocessing.get_context(method).Barrier(workers + 1)
 with oc.Pool(workers, everybody.wait, method=method) as pool:
-    everybody.wait()  # one that is ready sooner could do all the tasks
+    everybody.wait()  # otherwise one that is ready sooner could do all the tasks
     pool.map(task, range(1000))
     print(json.dumps(pool.pids()), flush=True)
-    input()  # the memory of all is looked at from outside meanwhile
+    input()  # meanwhile the memory of all is measured from outside

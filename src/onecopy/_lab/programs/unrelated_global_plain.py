@@ -1,6 +1,6 @@
-"""A large list at module level that the tasks never touch. The workers have it all the same.
+"""A large list at module level that the tasks never touch. The workers have it nevertheless.
 
-How many numbers is in the environment and not in ``sys.argv``, which Python 3.13.11 and 3.14.2
+The number of items is in the environment and not in ``sys.argv``, which Python 3.13.11 and 3.14.2
 leave empty when their fork server runs this module (cpython#143706).
 """
 
@@ -13,7 +13,7 @@ numbers = list(range(int(os.environ["NUMBERS"])))
 
 
 def task(item: int) -> int:
-    """Does not need the numbers."""
+    """Work without the numbers."""
     return item + 1
 
 
@@ -22,7 +22,7 @@ if __name__ == "__main__":
     context = multiprocessing.get_context(method)
     everybody = context.Barrier(workers + 1)
     with context.Pool(workers, everybody.wait) as pool:
-        everybody.wait()  # one that is ready sooner could do all the tasks
+        everybody.wait()  # otherwise one that is ready sooner could do all the tasks
         pool.map(task, range(1000))
         print(json.dumps([child.pid for child in multiprocessing.active_children()]), flush=True)
-        input()  # the memory of all is looked at from outside meanwhile
+        input()  # meanwhile the memory of all is measured from outside

@@ -1,5 +1,5 @@
-"""The same with numbers that do not lie in memory in the order of the list, as those of a list
-that has been sorted or shuffled do not. Each worker deletes it as its first deed."""
+"""The same with numbers that are not in memory in the order of the list, as in a list that has been
+sorted or shuffled. Each worker first deletes it."""
 
 import json
 import multiprocessing
@@ -12,14 +12,14 @@ numbers = numbers[::2] + numbers[1::2]
 
 
 def forget(everybody: Barrier) -> None:
-    """Frees each number, which is a write into the page that it stands on."""
+    """Free each number, which writes to its page."""
     global numbers
     del numbers
     everybody.wait()
 
 
 def task(item: int) -> int:
-    """Does not need the numbers."""
+    """Work without the numbers."""
     return item + 1
 
 
@@ -31,4 +31,4 @@ if __name__ == "__main__":
         everybody.wait()
         pool.map(task, range(1000))
         print(json.dumps([child.pid for child in multiprocessing.active_children()]), flush=True)
-        input()  # the memory of all is looked at from outside meanwhile
+        input()  # meanwhile the memory of all is measured from outside

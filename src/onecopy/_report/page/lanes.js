@@ -15,11 +15,14 @@
 "use strict";
 
 class Lanes {
-  constructor(canvas, model, { onHover, onSelect }) {
+  constructor(canvas, model, { onHover, onSelect, onView, onCursor }) {
     this.canvas = canvas;
     this.model = model;
     this.onHover = onHover;
     this.onSelect = onSelect;
+    this.onView = onView;
+    this.onCursor = onCursor;
+    this.cursor = null;
     this.view = [...model.span];
     this.matches = null;
     this.selected = -1;
@@ -71,6 +74,14 @@ class Lanes {
     const wide = Math.min(Math.max(until - from, 100), last - first);
     const start = Math.min(Math.max(from, first), last - wide);
     this.view = [start, start + wide];
+    this.onView(this.view);
+    this.draw();
+  }
+
+  // An instant to draw a line at; null for none.
+  point(instant) {
+    if (instant === this.cursor) return;
+    this.cursor = instant;
     this.draw();
   }
 
@@ -148,6 +159,8 @@ class Lanes {
   listen() {
     const { canvas } = this;
     canvas.addEventListener("wheel", (event) => {
+      // Unless somebody works with the lanes, the wheel is the page's.
+      if (!event.ctrlKey && document.activeElement !== canvas) return;
       if (event.shiftKey || Math.abs(event.deltaX) > Math.abs(event.deltaY)) {
         this.pan((event.deltaX || event.deltaY) / this.wide());
       } else {
@@ -168,13 +181,16 @@ class Lanes {
         if (held.moved) this.show(held.view[0] - by, held.view[1] - by);
       } else {
         this.onHover(this.itemAt(event.offsetX, event.offsetY), event);
+        const instant = event.offsetX < this.gutter ? null : this.instantAt(event.offsetX);
+        this.point(instant);
+        this.onCursor(instant);
       }
     });
     canvas.addEventListener("pointerup", (event) => {
       if (held && !held.moved) this.select(this.itemAt(event.offsetX, event.offsetY).item, false);
       held = null;
     });
-    canvas.addEventListener("pointerleave", () => this.onHover(null));
+    canvas.addEventListener("pointerleave", () => { this.onHover(null); this.point(null); this.onCursor(null); });
     canvas.addEventListener("dblclick", () => this.reset());
     canvas.addEventListener("keydown", (event) => this.key(event));
   }
@@ -246,6 +262,10 @@ class Lanes {
       this.paintLane(pen, lane, top + 2, this.laneHeight - 4);
       pen.restore();
     });
+    if (this.cursor !== null) {
+      pen.fillStyle = this.colour("ink");
+      pen.fillRect(Math.round(this.xOf(this.cursor)), this.axis - 8, 1, this.height);
+    }
   }
 
   paintAxis(pen, width) {
@@ -343,7 +363,7 @@ class Lanes {
       let y = top + height;
       for (let p = 0; p < now.length; p++) {
         const share = Math.max(0, now[p] - before[p]) / tick;
-        // Compute is at the bottom: the one that all lanes are compared by.
+        // What ran on a CPU is at the bottom: the one that all lanes are compared by.
         const tall = Math.min(share * height, y - top);
         if (tall > 0.05) {
           pen.fillStyle = this.colour(this.stack()[p].kind);
@@ -367,7 +387,7 @@ class Lanes {
 
   stack() {
     this.order ??= [...this.model.parts.keys()].sort((a, b) =>
-      (this.model.parts[b].kind === "compute") - (this.model.parts[a].kind === "compute"));
+      (this.model.parts[b].kind === "running") - (this.model.parts[a].kind === "running"));
     return this.order.map((p) => this.model.parts[p]);
   }
 

@@ -33,15 +33,23 @@ async function details(spans) {
   Object.assign(spans, await columns($("details").textContent, run.details));
 }
 
+// What a task consists of, as it is drawn: the order within a task is not known.
+const PARTS = [["importing", "imported"], ["decode", "decode"], ["pausing", "pausing"], ["wanting", "wanting"],
+  ["running", "running"], ["encode", "encode"]];
+
 function modelOf(spans) {
-  const until = new Float64Array(run.count);
-  const { received, unpack, compute, encode } = spans;
-  for (let i = 0; i < run.count; i++) until[i] = received[i] + unpack[i] + compute[i] + encode[i];
+  const until = Float64Array.from(spans.received);
+  const parts = PARTS.map(([kind, name]) => ({ kind, took: spans[name] }));
+  for (const { took } of parts) for (let i = 0; i < run.count; i++) until[i] += took[i];
+  spans.compute = new Float32Array(run.count);
+  for (const name of ["running", "pausing", "wanting"]) {
+    for (let i = 0; i < run.count; i++) spans.compute[i] += spans[name][i];
+  }
   return {
     lanes: run.lanes,
-    from: received,
+    from: spans.received,
     until,
-    parts: [{ kind: "decode", took: unpack }, { kind: "compute", took: compute }, { kind: "encode", took: encode }],
+    parts,
     bad: spans.state,
     span: [0, run.wall],
     name: (i) => run.functions[spans.function[i]],
@@ -60,8 +68,9 @@ function more(spans, i, time) {
   return [
     ["to the caller", time("deliver")],
     ["waited before", time("waited")],
-    ["arguments", `${bytes(spans.args_moved[i])} moved, ${bytes(spans.args_shared[i])} shared`],
-    ["result", `${bytes(spans.result_moved[i])} moved, ${bytes(spans.result_shared[i])} shared`],
+    spans.cpu[i] > 1.05 * spans.compute[i] && ["CPU, all its threads", time("cpu")],
+    ["arguments", `${bytes(spans.args_moved[i])} moved, ${bytes(spans.args_shared[i])} by reference`],
+    ["result", `${bytes(spans.result_moved[i])} moved, ${bytes(spans.result_shared[i])} by reference`],
     spans.faults[i] > 0 && ["page faults", `${spans.faults[i]}`],
   ];
 }
@@ -73,11 +82,13 @@ function described(spans, i) {
     ["call", `${spans.task[i]}`],
     ["begun after", Lanes.duration(spans.received[i])],
     spans.queued && ["queued", time("queued")],
-    ["decode", time("unpack")],
-    spans.load?.[i] > 0 && ["of it loading the function", time("load")],
-    ["compute", time("compute")],
-    spans.cpu && ["CPU", time("cpu")],
-    ["encode", time("encode")],
+    spans.imported[i] > 0 && ["importing", time("imported")],
+    ["unpacking arguments", time("decode")],
+    ["in your function", time("compute")],
+    ["  on a CPU", time("running")],
+    spans.pausing[i] > 0 && ["  waiting", time("pausing")],
+    spans.wanting[i] > 0 && ["  no CPU free", time("wanting")],
+    ["packing the result", time("encode")],
     ...(spans.stop ? more(spans, i, time) : []),
   ].filter(Boolean);
   const box = document.createElement("div");
@@ -101,10 +112,12 @@ function hover(spans, lanes) {
       tip.dataset.item = found.item;
     }
     const { offsetWidth, offsetHeight } = tip;
-    const x = event.clientX + 16 + offsetWidth > innerWidth ? event.clientX - offsetWidth - 12 : event.clientX + 16;
-    const y = Math.min(event.clientY + 14, innerHeight - offsetHeight - 8);
+    // Below the lanes, or above them: the next one is to be seen.
+    const box = $("lanes").parentElement.getBoundingClientRect();
+    const below = box.bottom + 6 + offsetHeight < innerHeight;
+    const x = Math.min(event.clientX - offsetWidth / 3, innerWidth - offsetWidth - 4);
     tip.style.left = `${Math.max(4, x)}px`;
-    tip.style.top = `${Math.max(4, y)}px`;
+    tip.style.top = `${below ? box.bottom + 6 : Math.max(4, box.top - offsetHeight - 6)}px`;
     tip.style.visibility = "visible";
   };
 }
@@ -160,9 +173,38 @@ function theme(redraw) {
   name();
 }
 
+// Tables are sorted by a click on a column's head.
+function sorting() {
+  document.querySelectorAll("table.sorts").forEach((table) => {
+    const [head, ...rows] = table.rows;
+    [...head.cells].forEach((cell, at) => {
+      cell.tabIndex = 0;
+      cell.setAttribute("role", "button");
+      const key = (row) => row.cells[at].dataset.key ?? row.cells[at].textContent;
+      const sort = () => {
+        const down = cell.getAttribute("aria-sort") !== "descending";
+        [...head.cells].forEach((other) => other.removeAttribute("aria-sort"));
+        cell.setAttribute("aria-sort", down ? "descending" : "ascending");
+        rows.sort((a, b) => {
+          const [one, other] = [key(a), key(b)];
+          const by = isNaN(one) || isNaN(other) ? String(one).localeCompare(other) : one - other;
+          return down ? -by : by;
+        });
+        table.tBodies[0].append(head, ...rows);
+      };
+      cell.addEventListener("click", sort);
+      cell.addEventListener("keydown", (event) => { if (event.key === "Enter") sort(); });
+    });
+  });
+}
+
 async function main() {
   document.querySelectorAll("[hidden]").forEach((each) => { each.hidden = false; });
-  const chart = run.memory.times.length > 1 ? new MemoryChart($("memory"), run.memory) : null;
+  let lanes = null;
+  sorting();
+  const seen = (instant) => lanes?.point(instant);
+  const chart = run.memory.times.length > 1
+    ? new MemoryChart($("memory"), $("processes"), run.memory, run.wall, seen) : null;
   if (chart) {
     $("kind").addEventListener("change", (event) => {
       chart.show(event.target.value);
@@ -171,12 +213,18 @@ async function main() {
   } else {
     $("curves").hidden = true;
   }
+  if (run.flame) new Flame($("flame"), run.flame);
   const spans = await columns($("drawn").textContent, run.drawn);
-  let lanes = null;
   const selected = (item) => {
-    $("live").textContent = item < 0 ? "" : `${label(spans, item)}: computed ${Lanes.duration(spans.compute[item])}`;
+    $("tip").style.visibility = "hidden";
+    $("live").textContent = item < 0 ? "" : `${label(spans, item)}: in its function for ${Lanes.duration(spans.compute[item])}`;
   };
-  lanes = new Lanes($("lanes"), modelOf(spans), { onHover: (...found) => shown(...found), onSelect: selected });
+  lanes = new Lanes($("lanes"), modelOf(spans), {
+    onHover: (...found) => shown(...found),
+    onSelect: selected,
+    onView: (view) => chart?.view(view),
+    onCursor: (instant) => chart?.point(instant),
+  });
   const shown = hover(spans, lanes);
   theme(() => { lanes.draw(); chart?.draw(); });
   $("whole").addEventListener("click", () => lanes.reset());
@@ -187,7 +235,7 @@ async function main() {
     row.addEventListener("keydown", (event) => { if (event.key === "Enter") show(); });
   });
   await lanes.prepare();
-  window.onecopy = { lanes, spans, run };
+  window.onecopy = { lanes, chart, spans, run };
   document.documentElement.dataset.ready = "yes";
   await details(spans);
   document.documentElement.dataset.ready = "all";

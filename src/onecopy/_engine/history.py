@@ -1,0 +1,106 @@
+"""A pool's history, for its reports: records of tasks, workers that have gone, memory.
+
+Threads: the thread that delivers a task records it; the recorder has its own lock.
+"""
+
+from __future__ import annotations
+
+import os
+from collections import deque
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from itertools import count
+from time import monotonic_ns, time
+from typing import Any
+
+from .._observe.diary import PACKING, WORTH, Diary
+from .._observe.profile import Profile
+from .._observe.series import Watch
+from .._observe.spans import KNOWN, Recorder
+from .._protocol.wire import SPENT
+from . import large_arguments
+from .callers import Callers
+from .work import Entry
+
+WorkerRow = tuple[int, int, int, int, int, int]
+"""A worker as ``columns.WORKER``."""
+
+Traffic = tuple[int, int, int, int]
+"""Bytes sent, received, copied into arenas, and passed by reference."""
+
+NOTHING = bytes(SPENT.size)
+"""The measurements of a lost task."""
+
+# The number of gone workers that are remembered.
+_MOST_WORKERS = 10_000
+
+_made = count()
+
+
+class History:
+    """See the module.
+
+    Args:
+        spans: how many task records to keep.
+        importing: the context in which modules are imported.
+    """
+
+    def __init__(self, spans: int, importing: Callable[[], AbstractContextManager[Any]]) -> None:
+        self.recorder = Recorder(spans, importing)
+        self.callers = Callers(self.recorder)
+        self.began, self.clock, self.pid = monotonic_ns(), time(), os.getpid()
+        self.before = next(_made)  # engines that this process made earlier
+        self.diary = Diary(self.began)
+        self.profile = Profile()
+        self.large = large_arguments.LargeArguments()
+        self.ends: list[Callable[[], None]] = []  # called when the last worker has gone
+        self.last_end = self.began  # of a task
+        self.watch: Watch | None = None
+        self.gone: deque[WorkerRow] = deque(maxlen=_MOST_WORKERS)
+        self._traffic: Traffic = (0, 0, 0, 0)  # of workers that have gone
+
+    def record(self, entry: Entry, state: int, spent: bytes, pid: int) -> None:
+        """Record an assignment that has ended; ``spent`` is what its worker has measured
+        (``wire.SPENT``)."""
+        assignment, work = entry.assignment, entry.work
+        self.last_end = now = monotonic_ns()
+        known = KNOWN.pack(
+            assignment.work,
+            assignment.start,
+            assignment.stop,
+            self.recorder.function_of[work.site],
+            work.site,
+            entry.worker,
+            pid,
+            state,
+            work.submitted,
+            entry.sent,
+            now,
+            entry.moved,
+            entry.shared,
+        )
+        self.recorder.record(state, known, spent)
+        if entry.sent - entry.begun > WORTH and entry.begun:
+            self.diary.add(PACKING, entry.begun, entry.sent)
+        if entry.moved > large_arguments.LARGE:
+            self.large.note(work, assignment, entry.moved)
+
+    def over(self) -> None:
+        """All workers have gone."""
+        while self.ends:
+            self.ends.pop()()
+
+    def resume_sampling(self) -> None:
+        """Resume frequent memory sampling if the pool was idle."""
+        watch = self.watch
+        if watch is not None and watch.asleep:
+            watch.wake()
+
+    def add_traffic(self, traffic: Traffic) -> None:
+        """Add the traffic of a worker that has gone."""
+        self._traffic = self.traffic([traffic])
+
+    def traffic(self, present: list[Traffic]) -> Traffic:
+        """Return the traffic of all workers so far; ``present``: of those that are still there."""
+        sent, received, copied, shared = map(sum, zip(self._traffic, *present, strict=True))
+        return sent, received, copied, shared

@@ -1,0 +1,143 @@
+"""What a pool or an executor has done, and what its workers are at, as a frozen snapshot."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+from html import escape
+from time import monotonic_ns
+
+from ..errors import human_bytes
+from .engine import Engine
+
+
+@dataclass(frozen=True)
+class Running:
+    """What a worker is at.
+
+    Attributes:
+        worker: its number.
+        pid: its process.
+        function: the function, or the name given by ``options(name=)``.
+        method: of the pool, that it was called by.
+        task: the call's number in its pool.
+        start, stop: the items of it that the worker has been given together; 0 and 0 for a
+            single call.
+        seconds: for how long.
+    """
+
+    worker: int
+    pid: int
+    function: str
+    method: str
+    task: int
+    start: int
+    stop: int
+    seconds: float
+
+    def __str__(self) -> str:
+        which = f"task {self.task}"
+        if self.stop - self.start == 1:
+            which = f"item {self.start}"
+        elif self.stop > self.start:
+            which = f"items {self.start} to {self.stop - 1}"
+        return f"{self.function} of {self.method}, {which}, for {self.seconds:.1f} s"
+
+
+@dataclass(frozen=True)
+class PoolStats:
+    """What a pool or an executor has done so far, and what its workers are at.
+
+    Attributes:
+        tasks: tasks (or chunks of ``map``) that have ended.
+        failed: those of them that raised, or in which an item did.
+        lost: those that were lost with their workers.
+        bytes_sent: bytes written to workers' sockets.
+        bytes_received: bytes read from them.
+        bytes_copied: bytes of arguments copied into shared arenas.
+        bytes_shared: bytes of arguments that were referred to, and not moved.
+        workers: workers that are ready.
+        started: workers that have been started, replacements among them.
+        seconds: since the pool was made.
+        running: what workers are at now; in the order of the workers.
+        peak_pss: the greatest sum of PSS of the owner and all workers that was read, in
+            bytes; 0 where it cannot be.
+    """
+
+    tasks: int
+    failed: int
+    lost: int
+    bytes_sent: int
+    bytes_received: int
+    bytes_copied: int
+    bytes_shared: int
+    workers: int
+    started: int
+    seconds: float
+    peak_pss: int
+    running: tuple[Running, ...] = ()
+
+    def _repr_html_(self) -> str:
+        rows = "".join(
+            f"<tr><th style='text-align:left'>{field.name}</th><td>{_shown(self, field.name)}</td></tr>"
+            for field in fields(self)
+            if field.name != "running"
+        )
+        rows += "".join(
+            f"<tr><th style='text-align:left'>worker {each.worker}</th><td>{escape(str(each))}</td></tr>"
+            for each in self.running
+        )
+        return f"<table>{rows}</table>"
+
+
+def _shown(stats: PoolStats, name: str) -> str:
+    value = getattr(stats, name)
+    if name.startswith("bytes") or name == "peak_pss":
+        return human_bytes(value)
+    return f"{value:.1f} s" if name == "seconds" else f"{value:,}"
+
+
+# Where the reference has them, and a pickle looks for them. Not in the classes: a dataclass looks
+# into its module while it is made.
+Running.__module__ = PoolStats.__module__ = "onecopy.pool"
+
+
+def stats_of(engine: Engine) -> PoolStats:
+    """The snapshot."""
+    sent, received, copied, shared = engine.traffic()
+    lives = engine.worker_history()
+    return PoolStats(
+        tasks=engine.core.tasks_ended,
+        failed=engine.history.recorder.failed,
+        lost=engine.history.recorder.lost,
+        bytes_sent=sent,
+        bytes_received=received,
+        bytes_copied=copied,
+        bytes_shared=shared,
+        workers=engine.core.ready(),
+        started=len(lives),
+        seconds=(monotonic_ns() - engine.history.began) / 1e9,
+        peak_pss=engine.history.watch.series.peak_pss if engine.history.watch is not None else 0,
+        running=_running(engine, {life[0]: life[1] for life in lives}),
+    )
+
+
+def _running(engine: Engine, pids: dict[int, int]) -> tuple[Running, ...]:
+    now = monotonic_ns()
+    found = [
+        Running(
+            worker=entry.worker,
+            pid=pids.get(entry.worker, 0),
+            function=entry.work.name,
+            method=entry.work.called,
+            task=entry.assignment.work,
+            start=entry.assignment.start,
+            stop=entry.assignment.stop,
+            seconds=max(0, now - since) / 1e9,
+        )
+        for entry, since in engine.core.heads()
+    ]
+    return tuple(sorted(found, key=lambda each: each.worker))
+
+
+NOTHING_YET = PoolStats(0, 0, 0, 0, 0, 0, 0, 0, 0, 0.0, 0)
+"""Of an executor that has no workers yet."""

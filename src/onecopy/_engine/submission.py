@@ -1,0 +1,221 @@
+"""Takes in calls and jobs, and what callers do with them afterwards: cancel, drop, extend.
+
+Runs in the callers' threads. Work is encoded here, before the table's lock is taken. The thread
+that submits also sends to an idle worker.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+from concurrent.futures import Future
+from time import monotonic_ns
+from typing import Any, Protocol
+
+from .._codec.pickling import Namespace
+from .._observe.diary import PACKING, WORTH
+from .._schedule import events
+from . import busy
+from .core import Core, Effects, ReadyWorker
+from .functions import Function, pace_key
+from .future import TaskFuture
+from .history import History
+from .jobs import Job
+from .known_functions import KnownFunctions
+from .rules import Rules
+from .work import BlockingCall, Call, FutureCall, Work
+
+
+class Waiter(Protocol):
+    """Waits for one call, the only one that its worker has, in the caller's thread."""
+
+    def __call__(self, worker: ReadyWorker, call: BlockingCall) -> None:
+        """Send what was posted to the worker; may return before the call has ended."""
+
+
+class Submission:
+    """See the module. Any thread, unless a method says otherwise.
+
+    Args:
+        core: the pool's table.
+        history: resumes sampling when work comes.
+        known: the functions that workers keep.
+        namespace: decides what is pickled by name; None if nothing is pickled.
+        wake: wakes the thread that runs the engine; safe in finalizers.
+        wait: sends a call to an idle worker while its caller waits.
+        singly: give out items one by one if their results are fetched one by one.
+    """
+
+    def __init__(
+        self,
+        core: Core,
+        history: History,
+        known: KnownFunctions,
+        namespace: Namespace | None,
+        wake: Callable[[], None],
+        wait: Waiter,
+        *,
+        singly: bool = False,
+    ) -> None:
+        self.namespace = namespace
+        self._core = core
+        self._history = history
+        self._known = known
+        self._wake = wake
+        self._wait = wait
+        self._singly = singly
+        self._unwanted: deque[tuple[int, bool]] = deque()  # jobs, and whether to kill workers
+
+    # Single calls.
+
+    def submit(
+        self,
+        function: Callable[..., Any],
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
+        rules: Rules | None = None,
+        done: Callable[[Future[Any]], object] | None = None,
+    ) -> TaskFuture:
+        """Put a call behind the others; the returned future gets its outcome. ``done`` is called
+        with the future in a thread of the pool; a callback added later may be called at once."""
+        begun = monotonic_ns()
+        known = self._known.get(function)
+        call = FutureCall(known, function, args, kwargs, self.namespace, rules)
+        call.versions = self._known.versions(known, call)
+        if done is not None:
+            call.future.add_done_callback(done)
+        effects = self._enter(call, pace_key(known, function))
+        if call.submitted - begun > WORTH:
+            self._history.diary.add(PACKING, begun, call.submitted)
+        call.future.number, call.future.owner = call.number, self._history.diary
+        if effects is not None:
+            effects.carry_out()
+        return call.future
+
+    def apply(
+        self,
+        function: Callable[..., Any],
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
+        rules: Rules | None = None,
+    ) -> Any:
+        """Call and wait; the short way if a worker is idle."""
+        known = self._known.get(function)
+        call = BlockingCall(known, function, args, kwargs, self.namespace, rules)
+        call.versions = self._known.versions(known, call)
+        # A retry may run in another worker: such a call does not wait at one worker's socket.
+        lone = rules is None or not rules.retries
+        try:
+            effects = self._enter(call, pace_key(known, function))
+            if effects is not None:
+                if lone and len(effects.workers) == 1:
+                    for act in effects.deferred:
+                        act()
+                    (worker,) = effects.workers.values()
+                    self._wait(worker, call)
+                else:
+                    effects.carry_out()
+            return call.outcome(busy.Waiting(self._core, call))
+        except BaseException:
+            if call.done.locked():  # Ctrl-C, or an exception of a signal handler
+                call.forsake()
+                self._abort(call)
+            raise
+
+    def _enter(self, call: Call, pace: int) -> Effects | None:
+        self._history.resume_sampling()
+        call.site = self._history.callers.site(call)
+        call.submitted = monotonic_ns()
+        return self._core.submit(call, pace)
+
+    def cancel(self, future: Future[Any]) -> bool:
+        """Cancel a task whether it has started or not; return False if it is done.
+
+        Raises ValueError if the future belongs to another pool.
+        """
+        if not isinstance(future, TaskFuture) or future.owner is not self._history.diary:
+            raise ValueError("this future is not one of this pool's")
+        if future.cancel():
+            return True  # it has not started: it is skipped when its turn comes
+        cancelled = future.cancel_running()
+        with self._core.lock:
+            work = self._core.work.get(future.number)
+        # None: it has ended, and its outcome, which is in flight, is discarded.
+        if cancelled and work is not None:
+            self._abort(work)
+        return cancelled
+
+    def cancel_waiting(self) -> None:
+        """Cancel all that no worker has been given, and notify its callers."""
+        if self._core.foreign:
+            return  # all that waited has ended here
+        waiting, effects = self._core.cancel_waiting()
+        effects.carry_out()
+        for work, given in waiting:
+            work.cancel(given)
+
+    # Jobs of many items.
+
+    def function(self, call: Callable[..., Any]) -> Function:
+        """Return a function for a job; see ``KnownFunctions.for_job``."""
+        return self._known.for_job(call)
+
+    def open(self, job: Job, available: int, *, grows: bool = False) -> int:
+        """Start a job of many items; return its id. A job that grows keeps a closed pool working
+        until it has grown for the last time or is dropped."""
+        self._history.resume_sampling()
+        job.versions = self._known.versions(job.function, None)
+        job.site = self._history.callers.site(job)
+        job.submitted = monotonic_ns()
+        most = 1 if self._singly and job.streams else job.most
+        self._core.open(job, available, most, grows=grows).carry_out()
+        if job.streams:
+            self._wake()
+        return job.number
+
+    def grow(self, job: int, available: int, *, last: bool = False) -> None:
+        """Make more of a job's items available; ``last``: there will be no more."""
+        self._core.handle(events.JobGrew(job, available, last)).carry_out()
+
+    def extend(self, job: int, available: int) -> None:
+        """Like ``grow``, but raise PoolClosed if the pool takes no more work."""
+        self._core.handle(events.JobGrew(job, available), open_only=True).carry_out()
+
+    def drop(self, number: int) -> None:
+        """Drop the rest of a job. Workers forget its function after what they were sent before."""
+        job, effects = self._core.drop(number)
+        effects.carry_out()
+        if isinstance(job, Job):
+            if not self._known.holds(job.function):
+                self._core.forget_function(job.function.id).carry_out()
+            job.over()
+
+    def cancel_job(self, job: Job) -> None:
+        """Drop a job and kill the workers that run it."""
+        job.given_up = True
+        self.drop(job.number)
+        self._abort(job)
+
+    def _abort(self, work: Work) -> None:
+        self._core.abort(work)
+        self._wake()
+
+    def drop_later(self, number: int) -> None:
+        """Drop a job from a finalizer: only appends to a queue."""
+        self._unwanted.append((number, False))
+        self._wake()
+
+    def cancel_job_later(self, number: int) -> None:
+        """Cancel a job from a finalizer."""
+        self._unwanted.append((number, True))
+        self._wake()
+
+    def drop_unwanted(self) -> None:
+        """Carry out what finalizers have asked for."""
+        while self._unwanted:
+            number, running = self._unwanted.popleft()
+            job = self._core.work.get(number)
+            if running and isinstance(job, Job):
+                self.cancel_job(job)
+            else:
+                self.drop(number)

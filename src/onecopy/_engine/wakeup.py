@@ -1,0 +1,48 @@
+"""Wakes the driver from any thread, at any moment, even in a finalizer."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+
+
+class Wakeup:
+    """A pipe with a flag; it takes no lock and never blocks."""
+
+    def __init__(self) -> None:
+        self._set = True  # there is no pipe yet
+        self._read = self._write = -1
+
+    def open(self) -> None:
+        """Make the pipe. Raises OSError."""
+        self._read, self._write = os.pipe()
+        os.set_blocking(self._read, False)
+        os.set_blocking(self._write, False)
+        self._set = False
+
+    def fileno(self) -> int:
+        """The descriptor to wait for."""
+        return self._read
+
+    def __call__(self) -> None:
+        """Wake the waiting thread."""
+        if not self._set:
+            self._set = True
+            with contextlib.suppress(OSError):  # full: it will wake; closed: it has ended
+                os.write(self._write, b"\0")
+
+    def clear(self) -> None:
+        """Empty the pipe: the waiting thread is awake.
+
+        The order matters. A thread that wakes it between the two steps finds the flag set and
+        writes nothing, and its request is handled after this. In the other order, its byte would be
+        read here and the flag would stay set for ever.
+        """
+        os.read(self._read, 64)
+        self._set = False
+
+    def close(self) -> None:
+        """Close the pipe: no thread writes to it from here on."""
+        self._set = True
+        os.close(self._read)
+        os.close(self._write)

@@ -1,0 +1,424 @@
+"""What may be off with one call: each cause looks at its parts, and estimates its own gain.
+
+Estimates are arithmetic on what was measured: how long the call would take if the cause
+were gone, by the schedule that the workers would then have. What other programs took from
+the functions (``wanting``) is left out of both sides where that can be, so that a busy
+machine is no cause.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from math import ceil
+
+import numpy as np
+
+from .calls import Call
+from .face import Advice, Look
+from .words import count, human_bytes, items, percent, seconds
+
+# Around each task go some tens of microseconds: below this its own work is the lesser part.
+_SMALL_TASK = 200e-6
+# What this library itself imports in workers is none of the program's doing.
+_OURS = ("cloudpickle", "onecopy")
+# What handing out one more item of a map costs all together, in seconds.
+_ITEM = 3e-6
+# Buffers of this size per task, in bytes, take as long to copy as a short task takes.
+_BIG = 1e6
+# A task that takes so many times the median of its call is a straggler.
+_STRAGGLER = 5.0
+# Of a call's time without work, or in its functions, less than this is nothing to speak of.
+_PART = 0.1
+# More workers than this many times the CPUs are not advised.
+_MANY = 4
+
+
+def _where(call: Call) -> str:
+    """``map of f at program.py:12``."""
+    at = f" at {call.line.rpartition('/')[2]}" if call.line else ""
+    return f"{call.method} of {_name(call)}{at}"
+
+
+def _name(call: Call) -> str:
+    """As the program calls it."""
+    return call.function.rpartition(".")[2].rpartition(">")[2] or call.function
+
+
+def _whole(call: Call) -> float:
+    """All of the workers' time that belongs to a call."""
+    names = ("decode", "imported", "compute", "encode", "blocked")
+    return sum(call.parts[name] for name in names) + sum(call.idle.values())
+
+
+def _matters(look: Look, call: Call, part: float) -> bool:
+    return part > _PART * _whole(call) and part / look.workers >= 0.5 * look.worth
+
+
+def importing(look: Look, call: Call) -> Iterator[Advice]:
+    """Every worker imports for itself what one process could have imported for all."""
+    spent = call.parts["imported"]
+    spans = call.spans
+    workers = len(np.unique(spans["worker"][spans["imported"] + spans["importing"] > 1_000_000]))
+    # For all calls together, each being imported once: the call that spent most is told of.
+    took = {name: cpu / 1e9 for name, _, cpu in look.run.imports if name not in _OURS}
+    names = [name for name, cpu in took.items() if cpu > 0.1 * sum(took.values())]
+    if workers < 2 or not names or look.run.method in ("fork", "thread"):
+        return
+    if spent < 0.5 * look.parts.importing:
+        return
+    saves = sum(took.values()) * (1 - 1 / workers)
+    inside = float(spans["importing"].sum()) > float(spans["imported"].sum())
+    where = f"inside {_name(call)}" if inside else "to unpack the first task"
+    yield Advice(
+        "importing",
+        "Every worker imports the same modules",
+        f"{count(workers, 'worker')} imported {', '.join(names)} {where} ({_where(call)}), for "
+        f"{seconds(spent / workers)} each.",
+        f"Import once, before workers are forked: oc.Pool({look.workers}, "
+        f"preload=[{', '.join(repr(name) for name in names)}]).",
+        f"about {seconds(saves)} of CPU time, and the first tasks begin "
+        f"{seconds(spent / workers)} sooner in a pool that is made early",
+        cpu=saves,
+        part="importing",
+        line=call.line,
+    )
+
+
+def small(look: Look, call: Call) -> Iterator[Advice]:
+    """What goes around the tasks takes longer than they do."""
+    own = call.own / max(1, call.items)
+    if call.tasks < 200 or own > _SMALL_TASK or call.tasks < 0.5 * call.items:
+        return
+    saves = call.wall - call.own / look.at_once - _ITEM * call.items
+    if saves < 0.5 * call.wall:
+        return
+    change = f"pool.map({_name(call)}, items) hands out many at once."
+    if call.chunk:
+        change = f"Leave chunksize={call.chunk} out: {change}"
+    elif call.method in ("map", "starmap", "imap"):
+        change = f"Give chunksize=, or do several items in one call of {_name(call)}."
+    yield Advice(
+        "small",
+        "Tasks are too small",
+        f"{_where(call)}: a task was in your function for {seconds(own)}, and the whole took "
+        f"{seconds(call.wall / call.tasks)} a task.",
+        change,
+        look.gain(saves),
+        saves,
+        part="idle",
+        line=call.line,
+    )
+
+
+def one_by_one(look: Look, call: Call) -> Iterator[Advice]:
+    """The program waits for each result before it hands out the next task."""
+    if call.depth != 1 or call.tasks < 2 * look.workers or look.workers < 2:
+        return
+    saves = call.wall - call.wall / look.at_once
+    name = _name(call)
+    yield Advice(
+        "one-by-one",
+        "One task at a time",
+        f"{_where(call)}: of {count(call.tasks, 'task')} never more than one was with the pool, so "
+        f"that {look.workers - 1} of {look.workers} workers had nothing to do.",
+        f"Hand out all before the first result is asked for: results = pool.map({name}, items). "
+        "Where a lock is held around the call, do not hold it while waiting.",
+        look.gain(saves),
+        saves,
+        part="idle",
+        line=call.line,
+    )
+
+
+def iterable(look: Look, call: Call) -> Iterator[Advice]:
+    """Items come more slowly than workers finish them."""
+    idle = call.idle["iterable"]
+    if not _matters(look, call, idle) or look.workers < 2:
+        return
+    making = _owner(look, call, "iterable")
+    saves = (_whole(call) - making - call.compute) / look.workers
+    yield Advice(
+        "iterable",
+        "Workers wait for your iterable",
+        f"{_where(call)}: making the {call.items:,} items took {seconds(making)} in the main "
+        f"process; workers had nothing to do for {seconds(idle / look.workers)} of it each.",
+        f"Let the tasks make their items: yield what they are made of (a path, an index), and "
+        f"call a function that makes the item and then calls {_name(call)}.",
+        look.gain(saves),
+        saves,
+        part="idle",
+        line=call.line,
+    )
+
+
+def _owner(look: Look, call: Call, kind: str) -> float:
+    """Seconds that the owner did something, as far as it was for this call."""
+    whole = float(look.run.diary[kind].sum()) / 1e9
+    idle = look.run.idle().sums()[kind]
+    return whole * min(1.0, call.idle[kind] / idle) if idle else 0.0
+
+
+def callbacks(look: Look, call: Call) -> Iterator[Advice]:
+    """Callbacks, and the function of ``reduce``, run in the main process, one by one."""
+    idle = call.idle["callbacks"]
+    if not _matters(look, call, idle):
+        return
+    running = _owner(look, call, "callbacks")
+    saves = (_whole(call) - running - call.compute) / look.workers
+    yield Advice(
+        "callbacks",
+        "Workers wait for callbacks",
+        f"{_where(call)}: callbacks (or reduce) ran for {seconds(running)} in the main process, "
+        "which hands out no work meanwhile.",
+        f"Do in the task what the callback does: a function that calls {_name(call)} and then "
+        "the rest; or only put the result into a queue.Queue in the callback.",
+        look.gain(saves),
+        saves,
+        part="idle",
+        line=call.line,
+    )
+
+
+def handlers(look: Look, call: Call) -> Iterator[Advice]:
+    """Log handlers of the main process are slower than the tasks that log."""
+    idle = call.idle["handlers"]
+    if not _matters(look, call, idle):
+        return
+    saves = idle / look.workers
+    yield Advice(
+        "handlers",
+        "Results wait for log handlers",
+        f"{_where(call)}: handling what tasks log and print took {seconds(_owner(look, call, 'handlers'))} "
+        "in the main process; a task's result comes after what it has logged.",
+        "Put a queue in front of the slow handler: logging.handlers.QueueHandler(q), and "
+        "QueueListener(q, slow_handler).start(); or log less.",
+        look.gain(saves),
+        saves,
+        part="idle",
+        line=call.line,
+    )
+
+
+def arguments(look: Look, call: Call) -> Iterator[Advice]:
+    """Large arguments are copied that need not be."""
+    mine = [
+        (kind, moved, whole) for site, kind, moved, whole in look.run.large if site == call.site
+    ]
+    idle, decode = call.idle["packing"] + call.idle["handing"], call.parts["decode"]
+    if not mine or not _matters(look, call, idle + decode):
+        return
+    kind, moved, whole = max(mine, key=lambda each: each[1])
+    copying = _owner(look, call, "packing")
+    # Sharing copies it once; then nothing is copied.
+    rounds = max(1, len(np.unique(call.spans["task"]))) if kind == "frames" else 0
+    once = copying * min(1.0, whole / moved + (1 / rounds if rounds else 0.0))
+    saves = (idle + decode) / look.workers - once
+    title, change = _ARGUMENTS[kind]
+    yield Advice(
+        kind,
+        title,
+        f"{_where(call)}: {human_bytes(moved)} in {count(call.tasks, 'task')} went to the workers as "
+        f"copies; the main process copied for {seconds(copying)}, workers waited "
+        f"{seconds(idle / look.workers)} and unpacked for {seconds(decode / look.workers)} each.",
+        change.format(name=_name(call)),
+        look.gain(saves),
+        saves,
+        part="idle",
+        line=call.line,
+    )
+
+
+_ARGUMENTS = {
+    "slices": (
+        "Slices of a plain array are copied",
+        "Share the array before it is sliced: x = oc.share(x). Slices of it are passed by "
+        "reference, and {name} does not change.",
+    ),
+    "same": (
+        "The same array is copied for every task",
+        "Share it once: x = oc.share(x), and pass that to {name}: it is passed by reference.",
+    ),
+    "frames": (
+        "Groups and filtered rows are copies",
+        "What a group-by or a filter gives is a copy, also of a shared frame. Sort once, share, "
+        "and pass slices, which are passed by reference: df = oc.share(df.sort_values(key)), "
+        "then {name}(df.iloc[start:stop]). Of columns of one type that pandas keeps together pass "
+        "each by itself: df[column].iloc[start:stop].",
+    ),
+    "own": (
+        "Large arguments are copied",
+        "Let {name} read or make its data itself and pass it a path or an index; or write the "
+        "data into an array made by oc.empty and pass slices of that.",
+    ),
+}
+
+
+def results(look: Look, call: Call) -> Iterator[Advice]:
+    """Large results are copied, and come one by one."""
+    each = call.parts["result_moved"] / max(1, call.tasks)
+    packing = call.parts["encode"] + call.parts["blocked"]
+    idle = call.idle["results"] + call.idle["handing"]
+    if not _matters(look, call, packing + idle):
+        return
+    # Half of packing is the copy; the other half, to have the pages of what is shared, stays.
+    saves = (0.5 * call.parts["encode"] + call.parts["blocked"] + idle) / look.workers
+    if each < _BIG:
+        if call.idle["results"] < 0.5 * (packing + idle):
+            return
+        yield Advice(
+            "unpacking",
+            "Workers wait while results are unpacked",
+            f"{_where(call)}: the main process took {seconds(_owner(look, call, 'results'))} to unpack "
+            f"{human_bytes(int(call.parts['result_moved']))} of results.",
+            "Import what results consist of (pandas, polars) at the top of the program, and "
+            "return fewer objects: arrays in place of lists.",
+            look.gain(saves),
+            saves,
+            part="idle",
+            line=call.line,
+        )
+        return
+    yield Advice(
+        "results",
+        "Results are large",
+        f"{_where(call)}: {human_bytes(int(each))} per task, "
+        f"{human_bytes(int(call.parts['result_moved']))} altogether; packing and writing them took "
+        f"{seconds(packing / look.workers)} of each worker.",
+        f"Have {_name(call)} write into one array that all share: out = oc.empty(shape, dtype), "
+        "then out[i:j] = ... in the task, and return nothing.",
+        look.gain(saves),
+        saves,
+        part="results",
+        line=call.line,
+    )
+
+
+def uneven(look: Look, call: Call) -> Iterator[Advice]:
+    """At the end of a call some have nothing to do."""
+    if look.workers < 2 or call.depth < 2 or not _matters(look, call, call.idle["tail"]):
+        return
+    took = call.took()
+    longest, typical = float(took.max()), float(np.median(took))
+    ideal = _rounds(call, lambda each: float(each.sum()) / look.workers)
+    first = _rounds(call, lambda each: max(float(each.max()), float(each.sum()) / look.workers))
+    now = _rounds_now(call)
+    straggles = len(took) >= 8 and longest > _STRAGGLER * typical
+    if straggles and (not call.chunk or call.chunk == 1):
+        span = call.spans[int(np.argmax(took))]
+        which = items(int(span["start"]), int(span["stop"]), int(span["task"]))
+        saves = now - first
+        yield Advice(
+            "straggler",
+            "A straggler held everybody up",
+            f"{_where(call)}: {which} took {seconds(longest)}, the median is {seconds(typical)}; the "
+            f"others had nothing to do for {seconds(call.idle['tail'] / look.workers)} on average.",
+            f"Hand out the longest first: pool.map({_name(call)}, sorted(items, key=size, "
+            "reverse=True)); or cut that one up"
+            + (f", which would save {seconds(now - ideal)}." if ideal < first else "."),
+            look.gain(saves),
+            saves,
+            part="idle",
+            line=call.line,
+        )
+    elif call.chunk > 1 or call.items < 4 * look.workers:
+        yield _pieces(look, call, now - ideal)
+
+
+def _pieces(look: Look, call: Call, saves: float) -> Advice:
+    if call.chunk > 1:
+        title = "The work is dealt out in too large pieces"
+        change = f"Leave chunksize={call.chunk} out: chunks are then cut by their measured time."
+    else:
+        title = "There are too few tasks"
+        change = f"Cut the work of {_name(call)} into more and smaller tasks, of equal size."
+    return Advice(
+        "chunks" if call.chunk > 1 else "few",
+        title,
+        f"{_where(call)}: {count(call.tasks, 'task')} for {look.workers} workers; while the last of "
+        f"them ran, the others had nothing to do for "
+        f"{seconds(call.idle['tail'] / look.workers)} on average.",
+        change,
+        look.gain(saves),
+        saves,
+        part="idle",
+        line=call.line,
+    )
+
+
+def _rounds(call: Call, time: Callable[[np.ndarray], float]) -> float:
+    """The time of a call that is made again and again, each time being as long as said."""
+    took = call.took()
+    if not call.method.startswith(("map", "starmap", "imap")):
+        return time(took)
+    return sum(time(took[call.spans["task"] == task]) for task in np.unique(call.spans["task"]))
+
+
+def _rounds_now(call: Call) -> float:
+    """As it was: the worker that was busiest, each time."""
+    took, spans = call.took(), call.spans
+    rounds = spans["task"] if call.method.startswith(("map", "starmap", "imap")) else spans["site"]
+    keys = rounds.astype("u8") << np.uint64(32) | spans["worker"]
+    found, rows = np.unique(keys, return_inverse=True)
+    sums = np.bincount(rows, took)
+    return sum(float(sums[found >> np.uint64(32) == each].max()) for each in np.unique(rounds))
+
+
+def pausing(look: Look, call: Call) -> Iterator[Advice]:
+    """Functions that wait leave the CPUs free: more of them can wait at the same time."""
+    own = call.own
+    if call.pausing < 0.5 * own or not _matters(look, call, call.pausing):
+        return
+    # What the programs wait for that it has started is not known.
+    if call.parts["helped"] > 0.1 * call.pausing:
+        return
+    if sum(call.idle.values()) > 0.3 * _whole(call):  # there are workers to spare already
+        return
+    more = min(call.items, _MANY * max(look.run.cpus, look.workers))
+    if more <= look.workers:
+        return
+    mean = own / call.items
+    now = ceil(call.items / look.workers) * mean
+    then = max(ceil(call.items / more) * mean, call.parts["running"] / look.run.cpus)
+    saves = now - then
+    yield Advice(
+        "pausing",
+        "Your function waits more than it computes",
+        f"{_where(call)}: {percent(call.pausing, own)} of {seconds(own)} inside {_name(call)} it waited "
+        "(for a disk, the network, a lock, a clock) and used no CPU.",
+        f"More workers wait at the same time: oc.Pool({more}); or threads, which cost no memory: "
+        f'oc.Pool({more}, method="thread").',
+        look.gain(saves),
+        saves,
+        part="function",
+        line=call.line,
+    )
+
+
+def threads(look: Look, call: Call) -> Iterator[Advice]:
+    """Native threads of several workers fight for the CPUs."""
+    compute, cpu, helped = (call.parts[name] for name in ("compute", "cpu", "helped"))
+    if look.workers < 2 or helped < 0.25 * cpu or call.parts["wanting"] < 0.15 * compute:
+        return
+    each = 1 + helped / max(cpu - helped, 1e-9)
+    saves = max(call.wall - cpu / look.at_once, call.parts["wanting"] / look.workers * 0.5)
+    yield Advice(
+        "threads",
+        "Workers' own threads fight for the CPUs",
+        f"{_where(call)}: {look.workers} workers on {count(look.run.cpus, 'CPU')}, and in each some "
+        f"{each:.1f} threads computed at once; for {percent(call.parts['wanting'], compute)} of the "
+        "time in the function no CPU was free.",
+        "One thread per worker: do not set OMP_NUM_THREADS (a pool then gives each worker its "
+        "share), or set it to 1; or threadpoolctl.threadpool_limits(1) in the task.",
+        look.gain(saves),
+        saves,
+        part="function",
+        line=call.line,
+    )
+
+
+CAUSES: tuple[Callable[[Look, Call], Iterator[Advice]], ...] = (
+    *(importing, small, one_by_one, iterable, callbacks, handlers, arguments, results),
+    *(uneven, pausing, threads),
+)
+"""In the order in which they explain: of those about the same part of a call's time the first
+is told."""

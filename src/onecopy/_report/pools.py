@@ -1,0 +1,190 @@
+"""What may be off with a pool as a whole: failures, its workers, its memory."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from .._observe.failures import Failed
+from .._observe.spans import Site
+from .face import Advice, Look
+from .model import Table
+from .words import count, human_bytes, percent, seconds
+
+# A worker whose own memory grows by this much, in bytes, keeps something.
+_GROWTH = 200e6
+# So many kinds of failures are listed.
+_LISTED, _EXAMPLES = 5, 3
+
+
+def failures(look: Look) -> Iterator[Advice]:
+    """Tasks that raised, and tasks that were lost with their workers."""
+    run = look.run
+    number = sum(each.number for each in run.failures if each.kind != "WorkerDied")
+    if number:
+        yield _failures(look, number)
+    lost = int(run.totals["lost"].sum())
+    if lost:
+        yield Advice(
+            "lost",
+            "Tasks were lost with their workers",
+            f"{count(lost, 'task')} of {run.tasks:,} ended because a worker died, "
+            f"{seconds(look.parts.lost)} of work with them.",
+            "Look at the WorkerDied errors: they name the signal and the memory held. "
+            "pool.options(retries=2) runs such tasks again, memory_limit= ends them early.",
+            "the lost results",
+        )
+
+
+def _failures(look: Look, number: int) -> Advice:
+    run = look.run
+    all_ = max(int(run.totals["items"].sum()), number)
+    kinds: dict[tuple[int, str], list[Failed]] = {}
+    for each in run.failures:
+        kinds.setdefault((each.site, each.kind), []).append(each)
+    said = [_listed(run.sites[site], alike) for (site, _), alike in kinds.items()]
+    if len(said) > _LISTED:
+        said[_LISTED:] = [f"and {len(said) - _LISTED:,} other kinds"]
+    site = run.sites[run.failures[0].site]
+    name = site[1].rpartition(".")[2]
+    return Advice(
+        "failed",
+        f"{number:,} of {count(all_, 'task')} failed",
+        "; ".join(said) + ".",
+        "map raises the first error when all have ended. To keep the good results: futures = "
+        f"[pool.submit({name}, item) for item in items], then future.exception() of each.",
+        "the results of the others",
+        line=f"{site[2]}:{site[3]}" if site[2] else "",
+    )
+
+
+def _listed(site: Site, alike: list[Failed]) -> str:
+    """``ValueError, 10 times in f: bad 3 (item 3), bad 13 (item 13) and others``."""
+    number = sum(each.number for each in alike)
+    which = "item" if "map" in site[0] else "task"
+    some = [f"{each.message} ({which} {each.first})" for each in alike[:_EXAMPLES] if each.message]
+    others = " and others" if len(alike) > _EXAMPLES else ""
+    times = "once" if number == 1 else f"{number:,} times"
+    said = f"{alike[0].kind}, {times} in {site[1]}"
+    return f"{said}: {', '.join(some)}{others}" if some else said
+
+
+def timed(look: Look, others: list[Advice]) -> Iterator[Advice]:
+    """What the pool's workers cost."""
+    yield from _too_many(look, others)
+    yield from _replaced(look)
+    yield from _again(look)
+
+
+def _too_many(look: Look, others: list[Advice]) -> Iterator[Advice]:
+    run, parts = look.run, look.parts
+    extra = run.wanted - run.cpus
+    # Workers that wait for input or output may be as many as one likes: these fill the CPUs.
+    if extra <= 0 or run.method == "thread" or any(each.kind == "threads" for each in others):
+        return
+    if parts.wanting < 0.2 * parts.compute or parts.pausing > 0.3 * parts.compute:
+        return
+    if parts.wanting / parts.workers < look.worth:
+        return
+    each = _memory_of_one(look)
+    yield Advice(
+        "workers",
+        "There are more workers than CPUs",
+        f"{run.wanted} workers on {count(run.cpus, 'CPU')}: for {percent(parts.wanting, parts.compute)} "
+        "of the time in your functions no CPU was free.",
+        f"oc.Pool({run.cpus}), which is the default: the same work at the same time, in less memory.",
+        f"{human_bytes(int(extra * each))} of memory, and the start of {count(extra, 'worker')}",
+        nbytes=extra * each,
+    )
+
+
+def _memory_of_one(look: Look) -> float:
+    """Bytes that a worker has of its own, on average."""
+    table = look.run.memory
+    mine = table[table["worker"] >= 0]
+    return float(mine["uss"].mean()) if len(mine) else 0.0
+
+
+def _replaced(look: Look) -> Iterator[Advice]:
+    run, parts = look.run, look.parts
+    lives = run.workers
+    if len(lives) < 3 * run.wanted or int(run.totals["lost"].sum()):
+        return
+    took = np.where(lives["ready"] > 0, lives["ready"] - lives["born"], 0) / 1e9
+    # What is computed would stay, and the start of the first ones.
+    stays = parts.compute / parts.workers + float(took[: run.wanted].mean())
+    saves = parts.wall - stays
+    if saves >= look.worth:
+        yield Advice(
+            "replaced",
+            "Workers are replaced again and again",
+            f"{len(lives):,} workers were started for {run.wanted} places, for "
+            f"{seconds(float(took.mean()))} each.",
+            "Raise maxtasksperchild=, or leave it out.",
+            look.gain(saves),
+            saves,
+        )
+
+
+def _again(look: Look) -> Iterator[Advice]:
+    run, parts = look.run, look.parts
+    saves = parts.startup / parts.workers
+    if run.facts.get("pools_before", 0) >= 2 and saves >= look.worth:
+        yield Advice(
+            "pools",
+            "Every call has a pool of its own",
+            f"This is pool number {int(run.facts['pools_before']) + 1} of the program; starting its "
+            f"workers took {seconds(saves)}.",
+            "Make one pool at the begin and use it for all calls: with oc.Pool() as pool: around "
+            "the whole.",
+            look.gain(saves) + ", in each of them",
+            saves,
+        )
+
+
+def memory(look: Look) -> Iterator[Advice]:
+    """Memory that is kept, and memory that was meant to be in common."""
+    run = look.run
+    worst: tuple[int, int, int] = (0, 0, 0)
+    grown = 0
+    table = run.memory
+    for worker in np.unique(table["worker"]):
+        rows = table[table["worker"] == worker]
+        if worker < 0 or len(rows) < 8:
+            continue
+        # The first fifth is imports and caches that fill.
+        uss = rows["uss"][len(rows) // 5 :].astype("i8")
+        growth = int(uss[-1] - uss[0])
+        if growth > 0.5 * _GROWTH and _rises(uss):
+            grown += growth
+        if growth > worst[0] and _rises(uss):
+            worst = growth, int(worker), int(uss[-1])
+    if worst[0] > _GROWTH:
+        yield Advice(
+            "growth",
+            "A worker's own memory grows",
+            f"Worker {worst[1]} grew by {human_bytes(worst[0])} to {human_bytes(worst[2])}.",
+            "Something keeps what tasks make: a cache, a global list. "
+            f"oc.Pool({run.wanted}, maxtasksperchild=100) gives the memory back.",
+            f"{human_bytes(grown)}, of all workers together",
+            nbytes=float(grown),
+        )
+    copied = run.facts.get("inherited_bytes_copied", 0)
+    if copied > _GROWTH:
+        yield Advice(
+            "inherited",
+            "Forked workers copy what they inherited",
+            f"{human_bytes(int(copied))} of inherited memory are no longer in common: reading a "
+            "Python object writes its reference count, and the kernel copies the page.",
+            "data = oc.share(data) before the pool is made: its pages are never written to.",
+            human_bytes(int(copied)),
+            nbytes=float(copied),
+        )
+
+
+def _rises(values: Table) -> bool:
+    """More or less steadily: each third is above the one before it."""
+    third = len(values) // 3
+    one, two, three = (float(values[at * third :][:third].mean()) for at in range(3))
+    return one < two < three

@@ -1,0 +1,64 @@
+"""Where a worker's time goes, as its loop measures it: one record, read and written in the loop.
+
+Time is measured without gaps: each stretch of the loop ends where the next one begins
+(``since``), so that what a worker's tasks add up to is all of its time.
+"""
+
+from __future__ import annotations
+
+from time import monotonic_ns
+from typing import Any
+
+from .._system.usage import Meter
+from .imports import NONE, Imports, Spent
+from .profiler import Profiler
+
+
+class Timing:
+    """See the module. The worker's own thread; the profiler's reads ``function``.
+
+    Attributes:
+        since: when the present stretch began; nanoseconds.
+        waited, blocked: since the last result: waiting for frames, and writing that result.
+        meter: CPU time and the like of tasks.
+        imports: what importing modules has cost.
+        imported: of that, before the function began.
+        function: what is being run, or None.
+        profiler: samples this thread's stack, if it is wanted.
+    """
+
+    __slots__ = (
+        "blocked", "function", "imported", "imports", "meter", "profiler", "since", "waited",
+    )  # fmt: skip
+
+    def __init__(self) -> None:
+        self.since = monotonic_ns()
+        self.waited = self.blocked = 0
+        self.meter = Meter()
+        self.imports = Imports(self.meter.delay)
+        self.imported: Spent = NONE
+        self.function: Any = None
+        self.profiler: Profiler | None = None
+
+    def profile(self) -> None:
+        """Sample this thread's stack once the worker is ready."""
+        self.profiler = Profiler(lambda: self.function)
+
+    def begin(self) -> None:
+        """The worker is ready: what came before was its start-up."""
+        self.imports.watch()
+        if self.profiler is not None:
+            self.profiler.start()
+        self.since, self.waited = monotonic_ns(), 0
+
+    def end_wait(self) -> None:
+        """Frames have come."""
+        now = monotonic_ns()
+        self.waited += now - self.since
+        self.since = now
+
+    def sent(self, encoded: int) -> None:
+        """The result that was encoded then has been written."""
+        self.function = None
+        self.waited, self.since = 0, monotonic_ns()
+        self.blocked = self.since - encoded

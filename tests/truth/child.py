@@ -1,0 +1,65 @@
+"""Runs one program and says what its report says: ``python -m tests.truth.child NAME [cured]``.
+
+The answer is one line of JSON on standard output.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import resource
+import sys
+from typing import Any
+
+import onecopy as oc
+from onecopy._report import gather
+from onecopy._report.advice import advice, verdict
+from tests.truth.programs import PROGRAMS
+
+
+class Ending(oc.Pool):
+    """A pool whose workers end by themselves, so that their CPU time is known to the system."""
+
+    def __exit__(self, *error: Any) -> None:
+        self.close()
+        self.join()
+        super().__exit__(*error)
+
+
+def main(name: str, *, cured: bool) -> dict[str, Any]:
+    program = PROGRAMS[name]
+    if cured:
+        for variable, _ in program.environment:
+            os.environ.pop(variable, None)
+    pools: list[oc.Pool] = []
+
+    def make(*args: Any, **options: Any) -> oc.Pool:
+        # As if the program were the main module: that its workers import it is no fault.
+        options["preload"] = [*options.get("preload", ()), "tests.truth.programs"]
+        pools.append(Ending(*args, **options))
+        return pools[-1]
+
+    program.body(make, cured)
+    run = gather.run(pools[-1]._engine, look=False)
+    parts = run.accounting()
+    used = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
+    return {
+        "advice": [
+            {
+                **{"kind": each.kind, "title": each.title, "line": each.line},
+                **{"saves": each.saves, "cpu": each.cpu, "memory": each.nbytes},
+                **{"evidence": each.evidence, "change": each.change, "gain": each.gain},
+            }
+            for each in advice(run)
+        ],
+        "verdict": verdict(run),
+        # Start-up is no part of what most cures change, and is as long as others let it be.
+        "wall": parts.wall - (parts.startup / parts.workers if program.fault != "replaced" else 0),
+        "cpu": sum(each.ru_utime + each.ru_stime for each in used),
+        "memory": pools[-1].stats().peak_pss,
+        "other": parts.other / parts.total,
+    }
+
+
+if __name__ == "__main__":
+    print(json.dumps(main(sys.argv[1], cured=sys.argv[2:] == ["cured"])))
