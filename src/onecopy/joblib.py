@@ -111,7 +111,7 @@ def register() -> None:
 
 
 def stats() -> PoolStats:
-    """What the pool of the last call of ``Parallel`` has done; see ``Pool.stats``.
+    """Return what the pool of the last call of ``Parallel`` has done; see ``Pool.stats``.
 
     Raises:
         RuntimeError: the pool has ended, or no call has used this backend.
@@ -131,7 +131,7 @@ def spans() -> np.ndarray[Any, np.dtype[Any]]:
 
 
 def report(path: str | os.PathLike[str] | None = None) -> None:
-    """Where time and memory went in the pool of the last call; see ``Pool.report``. A pool serves
+    """Show where time and memory went in the pool of the last call; see ``Pool.report``. A pool serves
     several calls, and lives as long as the ``parallel_config`` block, or as the ``Parallel`` object.
 
     Args:

@@ -1,4 +1,4 @@
-"""What ``ProcessPoolExecutor.map`` returns: iterators over results, in order."""
+"""The iterators that ``ProcessPoolExecutor.map`` returns: results, in order."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from .jobs import NoResult, StreamJob
 
 
 class Results(Iterator[Any]):
-    """What ``map`` returns. All its items are there, and are run whether or not anybody
+    """The iterator without ``buffersize``. All its items are there, and run even if nobody
     asks for a result; an iterator that was begun and is given up takes the rest back."""
 
     def __init__(

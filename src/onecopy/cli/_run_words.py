@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 class Method(StrEnum):
-    """How workers start; ``auto`` is ``forkserver`` here."""
+    """The start methods; ``auto`` is ``forkserver`` here."""
 
     AUTO = "auto"
     FORK = "fork"
@@ -26,7 +26,7 @@ class Method(StrEnum):
 
 @dataclass(frozen=True)
 class Request:
-    """What the command line asks for; the attributes are its options."""
+    """The request on the command line; the attributes are its options."""
 
     function: _targets.Target
     file: str

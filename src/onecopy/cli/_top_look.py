@@ -27,7 +27,7 @@ NOTE = (
 
 
 class Sort(StrEnum):
-    """What the rows are ordered by, greatest first; ``tree``: parents before children."""
+    """The order of the rows, greatest first; ``tree``: parents before children."""
 
     TREE = "tree"
     PSS = "pss"
@@ -85,7 +85,7 @@ class Look:
 
 
 def as_object(found: Memory, rows: list[tuple[ProcessMemory, float]]) -> dict[str, Any]:
-    """What ``--json`` prints; sizes in bytes, CPU in cores."""
+    """Return the object that ``--json`` prints; sizes in bytes, CPU in cores."""
     return {
         "time": time.time(),
         "pss": found.pss,
