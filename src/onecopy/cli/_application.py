@@ -16,7 +16,7 @@ import typer
 from .. import __version__
 from ._errors import FAILED, CommandError
 
-COMMANDS = ("run", "convert", "demo", "lab", "report", "top")
+COMMANDS = ("run", "convert", "demo", "doctor", "lab", "report", "top")
 
 Work = Callable[[], int]
 """What a command returns: does the work, returns the exit status."""
@@ -55,7 +55,8 @@ def application(arguments: list[str]) -> typer.Typer:
     app.callback(invoke_without_command=True)(_onecopy)
     called = next((word for word in arguments if not word.startswith("-")), "")
     for name in (called,) if called in COMMANDS else COMMANDS:
-        app.command(name)(import_module(f".{name}", __package__).command)
+        module = import_module(f".{name}", __package__)
+        app.command(name, cls=getattr(module, "Parser", None))(module.command)
     return app
 
 

@@ -1,0 +1,88 @@
+"""Large objects through a queue or pipe of the program's own."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+from .. import source
+from ..finding import Case, Finding, Line, human_bytes, seconds
+from ..history import NOWHERE, Process, Site
+from ..inside import kinds
+
+_EACH, _ALL, _PART = 200_000, 8e6, 0.2
+
+
+@dataclass
+class _Channel:
+    process: Process
+    messages: int = 0
+    bytes: int = 0
+    pickling: float = 0.0
+    writing: float = 0.0
+    sorts: Counter[str] = field(default_factory=Counter)
+
+
+def look(case: Case) -> Iterator[Finding]:
+    channels: dict[tuple[Process, int], _Channel] = {}
+    for process in case.history.processes:
+        sorts = {int(row["t0"]): process.text(row["d"]) for row in process.of(kinds.BIG)}
+        for row in process.of(kinds.OUT, kinds.OTHER):
+            if int(row["c"]) >= _EACH:
+                key = process, int(row["g"])
+                found = channels.setdefault(key, _Channel(process))
+                found.messages += 1
+                found.bytes += int(row["c"])
+                found.pickling += int(row["a"]) / 1e9
+                found.writing += int(row["b"]) / 1e9
+                found.sorts[sorts.get(int(row["t0"]), "object")] += 1
+    for (_, channel), each in channels.items():
+        cost = each.pickling + each.writing
+        if each.messages >= 2 and each.bytes >= _ALL and cost >= _PART * case.wall:
+            yield _finding(case, channel, each)
+
+
+def _made(case: Case, channel: int) -> tuple[Site, str]:
+    for process in case.history.processes:
+        for row in process.of(kinds.QUEUE):
+            if int(row["a"]) == channel:
+                return process.site(row["d"]), process.text(row["e"])
+    return NOWHERE, "pipe"
+
+
+def _finding(case: Case, channel: int, sent: _Channel) -> Finding:
+    read = load = 0.0
+    readers = 0
+    for process in case.history.processes:
+        rows = process.of(kinds.IN, kinds.OTHER)
+        rows = rows[(rows["g"] == channel) & (rows["c"] >= _EACH)]
+        readers += bool(len(rows))
+        read += float(rows["a"].sum()) / 1e9
+        load += float(rows["b"].sum()) / 1e9
+    site, kind = _made(case, channel)
+    cost = sent.pickling + sent.writing
+    what = sent.sorts.most_common(1)[0][0]
+    saving = 0.9 * min(cost, case.wall)
+    return Finding(
+        id="queue-pickled",
+        level="time",
+        title=f"{human_bytes(sent.bytes)} went through a {kind} in {sent.messages:,} messages, "
+        "pickled and copied",
+        evidence=f"{human_bytes(sent.bytes // sent.messages)} each ({what}). "
+        f"{sent.process.describe()}: {seconds(sent.pickling)} pickling, {seconds(sent.writing)} "
+        f"writing, or waiting for a reader; {readers} readers: {seconds(read)} reading, "
+        f"{seconds(load)} unpickling.",
+        where=site,
+        change=(
+            Line(site.line, " ", source.line(site)),
+            Line(site.line, "+", "frames = oc.empty((n, ...), dtype)   # once, for all processes"),
+            Line(0, " ", "# frames[i] = ...; queue.put(i): the number goes through the queue"),
+        ),
+        advice="Or tasks of an onecopy.Pool: shared arguments need no pipe.",
+        saving=saving,
+        of=case.wall,
+        memory=float(sent.bytes),
+        gain=f"up to {seconds(saving)}",
+        figures={"messages": sent.messages, "bytes": sent.bytes, "cost": cost},
+    )
