@@ -50,7 +50,10 @@ def _notes(history: History) -> list[str]:
     unseen = history.unseen()
     if unseen:
         some = "1 Python process" if len(unseen) == 1 else f"{len(unseen)} Python processes"
-        notes.append(f"{some} could not be looked into (started with -I, -E or -S): {unseen[0]}")
+        notes.append(
+            f"{some} could not be looked into (started with -I, -E or -S, with an environment of "
+            f"its own, or by an old Python): {unseen[0]}"
+        )
     lost = sum(process.lost for process in history.processes)
     if lost:
         notes.append(f"{lost:,} records were overwritten before they were read")

@@ -30,6 +30,10 @@ _LIBRARY_THREADS = (
 )
 
 
+# Nanoseconds in which any interpreter has come to its records.
+_LASTING = 500_000_000
+
+
 class Site(NamedTuple):
     """A place in the program."""
 
@@ -248,13 +252,19 @@ class History:
         return cpu, delay
 
     def unseen(self) -> list[str]:
-        """Command lines of Python processes that could not be looked into."""
+        """Command lines of Python processes that could not be looked into.
+
+        One that was ended while it began, or another program than Python, has nothing to say.
+        """
         known = {process.pid for process in self.processes}
         found = []
         for pid, command in self.readings.commands.items():
             words = command.split()
             python = bool(words) and os.path.basename(words[0]).startswith("python")
-            if pid not in known and python and "resource_tracker" not in command:
+            looks = self.looks.get(pid)
+            if pid in known or not python or looks is None or "resource_tracker" in command:
+                continue
+            if int(looks["time"].max() - looks["time"].min()) > _LASTING:
                 found.append(command)
         return found
 

@@ -107,7 +107,7 @@ def run(program: Program, folder: Path) -> Recording:
         signals.child = child
         sampler = Sampler(child.pid, program.memory)
         rings = Rings(folder)
-        _watch(child, sampler, rings, program.stop_after)
+        stopped = _watch(child, sampler, rings, program.stop_after)
         status = child.wait()
         ended = time.perf_counter_ns()
         machine = busy() - machine
@@ -118,7 +118,7 @@ def run(program: Program, folder: Path) -> Recording:
         command=tuple(program.command),
         python=program.python,
         status=status,
-        interrupted=signals.interrupts,
+        interrupted=signals.first or stopped,
         began=began,
         ended=ended,
         clock=clock,
@@ -126,7 +126,10 @@ def run(program: Program, folder: Path) -> Recording:
         cpus=cpus.cpu_count(),
         machine_cpus=os.cpu_count() or 1,
         machine_cpu=machine,
-        program_cpu=usage.ru_utime + usage.ru_stime - used.ru_utime - used.ru_stime,
+        # Processes that nobody has waited for are known to the sampler alone.
+        program_cpu=max(
+            usage.ru_utime + usage.ru_stime - used.ru_utime - used.ru_stime, sampler.cpu()
+        ),
         doctor_cpu=time.process_time() - own,
         oom_kills=procfs.oom_kills() - kills,
         shared_memory_left=tuple(sorted(left)),
@@ -142,10 +145,12 @@ class _Signals:
     def __init__(self) -> None:
         self.child: subprocess.Popen[bytes] | None = None
         self.interrupts = 0
+        self.first = 0
 
     def interrupt(self, number: int, frame: FrameType | None) -> None:
         """Ctrl-C reaches the program by itself, as it would without us; the third ends it."""
         self.interrupts += 1
+        self.first = self.first or time.perf_counter_ns()
         if self.interrupts >= 3 and self.child is not None:
             self.child.kill()
 
@@ -170,21 +175,22 @@ def _signals() -> Iterator[_Signals]:
 
 def _watch(
     child: subprocess.Popen[bytes], sampler: Sampler, rings: Rings, stop_after: float | None
-) -> None:
-    """Reads until the program has ended, which is seen at once."""
+) -> int:
+    """Reads until the program has ended, which is seen at once; when it was interrupted, or 0."""
     handle = os.pidfd_open(child.pid)
     try:
         begin = time.monotonic()
         sample, take = begin + 0.01, begin + 0.05
         stop = begin + stop_after if stop_after is not None else float("inf")
-        stopping = signal.SIGINT
+        stopping, stopped = signal.SIGINT, 0
         while True:
             pause = max(0.001, min(sample, take, stop) - time.monotonic())
             if select.select([handle], [], [], pause)[0]:
-                return
+                return stopped
             now = time.monotonic()
             if now >= stop:
-                child.send_signal(stopping)
+                stopped = stopped or time.perf_counter_ns()
+                _send_all(child.pid, stopping)
                 stop, stopping = now + _PATIENCE, signal.SIGKILL
             if now >= sample:
                 sample = time.monotonic() + sampler.look()
@@ -193,6 +199,17 @@ def _watch(
                 take = time.monotonic() + (_PASS if busy else 2 * _PASS)
     finally:
         os.close(handle)
+
+
+def _send_all(pid: int, number: int) -> None:
+    """A terminal's Ctrl-C reaches all that belong to its process group; so does this."""
+    group = os.getpgid(0)
+    for each in (pid, *procfs.descendants(pid)):
+        try:
+            if os.getpgid(each) == group:
+                os.kill(each, number)
+        except ProcessLookupError:
+            continue  # it ended meanwhile
 
 
 def _settled(sampler: Sampler, before: set[str]) -> set[str]:

@@ -28,7 +28,7 @@ class Facts:
         command: the program and its arguments.
         python: the command line was made from a script, a module or code.
         status: its end, as ``subprocess`` has it; below zero a signal.
-        interrupted: how many times Ctrl-C came.
+        interrupted: when Ctrl-C first came; 0: never.
         began, ended: when.
         clock: seconds since 1970 at the begin.
         pid: the program's first process.

@@ -214,6 +214,10 @@ class Sampler:
                     channel = int(words[1] if int(words[0]) != 247 else words[2], 16) & 0xFFFFFFFF
                 self._found.stuck.append(Stuck(pid, int(name), call, channel))
 
+    def cpu(self) -> float:
+        """CPU seconds of all processes, as last seen."""
+        return sum(look.cpu for look in self._last.values())
+
     def trackers(self) -> bool:
         """Is a resource tracker of the program's still at work? A zombie is gone."""
         mine = [pid for pid, text in self._found.commands.items() if "resource_tracker" in text]

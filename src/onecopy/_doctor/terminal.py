@@ -126,15 +126,18 @@ def _pools_to_show(found: Diagnosis) -> list[Pool]:
     rest = sorted(found.pools, key=lambda pool: -pool.total)
     shown: list[Pool] = []
     for pool in (*named, *rest):
-        if pool not in shown and len(shown) < (_POOLS if named else 1):
+        again = any(pool.site == each.site for each in shown)
+        if pool not in shown and not again and len(shown) < (_POOLS if named else 1):
             shown.append(pool)
     first = named[0] if named else None
     return [pool for pool in shown if pool is first or pool.total > 0.1 * shown[0].total]
 
 
 def _pool(pool: Pool, width: int) -> list[Text]:
-    what = f"{pool.describe()}, {count(pool.count, 'task')}"
     size = f"{pool.lanes} x {seconds(pool.wall)}"
+    what = f"{pool.describe()}, {count(pool.count, 'task')}"
+    if len(what) + len(size) + 2 > width:
+        what = f"{pool.kind}, {pool.lanes} workers by {pool.method}, {count(pool.count, 'task')}"
     rows = [Text(what + " " * max(2, width - len(what) - len(size)) + size)]
     cells = width - 12
     seen = set()

@@ -77,6 +77,8 @@ _BUSY = 0.25
 def find(case: Case) -> list[Finding]:
     """All findings, what is most urgent first, then what saves most."""
     found = [each for look in ALL for each in look(case)]
+    if any(each.id == "consumers-died" for each in found):
+        found = [each for each in found if each.id != "process-failed"]
     found = [each for each in found if not _explained(each, found) and not _small(case, each)]
     found.sort(key=lambda each: (LEVELS.index(each.level), -(each.saving or 0.0)))
     if case.facts.foreign > _BUSY:

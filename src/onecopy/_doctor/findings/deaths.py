@@ -21,7 +21,9 @@ def look(case: Case) -> Iterator[Finding]:
         number = -process.exit if process.exit is not None and process.exit < 0 else 0
         if number == signal.SIGINT or (number and number == process.ended_by):
             continue  # by Ctrl-C, or because the parent wanted it
-        if number == signal.SIGTERM and (case.facts.status < 0 or case.facts.interrupted):
+        if case.facts.interrupted and process.stop > case.facts.interrupted:
+            continue  # that is how it ended
+        if number == signal.SIGTERM and case.facts.status < 0:
             continue
         doing = _doing(case, process)
         if process.exit in (0, None) and not _gone_early(case, process):

@@ -90,8 +90,8 @@ def _unread(case: Case, writer: Process, dead: list[Process], stuck: Stuck) -> F
     return Finding(
         id="consumers-died",
         level="crash",
-        title=f"{len(dead)} processes that should read a queue have died, and "
-        f"{writer.name or 'the main process'} waits for ever to write to it",
+        title=f"{len(dead)} of those who read a queue died, and {writer.name or 'the main process'} "
+        "waits for ever to write to it",
         evidence=f"For {seconds(case.history.readings.idle)} nothing has run. "
         f"{', '.join(each.describe() for each in dead[:3])} ended"
         + (f" with {codes}." if codes else "."),

@@ -24,18 +24,20 @@ def look(case: Case) -> Iterator[Finding]:
     left = {name: each for name, each in made.items() if name not in gone}
     if left:
         yield _segments(case, left)
-    # Named semaphores are unlinked when they are made; one that is there was left by a kill.
-    mine = {f"sem.{name}" for name in made} | {name.lstrip("/") for name in made}
-    rest = [name for name in case.facts.shared_memory_left if name not in mine]
-    named = [name for name in rest if name.startswith(("sem.mp-", "sem.loky-"))]
+    locks = [
+        "sem." + process.text(row["d"]).lstrip("/")
+        for process in case.history.processes
+        for row in process.of(kinds.SHM)
+        if int(row["a"]) == kinds.SEMAPHORE
+    ]
+    named = [name for name in locks if name in case.facts.shared_memory_left]
     if named:
         yield Finding(
             id="leaked-semaphores",
             level="memory",
-            title=f"{count(len(named), 'semaphore')} of this program are in /dev/shm still",
+            title=f"{count(len(named), 'semaphore')} of this program stayed in /dev/shm",
             evidence=", ".join(named[:3]) + ".",
-            advice="Something was killed before it could remove them; rm /dev/shm/sem.mp-* when no "
-            "other program runs.",
+            advice="Something was killed before it could remove them.",
             gain="little",
             figures={"semaphores": len(named)},
         )

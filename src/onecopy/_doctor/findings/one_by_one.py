@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 from collections import defaultdict
 from collections.abc import Iterator
 
@@ -11,7 +12,7 @@ from .. import source
 from ..cures import SUBMITS
 from ..estimate import overlap, replay
 from ..finding import Case, Finding, Line, arrow, seconds
-from ..history import Process
+from ..history import Process, Site, Table
 from ..pools import Pool
 
 _AT_ONCE = 1.1
@@ -47,7 +48,7 @@ def _processes(case: Case) -> Iterator[Finding]:
         yield _of_processes(case, some, lasting)
 
 
-def _of_processes(case: Case, some: list[Process], lasting: np.ndarray[tuple[int], np.dtype[np.float64]]) -> Finding:
+def _of_processes(case: Case, some: list[Process], lasting: Table) -> Finding:
     cpu = sum(each.cpu for each in some)
     lanes = min(len(some), case.facts.cpus) if cpu > 0.6 * lasting.sum() else len(some)
     whole, best = float(lasting.sum()), replay(lasting, lanes)
@@ -60,20 +61,34 @@ def _of_processes(case: Case, some: list[Process], lasting: np.ndarray[tuple[int
         "started",
         evidence=f"They took {seconds(whole)} together, one at a time.",
         where=site,
-        change=(
-            Line(site.line, "-", source.line(site)),
-            Line(0, "+", f"workers = [Process(target={target}, ...) for ...]"),
-            Line(0, "+", "for worker in workers: worker.start()"),
-            Line(0, "+", "for worker in workers: worker.join()"),
-            Line(0, " ", "# or, with results:"),
-            Line(0, "+", f"with onecopy.Pool() as pool: results = pool.map({target}, ...)"),
-        ),
+        change=tuple(_together(site, target)),
         advice="If the second needs what the first has made, nothing can be gained.",
         saving=whole - best,
         of=case.wall,
         gain=f"{arrow(whole, best)} on {case.facts.cpus} CPUs",
         figures={"processes": len(some), "together": whole, "best": best},
     )
+
+
+def _together(site: Site, target: str) -> Iterator[Line]:
+    """The loop in which each is started and joined, as three."""
+    loop = source.enclosing_loop(site)
+    head, made = "for ...", f"Process(target={target}, ...)"
+    if isinstance(loop, ast.For):
+        head = f"for {ast.unparse(loop.target)} in {ast.unparse(loop.iter)}"
+        for node in ast.walk(loop):
+            if isinstance(node, ast.Call) and source.name_of(node) == "Process":
+                made = ast.unparse(node)
+        yield Line(loop.lineno, "-", source.line(Site(site.file, loop.lineno, "")))
+        for node in loop.body:
+            yield Line(node.lineno, "-", "    " + source.line(Site(site.file, node.lineno, "")))
+    else:
+        yield Line(site.line, "-", source.line(site))
+    yield Line(0, "+", f"workers = [{made} {head}]")
+    yield Line(0, "+", "for worker in workers: worker.start()")
+    yield Line(0, "+", "for worker in workers: worker.join()")
+    yield Line(0, " ", "# or, with results:")
+    yield Line(0, "+", f"with onecopy.Pool() as pool: results = pool.map({target}, ...)")
 
 
 def _pool(pool: Pool) -> Finding | None:

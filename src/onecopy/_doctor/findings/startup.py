@@ -10,7 +10,7 @@ from ..history import Process
 from ..inside import kinds
 from ..pools import Pool
 
-_LONG, _PART = 0.3, 0.3
+_LONG, _PART = 0.5, 0.3
 # What starting a worker costs where nothing is imported.
 _LEAST = 0.06
 # A main module that takes less is not heavy.
@@ -20,12 +20,14 @@ _HEAVY = 0.1
 def look(case: Case) -> Iterator[Finding]:
     for pool in case.pools:
         lead = pool.lead
-        if lead < _LONG or lead < _PART * pool.wall:
+        # What other programs took of the CPUs is no fault of this one's.
+        if lead * (1 - min(0.5, case.facts.foreign)) < _LONG or lead < _PART * pool.wall:
             continue
         ready = [each for each in pool.workers if len(each.of(kinds.PREPARE))]
         if ready:
             first = min(ready, key=lambda each: pool.ready[each.pid][1])
-            main = int(first.of(kinds.PREPARE)[0]["a"]) / 1e9
+            prepared = first.of(kinds.PREPARE)[0]
+            main = min(int(prepared["a"]), 1.3 * int(prepared["b"]) + 2e7) / 1e9
             if main >= _HEAVY:
                 yield _heavy_main(pool, first, ready, main)
                 continue

@@ -23,6 +23,7 @@ HOOKS = {
     "multiprocessing.managers": ("managers", "hook_managers"),
     "multiprocessing.shared_memory": ("memory", "hook_shared_memory"),
     "multiprocessing.queues": ("memory", "hook_queues"),
+    "multiprocessing.synchronize": ("memory", "hook_locks"),
     "concurrent.futures.process": ("executors", "hook_executor"),
     "concurrent.futures.thread": ("executors", "hook_thread_pool"),
     "threading": ("executors", "hook_threading"),

@@ -33,7 +33,7 @@ EXIT = 9
 PROXY = 10
 """A round trip to a manager. a: duration, b: name of type and method, c: site."""
 SHM = 11
-"""A ``SharedMemory``. a: MADE, ATTACHED, UNLINKED; b: bytes, d: name, e: site."""
+"""A ``SharedMemory``. a: MADE, ATTACHED, UNLINKED, or SEMAPHORE; b: bytes, d: name, e: site."""
 LOGCONF = 12
 """What this process's loggers would do has changed. d: the settings, as text."""
 SUBMIT = 13
@@ -41,7 +41,7 @@ SUBMIT = 13
 c: POOL, EXECUTOR; d: site, e: identity of the pool, f: name of the method."""
 THREADTASK = 14
 """A task, or the whole life, of a thread. a: duration, b: CPU of the thread, c: 1 for a life,
-d: name, e: site of the pool."""
+d: name, e: site of the pool, f: waiting for a CPU, g: voluntary switches of context."""
 RNG = 15
 """NumPy's global generator. a: task, b: checksum of its state, d: the state, as text."""
 GLOBALS = 16
@@ -75,7 +75,7 @@ MEMMAP = 27
 FRESH, FORKED = range(2)
 OTHER, TASK, RESULT = range(3)
 A_POOL, EXECUTOR, LOKY = range(1, 4)
-MADE, ATTACHED, UNLINKED = range(1, 4)
+MADE, ATTACHED, UNLINKED, SEMAPHORE = range(1, 5)
 PICKLE, UNPICKLE, HOOK = range(1, 4)
 
 SIZE = 96

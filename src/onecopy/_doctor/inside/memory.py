@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from . import kinds, ring
-from .guard import put_around
+from .guard import guarded, put_around
 from .messages import channel_of
 from .sites import site
 
@@ -38,6 +38,21 @@ def hook_queues(module: Any) -> None:
 
     for name in ("Queue", "SimpleQueue"):
         put_around(getattr(module, name), "__init__", None, made)
+
+
+def hook_locks(module: Any) -> None:
+    make = module.SemLock._make_name
+
+    def _make_name() -> Any:
+        name = make()
+        told(name)
+        return name
+
+    @guarded
+    def told(name: str) -> None:
+        ring.note(kinds.SHM, ring.now(), kinds.SEMAPHORE, 0, 0, ring.name(name))
+
+    module.SemLock._make_name = staticmethod(_make_name)
 
 
 def hook_memmaps(module: Any) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import sys
 
-from . import kinds, logs, ring, state
+from . import kinds, logs, messages, ring, state
 from .guard import around, guarded, put_around, unseen
 from .sites import site
 
@@ -50,6 +50,7 @@ def hook_process(module: Any) -> None:
 @guarded
 def _begin(process: Any) -> None:
     ring.worker = True
+    messages.after_task[:] = [state.look]
     target = getattr(process, "_target", None)
     title = str(getattr(target, "__qualname__", "") or type(process).__name__)
     names = ring.name(process.name), ring.name(type(process).__name__), ring.name(title)
@@ -93,10 +94,8 @@ def _time_initializer(process: Any) -> bool:
 @guarded
 def _know_channels(tasks: Any, results: Any) -> None:
     """In a worker: which pipes are its pool's."""
-    from .messages import channel_of, channels
-
-    channels[channel_of(tasks._reader)] = kinds.TASK
-    channels[channel_of(results._writer)] = kinds.RESULT
+    messages.channels[messages.channel_of(tasks._reader)] = kinds.TASK
+    messages.channels[messages.channel_of(results._writer)] = kinds.RESULT
 
 
 def hook_popen(module: Any) -> None:
