@@ -50,7 +50,7 @@ def _cure(program: truth.Program, predictions: list[bool]) -> None:
     calm: list[dict[str, Any]] = []
     for _ in range(9):
         begin, others = time.perf_counter(), truth.busy()
-        row = {
+        row: dict[str, Any] = {
             "bad": truth.timed("programs", program),
             "fixed": truth.timed("fixed", program),
             "found": truth.doctored(program),

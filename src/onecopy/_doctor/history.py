@@ -164,7 +164,9 @@ class Process:
     @property
     def started_at(self) -> Site:
         """The place of ``start``."""
-        return self.parent.site(self.start["e"]) if self.start is not None and self.parent else NOWHERE
+        return (
+            self.parent.site(self.start["e"]) if self.start is not None and self.parent else NOWHERE
+        )
 
     @cached_property
     def manager(self) -> bool:

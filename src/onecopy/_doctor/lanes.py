@@ -58,7 +58,9 @@ def stretches_of_worker(pool: Pool, pid: int) -> list[Stretch]:
 
     return [
         one("start-up", born, ready),
-        Stretch("waiting", np.where(mine["waited"] > 0, mine["waited"], mine["head"]), mine["head"]),
+        Stretch(
+            "waiting", np.where(mine["waited"] > 0, mine["waited"], mine["head"]), mine["head"]
+        ),
         Stretch("unpickle", mine["head"], mine["begin"]),
         Stretch("compute", done["begin"], done["done"]),
         Stretch("pickle", done["done"], pickled),

@@ -185,8 +185,10 @@ def _pool(history: History, parent: Process, channel: int, sent: Table) -> Pool 
         return None
     record = _record(parent, channel)
     results = int(record["h"]) if record is not None else 0
-    tasks = _tasks(parent, sent, [rows for rows in got.values()], results)
-    pool = Pool(parent, channel, record, [each for each, _ in got.values()], tasks, history.facts.cpus)
+    tasks = _tasks(parent, sent, list(got.values()), results)
+    pool = Pool(
+        parent, channel, record, [each for each, _ in got.values()], tasks, history.facts.cpus
+    )
     _describe(pool)
     _count(pool, sent)
     _times(pool, sent)
@@ -223,9 +225,7 @@ def _key(rows: Table, one: str = "d", two: str = "e") -> Table:
     return found
 
 
-def _tasks(
-    parent: Process, sent: Table, got: list[tuple[Process, Table]], results: int
-) -> Table:
+def _tasks(parent: Process, sent: Table, got: list[tuple[Process, Table]], results: int) -> Table:
     """One row for each task that anybody noted."""
     keys = [_key(sent), *(_key(rows) for _, rows in got)]
     every, first = np.unique(np.concatenate(keys), return_index=True)

@@ -185,8 +185,10 @@ def _ring(archive: zipfile.ZipFile, number: int, plain: dict[str, Any]) -> Ring:
 
 
 def _facts(plain: dict[str, Any]) -> Facts:
-    values = {each.name: plain[each.name] for each in fields(Facts)}
-    return Facts(**{k: tuple(v) if isinstance(v, list) else v for k, v in values.items()})
+    values: dict[str, Any] = {each.name: plain[each.name] for each in fields(Facts)}
+    for name, value in values.items():
+        values[name] = tuple(value) if isinstance(value, list) else value
+    return Facts(**values)
 
 
 def _readings(plain: dict[str, Any]) -> Readings:

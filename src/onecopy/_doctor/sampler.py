@@ -158,7 +158,7 @@ class Sampler:
             touched = faults * _PAGE + grown / 4
             share = touched / max(_CHANGED, look.rss)
             old = now - (before.time if before else 0) > 2e9
-            if touched > _CHANGED and share > 0.1 or old and self._times.get(look.pid, 0) < 30:
+            if (touched > _CHANGED and share > 0.1) or (old and self._times.get(look.pid, 0) < 30):
                 wishes.append((share, look))
         for _, look in sorted(wishes, key=lambda wish: -wish[0]):
             early = look.pid != self._pid and self._times.get(look.pid, 0) < 2

@@ -44,7 +44,7 @@ def show(found: Diagnosis, file: IO[str], everything: bool = False) -> None:
     say()
     say(Text(_head(found, width), style="bold"))
     say()
-    for line in _wrapped(_verdict(found), width):
+    for line in _wrapped(verdict(found), width):
         say(Text(line, style="bold"))
     shown = _pools_to_show(found)
     for pool in shown:
@@ -78,7 +78,9 @@ def title(found: Diagnosis) -> str:
 
 def _head(found: Diagnosis, width: int) -> str:
     facts = found.facts
-    status = f"exit status {facts.status}" if facts.status >= 0 else f"ended by signal {-facts.status}"
+    status = (
+        f"exit status {facts.status}" if facts.status >= 0 else f"ended by signal {-facts.status}"
+    )
     processes = len(found.history.processes)
     what = f"{seconds(facts.wall)}, {status}, {processes} process{'' if processes == 1 else 'es'}"
     name = title(found)
@@ -87,7 +89,7 @@ def _head(found: Diagnosis, width: int) -> str:
     return f"onecopy doctor: {name}    {what}"
 
 
-def _verdict(found: Diagnosis) -> str:
+def verdict(found: Diagnosis) -> str:
     """One sentence."""
     worst = [each for each in found.findings if each.level != "note"]
     if worst:

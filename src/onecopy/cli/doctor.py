@@ -128,9 +128,7 @@ def command(
 
     onecopy doctor program.py --its own arguments
     """
-    wishes = Wishes(
-        tuple(report or ()), json, record, explain, everything, quiet, keep, fail_on
-    )
+    wishes = Wishes(tuple(report or ()), json, record, explain, everything, quiet, keep, fail_on)
     if explain is not None:
         return partial(_explain, explain)
     words = context.meta.get(_PROGRAM, [])
@@ -153,11 +151,16 @@ def _check(wishes: Wishes, words: list[str]) -> None:
     if words[0] not in ("-m", "-c", "--") and not Path(words[0]).exists():
         raise CommandError(f"there is no file {words[0]!r}")
     for name in wishes.reports:
-        if Path(name).suffix.lower() not in _REPORTS:
-            raise CommandError(f"--report {name!r}: it is {' or '.join(_REPORTS)}")
-    for name in (*wishes.reports, wishes.json, wishes.record):
-        if name and name != "-" and not os.access(Path(name).resolve().parent, os.W_OK):
-            raise CommandError(f"{name!r}: its directory is not there, or read-only")
+        check_report(name)
+    for file in (*wishes.reports, wishes.json, wishes.record):
+        if file and file != "-" and not os.access(Path(file).resolve().parent, os.W_OK):
+            raise CommandError(f"{file!r}: its directory is not there, or read-only")
+
+
+def check_report(name: str) -> None:
+    """Refuses a file that no diagnosis could be written to."""
+    if Path(name).suffix.lower() not in _REPORTS:
+        raise CommandError(f"{name!r}: a diagnosis is {' or '.join(_REPORTS)}")
 
 
 def execute(program: Any, wishes: Wishes) -> int:
@@ -184,7 +187,8 @@ def execute(program: Any, wishes: Wishes) -> int:
 
 
 def _say(recording: Recording, wishes: Wishes) -> Diagnosis:
-    from .._doctor import diagnosis, recording as recordings, terminal
+    from .._doctor import diagnosis, terminal
+    from .._doctor import recording as recordings
 
     if wishes.record:
         _write(wishes.record, lambda file: recordings.save(recording, file))

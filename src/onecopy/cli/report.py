@@ -1,11 +1,13 @@
 """``onecopy report``: a run that was saved, on the terminal or as another file.
 
 ``Pool.report("run.onecopy")`` and ``onecopy run --report run.onecopy`` save runs; here they
-become a page, a Perfetto or a Chrome trace, or text.
+become a page, a Perfetto or a Chrome trace, or text. What ``onecopy doctor --record`` kept is
+analysed here.
 """
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from functools import partial
 from typing import Annotated
@@ -17,7 +19,7 @@ from ._errors import FAILED, CommandError, reason
 
 
 def command(
-    file: Annotated[str, typer.Argument(metavar="FILE", help="What Pool.report saved: .onecopy.")],
+    file: Annotated[str, typer.Argument(metavar="FILE", help="What was saved: .onecopy, .doctor.")],
     out: Annotated[
         list[str] | None,
         typer.Option(
@@ -51,6 +53,8 @@ def check(target: str) -> None:
 
 def execute(file: str, targets: list[str]) -> int:
     """Reads the run, shows it."""
+    if file.lower().endswith(".doctor"):
+        return _diagnosed(file, targets)
     from .._report import saved, write
 
     try:
@@ -66,4 +70,23 @@ def execute(file: str, targets: list[str]) -> int:
             write.report(run, target)
         except OSError as error:
             raise CommandError(f"{target!r} cannot be written: {reason(error)}", FAILED) from error
+    return 0
+
+
+def _diagnosed(file: str, targets: list[str]) -> int:
+    """Looks at what the doctor has recorded."""
+    from .._doctor import diagnosis, recording, terminal
+    from . import doctor
+
+    try:
+        found = diagnosis.of(recording.load(file))
+    except BadFile as error:
+        raise CommandError(str(error), FAILED) from error
+    except OSError as error:
+        raise CommandError(f"{file!r} cannot be read: {reason(error)}", FAILED) from error
+    if not targets:
+        terminal.show(found, sys.stdout, everything=True)
+    for target in targets:
+        doctor.check_report(target)
+        doctor.write(found, target)
     return 0

@@ -11,7 +11,9 @@ def add_up(numbers, begin, end):
 
 if __name__ == "__main__":
     numbers = list(range(20_000))
-    workers = [Process(target=add_up, args=(numbers, n * 10_000, n * 10_000 + 10_000)) for n in (0, 1)]
+    workers = [
+        Process(target=add_up, args=(numbers, n * 10_000, n * 10_000 + 10_000)) for n in (0, 1)
+    ]
     for worker in workers:
         worker.start()
     for worker in workers:

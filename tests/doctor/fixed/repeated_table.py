@@ -1,9 +1,10 @@
 """The same large table goes along with every task."""
 
 from functools import partial
-import onecopy as oc
 
 import numpy as np
+
+import onecopy as oc
 
 
 def look_up(table, number):

@@ -2,9 +2,10 @@
 
 import multiprocessing
 import sys
-import onecopy as oc
 
 import numpy as np
+
+import onecopy as oc
 
 ROWS, PARTS = 9_000_000, 6
 

@@ -4,9 +4,9 @@ import os
 
 os.environ["OPENBLAS_NUM_THREADS"] = "4"
 
-from multiprocessing import Pool  # noqa: E402
+from multiprocessing import Pool
 
-import numpy as np  # noqa: E402
+import numpy as np
 
 
 def multiply(size):

@@ -15,7 +15,9 @@ def call(number):
 
 
 def set_up():
-    logging.basicConfig(level=logging.DEBUG, stream=sys.stdout, format="%(processName)s %(message)s")
+    logging.basicConfig(
+        level=logging.DEBUG, stream=sys.stdout, format="%(processName)s %(message)s"
+    )
 
 
 if __name__ == "__main__":

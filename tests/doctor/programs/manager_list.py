@@ -12,7 +12,9 @@ def add_up(numbers, begin, end):
 if __name__ == "__main__":
     with Manager() as manager:
         numbers = manager.list(range(20_000))
-        workers = [Process(target=add_up, args=(numbers, n * 10_000, n * 10_000 + 10_000)) for n in (0, 1)]
+        workers = [
+            Process(target=add_up, args=(numbers, n * 10_000, n * 10_000 + 10_000)) for n in (0, 1)
+        ]
         for worker in workers:
             worker.start()
         for worker in workers:

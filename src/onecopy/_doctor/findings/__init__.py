@@ -90,8 +90,10 @@ def find(case: Case) -> list[Finding]:
 def _explained(finding: Finding, found: list[Finding]) -> bool:
     def same(other: Finding) -> bool:
         ours, theirs = finding.pool, other.pool
-        return ours is not None and theirs is not None and (
-            ours is theirs or bool(ours.site.file) and ours.site == theirs.site
+        return (
+            ours is not None
+            and theirs is not None
+            and (ours is theirs or (bool(ours.site.file) and ours.site == theirs.site))
         )
 
     return any(finding.id in _EXPLAINS.get(each.id, ()) and same(each) for each in found)
@@ -106,7 +108,9 @@ def _doubted(case: Case, finding: Finding) -> Finding:
     if finding.saving is None:
         return finding
     busy = percent(case.facts.foreign, 1)
-    return finding.without_promise(f"not promised: other programs used {busy} of the CPUs meanwhile")
+    return finding.without_promise(
+        f"not promised: other programs used {busy} of the CPUs meanwhile"
+    )
 
 
 def _machine_busy(case: Case) -> Finding:

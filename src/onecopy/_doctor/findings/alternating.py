@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Iterator
 
-from ..finding import Case, Finding, Line, seconds
 from .. import source
+from ..finding import Case, Finding, Line, seconds
 
 _STEP = 100_000_000  # nanoseconds
 _PART, _LEAST, _AT_ONCE = 0.2, 0.4, 1.12

@@ -25,10 +25,11 @@ def look(case: Case) -> Iterator[Finding]:
 
 
 def _copied(case: Case) -> Iterator[Finding]:
-    seen = []
-    for process in case.history.processes:
-        if process.forked and not process.manager and process.inherited >= _INHERITED:
-            seen.append((process, *_of(case, process)))
+    seen = [
+        (process, *_of(case, process))
+        for process in case.history.processes
+        if process.forked and not process.manager and process.inherited >= _INHERITED
+    ]
     inherited = float(sum(process.inherited for process, *_ in seen))
     read = [(copied, at) for _, copied, at, _ in seen if at > 10e6]
     if not read:
@@ -104,7 +105,7 @@ def _totals(case: Case) -> Iterator[Finding]:
             rss, pss = sum(each[1] for each in now), sum(each[2] for each in now)
             processes = len(now)
     if pss and rss > _TIMES * pss and rss - pss > _MORE:
-        inherited = [each for each in _large(case)]
+        inherited = _large(case)
         about = (
             f" {inherited[0][0]!r}, which they have from their parent, is there once."
             if inherited and any(each.forked for each in case.history.processes)

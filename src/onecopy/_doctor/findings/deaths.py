@@ -52,7 +52,9 @@ def _gone_early(case: Case, process: Process) -> bool:
         return False
     if process.ended_by or process.pid in case.facts.alive:
         return False
-    return case.facts.ended - int(looks["time"].max()) > _EARLY and _doing(case, process) is not None
+    return (
+        case.facts.ended - int(looks["time"].max()) > _EARLY and _doing(case, process) is not None
+    )
 
 
 def _failed(process: Process) -> Finding:
@@ -72,9 +74,7 @@ def _failed(process: Process) -> Finding:
     )
 
 
-def _died(
-    case: Case, process: Process, number: int, doing: tuple[Pool, object] | None
-) -> Finding:
+def _died(case: Case, process: Process, number: int, doing: tuple[Pool, object] | None) -> Finding:
     if number:
         try:
             how = f"by {signal.Signals(number).name}"

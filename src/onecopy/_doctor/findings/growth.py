@@ -94,7 +94,9 @@ def _piles_up(case: Case, pool: Pool) -> Finding | None:
     grown = float(during["rss"].max() - during["rss"][0]) if len(during) else 0.0
     if grown < 0.5 * pool.result_bytes:
         return None
-    before, after = source.replaced(site, call.func, source.text_of(site, call.func).replace(".map", ".imap"))
+    before, after = source.replaced(
+        site, call.func, source.text_of(site, call.func).replace(".map", ".imap")
+    )
     return Finding(
         id="results-pile-up",
         level="memory",

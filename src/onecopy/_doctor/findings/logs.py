@@ -59,7 +59,9 @@ def _settings(process: Process) -> Settings:
         found: list[Any] = ast.literal_eval(process.text(rows[-1]["d"]))
     except (ValueError, SyntaxError):
         return {}
-    return {name: (level, [at for _, at in handlers], bool(up)) for name, level, handlers, up in found}
+    return {
+        name: (level, [at for _, at in handlers], bool(up)) for name, level, handlers, up in found
+    }
 
 
 def _would_write(settings: Settings, name: str, level: int) -> bool:
@@ -100,7 +102,9 @@ def _initializer(case: Case) -> tuple[Line, ...]:
     call = source.call_at(pool.site, ("Pool", "ProcessPoolExecutor"))
     lines = []
     if call is not None:
-        before, after = source.with_keyword(pool.site, call, "initializer", name or "set_up_logging")
+        before, after = source.with_keyword(
+            pool.site, call, "initializer", name or "set_up_logging"
+        )
         lines = [Line(call.lineno, "-", before), Line(call.lineno, "+", after)]
     kind = pool.kind if pool.kind in ("Pool", "ProcessPoolExecutor") else "Pool"
     lines += [

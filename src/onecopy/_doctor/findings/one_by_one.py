@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 from collections import defaultdict
 from collections.abc import Iterator
+from itertools import pairwise
 
 import numpy as np
 
@@ -41,8 +42,7 @@ def _processes(case: Case) -> Iterator[Finding]:
         lasting = (ends - begins) / 1e9
         if len(some) < 2 or lasting.sum() < _LEAST or overlap(begins, ends) >= _AT_ONCE:
             continue
-        pairs = list(zip(some, some[1:], strict=False))
-        joined = all(0 < a.exit_time < int(b.start["t0"]) for a, b in pairs)
+        joined = all(0 < a.exit_time < int(b.start["t0"]) for a, b in pairwise(some))
         if not joined:
             continue  # what starts late for reasons of its own is no loop of joins
         yield _of_processes(case, some, lasting)
@@ -103,7 +103,7 @@ def _pool(pool: Pool) -> Finding | None:
     later = done["sent"][order][1:] >= done["done"][order][:-1]
     if later.mean() <= _IN_ORDER:
         return None
-    site, method = pool.submit
+    site, _ = pool.submit
     best = replay(pool.works, pool.lane_limit)
     return Finding(
         id="not-parallel",
@@ -131,4 +131,10 @@ def _lines(pool: Pool) -> Iterator[Line]:
     if ".apply(" in made:
         made = made.replace(".apply(", ".apply_async(", 1)
     yield Line(site.line, "+", f"jobs = [{made} for ...]")
-    yield Line(0, "+", "results = [job.get() for job in jobs]" if "apply" in made else "results = [job.result() for job in jobs]")
+    yield Line(
+        0,
+        "+",
+        "results = [job.get() for job in jobs]"
+        if "apply" in made
+        else "results = [job.result() for job in jobs]",
+    )

@@ -55,7 +55,7 @@ def _lines(site: Site) -> Iterator[Line]:
         return
     head = source.line(Site(site.file, loop.lineno, ""))
     yield Line(site.line, "-", made)
-    yield Line(loop.lineno, "+", made if made.startswith("with ") else made)
+    yield Line(loop.lineno, "+", made)
     yield Line(loop.lineno, " ", ("    " if made.startswith("with ") else "") + head)
     inner = [node for node in ast.walk(loop) if isinstance(node, ast.With)]
     if inner and made.startswith("with "):

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 
@@ -45,7 +46,7 @@ def _has_drawn(process: Process) -> bool:
         return False
     if first == later:
         return True
-    generator = np.random.RandomState()
+    generator: Any = np.random.RandomState()
     keys = np.frombuffer(first, "<u4")
     generator.set_state(("MT19937", keys, 624))
     wanted = np.frombuffer(later, "<u4")[:4].tobytes()

@@ -49,8 +49,6 @@ def _target(thread: Any) -> str:
     return str(getattr(target, "__qualname__", ""))
 
 
-
-
 @guarded
 def after_in_parent() -> None:
     if ring.buffer is not None and _fork is not None:

@@ -67,7 +67,8 @@ def around(
             then(state, value, *args, **kwargs)
         return value
 
-    return alike(hook, original)
+    found: Callable[..., Any] = alike(hook, original)
+    return found
 
 
 def put_around(

@@ -8,7 +8,6 @@ from . import forks, kinds, ring
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
     from typing import Any
 
 HOOKS = {
@@ -37,7 +36,7 @@ for _loky in ("loky", "joblib.externals.loky"):
     HOOKS[_loky + ".backend.popen_loky_posix"] = ("processes", "hook_popen")
     HOOKS[_loky + ".process_executor"] = ("executors", "hook_loky")
 
-load: Callable[[str], Any]
+load: Any = None
 """One of these modules by its name; set by ``boot``."""
 
 
@@ -93,7 +92,7 @@ def install() -> None:
     if "resource_tracker" in argv and " -c " in argv:
         return
     ring.open_ring(kinds.FRESH)
-    sys.meta_path.insert(0, _Finder)  # type: ignore[arg-type]
+    sys.meta_path.insert(0, _Finder)
     for name in HOOKS:
         if name in sys.modules:
             _apply(sys.modules[name])

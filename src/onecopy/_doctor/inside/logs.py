@@ -70,11 +70,9 @@ def hook_logging(module: Any) -> None:
 @guarded
 def _count(module: Any, logger: Any, record: Any) -> None:
     name = logger.name
-    targets = []
+    targets: list[str] = []
     while logger:
-        for handler in logger.handlers:
-            if record.levelno >= handler.level:
-                targets.append(_target(handler))
+        targets += [_target(each) for each in logger.handlers if record.levelno >= each.level]
         logger = logger.parent if logger.propagate else None
     last = module.lastResort
     bare = bool(not targets and last and record.levelno >= last.level)

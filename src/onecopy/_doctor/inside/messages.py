@@ -57,7 +57,7 @@ def _pace() -> None:
     passed, count = now - _first, _messages + _skipped[0] + _skipped[1]
     fast = passed < count * _PACE
     if _skipped[0] or _skipped[1]:
-        ring.note(kinds.BURST, _skip_began, *_skipped, now - _skip_began)
+        ring.note(kinds.BURST, _skip_began, _skipped[0], _skipped[1], now - _skip_began)
         _skipped[:] = [0, 0]
     _dense, _messages, _first = fast, 0, now
     if fast:

@@ -22,7 +22,7 @@ _LARGE = 100_000
 
 def frame_of_caller() -> Any:
     """The innermost frame that is the program's own: no library's, and none of ours."""
-    frame = sys._getframe(1)
+    frame: Any = sys._getframe(1)
     while frame is not None:
         file = frame.f_code.co_filename
         if file[:1] != "<" or file in ("<string>", "<stdin>"):

@@ -66,7 +66,7 @@ def _random(task: int) -> None:
     the first task that has drawn from it, or seeded it."""
     global _states, _last_state
     random: Any = sys.modules.get("numpy.random")
-    if random is None or _states >= 2 and task:
+    if random is None or (_states >= 2 and task):
         return
     import zlib
 
