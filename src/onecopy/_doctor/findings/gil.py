@@ -17,7 +17,7 @@ from ..inside import kinds
 _TASKS, _AT_ONCE, _CPU = 2, 1.5, 0.3
 # So many CPUs are used at a time where one holds the GIL; less where others have the CPU.
 _BLOCKED, _ASKED = 0.2, 60
-_LOW, _HIGH, _FOREIGN = 0.7, 1.3, 0.35
+_LOW, _HIGH = 0.7, 1.3
 
 
 def look(case: Case) -> Iterator[Finding]:
@@ -49,7 +49,7 @@ def _look(case: Case, process: Process, rows: Table, lives: bool) -> Finding | N
     blocked = float((rows["a"] - np.minimum(rows["a"], rows["b"] + rows["f"])).sum()) / 1e9
     if blocked < _BLOCKED * wall.sum() or float(rows["g"].sum()) < _ASKED * blocked:
         return None
-    low = _LOW - _FOREIGN * min(1.0, case.facts.foreign)
+    low = _LOW * (1.0 - min(0.9, case.facts.foreign))
     if not low < rate < _HIGH or case.facts.cpus < 2:
         return None
     best = replay(cpu * max(1.0, whole / float(cpu.sum())), case.facts.cpus) + CHANGE

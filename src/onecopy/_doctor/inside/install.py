@@ -24,8 +24,8 @@ HOOKS = {
     "multiprocessing.queues": ("memory", "hook_queues"),
     "multiprocessing.synchronize": ("memory", "hook_locks"),
     "concurrent.futures.process": ("executors", "hook_executor"),
-    "concurrent.futures.thread": ("executors", "hook_thread_pool"),
-    "threading": ("executors", "hook_threading"),
+    "concurrent.futures.thread": ("threads", "hook_thread_pool"),
+    "threading": ("threads", "hook_threading"),
     "logging": ("logs", "hook_logging"),
     "joblib._memmapping_reducer": ("memory", "hook_memmaps"),
 }

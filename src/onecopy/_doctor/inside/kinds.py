@@ -31,7 +31,8 @@ e: site."""
 EXIT = 9
 """The parent has seen a child's end. b: pid, c: exit code, in 32 bits."""
 PROXY = 10
-"""A round trip to a manager. a: duration, b: name of type and method, c: site."""
+"""A round trip to a manager. a: duration, b: name of type and method, c: site, d: how many calls it
+stands for."""
 SHM = 11
 """A ``SharedMemory``. a: MADE, ATTACHED, UNLINKED, or SEMAPHORE; b: bytes, d: name, e: site."""
 LOGCONF = 12

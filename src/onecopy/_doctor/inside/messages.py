@@ -140,6 +140,8 @@ def pickled(obj: Any, t0: int, t1: int, data: Any) -> None:
     _messages += 1
     if _messages >= (_BURST if _dense else _AFTER):
         _pace()
+        if skip:
+            return  # what follows is passed through, the writing of this one with it
     if mine[0] is not None:
         written(mine, t1, 0)
     kind = type(obj)
@@ -213,10 +215,8 @@ def written(mine: list[Any], end: int, channel: int) -> None:
         if size < _SPOKEN:
             return
         what = one = two = more = spent = begun = 0
-    ring.note(
-        *(kinds.OUT | what << 8, t0, t1 - t0, end - t1, size),
-        *(one, two, more, channel, spent, begun),
-    )
+    kind = kinds.OUT | what << 8
+    ring.note(kind, t0, t1 - t0, end - t1, size, one, two, more, channel, spent, begun)
 
 
 def channel_of(connection: Any) -> int:
@@ -242,12 +242,14 @@ def hook_connection(module: Any) -> None:
         except BaseException as error:
             unseen(error)
             raise
+        if not t0:
+            return
         try:
             mine = ring.me.state
             if mine[0] is not None:
                 channel = getattr(self, "_onecopy_channel", 0) or channel_of(self)
                 written(mine, ring.now(), channel)
-            elif t0 and len(data) > _SPOKEN:
+            elif len(data) > _SPOKEN:
                 ring.note(kinds.OUT, t0, 0, ring.now() - t0, len(data), 0, 0, 0, channel_of(self))
         except Exception:
             pass  # see guard.guarded; written out for speed
@@ -264,14 +266,19 @@ def _received(receive: Callable[..., Any]) -> Callable[..., Any]:
     short, long = Struct("!i").unpack, Struct("!Q").unpack
 
     def _recv_bytes(self: Any, maxsize: Any = None) -> Any:
+        if skip:
+            try:
+                return receive(self, maxsize)
+            except BaseException as error:
+                unseen(error)
+                raise
         mine = ring.me.state
-        if not skip and mine[3] == 0:
+        if mine[3] == 0:
             mine[3] = ring.now()
         try:
             head = self._recv(4)
-            if not skip:
-                mine[1] = ring.now()
-                mine[2] = self
+            mine[1] = ring.now()
+            mine[2] = self
             (size,) = short(head.getvalue())
             if size == -1:
                 head = self._recv(8)
@@ -353,10 +360,8 @@ def unpickled(obj: Any, t0: int, t1: int, size: int) -> None:
         more = int(what == kinds.RESULT and obj.exception is not None)
     if what == kinds.OTHER and size < _SPOKEN and t1 - t0 < 1_000_000:
         return
-    ring.note(
-        *(kinds.IN | what << 8, head, t0 - head, t1 - t0, size),
-        *(one, two, more, channel, waited),
-    )
+    note = kinds.IN | what << 8
+    ring.note(note, head, t0 - head, t1 - t0, size, one, two, more, channel, waited)
     if what == kinds.TASK and ring.worker:
         # The task begins when all this is done: neither its time nor its CPU has the hook in it.
         mine[4] = ring.cpu_now()

@@ -25,7 +25,7 @@ def frame_of_caller() -> Any:
     frame: Any = sys._getframe(1)
     while frame is not None:
         file = frame.f_code.co_filename
-        if file[:1] != "<" or file in ("<string>", "<stdin>"):
+        if file[:1] != "<" or frame.f_globals.get("__name__") == "__main__":
             inside = file.startswith(_STDLIB) and "site-packages" not in file
             if not inside and not any(part in file for part in _PASSED):
                 return frame
