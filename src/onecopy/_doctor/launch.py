@@ -64,12 +64,22 @@ def session(keep: bool = False) -> Iterator[Path]:
     if memory.is_dir() and os.access(memory, os.W_OK):
         found = os.statvfs(memory)
         place = str(memory) if found.f_bavail * found.f_frsize > _ROOM else None
-    folder = Path(tempfile.mkdtemp(prefix="onecopy-doctor-", dir=place))
+    _sweep(Path(place or tempfile.gettempdir()))
+    prefix = f"onecopy-doctor-{'kept' if keep else os.getpid()}-"
+    folder = Path(tempfile.mkdtemp(prefix=prefix, dir=place))
     try:
         _furnish(folder)
         yield folder
     finally:
         if not keep:
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def _sweep(place: Path) -> None:
+    """Removes what a doctor that was killed has left behind."""
+    for folder in place.glob("onecopy-doctor-*-*"):
+        pid = folder.name.split("-")[2]
+        if pid.isdigit() and not Path("/proc", pid).exists() and os.access(folder, os.W_OK):
             shutil.rmtree(folder, ignore_errors=True)
 
 

@@ -12,6 +12,7 @@ ends of a message keep the same ones; the rest is told from the shares (``Ring.t
 from __future__ import annotations
 
 import os
+import re
 import struct
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -23,7 +24,7 @@ from .inside import kinds
 _CHUNK = 2048
 # Records of all processes together, 250 MB.
 _MOST = 2_600_000
-_WORD = struct.Struct("<Q")
+_ESCAPED = re.compile(r"\\(.)")
 
 
 @dataclass
@@ -190,7 +191,7 @@ def names_of(text: str) -> dict[int, str]:
     for line in text.splitlines():
         number, tab, rest = line.partition("\t")
         if tab and number.isdigit():
-            found[int(number)] = rest.replace("\\n", "\n").replace("\\\\", "\\")
+            found[int(number)] = _ESCAPED.sub(lambda m: "\n" if m[1] == "n" else m[1], rest)
     return found
 
 

@@ -18,8 +18,8 @@ from ..finding import Case, Finding, Line
 from ..history import Process
 from ..inside import kinds
 
-# Batches of 624 words that are tried: 60 million words.
-_BATCHES = 100_000
+# Batches of 624 words that are tried: 12 million words, a third of a second.
+_BATCHES = 20_000
 
 
 def look(case: Case) -> Iterator[Finding]:
