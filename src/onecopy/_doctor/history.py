@@ -191,7 +191,8 @@ class Process:
 
     def describe(self) -> str:
         """For people."""
-        return f"{self.name or 'process'} (pid {self.pid})"
+        name = self.name or ("a forked process" if self.forked else "the main process")
+        return f"{name} (pid {self.pid})"
 
 
 def of_library(thread: str) -> bool:

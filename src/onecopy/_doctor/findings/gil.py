@@ -56,7 +56,13 @@ def _look(case: Case, process: Process, rows: Table, lives: bool) -> Finding | N
     site = process.site(rows[0]["e"])
     name = process.text(rows[0]["d"])
     found = source.import_of(site.file, "ThreadPoolExecutor")
-    if found is not None:
+    thread_pool = source.import_of(site.file, "ThreadPool")
+    if thread_pool is not None:
+        lines = [
+            Line(thread_pool[0], "-", thread_pool[1]),
+            Line(thread_pool[0], "+", "from onecopy import Pool as ThreadPool"),
+        ]
+    elif found is not None:
         ours = found[1].replace("ThreadPoolExecutor", "ProcessPoolExecutor")
         ours = ours.replace("concurrent.futures", "onecopy").replace(".thread", "")
         lines = [Line(found[0], "-", found[1]), Line(found[0], "+", ours)]

@@ -131,6 +131,9 @@ def _lines(pool: Pool) -> Iterator[Line]:
     if ".apply(" in made:
         made = made.replace(".apply(", ".apply_async(", 1)
     yield Line(site.line, "+", f"jobs = [{made} for ...]")
+    if "run_in_executor" in made:
+        yield Line(0, "+", "results = await asyncio.gather(*jobs)")
+        return
     yield Line(
         0,
         "+",

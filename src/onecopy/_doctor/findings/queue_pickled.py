@@ -6,6 +6,8 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
+import numpy as np
+
 from .. import source
 from ..finding import Case, Finding, Line, human_bytes, seconds
 from ..history import NOWHERE, Process, Site
@@ -43,24 +45,28 @@ def look(case: Case) -> Iterator[Finding]:
             yield _finding(case, channel, each)
 
 
-def _made(case: Case, channel: int) -> tuple[Site, str]:
+def _made(case: Case, channel: int) -> tuple[Site, str, list[int]]:
+    """Where a channel was made, as what, and the inodes of its ends."""
     for process in case.history.processes:
         for row in process.of(kinds.QUEUE):
-            if int(row["a"]) == channel:
-                return process.site(row["d"]), process.text(row["e"])
-    return NOWHERE, "pipe"
+            ends = [int(row["a"]), int(row["f"])]
+            if channel in ends:
+                return process.site(row["d"]), process.text(row["e"]), ends
+    return NOWHERE, "pipe", [channel]
 
 
 def _finding(case: Case, channel: int, sent: _Channel) -> Finding:
     read = load = 0.0
     readers = 0
+    site, kind, ends = _made(case, channel)
     for process in case.history.processes:
+        if process is sent.process:
+            continue
         rows = process.of(kinds.IN, kinds.OTHER)
-        rows = rows[(rows["g"] == channel) & (rows["c"] >= _EACH)]
+        rows = rows[np.isin(rows["g"], ends) & (rows["c"] >= _EACH)]
         readers += bool(len(rows))
         read += float(rows["a"].sum()) / 1e9
         load += float(rows["b"].sum()) / 1e9
-    site, kind = _made(case, channel)
     cost = sent.pickling + sent.writing
     what = sent.sorts.most_common(1)[0][0]
     saving = 0.9 * min(cost, case.wall)

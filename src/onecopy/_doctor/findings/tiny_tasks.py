@@ -6,8 +6,10 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from .. import source
 from ..cures import imports, with_keyword
 from ..finding import Case, Finding, Line, arrow, count, seconds
+from ..history import Site
 from ..pools import Pool
 
 _MANY = 500
@@ -37,6 +39,8 @@ def _finding(pool: Pool) -> Finding:
     predicted = pool.lead + works / pool.lane_limit + items / chunk * message
     site, method = pool.submit
     lines = [] if method == "submit" else with_keyword(site, "chunksize", str(chunk))
+    if "joblib" in pool.kind:
+        lines = _batches(site, chunk)
     if not lines:
         name = pool.function(sent[0])
         lines = [Line(site.line, "+", f"pool.map({name}, items, chunksize={chunk})")]
@@ -64,3 +68,11 @@ def _finding(pool: Pool) -> Finding:
         pool=pool,
         confidence="measured" if share < 1.01 else f"estimated from 1 in {share:.0f}",
     )
+
+
+def _batches(site: Site, size: int) -> list[Line]:
+    call = source.call_at(site, ("Parallel",))
+    if call is None:
+        return [Line(0, "+", f"Parallel(..., batch_size={size})")]
+    before, after = source.with_keyword(site, call, "batch_size", str(size))
+    return [Line(call.lineno, "-", before), Line(call.lineno, "+", after)]

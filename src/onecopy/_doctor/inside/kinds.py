@@ -67,7 +67,8 @@ NAMED = 24
 """A variable of the place a pool is given work from. a: bytes, b: identity, d: name, e: type,
 f: site, g: 1 when it is a global."""
 QUEUE = 25
-"""A queue of the program's own was made. a: channel, b: largest size, d: site, e: class."""
+"""A queue, or a pipe, of the program's own was made. a: channel, b: largest size, d: site, e: class,
+f: the other end's channel, where it is another."""
 CLOSED = 26
 """A pool was ended. a: identity, b: 1 by terminate."""
 MEMMAP = 27

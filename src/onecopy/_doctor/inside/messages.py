@@ -254,6 +254,9 @@ def hook_connection(module: Any) -> None:
         except Exception:
             pass  # see guard.guarded; written out for speed
 
+    from .memory import hook_pipes
+
+    hook_pipes(module)
     remember(kind, "_send_bytes", send)
     remember(kind, "_recv_bytes", receive)
     kind._send_bytes = _send_bytes

@@ -87,7 +87,9 @@ def hook_threading(module: Any) -> None:
         target, where = started.pop(id(self), (None, 0))
         if ring.now() - begun[0] < 1_000_000:
             return
-        if not any(part in str(getattr(target, "__module__", "")) for part in own):
+        of_library = any(part in str(getattr(target, "__module__", "")) for part in own)
+        # The workers of a ThreadPool are the program's.
+        if not of_library or type(self).__name__ == "DummyProcess":
             title = str(getattr(target, "__qualname__", "") or type(self).__name__)
             _note_thread(begun, 1, title, where)
 
