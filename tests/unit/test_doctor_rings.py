@@ -125,3 +125,20 @@ def test_what_is_no_recording_is_refused(tmp_path: Path) -> None:
     (tmp_path / "x.doctor").write_bytes(b"PK\x03\x04 not at all")
     with pytest.raises(BadFile, match="no recording"):
         recording.load(tmp_path / "x.doctor")
+
+
+def test_where_there_is_no_room_records_are_left_out_and_counted(
+    writer: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: int) -> None:
+        raise OSError(28, "no space")
+
+    monkeypatch.setattr("os.posix_fallocate", full)
+    for number in range(5_000):
+        ring.note(kinds.BURST, 1, number)
+    found = rings.Rings(writer)
+    found.empty(last=True)
+    [taken] = found.taken()
+    kept = notes(taken)
+    assert 0 < len(kept) < 100
+    assert len(kept) + taken.lost == 5_000

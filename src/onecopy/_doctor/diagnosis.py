@@ -56,7 +56,9 @@ def _notes(history: History) -> list[str]:
         )
     lost = sum(process.lost for process in history.processes)
     if lost:
-        notes.append(f"{lost:,} records were overwritten before they were read")
+        notes.append(
+            f"{lost:,} records are missing: there was no room for them, or they were overwritten"
+        )
     failed = set()
     for process in history.processes:
         for row in process.of(kinds.ERROR):

@@ -36,7 +36,7 @@ class Ring:
         head: the counters, as they stand in the file.
         records: what was taken, in order; 96 bytes each.
         names: the side file's text.
-        lost: records that were overwritten before they were read.
+        lost: records that were overwritten before they were read, or that there was no room for.
         thinned: of records of tasks one in so many was kept.
     """
 
@@ -70,6 +70,7 @@ class _File:
             self.seen = end
             if last:
                 self.ring.head = os.pread(descriptor, kinds.HEAD, 0)
+                self.ring.lost += struct.unpack_from("<Q", self.ring.head)[0]
         finally:
             os.close(descriptor)
         return new

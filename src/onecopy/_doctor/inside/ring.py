@@ -49,6 +49,7 @@ worker = False
 _file = ""
 _names_file = ""
 _limit = 0
+_left_out = 0
 _kept: list[Any] = []
 _counter: Any = None
 _names: dict[str, int] = {}
@@ -74,7 +75,7 @@ me = _Mine()
 
 def open_ring(way: int, born: int = 0) -> None:
     """Begins the record of this process; OSError when that is not possible."""
-    global buffer, pid, _file, _names_file, _limit, _counter, _names, _slots, _threads
+    global buffer, pid, _file, _names_file, _limit, _counter, _names, _slots, _threads, _left_out
     buffer = None
     pid = os.getpid()
     # Pids come again: the name has the time too.
@@ -91,6 +92,7 @@ def open_ring(way: int, born: int = 0) -> None:
     _counter = itertools.count()
     _names, _slots = {}, {}
     _threads = itertools.count(1)
+    _left_out = 0
     me.state[:] = [None, 0, None, 0, 0, 0, 0, 0]
     buffer = mapped
     argv = " ".join(getattr(sys, "orig_argv", ()))[:300]
@@ -116,8 +118,16 @@ def anonymous() -> int:
 
 
 def _grow(at: int) -> bool:
-    """Has the file system set aside the piece with record ``at``; False when it has no room."""
-    global _limit
+    """Has the file system set aside the piece with record ``at``; False when it has no room.
+
+    What is left out is counted in the file's first word. Where there was no room it is not asked
+    for again with every record.
+    """
+    global _limit, _left_out
+    if _left_out & 1023:
+        _left_out += 1
+        _PAIR.pack_into(buffer, 0, _left_out, 0)
+        return False
     while at >= _limit:
         size = min(_CHUNK, kinds.ROOM - _limit)
         if size <= 0:
@@ -129,6 +139,8 @@ def _grow(at: int) -> bool:
             finally:
                 os.close(file)
         except OSError:
+            _left_out += 1
+            _PAIR.pack_into(buffer, 0, _left_out, 0)
             return False
         _limit += size
     return True
