@@ -57,6 +57,7 @@ PROGRAMS = (
     Program("tiny_submits", "tiny-tasks", cured=True),
     Program("straggler", "straggler", cured=True),
     Program("heavy_main", "start-up", cured=True),
+    Program("start_arguments", "start-arguments", ("start-up",), cured=True),
     Program("pool_per_batch", "pool-in-loop", cured=True),
     Program("join_in_loop", "not-parallel", cured=True, quick=True),
     Program("apply_in_loop", "not-parallel", cured=True),

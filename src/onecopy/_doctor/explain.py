@@ -29,6 +29,9 @@ _TEXTS = {
     "start-up": """Until the first worker was ready more than half a second and 30 % of the pool's
         time passed. Under spawn and forkserver the main module is run again in each worker: saved is
         that part, as the first worker took it.""",
+    "start-arguments": """Arguments of processes, or a pool's initargs, were pickled for each fresh
+        interpreter, 8 MB and more, and starting took more than 15 % of the program's time. Saved is
+        that, less an ordinary start each, and one copy into shared memory.""",
     "pool-in-loop": """Three pools or more were made at one place. Saved is what their workers took to
         be ready, all but once.""",
     "not-parallel": """Processes were each joined before the next was started, or each task was handed

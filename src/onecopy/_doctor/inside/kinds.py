@@ -73,6 +73,9 @@ CLOSED = 26
 """A pool was ended. a: identity, b: 1 by terminate."""
 MEMMAP = 27
 """joblib wrote an array to a file, to be mapped. a: duration, b: bytes, d: folder."""
+STARTED_WITH = 28
+"""A process's arguments, or a pool's initargs, were pickled for a fresh interpreter. a: pickling,
+b: bytes, d: type of what is heavy, e: its identity, f: its bytes."""
 
 FRESH, FORKED = range(2)
 OTHER, TASK, RESULT = range(3)

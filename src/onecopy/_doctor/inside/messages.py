@@ -17,7 +17,7 @@ import sys
 from struct import Struct
 
 from . import kinds, ring
-from .guard import guarded, unseen
+from .guard import around, guarded, unseen
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -392,6 +392,21 @@ def hook_reduction(module: Any) -> None:
     remember(kind, "loads", kind.__dict__["loads"])
     kind.dumps = classmethod(wrap_dumps(dumps.__func__))
     kind.loads = staticmethod(wrap_loads(kind.loads))
+    dump = module.dump
+
+    def begin(*args: Any) -> int:
+        return ring.now()
+
+    def done(t0: int, _: Any, obj: Any, file: Any, *args: Any) -> None:
+        took, size = ring.now() - t0, file.tell()
+        if size >= MANY and hasattr(obj, "_args"):
+            from .weigh import weigh
+
+            found = weigh([obj._args, obj._kwargs])
+            told = ring.name(found.kind), found.root, found.size
+            ring.note(kinds.STARTED_WITH, t0, took, size, 0, *told)
+
+    module.dump = around(dump, begin, done)
 
 
 def hook_loky_reduction(module: Any) -> None:
