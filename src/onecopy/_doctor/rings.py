@@ -70,7 +70,9 @@ class _File:
             self.seen = end
             if last:
                 self.ring.head = os.pread(descriptor, kinds.HEAD, 0)
-                self.ring.lost += struct.unpack_from("<Q", self.ring.head)[0]
+                # A process that had no room for any file has left an empty one.
+                if self.ring.head:
+                    self.ring.lost += struct.unpack_from("<Q", self.ring.head)[0]
         finally:
             os.close(descriptor)
         return new

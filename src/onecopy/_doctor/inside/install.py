@@ -30,8 +30,8 @@ HOOKS = {
     "joblib._memmapping_reducer": ("memory", "hook_memmaps"),
 }
 for _loky in ("loky", "joblib.externals.loky"):
-    HOOKS[_loky + ".backend.reduction"] = ("messages", "hook_loky_reduction")
-    HOOKS[_loky + ".backend.queues"] = ("messages", "hook_loky_queues")
+    HOOKS[_loky + ".backend.reduction"] = ("loky", "hook_loky_reduction")
+    HOOKS[_loky + ".backend.queues"] = ("loky", "hook_loky_queues")
     HOOKS[_loky + ".backend.spawn"] = ("processes", "hook_spawn")
     HOOKS[_loky + ".backend.popen_loky_posix"] = ("processes", "hook_popen")
     HOOKS[_loky + ".process_executor"] = ("executors", "hook_loky")

@@ -13,7 +13,6 @@ different tasks then, which is no loss: each scales what it has measured by its 
 from __future__ import annotations
 
 import os
-import sys
 from struct import Struct
 
 from . import kinds, ring
@@ -407,32 +406,6 @@ def hook_reduction(module: Any) -> None:
             ring.note(kinds.STARTED_WITH, t0, took, size, 0, *told)
 
     module.dump = around(dump, begin, done)
-
-
-def hook_loky_reduction(module: Any) -> None:
-    original = module.dumps
-
-    def dumps(obj: Any, reducers: Any = None, protocol: Any = None) -> Any:
-        t0 = ring.now()
-        try:
-            data = original(obj, reducers, protocol)
-        except BaseException as error:
-            unseen(error)
-            failed(error, kinds.PICKLE, t0)
-            raise
-        try:
-            pickled(obj, t0, ring.now(), data)
-        except Exception:
-            pass  # see guard.guarded; written out for speed
-        return data
-
-    module.dumps = dumps
-
-
-def hook_loky_queues(module: Any) -> None:
-    reduction = sys.modules.get(module.__package__ + ".reduction")
-    if reduction is not None:
-        module.dumps = reduction.dumps
 
 
 def hook_calls(module: Any) -> None:
