@@ -36,7 +36,7 @@ _ROOM = 1 << 30
 # So long after the SIGINT of ``--stop-after`` the program is killed.
 _PATIENCE = 10.0
 # Between two looks at the rings; they take some 40 times as much.
-_PASS = 0.1
+_PASS, _LONGEST = 0.1, 0.5
 
 
 @dataclass(frozen=True)
@@ -190,7 +190,7 @@ def _watch(
     handle = os.pidfd_open(child.pid)
     try:
         begin = time.monotonic()
-        sample, take = begin + 0.01, begin + 0.05
+        sample, take, quiet = begin + 0.01, begin + 0.05, _PASS
         stop = begin + stop_after if stop_after is not None else float("inf")
         stopping, stopped = signal.SIGINT, 0
         while True:
@@ -205,8 +205,8 @@ def _watch(
             if now >= sample:
                 sample = time.monotonic() + sampler.look()
             if now >= take:
-                busy = rings.empty()
-                take = time.monotonic() + (_PASS if busy else 2 * _PASS)
+                quiet = _PASS if rings.empty() else min(_LONGEST, 1.5 * quiet)
+                take = time.monotonic() + quiet
     finally:
         os.close(handle)
 

@@ -41,6 +41,7 @@ _job, _title = -1, 0
 _AFTER = 1000
 _PACE = 200_000  # nanoseconds a message
 _BURST, _PASSED = 64, 960
+# Counted down by several threads without a lock: it may fall below zero, never stay above.
 skip = 0
 _skipped = [0, 0]
 _skip_began = 0
@@ -98,7 +99,7 @@ def call_of(func: Any, args: Any) -> tuple[str, int]:
 def wrap_dumps(original: Callable[..., Any]) -> Callable[..., Any]:
     def dumps(cls: Any, obj: Any, protocol: Any = None) -> Any:
         global skip
-        if skip:
+        if skip > 0:
             skip -= 1
             _skipped[0] += 1
             try:
@@ -139,7 +140,7 @@ def pickled(obj: Any, t0: int, t1: int, data: Any) -> None:
     _messages += 1
     if _messages >= (_BURST if _dense else _AFTER):
         _pace()
-        if skip:
+        if skip > 0:
             return  # what follows is passed through, the writing of this one with it
     if mine[0] is not None:
         written(mine, t1, 0)
@@ -235,7 +236,7 @@ def hook_connection(module: Any) -> None:
     send, receive = kind._send_bytes, kind._recv_bytes
 
     def _send_bytes(self: Any, data: Any) -> Any:
-        t0 = 0 if skip else ring.now()
+        t0 = 0 if skip > 0 else ring.now()
         try:
             send(self, data)
         except BaseException as error:
@@ -268,7 +269,7 @@ def _received(receive: Callable[..., Any]) -> Callable[..., Any]:
     short, long = Struct("!i").unpack, Struct("!Q").unpack
 
     def _recv_bytes(self: Any, maxsize: Any = None) -> Any:
-        if skip:
+        if skip > 0:
             try:
                 return receive(self, maxsize)
             except BaseException as error:
@@ -311,7 +312,7 @@ def _timed(receive: Callable[..., Any]) -> Callable[..., Any]:
 def wrap_loads(original: Callable[..., Any]) -> Callable[..., Any]:
     def loads(data: Any, **kwargs: Any) -> Any:
         global skip
-        if skip:
+        if skip > 0:
             skip -= 1
             _skipped[1] += 1
             try:
