@@ -40,9 +40,11 @@ def look(case: Case) -> Iterator[Finding]:
                 found.writing += int(row["b"]) / 1e9
                 found.sorts[sorts.get(int(row["t0"]), "object")] += 1
     for (_, channel), each in channels.items():
-        cost = each.pickling + each.writing
-        if each.messages >= 2 and each.bytes >= _ALL and cost >= _PART * case.wall:
-            yield _finding(case, channel, each)
+        most = each.pickling + each.writing
+        if each.messages >= 2 and each.bytes >= _ALL and most >= _PART * case.wall:
+            told = _finding(case, channel, each)
+            if told is not None:
+                yield told
 
 
 def _made(case: Case, channel: int) -> tuple[Site, str, list[int]]:
@@ -55,21 +57,33 @@ def _made(case: Case, channel: int) -> tuple[Site, str, list[int]]:
     return NOWHERE, "pipe", [channel]
 
 
-def _finding(case: Case, channel: int, sent: _Channel) -> Finding:
-    read = load = 0.0
-    readers = 0
-    site, kind, ends = _made(case, channel)
+def _readers(case: Case, sent: _Channel, ends: list[int]) -> tuple[int, float, float, float]:
+    """How many there are, and how long they waited for messages, read and unpickled them."""
+    readers, waited, read, load = 0, 0.0, 0.0, 0.0
     for process in case.history.processes:
         if process is sent.process:
             continue
         rows = process.of(kinds.IN, kinds.OTHER)
         rows = rows[np.isin(rows["g"], ends) & (rows["c"] >= _EACH)]
         readers += bool(len(rows))
+        known = rows[rows["h"] > 0]
+        waited += float((known["t0"] - np.minimum(known["h"], known["t0"])).sum()) / 1e9
         read += float(rows["a"].sum()) / 1e9
         load += float(rows["b"].sum()) / 1e9
-    cost = sent.pickling + sent.writing
+    return readers, waited, read, load
+
+
+def _finding(case: Case, channel: int, sent: _Channel) -> Finding | None:
+    site, kind, ends = _made(case, channel)
+    readers, waited, read, load = _readers(case, sent, ends)
+    # Writing while nobody reads is waiting for a reader that is busy.
+    cost = sent.pickling + (min(sent.writing, read) if readers else sent.writing)
+    if cost < _PART * case.wall:
+        return None
     what = sent.sorts.most_common(1)[0][0]
-    saving = 0.9 * min(cost, case.wall)
+    # Readers that hardly wait are not kept up by it: theirs is what they read and unpickle.
+    theirs = waited + read + load if readers else cost
+    saving = 0.9 * min(cost, theirs, case.wall)
     return Finding(
         id="queue-pickled",
         level="time",
