@@ -92,6 +92,21 @@ def import_of(file: str, name: str) -> tuple[int, str] | None:
     return None
 
 
+def assigned_call(file: str, name: str) -> tuple[str, ast.Call] | None:
+    """The first ``variable = something.name(...)`` of a file: the variable, and the call."""
+    tree = tree_of(file)
+    for node in ast.walk(tree) if tree is not None else ():
+        if (
+            isinstance(node, ast.Assign)
+            and isinstance(node.targets[0], ast.Name)
+            and isinstance(node.value, ast.Call)
+            and isinstance(node.value.func, ast.Attribute)
+            and node.value.func.attr == name
+        ):
+            return node.targets[0].id, node.value
+    return None
+
+
 def enclosing_loop(site: Site) -> ast.For | ast.While | None:
     """The innermost loop whose body has the line."""
     tree = tree_of(site.file)

@@ -56,7 +56,9 @@ def show(found: Diagnosis, file: IO[str], everything: bool = False) -> None:
     for number, each in enumerate(found.findings, 1):
         say()
         full = everything or number <= _FULL
-        for row in _finding(number, each, width, full):
+        # What the verdict has said is not said again.
+        said = number == 1 and each.level != "note"
+        for row in _finding(number, each, width, full, said):
             say(row)
     say()
     for note in found.notes:
@@ -187,7 +189,7 @@ def _legend(pool: Pool, seen: set[str], width: int) -> list[Text]:
     return rows
 
 
-def _finding(number: int, each: Finding, width: int, full: bool) -> list[Text]:
+def _finding(number: int, each: Finding, width: int, full: bool, said: bool) -> list[Text]:
     gain = ""
     if each.saving is not None and each.of:
         gain = f"saves {seconds(each.saving)} of {seconds(each.of)}"
@@ -201,10 +203,12 @@ def _finding(number: int, each: Finding, width: int, full: bool) -> list[Text]:
     rows = [head]
     if not full:
         return rows + [Text("   " + line) for line in _wrapped(each.title + ".", width - 3)]
-    rows += [Text("   " + line) for line in _wrapped(f"{each.title}. {each.evidence}", width - 3)]
-    rows += [_line(line) for line in each.change]
-    said = " ".join(filter(None, [each.advice, _gain(each)]))
-    rows += [Text("   " + line) for line in _wrapped(said, width - 3)]
+    told = each.evidence if said else f"{each.title}. {each.evidence}"
+    rows += [Text("   " + line) for line in _wrapped(told, width - 3)]
+    for line in each.change:
+        rows += _line(line, width)
+    rest = " ".join(filter(None, [each.advice, _gain(each)]))
+    rows += [Text("   " + line) for line in _wrapped(rest, width - 3)]
     return rows
 
 
@@ -215,10 +219,15 @@ def _gain(each: Finding) -> str:
     return f"Gain: {each.gain}{sure}."
 
 
-def _line(line: Line) -> Text:
+def _line(line: Line, width: int) -> list[Text]:
+    """A line of code; one that is too long goes on below, under its own begin."""
     number = f"{line.number:>5}" if line.number else " " * 5
     style = {"+": "green", "-": "red"}.get(line.sign, "default")
-    return Text(f"{number} {line.sign} {line.text}", style=style)
+    room = width - 8
+    parts = [line.text] if len(line.text) <= room else _wrapped(line.text, room - 4)
+    indent = line.text[: len(line.text) - len(line.text.lstrip())] if len(parts) > 1 else ""
+    rows = [Text(f"{number} {line.sign} {indent}{parts[0]}", style=style)]
+    return rows + [Text(" " * 12 + indent + part, style=style) for part in parts[1:]]
 
 
 def _wrapped(text: str, width: int) -> list[str]:

@@ -9,7 +9,7 @@ import numpy as np
 
 from .. import source
 from ..finding import Case, Finding, Line, arrow, percent, seconds
-from ..history import NOWHERE, Process, Table
+from ..history import NOWHERE, Process, Site, Table
 from ..inside import kinds
 
 _CALLS, _PART = 200, 0.2
@@ -45,6 +45,28 @@ def _life(process: Process) -> float:
     return max(1e-9, (process.stop - (process.boot or process.born)) / 1e9)
 
 
+def _about(times: int) -> str:
+    """Of many calls one in sixteen is noted: the last digits are not known."""
+    return f"{times:,}" if times <= 500 else f"{round(times, -2):,}"
+
+
+def _lines(site: Site, kind: str) -> Iterator[Line]:
+    """The manager's object, made a shared one."""
+    made = source.assigned_call(site.file, kind)
+    if made is not None:
+        name, call = made
+        inner = source.text_of(site, call.args[0]) if call.args else ""
+        before, after = source.replaced(site, call, f"oc.share({kind}({inner}))")
+        yield Line(call.lineno, "-", before)
+        yield Line(call.lineno, "+", f"{after}  # read in place")
+        yield Line(0, " ", f"# {name} is read-only then; to write: oc.Counter(), oc.append_log()")
+        return
+    if site.line:
+        yield Line(site.line, " ", source.line(site))
+    yield Line(0, "+", "shared = oc.share(values)    # before: read in place, no round trip")
+    yield Line(0, " ", "# to write: oc.Counter(), oc.append_log(), or return the results")
+
+
 def _finding(
     case: Case, calls: int, whole: float, lives: float, spent: list[tuple[float, Process, Table]]
 ) -> Finding:
@@ -59,18 +81,14 @@ def _finding(
     sites = Counter(int(number) for number in rows["c"])
     site = process.site(sites.most_common(1)[0][0]) if sites else NOWHERE
     shared = names.most_common(1)[0][0].partition(".")[0]
-    lines = [Line(site.line, " ", source.line(site))] if site.line else []
-    lines += [
-        Line(0, "+", "shared = oc.share(values)    # before: read in place, no round trip"),
-        Line(0, " ", "# to write: oc.Counter(), oc.append_log(), or return the results"),
-    ]
+    lines = list(_lines(site, shared))
     return Finding(
         id="manager-chatter",
         level="time",
-        title=f"{calls:,} round trips to a Manager took {percent(whole, lives)} of the time of "
+        title=f"{_about(calls)} round trips to a Manager took {percent(whole, lives)} of the time of "
         "those who made them",
         evidence=f"{seconds(whole / calls)} each: "
-        + ", ".join(f"{name} {times:,} times" for name, times in names.most_common(3))
+        + ", ".join(f"{name} {_about(times)} times" for name, times in names.most_common(3))
         + ".",
         where=site,
         change=tuple(lines),
