@@ -20,8 +20,7 @@ _HEAVY = 0.1
 def look(case: Case) -> Iterator[Finding]:
     for pool in case.pools:
         lead = pool.lead
-        # What other programs took of the CPUs is no fault of this one's.
-        if lead * (1 - min(0.5, case.facts.foreign)) < _LONG or lead < _PART * pool.wall:
+        if min(lead, _on_free_cpus(pool)) < _LONG or lead < _PART * pool.wall:
             continue
         ready = [each for each in pool.workers if len(each.of(kinds.PREPARE))]
         if ready:
@@ -32,6 +31,16 @@ def look(case: Case) -> Iterator[Finding]:
                 yield _heavy_main(pool, first, ready, main)
                 continue
         yield _slow(pool, lead)
+
+
+def _on_free_cpus(pool: Pool) -> float:
+    """About how long the first worker's start would have taken if no other program had run: what
+    it used of a CPU, and what its fellows used meanwhile."""
+    first = min(pool.workers, key=lambda each: pool.ready[each.pid][1])
+    boot = first.of(kinds.BOOT)
+    if not len(boot) or first.forked:
+        return pool.lead
+    return 1.3 * int(boot[0]["a"]) / 1e9 * max(1.0, pool.lanes / pool.cpus) + _LEAST
 
 
 def _heavy_main(pool: Pool, first: Process, ready: list[Process], main: float) -> Finding:

@@ -20,7 +20,7 @@ START = 4
 """``Process.start``. a: duration, b: pid, c: daemon, d: method, e: site, f: name of the process,
 g: CPU seconds of the parent so far."""
 BOOT = 5
-"""The child is about to run its target. b: parent, d: name, e: class, f: the target's name."""
+"""The child is about to run its target. a: CPU of the process so far, b: parent, d: name, e: class, f: the target's name."""
 END = 6
 """The child's target has ended. a: exit code, b: CPU of the process, c: resident anonymous bytes."""
 PREPARE = 7

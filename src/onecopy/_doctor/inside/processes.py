@@ -54,7 +54,7 @@ def _begin(process: Any) -> None:
     target = getattr(process, "_target", None)
     title = str(getattr(target, "__qualname__", "") or type(process).__name__)
     names = ring.name(process.name), ring.name(type(process).__name__), ring.name(title)
-    ring.note(kinds.BOOT, ring.now(), 0, os.getppid(), 0, *names)
+    ring.note(kinds.BOOT, ring.now(), ring.cpu_now(), os.getppid(), 0, *names)
     logs.begin_worker()
     if not _time_initializer(process):
         state.look(0)
