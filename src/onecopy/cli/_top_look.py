@@ -21,8 +21,8 @@ _FIGURES = 8 + 2 + 7 + 4 * 8 + 1
 
 
 NOTE = (
-    "dirty: of USS what the process has written; * RSS counts a shared page once per process: "
-    "its sum means nothing"
+    "dirty: what of its USS the process has written\n"
+    "* RSS counts a shared page once per process: its sum means nothing"
 )
 
 
