@@ -17,7 +17,7 @@ MEASURED = $(BIN)/python -m coverage run -m pytest
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .PHONY: help test lint types pyright contract unit processes processes-file processes-all suites apart beside coverage \
-	browser slow chaos fuzz soak quick versions test-all python-suites own-suites from-source package docs demo bench bench-faults format clean
+	browser slow truth chaos fuzz soak quick versions test-all python-suites own-suites from-source package docs demo bench bench-faults format clean
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*## ' $(firstword $(MAKEFILE_LIST)) | sort | \
@@ -114,6 +114,9 @@ coverage: $(VENV)/.installed-dev ## what the unit tests and those under fork rea
 
 slow: $(VENV)/.installed-dev ## full-size tests, the soak among them
 	$(PYTEST) tests/slow --timeout=1200 $(ARGS)
+
+truth: $(VENV)/.installed-dev ## programs with one known fault each: does the report name it?
+	$(BIN)/python -m tests.truth $(ARGS)
 
 chaos: $(VENV)/.installed-dev ## 100,000 tasks and 500 faults under each start method
 	$(BIN)/python -m tests.chaos $(ARGS)

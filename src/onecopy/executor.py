@@ -17,7 +17,6 @@ import weakref
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import BrokenExecutor, Future
 from concurrent.futures.process import ProcessPoolExecutor as StandardExecutor
-from functools import partial
 from time import monotonic
 from typing import (
     TYPE_CHECKING,
@@ -34,10 +33,10 @@ from typing import (
 
 from ._codec.blame import without_ours
 from ._engine import busy, refused_arguments, setup
-from ._engine.busy import Waiting
 from ._engine.engine import UNSENDABLE, Engine
+from ._engine.executor_results import Buffered, Results, failing
 from ._engine.future import TaskFuture
-from ._engine.jobs import Items, NoResult, StreamJob
+from ._engine.jobs import Items, StreamJob
 from ._engine.stats import NOTHING_YET, stats_of
 from ._launch import resolve
 from ._observe.diary import ITERABLE
@@ -341,7 +340,7 @@ class ProcessPoolExecutor(StandardExecutor):
             function = engine.submission.function(fn)
         except Exception as error:
             without_ours(error)
-            return _failing(error, items)
+            return failing(error, items)
         chunk = None if chunksize is _CHUNK else chunksize
         call_kind = wire.MAP if single else wire.STARMAP
         job = StreamJob(function, items, call_kind, engine.submission.namespace, chunk, _MAP_CHUNK)
@@ -351,8 +350,8 @@ class ProcessPoolExecutor(StandardExecutor):
             job.show()
             if buffersize is None:
                 job.end = len(items)
-                return _Results(engine, job, deadline, job.end)
-            return _Buffered(self, engine, job, deadline, chunksize, buffersize)
+                return Results(engine, job, deadline, job.end)
+            return Buffered(self._check_open, engine, job, deadline, chunksize, buffersize)
         except PoolClosed:
             job.over()
             self._check_open()
@@ -505,108 +504,6 @@ class ProcessPoolExecutor(StandardExecutor):
             f"<onecopy.ProcessPoolExecutor of {self._max_workers} workers "
             f"by {self._method}, {state}{'; ' if held else ''}{held}>"
         )
-
-
-class _Results(Iterator[Any]):
-    """The iterator that ``map`` returns. All its items are there, and are run even if no result is
-    fetched. If an iterator is dropped after its first ``next``, the remaining items are withdrawn.
-    """
-
-    def __init__(
-        self, engine: Engine, job: StreamJob, deadline: float | None, available: int
-    ) -> None:
-        self._engine = engine
-        self._job = job
-        self._deadline = deadline
-        self._ended = False
-        self._begun = False
-        job.called = "map"
-        engine.submission.open(job, available)
-        # A finalizer may run anywhere: both only set a flag.
-        self._drop = partial(engine.submission.drop_later, job.number)
-        self._finalizer: weakref.finalize[..., Any] = weakref.finalize(
-            self, job.forsake, available, self._drop
-        )
-        self._finalizer.atexit = False
-
-    def __next__(self) -> Any:
-        if self._ended:
-            raise StopIteration
-        try:
-            if not self._begun:
-                self._begun = True
-                self._finalizer.detach()
-                self._finalizer = weakref.finalize(self, self._drop)
-                self._finalizer.atexit = False
-            left = None if self._deadline is None else max(0.0, self._deadline - monotonic())
-            self._feed()
-            self._job.wait_next(left, Waiting(self._engine.core, self._job))
-        except NoResult as error:
-            self.close()
-            raise TimeoutError(str(error)) from None
-        except BaseException as error:
-            self.close()
-            if not isinstance(error, Exception):  # Ctrl-C: the workers are needed now
-                self._engine.submission.cancel_job(self._job)
-            raise
-        try:
-            return self._job.fetch()
-        except BaseException:
-            self.close()
-            raise
-
-    def _feed(self) -> None:
-        """Nothing to do: all items are there."""
-
-    def close(self) -> None:
-        """Return no more results; items that have not started are not run."""
-        self._ended = True
-        self._finalizer()
-
-
-class _Buffered(_Results):
-    """The iterator with a ``buffersize``: it takes its items task by task, in the caller's thread.
-    It references the executor, which would otherwise close in the middle."""
-
-    def __init__(
-        self,
-        executor: ProcessPoolExecutor,
-        engine: Engine,
-        job: StreamJob,
-        deadline: float | None,
-        chunk: int,
-        buffer: int,
-    ) -> None:
-        self._executor = executor
-        self._chunk = chunk
-        _take(job, chunk * buffer)
-        super().__init__(engine, job, deadline, job.items.taken)
-
-    def _feed(self) -> None:
-        job = self._job
-        if job.end is None and job.yielded % self._chunk == 0:
-            before = job.items.taken
-            with self._engine.history.diary.at(ITERABLE):
-                _take(job, self._chunk)
-            job.items.forget(job.settled)
-            if job.items.taken > before:
-                self._executor._check_open()
-                self._engine.submission.extend(job.number, job.items.taken)
-
-
-def _take(job: StreamJob, most: int) -> None:
-    """Take up to ``most`` items; tell the job when there are no more."""
-    for _ in range(most):
-        if not job.items.take():
-            job.end = job.items.taken
-            return
-
-
-def _failing(error: Exception, items: Any) -> Iterator[Any]:
-    """Yield the results if the function cannot be pickled: every call fails with ``error``."""
-    for _ in items if isinstance(items, list) else range(int(items.take())):
-        raise error
-        yield
 
 
 def _method_of(mp_context: BaseContext | str | None) -> str:

@@ -29,8 +29,10 @@ from collections.abc import Callable
 from concurrent.futures import Future
 from contextlib import suppress
 from queue import SimpleQueue
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from ._engine.engine import Engine
+from ._engine.stats import PoolStats, stats_of
 from ._launch import Method, resolve
 from ._protocol.failures import name_of
 from ._system.cpus import cpu_count
@@ -51,7 +53,10 @@ except ImportError as _missing:
         "onecopy.joblib needs joblib 1.5 or later: pip install onecopy[joblib]"
     ) from _missing
 
-__all__ = ["OnecopyBackend", "register"]
+if TYPE_CHECKING:
+    import numpy as np
+
+__all__ = ["OnecopyBackend", "register", "report", "spans", "stats"]
 
 _log = logging.getLogger(__name__)
 
@@ -61,7 +66,9 @@ _OF_POOL = (
     *("main", "state", "reseed", "spans", "profile"),
 )
 
-# By thread: True while it runs a task of ours.
+# The engine of the last call. It holds what its initializer was given, and so is not kept.
+_last: deque[weakref.ref[Engine]] = deque(maxlen=1)
+# Of each thread: is it at a task of ours?
 _here = threading.local()
 
 _Callback = Callable[[Future[Any]], object]
@@ -101,6 +108,53 @@ def register() -> None:
         [1, 2]
     """
     register_parallel_backend("onecopy", OnecopyBackend)
+
+
+def stats() -> PoolStats:
+    """What the pool of the last call of ``Parallel`` has done; see ``Pool.stats``.
+
+    Raises:
+        RuntimeError: the pool has ended, or no call has used this backend.
+    """
+    return stats_of(_used())
+
+
+def spans() -> np.ndarray[Any, np.dtype[Any]]:
+    """One record for each batch of the pool of the last call; see ``Pool.spans``.
+
+    Raises:
+        RuntimeError: the pool has ended, or no call has used this backend.
+    """
+    from ._report import gather
+
+    return gather.spans(_used())
+
+
+def report(path: str | os.PathLike[str] | None = None) -> None:
+    """Where time and memory went in the pool of the last call; see ``Pool.report``. A pool serves
+    several calls, and lives as long as the ``parallel_config`` block, or as the ``Parallel`` object.
+
+    Args:
+        path: None prints to the terminal; else a file, as for ``Pool.report``.
+
+    Raises:
+        RuntimeError: the pool has ended, or no call has used this backend.
+        ValueError: an unknown suffix.
+        OSError: the file cannot be written.
+    """
+    from ._report import gather, write
+
+    write.report(gather.run(_used()), path)
+
+
+def _used() -> Engine:
+    engine = _last[-1]() if _last else None
+    if engine is None:
+        raise RuntimeError(
+            'there is no pool of backend="onecopy": ask within the parallel_config block, or '
+            "set ONECOPY_REPORT=run.html, which writes the report of each pool when it ends"
+        )
+    return engine
 
 
 class OnecopyBackend(AutoBatchingMixin, ParallelBackendBase):  # type: ignore[misc]  # untyped
@@ -221,6 +275,7 @@ class OnecopyBackend(AutoBatchingMixin, ParallelBackendBase):  # type: ignore[mi
         limit = self.inner_max_num_threads
         self._key = _Key((os.getpid(), self._n_jobs, self._method, limit), self._options)
         self._pool = self._kept() or self._new()
+        _last.append(weakref.ref(self._pool._engine))
         try:
             self._ended = _called_back()
         except BaseException:

@@ -200,6 +200,23 @@ def test_an_executor_that_has_done_nothing_has_nothing_to_say() -> None:
     assert executor.stats().workers == 0
 
 
+def test_joblib_is_seen_as_a_pool_is(tmp_path: Path) -> None:
+    joblib = pytest.importorskip("joblib")
+    from onecopy import joblib as ours
+
+    ours.register()
+    line = sys._getframe().f_lineno + 2
+    with joblib.parallel_config(backend="onecopy", n_jobs=2):
+        joblib.Parallel(batch_size=1)(joblib.delayed(nap)(0.001) for _ in range(40))
+        assert ours.stats().tasks == 40
+        assert set(ours.spans()["line"].tolist()) == {f"{__file__}:{line}"[-80:]}
+        ours.report(tmp_path / "run.onecopy")
+    ours._last.clear()
+    with pytest.raises(RuntimeError, match="ONECOPY_REPORT"):
+        ours.stats()
+    assert saved.load(tmp_path / "run.onecopy").tasks == 40
+
+
 PROGRAM = """
 import onecopy as oc
 with oc.Pool(1) as pool:

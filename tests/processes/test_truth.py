@@ -14,9 +14,8 @@ from tests.truth.programs import PROGRAMS
 
 # Those in which tasks mostly wait: they are as long on a busy machine as on an idle one.
 FEW = (
-    *("import_inside", "same_array", "tiny_tasks", "large_chunks", "straggler"),
-    *("apply_in_a_loop", "slow_generator", "slow_callback", "slow_handler", "sleeps"),
-    *("failures", "killed", "good_map", "good_imap", "good_short", "good_programs"),
+    *("import_inside", "same_array", "large_chunks", "straggler", "apply_in_a_loop"),
+    *("slow_generator", "slow_handler", "failures", "good_map", "good_short", "good_programs"),
 )
 
 

@@ -164,12 +164,12 @@ def same_array(make: Make, cured: bool) -> None:
 def one_bad_call(make: Make, cured: bool) -> None:
     x, good = np.ones(4 * MB), oc.share(np.ones(4 * MB))
     with make(2) as pool:
-        pool.map(spin_item, range(8))
+        pool.map(time.sleep, [0.02] * 4)
         pool.map(total, np.array_split(good, 100))
         if cured:
             x = oc.share(x)
         wait([pool.submit(lambda data, i: float(data[i]), x, i) for i in range(40)])
-        pool.map(spin_item, range(8))
+        pool.map(time.sleep, [0.02] * 4)
 
 
 @program("results")
@@ -393,7 +393,7 @@ def disk(make: Make, cured: bool) -> None:
 
         def store(item: int) -> int:
             with open(f"{folder}/{item}", "wb") as file:
-                for _ in range(20):
+                for _ in range(60):
                     file.write(bytes(100_000))
                     file.flush()
                     os.fsync(file.fileno())
@@ -457,7 +457,8 @@ def failures(make: Make, cured: bool) -> None:
     def task(item: int) -> int:
         if item % 10 == 3 and not cured:
             raise ValueError(f"bad {item}")
-        return spin_item(item)
+        time.sleep(0.005)
+        return item
 
     with make(2) as pool, contextlib.suppress(ValueError):
         pool.map(task, range(100), chunksize=1)
@@ -468,7 +469,8 @@ def killed(make: Make, cured: bool) -> None:
     def task(item: int) -> int:
         if item == 7 and not cured:
             os.kill(os.getpid(), signal.SIGKILL)
-        return spin_item(item)
+        time.sleep(0.005)
+        return item
 
     with make(2) as pool:
         wait([pool.submit(task, item) for item in range(40)])
@@ -480,7 +482,7 @@ def killed(make: Make, cured: bool) -> None:
 @program("", "")
 def good_map(make: Make, cured: bool) -> None:
     with make(2) as pool:
-        pool.map(spin_item, range(60))
+        pool.map(spin_item, range(30))
 
 
 @program("", "")

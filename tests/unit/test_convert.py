@@ -279,3 +279,33 @@ def test_what_is_asked_for_is_looked_at_first() -> None:
         asked(rows=(-1, 5))
     with pytest.raises(BadFile, match="a pickle"):
         oc.load(__file__, format="pickled")
+
+
+@pytest.mark.parametrize(
+    ("column", "said"),
+    [
+        (pa.array([0, 10**15], pa.timestamp("s")), "1000000000000000 is a timestamp[s] of no year"),
+        (pa.array([253402300799], pa.timestamp("s", "Asia/Tokyo")), "of no year from 1 to 9999"),
+        (pa.array([-(10**6), None], pa.date32()), "-1000000 is a date32[day] of no year"),
+        (pa.array([86_400_000 * 10**8], pa.int64()).view(pa.date64()), "is a date64[ms] of no"),
+        (pa.array([-1], pa.int64()).view(pa.time64("us")), "time64[us] -1 is not within"),
+    ],
+    ids=lambda each: str(each.type) if isinstance(each, pa.Array) else "",
+)
+@pytest.mark.parametrize("target", ["o.csv", "o.ndjson"])
+def test_times_that_text_does_not_have(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], column: Any, said: str, target: str
+) -> None:
+    """Arrow would write "<value out of range>", or another time."""
+    with pa.ipc.new_file(tmp_path / "x.arrow", pa.schema({"t": column.type})) as writer:
+        writer.write(pa.table({"t": column}))
+    assert said in refused(capsys, tmp_path / "x.arrow", tmp_path / target)
+    assert not (tmp_path / target).exists()
+
+
+def test_offsets_with_seconds(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    long_ago = pa.array([-2051244000], pa.timestamp("s", "Asia/Kolkata"))
+    pa.parquet.write_table(pa.table({"t": long_ago}), tmp_path / "x.parquet")
+    assert "no seconds in an offset" in refused(capsys, tmp_path / "x.parquet", tmp_path / "o.csv")
+    convert(tmp_path / "x.parquet", tmp_path / "o.ndjson")
+    assert (tmp_path / "o.ndjson").read_text() == '{"t":"1904-12-31T23:21:10+05:21:10"}\n'

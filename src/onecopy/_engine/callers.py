@@ -9,7 +9,7 @@ from __future__ import annotations
 import sys
 from types import CodeType
 
-from .._observe.lines import is_programs, line_of_caller
+from .._observe.lines import NOWHERE, is_programs, line_of_caller
 from .._observe.spans import Recorder
 from .functions import Function
 from .work import Work
@@ -23,6 +23,7 @@ class Callers:
 
     def __init__(self, recorder: Recorder) -> None:
         self._recorder = recorder
+        self._line = NOWHERE
         self._last: tuple[CodeType | None, int, Function | None, str, int] = (None, 0, None, "", 0)
 
     def site(self, work: Work) -> int:
@@ -42,6 +43,10 @@ class Callers:
         ):
             return site
         line = line_of_caller(sys._getframe(1))
+        if line == NOWHERE:
+            # A library's thread, which goes on with what the program has begun: joblib's does.
+            line = self._line
+        self._line = line
         site = self._recorder.site(work.called, work.name, line, work.chunk or 0)
         if is_programs(frame):
             self._last = (frame.f_code, frame.f_lasti, work.function, work.called, site)

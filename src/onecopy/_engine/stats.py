@@ -34,8 +34,6 @@ class Running:
     stop: int
     seconds: float
 
-    __module__ = "onecopy.pool"
-
     def __str__(self) -> str:
         which = f"task {self.task}"
         if self.stop - self.start == 1:
@@ -78,8 +76,6 @@ class PoolStats:
     peak_pss: int
     running: tuple[Running, ...] = ()
 
-    __module__ = "onecopy.pool"
-
     def _repr_html_(self) -> str:
         rows = "".join(
             f"<tr><th style='text-align:left'>{field.name}</th><td>{_shown(self, field.name)}</td></tr>"
@@ -98,6 +94,11 @@ def _shown(stats: PoolStats, name: str) -> str:
     if name.startswith("bytes") or name == "peak_pss":
         return human_bytes(value)
     return f"{value:.1f} s" if name == "seconds" else f"{value:,}"
+
+
+# Where the reference has them, and a pickle looks for them. Not in the classes: a dataclass looks
+# into its module while it is made.
+Running.__module__ = PoolStats.__module__ = "onecopy.pool"
 
 
 def stats_of(engine: Engine) -> PoolStats:

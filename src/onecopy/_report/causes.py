@@ -242,7 +242,8 @@ _ARGUMENTS = {
         "Groups and filtered rows are copies",
         "What a group-by or a filter gives is a copy, also of a shared frame. Sort once, share, "
         "and pass slices, which are passed by reference: df = oc.share(df.sort_values(key)), "
-        "then {name}(df.iloc[start:stop]).",
+        "then {name}(df.iloc[start:stop]). Of columns of one type that pandas keeps together pass "
+        "each by itself: df[column].iloc[start:stop].",
     ),
     "own": (
         "Large arguments are copied",

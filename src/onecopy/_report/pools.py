@@ -112,8 +112,9 @@ def _replaced(look: Look) -> Iterator[Advice]:
     if len(lives) < 3 * run.wanted or int(run.totals["lost"].sum()):
         return
     took = np.where(lives["ready"] > 0, lives["ready"] - lives["born"], 0) / 1e9
-    # Of all the time until a worker was ready, that of the first ones would remain.
-    saves = parts.startup / parts.workers - float(took[: run.wanted].mean())
+    # The computation would remain, and so would the start of the first workers.
+    stays = parts.compute / parts.workers + float(took[: run.wanted].mean())
+    saves = parts.wall - stays
     if saves >= look.worth:
         yield Advice(
             "replaced",

@@ -130,7 +130,7 @@ class Worker:
             wire.DROP_FUNCTION: lambda frame: self._functions.pop(frame.id, None),
             wire.TASK: self._task,
             wire.ANNOUNCE: self._announced,
-            wire.FREE: self._freed,
+            wire.FREE: lambda frame: self._link.came_back(list(wire.PAIR.iter_unpack(frame.body))),
             wire.FORGET: self._forget,
             wire.FREEZE: self._freeze,
             wire.CONTINUE: self._orders.resume,
@@ -304,9 +304,6 @@ class Worker:
 
     def _announced(self, frame: wire.Frame) -> None:
         self._link.announced(marshal.loads(frame.body), frame.fds)
-
-    def _freed(self, frame: wire.Frame) -> None:
-        self._link.came_back(list(wire.PAIR.iter_unpack(frame.body)))
 
     def _forget(self, frame: wire.Frame) -> None:
         self._link.forget(frame.id)

@@ -14,7 +14,7 @@ from __future__ import annotations
 import sys
 import threading
 from collections.abc import Callable
-from time import monotonic_ns
+from time import monotonic_ns, sleep
 from types import CodeType, FrameType
 from typing import Any
 
@@ -63,10 +63,9 @@ class Profiler:
         ]
 
     def _run(self) -> None:
-        pause = threading.Event()
         since = monotonic_ns()
         while True:
-            pause.wait(_PERIOD)
+            sleep(_PERIOD)
             now = monotonic_ns()
             function = self._at_work()
             if function is not None:

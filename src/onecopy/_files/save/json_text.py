@@ -17,11 +17,9 @@ from json.encoder import encode_basestring
 from typing import Any
 
 from ..load.interface import library
+from . import times
 from .joining import joined
 
-# The times of day and the dates that Arrow writes, with a year from 1 to 9999, like Python's.
-_YEAR = "000[1-9]|00[1-9][0-9]|0[1-9][0-9]{2}|[1-9][0-9]{3}"
-_TIME = f"^(({_YEAR})-[0-9]{{2}}-|[0-9]{{2}}:)[0-9]{{2}}"
 # The texts of a list are joined with 32-bit offsets.
 _MOST = 1 << 30
 
@@ -32,9 +30,9 @@ def lines(batch: Any) -> Any:
     Raises:
         TypeError: a value has a type that JSON cannot represent.
         pyarrow.ArrowInvalid: a string is not valid text.
-        OverflowError, ValueError: the year of a time does not have four digits.
+        ValueError: a time has no year from 1 to 9999, or no hour of a day.
     """
-    batch.validate(full=True)
+    batch.validate()
     if not batch.num_columns:
         pa = library("pyarrow", "arrow")
         return pa.array(["{}\n"] * batch.num_rows, pa.large_string())
@@ -81,6 +79,7 @@ def _floats(pa: Any, pc: Any, column: Any) -> Any:
 
 def _strings(pa: Any, pc: Any, column: Any) -> Any:
     values = column.cast(pa.large_string())
+    values.validate(full=True)  # they may not be UTF-8
     found = joined('"', values, '"', "")
     odd = pc.fill_null(pc.match_substring_regex(values, '["\\\\\\x00-\\x1f]'), False)
     if not pc.any(odd, min_count=0).as_py():
@@ -92,9 +91,10 @@ def _strings(pa: Any, pc: Any, column: Any) -> Any:
 def _times(pa: Any, pc: Any, column: Any) -> Any:
     """Return ISO 8601, as Python writes it: with a fraction if it is not 0, with a zone if it is
     known."""
+    times.require_known(column)
+    if not times.in_minutes(column):
+        return _by_value(pa, pc, column)
     found = column.cast(pa.large_string())
-    if not pc.all(pc.match_substring_regex(found, _TIME), min_count=0).as_py():
-        return _by_value(pa, pc, column)  # which reports the problem
     found = pc.replace_substring(found, " ", "T", max_replacements=1)
     found = pc.replace_substring_regex(found, r"\.0+($|[Z+-])", r"\1", max_replacements=1)
     if getattr(column.type, "tz", None) is not None:
@@ -146,10 +146,7 @@ _CONVERSIONS: list[tuple[Callable[[Any, Any], bool], Callable[[Any, Any, Any], A
         ),
         _strings,
     ),
-    (
-        lambda types, kind: types.is_date(kind) or types.is_time(kind) or types.is_timestamp(kind),
-        _times,
-    ),
+    (lambda types, kind: times.is_time(kind), _times),
     # A decimal of negative scale is written with an exponent.
     (lambda types, kind: types.is_decimal(kind) and kind.scale >= 0, _decimals),
     (lambda types, kind: types.is_struct(kind), _structs),

@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
 from ..load.interface import library
+from . import times
 from .joining import joined
 from .json_text import lines
 
@@ -80,6 +81,15 @@ class Csv(_Text):
         self._writer = csv.CSVWriter(self._sink, schema, write_options=options)
 
     def write(self, batch: Any) -> None:
+        for name, column in zip(batch.schema.names, batch.columns, strict=True):
+            if not times.is_time(column.type):
+                continue
+            times.require_known(column)
+            if not times.in_minutes(column):
+                raise ValueError(
+                    f"column {name!r}: CSV has no seconds in an offset from UTC, and times of "
+                    f"{column.type.tz} before 1920 or so have some"
+                )
         self._writer.write_batch(batch)
 
     def close(self) -> None:

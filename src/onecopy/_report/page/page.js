@@ -235,7 +235,7 @@ async function main() {
     row.addEventListener("keydown", (event) => { if (event.key === "Enter") show(); });
   });
   await lanes.prepare();
-  window.onecopy = { lanes, spans, run };
+  window.onecopy = { lanes, chart, spans, run };
   document.documentElement.dataset.ready = "yes";
   await details(spans);
   document.documentElement.dataset.ready = "all";
