@@ -66,9 +66,9 @@ _OF_POOL = (
     *("main", "state", "reseed", "spans", "profile"),
 )
 
-# The engine of the last call. It holds what its initializer was given, and so is not kept.
+# The engine of the last call. It references its initializer's arguments, so it is not kept alive.
 _last: deque[weakref.ref[Engine]] = deque(maxlen=1)
-# Of each thread: is it at a task of ours?
+# By thread: True while it runs a task of ours.
 _here = threading.local()
 
 _Callback = Callable[[Future[Any]], object]
@@ -111,7 +111,7 @@ def register() -> None:
 
 
 def stats() -> PoolStats:
-    """Return what the pool of the last call of ``Parallel`` has done; see ``Pool.stats``.
+    """Return the statistics of the pool of the last call of ``Parallel``; see ``Pool.stats``.
 
     Raises:
         RuntimeError: the pool has ended, or no call has used this backend.
@@ -120,7 +120,7 @@ def stats() -> PoolStats:
 
 
 def spans() -> np.ndarray[Any, np.dtype[Any]]:
-    """One record for each batch of the pool of the last call; see ``Pool.spans``.
+    """Return one record for each batch of the pool of the last call; see ``Pool.spans``.
 
     Raises:
         RuntimeError: the pool has ended, or no call has used this backend.
@@ -131,8 +131,9 @@ def spans() -> np.ndarray[Any, np.dtype[Any]]:
 
 
 def report(path: str | os.PathLike[str] | None = None) -> None:
-    """Show where time and memory went in the pool of the last call; see ``Pool.report``. A pool serves
-    several calls, and lives as long as the ``parallel_config`` block, or as the ``Parallel`` object.
+    """Report where time and memory went in the pool of the last call; see ``Pool.report``. A pool
+    serves several calls, and lives as long as the ``parallel_config`` block, or as the ``Parallel``
+    object.
 
     Args:
         path: None prints to the terminal; else a file, as for ``Pool.report``.

@@ -187,16 +187,16 @@ class Pool(PoolView, StandardPool):  # type: ignore[misc]  # results are of our 
                 for work, and writing that one's result;
             - ``imported``, ``importing``: nanoseconds of importing modules, before the function
                 began and inside it;
-            - ``cpu``, ``wanted``, ``helped``: nanoseconds inside the function, imports left out:
+            - ``cpu``, ``wanted``, ``helped``: nanoseconds inside the function, without imports:
                 CPU time of the worker process, and of programs that it has started and waited
-                for; ready to run while no CPU was free; and the part of ``cpu`` that was not
+                    for; the time ready to run without a free CPU; and the part of ``cpu`` that was
+                    not
                 the task's own thread;
             - ``minor_faults``, ``major_faults``, ``voluntary``, ``involuntary`` (context
                 switches): of the worker process. For tasks shorter than 100 microseconds
                 ``cpu`` is their duration, and the others are 0;
-            - ``args_moved``, ``args_shared``, ``result_moved``, ``result_shared``: bytes
-                that were copied, and that were referred to;
-            - ``line``: ``file:line`` of the program that has called.
+            - ``args_moved``, ``args_shared``, ``result_moved``, ``result_shared``: bytes copied,
+            and bytes passed by reference; - ``line``: ``file:line`` of the call in the program.
 
             Unknown values of a lost task are 0. The latest ``Pool(spans=...)`` records are kept;
             ``report`` and its totals include the others too.

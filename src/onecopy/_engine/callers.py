@@ -44,7 +44,7 @@ class Callers:
             return site
         line = line_of_caller(sys._getframe(1))
         if line == NOWHERE:
-            # A library's thread, which goes on with what the program has begun: joblib's does.
+            # A library's thread that continues the program's work, as joblib's does.
             line = self._line
         self._line = line
         site = self._recorder.site(work.called, work.name, line, work.chunk or 0)

@@ -1,4 +1,4 @@
-"""The iterators that ``ProcessPoolExecutor.map`` returns: results, in order."""
+"""The iterators that ``ProcessPoolExecutor.map`` returns, over results in order."""
 
 from __future__ import annotations
 
@@ -15,8 +15,9 @@ from .jobs import NoResult, StreamJob
 
 
 class Results(Iterator[Any]):
-    """The iterator without ``buffersize``. All its items are there, and run even if nobody
-    asks for a result; an iterator that was begun and is given up takes the rest back."""
+    """The iterator that ``map`` returns. All its items are there, and are run even if no result is
+    fetched. If an iterator is dropped after its first ``next``, the remaining items are withdrawn.
+    """
 
     def __init__(
         self, engine: Engine, job: StreamJob, deadline: float | None, available: int
@@ -28,7 +29,7 @@ class Results(Iterator[Any]):
         self._begun = False
         job.called = "map"
         engine.submission.open(job, available)
-        # A finalizer may run anywhere: both only leave word.
+        # A finalizer may run anywhere: both only set a flag.
         self._drop = partial(engine.submission.drop_later, job.number)
         self._finalizer: weakref.finalize[..., Any] = weakref.finalize(
             self, job.forsake, available, self._drop
@@ -52,7 +53,7 @@ class Results(Iterator[Any]):
             raise TimeoutError(str(error)) from None
         except BaseException as error:
             self.close()
-            if not isinstance(error, Exception):  # Ctrl-C: the workers are wanted now
+            if not isinstance(error, Exception):  # Ctrl-C: the workers are needed now
                 self._engine.submission.cancel_job(self._job)
             raise
         try:
@@ -62,18 +63,18 @@ class Results(Iterator[Any]):
             raise
 
     def _feed(self) -> None:
-        """Everything is there."""
+        """Nothing to do: all items are there."""
 
     def close(self) -> None:
-        """There will be no more results; what has not begun is not run."""
+        """Return no more results; items that have not started are not run."""
         self._ended = True
         self._finalizer()
 
 
 class Buffered(Results):
-    """The same with a ``buffersize``: takes its items one task after another, in the
-    caller's thread. ``check_open`` is the executor's own method, and so holds the executor, which
-    would otherwise close in the middle of it."""
+    """The iterator with a ``buffersize``: it takes its items task by task, in the caller's thread.
+    ``check_open`` is the executor's own method, and so references the executor, which would
+    otherwise close in the middle."""
 
     def __init__(
         self,
@@ -102,7 +103,7 @@ class Buffered(Results):
 
 
 def _take(job: StreamJob, most: int) -> None:
-    """Takes up to ``most`` items; says so when there are no more."""
+    """Take up to ``most`` items; tell the job when there are no more."""
     for _ in range(most):
         if not job.items.take():
             job.end = job.items.taken
@@ -110,7 +111,7 @@ def _take(job: StreamJob, most: int) -> None:
 
 
 def failing(error: Exception, items: Any) -> Iterator[Any]:
-    """The results when the function cannot be pickled: every call fails with ``error``."""
+    """Yield the results if the function cannot be pickled: every call fails with ``error``."""
     for _ in items if isinstance(items, list) else range(int(items.take())):
         raise error
         yield

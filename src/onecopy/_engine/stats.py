@@ -96,8 +96,8 @@ def _shown(stats: PoolStats, name: str) -> str:
     return f"{value:.1f} s" if name == "seconds" else f"{value:,}"
 
 
-# Where the reference has them, and a pickle looks for them. Not in the classes: a dataclass looks
-# into its module while it is made.
+# The module in which the reference has them, and a pickle finds them. Not set in the classes: a
+# dataclass looks into its module while it is created.
 Running.__module__ = PoolStats.__module__ = "onecopy.pool"
 
 

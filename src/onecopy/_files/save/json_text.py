@@ -79,7 +79,7 @@ def _floats(pa: Any, pc: Any, column: Any) -> Any:
 
 def _strings(pa: Any, pc: Any, column: Any) -> Any:
     values = column.cast(pa.large_string())
-    values.validate(full=True)  # they may not be UTF-8
+    values.validate(full=True)  # they may not be valid UTF-8
     found = joined('"', values, '"', "")
     odd = pc.fill_null(pc.match_substring_regex(values, '["\\\\\\x00-\\x1f]'), False)
     if not pc.any(odd, min_count=0).as_py():

@@ -1,7 +1,7 @@
-"""Times that can be written as text: Arrow writes others too, and then not as what they are.
+"""Times that can be written as text: Arrow writes others too, but incorrectly.
 
-It writes "<value out of range>" for a year that it does not know, and leaves out the seconds of
-an offset from UTC, which most zones had before 1920 or so. Needs pyarrow.
+It writes "<value out of range>" for an unsupported year, and leaves out the seconds of an offset
+from UTC, which most zones had before 1920 or so. Needs pyarrow.
 """
 
 from __future__ import annotations
@@ -17,13 +17,13 @@ _FIRST, _END = -62135596800, 253402300800
 
 
 def is_time(kind: Any) -> bool:
-    """True for dates, times of day and timestamps."""
+    """Return True for dates, times of day and timestamps."""
     types = library("pyarrow", "arrow").types
     return bool(types.is_date(kind) or types.is_time(kind) or types.is_timestamp(kind))
 
 
 def require_known(column: Any) -> None:
-    """Raise ValueError if a value is of no year from 1 to 9999, or of no hour of a day."""
+    """Raise ValueError if a value has no year from 1 to 9999, or no hour of a day."""
     pa = library("pyarrow", "arrow")
     kind = column.type
     if pa.types.is_date32(kind):
@@ -35,13 +35,13 @@ def require_known(column: Any) -> None:
     else:
         first, end = (bound * _PER_SECOND[kind.unit] for bound in (_FIRST, _END))
     _require_within(column, first, end)
-    if _zone(kind) is not None:  # there it may be of another year
+    if _zone(kind) is not None:  # there it may have another year
         pc = library("pyarrow.compute", "arrow")
         _require_within(pc.local_timestamp(column), first, end)
 
 
 def in_minutes(column: Any) -> bool:
-    """True if each time is whole minutes ahead of UTC or behind it."""
+    """Return True if the offset of each time from UTC is a number of whole minutes."""
     kind = column.type
     if _zone(kind) is None:
         return True
