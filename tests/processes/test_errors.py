@@ -393,12 +393,17 @@ def test_what_others_write_is_told_what_to_write(make_pool: MakePool) -> None:
     with pytest.raises(TypeError, match="unexpected keyword"):
         given(nonsense=1)
     pool: Any = make_pool("fork", 1)
-    for call in (pool.map, pool.starmap, pool.imap, pool.imap_unordered):
-        for more in ([[3, 4]], [[3, 4], [5, 6]], [2, [3, 4]]):
-            with pytest.raises(TypeError, match=r"zip\(a, b\)"):
-                call(pow, [1, 2], *more)
-        with pytest.raises(TypeError, match=r"options\(timeout=.*waits no longer"):
+    for more in ([[3, 4]], [[3, 4], [5, 6]], [2, [3, 4]]):
+        with pytest.raises(TypeError, match=r"zip\(a, b\)"):
+            pool.starmap(pow, [1, 2], *more)
+    for call in (pool.map, pool.imap, pool.imap_unordered):
+        assert list(call(pow, [1, 2], [3, 4])) == [1, 16]
+        with pytest.raises(TypeError, match="chunksize by name"):
+            call(pow, [1, 2], 2, [3, 4])
+    for call in (pool.imap, pool.imap_unordered):
+        with pytest.raises(TypeError, match="waits no longer"):
             call(abs, [1], timeout=3)
+    for call in (pool.map, pool.starmap, pool.imap, pool.imap_unordered):
         with pytest.raises(TypeError, match="write chunksize="):
             call(abs, [1], chunk_size=3)
         with pytest.raises(TypeError, match="unexpected keyword"):

@@ -15,6 +15,8 @@ import pytest
 
 import onecopy as oc
 
+pytestmark = pytest.mark.door
+
 # polars starts threads and opens descriptors when it first sorts, and keeps them.
 pl.DataFrame({"a": [2, 1]}).sort("a").group_by("a").len()
 

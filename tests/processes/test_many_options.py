@@ -277,6 +277,8 @@ LEAVES = """
 import sys, time
 import onecopy as oc
 
+pytestmark = pytest.mark.door
+
 def wait(number):
     time.sleep(600)
 

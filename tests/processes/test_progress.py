@@ -194,6 +194,8 @@ import sys
 import nbformat
 from nbclient import NotebookClient
 
+pytestmark = pytest.mark.door
+
 cells = [
     'import sys; sys.modules["ipywidgets"] = None  # as where it is not installed',
     "import onecopy as oc\\npool = oc.Pool(2)\\ndef f(i):\\n    if i == 3: print('three')\\n    return i",

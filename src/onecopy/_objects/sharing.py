@@ -63,9 +63,11 @@ def share(obj: Any) -> Any:
     except NotPicklable:
         encode(obj, what="object")  # names the part by its path from here
         raise
-    if _stands(obj):
+    if isinstance(obj, np.ndarray) and _all_shared(obj):
         return obj
     encoded = encode(obj, what="object", sealing=True)
+    if encoded.all_shared():
+        return obj
     if encoded.pickled_arrays:
         warnings.warn(_pickled(obj, encoded.pickled_arrays), PickledWarning, stacklevel=3)
     elif encoded.stream_size > _MUCH:
@@ -108,10 +110,10 @@ def is_shared(obj: Any) -> bool:
             return False
         encoded = encode(obj)
         return encoded.all_shared() and not encoded.pickled_arrays and encoded.stream_size <= _MUCH
-    return _stands(obj)
+    return _all_shared(obj)
 
 
-def _stands(obj: Any) -> bool:
+def _all_shared(obj: Any) -> bool:
     """Return True if all buffers of an object, and at least one, are in shared memory."""
     if isinstance(obj, np.ndarray):
         if obj.size == 0:
