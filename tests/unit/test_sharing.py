@@ -379,7 +379,7 @@ def test_private_keeps_the_class() -> None:
 
 
 def test_private_of_a_plain_array_is_refused() -> None:
-    with pytest.raises(NotShared, match="private takes an array that stands in shared memory"):
+    with pytest.raises(NotShared, match="private takes an array in shared memory"):
         onecopy.private(np.zeros(3))
 
 
