@@ -17,7 +17,7 @@ MEASURED = $(BIN)/python -m coverage run -m pytest
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .PHONY: help test lint types pyright contract unit processes processes-file processes-all suites apart beside coverage \
-	browser slow truth chaos fuzz soak quick versions test-all python-suites own-suites from-source package docs demo bench bench-faults format clean
+	browser slow truth chaos fuzz soak doctor-truth quick versions test-all python-suites own-suites from-source package docs demo bench bench-faults format clean
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*## ' $(firstword $(MAKEFILE_LIST)) | sort | \
@@ -123,6 +123,9 @@ chaos: $(VENV)/.installed-dev ## 100,000 tasks and 500 faults under each start m
 
 fuzz: $(VENV)/.installed-dev ## 20,000 damaged files through every reader, under a memory limit
 	$(BIN)/python -m tests.fuzz $(ARGS)
+
+doctor-truth: $(VENV)/.installed-dev ## programs with known faults: found, none besides, and what cures save
+	$(BIN)/python -m tests.doctor $(ARGS)
 
 soak: $(VENV)/.installed-dev ## a million tasks by one pool: memory and descriptors stay flat
 	$(PYTEST) tests/slow/test_soak.py -s --timeout=1200 $(ARGS)

@@ -183,7 +183,7 @@ def test_a_saved_run_becomes_all_the_others(tmp_path: Path) -> None:
     write.report(made_up(100), tmp_path / "run.onecopy")
     said = onecopy("report", "run.onecopy", cwd=tmp_path)
     assert (said.returncode, said.stderr) == (0, "")
-    assert "workers were computing" in said.stdout
+    assert "Your functions ran for" in said.stdout
     targets = ("run.html", "run.pftrace", "run.json")
     words = [word for name in targets for word in ("-o", name)]
     done = onecopy("report", "run.onecopy", *words, cwd=tmp_path)
@@ -201,6 +201,6 @@ def test_running_with_a_report(tmp_path: Path) -> None:
     assert "numpy" in onecopy("report", "run.onecopy", cwd=tmp_path).stdout
     printed = onecopy(*words, "--report", "-", cwd=tmp_path)
     assert printed.stdout == "200000.0\n"
-    assert "computing" in printed.stderr
+    assert "Your functions ran for" in printed.stderr
     refused = onecopy(*words, "--report", "run.doc", cwd=tmp_path)
     assert refused.returncode == 2

@@ -40,7 +40,7 @@ def calls() -> Iterator[tuple[Page, int, list[str]]]:
     """The calls of ``onecopy`` that pages show in blocks that are not Python."""
     for page in pages():
         for block in page.blocks():
-            if block.language in ("python", "run", "output"):
+            if block.language in ("python", "run", "output", "text"):
                 continue
             for number, line in enumerate(block.lines, block.line):
                 words = line.removeprefix("$ ")

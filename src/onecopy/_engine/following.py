@@ -5,7 +5,7 @@ owner: globals of the main module and of the user's own modules (not the standar
 installed packages'), attributes of classes and functions, read by the function itself or by what it
 calls. A value that the worker's own import gives is compared, not sent.
 
-Terms: a *variable* is a name in a home (see ``homes``), with an attribute behind it for classes and
+Constraints: a *variable* is a name in a home (see ``homes``), with an attribute behind it for classes and
 functions; a *version* is one value of it, pickled; a *closure* is everything that one function or
 class reads, directly or not. A channel sends each version to its worker once, before the first task
 that needs it. The worker's side is ``_worker.module_state``: a value that the worker sets itself

@@ -14,6 +14,7 @@ import base64
 import json
 import zlib
 from collections.abc import Container, Iterable, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from html import escape
 from importlib.resources import files
@@ -85,9 +86,30 @@ _FACTS = {
 }
 
 
-def write_html(run: Run, file: IO[str]) -> None:
+@dataclass(frozen=True)
+class Preface:
+    """The text of a page in place of the run's own; for programs that do not use us.
+
+    Attributes:
+        title, subtitle: of the page.
+        verdict: one sentence.
+        findings: HTML in the place of the advice, escaped already.
+        lanes: further lanes, above the workers': a label, and marks with ``from`` and ``to`` in
+            nanoseconds since the run's begin and a ``kind`` of time.
+    """
+
+    title: str
+    subtitle: str
+    verdict: str
+    findings: str
+    lanes: Sequence[dict[str, Any]] = ()
+
+
+def write_html(run: Run, file: IO[str], preface: Preface | None = None) -> None:
     """Write the page."""
     ordered, lanes = _lanes(run)
+    if preface is not None:
+        lanes = [{"lo": 0, "hi": 0, **each} for each in preface.lanes] + lanes
     head = {
         "count": len(ordered),
         "drawn": _DRAWN,
@@ -99,8 +121,9 @@ def write_html(run: Run, file: IO[str]) -> None:
         "memory": _memory(run),
         "flame": tree(run) if run.profile else None,
     }
-    file.write(_head(run))
-    file.write(_body(run, ordered))
+    preface = preface or _own_words(run)
+    file.write(_head(preface))
+    file.write(_body(run, ordered, preface))
     file.write(f'<script type="application/json" id="run">{_json(head)}</script>\n')
     values = _values(run, ordered)
     file.write(f'<script type="text/plain" id="drawn">{_packed(values, _DRAWN)}</script>\n')
@@ -195,26 +218,34 @@ def _memory(run: Run) -> dict[str, Any]:
 # The text.
 
 
-def _head(run: Run) -> str:
-    title = f"onecopy: {count(run.tasks, 'task')} in {seconds(run.wall)}"
+def _own_words(run: Run) -> Preface:
+    when = datetime.fromtimestamp(run.clock, UTC).strftime("%Y-%m-%d %H:%M UTC")
+    return Preface(
+        title=f"onecopy: {count(run.tasks, 'task')} in {seconds(run.wall)}",
+        subtitle=f"{run.method}, {count(run.wanted, 'worker')}, {when}",
+        verdict=verdict(run),
+        findings=_advice(run),
+    )
+
+
+def _head(preface: Preface) -> str:
     return (
         '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
         f'<meta http-equiv="Content-Security-Policy" content="{_POLICY}">\n'
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
-        f"<title>{escape(title)}</title>\n"
+        f"<title>{escape(preface.title)}</title>\n"
         f"<style>{asset('uplot.css')}{asset('style.css')}</style>\n</head>\n"
     )
 
 
-def _body(run: Run, ordered: Table) -> str:
-    when = datetime.fromtimestamp(run.clock, UTC).strftime("%Y-%m-%d %H:%M UTC")
+def _body(run: Run, ordered: Table, preface: Preface) -> str:
     return f"""<body>
 <main>
-<header><h1>onecopy <span>{escape(run.method)}, {count(run.wanted, "worker")}, {when}</span></h1>
+<header><h1>onecopy <span>{escape(preface.subtitle)}</span></h1>
 <button id="theme" type="button" hidden>Dark</button></header>
-<p class="verdict">{escape(verdict(run))}</p>
-{_accounting(run)}
-{_advice(run)}
+<p class="verdict">{escape(preface.verdict)}</p>
+{_accounting(run) if run.wanted else ""}
+{preface.findings}
 <noscript><p>The lanes and curves need JavaScript; everything in words and tables does not.</p>
 </noscript>
 <section hidden>

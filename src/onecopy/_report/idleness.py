@@ -14,16 +14,30 @@ are kept are treated like the others.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 import numpy as np
 
 from .._observe.columns import OWNER_DOES
+from .._observe.spans import Site
 
-if TYPE_CHECKING:
-    from .model import Run
+Table = np.ndarray[Any, np.dtype[Any]]
 
-    Table = np.ndarray[Any, np.dtype[Any]]
+
+class Timed(Protocol):
+    """A run (``model.Run``), as far as it is asked here."""
+
+    @property
+    def began(self) -> int: ...
+    @property
+    def ended(self) -> int: ...
+    @property
+    def spans(self) -> Table: ...
+    @property
+    def diary(self) -> Table: ...
+    @property
+    def sites(self) -> tuple[Site, ...]: ...
+
 
 _ONE_BY_ONE = ("imap", "imap_unordered", "stream")
 # Slots of the grid for a run without a diary.
@@ -48,7 +62,7 @@ class Idle:
         edges: of the slots.
     """
 
-    def __init__(self, run: Run, last: Table, gone: Table, waited: float) -> None:
+    def __init__(self, run: Timed, last: Table, gone: Table, waited: float) -> None:
         spans = run.spans[run.spans["received"] > 0]
         self._run, self._spans = run, spans
         self.edges = edges = _edges(run)
@@ -114,7 +128,7 @@ class Idle:
         }
 
 
-def _edges(run: Run) -> Table:
+def _edges(run: Timed) -> Table:
     diary = run.diary["time"]
     if len(diary) < 2:
         return np.linspace(run.began, max(run.ended, run.began + 1), _SLOTS + 1)
@@ -123,7 +137,7 @@ def _edges(run: Run) -> Table:
     return edges
 
 
-def _owner(run: Run, edges: Table) -> dict[str, Table]:
+def _owner(run: Timed, edges: Table) -> dict[str, Table]:
     """Return the share of each slot in which the owner did something, by kind."""
     slots = len(edges) - 1
     shares = {}
@@ -136,18 +150,18 @@ def _owner(run: Run, edges: Table) -> dict[str, Table]:
     return shares
 
 
-def _outstanding(run: Run, spans: Table) -> tuple[Table, Table]:
+def _outstanding(run: Timed, spans: Table) -> tuple[Table, Table]:
     """Return the stretches in which there was work at all: submitted, and not yet returned."""
     return np.where(_lazy(run, spans), spans["sent"], spans["submitted"]), spans["returned"]
 
 
-def _queued(run: Run, spans: Table) -> tuple[Table, Table]:
+def _queued(run: Timed, spans: Table) -> tuple[Table, Table]:
     """Return the stretches in which there was work that no worker had been sent."""
     sent = np.maximum(spans["sent"], spans["submitted"])
     return np.where(_lazy(run, spans), sent, spans["submitted"]), sent
 
 
-def _lazy(run: Run, spans: Table) -> Table:
+def _lazy(run: Timed, spans: Table) -> Table:
     """Return a mask of tasks whose items were taken one by one: it is unknown when these came."""
     lazy = np.array([site[0] in _ONE_BY_ONE for site in run.sites] or [False])
     found: Table = lazy[np.minimum(spans["site"], len(lazy) - 1)]

@@ -9,6 +9,8 @@ about twenty bytes.
 from __future__ import annotations
 
 import struct
+from collections.abc import Iterable
+from itertools import chain
 from typing import IO
 
 from . import tracks
@@ -56,8 +58,14 @@ def _data(field: int, value: bytes | str) -> bytes:
     return _varint(field << 3 | _BYTES) + _varint(len(data)) + data
 
 
-def write_perfetto(run: Run, file: IO[bytes]) -> None:  # noqa: C901  # one packet after the other
-    """Write ``run``; the packets of each track in the order of their times."""
+def write_perfetto(  # noqa: C901  # one packet after the other
+    run: Run, file: IO[bytes], more: Iterable[tracks.Slice] = ()
+) -> None:
+    """Write ``run``; the packets of each track in the order of their times.
+
+    ``more`` are slices of further threads, thread by thread. Traces written one behind the other
+    into one file are one trace.
+    """
     writer = _Writer(file)
     writer.packet(_number(_FLAGS, _CLEARED))
     owner = _track(run.owner_pid, run.owner_pid)
@@ -75,7 +83,7 @@ def write_perfetto(run: Run, file: IO[bytes]) -> None:  # noqa: C901  # one pack
     marks: list[tuple[int, bytes]] = []
     open_until = 0
     track = 0
-    for each in tracks.slices(run):
+    for each in chain(tracks.slices(run), more):
         if (each.pid, each.tid) not in seen:
             seen.add((each.pid, each.tid))
             if open_until:

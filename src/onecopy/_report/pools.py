@@ -112,7 +112,7 @@ def _replaced(look: Look) -> Iterator[Advice]:
     if len(lives) < 3 * run.wanted or int(run.totals["lost"].sum()):
         return
     took = np.where(lives["ready"] > 0, lives["ready"] - lives["born"], 0) / 1e9
-    # The computation would remain, and so would the start of the first workers.
+    # The computing would remain, and the start of the first ones.
     stays = parts.compute / parts.workers + float(took[: run.wanted].mean())
     saves = parts.wall - stays
     if saves >= look.worth:

@@ -20,7 +20,7 @@ from typer.core import TyperCommand, TyperGroup
 from .. import __version__
 from ._errors import FAILED, CommandError
 
-COMMANDS = ("run", "convert", "demo", "lab", "report", "top")
+COMMANDS = ("run", "convert", "demo", "doctor", "lab", "report", "top")
 
 Work = Callable[[], int]
 """What a command returns: does the work, returns the exit status."""
@@ -108,7 +108,7 @@ def application(arguments: list[str]) -> typer.Typer:
     called = next((word for word in words if not word.startswith("-")), "")
     for name in (called,) if called in COMMANDS else COMMANDS:
         module = import_module(f".{name}", __package__)
-        app.command(name, cls=_Command)(module.command)
+        app.command(name, cls=getattr(module, "Parser", _Command))(module.command)
     return app
 
 

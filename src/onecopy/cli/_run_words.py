@@ -1,8 +1,10 @@
-"""The text that ``onecopy run`` prints about a run: facts for people, and an object for programs."""
+"""A request of ``onecopy run``, its outcome, and the text about it: facts for people, and
+an object for programs."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
 from . import _show, _targets
@@ -10,7 +12,37 @@ from . import _show, _targets
 if TYPE_CHECKING:
     from .._observe.sampler import TreeMemory
     from ..pool import PoolStats
-    from .run import Request
+
+
+class Method(StrEnum):
+    """The start methods; ``auto`` is ``forkserver`` here."""
+
+    AUTO = "auto"
+    FORK = "fork"
+    FORKSERVER = "forkserver"
+    SPAWN = "spawn"
+    THREAD = "thread"
+
+
+@dataclass(frozen=True)
+class Request:
+    """The request on the command line; the attributes are its options."""
+
+    function: _targets.Target
+    file: str
+    field: str | None
+    workers: int | None
+    method: Method
+    block: int | None
+    reduce: str | _targets.Target | None
+    out: str | None
+    report: str | None
+    progress: bool
+    json: bool
+    timeout: float | None
+    memory_limit: str | None
+    retries: int
+    reading: dict[str, Any]
 
 
 @dataclass(frozen=True)

@@ -15,11 +15,11 @@ from typing import TYPE_CHECKING, Any
 
 from ..errors import printable
 from ._errors import CommandError
-from .top import Sort, table
+from ._top_look import Sort, table
 
 if TYPE_CHECKING:
     from ._top_command import Command
-    from .top import Look
+    from ._top_look import Look
 
 _KEYS = {
     "t": Sort.TREE,

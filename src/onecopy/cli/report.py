@@ -1,11 +1,13 @@
 """``onecopy report``: a saved run, on the terminal or as another file.
 
-``Pool.report("run.onecopy")`` and ``onecopy run --report run.onecopy`` save runs; this command
-turns them into a page, a Perfetto or Chrome trace, or text.
+``Pool.report("run.onecopy")`` and ``onecopy run --report run.onecopy`` save runs; here they
+become a page, a Perfetto or a Chrome trace, or text. What ``onecopy doctor --record`` kept is
+analysed here.
 """
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from functools import partial
 from typing import Annotated
@@ -18,7 +20,7 @@ from ._errors import FAILED, CommandError, reason
 
 
 def command(
-    file: Annotated[str, typer.Argument(metavar="FILE", help="What Pool.report saved: .onecopy.")],
+    file: Annotated[str, typer.Argument(metavar="FILE", help="What was saved: .onecopy, .doctor.")],
     out: Annotated[
         list[str] | None,
         typer.Option(
@@ -53,6 +55,8 @@ def check(option: str, target: str) -> None:
 
 def execute(file: str, targets: list[str]) -> int:
     """Read the run and show it."""
+    if file.lower().endswith(".doctor"):
+        return _diagnosed(file, targets)
     from .._report import saved, write
 
     try:
@@ -74,3 +78,22 @@ def execute(file: str, targets: list[str]) -> int:
 def unwritten(target: str, error: OSError) -> str:
     """Return a message that a file could not be written; encoded names are shown as ``target``."""
     return f"{target!r} cannot be written: {error.strerror or reason(error)}"
+
+
+def _diagnosed(file: str, targets: list[str]) -> int:
+    """Analyse a recording of the doctor."""
+    from .._doctor import diagnosis, recording, terminal
+    from . import doctor
+
+    try:
+        found = diagnosis.of(recording.load(file))
+    except BadFile as error:
+        raise CommandError(str(error), FAILED) from error
+    except OSError as error:
+        raise CommandError(f"{file!r} cannot be read: {reason(error)}", FAILED) from error
+    if not targets:
+        terminal.show(found, sys.stdout, everything=True)
+    for target in targets:
+        doctor.check_report(target)
+        doctor.write(found, target)
+    return 0

@@ -12,8 +12,6 @@ import sys
 import traceback
 from collections.abc import Callable
 from contextlib import ExitStack
-from dataclasses import dataclass
-from enum import StrEnum
 from functools import partial
 from pathlib import Path
 from time import perf_counter
@@ -25,7 +23,7 @@ from ..errors import OnecopyError, RemoteTraceback, add_note, printable
 from . import _show, _source, _targets
 from ._errors import FAILED, CommandError, reason
 from ._reading import reads_files
-from ._run_words import Outcome, as_object, facts
+from ._run_words import Method, Outcome, Request, as_object, facts
 from .report import check, unwritten
 
 if TYPE_CHECKING:
@@ -35,37 +33,6 @@ if TYPE_CHECKING:
 NAMED = ("sum", "min", "max", "mean", "count", "first", "last", "concat")
 _POOL = r"; only that task is lost, the pool goes on$| and replaced, the pool goes on$"
 _PACKAGE = str(Path(__file__).resolve().parents[1])
-
-
-class Method(StrEnum):
-    """The start methods; ``auto`` is ``forkserver`` here."""
-
-    AUTO = "auto"
-    FORK = "fork"
-    FORKSERVER = "forkserver"
-    SPAWN = "spawn"
-    THREAD = "thread"
-
-
-@dataclass(frozen=True)
-class Request:
-    """The request on the command line; the attributes are its options."""
-
-    function: _targets.Target
-    file: str
-    field: str | None
-    workers: int | None
-    method: Method
-    block: int | None
-    reduce: str | _targets.Target | None
-    out: str | None
-    report: str | None
-    progress: bool
-    json: bool
-    timeout: float | None
-    memory_limit: str | None
-    retries: int
-    reading: dict[str, Any]
 
 
 @reads_files

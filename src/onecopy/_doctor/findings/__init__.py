@@ -1,0 +1,127 @@
+"""What can be off, one file each; here they are asked in turn, and their answers sifted.
+
+A finding that another one explains is left out, and so is one that nobody would notice. A false
+finding is worse than a missing one: each asks for evidence of its own, and where the machine was
+busy with something else, nothing is promised.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+from ..finding import LEVELS, Case, Finding, percent
+from . import (
+    alternating,
+    copied_pages,
+    crowd,
+    deaths,
+    forks,
+    gil,
+    growth,
+    hangs,
+    leaks,
+    logs,
+    lost_updates,
+    manager_chatter,
+    one_by_one,
+    pool_in_loop,
+    queue_pickled,
+    random_numbers,
+    results_pickled,
+    serial_sender,
+    start_arguments,
+    startup,
+    straggler,
+    tiny_tasks,
+)
+
+ALL: tuple[Callable[[Case], Iterator[Finding]], ...] = (
+    serial_sender.look,
+    results_pickled.look,
+    tiny_tasks.look,
+    straggler.look,
+    one_by_one.look,
+    pool_in_loop.look,
+    startup.look,
+    start_arguments.look,
+    crowd.look,
+    gil.look,
+    manager_chatter.look,
+    queue_pickled.look,
+    alternating.look,
+    copied_pages.look,
+    leaks.look,
+    growth.look,
+    logs.look,
+    lost_updates.look,
+    random_numbers.look,
+    deaths.look,
+    hangs.look,
+    forks.look,
+)
+
+# Of one pool, the second is left out when the first was found.
+_EXPLAINS = {
+    "serial-sender": {
+        *("straggler", "more-workers-than-cpus", "not-parallel", "tiny-tasks", "results-pickled"),
+    },
+    "arguments-pickled": {"straggler", "more-workers-than-cpus"},
+    "pool-in-loop": {"start-up", "straggler", "not-parallel", "tiny-tasks"},
+    "tiny-tasks": {"straggler", "more-workers-than-cpus", "not-parallel"},
+    "start-up": {"straggler", "more-workers-than-cpus"},
+    "results-pickled": {"straggler"},
+    "worker-killed": {"straggler", "not-parallel"},
+}
+_LEAST, _PART = 0.05, 0.03
+_BUSY = 0.25
+
+
+def find(case: Case) -> list[Finding]:
+    """All findings, what is most urgent first, then what saves most."""
+    found = [each for look in ALL for each in look(case)]
+    if any(each.id == "consumers-died" for each in found):
+        found = [each for each in found if each.id != "process-failed"]
+    found = [each for each in found if not _explained(each, found) and not _small(case, each)]
+    found.sort(key=lambda each: (LEVELS.index(each.level), -(each.saving or 0.0)))
+    if case.facts.foreign > _BUSY:
+        found = [_doubted(case, each) for each in found]
+        found.append(_machine_busy(case))
+    return found
+
+
+def _explained(finding: Finding, found: list[Finding]) -> bool:
+    def same(other: Finding) -> bool:
+        ours, theirs = finding.pool, other.pool
+        return (
+            ours is not None
+            and theirs is not None
+            and (ours is theirs or (bool(ours.site.file) and ours.site == theirs.site))
+        )
+
+    return any(finding.id in _EXPLAINS.get(each.id, ()) and same(each) for each in found)
+
+
+def _small(case: Case, finding: Finding) -> bool:
+    least = max(_LEAST, _PART * case.wall)
+    return finding.level == "time" and finding.saving is not None and finding.saving < least
+
+
+def _doubted(case: Case, finding: Finding) -> Finding:
+    if finding.saving is None:
+        return finding
+    busy = percent(case.facts.foreign, 1)
+    return finding.without_promise(
+        f"not promised: other programs used {busy} of the CPUs meanwhile"
+    )
+
+
+def _machine_busy(case: Case) -> Finding:
+    return Finding(
+        id="machine-busy",
+        level="note",
+        title=f"Other programs used {percent(case.facts.foreign, 1)} of the CPUs meanwhile",
+        evidence="Times are longer here than on a quiet machine, and what a change would save is "
+        "not known.",
+        advice="Run it again when the machine is quiet.",
+        figures={"foreign": case.facts.foreign},
+    )

@@ -1,0 +1,105 @@
+"""Programs in which nothing runs any more, as far as what their threads wait for says why.
+
+A writer waits for a pipe that nobody reads. If whoever should read waits for the writer's end, it
+is the join before the queue was drained; if those who read are dead, they are the cause.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from .. import source
+from ..finding import Case, Finding, Line, seconds
+from ..history import Process
+from ..inside import kinds
+from ..recording import Stuck
+
+
+def look(case: Case) -> Iterator[Finding]:
+    readings = case.history.readings
+    if not readings.stuck:
+        return
+    told: set[int] = set()
+    waits = {(each.pid, each.channel) for each in readings.stuck if each.call == "wait"}
+    for each in readings.stuck:
+        if each.call != "write" or not each.channel or each.channel in told:
+            continue
+        told.add(each.channel)
+        writer = case.history.by_pid.get(each.pid)
+        if writer is None or any(pool.channel == each.channel for pool in case.pools):
+            continue
+        parent = writer.parent
+        if parent is not None and _waited_for(case, parent, writer, waits):
+            yield _undrained(case, writer, parent)
+            continue
+        dead = _dead_readers(case, each)
+        if dead:
+            yield _unread(case, writer, dead, each)
+
+
+def _waited_for(case: Case, parent: Process, child: Process, waits: set[tuple[int, int]]) -> bool:
+    """Does the parent wait for the end of this child, or of any?"""
+    return (parent.pid, child.pid) in waits or any(
+        pid == parent.pid and channel in (child.pid, 0xFFFFFFFF) for pid, channel in waits
+    )
+
+
+def _undrained(case: Case, writer: Process, parent: Process) -> Finding:
+    site = writer.started_at
+    return Finding(
+        id="join-before-drain",
+        level="crash",
+        title=f"A deadlock: {writer.describe()} is joined before its queue has been read",
+        evidence=f"For {seconds(case.history.readings.idle)} nothing has run: it waits for room in "
+        "a pipe, to write what it has put into the queue, and whoever should read it waits for its "
+        "end.",
+        where=site,
+        change=(
+            Line(site.line, " ", source.line(site)),
+            Line(0, "+", "results = [queue.get() for _ in workers]   # first"),
+            Line(0, " ", "worker.join()                              # then"),
+        ),
+        advice="A pool has no queue to drain: the results are what its calls give.",
+        figures={"idle": case.history.readings.idle},
+    )
+
+
+def _dead_readers(case: Case, stuck: Stuck) -> list[Process]:
+    """Processes that read this pipe before, and have ended other than well."""
+    found = []
+    for process in case.history.processes:
+        rows = process.of(kinds.IN)
+        read = bool((rows["g"] == stuck.channel).any())
+        failed = process.exit not in (0, None) or (not process.end and process.exit is None)
+        if process.pid != stuck.pid and process.worker and failed:
+            gone = process.pid not in case.facts.alive and _ended(case, process)
+            if gone and (read or process.exit not in (0, None)):
+                found.append(process)
+    return found
+
+
+def _ended(case: Case, process: Process) -> bool:
+    looks = case.history.looks.get(process.pid)
+    last = int(looks["time"].max()) if looks is not None else process.last
+    return case.facts.ended - last > 1e9 or process.exit_time > 0
+
+
+def _unread(case: Case, writer: Process, dead: list[Process], stuck: Stuck) -> Finding:
+    site = dead[0].started_at
+    codes = ", ".join(sorted({str(each.exit) for each in dead if each.exit is not None}))
+    return Finding(
+        id="consumers-died",
+        level="crash",
+        title=f"{len(dead)} of those who read a queue died, and {writer.name or 'the main process'} "
+        "waits for ever to write to it",
+        evidence=f"For {seconds(case.history.readings.idle)} nothing has run. "
+        f"{', '.join(each.describe() for each in dead[:3])} ended"
+        + (f" with {codes}." if codes else "."),
+        where=site,
+        change=(
+            Line(site.line, " ", source.line(site)),
+            Line(0, "+", "queue.put(item, timeout=10)   # and look at process.exitcode on Full"),
+            Line(0, " ", "# or tasks of a pool, whose calls fail when a worker dies"),
+        ),
+        figures={"dead": len(dead), "idle": case.history.readings.idle},
+    )

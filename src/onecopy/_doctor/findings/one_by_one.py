@@ -1,0 +1,143 @@
+"""Work that could go side by side and does not: each is waited for before the next is begun."""
+
+from __future__ import annotations
+
+import ast
+from collections import defaultdict
+from collections.abc import Iterator
+from itertools import pairwise
+
+import numpy as np
+
+from .. import source
+from ..cures import SUBMITS
+from ..estimate import overlap, replay
+from ..finding import Case, Finding, Line, arrow, seconds
+from ..history import Process, Site, Table
+from ..pools import Pool
+
+_AT_ONCE = 1.1
+_LEAST = 0.2
+_IN_ORDER = 0.8
+
+
+def look(case: Case) -> Iterator[Finding]:
+    yield from _processes(case)
+    for pool in case.pools:
+        found = _pool(pool)
+        if found is not None:
+            yield found
+
+
+def _processes(case: Case) -> Iterator[Finding]:
+    inside = {worker for pool in case.pools for worker in pool.workers}
+    grouped: dict[Process, list[Process]] = defaultdict(list)
+    for each in case.history.workers():
+        if each not in inside and each.start is not None and each.parent and each.boot:
+            grouped[each.parent].append(each)
+    for some in grouped.values():
+        some.sort(key=lambda each: each.boot)
+        begins = np.array([each.boot for each in some], "i8")
+        ends = np.array([max(each.boot, each.stop) for each in some], "i8")
+        lasting = (ends - begins) / 1e9
+        if len(some) < 2 or lasting.sum() < _LEAST or overlap(begins, ends) >= _AT_ONCE:
+            continue
+        joined = all(0 < a.exit_time < int(b.start["t0"]) for a, b in pairwise(some))
+        if not joined:
+            continue  # what starts late for reasons of its own is no loop of joins
+        yield _of_processes(case, some, lasting)
+
+
+def _of_processes(case: Case, some: list[Process], lasting: Table) -> Finding:
+    cpu = sum(each.cpu for each in some)
+    lanes = min(len(some), case.facts.cpus) if cpu > 0.6 * lasting.sum() else len(some)
+    whole, best = float(lasting.sum()), replay(lasting, lanes)
+    site = some[0].started_at
+    target = some[0].target
+    return Finding(
+        id="not-parallel",
+        level="time",
+        title=f"{len(some)} processes ran one after another: each was joined before the next was "
+        "started",
+        evidence=f"They took {seconds(whole)} together, one at a time.",
+        where=site,
+        change=tuple(_together(site, target)),
+        advice="If the second needs what the first has made, nothing can be gained.",
+        saving=whole - best,
+        of=case.wall,
+        gain=f"{arrow(whole, best)} on {case.facts.cpus} CPUs",
+        figures={"processes": len(some), "together": whole, "best": best},
+    )
+
+
+def _together(site: Site, target: str) -> Iterator[Line]:
+    """The loop in which each is started and joined, as three."""
+    loop = source.enclosing_loop(site)
+    head, made = "for ...", f"Process(target={target}, ...)"
+    if isinstance(loop, ast.For):
+        head = f"for {ast.unparse(loop.target)} in {ast.unparse(loop.iter)}"
+        for node in ast.walk(loop):
+            if isinstance(node, ast.Call) and source.name_of(node) == "Process":
+                made = ast.unparse(node)
+        yield Line(loop.lineno, "-", source.line(Site(site.file, loop.lineno, "")))
+        for node in loop.body:
+            yield Line(node.lineno, "-", "    " + source.line(Site(site.file, node.lineno, "")))
+    else:
+        yield Line(site.line, "-", source.line(site))
+    yield Line(0, "+", f"workers = [{made} {head}]")
+    yield Line(0, "+", "for worker in workers: worker.start()")
+    yield Line(0, "+", "for worker in workers: worker.join()")
+    yield Line(0, " ", "# or, with results:")
+    yield Line(0, "+", f"with onecopy.Pool() as pool: results = pool.map({target}, ...)")
+
+
+def _pool(pool: Pool) -> Finding | None:
+    done = pool.done
+    if pool.lanes < 2 or len(done) < 4 or len(pool.workers) < 2 or pool.noted > 1.01:
+        return None
+    compute = float(pool.compute.sum())
+    serial = pool.sender < 0.3 * pool.wall and pool.receiving < 0.3 * pool.wall
+    if compute < _LEAST or pool.overlap >= _AT_ONCE or not serial:
+        return None
+    order = np.argsort(done["sent"])
+    later = done["sent"][order][1:] >= done["done"][order][:-1]
+    if later.mean() <= _IN_ORDER:
+        return None
+    site, _ = pool.submit
+    best = replay(pool.works, pool.lane_limit)
+    return Finding(
+        id="not-parallel",
+        level="time",
+        title=f"{len(done):,} tasks ran one after another in {pool.lanes} workers",
+        evidence=f"{pool.overlap:.2f} ran at a time: each was handed out after the one before had "
+        "come back.",
+        where=site,
+        change=tuple(_lines(pool)),
+        advice="Hand them all out before asking for the first result.",
+        saving=compute - best,
+        of=pool.wall,
+        gain=arrow(compute, best),
+        figures={"tasks": len(done), "overlap": pool.overlap, "compute": compute, "best": best},
+        pool=pool,
+    )
+
+
+def _lines(pool: Pool) -> Iterator[Line]:
+    site, _ = pool.submit
+    name = pool.function(pool.tasks[0])
+    yield Line(site.line, "-", source.line(site))
+    call = source.call_at(site, SUBMITS)
+    made = source.text_of(site, call) if call is not None else f"pool.submit({name}, ...)"
+    if ".apply(" in made:
+        made = made.replace(".apply(", ".apply_async(", 1)
+    yield Line(site.line, "+", f"jobs = [{made} for ...]")
+    if "run_in_executor" in made:
+        yield Line(0, "+", "results = await asyncio.gather(*jobs)")
+        return
+    yield Line(
+        0,
+        "+",
+        "results = [job.get() for job in jobs]"
+        if "apply" in made
+        else "results = [job.result() for job in jobs]",
+    )

@@ -1,0 +1,70 @@
+"""Large arguments of processes, or of a pool's initializer, that are pickled for each fresh interpreter.
+
+Under spawn and forkserver ``start`` does not return before the child has read them.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Iterator
+
+from .. import source
+from ..estimate import CHANGE, SHARE_RATE
+from ..finding import Case, Finding, Line, arrow, human_bytes, seconds
+from ..history import Process, Site, Table
+from ..inside import kinds
+
+_ALL, _PART = 8e6, 0.15
+# What a start takes without them.
+_START = 0.05
+
+
+def look(case: Case) -> Iterator[Finding]:
+    for process in case.history.processes:
+        rows, starts = process.of(kinds.STARTED_WITH), process.of(kinds.START)
+        grouped: dict[Site, list[int]] = defaultdict(list)
+        for row in rows:
+            # The start during which it was pickled.
+            during = starts[(starts["t0"] <= row["t0"]) & (starts["t0"] + starts["a"] >= row["t0"])]
+            if len(during):
+                grouped[process.site(during[0]["e"])].append(int(during[0]["a"]))
+        for site, took in grouped.items():
+            size = int(rows["b"].sum())
+            spent = sum(took) / 1e9
+            saving = spent - _START * len(took) - float(rows["f"].max()) / SHARE_RATE - CHANGE
+            if size >= _ALL and spent >= _PART * case.wall and saving > 0:
+                yield _finding(case, process, rows, site, spent, saving, len(took))
+
+
+def _finding(
+    case: Case,
+    process: Process,
+    rows: Table,
+    site: Site,
+    spent: float,
+    saving: float,
+    starts: int,
+) -> Finding:
+    size = int(rows["b"].sum())
+    kind = Counter(process.text(row["d"]) for row in rows).most_common(1)[0][0]
+    return Finding(
+        id="start-arguments",
+        level="time",
+        title=f"Each of {starts} processes was given {human_bytes(size // len(rows))} at its start, "
+        "pickled and copied",
+        evidence=f"{human_bytes(size)} altogether ({kind}): {seconds(spent)} in start(), which "
+        f"waits until the child has read them; of it {seconds(float(rows['a'].sum()) / 1e9)} pickling.",
+        where=site,
+        change=(
+            Line(0, "+", "import onecopy as oc"),
+            Line(site.line, " ", source.line(site)),
+            Line(0, " ", "# with onecopy.Pool, and what is large made shared before it:"),
+            Line(0, "+", "data = oc.share(data)"),
+        ),
+        advice="A shared array as an argument moves no bytes, under every start method.",
+        saving=saving,
+        of=case.wall,
+        memory=float(size),
+        gain=arrow(case.wall, case.wall - saving),
+        figures={"bytes": size, "spent": spent, "starts": starts},
+    )

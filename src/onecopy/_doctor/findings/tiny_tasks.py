@@ -1,0 +1,78 @@
+"""Tasks so small that handing them out and back takes longer than they do."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from .. import source
+from ..cures import imports, with_keyword
+from ..finding import Case, Finding, Line, arrow, count, seconds
+from ..history import Site
+from ..pools import Pool
+
+_MANY = 500
+_SHORT = 300e-6
+
+
+def look(case: Case) -> Iterator[Finding]:
+    for pool in case.pools:
+        parts = pool.parts
+        if pool.count < _MANY or not len(pool.done):
+            continue
+        around = parts.unpickle + parts.pickle + parts.waiting + parts.write
+        if float(np.median(pool.compute)) <= _SHORT and around >= parts.compute:
+            yield _finding(pool)
+
+
+def _finding(pool: Pool) -> Finding:
+    median = float(np.median(pool.compute))
+    share = pool.count / len(pool.done)
+    works = float(np.median(pool.works)) * pool.count if share > 1.01 else float(pool.works.sum())
+    sent = pool.tasks[pool.tasks["sent"] > 0]
+    items = max(pool.count, round(float(sent["items"].sum()) * pool.count / max(1, len(sent))))
+    busy = max(1e-6, pool.wall - pool.lead)
+    message, item = busy / pool.count, max(works / items, 1e-7)
+    # A message is a twentieth of a chunk, and there are four chunks a worker.
+    chunk = max(2, int(min(20 * message / item, max(1, items / (4 * pool.lanes)))))
+    predicted = pool.lead + works / pool.lane_limit + items / chunk * message
+    site, method = pool.submit
+    lines = [] if method == "submit" else with_keyword(site, "chunksize", str(chunk))
+    if "joblib" in pool.kind:
+        lines = _batches(site, chunk)
+    if not lines:
+        name = pool.function(sent[0])
+        lines = [Line(site.line, "+", f"pool.map({name}, items, chunksize={chunk})")]
+    return Finding(
+        id="tiny-tasks",
+        level="time",
+        title=f"Tasks are tiny: {seconds(median)} of work each, {seconds(message)} for handing it "
+        "out and back",
+        evidence=f"{count(pool.count, 'message')} for {items:,} items of "
+        f"{pool.function(sent[0])}: {seconds(pool.parts.compute)} of computing in {seconds(busy)}.",
+        where=site,
+        change=(*lines, Line(0, " ", "# or, without a number to choose:"), *imports(pool)),
+        advice="onecopy's map finds the size of chunks by itself.",
+        saving=max(0.0, pool.wall - predicted),
+        of=pool.wall,
+        gain=arrow(pool.wall, predicted),
+        figures={
+            "tasks": pool.count,
+            "items": items,
+            "median": median,
+            "message": message,
+            "chunksize": chunk,
+            "wall": pool.wall,
+        },
+        pool=pool,
+        confidence="measured" if share < 1.01 else f"estimated from 1 in {share:.0f}",
+    )
+
+
+def _batches(site: Site, size: int) -> list[Line]:
+    call = source.call_at(site, ("Parallel",))
+    if call is None:
+        return [Line(0, "+", f"Parallel(..., batch_size={size})")]
+    before, after = source.with_keyword(site, call, "batch_size", str(size))
+    return [Line(call.lineno, "-", before), Line(call.lineno, "+", after)]

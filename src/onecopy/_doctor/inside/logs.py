@@ -1,0 +1,109 @@
+"""Hooks of ``logging``: records of workers, and how many times each is written."""
+
+from __future__ import annotations
+
+import os
+import sys
+
+from . import kinds, ring
+from .guard import guarded, unseen
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+_configuration: str | None = None
+
+
+def _target(handler: Any) -> str:
+    """What a handler writes to: two handlers for one file have the same."""
+    stream = getattr(handler, "stream", None)
+    if stream is not None:
+        try:
+            found = os.fstat(stream.fileno())
+            return "%d:%d" % (found.st_dev, found.st_ino)  # noqa: UP031
+        except (OSError, ValueError, AttributeError):
+            return "stream %d" % id(stream)  # noqa: UP031
+    file = getattr(handler, "baseFilename", None)
+    return str(file or "%s %d" % (type(handler).__name__, id(handler)))  # noqa: UP031
+
+
+@guarded
+def note_configuration() -> None:
+    """What this process's loggers would do, when it has changed."""
+    global _configuration
+    logging: Any = sys.modules.get("logging")
+    if logging is None or ring.buffer is None or not hasattr(logging, "root"):
+        return
+
+    def handlers(logger: Any) -> list[Any]:
+        return [(type(each).__name__, each.level) for each in logger.handlers]
+
+    found: list[Any] = [("", logging.root.level, handlers(logging.root), 1)]
+    for title, logger in list(logging.root.manager.loggerDict.items()):
+        if getattr(logger, "level", 0) or getattr(logger, "handlers", None):
+            found.append((title, logger.level, handlers(logger), int(logger.propagate)))
+    found.append(("\0disabled", logging.root.manager.disable, [], 0))
+    text = repr(found[:100])
+    if text != _configuration:
+        _configuration = text
+        ring.note(kinds.LOGCONF, ring.now(), 0, 0, 0, ring.name(text))
+
+
+def hook_logging(module: Any) -> None:
+    call = module.Logger.callHandlers
+
+    def callHandlers(self: Any, record: Any) -> None:
+        if ring.worker:
+            _count(module, self, record)
+        try:
+            call(self, record)
+        except BaseException as error:
+            unseen(error)
+            raise
+
+    module.Logger.callHandlers = callHandlers
+    if ring.worker:
+        begin_worker()
+
+
+@guarded
+def _count(module: Any, logger: Any, record: Any) -> None:
+    name = logger.name
+    targets: list[str] = []
+    while logger:
+        targets += [_target(each) for each in logger.handlers if record.levelno >= each.level]
+        logger = logger.parent if logger.propagate else None
+    last = module.lastResort
+    bare = bool(not targets and last and record.levelno >= last.level)
+    words = (name, record.levelno, len(targets), len(set(targets)), bare)
+    ring.count("log\t%s\t%d\t%d\t%d\t%d" % words)  # noqa: UP031
+
+
+@guarded
+def begin_worker() -> None:
+    """In workers, records that the level keeps out are counted as well."""
+    logging: Any = sys.modules.get("logging")
+    if logging is None or not hasattr(logging, "Logger"):
+        return
+    note_configuration()
+    enabled = logging.Logger.isEnabledFor
+    if getattr(enabled, "_onecopy_doctor", False):
+        return
+
+    def isEnabledFor(self: Any, level: Any) -> Any:
+        found = enabled(self, level)
+        if not found:
+            ring.count("dropped\t%s\t%s" % (self.name, level))  # noqa: UP031
+        return found
+
+    isEnabledFor._onecopy_doctor = True  # type: ignore[attr-defined]
+    logging.Logger.isEnabledFor = isEnabledFor
+
+
+def _forget() -> None:
+    global _configuration
+    _configuration = None
+
+
+ring.on_fork.append(_forget)

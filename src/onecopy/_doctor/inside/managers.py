@@ -1,0 +1,77 @@
+"""Hooks of ``multiprocessing.managers``: round trips of proxies."""
+
+from __future__ import annotations
+
+from . import kinds, ring
+from .guard import alike, guarded, unseen
+from .messages import unhook
+from .sites import site
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+
+# Of each process so many calls are recorded, and then one in sixteen, which stands for all.
+_ALL, _EACH = 500, 16
+_calls = 0
+_left = 0
+
+
+def hook_managers(module: Any) -> None:
+    kind = module.BaseProxy
+    call = kind._callmethod
+
+    def _callmethod(self: Any, methodname: Any, args: Any = (), kwds: Any = {}) -> Any:  # noqa: B006
+        global _left
+        if _left:
+            _left -= 1
+            t0 = 0
+        else:
+            t0 = ring.now()
+        try:
+            value = call(self, methodname, args, kwds)
+        except BaseException as error:
+            unseen(error)
+            raise
+        if t0:
+            _called(self, methodname, t0)
+        return value
+
+    kind._callmethod = alike(_callmethod, call)
+    manager = module.BaseManager
+    run = manager.__dict__["_run_server"].__func__
+
+    def _run_server(cls: Any, *args: Any, **kwargs: Any) -> Any:
+        _serves()
+        return run(cls, *args, **kwargs)
+
+    manager._run_server = classmethod(alike(_run_server, run))
+
+
+@guarded
+def _serves() -> None:
+    """It answers questions and runs no tasks: what those cost is noted by who asks."""
+    ring.worker = False
+    ring.count("manager server")
+    unhook()
+
+
+@guarded
+def _called(proxy: Any, name: Any, t0: int) -> None:
+    global _calls, _left
+    took = ring.now() - t0
+    _calls += 1
+    times = 1
+    if _calls > _ALL:
+        times, _left = _EACH, _EACH - 1
+    told = ring.name("%s.%s" % (proxy._token.typeid, name))  # noqa: UP031
+    ring.note(kinds.PROXY, t0, took, told, site(), times)
+
+
+def _forget() -> None:
+    global _calls, _left
+    _calls = _left = 0
+
+
+ring.on_fork.append(_forget)

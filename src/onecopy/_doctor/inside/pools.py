@@ -1,0 +1,66 @@
+"""Hooks of ``multiprocessing.pool``: pools, their pipes, and the places that give them work."""
+
+from __future__ import annotations
+
+from . import kinds, ring
+from .guard import guarded, put_around
+from .messages import channel_of, channels
+from .sites import site, variables
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+_last: dict[int, int] = {}
+
+
+def submitted(pool: Any, number: int, kind: int, method: str) -> None:
+    """Notes the place that gives ``pool`` work, when it is another than before."""
+    where = site()
+    identity = id(pool)
+    if _last.get(identity) != where:
+        _last[identity] = where
+        ring.note(
+            *(kinds.SUBMIT, ring.now(), number, 0, kind, where, identity, ring.name(method)),
+        )
+        variables(where)
+
+
+def hook_pool(module: Any) -> None:
+    kind = module.Pool
+
+    def queues(_: Any, __: Any, self: Any) -> None:
+        if hasattr(self._inqueue, "_writer"):
+            channels[channel_of(self._inqueue._writer)] = kinds.TASK
+            channels[channel_of(self._outqueue._reader)] = kinds.RESULT
+
+    def begin(self: Any, *args: Any, **kwargs: Any) -> Any:
+        return ring.now(), site()
+
+    def made(begun: Any, _: Any, self: Any, *args: Any, **kwargs: Any) -> None:
+        t0, where = begun
+        if not hasattr(self._inqueue, "_writer"):
+            return  # a ThreadPool
+        method = ring.name(str(getattr(self._ctx, "_name", "") or ""))
+        pipes = channel_of(self._inqueue._writer), channel_of(self._outqueue._reader)
+        ring.note(
+            *(kinds.POOL, t0, ring.now() - t0, self._processes, kinds.A_POOL, where, method),
+            *(id(self), *pipes, self._maxtasksperchild or 0),
+        )
+
+    put_around(kind, "_setup_queues", None, queues)
+    put_around(kind, "__init__", begin, made)
+    put_around(kind, "terminate", lambda self: ring.note(kinds.CLOSED, ring.now(), id(self), 1))
+    for name in ("ApplyResult", "IMapIterator"):
+        _watch_submits(getattr(module, name), name)
+
+
+def _watch_submits(kind: Any, title: str) -> None:
+    original = kind.__init__
+    first = guarded(submitted)
+
+    def __init__(self: Any, pool: Any, *args: Any, **kwargs: Any) -> None:
+        original(self, pool, *args, **kwargs)
+        first(pool, getattr(self, "_job", 0), kinds.A_POOL, title)
+
+    kind.__init__ = __init__

@@ -1,0 +1,80 @@
+"""Where in the user's program something is called from, and which variables are there."""
+
+from __future__ import annotations
+
+import os
+import sys
+
+from . import kinds, ring
+from .guard import guarded
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+_STDLIB = os.path.dirname(os.__file__) + os.sep
+_PASSED = ("/joblib/", "/loky/", "/sklearn/")
+_sites: dict[Any, tuple[int, int]] = {}
+_told: set[int] = set()
+# Variables smaller than this are not what makes a message large.
+_LARGE = 100_000
+
+
+def frame_of_caller() -> Any:
+    """The innermost frame that is the program's own: no library's, and none of ours."""
+    frame: Any = sys._getframe(1)
+    while frame is not None:
+        file = frame.f_code.co_filename
+        if file[:1] != "<" or frame.f_globals.get("__name__") == "__main__":
+            inside = file.startswith(_STDLIB) and "site-packages" not in file
+            if not inside and not any(part in file for part in _PASSED):
+                return frame
+        frame = frame.f_back
+    return None
+
+
+def site() -> int:
+    """The number of the place from which the program has called; 0 when there is none."""
+    frame = frame_of_caller()
+    if frame is None:
+        return 0
+    code = frame.f_code
+    key = (code, frame.f_lasti)
+    told = _sites.get(key)
+    if told is None or told[0] != ring.pid:
+        text = "%s:%d %s" % (code.co_filename, frame.f_lineno, code.co_name)  # noqa: UP031
+        told = _sites[key] = (ring.pid, ring.name(text))
+    return told[1]
+
+
+@guarded
+def variables(where: int) -> None:
+    """Notes, once for each place, which large variables can be seen from it.
+
+    Names, types, sizes and identities: so a message's base can be given its name later.
+    """
+    if where in _told:
+        return
+    _told.add(where)
+    frame = frame_of_caller()
+    if frame is None:
+        return
+    from .weigh import size_of  # not before something is large enough to be asked about
+
+    seen: set[int] = set()
+    for is_global, found in ((0, frame.f_locals), (1, frame.f_globals)):
+        for title, value in list(found.items())[:500]:
+            if title[:2] == "__" or id(value) in seen:
+                continue
+            seen.add(id(value))
+            size = size_of(value)
+            if size >= _LARGE:
+                told = ring.name(title), ring.name(type(value).__name__), where, is_global
+                ring.note(kinds.NAMED, ring.now(), size, id(value), 0, *told)
+
+
+def _forget() -> None:
+    _told.clear()
+
+
+ring.on_fork.append(_forget)

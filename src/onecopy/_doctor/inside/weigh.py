@@ -1,0 +1,151 @@
+"""What is heavy in a message: asked only of those of 200 kB and more.
+
+No code of the user's is run for it: sizes come from exact types of the standard library, from
+NumPy's arrays, and from the classes of well-known libraries. Instances of the user's classes are
+looked into by their ``__dict__`` alone.
+"""
+
+from __future__ import annotations
+
+import sys
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any, NamedTuple
+
+    class Weight(NamedTuple):
+        """See ``weigh``."""
+
+        size: int
+        kind: str
+        root: int
+        start: int
+        whole: int
+else:
+    from collections import namedtuple
+
+    Weight = namedtuple("Weight", "size kind root start whole")
+
+_DEEP = 5
+_WIDE = 20
+_PLAIN = (bytes, bytearray, str)
+_TRUSTED = ("pandas", "pyarrow", "polars", "torch", "scipy", "numpy", "xarray")
+# What libraries wrap a call in; each is opened to see what is inside.
+_WRAPPERS = ("func", "fn", "args", "kwargs", "keywords", "items", "result", "_func", "_args")
+
+
+def _array_type() -> Any:
+    numpy = sys.modules.get("numpy")
+    return getattr(numpy, "ndarray", ()) if numpy is not None else ()
+
+
+def size_of(value: Any) -> int:
+    """Bytes of a value, roughly and quickly; 0 for what is not known."""
+    kind = type(value)
+    if kind in _PLAIN:
+        return len(value)
+    array = _array_type()
+    if array and issubclass(kind, array):
+        return int(array.nbytes.__get__(value))
+    if kind in (list, tuple):
+        return 8 * len(value) + (_each(value[0]) * len(value) if value else 0)
+    if kind in (dict, set, frozenset):
+        return 60 * len(value)
+    if (kind.__module__ or "").partition(".")[0] in _TRUSTED:
+        return _of_library(value)
+    return 0
+
+
+def _each(value: Any) -> int:
+    """An element of a large sequence, without what it refers to in its turn."""
+    return sys.getsizeof(value) if type(value) in (int, float, str, bytes, tuple, dict) else 50
+
+
+def _of_library(value: Any) -> int:
+    size = getattr(value, "nbytes", None)
+    if type(size) is int:
+        return size
+    usage = getattr(value, "memory_usage", None)
+    if usage is not None:
+        return int(usage(index=False).sum())
+    return 0
+
+
+def weigh(value: Any, depth: int = 0) -> Weight:
+    """The heaviest thing inside a message: its bytes, its type, the identity of what it is a part
+    of, the address of its data, and the bytes of the whole that it is a part of."""
+    kind = type(value)
+    array = _array_type()
+    if array and issubclass(kind, array):
+        return _of_array(value, array)
+    if kind in _PLAIN:
+        return Weight(len(value), kind.__name__, id(value), id(value), len(value))
+    if kind in (list, tuple, dict) and len(value) > 1000:
+        size, first = size_of(value), next(iter(value))
+        told = "%s of %d %s" % (kind.__name__, len(value), type(first).__name__)  # noqa: UP031
+        return Weight(size, told, id(value), id(value), size)
+    best = Weight(0, kind.__name__, 0, 0, 0)
+    if depth >= _DEEP:
+        return best
+    if kind in (list, tuple):
+        return _heaviest(value[:_WIDE], depth, best)
+    if kind is dict:
+        return _heaviest([value[key] for key in list(value)[:_WIDE]], depth, best)
+    if (kind.__module__ or "").partition(".")[0] in _TRUSTED:
+        size = _of_library(value)
+        return Weight(size, kind.__name__, id(value), id(value), size)
+    return _of_instance(value, depth, best)
+
+
+def _of_array(value: Any, array: Any) -> Weight:
+    size = int(array.nbytes.__get__(value))
+    root = value
+    while issubclass(type(array.base.__get__(root)), array):
+        root = array.base.__get__(root)
+    start = int(array.__array_interface__.__get__(value)["data"][0])
+    whole = int(array.nbytes.__get__(root))
+    return Weight(size, type(value).__name__, id(root), start, whole)
+
+
+def _heaviest(values: Any, depth: int, best: Weight) -> Weight:
+    for each in values:
+        found = weigh(each, depth + 1)
+        if found.size > best.size:
+            best = found
+    return best
+
+
+def _of_instance(value: Any, depth: int, best: Weight) -> Weight:
+    kind = type(value)
+    if kind.__name__ in ("method", "builtin_function_or_method"):
+        owner = value.__self__
+        if type(owner).__name__ == "module":
+            return best
+        inner = weigh(_attributes(owner), depth + 1)
+        told = "%s of the method, %s in it" % (type(owner).__name__, inner.kind)  # noqa: UP031
+        return Weight(inner.size, told, id(owner), id(owner), inner.size)
+    if kind.__name__ == "function":
+        cells = [cell.cell_contents for cell in value.__closure__ or ()]
+        return _heaviest([*cells, *(value.__defaults__ or ())], depth, best)
+    if kind.__name__ == "partial":
+        best = _heaviest([value.func, value.args, value.keywords], depth, best)
+    parts = _attributes(value)
+    known = [parts[name] for name in _WRAPPERS if name in parts]
+    return _heaviest(known or list(parts.values())[:_WIDE], depth, best)
+
+
+def _attributes(value: Any) -> dict[str, Any]:
+    """Its ``__dict__`` and its slots, past whatever its class makes of attributes."""
+    found: dict[str, Any] = {}
+    try:
+        found.update(object.__getattribute__(value, "__dict__"))
+    except AttributeError:
+        pass
+    for kind in type(value).__mro__:
+        for name, member in vars(kind).items():
+            if type(member).__name__ == "member_descriptor":
+                try:
+                    found[name] = member.__get__(value)
+                except AttributeError:
+                    pass
+    return found

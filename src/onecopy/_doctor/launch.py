@@ -1,0 +1,246 @@
+"""Starts the program with ``inside`` injected, watches it until it ends, and hands on signals.
+
+The way in is a folder with a ``sitecustomize`` at the front of PYTHONPATH: nothing of the program's
+command line, start method or files is changed, and its standard streams are its own. What cannot
+be reached so (children with ``-I``, ``-E`` or ``-S``) is reached by ``inside/processes``, when
+multiprocessing starts it.
+"""
+
+from __future__ import annotations
+
+import os
+import resource
+import select
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from types import FrameType
+
+from .._system import cpus, procfs
+from .inside import build
+from .recording import Facts, Recording
+from .rings import Rings
+from .sampler import Sampler, busy, shared_memory_names
+
+_INSIDE = Path(__file__).with_name("inside")
+_PASSED_ON = (signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT, signal.SIGUSR1, signal.SIGUSR2)
+# Of a folder in memory at most this is used up by a run; with less than this free it is a disk.
+_ROOM = 1 << 30
+# So long after the SIGINT of ``--stop-after`` the program is killed.
+_PATIENCE = 10.0
+# Between two looks at the rings; they take some 40 times as much.
+_PASS, _LONGEST = 0.1, 0.5
+
+
+@dataclass(frozen=True)
+class Program:
+    """What to run.
+
+    Attributes:
+        command: the program and its arguments.
+        python: True when it is an interpreter's command line that was made here.
+        stop_after: seconds after which it is interrupted, as a user would; None: never.
+        memory: read PSS, which takes time in large processes.
+    """
+
+    command: Sequence[str]
+    python: bool
+    stop_after: float | None = None
+    memory: bool = True
+
+
+@contextmanager
+def session(keep: bool = False) -> Iterator[Path]:
+    """A folder of its own for the records, in memory if there is room; gone afterwards."""
+    memory = Path("/dev/shm")
+    place = None
+    if memory.is_dir() and os.access(memory, os.W_OK):
+        found = os.statvfs(memory)
+        place = str(memory) if found.f_bavail * found.f_frsize > _ROOM else None
+    _sweep(Path(place or tempfile.gettempdir()))
+    prefix = f"onecopy-doctor-{'kept' if keep else os.getpid()}-"
+    folder = Path(tempfile.mkdtemp(prefix=prefix, dir=place))
+    try:
+        _furnish(folder)
+        yield folder
+    finally:
+        if not keep:
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def _sweep(place: Path) -> None:
+    """Removes what a doctor that was killed has left behind."""
+    for folder in place.glob("onecopy-doctor-*-*"):
+        pid = folder.name.split("-")[2]
+        if pid.isdigit() and not Path("/proc", pid).exists() and os.access(folder, os.W_OK):
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def _furnish(folder: Path) -> None:
+    inside, inject = folder / "inside", folder / "inject"
+    inside.mkdir()
+    inject.mkdir()
+    for file in _INSIDE.glob("*.py"):
+        shutil.copyfile(file, inside / file.name)
+    parts = [f"SESSION = {str(folder)!r}\n"]
+    parts += [(_INSIDE / name).read_text("utf-8") for name in ("enter.py", "stub.py")]
+    (inject / "sitecustomize.py").write_text("".join(parts), "utf-8")
+    build.build(str(folder))
+
+
+def environment(folder: Path) -> dict[str, str]:
+    """The program's: ours, with one folder more on PYTHONPATH."""
+    path = [str(folder / "inject"), os.environ.get("PYTHONPATH", "")]
+    return {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, path))}
+
+
+def run(program: Program, folder: Path) -> Recording:
+    """Runs the program to its end.
+
+    Raises:
+        OSError: it cannot be started.
+    """
+    before, machine, kills = shared_memory_names(), busy(), procfs.oom_kills()
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    own = time.process_time()
+    began, clock = time.perf_counter_ns(), time.time()
+    with _signals() as signals:
+        # Descriptors that we were given are the program's too; our own do not survive exec.
+        child = subprocess.Popen(program.command, env=environment(folder), close_fds=False)
+        signals.child = child
+        sampler = Sampler(child.pid, program.memory)
+        rings = Rings(folder)
+        stopped = _watch(child, sampler, rings, program.stop_after)
+        status = child.wait()
+        ended = time.perf_counter_ns()
+        machine = busy() - machine
+        usage = resource.getrusage(resource.RUSAGE_CHILDREN)
+        left = _settled(sampler, before)
+    rings.empty(last=True)
+    facts = Facts(
+        command=tuple(program.command),
+        python=program.python,
+        status=status,
+        interrupted=signals.first or stopped,
+        began=began,
+        ended=ended,
+        clock=clock,
+        pid=child.pid,
+        cpus=cpus.cpu_count(),
+        machine_cpus=os.cpu_count() or 1,
+        machine_cpu=machine,
+        # Processes that nobody has waited for are known to the sampler alone.
+        program_cpu=max(
+            usage.ru_utime + usage.ru_stime - used.ru_utime - used.ru_stime, sampler.cpu()
+        ),
+        doctor_cpu=time.process_time() - own,
+        oom_kills=procfs.oom_kills() - kills,
+        shared_memory_left=tuple(sorted(left)),
+        alive=tuple(sampler.alive()),
+        folder=os.getcwd(),
+    )
+    return Recording(facts, rings.taken(), sampler.readings())
+
+
+class _Signals:
+    """What came while the program ran."""
+
+    def __init__(self) -> None:
+        self.child: subprocess.Popen[bytes] | None = None
+        self.interrupts = 0
+        self.first = 0
+
+    def interrupt(self, number: int, frame: FrameType | None) -> None:
+        """Ctrl-C reaches the program by itself, as it would without us; the third ends it."""
+        self.interrupts += 1
+        self.first = self.first or time.perf_counter_ns()
+        if self.interrupts >= 3 and self.child is not None:
+            self.child.kill()
+
+    def hand_on(self, number: int, frame: FrameType | None) -> None:
+        if self.child is not None:
+            self.child.send_signal(number)
+
+
+@contextmanager
+def _signals() -> Iterator[_Signals]:
+    """Handlers, for what is ignored would be ignored in the program as well."""
+    found = _Signals()
+    before = {signal.SIGINT: signal.signal(signal.SIGINT, found.interrupt)}
+    for number in _PASSED_ON:
+        before[number] = signal.signal(number, found.hand_on)
+    try:
+        yield found
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _watch(
+    child: subprocess.Popen[bytes], sampler: Sampler, rings: Rings, stop_after: float | None
+) -> int:
+    """Reads until the program has ended, which is seen at once; when it was interrupted, or 0."""
+    handle = os.pidfd_open(child.pid)
+    try:
+        begin = time.monotonic()
+        sample, take, quiet = begin + 0.01, begin + 0.05, _PASS
+        stop = begin + stop_after if stop_after is not None else float("inf")
+        stopping, stopped = signal.SIGINT, 0
+        while True:
+            pause = max(0.001, min(sample, take, stop) - time.monotonic())
+            if select.select([handle], [], [], pause)[0]:
+                return stopped
+            now = time.monotonic()
+            if now >= stop:
+                stopped = stopped or time.perf_counter_ns()
+                _send_all(child.pid, stopping)
+                stop, stopping = now + _PATIENCE, signal.SIGKILL
+            if now >= sample:
+                sample = time.monotonic() + sampler.look()
+            if now >= take:
+                quiet = _PASS if rings.empty() else min(_LONGEST, 1.5 * quiet)
+                take = time.monotonic() + quiet
+    finally:
+        os.close(handle)
+
+
+def _send_all(pid: int, number: int) -> None:
+    """A terminal's Ctrl-C reaches all that belong to its process group; so does this."""
+    group = os.getpgid(0)
+    for each in (pid, *procfs.descendants(pid)):
+        try:
+            if os.getpgid(each) == group:
+                os.kill(each, number)
+        except ProcessLookupError:
+            continue  # it ended meanwhile
+
+
+def _settled(sampler: Sampler, before: set[str]) -> set[str]:
+    """What is left in /dev/shm once the resource trackers, which clean up last, are gone."""
+    end = time.monotonic() + 1.0
+    while time.monotonic() < end and sampler.trackers():
+        time.sleep(0.01)
+    return {name for name in shared_memory_names() - before if "onecopy-doctor-" not in name}
+
+
+def end_as(status: int) -> int:
+    """The exit status of a program that ended with ``status``; of one that a signal ended, the
+    same signal ends this process, so that whoever started it sees the same."""
+    if status >= 0:
+        return status
+    sys.stdout.flush()
+    sys.stderr.flush()
+    number = -status
+    # A core of this interpreter, beside the program's own, would help nobody.
+    resource.setrlimit(resource.RLIMIT_CORE, (0, resource.getrlimit(resource.RLIMIT_CORE)[1]))
+    if number not in (signal.SIGKILL, signal.SIGSTOP):
+        signal.signal(number, signal.SIG_DFL)
+    os.kill(os.getpid(), number)
+    return 128 + number

@@ -1,0 +1,176 @@
+"""The program's own source: the call at a place, and how it would read when changed."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterable
+from functools import lru_cache
+from pathlib import Path
+
+from .history import Site
+
+
+@lru_cache(maxsize=64)
+def lines_of(file: str) -> tuple[str, ...]:
+    """Its lines; none when it cannot be read (code of ``-c``, a file that is gone)."""
+    try:
+        return tuple(Path(file).read_text("utf-8", "replace").splitlines())
+    except OSError:
+        return ()
+
+
+@lru_cache(maxsize=64)
+def tree_of(file: str) -> ast.Module | None:
+    """Its syntax tree."""
+    try:
+        return ast.parse("\n".join(lines_of(file)))
+    except (SyntaxError, ValueError):
+        return None
+
+
+def line(site: Site) -> str:
+    """The line at a place, without its indent."""
+    lines = lines_of(site.file)
+    return lines[site.line - 1].strip() if 0 < site.line <= len(lines) else ""
+
+
+def name_of(call: ast.Call) -> str:
+    """What is called: the last part of it."""
+    function = call.func
+    if isinstance(function, ast.Attribute):
+        return function.attr
+    return function.id if isinstance(function, ast.Name) else ""
+
+
+def call_at(site: Site, names: Iterable[str]) -> ast.Call | None:
+    """The smallest call of one of these names that the line is a part of."""
+    tree, wanted = tree_of(site.file), set(names)
+    if tree is None:
+        return None
+    found = [
+        node
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Call)
+        and name_of(node) in wanted
+        and node.lineno <= site.line <= (node.end_lineno or node.lineno)
+    ]
+    return min(found, key=lambda node: (node.end_lineno or 0) - node.lineno, default=None)
+
+
+def text_of(site: Site, node: ast.AST) -> str:
+    """A node as it is written, on one line."""
+    whole = ast.get_source_segment("\n".join(lines_of(site.file)), node)
+    return " ".join((whole or ast.unparse(node)).split())
+
+
+def with_keyword(site: Site, call: ast.Call, name: str, value: str) -> tuple[str, str]:
+    """The statement's line before and after ``name=value`` has been put into the call."""
+    changed = ast.parse(ast.unparse(call), mode="eval").body
+    assert isinstance(changed, ast.Call)
+    rest = [each for each in changed.keywords if each.arg != name]
+    changed.keywords = [*rest, ast.keyword(name, ast.parse(value, mode="eval").body)]
+    return replaced(site, call, ast.unparse(changed))
+
+
+def replaced(site: Site, node: ast.expr, text: str) -> tuple[str, str]:
+    """The line of ``node`` before and after it is ``text``; of several lines, the node alone."""
+    before = line(Site(site.file, node.lineno, ""))
+    segment = ast.get_source_segment("\n".join(lines_of(site.file)), node)
+    if segment and node.lineno == node.end_lineno and segment in before:
+        return before, before.replace(segment, text, 1)
+    return text_of(site, node), text
+
+
+def import_of(file: str, name: str) -> tuple[int, str] | None:
+    """The import that makes ``name`` known in a file: its line's number, and text."""
+    tree = tree_of(file)
+    for node in ast.walk(tree) if tree is not None else ():
+        if isinstance(node, ast.Import | ast.ImportFrom):
+            for each in node.names:
+                if (each.asname or each.name.partition(".")[0]) == name or each.name == name:
+                    return node.lineno, line(Site(file, node.lineno, ""))
+    return None
+
+
+def assigned_call(file: str, name: str) -> tuple[str, ast.Call] | None:
+    """The first ``variable = something.name(...)`` of a file: the variable, and the call."""
+    tree = tree_of(file)
+    for node in ast.walk(tree) if tree is not None else ():
+        if (
+            isinstance(node, ast.Assign)
+            and isinstance(node.targets[0], ast.Name)
+            and isinstance(node.value, ast.Call)
+            and isinstance(node.value.func, ast.Attribute)
+            and node.value.func.attr == name
+        ):
+            return node.targets[0].id, node.value
+    return None
+
+
+def enclosing_loop(site: Site) -> ast.For | ast.While | None:
+    """The innermost loop whose body has the line."""
+    tree = tree_of(site.file)
+    if tree is None:
+        return None
+    found = [
+        node
+        for node in ast.walk(tree)
+        if isinstance(node, ast.For | ast.While)
+        and node.lineno <= site.line <= (node.end_lineno or node.lineno)
+    ]
+    return min(found, key=lambda node: (node.end_lineno or 0) - node.lineno, default=None)
+
+
+def loaded_elsewhere(file: str, name: str) -> int:
+    """The line at which a module's variable is read outside of functions that change it.
+
+    0: nowhere. Methods called on it and places that are assigned to count as changing it.
+    """
+    tree = tree_of(file)
+    if tree is None:
+        return 0
+    passed: set[ast.AST] = set()
+    changing = _functions_that_change(tree, name)
+    for node in ast.walk(tree):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and node.name in changing:
+            passed.update(ast.walk(node))
+    for node in ast.walk(tree):
+        if (
+            isinstance(node, ast.Name)
+            and node.id == name
+            and isinstance(node.ctx, ast.Load)
+            and node not in passed
+            and not _only_changes(tree, node)
+        ):
+            return node.lineno
+    return 0
+
+
+_CHANGING = ("append", "extend", "insert", "add", "update", "setdefault", "clear", "appendleft")
+
+
+def _functions_that_change(tree: ast.Module, name: str) -> set[str]:
+    found = set()
+    for function in ast.walk(tree):
+        if not isinstance(function, ast.FunctionDef | ast.AsyncFunctionDef):
+            continue
+        for node in ast.walk(function):
+            if isinstance(node, ast.Name) and node.id == name:
+                declared = any(
+                    isinstance(each, ast.Global) and name in each.names
+                    for each in ast.walk(function)
+                )
+                stored = isinstance(node.ctx, ast.Store) and declared
+                if stored or _only_changes(function, node):
+                    found.add(function.name)
+    return found
+
+
+def _only_changes(tree: ast.AST, name: ast.Name) -> bool:
+    """Is this use of the name ``name.append(...)``, ``name[...] = ...`` or the like?"""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Attribute) and node.value is name and node.attr in _CHANGING:
+            return True
+        if isinstance(node, ast.Subscript) and node.value is name:
+            return isinstance(node.ctx, ast.Store | ast.Del)
+    return False

@@ -1,0 +1,15 @@
+"""Good: enough work in every chunk, as many workers as CPUs."""
+
+from multiprocessing import Pool
+
+
+def work(factor):
+    total = 0
+    for number in range(200_000):
+        total += number * factor
+    return total
+
+
+if __name__ == "__main__":
+    with Pool(2) as pool:
+        print(sum(pool.map(work, range(160))))

@@ -1,0 +1,16 @@
+"""A pool of fresh interpreters for every batch."""
+
+import multiprocessing
+
+
+def work(number):
+    return sum(range(number))
+
+
+if __name__ == "__main__":
+    context = multiprocessing.get_context("spawn")
+    total = 0
+    for batch in range(12):
+        with context.Pool(2) as pool:
+            total += sum(pool.map(work, [20_000 + batch] * 16))
+    print(total)

@@ -1,0 +1,159 @@
+"""What must be found in each program, what may be found as well, and how to run them."""
+
+from __future__ import annotations
+
+import json
+import os
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+HERE = Path(__file__).parent
+# True as well, and a matter of the run's size.
+_ALWAYS = frozenset({"machine-busy", "rss-misleads"})
+
+
+@dataclass(frozen=True)
+class Program:
+    """One program.
+
+    Attributes:
+        name: its file, without the ending; args: its arguments.
+        must: the finding that has to come first; '' : none above a note.
+        may: what is true as well.
+        stop: seconds after which it is interrupted, for those that hang.
+        cured: the cure saves time, so that the prediction can be compared.
+        quick: it is among those that the normal tests run.
+        calm: where others have the CPUs, it is not to be told from them, and not found.
+    """
+
+    name: str
+    must: str
+    may: tuple[str, ...] = ()
+    args: tuple[str, ...] = ()
+    stop: float = 60.0
+    cured: bool = False
+    quick: bool = False
+    calm: bool = False
+
+    @property
+    def title(self) -> str:
+        """With its arguments."""
+        return " ".join((self.name, *self.args))
+
+
+PROGRAMS = (
+    Program("serial_slices", "serial-sender", cured=True, quick=True),
+    Program("serial_slices", "serial-sender", ("start-up",), ("spawn",)),
+    Program("repeated_table", "serial-sender", cured=True),
+    Program("whole_model", "serial-sender", cured=True),
+    Program("big_results", "results-pickled", cured=True, quick=True),
+    Program("tiny_items", "tiny-tasks", cured=True),
+    Program("tiny_submits", "tiny-tasks", cured=True),
+    Program("straggler", "straggler", cured=True),
+    Program("heavy_main", "start-up", cured=True),
+    Program("start_arguments", "start-arguments", ("start-up",), cured=True),
+    Program("pool_per_batch", "pool-in-loop", cured=True),
+    Program("join_in_loop", "not-parallel", cured=True, quick=True),
+    Program("apply_in_loop", "not-parallel", cured=True),
+    Program("result_in_loop", "not-parallel", cured=True),
+    Program("gil_tasks", "gil", cured=True, quick=True),
+    Program("gil_threads", "gil", cured=True),
+    Program("manager_list", "manager-chatter", cured=True, quick=True),
+    Program("queue_of_frames", "queue-pickled", ("alternating",), cured=True),
+    Program("crowded_blas", "too-many-threads", calm=True),
+    Program("copied_people", "copy-on-write", quick=True),
+    Program("leaked_segment", "leaked-shared-memory", quick=True),
+    Program("worker_keeps", "worker-grows", ("global-changed",)),
+    Program("log_lost", "logs-lost", quick=True),
+    Program("log_lost", "logs-lost", args=("forkserver",)),
+    Program("log_lost", "", args=("fork",)),
+    Program("log_doubled", "logs-doubled", quick=True),
+    Program("lost_updates", "global-changed", quick=True),
+    Program("lost_updates", "global-changed", args=("spawn",)),
+    Program("lost_count", "global-changed"),
+    Program("same_random", "same-random-numbers", quick=True),
+    Program("killed_worker", "worker-killed", stop=4.0),
+    Program("killed_worker", "worker-killed", args=("executor",), quick=True),
+    Program("consumers_die", "consumers-died", stop=5.0),
+    Program("join_before_drain", "join-before-drain", stop=5.0),
+    Program("fork_with_thread", "fork-with-threads", quick=True),
+    Program("many_workers", "", ("more-workers-than-cpus",)),
+    Program("in_turn", "", ("alternating",)),
+    Program("good_pool", "", quick=True),
+    Program("good_waiting", ""),
+    Program("good_threads", ""),
+    Program("good_shared_memory", ""),
+    Program("good_shared_memory", "", args=("spawn",)),
+    Program("good_onecopy", ""),
+    Program("good_joblib", ""),
+    Program("good_large_array", ""),
+    Program("good_unrelated_global", "", quick=True),
+    Program("good_worker_state", "", ("global-changed",), quick=True),
+    Program("good_phases", ""),
+)
+
+
+def wrong(program: Program, found: dict[str, Any]) -> str:
+    """What is not as it must be, in words; '' when all is well."""
+    above = [each["id"] for each in found["findings"] if each["level"] != "note"]
+    every = {each["id"] for each in found["findings"]}
+    false = [each for each in above if each not in (program.must, *program.may, *_ALWAYS)]
+    said = []
+    if program.calm and found["foreign"] > 0.25:
+        return ""
+    if program.must and program.must not in every:
+        said.append(f"missing {program.must}")
+    elif program.must and above[:1] != [program.must] and program.may == ():
+        said.append(f"first is {above[:1]}")
+    if false:
+        said.append(f"false {', '.join(false)}")
+    return "; ".join(said)
+
+
+def doctored(program: Program, *options: str, python: str = sys.executable) -> dict[str, Any]:
+    """What the doctor finds."""
+    with tempfile.TemporaryDirectory() as folder:
+        report = os.path.join(folder, "found.json")
+        words = ["--quiet", "--json", report, *options]
+        if python != sys.executable:
+            words += ["--python", python]
+        words += ["--stop-after", str(program.stop)]
+        script = str(HERE / "programs" / f"{program.name}.py")
+        # Not a pipe: a process that outlives the program would hold it open.
+        with open(os.path.join(folder, "stderr"), "w+") as errors:
+            subprocess.run(
+                [sys.executable, "-m", "onecopy", "doctor", *words, script, *program.args],
+                stdout=subprocess.DEVNULL,
+                stderr=errors,
+                check=False,
+                timeout=120,
+            )
+            errors.seek(0)
+            said = errors.read()
+        if not os.path.exists(report):
+            raise AssertionError(f"no report of {program.title}:\n{said}")
+        found: dict[str, Any] = json.loads(Path(report).read_text())
+        found["stderr"] = said
+        return found
+
+
+def timed(folder: str, program: Program) -> float:
+    """Seconds that a program takes by itself."""
+    begin = time.perf_counter()
+    script = str(HERE / folder / f"{program.name}.py")
+    subprocess.run([sys.executable, script, *program.args], capture_output=True, check=False)
+    return time.perf_counter() - begin
+
+
+def busy() -> float:
+    """CPU seconds that the machine has spent, without those of our children."""
+    words = [int(word) for word in Path("/proc/stat").read_text().split("\n", 1)[0].split()[1:9]]
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    whole = (sum(words) - words[3] - words[4]) / os.sysconf("SC_CLK_TCK")
+    return whole - used.ru_utime - used.ru_stime

@@ -1,0 +1,79 @@
+"""What the doctor finds in programs of which it is known; the short form of ``make doctor-truth``."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from onecopy._doctor import explain
+from tests.doctor import truth
+
+QUICK = [each for each in truth.PROGRAMS if each.quick]
+
+
+@pytest.mark.leaks("a worker that a program leaves behind ends a moment after it")
+@pytest.mark.parametrize("program", QUICK, ids=lambda each: each.title)
+def test_the_expected_finding_comes_first_and_no_false_one(program: truth.Program) -> None:
+    found = truth.doctored(program)
+    assert truth.wrong(program, found) == ""
+    assert {each["id"] for each in found["findings"]} <= set(explain.NAMES)
+    for each in found["findings"]:
+        assert each["level"] == "note" or each["file"] or each["id"] == "copy-on-write"
+
+
+@pytest.mark.parametrize("program", QUICK, ids=lambda each: each.title)
+def test_every_program_and_every_cure_is_there(program: truth.Program) -> None:
+    assert (truth.HERE / "programs" / f"{program.name}.py").exists()
+    assert not program.cured or (truth.HERE / "fixed" / f"{program.name}.py").exists()
+
+
+def onecopy(*words: str, cwd: Path) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "onecopy", *words],
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd=cwd,
+        timeout=60,
+        env={**os.environ, "COLUMNS": "80"},
+    )
+
+
+def test_the_report_fits_eighty_columns_and_comes_again_from_a_recording(tmp_path: Path) -> None:
+    script = str(truth.HERE / "programs" / "big_results.py")
+    made = onecopy(
+        *("doctor", "--record", "run.doctor", "--report", "run.html", "--report", "run.pftrace"),
+        *("--all", script),
+        cwd=tmp_path,
+    )
+    assert made.returncode == 0
+    assert max(map(len, made.stderr.splitlines())) <= 80
+    assert "\x1b" not in made.stderr
+    assert "results-pickled" in made.stderr
+    assert made.stdout.count("\n") == 1, "the program's own line alone"
+    again = onecopy("report", "run.doctor", "-o", "again.html", cwd=tmp_path)
+    assert (again.returncode, again.stderr) == (0, "")
+    assert (tmp_path / "again.html").read_text() == (tmp_path / "run.html").read_text()
+    shown = onecopy("report", "run.doctor", cwd=tmp_path)
+    assert shown.stdout == made.stderr
+    page = (tmp_path / "run.html").read_text()
+    assert '"label":"parent"' in page
+    assert not re.search(r"(?:src|href)=.?https?:", page), "it needs nothing else"
+    assert len((tmp_path / "run.pftrace").read_bytes()) > 1000
+
+
+def test_a_finding_can_fail_a_build(tmp_path: Path) -> None:
+    script = str(truth.HERE / "programs" / "leaked_segment.py")
+    assert onecopy("doctor", "--quiet", "--fail-on", "memory", script, cwd=tmp_path).returncode == 3
+    assert onecopy("doctor", "--quiet", "--fail-on", "crash", script, cwd=tmp_path).returncode == 0
+
+
+def test_a_command_that_is_no_python_is_run_as_it_is(tmp_path: Path) -> None:
+    done = onecopy("doctor", "--", "sh", "-c", "echo hi; exit 4", cwd=tmp_path)
+    assert (done.returncode, done.stdout) == (4, "hi\n")
+    assert "Nothing to change" in done.stderr

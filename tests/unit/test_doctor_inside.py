@@ -1,0 +1,173 @@
+"""What hooks do with objects that lie, fail and are large, without a program around them."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import numpy as np
+import pytest
+
+from onecopy._doctor import source
+from onecopy._doctor.history import Site
+from onecopy._doctor.inside import build, guard, messages, ring
+from onecopy._doctor.inside.weigh import size_of, weigh
+
+
+class Lying:
+    """Whatever is asked of it, it raises."""
+
+    def __getattribute__(self, name: str) -> Any:
+        raise RuntimeError(name)
+
+    def __len__(self) -> int:
+        raise RuntimeError("len")
+
+    def __hash__(self) -> int:
+        raise RuntimeError("hash")
+
+    def __eq__(self, other: object) -> bool:
+        raise RuntimeError("eq")
+
+
+class Property:
+    """Code of the user's behind a name that looks like an array's."""
+
+    ran = False
+
+    @property
+    def nbytes(self) -> int:
+        type(self).ran = True
+        return 10**9
+
+
+def test_weighing_runs_no_code_of_the_users() -> None:
+    found = weigh([Property(), Lying(), {"x": Property()}])
+    assert found.size == 0
+    assert size_of(Property()) == 0
+    assert not Property.ran
+
+
+class Model:
+    """Something with a method."""
+
+    def __init__(self) -> None:
+        self.weights = np.ones(100_000)
+
+    def score(self, _: int) -> float:
+        return float(self.weights[0])
+
+
+TABLE = np.ones((1000, 100))
+
+
+@pytest.mark.parametrize(
+    ("message", "kind", "size"),
+    [
+        ((1, 0, sum, (TABLE,), {}), "ndarray", 800_000),
+        ((1, 0, partial(sum, TABLE), (1,), {}), "ndarray", 800_000),
+        ((1, 0, Model().score, (1,), {}), "Model of the method, ndarray in it", 800_000),
+        ((1, 0, sum, (bytes(500_000),), {}), "bytes", 500_000),
+        ((1, 0, lambda x, t=TABLE: t, (1,), {}), "ndarray", 800_000),
+        ((1, 0, (True, {"a": [TABLE]})), "ndarray", 800_000),
+    ],
+)
+def test_the_heaviest_part_of_a_message(message: Any, kind: str, size: int) -> None:
+    found = weigh(message)
+    assert (found.kind, found.size) == (kind, size)
+
+
+def test_slices_have_one_base_and_addresses_of_their_own() -> None:
+    parts = [weigh(TABLE[at : at + 10]) for at in (0, 10)]
+    assert {part.root for part in parts} == {id(TABLE)}
+    assert len({part.start for part in parts}) == 2
+    assert {part.whole for part in parts} == {TABLE.nbytes}
+
+
+def test_a_hook_leaves_no_frame_in_a_traceback_and_no_error_of_its_own() -> None:
+    def original() -> None:
+        raise ValueError("theirs")
+
+    def fails(*_: Any) -> None:
+        raise RuntimeError("ours")
+
+    hooked = guard.around(original, fails, fails)
+    with pytest.raises(ValueError, match="theirs") as caught:
+        hooked()
+    names = []
+    trace = caught.value.__traceback__
+    while trace is not None:
+        names.append(trace.tb_frame.f_code.co_name)
+        trace = trace.tb_next
+    assert names[1:] == ["original"]
+    assert guard.around(lambda: 5, fails, fails)() == 5
+
+
+def test_hooks_of_messages_give_what_the_originals_give(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ring, "buffer", None)
+    dumps: Callable[..., Any] = messages.wrap_dumps(lambda cls, obj, protocol=None: (obj, protocol))
+    loads: Callable[..., Any] = messages.wrap_loads(lambda data, **kwargs: (data, kwargs))
+    for skip in (0, 2):
+        monkeypatch.setattr(messages, "skip", skip)
+        assert dumps(None, "x", 4) == ("x", 4)
+        assert loads("y", encoding="bytes") == ("y", {"encoding": "bytes"})
+    assert messages.skip == 0
+
+
+def test_what_runs_inside_is_compiled_under_a_made_up_name(tmp_path: Any) -> None:
+    import marshal
+    import shutil
+    from pathlib import Path
+
+    shutil.copytree(Path(build.__file__).parent, tmp_path / "inside")
+    parts = build.build(str(tmp_path))
+    assert {"boot", "ring", "messages"} <= set(parts)
+    assert {marshal.loads(code).co_filename for code in parts.values()} == {"<onecopy doctor>"}
+    assert (tmp_path / f"{sys.implementation.cache_tag}.code").exists()
+
+
+PROGRAM = """\
+from multiprocessing import Pool
+found = []
+def work(n):
+    found.append(n)
+def show():
+    print(found)
+if __name__ == "__main__":
+    with Pool(2) as pool:
+        for batch in range(3):
+            print(sum(pool.imap(work,
+                                range(9))))
+"""
+
+
+def test_a_call_as_it_would_read(tmp_path: Any) -> None:
+    file = tmp_path / "prog.py"
+    file.write_text(PROGRAM)
+    site = Site(str(file), 10, "<module>")
+    call = source.call_at(site, ("imap",))
+    assert call is not None
+    _, after = source.with_keyword(site, call, "chunksize", "4")
+    assert after == "pool.imap(work, range(9), chunksize=4)"
+    assert source.import_of(str(file), "Pool") == (1, "from multiprocessing import Pool")
+    loop = source.enclosing_loop(site)
+    assert loop is not None
+    assert loop.lineno == 9
+
+
+def test_a_global_that_is_read_elsewhere(tmp_path: Any) -> None:
+    file = tmp_path / "prog.py"
+    file.write_text(PROGRAM)
+    assert source.loaded_elsewhere(str(file), "found") == 6
+    file = tmp_path / "other.py"
+    file.write_text(PROGRAM.replace("    print(found)", "    pass"))
+    assert source.loaded_elsewhere(str(file), "found") == 0
+
+
+def test_a_place_without_a_source_gives_nothing() -> None:
+    nowhere = Site("<string>", 3, "f")
+    assert source.line(nowhere) == ""
+    assert source.call_at(nowhere, ("map",)) is None
+    assert source.enclosing_loop(nowhere) is None
