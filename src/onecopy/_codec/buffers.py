@@ -174,7 +174,7 @@ def plan(spans: list[BufferView]) -> CopyPlan:
 def _together(
     made: CopyPlan, entries: dict[int, BufferRef], spans: list[BufferView], group: list[int]
 ) -> None:
-    """CopyPlan one run for all of a group, from its first byte to its last."""
+    """Plan one run for all of a group, from its first byte to its last."""
     low = min(spans[i].low for i in group)
     for i in group:
         s = spans[i]
@@ -214,7 +214,7 @@ def _sharing(spans: list[BufferView], group: list[int]) -> list[list[int]]:
 def _gather(
     made: CopyPlan, entries: dict[int, BufferRef], spans: list[BufferView], same: list[int]
 ) -> None:
-    """CopyPlan one run, without gaps, for views with the same key."""
+    """Plan one run, without gaps, for views with the same key."""
     s = spans[same[0]]
     strides = _dense_strides(s) if s.strides is not None else None
     for i in same:

@@ -102,8 +102,8 @@ def table(
     width: int,
     most: int | None = None,
 ) -> Any:
-    """The rows, at most so many of them, and the sums of all; so many columns wide, for which
-    80 are enough."""
+    """Return at most ``most`` rows, and the sums of all; ``width`` columns wide, for which 80 are
+    enough."""
     from rich.table import Table
 
     grid = Table(box=None, padding=(0, 1, 0, 0), header_style="bold", footer_style="bold")

@@ -50,12 +50,12 @@ class Parser(TyperCommand):
         return found
 
     def collect_usage_pieces(self, ctx: Any) -> list[str]:
-        """What ``--help`` shows."""
+        """Return the usage for ``--help``."""
         return ["[OPTIONS]", "(SCRIPT | -m MODULE | -c CODE | -- COMMAND) [ARGS]..."]
 
 
 class Level(StrEnum):
-    """What ``--fail-on`` looks for, and all that stands before it."""
+    """The levels of ``--fail-on``, which includes all levels before the given one."""
 
     WRONG = "wrong"
     CRASH = "crash"
