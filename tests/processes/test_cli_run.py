@@ -186,7 +186,7 @@ def test_a_report_that_cannot_be_written_costs_no_result(folder: Path) -> None:
     for target in ("nodir/x.html", "."):
         _, err = run(folder, *words, "--report", target, status=2)
         assert (err.count("\n"), ran.exists()) == (1, False), err
-    # A name that is too long for a encoded, and not for itself: only the attempt tells.
+    # A name that is too long for a draft, and not for itself: only the attempt tells.
     out, err = run(folder, *words, "--report", "x" * 250 + ".html", status=1)
     assert out == f"{ROWS}\n"
     assert "cannot be written: File name too long" in err
