@@ -35,7 +35,7 @@ def imports(pool: Pool) -> list[Line]:
 
 
 class Heavy(NamedTuple):
-    """What is large in a pool's messages.
+    """A large value in a pool's messages.
 
     Attributes:
         kind: its type; name: the variable that holds it, or ''.

@@ -14,7 +14,7 @@ from .recording import Facts, Recording
 
 @dataclass(frozen=True)
 class Diagnosis:
-    """What was found.
+    """The results of one analysis.
 
     Attributes:
         history, pools: what happened.

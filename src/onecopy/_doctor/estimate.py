@@ -34,7 +34,7 @@ def union(begins: Table, ends: Table) -> float:
 
 
 def overlap(begins: Table, ends: Table) -> float:
-    """How many of the stretches last at a time, on average, while any does."""
+    """The mean number of stretches that last at a time, while any does."""
     whole = union(begins, ends)
     return float((ends.astype("i8") - begins.astype("i8")).sum()) / max(1.0, whole)
 
@@ -51,7 +51,7 @@ def gaps(begins: Table, ends: Table) -> list[tuple[int, int]]:
 
 
 def replay(works: Table, lanes: int) -> float:
-    """How long these pieces take, dealt out in this order to so many lanes."""
+    """The time that these pieces take, dealt out in this order to ``lanes`` lanes."""
     free = [0.0] * max(1, lanes)
     for work in np.asarray(works).tolist():
         heapq.heapreplace(free, free[0] + work)

@@ -1,4 +1,4 @@
-"""What each finding means, from which figures it is made, and how its saving is estimated."""
+"""The meaning of each finding, the figures it is made from, and how its saving is estimated."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _TEXTS = {
         workers' reading and unpickling, took more than 15 % of the time. Estimated alike.""",
     "results-pickled": """Results of 50 kB and more are pickled by workers and unpickled by one
         thread of the parent, which took more than 15 % of the time. Saved is what is left when the
-        result does not travel: reduce it in the worker, or write it into shared memory. By the
+        result is not sent: reduce it in the worker, or write it into shared memory. By the
         import alone a copy on either side remains.""",
     "queue-pickled": """Objects of 200 kB and more went through a queue or a pipe of the program's
         own, and pickling and writing took more than 20 % of the program's time. At most nine tenths
@@ -53,7 +53,7 @@ _TEXTS = {
         writes its reference count.""",
     "rss-misleads": """The sum of RSS over processes counts each shared page once for each of them.
         PSS divides it among them, so that the sum is what there is.""",
-    "leaked-shared-memory": """A SharedMemory was made, and nobody called unlink. The resource tracker
+    "leaked-shared-memory": """A SharedMemory was made, and no process called unlink. The resource tracker
         removes it at the program's end, when it is not killed.""",
     "leaked-semaphores": """Locks of this program stayed in /dev/shm.""",
     "worker-grows": """A worker's own memory grew steadily between the first fifth of its time and the
@@ -66,10 +66,10 @@ _TEXTS = {
     "process-failed": """A process ended with exit code 1, and nothing looks at it.""",
     "not-picklable": """An argument or a result could not be pickled.""",
     "not-unpicklable": """A message arrived and could not be rebuilt.""",
-    "consumers-died": """Nothing runs; somebody waits for room in a pipe, and those who read it have
-        died.""",
+    "consumers-died": """Nothing runs; a process waits for room in a pipe, and those that read it
+        have died.""",
     "join-before-drain": """Nothing runs; a process waits for room in a pipe to write what it has put
-        into a queue, and whoever should read it waits for its end.""",
+        into a queue, and the process that should read the queue waits for the writer's end.""",
     "fork-with-threads": """The program forked while threads of its own were running. A lock that one of
         them held stays locked in the child.""",
     "logs-lost": """Workers made log records that their own settings kept out or gave to no handler, and

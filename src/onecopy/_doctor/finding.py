@@ -1,4 +1,4 @@
-"""What a finding is, and what is asked for it."""
+"""A finding, and the case that it is made from."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ class Finding:
 
 @dataclass(frozen=True)
 class Case:
-    """What findings are made from."""
+    """The data that findings are made from."""
 
     history: History
     pools: list[Pool]

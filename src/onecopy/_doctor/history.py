@@ -1,4 +1,4 @@
-"""What happened, process by process: records joined with each other and with the readings."""
+"""The events of a run by process: records joined with each other and with the readings."""
 
 from __future__ import annotations
 
@@ -104,7 +104,7 @@ class Process:
 
     @cached_property
     def born(self) -> int:
-        """When it began, or was forked."""
+        """The time when it began, or was forked."""
         return self._word(kinds.BORN, "t0")
 
     @cached_property
@@ -119,12 +119,12 @@ class Process:
 
     @cached_property
     def boot(self) -> int:
-        """When multiprocessing began to run its target; 0: it did not start it."""
+        """The time when multiprocessing began to run its target; 0: it did not start it."""
         return self._word(kinds.BOOT, "t0")
 
     @cached_property
     def end(self) -> int:
-        """When its target had ended; 0: nobody saw it."""
+        """The time when its target had ended; 0: it is not recorded."""
         return self._word(kinds.END, "t0")
 
     @cached_property
@@ -139,7 +139,7 @@ class Process:
 
     @property
     def stop(self) -> int:
-        """When its work ended, as far as that is known."""
+        """The time when its work ended, as far as that is known."""
         return self.end or self.exit_time or self.last
 
     @cached_property
@@ -196,7 +196,7 @@ class Process:
 
 
 def of_library(thread: str) -> bool:
-    """Does a thread, by its name and target, belong to a library?"""
+    """Return True if a thread, by its name and target, belongs to a library."""
     return any(part in thread for part in _LIBRARY_THREADS)
 
 

@@ -1,4 +1,4 @@
-"""What each process mostly did in each cell of a line: the parent's sender, and its workers."""
+"""The main activity of each process in each cell of a line: the parent's sender, and its workers."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class Stretch(NamedTuple):
 
 
 def stretches_of_parent(pool: Pool) -> list[Stretch]:
-    """What the parent's threads did for the pool."""
+    """The work of the parent's threads for the pool."""
     sent = pool.tasks[pool.tasks["sent"] > 0]
     back = pool.tasks[pool.tasks["back"] > 0]
     pickled = sent["sent"] + sent["pickle"]
@@ -45,7 +45,7 @@ def stretches_of_parent(pool: Pool) -> list[Stretch]:
 
 
 def stretches_of_worker(pool: Pool, pid: int) -> list[Stretch]:
-    """What a worker did, from its start to the end of the pool."""
+    """The activities of a worker, from its start to the end of the pool."""
     mine = pool.tasks[(pool.tasks["worker"] == pid) & (pool.tasks["begin"] > 0)]
     done = mine[mine["done"] > 0]
     lost = mine[mine["done"] == 0]

@@ -41,7 +41,7 @@ _PASS, _LONGEST = 0.1, 0.5
 
 @dataclass(frozen=True)
 class Program:
-    """What to run.
+    """The program to run, and the options.
 
     Attributes:
         command: the program and its arguments.
@@ -136,7 +136,7 @@ def run(program: Program, folder: Path) -> Recording:
         cpus=cpus.cpu_count(),
         machine_cpus=os.cpu_count() or 1,
         machine_cpu=machine,
-        # Processes that nobody has waited for are known to the sampler alone.
+        # Processes that were not waited for are known to the sampler alone.
         program_cpu=max(
             usage.ru_utime + usage.ru_stime - used.ru_utime - used.ru_stime, sampler.cpu()
         ),
@@ -150,7 +150,7 @@ def run(program: Program, folder: Path) -> Recording:
 
 
 class _Signals:
-    """What came while the program ran."""
+    """The signals that came while the program ran."""
 
     def __init__(self) -> None:
         self.child: subprocess.Popen[bytes] | None = None
@@ -223,7 +223,7 @@ def _send_all(pid: int, number: int) -> None:
 
 
 def _settled(sampler: Sampler, before: set[str]) -> set[str]:
-    """What is left in /dev/shm once the resource trackers, which clean up last, are gone."""
+    """The names left in /dev/shm once the resource trackers, which clean up last, are gone."""
     end = time.monotonic() + 1.0
     while time.monotonic() < end and sampler.trackers():
         time.sleep(0.01)
@@ -232,13 +232,13 @@ def _settled(sampler: Sampler, before: set[str]) -> set[str]:
 
 def end_as(status: int) -> int:
     """The exit status of a program that ended with ``status``; of one that a signal ended, the
-    same signal ends this process, so that whoever started it sees the same."""
+    same signal ends this process, so that the process that started it sees the same."""
     if status >= 0:
         return status
     sys.stdout.flush()
     sys.stderr.flush()
     number = -status
-    # A core of this interpreter, beside the program's own, would help nobody.
+    # A core of this interpreter, beside the program's own, would be of no use.
     resource.setrlimit(resource.RLIMIT_CORE, (0, resource.getrlimit(resource.RLIMIT_CORE)[1]))
     if number not in (signal.SIGKILL, signal.SIGSTOP):
         signal.signal(number, signal.SIG_DFL)

@@ -1,4 +1,4 @@
-"""What was found as one JSON object."""
+"""A diagnosis as one JSON object."""
 
 from __future__ import annotations
 

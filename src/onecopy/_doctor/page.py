@@ -25,7 +25,7 @@ from .pools import Pool
 
 # The page's own kinds of time.
 _KINDS = {"pickle": "encode", "write": "blocked", "receive": "decode"}
-# Marks of a lane: more than this nobody can see.
+# Marks of a lane: more than these cannot be told apart.
 _MOST = 2_000
 
 
@@ -96,7 +96,7 @@ def _parent(pool: Pool | None) -> Iterator[dict[str, Any]]:
 
 
 def _merged(begins: Any, ends: Any) -> tuple[list[int], list[int]]:
-    """At most so many stretches: those that lie nearest to each other become one."""
+    """At most ``_MOST`` stretches: those that lie nearest to each other become one."""
     order = np.argsort(begins)
     begins, ends = begins[order], ends[order]
     if len(begins) > _MOST:

@@ -37,7 +37,7 @@ _CPU_BOUND = 0.6
 
 @dataclass
 class Parts:
-    """Where lanes x wall went, in seconds; each measured by itself, ``other`` is what is left."""
+    """The parts of lanes x wall, in seconds; each measured by itself, ``other`` is what is left."""
 
     compute: float = 0.0
     unpickle: float = 0.0
@@ -67,7 +67,7 @@ class Pool:
             workers start; made: how many pools the parent had made at that place, so far.
         workers: those that got a task.
         tasks: what is known of each task; those that no worker got have worker 0.
-        count: how many tasks there were; noted: one in so many was noted.
+        count: how many tasks there were; noted: how many there were for each one noted.
         submits: the places that gave it work, with the method called.
         begin, finish: nanoseconds; wall: between, without the time in which it had nothing to do.
         ready: nanoseconds, for each worker: started, and ready for a task.
@@ -124,7 +124,7 @@ class Pool:
 
     @property
     def works(self) -> Table:
-        """How long each keeps a lane busy: CPU where tasks compute, the clock where they wait."""
+        """Seconds that each keeps a lane busy: CPU where tasks compute, the clock where they wait."""
         if not self.cpu_bound:
             return self.compute
         found: Table = np.minimum(self.cpu, self.compute) * self.stretch
@@ -137,9 +137,9 @@ class Pool:
 
     @property
     def sender(self) -> float:
-        """What the one thread that sends took: pickling, and writing while somebody read.
+        """Seconds of the one thread that sends: pickling, and writing while a worker read.
 
-        The rest of its writing is waiting for workers that were busy, which costs nobody anything.
+        The rest of its writing is waiting for workers that were busy, which costs nothing.
         """
         return self.pickling + min(self.writing, self.parts.read)
 
@@ -275,7 +275,7 @@ def passed(process: Process) -> tuple[int, int]:
 
 
 def _count(pool: Pool, sent: Table) -> None:
-    """How many tasks there were: those noted, and those passed through."""
+    """Count the tasks: those noted, and those passed through."""
     out, _ = passed(pool.parent)
     noted = len(pool.parent.of(kinds.OUT, kinds.TASK))
     pool.noted = (noted + out) / max(1, noted) * pool.parent.thinned
@@ -310,8 +310,8 @@ def _times(pool: Pool, sent: Table) -> None:
 
 
 def _total(values: Table, count: float) -> float:
-    """Seconds of so many tasks, of which these were noted: their sum, or when they are a sample
-    (noted in bursts) the median so many times."""
+    """Seconds of ``count`` tasks, of which these were noted: their sum, or when they are a sample
+    (noted in bursts) ``count`` times the median."""
     if not len(values):
         return 0.0
     if count <= len(values) * 1.01:
@@ -379,7 +379,7 @@ def _account_worker(pool: Pool, worker: Process) -> None:
 
 
 def _bound(history: History, pool: Pool) -> None:
-    """Do the tasks compute, or wait for something? And how many lanes can there be at a time?"""
+    """Tell whether the tasks compute or wait, and how many lanes can be busy at a time."""
     compute, cpu = pool.compute, pool.cpu
     done = pool.done
     _, pool.delay = history.cpu_and_delay([each.pid for each in pool.workers])

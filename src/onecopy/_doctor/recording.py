@@ -1,7 +1,7 @@
 """A run as it was recorded: what an analysis needs, in memory and in a file.
 
 The file is a zip archive of plain text, JSON and arrays, read without pickle: a file from
-somebody else can do nothing but be looked at.
+another person can do nothing but be looked at.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ _VERSION = 1
 
 @dataclass(frozen=True)
 class Facts:
-    """What the launcher knows of the run; times in nanoseconds of CLOCK_MONOTONIC, CPU in seconds.
+    """Facts that the launcher knows; times in nanoseconds of CLOCK_MONOTONIC, CPU in seconds.
 
     Attributes:
         command: the program and its arguments.
@@ -102,8 +102,8 @@ class Roll(NamedTuple):
 
 
 class Stuck(NamedTuple):
-    """What a thread waited for when nothing had run for seconds: a system call of the kernel's
-    name, and of reads and writes the inode of the pipe, of waits the child."""
+    """A thread that waited when nothing had run for seconds: the kernel's name of its system call,
+    and of reads and writes the inode of the pipe, of waits the child."""
 
     pid: int
     tid: int
@@ -113,7 +113,7 @@ class Stuck(NamedTuple):
 
 @dataclass
 class Readings:
-    """What the sampler has seen.
+    """The readings of the sampler.
 
     Attributes:
         looks, rolls: see there.

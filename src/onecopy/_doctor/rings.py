@@ -3,8 +3,8 @@
 By ``pread``, never by a map: a read fault on a hole of tmpfs makes a page of it, and a thousand
 files of 4 MB that hold 16 KB each would then take 4 GB of memory.
 
-A record is taken one pass after it was first seen, when whoever wrote it has long finished. What
-a process overwrote before it was read is counted. Very long runs are thinned: beyond a fixed
+A record is taken one pass after it was first seen, when the process has long finished writing it.
+What a process overwrote before it was read is counted. Very long runs are thinned: beyond a fixed
 number of records only every second task is kept, then every fourth, by its number, so that both
 ends of a message keep the same ones; the rest is told from the shares (``Ring.thinned``).
 """
@@ -29,15 +29,15 @@ _ESCAPED = re.compile(r"\\(.)")
 
 @dataclass
 class Ring:
-    """What one process recorded.
+    """The records of one process.
 
     Attributes:
         pid: the process.
-        head: the counters, as they stand in the file.
+        head: the counters, as they are in the file.
         records: what was taken, in order; 96 bytes each.
         names: the side file's text.
         lost: records that were overwritten before they were read, or that there was no room for.
-        thinned: of records of tasks one in so many was kept.
+        thinned: how many records of tasks there were for each one kept.
     """
 
     pid: int
@@ -182,7 +182,7 @@ class Rings:
         return self._done
 
     def _thin_rest(self) -> None:
-        """What came after the last thinning is thinned alike."""
+        """Thin what came after the last thinning in the same way."""
         mask, self._mask = self._mask, self._mask >> 1
         self._thin()
         self._mask = mask

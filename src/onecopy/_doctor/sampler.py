@@ -49,7 +49,7 @@ def busy() -> float:
 
 
 def shared_memory_names() -> set[str]:
-    """What is in /dev/shm."""
+    """The names in /dev/shm."""
     try:
         return set(os.listdir("/dev/shm"))
     except OSError:
@@ -146,7 +146,7 @@ class Sampler:
         return delay, running if each else int(runs), total
 
     def _read_memory(self, now: int) -> None:
-        """Whose memory may have changed hands, the most first, within what is left."""
+        """Read processes whose memory may have changed hands, the most first, within the budget left."""
         passed = (now - self._began) / 1e9
         wishes = []
         for look in self._last.values():
@@ -219,12 +219,12 @@ class Sampler:
         return sum(look.cpu for look in self._last.values())
 
     def trackers(self) -> bool:
-        """Is a resource tracker of the program's still at work? A zombie is gone."""
+        """Return True if a resource tracker of the program's is still at work. A zombie is gone."""
         mine = [pid for pid, text in self._found.commands.items() if "resource_tracker" in text]
         return any(_state(pid) not in ("", "Z") for pid in mine)
 
     def alive(self) -> list[int]:
-        """Which processes of the program's are still there."""
+        """Processes of the program's that are still there."""
         seen = [pid for pid in self._last if pid != self._pid]
         return [
             pid

@@ -35,7 +35,7 @@ def line(site: Site) -> str:
 
 
 def name_of(call: ast.Call) -> str:
-    """What is called: the last part of it."""
+    """The name of the called function: its last part."""
     function = call.func
     if isinstance(function, ast.Attribute):
         return function.attr
@@ -167,7 +167,7 @@ def _functions_that_change(tree: ast.Module, name: str) -> set[str]:
 
 
 def _only_changes(tree: ast.AST, name: ast.Name) -> bool:
-    """Is this use of the name ``name.append(...)``, ``name[...] = ...`` or the like?"""
+    """Return True if this use of the name is ``name.append(...)``, ``name[...] = ...`` or the like."""
     for node in ast.walk(tree):
         if isinstance(node, ast.Attribute) and node.value is name and node.attr in _CHANGING:
             return True

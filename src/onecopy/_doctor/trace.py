@@ -26,7 +26,7 @@ def write(found: Diagnosis, file: IO[bytes]) -> None:
 
 
 def _parent(pool: Pool) -> Iterator[Slice]:
-    """What the parent's threads did, each on a track of its own."""
+    """The work of the parent's threads, each on a track of its own."""
     pickling, writing, receiving = lanes.stretches_of_parent(pool)
     for track, parts in ((_SENDER, (pickling, writing)), (_RECEIVER, (receiving,))):
         begins = np.concatenate([each.begins for each in parts])

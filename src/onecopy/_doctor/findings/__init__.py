@@ -1,8 +1,8 @@
-"""What can be off, one file each; here they are asked in turn, and their answers sifted.
+"""The faults that are looked for, one file each; here they are tried in turn, and the findings sifted.
 
-A finding that another one explains is left out, and so is one that nobody would notice. A false
-finding is worse than a missing one: each asks for evidence of its own, and where the machine was
-busy with something else, nothing is promised.
+A finding that another one explains is left out, and so is one whose saving is too small to notice.
+A false finding is worse than a missing one: each asks for evidence of its own, and where the
+machine was busy with something else, nothing is promised.
 """
 
 from __future__ import annotations

@@ -2,8 +2,8 @@
 totals that mislead.
 
 Of a reading, what was copied is private dirty bytes, less what was added since the fork. Readings
-are dear and faults cheap: a process whose last reading was long before its end is told from its
-page faults, and only where those before were copies in the main, since new memory faults too.
+are expensive and faults cheap: a process whose last reading was long before its end is told from
+its page faults, and only where those before were copies in the main, since new memory faults too.
 """
 
 from __future__ import annotations
@@ -86,7 +86,7 @@ def _finding(case: Case, processes: int, read: int, copied: float, inherited: fl
             Line(0, "+", "import onecopy as oc"),
             Line(0, "+", f"{name} = oc.share({name})    # before the processes are started"),
         ),
-        advice="A shared list of dicts stands in one place and is never written to; NumPy or Arrow "
+        advice="A shared list of dicts exists once and is never written to; NumPy or Arrow "
         "columns do as well.",
         memory=copied,
         gain=f"{human_bytes(int(copied))} of memory",

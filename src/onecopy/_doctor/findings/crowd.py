@@ -11,7 +11,7 @@ from .. import source
 from ..finding import Case, Finding, Line, human_bytes, percent, seconds
 from ..pools import Pool
 
-# A thread counts as busy with so much of its process's CPU, and so many seconds.
+# A thread counts as busy above this share of its process's CPU seconds, and these seconds.
 _SHARE, _SECONDS = 0.05, 0.1
 _FOREIGN = 0.3
 _WAITED = 0.2
@@ -25,7 +25,7 @@ def look(case: Case) -> Iterator[Finding]:
         if cpu < 0.5 or pool.wall < 0.5 or cpu < 0.5 * cpus * pool.wall:
             continue
         if case.facts.foreign > _FOREIGN:
-            continue  # whoever took the CPUs, it may have been somebody else
+            continue  # other programs may have taken the CPUs
         threads = float(np.median([_busy(case, pid) for pid in pids]))
         waited = delay / (cpu + delay)
         if waited < _WAITED or len(pids) * threads <= cpus:

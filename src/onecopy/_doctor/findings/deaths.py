@@ -1,4 +1,4 @@
-"""Workers that died, what they ran, and who waits for them; errors that cannot travel."""
+"""Workers that died, what they ran, and who waits for them; messages that cannot be sent."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def _doing(case: Case, process: Process) -> tuple[Pool, object] | None:
 
 
 def _gone_early(case: Case, process: Process) -> bool:
-    """Nobody has seen its end, it said no last words, and was gone long before the program."""
+    """Return True if its end was not recorded, and it was gone long before the program."""
     looks = case.history.looks.get(process.pid)
     if process.exit is not None or process.end or not process.boot or looks is None:
         return False
@@ -92,7 +92,7 @@ def _died(case: Case, process: Process, number: int, doing: tuple[Pool, object] 
     kills = case.facts.oom_kills
     oom = f" The kernel's out-of-memory killer struck {kills} times meanwhile." if kills else ""
     never = (
-        " multiprocessing.Pool never notices: whoever waits for this result waits for ever."
+        " multiprocessing.Pool never notices: the caller waits for this result for ever."
         if waits
         else ""
     )
@@ -111,7 +111,7 @@ def _died(case: Case, process: Process, number: int, doing: tuple[Pool, object] 
 
 
 def _messages(case: Case) -> Iterator[Finding]:
-    """What could not be pickled, or not be rebuilt."""
+    """Messages that could not be pickled, or not be rebuilt."""
     found: Counter[tuple[int, str]] = Counter()
     pids = {}
     for process in case.history.processes:

@@ -15,8 +15,8 @@ from ..history import Process, Table
 from ..inside import kinds
 
 _TASKS, _AT_ONCE, _CPU = 2, 1.5, 0.3
-# So many CPUs are used at a time where one holds the GIL; less where others have the CPU.
 _BLOCKED, _ASKED = 0.2, 60
+# CPUs that are used at a time where one thread holds the GIL; fewer where others have the CPU.
 _LOW, _HIGH = 0.7, 1.3
 
 

@@ -1,7 +1,8 @@
 """Programs in which nothing runs any more, as far as what their threads wait for says why.
 
-A writer waits for a pipe that nobody reads. If whoever should read waits for the writer's end, it
-is the join before the queue was drained; if those who read are dead, they are the cause.
+A writer waits for a pipe that no process reads. If the process that should read waits for the
+writer's end, it is the join before the queue was drained; if those that read are dead, they are
+the cause.
 """
 
 from __future__ import annotations
@@ -38,7 +39,7 @@ def look(case: Case) -> Iterator[Finding]:
 
 
 def _waited_for(case: Case, parent: Process, child: Process, waits: set[tuple[int, int]]) -> bool:
-    """Does the parent wait for the end of this child, or of any?"""
+    """Return True if the parent waits for the end of this child, or of any."""
     return (parent.pid, child.pid) in waits or any(
         pid == parent.pid and channel in (child.pid, 0xFFFFFFFF) for pid, channel in waits
     )
@@ -51,8 +52,8 @@ def _undrained(case: Case, writer: Process, parent: Process) -> Finding:
         level="crash",
         title=f"A deadlock: {writer.describe()} is joined before its queue has been read",
         evidence=f"For {seconds(case.history.readings.idle)} nothing has run: it waits for room in "
-        "a pipe, to write what it has put into the queue, and whoever should read it waits for its "
-        "end.",
+        "a pipe, to write what it has put into the queue, and the process that should read it "
+        "waits for its end.",
         where=site,
         change=(
             Line(site.line, " ", source.line(site)),

@@ -1,4 +1,4 @@
-"""Segments of shared memory that nobody unlinks, and semaphores that stay."""
+"""Segments of shared memory that no process unlinks, and semaphores that stay."""
 
 from __future__ import annotations
 

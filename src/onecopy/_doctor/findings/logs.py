@@ -1,4 +1,4 @@
-"""Log records of workers that nobody writes, and those that are written twice.
+"""Log records of workers that no process writes, and those that are written twice.
 
 A worker that was started afresh has none of its parent's set-up; one that was forked has all of
 it, and again what its initializer adds.
@@ -51,7 +51,7 @@ def look(case: Case) -> Iterator[Finding]:
 
 
 def _settings(process: Process) -> Settings:
-    """What the parent's loggers would do; the last that it said."""
+    """The settings of the process's loggers, as it last recorded them."""
     rows = process.of(kinds.LOGCONF)
     if not len(rows):
         return {}
@@ -181,5 +181,5 @@ def _twice(case: Case, twice: Counter[tuple[str, int]]) -> Finding:
 
 
 def _without_initializer(text: str) -> str:
-    """A line of code without that argument, when it stands there whole."""
+    """A line of code without that argument, when the whole of it is on the line."""
     return re.sub(r",?\s*initializer=[\w.]+", "", text)

@@ -48,7 +48,7 @@ def look(case: Case) -> Iterator[Finding]:
 
 
 def _made(case: Case, channel: int) -> tuple[Site, str, list[int]]:
-    """Where a channel was made, as what, and the inodes of its ends."""
+    """The place where a channel was made, its class, and the inodes of its ends."""
     for process in case.history.processes:
         for row in process.of(kinds.QUEUE):
             ends = [int(row["a"]), int(row["f"])]
@@ -58,7 +58,7 @@ def _made(case: Case, channel: int) -> tuple[Site, str, list[int]]:
 
 
 def _readers(case: Case, sent: _Channel, ends: list[int]) -> tuple[int, float, float, float]:
-    """How many there are, and how long they waited for messages, read and unpickled them."""
+    """The number of readers; their seconds of waiting for messages, reading and unpickling."""
     readers, waited, read, load = 0, 0.0, 0.0, 0.0
     for process in case.history.processes:
         if process is sent.process:
@@ -76,7 +76,7 @@ def _readers(case: Case, sent: _Channel, ends: list[int]) -> tuple[int, float, f
 def _finding(case: Case, channel: int, sent: _Channel) -> Finding | None:
     site, kind, ends = _made(case, channel)
     readers, waited, read, load = _readers(case, sent, ends)
-    # Writing while nobody reads is waiting for a reader that is busy.
+    # Writing while no process reads is waiting for a reader that is busy.
     cost = sent.pickling + (min(sent.writing, read) if readers else sent.writing)
     if cost < _PART * case.wall:
         return None

@@ -52,7 +52,7 @@ def _finding(pool: Pool) -> Finding:
         ),
         where=pool.submit[0],
         change=tuple(lines),
-        advice="What the parent does not need should not travel: the sum instead of the parts.",
+        advice="What the parent does not need should not be sent: the sum instead of the parts.",
         saving=pool.wall - predicted,
         of=pool.wall,
         memory=pool.result_bytes,

@@ -17,7 +17,7 @@ from ..pools import Pool
 
 # Bytes: below this, altogether and a task, pickling is no matter.
 _ALL, _EACH = 4e6, 50_000
-# A share of the wall that somebody would miss; from where on the sender alone is to blame.
+# The share of the wall that is worth a finding; that above which the sender alone is to blame.
 _PART, _MOST = 0.15, 0.5
 
 

@@ -1,4 +1,4 @@
-"""What runs inside the program that is looked at: one file for each library that is hooked.
+"""The code that runs inside the observed program: one file for each library that is hooked.
 
 These modules are never imported there by this name. ``build`` compiles them once for each version
 of Python, and ``boot`` executes what is needed of them, each when its library is imported; so a

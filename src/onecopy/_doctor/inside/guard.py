@@ -1,4 +1,4 @@
-"""How a hook stands in the place of a function and leaves no trace of it in the program."""
+"""Hooks that replace functions and leave no trace in the program."""
 
 from __future__ import annotations
 

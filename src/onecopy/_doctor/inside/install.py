@@ -51,7 +51,7 @@ def _apply(module: Any) -> None:
 
 
 class _Loader:
-    """Stands before a module's loader while it is executed, and never after."""
+    """A wrapper of a module's loader, in its place only until the module is executed."""
 
     def __init__(self, loader: Any) -> None:
         self.loader = loader

@@ -61,7 +61,7 @@ message, d: type, e, f: number of the task, g: what, h: address, i: bytes of the
 ENDED = 21
 """The parent has ended a child. a: signal, b: pid."""
 BURST = 22
-"""So many messages were passed through unrecorded. a: how many out, b: how many in, c: how long."""
+"""Messages were passed through unrecorded. a: how many out, b: how many in, c: how long."""
 READY = 23
 """A pool's initializer has run. a: duration."""
 NAMED = 24

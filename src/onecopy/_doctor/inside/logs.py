@@ -16,7 +16,7 @@ _configuration: str | None = None
 
 
 def _target(handler: Any) -> str:
-    """What a handler writes to: two handlers for one file have the same."""
+    """The target that a handler writes to: two handlers for one file have the same."""
     stream = getattr(handler, "stream", None)
     if stream is not None:
         try:
@@ -30,7 +30,7 @@ def _target(handler: Any) -> str:
 
 @guarded
 def note_configuration() -> None:
-    """What this process's loggers would do, when it has changed."""
+    """Note the settings of this process's loggers, if they have changed."""
     global _configuration
     logging: Any = sys.modules.get("logging")
     if logging is None or ring.buffer is None or not hasattr(logging, "root"):

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from typing import Any
 
 
-# Of each process so many calls are recorded, and then one in sixteen, which stands for all.
+# Of each process the first 500 calls are recorded, and then one in sixteen, which counts for all.
 _ALL, _EACH = 500, 16
 _calls = 0
 _left = 0

@@ -51,7 +51,7 @@ _dense = False
 
 
 def _pace() -> None:
-    """Every so many messages: is it worth while to record bursts only?"""
+    """Decide whether messages come so fast that only bursts of them are recorded."""
     global _messages, _first, _dense, skip, _skip_began
     now = ring.now()
     passed, count = now - _first, _messages + _skipped[0] + _skipped[1]
@@ -375,7 +375,7 @@ _originals: list[tuple[Any, str, Any]] = []
 
 
 def remember(owner: Any, name: str, value: Any) -> None:
-    """What ``unhook`` puts back."""
+    """Note the original that ``unhook`` puts back."""
     _originals.append((owner, name, value))
 
 

@@ -1,6 +1,6 @@
 """Hooks of ``multiprocessing.process``, ``.popen_*`` and ``.spawn``: births, ends, the main module.
 
-``Process.join`` is not hooked: it stands in the traceback of every Ctrl-C. Who was waited for
+``Process.join`` is not hooked: it is in the traceback of every Ctrl-C. Who was waited for
 follows from starts and ends.
 """
 
@@ -129,7 +129,7 @@ def _ended(popen: Any, code: int) -> None:
 
 
 class _Passenger:
-    """Travels in the preparation data to children that look at no environment (-I, -E, -S), or
+    """A part of the preparation data for children that look at no environment (-I, -E, -S), or
     whose environment was emptied: rebuilding it executes the entry, before anything else."""
 
     def __reduce__(self) -> tuple[Callable[..., Any], tuple[Any, ...]]:
@@ -144,7 +144,7 @@ def hook_spawn(module: Any) -> None:
 
     def get_preparation_data(*args: Any, **kwargs: Any) -> Any:
         data = original(*args, **kwargs)
-        # Rebuilt by pickle in the child; where the session cannot be read, it does not travel.
+        # Rebuilt by pickle in the child; where the session cannot be read, it is not sent.
         if os.access(ring.session + "/inside/enter.py", os.R_OK):
             data["onecopy_doctor"] = _Passenger()
         return data

@@ -58,7 +58,7 @@ _threads: Any = itertools.count(1)
 
 
 class _Mine(_local):
-    """What each thread remembers between two hooks, in one list; see ``messages``.
+    """The state of each thread between two hooks, in one list; see ``messages``.
 
     0: what was pickled and not yet written; 1: when a message's head was there; 2: its
     connection; 3: when waiting for it began; 4: CPU time at a task's begin; 5: tasks done;
@@ -118,7 +118,7 @@ def anonymous() -> int:
 
 
 def _grow(at: int) -> bool:
-    """Has the file system set aside the piece with record ``at``; False when it has no room.
+    """Make the file system reserve the piece with record ``at``; return False if it has no room.
 
     What is left out is counted in the file's first word. Where there was no room it is not asked
     for again with every record.

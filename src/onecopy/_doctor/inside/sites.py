@@ -1,4 +1,4 @@
-"""Where in the user's program something is called from, and which variables are there."""
+"""The places in the user's program that something is called from, and the variables there."""
 
 from __future__ import annotations
 

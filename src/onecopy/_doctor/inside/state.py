@@ -81,7 +81,7 @@ def _random(task: int) -> None:
 
 @guarded
 def large_globals() -> None:
-    """What of main's globals is large, before the first fork."""
+    """Note which of main's globals are large, before the first fork."""
     global _large_told
     if _large_told or ring.buffer is None:
         return

@@ -22,7 +22,7 @@ def _used() -> tuple[int, int, int]:
 
 
 class _Delay(_local):
-    """How long this thread had waited for a CPU when it was last asked."""
+    """The time that this thread had waited for a CPU when last read."""
 
     def __init__(self) -> None:
         self.before = 0
@@ -94,5 +94,5 @@ def hook_threading(module: Any) -> None:
             _note_thread(begun, 1, title, where)
 
     put_around(module.Thread, "start", starts)
-    # Nothing passes out of it but the end of the interpreter: it stands in no traceback.
+    # Nothing passes out of it but the end of the interpreter: it is in no traceback.
     put_around(module.Thread, "_bootstrap_inner", begin, end)

@@ -1,4 +1,4 @@
-"""What is heavy in a message: asked only of those of 200 kB and more.
+"""The heavy part of a message: it is looked for only in those of 200 kB and more.
 
 No code of the user's is run for it: sizes come from exact types of the standard library, from
 NumPy's arrays, and from the classes of well-known libraries. Instances of the user's classes are
@@ -57,7 +57,7 @@ def size_of(value: Any) -> int:
 
 
 def _each(value: Any) -> int:
-    """An element of a large sequence, without what it refers to in its turn."""
+    """Bytes of an element of a large sequence, without what it refers to."""
     return sys.getsizeof(value) if type(value) in (int, float, str, bytes, tuple, dict) else 50
 
 
