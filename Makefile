@@ -132,7 +132,7 @@ soak: $(VENV)/.installed-dev ## a million tasks by one pool: memory and descript
 
 # In other Pythons, by the library's own dependencies alone: the core, and what pages show of
 # pools, executors, asyncio, logs, limits, deaths and notebooks.
-QUICK := tests/unit/test_codec_messages.py tests/unit/test_future.py tests/processes/test_docs.py \
+QUICK := tests/unit/test_codec.py tests/unit/test_future.py tests/processes/test_docs.py \
 	-k "codec or future or index or tutorial or executor or asyncio or logs or limits or killed or notebooks"
 
 # The first that works: on PATH, where it may be a shim of pyenv that does not, then pyenv's own.
@@ -193,7 +193,7 @@ package: $(VENV)/.installed-package ## dist/: a wheel, and a source distribution
 
 # The fast tests that want no more than `quick` has, and some that import the benchmarks.
 from-source: $(VENV)/.installed-quick
-	$(PYTEST) tests/unit/test_bench_faults.py tests/unit/test_codec_messages.py tests/unit/test_future.py \
+	$(PYTEST) tests/unit/test_bench_faults.py tests/unit/test_codec.py tests/unit/test_future.py \
 		tests/unit/test_jobs.py tests/unit/test_scheduler.py tests/unit/test_wire.py $(ARGS)
 
 bench: $(VENV)/.installed-bench ## measure against other pools: make bench ARGS="..."

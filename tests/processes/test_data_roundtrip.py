@@ -1,6 +1,6 @@
 """Any array through real workers: as argument, as result, shared; and what moves then.
 
-The same without a process is in `tests/unit/test_codec_arrays.py`.
+The same without a process is in `tests/unit/test_arrays.py`.
 """
 
 from __future__ import annotations

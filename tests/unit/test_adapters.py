@@ -1,8 +1,8 @@
 """Objects of other libraries through a message and back, and through `share`; no process.
 
 Property tests over kinds of columns x index x slice x nesting. A few of the same through real
-workers are in `tests/processes/test_kinds.py`; more of polars is in `test_kinds_polars.py`, and the user's own
-classes are in `test_own.py`.
+workers are in `tests/processes/test_adapters.py`; more of polars is in `test_adapters_polars.py`, and the user's own
+classes are in `test_user_types.py`.
 """
 
 from __future__ import annotations

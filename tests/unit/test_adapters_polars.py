@@ -1,6 +1,6 @@
 """polars' frames and lazy frames through a message and back, and shared: what is its own.
 
-Random frames are in `test_kinds.py`, with all that polars has in common with the others.
+Random frames are in `test_adapters.py`, with all that polars has in common with the others.
 """
 
 from __future__ import annotations

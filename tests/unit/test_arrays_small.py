@@ -1,6 +1,6 @@
 """Small arrays: in the stream as pickle has them, where nobody can tell the difference.
 
-Which views of one array stay so is in `test_codec_messages.py`, for every size.
+Which views of one array stay so is in `test_codec.py`, for every size.
 """
 
 from __future__ import annotations

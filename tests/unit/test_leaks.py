@@ -1,6 +1,6 @@
 """The leak watch catches every kind of leak that needs no child process.
 
-Those that do are in `tests/processes/test_leak_fixture.py`.
+Those that do are in `tests/processes/test_leaks.py`.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """The leak watch catches processes: living ones, zombies, orphans.
 
-The kinds of leak that need no child are in `tests/unit/test_leak_fixture.py`.
+The kinds of leak that need no child are in `tests/unit/test_leaks.py`.
 """
 
 from __future__ import annotations

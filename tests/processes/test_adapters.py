@@ -1,6 +1,6 @@
 """Frames, tables and the user's own classes through real workers: arguments, results, shared.
 
-All kinds of column are in `tests/unit/test_kinds.py`, which knows no process.
+All kinds of column are in `tests/unit/test_adapters.py`, which knows no process.
 """
 
 from __future__ import annotations

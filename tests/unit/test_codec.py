@@ -1,7 +1,7 @@
 """What one message keeps together: views, identity, buffers of every kind, large streams.
 
-Arrays one by one are in `test_codec_arrays.py`; the decisions behind them in
-`test_spans.py`.
+Arrays one by one are in `test_arrays.py`; the decisions behind them in
+`test_buffers.py`.
 """
 
 from __future__ import annotations
