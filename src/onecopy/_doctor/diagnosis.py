@@ -39,7 +39,7 @@ class Diagnosis:
 
 
 def of(recording: Recording) -> Diagnosis:
-    """Looks at a recording."""
+    """Analyse a recording."""
     history = History(recording)
     found = pools.find(history)
     return Diagnosis(history, found, findings.find(Case(history, found)), _notes(history))

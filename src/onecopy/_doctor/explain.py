@@ -53,8 +53,8 @@ _TEXTS = {
         writes its reference count.""",
     "rss-misleads": """The sum of RSS over processes counts each shared page once for each of them.
         PSS divides it among them, so that the sum is what there is.""",
-    "leaked-shared-memory": """A SharedMemory was made, and no process called unlink. The resource tracker
-        removes it at the program's end, when it is not killed.""",
+    "leaked-shared-memory": """A SharedMemory was made, and no process called unlink. The resource
+        tracker removes it at the program's end, when it is not killed.""",
     "leaked-semaphores": """Locks of this program stayed in /dev/shm.""",
     "worker-grows": """A worker's own memory grew steadily between the first fifth of its time and the
         end, by 50 MB or more.""",

@@ -1,4 +1,4 @@
-"""The main activity of each process in each cell of a line: the parent's sender, and its workers."""
+"""The main activity of each process in each cell of a line: the parent's sender, its workers."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Starts the program with ``inside`` injected, watches it until it ends, and hands on signals.
+"""Start the program with ``inside`` injected, watch it until it ends, and hand on signals.
 
 The way in is a folder with a ``sitecustomize`` at the front of PYTHONPATH: nothing of the program's
 command line, start method or files is changed, and its standard streams are its own. What cannot
@@ -76,7 +76,7 @@ def session(keep: bool = False) -> Iterator[Path]:
 
 
 def _sweep(place: Path) -> None:
-    """Removes what a doctor that was killed has left behind."""
+    """Remove what a doctor that was killed has left behind."""
     for folder in place.glob("onecopy-doctor-*-*"):
         pid = folder.name.split("-")[2]
         if pid.isdigit() and not Path("/proc", pid).exists() and os.access(folder, os.W_OK):
@@ -102,7 +102,7 @@ def environment(folder: Path) -> dict[str, str]:
 
 
 def run(program: Program, folder: Path) -> Recording:
-    """Runs the program to its end.
+    """Run the program to its end.
 
     Raises:
         OSError: it cannot be started.
@@ -186,7 +186,7 @@ def _signals() -> Iterator[_Signals]:
 def _watch(
     child: subprocess.Popen[bytes], sampler: Sampler, rings: Rings, stop_after: float | None
 ) -> int:
-    """Reads until the program has ended, which is seen at once; when it was interrupted, or 0."""
+    """Read until the program has ended, seen at once; return when it was interrupted, or 0."""
     handle = os.pidfd_open(child.pid)
     try:
         begin = time.monotonic()

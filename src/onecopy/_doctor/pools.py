@@ -124,7 +124,7 @@ class Pool:
 
     @property
     def works(self) -> Table:
-        """Seconds that each keeps a lane busy: CPU where tasks compute, the clock where they wait."""
+        """Seconds each keeps a lane busy: CPU where tasks compute, the clock where they wait."""
         if not self.cpu_bound:
             return self.compute
         found: Table = np.minimum(self.cpu, self.compute) * self.stretch

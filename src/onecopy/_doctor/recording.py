@@ -145,7 +145,7 @@ class Recording:
 
 
 def save(recording: Recording, file: IO[bytes]) -> None:
-    """Writes ``recording``."""
+    """Write ``recording``."""
     plain = {"version": _VERSION, "facts": asdict(recording.facts)}
     plain["readings"] = asdict(recording.readings)
     plain["rings"] = [
@@ -160,7 +160,7 @@ def save(recording: Recording, file: IO[bytes]) -> None:
 
 
 def load(path: str | Path) -> Recording:
-    """Reads what ``save`` has written.
+    """Read what ``save`` has written.
 
     Raises:
         BadFile: it is no such file, or a damaged one.

@@ -58,7 +58,7 @@ class _File:
         self.seen = 0  # one past the last that the pass before saw
 
     def empty(self, last: bool) -> int:
-        """Takes what the pass before saw, or all of it; how many were new."""
+        """Take what the pass before saw, or all of it; return how many were new."""
         try:
             descriptor = os.open(self.path, os.O_RDONLY | os.O_CLOEXEC)
         except OSError:
@@ -126,7 +126,7 @@ class Rings:
         self._most = _MOST
 
     def empty(self, last: bool = False) -> bool:
-        """Takes what is new; True when something was."""
+        """Take what is new; return True if something was."""
         with os.scandir(self._folder) as entries:
             for entry in entries:
                 if entry.name.endswith(".ring") and entry.name not in self._open:

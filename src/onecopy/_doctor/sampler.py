@@ -57,7 +57,7 @@ def shared_memory_names() -> set[str]:
 
 
 class Sampler:
-    """Looks at the tree of ``pid``.
+    """A sampler of the process tree of ``pid``.
 
     Args:
         pid: its root.
@@ -83,7 +83,7 @@ class Sampler:
         return self._found
 
     def look(self) -> float:
-        """Reads once; after how many seconds to come again."""
+        """Read once; return after how many seconds to come again."""
         now, spent = time.perf_counter_ns(), time.thread_time()
         if self._ticks % 3 == 0:
             self._pids = [self._pid, *procfs.descendants(self._pid)]
@@ -102,7 +102,7 @@ class Sampler:
         return max(_SHORTEST, min(_LONGEST, max(pause, idle / 20)))
 
     def _process(self, pid: int, now: int) -> bool:
-        """Reads a process; True when it has run since the last time."""
+        """Read a process; return True if it has run since the last time."""
         stat = _read(f"/proc/{pid}/stat").rpartition(b")")[2].split()
         memory = _read(f"/proc/{pid}/statm").split()
         if not stat or not memory:
@@ -146,7 +146,7 @@ class Sampler:
         return delay, running if each else int(runs), total
 
     def _read_memory(self, now: int) -> None:
-        """Read processes whose memory may have changed hands, the most first, within the budget left."""
+        """Read processes whose memory may have changed hands, the most first, within the budget."""
         passed = (now - self._began) / 1e9
         wishes = []
         for look in self._last.values():
@@ -198,7 +198,7 @@ class Sampler:
             self._found.libraries[look.pid] = found
 
     def _ask(self, idle: float) -> None:
-        """Nothing runs: what does each thread wait for?"""
+        """Look up what each thread waits for, when nothing runs."""
         self._found.stuck.clear()
         self._found.idle = idle
         for pid in self._pids:

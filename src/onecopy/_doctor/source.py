@@ -167,7 +167,7 @@ def _functions_that_change(tree: ast.Module, name: str) -> set[str]:
 
 
 def _only_changes(tree: ast.AST, name: ast.Name) -> bool:
-    """Return True if this use of the name is ``name.append(...)``, ``name[...] = ...`` or the like."""
+    """Return True if the name is used as ``name.append(...)``, ``name[...] = ...`` or alike."""
     for node in ast.walk(tree):
         if isinstance(node, ast.Attribute) and node.value is name and node.attr in _CHANGING:
             return True

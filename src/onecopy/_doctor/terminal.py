@@ -25,7 +25,7 @@ _COLOURS = {"wrong": "red", "crash": "red", "time": "yellow", "memory": "cyan", 
 
 
 def show(found: Diagnosis, file: IO[str], everything: bool = False) -> None:
-    """Prints it.
+    """Print a diagnosis.
 
     Args:
         found: what to show.

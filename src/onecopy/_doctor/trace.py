@@ -18,7 +18,7 @@ _SENDER, _RECEIVER = (1 << 22) + 1, (1 << 22) + 2
 
 
 def write(found: Diagnosis, file: IO[bytes]) -> None:
-    """Writes all pools, or of a program without any its memory."""
+    """Write all pools, or of a program without any its memory."""
     for pool in found.pools:
         write_perfetto(runs.of(found.history, pool), file, _parent(pool))
     if not found.pools:

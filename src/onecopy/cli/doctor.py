@@ -32,7 +32,7 @@ FOUND = 3
 
 
 class Parser(TyperCommand):
-    """Takes the program's words off before ours are parsed: they may look like ours."""
+    """A parser that takes the program's words off before ours are parsed: they may look alike."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         """Ours; the program's are kept with the context."""
@@ -141,7 +141,7 @@ def command(  # noqa: PLR0913  # options of a command
 
 
 def _check(wishes: Wishes, words: list[str]) -> None:
-    """Refuses what could not be done, before the program is run."""
+    """Refuse what could not be done, before the program is run."""
     if not words or words == ["--"]:
         raise CommandError("which program? give a SCRIPT, -m MODULE, -c CODE, or -- COMMAND")
     if words[0] in ("-m", "-c") and len(words) < 2:
@@ -158,13 +158,13 @@ def _check(wishes: Wishes, words: list[str]) -> None:
 
 
 def check_report(name: str) -> None:
-    """Refuses a file that no diagnosis could be written to."""
+    """Refuse a file that no diagnosis could be written to."""
     if Path(name).suffix.lower() not in _REPORTS:
         raise CommandError(f"{name!r}: a diagnosis is {' or '.join(_REPORTS)}")
 
 
 def execute(program: Any, wishes: Wishes) -> int:
-    """Runs the program, says what was found; its exit status."""
+    """Run the program, say what was found; return its exit status."""
     from .._doctor import launch
 
     with launch.session(wishes.keep) as folder:
@@ -209,7 +209,7 @@ def _say(recording: Recording, wishes: Wishes) -> Diagnosis:
 
 
 def write(found: Diagnosis, name: str) -> None:
-    """Writes a page or a trace."""
+    """Write a page or a trace."""
     if Path(name).suffix.lower() == ".html":
         from .._doctor import page
 

@@ -1,4 +1,4 @@
-"""The faults that are looked for, one file each; here they are tried in turn, and the findings sifted.
+"""The faults that are looked for, one file each; here they are tried in turn, and findings sifted.
 
 A finding that another one explains is left out, and so is one whose saving is too small to notice.
 A false finding is worse than a missing one: each asks for evidence of its own, and where the

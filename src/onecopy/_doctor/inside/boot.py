@@ -1,4 +1,4 @@
-"""Executes the modules of this folder without a trace in ``sys.modules``, each when it is wanted.
+"""Execute the modules of this folder without a trace in ``sys.modules``, each when it is wanted.
 
 Executed itself with MODULES (name to marshalled code) and SESSION (the folder of the records). The
 modules import each other by ``from . import x``: their ``__import__`` is the one below.

@@ -1,4 +1,4 @@
-"""Compiles this folder for the Python that runs, and keeps the code with the session.
+"""Compile this folder for the Python that runs, and keep the code with the session.
 
 All code has one made-up file name, which tools that count lines (coverage) leave alone.
 """

@@ -9,7 +9,7 @@ if TYPE_CHECKING:
 
 
 def unseen(error: BaseException) -> None:
-    """Takes the hook's frame, the outermost, out of the traceback of an error that passes.
+    """Take the hook's frame, the outermost, out of the traceback of an error that passes.
 
     To be followed by a bare ``raise``, which adds no entry of its own (3.9 to 3.14), so that what
     the program prints is what it would have printed.
@@ -77,6 +77,6 @@ def put_around(
     before: Callable[..., Any] | None = None,
     after: Callable[..., Any] | None = None,
 ) -> None:
-    """Puts hooks around a method that the class has itself; AttributeError when it has none."""
+    """Put hooks around a method that the class has itself; AttributeError when it has none."""
     original = kind.__dict__[name] if name in vars(kind) else getattr(kind, name)
     setattr(kind, name, around(original, before, after))

@@ -1,4 +1,4 @@
-"""Puts each hook in its place when its library is imported, or at once when it is there."""
+"""Put each hook in its place when its library is imported, or at once when it is there."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ class _Loader:
 
 
 class _Finder:
-    """Finds what is hooked as the other finders do."""
+    """A finder of what is hooked, by means of the other finders."""
 
     @classmethod
     def find_spec(cls, name: str, path: Any = None, target: Any = None) -> Any:
@@ -87,7 +87,7 @@ class _Finder:
 
 
 def install() -> None:
-    """Begins; in the resource tracker, which outlives everything and does nothing, it does not."""
+    """Begin, but not in the resource tracker, which outlives everything and does nothing."""
     argv = " ".join(getattr(sys, "orig_argv", ()))
     if "resource_tracker" in argv and " -c " in argv:
         return

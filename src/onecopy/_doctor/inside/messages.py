@@ -207,7 +207,7 @@ def _note_weight(obj: Any, t0: int, size: int, one: int, two: int, what: int) ->
 
 
 def written(mine: list[Any], end: int, channel: int) -> None:
-    """Notes what this thread has pickled, which has now been written."""
+    """Note what this thread has pickled, which has now been written."""
     t0, t1, what, one, two, more, spent, size, begun, is_tuple = mine[0]
     mine[0] = None
     if is_tuple and what and channel not in channels:
@@ -380,7 +380,7 @@ def remember(owner: Any, name: str, value: Any) -> None:
 
 
 def unhook() -> None:
-    """Puts the library's own functions back on the hot path."""
+    """Put the library's own functions back on the hot path."""
     for owner, name, value in _originals:
         setattr(owner, name, value)
 

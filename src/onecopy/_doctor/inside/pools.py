@@ -15,7 +15,7 @@ _last: dict[int, int] = {}
 
 
 def submitted(pool: Any, number: int, kind: int, method: str) -> None:
-    """Notes the place that gives ``pool`` work, when it is another than before."""
+    """Note the place that gives ``pool`` work, when it is another than before."""
     where = site()
     identity = id(pool)
     if _last.get(identity) != where:

@@ -74,7 +74,7 @@ me = _Mine()
 
 
 def open_ring(way: int, born: int = 0) -> None:
-    """Begins the record of this process; OSError when that is not possible."""
+    """Begin the record of this process; OSError when that is not possible."""
     global buffer, pid, _file, _names_file, _limit, _counter, _names, _slots, _threads, _left_out
     buffer = None
     pid = os.getpid()
@@ -159,7 +159,7 @@ def note(  # noqa: PLR0913  # the fields of a record
     h: int = 0,
     i: int = 0,
 ) -> None:
-    """Writes a record, if there is room; see ``kinds``. Raises nothing."""
+    """Write a record, if there is room; see ``kinds``. It raises nothing."""
     if buffer is None:
         return
     number = next(_counter)
@@ -207,7 +207,7 @@ def name(text: str) -> int:
 
 @guarded
 def count(text: str, more: int = 1) -> None:
-    """Adds to a counter with a name; in place, so that it is never lost."""
+    """Add to a counter with a name; in place, so that it is never lost."""
     slot = _slots.get(text)
     if slot is None:
         if len(_slots) >= kinds.SLOTS:

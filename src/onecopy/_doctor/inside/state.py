@@ -45,7 +45,7 @@ def _containers() -> dict[str, Any]:
 
 @guarded
 def look(task: int) -> None:
-    """Compares with the last time; 0: from here on."""
+    """Compare with the last time; 0: from here on."""
     global _seen
     if not ring.worker:
         return

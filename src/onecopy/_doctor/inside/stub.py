@@ -1,6 +1,6 @@
 # Behind ``enter`` in the session's sitecustomize.py. Its folder stands first on PYTHONPATH: children
-# get it by the environment; here it goes out of the program's sight, and the next sitecustomize on the
-# path, if there is one, is imported. That one's errors are its own.
+# get it by the environment; here it goes out of the program's sight, and the next sitecustomize on
+# the path, if there is one, is imported. That one's errors are its own.
 sys.path[:] = [_each for _each in sys.path if _each != SESSION + "/inject"]
 _mine = sys.modules.pop("sitecustomize", None)
 try:
