@@ -281,7 +281,7 @@ def test_a_shell_completes(folder: Path) -> None:
         )
         return done.stdout.split()
 
-    assert completed("onecopy ") == ["run", "convert", "demo", "lab", "report", "top"]
+    assert completed("onecopy ") == ["run", "convert", "demo", "doctor", "lab", "report", "top"]
     assert completed("onecopy run --re") == ["--reduce", "--retries", "--report"]
     assert completed("onecopy run --method fo") == ["fork", "forkserver"]
     assert "data-sink" in completed("onecopy lab ")

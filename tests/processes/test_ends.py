@@ -109,6 +109,10 @@ def test_the_program_ends_quietly(
     """) + textwrap.dedent(WAYS_TO_END[way])
     process = start(program, tmp_path, body, method)
     code, out, err = finish(process)
+    if way == "with work pending":  # which is said, in one line
+        assert err.startswith("onecopy: ")
+        assert err.count("\n") == 1
+        err = ""
     assert (code, err) == (0, "")
     assert out.startswith("[0, 2, 4, 6]")
     for pid in map(int, out.split("]")[1].split()):

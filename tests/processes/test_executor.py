@@ -59,6 +59,7 @@ class TestConstructor:
             "reseed",
             "progress",
             "profile",
+            "worker_exit",
             "others",
         ]
         for name in ("max_tasks_per_child", "logs", "prints", "preload", "main", "state"):

@@ -43,6 +43,9 @@ _CHANGES: dict[str, Callable[[Any], None]] = {
 }
 
 
+_looking: set[str] = set()
+
+
 class _Changing:
     """Finds those modules as usual, and changes each once it has been executed. Importing them
     here would make every interpreter start later, and hide who else does so."""
@@ -50,11 +53,17 @@ class _Changing:
     @staticmethod
     def find_spec(name: str, path: Any = None, target: ModuleType | None = None) -> Any:
         change = _CHANGES.get(name)
-        if change is None:
+        if change is None or name in _looking:
             return None
-        from importlib.machinery import PathFinder
-
-        spec = PathFinder.find_spec(name, path, target)
+        # By all that find modules: a program under test may have its own among them, which may
+        # do the same.
+        _looking.add(name)
+        try:
+            finders = [each for each in sys.meta_path if each is not _Changing]
+            found = (each.find_spec(name, path, target) for each in finders)
+            spec = next((each for each in found if each is not None), None)
+        finally:
+            _looking.discard(name)
         if spec is None or spec.loader is None:
             return None
         execute = spec.loader.exec_module

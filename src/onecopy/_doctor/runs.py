@@ -25,6 +25,7 @@ def of(history: History, pool: Pool) -> Run:
     spans = np.zeros(len(known), tables["spans"].dtype)
     spans["task"] = known["one"]
     spans["function"] = [index[pool.parent.text(each) or "?"] for each in known["name"]]
+    spans["site"] = spans["function"]  # one call for each
     spans["worker"] = [number[each] for each in known["worker"].tolist()]
     spans["pid"] = known["worker"]
     spans["state"] = np.where(known["done"] == 0, _LOST, known["failed"] * _FAILED)
@@ -41,6 +42,7 @@ def of(history: History, pool: Pool) -> Run:
         spans=spans,
         totals=_totals(spans, tables["totals"], pool, len(names)),
         functions=tuple(names),
+        sites=tuple(("", name, "", 0, 0) for name in names),
         workers=_workers(pool, tables["workers"], number),
         memory=_memory(history, tables["memory"], pool, number),
         began=pool.begin,
@@ -91,7 +93,7 @@ def _totals(spans: Table, empty: Table, pool: Pool, functions: int) -> Table:
 def _total(some: Table, empty: Table, worker: int, function: int, pool: Pool) -> Table:
     row = np.zeros(1, empty.dtype)
     done = some[some["finished"] > 0]
-    row["function"], row["worker"] = function, worker
+    row["function"], row["site"], row["worker"] = function, function, worker
     row["tasks"] = row["items"] = len(some)
     row["failed"] = (some["state"] == _FAILED).sum()
     row["lost"] = (some["state"] == _LOST).sum()
@@ -99,6 +101,7 @@ def _total(some: Table, empty: Table, worker: int, function: int, pool: Pool) ->
     row["decode"] = (done["started"] - done["received"]).sum()
     row["encode"] = (done["encoded"] - done["finished"]).sum()
     row["blocked"], row["cpu"] = done["blocked"].sum(), done["cpu"].sum()
+    row["running"] = np.minimum(done["cpu"], done["finished"] - done["started"]).sum()
     row["args_moved"], row["result_moved"] = some["args_moved"].sum(), some["result_moved"].sum()
     order = np.argsort(done["received"])
     ends = (done["encoded"] + done["blocked"])[order]

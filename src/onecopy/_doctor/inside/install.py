@@ -68,22 +68,31 @@ class _Loader:
         return getattr(self.loader, name)
 
 
+_looking: set[str] = set()
+
+
 class _Finder:
-    """A finder of what is hooked, by means of the other finders."""
+    """A finder of what is hooked, by means of the other finders. One of these may do the same: a
+    name that is being looked for is left to the rest. The interpreter holds a module's lock
+    meanwhile, so no other thread looks for that name."""
 
     @classmethod
     def find_spec(cls, name: str, path: Any = None, target: Any = None) -> Any:
-        if name not in HOOKS:
+        if name not in HOOKS or name in _looking:
             return None
-        for finder in sys.meta_path:
-            if finder is cls or not hasattr(finder, "find_spec"):
-                continue
-            spec = finder.find_spec(name, path, target)
-            if spec is not None:
-                if hasattr(spec.loader, "exec_module"):
-                    spec.loader = _Loader(spec.loader)  # type: ignore[assignment]
-                return spec
-        return None
+        _looking.add(name)
+        try:
+            for finder in sys.meta_path:
+                if finder is cls or not hasattr(finder, "find_spec"):
+                    continue
+                spec = finder.find_spec(name, path, target)
+                if spec is not None:
+                    if hasattr(spec.loader, "exec_module"):
+                        spec.loader = _Loader(spec.loader)  # type: ignore[assignment]
+                    return spec
+            return None
+        finally:
+            _looking.discard(name)
 
 
 def install() -> None:
