@@ -44,7 +44,8 @@ def test_running_and_pausing(make_pool: MakePool, method: str) -> None:
     pool = make_pool(method, 2)
     pool.map(nap, [0.05] * 4, chunksize=1)
     parts = gather.run(pool._engine).accounting()
-    assert 0.2 <= parts.pausing + parts.wanting <= parts.compute
+    # A nap is a little longer than what is measured of it without the CPU that it takes.
+    assert 0.19 <= parts.pausing + parts.wanting <= parts.compute
     assert parts.running < 0.05
     pool.map(burn, [0.05] * 4, chunksize=1)
     more = gather.run(pool._engine).accounting()

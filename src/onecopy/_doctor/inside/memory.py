@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from . import kinds, ring
-from .guard import around, guarded, put_around
+from .guard import guarded, put_around
 from .messages import channel_of
 from .sites import site
 
@@ -38,18 +38,6 @@ def hook_queues(module: Any) -> None:
 
     for name in ("Queue", "SimpleQueue"):
         put_around(getattr(module, name), "__init__", None, made)
-
-
-def hook_pipes(module: Any) -> None:
-    """``multiprocessing.connection.Pipe``: of one for both ways each end has its own inode."""
-
-    def made(_: Any, ends: Any, *args: Any, **kwargs: Any) -> None:
-        where = site()
-        if where:
-            first, second = (channel_of(each) for each in ends)
-            ring.note(kinds.QUEUE, ring.now(), first, 0, 0, where, ring.name("Pipe"), second)
-
-    module.Pipe = around(module.Pipe, None, made)
 
 
 def hook_locks(module: Any) -> None:

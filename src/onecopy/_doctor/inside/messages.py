@@ -17,6 +17,7 @@ from struct import Struct
 
 from . import kinds, ring
 from .guard import around, guarded, unseen
+from .sites import site
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -231,6 +232,18 @@ def channel_of(connection: Any) -> int:
     return int(number)
 
 
+def hook_pipes(module: Any) -> None:
+    """``multiprocessing.connection.Pipe``: of one for both ways each end has its own inode."""
+
+    def made(_: Any, ends: Any, *args: Any, **kwargs: Any) -> None:
+        where = site()
+        if where:
+            first, second = (channel_of(each) for each in ends)
+            ring.note(kinds.QUEUE, ring.now(), first, 0, 0, where, ring.name("Pipe"), second)
+
+    module.Pipe = around(module.Pipe, None, made)
+
+
 def hook_connection(module: Any) -> None:
     kind = module.Connection
     send, receive = kind._send_bytes, kind._recv_bytes
@@ -253,8 +266,6 @@ def hook_connection(module: Any) -> None:
                 ring.note(kinds.OUT, t0, 0, ring.now() - t0, len(data), 0, 0, 0, channel_of(self))
         except Exception:
             pass  # see guard.guarded; written out for speed
-
-    from .memory import hook_pipes
 
     hook_pipes(module)
     remember(kind, "_send_bytes", send)
