@@ -16,6 +16,8 @@ from typing import Any
 
 import pytest
 
+pytestmark = pytest.mark.beside
+
 POOL = """
 import multiprocessing, sys
 def f(x):

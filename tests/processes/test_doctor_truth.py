@@ -13,6 +13,8 @@ import pytest
 from onecopy._doctor import explain
 from tests.doctor import truth
 
+pytestmark = pytest.mark.beside
+
 QUICK = [each for each in truth.PROGRAMS if each.quick]
 
 

@@ -15,7 +15,7 @@ import pytest
 
 import onecopy as oc
 
-pytestmark = pytest.mark.door
+pytestmark = [pytest.mark.door, pytest.mark.beside]
 
 # polars starts threads and opens descriptors when it first sorts, and keeps them.
 pl.DataFrame({"a": [2, 1]}).sort("a").group_by("a").len()

@@ -17,6 +17,8 @@ import pytest
 import onecopy as oc
 from tests import scripts
 
+pytestmark = [pytest.mark.door, pytest.mark.beside]
+
 MakePool = Callable[..., oc.Pool]
 
 
@@ -276,8 +278,6 @@ def test_an_end_that_makes_no_sense() -> None:
 LEAVES = """
 import sys, time
 import onecopy as oc
-
-pytestmark = pytest.mark.door
 
 def wait(number):
     time.sleep(600)

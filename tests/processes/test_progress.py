@@ -16,6 +16,8 @@ import pytest
 import onecopy as oc
 from tests import scripts, terminals
 
+pytestmark = [pytest.mark.door, pytest.mark.beside]
+
 BAR = re.compile(r"(f|loading) [━╸╺ ]+ +\d+ of \d+ (items|images)( .*)?")
 
 SPEAKS = """
@@ -193,8 +195,6 @@ NOTEBOOK = """
 import sys
 import nbformat
 from nbclient import NotebookClient
-
-pytestmark = pytest.mark.door
 
 cells = [
     'import sys; sys.modules["ipywidgets"] = None  # as where it is not installed',

@@ -12,6 +12,8 @@ import pytest
 from tests.truth.__main__ import run
 from tests.truth.programs import PROGRAMS
 
+pytestmark = pytest.mark.beside
+
 # Those in which tasks mostly wait: they are as long on a busy machine as on an idle one.
 FEW = (
     *("import_inside", "same_array", "large_chunks", "straggler", "apply_in_a_loop"),
