@@ -187,7 +187,9 @@ class Run:
         lost = float((gone - last)[died].sum()) / 1e9
         idle = self.idle().sums()
         seconds["importing"] = seconds.pop("imported")
-        seconds["pausing"] = seconds.pop("compute") - seconds["running"] - seconds["wanting"]
+        # The sums are exact, their difference as floating-point numbers may be just below 0.
+        pausing = seconds.pop("compute") - seconds["running"] - seconds["wanting"]
+        seconds["pausing"] = max(0.0, pausing)
         parts = startup + lost + sum(seconds.values()) + sum(idle.values())
         return Accounting(
             workers=self.wanted,

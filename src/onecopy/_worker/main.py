@@ -326,7 +326,8 @@ class Worker:
         copied, shared = self._link.bytes_copied, self._link.bytes_shared
         decoded, started, outcome, flags = self._run(frame)
         finished = monotonic_ns()
-        inside = NONE if timing.imports.spent is NONE else timing.imports.take()
+        imports = timing.imports
+        inside = NONE if imports.spent is NONE else imports.take()
         self._end_line()
         try:
             message = encode_result(outcome, PEER)
@@ -345,7 +346,6 @@ class Worker:
         copied = self._link.bytes_copied - copied
         shared = self._link.bytes_shared - shared
         encoded = monotonic_ns()
-        importing, *instead = inside
         spent = wire.SPENT.pack(
             timing.since,
             decoded,
@@ -355,20 +355,22 @@ class Worker:
             timing.waited,
             timing.blocked,
             timing.imported[0],
-            importing,
-            *timing.meter.took(finished - started, *instead),
+            inside[0],
+            *timing.meter.took(finished - started, inside[1], inside[2]),
             copied + len(body),
             shared,
             traced() if "tracemalloc" in sys.modules else 0,
         )
         if timing.profiler is not None and (seen := timing.profiler.take()):
             self._writer.send(wire.pack(wire.PROFILE, marshal.dumps(seen)))
-        if timing.imports.long:
-            long = marshal.dumps(timing.imports.take_long())
+        if imports.long:
+            long = marshal.dumps(imports.take_long())
             self._writer.send(wire.pack(wire.IMPORTED, long))
         self._writer.send(wire.pack(wire.RESULT, spent + body, flags, frame.id))
         self._task_number = 0
-        timing.sent(encoded)
+        timing.function = None
+        timing.waited, timing.since = 0, monotonic_ns()
+        timing.blocked = timing.since - encoded
 
     def _look_ahead(self) -> None:
         """Read until the owner has answered; other frames wait."""

@@ -56,9 +56,3 @@ class Timing:
         now = monotonic_ns()
         self.waited += now - self.since
         self.since = now
-
-    def sent(self, encoded: int) -> None:
-        """Note that the result encoded at ``encoded`` has been written."""
-        self.function = None
-        self.waited, self.since = 0, monotonic_ns()
-        self.blocked = self.since - encoded
