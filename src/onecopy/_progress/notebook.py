@@ -4,12 +4,15 @@ No widgets: nothing has to be installed, and the final state of a bar is in the 
 version goes with the HTML, for front ends without HTML.
 
 The thread that began the work sends the first state, so that it appears below its cell. Later ones
-name the output (``display_id``) and may come from any thread.
+name the output (``display_id``) and may come from any thread. The lock is held from looking at a
+state until it is sent: an older one never follows the final one. It is reentrant, since a signal
+handler may begin or end a bar, and sending waits for no other thread.
 """
 
 from __future__ import annotations
 
 import sys
+import threading
 from collections.abc import Callable
 from html import escape
 from typing import Any
@@ -37,6 +40,7 @@ class Notebook:
         self._publisher = shell.display_pub
         self._ids: dict[Callable[[], State], str] = {}
         self._sent: dict[Callable[[], State], str] = {}
+        self._lock = threading.RLock()
 
     def begin(self, look: Callable[[], State]) -> None:
         """Add a bar: an output of the cell that runs."""
@@ -50,28 +54,30 @@ class Notebook:
 
     def end(self, look: Callable[[], State]) -> None:
         """Keep the final state of a bar."""
-        self._send(look)
-        self._ids.pop(look, None)
-        self._sent.pop(look, None)
+        with self._lock:
+            self._send(look)
+            self._ids.pop(look, None)
+            self._sent.pop(look, None)
 
     def unhook(self) -> None:
         """Nothing to do: no stream is patched."""
         self._ids.clear()
 
     def _send(self, look: Callable[[], State], *, update: bool = True) -> None:
-        number = self._ids.get(look)
-        if number is None:
-            return  # it has ended meanwhile
-        state = look()
-        shown = html(state)
-        if self._sent.get(look) == shown:
-            return
-        self._sent[look] = shown
-        self._publisher.publish(
-            {"text/html": shown, "text/plain": state.line()},
-            transient={"display_id": number},
-            update=update,
-        )
+        with self._lock:
+            number = self._ids.get(look)
+            if number is None:
+                return  # it has ended meanwhile
+            state = look()
+            shown = html(state)
+            if self._sent.get(look) == shown:
+                return
+            self._sent[look] = shown
+            self._publisher.publish(
+                {"text/html": shown, "text/plain": state.line()},
+                transient={"display_id": number},
+                update=update,
+            )
 
 
 def html(state: State) -> str:
