@@ -19,6 +19,7 @@ from contextlib import contextmanager, nullcontext
 from time import monotonic
 from typing import Protocol
 
+from .._system import forking
 from . import guests
 from .notebook import Notebook, kernel
 from .state import State
@@ -173,4 +174,4 @@ def _surface() -> Surface | None:
 
 
 display = Display()
-os.register_at_fork(after_in_child=display.after_fork)
+forking.in_child(display.after_fork)
