@@ -21,7 +21,6 @@ from typing import Protocol
 
 from .._system import forking
 from . import guests
-from .notebook import Notebook, kernel
 from .state import State
 from .terminal import Terminal
 
@@ -159,9 +158,12 @@ class Display:
 
 
 def _surface() -> Surface | None:
-    shell = kernel()
-    if shell is not None:
-        return Notebook(shell)
+    if "IPython" in sys.modules:
+        from .notebook import Notebook, kernel  # a program must not wait for HTML's entities
+
+        shell = kernel()
+        if shell is not None:
+            return Notebook(shell)
     stream = sys.stderr
     try:
         if stream is None or not stream.isatty() or os.environ.get("TERM") == "dumb":

@@ -23,7 +23,7 @@ from .._system import descriptors
 
 HEADER = struct.Struct("<IBBHQ")
 MOST = 1 << 20
-_ROOM = 256 << 10
+_ROOM = 64 << 10
 # For calls that must not block. A plain number: the enum's arithmetic takes longer than the system
 # call's own overhead.
 NOW = int(socket.MSG_DONTWAIT) | int(getattr(socket, "MSG_NOSIGNAL", 0))
