@@ -115,12 +115,14 @@ class Submission:
                     self._wait(worker, call)
                 else:
                     effects.carry_out()
-            return call.outcome(busy.Waiting(self._core, call))
+            if not call.done.acquire(blocking=False):
+                call.wait(busy.Waiting(self._core, call))
         except BaseException:
             if call.done.locked():  # Ctrl-C, or an exception of a signal handler
                 call.forsake()
                 self._abort(call)
             raise
+        return call.outcome()
 
     def _enter(self, call: Call, pace: int) -> Effects | None:
         self._history.resume_sampling()

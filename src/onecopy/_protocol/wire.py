@@ -82,6 +82,15 @@ def pack(type: int, body: bytes = b"", flags: int = 0, id: int = 0, fds: int = 0
     return HEADER.pack(len(body), type, flags, fds, id) + body
 
 
+_TASK = struct.Struct(HEADER.format + TASK_HEAD.format[1:])
+
+
+def pack_task(flags: int, id: int, function: int, kind: int, call: int, body: bytes) -> bytes:
+    """Return a TASK as bytes: its header and its head are packed together."""
+    length = TASK_HEAD.size + len(body)
+    return _TASK.pack(length, TASK, flags, 0, id, function, kind, call) + body
+
+
 NO_FDS: list[int] = []
 
 
