@@ -125,8 +125,10 @@ class Submission:
         return call.outcome()
 
     def _enter(self, call: Call, pace: int) -> Effects | None:
-        self._history.resume_sampling()
-        call.site = self._history.callers.site(call)
+        history = self._history
+        if history.watch is not None and history.watch.asleep:
+            history.resume_sampling()
+        call.site = history.callers.site(call)
         call.submitted = monotonic_ns()
         return self._core.submit(call, pace)
 

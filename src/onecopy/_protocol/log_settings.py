@@ -54,13 +54,15 @@ class Settings:
         return self._version, self._body
 
     def _unchanged(self) -> bool:
-        logging = sys.modules.get("logging")
-        cache = getattr(getattr(logging, "root", None), "_cache", None)
-        if not self._version or (logging is not None and (cache is None or _MARK not in cache)):
+        logging: Any = sys.modules.get("logging")
+        root = getattr(logging, "root", None)
+        if not self._version or (logging is not None and _MARK not in getattr(root, "_cache", ())):
             return False
-        # Filters are put in front or removed, or the list is replaced; handlers are appended. Lists
+        # Handlers are appended; filters are put in front or removed, or the list is replaced. Lists
         # compare their elements by identity first, which takes no time.
-        return self._handlers == _handlers_in_force(logging) and self._filters == _in_force()
+        if root is not None and self._handlers != (len(logging._handlerList), root.handlers):
+            return False
+        return self._filters == _in_force()
 
     def _collect(self) -> None:
         logging = sys.modules.get("logging")

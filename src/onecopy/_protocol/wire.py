@@ -127,7 +127,10 @@ class FrameReader:
         """
         if self.broken is not None:
             raise self.broken
-        self._make_room()
+        if self._start == self._end:
+            self._start = self._end = 0
+        elif len(self._buffer) - self._end < _ROOM // 2:
+            self._make_room()
         try:
             count, fds = descriptors.receive(self._sock, self._view[self._end :], flags)
         except (ConnectionResetError, BrokenPipeError):
@@ -148,15 +151,12 @@ class FrameReader:
         return frames
 
     def _make_room(self) -> None:
-        if self._start == self._end:
-            self._start = self._end = 0
-        elif len(self._buffer) - self._end < _ROOM // 2:
-            rest = self._buffer[self._start : self._end]
-            self._start, self._end = 0, len(rest)
-            if len(rest) + _ROOM > len(self._buffer):
-                self._buffer = bytearray(len(rest) + _ROOM)
-                self._view = memoryview(self._buffer)
-            self._view[: len(rest)] = rest
+        rest = self._buffer[self._start : self._end]
+        self._start, self._end = 0, len(rest)
+        if len(rest) + _ROOM > len(self._buffer):
+            self._buffer = bytearray(len(rest) + _ROOM)
+            self._view = memoryview(self._buffer)
+        self._view[: len(rest)] = rest
 
     def _cut(self, frames: list[Frame]) -> None:
         """Append the complete frames."""

@@ -228,7 +228,7 @@ class Scheduler:
             worker.exclusive = False
             if worker.ending:
                 pass
-            elif self._spent(worker):
+            elif self._max_tasks is not None and self._spent(worker):
                 self._retire(worker, out)
                 out.append(Start())
             else:

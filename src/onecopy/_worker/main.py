@@ -327,7 +327,8 @@ class Worker:
         finished = monotonic_ns()
         imports = timing.imports
         inside = NONE if imports.spent is NONE else imports.take()
-        self._end_line()
+        if self._output is not None and self._output.printed:
+            self._output.end_line()
         try:
             message = encode_result(outcome, PEER)
             rich, body = write_message(message, self._link)
