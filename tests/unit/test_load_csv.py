@@ -65,6 +65,9 @@ def refused(path: Path, data: str | bytes, **options: Any) -> str:
         (["1", "-5"], "int64"),
         (["18446744073709551615", "18446744073709551614"], "uint64"),
         (["18446744073709551615", "-1"], "decimal128(38, 0)"),
+        (["1", "9223372036854775808"], "uint64"),  # which a double holds, too
+        (["18446744073709551616"], "decimal128(38, 0)"),
+        (["1.5", "9223372036854775808"], "double"),
         (["9" * 38, "-" + "9" * 38], "decimal128(38, 0)"),
         (["9" * 39, "1"], "decimal256(76, 0)"),
         (["9" * 77], "string"),
@@ -88,6 +91,33 @@ def test_numbers_are_exact_or_text(path: Path, values: list[str], kind: str) -> 
             assert got == Decimal(text)
         elif isinstance(got, str):
             assert got == text
+
+
+@pytest.mark.parametrize("late", [0, 300])
+@pytest.mark.parametrize(
+    ("one", "other", "kinds"),
+    [
+        ("-1", "9223372036854775808", ["decimal128(38, 0)", "double"]),
+        ("1", "18446744073709551616", ["decimal128(38, 0)", "string"]),
+        ("1.5", "9223372036854775808", ["double"]),
+        ("1.5", "9223372036854775809", ["string"]),
+        ("x", "9223372036854775808", ["string"]),
+        ("0x1F", "1" + 38 * "0", ["string"]),
+    ],
+)
+def test_large_integers_beside_other_files(
+    tmp_path: Path, one: str, other: str, kinds: list[str], late: int
+) -> None:
+    """Whichever file is first, and also if the integer comes late in its file."""
+    paths = [tmp_path / "0.csv", tmp_path / "1.csv"]
+    for texts in ((one, other), (other, one)):
+        for path, text in zip(paths, texts, strict=True):
+            path.write_text("a\n" + "0\n" * late + f"{text}\n")
+        table = oc.load(paths)
+        kind = str(table.schema.field("a").type)
+        assert kind == (kinds[-1] if late else kinds[0])
+        values = [each for each in table["a"].to_pylist() if each not in (0, "0")]
+        assert values == list(texts) if kind == "string" else [*map(Decimal, texts)]
 
 
 @pytest.mark.parametrize(
