@@ -238,10 +238,8 @@ def pieces(stream: Any) -> Iterator[bytes]:
         yield data
 
 
-class _Pieces:
+class _Pieces(incoming.ReadOnly):
     """A stream of an iterator's pieces."""
-
-    closed = False
 
     def __init__(self, pieces: Iterator[bytes], source: incoming.Text) -> None:
         self._pieces = pieces
@@ -260,15 +258,6 @@ class _Pieces:
         data = b"".join(parts)
         self._ahead = data[wanted:]
         return data[:wanted]
-
-    def readable(self) -> bool:
-        return True
-
-    def writable(self) -> bool:
-        return False
-
-    def seekable(self) -> bool:
-        return False
 
     def close(self) -> None:
         """Close the file."""
