@@ -125,3 +125,18 @@ def test_one_that_is_damaged(tmp_path: Path, bucket: Any) -> None:
     (tmp_path / "x.parquet").write_bytes(data[: len(data) // 2])
     with pytest.raises(BadFile, match=r"s3://bucket/x\.parquet"):
         oc.load(put(bucket, tmp_path / "x.parquet", "x.parquet"))
+
+
+@pytest.mark.parametrize("name", ["x.csv", "*.csv", "folder"])
+def test_without_credentials(
+    bucket: Any, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], name: str
+) -> None:
+    for each in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.delenv(each)
+    S3FileSystem.clear_instance_cache()
+    with pytest.raises(SystemExit) as ended:
+        main(["convert", f"s3://bucket/{name}", "out.csv"])
+    assert ended.value.code == 1
+    (line,) = capsys.readouterr().err.splitlines()
+    assert f"'s3://bucket/{name}': cannot be read from the server: " in line
+    assert "credentials" in line
