@@ -29,7 +29,7 @@ from pathlib import Path
 from typing import Any
 
 _ROOT = Path(__file__).resolve().parents[1]
-# A reader that has not answered after so many seconds hangs.
+# A reader that has not answered after this time, in seconds, hangs.
 _PATIENCE = 20.0
 # Until it has loaded every library and read every whole file, which a busy machine takes long for.
 _START = 240.0

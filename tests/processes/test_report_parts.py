@@ -1,4 +1,4 @@
-"""What tasks' time is divided into, who called them, and who sees it: real pools."""
+"""The parts of tasks' time, the lines that called them, and the calls that show it: real pools."""
 
 from __future__ import annotations
 

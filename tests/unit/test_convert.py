@@ -233,7 +233,7 @@ def largest_file(size: int) -> Iterator[None]:
 
 
 def test_no_room(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """What stood there stays, and nothing else."""
+    """The file that was there stays, and nothing else."""
     random = np.random.default_rng(1).normal(size=(1 << 14, 2))
     big = tmp_path / "big.csv.gz"
     files.TABLES["x.csv.gz"](big, pa.table({"a": random[:, 0], "b": random[:, 1]}))

@@ -385,7 +385,7 @@ MIXED = '{"a": 1}\n' * 5000 + '{"a": {"b": 1}, "c": "x"}\n' + '{"a": 1}\n' * 500
 def test_progress_of_a_look_at_all_of_a_file(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, text: str
 ) -> None:
-    """It is counted like the reading itself, which goes on where it was or begins anew."""
+    """It is counted like the reading itself, which goes on where it was or begins again."""
     monkeypatch.setattr("onecopy._files.load.text.BLOCK", 1 << 12)
     path = tmp_path / name
     path.write_text(text)

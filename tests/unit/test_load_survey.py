@@ -123,7 +123,7 @@ def test_files_whose_types_differ(tmp_path: Path) -> None:
     assert got["a"].to_pylist() == [7.0, 1.5, None]
     (tmp_path / "4.csv").write_text("a,b\nx,1\n")
     got = oc.load(tmp_path / "*.csv")
-    # Text of all of them, as it stands in each file.
+    # Text of all of them, as each file has it.
     assert got["a"].to_pylist() == ["007", "1.5", "", "x"]
     (tmp_path / "1.csv").write_text("a,b\n9007199254740993,1\n")
     got = oc.load(tmp_path / "[12].csv")

@@ -244,7 +244,7 @@ def test_from_a_server_with_a_certificate(
 
 def test_a_server_that_is_not_there(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     with socket.socket() as unused:
-        unused.bind(("127.0.0.1", 0))  # and nobody listens
+        unused.bind(("127.0.0.1", 0))  # and no server listens
         url = f"http://127.0.0.1:{unused.getsockname()[1]}/x.csv"
         with pytest.raises(SystemExit) as ended:
             main(["convert", url, str(tmp_path / "out.csv")])
