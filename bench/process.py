@@ -47,7 +47,7 @@ def timed(arguments: list[str]) -> tuple[float, str]:
 
 
 def members(session: int) -> list[int]:
-    """Every live process of a session: what a job has started, whoever its parent is now."""
+    """Every live process of a session: what a job has started, whatever its parent is now."""
     found = []
     for name in os.listdir("/proc"):
         if name.isdigit():

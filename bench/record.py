@@ -42,7 +42,7 @@ def _versions() -> dict[str, str]:
 
 
 def machine() -> dict[str, Any]:
-    """What the figures were measured on, and how busy it was at the time."""
+    """The machine that the figures were measured on, and its load at the time."""
     return {
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
         "cpu": _cpu(),

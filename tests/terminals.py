@@ -23,7 +23,7 @@ _PATIENCE = 60.0
 
 @dataclass
 class Seen:
-    """What was on the screen whenever something was written, as lines without what is empty at
+    """The screen after each piece of output, as lines without what is empty at
     the end; the bytes; and how the program ended."""
 
     screens: list[list[str]]
@@ -84,7 +84,7 @@ def _watched(
             pytest.fail(f"the program has not ended: {screens[-1:]}")
         try:
             got = os.read(terminal, 1 << 16)
-        except OSError:  # nobody has the other end any more
+        except OSError:  # no process has the other end any more
             return screens, written
         if not got:
             return screens, written

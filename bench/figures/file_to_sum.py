@@ -2,7 +2,7 @@
 
 Timed from outside, from before the process is made to its end. How each peer is set up, and
 which of its documents says so, is in its own program (``jobs``); the file is in the page
-cache for all of them. The executor, which pickles slices, stands here as published, once
+cache for all of them. The executor, which pickles slices, is here as published, once
 with whole records, and besides with the one field alone, which is a third of the bytes.
 
 The executor takes up to a minute and SharedMemory several seconds at the full size: these

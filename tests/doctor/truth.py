@@ -1,4 +1,4 @@
-"""What must be found in each program, what may be found as well, and how to run them."""
+"""The findings that each program must have, those that it may have, and how to run them."""
 
 from __future__ import annotations
 
@@ -100,7 +100,7 @@ PROGRAMS = (
 
 
 def wrong(program: Program, found: dict[str, Any]) -> str:
-    """What is not as it must be, in words; '' when all is well."""
+    """The differences from what must be, in words; '' if there are none."""
     above = [each["id"] for each in found["findings"] if each["level"] != "note"]
     every = {each["id"] for each in found["findings"]}
     false = [each for each in above if each not in (program.must, *program.may, *_ALWAYS)]
@@ -117,7 +117,7 @@ def wrong(program: Program, found: dict[str, Any]) -> str:
 
 
 def doctored(program: Program, *options: str, python: str = sys.executable) -> dict[str, Any]:
-    """What the doctor finds."""
+    """The doctor's findings."""
     with tempfile.TemporaryDirectory() as folder:
         report = os.path.join(folder, "found.json")
         words = ["--quiet", "--json", report, *options]

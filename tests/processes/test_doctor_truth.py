@@ -1,4 +1,4 @@
-"""What the doctor finds in programs of which it is known; the short form of ``make doctor-truth``."""
+"""The doctor's findings in programs whose faults are known; the short form of ``make doctor-truth``."""
 
 from __future__ import annotations
 

@@ -31,7 +31,7 @@ TOO_MUCH = 1 << 43  # 8 TB: a sparse file may be so large, memory is not
 
 @pytest.fixture
 def huge(tmp_path: Path) -> Array:
-    """A plain array of 8 TB, none of which stands in memory or on the disk."""
+    """A plain array of 8 TB, none of which is in memory or on the disk."""
     path = tmp_path / "huge"
     with open(path, "wb") as file:
         file.truncate(TOO_MUCH)

@@ -1,4 +1,4 @@
-"""How workers are set up and ended: as those of `multiprocessing` are."""
+"""The set-up and the end of workers: as of those of `multiprocessing` are."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What one message keeps together: views, identity, buffers of every kind, large streams.
+"""The things that one message keeps together: views, identity, buffers of every kind, large streams.
 
 Arrays one by one are in `test_arrays.py`; the decisions behind them in
 `test_buffers.py`.
@@ -210,7 +210,7 @@ VIEWS: dict[str, Callable[[], memoryview[Any]]] = {
 
 
 def of_view(view: memoryview) -> tuple[Any, ...]:
-    """What must survive of a memoryview."""
+    """The parts of a memoryview that must survive."""
     size = np.asarray(view).dtype
     return size, view.shape, view.readonly, view.tobytes(), view.nbytes
 

@@ -17,6 +17,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import onecopy as oc
+from onecopy._files import convert as into
 from onecopy._files.load import asked
 from onecopy._files.save.arrays import evenly
 from onecopy.cli import main
@@ -201,6 +202,25 @@ def test_what_cannot_be_held_is_refused_by_name(
     assert sorted(os.listdir(tmp_path)) == ["x.npz", "x.parquet", "x.zarr"]
 
 
+def test_text_is_no_array_and_that_is_said_at_once(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Before all of the file has been converted to Arrow, and by the name of the file."""
+    path = tmp_path / "x.csv"
+    path.write_text("n,s,t\n1,a,2024-01-01\n")
+    np.savez(tmp_path / "x.npz", s=np.array(["a", "b"]))
+    line = refused(capsys, tmp_path / "x.npz", tmp_path / "x.h5")
+    assert "x.npz:s.npy': HDF5 has no type for <U1" in line
+    with monkeypatch.context() as patch:
+        patch.setattr(into, "_as_arrow", None)
+        line = refused(capsys, path, tmp_path / "x.h5")
+        assert "x.csv': column 's' of string has no equal among arrays" in line
+    line = refused(capsys, path, tmp_path / "x.h5", "--columns", "t,n")
+    assert "x.csv:t': HDF5 has no type for datetime64[D]" in line
+    convert(path, tmp_path / "x.h5", "--columns", "n")
+    assert oc.load(tmp_path / "x.h5")["n"].tolist() == [1]
+
+
 @contextmanager
 def largest_file(size: int) -> Iterator[None]:
     """No file may become larger than that; Python ignores the signal."""
@@ -213,7 +233,7 @@ def largest_file(size: int) -> Iterator[None]:
 
 
 def test_no_room(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """What stood there stays, and nothing else."""
+    """The file that was there stays, and nothing else."""
     random = np.random.default_rng(1).normal(size=(1 << 14, 2))
     big = tmp_path / "big.csv.gz"
     files.TABLES["x.csv.gz"](big, pa.table({"a": random[:, 0], "b": random[:, 1]}))

@@ -1,4 +1,4 @@
-"""What hooks do with objects that lie, fail and are large, without a program around them."""
+"""Hooks that meet objects that lie, fail and are large, without a program around them."""
 
 from __future__ import annotations
 

@@ -189,6 +189,19 @@ def test_converting_what_can_be_read(tmp_path: Path, capsys: pytest.CaptureFixtu
     assert oc.load(out)["a"].to_pylist() == [*range(50), *range(50)]
 
 
+def test_a_file_with_bad_rows_is_left_out_in_one_line(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "0.csv").write_text("a,b\n1,2\n")
+    (tmp_path / "1.csv").write_text("a,b\n3\n")
+    with pytest.raises(SystemExit) as ended:
+        main(["convert", f"{tmp_path}/?.csv", str(tmp_path / "out.csv"), "--errors", "skip"])
+    assert not ended.value.code
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "1.csv': left out: " in line
+    assert (tmp_path / "out.csv").read_text() == "a,b\n1,2\n"
+
+
 @pytest.mark.parametrize("name", ["deflated.npz", "x.h5"])
 def test_arrays_that_are_left_out(tmp_path: Path, name: str) -> None:
     for at in range(3):
@@ -372,7 +385,7 @@ MIXED = '{"a": 1}\n' * 5000 + '{"a": {"b": 1}, "c": "x"}\n' + '{"a": 1}\n' * 500
 def test_progress_of_a_look_at_all_of_a_file(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, text: str
 ) -> None:
-    """It is counted like the reading itself, which goes on where it was or begins anew."""
+    """It is counted like the reading itself, which goes on where it was or begins again."""
     monkeypatch.setattr("onecopy._files.load.text.BLOCK", 1 << 12)
     path = tmp_path / name
     path.write_text(text)

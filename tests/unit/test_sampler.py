@@ -1,4 +1,4 @@
-"""When a sampler reads: the arithmetic, on a clock that the test turns.
+"""The times at which a sampler reads: the arithmetic, on a clock that the test turns.
 
 What it reads, of real processes, is in `tests/processes/test_sampler.py`.
 """
@@ -57,7 +57,7 @@ def test_budget_is_kept(budget: float, prices: list[float], grows: bool) -> None
         if pacing.wants(now, resident):
             pacing.read(price, resident)
             spent += price
-    # A reading is as dear as the one before, as far as anybody can tell.
+    # A reading is expected to cost as much as the one before.
     assert spent <= budget * (now + 1) + max(prices)
 
 

@@ -129,7 +129,7 @@ class Model:
         return True
 
     def halve(self, worker: int) -> bool:
-        """What it would do next turns out to have to be done in two halves."""
+        """The next piece of work turns out to have to be done in two halves."""
         assignment = self.queues[worker][0]
         if assignment.stop - assignment.start < 2:
             return False
@@ -399,7 +399,7 @@ class TestChunks:
 
 
 def test_what_a_mistrusted_worker_had_begun_is_lost() -> None:
-    """Whichever of it has ended, nobody knows; what it had not begun goes to another."""
+    """It is unknown which part of it has ended; what it had not begun goes to another."""
     scheduler = Scheduler(1)
     scheduler.handle(ev.WorkerReady(1))
     # A first one, from which it is known that they are short: the others go together.
@@ -456,7 +456,7 @@ class TestCuts:
         scheduler = self.quick(3)
         (first, *others) = scheduler.handle(ev.JobOpened(2, 7, 30, None, 1 << 62))
         assert isinstance(first, ev.Assign)
-        assert scheduler.blocked_workers() == [], "nobody is idle"
+        assert scheduler.blocked_workers() == [], "no worker is idle"
         for other in others:
             assert isinstance(other, ev.Assign)
             assert not scheduler.handle(ev.Finished(other.worker, other.assignment.id, 1000))
@@ -543,7 +543,7 @@ def test_no_chunk_is_more_than_a_fair_share(seed: int, workers: int, slow: set[i
 
 
 def test_nothing_is_bet_on_threads() -> None:
-    """What a thread was given cannot be taken back: the last items go one by one."""
+    """Items that a thread was given cannot be taken back: the last items go one by one."""
     pace = learnt(10)
     assert chunk_size(8, 2, pace) == 4
     assert chunk_size(8, 2, pace, least=0) == 2

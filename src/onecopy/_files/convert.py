@@ -76,10 +76,13 @@ def convert(
         if target in TABLES:
             _table_to_table(names, out, wanted, begin, (source, target))
             return
+        where = str(names[0])
         if source in _TEXT:
+            _require_arrays(names, wanted, source)
             names = stack.enter_context(_as_arrow(names, out, wanted, begin, source))
             source, wanted = "arrow", Wanted()
-        streams = tables_arrays.arrays_of(names, source, wanted, records=target == "npy")
+        records = target == "npy"
+        streams = tables_arrays.arrays_of(names, source, wanted, where, records=records)
         _write_arrays(out, target, streams, begin)
 
 
@@ -118,6 +121,14 @@ def _copy_table(
         else:
             count = begin(rows)
         _write_table(out, target, schema, batches, count, as_text=wanted.as_text)
+
+
+def _require_arrays(names: Sequence[str], wanted: Wanted, source: str) -> None:
+    """Raise BadFile for a column that no array can hold, as far as the first rows show: before all
+    of the files is converted in vain."""
+    with load.opened(names, wanted, source) as sources:
+        for field in load_tables.agreed(sources, wanted):
+            tables_arrays.numpy_type(field, sources[0].where)
 
 
 @contextmanager

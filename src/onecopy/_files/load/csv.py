@@ -133,6 +133,8 @@ class Opened(Text):
             self._other_encoding()
         if pa.types.is_timestamp(kind) and kind.tz is not None:
             self._survey_once()  # it may be another zone than UTC, which would be lost
+        if pa.types.is_floating(kind) and at in self._dialect.wide:
+            self._survey_once()  # Arrow makes doubles of integers beyond int64
         if pa.types.is_temporal(kind) and not self._reading.dates:
             return pa.string()
         return kind
@@ -162,6 +164,7 @@ class Opened(Text):
             if name in types and at not in self._asked:
                 self._found.types[at] = types[name]
                 self._found.settled.add(at)
+                self._found.exact.discard(at)  # its values were checked as another type
         return True
 
     # --- reading -------------------------------------------------------------
@@ -235,6 +238,10 @@ class Opened(Text):
             if not values.type.equals(kind):
                 return survey.made(values, kind, self._reading, exact=at not in self._asked)
         except (survey.Unfit, pa.ArrowInvalid) as error:
+            if at not in self._asked and not self._is_moment(at):
+                # A type that fits the other files: 0x1F is an integer, and no decimal.
+                self._found.types[at] = pa.string()
+                raise Retyped(self.where) from error
             name = self._dialect.names[at]
             raise BadFile(
                 f"{self.where!r}: column {name!r} cannot be loaded as {kind}, after row {rows}: "
@@ -263,10 +270,16 @@ class Opened(Text):
                 survey.made(batch.column(0), values.type, self._reading)
             except survey.Unfit:
                 exact = False
+        # Integers that doubles happen to hold, such as 2**63, are integers all the same.
+        kind = column.type
+        if at in self._found.settled & self._found.offered:
+            # The other files' types were considered, and this type too: only text holds more.
+            kind = values.type if exact else pa.string()
         self._found.exact.add(at)
-        if not exact:
-            # The types of other files were considered when the type was set.
-            self._found.types[at] = pa.string() if at in self._found.settled else column.type
+        self._found.offered.add(at)
+        if not kind.equals(values.type):
+            self._found.settled.discard(at)
+            self._found.types[at] = kind
             raise Retyped(self.where)
 
     # --- errors ------------------------------------------------------------

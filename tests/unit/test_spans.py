@@ -1,4 +1,4 @@
-"""What is recorded of tasks and of memory: exact sums, bounded memory, no process."""
+"""The records of tasks and of memory: exact sums, bounded memory, no process."""
 
 from __future__ import annotations
 
