@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
+from functools import partial
 
 from .face import Contender, plain
 from .process import timed
@@ -40,6 +41,6 @@ def of_job(job: str, *arguments: object) -> Parts:
 def contenders(name: str, parts: Parts, titles: Mapping[str, str]) -> list[Contender]:
     """A contender for each part: ``titles`` has what is put behind the name."""
     return [
-        Contender(f"{name}{title}", lambda p=part: plain(lambda: parts.take(p)), warm=0)
+        Contender(f"{name}{title}", partial(plain, partial(parts.take, part)), warm=0)
         for part, title in titles.items()
     ]

@@ -103,7 +103,7 @@ def contenders(_: Size) -> list[Contender]:
 def bars(_: Size) -> list[Bar]:
     return [
         Bar(
-            f"share of a {what}, of {theirs}'s time",
+            f"share: {what}, of {theirs}'s time",
             Sense.AT_MOST,
             limit,
             (f"onecopy.share, {what}",),

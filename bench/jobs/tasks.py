@@ -65,6 +65,10 @@ def map_singly(pool: Any, task: Task, items: Items) -> Items:
     return list(pool.map(task, items, chunksize=1))
 
 
+def map_chunked(pool: Any, task: Task, items: Items) -> Items:
+    return list(pool.map(task, items))
+
+
 def imap(pool: Any, task: Task, items: Items) -> Items:
     return list(pool.imap(task, items))
 
@@ -74,6 +78,7 @@ WAYS: dict[str, Callable[[Any, Task, Items], Items]] = {
     "submit_result": submit_result,
     "submits": submits,
     "map_singly": map_singly,
+    "map_chunked": map_chunked,
     "imap": imap,
 }
 _BY_EXECUTOR = ("submit_result", "submits")
