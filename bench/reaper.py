@@ -15,6 +15,7 @@ import os
 import resource
 import subprocess
 import sys
+import tempfile
 import time
 
 _PR_SET_CHILD_SUBREAPER = 36
@@ -24,10 +25,14 @@ def main(arguments: list[str]) -> int:
     libc = ctypes.CDLL(None, use_errno=True)
     if libc.prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0):
         raise OSError(ctypes.get_errno(), "prctl")
-    begin = time.perf_counter()
-    process = subprocess.Popen([sys.executable, *arguments], stdout=subprocess.PIPE, text=True)
-    output, _ = process.communicate()
-    wall = time.perf_counter() - begin
+    # A file: a pipe would end with the last process that has it, not with the program.
+    with tempfile.TemporaryFile("w+") as said:
+        begin = time.perf_counter()
+        process = subprocess.Popen([sys.executable, *arguments], stdout=said)
+        process.wait()
+        wall = time.perf_counter() - begin
+        said.seek(0)
+        output = said.read()
     while True:
         try:
             os.wait()

@@ -29,10 +29,11 @@ class State:
 
 
 @cache
-def documents(count: int, words: int) -> list[Document]:
-    """They are made once."""
+def documents(count: int, words: int, more: int = 0) -> list[Document]:
+    """Made once. The first, third, ... have so many words ``more``, the others so many less."""
     random = np.random.default_rng(42)
-    return [[random.bytes(20) for _ in range(words)] for _ in range(count)]
+    lengths = [words + (more if at % 2 == 0 else -more) for at in range(count)]
+    return [[random.bytes(20) for _ in range(length)] for length in lengths]
 
 
 def add(document: Document) -> int:

@@ -12,8 +12,8 @@ from typing import Any
 
 import pytest
 
-from bench import cpu, ratios, record, runs, simulate
-from bench.face import FULL_RECORDS, Sense, Size
+from bench import command, cpu, ratios, record, runs, simulate
+from bench.face import FULL_RECORDS, Bar, Contender, Figure, Sense, Size, plain
 from bench.parts import Parts
 from bench.process import ROOT
 from bench.programs import catalog, measure, outcome, ways
@@ -176,6 +176,40 @@ def test_every_comment_of_the_pages_can_be_written() -> None:
             seen += 1
             assert set(hit[2].split()) <= {*OWN, *NAMES, "programs", "all"}
     assert seen >= len(runs.PAGES)
+
+
+def _suite(figures: dict[str, Figure]) -> command.Suite:
+    return command.Suite("bench.made_up", "", list(figures), figures.__getitem__, "made_up.json")
+
+
+def _figure(name: str, *, sized: bool) -> Figure:
+    bars = [Bar("a bar", Sense.VALUE, 2.0, ("ours",))]
+    contenders = [Contender("ours", lambda: plain(lambda: 1.0))]
+    return Figure(name, name, lambda _: contenders, lambda _: bars, rounds=2, sized=sized)
+
+
+def test_a_run_is_kept_if_it_is_asked_for(tmp_path: Path) -> None:
+    suite = _suite({"small": _figure("small", sized=False), "large": _figure("large", sized=True)})
+    out = ["--out", str(tmp_path)]
+    assert command.main(out, suite) == 0
+    assert not (tmp_path / runs.FILE).exists()
+    assert command.main([*out, "--record"], suite) == 0
+    assert command.main([*out, "--record", "--full"], suite) == 0
+    small, full = runs.read(tmp_path / runs.FILE)
+    assert list(small["figures"]) == ["small"]  # the other's bars are for the full size
+    assert list(full["figures"]) == ["small", "large"]
+    assert full["figures"]["large"]["bars"][0]["measured"] == 1.0
+    with pytest.raises(SystemExit):
+        command.main([*out, "--record", "--rounds", "1"], suite)
+
+
+def test_the_command_refuses_to_publish_too_little(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    before = [(ROOT / name).read_text() for name in runs.PAGES]
+    assert command.main(["--publish", "--out", str(tmp_path)], _suite({})) == 2
+    assert "nothing was written" in capsys.readouterr().out
+    assert [(ROOT / name).read_text() for name in runs.PAGES] == before
 
 
 # The simulation.
