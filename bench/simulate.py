@@ -7,8 +7,8 @@ tables into ``docs/scale.md``. Given the same prices it always computes the same
 
 Every decision is that of ``onecopy._schedule.Scheduler``, as in a pool. The model around it:
 
-- The owner is one thread at a time. A submission costs it ``submit``, a result ``result``, and each
-  item of a chunk ``item``; what comes meanwhile waits.
+- The owner is one thread at a time. A submission costs it ``submit``, a result ``result``, a chunk
+  ``chunk`` besides, and each of its items ``item``; what comes meanwhile waits.
 - A message arrives ``latency`` after it was sent. A worker runs what it has been sent in order, and
   each assignment costs it ``worker`` besides its own time.
 - Every worker has a core to itself, and memory, disks and the network carry whatever is asked of
@@ -21,6 +21,7 @@ import argparse
 import heapq
 import json
 import sys
+import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
@@ -61,13 +62,15 @@ class Prices:
     Attributes:
         submit: of the owner for the submission of a task.
         result: of the owner for sending an assignment and delivering its result.
-        item: of the owner for each further item of a chunk, sent and delivered.
+        chunk: of the owner for a chunk, beyond ``result``: its size has to be chosen.
+        item: of the owner for each item of a chunk, sent and delivered.
         worker: of a worker for an assignment, besides its function.
         latency: from the sending of a message to its arrival.
     """
 
     submit: float
     result: float
+    chunk: float
     item: float
     worker: float
     latency: float
@@ -107,12 +110,15 @@ class Found:
 
 
 class Simulation:
-    """One run; ``run`` gives what came of it.
+    """One run, of tasks or of a job.
 
     Args:
         workers: all ready at the start.
         prices: see there.
         duration: seconds of each task or item.
+
+    Attributes:
+        deciding: processor seconds that the scheduler itself has taken, and for how many events.
     """
 
     def __init__(self, workers: int, prices: Prices, duration: float) -> None:
@@ -123,6 +129,7 @@ class Simulation:
         self._queues: dict[int, deque[Assignment]] = {}
         self._running: set[int] = set()
         self._owner_free = self._owner_busy = self._last = 0.0
+        self.deciding = (0.0, 0)
         for worker in range(workers):
             self._queues[worker] = deque()
             self._scheduler.handle(WorkerReady(worker))
@@ -148,9 +155,9 @@ class Simulation:
         work = count * self._duration
         return Found(self._last, work / self._workers / self._last, self._owner_busy / self._last)
 
-    def _at(self, time: float, action: Callable[[float], object]) -> None:
+    def _at(self, when: float, action: Callable[[float], object]) -> None:
         self._order += 1
-        heapq.heappush(self._heap, (time, self._order, action))
+        heapq.heappush(self._heap, (when, self._order, action))
 
     def _submit(self, now: float, todo: Iterator[int]) -> None:
         task = next(todo, None)
@@ -163,7 +170,11 @@ class Simulation:
         end = max(now, self._owner_free) + cost
         self._owner_free, self._last = end, end
         self._owner_busy += cost
-        for instruction in self._scheduler.handle(event):
+        start = time.thread_time()
+        instructions = self._scheduler.handle(event)
+        seconds, events = self.deciding
+        self.deciding = seconds + time.thread_time() - start, events + 1
+        for instruction in instructions:
             if isinstance(instruction, Assign):
                 self._at(end + self._prices.latency, partial(self._arrive, sent=instruction))
         return end
@@ -184,7 +195,9 @@ class Simulation:
         end = now + self._prices.worker + took
         self._at(end, partial(self._next, worker=worker))
         done = Finished(worker, assignment.id, int(took * 1e9))
-        cost = self._prices.result + self._prices.item * (assignment.stop - assignment.start)
+        cost = self._prices.result
+        if items := assignment.stop - assignment.start:
+            cost += self._prices.chunk + self._prices.item * items
         self._at(end + self._prices.latency, partial(self._owner, cost=cost, event=done))
 
 
@@ -207,7 +220,18 @@ def _measured_once() -> Prices:
     submit = min(owner, pending.take("submit") / 1e6)
     # What is left of a single call's time when both sides' is taken off it, by two messages.
     left = call.take("wall") - call.take("cpu")
-    return Prices(submit, owner - submit, many.take("owner"), worker, max(0.0, left / 2))
+    result = owner - submit
+    return Prices(submit, result, _choosing(), many.take("owner"), worker, max(0.0, left / 2))
+
+
+def _choosing() -> float:
+    """The scheduler's processor time for an event of a job, beyond that for one of a task."""
+    free = Prices(0.0, 0.0, 0.0, 0.0, 0.0, 0.0)
+    job, tasks = Simulation(64, free, 0.001), Simulation(64, free, 0.001)
+    job.job(64 * 3000)
+    tasks.tasks(64 * 100)
+    each = [seconds / events for seconds, events in (job.deciding, tasks.deciding)]
+    return max(0.0, each[0] - each[1])
 
 
 def measured(rounds: int = 5) -> dict[str, Any]:

@@ -214,7 +214,7 @@ def test_the_command_refuses_to_publish_too_little(
 
 # The simulation.
 
-FREE = simulate.Prices(0.0, 0.0, 0.0, 0.0, 0.0)
+FREE = simulate.Prices(0.0, 0.0, 0.0, 0.0, 0.0, 0.0)
 
 
 @pytest.mark.parametrize("job", [True, False])
@@ -225,7 +225,7 @@ def test_what_costs_nothing_keeps_all_workers_busy(job: bool) -> None:
 
 
 def test_an_owner_that_is_busy_is_the_limit() -> None:
-    prices = simulate.Prices(0.001, 0.001, 0.0, 0.0, 0.0)
+    prices = simulate.Prices(0.001, 0.001, 0.0, 0.0, 0.0, 0.0)
     found = simulate.simulated(simulate.Place("", 50), prices, 0.01, job=False)
     assert found.owner > 0.95
     assert found.seconds == pytest.approx(50 * simulate.EACH * 0.002, rel=0.05)
@@ -233,7 +233,7 @@ def test_an_owner_that_is_busy_is_the_limit() -> None:
 
 
 def test_a_message_takes_its_time() -> None:
-    prices = simulate.Prices(0.0, 0.0, 0.0, 0.0, 0.05)
+    prices = simulate.Prices(0.0, 0.0, 0.0, 0.0, 0.0, 0.05)
     found = simulate.Simulation(1, prices, 1.0).tasks(3)
     # The first of them at least: how long they take is not known yet, so no other waits there.
     assert 3.1 <= found.seconds <= 3.3 + 1e-9
