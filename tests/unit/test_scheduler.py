@@ -61,9 +61,6 @@ class Model:
                 self.retired.add(instruction.worker)
             else:
                 self.starting += 1
-        holding = {number for number, queue in self.queues.items() if queue}
-        blocked = {number for number, _, _ in self.scheduler.blocked_workers()}
-        assert blocked <= holding - self.ending, "one that has something to be taken back"
         for number in ended:
             if number in self.given:
                 self.settle(self.given[number])
@@ -140,7 +137,8 @@ class Model:
         return True
 
     def take_back(self, worker: int) -> bool:
-        """It is at its first one; the others go elsewhere, if there is an elsewhere."""
+        """It is at its first one, or has not started that either; the others go elsewhere, if there
+        is an elsewhere."""
         head = {number: head for number, head, _ in self.scheduler.blocked_workers()}.get(worker)
         if head is None:
             return False
@@ -148,7 +146,8 @@ class Model:
         assert queue[0].id == head
         if len(queue) == 1:
             return self.cut(worker)
-        back = [queue.pop() for _ in range(len(queue) - 1)]
+        started = self.random.randrange(2)
+        back = [queue.pop() for _ in range(len(queue) - started)]
         idle = sum(not held for held in self.queues.values())
         self.tell(ev.Requeued(worker, tuple(one.id for one in reversed(back))))
         assert sum(not held for held in self.queues.values()) < idle, "an idle one got some"
@@ -229,6 +228,11 @@ def test_everything_is_run_once_or_lost_with_its_worker(
         # A rerun may be of what was lost: that counts for nothing by itself.
         assert 1 <= times <= 1 + reruns
     assert not model.scheduler.busy
+    # No worker was forgotten: each takes one of as many tasks.
+    for number in range(len(work), len(work) + len(model.queues)):
+        model.tell(ev.TaskSubmitted(number, 99))
+    assert all(model.queues.values()), model.queues
+    model.run(cost)
     model.tell(ev.Closed())
     model.run(cost)
     assert not model.queues, "closed: every worker has gone"
@@ -274,6 +278,21 @@ def test_another_function_begins_as_unknown() -> None:
     for task in range(200, 205):
         model.tell(ev.TaskSubmitted(task, 2))
     assert model.most_held == 1
+
+
+def test_a_worker_that_has_started_nothing_stays_in_use() -> None:
+    """It waits for a CPU; its queue is taken back."""
+    model = ready(2)
+    for task in range(10):
+        model.tell(ev.TaskSubmitted(task, 1))
+    while not model.scheduler.blocked_workers():
+        model.step(1000, 0)
+    ((worker, _, _),) = model.scheduler.blocked_workers()
+    queue = model.queues[worker]
+    back = tuple(one.id for one in queue)
+    queue.clear()
+    model.tell(ev.Requeued(worker, back))
+    assert all(model.queues.values()), "each has one"
 
 
 def test_only_the_begun_assignment_is_lost() -> None:

@@ -223,16 +223,7 @@ class Scheduler:
         if self._queue:
             self._fill(worker, out)
         if not worker.held:
-            self._busy.pop(number, None)
-            worker.load = 0.0
-            worker.exclusive = False
-            if worker.ending:
-                pass
-            elif self._max_tasks is not None and self._spent(worker):
-                self._retire(worker, out)
-                out.append(Start())
-            else:
-                self._idle.append(number)
+            self._now_idle(worker, out)
         if self._closed:
             self._end_if_done(out)
         return out
@@ -317,9 +308,11 @@ class Scheduler:
             worker.items -= _no_longer_out(assignment, work)
             worker.taken -= 1
             self._come_back(assignment, work)
-        if not worker.held:
-            self._busy.pop(worker.id, None)
         self._wake(out)
+        if event.assignments and not worker.held:
+            # It had not started anything: it was waiting for a CPU. The others come first.
+            self._now_idle(worker, out)
+            self._wake(out)
 
     def _was_cut(self, event: Cut, out: list[Instruction]) -> None:
         worker = self._workers.get(event.worker)
@@ -430,6 +423,19 @@ class Scheduler:
                 if worker.load + max(estimate, 2000.0) > ahead:
                     return
             self._assign(worker, work, out, size)
+
+    def _now_idle(self, worker: _Worker, out: list[Instruction]) -> None:
+        """Note that a worker holds nothing any more."""
+        self._busy.pop(worker.id, None)
+        worker.load = 0.0
+        worker.exclusive = False
+        if worker.ending:
+            return
+        if self._max_tasks is not None and self._spent(worker):
+            self._retire(worker, out)
+            out.append(Start())
+        else:
+            self._idle.append(worker.id)
 
     def _spent(self, worker: _Worker) -> bool:
         return self._max_tasks is not None and worker.taken >= self._max_tasks
