@@ -83,8 +83,8 @@ def bars(_: Size) -> list[Bar]:
         _faster("SharedMemory", 10, SHARED_MEMORY),
         *(_near("mpire's time", count, 1.1, main_job.mpire(count)) for count in COUNTS),
         *(_near("joblib's time", count, 1.1, main_job.joblib(count)) for count in COUNTS),
-        _near("two threads' time", 2, 1.4, THREADS),
-        _near("two threads' time", 8, 1.8, THREADS),
+        _near("two threads' time", 2, 1.25, THREADS),
+        _near("two threads' time", 8, 1.5, THREADS),
     ]
 
 

@@ -61,6 +61,9 @@ class Model:
                 self.retired.add(instruction.worker)
             else:
                 self.starting += 1
+        holding = {number for number, queue in self.queues.items() if queue}
+        blocked = {number for number, _, _ in self.scheduler.blocked_workers()}
+        assert blocked <= holding - self.ending, "one that has something to be taken back"
         for number in ended:
             if number in self.given:
                 self.settle(self.given[number])

@@ -45,8 +45,11 @@ class Results(Iterator[Any]):
                 self._finalizer.detach()
                 self._finalizer = weakref.finalize(self, self._drop)
                 self._finalizer.atexit = False
-            left = None if self._deadline is None else max(0.0, self._deadline - monotonic())
             self._feed()
+            found = self._job.fetch_good()
+            if found is not None:
+                return found[0]
+            left = None if self._deadline is None else max(0.0, self._deadline - monotonic())
             self._job.wait_next(left, Waiting(self._engine.core, self._job))
         except NoResult as error:
             self.close()

@@ -19,7 +19,6 @@ from .._memory.arena import Arena
 from .._memory.segment import registry
 from .._observe.columns import OWNER
 from .._observe.series import Watch
-from .._progress import bar
 from .._protocol import inheriting
 from .._protocol.log_settings import settings
 from .._schedule.scheduler import Scheduler
@@ -242,7 +241,6 @@ def _initializer(options: Options, workers: Workers) -> Function | None:
 
 def _after_fork() -> None:
     settings.after_fork()
-    bar.after_fork()
     for engine in list(_engines):
         engine.after_fork()
     _engines.clear()

@@ -107,8 +107,3 @@ class Progress:
             display.log.ended(self.look())
         else:
             display.end(self._surface, self.look)
-
-
-def after_fork() -> None:
-    """See ``Display``."""
-    display.after_fork()
