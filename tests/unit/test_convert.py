@@ -7,6 +7,7 @@ import os
 import resource
 from collections.abc import Iterator
 from contextlib import contextmanager
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -200,6 +201,33 @@ def test_what_cannot_be_held_is_refused_by_name(
     line = refused(capsys, tmp_path / "x.npz", tmp_path / "x.zarr", status=1)
     assert "there is a directory of this name" in line
     assert sorted(os.listdir(tmp_path)) == ["x.npz", "x.parquet", "x.zarr"]
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        pa.array([None, 1, None, None, 2, None]),
+        pa.array([None, "x", "", "a\n\nb", None, "y"]),
+        pa.array([None, "x", "a\n\n", None, "x", None]).dictionary_encode(),
+        pa.array([None, 0, None, None, 0, 0], pa.timestamp("s")),
+        pa.array([None, True, False, None, None, True]),
+        pa.array([None, b"x", None, b"", b"z\n\n", None]),
+        pa.array([None, b"x\n", None, b"\n\n", b"z ", None], pa.binary(2)),
+        pa.array([None, Decimal(1), None, None, Decimal(2), None], pa.decimal128(5)),
+        pa.nulls(6),
+    ],
+    ids=lambda values: str(values.type)[:10],
+)
+def test_a_null_that_is_a_whole_row_stays_a_row(tmp_path: Path, values: Any) -> None:
+    """It is an empty value in quotes: null again, or an empty string in text."""
+    pa.parquet.write_table(pa.table({"a": values}), tmp_path / "x.parquet")
+    convert(tmp_path / "x.parquet", tmp_path / "x.csv")
+    got = oc.load(tmp_path / "x.csv")["a"]
+    kind = got.type
+    want = values.to_pylist()
+    if pa.types.is_string(kind):
+        want = ["" if each is None else getattr(each, "decode", each.__str__)() for each in want]
+    assert got.to_pylist() == want
 
 
 def test_text_is_no_array_and_that_is_said_at_once(

@@ -50,3 +50,28 @@ def test_from_csv_to_csv_no_value_changes(path: Path, capsys: pytest.CaptureFixt
         main(["convert", str(path), str(path.with_name("out.tsv")), "--rows", ":2"])
     assert path.with_name("out.tsv").read_text() == "a\ta\n007\t1\n1.10\t1\n"
     assert capsys.readouterr().err == ""
+
+
+@pytest.mark.parametrize("late", [False, True])
+def test_from_csv_to_csv_rows_are_compared_by_their_types(
+    path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], late: bool
+) -> None:
+    """And their text is the same: 9 is less than 10, which the text is not."""
+    monkeypatch.setattr("onecopy._files.load.text.BLOCK", 1 << 10)
+    rows = [f"{i:05d},{i}.50" for i in range(2000)]
+    path.write_text("a,x\n" + "\n".join([*rows, "2000.5,9" if late else "02000,9"]) + "\n")
+    out = path.with_name("out.csv")
+    options = ["--filter", "a>=9", "--filter", "x < 101", "--rows", "1:"]
+    with pytest.raises(SystemExit) as ended:
+        main(["convert", str(path), str(out), *options])
+    assert not ended.value.code
+    assert capsys.readouterr().err == ""
+    wanted = [*rows[10:101], "2000.5,9" if late else "02000,9"]
+    assert out.read_text() == "a,x\n" + "\n".join(wanted) + "\n"
+    with pytest.raises(SystemExit):
+        main(["convert", str(path), str(out), "--filter", "a > 1998", "--columns", "x"])
+    assert out.read_text() == "x\n1999.50\n9\n"
+    with pytest.raises(SystemExit) as ended:
+        main(["convert", str(path), str(out), "--filter", "z > 1"])
+    assert ended.value.code == 2
+    assert "has no column 'z'" in capsys.readouterr().err

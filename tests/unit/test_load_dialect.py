@@ -131,6 +131,7 @@ def test_options_that_cannot_be_meant(path: Path, tmp_path: Path) -> None:
         ({"skip_rows": -1}, ValueError, "from 0 on"),
         ({"skip_rows": "x"}, TypeError, "number of lines"),
         ({"names": [1]}, TypeError, "list of str"),
+        ({"header": 0}, TypeError, "True or False"),
     ):
         with pytest.raises(error, match=says):
             oc.load(path, **option)

@@ -14,6 +14,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import onecopy as oc
+from onecopy._files.load import survey
 from onecopy.errors import BadFile, LoadWarning
 from tests.text import loaded, refused
 
@@ -141,6 +142,24 @@ def test_decimal_commas_and_thousands(path: Path) -> None:
     assert loaded(path, "a;b\n1.5;x\n", sep=";", decimal=",") == {"a": ["1.5"], "b": ["x"]}
     got = loaded(path, 'a\n"1,234"\n', thousands=",", dtype={"a": "int32"})
     assert got == {"a": [1234]}
+
+
+def test_columns_that_are_certain_are_not_checked(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Moments with a zone are looked at value by value, and the columns beside them are not."""
+    looked: list[str] = []
+
+    def look(self: survey.Column, values: Any) -> None:
+        looked.append(values[0].as_py())
+        usual(self, values)
+
+    usual = survey.Column.look
+    monkeypatch.setattr(survey.Column, "look", look)
+    text = "n,t,s,u\n1,2024-01-01T10:00:00Z,x,18446744073709551615\n"
+    got = loaded(path, text)
+    assert (got["n"], got["s"], got["u"]) == ([1], ["x"], [2**64 - 1])
+    assert looked == ["2024-01-01T10:00:00Z", "18446744073709551615"]
 
 
 def test_times(path: Path) -> None:

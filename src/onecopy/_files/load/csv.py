@@ -109,6 +109,10 @@ class Opened(Text):
             if found is None:
                 return {at: kind or pa.null() for at, kind in types.items()}
             inferred = dict(zip(self._taken, found.types, strict=True))
+            unsure = [at for at in self._taken if types[at] is None]
+            unsure = [at for at in unsure if self._may_be_rounded(at, inferred[at])]
+            if unsure:
+                self._survey(unsure)
             for at, kind in types.items():
                 types[at] = self._tamed(at, inferred[at]) if kind is None else kind
             same = all(self._read_as(at, kind).equals(inferred[at]) for at, kind in types.items())
@@ -126,15 +130,19 @@ class Opened(Text):
             self._begun.close()
             self._begun = None
 
+    def _may_be_rounded(self, at: int, kind: Any) -> bool:
+        """Return True for a column in which Arrow has found ``kind``, and may have lost a zone
+        other than UTC, or digits of integers beyond int64."""
+        types = library("pyarrow", "arrow").types
+        if types.is_timestamp(kind):
+            return self._reading.dates and kind.tz is not None
+        return types.is_floating(kind) and at in self._dialect.wide
+
     def _tamed(self, at: int, kind: Any) -> Any:
         """Return the type for a column in which Arrow has found ``kind``."""
         pa = library("pyarrow", "arrow")
         if pa.types.is_binary(kind):
             self._other_encoding()
-        if pa.types.is_timestamp(kind) and kind.tz is not None:
-            self._survey_once()  # it may be another zone than UTC, which would be lost
-        if pa.types.is_floating(kind) and at in self._dialect.wide:
-            self._survey_once()  # Arrow makes doubles of integers beyond int64
         if pa.types.is_temporal(kind) and not self._reading.dates:
             return pa.string()
         return kind
@@ -143,8 +151,11 @@ class Opened(Text):
         """Check all values of the columns whose types the caller has not set, if that was not done
         yet; then raise Retyped."""
         wanted = [at for at in self._taken if at not in self._asked and not self._is_moment(at)]
-        if all(at in self._found.types for at in wanted):
-            return
+        if any(at not in self._found.types for at in wanted):
+            self._survey(wanted)
+
+    def _survey(self, wanted: list[int]) -> NoReturn:
+        """Check all values of these columns, then raise Retyped."""
         pa = library("pyarrow", "arrow")
         columns = {at: survey.Column(self._reading) for at in wanted}
         strings = dict.fromkeys(wanted, pa.string())

@@ -160,10 +160,13 @@ def found(paths: Paths, format_of: Any, format: str | None, notes: Notes) -> lis
     Raises:
         BadFile: a folder holds files of several formats, or none.
         FileNotFoundError: a pattern or a list has no file.
+        TypeError: it is an open file, or no path.
     """
-    if isinstance(paths, str | os.PathLike):
-        return _meant(os.fspath(paths), format_of, format, notes)
-    names = [os.fspath(each) for each in paths]
+    if hasattr(paths, "read"):
+        raise TypeError(f"path={paths!r}: it is the name of a file, and this is an open one")
+    if isinstance(paths, str | bytes | os.PathLike):
+        return _meant(os.fsdecode(paths), format_of, format, notes)
+    names = [os.fsdecode(each) for each in paths]
     if not names:
         raise FileNotFoundError(2, "an empty list of files")
     return [each for name in names for each in _meant(name, format_of, format, notes)]
@@ -174,6 +177,8 @@ def _meant(name: str, format_of: Any, format: str | None, notes: Notes) -> list[
         return [name]
     if is_remote(name):
         return _remote(name, format_of, format, notes)
+    if name.startswith("~") and not os.path.exists(name):
+        name = os.path.expanduser(name)
     if os.path.isdir(name) and not (is_store(name) or format == "zarr"):
         return _of_folder(name, _below(name), format_of, format, notes)
     if has_magic(name) and not os.path.exists(name):
