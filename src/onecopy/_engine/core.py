@@ -161,6 +161,11 @@ class Core:
         with self.lock:
             return busy.heads(self.assigned.values(), self.workers)
 
+    def ended_by_worker(self) -> dict[int, int]:
+        """Return how many assignments each ready worker has ended."""
+        with self.lock:
+            return self._scheduler.ended_by_worker()
+
     def blocked_workers(self) -> list[tuple[int, int, float]]:
         """Return workers whose queue waits behind one assignment while others are idle; see
         ``Scheduler.blocked_workers``."""
