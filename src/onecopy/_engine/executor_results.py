@@ -45,9 +45,7 @@ class Results(Iterator[Any]):
                 self._finalizer.detach()
                 self._finalizer = weakref.finalize(self, self._drop)
                 self._finalizer.atexit = False
-            left = None if self._deadline is None else max(0.0, self._deadline - monotonic())
-            self._feed()
-            self._job.wait_next(left, Waiting(self._engine.core, self._job))
+            self._wait()
         except NoResult as error:
             self.close()
             raise TimeoutError(str(error)) from None
@@ -62,8 +60,10 @@ class Results(Iterator[Any]):
             self.close()
             raise
 
-    def _feed(self) -> None:
-        """Nothing to do: all items are there."""
+    def _wait(self) -> None:
+        """Wait for the next result, or the end."""
+        left = None if self._deadline is None else max(0.0, self._deadline - monotonic())
+        self._job.wait_next(left, Waiting(self._engine.core, self._job))
 
     def close(self) -> None:
         """Return no more results; items that have not started are not run."""
@@ -87,12 +87,22 @@ class Buffered(Results):
     ) -> None:
         self._check_open = check_open
         self._chunk = chunk
-        _take(job, chunk * buffer)
+        self._most = chunk * buffer
+        _take(job, self._most)
         super().__init__(engine, job, deadline, job.items.taken)
+
+    def _wait(self) -> None:
+        """Take in more, and wait. If all items that there was room for are skipped, there is room
+        for more."""
+        while True:
+            self._feed()
+            super()._wait()
+            if self._job.has_next():
+                return
 
     def _feed(self) -> None:
         job = self._job
-        if job.end is None and job.yielded % self._chunk == 0:
+        while job.end is None and job.items.taken - job.yielded <= self._most:
             before = job.items.taken
             with self._engine.history.diary.at(ITERABLE):
                 _take(job, self._chunk)
