@@ -148,6 +148,10 @@ class Core:
         with self.lock:
             return self._scheduler.busy
 
+    def occupied(self) -> bool:
+        """Return True while any worker has something to do. Takes no lock."""
+        return bool(self.assigned)
+
     def ready(self) -> int:
         """The number of workers that are ready, busy or not."""
         return len(self.workers)

@@ -92,7 +92,9 @@ class ProcessEngine:
         polled.add(workers.source.desk.fileno())
         _engines.add(self)
         try:
-            self.history.watch = Watch(self._processes, lambda: self.core.tasks_ended)
+            self.history.watch = Watch(
+                self._processes, lambda: self.core.tasks_ended, self.core.occupied
+            )
             self._driver.start()
         except RuntimeError as error:
             # Without its threads the engine is useless: release everything.
