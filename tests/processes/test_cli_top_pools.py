@@ -27,7 +27,7 @@ PROGRAM = """
 import os, sys, time
 import onecopy as oc
 
-def wait_for_the_file(item):
+def wait_until_the_file_is_in_its_folder(item):
     while item == 5 and not os.path.exists("go"):
         time.sleep(0.01)
     if item == 2:
@@ -36,8 +36,8 @@ def wait_for_the_file(item):
 
 if __name__ == "__main__":
     with oc.Pool(2, method=sys.argv[1]) as pool:
-        pool.map(wait_for_the_file, range(4), chunksize=1, errors="skip")
-        last = pool.map_async(wait_for_the_file, [5], chunksize=1)
+        pool.map(wait_until_the_file_is_in_its_folder, range(4), chunksize=1, errors="skip")
+        last = pool.map_async(wait_until_the_file_is_in_its_folder, [5], chunksize=1)
         print(os.getpid(), flush=True)
         last.get()
         print("done", flush=True)
@@ -85,7 +85,7 @@ def test_workers_functions_items_and_tasks(process_method: str, tmp_path: Path) 
         assert [each["number"] for each in workers] == [1, 2]
         assert sum(each["tasks"] for each in workers) == 4
         [busy] = [each["running"] for each in workers if each["running"]]
-        assert busy["function"].endswith("wait_for_the_file")
+        assert busy["function"].endswith("wait_until_the_file_is_in_its_folder")
         assert (busy["method"], busy["start"], busy["stop"]) == ("map", 0, 1)
         assert busy["pid"] in {each["pid"] for each in top(child.pid)["processes"]}
         later = until_running(child.pid)["present"][busy["worker"] - 1]["running"]
@@ -121,7 +121,7 @@ def test_on_a_terminal(columns: int, tmp_path: Path) -> None:
     [busy] = [line for line in lines if line.endswith(", item 0")]
     assert " s " in busy
     assert ("worker " in busy) == (columns >= 80)
-    assert ("wait_for_the_file, item 0" in busy) == (columns >= 80)
+    assert ("wait_until_the_file_is_in_its_folder, item 0" in busy) == (columns >= 130)
     assert "idle" in ends
     assert "pool 1: 2 workers by fork, 4 tasks done, 1 failed" in lines
 
