@@ -56,6 +56,10 @@ def run(
             if cwd is not None:
                 os.chdir(cwd)
             os.environ["TERM"] = "xterm-256color"
+            # The terminal's own size counts. Not os.environ: pytest imports readline, which sets
+            # them behind its back.
+            os.unsetenv("COLUMNS")
+            os.unsetenv("LINES")
             os.execv(words[0], words)
         finally:
             os._exit(127)

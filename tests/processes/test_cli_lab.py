@@ -45,7 +45,7 @@ def test_run(tmp_path: Path) -> None:
     assert (done.returncode, done.stderr) == (0, "")
     assert max(map(len, done.stdout.splitlines())) <= 80
     assert "\x1b" not in done.stdout
-    assert "DOES NOT HOLD" not in done.stdout
+    assert "NOT SO HERE" not in done.stdout
     (found,) = json.loads(as_json.read_text())["experiments"]
     assert (found["name"], found["size"]) == ("address-spaces", "small")
     assert found["data"]["lists"]["fork"]

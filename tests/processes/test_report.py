@@ -266,6 +266,8 @@ def test_memory_of_others() -> None:
             found = oc.memory(child.pid)
             assert [each.pid for each in found.processes] == [child.pid]
             assert 60 * MB <= found.uss < 90 * MB
+            assert repr(found) == str(found)
+            assert repr(found).splitlines()[0].split()[:3] == ["pid", "PSS", "USS"]
             assert found.uss <= found.pss <= found.rss_counted_repeatedly
         finally:
             child.kill()

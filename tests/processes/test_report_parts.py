@@ -340,3 +340,20 @@ def test_kinds_of_large_arguments(make_pool: MakePool, process_method: str) -> N
         for site, kind, *_ in pool._engine.history.large.all()
     }
     assert list(found.values()) == ["slices", "same", "own"]
+
+
+def test_a_report_has_names_without_the_main_module(tmp_path: Path) -> None:
+    (tmp_path / "program.py").write_text(
+        "import onecopy as oc\n"
+        "def f(x): return x\n"
+        "with oc.Pool(1, method='fork') as pool:\n"
+        "    pool.map(f, [1, 2])\n"
+        "    pool.report()\n"
+        "    print('spans', pool.spans()['name'][0])\n"
+    )
+    said = subprocess.run(
+        [sys.executable, "program.py"], capture_output=True, text=True, check=True, cwd=tmp_path
+    ).stdout
+    lines = said.splitlines()
+    assert any(line.split()[:1] == ["f"] for line in lines)
+    assert [line for line in lines if "__main__" in line] == ["spans __main__.f"]

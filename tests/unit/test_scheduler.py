@@ -567,3 +567,14 @@ def test_nothing_is_bet_on_threads() -> None:
     assert chunk_size(8, 2, pace) == 4
     assert chunk_size(8, 2, pace, least=0) == 2
     assert chunk_size(3, 2, pace, least=0) == 1
+
+
+def test_each_worker_s_ended_assignments_are_counted() -> None:
+    model = ready(2)
+    for task in range(10):
+        model.tell(ev.TaskSubmitted(task, 7))
+    assert list(model.scheduler.ended_by_worker().values()) == [0, 0], "given out is not ended"
+    model.run(cost=1000)
+    assert sum(model.scheduler.ended_by_worker().values()) == 10
+    model.tell(ev.WorkerGone(1, 0, False))
+    assert set(model.scheduler.ended_by_worker()) == {2}

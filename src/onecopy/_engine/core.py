@@ -148,6 +148,10 @@ class Core:
         with self.lock:
             return self._scheduler.busy
 
+    def occupied(self) -> bool:
+        """Return True while any worker has something to do. Takes no lock."""
+        return bool(self.assigned)
+
     def ready(self) -> int:
         """The number of workers that are ready, busy or not."""
         return len(self.workers)
@@ -160,6 +164,11 @@ class Core:
         """Return ``held``, with the part of its work that each worker is running."""
         with self.lock:
             return busy.heads(self.assigned.values(), self.workers)
+
+    def ended_by_worker(self) -> dict[int, int]:
+        """Return how many assignments each ready worker has ended."""
+        with self.lock:
+            return self._scheduler.ended_by_worker()
 
     def blocked_workers(self) -> list[tuple[int, int, float]]:
         """Return workers whose queue waits behind one assignment while others are idle; see

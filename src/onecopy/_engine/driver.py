@@ -161,7 +161,8 @@ class Driver:
         parts = self._parts
         desk = parts.workers.source.desk
         if fd == parts.wakeup.fileno():
-            parts.wakeup.clear()
+            if parts.wakeup.clear():
+                parts.shown.show()
         elif fd == desk.fileno():
             desk.serve(importing())
         elif (worker := parts.workers.by_fd.get(fd)) is None:
@@ -246,6 +247,7 @@ class Driver:
         parts.workers.close()
         parts.output.close()
         parts.poller.close()
+        parts.shown.close()
         parts.wakeup.close()
         parts.arena.close()
         self._initializer = None

@@ -78,6 +78,7 @@ class Workers:
     Attributes:
         by_number, by_fd: the workers that are not gone, and those whose sockets are open.
         kill_signal: the signal that kills workers.
+        pool: the pool's number in this process.
         source: starts them.
         claims: the pages that workers share with the owner.
         slow_import: the launcher's report on a slow import of the main module, until it is read.
@@ -92,14 +93,14 @@ class Workers:
         self.by_fd: dict[int, WorkerHandle] = {}
         self.kill_signal = signal.SIGKILL
         self.slow_import: SlowImport | None = None
-        self._pool = next(_pools)
+        self.pool = next(_pools)
         self._parent, self._method = parent_of_workers(), chosen_method()
         self._ooms = procfs.oom_kills()
         self._crashes: dict[int, CrashText] = {}
         self._dead: list[WorkerHandle] = []  # orphans that have ended
         self._lost = False  # the launcher has failed, and that was reported
         self.claims = Claims(options.workers)
-        self.source = WorkerSource(self._pool, options)
+        self.source = WorkerSource(self.pool, options)
 
     def pids(self) -> dict[int, int]:
         """Return every process of the pool, with its worker's number; OTHER for processes that fork
@@ -151,7 +152,7 @@ class Workers:
     def _configure(self, worker: WorkerHandle, crash: int) -> None:
         options, claims = self._options, self.claims
         identity = Identity(
-            pool=self._pool,
+            pool=self.pool,
             worker=worker.number,
             daemon=not options.executor,
             parent=self._parent,

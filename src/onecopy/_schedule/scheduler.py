@@ -228,6 +228,10 @@ class Scheduler:
             self._end_if_done(out)
         return out
 
+    def ended_by_worker(self) -> dict[int, int]:
+        """Return how many of its assignments each worker has ended."""
+        return {worker.id: worker.taken - len(worker.held) for worker in self._workers.values()}
+
     # Events.
 
     def _task_submitted(self, event: TaskSubmitted, out: list[Instruction]) -> None:

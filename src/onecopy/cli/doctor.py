@@ -20,6 +20,7 @@ import typer
 from typer.core import TyperCommand
 
 from ._errors import FAILED, CommandError, reason
+from ._help import without_types
 
 if TYPE_CHECKING:
     from .._doctor.diagnosis import Diagnosis
@@ -48,6 +49,10 @@ class Parser(TyperCommand):
         ctx.meta[_PROGRAM] = args[at:]
         found: list[str] = super().parse_args(ctx, args[:at])
         return found
+
+    def get_params(self, ctx: Any) -> list[Any]:
+        """Return the parameters, as the help shows them."""
+        return without_types(super().get_params(ctx))
 
     def collect_usage_pieces(self, ctx: Any) -> list[str]:
         """Return the usage for ``--help``."""
