@@ -17,14 +17,15 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
 
 from .._system import cpus, procfs
-from .inside import build
+from . import compiled
+from .ahead import Ahead
 from .recording import Facts, Recording
 from .rings import Rings
 from .sampler import Sampler, busy, shared_memory_names
@@ -92,7 +93,7 @@ def _furnish(folder: Path) -> None:
     parts = [f"SESSION = {str(folder)!r}\n"]
     parts += [(_INSIDE / name).read_text("utf-8") for name in ("enter.py", "stub.py")]
     (inject / "sitecustomize.py").write_text("".join(parts), "utf-8")
-    build.build(str(folder))
+    compiled.write(_INSIDE, folder)
 
 
 def environment(folder: Path) -> dict[str, str]:
@@ -101,8 +102,13 @@ def environment(folder: Path) -> dict[str, str]:
     return {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, path))}
 
 
-def run(program: Program, folder: Path) -> Recording:
+def run(program: Program, folder: Path, steps: Iterable[None] = ()) -> Recording:
     """Run the program to its end.
+
+    Args:
+        program: see there.
+        folder: the session's.
+        steps: work of the end that may be done meanwhile, when a CPU is free; see ``ahead``.
 
     Raises:
         OSError: it cannot be started.
@@ -116,11 +122,11 @@ def run(program: Program, folder: Path) -> Recording:
         child = subprocess.Popen(program.command, env=environment(folder), close_fds=False)
         signals.child = child
         sampler = Sampler(child.pid, program.memory)
-        rings = Rings(folder)
-        stopped = _watch(child, sampler, rings, program.stop_after)
+        rings, ahead = Rings(folder), Ahead(iter(steps))
+        stopped = _watch(child, sampler, rings, ahead, program.stop_after)
         status = child.wait()
         ended = time.perf_counter_ns()
-        machine = busy() - machine
+        machine = busy() - machine - ahead.cpu
         usage = resource.getrusage(resource.RUSAGE_CHILDREN)
         left = _settled(sampler, before)
     rings.empty(last=True)
@@ -140,7 +146,7 @@ def run(program: Program, folder: Path) -> Recording:
         program_cpu=max(
             usage.ru_utime + usage.ru_stime - used.ru_utime - used.ru_stime, sampler.cpu()
         ),
-        doctor_cpu=time.process_time() - own,
+        doctor_cpu=time.process_time() - own - ahead.cpu,
         oom_kills=procfs.oom_kills() - kills,
         shared_memory_left=tuple(sorted(left)),
         alive=tuple(sampler.alive()),
@@ -184,7 +190,11 @@ def _signals() -> Iterator[_Signals]:
 
 
 def _watch(
-    child: subprocess.Popen[bytes], sampler: Sampler, rings: Rings, stop_after: float | None
+    child: subprocess.Popen[bytes],
+    sampler: Sampler,
+    rings: Rings,
+    ahead: Ahead,
+    stop_after: float | None,
 ) -> int:
     """Read until the program has ended, seen at once; return when it was interrupted, or 0."""
     handle = os.pidfd_open(child.pid)
@@ -207,6 +217,7 @@ def _watch(
             if now >= take:
                 quiet = _PASS if rings.empty() else min(_LONGEST, 1.5 * quiet)
                 take = time.monotonic() + quiet
+                ahead.look(sampler.cpu())
     finally:
         os.close(handle)
 

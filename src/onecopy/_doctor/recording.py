@@ -6,15 +6,15 @@ another person can do nothing but be looked at.
 
 from __future__ import annotations
 
-import json
-import zipfile
-import zlib
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
-from typing import IO, Any, NamedTuple
+from typing import IO, TYPE_CHECKING, Any, NamedTuple
 
 from ..errors import BadFile
 from .rings import Ring
+
+if TYPE_CHECKING:
+    import zipfile
 
 SUFFIX = ".doctor"
 _VERSION = 1
@@ -146,6 +146,9 @@ class Recording:
 
 def save(recording: Recording, file: IO[bytes]) -> None:
     """Write ``recording``."""
+    import json  # these three only when a file is written or read: they count in every run
+    import zipfile
+
     plain = {"version": _VERSION, "facts": asdict(recording.facts)}
     plain["readings"] = asdict(recording.readings)
     plain["rings"] = [
@@ -166,6 +169,10 @@ def load(path: str | Path) -> Recording:
         BadFile: it is no such file, or a damaged one.
         OSError: it cannot be read.
     """
+    import json
+    import zipfile
+    import zlib
+
     try:
         with zipfile.ZipFile(path) as archive:
             plain = json.loads(archive.read("doctor.json"))
