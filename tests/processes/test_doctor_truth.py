@@ -21,6 +21,8 @@ QUICK = [each for each in truth.PROGRAMS if each.quick]
 @pytest.mark.leaks("a worker that a program leaves behind ends a moment after it")
 @pytest.mark.parametrize("program", QUICK, ids=lambda each: each.title)
 def test_the_expected_finding_comes_first_and_no_false_one(program: truth.Program) -> None:
+    if not truth.can_run(program):
+        pytest.skip("no mount namespace may be made here")
     found = truth.doctored(program)
     assert truth.wrong(program, found) == ""
     assert {each["id"] for each in found["findings"]} <= set(explain.NAMES)

@@ -63,6 +63,12 @@ _TEXTS = {
         copy, and room on a disk or in /dev/shm.""",
     "worker-killed": """A worker ended by a signal that its parent did not send, or in the middle of a
         task. multiprocessing.Pool replaces it and never gives the task's result.""",
+    "stuck-task": """A task had not ended when the program was interrupted or gave up: it ran for 2 seconds
+        and 20 times the median of the others at least, all of which had ended 1 second and 10
+        medians before.""",
+    "full-shared-memory": """A process ended by SIGBUS, and /dev/shm had less than 1 MB or 2 % left, or less
+        free at the begin than the program's segments need; or a segment could not be made for
+        want of room.""",
     "process-failed": """A process ended with exit code 1, and nothing looks at it.""",
     "not-picklable": """An argument or a result could not be pickled.""",
     "not-unpicklable": """A message arrived and could not be rebuilt.""",

@@ -122,6 +122,7 @@ def run(program: Program, folder: Path, steps: Iterable[None] = ()) -> Recording
         child = subprocess.Popen(program.command, env=environment(folder), close_fds=False)
         signals.child = child
         sampler = Sampler(child.pid, program.memory)
+        signals.sampler = sampler
         rings, ahead = Rings(folder), Ahead(iter(steps))
         stopped = _watch(child, sampler, rings, ahead, program.stop_after)
         status = child.wait()
@@ -160,6 +161,7 @@ class _Signals:
 
     def __init__(self) -> None:
         self.child: subprocess.Popen[bytes] | None = None
+        self.sampler: Sampler | None = None
         self.interrupts = 0
         self.first = 0
 
@@ -167,6 +169,8 @@ class _Signals:
         """Ctrl-C reaches the program by itself, as it would without us; the third ends it."""
         self.interrupts += 1
         self.first = self.first or time.perf_counter_ns()
+        if self.sampler is not None:
+            self.sampler.interrupted = True
         if self.interrupts >= 3 and self.child is not None:
             self.child.kill()
 
@@ -210,6 +214,7 @@ def _watch(
             now = time.monotonic()
             if now >= stop:
                 stopped = stopped or time.perf_counter_ns()
+                sampler.interrupted = True
                 _send_all(child.pid, stopping)
                 stop, stopping = now + _PATIENCE, signal.SIGKILL
             if now >= sample:

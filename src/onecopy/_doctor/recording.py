@@ -111,6 +111,17 @@ class Stuck(NamedTuple):
     channel: int
 
 
+class Room(NamedTuple):
+    """/dev/shm in bytes: its size, what was free at the begin, and at the least. 0: there is none."""
+
+    size: int
+    free: int
+    least: int
+
+
+NO_ROOM = Room(0, 0, 0)
+
+
 @dataclass
 class Readings:
     """The readings of the sampler.
@@ -122,6 +133,7 @@ class Readings:
         commands: command lines.
         parents: who started whom.
         stuck: see there; idle: for how many seconds nothing had run then.
+        shared_memory: see ``Room``.
         ends: pipe inodes that each process holds for reading (0) and writing (1), when stuck.
     """
 
@@ -133,6 +145,7 @@ class Readings:
     parents: dict[int, int] = field(default_factory=dict)
     stuck: list[Stuck] = field(default_factory=list)
     idle: float = 0.0
+    shared_memory: Room = NO_ROOM
 
 
 @dataclass(frozen=True)
@@ -212,4 +225,5 @@ def _readings(plain: dict[str, Any]) -> Readings:
         parents=by_number(plain["parents"]),
         stuck=[Stuck(*row) for row in plain["stuck"]],
         idle=float(plain["idle"]),
+        shared_memory=Room(*plain.get("shared_memory", (0, 0, 0))),
     )

@@ -49,7 +49,7 @@ RNG = 15
 GLOBALS = 16
 """A task has changed a global of main. a: task, d: name, type, before and after, as text."""
 ERROR = 17
-"""a: PICKLE, UNPICKLE or HOOK; d: the text, e: site."""
+"""a: PICKLE, UNPICKLE, HOOK or NO_ROOM; d: the text, e: site."""
 THREAD = 18
 """A thread's first record. a: its identity, b: its number here, c: native identity, d: name."""
 POOL = 19
@@ -82,7 +82,7 @@ FRESH, FORKED = range(2)
 OTHER, TASK, RESULT = range(3)
 A_POOL, EXECUTOR, LOKY = range(1, 4)
 MADE, ATTACHED, UNLINKED, SEMAPHORE = range(1, 5)
-PICKLE, UNPICKLE, HOOK = range(1, 4)
+PICKLE, UNPICKLE, HOOK, NO_ROOM = range(1, 5)
 
 SIZE = 96
 HEAD = 8192
