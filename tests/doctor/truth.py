@@ -59,6 +59,13 @@ PROGRAMS = (
     Program("tiny_items", "tiny-tasks", cured=True),
     Program("tiny_submits", "tiny-tasks", cured=True),
     Program("straggler", "straggler", cured=True),
+    Program("eager_input", "eager-input", cured=True, quick=True),
+    Program(
+        "eager_input",
+        "eager-input",
+        ("arguments-pickled", "serial-sender"),
+        ("executor",),
+    ),
     Program("heavy_main", "start-up", cured=True),
     Program("start_arguments", "start-arguments", ("start-up",), cured=True),
     Program("pool_per_batch", "pool-in-loop", cured=True),

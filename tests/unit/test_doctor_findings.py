@@ -411,3 +411,47 @@ def test_a_segment_that_could_not_be_made() -> None:
     where = made.main.name("prog.py:4 <module>")
     made.main.note(kinds.ERROR, MS, kinds.NO_ROOM, 0, 0, text, where)
     assert "Errno 28" in made.findings()["full-shared-memory"].evidence
+
+
+def eager(
+    made_in: int, *, grown: int = 0, sort: int = kinds.A_POOL, computes: bool = False
+) -> Made:
+    """A pool of two that is given an iterator, and then 200 ms of work for each worker."""
+    made = Made(wall=2.0)
+    workers = made.pool(2, sort)
+    main = made.main
+    where = main.name("prog.py:6 <module>"), main.name("generator")
+    main.note(
+        kinds.EAGER, 10 * MS, made_in, 40, grown, *where, 77, sort, made_in if computes else 0
+    )
+    at = 11 * MS + made_in
+    for number in range(40):
+        begin = at + number // 2 * 10 * MS
+        made.task(workers[number % 2], number, sent=at, begin=begin + MS, took=9 * MS)
+    return made
+
+
+def test_an_iterator_that_is_consumed_before_the_work_begins() -> None:
+    found = eager(SECOND).findings()
+    assert list(found) == ["eager-input"]
+    finding = found["eager-input"]
+    assert finding.figures["items"] == 40
+    # Of the 180 ms of work all but the last piece is done meanwhile.
+    assert finding.saving == pytest.approx(0.18, abs=0.015)
+
+
+def test_an_iterator_that_is_made_in_no_time_or_held_by_little() -> None:
+    assert "eager-input" not in eager(20 * MS, grown=1_000_000).findings()
+    assert "eager-input" not in eager(SECOND, sort=kinds.EXECUTOR).findings()
+
+
+def test_an_iterator_whose_items_are_all_in_memory() -> None:
+    for sort in (kinds.A_POOL, kinds.EXECUTOR):
+        finding = eager(20 * MS, grown=200_000_000, sort=sort).findings()["eager-input"]
+        assert (finding.level, finding.memory) == ("memory", 200_000_000)
+
+
+def test_items_that_keep_the_only_cpu_busy_while_they_are_made() -> None:
+    made = eager(SECOND, computes=True)
+    made.cpus = 1
+    assert "eager-input" not in made.findings(), "nothing is to be gained"

@@ -26,6 +26,9 @@ _TEXTS = {
     "straggler": """Workers had nothing left to do for more than 15 % of the pool's time, while the
         last piece was at work. Best is all the work divided among the workers, or the longest task
         where nothing is in chunks.""",
+    "eager-input": """Pool.map made a list of an iterator first, for more than 10 % of the program's time,
+        while its workers waited. Saved is the lesser of that time and the tasks' own, where the CPUs
+        are enough for both. Or 50 MB and more were added to memory while map consumed an iterator.""",
     "start-up": """Until the first worker was ready more than half a second and 30 % of the pool's
         time passed. Under spawn and forkserver the main module is run again in each worker: saved is
         that part, as the first worker took it.""",

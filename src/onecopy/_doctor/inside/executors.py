@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from . import kinds, ring
+from .eager import watch_executor
 from .guard import alike, put_around, unseen
 from .messages import channel_of, channels, hook_calls
 from .pools import submitted
@@ -59,3 +60,4 @@ def _hook(module: Any, kind: Any, sort: int) -> None:
 
     put_around(kind, "__init__", begin, made)
     kind.submit = alike(submit, give)
+    watch_executor(kind, sort)

@@ -77,6 +77,10 @@ MEMMAP = 27
 STARTED_WITH = 28
 """A process's arguments, or a pool's initargs, were pickled for a fresh interpreter. a: pickling,
 b: bytes, d: type of what is heavy, e: its identity, f: its bytes."""
+EAGER = 29
+"""An iterator was consumed to its end by a call of map. a: duration, b: items, or an executor's tasks,
+c: anonymous bytes more, d: site, e: its type, f: identity of the pool, g: A_POOL, EXECUTOR, LOKY,
+h: CPU of the process meanwhile."""
 
 FRESH, FORKED = range(2)
 OTHER, TASK, RESULT = range(3)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from . import kinds, ring
+from .eager import watch_pool
 from .guard import put_around
 from .messages import channel_of, channels
 from .sites import site, variables
@@ -51,6 +52,7 @@ def hook_pool(module: Any) -> None:
     put_around(kind, "_setup_queues", None, queues)
     put_around(kind, "__init__", begin, made)
     put_around(kind, "terminate", lambda self: ring.note(kinds.CLOSED, ring.now(), id(self), 1))
+    watch_pool(kind)
     for name in ("ApplyResult", "IMapIterator"):
         _watch_submits(getattr(module, name), name)
 
