@@ -74,7 +74,7 @@ class Sampler:
     """
 
     def __init__(self, pid: int, memory: bool = True) -> None:
-        self._pid, self._memory = pid, memory
+        self.pid, self._memory = pid, memory
         self._found = Readings(shared_memory=_room())
         self._began = time.perf_counter_ns()
         self._ticks = 0
@@ -90,6 +90,15 @@ class Sampler:
         """Set with the first Ctrl-C: what runs then is the program's end, and what it waited for
         before is kept."""
 
+    @property
+    def idle(self) -> float:
+        """Seconds for which nothing of the program has run, when it was last looked."""
+        return (
+            (max(look.time for look in self._last.values()) - self._ran) / 1e9
+            if self._last
+            else 0.0
+        )
+
     def readings(self) -> Readings:
         """All of them."""
         return self._found
@@ -98,7 +107,7 @@ class Sampler:
         """Read once; return after how many seconds to come again."""
         now, spent = time.perf_counter_ns(), time.thread_time()
         if self._ticks % 3 == 0:
-            self._pids = [self._pid, *procfs.descendants(self._pid)]
+            self._pids = [self.pid, *procfs.descendants(self.pid)]
         self._ticks += 1
         room = self._found.shared_memory
         self._found.shared_memory = room._replace(least=min(room.least, _room().free))
@@ -176,7 +185,7 @@ class Sampler:
             if (touched > _CHANGED and share > 0.1) or (old and self._times.get(look.pid, 0) < 30):
                 wishes.append((share, look))
         for _, look in sorted(wishes, key=lambda wish: -wish[0]):
-            early = look.pid != self._pid and self._times.get(look.pid, 0) < 2
+            early = look.pid != self.pid and self._times.get(look.pid, 0) < 2
             share, free = _EVIDENCE if early else _CURVE
             price = self._price.get(look.pid, 0.0001)
             if self._rolled + price <= passed * share + free:
@@ -240,7 +249,7 @@ class Sampler:
 
     def alive(self) -> list[int]:
         """Processes of the program's that are still there."""
-        seen = [pid for pid in self._last if pid != self._pid]
+        seen = [pid for pid in self._last if pid != self.pid]
         return [
             pid
             for pid in seen

@@ -105,7 +105,7 @@ def execute(program: Program, wishes: Wishes) -> int:
 
     with launch.session(wishes.keep) as folder:
         try:
-            recording = launch.run(program, folder, _imports())
+            recording = launch.run(program, folder, launch.Meanwhile(_imports(), _hint(wishes)))
         except OSError as error:
             raise CommandError(
                 f"{program.command[0]!r} cannot be run: {error.strerror}", 127
@@ -122,6 +122,26 @@ def execute(program: Program, wishes: Wishes) -> int:
         if any(each.level in within for each in found.findings):
             return FOUND
     return status
+
+
+def _hint(wishes: Wishes) -> Callable[[Recording], None] | None:
+    """Return what says why the program hangs, once, on a terminal: it is the only thing that is said
+    while the program runs."""
+    if wishes.quiet or not sys.stderr.isatty():
+        return None
+    said = False
+
+    def say(recording: Recording) -> None:
+        nonlocal said
+        from .._doctor import hanging
+
+        line = None if said else hanging.line(recording)
+        if line is not None:
+            said = True
+            # The program may have written a part of a line.
+            print(f"\n{line}", file=sys.stderr, flush=True)
+
+    return say
 
 
 def _imports() -> Iterator[None]:
