@@ -113,6 +113,7 @@ PROGRAMS = (
     Program("good_shared_memory", ""),
     Program("good_shared_memory", "", args=("spawn",)),
     Program("good_onecopy", ""),
+    Program("good_beside_pool", "", ("more-workers-than-cpus",), quick=True),
     Program("good_joblib", ""),
     Program("good_large_array", ""),
     Program("good_unrelated_global", "", quick=True),

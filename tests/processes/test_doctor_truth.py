@@ -121,3 +121,12 @@ def read_until(terminal: int, end: bytes) -> bytes:
             raise TimeoutError(said)
         said += os.read(terminal, 65536)
     return said
+
+
+def test_pools_of_our_own_are_seen_beside_others() -> None:
+    [program] = [each for each in truth.PROGRAMS if each.name == "good_beside_pool"]
+    found = truth.doctored(program)
+    assert [each["kind"] for each in found["pools"]] == ["Pool"]
+    [ours] = found["own"]
+    assert (ours["workers"], ours["method"]) == (1, "fork")
+    assert ours["tasks"] > 0

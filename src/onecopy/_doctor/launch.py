@@ -193,7 +193,8 @@ def run(program: Program, folder: Path, meanwhile: Meanwhile | None = None) -> R
         shared_memory_left=tuple(sorted(left)),
         alive=tuple(sampler.alive()),
     )
-    return Recording(facts, rings.taken(), sampler.readings())
+    own = tuple(each.read_bytes() for each in sorted(folder.glob("[!.]*.onecopy")))
+    return Recording(facts, rings.taken(), sampler.readings(), own)
 
 
 class _Signals:
@@ -283,7 +284,7 @@ class _Watch:
             os.close(handle)
 
     def _rest(self) -> None:
-        """Do what is done beside looking."""
+        """Take the turns of what is done beside looking."""
         self._ahead.look(self._sampler.cpu())
         if self._sampler.idle < _HANGS:
             self._told = False

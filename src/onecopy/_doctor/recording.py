@@ -155,6 +155,8 @@ class Recording:
     facts: Facts
     rings: list[Ring]
     readings: Readings
+    own: tuple[bytes, ...] = ()
+    """Files in which pools of onecopy's own saved their runs."""
 
 
 def save(recording: Recording, file: IO[bytes]) -> None:
@@ -173,6 +175,8 @@ def save(recording: Recording, file: IO[bytes]) -> None:
             archive.writestr(f"{number}.names", ring.names)
             archive.writestr(f"{number}.head", ring.head)
             archive.writestr(f"{number}.records", bytes(ring.records))
+        for number, file_of_ours in enumerate(recording.own):
+            archive.writestr(f"{number}.onecopy", file_of_ours)
 
 
 def load(path: str | Path) -> Recording:
@@ -192,7 +196,9 @@ def load(path: str | Path) -> Recording:
             if plain["version"] != _VERSION:
                 raise BadFile(f"{str(path)!r} is of version {plain['version']}, not {_VERSION}")
             rings = [_ring(archive, at, each) for at, each in enumerate(plain["rings"])]
-            return Recording(_facts(plain["facts"]), rings, _readings(plain["readings"]))
+            names = [name for name in archive.namelist() if name.endswith(".onecopy")]
+            own = tuple(archive.read(name) for name in names)
+            return Recording(_facts(plain["facts"]), rings, _readings(plain["readings"]), own)
     except (zipfile.BadZipFile, KeyError, ValueError, TypeError, zlib.error) as error:
         raise BadFile(f"{str(path)!r} is no recording of onecopy doctor: {error}") from error
 
