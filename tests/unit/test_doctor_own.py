@@ -52,6 +52,10 @@ def run() -> Run:
 def recorded() -> Recording:
     """A program with that pool: its worker is a fork of the zygote, which is one of main."""
     made = Made(wall=1.2)
+    for pid, at in ((1, 0), (20, 600 * MS)):
+        for step in range(6):
+            made.look(pid, at + step * 100 * MS, cpu=0.1 * step)
+        made.look(pid, 1190 * MS, cpu=0.5)
     made.processes.append(Process(20, MS, 1, kinds.FORKED))
     made.processes.append(Process(21, 2 * MS, 20, kinds.FORKED))
     file = io.BytesIO()
@@ -68,6 +72,9 @@ def test_its_processes_have_their_names() -> None:
         "onecopy worker 1 (pid 21)",
     ]
     assert found.findings == []
+    # Without its run it is a child like any other, which computes when main does not.
+    nameless = diagnosis.of(replace(recorded(), own=()))
+    assert [each.id for each in nameless.findings] == ["alternating"]
 
 
 def test_it_is_shown_with_its_lanes() -> None:
