@@ -33,12 +33,14 @@ with Pool(os.cpu_count()) as pool:
 """
 _FORKS = """
 import os, time
-begin = time.perf_counter()
+best = 1.0
 for _ in range(200):
+    begin = time.perf_counter()
     child = os.fork()
     if not child: os._exit(0)
     os.waitpid(child, 0)
-print((time.perf_counter() - begin) / 200)
+    best = min(best, time.perf_counter() - begin)
+print(best)
 """
 _STARTS = """
 import subprocess, sys, time
