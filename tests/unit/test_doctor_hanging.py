@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
-from onecopy._doctor import hanging
+from onecopy._doctor import hanging, launch
 from onecopy._doctor.inside import kinds
 from onecopy._doctor.recording import Stuck
 from tests.doctor.made import MS, SECOND, Made
@@ -38,3 +40,33 @@ def test_faults_that_do_not_hang_are_left_for_the_report() -> None:
     made.main.note(kinds.FORK, MS, 1, 2, 1, *name)
     assert made.findings(), "there is something to report"
     assert hanging.line(made.recording()) is None
+
+
+class Looking:
+    """A sampler whose idle time is set, and all else that has turns."""
+
+    def __init__(self) -> None:
+        self.idle, self.interrupted = 0.0, False
+
+    def look(self, *_: object) -> None:
+        """Do nothing."""
+
+    def cpu(self) -> float:
+        """Return none."""
+        return 0.0
+
+
+def test_each_time_it_is_asked_after_twice_as_long() -> None:
+    looking: Any = Looking()
+    asked: list[float] = []
+    unused: Any = None
+    watch = launch._Watch(unused, looking, unused, looking, lambda: asked.append(looking.idle))
+    for idle in (1.0, 6.0, 8.0, 0.1, 7.0, 11.0, 15.0, 0.0, 12.0, 21.0):
+        looking.idle = idle
+        watch._rest()
+    assert asked == [6.0, 11.0, 21.0]
+    looking.idle = 0.0
+    watch._rest()
+    looking.idle, looking.interrupted = 100.0, True
+    watch._rest()
+    assert len(asked) == 3, "it is ending"

@@ -38,7 +38,8 @@ _ROOM = 1 << 30
 _PATIENCE = 10.0
 # Between two looks at the rings; they take some 40 times as much.
 _PASS, _LONGEST = 0.1, 0.5
-# Seconds in which nothing has run, after which it is asked why.
+# Seconds in which nothing has run, after which it is asked why; twice as many the next time, since
+# a program that waits for its user again and again has nothing to tell.
 _HANGS = 5.0
 
 
@@ -110,7 +111,8 @@ class Meanwhile:
 
     Attributes:
         steps: work of the end, done when a CPU is free; see ``ahead``.
-        idle: called with what is recorded so far, each time when nothing has run for 5 seconds.
+        idle: called with what is recorded so far when nothing has run for 5 seconds, the next time
+            after 10, and so on.
     """
 
     steps: Iterable[None] = ()
@@ -253,7 +255,7 @@ class _Watch:
     ) -> None:
         self._child, self._sampler, self._rings, self._ahead = child, sampler, rings, ahead
         self._idle = idle
-        self._told = False  # that it is idle
+        self._patience, self._told = _HANGS, False
 
     def until_end(self, stop_after: float | None) -> int:
         """Read until the program has ended, seen at once; return when it was interrupted, or 0."""
@@ -286,10 +288,12 @@ class _Watch:
     def _rest(self) -> None:
         """Take the turns of what is done beside looking."""
         self._ahead.look(self._sampler.cpu())
-        if self._sampler.idle < _HANGS:
+        idle = self._sampler.idle
+        if idle < _HANGS:
             self._told = False
-        elif not self._told and not self._sampler.interrupted:
+        elif idle >= self._patience and not self._told and not self._sampler.interrupted:
             self._told = True
+            self._patience *= 2
             self._idle()
 
 
