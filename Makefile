@@ -124,7 +124,7 @@ chaos: $(VENV)/.installed-dev ## 100,000 tasks and 500 faults under each start m
 fuzz: $(VENV)/.installed-dev ## 20,000 damaged files through every reader, under a memory limit
 	$(BIN)/python -m tests.fuzz $(ARGS)
 
-doctor-truth: $(VENV)/.installed-dev ## programs with known faults: found, none besides, and what cures save
+doctor-truth: $(VENV)/.installed-dev ## programs with known faults: found, none besides, and what cures save (ARGS=--overhead: what watching costs)
 	$(BIN)/python -m tests.doctor $(ARGS)
 
 soak: $(VENV)/.installed-dev ## a million tasks by one pool: memory and descriptors stay flat
