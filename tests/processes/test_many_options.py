@@ -45,6 +45,18 @@ def failures(results: list[Any]) -> list[tuple[int, Any, type]]:
 
 
 @pytest.mark.parametrize("chunk", [None, 1, 7])
+def test_a_series_gives_its_values_by_place(
+    make_pool: MakePool, engine: str, chunk: int | None
+) -> None:
+    pandas = pytest.importorskip("pandas")
+    pool = make_pool(engine, 2)
+    items = pandas.Series([1, 2, 0] * 10, index=[number / 2 for number in range(30, 0, -1)])
+    results = pool.map(inverse, items, chunksize=chunk, errors="return")
+    assert failures(results) == [(at, 0, ZeroDivisionError) for at in range(2, 30, 3)]
+    assert results[:2] == [1.0, 0.5]
+
+
+@pytest.mark.parametrize("chunk", [None, 1, 7])
 def test_errors_of_every_call(make_pool: MakePool, engine: str, chunk: int | None) -> None:
     pool = make_pool(engine, 2)
     items = [0, 1, 2, 0, 4] * 20

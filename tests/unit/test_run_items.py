@@ -45,6 +45,14 @@ def test_every_item_runs_and_each_failure_is_its_own(
             assert error.args == (at,)
 
 
+@pytest.mark.parametrize("size", [1, 3])
+def test_an_item_is_found_by_its_place_whatever_an_index_means(size: int) -> None:
+    items: Any = pd.Series([1, 0, 2][-size:], index=[7.5, 0, 1][-size:])
+    values, errors = run_items.run_chunk(lambda item: 1 // (item - 2), items)
+    assert values == [-1, -1, None][-size:]
+    assert [(at, item) for at, (_, item) in errors.items()] == [(size - 1, 2)]
+
+
 @pytest.mark.parametrize("kind", [SystemExit, KeyError])
 def test_what_ends_the_chunk_does_so(kind: type[BaseException]) -> None:
     ran: list[int] = []

@@ -90,7 +90,7 @@ class Job(Work):
         """Return one of the items, as the caller passed it."""
         if isinstance(self.items, BlockItems):
             return self.items.block(at)
-        return self.items[at : at + 1][0]
+        return next(iter(self.items[at : at + 1]))  # the index of a Series is a label
 
     def encoded(self, start: int, stop: int) -> Payload:
         items = self.items[start:stop]

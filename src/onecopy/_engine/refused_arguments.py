@@ -136,6 +136,8 @@ def _can_be_cut(items: Any) -> bool:
     """Return True if chunks can be taken by slicing, without consuming it."""
     if isinstance(items, list | tuple | range):
         return True
+    if hasattr(items, "iloc"):
+        return False  # before pandas 3, a slice of a Series with a float index is one of labels
     return hasattr(items, "dtype") and hasattr(items, "shape") and len(items.shape) > 0
 
 

@@ -6,6 +6,7 @@ Shared by worker processes and worker threads.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from itertools import islice
 from typing import Any
 
 from . import wire
@@ -30,7 +31,7 @@ def run_chunk(
     the failing item is the one after it.
     """
     if strides is None and len(items) == 1:
-        return _run_one(function, items[0], ends)
+        return _run_one(function, next(iter(items)), ends)
     values: list[Any] = []
     errors: Errors = {}
     for iterator in [iter(items)] if strides is None else strides:
@@ -45,7 +46,8 @@ def run_chunk(
                 raise
             except BaseException as error:
                 at = len(values)
-                errors[at] = (error, items[at])
+                # Not ``items[at]``: the index of a pandas Series is a label.
+                errors[at] = (error, next(islice(items, at, None)))
                 values.append(None)
     try:
         return values, errors
