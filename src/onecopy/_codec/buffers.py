@@ -92,7 +92,8 @@ class CopyRange:
 @dataclass(slots=True, eq=False)
 class BufferRef:
     """The place of one span: in a run (``segment`` None) or in a segment, of which the receiver may
-    get a private writable view."""
+    get a private writable view. Its bytes are the ``length`` ones from ``low`` on; ``offset`` is
+    that of the first element, which differs with negative strides."""
 
     segment: Segment | None
     run: int
@@ -101,6 +102,7 @@ class BufferRef:
     strides: tuple[int, ...] | None
     writable: bool
     private: bool = False
+    low: int = 0
 
 
 class CopyPlan:
@@ -125,7 +127,8 @@ def _shared(span: BufferView) -> BufferRef | None:
     if offset + span.high - span.low > segment.size:
         return None
     length = span.high - span.low
-    return BufferRef(segment, -1, offset + span.first, length, span.strides, span.writable)
+    first = offset + span.first
+    return BufferRef(segment, -1, first, length, span.strides, span.writable, low=offset)
 
 
 def _groups(spans: list[BufferView], plain: list[int]) -> list[list[int]]:
@@ -178,8 +181,9 @@ def _together(
     low = min(spans[i].low for i in group)
     for i in group:
         s = spans[i]
-        offset, length = s.low - low + s.first, s.high - s.low
-        entries[i] = BufferRef(None, len(made.runs), offset, length, s.strides, s.writable)
+        at, length = s.low - low, s.high - s.low
+        run, first = len(made.runs), at + s.first
+        entries[i] = BufferRef(None, run, first, length, s.strides, s.writable, low=at)
     made.runs.append(CopyRange(max(spans[i].high for i in group) - low, low))
 
 
