@@ -447,6 +447,18 @@ class Core:
             happened.append(events.Requeued(worker, tuple(back)))
             return self.take(happened)
 
+    def requeue(self, worker: int, assignments: Iterable[int]) -> Effects:
+        """Put assignments of a worker that it has not started back to the head of the queue."""
+        with self.lock:
+            back = [
+                number
+                for number in assignments
+                if (entry := self.assigned.get(number)) is not None and entry.worker == worker
+            ]
+            for number in back:
+                self._requeued(number)
+            return self.take([events.Requeued(worker, tuple(back))])
+
     def worker_gone(self, worker: int, claimed: int, *, broken: bool, error: MakeError) -> Effects:
         """Remove a worker that has ended: what it was running is lost, the rest of its queue goes
         back.

@@ -76,7 +76,7 @@ class ProcessEngine:
             arena = Arena()
             workers = Workers(options, arena)
             unmade.callback(workers.close)
-            initializer = _initializer(options, workers)
+            initializer = self._initializer(workers)
             unmade.pop_all()
         self.history = History(options.spans, importing)
         self._parts = self._made(workers, freezes, segments, arena, wakeup, polled)
@@ -138,6 +138,19 @@ class ProcessEngine:
             wakeup=wakeup,
             poller=polled,
         )
+
+    def _initializer(self, workers: Workers) -> Function | None:
+        """Return the initializer as it is sent to each worker. Raises NotPicklable."""
+        options = self.options
+        if options.initializer is None:
+            return None
+        what = (None, ()) if options.inherits else (options.initializer, options.initargs)
+        encoded = inheriting.encode_initial(what, PEER)
+        encoded.anchor()
+        function = Function(0, options.initializer, encoded)
+        reads = [options.initializer] if options.inherits else encoded.references
+        function.versions = workers.source.follower.versions(reads)
+        return function
 
     # The methods of ``Engine``, for doors and reports.
 
@@ -225,19 +238,6 @@ class ProcessEngine:
     def _may_wait_for_workers(self) -> bool:
         me = threading.get_ident()
         return me != self._driver.thread and not self._parts.receiver.is_waiting(me)
-
-
-def _initializer(options: Options, workers: Workers) -> Function | None:
-    """Return the initializer as it is sent to each worker. Raises NotPicklable."""
-    if options.initializer is None:
-        return None
-    what = (None, ()) if options.inherits else (options.initializer, options.initargs)
-    encoded = inheriting.encode_initial(what, PEER)
-    encoded.anchor()
-    function = Function(0, options.initializer, encoded)
-    reads = [options.initializer] if options.inherits else encoded.references
-    function.versions = workers.source.follower.versions(reads)
-    return function
 
 
 def _after_fork() -> None:
