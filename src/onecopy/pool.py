@@ -34,6 +34,8 @@ from .errors import PoolClosed
 if TYPE_CHECKING:
     import numpy as np
 
+    from ._cluster.carriers.loopback import Loopback
+    from ._cluster.host import HostStatus
     from ._engine.worker_process import WorkerProcess
 
 __all__ = ["AsyncResult", "Method", "Pool", "PoolStats", "PoolView", "Prints", "Running"]
@@ -126,6 +128,10 @@ class Pool(PoolView, StandardPool):  # type: ignore[misc]  # results are of our 
         reseed: bool = True,
         profile: bool = False,
         worker_exit: Callable[[], Any] | None = None,
+        cluster: Loopback | None = None,
+        reruns: int = 3,
+        files: Literal["auto", "ship", "same"] = "auto",
+        hosts_timeout: float = 60.0,
         **others: Never,
     ) -> None:
         refused_arguments.refuse("Pool", others, refused_arguments.POOL)
@@ -139,8 +145,17 @@ class Pool(PoolView, StandardPool):  # type: ignore[misc]  # results are of our 
             if method != "auto":
                 raise TypeError("context and method say the same: give one of them")
             start = setup.method_of(context, "context")
+        carrier = None
+        if cluster is not None:
+            from ._cluster import setup as on_cluster
+
+            on_cluster.refuse(workers=workers, main=main, profile=profile)
+            beyond = on_cluster.cluster_options(reruns, files, hosts_timeout)
+            start = on_cluster.method_of(start)
+            carrier = on_cluster.carrier_of(cluster)
+            workers = carrier.workers
         with ours_cut:
-            engine: Engine = setup.engine(
+            options = setup.options_of(
                 workers,
                 start,
                 initializer,
@@ -156,6 +171,10 @@ class Pool(PoolView, StandardPool):  # type: ignore[misc]  # results are of our 
                 profile=profile,
                 worker_exit=worker_exit,
             )
+            if carrier is not None:
+                engine: Engine = on_cluster.engine(options, beyond, carrier)
+            else:
+                engine = setup.engine(options)
         at_end(engine)
         streams: weakref.WeakSet[Stream[Any]] = weakref.WeakSet()
         super().__init__(engine, None, streams, progress)
@@ -245,6 +264,15 @@ class Pool(PoolView, StandardPool):  # type: ignore[misc]  # results are of our 
     def pids(self) -> list[int]:
         """Return the workers' process ids; empty for threads."""
         return self._engine.pids()
+
+    def hosts(self) -> list[HostStatus]:
+        """Return the hosts of a pool with ``cluster=``, those that have gone included.
+
+        Empty for a pool on this machine. Does not block; safe in any thread.
+        """
+        from ._cluster.engine import ClusterEngine
+
+        return self._engine.hosts() if isinstance(self._engine, ClusterEngine) else []
 
     def close(self) -> None:
         """Take no more work; the workers exit when all is done."""

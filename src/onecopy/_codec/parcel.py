@@ -58,8 +58,12 @@ class Parcel(NamedTuple):
     @property
     def moved(self) -> int:
         """The bytes that it carries."""
-        large = sum(memoryview(buffer).nbytes for buffer in self.buffers)
-        return memoryview(self.stream).nbytes + len(self.inline) + large
+        return memoryview(self.stream).nbytes + len(self.inline) + self.copied
+
+    @property
+    def copied(self) -> int:
+        """The bytes of its large buffers."""
+        return sum(memoryview(buffer).nbytes for buffer in self.buffers)
 
     @property
     def shared(self) -> int:

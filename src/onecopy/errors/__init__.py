@@ -16,6 +16,8 @@ OnecopyError
     ├── WorkerDied       a worker ended while it ran a task
     │   ├── FileTruncated    ... because the file that it was reading was truncated
     │   └── WorkerOutOfMemory    (MemoryError)  ... because it passed its ``memory_limit``
+    ├── HostLost         a host of a cluster has gone, with work that is not run again
+    ├── NoHosts          (TimeoutError)       no host of a cluster is left
     └── InitializerFailed    no worker could start; the pool is unusable
 ```
 
@@ -35,7 +37,9 @@ if TYPE_CHECKING:
     from ._broken import (
         BrokenWorker,
         FileTruncated,
+        HostLost,
         InitializerFailed,
+        NoHosts,
         ResultNotPicklable,
         WorkerDied,
         WorkerOutOfMemory,
@@ -45,9 +49,11 @@ __all__ = [
     "BadFile",
     "BrokenWorker",
     "FileTruncated",
+    "HostLost",
     "InitializerFailed",
     "LoadWarning",
     "MissingLibrary",
+    "NoHosts",
     "NotEnoughMemory",
     "NotPicklable",
     "NotShared",
@@ -67,7 +73,9 @@ __all__ = [
 _BROKEN = {
     "BrokenWorker",
     "FileTruncated",
+    "HostLost",
     "InitializerFailed",
+    "NoHosts",
     "ResultNotPicklable",
     "WorkerDied",
     "WorkerOutOfMemory",
@@ -163,7 +171,8 @@ class NotEnoughMemory(OnecopyError, MemoryError):
 
 
 class NotShared(OnecopyError, ValueError):
-    """``freeze`` or ``private`` was given an array of the wrong kind of memory."""
+    """An array is in the wrong kind of memory: for ``freeze``, for ``private``, or for another
+    host."""
 
 
 class BadFile(OnecopyError, ValueError):
