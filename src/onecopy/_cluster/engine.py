@@ -274,9 +274,8 @@ class ClusterEngine:
         if self.history.watch is not None:
             self.history.watch.stop()
         for host in self._table.all():
-            host.state = State.GONE
-            host.answers.put((0, "the pool has ended"))
-            host.queue.put(None)
+            if host.state is not State.GONE:
+                host.lost("")
         self._carrier.close()
         for host in self._table.all():
             if host.sender is not None:

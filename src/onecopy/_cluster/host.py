@@ -11,6 +11,7 @@ import threading
 from dataclasses import dataclass
 from enum import Enum
 from itertools import count
+from time import monotonic_ns
 from typing import Any
 
 from .._codec.link import Link
@@ -150,6 +151,16 @@ class Host:
         """Note a worker process that has come, or has gone."""
         number, *rest = row
         self.workers[number] = self.number(number), rest[0], rest[1], rest[2], rest[3], rest[4]
+
+    def lost(self, why: str) -> None:
+        """Note that the host has gone, and its workers with it; ``why`` is empty if that was to
+        be."""
+        self.state, self.why = State.GONE, why
+        now = monotonic_ns()
+        for number, row in list(self.workers.items()):
+            self.workers[number] = row[0], row[1], row[2], row[3], row[4] or now, row[5]
+        self.answers.put((0, why))
+        self.queue.put(None)
 
     def pids(self) -> list[int]:
         """Return the processes of the workers that are there."""

@@ -214,9 +214,7 @@ class Service:
         for host in self._hosts.all():
             if host.info.key == key and host.state is not State.GONE:
                 expected = host.state is State.CLOSING or self._flags.stopping
-                host.state, host.why = State.GONE, "" if expected else why
-                host.answers.put((0, why))
-                host.queue.put(None)
+                host.lost("" if expected else why)
                 host.link.abandon()
                 if not self._flags.stopping:
                     self._losses.lose(host)
