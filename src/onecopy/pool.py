@@ -83,11 +83,21 @@ class Pool(PoolView, StandardPool):  # type: ignore[misc]  # results are of our 
         worker_exit: called without arguments in each worker at its normal end: after ``close``, or
             because of ``maxtasksperchild``. A worker that is killed does not call it; so
             ``terminate``, and the end of a ``with`` block, do not. Not for worker threads.
+        cluster: hosts to work on, as ``onecopy.loopback`` describes them; the workers are theirs.
+            Work is then run at least once: see ``reruns``. None: this machine.
+        reruns: with ``cluster``: how often work that was lost with a host, and may have begun there,
+            is given to another. Then it fails with ``HostLost``.
+        files: with ``cluster``: how hosts get data that are a mapped file. ``"auto"``: a host that
+            sees the same file maps it, and others are sent its bytes. ``"ship"``: all are sent
+            them. ``"same"``: a host that sees another file is an error.
+        hosts_timeout: with ``cluster``: seconds that work waits if no host is left; then it fails
+            with ``NoHosts``.
 
     Raises:
         ValueError: the number of workers is below 1, or the method is unknown.
         TypeError: the initializer is not callable.
         NotPicklable: the initializer cannot be pickled.
+        NotShared: with ``cluster``, the initializer needs memory that can be written, or a lock.
         UnsupportedPlatform: on Windows.
 
     Returns at once; workers start in the background. No start method needs a guard

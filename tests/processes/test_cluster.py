@@ -224,7 +224,7 @@ class TestShipping:
 
     def test_open_memory_is_refused_and_the_pool_goes_on(self, make: Any) -> None:
         pool = make(hosts=1)
-        with pytest.raises(oc.NotShared, match="stands on the driver's machine"):
+        with pytest.raises(oc.NotShared, match="is on the driver's machine"):
             pool.apply(total, (oc.zeros(10),))
         frozen = oc.freeze(oc.zeros(10))
         assert pool.apply(total, (frozen,)) == 0
@@ -311,6 +311,27 @@ class Marked:
         return mark_and_wait(self.folder, i)
 
 
+def quick(i: int) -> int:
+    return i
+
+
+class Waiting:
+    """Item 0 waits until all others have been run."""
+
+    def __init__(self, folder: Path, items: int) -> None:
+        self.folder = folder
+        self.items = items
+
+    def __call__(self, i: int) -> int:
+        file = self.folder / "run"
+        if i == 0:
+            while not file.exists() or file.stat().st_size < self.items - 1:
+                time.sleep(0.005)
+        else:
+            append(file, "x")
+        return i
+
+
 class TestOrder:
     def test_work_behind_something_long_goes_to_another_host(
         self, make: Any, tmp_path: Path
@@ -326,6 +347,11 @@ class TestOrder:
         assert [future.result() for future in others] == list(range(1, 100))
         flag.touch()
         assert first[0].result() == 0
+
+    def test_an_item_may_wait_for_all_others_of_its_chunk(self, make: Any, tmp_path: Path) -> None:
+        pool = make(hosts=2)
+        pool.map(quick, range(4000))  # now they are known to be quick: chunks are long
+        assert pool.map(Waiting(tmp_path, 2000), range(2000)) == list(range(2000))
 
     def test_cancelled_work_is_killed(self, make: Any, tmp_path: Path) -> None:
         pool = make(hosts=2)
@@ -364,8 +390,7 @@ class TestOrder:
         got: list[int] = []
 
         def call(n: int) -> None:
-            for i in range(50):
-                got.append(pool.apply(abs, (-(n * 50 + i),)))
+            got.extend([pool.apply(abs, (-(n * 50 + i),)) for i in range(50)])
 
         threads = [threading.Thread(target=call, args=(n,)) for n in range(6)]
         for thread in threads:

@@ -25,7 +25,6 @@ from tests.arrays import arrays, assert_same, facts
 from tests.links import Far
 
 
-
 def same(got: Any, sent: Any) -> None:
     assert_same(facts(got), facts(sent), strides=False)
 
@@ -101,7 +100,7 @@ class TestReferences:
 
     @pytest.mark.parametrize("made", [lambda: oc.zeros(10), oc.Counter, oc.append_log])
     def test_open_memory_is_refused(self, made: Any) -> None:
-        with pytest.raises(NotShared, match="stands on the driver's machine"):
+        with pytest.raises(NotShared, match="is on the driver's machine"):
             pack(encode([made()]))
 
     def test_views_of_one_result_stay_views_of_one_array(self) -> None:

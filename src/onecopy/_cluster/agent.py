@@ -1,4 +1,4 @@
-"""What stands on a host: a process that serves one driver's messages, and its engine.
+"""The process on a host that serves one driver's messages, with an engine of its own.
 
 Started by a carrier with one end of a socket pair as descriptor 3. It ends when the driver's end is
 closed, and the kernel ends its workers with it. It unpickles what belongs to onecopy, and nothing
@@ -187,16 +187,21 @@ class Agent:
             self._outbox.put("failed", work.order.id, packed(error))
 
     def on_withdraw(self, numbers: list[int]) -> None:
-        """Give back what no worker has been given."""
+        """Take back what no worker has been given, and the rest of chunks that run."""
         engine = self._engine
         works = [self._works[number] for number in numbers if number in self._works]
-        back = engine.withdraw(works) if engine is not None else []
+        if engine is None:
+            return
+        back = engine.withdraw(works)
         for work in back:
             self._works.pop(work.order.id, None)
         self._outbox.put("withdrawn", [work.order.id for work in back])
+        for work in works:
+            if work.order.cuttable and work not in back:
+                engine.cut(work)
 
     def on_abort(self, number: int) -> None:
-        """Kill what runs this, or give it back."""
+        """Kill what runs this, or take it back if nothing does."""
         work = self._works.get(number)
         if work is None or self._engine is None:
             return

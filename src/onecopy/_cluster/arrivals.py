@@ -1,4 +1,4 @@
-"""What comes back from the hosts: results, errors, output, workers that come and go.
+"""The messages from the hosts: results, errors, output, workers that come and go.
 
 Called by the carrier's threads, one at a time per host. As in ``_engine.receiver`` the table is
 told first, so that the host gets more work; then each result is unpickled and delivered.
@@ -21,6 +21,7 @@ from .._observe.columns import DONE, FAILED
 from .._observe.diary import RESULTS
 from .._protocol import wire
 from .._protocol.failures import fits_failures, fits_values, revive
+from .._schedule import events
 from .host import Host, State
 from .interface import Item
 
@@ -48,6 +49,9 @@ class Arrivals:
 
     def take(self, host: Host, items: list[Item]) -> None:
         """Handle what an agent has sent."""
+        for name, *values in items:
+            if name == "cut":  # the chunk's result may be here too
+                self._cut(host, *values)
         ended = [item for item in items if item[0] == "ended"]
         entries = self._end(host, ended) if ended else {}
         for name, *values in items:
@@ -55,7 +59,7 @@ class Arrivals:
                 entry = entries.pop(values[0], None)
                 if entry is not None:
                     self._deliver(host, entry, *values[1:])
-            else:
+            elif name != "cut":
                 getattr(self, f"_on_{name}")(host, *values)
 
     def _end(self, host: Host, items: list[Item]) -> dict[int, Entry]:
@@ -80,6 +84,18 @@ class Arrivals:
                 effects.carry_out()
                 found.update(ended)
         return found
+
+    def _cut(self, host: Host, number: int, begun: int) -> None:
+        """Give the items of a chunk to others that its worker has not started, and will not."""
+        with self._core.lock:
+            entry = self._core.assigned.get(number)
+            if entry is None:
+                return
+            stop = entry.assignment.start + begun
+            entry.assignment = entry.assignment._replace(stop=stop)
+            took = monotonic_ns() - entry.sent
+            effects = self._core.take([events.Cut(entry.worker, number, stop, took)])
+        effects.carry_out()
 
     def _deliver(
         self, host: Host, entry: Entry, who: tuple[int, int], spent: bytes, flags: int, parcel: Any
@@ -151,7 +167,8 @@ class Arrivals:
             ready = sum(1 for each in host.workers.values() if each[3])
             if ready <= len(host.slots):
                 self._core.join(host.slots[ready - 1]).carry_out()
-            if ready >= len(host.slots):
+            # A pool that is closed may have retired the slot at once.
+            if ready >= len(host.slots) and host.state is State.STARTING:
                 host.state = State.READY
 
     def _on_broken(self, host: Host, pickled: bytes, cause: Any) -> None:

@@ -57,7 +57,7 @@ _engines: set[ClusterEngine] = set()
 
 @dataclass(frozen=True)
 class ClusterOptions:
-    """What only a pool on several hosts has.
+    """The settings that only a pool on several hosts has.
 
     Attributes:
         reruns: how often work that was lost with a host is given to another.
@@ -332,7 +332,7 @@ class Hosts:
 
 
 def _start_worker() -> None:
-    """Do nothing: agents replace their own workers."""
+    """Called when a worker is missing: agents replace their own workers."""
 
 
 def _send(worker: ReadyWorker, call: BlockingCall) -> None:
@@ -351,7 +351,7 @@ def _initializer(options: Options, follower: Follower) -> Function | None:
     encoded = inheriting.encode_initial((options.initializer, options.initargs), PEER)
     if encoded.carried:
         raise errors.NotShared(
-            "the initializer needs a lock, event, queue or pipe of multiprocessing, which stands "
+            "the initializer needs a lock, event, queue or pipe of multiprocessing, which is "
             "on this machine: no other host can have it"
         )
     encoded.anchor()

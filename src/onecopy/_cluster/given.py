@@ -18,7 +18,7 @@ from .messages import Order
 
 
 class Named:
-    """Stands on a host for a function that only workers load; it has the function's name."""
+    """A placeholder on a host for a function that only workers load; it has its name."""
 
     def __init__(self, name: str) -> None:
         self.__qualname__ = name
@@ -62,7 +62,7 @@ class Given(Call):
 
     @property
     def call_kind(self) -> int:  # type: ignore[override]  # of the order, not of the class
-        """How the function is applied to the payload."""
+        """The way in which the function is applied to the payload; see ``wire``."""
         return self.order.call_kind
 
     @property

@@ -76,7 +76,7 @@ class Slot:
         self.host.retired()
 
     def flush(self) -> None:
-        """Do nothing: the host's thread was woken by ``post``."""
+        """Called to send what was posted: the host's thread was woken by ``post``."""
 
     def forget_function(self, function_id: int) -> None:
         """Tell the host that no more tasks with this function will come."""

@@ -8,6 +8,7 @@ here, and are put in by ``_made``.
 from __future__ import annotations
 
 import signal
+from collections import deque
 from typing import Any
 
 from .. import errors
@@ -123,10 +124,40 @@ class Relay(OutputDispatcher):
         return worker in self.hushed
 
     def wait_for_room(self, worker: int, timeout: float) -> None:
-        """Not called: nobody waits for a result in place."""
+        """Not called: no caller waits for a result in place."""
 
     def close(self) -> None:
         """Nothing is kept here."""
+
+
+class HostPreemption(Preemption):
+    """Cuts chunks that run, if the driver has an idle worker on another host for the rest."""
+
+    outbox: Outbox
+    wanted: deque[Given]
+
+    def take_back(self) -> float | None:
+        while self.wanted:
+            self._cut(self.wanted.popleft())
+        return super().take_back()
+
+    def _cut(self, work: Given) -> None:
+        """Stop the worker before the items of this chunk that it has not started."""
+        with self._core.lock:
+            found = [entry for entry in self._core.assigned.values() if entry.work is work]
+        worker = self._workers.by_number.get(found[0].worker) if found else None
+        if worker is None or worker.ended:
+            return
+        claimed = self._workers.pause(worker)
+        begun, cut = None, None
+        if claimed == found[0].assignment.id:
+            begun = self._workers.claims.begun(worker.slot, claimed)
+        if begun is not None and begun < work.order.size:
+            # Before the result, which the worker can only send when it goes on.
+            self.outbox.put("cut", work.order.id, begun)
+            cut = claimed, begun
+        worker.resume([], cut)
+        worker.flush()
 
 
 class HostEngine(ProcessEngine):
@@ -169,7 +200,9 @@ class HostEngine(ProcessEngine):
         outcomes = HostOutcomes(core, history, relay)
         receiver = HostReceiver(core, outcomes, lifetime, workers, freezes, relay, polled)
         receiver.mirrors, core.history = self._mirrors, history
-        for part in (core, lifetime, relay, receiver):
+        preemption = HostPreemption(core, workers, limits)
+        preemption.wanted = deque()
+        for part in (core, lifetime, relay, receiver, preemption):
             part.outbox = self._outbox
         return Parts(
             core=core,
@@ -181,7 +214,7 @@ class HostEngine(ProcessEngine):
             workers=workers,
             startup=Startup(self.options.workers),
             receiver=receiver,
-            preemption=Preemption(core, workers, limits),
+            preemption=preemption,
             output=relay,
             freezes=freezes,
             segments=segments,
@@ -205,6 +238,13 @@ class HostEngine(ProcessEngine):
             begun = {id(entry.work) for entry in core.assigned.values()}
             back = [w for w in works if id(w) not in begun and core.work.pop(w.own, None) is w]
         return back
+
+    def cut(self, work: Given) -> None:
+        """Take back the items of a chunk that its worker has not started, if there are any."""
+        preemption = self._parts.preemption
+        assert isinstance(preemption, HostPreemption)
+        preemption.wanted.append(work)
+        self._parts.wakeup()
 
     def abort(self, work: Given) -> None:
         """Kill the worker that runs this, as soon as it does."""

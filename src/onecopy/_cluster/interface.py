@@ -34,7 +34,7 @@ class HostInfo:
 
 
 class Events(Protocol):
-    """What a carrier reports. Each method is called in a thread of the carrier, one at a time for
+    """The receiver of what a carrier reports. Each method is called in a thread of the carrier, one at a time for
     one host."""
 
     def came(self, info: HostInfo) -> None:

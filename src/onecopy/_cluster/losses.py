@@ -1,6 +1,6 @@
 """A host has gone: what it held may have run, and is given to the others.
 
-Nobody knows which of it had begun, so each piece may run a second time: at least once, where one
+It is unknown which of it had begun, so each piece may run a second time: at least once, where one
 machine has at most once. A piece that was lost with more hosts than ``reruns`` allows fails with
 ``HostLost``, so that a task that kills hosts does not kill them all.
 """

@@ -1,9 +1,9 @@
-"""What the driver and an agent say to each other, where it is more than a few values.
+"""The messages between the driver and an agent, where they are more than a few values.
 
 To an agent: ``begin``, ``initializer``, ``settings``, ``segment``, ``piece``, ``file``, ``forget``,
 ``function``, ``forget_function``, ``version``, ``give``, ``withdraw``, ``abort``, ``hush``,
 ``close``, ``terminate``, ``kill``; ``agent`` has a method for each. To the driver: ``worker``,
-``ended``, ``failed``, ``withdrawn``, ``said``, ``mapped``, ``forgotten``, ``broken``, ``bye``;
+``ended``, ``failed``, ``withdrawn``, ``cut``, ``said``, ``mapped``, ``forgotten``, ``broken``, ``bye``;
 ``arrivals`` has a method for each.
 """
 
@@ -45,6 +45,7 @@ class Order(NamedTuple):
         function: the id of its function; 0 if that is in the payload.
         call_kind: how the function is applied, see ``wire``.
         size: the number of items; 0 for a call.
+        cuttable: its size was chosen by the scheduler, so items may be taken back.
         rules: limits that the host keeps, or None.
         versions: the numbers of the variables that workers need for it.
         parcel: the payload.
@@ -56,6 +57,7 @@ class Order(NamedTuple):
     function: int
     call_kind: int
     size: int
+    cuttable: bool
     rules: Rules | None
     versions: tuple[int, ...]
     parcel: Parcel

@@ -1,4 +1,4 @@
-"""The driver's segments as they stand on a host: the same ids, and the bytes that were shipped.
+"""The driver's segments on a host: the same ids, and the bytes that were shipped.
 
 A mirror is a sparse anonymous file of the segment's full size. Only the agent can write to it: it
 has the one writable mapping, made before the seal that refuses all others (as in
@@ -26,7 +26,7 @@ class Mirrors:
 
     def __init__(self) -> None:
         self._roots: dict[int, tuple[Segment, Any]] = {}
-        # Of every mirror that somebody still holds, forgotten ones too: a segment that comes again
+        # Of every mirror that is still in use, forgotten ones too: a segment that comes again
         # must be the same one, since a worker may have it mapped.
         self._addresses: weakref.WeakKeyDictionary[Segment, int] = weakref.WeakKeyDictionary()
         self._failed: dict[int, BaseException] = {}

@@ -1,4 +1,4 @@
-"""What an agent has to say, in order: items of any thread, sent by one thread.
+"""An agent's messages to the driver, in order: items of any thread, sent by one thread.
 
 Whatever has come while the last message was written goes into the next one, so a thousand small
 results take a few messages.

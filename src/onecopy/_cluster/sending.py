@@ -162,6 +162,7 @@ class Sending:
             function=function.id if function is not None else 0,
             call_kind=work.call_kind,
             size=assignment.stop - assignment.start,
+            cuttable=entry.can_be_cut(),
             rules=_limits(rules) if rules is not None and rules.limited else None,
             versions=tuple(dict.fromkeys(numbers)),
             parcel=parcel,

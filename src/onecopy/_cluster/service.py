@@ -220,7 +220,7 @@ class Service:
                     self._losses.lose(host)
 
     def _housekeeping(self) -> float | None:
-        """Do what is due; return in how many seconds there is more."""
+        """Carry out what is due; return in how many seconds there is more."""
         while self._gone:
             segment = self._gone.popleft()
             for host in self._hosts.all():
@@ -243,7 +243,7 @@ class Service:
         return None
 
     def _end_aborted(self) -> None:
-        """Have the agents kill what runs cancelled work."""
+        """Make the agents kill what runs cancelled work."""
         self._aborted &= set(self._core.aborting)
         for number in list(self._core.aborting):
             if number not in self._aborted:
@@ -284,7 +284,7 @@ class Service:
 
 
 class Flags:
-    """What the thread has been asked to do.
+    """Requests to the thread.
 
     Attributes:
         released: the pool was garbage-collected.

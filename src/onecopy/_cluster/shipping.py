@@ -1,4 +1,4 @@
-"""What a host has of the driver's segments, and how it gets what it lacks.
+"""The parts of the driver's segments that a host has, and the way it gets the others.
 
 A host gets the bytes that work refers to, rounded to pages, once, before the first such work: an
 array of 80 kB in a common segment of 64 MB costs 80 kB. A mapped file is offered by its name first:
@@ -58,7 +58,7 @@ class Extents:
 
 
 class Shipping:
-    """What one host has. The thread that sends to it; ``nbytes`` in any.
+    """The bytes that one host has. The thread that sends to it; ``nbytes`` in any.
 
     Args:
         files: ``"auto"``: offer a mapped file by its name, and ship it to a host that has another;

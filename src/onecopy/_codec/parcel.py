@@ -1,7 +1,7 @@
 """Messages between hosts: the codec's sibling for a receiver that shares no memory with the sender.
 
 A *parcel* has what a message has: a pickle stream, the buffers that were copied, and references to
-segments. The buffers travel with it instead of in an arena. A reference stays a reference, because
+segments. The buffers are sent with it instead of in an arena. A reference stays a reference, because
 a segment has the same id on each host; ``needs`` names the bytes of it that the receiver must have
 first. So a parcel that the driver has made is passed on to a worker of any host, and nothing in
 between unpickles it.
@@ -80,7 +80,7 @@ def pack(payload: Payload) -> tuple[Parcel, list[Wanted]]:
     The large buffers are not copied: keep ``payload`` until the parcel has been sent.
 
     Raises:
-        NotShared: it refers to memory that can be written: that stands on one machine.
+        NotShared: it refers to memory that can be written: that is on one machine.
     """
     if type(payload) is bytes:
         return Parcel(BARE, payload), []
@@ -142,7 +142,7 @@ def _refuse_open(segments: Any) -> None:
     for segment in segments:
         if segment.writable:
             raise NotShared(
-                "this memory stands on the driver's machine and can be written (zeros, empty, "
+                "this memory is on the driver's machine and can be written (zeros, empty, "
                 "full, Counter, append_log, locks): no other host can have it; freeze an array, "
                 "or return what the tasks would write"
             )
@@ -218,7 +218,7 @@ def taken(rich: bool, body: memoryview, link: Inward, knows: Callable[[int], boo
         elif run[0] == codec.INLINE or knows(run[1]):
             places.append(run)
         else:
-            # Of this host alone: its bytes travel, overlapping ones once.
+            # Of this host alone: its bytes are sent, overlapping ones once.
             view = link.shared_view(run[1])
             strays[at] = []
             for start, stop in _stretches(entries, at, view.nbytes):

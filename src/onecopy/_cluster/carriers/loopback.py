@@ -1,7 +1,7 @@
 """Hosts that are made up: each is a process of this machine, with workers of its own.
 
 For tests, and to try a program before it runs on a cluster. A made-up host shares no memory with
-the driver: data are shipped to it as to any other host, and stand on this machine once for each.
+the driver: data are shipped to it as to any other host, and this machine has one copy of them for each.
 Messages go through socket pairs, which no other process can open.
 """
 
@@ -65,6 +65,9 @@ def loopback(hosts: int = 2, workers: int = 1) -> Loopback:
         if value < 1:
             raise ValueError(f"{name} is at least 1, not {value}")
     return Loopback(hosts, workers)
+
+
+loopback.__module__ = "onecopy"
 
 
 class LoopbackCarrier:

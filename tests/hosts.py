@@ -1,0 +1,44 @@
+"""The pool's own tests on made-up hosts: which of them run there (`pytest --hosts=1`, `make hosts`).
+
+The option replaces the start method of every test that makes its pool with `make_pool`: the pool is
+on as many hosts as the test wants workers. What cannot hold there is listed here with its reason.
+"""
+
+from __future__ import annotations
+
+import pytest
+
+CLUSTER = "cluster"
+
+OPEN = "its tasks write to open memory, which stays on one machine"
+OWN = "it makes its pool without the fixture"
+THREADS = "it is about threads"
+INSIDE = "it looks at parts that an engine of processes has"
+
+_REFUSED = "is on the driver's machine and can be written"
+
+# By file, class or test.
+REFUSED: dict[str, str] = {
+    "test_pool_ahead.py": OPEN,
+    "test_cancel.py": OPEN,
+}
+
+
+def skip_what_is_refused(report: pytest.TestReport, call: pytest.CallInfo[None]) -> None:
+    """Skip a test whose tasks get open memory: the pool has refused it, with this reason."""
+    raised = call.excinfo
+    if raised is not None and raised.type.__name__ == "NotShared" and _REFUSED in str(raised.value):
+        report.outcome = "skipped"
+        report.longrepr = (str(raised.traceback[-1].path), raised.traceback[-1].lineno, OPEN)
+
+
+def runs_on_hosts(item: pytest.Item, method: str) -> bool:
+    """Return True for a test that runs on hosts, once."""
+    names = getattr(item, "fixturenames", ())
+    if "make_pool" not in names or method not in ("forkserver", ""):
+        return False
+    if not {"method", "process_method"} & {*names}:
+        return False
+    parts = item.nodeid.split("::")
+    places = {parts[0].rpartition("/")[2], *(part.partition("[")[0] for part in parts[1:])}
+    return not places & {*REFUSED}
