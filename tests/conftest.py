@@ -93,9 +93,9 @@ def pytest_runtest_makereport(
 ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
     """Note that a test failed, for the leak watch."""
     report = yield
+    item.stash[_FAILED] = item.stash.get(_FAILED, False) or report.failed
     if item.config.getoption("--hosts"):
         hosts.skip_what_is_refused(report, call)
-    item.stash[_FAILED] = item.stash.get(_FAILED, False) or report.failed
     return report
 
 

@@ -13,6 +13,7 @@ CLUSTER = "cluster"
 OPEN = "its tasks write to open memory, which stays on one machine"
 OWN = "it makes its pool without the fixture"
 THREADS = "it is about threads"
+COUNTED = "it counts the bytes of one machine's channels"
 INSIDE = "it looks at parts that an engine of processes has"
 
 _REFUSED = "is on the driver's machine and can be written"
@@ -21,6 +22,15 @@ _REFUSED = "is on the driver's machine and can be written"
 REFUSED: dict[str, str] = {
     "test_pool_ahead.py": OPEN,
     "test_cancel.py": OPEN,
+    "test_chunks_cut.py": OPEN,
+    "test_chunks_early.py": OPEN,
+    "test_every_item_is_run_even_when_some_fail": OPEN,
+    "test_large_captured_data_stands_in_memory_once": COUNTED,
+    "test_chaos.py": OPEN,
+    "test_worker_shares_and_returns": COUNTED,
+    "test_worker_makes_a_writable_one": OPEN,
+    "test_frames_of_other_libraries": COUNTED,
+    "test_a_worker_that_dies_while_others_wait_for_it": OPEN,
 }
 
 

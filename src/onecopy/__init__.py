@@ -54,7 +54,9 @@ if TYPE_CHECKING:
     from .errors import BadFile as BadFile
     from .errors import FileTruncated as FileTruncated
     from .errors import HostLost as HostLost
+    from .errors import HostMismatch as HostMismatch
     from .errors import InitializerFailed as InitializerFailed
+    from .errors import InsecureClusterWarning as InsecureClusterWarning
     from .errors import LoadWarning as LoadWarning
     from .errors import MissingLibrary as MissingLibrary
     from .errors import NoHosts as NoHosts
@@ -82,7 +84,8 @@ _HOMES = {
         "is_shared", "load", "private", "register", "segments", "share", "zeros",
     ],
     "errors": [
-        "BadFile", "FileTruncated", "HostLost", "InitializerFailed", "LoadWarning", "MissingLibrary",
+        "BadFile", "FileTruncated", "HostLost", "HostMismatch", "InitializerFailed",
+        "InsecureClusterWarning", "LoadWarning", "MissingLibrary",
         "NoHosts", "NotEnoughMemory", "NotPicklable", "NotShared", "OnecopyError", "PickledWarning",
         "PoolClosed", "RemoteError", "ResultNotPicklable", "SlowImportWarning", "TaskTimeout",
         "WorkerDied", "WorkerOutOfMemory",
@@ -112,8 +115,10 @@ __all__ = [
     "Failed",
     "FileTruncated",
     "HostLost",
+    "HostMismatch",
     "HostStatus",
     "InitializerFailed",
+    "InsecureClusterWarning",
     "LoadWarning",
     "Loopback",
     "Memory",

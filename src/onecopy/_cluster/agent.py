@@ -10,10 +10,12 @@ from __future__ import annotations
 import os
 import signal
 import socket
+import sys
 from dataclasses import replace
 from typing import Any
 
 from .._codec.codec import Encoded
+from .._codec.homes import installed_folders
 from .._codec.parcel import Parcel, encoded_of, payload_of
 from .._engine.functions import Function
 from .._protocol.log_settings import settings
@@ -66,10 +68,19 @@ class Agent:
 
     def on_begin(self, setup: Setup) -> None:
         """Take on the driver's environment, and start the engine, or wait for its initializer."""
-        os.environ.clear()
-        os.environ.update(setup.preparation.environment)
-        preload = setup.preparation.preload
-        replace(setup.preparation, preload=()).enter()
+        preparation = setup.preparation
+        preload = preparation.preload
+        if setup.local:
+            os.environ.clear()
+            os.environ.update(preparation.environment)
+        else:
+            # Another machine: its own environment and packages, and the driver's folders that are
+            # here too (on a shared disk).
+            more = [each for each in preparation.path if each and os.path.isdir(each)]
+            path = tuple(dict.fromkeys((*sys.path, *more)))
+            installed = installed_folders()
+            preparation = replace(preparation, path=path, installed=installed, umask=None)
+        replace(preparation, preload=()).enter()
         settings.relay(setup.settings)
         self._setup = replace(setup, options=replace(setup.options, preload=preload))
         if setup.initializer is None:

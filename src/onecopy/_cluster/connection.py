@@ -22,6 +22,23 @@ _LENGTH = struct.Struct("<Q")
 _PIECES = 512
 
 
+Packed = tuple[Any, list[Any]]
+"""A message as bytes: the pickle stream, and the buffers."""
+
+
+def packed(message: Any) -> Packed:
+    """Return a message as bytes; its buffers are not copied."""
+    buffers: list[pickle.PickleBuffer] = []
+    stream = pickle.dumps(message, 5, buffer_callback=buffers.append)
+    return stream, [buffer.raw() for buffer in buffers]
+
+
+def unpacked(message: Packed) -> Any:
+    """Return the message that ``packed`` made bytes of."""
+    stream, buffers = message
+    return pickle.loads(stream, buffers=buffers)
+
+
 class Connection:
     """See the module. One thread sends and one receives.
 
@@ -34,11 +51,18 @@ class Connection:
 
     def send(self, message: Any) -> int:
         """Send a message; return its size in bytes. Raises OSError if the peer has gone."""
-        buffers: list[pickle.PickleBuffer] = []
-        stream = pickle.dumps(message, 5, buffer_callback=buffers.append)
-        views = [memoryview(stream), *(buffer.raw() for buffer in buffers)]
+        return self.pass_on(packed(message))
+
+    def receive(self) -> Any:
+        """Return the next message. Raises EOFError if the peer has gone."""
+        return unpacked(self.take())
+
+    def pass_on(self, message: Packed) -> int:
+        """Send a message that is packed already; return its size in bytes."""
+        stream, buffers = message
+        views = [memoryview(each).cast("B") for each in (stream, *buffers)]
         lengths = b"".join(_LENGTH.pack(view.nbytes) for view in views[1:])
-        head = _HEAD.pack(len(buffers), len(stream)) + lengths
+        head = _HEAD.pack(len(buffers), views[0].nbytes) + lengths
         pieces = [memoryview(head), *(view for view in views if view.nbytes)]
         total = sum(piece.nbytes for piece in pieces)
         at = 0
@@ -51,12 +75,11 @@ class Connection:
                 pieces[at] = pieces[at][sent:]
         return total
 
-    def receive(self) -> Any:
-        """Return the next message. Raises EOFError if the peer has gone."""
+    def take(self) -> Packed:
+        """Return the next message without unpacking it."""
         count, length = _HEAD.unpack(self._read(_HEAD.size))
         lengths = [size for (size,) in _LENGTH.iter_unpack(self._read(_LENGTH.size * count))]
-        stream = self._read(length)
-        return pickle.loads(stream, buffers=[self._read(size) for size in lengths])
+        return self._read(length), [self._read(size) for size in lengths]
 
     def _read(self, size: int) -> bytearray:
         data = bytearray(size)

@@ -220,7 +220,9 @@ class ClusterEngine:
             spans=0,
         )
         name = name_of(self.options.initializer) if self._initializer is not None else None
-        host.queue.put(("begin", Setup(options, self._preparation, name, said)))
+        host.queue.put(
+            ("begin", Setup(options, self._preparation, name, said, self._carrier.local))
+        )
         if self._initializer is not None:
             host.queue.put(("initializer", self._initializer))
         Sending(

@@ -52,6 +52,8 @@ class Carrier(Protocol):
 
     workers: int
     """The number of workers of all hosts that are expected."""
+    local: bool
+    """The hosts are processes of this machine: they have its files and its environment."""
 
     def open(self, events: Events, preparation: Preparation) -> None:
         """Start agents and report them; returns at once. Raises OSError."""

@@ -27,12 +27,14 @@ class Setup:
         preparation: the driver's environment.
         initializer: its name, or None. Its variables, and then itself, follow as items.
         settings: the driver's log settings.
+        local: the host is a process of the driver's machine.
     """
 
     options: Options
     preparation: Preparation
     initializer: str | None
     settings: bytes
+    local: bool
 
 
 class Order(NamedTuple):

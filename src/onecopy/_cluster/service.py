@@ -192,6 +192,8 @@ class Service:
             for host in there:
                 how = self._kill_signal
                 host.queue.put(("terminate",) if how is None else ("kill", int(how)))
+                if host.state is State.STARTING:  # it would first finish that
+                    self._carrier.end(host.info.key)
         if flags.stopped and monotonic() > flags.stopped + _GRACE:
             for host in there:
                 self._carrier.end(host.info.key)

@@ -18,7 +18,14 @@ def carrier_of(cluster: Any) -> Carrier:
     """Return what reaches the hosts of a cluster. Raises TypeError if it is none."""
     if isinstance(cluster, Loopback):
         return cluster.carrier()
-    raise TypeError(f"cluster is what onecopy.loopback returns, not a {type(cluster).__name__}")
+    if any(kind.__module__ == "distributed.client" for kind in type(cluster).__mro__):
+        from .carriers.dask import DaskCarrier  # who has such a client has imported distributed
+
+        return DaskCarrier(cluster)
+    raise TypeError(
+        "cluster is a distributed.Client, or what onecopy.loopback returns, not a "
+        f"{type(cluster).__name__}"
+    )
 
 
 def method_of(method: str) -> str:

@@ -1,7 +1,8 @@
 """The parts of the driver's segments that a host has, and the way it gets the others.
 
-A host gets the bytes that work refers to, rounded to pages, once, before the first such work: an
-array of 80 kB in a common segment of 64 MB costs 80 kB. A mapped file is offered by its name first:
+A host gets the bytes that work refers to, once, before the first such work: an array of 80 kB in a
+common segment of 64 MB costs 80 kB. These bytes and no others: the next object may be put into the
+same page of a common segment later. A mapped file is offered by its name first:
 a host that sees the same file maps it, and no bytes are sent.
 """
 
@@ -115,8 +116,6 @@ class Shipping:
         begin: list[Item] = []
         if not extents.nbytes:
             begin.append(("segment", segment.id, -(-segment.size // mapping.PAGE) * mapping.PAGE))
-        start -= start % mapping.PAGE
-        stop = min(segment.size, -(-stop // mapping.PAGE) * mapping.PAGE)
         for low, high in extents.add(start, stop):
             for at in range(low, high, PIECE):
                 size = min(PIECE, high - at)

@@ -10,6 +10,7 @@ OnecopyError
 │   └── ResultNotPicklable   (multiprocessing.pool.MaybeEncodingError)  a result
 ├── PoolClosed           (RuntimeError, ValueError)  work for a pool that takes none
 ├── UnsupportedPlatform  (OSError)            no way to share memory or start workers here
+├── HostMismatch         a host of a cluster has other versions than the driver
 ├── TaskTimeout          (TimeoutError)       a task took longer than its ``timeout``
 ├── RemoteError          a worker's error that could not be rebuilt in this process
 └── BrokenWorker         (concurrent.futures.process.BrokenProcessPool)
@@ -50,7 +51,9 @@ __all__ = [
     "BrokenWorker",
     "FileTruncated",
     "HostLost",
+    "HostMismatch",
     "InitializerFailed",
+    "InsecureClusterWarning",
     "LoadWarning",
     "MissingLibrary",
     "NoHosts",
@@ -175,6 +178,11 @@ class NotShared(OnecopyError, ValueError):
     host."""
 
 
+class HostMismatch(OnecopyError):
+    """A host of a cluster has other versions than the driver: messages would mean something else
+    there."""
+
+
 class BadFile(OnecopyError, ValueError):
     """``load`` cannot read this file: the message says which, where and why.
 
@@ -288,6 +296,10 @@ class SlowImportWarning(UserWarning):
 
 class PickledWarning(UserWarning):
     """Part of an object given to ``share`` cannot be shared and is pickled with each task."""
+
+
+class InsecureClusterWarning(UserWarning):
+    """A cluster's scheduler is open to whoever can reach it."""
 
 
 class LoadWarning(UserWarning):

@@ -77,6 +77,8 @@ class LoopbackCarrier:
         hosts, each: the number of hosts, and of the workers of each.
     """
 
+    local = True
+
     def __init__(self, hosts: int, each: int) -> None:
         self.workers = hosts * each
         self._count = hosts
