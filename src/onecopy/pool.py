@@ -33,6 +33,7 @@ from .errors import PoolClosed
 
 if TYPE_CHECKING:
     import numpy as np
+    from distributed import Client
 
     from ._cluster.carriers.loopback import Loopback
     from ._cluster.host import HostStatus
@@ -83,8 +84,9 @@ class Pool(PoolView, StandardPool):  # type: ignore[misc]  # results are of our 
         worker_exit: called without arguments in each worker at its normal end: after ``close``, or
             because of ``maxtasksperchild``. A worker that is killed does not call it; so
             ``terminate``, and the end of a ``with`` block, do not. Not for worker threads.
-        cluster: hosts to work on, as ``onecopy.loopback`` describes them; the workers are theirs.
-            Work is then run at least once: see ``reruns``. None: this machine.
+        cluster: hosts to work on: a connected ``distributed.Client``, or what ``onecopy.loopback``
+            returns. The workers are theirs. Work is then run at least once: see ``reruns``.
+            None: this machine.
         reruns: with ``cluster``: how often work that was lost with a host, and may have begun there,
             is given to another. Then it fails with ``HostLost``.
         files: with ``cluster``: how hosts get data that are a mapped file. ``"auto"``: a host that
@@ -98,6 +100,7 @@ class Pool(PoolView, StandardPool):  # type: ignore[misc]  # results are of our 
         TypeError: the initializer is not callable.
         NotPicklable: the initializer cannot be pickled.
         NotShared: with ``cluster``, the initializer needs memory that can be written, or a lock.
+        NoHosts, HostMismatch: the cluster has no host, or one with other versions than this process.
         UnsupportedPlatform: on Windows.
 
     Returns at once; workers start in the background. No start method needs a guard
@@ -138,7 +141,7 @@ class Pool(PoolView, StandardPool):  # type: ignore[misc]  # results are of our 
         reseed: bool = True,
         profile: bool = False,
         worker_exit: Callable[[], Any] | None = None,
-        cluster: Loopback | None = None,
+        cluster: Loopback | Client | None = None,
         reruns: int = 3,
         files: Literal["auto", "ship", "same"] = "auto",
         hosts_timeout: float = 60.0,

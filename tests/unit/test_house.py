@@ -19,6 +19,7 @@ ANCESTORS = {
     ("_cluster.host_engine", "HostEngine"),
     ("_cluster.host_engine", "HostCore"),
     ("_cluster.host_engine", "HostReceiver"),
+    ("_cluster.host_engine", "HostPreemption"),
     ("_cluster.host_engine", "HostOutcomes"),
     ("_cluster.host_engine", "HostLifetime"),
     ("_cluster.host_engine", "Relay"),

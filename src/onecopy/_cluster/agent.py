@@ -12,6 +12,7 @@ import signal
 import socket
 import sys
 from dataclasses import replace
+from time import monotonic_ns
 from typing import Any
 
 from .._codec.codec import Encoded
@@ -123,6 +124,10 @@ class Agent:
             self._engine.kill(signal.Signals(number))
 
     # What work refers to.
+
+    def on_ping(self, sent: int) -> None:
+        """Say what time it is here."""
+        self._outbox.put("pong", sent, monotonic_ns())
 
     def on_settings(self, body: bytes) -> None:
         """The driver's log settings have changed."""

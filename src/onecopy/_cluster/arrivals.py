@@ -103,6 +103,7 @@ class Arrivals:
         worker, pid = who
         # What is recorded from here on is the process that ran it.
         entry.worker = host.number(worker)
+        spent = host.clock.spent(spent)
         assignment, work = entry.assignment, entry.work
         conclude, bad = self._outcomes.conclude, flags & wire.ERRORS
         began = monotonic_ns()
@@ -181,6 +182,9 @@ class Arrivals:
 
     def _on_forgotten(self, host: Host, segment_id: int) -> None:
         host.link.forgotten(segment_id)
+
+    def _on_pong(self, host: Host, sent: int, theirs: int) -> None:
+        host.clock.answered(sent, theirs, monotonic_ns())
 
     def _on_bye(self, host: Host) -> None:
         """The agent ends because it was told to."""

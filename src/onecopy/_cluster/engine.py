@@ -51,6 +51,9 @@ from .messages import Setup
 from .sending import Sending
 from .service import Parts, Service
 
+# Round trips that set a host's clock at its start.
+PINGS = 4
+
 # Strong references: an engine whose pool is gone lives until its service has ended.
 _engines: set[ClusterEngine] = set()
 
@@ -223,6 +226,9 @@ class ClusterEngine:
         host.queue.put(
             ("begin", Setup(options, self._preparation, name, said, self._carrier.local))
         )
+        if not self._carrier.local:
+            for _ in range(PINGS):
+                host.queue.put(("ping",))
         if self._initializer is not None:
             host.queue.put(("initializer", self._initializer))
         Sending(

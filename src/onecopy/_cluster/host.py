@@ -19,6 +19,7 @@ from .._engine.history import WorkerRow
 from .._engine.work import Entry
 from .._memory.arena import Arena
 from .._protocol.versions import Path
+from .clock import Clock
 from .interface import HostInfo
 from .shipping import Shipping
 
@@ -104,6 +105,7 @@ class Host:
         answers: whether offered files were mapped.
         workers: the worker processes, by the agent's numbers.
         why: the reason why it has gone.
+        clock: puts its times on the driver's clock.
         traffic: bytes sent, received, copied, and passed by reference.
     """
 
@@ -123,6 +125,7 @@ class Host:
         self.workers: dict[int, WorkerRow] = {}
         self.why = ""
         self.traffic = [0, 0, 0, 0]
+        self.clock = Clock()
         self.sender: threading.Thread | None = None
         self._numbers = numbers
         self._known: dict[int, int] = {}
@@ -149,8 +152,9 @@ class Host:
 
     def row(self, row: WorkerRow) -> None:
         """Note a worker process that has come, or has gone."""
-        number, *rest = row
-        self.workers[number] = self.number(number), rest[0], rest[1], rest[2], rest[3], rest[4]
+        number, pid, *times = row
+        born, since, gone, last = map(self.clock.here, times)
+        self.workers[number] = self.number(number), pid, born, since, gone, last
 
     def lost(self, why: str) -> None:
         """Note that the host has gone, and its workers with it; ``why`` is empty if that was to

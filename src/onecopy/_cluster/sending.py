@@ -110,6 +110,8 @@ class Sending:
                 self._send([posted])
         elif name == "initializer":
             self._send_initializer(*values)
+        elif name == "ping":
+            self._send([(name, monotonic_ns())])
         else:
             self._send([posted])
 

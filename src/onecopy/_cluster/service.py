@@ -31,6 +31,8 @@ from .losses import Losses
 _PATIENCE = 0.03
 _TIMES = 2.5
 _SELDOM = 1.0
+# Seconds between two looks at the clocks of other machines.
+_PERIOD = 30.0
 # Seconds that agents have to end in, before they are killed.
 _GRACE = 3.0
 
@@ -92,6 +94,7 @@ class Service:
         self._heads: dict[int, tuple[int, float, float]] = {}
         self._kill_signal: signal.Signals | None = None
         self._flags = Flags()
+        self._asked = monotonic()  # for the time
         self._alone = 0.0  # since when there is no host
         self.wakeup = Wakeup()
         self.cpu = 0.0
@@ -230,10 +233,23 @@ class Service:
                     host.queue.put(("forget", segment))
         self._arrivals.relieve()
         self._end_aborted()
-        waits = [self._take_back()]
+        waits = [self._take_back(), self._ask_times()]
         if self._flags.stopped or (not self._core.closed and self._is_alone()):
             waits.append(_PATIENCE)
         return min((wait for wait in waits if wait is not None), default=None)
+
+    def _ask_times(self) -> float | None:
+        """Ask hosts of other machines for their time now and then; return in how many seconds."""
+        if self._carrier.local:
+            return None
+        left = self._asked + _PERIOD - monotonic()
+        if left > 0:
+            return left
+        self._asked = monotonic()
+        for host in self._hosts.all():
+            if host.state is State.READY:
+                host.queue.put(("ping",))
+        return _PERIOD
 
     def _is_alone(self) -> bool:
         return all(host.state is State.GONE for host in self._hosts.all())

@@ -299,7 +299,7 @@ class PickledWarning(UserWarning):
 
 
 class InsecureClusterWarning(UserWarning):
-    """A cluster's scheduler is open to whoever can reach it."""
+    """A cluster's scheduler is open to any program that can reach it."""
 
 
 class LoadWarning(UserWarning):

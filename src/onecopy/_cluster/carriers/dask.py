@@ -419,7 +419,7 @@ def _warn_if_open(client: Any) -> None:
         here = protocol == "inproc" or host == "localhost"
     if protocol in ("tcp", "ws", "ucx") and not here:
         warnings.warn(
-            f"the scheduler at {address} is open: whoever can reach it can run programs on its "
+            f"the scheduler at {address} is open: any program that reaches it can run code on its "
             "workers. Use TLS (distributed.Security), or a network that is closed",
             InsecureClusterWarning,
             stacklevel=4,
