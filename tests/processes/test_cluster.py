@@ -21,6 +21,7 @@ import pytest
 
 import onecopy as oc
 from onecopy._cluster.engine import ClusterEngine
+from onecopy._report import gather
 from tests.scripts import until
 
 
@@ -133,6 +134,12 @@ class TestHosts:
         assert {record.worker for record in ours} <= known
         assert len({record.task for record in ours}) == 1
 
+    def test_the_report_adds_up(self, make: Any) -> None:
+        pool = make(hosts=2)
+        pool.map(host_and_pid, range(100), chunksize=1)
+        accounting = gather.run(pool._engine).accounting()
+        assert abs(accounting.other) <= 0.05 * accounting.workers * accounting.wall
+
     def test_spans_name_the_process(self, make: Any) -> None:
         pool = make(hosts=2)
         ran = {pid for _, pid in pool.map(host_and_pid, range(20), chunksize=1)}
@@ -186,6 +193,13 @@ class TestShipping:
         there = pool.apply(shared_here, (0,))
         assert (there["a"] == np.arange(200_000)).all()
         assert there["text"] == "made there"
+
+    def test_a_task_cannot_return_open_memory(self, make: Any) -> None:
+        pool = make(hosts=1)
+        for made in (lambda: oc.zeros(5), lambda: [oc.Counter(), np.ones(100_000)]):
+            with pytest.raises(oc.NotShared, match="return a copy"):
+                pool.apply(made)
+        assert pool.apply(lambda: np.array(oc.zeros(5))).tolist() == [0] * 5
 
     def test_plain_arguments_and_results_are_writable_copies(self, make: Any) -> None:
         pool = make(hosts=1)

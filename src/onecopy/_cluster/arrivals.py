@@ -104,6 +104,7 @@ class Arrivals:
         # What is recorded from here on is the process that ran it.
         entry.worker = host.number(worker)
         spent = host.clock.spent(spent)
+        host.last[worker] = wire.TIMES.unpack_from(spent)[-1]
         assignment, work = entry.assignment, entry.work
         conclude, bad = self._outcomes.conclude, flags & wire.ERRORS
         began = monotonic_ns()

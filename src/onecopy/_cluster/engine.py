@@ -139,7 +139,7 @@ class ClusterEngine:
         _engines.add(self)
         registry.listeners.add(self._service)
         try:
-            self.history.watch = Watch(lambda: {os.getpid(): OWNER}, lambda: self.core.tasks_ended)
+            self.history.watch = Watch(self._processes, lambda: self.core.tasks_ended)
             self._thread = self._service.start(self._begin, self._unheld, self._finished)
         except RuntimeError as error:
             self._finished()
@@ -178,7 +178,7 @@ class ClusterEngine:
         return sent, received, copied, shared
 
     def worker_history(self) -> list[WorkerRow]:
-        return [row for host in self._table.all() for row in list(host.workers.values())]
+        return [row for host in self._table.all() for row in host.rows()]
 
     def owner_cpu(self) -> float:
         return self._service.cpu
@@ -245,6 +245,12 @@ class ClusterEngine:
         with importing():
             errors.import_broken_errors()
         self._carrier.open(self, self._preparation)
+
+    def _processes(self) -> dict[int, int]:
+        """Return the processes whose memory is sampled: those of this machine."""
+        there = [host for host in self._table.all() if self._carrier.local]
+        workers = {row[1]: row[0] for host in there for row in host.rows() if row[1] and not row[4]}
+        return {os.getpid(): OWNER, **workers}
 
     def _on_lost(self, entry: Entry, error: BaseException) -> None:
         self._outcomes.lose(entry, error)

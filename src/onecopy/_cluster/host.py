@@ -104,6 +104,7 @@ class Host:
         functions, versions, settings: what was sent, as in ``_engine.channel.Contents``.
         answers: whether offered files were mapped.
         workers: the worker processes, by the agent's numbers.
+        last: when each has last sent a result, by the driver's clock.
         why: the reason why it has gone.
         clock: puts its times on the driver's clock.
         traffic: bytes sent, received, copied, and passed by reference.
@@ -123,6 +124,7 @@ class Host:
         self.settings = 0
         self.answers: queue.SimpleQueue[tuple[int, str]] = queue.SimpleQueue()
         self.workers: dict[int, WorkerRow] = {}
+        self.last: dict[int, int] = {}
         self.why = ""
         self.traffic = [0, 0, 0, 0]
         self.clock = Clock()
@@ -165,6 +167,13 @@ class Host:
             self.workers[number] = row[0], row[1], row[2], row[3], row[4] or now, row[5]
         self.answers.put((0, why))
         self.queue.put(None)
+
+    def rows(self) -> list[WorkerRow]:
+        """Return its workers so far, each with the time of its last known event."""
+        return [
+            (*row[:5], max(row[5], self.last.get(number, 0)))
+            for number, row in list(self.workers.items())
+        ]
 
     def pids(self) -> list[int]:
         """Return the processes of the workers that are there."""

@@ -67,7 +67,11 @@ class HostReceiver(Receiver):
         spent = frame.body[: wire.SPENT.size]
         body = memoryview(frame.body)[wire.SPENT.size :]
         rich = bool(frame.flags & wire.RICH)
-        parcel = taken(rich, body, worker.channel.link, self.mirrors.knows)
+        try:
+            parcel = taken(rich, body, worker.channel.link, self.mirrors.knows)
+        except errors.NotShared as error:
+            work.fail(entry.assignment, error.with_traceback(None))
+            return
         who = worker.number, worker.pid
         self.outbox.put("ended", work.order.id, who, spent, frame.flags, parcel)
         work.done()

@@ -202,6 +202,9 @@ def taken(rich: bool, body: memoryview, link: Inward, knows: Callable[[int], boo
         rich, body: as ``codec.write_message`` has returned them.
         link: of this end of the worker's channel.
         knows: returns True for a segment that the driver has.
+
+    Raises:
+        NotShared: it refers to memory of this host that can be written.
     """
     if not rich:
         return Parcel(BARE, bytes(body))
@@ -210,6 +213,7 @@ def taken(rich: bool, body: memoryview, link: Inward, knows: Callable[[int], boo
     places: list[tuple[int, ...]] = []
     renumbered: list[int] = []
     strays: dict[int, list[tuple[int, int, int]]] = {}
+    can_be_written = False
     for at, run in enumerate(runs):
         renumbered.append(len(places))
         if run[0] == codec.BLOCK:
@@ -220,11 +224,17 @@ def taken(rich: bool, body: memoryview, link: Inward, knows: Callable[[int], boo
         else:
             # Of this host alone: its bytes are sent, overlapping ones once.
             view = link.shared_view(run[1])
+            can_be_written |= not view.readonly
             strays[at] = []
             for start, stop in _stretches(entries, at, view.nbytes):
                 strays[at].append((start, stop, len(places)))
                 places.append((codec.BLOCK, len(buffers), stop - start))
                 buffers.append(pickle.PickleBuffer(view[start:stop]))
+    if can_be_written:  # now that all blocks are on their way back
+        raise NotShared(
+            "the task has returned memory that can be written (zeros, empty, full, Counter, "
+            "append_log), which is on its host alone: return a copy"
+        )
     changed = []
     for at, offset, *rest in entries:
         place, low = renumbered[at], 0
