@@ -12,7 +12,6 @@ CLUSTER = "cluster"
 
 OPEN = "its tasks write to open memory, which stays on one machine"
 OWN = "it makes its pool without the fixture"
-THREADS = "it is about threads"
 COUNTED = "it counts the bytes of one machine's channels"
 INSIDE = "it looks at parts that an engine of processes has"
 
@@ -20,30 +19,30 @@ _REFUSED = "is on the driver's machine and can be written"
 
 # By file, class or test.
 REFUSED: dict[str, str] = {
-    "test_pool_ahead.py": OPEN,
     "test_cancel.py": OPEN,
+    "test_chaos.py": OPEN,
     "test_chunks_cut.py": OPEN,
     "test_chunks_early.py": OPEN,
-    "test_every_item_is_run_even_when_some_fail": OPEN,
-    "test_large_captured_data_stands_in_memory_once": COUNTED,
-    "test_chaos.py": OPEN,
-    "test_terminate_stops_without_finishing": OPEN,
-    "test_as_functions": OPEN,
-    "test_no_logs_and_yet_prints": OWN,
-    "test_memory_over_time": INSIDE,
+    "test_pool_ahead.py": OPEN,
     "test_reports_of_a_real_pool": "it expects the name of its start method",
-    "test_groups_of_an_ordered_frame_move_nothing": COUNTED,
-    "test_memory_that_dead_workers_held_does_not_pile_up": INSIDE,
-    "test_cancelling_ends_the_worker": OPEN,
-    "test_workers_read_where_it_stands": COUNTED,
-    "test_reading_costs_workers_no_memory": COUNTED,
-    "test_what_a_killed_worker_has_written_stays": OPEN,
-    "test_a_kill_in_the_middle_of_appending": OPEN,
-    "test_a_slow_handler_slows_those_that_log_and_nobody_else": INSIDE,
-    "test_worker_shares_and_returns": COUNTED,
-    "test_worker_makes_a_writable_one": OPEN,
     "test_frames_of_other_libraries": COUNTED,
+    "test_groups_of_an_ordered_frame_move_nothing": COUNTED,
+    "test_large_captured_data_stands_in_memory_once": COUNTED,
+    "test_reading_costs_workers_no_memory": COUNTED,
+    "test_worker_shares_and_returns": COUNTED,
+    "test_workers_read_where_it_stands": COUNTED,
+    "test_a_slow_handler_slows_those_that_log_and_nobody_else": INSIDE,
+    "test_memory_over_time": INSIDE,
+    "test_memory_that_dead_workers_held_does_not_pile_up": INSIDE,
+    "test_a_kill_in_the_middle_of_appending": OPEN,
     "test_a_worker_that_dies_while_others_wait_for_it": OPEN,
+    "test_as_functions": OPEN,
+    "test_cancelling_ends_the_worker": OPEN,
+    "test_every_item_is_run_even_when_some_fail": OPEN,
+    "test_terminate_stops_without_finishing": OPEN,
+    "test_what_a_killed_worker_has_written_stays": OPEN,
+    "test_worker_makes_a_writable_one": OPEN,
+    "test_no_logs_and_yet_prints": OWN,
 }
 
 

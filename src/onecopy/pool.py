@@ -162,7 +162,7 @@ class Pool(PoolView, StandardPool):  # type: ignore[misc]  # results are of our 
         if cluster is not None:
             from ._cluster import setup as on_cluster
 
-            on_cluster.refuse(workers=workers, main=main, profile=profile)
+            on_cluster.refuse(workers=workers, main=main)
             beyond = on_cluster.cluster_options(reruns, files, hosts_timeout)
             start = on_cluster.method_of(start)
             carrier = on_cluster.carrier_of(cluster)

@@ -445,7 +445,6 @@ def test_workers_end_with_a_killed_driver(tmp_path: Path) -> None:
         ({"method": "fork"}, ValueError, "no other host has"),
         ({"method": "thread"}, ValueError, "no other host has"),
         ({"main": "import"}, ValueError, "goes by value"),
-        ({"profile": True}, ValueError, "not supported"),
         ({"reruns": -1}, ValueError, "at least 0"),
         ({"files": "some"}, ValueError, "auto, ship, same"),
         ({"hosts_timeout": 0}, ValueError, "above 0"),

@@ -6,6 +6,7 @@ told first, so that the host gets more work; then each result is unpickled and d
 
 from __future__ import annotations
 
+import marshal
 import pickle
 from time import monotonic_ns
 from typing import Any
@@ -183,6 +184,12 @@ class Arrivals:
 
     def _on_forgotten(self, host: Host, segment_id: int) -> None:
         host.link.forgotten(segment_id)
+
+    def _on_imported(self, host: Host, body: bytes) -> None:
+        self._outcomes.history.recorder.imported(marshal.loads(body))
+
+    def _on_profile(self, host: Host, body: bytes) -> None:
+        self._outcomes.history.profile.add(marshal.loads(body))
 
     def _on_pong(self, host: Host, sent: int, theirs: int) -> None:
         host.clock.answered(sent, theirs, monotonic_ns())

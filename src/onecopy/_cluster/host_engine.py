@@ -38,6 +38,9 @@ from .given import Given
 from .mirrors import Mirrors
 from .outbox import Outbox, caused, packed
 
+# Frames for the driver's report, and the names of their items.
+_PASSED_ON = {wire.IMPORTED: "imported", wire.PROFILE: "profile"}
+
 
 class HostCore(Core):
     """A table that says which workers there are."""
@@ -75,6 +78,12 @@ class HostReceiver(Receiver):
         who = worker.number, worker.pid
         self.outbox.put("ended", work.order.id, who, spent, frame.flags, parcel)
         work.done()
+
+    def _control(self, worker: WorkerHandle, frame: wire.Frame) -> None:
+        if frame.type in _PASSED_ON:
+            self.outbox.put(_PASSED_ON[frame.type], frame.body)
+        else:
+            super()._control(worker, frame)
 
     def _conclude_bad(self, worker: WorkerHandle, entry: Entry, spent: bytes) -> None:
         error = errors.WorkerDied(

@@ -39,7 +39,7 @@ def method_of(method: str) -> str:
     return resolved if resolved == "spawn" else "forkserver"
 
 
-def refuse(*, workers: object, main: str, profile: bool) -> None:
+def refuse(*, workers: object, main: str) -> None:
     """Raise an error for options that a pool on several hosts does not have."""
     if workers is not None:
         raise TypeError("with cluster= each host has its own number of workers: leave workers out")
@@ -47,8 +47,6 @@ def refuse(*, workers: object, main: str, profile: bool) -> None:
         raise ValueError(
             'main="import" needs the file on each host: with cluster= the main module goes by value'
         )
-    if profile:
-        raise ValueError("profile is not supported with cluster= yet")
 
 
 def cluster_options(reruns: Any, files: Any, hosts_timeout: Any) -> ClusterOptions:
