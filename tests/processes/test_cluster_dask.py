@@ -55,8 +55,12 @@ if __name__ == "__main__":
 
 def program(tmp_path: Path, body: str) -> subprocess.CompletedProcess[str]:
     lines = [f"    {line}" for line in body.splitlines()]
-    env = {**os.environ, "DASK_DISTRIBUTED__ADMIN__SYSTEM_MONITOR__GIL__ENABLED": "false"}
-    return run(tmp_path, _HEAD + "\n".join(lines) + _TAIL, env=env)
+    return run(tmp_path, _HEAD + "\n".join(lines) + _TAIL, env=environment(tmp_path))
+
+
+def environment(tmp_path: Path) -> dict[str, str]:
+    """Dask's workers put their files into the test's own folder."""
+    return {**os.environ, "DASK_TEMPORARY_DIRECTORY": str(tmp_path)}
 
 
 def test_workers_of_one_machine_are_one_host(tmp_path: Path) -> None:
@@ -132,7 +136,10 @@ with cluster(n_workers=1) as dask, Client(dask) as client:
     lines = [f"    {line}" for line in body.splitlines()]
     (tmp_path / "driver.py").write_text(_HEAD + "\n".join(lines) + _TAIL)
     with subprocess.Popen(
-        [sys.executable, str(tmp_path / "driver.py")], stdout=subprocess.PIPE, text=True
+        [sys.executable, str(tmp_path / "driver.py")],
+        stdout=subprocess.PIPE,
+        text=True,
+        env=environment(tmp_path),
     ) as driver:
         assert driver.stdout is not None
         pids = driver.stdout.readline().split()
@@ -153,3 +160,43 @@ with cluster(n_workers=0) as dask, Client(dask) as client:
 """,
     )
     assert "no Dask worker is connected" in done.stdout, done.stderr
+
+
+def test_other_versions_are_refused(tmp_path: Path) -> None:
+    done = program(
+        tmp_path,
+        """
+ours = carrier.facts()
+carrier._check(ours)
+for name in ours.versions:
+    try:
+        carrier._check(ours._replace(versions={**ours.versions, name: "0"}, host="node7"))
+    except oc.HostMismatch as error:
+        assert f"node7 has {name} 0" in str(error), error
+        print(name)
+""",
+    )
+    said = done.stdout.split("\n")
+    assert said == ["Python", "onecopy", "architecture", "NumPy", ""], done.stderr
+
+
+def test_an_open_scheduler_elsewhere(tmp_path: Path) -> None:
+    done = program(
+        tmp_path,
+        """
+class Client:
+    class scheduler:
+        address = ""
+places = [
+    "tcp://10.0.0.7:8786", "tcp://scheduler.example:8786", "tls://10.0.0.7:8786",
+    "tcp://127.0.0.1:8786", "tcp://[::1]:8786", "inproc://10.0.0.7/1/2",
+]
+for Client.scheduler.address in places:
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        carrier._warn_if_open(Client)
+    print(*(warning.category.__name__ for warning in caught))
+""",
+    )
+    name = "InsecureClusterWarning"
+    assert done.stdout.split("\n") == [name, name, "", "", "", "", ""], done.stderr

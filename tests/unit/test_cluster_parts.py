@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import socket
 import threading
-from typing import Any
 
 import numpy as np
 import pytest
@@ -12,7 +11,7 @@ import pytest
 from onecopy._cluster.clock import Clock
 from onecopy._cluster.connection import Connection
 from onecopy._protocol import wire
-from onecopy.errors import HostLost, HostMismatch, InsecureClusterWarning
+from onecopy.errors import HostLost
 
 
 def test_the_shortest_round_trip_sets_the_clock() -> None:
@@ -73,47 +72,3 @@ def test_a_lost_host_says_why() -> None:
         "a was lost while it had f (task 3): its agent ended"
     )
     assert "given out 2 times" in str(HostLost("b", "", "f", ("a", "b")))
-
-
-class TestDask:
-    @pytest.fixture
-    def carrier(self) -> Any:
-        pytest.importorskip("distributed")
-        from onecopy._cluster.carriers import dask
-
-        return dask
-
-    def test_other_versions_are_refused(self, carrier: Any) -> None:
-        ours = carrier.facts()
-        carrier._check(ours)
-        for name in ours.versions:
-            other = ours._replace(versions={**ours.versions, name: "0"}, host="node7")
-            with pytest.raises(HostMismatch, match=rf"node7 has {name} 0"):
-                carrier._check(other)
-
-    @pytest.mark.parametrize(
-        ("address", "warns"),
-        [
-            ("tcp://10.0.0.7:8786", True),
-            ("tcp://scheduler.example:8786", True),
-            ("tls://10.0.0.7:8786", False),
-            ("tcp://127.0.0.1:8786", False),
-            ("tcp://[::1]:8786", False),
-            ("inproc://10.0.0.7/1/2", False),
-        ],
-    )
-    def test_an_open_scheduler_elsewhere(
-        self, carrier: Any, address: str, warns: bool, recwarn: pytest.WarningsRecorder
-    ) -> None:
-        class Client:
-            class scheduler:
-                pass
-
-        client: Any = Client()
-        client.scheduler.address = address
-        if warns:
-            with pytest.warns(InsecureClusterWarning, match="is open"):
-                carrier._warn_if_open(client)
-        else:
-            carrier._warn_if_open(client)
-            assert not recwarn.list

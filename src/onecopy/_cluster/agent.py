@@ -11,6 +11,7 @@ import os
 import signal
 import socket
 import sys
+import traceback
 from dataclasses import replace
 from time import monotonic_ns
 from typing import Any
@@ -22,6 +23,7 @@ from .._engine.functions import Function
 from .._protocol.log_settings import settings
 from .._protocol.versions import Version
 from .._system import death
+from .._system.cpus import cpu_count
 from ..errors import OnecopyError
 from .connection import Connection
 from .given import Given, Named
@@ -83,7 +85,10 @@ class Agent:
             preparation = replace(preparation, path=path, installed=installed, umask=None)
         replace(preparation, preload=()).enter()
         settings.relay(setup.settings)
-        self._setup = replace(setup, options=replace(setup.options, preload=preload))
+        options = replace(setup.options, preload=preload)
+        if not setup.local and options.threads is not None:
+            options = replace(options, threads=max(1, cpu_count() // options.workers))
+        self._setup = replace(setup, options=options)
         if setup.initializer is None:
             self._start(None)
 
@@ -244,7 +249,12 @@ def main(parent: str) -> None:
     os.closerange(4, os.sysconf("SC_OPEN_MAX"))
     sock = socket.socket(fileno=3)
     sock.set_inheritable(False)
+    code = 1
     try:
         Agent(Connection(sock)).serve()
+        code = 0
+    except BaseException:  # a bug: the driver sees that this host is lost
+        traceback.print_exc()
     finally:
-        os._exit(0)
+        sys.stderr.flush()
+        os._exit(code)

@@ -337,8 +337,10 @@ class Hosts:
         slots = [next(self._slots) for _ in range(info.workers)]
         self._hosts[info.key] = self._engine.connect(info, slots)
 
-    def look(self) -> None:
-        """Set ``ready`` if all expected workers are."""
+    def look(self, *, unreached: bool = False) -> None:
+        """Set ``ready`` if all expected workers are, or cannot be."""
+        if unreached:
+            self.ready.set()
         if not self.ready.is_set():
             there = [host for host in self.all() if host.state is not State.STARTING]
             if sum(len(host.slots) for host in there) >= self._engine.options.workers:

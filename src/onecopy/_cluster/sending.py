@@ -86,6 +86,9 @@ class Sending:
                 del posted
         except Gone:
             pass  # the carrier reports that the host has gone
+        except BaseException:  # a bug: what the host has is given to others
+            self._carrier.end(self._host.info.key)
+            raise
         finally:
             self._orders.clear()
             self._kept.clear()

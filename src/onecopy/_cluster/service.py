@@ -46,6 +46,9 @@ class Table(Protocol):
     def add(self, info: HostInfo) -> None:
         """Take in a host that has come, and begin to send to it."""
 
+    def look(self, *, unreached: bool = False) -> None:
+        """Note that a host has become ready, or has gone; ``unreached``: before it came."""
+
 
 @dataclass(frozen=True)
 class Parts:
@@ -91,6 +94,7 @@ class Service:
         self._left: deque[tuple[int, str]] = deque()
         self._gone: deque[int] = deque()
         self._aborted: set[int] = set()
+        self._unreached: list[str] = []
         self._heads: dict[int, tuple[int, float, float]] = {}
         self._kill_signal: signal.Signals | None = None
         self._flags = Flags()
@@ -208,7 +212,7 @@ class Service:
     def _without_hosts(self) -> bool:
         """Wait for a host, but not for ever."""
         if monotonic() > self._alone + self._timeout:
-            said = [f"{host.name}: {host.why}" for host in self._hosts.all()]
+            said = [f"{host.name}: {host.why}" for host in self._hosts.all()] + self._unreached
             known = f" ({'; '.join(said)})" if said else ""
             failure = errors.NoHosts(f"no host for {self._timeout:g} s{known}")
             self._lifetime.fail(failure, None)
@@ -216,13 +220,18 @@ class Service:
         return False
 
     def _lose(self, key: int, why: str) -> None:
-        for host in self._hosts.all():
+        hosts = self._hosts.all()
+        known = any(host.info.key == key for host in hosts)
+        if not known:
+            self._unreached.append(why)
+        for host in hosts:
             if host.info.key == key and host.state is not State.GONE:
                 expected = host.state is State.CLOSING or self._flags.stopping
                 host.lost("" if expected else why)
                 host.link.abandon()
                 if not self._flags.stopping:
                     self._losses.lose(host)
+        self._hosts.look(unreached=not known)
 
     def _housekeeping(self) -> float | None:
         """Carry out what is due; return in how many seconds there is more."""

@@ -240,11 +240,12 @@ class DaskCarrier:
         """See ``Carrier``."""
         host = self._all[key]
         stream, buffers = packed(items)
-        if host.left.is_set():
+        actor = host.actor
+        if actor is None or host.left.is_set():
             raise ConnectionError(f"{host.info.name} has gone")
         try:
             # Copies: should the host not answer, they may be sent after their owners have died.
-            host.actor.send(stream, *map(bytes, buffers)).result(timeout=LOST)
+            actor.send(stream, *map(bytes, buffers)).result(timeout=LOST)
         except (TimeoutError, OSError, RuntimeError, ValueError, CancelledError) as error:
             raise ConnectionError(f"{host.info.name} cannot be reached: {error}") from error
         return len(stream) + sum(memoryview(buffer).nbytes for buffer in buffers)
@@ -252,9 +253,10 @@ class DaskCarrier:
     def end(self, key: int) -> None:
         """See ``Carrier``."""
         host = self._all[key]
-        if host.actor is not None and not host.left.is_set():
+        actor = host.actor
+        if actor is not None and not host.left.is_set():
             with contextlib.suppress(RuntimeError):  # its worker has gone
-                host.actor.end()
+                actor.end()
 
     def close(self) -> None:
         """See ``Carrier``."""
@@ -263,8 +265,7 @@ class DaskCarrier:
         for key in list(self._all):
             self.end(key)
         for thread in self._threads:
-            thread.join()
-        self._all.clear()
+            thread.join(2 * POLL)  # one whose host does not answer waits for longer
 
     def after_fork(self) -> None:
         """See ``Carrier``: a client is of no use in a forked child, and has no pool there."""
@@ -307,6 +308,8 @@ class DaskCarrier:
             thread.start()
 
     def _welcome(self, address: str) -> None:
+        if self._closed:
+            return
         try:
             new = self._look([address])
         except (OSError, ValueError, HostMismatch) as error:
@@ -341,10 +344,10 @@ class DaskCarrier:
                 pure=False,
                 key=f"onecopy-agent-{uuid4().hex}",
             )
-            host.actor = future.result(timeout=LOST)
+            actor = host.actor = future.result(timeout=LOST)
             self._events.came(host.info)
             while not host.left.is_set():
-                messages = host.actor.poll(POLL).result(timeout=LOST)
+                messages = actor.poll(POLL).result(timeout=LOST)
                 for message in messages:
                     if message is None:
                         return
