@@ -200,12 +200,12 @@ class Agent:
                 self._engine.give(work)
             except Exception as error:  # no room for its data, or the engine has ended
                 self._works.pop(order.id, None)
-                self._outbox.put("failed", order.id, packed(error))
+                self._outbox.put("failed", order.id, 0, packed(error))
 
     def _told(self, work: Given, error: BaseException | None) -> None:
         self._works.pop(work.order.id, None)
         if error is not None:
-            self._outbox.put("failed", work.order.id, packed(error))
+            self._outbox.put("failed", work.order.id, work.worker, packed(error))
 
     def on_withdraw(self, numbers: list[int]) -> None:
         """Take back what no worker has been given, and the rest of chunks that run."""

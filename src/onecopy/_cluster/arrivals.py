@@ -132,7 +132,7 @@ class Arrivals:
 
     # Items. Each is called ``_on_`` and its name.
 
-    def _on_failed(self, host: Host, number: int, pickled: bytes) -> None:
+    def _on_failed(self, host: Host, number: int, worker: int, pickled: bytes) -> None:
         """No worker has answered: it has died, was killed, or could not be sent this."""
         error = pickle.loads(pickled)
         errors.add_note(error, f"onecopy: on {host.name}")
@@ -143,6 +143,8 @@ class Arrivals:
         found, effects = self._core.finished(entry.worker, number, None)
         effects.carry_out()
         if found is not None:
+            # What is recorded is the process that ran it, if one has.
+            found.worker = host.number(worker) if worker else 0
             self._outcomes.lose(found, error)
 
     def _on_withdrawn(self, host: Host, numbers: list[int]) -> None:

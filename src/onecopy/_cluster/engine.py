@@ -253,6 +253,7 @@ class ClusterEngine:
         return {os.getpid(): OWNER, **workers}
 
     def _on_lost(self, entry: Entry, error: BaseException) -> None:
+        entry.worker = 0  # see ``losses``
         self._outcomes.lose(entry, error)
 
     def _wake(self) -> None:

@@ -36,10 +36,13 @@ class Given(Call):
         function: or None.
         versions: what workers need for it.
         told: called with this when it has ended: with an error if no worker has answered.
+
+    Attributes:
+        worker: the number of the worker with which it was lost; 0 if it was not.
     """
 
     called = "given"
-    __slots__ = ("_own", "_told", "order")
+    __slots__ = ("_own", "_told", "order", "worker")
 
     def __init__(
         self,
@@ -50,6 +53,7 @@ class Given(Call):
         told: Callable[[Given, BaseException | None], None],
     ) -> None:
         self.order = order
+        self.worker = 0
         self.function = function
         self.rules = order.rules
         self.tries = None

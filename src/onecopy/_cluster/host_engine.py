@@ -97,6 +97,8 @@ class HostOutcomes(Outcomes):
     """Errors that the engine itself has made: the driver records and retries."""
 
     def lose(self, entry: Entry, error: BaseException) -> None:
+        if isinstance(entry.work, Given):
+            entry.work.worker = entry.worker
         entry.work.fail(entry.assignment, error)
 
     def unsent(self, entry: Entry, error: BaseException) -> None:

@@ -65,4 +65,5 @@ class Losses:
         found, effects = self._core.finished(entry.worker, entry.assignment.id, None)
         effects.carry_out()
         if found is not None:
+            found.worker = 0  # it is unknown which process has run it
             self._outcomes.lose(found, error)
