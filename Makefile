@@ -17,7 +17,7 @@ MEASURED = $(BIN)/python -m coverage run -m pytest
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .PHONY: help test lint types pyright contract unit processes processes-file processes-all hosts suites apart beside coverage \
-	browser slow truth chaos fuzz soak doctor-truth quick versions test-all python-suites own-suites from-source package docs demo bench bench-faults format clean
+	browser slow truth chaos fuzz soak doctor-truth quick versions test-all python-suites own-suites from-source package docs demo bench bench-programs bench-published bench-faults format clean
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*## ' $(firstword $(MAKEFILE_LIST)) | sort | \
@@ -127,7 +127,7 @@ chaos: $(VENV)/.installed-dev ## 100,000 tasks and 500 faults under each start m
 fuzz: $(VENV)/.installed-dev ## 20,000 damaged files through every reader, under a memory limit
 	$(BIN)/python -m tests.fuzz $(ARGS)
 
-doctor-truth: $(VENV)/.installed-dev ## programs with known faults: found, none besides, and what cures save
+doctor-truth: $(VENV)/.installed-dev ## programs with known faults: found, none besides, and what cures save (ARGS=--overhead: what watching costs)
 	$(BIN)/python -m tests.doctor $(ARGS)
 
 soak: $(VENV)/.installed-dev ## a million tasks by one pool: memory and descriptors stay flat
@@ -203,6 +203,14 @@ bench: $(VENV)/.installed-bench ## measure against other pools: make bench ARGS=
 	@# Workers import from the source tree, which pip does not compile.
 	$(BIN)/python -m compileall -q src/onecopy
 	$(BIN)/python -m bench $(ARGS)
+
+bench-programs: $(VENV)/.installed-bench ## real programs by the standard pools and by ours (ARGS=--short: a minute)
+	$(BIN)/python -m compileall -q src/onecopy
+	$(BIN)/python -m bench.programs $(ARGS)
+
+bench-published: $(VENV)/.installed-bench ## benchmarks that others have published, with their peers
+	$(BIN)/python -m compileall -q src/onecopy
+	$(BIN)/python -m bench.published $(ARGS)
 
 bench-faults: $(VENV)/.installed-bench ## what pools survive: a table of faults and pools
 	$(BIN)/python -m compileall -q src/onecopy

@@ -1,4 +1,4 @@
-"""Where the codec's cut-off should be: inline against an arena block, by payload size.
+"""The best cut-off for the codec: inline against an arena block, by payload size.
 
 Run as ``python -m bench.cutoff``. For each size an array goes to a worker as an argument,
 and comes from one as a result, once with the codec's ``CUTOFF`` far above the size (the

@@ -1,4 +1,4 @@
-"""What a figure is: a few contenders that do the same work, and the bars to be met.
+"""The parts of a figure: a few contenders that do the same work, and the bars to be met.
 
 A contender is opened (its pool is made), asked for one sample at a time, and closed. All
 contenders of a figure are open together, so that the runner can take their samples in
@@ -25,7 +25,7 @@ FULL_RECORDS = 200_000_000
 
 @dataclass(frozen=True)
 class Size:
-    """How large the run is.
+    """The size of a run.
 
     Attributes:
         records: records in the file of the main job.
@@ -37,7 +37,7 @@ class Size:
 
     @property
     def full(self) -> bool:
-        """Is it the size that the bars of the main job are set for?"""
+        """True at the size that the bars of the main job are set for."""
         return self.records >= FULL_RECORDS
 
 
@@ -48,7 +48,7 @@ class Contender:
     Attributes:
         name: in tables, and what bars refer to.
         open: a context manager that gives the function which takes a sample.
-        rounds: at most so many samples are taken; for what takes very long.
+        rounds: at most this many samples are taken; for what takes very long.
         warm: samples that are taken first and thrown away.
         needs: bytes of free memory without which it is left out.
     """
@@ -61,7 +61,7 @@ class Contender:
 
 
 class Sense(Enum):
-    """What a bar's number is."""
+    """The meaning of a bar's number."""
 
     AT_MOST = "ours / theirs, at most"
     AT_LEAST = "theirs / ours, at least"
@@ -91,7 +91,7 @@ class Figure:
         name: as in ``--only``.
         what: one line on what is measured and how.
         contenders: made for a size; peers that fork come first, while there are few threads.
-        bars: likewise.
+        bars: made for a size as well.
         unit: of the samples: "s", "B" or "" (a count).
         rounds: samples per contender unless the user says otherwise.
         sized: do its bars hold for the full size alone?

@@ -1,9 +1,9 @@
-"""Data of each type that stands in memory once, of a given size, and what it costs to have
+"""Data of each type that is in memory once, of a given size, and what it costs to have
 four workers hold it.
 
 Used by the figures ``types`` (bytes moved per task) and ``types_memory`` (growth of PSS). One
 measurement gives both; it is made once, in pools of its own, so that a gigabyte of one type
-stands beside nothing else.
+is measured beside nothing else.
 """
 
 from __future__ import annotations

@@ -25,7 +25,7 @@ class Way:
         job: a module of ``bench.jobs``.
         workers: how many.
         method: its start method, or what the job makes of it.
-        copies: how often the data stands in memory at most, beyond the file itself; rough,
+        copies: how often the data is in memory at most, beyond the file itself; rough,
             and only for leaving it out where that does not fit.
     """
 

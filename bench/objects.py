@@ -24,7 +24,7 @@ NAIVE, JOBLIB, RAY = "list inherited by fork", "list by joblib", "list by ray"
 
 
 def count(size: Size) -> int:
-    """How many records."""
+    """The number of records."""
     return 860_001 if size.full else 86_000
 
 

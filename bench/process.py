@@ -47,7 +47,7 @@ def timed(arguments: list[str]) -> tuple[float, str]:
 
 
 def members(session: int) -> list[int]:
-    """Every live process of a session: what a job has started, whoever its parent is now."""
+    """Every live process of a session: what a job has started, whatever its parent is now."""
     found = []
     for name in os.listdir("/proc"):
         if name.isdigit():
@@ -81,6 +81,7 @@ def peak_pss(arguments: list[str], pause: float = 0.01) -> int:
     """
     process = start(arguments, stdin=subprocess.PIPE, env={**os.environ, "BENCH_HOLD": "1"})
     peak, running = 0, True
+    assert process.stdout is not None
     while running:
         # Readable: the job has printed its result, or has ended without one.
         running = not select.select([process.stdout], [], [], pause)[0]

@@ -29,7 +29,7 @@ class Spread:
 
 @dataclass(frozen=True)
 class Verdict:
-    """What a bar came to; ``measured`` is None when somebody that it names did not run."""
+    """The result of a bar; ``measured`` is None if a contender that it names did not run."""
 
     bar: Bar
     measured: Spread | None
@@ -38,7 +38,7 @@ class Verdict:
 
     @property
     def met(self) -> bool | None:
-        """Is the median on the right side of the bar? None when it was not measured."""
+        """True if the median is on the right side of the bar. None if it was not measured."""
         if self.measured is None:
             return None
         if self.bar.sense is Sense.AT_LEAST:

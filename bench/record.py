@@ -31,9 +31,9 @@ def _cpu() -> str:
     return platform.processor()
 
 
-def _versions() -> dict[str, str]:
+def _versions(packages: Iterable[str]) -> dict[str, str]:
     found = {}
-    for name in PACKAGES:
+    for name in packages:
         try:
             found[name] = version(name)
         except PackageNotFoundError:
@@ -41,8 +41,12 @@ def _versions() -> dict[str, str]:
     return found
 
 
-def machine() -> dict[str, Any]:
-    """What the figures were measured on, and how busy it was at the time."""
+def machine(packages: Iterable[str] = ()) -> dict[str, Any]:
+    """Return the machine that the figures were measured on, and its load at the time.
+
+    Args:
+        packages: their versions are included, besides those of ``PACKAGES``.
+    """
     return {
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
         "cpu": _cpu(),
@@ -51,13 +55,14 @@ def machine() -> dict[str, Any]:
         "system": platform.system(),
         "kernel": platform.release(),
         "python": platform.python_version(),
-        "packages": _versions(),
+        "packages": _versions((*PACKAGES, *packages)),
         "load": os.getloadavg()[0],
     }
 
 
-def _verdict(verdict: Verdict) -> dict[str, Any]:
-    bar, found = verdict.bar, verdict.measured
+def verdict(judged: Verdict) -> dict[str, Any]:
+    """A bar and what it came to."""
+    bar, found = judged.bar, judged.measured
     return {
         "bar": bar.text,
         "sense": bar.sense.value,
@@ -65,9 +70,9 @@ def _verdict(verdict: Verdict) -> dict[str, Any]:
         "measured": None if found is None else found.median,
         "least": None if found is None else found.low,
         "greatest": None if found is None else found.high,
-        "ours": verdict.ours,
-        "theirs": verdict.theirs,
-        "met": verdict.met,
+        "ours": judged.ours,
+        "theirs": judged.theirs,
+        "met": judged.met,
     }
 
 
@@ -79,7 +84,7 @@ def _outcome(outcome: Outcome) -> dict[str, Any]:
         "for_full_size": figure.sized,
         "medians": {name: spread(values).median for name, values in outcome.samples.items()},
         "samples": outcome.samples,
-        "verdicts": [_verdict(verdict) for verdict in outcome.verdicts],
+        "verdicts": [verdict(one) for one in outcome.verdicts],
         "notes": outcome.notes,
     }
 

@@ -9,7 +9,6 @@ memory pushes it out.
 from __future__ import annotations
 
 import json
-import os
 from itertools import pairwise
 from pathlib import Path
 
@@ -18,8 +17,6 @@ import numpy as np
 from .face import Size
 
 DTYPE = np.dtype([("index", "i8"), ("timestamp", "M8[ns]"), ("val", "f8")])
-_PIECE = 1_000_000
-_SEED = 20_240_229
 
 # Records per task for every contender that works in blocks: 6 MiB, what map_blocks takes
 # for these records by itself. In the cache, so best for all of them.
@@ -43,32 +40,17 @@ def _notes(size: Size) -> Path:
     return path(size).with_suffix(".json")
 
 
-def _piece(random: np.random.Generator, first: int, count: int) -> np.ndarray:
-    piece = np.empty(count, DTYPE)
-    piece["index"] = np.arange(first, first + count)
-    piece["timestamp"] = np.datetime64("2024-01-01", "ns") + piece["index"]
-    piece["val"] = random.choice([0.0, 1.0, np.nan], count)
-    return piece
-
-
 def make(size: Size) -> None:
-    """Writes the file unless it is there already; it gets its name when it is whole."""
+    """Write the file unless it exists; it gets its name when it is whole."""
+    # Not at the top: the jobs of peers, which import this module, do without onecopy.
+    from onecopy._lab._records import write
+
     if _notes(size).exists() and path(size).exists():
         return
     size.directory.mkdir(parents=True, exist_ok=True)
     unfinished = path(size).with_suffix(".unfinished")
-    random = np.random.default_rng(_SEED)
-    total = 0.0
-    with unfinished.open("wb") as file:
-        header = {"descr": np.lib.format.dtype_to_descr(DTYPE), "fortran_order": False}
-        np.lib.format.write_array_header_1_0(file, {**header, "shape": (size.records,)})
-        for first in range(0, size.records, _PIECE):
-            piece = _piece(random, first, min(_PIECE, size.records - first))
-            total += float(np.nansum(piece["val"]))
-            file.write(piece.view("u1").data)
-        # Written out now, not while the first contenders are being timed.
-        file.flush()
-        os.fsync(file.fileno())
+    unfinished.unlink(missing_ok=True)
+    total = write(str(unfinished), size.records)
     unfinished.rename(path(size))
     _notes(size).write_text(json.dumps({"sum": total}) + "\n")
 

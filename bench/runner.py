@@ -1,7 +1,7 @@
 """The order of measuring: all contenders open, warmed up, then one sample each, in turn.
 
 A B C, A B C, ...: what disturbs the machine for some seconds disturbs all of them. Garbage
-is collected between samples, so that nobody pays for a neighbour's. A contender that fails,
+is collected between samples, so that no sample pays for another's. A contender that fails,
 or for which memory is short, is left out with a note; the others go on.
 """
 
@@ -20,7 +20,7 @@ from .ratios import Verdict, judge
 
 @dataclass
 class Outcome:
-    """What came of one figure."""
+    """The outcome of one figure."""
 
     figure: Figure
     samples: dict[str, list[float]] = field(default_factory=dict)

@@ -107,16 +107,27 @@ def _bar_table() -> Table:
     return table
 
 
+def _add(table: Table, verdict: Verdict, unit: str, *, final: bool) -> None:
+    label = Text(verdict.bar.text)
+    if verdict.ours and verdict.bar.ours != (verdict.ours,):
+        label.append(f"; worst: {verdict.ours}", style="dim")
+    if len(verdict.bar.theirs) > 1 and verdict.theirs:
+        label.append(f"; best of theirs: {verdict.theirs}", style="dim")
+    table.add_row(label, *_measured(verdict, unit), _judged(verdict, final=final))
+
+
 def _add_bars(table: Table, outcome: Outcome, *, full: bool) -> None:
     for verdict in outcome.verdicts:
-        measured = _measured(verdict, outcome.figure.unit)
-        label = Text(verdict.bar.text)
-        if len(verdict.bar.ours) > 1 and verdict.ours:
-            label.append(f"; worst: {verdict.ours}", style="dim")
-        if len(verdict.bar.theirs) > 1 and verdict.theirs:
-            label.append(f"; best of theirs: {verdict.theirs}", style="dim")
         final = full or not outcome.figure.sized
-        table.add_row(label, *measured, _judged(verdict, final=final))
+        _add(table, verdict, outcome.figure.unit, final=final)
+
+
+def verdicts(title: str, found: Iterable[Verdict], unit: str = "") -> RenderableType:
+    """Bars that belong to no figure, in one table."""
+    table = _bar_table()
+    for verdict in found:
+        _add(table, verdict, unit, final=True)
+    return Group(Text(title, style="bold"), table)
 
 
 def one(outcome: Outcome, *, full: bool) -> RenderableType:

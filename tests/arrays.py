@@ -48,7 +48,7 @@ class Facts(NamedTuple):
 
 
 def facts(array: Any) -> Facts:
-    """What is true of `array`, here and now."""
+    """The facts about `array` in this process."""
     beside: Any = getattr(array, "tag", None)
     if isinstance(array, np.ma.MaskedArray):
         beside = np.ma.getmaskarray(array).tobytes(), repr(array.fill_value)
@@ -64,7 +64,7 @@ def facts(array: Any) -> Facts:
 
 
 def is_dense(array: Array) -> bool:
-    """Is its memory a contiguous array's, its axes permuted and maybe reversed?"""
+    """True if its memory is a contiguous array's, its axes permuted and maybe reversed."""
     step = array.itemsize
     for stride, length in sorted(zip(map(abs, array.strides), array.shape, strict=True)):
         if length > 1:
@@ -81,7 +81,7 @@ def axis_order(array: Array) -> list[int]:
 
 
 def strides_matter(array: Array) -> bool:
-    """Has it more than one element? NumPy itself is free with strides elsewhere."""
+    """True for more than one element. NumPy itself is free with strides elsewhere."""
     return array.size > 1
 
 
@@ -187,7 +187,7 @@ def address_of(array: Array) -> int:
 
 
 def descriptor_of(array: Array) -> int:
-    """Of the segment that it stands on; it stays the segment's."""
+    """The descriptor of the segment that holds it; it stays the segment's."""
     found = registry.find(address_of(array))
     assert found is not None
     return found[0].descriptor()

@@ -35,7 +35,7 @@ def pytest_configure() -> None:
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """How much of the doors is tested; see `pytest_collection_modifyitems`."""
+    """The options for testing doors; see `pytest_collection_modifyitems`."""
     parser.addoption("--doors", choices=("none", "some", "all"), default="some")
     parser.addoption("--start", choices=("fork", "others", "any"), default="any")
     parser.addoption("--hosts", type=int, default=0, help="run the pool's tests on made-up hosts")
@@ -110,7 +110,7 @@ def no_leaks(request: pytest.FixtureRequest) -> Iterator[None]:
     allowed = _allowed(request.node)
     before = leaks.Snapshot()
     yield
-    # The status stands before the end where Ctrl-C or an error in pytest ends the session.
+    # The status is known before the end if Ctrl-C or an error in pytest ends the session.
     if request.node.stash.get(_FAILED, False) or request.session.exitstatus != pytest.ExitCode.OK:
         return
     # pytest keeps the values of fixtures that are already torn down: an array
@@ -123,7 +123,7 @@ def no_leaks(request: pytest.FixtureRequest) -> Iterator[None]:
 
 
 def _allowed(node: pytest.Item) -> frozenset[leaks.Kind]:
-    """What the test's own `leaks` marker lets it leave behind."""
+    """The kinds that the test's own `leaks` marker lets it leave behind."""
     marker = node.get_closest_marker("leaks")
     if marker is None:
         return frozenset()

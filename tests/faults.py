@@ -1,4 +1,4 @@
-"""What the tests of faults have in common: a worker caught at a known point, a state of a
+"""Common parts of the tests of faults: a worker caught at a known point, a state of a
 process that can be waited for, and the worker's own end of its socket."""
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ def channels_of(pool: oc.Pool) -> list[Channel]:
 
 
 def unread(channel: Channel) -> int:
-    """How many bytes of a worker stand in its socket."""
+    """The number of a worker's bytes that wait in its socket."""
     count = array.array("i", [0])
     fcntl.ioctl(channel.fd, termios.FIONREAD, count)
     return count[0]
@@ -73,7 +73,7 @@ def zygote_of(pid: int) -> int:
 
 
 def named_files(pid: int) -> set[str]:
-    """Where shared memory and its files usually have names: what `pid` has there, mapped or open.
+    """The files that `pid` has mapped or open where shared memory usually has names.
     Other programs have such files as well."""
     folders = {"/dev/shm", tempfile.gettempdir(), os.getcwd()}
     lines = Path(f"/proc/{pid}/maps").read_text().splitlines()

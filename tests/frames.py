@@ -27,7 +27,7 @@ pl.LazyFrame({"a": [1]}).filter(pl.col("a") > 0).collect()
 
 Column = Callable[[int, Any], Any]  # length, numpy's random generator
 
-_WORDS = ["", "a", "ä€😀", "b" * 13, "some words that do not stand in a view"]
+_WORDS = ["", "a", "ä€😀", "b" * 13, "some words that do not fit in a view"]
 
 
 def _words(n: int, random: Any) -> Any:
@@ -105,7 +105,7 @@ POLARS: dict[str, Column] = {
     "nulls": lambda n, r: pl.Series([None] * n, dtype=pl.Null),
 }  # fmt: skip
 
-# Those of which something is made anew where they arrive: see ``kinds.polars``.
+# Those of which something is made again where they arrive: see ``kinds.polars``.
 NOT_SHARED = {"records", "deep", "wide"}
 
 

@@ -29,8 +29,10 @@ from pathlib import Path
 from typing import Any
 
 _ROOT = Path(__file__).resolve().parents[1]
-# A reader that has not answered after so many seconds hangs.
+# A reader that has not answered after this time, in seconds, hangs.
 _PATIENCE = 20.0
+# Until it has loaded every library and read every whole file, which a busy machine takes long for.
+_START = 240.0
 # What a child may have beside the interpreter and the libraries: each file is some kilobytes.
 _MEMORY = 1 << 30
 # A child that reads zarr slows down with every store.
@@ -149,7 +151,8 @@ def damaged(folder: Path, seed: int, count: int) -> Iterator[tuple[str, bytes]]:
     given = 0
     for name, data in originals:
         lengths = {*range(min(160, len(data))), *range(max(0, len(data) - 120), len(data))}
-        every = max(1, len(lengths) * len(originals) * 2 // max(count, 1))
+        # At most half of what is tried: the rest of the damages find more.
+        every = -(-len(lengths) * len(originals) * 2 // max(count, 1))
         for length in sorted(lengths)[::every]:
             yield name, data[:length]
             given += 1
@@ -190,15 +193,17 @@ def _warm(oc: Any) -> None:
 
 
 def outcome(oc: Any, path: str) -> str:
-    """The outcome of a file, in one line: ``loaded``, ``refused``, or ``fault`` and why."""
+    """The outcome of a file, in one line: ``loaded``, ``refused``, ``too large`` (it claims more
+    data than the limit of memory allows), or ``fault`` and why."""
     try:
         _looked_at(oc, path)
     except (oc.BadFile, oc.NotEnoughMemory) as error:
         said = str(error)
-        fine = "\n" not in said and said.isprintable() and len(said) < 2000
-        return "refused" if fine else f"fault: the message is {said[:200]!r}"
+        if "\n" in said or not said.isprintable() or len(said) >= 2000:
+            return f"fault: the message is {said[:200]!r}"
+        return "too large" if isinstance(error, MemoryError) else "refused"
     except MemoryError:
-        return "refused"  # while its values were looked at
+        return "too large"  # while its values were looked at
     except BaseException as error:
         return f"fault: {type(error).__name__}: {' '.join(str(error).split())[:200]}"
     return "loaded"
@@ -241,7 +246,7 @@ class Child:
             cwd=_ROOT,
         )
         self.files = 0
-        if self._answer() != "ready":
+        if self._answer(_START) != "ready":
             raise RuntimeError("the child does not start: run python -m tests.fuzz --child")
 
     def load(self, path: Path) -> str:
@@ -255,11 +260,11 @@ class Child:
             return f"fault: the process ended with {self._process.wait()}"
         return self._answer()
 
-    def _answer(self) -> str:
+    def _answer(self, patience: float = _PATIENCE) -> str:
         assert self._process.stdout is not None
-        ready, _, _ = select.select([self._process.stdout], [], [], _PATIENCE)
+        ready, _, _ = select.select([self._process.stdout], [], [], patience)
         if not ready:
-            return f"fault: no answer in {_PATIENCE} seconds"
+            return f"fault: no answer in {patience} seconds"
         line = self._process.stdout.readline().decode().strip()
         return line or f"fault: the process ended with {self._process.wait()}"
 

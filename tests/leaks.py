@@ -1,4 +1,4 @@
-"""What a test left behind: processes, threads, descriptors, files, segments.
+"""The things that a test left behind: processes, threads, descriptors, files, segments.
 
 Take a snapshot before, ask `settle` afterwards: it gives what is there now and
 was not there then, once that has had a few seconds to go by itself. The
@@ -77,7 +77,7 @@ class Leak:
 
 @dataclass(frozen=True)
 class Snapshot:
-    """What there is at one instant, by kind."""
+    """The things that exist at one instant, by kind."""
 
     processes: frozenset[psutil.Process] = field(default_factory=lambda: frozenset(_processes()))
     threads: frozenset[threading.Thread] = field(default_factory=lambda: frozenset(_threads()))
@@ -216,7 +216,7 @@ def _describe(process: psutil.Process) -> Iterator[Leak]:
         except psutil.ZombieProcess:
             command, status = "", psutil.STATUS_ZOMBIE
         if status == psutil.STATUS_ZOMBIE:
-            yield Leak(Kind.PROCESS, f"{process.pid}, a zombie: it ended and nobody waited for it")
+            yield Leak(Kind.PROCESS, f"{process.pid}, a zombie: it ended and was not waited for")
         else:
             line = f"{process.pid} {status}, child of {process.ppid()}: {command[:120]}"
             yield Leak(Kind.PROCESS, line, process=process)

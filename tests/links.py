@@ -42,7 +42,7 @@ class Ends:
         return self._carry(encode(obj), self.worker, self.owner)
 
     def carry(self, encoded: Payload) -> Any:
-        """What the worker makes of something that the owner has encoded."""
+        """The value that the worker decodes from what the owner has encoded."""
         return self._carry(encoded, self.owner, self.worker)
 
     def _carry(self, encoded: Payload, here: Link, there: Link) -> Any:

@@ -1,7 +1,7 @@
 """The pages of the documentation, as tests read them: README and what is under ``docs/``.
 
 A page's program is its ``python`` blocks, in order. What a reader need not see, such as a
-file that has to be there, stands in a comment that begins with ``<!-- run`` and ends with
+file that has to be there, is in a comment that begins with ``<!-- run`` and ends with
 ``-->`` on a line of its own. Every line keeps its number, so that a traceback names the
 page's own. What the program prints is shown in ``output`` blocks; in them a line of ``...``
 stands for any lines, and ``...`` in a line for any text.
@@ -40,7 +40,7 @@ class Page:
         return [each for each in _blocks(self.text) if not languages or each.language in languages]
 
     def program(self) -> str:
-        """What it has to run; empty when there is nothing."""
+        """The code to run; empty if there is none."""
         lines = [""] * len(self.text.splitlines())
         for block in self.blocks("python", "run"):
             lines[block.line - 1 : block.line - 1 + len(block.lines)] = block.lines

@@ -23,7 +23,7 @@ _PATIENCE = 60.0
 
 @dataclass
 class Seen:
-    """What was on the screen whenever something was written, as lines without what is empty at
+    """The screen after each piece of output, as lines without what is empty at
     the end; the bytes; and how the program ended."""
 
     screens: list[list[str]]
@@ -56,6 +56,10 @@ def run(
             if cwd is not None:
                 os.chdir(cwd)
             os.environ["TERM"] = "xterm-256color"
+            # The terminal's own size counts. Not os.environ: pytest imports readline, which sets
+            # them behind its back.
+            os.unsetenv("COLUMNS")
+            os.unsetenv("LINES")
             os.execv(words[0], words)
         finally:
             os._exit(127)
@@ -84,7 +88,7 @@ def _watched(
             pytest.fail(f"the program has not ended: {screens[-1:]}")
         try:
             got = os.read(terminal, 1 << 16)
-        except OSError:  # nobody has the other end any more
+        except OSError:  # no process has the other end any more
             return screens, written
         if not got:
             return screens, written

@@ -1,4 +1,4 @@
-"""What makes a test run tell its own things from those of others on the machine.
+"""The marks by which a test run tells its own things from those of others on the machine.
 
 It has a folder for temporary files of its own; names in /dev/shm carry its name (see
 `tests/watched`); and its processes are known by their environment, or, where they were
@@ -28,7 +28,7 @@ class ThisRun:
     """The test run that this process is.
 
     Attributes:
-        name: stands in the names of what it makes.
+        name: a part of the names of what it makes.
         folder: for its temporary files; goes when the process ends.
     """
 
@@ -59,7 +59,7 @@ class ThisRun:
         with suppress(psutil.Error):
             if process.environ().get(sitecustomize.VARIABLE) == self.name:
                 return True
-        with suppress(OSError):  # ended, or somebody else's, or there is no /proc
+        with suppress(OSError):  # ended, or another user's, or there is no /proc
             return self._mark in Path(_MAPS.format(process.pid)).read_text()
         return False
 

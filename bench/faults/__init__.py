@@ -1,4 +1,4 @@
-"""What pools survive: the same faults for every pool, each in a process of its own.
+"""The faults that pools survive: the same faults for every pool, each in a process of its own.
 
 ``python -m bench.faults`` runs them all, ``--help`` says more. ``rows`` has the faults,
 ``tasks`` what workers are made to do, ``peers`` the pools and how each is set up. ``cell``

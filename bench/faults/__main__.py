@@ -99,7 +99,7 @@ def _details(runs: Runs, console: Console) -> None:
 
 
 def _short(facts: Facts) -> dict[str, Any]:
-    """What is recorded: the beginning of each text."""
+    """The text that is recorded: the beginning of each text."""
     content = asdict(facts)
     content["noise"] = content["noise"][:TEXT]
     if content["answer"] is not None:

@@ -2,7 +2,7 @@
 
 Run by ``watch`` as ``python -m bench.faults.cell PEER FAULT DIRECTORY TURN``. What it has
 seen is in ``DIRECTORY/facts.json``, written again after each step, so that a program which
-hangs has said how far it came. Workers' files (``tasks.tell``) stand in ``DIRECTORY/told``.
+hangs has said how far it came. Workers' files (``tasks.tell``) are in ``DIRECTORY/told``.
 """
 
 from __future__ import annotations
@@ -69,7 +69,7 @@ class Meeting:
         return [attempt(submit, tasks.short, number, seconds) for number in range(count)]
 
     def batch(self, futures: list[Future[Any]], patience: float) -> Batch:
-        """What came of ``send``; numbers start again in each half."""
+        """The outcome of ``send``; numbers start again in each half."""
         wait(futures, patience)
         found = Batch(len(futures))
         for number, future in enumerate(futures):
@@ -185,7 +185,7 @@ def answer(future: Future[Any]) -> Answer:
 
 
 def without_paths(text: str) -> str:
-    """File names alone: where this machine keeps its files is nobody's business."""
+    """File names alone: where this machine keeps its files is private."""
     return re.sub(r"(?:/[\w.@+-]+)+/([\w.@+-]+)", r"\1", text)
 
 
@@ -209,7 +209,7 @@ def _memory_files(pid: int) -> int:
 
 
 def under_way(pid: int, faulty: Future[Any]) -> bool:
-    """Waits until part of the result has been read by this process, or stands in a memory
+    """Waits until part of the result has been read by this process, or is in a memory
     file of the worker's; False when it was all here before that was seen."""
     read, held = _bytes_read(), _memory_files(pid)
     until = time.monotonic() + PATIENCE

@@ -1,4 +1,4 @@
-"""What was seen of one pool with one fault. Plain data: ``cell`` and ``watch`` fill it in,
+"""The observations of one pool with one fault. Plain data: ``cell`` and ``watch`` fill it in,
 ``judge`` reads it, and it goes into the record as it is.
 """
 
@@ -27,7 +27,7 @@ class Batch:
 
 @dataclass
 class Answer:
-    """What came of the faulty task.
+    """The outcome of the faulty task.
 
     Attributes:
         state: ``"value"``, ``"error"`` or ``"missing"``.

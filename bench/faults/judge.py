@@ -19,7 +19,7 @@ PROMPT = 2.0
 
 
 class Grade(IntEnum):
-    """How grave a defect is: the greater, the graver."""
+    """The gravity of a defect: the greater, the graver."""
 
     OK = 0
     MUTE = 1

@@ -61,7 +61,7 @@ def _pool(_: int | None) -> Iterator[Submit]:
 
 @contextmanager
 def _executor(_: int | None) -> Iterator[Submit]:
-    # Likewise a context manager; ``result(timeout)`` ends the waiting alone.
+    # A context manager as well; ``result(timeout)`` ends the waiting alone.
     from concurrent.futures import ProcessPoolExecutor
 
     with ProcessPoolExecutor(WORKERS) as pool:

@@ -16,7 +16,7 @@ from . import tasks
 
 
 class Kind(Enum):
-    """What the program does."""
+    """The action of the program."""
 
     TASK = "a faulty task among others"
     IDLE = "a worker is killed between tasks"
@@ -25,7 +25,7 @@ class Kind(Enum):
 
 
 class Expect(Enum):
-    """What the faulty task's answer should be."""
+    """The right answer of the faulty task."""
 
     ERROR = "an error"
     VALUE = "its value"

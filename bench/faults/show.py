@@ -38,7 +38,7 @@ def _style(cell: Defect | str) -> str:
 
 
 def _used(cells: Cells) -> list[tuple[str, str]]:
-    """The marks of the legend that stand in the table."""
+    """The marks of the legend that the table has."""
     shown = " ".join(map(_mark, cells.values()))
     words = {"n procs, files, shm": ("proc", "file", "shm"), "n lost": (" lost",), "k/n": ("/",)}
     found = []

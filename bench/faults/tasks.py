@@ -1,4 +1,4 @@
-"""What workers are made to do; importable under every start method.
+"""The tasks of workers; importable under every start method.
 
 Each faulty task is given a directory, in which it leaves a file named after its process
 id at the moment from which its fault counts.
@@ -29,7 +29,7 @@ class Awkward(Exception):
 
 
 class Special(BaseException):
-    """What ``except Exception`` does not catch."""
+    """An exception that ``except Exception`` does not catch."""
 
 
 def tell(directory: str) -> None:
@@ -98,6 +98,6 @@ def return_much(directory: str) -> np.ndarray:
 
 
 def grind(directory: str) -> None:
-    """Busy for ever in C code that never lets go of the GIL."""
+    """Busy for ever in C code that never releases the GIL."""
     tell(directory)
     re.match(r"(a+)+$", "a" * 100 + "b")

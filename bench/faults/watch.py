@@ -72,7 +72,7 @@ class _Watch:
         return facts
 
     def seen(self) -> Facts:
-        """What the program has written so far."""
+        """The program's output so far."""
         try:
             return rebuilt(json.loads((self.directory / "facts.json").read_text()))
         except FileNotFoundError:
@@ -103,7 +103,7 @@ class _Watch:
         return self.seen().placed
 
     def over(self) -> bool:
-        """Has it ended? It is reaped at once: to some peers a zombie owner is alive."""
+        """True once it has ended. It is reaped at once: to some peers a zombie owner is alive."""
         return self.process.poll() is not None
 
     def alive(self) -> list[int]:

@@ -1,6 +1,6 @@
 """A plain array of 100 MB as an argument.
 
-The task reads one element of every page, so that whoever maps memory instead of copying it
+The task reads one element of every page, so that a pool that maps memory instead of copying it
 pays for its page faults inside the time. One worker each: a second one would have nothing
 to do; joblib alone has two, since ``n_jobs=1`` means no process at all.
 
@@ -42,7 +42,7 @@ def read(array: np.ndarray) -> float:
 
 
 def nothing() -> None:
-    """What a cold pool has done before."""
+    """The work that a cold pool has done before."""
 
 
 def by_apply(pool: Any, array: np.ndarray) -> float:

@@ -1,7 +1,7 @@
 """``import onecopy``: what a program pays that does not use it yet.
 
 Fresh interpreters, timed from outside, with nothing but the import as their program; the
-bar is on the difference to one whose program is empty. NumPy's import stands beside it, as
+bar is on the difference to one whose program is empty. NumPy's import is measured beside it, as
 the measure of what is avoided. Which modules come along is in ``import_modules``.
 """
 

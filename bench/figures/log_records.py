@@ -3,7 +3,7 @@
 The standard library's way is the one of the logging cookbook ("Logging to a single file from
 multiple processes"): a ``QueueHandler`` on each worker's root logger, set by the initializer, a
 ``multiprocessing.Queue``, and a ``QueueListener`` in the owner. onecopy needs no set-up. What a
-single process takes for as many stands beside them.
+single process takes for as many is measured beside them.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ log = logging.getLogger("bench.log_records")
 
 
 class Counting(logging.Handler):
-    """Does nothing with a record but count it."""
+    """A handler that counts records and drops them."""
 
     count = 0
 
@@ -63,7 +63,7 @@ def _sample(run: Any) -> float:
     start = time.perf_counter()
     run()
     while Counting.count < RECORDS:
-        time.sleep(0.0005)  # the listener's thread tells nobody
+        time.sleep(0.0005)  # the listener's thread gives no sign
     return time.perf_counter() - start
 
 

@@ -1,7 +1,7 @@
 """Peak memory of the main job: the greatest sum of PSS over all its processes.
 
 PSS counts a page that several processes map once in all, so that the sum is what the job
-takes of the machine. Read from outside, in runs of their own that nobody times
+takes of the machine. Read from outside, in runs of their own that are not timed
 (``process.peak_pss``). The peers are those of ``file_to_sum``, once each.
 
 The allowance of the bar is 1.05 times the data plus 40 MB for each worker; the owner and

@@ -4,7 +4,8 @@ Each sample is a fresh process, for a fork server is started once per process an
 belongs to the figure. What is timed inside it starts with the pool's making, after all
 imports, and ends when ``map`` has had an answer from each of the eight workers
 (``jobs.ready``). The standard library's fork server is used as it is; nothing is preloaded,
-since the tasks need nothing, and the same goes for onecopy.
+since the tasks need nothing, and the same goes for onecopy. A second program is the same but for
+its first line: it imports pandas (``jobs.ready_pandas``).
 """
 
 from __future__ import annotations
@@ -15,35 +16,38 @@ from ..process import timed
 WORKERS = 8
 ONECOPY = "onecopy, auto"
 STANDARD = "multiprocessing, {}"
+PANDAS = ", import pandas"
 METHODS = ("forkserver", "fork", "spawn")
 
 
-def _ready(which: str, method: str) -> float:
-    _, output = timed(["-m", "bench.jobs.ready", which, method, str(WORKERS)])
+def _ready(job: str, which: str, method: str) -> float:
+    _, output = timed(["-m", f"bench.jobs.{job}", which, method, str(WORKERS)])
     return float(output)
 
 
+def _contender(name: str, which: str, method: str) -> Contender:
+    job = "ready_pandas" if name.endswith(PANDAS) else "ready"
+    return Contender(name, lambda: plain(lambda: _ready(job, which, method)))
+
+
 def contenders(_: Size) -> list[Contender]:
-    standard = [
-        Contender(STANDARD.format(name), lambda name=name: plain(lambda: _ready("standard", name)))
-        for name in METHODS
-    ]
-    ours = [
-        Contender(f"onecopy, {name}", lambda name=name: plain(lambda: _ready("onecopy", name)))
-        for name in ("auto", "fork", "spawn")
-    ]
-    return [*standard, *ours]
+    found = [_contender(STANDARD.format(name), "standard", name) for name in METHODS]
+    found += [_contender(f"onecopy, {name}", "onecopy", name) for name in ("auto", "fork", "spawn")]
+    found += [_contender(STANDARD.format(name) + PANDAS, "standard", name) for name in METHODS[:2]]
+    found += [_contender(f"onecopy, {name}{PANDAS}", "onecopy", name) for name in ("auto", "fork")]
+    return found
+
+
+def _bar(text: str, limit: float, theirs: str, suffix: str = "") -> Bar:
+    peer = STANDARD.format(theirs) + suffix
+    return Bar(text, Sense.AT_MOST, limit, (ONECOPY + suffix,), (peer,))
 
 
 def bars(_: Size) -> list[Bar]:
     return [
-        Bar(
-            "8 workers ready under auto, of forkserver in the standard library",
-            Sense.AT_MOST,
-            1.0,
-            (ONECOPY,),
-            (STANDARD.format("forkserver"),),
-        )
+        _bar("8 workers ready under auto, of forkserver in the standard library", 1, "forkserver"),
+        _bar("8 workers ready under auto, of fork in the standard library", 2, "fork"),
+        _bar("the same with import pandas, of the standard forkserver", 1.2, "forkserver", PANDAS),
     ]
 
 

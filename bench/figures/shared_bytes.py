@@ -1,7 +1,7 @@
 """Bytes that move when a shared array is an argument: the same for 1 MB and for 100 MB.
 
 Counted by the pool itself: what it wrote to workers' sockets plus what it copied into
-arenas, per call. ``multiprocessing.Pool`` stands beside it with what it has to write for
+arenas, per call. ``multiprocessing.Pool`` is shown beside it with what it has to write for
 the same array: the pickle of the task, measured by pickling it.
 """
 

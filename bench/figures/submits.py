@@ -69,7 +69,7 @@ def bars(_: Size) -> list[Bar]:
         Bar(
             f"{TASKS:,} submits and results, times ProcessPoolExecutor's rate",
             Sense.AT_LEAST,
-            6,
+            8,
             (pools.ONECOPY,),
             (pools.EXECUTOR,),
         )

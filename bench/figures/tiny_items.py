@@ -1,4 +1,4 @@
-"""``map`` over a million tiny items, and nobody says how large a chunk should be.
+"""``map`` over a million tiny items, with no chunk size given.
 
 ``multiprocessing.Pool``, mpire and joblib choose a chunk (joblib: a batch) themselves when
 none is given, and are left to it. ``ProcessPoolExecutor.map`` does not: its default is 1,

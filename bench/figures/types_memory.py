@@ -1,7 +1,7 @@
 """Growth of memory when four workers hold shared data of each type: flat at every size.
 
 The sum of PSS of owner and workers, after every worker has read every page and holds on to
-the data, less the sum before, when the owner alone had it. joblib stands beside it: it maps
+the data, less the sum before, when the owner alone had it. joblib is measured beside it: it maps
 the arrays in an argument from a file, so arrays and frames of numbers grow by one copy, and
 what is not an array by one copy a worker.
 """

@@ -3,7 +3,7 @@
 The job as it was published: every worker is sent its slice of the data. The file is mapped
 and not read, so that no time goes into a first copy. METHOD is a start method, with
 ``:field`` behind it when slices of the one field are sent instead of whole records: a third
-of the bytes, which is what somebody would do who knows that records are pickled whole.
+of the bytes, as in a program whose author knows that records are pickled whole.
 """
 
 from __future__ import annotations

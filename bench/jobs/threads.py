@@ -1,6 +1,6 @@
 """The main job on threads of one process: what the machine can do, no process at all.
 
-NumPy lets go of the interpreter lock while it sums, so two threads on two cores are the
+NumPy releases the interpreter lock while it sums, so two threads on two cores are the
 mark to come near. The file is mapped, the blocks are those that everybody gets. METHOD is
 not used.
 """

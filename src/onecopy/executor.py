@@ -35,6 +35,7 @@ from ._codec.blame import without_ours
 from ._engine import busy, refused_arguments, setup
 from ._engine.engine import UNSENDABLE, Engine
 from ._engine.executor_results import Buffered, Results, failing
+from ._engine.failed import Errors, Failed, check_errors
 from ._engine.future import TaskFuture
 from ._engine.jobs import Items, StreamJob
 from ._engine.stats import NOTHING_YET, stats_of
@@ -262,6 +263,7 @@ class ProcessPoolExecutor(StandardExecutor):
         chunksize: int = 1,
         buffersize: int | None = None,
         progress: bool | str | Bar | None = None,
+        errors: Literal["raise", "skip"] = "raise",
     ) -> Iterator[T]: ...
 
     @overload
@@ -276,6 +278,7 @@ class ProcessPoolExecutor(StandardExecutor):
         chunksize: int = 1,
         buffersize: int | None = None,
         progress: bool | str | Bar | None = None,
+        errors: Literal["raise", "skip"] = "raise",
     ) -> Iterator[T]: ...
 
     @overload
@@ -291,7 +294,53 @@ class ProcessPoolExecutor(StandardExecutor):
         chunksize: int = 1,
         buffersize: int | None = None,
         progress: bool | str | Bar | None = None,
+        errors: Literal["raise", "skip"] = "raise",
     ) -> Iterator[T]: ...
+
+    @overload
+    def map(
+        self,
+        fn: Callable[[A], T],
+        iterable: Iterable[A],
+        /,
+        *,
+        timeout: float | None = None,
+        chunksize: int = 1,
+        buffersize: int | None = None,
+        progress: bool | str | Bar | None = None,
+        errors: Literal["return"],
+    ) -> Iterator[T | Failed]: ...
+
+    @overload
+    def map(
+        self,
+        fn: Callable[[A, B], T],
+        iterable: Iterable[A],
+        second: Iterable[B],
+        /,
+        *,
+        timeout: float | None = None,
+        chunksize: int = 1,
+        buffersize: int | None = None,
+        progress: bool | str | Bar | None = None,
+        errors: Literal["return"],
+    ) -> Iterator[T | Failed]: ...
+
+    @overload
+    def map(
+        self,
+        fn: Callable[..., T],
+        iterable: Iterable[Any],
+        second: Iterable[Any],
+        third: Iterable[Any],
+        /,
+        *iterables: Iterable[Any],
+        timeout: float | None = None,
+        chunksize: int = 1,
+        buffersize: int | None = None,
+        progress: bool | str | Bar | None = None,
+        errors: Literal["return"],
+    ) -> Iterator[T | Failed]: ...
 
     def map(
         self,
@@ -301,7 +350,8 @@ class ProcessPoolExecutor(StandardExecutor):
         chunksize: int = _CHUNK,
         buffersize: int | None = None,
         progress: bool | str | Bar | None = None,
-    ) -> Iterator[T]:
+        errors: Errors = "raise",
+    ) -> Iterator[Any]:
         """Like the built-in ``map``, computed by all workers, several calls at a time.
 
         Args:
@@ -313,14 +363,17 @@ class ProcessPoolExecutor(StandardExecutor):
                 sent several at once (at most 16), by their measured time.
             buffersize: the maximum number of tasks whose results have not been fetched.
             progress: show progress, as ``Pool.map`` does; None: the executor's default.
+            errors: the treatment of items that fail. ``"raise"``: a failed item raises in its
+                place, and the iterator ends. ``"return"``: an ``onecopy.Failed`` takes its place.
+                ``"skip"``: it is left out.
 
         Returns:
-            An iterator over the results, in order. A failed item raises in its place. That, a
-            timeout, and ``close()`` end the iterator; items that have not started by then are not
-            run.
+            An iterator over the results, in order. An error, a timeout, and ``close()`` end it;
+            items that have not started by then are not run.
 
         Raises:
             ValueError, TypeError: ``chunksize`` or ``buffersize`` is below 1, or not an integer.
+            ValueError: an unknown kind of ``errors``.
             RuntimeError: as for ``submit``; with a ``buffersize`` the iterator raises it as well.
         """
         if chunksize < 1:
@@ -329,6 +382,7 @@ class ProcessPoolExecutor(StandardExecutor):
             raise TypeError("buffersize must be an integer or None")
         if buffersize is not None and buffersize < 1:
             raise ValueError("buffersize must be None or > 0")
+        check_errors(errors)
         deadline = None if timeout is None else monotonic() + timeout
         bar = bar_of(progress, self._progress)
         engine = self._started()
@@ -343,7 +397,8 @@ class ProcessPoolExecutor(StandardExecutor):
             return failing(error, items)
         chunk = None if chunksize is _CHUNK else chunksize
         call_kind = wire.MAP if single else wire.STARMAP
-        job = StreamJob(function, items, call_kind, engine.submission.namespace, chunk, _MAP_CHUNK)
+        namespace = engine.submission.namespace
+        job = StreamJob(function, items, call_kind, namespace, chunk, _MAP_CHUNK, errors=errors)
         if bar is not None:
             job.bar = Progress(None if buffersize else len(items), job.name, bar=bar)
         try:

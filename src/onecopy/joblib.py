@@ -34,6 +34,8 @@ from typing import TYPE_CHECKING, Any
 from ._engine.engine import Engine
 from ._engine.stats import PoolStats, stats_of
 from ._launch import Method, resolve
+from ._progress.asked import bar_of
+from ._progress.bar import Progress
 from ._protocol.failures import name_of
 from ._system.cpus import cpu_count
 from ._system.native_threads import limit_threads
@@ -65,6 +67,8 @@ _OF_POOL = (
     *("initializer", "initargs", "maxtasksperchild", "preload", "logs", "prints"),
     *("main", "state", "reseed", "spans", "profile"),
 )
+# Options of a backend, with those.
+_ALL = (*_OF_POOL, "progress")
 
 # The engine of the last call. It references its initializer's arguments, so it is not kept alive.
 _last: deque[weakref.ref[Engine]] = deque(maxlen=1)
@@ -72,7 +76,7 @@ _last: deque[weakref.ref[Engine]] = deque(maxlen=1)
 _here = threading.local()
 
 _Callback = Callable[[Future[Any]], object]
-_Ended = tuple[_Callback, Future[Any]]
+_Ended = tuple[_Callback, Future[Any]] | Progress | None
 
 
 def register() -> None:
@@ -87,6 +91,10 @@ def register() -> None:
     - ``inner_max_num_threads`` (``parallel_config`` only): native threads per worker, instead of
       ``cpu_count() // n_jobs``. Not for worker threads, which share them.
     - ``initializer`` and ``initargs``: called in each worker before its first task.
+    - ``progress``: show the progress of each call, as for ``Pool``: True, a label, or an
+      ``onecopy.Bar``. joblib takes tasks from an iterator as it needs them, so their number is
+      known only when it has taken the last one, unless the bar has a ``total``. A call with
+      ``n_jobs=1`` does not come here, and shows nothing.
     - ``maxtasksperchild``, ``preload``, ``logs``, ``prints``, ``main``, ``state``,
       ``reseed``, ``spans``, ``profile``: as for ``Pool``.
 
@@ -195,7 +203,8 @@ class OnecopyBackend(AutoBatchingMixin, ParallelBackendBase):  # type: ignore[mi
         self._key = _Key()
         self._pool: Pool | None = None
         self._running: set[Future[Any]] = set()
-        self._ended: SimpleQueue[_Ended | None] | None = None
+        self._ended: SimpleQueue[_Ended] | None = None
+        self._bar: Progress | None = None
 
     # Called by joblib.
 
@@ -274,11 +283,12 @@ class OnecopyBackend(AutoBatchingMixin, ParallelBackendBase):  # type: ignore[mi
         self._let_go()
         # In a forked child the kept pool is the parent's.
         limit = self.inner_max_num_threads
-        self._key = _Key((os.getpid(), self._n_jobs, self._method, limit), self._options)
+        options = {name: self._options[name] for name in self._options if name in _OF_POOL}
+        self._key = _Key((os.getpid(), self._n_jobs, self._method, limit), options)
         self._pool = self._kept() or self._new()
         _last.append(weakref.ref(self._pool._engine))
         try:
-            self._ended = _called_back()
+            self._ended = self._called_back()
         except BaseException:
             self._let_go()
             raise
@@ -294,7 +304,7 @@ class OnecopyBackend(AutoBatchingMixin, ParallelBackendBase):  # type: ignore[mi
         return None
 
     def _new(self) -> Pool:
-        options = dict(self._options)
+        options = {name: self._options[name] for name in self._options if name in _OF_POOL}
         set_up = options.pop("initializer", None), tuple(options.pop("initargs", ()))
         limit = self.inner_max_num_threads
         if self._method == "thread":
@@ -313,19 +323,21 @@ class OnecopyBackend(AutoBatchingMixin, ParallelBackendBase):  # type: ignore[mi
     def submit(self, func: Any, callback: _Callback | None = None) -> Future[Any]:
         """Submit a batch to the pool. Never raises: joblib also submits in its callbacks, where an
         error would be lost and the caller would wait for ever."""
+        batch, size = _Batch(func), len(func)
         with self._lock:
             future: Future[Any]
+            bar = self._shown(batch)
             try:
                 if self._pool is None:
                     raise PoolClosed("this call of Parallel was aborted")
-                future = self._pool.submit(_Batch(func))
+                future = self._pool.submit(batch)
             except Exception as error:
                 future = Future()
                 future.set_exception(error.with_traceback(None))
             running, ended = self._running, self._ended
             running.add(future)
             if ended is None:
-                ended = self._ended = _called_back()
+                ended = self._ended = self._called_back()
 
         # Emptied when used: joblib's callback references the future and its Parallel, and a cycle
         # would keep the pool until the garbage collector runs.
@@ -334,11 +346,45 @@ class OnecopyBackend(AutoBatchingMixin, ParallelBackendBase):  # type: ignore[mi
         def done(future: Future[Any]) -> None:
             running.discard(future)
             callback, ended = waiting.pop()
+            if bar is not None:
+                failed = future.cancelled() or future.exception() is not None
+                # A batch ends at its first error: the calls after it are not run.
+                bar.advance(1 if failed else size, failed)
             if callback is not None:
                 ended.put((callback, future))
 
         future.add_done_callback(done)
         return future
+
+    def _shown(self, first: _Batch) -> Progress | None:
+        """Return the call's bar, which begins with its ``first`` batch; None if it has none."""
+        asked = bar_of(self._options.get("progress"))
+        if self._bar is None and self._pool is not None and asked is not None:
+            self._bar = Progress(None, name_of(first), "tasks", asked)
+            self._bar.start()
+        return self._bar
+
+    def _called_back(self) -> SimpleQueue[_Ended]:
+        """Return a queue whose callbacks a thread calls, until None comes, or a bar to end."""
+        ended: SimpleQueue[_Ended] = SimpleQueue()
+        arguments, name = (ended, weakref.ref(self)), "onecopy-joblib-callbacks"
+        threading.Thread(target=_call_back, args=arguments, name=name, daemon=True).start()
+        return ended
+
+    def _in_finalizer(self) -> bool:
+        """Return True if this may be a generator's end, in the middle of anything: the caller must
+        wait for no lock of a bar then."""
+        try:
+            return bool(self.parallel.return_generator)
+        except ReferenceError:
+            return True
+
+    def count(self) -> None:
+        """Tell the bar how many tasks there are, once joblib has taken the last one."""
+        bar, parallel = self._bar, self.parallel
+        with suppress(ReferenceError):  # its Parallel is gone
+            if bar is not None and parallel._original_iterator is None:
+                bar.expect(parallel.n_dispatched_tasks)
 
     def retrieve_result_callback(self, future: Future[Any]) -> Any:
         """Return the results of a batch, or raise its error."""
@@ -364,12 +410,16 @@ class OnecopyBackend(AutoBatchingMixin, ParallelBackendBase):  # type: ignore[mi
 
     def _let_go(self) -> None:
         """Keep the pool for the next call, or end it if something runs in it."""
+        self.count()
         with self._lock:
             pool, self._pool = self._pool, None
             ended, self._ended = self._ended, None
             running, self._running = self._running, set()
+            bar, self._bar = self._bar, None
         if ended is not None:
-            ended.put(None)
+            ended.put(bar)
+        if bar is not None and not self._in_finalizer():
+            bar.finish()  # before the caller goes on, and prints
         if pool is None:
             return
         if running or pool.method == "fork":
@@ -397,13 +447,14 @@ class _Key:
 
 
 def _checked(options: dict[str, Any]) -> dict[str, Any]:
-    """Return the options. Raises TypeError for one that would have no effect."""
+    """Return the options. Raises TypeError for one that is invalid or would have no effect."""
     for name in options:
-        if name not in _OF_POOL:
+        if name not in _ALL:
             raise TypeError(
                 f"the backend onecopy has no option {name!r}; it has method, "
-                f"inner_max_num_threads, {', '.join(_OF_POOL)}"
+                f"inner_max_num_threads, {', '.join(_ALL)}"
             )
+    bar_of(options.get("progress"))
     return options
 
 
@@ -420,28 +471,25 @@ def _begin(
         initializer(*initargs)
 
 
-def _called_back() -> SimpleQueue[_Ended | None]:
-    """Return a queue whose callbacks a thread calls, until None comes."""
-    ended: SimpleQueue[_Ended | None] = SimpleQueue()
-    name = "onecopy-joblib-callbacks"
-    threading.Thread(target=_call_back, args=(ended,), name=name, daemon=True).start()
-    return ended
-
-
-def _call_back(ended: SimpleQueue[_Ended | None]) -> None:
+def _call_back(ended: SimpleQueue[_Ended], backend: weakref.ref[OnecopyBackend]) -> None:
     """Call joblib back, in a thread that each call of ``Parallel`` has for this.
 
     Not in the pool's driver: joblib's callback takes tasks from the caller's iterable and pickles
     them, and waits for a lock that another thread holds while it does the same. An iterable that
     waits for a pool, or runs another ``Parallel``, would block the driver.
     """
-    while (item := ended.get()) is not None:
+    while isinstance(item := ended.get(), tuple):
         callback, future = item
         try:
             callback(future)
         except BaseException:
             _log.exception("joblib's callback failed; its Parallel may wait for ever")
         del item, callback, future  # nothing is kept alive while this waits
+        if (called := backend()) is not None:
+            called.count()
+        del called
+    if item is not None:
+        item.finish()
 
 
 class _Batch:

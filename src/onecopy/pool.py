@@ -23,9 +23,10 @@ from ._engine.calls import PoolView
 from ._engine.engine import Engine
 from ._engine.options import Prints
 from ._engine.results import AsyncResult
-from ._engine.stats import PoolStats, Running, stats_of
+from ._engine.stats import PoolStats, stats_of
 from ._engine.streams import Stream
 from ._launch import Method
+from ._observe.present import Running
 from ._observe.spans import KEPT
 from ._progress.asked import Bar, bar_of
 from ._report.environment import at_end

@@ -23,7 +23,7 @@ def main() -> int:
     parser.add_argument("--seed", type=int, help="of all choices; a fresh one by default")
     parser.add_argument("--seconds", type=float, default=1200, help="for each method, at most")
     parser.add_argument("--tasks", type=int, default=100_000, help="for each method, at least")
-    parser.add_argument("--faults", type=int, default=500, help="likewise")
+    parser.add_argument("--faults", type=int, default=500, help="under each method")
     parser.add_argument("--method", choices=[*_METHODS, "all"], default="all")
     parser.add_argument("--workers", type=int, default=4)
     chosen = parser.parse_args()
@@ -45,7 +45,7 @@ def main() -> int:
 
 
 def table(reports: list[Report]) -> str:
-    """What was done under each method, and what is wrong."""
+    """The work done under each method, and the faults found."""
     rows: list[list[str]] = [["", *(report.plan.method for report in reports)]]
 
     def row(name: str, values: list[int]) -> None:

@@ -113,7 +113,7 @@ class Faults:
         return True
 
     def _allowed(self, epoch: Epoch) -> bool:
-        """May one more worker be killed? See the module."""
+        """True if one more worker may be killed. See the module."""
         self._killed += 1
         if self._killed > 2:
             self._killed = 1

@@ -52,7 +52,7 @@ class Task(NamedTuple):
 
 
 class Outcome(NamedTuple):
-    """What came of a task: a value, or an error."""
+    """The outcome of a task: a value, or an error."""
 
     value: Any
     error: BaseException | None
@@ -95,7 +95,7 @@ class Ledger:
     # Numbers.
 
     def take(self, count: int = 1, retries: int = 0) -> int:
-        """The first of so many numbers for tasks, each of which may be run ``1 + retries``
+        """The first of ``count`` numbers for tasks, each of which may be run ``1 + retries``
         times."""
         with self._lock:
             first = self._next
@@ -107,7 +107,7 @@ class Ledger:
         return first
 
     def begun(self, number: int) -> bool:
-        """Has a worker begun with it?"""
+        """True if a worker has begun with it."""
         return bool(self.runs[number])
 
     # Faults.
@@ -123,7 +123,7 @@ class Ledger:
                     self.kills += 1
 
     def gone(self) -> int:
-        """How many of those that were to be killed are dead: they begin with nothing any more.
+        """The number of those that were to be killed and are dead: they begin with nothing any more.
         One that was blamed a moment ago may still begin with a task that comes only now."""
         with self._lock:
             for pid in [pid for pid in self._dying if _is_dead(pid, self._killed[pid][0])]:
@@ -149,7 +149,7 @@ class Ledger:
                 self.lose(f"freeze: {error!r}")
 
     def _accounts_for(self, pid: int, unit: int) -> bool:
-        """Was this worker killed, and did it cost nothing else than ``unit``?"""
+        """True if this worker was killed, and that cost nothing else than ``unit``."""
         with self._lock:
             if pid not in self._killed:
                 return False
@@ -165,7 +165,7 @@ class Ledger:
             self.lost.append(what)
 
     def judge(self, epoch: Epoch, task: Task, outcome: Outcome, cancelled: bool = False) -> None:
-        """Is this an outcome that the task may have?
+        """True for an outcome that the task may have.
 
         Args:
             epoch: the pool that it was given to.
@@ -194,7 +194,7 @@ class Ledger:
         return self._ended(epoch, error, cancelled)
 
     def _ended(self, epoch: Epoch, error: BaseException, cancelled: bool = False) -> bool:
-        """May it have this error because it, or its whole pool, was given up?"""
+        """True if it may have this error because it, or its whole pool, was given up."""
         if isinstance(error, CancelledError | asyncio.CancelledError):
             return cancelled or epoch.terminated
         return isinstance(error, PoolClosed) and epoch.terminated
@@ -217,7 +217,7 @@ class Ledger:
         own: Sequence[int] = (),
         gapless: bool = True,
     ) -> None:
-        """Is this an outcome that a job of many items may have, as one?
+        """True for an outcome that a job of many items may have, as one.
 
         Args:
             epoch: the pool that it was given to.
@@ -262,7 +262,7 @@ class Ledger:
             self.lose(f"part of the tasks from {unit}: {error!r} is not justified")
 
     def judge_runs(self) -> None:
-        """When all is over: was each task run as often as it may and must?"""
+        """Check, when all is over, that each task was run as often as it may and must."""
         stop = self._next
         runs = self.runs[:stop]
         for number in np.flatnonzero(runs > self._most[:stop]):
@@ -285,6 +285,6 @@ def _is_dead(pid: int, started: float) -> bool:
 
 
 def gaps(runs: Array) -> int:
-    """How many runs of items there are that were never begun."""
+    """The number of runs of items that were never begun."""
     missing = np.concatenate([[False], runs == 0])
     return int(np.count_nonzero(missing[1:] & ~missing[:-1]))

@@ -33,19 +33,19 @@ _CLIENTS = 3
 # No outcome and no fault for so long is a hang, in seconds.
 _PATIENCE = 60.0
 _TICK = 0.25
-# Batches of tiny tasks are held back when they are so many ahead of the faults.
+# Batches of tiny tasks are held back when they are this far ahead of the faults.
 _AHEAD = 3000
 
 
 @dataclass(frozen=True)
 class Plan:
-    """What a run is to be.
+    """The plan of a run.
 
     Attributes:
         method: how workers start.
         seed: of all choices.
         seconds: it ends after this long at the latest.
-        tasks, faults: it ends when there have been so many of both.
+        tasks, faults: it ends when it has had as many of both.
         workers: of each pool.
     """
 
@@ -69,7 +69,7 @@ class Plan:
 
 @dataclass
 class Report:
-    """What a run came to.
+    """The result of a run.
 
     Attributes:
         lost: what was not as it must be, line by line.
@@ -87,11 +87,11 @@ class Report:
 
     @property
     def failed(self) -> bool:
-        """Is anything wrong?"""
+        """True if anything is wrong."""
         return bool(self.lost or self.hung or self.leaked)
 
     def __str__(self) -> str:
-        """What is wrong, and how to see it again."""
+        """The faults found, and how to see them again."""
         lines = [f"{self.plan.method}: this fails, in its way, with\n  {self.plan}"]
         for name, found in (("lost", self.lost), ("hung", self.hung), ("leaked", self.leaked)):
             lines += [f"  {name}: {what}" for what in found]
@@ -99,7 +99,7 @@ class Report:
 
 
 def run(plan: Plan) -> Report:
-    """Does what is planned; blocks until all has been judged, or until it hangs."""
+    """Carry out the plan; blocks until all has been judged, or until it hangs."""
     before = leaks.Snapshot()
     report = _Run(plan).report()
     if not report.hung:
@@ -201,7 +201,7 @@ class _Run:
         return enough and self._faults.injected.total() >= self._plan.faults
 
     def _hang(self, threads: list[threading.Thread]) -> list[str]:
-        """Shows where everybody is, and lets nobody wait any more."""
+        """Show where every thread is, and end all waiting."""
         print(f"nothing has happened for {_PATIENCE:g} s", file=sys.stderr)
         faulthandler.dump_traceback(all_threads=True)
         for process in psutil.Process().children(recursive=True):
@@ -225,7 +225,7 @@ def _state(process: psutil.Process) -> str:
 
 
 def _tables(pool: oc.Pool) -> str:
-    """What the pool thinks is going on."""
+    """The state of the pool in its own view."""
     engine = pool._engine
     core = engine.core
     assigned = [(entry.assignment, entry.worker) for entry in core.assigned.values()]

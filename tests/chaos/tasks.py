@@ -1,4 +1,4 @@
-"""What the workers of a chaos run are given to do.
+"""The tasks of a chaos run.
 
 Each task first writes down that it has begun, and where, into tables that the owner reads:
 that is how a task that was run twice is found, and whose death a killed worker may be blamed
@@ -28,11 +28,11 @@ _pids: Array
 
 
 class Odd(Exception):
-    """What a task that raises raises: its number is in it."""
+    """The error of a task that raises: its number is in it."""
 
 
 class Flaky(Odd):
-    """What a task raises that is to be tried again."""
+    """The error of a task that is to be tried again."""
 
 
 def set_up(runs: Array, pids: Array) -> None:
@@ -48,7 +48,7 @@ def begin(task: int) -> None:
 
 
 def value_of(task: int) -> int:
-    """What a task of no other use returns."""
+    """The value that a task of no other use returns."""
     return 3 * task + 1
 
 
@@ -72,7 +72,7 @@ def add(task: int, more: int) -> int:
 
 
 def grown(task: int, data: Array) -> Array:
-    """The argument travels, and as many bytes come back."""
+    """The argument is sent, and as many bytes come back."""
     begin(task)
     data += 1  # what has travelled is the receiver's own
     return data
@@ -126,7 +126,7 @@ def flaky(task: int) -> int:
 
 
 def no_result(task: int) -> Any:
-    """What it returns cannot travel."""
+    """A task whose result cannot be sent."""
     begin(task)
     return threading.Lock()
 

@@ -32,7 +32,7 @@ _MB = 1_000_000
 
 
 class Client:
-    """Does work on a pool until it is told to stop.
+    """Give a pool work until it is told to stop.
 
     Args:
         ledger: judges what comes of it.
@@ -242,7 +242,7 @@ class _Step:
                 self.ledger.judge(self.epoch, self.tick(first + row), outcome)
                 written.append(outcome.error is None)
         except PoolClosed as error:
-            # What the pool took before is not looked at: nobody waits for it.
+            # What the pool took before is not looked at: no thread waits for it.
             left = first + len(futures)
             self.ledger.refused(self.epoch, left, 16 - len(futures), error)
             return
@@ -297,7 +297,7 @@ class _Step:
                         break
                     outcomes.append(outcome)
                     if isinstance(outcome.error, PoolClosed):
-                        # The rest has nobody to wait for it.
+                        # No thread waits for the rest.
                         if not self.epoch.terminated:
                             self.ledger.lose(f"imap of tasks from {first}: {outcome.error!r}")
                         self.ledger.settled += count
@@ -406,7 +406,7 @@ class _Step:
 
 
 def all_are(size: int, value: int, array: Any) -> bool:
-    """Is this an array of ``size`` times ``value``, and its holder's own?"""
+    """True for an array of ``size`` times ``value`` that is its holder's own."""
     return bool(array.size == size and (array == value).all() and array.flags.writeable)
 
 

@@ -167,5 +167,5 @@ class Made:
         return Recording(facts, [each.ring() for each in self.processes], self.readings)
 
     def findings(self) -> dict[str, Finding]:
-        """What is found, by its id."""
+        """The findings, by their ids."""
         return {each.id: each for each in diagnosis.of(self.recording()).findings}

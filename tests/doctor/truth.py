@@ -1,10 +1,11 @@
-"""What must be found in each program, what may be found as well, and how to run them."""
+"""The findings that each program must have, those that it may have, and how to run them."""
 
 from __future__ import annotations
 
 import json
 import os
 import resource
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -29,6 +30,7 @@ class Program:
         stop: seconds after which it is interrupted, for those that hang.
         cured: the cure saves time, so that the prediction can be compared.
         quick: it is among those that the normal tests run.
+        room: megabytes of its own /dev/shm, in a namespace of its own; 0: the machine's.
         calm: where others have the CPUs, it is not to be told from them, and not found.
     """
 
@@ -40,6 +42,7 @@ class Program:
     cured: bool = False
     quick: bool = False
     calm: bool = False
+    room: int = 0
 
     @property
     def title(self) -> str:
@@ -56,6 +59,13 @@ PROGRAMS = (
     Program("tiny_items", "tiny-tasks", cured=True),
     Program("tiny_submits", "tiny-tasks", cured=True),
     Program("straggler", "straggler", cured=True),
+    Program("eager_input", "eager-input", cured=True, quick=True),
+    Program(
+        "eager_input",
+        "eager-input",
+        ("arguments-pickled", "serial-sender"),
+        ("executor",),
+    ),
     Program("heavy_main", "start-up", cured=True),
     Program("start_arguments", "start-arguments", ("start-up",), cured=True),
     Program("pool_per_batch", "pool-in-loop", cured=True),
@@ -82,6 +92,18 @@ PROGRAMS = (
     Program("killed_worker", "worker-killed", args=("executor",), quick=True),
     Program("consumers_die", "consumers-died", stop=5.0),
     Program("join_before_drain", "join-before-drain", stop=5.0),
+    Program("stuck_task", "stuck-task", stop=4.0, quick=True),
+    Program("stuck_task", "stuck-task", stop=4.0, args=("search",)),
+    Program("stuck_task", "stuck-task", stop=4.0, args=("search", "executor")),
+    Program("full_shared_memory", "full-shared-memory", ("leaked-shared-memory",), room=16),
+    Program(
+        "full_shared_memory",
+        "full-shared-memory",
+        ("leaked-shared-memory",),
+        ("worker",),
+        room=16,
+        quick=True,
+    ),
     Program("fork_with_thread", "fork-with-threads", quick=True),
     Program("many_workers", "", ("more-workers-than-cpus",)),
     Program("in_turn", "", ("alternating",)),
@@ -91,6 +113,7 @@ PROGRAMS = (
     Program("good_shared_memory", ""),
     Program("good_shared_memory", "", args=("spawn",)),
     Program("good_onecopy", ""),
+    Program("good_beside_pool", "", ("more-workers-than-cpus",), quick=True),
     Program("good_joblib", ""),
     Program("good_large_array", ""),
     Program("good_unrelated_global", "", quick=True),
@@ -100,7 +123,7 @@ PROGRAMS = (
 
 
 def wrong(program: Program, found: dict[str, Any]) -> str:
-    """What is not as it must be, in words; '' when all is well."""
+    """The differences from what must be, in words; '' if there are none."""
     above = [each["id"] for each in found["findings"] if each["level"] != "note"]
     every = {each["id"] for each in found["findings"]}
     false = [each for each in above if each not in (program.must, *program.may, *_ALWAYS)]
@@ -117,7 +140,7 @@ def wrong(program: Program, found: dict[str, Any]) -> str:
 
 
 def doctored(program: Program, *options: str, python: str = sys.executable) -> dict[str, Any]:
-    """What the doctor finds."""
+    """The doctor's findings."""
     with tempfile.TemporaryDirectory() as folder:
         report = os.path.join(folder, "found.json")
         words = ["--quiet", "--json", report, *options]
@@ -125,10 +148,11 @@ def doctored(program: Program, *options: str, python: str = sys.executable) -> d
             words += ["--python", python]
         words += ["--stop-after", str(program.stop)]
         script = str(HERE / "programs" / f"{program.name}.py")
+        command = [sys.executable, "-m", "onecopy", "doctor", *words, script, *program.args]
         # Not a pipe: a process that outlives the program would hold it open.
         with open(os.path.join(folder, "stderr"), "w+") as errors:
             subprocess.run(
-                [sys.executable, "-m", "onecopy", "doctor", *words, script, *program.args],
+                [*_with_room(program), *command],
                 stdout=subprocess.DEVNULL,
                 stderr=errors,
                 check=False,
@@ -141,6 +165,22 @@ def doctored(program: Program, *options: str, python: str = sys.executable) -> d
         found: dict[str, Any] = json.loads(Path(report).read_text())
         found["stderr"] = said
         return found
+
+
+def _with_room(program: Program) -> list[str]:
+    """The words before a command that give it a /dev/shm of its own."""
+    if not program.room:
+        return []
+    mount = f'mount -t tmpfs -o size={program.room}m tmpfs /dev/shm && exec "$@"'
+    return ["unshare", "--map-root-user", "--mount", "sh", "-c", mount, "sh"]
+
+
+def can_run(program: Program) -> bool:
+    """Return False where a namespace of its own may not be made, and the program needs one."""
+    if not program.room:
+        return True
+    words = [*_with_room(program), "true"]
+    return shutil.which("unshare") is not None and not subprocess.run(words, check=False).returncode
 
 
 def timed(folder: str, program: Program) -> float:

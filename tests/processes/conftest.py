@@ -1,4 +1,4 @@
-"""What the tests of the executor share: executors that are gone when the test is, and signs
+"""Common parts of the tests of the executor: executors that are gone when the test is, and signs
 that tasks and the test give each other."""
 
 from __future__ import annotations

@@ -120,7 +120,7 @@ def _stand_once(pool: Any, name: str) -> None:
     made = MAKERS[name]()
     shared = oc.share(made)
     part = shared[100:-100]
-    pool.map(echo, [shared, part], chunksize=1)  # made known
+    pool.map(echo, [shared, part], chunksize=1)  # delivered before
     before = pool.stats()
     for value in (shared, part):
         assert_equal(pool.apply(echo, (value,)), value)

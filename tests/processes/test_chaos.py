@@ -54,7 +54,7 @@ def hold(state: Array) -> int:
     """Says where it runs, and runs until it is told to end."""
     state[0] = os.getpid()
     while not state[1]:
-        threading.Event().wait(0.001)  # a word in shared memory tells nobody
+        threading.Event().wait(0.001)  # a word in shared memory gives no sign
     return 7
 
 
@@ -122,7 +122,7 @@ def test_a_stream_goes_on_when_its_pool_is_closed(make_pool: MakePool, method: s
         yield 0
         yield 1
         while not pool._engine.core._scheduler._idle:
-            await asyncio.sleep(0.001)  # the scheduler tells nobody
+            await asyncio.sleep(0.001)  # the scheduler gives no sign
         pool.close()
         yield 2
 

@@ -1,4 +1,4 @@
-"""A chunk of which one item cannot travel: that item fails, and the others are run."""
+"""A chunk of which one item cannot be sent: that item fails, and the others are run."""
 
 from __future__ import annotations
 

@@ -29,7 +29,7 @@ def step(done: Any, awaited: int, which: int, i: int) -> int:
 
 
 def sizes(pool: oc.Pool) -> list[int]:
-    """How many items each chunk had."""
+    """The number of items of each chunk."""
     spans = pool.spans()
     return [int(stop - start) for start, stop in zip(spans["start"], spans["stop"], strict=True)]
 

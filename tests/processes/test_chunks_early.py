@@ -133,7 +133,7 @@ def test_what_was_told_early_is_not_lost_with_its_worker(make_pool: MakePool) ->
 
 @pytest.fixture
 def heard() -> Iterator[list[int]]:
-    """What workers have logged, as it is heard."""
+    """The numbers that workers have logged, as they arrive."""
     got: list[int] = []
 
     class Kept(logging.Handler):

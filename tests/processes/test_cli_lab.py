@@ -45,7 +45,7 @@ def test_run(tmp_path: Path) -> None:
     assert (done.returncode, done.stderr) == (0, "")
     assert max(map(len, done.stdout.splitlines())) <= 80
     assert "\x1b" not in done.stdout
-    assert "DOES NOT HOLD" not in done.stdout
+    assert "NOT SO HERE" not in done.stdout
     (found,) = json.loads(as_json.read_text())["experiments"]
     assert (found["name"], found["size"]) == ("address-spaces", "small")
     assert found["data"]["lists"]["fork"]
@@ -94,7 +94,7 @@ def test_ended_early(number: signal.Signals) -> None:
         until(lambda: len(theirs.read_text().split()) > 3, "its children")
         child.send_signal(number)
         assert child.stdout is not None
-        # It ends when nobody holds it any more, the experiment's own processes included.
+        # It ends when no process holds it any more, the experiment's own processes included.
         assert select.select([child.stdout], [], [], 30)[0]
         child.stdout.read()
     assert child.returncode == (128 + number if number == signal.SIGTERM else 130)
@@ -123,7 +123,7 @@ def test_versions(tmp_path: Path) -> None:
 
 
 def test_left_behind(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """What an experiment leaves running neither holds up its result nor stays."""
+    """A process that an experiment leaves running neither holds up its result nor stays."""
     (tmp_path / "sitecustomize.py").write_text(
         "import subprocess, sys\n"
         "if 'onecopy._lab' in sys.orig_argv:\n"

@@ -176,7 +176,7 @@ def test_refused_although_workers_were_started(folder: Path, arguments: str, say
 
 
 def test_a_report_that_cannot_be_written_costs_no_result(folder: Path) -> None:
-    """What can be known before is said before any block is run; and at the end the result is
+    """Faults that can be known before are said before any block is run; and at the end the result is
     there first, whatever becomes of the report."""
     ran = folder / "ran"
     (folder / "notes.py").write_text(

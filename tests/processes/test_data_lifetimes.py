@@ -1,4 +1,4 @@
-"""When shared memory is given back, and ends in every order; real workers."""
+"""The times at which shared memory is freed, and ends in every order; real workers."""
 
 from __future__ import annotations
 

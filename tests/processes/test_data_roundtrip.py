@@ -109,7 +109,7 @@ def test_shared_array_costs_the_same_whatever_its_size(
     cost: list[tuple[int, int, int]] = []
     for size in (1 << 10, 1 << 25):
         shared = oc.share(np.ones(size, "u1"))
-        # Made known, and the function too.
+        # The segment and the function are sent for the first time.
         pool.apply(part_of, (shared, 0, 1))
         before = pool.stats()
         view = pool.apply(part_of, (shared[:, None], size // 2, 3))

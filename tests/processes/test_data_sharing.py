@@ -1,4 +1,4 @@
-"""What the kernel refuses and who may write; real workers."""
+"""The writes that the kernel refuses, and those that it allows; real workers."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def native_write(array: Array) -> None:
 
 
 def make_writable(array: Array) -> bool:
-    """Does the kernel let the pages of a shared mapping be made writable?"""
+    """True if the kernel lets the pages of a shared mapping be made writable."""
     libc = ctypes.CDLL(None, use_errno=True)
     libc.mprotect.argtypes = [ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int]
     page = address_of(array) // mmap.PAGESIZE * mmap.PAGESIZE
@@ -139,7 +139,7 @@ def test_worker_cannot_make_it_writable(
         assert pool.apply(system_writes, (array,)) == []
         with pytest.raises(ValueError, match="cannot set WRITEABLE"):
             pool.apply(set_flag, (array,))
-        # Before Linux 6.7 a sealed memfd is mapped privately: nobody else sees a write.
+        # Before Linux 6.7 a sealed memfd is mapped privately: no other process sees a write.
         if pool.apply(make_writable, (array,)):
             pool.apply(native_write, (array,))
         assert array[0] == 0
@@ -302,7 +302,7 @@ def test_private_leaves_the_shared_alone(
     assert pool.apply(total, (mine,)) == shared.sum() - 1
 
 
-# A file that somebody cuts.
+# A file that another program cuts.
 
 
 def test_file_that_was_cut_before_it_is_sent(

@@ -22,7 +22,7 @@ pytestmark = pytest.mark.door
 # Reports and tables are as wide as the terminal. No colour: output is compared.
 _ENVIRONMENT = {"COLUMNS": "100", "NO_COLOR": "1", "OMP_NUM_THREADS": "1"}
 
-# Each by itself, with the names of the module that it stands in: ``__module__`` of a public name
+# Each by itself, with the names of the module that it is in: ``__module__`` of a public name
 # is its door, by which doctest would take it for an import.
 _EXAMPLES = """
 import doctest, inspect, sys

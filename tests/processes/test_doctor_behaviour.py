@@ -27,12 +27,14 @@ if __name__ == "__main__":
         print(pool.map(f, range(5)))
 """
 FAILING = """
-from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures import ProcessPoolExecutor, wait
 def f(x):
     return 1 // x
 if __name__ == "__main__":
     with ProcessPoolExecutor(2) as pool:
-        print(list(pool.map(f, [1, 0])))
+        jobs = [pool.submit(f, x) for x in (1, 0)]
+        wait(jobs)  # the traceback of a result depends on whether it was there already
+        print([job.result() for job in jobs])
 """
 UNPICKLABLE = """
 import multiprocessing

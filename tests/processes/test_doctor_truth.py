@@ -1,11 +1,15 @@
-"""What the doctor finds in programs of which it is known; the short form of ``make doctor-truth``."""
+"""The doctor's findings in programs whose faults are known; the short form of ``make doctor-truth``."""
 
 from __future__ import annotations
 
 import os
+import pty
 import re
+import select
+import signal
 import subprocess
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -21,6 +25,8 @@ QUICK = [each for each in truth.PROGRAMS if each.quick]
 @pytest.mark.leaks("a worker that a program leaves behind ends a moment after it")
 @pytest.mark.parametrize("program", QUICK, ids=lambda each: each.title)
 def test_the_expected_finding_comes_first_and_no_false_one(program: truth.Program) -> None:
+    if not truth.can_run(program):
+        pytest.skip("no mount namespace may be made here")
     found = truth.doctored(program)
     assert truth.wrong(program, found) == ""
     assert {each["id"] for each in found["findings"]} <= set(explain.NAMES)
@@ -79,3 +85,48 @@ def test_a_command_that_is_no_python_is_run_as_it_is(tmp_path: Path) -> None:
     done = onecopy("doctor", "--", "sh", "-c", "echo hi; exit 4", cwd=tmp_path)
     assert (done.returncode, done.stdout) == (4, "hi\n")
     assert "Nothing to change" in done.stderr
+
+
+def test_a_line_says_on_a_terminal_why_the_program_hangs(tmp_path: Path) -> None:
+    """It comes while the program waits for ever; the program's own output stays as it is."""
+    script = str(truth.HERE / "programs" / "join_before_drain.py")
+    ours, theirs = pty.openpty()
+    command = [sys.executable, "-m", "onecopy", "doctor", script]
+    with open(tmp_path / "out", "wb") as out:
+        doctor = subprocess.Popen(
+            command, stdin=theirs, stdout=out, stderr=theirs, start_new_session=True
+        )
+    os.close(theirs)
+    try:
+        said = read_until(ours, b"Ctrl-C ends it and shows the report")
+        os.killpg(doctor.pid, signal.SIGINT)
+        said += read_until(ours, b"records")
+        doctor.wait(30)
+    finally:
+        with suppress(ProcessLookupError):
+            os.killpg(doctor.pid, signal.SIGKILL)
+        doctor.wait()
+        os.close(ours)
+    before, _, after = said.decode().partition("Ctrl-C ends it")
+    assert before.splitlines()[-1].startswith("onecopy doctor: A deadlock: ")
+    assert "join-before-drain" in after, "the report follows"
+    assert (tmp_path / "out").read_bytes() == b""
+
+
+def read_until(terminal: int, end: bytes) -> bytes:
+    """Return the output of a terminal up to a word. TimeoutError after a minute of silence."""
+    said = b""
+    while end not in said:
+        if not select.select([terminal], [], [], 60)[0]:
+            raise TimeoutError(said)
+        said += os.read(terminal, 65536)
+    return said
+
+
+def test_pools_of_our_own_are_seen_beside_others() -> None:
+    [program] = [each for each in truth.PROGRAMS if each.name == "good_beside_pool"]
+    found = truth.doctored(program)
+    assert [each["kind"] for each in found["pools"]] == ["Pool"]
+    [ours] = found["own"]
+    assert (ours["workers"], ours["method"]) == (1, "fork")
+    assert ours["tasks"] > 0

@@ -1,4 +1,4 @@
-"""How programs end: by themselves, by Ctrl-C, by SIGKILL; and what is left of them.
+"""The ends of programs: by themselves, by Ctrl-C, by SIGKILL; and what is left of them.
 
 Each test runs a program of its own, as a user would, without a ``__main__`` guard.
 """
@@ -36,7 +36,7 @@ def hang_in_python(begun, at):
         time.sleep(1000)
 
 def hang_in_c(begun, at):
-    # A regular expression that never lets go of the GIL.
+    # A regular expression that never releases the GIL.
     import re
     begun[at] = os.getpid()
     re.match(r"(a+)+$", "a" * 100 + "b")
@@ -277,7 +277,7 @@ def test_a_forked_worker_does_hold_it(program: list[subprocess.Popen[str]], tmp_
 def test_globals_of_main_are_the_worker_s_own(
     program: list[subprocess.Popen[str]], tmp_path: Path, method: str
 ) -> None:
-    """What an initializer sets, tasks see; what the owner changes is sent."""
+    """Tasks see what an initializer sets; what the owner changes is sent."""
     body = """
         G, STATE, CACHE, K = 0, {}, [], 2
         BIG = np.arange(300_000.0)

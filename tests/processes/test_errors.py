@@ -105,7 +105,7 @@ def throw(at: int, _: object = None) -> None:
 
 
 def seen(error: BaseException) -> tuple[Any, ...]:
-    """What can be compared of an exception, past what its class does."""
+    """The parts of an exception that can be compared, past what its class does."""
     state = dict(object.__getattribute__(error, "__dict__"))
     if type(error) is Slotted:
         state["code"] = error.code
@@ -167,7 +167,7 @@ def test_an_initializer_that_raises_any(make_pool: MakePool, method: str) -> Non
 def test_a_done_callback_that_exits(
     make_pool: MakePool, signs: Signs, method: str, kind: type[BaseException]
 ) -> None:
-    """It costs nobody anything: not the pool, nor the future's other callbacks."""
+    """It costs nothing: not the pool, nor the future's other callbacks."""
 
     def leave(_: object) -> None:
         raise kind(1)

@@ -454,7 +454,7 @@ CASES: dict[str, tuple[Any, ...]] = {
 
 
 class TestDeadWorkers:
-    """What would break the standard library's executor costs one call here."""
+    """A fault that would break the standard library's executor costs one call here."""
 
     def test_a_killed_worker_costs_its_call(
         self, make_executor: MakeExecutor, signs: Signs, process_method: str

@@ -1,4 +1,4 @@
-"""How a `ProcessPoolExecutor` ends: `shutdown`, the end of the program, the garbage
+"""The ends of a `ProcessPoolExecutor`: `shutdown`, the end of the program, the garbage
 collector, `terminate_workers`, and what a forked child sees of it."""
 
 from __future__ import annotations
@@ -90,7 +90,7 @@ class TestShutdown:
     def test_cancel_futures(
         self, make_executor: MakeExecutor, signs: Signs, method: str, wait: bool
     ) -> None:
-        """What has begun is finished; the rest is cancelled, and whoever waits is told."""
+        """Tasks that have begun are finished; the rest is cancelled, and waiting threads are told."""
         executor = make_executor(method, 1)
         running = executor.submit(tasks.meet, signs, 0, 1, "ran")
         pending = [executor.submit(tasks.same, at) for at in range(20)]
@@ -155,7 +155,7 @@ class TestShutdown:
         executor.shutdown()
 
     def test_from_a_callback(self, make_executor: MakeExecutor, method: str) -> None:
-        """Without waiting; nobody can wait for the thread that he runs in."""
+        """Without waiting; a callback cannot wait for the thread that it runs in."""
         executor = make_executor(method)
         said: list[Any] = []
         ended = threading.Event()
@@ -171,7 +171,7 @@ class TestShutdown:
 
 
 class TestForgotten:
-    """Nobody holds the executor any more: what was submitted is done, then it ends."""
+    """No reference to the executor is left: what was submitted is done, then it ends."""
 
     def test_futures_come_to_an_end(
         self, make_executor: MakeExecutor, signs: Signs, method: Method

@@ -351,3 +351,85 @@ class TestBuffersize:
         with pytest.raises(ZeroDivisionError):
             next(got)
         assert ends(got)
+
+
+class TestErrors:
+    """`errors=`, as `Pool.map` has it."""
+
+    @pytest.mark.parametrize("chunk", CHUNKS)
+    @pytest.mark.parametrize("buffer", [None, 2])
+    def test_failures_are_returned_in_their_place(
+        self, make_executor: MakeExecutor, method: str, chunk: int, buffer: int | None
+    ) -> None:
+        got = make_executor(method).map(
+            inverse, [1, 0, 1, 0, 0, 1], chunksize=chunk, buffersize=buffer, errors="return"
+        )
+        found = list(got)
+        assert [each for each in found if not isinstance(each, oc.Failed)] == [1, 1, 1]
+        failed = [each for each in found if isinstance(each, oc.Failed)]
+        assert [(each.index, each.item) for each in failed] == [(1, 0), (3, 0), (4, 0)]
+        assert all(found[each.index] is each for each in failed)
+        assert all(isinstance(each.exception, ZeroDivisionError) for each in failed)
+        assert "in inverse" in failed[0].traceback
+        assert ends(got)
+
+    @pytest.mark.parametrize("chunk", CHUNKS)
+    @pytest.mark.parametrize("buffer", [None, 1, 4])
+    def test_failures_are_left_out(
+        self, make_executor: MakeExecutor, method: str, chunk: int, buffer: int | None
+    ) -> None:
+        """Also more of them, one after another, than there is room for."""
+        items = [1, *[0] * 30, 2, *[0] * 30]
+        got = make_executor(method).map(
+            inverse, items, chunksize=chunk, buffersize=buffer, errors="skip"
+        )
+        assert list(got) == [1, 0]
+        assert ends(got)
+
+    def test_several_iterables(self, make_executor: MakeExecutor, method: str) -> None:
+        executor = make_executor(method)
+        got = list(executor.map(operator.floordiv, [4, 4], [2, 0], errors="return"))
+        assert got[0] == 2
+        assert isinstance(got[1], oc.Failed)
+        assert got[1].item == (4, 0)
+
+    @pytest.mark.parametrize("chunk", [1, 3])
+    def test_no_more_is_taken_than_fits(
+        self, make_executor: MakeExecutor, method: str, chunk: int
+    ) -> None:
+        items = iter([0, 1] * 50)
+        got = make_executor(method).map(
+            inverse, items, buffersize=2, chunksize=chunk, errors="skip"
+        )
+        assert operator.length_hint(items) == 100 - 2 * chunk
+        assert next(got) == 1
+        assert 100 - operator.length_hint(items) <= 3 * chunk + 2
+
+    def test_a_worker_that_dies_and_an_item_that_cannot_be_pickled(
+        self, make_executor: MakeExecutor, process_method: str
+    ) -> None:
+        executor = make_executor(process_method)
+        died = list(executor.map(partial(tasks.die_on, 3), range(6), errors="return"))
+        assert [each for each in died if not isinstance(each, oc.Failed)] == [0, 1, 2, 4, 5]
+        assert isinstance(died[3], oc.Failed)
+        assert isinstance(died[3].exception, oc.WorkerDied)
+        items = [1, _lock(), 3]
+        assert list(executor.map(tasks.same, items, errors="skip")) == [1, 3]
+
+    def test_a_timeout_ends_it_all_the_same(
+        self, make_executor: MakeExecutor, signs: Signs, method: str
+    ) -> None:
+        got = make_executor(method).map(
+            partial(tasks.meet, signs), [0, 1], [0, 63], timeout=0.5, errors="skip"
+        )
+        with pytest.raises(TimeoutError):
+            list(got)
+        assert ends(got)
+
+    def test_other_kinds_are_refused_at_once(self, make_executor: MakeExecutor) -> None:
+        with pytest.raises(ValueError, match="errors is one of raise, return, skip"):
+            make_executor("fork").map(str, [1], errors="ignore")  # type: ignore[call-overload]
+
+
+def inverse(number: int) -> int:
+    return 1 // number

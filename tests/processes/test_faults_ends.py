@@ -79,7 +79,7 @@ print("done")
 )
 def test_a_program_ends_while_work_is_pending(tmp_path: Path, method: str, way: str) -> None:
     done = run(tmp_path, ENDS, method, way)
-    if way in ("options", "map_async", "apply_async"):  # somebody may wait for it: it is said
+    if way in ("options", "map_async", "apply_async"):  # a thread may wait for it: it is said
         assert done.stderr.startswith("onecopy: ")
         assert done.stderr.count("\n") == 1
         done.stderr = ""
@@ -172,7 +172,7 @@ print("done")
 
 
 def test_a_full_dev_shm_does_not_matter(tmp_path: Path, process_method: str) -> None:
-    """Nothing of ours stands there."""
+    """Nothing of ours is there."""
     program = tmp_path / "program.py"
     program.write_text(FULL)
     mount = "mount -t tmpfs -o size=64k tmpfs /dev/shm"

@@ -37,7 +37,7 @@ BROKEN = {
     "oversized": frame(wire.RESULT, length=0xFFFFFFFF),
     "unknown type": frame(99),
     "the owner's type": frame(wire.TASK),
-    "result for nobody": frame(wire.RESULT, TIMES + pickle.dumps(1), id=1 << 60),
+    "result of no task": frame(wire.RESULT, TIMES + pickle.dumps(1), id=1 << 60),
     "short result": frame(wire.RESULT, b"abc", id=1 << 60),
     "bad announcement": frame(wire.ANNOUNCE, b"\xff" * 100),
     "announcement of a number": frame(wire.ANNOUNCE, marshal.dumps(5)),

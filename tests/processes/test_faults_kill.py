@@ -172,7 +172,7 @@ def test_with_retries_it_is_run_again(make_pool: MakePool, process_method: str) 
 
 
 def test_killed_while_receiving(make_pool: MakePool, process_method: str) -> None:
-    """Half of a message is written and nobody will read the rest: it goes to another
+    """Half of a message is written and no worker will read the rest: it goes to another
     worker, since no task had begun. A large array was copied, and is copied again."""
     pool = make_pool(process_method, 1)
     worker = pool.apply(pid_of)
@@ -190,7 +190,7 @@ def test_killed_while_receiving(make_pool: MakePool, process_method: str) -> Non
 
 
 def test_apply_is_killed_while_receiving(make_pool: MakePool, process_method: str) -> None:
-    """Likewise when the thread that waits has taken the socket out of the driver's hands."""
+    """The same when the thread that waits has taken the socket out of the driver's hands."""
     pool = make_pool(process_method, 1)
     worker = pool.apply(pid_of)
     (channel,) = channels_of(pool)
@@ -255,7 +255,7 @@ def test_killed_while_sending(
 def test_a_finished_result_is_read_after_the_worker_s_death(
     make_pool: MakePool, process_method: str, busy_driver: Callable[[Future[Any]], None]
 ) -> None:
-    """What was whole in the socket when the worker was killed is not lost."""
+    """Messages that were whole in the socket when the worker was killed are not lost."""
     pool = make_pool(process_method, 1)
     worker = pool.apply(pid_of)
     (channel,) = channels_of(pool)
@@ -371,7 +371,7 @@ def test_a_stopped_worker_with_a_timeout(make_pool: MakePool, process_method: st
 
 def test_a_worker_that_was_stopped_before_it_got_its_task(make_pool: MakePool) -> None:
     """It is ended when the time is over, which runs from when the task was sent. With more to
-    send than the socket takes, and more descriptors than one call passes: whoever sends must
+    send than the socket takes, and more descriptors than one call passes: the sender must
     not wait for a worker that does not read."""
     pool = make_pool("forkserver", 1)
     arrays = [oc.full(1, number) for number in range(450)]

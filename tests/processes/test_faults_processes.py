@@ -135,7 +135,7 @@ def test_the_zygote_of_fork_cannot_be_made_again(make_pool: MakePool) -> None:
 
 
 def in_child(act: Callable[[], object]) -> str:
-    """What ``act`` says in a child that is forked now and exits as programs do."""
+    """The output of ``act`` in a child that is forked now and exits as programs do."""
     read, write = os.pipe()
     pid = os.fork()
     if not pid:
@@ -339,7 +339,7 @@ def test_a_worker_with_a_pool_of_its_own_is_killed(make_pool: MakePool, inner: M
 
 
 def test_terminate_after_a_running_task_was_cancelled(make_pool: MakePool) -> None:
-    """What waits behind it ends as well."""
+    """A task that waits behind it ends as well."""
     marks = oc.zeros(1, "i8")
     for _ in range(5):
         pool = make_pool("fork", 1)

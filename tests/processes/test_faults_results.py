@@ -1,4 +1,4 @@
-"""Results and exceptions that cannot travel as they are: an error in the caller, with the
+"""Results and exceptions that cannot be sent as they are: an error in the caller, with the
 worker's traceback; the others go on, and nothing hangs.
 """
 
@@ -53,7 +53,7 @@ class Heavy(Exception):
 
 
 class Bare(BaseException):
-    """Of nobody's kind."""
+    """An error that is no Exception."""
 
 
 class ShapelessArgument:

@@ -1,4 +1,4 @@
-"""What a forked child may do with a pool or executor of its parent: end it, and be told no.
+"""A pool or executor of the parent in a forked child: it can be ended; all else is refused.
 
 A child of a prefork server runs the same clean-up as its parent, with a pool that is not
 its own: nothing there waits, fails, or touches the parent's workers.

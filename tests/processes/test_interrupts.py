@@ -104,7 +104,7 @@ def interrupt_twice(program: subprocess.Popen[str], folder: Path) -> None:
 
 
 class Rang(Exception):
-    """What a handler of a signal raises."""
+    """The exception that a handler of a signal raises."""
 
 
 def test_a_signal_s_handler_that_raises(

@@ -460,7 +460,7 @@ except ImportError as error:
 
 
 def scores() -> dict[str, list[float]]:
-    """What scikit-learn finds by two jobs of the backend that is in force."""
+    """The scores that scikit-learn finds by two jobs of the backend that is in force."""
     from sklearn.datasets import make_classification
     from sklearn.ensemble import RandomForestClassifier
     from sklearn.linear_model import LogisticRegression

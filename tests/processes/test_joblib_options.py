@@ -113,7 +113,7 @@ class TestOtherOptions:
 
 
 def nested(backend: str) -> tuple[list[str], set[int]]:
-    """What is warned of, and the processes that work, when a task names this backend."""
+    """The warnings, and the processes that work, when a task names this backend."""
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         pids = run(pid_of, n_jobs=2, backend=backend)

@@ -61,11 +61,11 @@ def test_child_that_ends_is_waited_for_and_not_reaped() -> None:
     assert child.stdin is not None
     child.stdin.close()
     # Whether it is still running now or not: what is left in the end is a
-    # zombie, because nobody has waited for it.
+    # zombie, because it has not been waited for.
     os.waitid(os.P_PID, child.pid, os.WEXITED | os.WNOWAIT)
     found = settle(before, patience=0.05)
     assert [leak.what for leak in found] == [
-        f"{child.pid}, a zombie: it ended and nobody waited for it"
+        f"{child.pid}, a zombie: it ended and was not waited for"
     ]
     assert child.wait() == 0
     assert settle(before) == []
@@ -159,7 +159,7 @@ WITH_JOBLIB = "__import__('joblib') and SemLock(1, 1, 1, ctx=context.SpawnContex
 
 @needs_shm
 class TestSharedMemory:
-    """What the standard library and loky make in /dev/shm is known for this run's, in the test
+    """Entries that the standard library and loky make in /dev/shm are known for this run's, in the test
     process and in each process that descends from it."""
 
     @pytest.fixture(autouse=True)

@@ -22,7 +22,7 @@ from onecopy._system import cgroup, memory
 from onecopy.errors import NotEnoughMemory
 from tests.arrays import Array
 from tests.conftest import MakePool
-from tests.scripts import assert_clean, run
+from tests.scripts import assert_clean, run, until
 
 pytestmark = [pytest.mark.memory, pytest.mark.beside]
 
@@ -31,7 +31,7 @@ TOO_MUCH = 1 << 43  # 8 TB: a sparse file may be so large, memory is not
 
 @pytest.fixture
 def huge(tmp_path: Path) -> Array:
-    """A plain array of 8 TB, none of which stands in memory or on the disk."""
+    """A plain array of 8 TB, none of which is in memory or on the disk."""
     path = tmp_path / "huge"
     with open(path, "wb") as file:
         file.truncate(TOO_MUCH)
@@ -184,6 +184,14 @@ def test_a_hundred_thousand_small_arrays(make_pool: MakePool) -> None:
     assert pool.apply(descriptors_with, (arrays,))[1] == sum(range(100_000))
     assert descriptors() < 100
     assert pool.apply(descriptors_with, (arrays[:9],))[0] < 100
+
+
+def test_one_descriptor_per_worker(make_pool: MakePool, process_method: str) -> None:
+    before = descriptors()
+    pool = make_pool(process_method, 24)
+    assert pool.apply(abs, (-1,)) == 1
+    until(lambda: len(pool.pids()) == 24 and all(pool.pids()), "all have started")
+    assert descriptors() - before <= 24 + 12
 
 
 def test_many_segments_in_one_message(make_pool: MakePool, process_method: str) -> None:

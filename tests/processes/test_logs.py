@@ -1,4 +1,4 @@
-"""What workers log, warn of and print reaches the owner: once, in order, whatever is set up."""
+"""Records, warnings and prints of workers reach the owner: once, in order, whatever is set up."""
 
 from __future__ import annotations
 
@@ -326,7 +326,7 @@ def test_a_slow_handler_slows_those_that_log_and_nobody_else(
         flooding = pool.submit(flood)
         assert [pool.submit(abs, -i).result() for i in range(50)] == list(range(50))
         hearing = pool._engine._parts.output  # type: ignore[attr-defined]  # of process engines
-        scripts.until(lambda: any(map(hearing.is_full, (1, 2))), "nobody has heard a word")
+        scripts.until(lambda: any(map(hearing.is_full, (1, 2))), "the queue is full")
         assert [pool.submit(abs, -i).result() for i in range(50)] == list(range(50))
         assert not done[0], "a quarter of what it wants to say has been read"
     finally:
@@ -372,7 +372,7 @@ def say_what_others_do_not(lines: int) -> None:
     record.threadName = ["not", "hashable"]  # type: ignore[assignment]
     del record.processName, record.pathname
     log.handle(record)
-    record.threadName = {1}.__iter__()  # type: ignore[assignment]  # nothing that can travel
+    record.threadName = {1}.__iter__()  # type: ignore[assignment]  # nothing that can be sent
     log.handle(record)
 
 

@@ -85,7 +85,7 @@ if __name__ == "__main__":
 @pytest.mark.parametrize(
     ("owner", "worker", "on_console", "in_files"),
     [
-        # Nobody else shows them: the worker's handlers do.
+        # Nothing else shows them: the worker's handlers do.
         ("none", "console", ["worker item"], []),
         ("none", "file", [], ["worker file: item"]),
         ("none", "custom", [], ["worker file: item"]),

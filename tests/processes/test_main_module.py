@@ -33,7 +33,7 @@ def program(path: Path, method: str, top: str, under: str, *, guard: bool = True
 
 @pytest.fixture(params=[True, False], ids=["import", "value"])
 def guard(request: pytest.FixtureRequest) -> bool:
-    """With a guard workers import the main module; without one it travels by value."""
+    """With a guard workers import the main module; without one it is sent by value."""
     return bool(request.param)
 
 
@@ -389,7 +389,7 @@ def test_the_choice_of_main_is_checked() -> None:
 
 @pytest.mark.parametrize("method", ["forkserver", "spawn"])
 def test_threads_that_the_import_starts_are_not_forked_beside(tmp_path: Path, method: str) -> None:
-    """The fork server begins anew without the main module; each worker imports it."""
+    """The fork server begins again without the main module; each worker imports it."""
     said = program(
         tmp_path,
         method,

@@ -1,4 +1,4 @@
-"""What calls of many items take: `errors=`, several iterables, `timeout=`, named reductions, and
+"""Options of calls of many items: `errors=`, several iterables, `timeout=`, named reductions, and
 options of views that add up."""
 
 from __future__ import annotations

@@ -29,7 +29,7 @@ THREADS = ("thread", 0), ("thread", 1), ("thread", 2)
 
 @pytest.fixture
 def refuse(monkeypatch: pytest.MonkeyPatch) -> Callable[[int], None]:
-    """Have all threads refused after so many more."""
+    """A function: refuse all threads after that many more."""
     start = threading.Thread.start
 
     def refuse(allowed: int) -> None:

@@ -48,11 +48,11 @@ def grow(megabytes: int) -> None:
 
 
 def end_at_once(code: int) -> None:
-    os._exit(code)  # called here: coverage puts a closure that cannot travel in its place
+    os._exit(code)  # called here: coverage puts a closure that cannot be sent in its place
 
 
 def exit_at_first(tries: Array, i: int, times: int = 1) -> int:
-    """Ends its worker so many times; counts how often it was run."""
+    """End its worker ``times`` times; counts how often it was run."""
     tries[i] += 1
     if tries[i] <= times:
         os._exit(3)

@@ -1,4 +1,4 @@
-"""``Pool`` against ``multiprocessing.pool``: errors that travel, what is let go of, and how a
+"""``Pool`` against ``multiprocessing.pool``: errors that are sent, what is released, and how a
 pool ends."""
 
 from __future__ import annotations
@@ -74,7 +74,7 @@ class Counted:
 
 
 def freed(references: Sequence[weakref.ref[Any]], what: str = "") -> None:
-    """Blocks until nobody holds what these refer to."""
+    """Block until nothing holds what these refer to."""
     until(lambda: not any(one() is not None for one in references), f"freed: {what}")
 
 
@@ -217,7 +217,7 @@ class TestLettingGo:
             references = [weakref.ref(one) for one in objects]
             call(objects)
             del objects
-            # A thread of the pool may be about to let go of the last.
+            # A thread of the pool may be about to release the last.
             freed(references)
             until(lambda: Counted.alive == 0, "and what came back")
 

@@ -51,7 +51,7 @@ def keep(array: np.ndarray[Any, Any]) -> None:
 
 
 def end_at_once() -> None:
-    os._exit(4)  # called here: coverage puts a closure that cannot travel in its place
+    os._exit(4)  # called here: coverage puts a closure that cannot be sent in its place
 
 
 class Unrebuildable(Exception):
@@ -386,7 +386,7 @@ class TestLife:
 
 class TestMethods:
     def test_workers_see_the_caller_s_state(self, make_pool: MakePool, process_method: str) -> None:
-        """What it is at each call, under every method; replacements see it too."""
+        """Its value at each call, under every method; replacements see it too."""
         STATE.append(42)
         try:
             pool = make_pool(process_method)

@@ -282,3 +282,61 @@ def test_an_endless_iterable_has_the_total_that_it_is_given(
     pool = make_pool(engine, 2)
     assert len(list(pool.imap(abs, iter(range(9)), progress=oc.Bar("nine", total=9)))) == 9
     assert "nine: 9 of 9 items in" in capsys.readouterr().err
+
+
+JOBLIB = """
+import sys
+import joblib
+import onecopy as oc, onecopy.joblib
+from joblib import Parallel, delayed
+
+def f(x):
+    return 1 // x
+
+onecopy.joblib.register()
+with joblib.parallel_config(backend="onecopy", n_jobs=2, progress=True, method=sys.argv[1]):
+    assert Parallel()(delayed(f)(x) for x in range(1, 61)) == [1] + [0] * 59
+    parallel = Parallel(return_as="generator", batch_size=3, progress="labelled")
+    assert len(list(parallel(delayed(f)(x) for x in range(1, 31)))) == 30
+    Parallel(progress=oc.Bar("more", unit="lots", total=8))(delayed(f)(x) for x in (1, 2))
+    Parallel(progress=False)(delayed(f)(x) for x in (1, 2))
+    try:
+        Parallel(batch_size=1, pre_dispatch=1, progress="failing")(delayed(f)(x) for x in (1, 1, 0, 1))
+    except ZeroDivisionError:
+        print("failed")
+    dropped = Parallel(return_as="generator", progress="dropped", batch_size=1)(
+        delayed(f)(x) for x in range(1, 1000))
+    next(dropped)
+    del dropped
+Parallel(n_jobs=1, backend="onecopy", progress="one")(delayed(f)(x) for x in (1, 2))
+print("the end")
+"""
+
+
+def test_a_joblib_run(tmp_path: Path, process_method: str) -> None:
+    """A bar for each call, which ends with it: the total is known when joblib has taken the last
+    task, and a failed batch counts as the task that failed in it."""
+    (tmp_path / "program.py").write_text(JOBLIB)
+    seen = terminals.python("program.py", process_method, columns=80, rows=60, cwd=tmp_path)
+    assert seen.status == 0, seen.last
+    lines = [re.sub(r" [━╸╺ ]+ +", " ", line) for line in seen.last if "UserWarning" not in line]
+    bars = [line for line in lines if " in 0:" in line]
+    assert [line.split()[0] for line in bars] == ["f", "labelled", "more", "failing", "dropped"]
+    assert "60 of 60 tasks" in bars[0]
+    assert "30 of 30 tasks" in bars[1]
+    assert "2 of 8 lots" in bars[2]
+    assert "3 tasks" in bars[3]
+    assert "1 failed" in bars[3]
+    said = [line for line in lines if line in ("failed", "the end")]
+    assert said == ["failed", "the end"]
+    assert lines.index(bars[3]) < lines.index("failed"), "it has ended before the call returns"
+
+
+def test_joblib_refuses_another_kind_at_once() -> None:
+    import joblib
+
+    import onecopy.joblib
+
+    onecopy.joblib.register()
+    with pytest.raises(TypeError, match=r"progress is True, a label or an onecopy\.Bar"):
+        joblib.parallel_config(backend="onecopy", progress=0.5)

@@ -18,7 +18,7 @@ pytestmark = pytest.mark.skipif(
 
 MB = 1_000_000
 
-# Takes 64 MB, has a child that maps the same, and lets go of it after a line of input.
+# Takes 64 MB, has a child that maps the same, and releases it after a line of input.
 HOLDS_MEMORY = """
 import mmap, os, sys
 data = mmap.mmap(-1, 64_000_000)

@@ -1,5 +1,5 @@
-"""What nobody can reach or change: nothing listens and nothing has a name, sealed bytes stay
-as they are whatever a process tries, and loading a file runs nothing that stands in it.
+"""Memory that no other process can reach or change: nothing listens and nothing has a name, sealed bytes stay
+as they are whatever a process tries, and loading a file runs nothing that is in it.
 
 That fresh workers hold nothing of the caller is shown in ``test_ends``.
 """
@@ -127,7 +127,7 @@ def test_files_are_private_and_have_no_name(make_pool: MakePool, process_method:
             assert links == 0
             if target.startswith("/memfd:"):
                 continue  # no other user can come by it: it has no path
-            assert not mode & 0o177, "nobody else's"
+            assert not mode & 0o177, "no other user's"
 
 
 # Sealed.
@@ -176,7 +176,7 @@ def attempts(array: Array) -> dict[str, Callable[[], bool]]:
         return writable(at)
 
     def writable(at: int) -> bool:
-        """Can these pages be made so? They are given back."""
+        """True if these pages can be made writable. They are unmapped."""
         done = libc.mprotect(ctypes.c_void_p(at), ctypes.c_size_t(page), 3)
         libc.munmap(ctypes.c_void_p(at), ctypes.c_size_t(page))
         return bool(done == 0)
@@ -188,7 +188,7 @@ def attempts(array: Array) -> dict[str, Callable[[], bool]]:
         return at != failed and writable(at)
 
     def memory(_: int = 0) -> bool:
-        """What a debugger does: it may get a private copy, and nobody sees that."""
+        """A debugger's write: it may get a private copy, which no other process sees."""
         with open("/proc/self/mem", "r+b", 0) as file:
             file.seek(address)
             file.write(b"x")

@@ -29,7 +29,7 @@ def test_a_pool_has_as_many_processes_as_workers(method: Method) -> None:
         for handle in handles:
             handle.join(30)
             assert not handle.is_alive()
-            handle.kill()  # nobody any more: nothing happens
+            handle.kill()  # no process any more: nothing happens
             handle.terminate()
 
 

@@ -1,4 +1,4 @@
-"""How workers are set up and ended: as those of `multiprocessing` are."""
+"""The set-up and the end of workers: as of those of `multiprocessing` are."""
 
 from __future__ import annotations
 
@@ -151,6 +151,31 @@ def test_a_normal_end(tmp_path: Path, process_method: str, door: str) -> None:
         expected -= {"buffered"}
     owner = [line for line in said if line.startswith("owner")]
     assert (len(owner), set(said) - set(owner)) == (1, expected)
+
+
+def test_a_file_of_the_main_module_is_written_out(tmp_path: Path, process_method: str) -> None:
+    """Also if the process that forks the workers has opened it, when it imported the module."""
+    path = tmp_path / "said"
+    program(
+        tmp_path,
+        process_method,
+        f"""
+kept = open({str(path)!r}, "a")
+def work(number):
+    kept.write(f"buffered {{number}}\\n")
+""",
+        """
+        pool = oc.Pool(2, method=METHOD)
+        pool.map(work, range(4), chunksize=1)
+        pool.close()
+        pool.join()
+        kept.close()
+        """,
+    )
+    # What a forked worker has in the buffers of the owner's files is lost, as in the standard
+    # library.
+    expected = [] if process_method == "fork" else [f"buffered {number}" for number in range(4)]
+    assert sorted(path.read_text().splitlines()) == expected
 
 
 def test_an_end_by_terminate_is_a_kill(tmp_path: Path, process_method: str) -> None:

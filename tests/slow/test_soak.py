@@ -10,7 +10,7 @@ arrays of up to 2 MB are given back to the system when they are freed (``settle_
 where glibc would otherwise raise its threshold and keep them in a heap that fragments. And
 it is measured at rest, in the first and in the last tenth of the rounds: arenas give their
 free pages back when they have not been used for two seconds. Of tasks' records the pool keeps
-so many here as the first round makes.
+as many here as the first round makes.
 
 The rounds before the first tenth bring the allocators to their high-water marks: the first ones
 move the largest arrays and have twice as many tasks waiting as any later one. Under ``fork``

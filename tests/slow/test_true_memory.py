@@ -42,7 +42,7 @@ def charged() -> int:
 
 
 def settled() -> int:
-    """What is charged, once it has not changed for a while: the kernel counts in batches, and
+    """The memory that is charged, once it has not changed for a while: the kernel counts in batches, and
     sums them up every two seconds."""
     last, since = charged(), time.monotonic()
     while time.monotonic() - since < 3:

@@ -1,7 +1,7 @@
 """CPython's own test suites, and joblib's, run on onecopy's classes.
 
 The suites ship with the interpreter and with joblib; nothing of them is copied. They hold
-what programs that use the standard classes rely on, written down by somebody else::
+what programs that use the standard classes rely on, written down by others::
 
     python -m tests.suites                    # every suite, under every start method
     python -m tests.suites pool --method fork -k imap

@@ -110,7 +110,7 @@ def _note(
 
 
 def _events(descriptor: int, limit: float) -> Iterator[dict[str, str]]:
-    """What the child says; raises TimeoutError when it says nothing for so long."""
+    """The child's next line; raises TimeoutError if there is none for so long."""
     os.set_blocking(descriptor, False)
     buffer = b""
     with selectors.DefaultSelector() as selector:

@@ -126,7 +126,7 @@ VERSIONS: dict[str, tuple[tuple[int, int], tuple[int, int]]] = {}
 
 
 def reason(suite: str, test: str) -> str | None:
-    """Why a test is left out; None: it is run."""
+    """The reason to leave a test out; None: it is run."""
     version = sys.version_info[:2]
     for pattern, why in OF_SUITE[suite].items():
         first, last = VERSIONS.get(pattern, (version, version))

@@ -1,4 +1,4 @@
-"""How the tests of a suite went."""
+"""The outcomes of a suite's tests."""
 
 from __future__ import annotations
 

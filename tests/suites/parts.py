@@ -47,7 +47,7 @@ def _executor(method: str) -> Iterator[unittest.TestCase]:
 
 
 def _runs_others(case: type, test: unittest.TestCase, method: str) -> bool:
-    """Does it run tests of this method by itself? It then has the method in its name."""
+    """True if it runs tests of this method by itself. It then has the method in its name."""
     return not hasattr(case, "executor_type") and test.id().endswith(f".test_{method}")
 
 
@@ -77,7 +77,7 @@ def _pool(method: str) -> Iterator[unittest.TestCase]:
 
 
 def _cases(module: str) -> list[type[unittest.TestCase]]:
-    """The test classes that stand in a module under their own name."""
+    """The test classes that a module has under their own name."""
     return [
         value
         for name, value in vars(import_module(module)).items()

@@ -1,6 +1,6 @@
 """Puts onecopy's classes in the place of the standard library's.
 
-Whoever asks ``concurrent.futures`` for its process executor, or ``multiprocessing`` or one of
+A program that asks ``concurrent.futures`` for its process executor, or ``multiprocessing`` or one of
 its contexts for a pool, is given ours from then on. Interpreters that the suites' tests
 start (``test.support.script_helper``) do the same: they are given a path with a
 ``sitecustomize`` module that calls ``install``.
@@ -33,7 +33,7 @@ def install() -> None:
 
 
 def install_in_scripts() -> None:
-    """Likewise in every interpreter that the suites start by ``script_helper``."""
+    """The same in every interpreter that the suites start by ``script_helper``."""
     from test.support import script_helper
 
     original: Any = script_helper.run_python_until_end

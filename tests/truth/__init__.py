@@ -1,4 +1,4 @@
-"""Is the report right? Programs with one known fault each, and some with none.
+"""The proof that the report is right: programs with one known fault each, and some with none.
 
 ``programs`` has them, each with its cure; ``child`` runs one in a fresh interpreter;
 ``python -m tests.truth`` runs all and prints a table: what was expected, what the report

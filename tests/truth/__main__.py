@@ -12,7 +12,7 @@ from typing import Any
 
 from tests.truth.programs import PROGRAMS, Program
 
-# The best of so many runs counts: whatever else the machine does makes a run longer.
+# The best of this many runs counts: whatever else the machine does makes a run longer.
 REPEATS = int(os.environ.get("TRUTH_REPEATS", "3"))
 _NEAR = 0.25
 

@@ -386,7 +386,7 @@ def network(make: Make, cured: bool) -> None:
     server.close()
 
 
-# More workers may or may not be of use to a disk, and nobody can tell by how much.
+# More workers may or may not be of use to a disk, and it is unknown by how much.
 @program("pausing", "")
 def disk(make: Make, cured: bool) -> None:
     with tempfile.TemporaryDirectory(dir=".") as folder:

@@ -54,7 +54,7 @@ def expected(checker: str) -> set[Found]:
 
 
 def compare(wanted: set[Found], found: dict[Found, str]) -> list[str]:
-    """What is wrong: errors that nobody expects, and expected ones that are not found."""
+    """The faults: errors that are not expected, and expected ones that are not found."""
     wrong = [f"{each.file}:{each.line}: {found[each]} [{each.kind}]" for each in found]
     return sorted(
         [line for each, line in zip(found, wrong, strict=True) if each not in wanted]
@@ -109,7 +109,7 @@ def untyped() -> list[str]:
 
 
 def pyright_report(*arguments: str) -> Any:
-    """What it says. An editable installation it finds by the path alone."""
+    """The report of pyright. It finds an editable installation by the path alone."""
     command = [sys.executable, "-m", "pyright", "--outputjson", "--pythonpath", sys.executable]
     return json.loads(output([*command, *arguments], PYTHONPATH=str(ROOT / "src")))
 
@@ -130,7 +130,7 @@ def output(command: list[str], **environment: str) -> str:
 
 
 def page_errors() -> list[str]:
-    """What mypy finds in the code of the pages, by the page's own lines."""
+    """The errors that mypy finds in the code of the pages, by the page's own lines."""
     with tempfile.TemporaryDirectory() as folder:
         names = {}
         for page in pages():

@@ -34,7 +34,7 @@ LARGE = 1 << 16
 OVERHEAD = 4096
 
 
-def travels(strategy: st.SearchStrategy[Any], examples: int) -> Ends:
+def round_trips(strategy: st.SearchStrategy[Any], examples: int) -> Ends:
     """Draws objects; each goes there and back, is shared, and goes again."""
     ends = Ends()
 
@@ -56,18 +56,18 @@ def travels(strategy: st.SearchStrategy[Any], examples: int) -> Ends:
 
 @pytest.mark.parametrize("library", ["pandas", "arrow"])
 def test_anything_travels_and_is_shared(library: str) -> None:
-    travels(getattr(frames, library)(), 80)
+    round_trips(getattr(frames, library)(), 80)
 
 
 def test_anything_of_polars_travels_and_is_shared() -> None:
     kinds = tuple(k for k in frames.POLARS if k not in frames.NOT_SHARED)
-    travels(frames.polars(kinds), 80)
+    round_trips(frames.polars(kinds), 80)
 
 
 def test_nested_objects_travel_and_are_shared() -> None:
     leaf = frames.pandas() | frames.arrow() | frames.polars(("ints", "strings", "enums"))
     arrays = st.builds(np.arange, st.integers(0, 3000))
-    travels(frames.nested(leaf | arrays | st.integers()), 60)
+    round_trips(frames.nested(leaf | arrays | st.integers()), 60)
 
 
 def numbers() -> Array:
@@ -341,7 +341,7 @@ def test_modules_travel_by_their_parameters() -> None:
 
 
 def test_rows_of_a_shared_frame_move_nothing() -> None:
-    """Also where several columns of one type stand in one array, of which rows are a view with
+    """Also where several columns of one type are in one array, of which rows are a view with
     gaps."""
     columns = {name: np.arange(50_000) for name in "abc"} | {"x": np.ones(50_000)}
     frame = pd.DataFrame(columns)

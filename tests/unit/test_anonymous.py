@@ -100,7 +100,7 @@ def test_mappings_see_what_is_written(file: AnonymousFile) -> None:
 
 
 def test_sealed_to_new_mappings_keeps_the_old_one(file: AnonymousFile) -> None:
-    """What a common segment of small objects is filled through."""
+    """The mapping by which a common segment of small objects is filled."""
     address = mapping.map_shared(file.descriptor(write=True), SIZE, write=True)
     file.seal_mappings()
     with pytest.raises(OSError, match="mmap"):
@@ -134,7 +134,7 @@ def test_sealed_refuses_every_writer(file: AnonymousFile) -> None:
 
 
 def mprotect(address: int, size: int) -> bool:
-    """Does the kernel make it writable?"""
+    """True if the kernel makes it writable."""
     libc = ctypes.CDLL(None, use_errno=True)
     libc.mprotect.argtypes = [ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int]
     return bool(libc.mprotect(address, size, mmap.PROT_READ | mmap.PROT_WRITE) == 0)

@@ -30,7 +30,7 @@ UNIT = 64 << 20
 
 
 def standing(block: Block) -> int:
-    """Bytes of the block's segment that stand in memory."""
+    """Bytes of the block's segment that are in memory."""
     return os.fstat(block.segment.descriptor()).st_blocks * 512
 
 
@@ -185,7 +185,7 @@ def test_idle_arena_is_trimmed_and_busy_one_is_not() -> None:
 
 
 def test_abandoned_blocks_are_not_used_again() -> None:
-    """What their dead holder started may still write there."""
+    """Processes that their dead holder started may still write there."""
     arena = Arena()
     lost, other = arena.allocate(PAGE), arena.allocate(PAGE)
     arena.abandon(*place(lost))
@@ -251,7 +251,7 @@ def test_blocks_are_not_found_by_their_address() -> None:
 
 
 class Blocks(RuleBasedStateMachine):
-    """Allocations and returns in any order: what a block holds is nobody else's."""
+    """Allocations and returns in any order: what a block holds is no other's."""
 
     blocks: Bundle[tuple[Block, int]] = Bundle("blocks")
 

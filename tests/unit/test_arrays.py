@@ -34,7 +34,7 @@ def test_any_plain_array_arrives_as_it_was() -> None:
             assert axis_order(there) == axis_order(array)
         here = ends.send_back(there)
         assert_same(facts(here), facts(array), strides=is_dense(array))
-        # A mask is an array of its own; gaps may travel, but no more than the elements.
+        # A mask is an array of its own; gaps may be sent, but no more than the elements.
         elements = 2 * array.nbytes + 2 * np.ma.getmaskarray(array).nbytes
         assert ends.moved() - before <= 2 * (elements + OVERHEAD)
 

@@ -1,4 +1,4 @@
-"""Small arrays: in the stream as pickle has them, where nobody can tell the difference.
+"""Small arrays: in the stream as pickle has them, where there is no difference to see.
 
 Which views of one array stay so is in `test_codec.py`, for every size.
 """
@@ -21,7 +21,7 @@ from tests.links import Ends
 
 
 def has_spans(obj: Any) -> bool:
-    """Is there a buffer beside the stream?"""
+    """True if there is a buffer beside the stream."""
     encoded = encode(obj)
     assert isinstance(encoded, Encoded)
     return encoded.plan is not None

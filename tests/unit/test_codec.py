@@ -1,4 +1,4 @@
-"""What one message keeps together: views, identity, buffers of every kind, large streams.
+"""The things that one message keeps together: views, identity, buffers of every kind, large streams.
 
 Arrays one by one are in `test_arrays.py`; the decisions behind them in
 `test_buffers.py`.
@@ -22,7 +22,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import onecopy
-from onecopy._codec.codec import CUTOFF, Encoded, encode_arguments, encode_items, encode_result
+from onecopy._codec.codec import (
+    CUTOFF,
+    Encoded,
+    encode,
+    encode_arguments,
+    encode_few,
+    encode_result,
+)
 from onecopy._codec.pickling import NOTHING
 from onecopy._launch import resolve
 from onecopy.errors import NotPicklable
@@ -208,7 +215,7 @@ VIEWS: dict[str, Callable[[], memoryview[Any]]] = {
 
 
 def of_view(view: memoryview) -> tuple[Any, ...]:
-    """What must survive of a memoryview."""
+    """The parts of a memoryview that must survive."""
     size = np.asarray(view).dtype
     return size, view.shape, view.readonly, view.tobytes(), view.nbytes
 
@@ -382,7 +389,7 @@ def test_few_items_are_as_many(items: Any) -> None:
     """Whatever short way they take, they come out as they went in."""
     ends = Ends()
     for encoded in (
-        encode_items(items, NOTHING, "items"),
+        encode_few(items) or encode(items, NOTHING, "items"),
         encode_result(items, NOTHING),
         encode_arguments((items,), {}, NOTHING),
     ):
@@ -398,7 +405,7 @@ def test_long_text_is_not_copied_to_be_looked_at() -> None:
     makers: list[Callable[[], Any]] = [
         lambda: encode_arguments((1, long), {}, NOTHING),
         lambda: encode_arguments((long, onecopy.share(np.ones(9))), {}, NOTHING),
-        lambda: encode_items([long, 1], NOTHING, "items"),
+        lambda: encode_few([long, 1]) or encode([long, 1], NOTHING, "items"),
         lambda: encode_result(long, NOTHING),
         lambda: encode_result([long], NOTHING),
     ]

@@ -7,6 +7,7 @@ import os
 import resource
 from collections.abc import Iterator
 from contextlib import contextmanager
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import onecopy as oc
+from onecopy._files import convert as into
 from onecopy._files.load import asked
 from onecopy._files.save.arrays import evenly
 from onecopy.cli import main
@@ -201,6 +203,52 @@ def test_what_cannot_be_held_is_refused_by_name(
     assert sorted(os.listdir(tmp_path)) == ["x.npz", "x.parquet", "x.zarr"]
 
 
+@pytest.mark.parametrize(
+    "values",
+    [
+        pa.array([None, 1, None, None, 2, None]),
+        pa.array([None, "x", "", "a\n\nb", None, "y"]),
+        pa.array([None, "x", "a\n\n", None, "x", None]).dictionary_encode(),
+        pa.array([None, 0, None, None, 0, 0], pa.timestamp("s")),
+        pa.array([None, True, False, None, None, True]),
+        pa.array([None, b"x", None, b"", b"z\n\n", None]),
+        pa.array([None, b"x\n", None, b"\n\n", b"z ", None], pa.binary(2)),
+        pa.array([None, Decimal(1), None, None, Decimal(2), None], pa.decimal128(5)),
+        pa.nulls(6),
+    ],
+    ids=lambda values: str(values.type)[:10],
+)
+def test_a_null_that_is_a_whole_row_stays_a_row(tmp_path: Path, values: Any) -> None:
+    """It is an empty value in quotes: null again, or an empty string in text."""
+    pa.parquet.write_table(pa.table({"a": values}), tmp_path / "x.parquet")
+    convert(tmp_path / "x.parquet", tmp_path / "x.csv")
+    got = oc.load(tmp_path / "x.csv")["a"]
+    kind = got.type
+    want = values.to_pylist()
+    if pa.types.is_string(kind):
+        want = ["" if each is None else getattr(each, "decode", each.__str__)() for each in want]
+    assert got.to_pylist() == want
+
+
+def test_text_is_no_array_and_that_is_said_at_once(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Before all of the file has been converted to Arrow, and by the name of the file."""
+    path = tmp_path / "x.csv"
+    path.write_text("n,s,t\n1,a,2024-01-01\n")
+    np.savez(tmp_path / "x.npz", s=np.array(["a", "b"]))
+    line = refused(capsys, tmp_path / "x.npz", tmp_path / "x.h5")
+    assert "x.npz:s.npy': HDF5 has no type for <U1" in line
+    with monkeypatch.context() as patch:
+        patch.setattr(into, "_as_arrow", None)
+        line = refused(capsys, path, tmp_path / "x.h5")
+        assert "x.csv': column 's' of string has no equal among arrays" in line
+    line = refused(capsys, path, tmp_path / "x.h5", "--columns", "t,n")
+    assert "x.csv:t': HDF5 has no type for datetime64[D]" in line
+    convert(path, tmp_path / "x.h5", "--columns", "n")
+    assert oc.load(tmp_path / "x.h5")["n"].tolist() == [1]
+
+
 @contextmanager
 def largest_file(size: int) -> Iterator[None]:
     """No file may become larger than that; Python ignores the signal."""
@@ -213,7 +261,7 @@ def largest_file(size: int) -> Iterator[None]:
 
 
 def test_no_room(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """What stood there stays, and nothing else."""
+    """The file that was there stays, and nothing else."""
     random = np.random.default_rng(1).normal(size=(1 << 14, 2))
     big = tmp_path / "big.csv.gz"
     files.TABLES["x.csv.gz"](big, pa.table({"a": random[:, 0], "b": random[:, 1]}))

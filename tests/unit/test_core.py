@@ -1,6 +1,6 @@
 """The pool's table without a process: events in any order, played by workers that are not there.
 
-Every call and every item comes to exactly one end, whatever workers do and whoever cancels,
+Every call and every item comes to exactly one end, whatever workers do and whichever thread cancels,
 drops or closes; and what the table says between two events is true.
 """
 
@@ -108,7 +108,7 @@ class Pool:
             )
 
     def halve(self, worker: FakeWorker) -> None:
-        """What it was sent first cannot be unpacked: nothing of it was run."""
+        """The first message cannot be unpacked: nothing of it was run."""
         entry = worker.sent.popleft()
         result = (entry.assignment.id, None, 0, True, True)
         ended, _, effects = self.core.ended(worker.number, [result], look_for_blocked=False)
@@ -124,7 +124,7 @@ class Pool:
         ).carry_out()
 
     def take_back(self, worker: FakeWorker, begun: int) -> None:
-        """It is at what it was sent first, has begun so many items of it, and is paused."""
+        """It is at what it was sent first, has begun ``begun`` of its items, and is paused."""
         head = worker.sent[0].assignment.id
 
         def resume(back: list[int], cut: int | None) -> None:

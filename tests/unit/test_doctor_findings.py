@@ -9,7 +9,7 @@ import pytest
 
 from onecopy._doctor import diagnosis, explain
 from onecopy._doctor.inside import kinds
-from onecopy._doctor.recording import Stuck
+from onecopy._doctor.recording import Room, Stuck
 from tests.doctor.made import MS, SECOND, Made
 
 
@@ -340,3 +340,118 @@ def test_every_finding_is_explained() -> None:
         told |= set(re.findall(r'\bid="([a-z-]+)"', file.read_text("utf-8")))
     told |= {"serial-sender", "arguments-pickled"}
     assert told == set(explain.NAMES)
+
+
+def held(since_last: int, *, others: int = 10, came_back: bool = False) -> Made:
+    """A pool of two of which one task is at work when Ctrl-C comes, ``since_last`` after the rest."""
+    made = Made(wall=6.0)
+    first, second = made.pool(2)
+    interrupted = 5 * SECOND
+    made.changes["interrupted"] = interrupted
+    begin = interrupted - since_last - others * 10 * MS
+    for number in range(others):
+        made.task(first, number, sent=MS, begin=begin + number * 10 * MS, took=9 * MS)
+    made.task(second, others, sent=MS, begin=begin, took=5 * SECOND - begin + 100 * MS)
+    for pid in (1, 11, 12):
+        made.look(pid, interrupted + SECOND)
+    if came_back:
+        made.changes["interrupted"] = 0
+    return made
+
+
+def test_a_task_that_does_not_end_while_all_others_have() -> None:
+    found = held(4 * SECOND).findings()
+    assert list(found) == ["stuck-task"]
+    finding = found["stuck-task"]
+    assert "Process-12 (pid 12)" in finding.title
+    assert finding.figures["task"] == 10
+    assert finding.figures["median"] == pytest.approx(0.009)
+    assert "pool.options(timeout=1).map(...)" in [line.text for line in finding.change]
+
+
+@pytest.mark.parametrize(
+    "made",
+    [held(SECOND // 2), held(4 * SECOND, others=2), held(4 * SECOND, came_back=True)],
+    ids=["others ended just before", "nothing to compare with", "it came back"],
+)
+def test_a_task_that_is_not_stuck(made: Made) -> None:
+    assert "stuck-task" not in made.findings()
+
+
+def struck(signal: int = 7, size: int = 40_000_000, least: int = 0) -> Made:
+    """A child that is killed after its parent has made a segment; /dev/shm has 16 MB."""
+    made = Made()
+    child = made.process(20, begin=MS, end=0)
+    main = made.main
+    where = main.name("seg"), main.name("prog.py:4 <module>")
+    main.note(kinds.SHM, MS, kinds.MADE, size, 0, *where)
+    main.note(kinds.SHM, 2 * MS, kinds.UNLINKED, size, 0, where[0])
+    main.note(kinds.EXIT, SECOND, 0, child.pid, (1 << 32) - signal)
+    made.readings.shared_memory = Room(16_000_000, 16_000_000, least)
+    return made
+
+
+def test_a_full_shared_memory() -> None:
+    found = struck().findings()
+    assert list(found) == ["full-shared-memory"], "the death is its consequence"
+    assert "Process-20" in found["full-shared-memory"].title
+    assert str(found["full-shared-memory"].where) == "prog.py:4"
+    # It filled between two looks: what was asked for says enough.
+    assert "full-shared-memory" in struck(least=16_000_000).findings()
+
+
+def test_other_deaths_beside_a_full_or_an_empty_shared_memory() -> None:
+    assert list(struck(signal=11).findings()) == ["worker-killed"]
+    assert list(struck(size=1_000_000, least=15_000_000).findings()) == ["worker-killed"]
+
+
+def test_a_segment_that_could_not_be_made() -> None:
+    made = Made()
+    text = made.main.name("OSError: [Errno 28] No space left on device")
+    where = made.main.name("prog.py:4 <module>")
+    made.main.note(kinds.ERROR, MS, kinds.NO_ROOM, 0, 0, text, where)
+    assert "Errno 28" in made.findings()["full-shared-memory"].evidence
+
+
+def eager(
+    made_in: int, *, grown: int = 0, sort: int = kinds.A_POOL, computes: bool = False
+) -> Made:
+    """A pool of two that is given an iterator, and then 200 ms of work for each worker."""
+    made = Made(wall=2.0)
+    workers = made.pool(2, sort)
+    main = made.main
+    where = main.name("prog.py:6 <module>"), main.name("generator")
+    main.note(
+        kinds.EAGER, 10 * MS, made_in, 40, grown, *where, 77, sort, made_in if computes else 0
+    )
+    at = 11 * MS + made_in
+    for number in range(40):
+        begin = at + number // 2 * 10 * MS
+        made.task(workers[number % 2], number, sent=at, begin=begin + MS, took=9 * MS)
+    return made
+
+
+def test_an_iterator_that_is_consumed_before_the_work_begins() -> None:
+    found = eager(SECOND).findings()
+    assert list(found) == ["eager-input"]
+    finding = found["eager-input"]
+    assert finding.figures["items"] == 40
+    # Of the 180 ms of work all but the last piece is done meanwhile.
+    assert finding.saving == pytest.approx(0.18, abs=0.015)
+
+
+def test_an_iterator_that_is_made_in_no_time_or_held_by_little() -> None:
+    assert "eager-input" not in eager(20 * MS, grown=1_000_000).findings()
+    assert "eager-input" not in eager(SECOND, sort=kinds.EXECUTOR).findings()
+
+
+def test_an_iterator_whose_items_are_all_in_memory() -> None:
+    for sort in (kinds.A_POOL, kinds.EXECUTOR):
+        finding = eager(20 * MS, grown=200_000_000, sort=sort).findings()["eager-input"]
+        assert (finding.level, finding.memory) == ("memory", 200_000_000)
+
+
+def test_items_that_keep_the_only_cpu_busy_while_they_are_made() -> None:
+    made = eager(SECOND, computes=True)
+    made.cpus = 1
+    assert "eager-input" not in made.findings(), "nothing is to be gained"

@@ -1,16 +1,20 @@
-"""What hooks do with objects that lie, fail and are large, without a program around them."""
+"""Hooks that meet objects that lie, fail and are large, without a program around them."""
 
 from __future__ import annotations
 
+import marshal
+import shutil
 import sys
 from collections.abc import Callable
 from functools import partial
+from pathlib import Path
+from types import CodeType
 from typing import Any
 
 import numpy as np
 import pytest
 
-from onecopy._doctor import source
+from onecopy._doctor import compiled, source
 from onecopy._doctor.history import Site
 from onecopy._doctor.inside import build, guard, messages, ring
 from onecopy._doctor.inside.weigh import size_of, weigh
@@ -116,11 +120,7 @@ def test_hooks_of_messages_give_what_the_originals_give(monkeypatch: pytest.Monk
     assert messages.skip == 0
 
 
-def test_what_runs_inside_is_compiled_under_a_made_up_name(tmp_path: Any) -> None:
-    import marshal
-    import shutil
-    from pathlib import Path
-
+def test_what_runs_inside_is_compiled_under_a_made_up_name(tmp_path: Path) -> None:
     shutil.copytree(Path(build.__file__).parent, tmp_path / "inside")
     parts = build.build(str(tmp_path))
     assert {"boot", "ring", "messages"} <= set(parts)
@@ -171,3 +171,41 @@ def test_a_place_without_a_source_gives_nothing() -> None:
     assert source.line(nowhere) == ""
     assert source.call_at(nowhere, ("map",)) is None
     assert source.enclosing_loop(nowhere) is None
+
+
+def test_the_cached_code_has_the_made_up_name_in_all_functions(tmp_path: Path) -> None:
+    compiled.write(Path(build.__file__).parent, tmp_path)
+    [file] = tmp_path.glob("*.code")
+    parts = marshal.loads(file.read_bytes())
+    assert parts.keys() == build.build(str(session_with_inside(tmp_path))).keys()
+
+    def names(code: CodeType) -> set[str]:
+        inner = (each for each in code.co_consts if isinstance(each, CodeType))
+        return {code.co_filename}.union(*map(names, inner))
+
+    assert set().union(*(names(marshal.loads(part)) for part in parts.values())) == {build.NAME}
+
+
+def session_with_inside(folder: Path) -> Path:
+    shutil.copytree(Path(build.__file__).parent, folder / "inside")
+    return folder
+
+
+class _Owner:
+    def read(self) -> str:
+        return "original"
+
+
+def test_what_is_hooked_in_bursts_leaves_other_peoples_hooks_alone(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    original, hook = _Owner.read, lambda self: "hook"
+    monkeypatch.setattr(_Owner, "read", hook)
+    monkeypatch.setattr(messages, "_paths", [(_Owner, "read", hook, original)])
+    messages._put(hooked=False)
+    assert _Owner().read() == "original"
+    messages._put(hooked=True)
+    assert _Owner().read() == "hook"
+    monkeypatch.setattr(_Owner, "read", lambda self: "theirs")
+    messages._put(hooked=False)
+    assert _Owner().read() == "theirs"

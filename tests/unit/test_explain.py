@@ -1,4 +1,4 @@
-"""What of an object is shared, what is not, and what to do about it."""
+"""The parts of an object that are shared, those that are not, and what to do about it."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ def test_a_frame_by_column() -> None:
     ],
 )
 def test_a_cure_that_is_one(values: list[Any], cure: str) -> None:
-    """What it says is done here, and then it is shared."""
+    """Its advice is followed here, and then the object is shared."""
     obj = pd.DataFrame({"c": column(values)})
     (said,) = cures(obj).values()
     assert cure in said

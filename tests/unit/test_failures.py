@@ -51,7 +51,7 @@ class Frozen(Exception):
 
 class OwnReduce(Exception):
     def __reduce__(self) -> tuple[Any, ...]:
-        return OwnReduce, ("made anew",)
+        return OwnReduce, ("made again",)
 
 
 class ReduceFails(Exception):
@@ -92,9 +92,9 @@ def raised(error: BaseException) -> BaseException:
 
 
 def there_and_back(error: BaseException, argument: str = "") -> BaseException:
-    """`error` as the owner sees it: what travels is bytes."""
-    travels = pickle.loads(pickle.dumps(failure(raised(error), "f", argument)))
-    return revive(travels)
+    """`error` as the owner sees it: bytes are sent."""
+    sent = pickle.loads(pickle.dumps(failure(raised(error), "f", argument)))
+    return revive(sent)
 
 
 @pytest.mark.parametrize(
@@ -137,7 +137,7 @@ def test_what_it_holds_by_value_comes_along() -> None:
 
 
 def test_a_reduction_of_its_own_is_used() -> None:
-    assert there_and_back(OwnReduce("before")).args == ("made anew",)
+    assert there_and_back(OwnReduce("before")).args == ("made again",)
 
 
 @pytest.mark.parametrize(
@@ -211,7 +211,6 @@ ANYTHING = st.recursive(
 
 @given(ANYTHING, st.integers(0, 5))
 def test_what_fits_is_what_a_chunk_can_give(value: Any, size: int) -> None:
-    assert fits_values(value, None)
     assert fits_values(value, size) == (type(value) is list and len(value) == size)
     if fits_failures(value, size):
         values, failed = value

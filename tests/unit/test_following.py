@@ -1,4 +1,4 @@
-"""What workers need of the owner's globals, and what a worker does with it; without a worker."""
+"""The owner's globals that workers need, and what a worker does with them; without a worker."""
 
 from __future__ import annotations
 

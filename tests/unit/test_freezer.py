@@ -35,7 +35,7 @@ def asking() -> Iterator[Asking]:
     made.freezes.end()
     for thread in made.threads:
         thread.join(30)
-        assert not thread.is_alive(), "nobody waits for ever"
+        assert not thread.is_alive(), "no thread waits for ever"
 
 
 def test_waits_for_every_worker(asking: Asking) -> None:

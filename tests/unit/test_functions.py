@@ -1,4 +1,4 @@
-"""When a function that travels by value may be kept by workers: what it captures cannot change
+"""The functions sent by value that workers may keep: what it captures cannot change
 without a trace."""
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ def module_level(x: int) -> int:
 
 
 def capturing(value: Any) -> Any:
-    """A function that captures `value`, and one that sets it anew."""
+    """A function that captures `value`, and one that sets it again."""
 
     def function() -> Any:
         return value

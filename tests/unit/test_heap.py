@@ -1,4 +1,4 @@
-"""What ``free`` has kept is given back."""
+"""Memory that ``free`` has kept is returned to the system."""
 
 from __future__ import annotations
 

@@ -92,7 +92,7 @@ COLUMNS = (
 
 
 def expected(value: Any, kind: pa.DataType) -> Any:
-    """What a reader of JSON has to find for a value of Arrow's, as Python gives it."""
+    """The value that a reader of JSON has to find for one of Arrow's, as Python gives it."""
     if value is None:
         return None
     if pa.types.is_struct(kind):

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import io
+import re
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +16,7 @@ from hypothesis import strategies as st
 from onecopy._lab._frame import canvas, finding, page, running, svg, terminal
 from onecopy._lab._frame.face import Bar, Claim, Curve, Lane, Lanes, Needs, Plot, Table
 from onecopy._lab._frame.marks import marks
+from onecopy._report.html import asset
 from onecopy.cli import main
 
 # Seconds and figures as experiments measure them: zero, or from microseconds on.
@@ -26,6 +29,7 @@ class Made:
     """An experiment that was never run."""
 
     QUESTION = "Is <this> escaped?"
+    ADVICE = "Escape <it>."
 
     def needs(self, size: str) -> Needs:
         return Needs(memory=1000, disk=2000)
@@ -42,7 +46,7 @@ class Made:
         return [Lanes([Lane("p<1>", bars)]), Plot([curve], "bytes", "s", True, True)]
 
     def claims(self, data: Any) -> list[Claim]:
-        return [Claim("1 < 2.", True, True), Claim("2 < 1.", False, False)]
+        return [Claim("1 < 2.", True, True, "< 3"), Claim("2 < 1.", False, False, "< 4")]
 
 
 @pytest.fixture
@@ -60,9 +64,12 @@ def test_terminal(made: running.Run, width: int) -> None:
     lines = text.getvalue().splitlines()
     assert max(map(len, lines)) <= width
     assert "\x1b" not in text.getvalue()
-    assert [line.split(".")[0] for line in lines[-2:]] == [
-        "holds         1 < 2",
-        "DOES NOT HOLD 2 < 1",
+    assert lines[-5:] == [
+        "holds       1 < 2. Expected: < 3.",
+        "NOT SO HERE 2 < 1. Expected: < 4.",
+        "",
+        "1 of 2 claims hold here.",
+        "What to do: Escape <it>. See docs/lab/made.md.",
     ]
     assert any(line.startswith("p<1>  █") for line in lines)
 
@@ -70,12 +77,29 @@ def test_terminal(made: running.Run, width: int) -> None:
 def test_page(made: running.Run) -> None:
     """Escaped throughout, and nothing that is fetched or run."""
     text = page.page([made])
-    for raw in ("<this>", "<b>", "said <so>", "p<1>", "c<", "1 < 2", "<i>"):
-        assert raw not in text.replace("<b>holds", "").replace("<b>does not", "")
-    assert "1 &lt; 2." in text
-    assert '<li class="not"><b>does not hold</b>2 &lt; 1.</li>' in text
+    for raw in ("<this>", "<b>", "said <so>", "p<1>", "c<", "1 < 2", "<i>", "<it>", "< 3"):
+        ours = ("<b>holds", "<b>not so here", "<b>1 of 2 claims hold here.")
+        assert raw not in re.sub("|".join(ours), "", text)
+    assert "<li><b>holds</b>1 &lt; 2. <span>Expected: &lt; 3.</span></li>" in text
+    assert '<li class="not"><b>not so here</b>2 &lt; 1. <span>Expected: &lt; 4.</span></li>' in text
+    assert "<b>1 of 2 claims hold here.</b> Escape &lt;it&gt;." in text
+    assert "<code>docs/lab/made.md</code>" in text
     assert text.count("<svg") == 2
     assert not any(word in text for word in ("<script", "src=", "url(", "@import"))
+
+
+@pytest.mark.parametrize(
+    ("load", "says"),
+    [
+        ({}, "load unknown"),
+        ({"load": "0.94"}, "load 0.9 before"),
+        ({"load": "3.21"}, "load 3.2 before: a busy machine, so times are long"),
+    ],
+)
+def test_the_load_is_beside_the_figures(made: running.Run, load: dict[str, str], says: str) -> None:
+    run = replace(made, machine={**made.machine, **load})
+    assert str(terminal.headline(run)).endswith(says)
+    assert f"{says}</p>" in page.page([run])
 
 
 def test_json(made: running.Run) -> None:
@@ -107,6 +131,8 @@ def test_face(name: str) -> None:
     """Every experiment has the face, and a page in the documentation."""
     found = finding.experiment(name)
     assert 0 < len(found.QUESTION) <= 60
+    assert found.ADVICE.endswith(".")
+    assert "  " not in found.ADVICE
     for size in ("small", "full"):
         needs = found.needs(size)
         assert needs.memory > 0
@@ -167,7 +193,7 @@ def test_all_goes_on(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixt
     assert ended.value.code == 1
     assert out.count("address-spaces  small, 1 s") == len(finding.names()) - 1
     # A claim that does not hold is a result, and no failure.
-    assert "DOES NOT HOLD" in out
+    assert "NOT SO HERE" in out
     assert out.splitlines()[-1].endswith(" 3 of 8 claims hold, 1 s")
     assert error.splitlines() == [
         "onecopy: too little of everything",
@@ -215,6 +241,11 @@ def test_scale(values: list[float], log: bool) -> None:
     assert all(-1e-9 <= scale.at(tick) <= 1 + 1e-9 for tick in ticks)
 
 
+def test_a_narrow_logarithmic_axis_has_round_figures() -> None:
+    scale = canvas.Scale.over([0.128, 0.3403], log=True)
+    assert [canvas.figure(tick) for tick in scale.ticks()] == ["0.1", "0.2", "0.5"]
+
+
 @given(
     st.lists(st.tuples(FIGURES, FIGURES), max_size=30),
     st.booleans(),
@@ -236,11 +267,12 @@ def test_plot(points: list[tuple[float, float]], log_x: bool, log_y: bool, width
     ("value", "text"),
     [
         (0, "0"),
-        (1e-6, "1e-6"),
+        (1e-6, "0.000001"),
+        (0.0002, "0.0002"),
         (0.25, "0.25"),
-        (1000.0, "1000"),
-        (1e6, "1e6"),
-        (-20_500, "-2.05e4"),
+        (1000.0, "1,000"),
+        (1e6, "1,000,000"),
+        (-20_500, "-20,500"),
     ],
 )
 def test_figure(value: float, text: str) -> None:
@@ -253,3 +285,14 @@ def test_marks() -> None:
     assert list(found) == ["compute", "new", "receive", "other"]
     assert len({mark.glyph for mark in found.values()}) == 4
     assert found["compute"].glyph == "█"
+
+
+def test_every_colour_is_one_of_the_page(made: running.Run) -> None:
+    """A name that the stylesheet lacks draws nothing."""
+    curves = [Curve(f"c{at}", [(1.0, 1.0)]) for at in range(8)]
+    kinds = ("compute", "receive", "return", "start", "wait", "blocked", "lost")
+    lanes = Lanes([Lane("p", [Bar(at, at + 1.0, kind) for at, kind in enumerate(kinds)])])
+    drawn = svg.figure(Plot(curves, "x", "y")) + svg.figure(lanes) + page.page([made])
+    sheet = asset("style.css")
+    assert all(f"--{name}:" in sheet for name in re.findall(r"var\(--([a-z]+)\)", drawn))
+    assert all(f".k-{name} " in sheet for name in re.findall(r'class="k-([a-z]+)"', drawn))

@@ -23,7 +23,7 @@ class Worker:
 
 @dataclass
 class Machine:
-    """What ``limits`` sees of the world."""
+    """The world that ``limits`` sees."""
 
     now: float = 1000.0
     slow: float = 0.0  # seconds that reading the mappings takes

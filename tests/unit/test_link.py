@@ -1,4 +1,4 @@
-"""What the ends of a channel know of each other's segments: announce, forget, lend, give back."""
+"""The segments of the two ends of a channel: announce, forget, lend, free."""
 
 from __future__ import annotations
 
@@ -107,7 +107,7 @@ def test_reference_that_is_on_its_way_while_the_segment_fades() -> None:
     del there
     ends.worker.forget(number)
     ends.owner.forgotten(number)
-    # It lives here again; the worker has to be told of it anew.
+    # It lives here again; the worker has to be told of it again.
     again = ends.send(here)
     assert ends.owner.knows(number)
     assert again[7] == 7

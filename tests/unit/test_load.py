@@ -92,6 +92,27 @@ def test_any_array(tmp_path_factory: pytest.TempPathFactory, array: Any) -> None
         assert got.shape == plain.shape
 
 
+def test_ways_to_name_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    np.save(tmp_path / "x.npy", np.arange(3))
+    path = tmp_path / "x.npy"
+    names: list[Any] = [
+        path,
+        str(path),
+        os.fsencode(path),
+        "~/x.npy",
+        "~/?.npy",
+        [path],
+        ["~/x.npy"],
+    ]
+    for name in names:
+        assert onecopy.load(name).tolist() == [0, 1, 2]
+    not_names: Any
+    for not_names in (path.open("rb"), io.BytesIO()):
+        with not_names, pytest.raises(TypeError, match="this is an open one"):
+            onecopy.load(not_names)
+
+
 def test_path_of_each_kind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = saved(tmp_path / "x.npy", np.arange(3)).rename(tmp_path / "x.NPY")
     monkeypatch.chdir(tmp_path)

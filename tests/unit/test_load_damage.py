@@ -81,7 +81,7 @@ def test_any_damage_is_refused_or_harmless(written: Path) -> None:
     for _ in range(150):
         broken = bytearray(whole)
         for _ in range(dice.randint(1, 3)):
-            # Descriptions stand at the beginning and at the end.
+            # Descriptions are at the beginning and at the end.
             near = dice.choice([len(broken), min(300, len(broken))])
             at = dice.randrange(near)
             broken[at if dice.random() < 0.7 else -1 - at] = dice.randrange(256)

@@ -12,6 +12,7 @@ import fsspec
 import numpy as np
 import pandas as pd
 import pyarrow as pa
+import pyarrow.feather
 import pyarrow.parquet as pq
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -142,6 +143,40 @@ def test_columns_in_any_order_and_missing_ones(tmp_path: Path) -> None:
         oc.load(tmp_path, missing="fill")
 
 
+@pytest.mark.parametrize("write", [pq.write_table, pa.feather.write_feather])
+@pytest.mark.parametrize(
+    ("one", "other", "kind"),
+    [
+        (pa.array([1, None], pa.int8()), pa.array([2**40], pa.int64()), "int64"),
+        (pa.array([1], pa.uint8()), pa.array([2**32 - 1], pa.uint32()), "uint32"),
+        (pa.array([0.5], pa.float32()), pa.array([0.1]), "double"),
+        (pa.array([1], pa.timestamp("ms")), pa.array([1], pa.timestamp("us")), "timestamp[us]"),
+        (pa.array(["x"]), pa.array(["y"], pa.large_string()), "large_string"),
+        (pa.array(["x", "x"]).dictionary_encode(), pa.array(["y"]), "string"),
+        (pa.array([1]), pa.array([0.5]), None),  # 2**53 + 1 would be rounded
+        (pa.array([1], pa.uint64()), pa.array([1]), None),
+        (pa.array(["1"]), pa.array([1]), None),
+        (pa.array([1], pa.timestamp("us")), pa.array([1], pa.timestamp("us", "UTC")), None),
+    ],
+    ids=lambda each: str(getattr(each, "type", each)),
+)
+def test_types_that_one_of_them_holds(
+    tmp_path: Path, write: Callable[..., None], one: Any, other: Any, kind: str | None
+) -> None:
+    paths = [tmp_path / "0.data", tmp_path / "1.data"]
+    name = "parquet" if write is pq.write_table else "arrow"
+    for pair in ((one, other), (other, one)):
+        for path, values in zip(paths, pair, strict=True):
+            write(pa.table({"a": values}), path)
+        if kind is None:
+            with pytest.raises(BadFile, match="do not make one table: 'a' of "):
+                oc.load(paths, format=name)
+            continue
+        got = oc.load(paths, format=name)
+        assert str(got.schema.field("a").type) == kind
+        assert got["a"].to_pylist() == [*pair[0].to_pylist(), *pair[1].to_pylist()]
+
+
 def test_text_with_missing_columns(tmp_path: Path) -> None:
     (tmp_path / "1.csv").write_text("a,b\n1,x\n")
     (tmp_path / "2.csv").write_text("c,a\n5,1.5\n")
@@ -187,6 +222,19 @@ def test_converting_what_can_be_read(tmp_path: Path, capsys: pytest.CaptureFixtu
     assert not ended.value.code
     assert "1.parquet': left out: " in capsys.readouterr().err
     assert oc.load(out)["a"].to_pylist() == [*range(50), *range(50)]
+
+
+def test_a_file_with_bad_rows_is_left_out_in_one_line(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "0.csv").write_text("a,b\n1,2\n")
+    (tmp_path / "1.csv").write_text("a,b\n3\n")
+    with pytest.raises(SystemExit) as ended:
+        main(["convert", f"{tmp_path}/?.csv", str(tmp_path / "out.csv"), "--errors", "skip"])
+    assert not ended.value.code
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "1.csv': left out: " in line
+    assert (tmp_path / "out.csv").read_text() == "a,b\n1,2\n"
 
 
 @pytest.mark.parametrize("name", ["deflated.npz", "x.h5"])
@@ -372,7 +420,7 @@ MIXED = '{"a": 1}\n' * 5000 + '{"a": {"b": 1}, "c": "x"}\n' + '{"a": 1}\n' * 500
 def test_progress_of_a_look_at_all_of_a_file(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, text: str
 ) -> None:
-    """It is counted like the reading itself, which goes on where it was or begins anew."""
+    """It is counted like the reading itself, which goes on where it was or begins again."""
     monkeypatch.setattr("onecopy._files.load.text.BLOCK", 1 << 12)
     path = tmp_path / name
     path.write_text(text)

@@ -7,6 +7,8 @@ files, as object stores and most web servers do.
 from __future__ import annotations
 
 import http.server
+import socket
+import ssl
 import sys
 import threading
 import warnings
@@ -18,6 +20,7 @@ from typing import Any
 import fsspec
 import numpy as np
 import pytest
+import trustme
 import zarr
 from fsspec.asyn import get_loop, sync
 from fsspec.implementations.http import HTTPFileSystem
@@ -209,3 +212,42 @@ def test_convert(tmp_path: Path, server: Server) -> None:
 def test_tables_from_a_server(tmp_path: Path, server: Server, name: str) -> None:
     files.TABLES[name](tmp_path / name, files.table())
     assert oc.load(f"{server.url}/{name}").equals(files.table())
+
+
+# https, and servers that do not answer.
+
+
+def test_from_a_server_with_a_certificate(
+    tmp_path: Path, server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A certificate of an authority that is not known is no missing file."""
+    authority = trustme.CA()
+    of_server = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.issue_cert("127.0.0.1").configure_cert(of_server)
+    server.socket = of_server.wrap_socket(server.socket, server_side=True)
+    for name in files.TABLES:
+        files.TABLES[name](tmp_path / name, files.table())
+    make(tmp_path / "x.npz", MEMBERS)
+    url = server.url.replace("http:", "https:")
+    with pytest.raises(OSError, match=r"server: .*CERTIFICATE_VERIFY_FAILED") as error:
+        oc.load(f"{url}/x.csv")
+    assert not isinstance(error.value, FileNotFoundError)
+    assert error.value.filename == f"{url}/x.csv"
+
+    trusting = ssl.create_default_context()
+    authority.configure_trust(trusting)
+    monkeypatch.setitem(fsspec.config.conf, "https", {"ssl": trusting})
+    for name in files.TABLES:
+        assert oc.load(f"{url}/{name}").equals(files.table())
+    assert np.array_equal(oc.load(f"{url}/x.npz", columns="a")["a"], MEMBERS["a"])
+
+
+def test_a_server_that_is_not_there(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with socket.socket() as unused:
+        unused.bind(("127.0.0.1", 0))  # and no server listens
+        url = f"http://127.0.0.1:{unused.getsockname()[1]}/x.csv"
+        with pytest.raises(SystemExit) as ended:
+            main(["convert", url, str(tmp_path / "out.csv")])
+    assert ended.value.code == 1
+    (line,) = capsys.readouterr().err.splitlines()
+    assert f"'{url}': cannot be read from the server: Cannot connect" in line

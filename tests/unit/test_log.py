@@ -146,7 +146,7 @@ def test_a_log_travels() -> None:
 
 
 def cut(written: Any, value: Any, upto: int) -> None:
-    """What a writer leaves that is killed after `upto` bytes: as many whole pages as that."""
+    """The file of a writer that is killed after `upto` bytes: as many whole pages as that."""
     data = pickle.dumps(value)
     head = log._HEAD.pack(written._page[:8].tobytes(), len(data), crc32(data))
     whole = head + data

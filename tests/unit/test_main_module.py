@@ -1,4 +1,4 @@
-"""May workers import a main module, and what would they find in it?"""
+"""The main modules that workers may import, and the names that they find there."""
 
 from __future__ import annotations
 

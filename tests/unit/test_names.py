@@ -1,6 +1,6 @@
 """The public names: the lists of them agree, and each says from which door it comes.
 
-The names stand in `onecopy.__all__`, in the imports that type checkers read, and in the table
+The names are in `onecopy.__all__`, in the imports that type checkers read, and in the table
 by which they are fetched. `dir` and `help` show these, and nothing of how they are made.
 """
 
@@ -40,7 +40,7 @@ CLASSES = [name for name in NAMES if isinstance(getattr(oc, name), type)]
 
 
 def reexports(file: str | None) -> dict[str, str]:
-    """What a module imports for type checkers alone: the names, and from where."""
+    """The names that a module imports for type checkers alone, and from where."""
     assert file is not None
     found: dict[str, str] = {}
     for node in ast.parse(Path(file).read_text("utf-8")).body:

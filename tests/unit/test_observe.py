@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from onecopy._observe.columns import DIARY, OWNER_DOES, dtype_of
-from onecopy._observe.diary import CALLBACKS, ITERABLE, Diary
+from onecopy._observe.diary import CALLBACKS, ITERABLE, PACKING, Diary
 from onecopy._observe.failures import Failures
 from onecopy._observe.lines import NOWHERE, is_programs_file, line_of_caller
 from onecopy._observe.profile import Profile
@@ -30,6 +30,12 @@ def test_a_diary_s_sums_are_exact(stretches: list[tuple[int, int, int]]) -> None
     assert len(rows) <= 4096
     if len(rows) > 1:
         assert np.ptp(np.diff(rows["time"])) == 0, "all slots are equally wide"
+
+
+def test_the_last_slot_may_be_in_use() -> None:
+    diary = Diary(0)
+    diary.add(PACKING, 0, 4096 * diary.width - 1)
+    assert sum(row[1 + PACKING] for row in diary.rows()) == 4096 * diary.width - 1
 
 
 def test_a_slot_is_fine_for_a_short_run_and_coarse_for_a_long_one() -> None:

@@ -1,4 +1,4 @@
-"""What is for the public: the page of the package, and workflows that run what there is."""
+"""The public parts of the package: the page of the package, and workflows that run what there is."""
 
 from __future__ import annotations
 

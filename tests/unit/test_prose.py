@@ -1,4 +1,4 @@
-"""Plain English in what people read: docstrings, comments, messages, and the pages.
+"""Plain English in what people read: docstrings, comments and messages, of the tests as well; pages.
 
 A docstring begins with a noun phrase, or with an imperative such as "Return True if". The other
 test keeps out the idioms of this list, which are hard to read for those who do not know them,
@@ -16,9 +16,16 @@ import pytest
 
 from tests.pages import ROOT
 
-SOURCES = sorted((ROOT / "src").rglob("*.py"))
+# This file has the list of idioms.
+SOURCES = sorted(
+    path
+    for folder in ("src", "tests", "bench")
+    for path in (ROOT / folder).rglob("*.py")
+    if path != Path(__file__)
+)
 PAGES = [
-    *(ROOT / name for name in ("README.md", "ARCHITECTURE.md", "CONTRIBUTING.md")),
+    *sorted(ROOT.glob("*.md")),
+    ROOT / "bench" / "README.md",
     *sorted((ROOT / "docs").rglob("*.md")),
 ]
 

@@ -149,7 +149,7 @@ def test_view_that_dies_inside_the_locked_section_waits_for_nobody() -> None:
     with registry._lock:
         del view, segment
         gc.collect()
-        # Left for whoever holds the lock: it stands in the table until then.
+        # Left for the thread that holds the lock: it is in the table until then.
         assert registry.find(address) is not None
     new_segment(PAGE, Kind.OPEN).view(0, 1)
     assert number not in registry.by_id
@@ -171,7 +171,7 @@ def test_descriptor_lives_as_long_as_the_segment() -> None:
 
 
 def test_second_segment_of_an_id_takes_its_name() -> None:
-    """What a receiver in the same process makes of an announcement, as in `tests/links.py`."""
+    """The segment that a receiver in the same process makes of an announcement, as in `tests/links.py`."""
     segment = new_segment(PAGE, Kind.OPEN)
     assert registry.by_id[segment.id] is segment
     other = Segment(segment.file, Kind.OPEN, PAGE, id=segment.id)

@@ -372,7 +372,7 @@ def test_threads_have_a_track_each() -> None:
 
 
 class Texts(HTMLParser):
-    """What of a page is text, and which elements it has."""
+    """The text of a page, and its elements."""
 
     def __init__(self) -> None:
         super().__init__()

@@ -126,7 +126,7 @@ class Model:
         return True
 
     def halve(self, worker: int) -> bool:
-        """What it would do next turns out to have to be done in two halves."""
+        """The next piece of work turns out to have to be done in two halves."""
         assignment = self.queues[worker][0]
         if assignment.stop - assignment.start < 2:
             return False
@@ -137,7 +137,8 @@ class Model:
         return True
 
     def take_back(self, worker: int) -> bool:
-        """It is at its first one; the others go elsewhere, if there is an elsewhere."""
+        """It is at its first one, or has not started that either; the others go elsewhere, if there
+        is an elsewhere."""
         head = {number: head for number, head, _ in self.scheduler.blocked_workers()}.get(worker)
         if head is None:
             return False
@@ -145,7 +146,8 @@ class Model:
         assert queue[0].id == head
         if len(queue) == 1:
             return self.cut(worker)
-        back = [queue.pop() for _ in range(len(queue) - 1)]
+        started = self.random.randrange(2)
+        back = [queue.pop() for _ in range(len(queue) - started)]
         idle = sum(not held for held in self.queues.values())
         self.tell(ev.Requeued(worker, tuple(one.id for one in reversed(back))))
         assert sum(not held for held in self.queues.values()) < idle, "an idle one got some"
@@ -226,6 +228,11 @@ def test_everything_is_run_once_or_lost_with_its_worker(
         # A rerun may be of what was lost: that counts for nothing by itself.
         assert 1 <= times <= 1 + reruns
     assert not model.scheduler.busy
+    # No worker was forgotten: each takes one of as many tasks.
+    for number in range(len(work), len(work) + len(model.queues)):
+        model.tell(ev.TaskSubmitted(number, 99))
+    assert all(model.queues.values()), model.queues
+    model.run(cost)
     model.tell(ev.Closed())
     model.run(cost)
     assert not model.queues, "closed: every worker has gone"
@@ -271,6 +278,21 @@ def test_another_function_begins_as_unknown() -> None:
     for task in range(200, 205):
         model.tell(ev.TaskSubmitted(task, 2))
     assert model.most_held == 1
+
+
+def test_a_worker_that_has_started_nothing_stays_in_use() -> None:
+    """It waits for a CPU; its queue is taken back."""
+    model = ready(2)
+    for task in range(10):
+        model.tell(ev.TaskSubmitted(task, 1))
+    while not model.scheduler.blocked_workers():
+        model.step(1000, 0)
+    ((worker, _, _),) = model.scheduler.blocked_workers()
+    queue = model.queues[worker]
+    back = tuple(one.id for one in queue)
+    queue.clear()
+    model.tell(ev.Requeued(worker, back))
+    assert all(model.queues.values()), "each has one"
 
 
 def test_only_the_begun_assignment_is_lost() -> None:
@@ -396,7 +418,7 @@ class TestChunks:
 
 
 def test_what_a_mistrusted_worker_had_begun_is_lost() -> None:
-    """Whichever of it has ended, nobody knows; what it had not begun goes to another."""
+    """It is unknown which part of it has ended; what it had not begun goes to another."""
     scheduler = Scheduler(1)
     scheduler.handle(ev.WorkerReady(1))
     # A first one, from which it is known that they are short: the others go together.
@@ -453,7 +475,7 @@ class TestCuts:
         scheduler = self.quick(3)
         (first, *others) = scheduler.handle(ev.JobOpened(2, 7, 30, None, 1 << 62))
         assert isinstance(first, ev.Assign)
-        assert scheduler.blocked_workers() == [], "nobody is idle"
+        assert scheduler.blocked_workers() == [], "no worker is idle"
         for other in others:
             assert isinstance(other, ev.Assign)
             assert not scheduler.handle(ev.Finished(other.worker, other.assignment.id, 1000))
@@ -540,8 +562,19 @@ def test_no_chunk_is_more_than_a_fair_share(seed: int, workers: int, slow: set[i
 
 
 def test_nothing_is_bet_on_threads() -> None:
-    """What a thread was given cannot be taken back: the last items go one by one."""
+    """Items that a thread was given cannot be taken back: the last items go one by one."""
     pace = learnt(10)
     assert chunk_size(8, 2, pace) == 4
     assert chunk_size(8, 2, pace, least=0) == 2
     assert chunk_size(3, 2, pace, least=0) == 1
+
+
+def test_each_worker_s_ended_assignments_are_counted() -> None:
+    model = ready(2)
+    for task in range(10):
+        model.tell(ev.TaskSubmitted(task, 7))
+    assert list(model.scheduler.ended_by_worker().values()) == [0, 0], "given out is not ended"
+    model.run(cost=1000)
+    assert sum(model.scheduler.ended_by_worker().values()) == 10
+    model.tell(ev.WorkerGone(1, 0, False))
+    assert set(model.scheduler.ended_by_worker()) == {2}

@@ -1,4 +1,4 @@
-"""Our pool and executor are the standard library's to whoever asks, and to nobody else.
+"""Our pool and executor are instances of the standard classes, and use nothing of them.
 
 They are derived from the standard classes and use none of their machinery: a method that the
 base has and ours do not override would run on attributes that do not exist.

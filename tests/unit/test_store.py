@@ -1,4 +1,4 @@
-"""Where shared objects are put: alone when large, together when small, given back promptly."""
+"""The places of shared objects: alone when large, together when small, freed promptly."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def write_message(array: Array) -> tuple[Segment, int]:
 
 
 def standing(segment: Segment) -> int:
-    """Bytes of it that stand in memory."""
+    """Bytes of it that are in memory."""
     return os.fstat(segment.descriptor()).st_blocks * 512
 
 
@@ -36,7 +36,7 @@ def descriptors() -> int:
 
 
 def is_sealed(segment: Segment) -> bool:
-    """Does the kernel refuse a writable mapping of it?"""
+    """True if the kernel refuses a writable mapping of it."""
     try:
         mmap.mmap(segment.descriptor(), mmap.PAGESIZE).close()
     except PermissionError:
@@ -134,7 +134,7 @@ def test_common_segment_whose_objects_died_is_not_filled_further() -> None:
 
 
 def test_objects_die_in_any_thread_while_others_are_made() -> None:
-    """Finalizers only try the store's lock: nobody waits for anybody, and nothing is kept."""
+    """Finalizers only try the store's lock: no thread waits for another, and nothing is kept."""
     failed: list[BaseException] = []
     start = threading.Barrier(4)
 

@@ -44,7 +44,7 @@ class Clock:
 
 
 def never() -> int:
-    raise AssertionError("nobody has given an order")
+    raise AssertionError("no order was given")
 
 
 @settings(max_examples=200)
@@ -166,7 +166,7 @@ class TestPage:
     def test_what_cannot_be_told_ends_the_chunk(self, bad: Any) -> None:
         began: list[int] = []
         values, _, strides = self.run([0, 1, bad, 3], lambda at, _: began.append(at))
-        told = callable(bad)  # a function travels by value, and is small
+        told = callable(bad)  # a function is sent by value, and is small
         assert strides.ended is not told
         assert began == ([0, 1, 2, 3] if told else [0, 1, 2])
         assert len(values) == len(began)

@@ -1,1 +1,1 @@
-"""The folder that stands on the path of each interpreter that a test run starts."""
+"""The folder that is on the path of each interpreter that a test run starts."""

@@ -82,8 +82,8 @@ class Agent:
             more = [each for each in preparation.path if each and os.path.isdir(each)]
             path = tuple(dict.fromkeys((*sys.path, *more)))
             installed = installed_folders()
-            preparation = replace(preparation, path=path, installed=installed, umask=None)
-        replace(preparation, preload=()).enter()
+            preparation = preparation._replace(path=path, installed=installed, umask=None)
+        preparation._replace(preload=()).enter()
         settings.relay(setup.settings)
         options = replace(setup.options, preload=preload)
         if not setup.local and options.threads is not None:

@@ -114,7 +114,8 @@ class Arrivals:
         try:
             value = unpack(parcel, host.link)
             size = None if isinstance(work, Call) else assignment.stop - assignment.start
-            if not (fits_failures(value, size or 1) if bad else fits_values(value, size)):
+            whole = size is None or (not bad and fits_values(value, size))  # a call: anything
+            if not (fits_failures(value, size or 1) if bad else whole):
                 raise errors.BrokenWorker(f"{host.name} answered what it was not asked for")
             if bad:
                 value = value[0], {at: revive(how) for at, how in value[1].items()}

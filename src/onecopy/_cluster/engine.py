@@ -139,7 +139,9 @@ class ClusterEngine:
         _engines.add(self)
         registry.listeners.add(self._service)
         try:
-            self.history.watch = Watch(self._processes, lambda: self.core.tasks_ended)
+            self.history.watch = Watch(
+                self._processes, lambda: self.core.tasks_ended, self.core.occupied
+            )
             self._thread = self._service.start(self._begin, self._unheld, self._finished)
         except RuntimeError as error:
             self._finished()

@@ -60,7 +60,7 @@ class Given(Call):
         self.versions = versions
         self.site = 0
         self.submitted = 0
-        self._payload: Any = payload
+        self.message: Any = payload
         self._told = told
         self._own = 0
 
@@ -92,12 +92,12 @@ class Given(Call):
 
     def done(self) -> None:
         """Release the payload: a worker has answered."""
-        self._payload = None
+        self.message = None
         self._told(self, None)
 
     def fail(self, assignment: Assignment, error: BaseException) -> None:
-        self._payload = None
+        self.message = None
         self._told(self, error)
 
     def abandon(self, error: BaseException) -> None:
-        self._payload = None  # the driver knows: it has ended the pool, or was told of the failure
+        self.message = None  # the driver knows: it has ended the pool, or was told of the failure

@@ -75,6 +75,9 @@ class HostReceiver(Receiver):
         except errors.NotShared as error:
             work.fail(entry.assignment, error.with_traceback(None))
             return
+        finally:
+            if worker.channel.link.borrowed:
+                self._lenders.add(worker)
         who = worker.number, worker.pid
         self.outbox.put("ended", work.order.id, who, spent, frame.flags, parcel)
         work.done()
@@ -197,7 +200,7 @@ class HostEngine(ProcessEngine):
         return self._received
 
     def _made(self, workers: Workers, *others: Any) -> Parts:
-        freezes, segments, arena, wakeup, polled = others
+        freezes, segments, arena, wakeup, polled, shown = others
         history, limits = self.history, Limits()
         core = HostCore(
             # What no worker has been given yet can be taken back, so each gets one at a time.
@@ -236,6 +239,7 @@ class HostEngine(ProcessEngine):
             arena=arena,
             wakeup=wakeup,
             poller=polled,
+            shown=shown,
         )
 
     # The agent's thread.

@@ -13,10 +13,8 @@ of onecopy and of the picklers are cut out of the tracebacks.
 from __future__ import annotations
 
 import copyreg
-import dis
 import os
 import pickle
-import sysconfig
 import types
 from abc import ABC
 from collections.abc import Callable, Iterator
@@ -143,6 +141,8 @@ def _captured(function: types.FunctionType) -> Iterator[Part]:
 
 def _globals_of(code: types.CodeType) -> dict[str, None]:
     """Return the globals that the code, or code inside it, names; attributes are not included."""
+    import dis  # workers seldom need it
+
     found = {at.argval: None for at in dis.get_instructions(code) if at.opname.endswith("_GLOBAL")}
     for constant in code.co_consts:
         if isinstance(constant, types.CodeType):
@@ -244,6 +244,8 @@ def _is_ours(filename: str) -> bool:
 
 
 def _is_library(filename: str) -> bool:
+    import sysconfig  # workers seldom need it
+
     paths = sysconfig.get_paths()
     homes = {paths[name] for name in ("stdlib", "platstdlib", "purelib", "platlib")}
     return any(filename.startswith(home + os.sep) for home in homes)

@@ -10,7 +10,6 @@ destination, does the copying.
 from __future__ import annotations
 
 import ctypes
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from .._memory.segment import registry
@@ -30,7 +29,6 @@ class Alias(Exception):
     """Two arrays of a message may contain the same elements, so each needs a span."""
 
 
-@dataclass(slots=True, eq=False)
 class BufferView:
     """One buffer of a message.
 
@@ -45,17 +43,29 @@ class BufferView:
             the address.
     """
 
-    low: int
-    high: int
-    first: int
-    strides: tuple[int, ...] | None
-    writable: bool
-    nbytes: int
-    owner: Any
-    known: tuple[Segment, int] | None = None
+    __slots__ = ("first", "high", "known", "low", "nbytes", "owner", "strides", "writable")
+
+    def __init__(  # noqa: PLR0913 - each is a property of the buffer
+        self,
+        low: int,
+        high: int,
+        first: int,
+        strides: tuple[int, ...] | None,
+        writable: bool,
+        nbytes: int,
+        owner: Any,
+        known: tuple[Segment, int] | None = None,
+    ) -> None:
+        self.low = low
+        self.high = high
+        self.first = first
+        self.strides = strides
+        self.writable = writable
+        self.nbytes = nbytes
+        self.owner = owner
+        self.known = known
 
 
-@dataclass(slots=True, eq=False)
 class CopyRange:
     """A range of bytes that is copied in one piece.
 
@@ -66,10 +76,15 @@ class CopyRange:
         strides: the strides that the gathered array will have.
     """
 
-    size: int
-    low: int
-    array: Any = None
-    strides: tuple[int, ...] = ()
+    __slots__ = ("array", "low", "size", "strides")
+
+    def __init__(
+        self, size: int, low: int, array: Any = None, strides: tuple[int, ...] = ()
+    ) -> None:
+        self.size = size
+        self.low = low
+        self.array = array
+        self.strides = strides
 
     def copy_to(self, view: memoryview) -> None:
         """Fill ``size`` writable bytes."""
@@ -89,20 +104,31 @@ class CopyRange:
         return bytes(view)
 
 
-@dataclass(slots=True, eq=False)
 class BufferRef:
     """The place of one span: in a run (``segment`` None) or in a segment, of which the receiver may
     get a private writable view. Its bytes are the ``length`` ones from ``low`` on; ``offset`` is
     that of the first element, which differs with negative strides."""
 
-    segment: Segment | None
-    run: int
-    offset: int
-    length: int
-    strides: tuple[int, ...] | None
-    writable: bool
-    private: bool = False
-    low: int = 0
+    __slots__ = ("length", "low", "offset", "private", "run", "segment", "strides", "writable")
+
+    def __init__(
+        self,
+        segment: Segment | None,
+        run: int,
+        offset: int,
+        length: int,
+        strides: tuple[int, ...] | None,
+        writable: bool,
+        low: int = 0,
+    ) -> None:
+        self.segment = segment
+        self.run = run
+        self.offset = offset
+        self.length = length
+        self.strides = strides
+        self.writable = writable
+        self.private = False
+        self.low = low
 
 
 class CopyPlan:

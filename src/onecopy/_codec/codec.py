@@ -293,7 +293,7 @@ def _has_long(values: Any, kinds: set[type]) -> bool:
     return any(type(value) in _TEXT and len(value) > CUTOFF for value in values)
 
 
-def _bare(values: Any) -> bytes | None:
+def encode_few(values: Any) -> bytes | None:
     """Return the stream of a few scalars, or of numbers in a range; None for anything else."""
     if type(values) is list:
         if len(values) > _FEW:
@@ -307,11 +307,6 @@ def _bare(values: Any) -> bytes | None:
     return stream if len(stream) <= CUTOFF else None
 
 
-def encode_items(items: Any, namespace: Namespace, what: str) -> Payload:
-    """Encode a chunk of items, with a shorter message for a few scalars."""
-    return _bare(items) or encode(items, namespace, what)
-
-
 def encode_result(value: Any, namespace: Namespace) -> Payload:
     """Encode a result: the bare stream for a plain scalar, or for a list of a few."""
     kind = type(value)
@@ -320,7 +315,7 @@ def encode_result(value: Any, namespace: Namespace) -> Payload:
             stream = pickle.dumps(value, 5)
             if len(stream) <= CUTOFF:
                 return stream
-    elif (bare := _bare(value)) is not None:
+    elif (bare := encode_few(value)) is not None:
         return bare
     return encode(value, namespace, "result")
 

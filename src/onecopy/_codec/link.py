@@ -184,8 +184,8 @@ class Link:
         return mapping.bytes_of(block, write=True)
 
     def _give_back(self, root: object, segment_id: int, offset: int) -> None:
-        self.borrowed -= 1
         self.frees.append((segment_id, offset))
+        self.borrowed -= 1  # after that: if nothing is borrowed, all is in ``frees``
 
     def files(self) -> list[Segment]:
         """Return the mapped files that the peer knows."""

@@ -187,7 +187,9 @@ def encoded_of(parcel: Parcel, segment_of: Callable[[int], Segment]) -> Encoded:
         made.runs.append(CopyRange(where[1], mapping.address_of(view) + offset))
     for run, offset, length, strides, writable in parcel.entries:
         segment, at, private = places[run]
-        made.entries.append(BufferRef(segment, at, offset, length, strides, writable, private))
+        entry = BufferRef(segment, at, offset, length, strides, writable)
+        entry.private = private
+        made.entries.append(entry)
     plan = made if parcel.kind == RICH else None
     return Encoded.received(bytes(parcel.stream), plan, roots)
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
-from . import findings, pools
+from .._report.model import Run
+from . import findings, own, pools
 from .finding import Case, Finding
 from .history import History
 from .inside import kinds
@@ -20,12 +21,14 @@ class Diagnosis:
         history, pools: what happened.
         findings: what to change, in order.
         notes: what could not be seen, or was not recorded.
+        own: runs of onecopy's own pools.
     """
 
     history: History
     pools: list[Pool]
     findings: list[Finding]
     notes: list[str]
+    own: list[Run] = field(default_factory=list)
 
     @property
     def facts(self) -> Facts:
@@ -41,8 +44,10 @@ class Diagnosis:
 def of(recording: Recording) -> Diagnosis:
     """Analyse a recording."""
     history = History(recording)
+    ours = own.runs(recording)
+    own.name(history, ours)
     found = pools.find(history)
-    return Diagnosis(history, found, findings.find(Case(history, found)), _notes(history))
+    return Diagnosis(history, found, findings.find(Case(history, found)), _notes(history), ours)
 
 
 def _notes(history: History) -> list[str]:

@@ -26,6 +26,9 @@ _TEXTS = {
     "straggler": """Workers had nothing left to do for more than 15 % of the pool's time, while the
         last piece was at work. Best is all the work divided among the workers, or the longest task
         where nothing is in chunks.""",
+    "eager-input": """Pool.map made a list of an iterator first, for more than 10 % of the program's time,
+        while its workers waited. Saved is the lesser of that time and the tasks' own, where the CPUs
+        are enough for both. Or 50 MB and more were added to memory while map consumed an iterator.""",
     "start-up": """Until the first worker was ready more than half a second and 30 % of the pool's
         time passed. Under spawn and forkserver the main module is run again in each worker: saved is
         that part, as the first worker took it.""",
@@ -63,6 +66,12 @@ _TEXTS = {
         copy, and room on a disk or in /dev/shm.""",
     "worker-killed": """A worker ended by a signal that its parent did not send, or in the middle of a
         task. multiprocessing.Pool replaces it and never gives the task's result.""",
+    "stuck-task": """A task had not ended when the program was interrupted or gave up: it ran for 2 seconds
+        and 20 times the median of the others at least, all of which had ended 1 second and 10
+        medians before.""",
+    "full-shared-memory": """A process ended by SIGBUS, and /dev/shm had less than 1 MB or 2 % left, or less
+        free at the begin than the program's segments need; or a segment could not be made for
+        want of room.""",
     "process-failed": """A process ended with exit code 1, and nothing looks at it.""",
     "not-picklable": """An argument or a result could not be pickled.""",
     "not-unpicklable": """A message arrived and could not be rebuilt.""",

@@ -60,6 +60,7 @@ class Process:
         exit: the code that the parent has seen, below zero a signal; None: it has not.
         exit_time: when; 0: never.
         ended_by: the signal that the parent itself has sent.
+        title: its name, where neither multiprocessing nor the kernel knows it.
     """
 
     pid: int
@@ -73,6 +74,7 @@ class Process:
     exit: int | None = None
     exit_time: int = 0
     ended_by: int = 0
+    title: str = ""
     _kinds: Table = field(init=False)
     _what: Table = field(init=False)
 
@@ -144,7 +146,9 @@ class Process:
 
     @cached_property
     def name(self) -> str:
-        """As multiprocessing calls it."""
+        """As multiprocessing calls it, or onecopy."""
+        if self.title:
+            return self.title
         found = self.of(kinds.BOOT)
         if len(found):
             return self.text(found[0]["d"])

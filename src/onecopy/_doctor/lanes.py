@@ -21,7 +21,7 @@ KINDS = {
     "tail": ("_", "bright_black"),
     "lost": ("!", "bold red"),
 }
-_MOST = 8
+MOST = 8
 
 
 class Stretch(NamedTuple):
@@ -96,7 +96,7 @@ def _filled(stretch: Stretch, edges: Table) -> Table:
 def of(pool: Pool, cells: int) -> list[tuple[str, list[str]]]:
     """The lanes of a pool, named."""
     drawn = [("parent", draw(stretches_of_parent(pool), pool.begin, pool.finish, cells))]
-    for number, worker in enumerate(pool.workers[:_MOST]):
+    for number, worker in enumerate(pool.workers[:MOST]):
         lane = draw(stretches_of_worker(pool, worker.pid), pool.begin, pool.finish, cells)
         drawn.append((f"worker {number}", lane))
     return drawn

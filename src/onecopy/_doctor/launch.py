@@ -17,14 +17,15 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import FrameType
 
 from .._system import cpus, procfs
-from .inside import build
+from . import compiled
+from .ahead import Ahead
 from .recording import Facts, Recording
 from .rings import Rings
 from .sampler import Sampler, busy, shared_memory_names
@@ -37,6 +38,9 @@ _ROOM = 1 << 30
 _PATIENCE = 10.0
 # Between two looks at the rings; they take some 40 times as much.
 _PASS, _LONGEST = 0.1, 0.5
+# Seconds in which nothing has run, after which it is asked why; twice as many the next time, since
+# a program that waits for its user again and again has nothing to tell.
+_HANGS = 5.0
 
 
 @dataclass(frozen=True)
@@ -92,7 +96,7 @@ def _furnish(folder: Path) -> None:
     parts = [f"SESSION = {str(folder)!r}\n"]
     parts += [(_INSIDE / name).read_text("utf-8") for name in ("enter.py", "stub.py")]
     (inject / "sitecustomize.py").write_text("".join(parts), "utf-8")
-    build.build(str(folder))
+    compiled.write(_INSIDE, folder)
 
 
 def environment(folder: Path) -> dict[str, str]:
@@ -101,52 +105,98 @@ def environment(folder: Path) -> dict[str, str]:
     return {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, path))}
 
 
-def run(program: Program, folder: Path) -> Recording:
+@dataclass(frozen=True)
+class Meanwhile:
+    """The things that are done while the program runs, beside looking.
+
+    Attributes:
+        steps: work of the end, done when a CPU is free; see ``ahead``.
+        idle: called with what is recorded so far when nothing has run for 5 seconds, the next time
+            after 10, and so on.
+    """
+
+    steps: Iterable[None] = ()
+    idle: Callable[[Recording], None] | None = None
+
+
+class _Begin:
+    """The state of the machine when the program was started."""
+
+    def __init__(self, program: Program) -> None:
+        self.program = program
+        self.names, self.machine = shared_memory_names(), busy()
+        self.kills = procfs.oom_kills()
+        self.used = resource.getrusage(resource.RUSAGE_CHILDREN)
+        self.own = time.process_time()
+        self.began, self.clock = time.perf_counter_ns(), time.time()
+
+    def facts(self, sampler: Sampler, ahead: Ahead, status: int, interrupted: int) -> Facts:
+        """Tell the facts up to now; names in /dev/shm excepted."""
+        usage, used = resource.getrusage(resource.RUSAGE_CHILDREN), self.used
+        return Facts(
+            command=tuple(self.program.command),
+            python=self.program.python,
+            status=status,
+            interrupted=interrupted,
+            began=self.began,
+            ended=time.perf_counter_ns(),
+            clock=self.clock,
+            pid=sampler.pid,
+            cpus=cpus.cpu_count(),
+            machine_cpus=os.cpu_count() or 1,
+            machine_cpu=busy() - self.machine - ahead.cpu,
+            # Processes that were not waited for are known to the sampler alone.
+            program_cpu=max(
+                usage.ru_utime + usage.ru_stime - used.ru_utime - used.ru_stime, sampler.cpu()
+            ),
+            doctor_cpu=time.process_time() - self.own - ahead.cpu,
+            oom_kills=procfs.oom_kills() - self.kills,
+            shared_memory_left=(),
+            alive=tuple(sampler.alive()),
+            folder=os.getcwd(),
+        )
+
+
+def run(program: Program, folder: Path, meanwhile: Meanwhile | None = None) -> Recording:
     """Run the program to its end.
+
+    Args:
+        program: see there.
+        folder: the session's.
+        meanwhile: see there.
 
     Raises:
         OSError: it cannot be started.
     """
-    before, machine, kills = shared_memory_names(), busy(), procfs.oom_kills()
-    used = resource.getrusage(resource.RUSAGE_CHILDREN)
-    own = time.process_time()
-    began, clock = time.perf_counter_ns(), time.time()
+    meanwhile = meanwhile or Meanwhile()
+    begin = _Begin(program)
     with _signals() as signals:
         # Descriptors that we were given are the program's too; our own do not survive exec.
         child = subprocess.Popen(program.command, env=environment(folder), close_fds=False)
         signals.child = child
         sampler = Sampler(child.pid, program.memory)
-        rings = Rings(folder)
-        stopped = _watch(child, sampler, rings, program.stop_after)
+        signals.sampler = sampler
+        rings, ahead = Rings(folder), Ahead(iter(meanwhile.steps))
+
+        def idle() -> None:
+            if meanwhile.idle is not None:
+                # As if it were interrupted now.
+                facts = begin.facts(sampler, ahead, 0, time.perf_counter_ns())
+                meanwhile.idle(Recording(facts, rings.so_far(), sampler.readings()))
+
+        stopped = _Watch(child, sampler, rings, ahead, idle).until_end(program.stop_after)
         status = child.wait()
-        ended = time.perf_counter_ns()
-        machine = busy() - machine
-        usage = resource.getrusage(resource.RUSAGE_CHILDREN)
-        left = _settled(sampler, before)
+        facts = begin.facts(sampler, ahead, status, signals.first or stopped)
+        left = _settled(sampler, begin.names)
     rings.empty(last=True)
-    facts = Facts(
-        command=tuple(program.command),
-        python=program.python,
-        status=status,
-        interrupted=signals.first or stopped,
-        began=began,
-        ended=ended,
-        clock=clock,
-        pid=child.pid,
-        cpus=cpus.cpu_count(),
-        machine_cpus=os.cpu_count() or 1,
-        machine_cpu=machine,
-        # Processes that were not waited for are known to the sampler alone.
-        program_cpu=max(
-            usage.ru_utime + usage.ru_stime - used.ru_utime - used.ru_stime, sampler.cpu()
-        ),
-        doctor_cpu=time.process_time() - own,
-        oom_kills=procfs.oom_kills() - kills,
+    facts = replace(
+        facts,
+        doctor_cpu=time.process_time() - begin.own - ahead.cpu,
         shared_memory_left=tuple(sorted(left)),
         alive=tuple(sampler.alive()),
-        folder=os.getcwd(),
     )
-    return Recording(facts, rings.taken(), sampler.readings())
+    own = tuple(each.read_bytes() for each in sorted(folder.glob("[!.]*.onecopy")))
+    return Recording(facts, rings.taken(), sampler.readings(), own)
 
 
 class _Signals:
@@ -154,6 +204,7 @@ class _Signals:
 
     def __init__(self) -> None:
         self.child: subprocess.Popen[bytes] | None = None
+        self.sampler: Sampler | None = None
         self.interrupts = 0
         self.first = 0
 
@@ -161,6 +212,8 @@ class _Signals:
         """Ctrl-C reaches the program by itself, as it would without us; the third ends it."""
         self.interrupts += 1
         self.first = self.first or time.perf_counter_ns()
+        if self.sampler is not None:
+            self.sampler.interrupted = True
         if self.interrupts >= 3 and self.child is not None:
             self.child.kill()
 
@@ -183,32 +236,65 @@ def _signals() -> Iterator[_Signals]:
             signal.signal(number, handler)
 
 
-def _watch(
-    child: subprocess.Popen[bytes], sampler: Sampler, rings: Rings, stop_after: float | None
-) -> int:
-    """Read until the program has ended, seen at once; return when it was interrupted, or 0."""
-    handle = os.pidfd_open(child.pid)
-    try:
-        begin = time.monotonic()
-        sample, take, quiet = begin + 0.01, begin + 0.05, _PASS
-        stop = begin + stop_after if stop_after is not None else float("inf")
-        stopping, stopped = signal.SIGINT, 0
-        while True:
-            pause = max(0.001, min(sample, take, stop) - time.monotonic())
-            if select.select([handle], [], [], pause)[0]:
-                return stopped
-            now = time.monotonic()
-            if now >= stop:
-                stopped = stopped or time.perf_counter_ns()
-                _send_all(child.pid, stopping)
-                stop, stopping = now + _PATIENCE, signal.SIGKILL
-            if now >= sample:
-                sample = time.monotonic() + sampler.look()
-            if now >= take:
-                quiet = _PASS if rings.empty() else min(_LONGEST, 1.5 * quiet)
-                take = time.monotonic() + quiet
-    finally:
-        os.close(handle)
+class _Watch:
+    """Reading, in turns, while the program runs.
+
+    Args:
+        child: the program.
+        sampler, rings, ahead: what has turns.
+        idle: called when nothing has run for some seconds, once each time.
+    """
+
+    def __init__(
+        self,
+        child: subprocess.Popen[bytes],
+        sampler: Sampler,
+        rings: Rings,
+        ahead: Ahead,
+        idle: Callable[[], None],
+    ) -> None:
+        self._child, self._sampler, self._rings, self._ahead = child, sampler, rings, ahead
+        self._idle = idle
+        self._patience, self._told = _HANGS, False
+
+    def until_end(self, stop_after: float | None) -> int:
+        """Read until the program has ended, seen at once; return when it was interrupted, or 0."""
+        child, sampler = self._child, self._sampler
+        handle = os.pidfd_open(child.pid)
+        try:
+            begin = time.monotonic()
+            sample, take, quiet = begin + 0.01, begin + 0.05, _PASS
+            stop = begin + stop_after if stop_after is not None else float("inf")
+            stopping, stopped = signal.SIGINT, 0
+            while True:
+                pause = max(0.001, min(sample, take, stop) - time.monotonic())
+                if select.select([handle], [], [], pause)[0]:
+                    return stopped
+                now = time.monotonic()
+                if now >= stop:
+                    stopped = stopped or time.perf_counter_ns()
+                    sampler.interrupted = True
+                    _send_all(child.pid, stopping)
+                    stop, stopping = now + _PATIENCE, signal.SIGKILL
+                if now >= sample:
+                    sample = time.monotonic() + sampler.look()
+                if now >= take:
+                    quiet = _PASS if self._rings.empty() else min(_LONGEST, 1.5 * quiet)
+                    self._rest()
+                    take = time.monotonic() + quiet
+        finally:
+            os.close(handle)
+
+    def _rest(self) -> None:
+        """Take the turns of what is done beside looking."""
+        self._ahead.look(self._sampler.cpu())
+        idle = self._sampler.idle
+        if idle < _HANGS:
+            self._told = False
+        elif idle >= self._patience and not self._told and not self._sampler.interrupted:
+            self._told = True
+            self._patience *= 2
+            self._idle()
 
 
 def _send_all(pid: int, number: int) -> None:

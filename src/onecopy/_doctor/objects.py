@@ -6,6 +6,7 @@ import json
 import math
 from typing import Any
 
+from .._report.model import Run
 from .diagnosis import Diagnosis
 from .finding import Finding
 from .pools import Pool
@@ -27,6 +28,7 @@ def dump(found: Diagnosis) -> str:
         "records": sum(len(process.rows) for process in found.history.processes),
         "findings": [_finding(each) for each in found.findings],
         "pools": [_pool(each) for each in found.pools],
+        "own": [_own(each) for each in found.own],
         "notes": found.notes,
     }
     return json.dumps(plain, indent=1, allow_nan=False)
@@ -53,6 +55,17 @@ def _finding(each: Finding) -> dict[str, Any]:
 
 def _number(value: float) -> float | None:
     return float(value) if math.isfinite(value) else None
+
+
+def _own(run: Run) -> dict[str, Any]:
+    """A pool of onecopy's own."""
+    return {
+        "method": run.method,
+        "workers": run.wanted,
+        "tasks": run.tasks,
+        "wall": run.wall,
+        "parts": {name: _number(value) for name, value in run.accounting()._asdict().items()},
+    }
 
 
 def _pool(pool: Pool) -> dict[str, Any]:

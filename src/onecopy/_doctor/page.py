@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from .._report.html import Preface, write_html
+from .._report.model import Run
 from .._report.words import human_bytes, seconds
 from . import lanes, runs, terminal
 from .diagnosis import Diagnosis
@@ -31,8 +32,7 @@ _MOST = 2_000
 
 def html(found: Diagnosis) -> str:
     """The page."""
-    pool = _main_pool(found)
-    run = runs.of(found.history, pool) if pool is not None else runs.without_pool(found.history)
+    run, pool = _chosen(found)
     when = datetime.fromtimestamp(found.facts.clock, UTC).strftime("%Y-%m-%d %H:%M UTC")
     title = terminal.title(found)
     preface = Preface(
@@ -40,16 +40,24 @@ def html(found: Diagnosis) -> str:
         subtitle=f"doctor, {title}, {seconds(found.facts.wall)}, {when}",
         verdict=terminal.verdict(found),
         findings=_findings(found),
-        lanes=[*_parent(pool), *_others(found, pool, run.began, run.ended)],
+        lanes=[*_parent(pool), *_others(found, run)],
     )
     file = io.StringIO()
     write_html(run, file, preface)
     return file.getvalue()
 
 
-def _main_pool(found: Diagnosis) -> Pool | None:
+def _chosen(found: Diagnosis) -> tuple[Run, Pool | None]:
+    """The run of the pool that the first finding is about, or of the largest, onecopy's included."""
     named = [each.pool for each in found.findings if each.pool is not None]
-    return named[0] if named else max(found.pools, key=lambda pool: pool.total, default=None)
+    largest = max(found.pools, key=lambda pool: pool.total, default=None)
+    pool = named[0] if named else largest
+    ours = max(found.own, key=lambda run: run.wanted * run.wall, default=None)
+    if ours is not None and not named and (pool is None or ours.wanted * ours.wall > pool.total):
+        return ours, None
+    if pool is not None:
+        return runs.of(found.history, pool), pool
+    return runs.without_pool(found.history), None
 
 
 def _findings(found: Diagnosis) -> str:
@@ -107,17 +115,17 @@ def _merged(begins: Any, ends: Any) -> tuple[list[int], list[int]]:
     return begins.tolist(), ends.tolist()
 
 
-def _others(found: Diagnosis, pool: Pool | None, begin: int, end: int) -> Iterator[dict[str, Any]]:
+def _others(found: Diagnosis, run: Run) -> Iterator[dict[str, Any]]:
     """Processes without a lane: when they got CPU time, as the sampler saw it."""
-    shown = {worker.pid for worker in pool.workers} if pool is not None else set()
+    shown = set(run.workers["pid"].tolist())
     for process in found.history.processes:
         if process.pid in shown or len(shown) > 200:
             continue
-        marks = list(_busy(found, process, begin, end))
+        marks = list(_busy(found, process, run.began, run.ended))
         if marks:
             main = process.pid == found.facts.pid
             label = "main, CPU" if main else process.name or f"pid {process.pid}"
-            yield {"label": label[:14], "marks": marks}
+            yield {"label": label[:16], "marks": marks}
 
 
 def _busy(found: Diagnosis, process: Process, begin: int, end: int) -> Iterator[dict[str, Any]]:

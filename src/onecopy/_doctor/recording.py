@@ -6,15 +6,15 @@ another person can do nothing but be looked at.
 
 from __future__ import annotations
 
-import json
-import zipfile
-import zlib
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
-from typing import IO, Any, NamedTuple
+from typing import IO, TYPE_CHECKING, Any, NamedTuple
 
 from ..errors import BadFile
 from .rings import Ring
+
+if TYPE_CHECKING:
+    import zipfile
 
 SUFFIX = ".doctor"
 _VERSION = 1
@@ -111,6 +111,17 @@ class Stuck(NamedTuple):
     channel: int
 
 
+class Room(NamedTuple):
+    """/dev/shm in bytes: its size, what was free at the begin, and at the least. 0: there is none."""
+
+    size: int
+    free: int
+    least: int
+
+
+NO_ROOM = Room(0, 0, 0)
+
+
 @dataclass
 class Readings:
     """The readings of the sampler.
@@ -122,6 +133,7 @@ class Readings:
         commands: command lines.
         parents: who started whom.
         stuck: see there; idle: for how many seconds nothing had run then.
+        shared_memory: see ``Room``.
         ends: pipe inodes that each process holds for reading (0) and writing (1), when stuck.
     """
 
@@ -133,6 +145,7 @@ class Readings:
     parents: dict[int, int] = field(default_factory=dict)
     stuck: list[Stuck] = field(default_factory=list)
     idle: float = 0.0
+    shared_memory: Room = NO_ROOM
 
 
 @dataclass(frozen=True)
@@ -142,10 +155,15 @@ class Recording:
     facts: Facts
     rings: list[Ring]
     readings: Readings
+    own: tuple[bytes, ...] = ()
+    """Files in which pools of onecopy's own saved their runs."""
 
 
 def save(recording: Recording, file: IO[bytes]) -> None:
     """Write ``recording``."""
+    import json  # these three only when a file is written or read: they count in every run
+    import zipfile
+
     plain = {"version": _VERSION, "facts": asdict(recording.facts)}
     plain["readings"] = asdict(recording.readings)
     plain["rings"] = [
@@ -157,6 +175,8 @@ def save(recording: Recording, file: IO[bytes]) -> None:
             archive.writestr(f"{number}.names", ring.names)
             archive.writestr(f"{number}.head", ring.head)
             archive.writestr(f"{number}.records", bytes(ring.records))
+        for number, file_of_ours in enumerate(recording.own):
+            archive.writestr(f"{number}.onecopy", file_of_ours)
 
 
 def load(path: str | Path) -> Recording:
@@ -166,13 +186,19 @@ def load(path: str | Path) -> Recording:
         BadFile: it is no such file, or a damaged one.
         OSError: it cannot be read.
     """
+    import json
+    import zipfile
+    import zlib
+
     try:
         with zipfile.ZipFile(path) as archive:
             plain = json.loads(archive.read("doctor.json"))
             if plain["version"] != _VERSION:
                 raise BadFile(f"{str(path)!r} is of version {plain['version']}, not {_VERSION}")
             rings = [_ring(archive, at, each) for at, each in enumerate(plain["rings"])]
-            return Recording(_facts(plain["facts"]), rings, _readings(plain["readings"]))
+            names = [name for name in archive.namelist() if name.endswith(".onecopy")]
+            own = tuple(archive.read(name) for name in names)
+            return Recording(_facts(plain["facts"]), rings, _readings(plain["readings"]), own)
     except (zipfile.BadZipFile, KeyError, ValueError, TypeError, zlib.error) as error:
         raise BadFile(f"{str(path)!r} is no recording of onecopy doctor: {error}") from error
 
@@ -205,4 +231,5 @@ def _readings(plain: dict[str, Any]) -> Readings:
         parents=by_number(plain["parents"]),
         stuck=[Stuck(*row) for row in plain["stuck"]],
         idle=float(plain["idle"]),
+        shared_memory=Room(*plain.get("shared_memory", (0, 0, 0))),
     )

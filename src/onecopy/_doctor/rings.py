@@ -15,7 +15,7 @@ import os
 import re
 import struct
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -56,6 +56,26 @@ class _File:
         self.ring = Ring(int(path.name.split("-")[0]))
         self.next = 0  # the number of the first record that has not been taken
         self.seen = 0  # one past the last that the pass before saw
+
+    @property
+    def names_path(self) -> Path:
+        """The side file."""
+        return self.path.with_suffix(".names")
+
+    def names(self) -> str:
+        """The side file's text."""
+        try:
+            return self.names_path.read_text("utf-8", "replace")
+        except OSError:
+            return ""  # it had no room, or no rights, for a single name
+
+    def head(self) -> bytes:
+        """The counters as they are now."""
+        try:
+            with open(self.path, "rb") as file:
+                return file.read(kinds.HEAD)
+        except OSError:
+            return b""  # the process has ended, and taken it along
 
     def empty(self, last: bool) -> int:
         """Take what the pass before saw, or all of it; return how many were new."""
@@ -141,16 +161,22 @@ class Rings:
             self._thin()
         return new > 0
 
+    def so_far(self) -> list[Ring]:
+        """A copy of what has been taken of every process, while they run."""
+        found = list(self._done)
+        for file in self._open.values():
+            ring = file.ring
+            found.append(
+                replace(ring, head=file.head(), records=bytearray(ring.records), names=file.names())
+            )
+        return found
+
     def _finish(self, name: str, file: _File) -> None:
         """A process has ended: its file goes, what it said stays."""
         del self._open[name]
-        path = file.path.with_suffix(".names")
-        try:
-            file.ring.names = path.read_text("utf-8", "replace")
-        except OSError:
-            file.ring.names = ""  # it had no room, or no rights, for a single name
+        file.ring.names = file.names()
         self._done.append(file.ring)
-        for each in (file.path, path):
+        for each in (file.path, file.names_path):
             each.unlink(missing_ok=True)
 
     def _all(self) -> Iterator[Ring]:

@@ -15,7 +15,7 @@ import os
 import time
 
 from .._system import procfs
-from .recording import Look, Readings, Roll, Stuck
+from .recording import Look, Readings, Roll, Room, Stuck
 
 _PAGE = os.sysconf("SC_PAGE_SIZE")
 _TICK = os.sysconf("SC_CLK_TCK")
@@ -56,6 +56,15 @@ def shared_memory_names() -> set[str]:
         return set()  # not Linux, or a container without it
 
 
+def _room() -> Room:
+    try:
+        found = os.statvfs("/dev/shm")
+    except OSError:
+        return Room(0, 0, 0)
+    free = found.f_bavail * found.f_frsize
+    return Room(found.f_blocks * found.f_frsize, free, free)
+
+
 class Sampler:
     """A sampler of the process tree of ``pid``.
 
@@ -65,8 +74,8 @@ class Sampler:
     """
 
     def __init__(self, pid: int, memory: bool = True) -> None:
-        self._pid, self._memory = pid, memory
-        self._found = Readings()
+        self.pid, self._memory = pid, memory
+        self._found = Readings(shared_memory=_room())
         self._began = time.perf_counter_ns()
         self._ticks = 0
         self._pids: list[int] = [pid]
@@ -77,6 +86,18 @@ class Sampler:
         self._times: dict[int, int] = {}
         self._ran = self._began  # when something was last seen to have run
         self._asked = 0
+        self.interrupted = False
+        """Set with the first Ctrl-C: what runs then is the program's end, and what it waited for
+        before is kept."""
+
+    @property
+    def idle(self) -> float:
+        """Seconds for which nothing of the program has run, when it was last looked."""
+        return (
+            (max(look.time for look in self._last.values()) - self._ran) / 1e9
+            if self._last
+            else 0.0
+        )
 
     def readings(self) -> Readings:
         """All of them."""
@@ -86,14 +107,17 @@ class Sampler:
         """Read once; return after how many seconds to come again."""
         now, spent = time.perf_counter_ns(), time.thread_time()
         if self._ticks % 3 == 0:
-            self._pids = [self._pid, *procfs.descendants(self._pid)]
+            self._pids = [self.pid, *procfs.descendants(self.pid)]
         self._ticks += 1
+        room = self._found.shared_memory
+        self._found.shared_memory = room._replace(least=min(room.least, _room().free))
         active = [self._process(pid, now) for pid in self._pids]
         if any(active):
             self._ran, self._asked = now, 0
-            self._found.stuck.clear()
+            if not self.interrupted:
+                self._found.stuck.clear()
         idle = (now - self._ran) / 1e9
-        if idle > _IDLE * (1 + 2 * self._asked):
+        if idle > _IDLE * (1 + 2 * self._asked) and not self.interrupted:
             self._ask(idle)
             self._asked += 1
         pause = (time.thread_time() - spent) / _SHARE
@@ -161,7 +185,7 @@ class Sampler:
             if (touched > _CHANGED and share > 0.1) or (old and self._times.get(look.pid, 0) < 30):
                 wishes.append((share, look))
         for _, look in sorted(wishes, key=lambda wish: -wish[0]):
-            early = look.pid != self._pid and self._times.get(look.pid, 0) < 2
+            early = look.pid != self.pid and self._times.get(look.pid, 0) < 2
             share, free = _EVIDENCE if early else _CURVE
             price = self._price.get(look.pid, 0.0001)
             if self._rolled + price <= passed * share + free:
@@ -225,7 +249,7 @@ class Sampler:
 
     def alive(self) -> list[int]:
         """Processes of the program's that are still there."""
-        seen = [pid for pid in self._last if pid != self._pid]
+        seen = [pid for pid in self._last if pid != self.pid]
         return [
             pid
             for pid in seen

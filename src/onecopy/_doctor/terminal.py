@@ -7,13 +7,15 @@ from __future__ import annotations
 
 import os
 import shlex
+from collections.abc import Iterator
 from typing import IO
 
 from rich.console import Console
 from rich.text import Text
 
+from .._report.model import Run
 from .._report.words import count, human_bytes, percent, seconds
-from . import lanes
+from . import lanes, own
 from .diagnosis import Diagnosis
 from .finding import Finding, Line
 from .pools import Pool
@@ -46,13 +48,8 @@ def show(found: Diagnosis, file: IO[str], everything: bool = False) -> None:
     say()
     for line in _wrapped(verdict(found), width):
         say(Text(line, style="bold"))
-    shown = _pools_to_show(found)
-    for pool in shown:
-        say()
-        for row in _pool(pool, width):
-            say(row)
-    if len(found.pools) > len(shown):
-        say(f"and {count(len(found.pools) - len(shown), 'more pool')}")
+    for row in _pools(found, width):
+        say(row)
     for number, each in enumerate(found.findings, 1):
         say()
         full = everything or number <= _FULL
@@ -66,6 +63,18 @@ def show(found: Diagnosis, file: IO[str], everything: bool = False) -> None:
             say(line)
     for line in _wrapped(_foot(found), width):
         say(Text(line, style="bright_black"))
+
+
+def _pools(found: Diagnosis, width: int) -> Iterator[Text]:
+    """Lines of the pools that are shown, each behind an empty one."""
+    shown = _pools_to_show(found)
+    ours = sorted(found.own, key=lambda run: -run.wanted * run.wall)[:_POOLS]
+    for rows in (*(_pool(pool, width) for pool in shown), *(_own(run, width) for run in ours)):
+        yield Text()
+        yield from rows
+    more = len(found.pools) + len(found.own) - len(shown) - len(ours)
+    if more:
+        yield Text(f"and {count(more, 'more pool')}")
 
 
 def title(found: Diagnosis) -> str:
@@ -97,7 +106,14 @@ def verdict(found: Diagnosis) -> str:
     if worst:
         return f"{worst[0].title}."
     facts = found.facts
-    if found.pools:
+    run = max(found.own, key=lambda each: each.wanted * each.wall, default=None)
+    if run is not None and all(run.wanted * run.wall > pool.total for pool in found.pools):
+        parts = run.accounting()
+        said = (
+            f"Nothing to change: {count(run.wanted, 'worker')} of onecopy computed "
+            f"{percent(parts.compute, parts.total)} of {seconds(run.wall)}"
+        )
+    elif found.pools:
         pool = max(found.pools, key=lambda each: each.total)
         said = (
             f"Nothing to change: {count(pool.lanes, 'worker')} computed "
@@ -137,6 +153,42 @@ def _pools_to_show(found: Diagnosis) -> list[Pool]:
     return [pool for pool in shown if pool is first or pool.total > 0.1 * shown[0].total]
 
 
+def _own(run: Run, width: int) -> list[Text]:
+    """A pool of onecopy's own: its report tells more."""
+    size = f"{run.wanted} x {seconds(run.wall)}"
+    what = own.describe(run)
+    rows = [Text(what + " " * max(2, width - len(what) - len(size)) + size)]
+    seen = {"compute"}
+    for name, drawn in own.drawn(run, width - 12, lanes.MOST):
+        rows.append(_lane(name, drawn, seen))
+    if len(run.workers) > len(rows) - 1:
+        rows.append(Text(f"and {count(len(run.workers) - len(rows) + 1, 'more worker')}"))
+    parts = run.accounting()
+    values = {
+        "compute": parts.compute,
+        "unpickle": parts.decode,
+        "pickle": parts.encode,
+        "start-up": parts.startup,
+    }
+    return rows + _entries(
+        [
+            (kind, f"{kind} {seconds(value)} {percent(value, parts.total)}")
+            for kind, value in values.items()
+            if kind in seen or value > 0.005 * parts.total
+        ],
+        width,
+    )
+
+
+def _lane(name: str, drawn: list[str], seen: set[str]) -> Text:
+    row = Text(name.ljust(12))
+    for kind in drawn:
+        glyph, colour = lanes.KINDS.get(kind, (" ", "default"))
+        row.append(glyph, style=colour)
+        seen.add(kind)
+    return row
+
+
 def _pool(pool: Pool, width: int) -> list[Text]:
     size = f"{pool.lanes} x {seconds(pool.wall)}"
     what = f"{pool.describe()}, {count(pool.count, 'task')}"
@@ -144,14 +196,9 @@ def _pool(pool: Pool, width: int) -> list[Text]:
         what = f"{pool.kind}, {pool.lanes} workers by {pool.method}, {count(pool.count, 'task')}"
     rows = [Text(what + " " * max(2, width - len(what) - len(size)) + size)]
     cells = width - 12
-    seen = set()
+    seen: set[str] = set()
     for name, drawn in lanes.of(pool, cells):
-        row = Text(name.ljust(12))
-        for kind in drawn:
-            glyph, colour = lanes.KINDS.get(kind, (" ", "default"))
-            row.append(glyph, style=colour)
-            seen.add(kind)
-        rows.append(row)
+        rows.append(_lane(name, drawn, seen))
     if len(pool.workers) > len(rows) - 2:
         rows.append(Text(f"and {count(len(pool.workers) - len(rows) + 2, 'more worker')}"))
     return rows + _legend(pool, seen, width)
@@ -169,7 +216,6 @@ def _legend(pool: Pool, seen: set[str], width: int) -> list[Text]:
         "tail": parts.tail,
         "lost": parts.lost,
     }
-    rows = [Text()]
     entries = [
         (kind, f"{kind} {seconds(value)} {percent(value, pool.total)}")
         for kind, value in values.items()
@@ -177,6 +223,11 @@ def _legend(pool: Pool, seen: set[str], width: int) -> list[Text]:
     ]
     sent = f"parent: pickling {seconds(pool.pickling)}, writing {seconds(pool.writing)}"
     entries.append(("", f"{sent}, receiving {seconds(pool.receiving)}"))
+    return _entries(entries, width)
+
+
+def _entries(entries: list[tuple[str, str]], width: int) -> list[Text]:
+    rows = [Text()]
     for kind, said in entries:
         glyph, colour = lanes.KINDS.get(kind, ("", "default"))
         if rows[-1] and len(rows[-1]) + len(said) + 4 > width:

@@ -21,7 +21,9 @@ def write(found: Diagnosis, file: IO[bytes]) -> None:
     """Write all pools, or of a program without any its memory."""
     for pool in found.pools:
         write_perfetto(runs.of(found.history, pool), file, _parent(pool))
-    if not found.pools:
+    for run in found.own:
+        write_perfetto(run, file)
+    if not found.pools and not found.own:
         write_perfetto(runs.without_pool(found.history), file)
 
 

@@ -20,7 +20,7 @@ from typing import (
     TypeVar,
 )
 
-from .._codec.blame import ours_cut, without_ours
+from .._codec.blame import without_ours
 from .._progress.asked import Bar
 from .block_calls import BlockCalls
 from .engine import UNSENDABLE, Engine
@@ -143,8 +143,11 @@ class PoolView(ManyCalls, BlockCalls):
             PoolClosed: the pool takes no more work.
         """
         check_callable(func)
-        with ours_cut:
+        try:
             return self._engine.submission.submit(func, args, kwargs, self._rules)
+        except Exception as error:
+            without_ours(error)
+            raise
 
     def apply(
         self,
@@ -157,11 +160,13 @@ class PoolView(ManyCalls, BlockCalls):
         An exception of the function is raised with the worker's traceback as its cause.
         """
         check_callable(func)
-        with ours_cut:
-            result: R = self._engine.submission.apply(
-                func, *arguments("apply", args, kwds), self._rules
-            )
+        given = arguments("apply", args, kwds)
+        try:
+            result: R = self._engine.submission.apply(func, *given, self._rules)
             return result
+        except Exception as error:
+            without_ours(error)
+            raise
 
     def apply_async(
         self,

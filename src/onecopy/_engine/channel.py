@@ -229,35 +229,41 @@ class Channel:
             self._add(wire.pack(wire.SETTINGS, body))
 
     def _add_task(self, entry: Entry) -> None:
-        assignment, work = entry.assignment, entry.work
+        assignment, work, link = entry.assignment, entry.work, self.link
         entry.begun = monotonic_ns()
         try:
             encoded = work.encoded(assignment.start, assignment.stop)
             function = work.function
-            self._add_state(work.versions)
+            if work.versions is not self._contents.state:
+                self._add_state(work.versions)
             if work.refers and isinstance(encoded, Encoded) and encoded.references:
                 # Items that are pickled as they are sent.
                 self._add_state(self._versions(encoded.references))
             if function is not None and function.id not in self._contents.functions:
                 self._add_function(function)
-            copied, shared = self.link.bytes_copied, self.link.bytes_shared
-            rich, body = write_message(encoded, self.link)
-            wire.check_length(body)
+            copied, shared = link.bytes_copied, link.bytes_shared
+            if type(encoded) is bytes:
+                rich, body = False, encoded
+            else:
+                rich, body = write_message(encoded, link)
+                wire.check_length(body)
         except BaseException as error:
             self._unsendable(self.number, assignment, error)
             return
         if work.rules is not None:
             self.sent = (assignment.id, monotonic())
         entry.sent = monotonic_ns()
-        entry.moved = self.link.bytes_copied - copied + len(body)
-        entry.shared = self.link.bytes_shared - shared
-        self._announce()
+        entry.moved = link.bytes_copied - copied + len(body)
+        entry.shared = link.bytes_shared - shared
+        if link.new:
+            self._announce()
         function_id = function.id if function is not None else 0
-        head = wire.TASK_HEAD.pack(function_id, work.call_kind, work.number)
         flags = wire.RICH if rich else 0
         if work.streams and entry.can_be_cut():
             flags |= wire.EARLY
-        self._add(wire.pack(wire.TASK, head + body, flags, assignment.id))
+        frame = wire.pack_task(flags, assignment.id, function_id, work.call_kind, work.number, body)
+        self._batch.append(frame)
+        self._size += len(frame)
 
     def _cut(self) -> None:
         """End the batch: what comes next is written by another call."""

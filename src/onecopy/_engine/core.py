@@ -148,6 +148,10 @@ class Core:
         with self.lock:
             return self._scheduler.busy
 
+    def occupied(self) -> bool:
+        """Return True while any worker has something to do. Takes no lock."""
+        return bool(self.assigned)
+
     def ready(self) -> int:
         """The number of workers that are ready, busy or not."""
         return len(self.workers)
@@ -160,6 +164,11 @@ class Core:
         """Return ``held``, with the part of its work that each worker is running."""
         with self.lock:
             return busy.heads(self.assigned.values(), self.workers)
+
+    def ended_by_worker(self) -> dict[int, int]:
+        """Return how many assignments each ready worker has ended."""
+        with self.lock:
+            return self._scheduler.ended_by_worker()
 
     def blocked_workers(self) -> list[tuple[int, int, float]]:
         """Return workers whose queue waits behind one assignment while others are idle; see
@@ -186,11 +195,12 @@ class Core:
     def submit(self, call: Call, pace: int) -> Effects | None:
         """Add a call behind what is waiting. None: there is nothing to send yet."""
         with self.lock:
-            self.check_open()
+            if self.state is not PoolState.OPEN or self.foreign:
+                self.check_open()
             call.number = task = next(self._ids)
             self.work[task] = call
             constraints = PLAIN if call.rules is None else call.rules.constraints
-            instructions = self._scheduler.handle(events.TaskSubmitted(task, pace, constraints))
+            instructions = self._scheduler.submitted(task, pace, constraints)
             if not instructions:
                 return None
             return self.take((), instructions=instructions)
@@ -309,8 +319,9 @@ class Core:
         """
         ended: dict[int, Entry] = {}
         halved: set[int] = set()
-        happened: list[Event] = []
+        scheduler = self._scheduler
         with self.lock:
+            instructions: list[Instruction] = []
             for number, nanoseconds, upto, failed, unrun in results:
                 entry = self.assigned.get(number)
                 if entry is None or entry.worker != worker:
@@ -319,17 +330,18 @@ class Core:
                 if type(entry.work) is BlockingCall:
                     entry.work.answered = True
                 if upto:
-                    happened += _cut_short(entry, upto, failed)
+                    for event in _cut_short(entry, upto, failed):
+                        instructions += scheduler.handle(event)
                 halves = self._halved(entry) if unrun else ()
+                for event in halves:
+                    instructions += scheduler.handle(event)
+                instructions += scheduler.finished(worker, number, nanoseconds)
                 if halves:
                     halved.add(number)
-                    happened += halves
-                    happened.append(events.Finished(worker, number, nanoseconds))
-                    happened.append(events.Done(number))
+                    instructions += scheduler.handle(events.Done(number))
                 else:
                     ended[number] = entry
-                    happened.append(events.Finished(worker, number, nanoseconds))
-            effects = self.take(happened)
+            effects = self.take((), instructions=instructions)
             if look_for_blocked and self._scheduler.blocked_workers():
                 effects.deferred.append(self._wake)
         return ended, halved, effects

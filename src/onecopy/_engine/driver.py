@@ -92,13 +92,15 @@ class Driver:
     def _run(self) -> None:
         parts = self._parts
         try:
+            if not self._at_end():
+                self._start_workers()
             # Import them now, while workers start, and not when the first worker ends: by then
             # memory may be short, or the program's path may have changed.
             import_broken_errors()
             while not self._at_end():
                 self._start_workers()
-                if not parts.startup.wanted and parts.workers.all_pids_known():
-                    self.pids_known.set()
+                if not (self.pids_known.is_set() or parts.startup.wanted):
+                    self._look_for_pids()
                 self.cpu = thread_time()
                 for fd, readable, writable in parts.poller.wait(self._housekeeping()):
                     self._on_ready(fd, readable, writable)
@@ -128,6 +130,10 @@ class Driver:
                 parts.workers.kill(worker)
         return parts.core.closed and not parts.startup.wanted and not parts.workers.by_number
 
+    def _look_for_pids(self) -> None:
+        if self._parts.workers.all_pids_known():
+            self.pids_known.set()
+
     def _start_workers(self) -> None:
         parts = self._parts
         if not parts.startup.wanted:
@@ -155,7 +161,8 @@ class Driver:
         parts = self._parts
         desk = parts.workers.source.desk
         if fd == parts.wakeup.fileno():
-            parts.wakeup.clear()
+            if parts.wakeup.clear():
+                parts.shown.show()
         elif fd == desk.fileno():
             desk.serve(importing())
         elif (worker := parts.workers.by_fd.get(fd)) is None:
@@ -225,10 +232,7 @@ class Driver:
         preemption = parts.preemption
         waits = [preemption.keep_limits(), preemption.end_aborted(), preemption.take_back()]
         waits.append(parts.receiver.tell_early())
-        borrowed = 0
-        for worker in list(parts.workers.by_number.values()):
-            borrowed += worker.channel.link.borrowed
-            worker.flush()
+        borrowed = parts.receiver.return_blocks()
         parts.arena.trim_if_idle(monotonic())
         waits.append(_TICK if borrowed or parts.arena.warm_bytes else None)
         return min((wait for wait in waits if wait is not None), default=None)
@@ -243,6 +247,7 @@ class Driver:
         parts.workers.close()
         parts.output.close()
         parts.poller.close()
+        parts.shown.close()
         parts.wakeup.close()
         parts.arena.close()
         self._initializer = None

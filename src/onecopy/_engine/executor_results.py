@@ -19,6 +19,8 @@ class Results(Iterator[Any]):
     fetched. If an iterator is dropped after its first ``next``, the remaining items are withdrawn.
     """
 
+    _all_taken = True
+
     def __init__(
         self, engine: Engine, job: StreamJob, deadline: float | None, available: int
     ) -> None:
@@ -45,9 +47,10 @@ class Results(Iterator[Any]):
                 self._finalizer.detach()
                 self._finalizer = weakref.finalize(self, self._drop)
                 self._finalizer.atexit = False
-            left = None if self._deadline is None else max(0.0, self._deadline - monotonic())
-            self._feed()
-            self._job.wait_next(left, Waiting(self._engine.core, self._job))
+            found = self._job.fetch_good() if self._all_taken else None
+            if found is not None:
+                return found[0]
+            self._wait()
         except NoResult as error:
             self.close()
             raise TimeoutError(str(error)) from None
@@ -62,8 +65,10 @@ class Results(Iterator[Any]):
             self.close()
             raise
 
-    def _feed(self) -> None:
-        """Nothing to do: all items are there."""
+    def _wait(self) -> None:
+        """Wait for the next result, or the end."""
+        left = None if self._deadline is None else max(0.0, self._deadline - monotonic())
+        self._job.wait_next(left, Waiting(self._engine.core, self._job))
 
     def close(self) -> None:
         """Return no more results; items that have not started are not run."""
@@ -76,6 +81,8 @@ class Buffered(Results):
     ``check_open`` is the executor's own method, and so references the executor, which would
     otherwise close in the middle."""
 
+    _all_taken = False
+
     def __init__(
         self,
         check_open: Callable[[], None],
@@ -87,12 +94,22 @@ class Buffered(Results):
     ) -> None:
         self._check_open = check_open
         self._chunk = chunk
-        _take(job, chunk * buffer)
+        self._most = chunk * buffer
+        _take(job, self._most)
         super().__init__(engine, job, deadline, job.items.taken)
+
+    def _wait(self) -> None:
+        """Take in more, and wait. If all items that there was room for are skipped, there is room
+        for more."""
+        while True:
+            self._feed()
+            super()._wait()
+            if self._job.has_next():
+                return
 
     def _feed(self) -> None:
         job = self._job
-        if job.end is None and job.yielded % self._chunk == 0:
+        while job.end is None and job.items.taken - job.yielded <= self._most:
             before = job.items.taken
             with self._engine.history.diary.at(ITERABLE):
                 _take(job, self._chunk)

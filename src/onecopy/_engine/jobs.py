@@ -16,7 +16,7 @@ from itertools import islice
 from time import monotonic
 from typing import Any
 
-from .._codec.codec import Payload, encode_items
+from .._codec.codec import Payload, encode, encode_few
 from .._codec.pickling import NOTHING, Namespace
 from .._progress.bar import Progress
 from .._protocol import wire
@@ -29,6 +29,7 @@ from .functions import Function
 from .rules import Rules
 from .work import SLICE, Work
 
+_NONE: tuple[bool, Any] = (False, None)
 _CALLED = {wire.MAP: "map", wire.STARMAP: "starmap", wire.BLOCKS: "map_blocks"}
 
 
@@ -92,8 +93,8 @@ class Job(Work):
         return self.items[at : at + 1][0]
 
     def encoded(self, start: int, stop: int) -> Payload:
-        what = f"items {start} to {stop - 1}"
-        return encode_items(self.payload(start, stop), self._namespace, what)
+        items = self.items[start:stop]
+        return encode_few(items) or encode(items, self._namespace, f"items {start} to {stop - 1}")
 
     def wanted(self) -> bool:
         return not self.given_up
@@ -185,7 +186,8 @@ class MapJob(Job):
             self._end()
 
     def _count(self, items: int, failed: int = 0) -> None:
-        self.advance(items, failed)
+        if self.bar is not None:
+            self.bar.advance(items, failed)
         with self._lock:
             self._left -= items
             ended = self._left == 0
@@ -255,8 +257,9 @@ class Items:
     def __init__(self, iterable: Any) -> None:
         self._iterator = iter(iterable)
         self._kept: deque[Any] = deque()
-        self._first = 0
         self._lock = threading.Lock()
+        self.first = 0
+        """The index of the first item that is kept."""
         self.taken = 0
 
     def take(self) -> bool:
@@ -276,16 +279,16 @@ class Items:
 
     def __getitem__(self, index: slice) -> list[Any]:
         with self._lock:
-            first = self._first
+            first = self.first
             return list(islice(self._kept, index.start - first, index.stop - first))
 
     def forget(self, upto: int) -> None:
         """Drop the items before ``upto``: they are not needed again."""
         gone: list[Any] = []  # an item's own finalizer must not run under the lock
         with self._lock:
-            while self._first < upto and self._kept:
+            while self.first < upto and self._kept:
                 gone.append(self._kept.popleft())
-                self._first += 1
+                self.first += 1
 
 
 class NoResult(Exception):
@@ -318,7 +321,8 @@ class StreamJob(Job):
         self._skipped: set[int] = set()  # failed, and not returned
         self._settled = 0
         self._ahead: set[int] = set()  # items that have an outcome while an earlier one has none
-        self._changed = threading.Condition(threading.Lock())
+        self._lock = threading.Lock()
+        self._changed = threading.Condition(self._lock)
         self._forsaken: Callable[[], None] | None = None
 
     def waiting(self) -> bool:
@@ -350,8 +354,15 @@ class StreamJob(Job):
 
     def deliver(self, assignment: Assignment, value: Any) -> None:
         self.advance(len(value))
+        start = assignment.start
         with self._changing():
-            for at, result in enumerate(value, assignment.start):
+            if start == self._settled and not self._ahead and self._forsaken is None:
+                # Nothing is missing before them.
+                stop = self._settled = start + len(value)
+                good = [(True, result) for result in value]
+                self._arrived.update(zip(range(start, stop), good, strict=True))
+                return
+            for at, result in enumerate(value, start):
                 self._arrive(at, True, result)
 
     def fail(self, assignment: Assignment, error: BaseException) -> None:
@@ -377,7 +388,8 @@ class StreamJob(Job):
             self.broken = error
 
     def forked(self, error: BaseException) -> None:
-        self._changed = threading.Condition(threading.Lock())
+        self._lock = threading.Lock()
+        self._changed = threading.Condition(self._lock)
         self.tell = None
         self.broken = error
 
@@ -484,6 +496,19 @@ class StreamJob(Job):
     def _wait_for_change(self, seconds: float) -> bool:
         with self._changed:
             return self._changed.wait_for(lambda: self._can_fetch() or self._dry(), seconds)
+
+    def fetch_good(self) -> tuple[Any] | None:
+        """Return the next result, in a tuple; None if it is not there, or is an error."""
+        with self._lock:
+            if self._skipped or not self._arrived:
+                return None
+            key = self.yielded if self.ordered else next(iter(self._arrived))
+            good, value = self._arrived.get(key, _NONE)
+            if not good:
+                return None
+            del self._arrived[key]
+            self.yielded += 1
+            return (value,)
 
     def fetch(self, timeout: float | None = None) -> Any:
         """Return the next result. Raises its error; StopIteration at the end; NoResult."""

@@ -108,7 +108,7 @@ class KnownFunctions:
         if self._follower is None:
             return NO_VERSIONS
         references = function.references if function is not None else []
-        encoded = call.encoded(0, 1) if call is not None else None
+        encoded = call.message if call is not None else None
         if type(encoded) is Encoded and encoded.references:
             references = [*references, *encoded.references]
         return self._follower.versions(references) if references else NO_VERSIONS

@@ -59,7 +59,9 @@ class Outcomes:
             act = partial(self._conclude, pid, entry, spent, state, deliver, *outcome)
             if output.after(task, act):
                 return
-        self._conclude(pid, entry, spent, state, deliver, *outcome)
+        # The same as ``_conclude``, without the call: it is made for every task.
+        self.history.record(entry, state, spent, pid)
+        deliver(entry.rest() if entry.early else entry.assignment, entry.work, *outcome)
 
     def _conclude(
         self,
@@ -88,7 +90,8 @@ class Outcomes:
     def delivered(self, assignment: Assignment, work: Work, value: Any) -> None:
         """Deliver the value of an assignment."""
         work.deliver(assignment, value)
-        self._settle(assignment, work)
+        if work.rules is not None:
+            self._settle(assignment, work)
 
     def failed(self, assignment: Assignment, work: Work, error: BaseException) -> None:
         """Fail or retry a whole assignment."""

@@ -19,6 +19,7 @@ from .output_dispatch import OutputDispatcher
 from .preemption import Preemption
 from .receiver import Receiver
 from .segment_listener import SegmentListener
+from .shown import Shown
 from .startup import Startup
 from .submission import Submission
 from .wakeup import Wakeup
@@ -45,3 +46,4 @@ class Parts:
     arena: Arena
     wakeup: Wakeup
     poller: Poller
+    shown: Shown

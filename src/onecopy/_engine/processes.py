@@ -18,8 +18,8 @@ from .._codec.pickling import PEER
 from .._memory.arena import Arena
 from .._memory.segment import registry
 from .._observe.columns import OWNER
+from .._observe.present import PoolNow
 from .._observe.series import Watch
-from .._progress import bar
 from .._protocol import inheriting
 from .._protocol.log_settings import settings
 from .._schedule.scheduler import Scheduler
@@ -40,6 +40,7 @@ from .parts import Parts
 from .preemption import Preemption
 from .receiver import Receiver
 from .segment_listener import SegmentListener
+from .shown import Shown, present
 from .startup import Startup
 from .submission import Submission
 from .wakeup import Wakeup
@@ -76,10 +77,13 @@ class ProcessEngine:
             arena = Arena()
             workers = Workers(options, arena)
             unmade.callback(workers.close)
+            # After the zygote is forked, which would inherit it.
+            shown = Shown(wakeup.end, self._present)
+            unmade.callback(shown.close)
             initializer = self._initializer(workers)
             unmade.pop_all()
         self.history = History(options.spans, importing)
-        self._parts = self._made(workers, freezes, segments, arena, wakeup, polled)
+        self._parts = self._made(workers, freezes, segments, arena, wakeup, polled, shown)
         self.core, self.submission = self._parts.core, self._parts.submission
         segments.may_wait = self._may_wait_for_workers
         self._driver = Driver(self._parts, initializer, self._unheld, self._finished)
@@ -87,7 +91,9 @@ class ProcessEngine:
         polled.add(workers.source.desk.fileno())
         _engines.add(self)
         try:
-            self.history.watch = Watch(self._processes, lambda: self.core.tasks_ended)
+            self.history.watch = Watch(
+                self._processes, lambda: self.core.tasks_ended, self.core.occupied
+            )
             self._driver.start()
         except RuntimeError as error:
             # Without its threads the engine is useless: release everything.
@@ -102,6 +108,7 @@ class ProcessEngine:
         arena: Arena,
         wakeup: Wakeup,
         polled: Poller,
+        shown: Shown,
     ) -> Parts:
         """Create the other parts, and connect them with these."""
         options, history, limits = self.options, self.history, Limits()
@@ -137,6 +144,7 @@ class ProcessEngine:
             arena=arena,
             wakeup=wakeup,
             poller=polled,
+            shown=shown,
         )
 
     def _initializer(self, workers: Workers) -> Function | None:
@@ -198,6 +206,7 @@ class ProcessEngine:
         self.core.after_fork()
         self._parts.workers.after_fork()
         self._parts.poller.close()
+        self._parts.shown.close()
         self._parts.wakeup.close()
 
     # Called by the parts.
@@ -232,6 +241,9 @@ class ProcessEngine:
     def _finished(self) -> None:
         _engines.discard(self)
 
+    def _present(self) -> PoolNow:
+        return present(self, self._parts.workers)
+
     def _processes(self) -> dict[int, int]:
         return {os.getpid(): OWNER, **self._parts.workers.pids()}
 
@@ -242,7 +254,6 @@ class ProcessEngine:
 
 def _after_fork() -> None:
     settings.after_fork()
-    bar.after_fork()
     for engine in list(_engines):
         engine.after_fork()
     _engines.clear()

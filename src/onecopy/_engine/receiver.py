@@ -85,6 +85,9 @@ class Receiver:
         self._poller = poller
         self._waiting: set[int] = set()  # threads that read a socket in ``wait_for``
         self._tell_at = 0.0
+        # Not all workers: this is checked each time that the driver wakes.
+        self._muted: set[WorkerHandle] = set()
+        self._lenders: set[WorkerHandle] = set()  # the owner has, or had, blocks of theirs
         self._distrusted: deque[tuple[int, Exception]] = deque()
         self.ready = 0
         """The number of workers that have become ready so far."""
@@ -102,11 +105,12 @@ class Receiver:
         assert isinstance(worker, WorkerHandle)
         channel, handling = worker.channel, False
         with worker.receiving:
-            if worker.ended:
+            if worker.state is WorkerState.ENDED:
                 return
             self.unwatch(worker)
             worker.muted = False
-            self._waiting.add(threading.get_ident())
+            thread = threading.get_ident()
+            self._waiting.add(thread)
             try:
                 channel.flush()
                 while call.done.locked() and not (call.answered or channel.blocked):
@@ -126,7 +130,7 @@ class Receiver:
                     self._workers.kill(worker)
                 raise
             finally:
-                self._waiting.discard(threading.get_ident())
+                self._waiting.discard(thread)
                 self.watch(worker)
 
     def is_waiting(self, thread: int) -> bool:
@@ -145,6 +149,7 @@ class Receiver:
                 # ``resume_reading`` comes before the driver sleeps, and sees room.
                 self.unwatch(worker)
                 worker.muted = True
+                self._muted.add(worker)
                 return True
             return self._read(worker)
         finally:
@@ -192,14 +197,30 @@ class Receiver:
             number, error = self._distrusted.popleft()
             if number in self._workers.by_number:
                 self.protocol_error(self._workers.by_number[number], error)
-        for worker in list(self._workers.by_fd.values()):
-            if not worker.muted or self._output.is_full(worker.number):
+        for worker in list(self._muted):
+            if not worker.muted or worker.ended:
+                self._muted.discard(worker)
+                continue
+            if self._output.is_full(worker.number):
                 continue
             if worker.receiving.acquire(blocking=False):
                 worker.muted = False
                 self.watch(worker)
                 worker.receiving.release()
             # Otherwise the thread that holds it is about to watch it.
+
+    def return_blocks(self) -> bool:
+        """Return to workers the blocks that no view in this process needs any more; return True if
+        there are others. In the driver thread."""
+        borrowed = False
+        for worker in list(self._lenders):
+            # First: a block whose view dies meanwhile is returned the next time.
+            if worker.channel.link.borrowed and not worker.ended:
+                borrowed = True
+            else:
+                self._lenders.discard(worker)
+            worker.flush()
+        return borrowed
 
     # Frames. With the worker's ``receiving`` held.
 
@@ -271,14 +292,19 @@ class Receiver:
         try:
             value = decode(bool(frame.flags & wire.RICH), body, worker.channel.link)
             size = None if isinstance(work, Call) else assignment.stop - assignment.start
-            fits = fits_failures(value, size or 1) if bad else fits_values(value, size)
-            if bad and fits:
+            if not bad:  # a call may answer anything
+                fits = size is None or fits_values(value, size)
+            elif fits := fits_failures(value, size or 1):
                 value = value[0], {at: revive(how) for at, how in value[1].items()}
         except BaseException as error:
             note = f"raised while the result of {work.describe(assignment)} was unpickled"
             errors.add_note(error, note)
             self._outcomes.conclude(worker.pid, entry, spent, FAILED, self._outcomes.failed, error)
             return
+        finally:
+            link = worker.channel.link
+            if began and (link.borrowed or link.frees):
+                self._lenders.add(worker)
         if began:
             self._outcomes.history.diary.add(RESULTS, began, monotonic_ns())
         if not fits:

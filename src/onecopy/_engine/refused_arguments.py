@@ -115,6 +115,8 @@ def _refuse_others(name: str, others: Mapping[str, object]) -> None:
 def arguments(name: str, args: object, kwargs: object) -> tuple[tuple[Any, ...], dict[str, Any]]:
     """Return the arguments that ``apply`` passes to the function. Raises TypeError if they were not
     passed as a tuple and a dict."""
+    if type(args) is tuple and kwargs is None:
+        return args, {}
     if not isinstance(args, Iterable) or not isinstance(kwargs, Mapping | None):
         raise TypeError(
             f"{name}() takes the arguments as one tuple, and those with names as one dict: "

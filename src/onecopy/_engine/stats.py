@@ -6,41 +6,9 @@ from dataclasses import dataclass, fields
 from html import escape
 from time import monotonic_ns
 
+from .._observe.present import Running
 from ..errors import human_bytes
 from .engine import Engine
-
-
-@dataclass(frozen=True)
-class Running:
-    """A worker's present work.
-
-    Attributes:
-        worker: the worker's number.
-        pid: its process id.
-        function: the function, or the name given by ``options(name=)``.
-        method: the method of the pool that was called.
-        task: the call's number in its pool.
-        start, stop: the range of its items that the worker has been given; 0 and 0 for a single
-            call.
-        seconds: for how long.
-    """
-
-    worker: int
-    pid: int
-    function: str
-    method: str
-    task: int
-    start: int
-    stop: int
-    seconds: float
-
-    def __str__(self) -> str:
-        which = f"task {self.task}"
-        if self.stop - self.start == 1:
-            which = f"item {self.start}"
-        elif self.stop > self.start:
-            which = f"items {self.start} to {self.stop - 1}"
-        return f"{self.function} of {self.method}, {which}, for {self.seconds:.1f} s"
 
 
 @dataclass(frozen=True)
@@ -117,11 +85,12 @@ def stats_of(engine: Engine) -> PoolStats:
         started=len(lives),
         seconds=(monotonic_ns() - engine.history.began) / 1e9,
         peak_pss=engine.history.watch.series.peak_pss if engine.history.watch is not None else 0,
-        running=_running(engine, {life[0]: life[1] for life in lives}),
+        running=running(engine, {life[0]: life[1] for life in lives}),
     )
 
 
-def _running(engine: Engine, pids: dict[int, int]) -> tuple[Running, ...]:
+def running(engine: Engine, pids: dict[int, int]) -> tuple[Running, ...]:
+    """Return the workers' present work; ``pids``: by the worker's number."""
     now = monotonic_ns()
     found = [
         Running(

@@ -17,6 +17,9 @@ from .jobs import Items, NoResult, StreamJob
 
 # Items per worker that are in progress or whose result has not been fetched, at most.
 WINDOW = 64
+# While results are there to return, the window is filled when this part of it has room, and for at
+# most this long, in nanoseconds: the iterable may be slow.
+_ROOM, _WHILE = 0.25, 1_000_000
 
 
 R_co = TypeVar("R_co", covariant=True)
@@ -39,6 +42,7 @@ class Stream(Iterator[R_co]):
         self._items: Items = job.items
         self._pool = pool
         self._window = max(WINDOW, 2 * chunk) * engine.options.workers
+        self._enough = self._window - int(_ROOM * self._window)
         try:
             job.show()
             self._number = engine.submission.open(job, 0, grows=True)
@@ -54,32 +58,37 @@ class Stream(Iterator[R_co]):
 
     def _feed(self, most: int, *, eager: bool = False) -> None:
         """Take items from the iterable while the window has room and, unless ``eager``, no result
-        is there to return. What the iterable raises is raised in its place, after the results of
-        the items before."""
-        job, items = self._job, self._items
+        is there to return or little time has passed. What the iterable raises is raised in its
+        place, after the results of the items before."""
+        job, items, workers = self._job, self._items, self._engine.options.workers
+        diary, submission = self._engine.history.diary, self._engine.submission
         taken = 0
+        now = began = since = monotonic_ns()
         while job.end is None and taken < most:
             if not eager and items.taken - job.yielded >= self._window:
                 break
-            began = monotonic_ns()
             try:
                 if not items.take():
                     job.finish_at(items.taken)
-                    break
             except Exception as error:
                 job.finish_at(items.taken, error)
+            now = monotonic_ns()
+            if job.end is not None:
                 break
-            finally:
-                self._engine.history.diary.add(ITERABLE, began, monotonic_ns())
             taken += 1
             # Given out singly while workers wait for them, in batches otherwise.
-            if taken < self._engine.options.workers or taken % 16 == 0:
-                self._engine.submission.grow(self._number, job.whole(items.taken))
-            if not eager and taken >= self._engine.options.workers and job.has_next():
+            if taken < workers or taken % 16 == 0:
+                diary.add(ITERABLE, since, now)
+                submission.grow(self._number, job.whole(items.taken))
+                since = monotonic_ns()
+            if not eager and taken >= workers and now - began > _WHILE and job.has_next():
                 break
-        last = job.end is not None
-        upto = items.taken if last else job.whole(items.taken)
-        self._engine.submission.grow(self._number, upto, last=last)
+        if now > since:
+            diary.add(ITERABLE, since, now)
+        if job.end is not None:
+            submission.grow(self._number, items.taken, last=True)
+        elif taken:
+            submission.grow(self._number, job.whole(items.taken))
 
     def _give_up(self) -> None:
         """Cancel what is in progress; results that are there can still be fetched."""
@@ -105,6 +114,14 @@ class Stream(Iterator[R_co]):
     def next(self, timeout: float | None = None) -> R_co:
         """Return the next result; raise ``multiprocessing.TimeoutError`` if there is none in
         time."""
+        job, items = self._job, self._items
+        # Mostly a result is there, and so are enough items: nothing else needs to be done.
+        if job.end is not None or items.taken - job.yielded > self._enough:
+            found = job.fetch_good()
+            if found is not None:
+                if items.first != job.settled:
+                    items.forget(job.settled)
+                return found[0]  # type: ignore[no-any-return]
         with ours_cut:
             return self._next(timeout)
 
@@ -116,6 +133,8 @@ class Stream(Iterator[R_co]):
         while True:
             if job.end is None and job.broken is None:
                 self._feed(self._window)
+            if job.has_next():
+                return
             left = None if deadline is None else max(0.0, deadline - monotonic())
             job.wait_next(left, Waiting(self._engine.core, job))
             if job.has_next():

@@ -115,16 +115,20 @@ class Submission:
                     self._wait(worker, call)
                 else:
                     effects.carry_out()
-            return call.outcome(busy.Waiting(self._core, call))
+            if not call.done.acquire(blocking=False):
+                call.wait(busy.Waiting(self._core, call))
         except BaseException:
             if call.done.locked():  # Ctrl-C, or an exception of a signal handler
                 call.forsake()
                 self._abort(call)
             raise
+        return call.outcome()
 
     def _enter(self, call: Call, pace: int) -> Effects | None:
-        self._history.resume_sampling()
-        call.site = self._history.callers.site(call)
+        history = self._history
+        if history.watch is not None and history.watch.asleep:
+            history.resume_sampling()
+        call.site = history.callers.site(call)
         call.submitted = monotonic_ns()
         return self._core.submit(call, pace)
 

@@ -92,7 +92,9 @@ class ThreadEngine:
         self._outcomes = Outcomes(self.core, self.history, None)
         _engines.add(self)
         try:
-            self.history.watch = Watch(lambda: {os.getpid(): OWNER}, lambda: self.core.tasks_ended)
+            self.history.watch = Watch(
+                lambda: {os.getpid(): OWNER}, lambda: self.core.tasks_ended, self.core.occupied
+            )
             for _ in range(options.workers):
                 self._start_thread()
         except RuntimeError as error:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import contextlib
 import os
 
+from .._system.board import ASKED
+
 
 class Wakeup:
     """A pipe with a flag; it takes no lock and never blocks."""
@@ -31,15 +33,22 @@ class Wakeup:
             with contextlib.suppress(OSError):  # full: it will wake; closed: it has ended
                 os.write(self._write, b"\0")
 
-    def clear(self) -> None:
-        """Empty the pipe: the waiting thread is awake.
+    def clear(self) -> bool:
+        """Empty the pipe: the waiting thread is awake. Returns True if another process has asked for
+        the pool's state (see ``_system.board``).
 
         The order matters. A thread that wakes it between the two steps finds the flag set and
         writes nothing, and its request is handled after this. In the other order, its byte would be
         read here and the flag would stay set for ever.
         """
-        os.read(self._read, 64)
+        found = os.read(self._read, 64)
         self._set = False
+        return ASKED in found
+
+    @property
+    def end(self) -> int:
+        """The descriptor to write to."""
+        return self._write
 
     def close(self) -> None:
         """Close the pipe: no thread writes to it from here on."""

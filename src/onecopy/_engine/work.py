@@ -134,12 +134,14 @@ class Call(Work):
         call, args, kwargs: the call itself.
         namespace: None if nothing has to be pickled.
         rules: see the module ``rules``.
+
+    ``message`` is sent to a worker, or given to a worker thread.
     """
 
     __slots__ = (
         "_call",
-        "_payload",
         "function",
+        "message",
         "number",
         "rules",
         "site",
@@ -163,19 +165,19 @@ class Call(Work):
         self.tries = {} if rules is not None and rules.retries else None
         self.versions = NO_VERSIONS
         self._call = call
-        self._payload: Any
+        self.message: Any
         if namespace is None:
-            self._payload = (args, kwargs)
+            self.message = (args, kwargs)
         elif function is None:
-            self._payload = encode((call, args, kwargs), namespace, "call")
+            self.message = encode((call, args, kwargs), namespace, "call")
         else:
-            self._payload = encode_arguments(args, kwargs, namespace)
+            self.message = encode_arguments(args, kwargs, namespace)
 
     def payload(self, start: int, stop: int) -> Any:
-        return self._payload
+        return self.message
 
     def encoded(self, start: int, stop: int) -> Payload:
-        return self._payload  # type: ignore[no-any-return]
+        return self.message  # type: ignore[no-any-return]
 
     def callable(self) -> Callable[..., Any]:
         return self._call
@@ -221,12 +223,14 @@ class FutureCall(Call):
         self.future.set_running_or_notify_cancel()  # notifies those that wait for it
 
     def deliver(self, assignment: Assignment, value: Any) -> None:
-        self._payload = None  # the future may live long; the arguments need not
-        with suppress(InvalidStateError):  # cancelled while it ran, with the result in flight
+        self.message = None  # the future may live long; the arguments need not
+        try:  # noqa: SIM105 - a context manager would be created for every task
             self.future.set_result(value)
+        except InvalidStateError:
+            pass  # cancelled while it ran, with the result in flight
 
     def fail(self, assignment: Assignment, error: BaseException) -> None:
-        self._payload = None
+        self.message = None
         with suppress(InvalidStateError):  # see ``deliver``
             self.future.set_exception(error)
 
@@ -250,8 +254,16 @@ class BlockingCall(Call):
     called = "apply"
     __slots__ = ("_error", "_forsaken", "_value", "answered", "done")
 
-    def __init__(self, *args: Any) -> None:
-        super().__init__(*args)
+    def __init__(
+        self,
+        function: Function | None,
+        call: Callable[..., Any],
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
+        namespace: Namespace | None,
+        rules: Rules | None = None,
+    ) -> None:
+        super().__init__(function, call, args, kwargs, namespace, rules)
         self._value: Any = None
         self._error: BaseException | None = None
         self.answered = False
@@ -260,12 +272,12 @@ class BlockingCall(Call):
         self.done.acquire()
 
     def deliver(self, assignment: Assignment, value: Any) -> None:
-        self._payload = None
+        self.message = None
         self._value = value
         self.done.release()
 
     def fail(self, assignment: Assignment, error: BaseException) -> None:
-        self._payload = None
+        self.message = None
         self._error = error
         self.done.release()
 
@@ -283,10 +295,13 @@ class BlockingCall(Call):
     def wanted(self) -> bool:
         return not self._forsaken
 
-    def outcome(self, meanwhile: Callable[[], None]) -> Any:
-        """Wait, and call ``meanwhile`` at intervals; then return the value or raise the error."""
+    def wait(self, meanwhile: Callable[[], None]) -> None:
+        """Wait until there is an outcome, and call ``meanwhile`` at intervals."""
         while not self.done.acquire(timeout=SLICE):
             meanwhile()
+
+    def outcome(self) -> Any:
+        """Return the value or raise the error; ``done`` was acquired by ``wait``, or without."""
         if self._error is not None:
             try:
                 raise self._error

@@ -32,6 +32,7 @@ class WorkerHandle:
         number: the worker's number in this pool; the first is 1.
         slot: the index of its claims.
         channel: its socket; ``post`` and ``flush`` are its own.
+        fd: the socket's descriptor, even after it is closed.
         receiving: held by the thread that reads the socket.
         pid: 0 until it is known.
         born, since, last: when it was requested, became ready (0 before), and last did something;
@@ -50,6 +51,7 @@ class WorkerHandle:
         "broken",
         "channel",
         "claimed",
+        "fd",
         "flush",
         "last",
         "muted",
@@ -70,6 +72,7 @@ class WorkerHandle:
         self.number = number
         self.slot = slot
         self.channel = channel
+        self.fd = channel.fd
         # Bound once: they are called for each task.
         self.post: Callable[[Posted], None] = channel.post
         self.flush: Callable[[], None] = channel.flush
@@ -86,11 +89,6 @@ class WorkerHandle:
         self.pauses = 0
         self.verdict: BaseException | None = None
         self.claimed: int | None = None
-
-    @property
-    def fd(self) -> int:
-        """The socket's descriptor, even after it is closed."""
-        return self.channel.fd
 
     @property
     def ended(self) -> bool:

@@ -30,17 +30,13 @@ from .._protocol.identity import Identity, chosen_method, parent_of_workers
 from .._protocol.import_watch import SlowImport
 from .._schedule.events import Assignment
 from .._system import heap, procfs
-from .._system.anonymous import AnonymousFile, anonymous_file
 from .channel import Channel
 from .claims import Claims
+from .crash_text import CrashText
 from .options import Options
 from .worker_exit import WorkerExit
 from .worker_handle import WorkerHandle
 from .worker_source import WorkerSource
-
-# Room for faulthandler's output when a worker crashes; pages are allocated as they are used.
-_FAULTS = 256 << 10
-
 
 # Held while this process has the worker's end of a socket open. A fork elsewhere in the program
 # waits for it: otherwise its child would keep that end open, and the worker's end would never be
@@ -82,6 +78,7 @@ class Workers:
     Attributes:
         by_number, by_fd: the workers that are not gone, and those whose sockets are open.
         kill_signal: the signal that kills workers.
+        pool: the pool's number in this process.
         source: starts them.
         claims: the pages that workers share with the owner.
         slow_import: the launcher's report on a slow import of the main module, until it is read.
@@ -96,14 +93,14 @@ class Workers:
         self.by_fd: dict[int, WorkerHandle] = {}
         self.kill_signal = signal.SIGKILL
         self.slow_import: SlowImport | None = None
-        self._pool = next(_pools)
+        self.pool = next(_pools)
         self._parent, self._method = parent_of_workers(), chosen_method()
         self._ooms = procfs.oom_kills()
-        self._faults: dict[int, AnonymousFile] = {}
+        self._crashes: dict[int, CrashText] = {}
         self._dead: list[WorkerHandle] = []  # orphans that have ended
         self._lost = False  # the launcher has failed, and that was reported
         self.claims = Claims(options.workers)
-        self.source = WorkerSource(self._pool, options)
+        self.source = WorkerSource(self.pool, options)
 
     def pids(self) -> dict[int, int]:
         """Return every process of the pool, with its worker's number; OTHER for processes that fork
@@ -119,7 +116,7 @@ class Workers:
     ) -> WorkerHandle:
         """Start one more worker, which reports when it is ready. Raises OSError if that is
         impossible (no descriptor, no memory, no more processes)."""
-        faults = anonymous_file(_FAULTS)
+        crash = CrashText()
         try:
             slot = self.claims.reserve()
             with launching:
@@ -132,7 +129,7 @@ class Workers:
                     ours.close()
                     raise
         except (OSError, errors.NotEnoughMemory):
-            faults.close()
+            crash.close()
             raise
         self.claims.take(slot)
         channel = Channel(
@@ -147,14 +144,15 @@ class Workers:
         worker = WorkerHandle(self._count, slot, channel)
         self.by_number[worker.number] = worker
         self.by_fd[channel.fd] = worker
-        self._faults[worker.number] = faults
-        self._configure(worker, faults.descriptor(write=True))
+        self._crashes[worker.number] = crash
+        self._configure(worker, crash.descriptor())
+        crash.sent()
         return worker
 
-    def _configure(self, worker: WorkerHandle, faults: int) -> None:
+    def _configure(self, worker: WorkerHandle, crash: int) -> None:
         options, claims = self._options, self.claims
         identity = Identity(
-            pool=self._pool,
+            pool=self.pool,
             worker=worker.number,
             daemon=not options.executor,
             parent=self._parent,
@@ -175,7 +173,7 @@ class Workers:
             profile=options.profile,
             authkey=None if options.inherits else inheriting.authkey(),
         )
-        fds = [claims.descriptor(), faults, self.source.desk.theirs.fileno()]
+        fds = [claims.descriptor(), crash, self.source.desk.theirs.fileno()]
         frame = wire.pack(wire.CONFIG, pickle.dumps(config, 5), fds=len(fds))
         # The socket is new and empty: this fits.
         socket.send_fds(worker.channel.sock, [frame], fds)
@@ -264,9 +262,8 @@ class Workers:
                 now = segment.shortened_to()
                 if now is not None:
                     cut = (segment.path, segment.size, now)
-        with contextlib.closing(self._faults.pop(worker.number)) as faults:
-            written = os.pread(faults.descriptor(write=False), _FAULTS, 0).rstrip(b"\0")
-        traceback = written.decode(errors="replace")
+        with contextlib.closing(self._crashes.pop(worker.number)) as crash:
+            traceback = crash.read()
         return WorkerExit(worker, claimed, exitcode, oom, memory, cut, traceback)
 
     def renew(self) -> bool:
@@ -283,8 +280,8 @@ class Workers:
         """Close what has served the workers: all are gone."""
         self.source.close()
         self.claims.close()
-        for faults in self._faults.values():
-            faults.close()
+        for crash in self._crashes.values():
+            crash.close()
 
     def after_fork(self) -> None:
         """Release, in a forked child, what belongs to the owner's workers; it must not be read or

@@ -17,13 +17,16 @@ from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from ..errors import BadFile
 from . import load, tables_arrays
 from .load import arrays as load_arrays
+from .load import filters
 from .load import tables as load_tables
 from .load.interface import Arrays, Damaged, Retyped, Stream, Wanted
+from .load.meter import Meter
+from .load.options import Notes
 from .save import appearing, writing
 from .save.arrays import WRITERS as ARRAYS
 from .save.tables import WRITERS as TABLES
@@ -76,10 +79,13 @@ def convert(
         if target in TABLES:
             _table_to_table(names, out, wanted, begin, (source, target))
             return
+        where = str(names[0])
         if source in _TEXT:
+            _require_arrays(names, wanted, source)
             names = stack.enter_context(_as_arrow(names, out, wanted, begin, source))
             source, wanted = "arrow", Wanted()
-        streams = tables_arrays.arrays_of(names, source, wanted, records=target == "npy")
+        records = target == "npy"
+        streams = tables_arrays.arrays_of(names, source, wanted, where, records=records)
         _write_arrays(out, target, streams, begin)
 
 
@@ -92,11 +98,12 @@ def _table_to_table(
     names: Sequence[str], out: str, wanted: Wanted, begin: Begin, formats: tuple[str, str]
 ) -> None:
     source, target = formats
+    compared = None
     if source == target == "csv" and wanted.dtype is None and not wanted.text.typed:
-        wanted = replace(wanted, as_text=True)
+        wanted, compared = _as_text(wanted)
     while True:
         try:
-            _copy_table(names, out, wanted, begin, (source, target))
+            _copy_table(names, out, wanted, begin, (source, target), compared)
             return
         except Retyped:
             continue  # the output is gone; the files are read again with other types
@@ -104,20 +111,63 @@ def _table_to_table(
             wanted.skip(error.where, error)
 
 
+class _Compared(NamedTuple):
+    """The rows of text that are wanted: its values are compared in their types."""
+
+    typed: Wanted
+    filter: tuple[Any, ...]
+    start: int
+    stop: int | None
+
+
+def _as_text(wanted: Wanted) -> tuple[Wanted, _Compared | None]:
+    """Return the request for all values as text; with a filter, also the one for the compared
+    columns in their types, and the rows that are left to choose."""
+    if not wanted.filter:
+        return replace(wanted, as_text=True), None
+    columns = tuple(dict.fromkeys(each.column for each in wanted.filter))
+    plain = replace(wanted, filter=(), start=0, stop=None)
+    # Its notes and its progress would be those of the same files once more.
+    typed = replace(plain, columns=columns, notes=Notes(), found={}, meter=Meter())
+    compared = _Compared(typed, wanted.filter, wanted.start, wanted.stop)
+    return replace(plain, as_text=True), compared
+
+
 def _copy_table(
-    names: Sequence[str], out: str, wanted: Wanted, begin: Begin, formats: tuple[str, str]
+    names: Sequence[str],
+    out: str,
+    wanted: Wanted,
+    begin: Begin,
+    formats: tuple[str, str],
+    compared: _Compared | None,
 ) -> None:
     source, target = formats
-    with load.opened(names, wanted, source) as sources:
+    with ExitStack() as stack:
+        sources = stack.enter_context(load.opened(names, wanted, source))
         schema = load_tables.agreed(sources, wanted)
         batches = load_tables.converted(sources, schema, wanted)
         rows = load_tables.total_rows(sources, wanted)
+        if compared is not None:
+            rows = None
+            others = stack.enter_context(load.opened(names, compared.typed, source))
+            types = load_tables.agreed(others, compared.typed)
+            typed = load_tables.converted(others, types, compared.typed)
+            met = filters.where_met(batches, typed, compared.filter, sources[0].where)
+            batches = load_tables.window(met, compared.start, compared.stop)
         count: Callable[[int], None] = _uncounted
         if rows is None:  # it is counted in bytes read
             wanted.meter.start(source.where for source in sources)
         else:
             count = begin(rows)
         _write_table(out, target, schema, batches, count, as_text=wanted.as_text)
+
+
+def _require_arrays(names: Sequence[str], wanted: Wanted, source: str) -> None:
+    """Raise BadFile for a column that no array can hold, as far as the first rows show: before all
+    of the files is converted in vain."""
+    with load.opened(names, wanted, source) as sources:
+        for field in load_tables.agreed(sources, wanted):
+            tables_arrays.numpy_type(field, sources[0].where)
 
 
 @contextmanager

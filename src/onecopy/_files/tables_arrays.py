@@ -27,9 +27,12 @@ Pick = Callable[[Any], Any]
 
 
 def arrays_of(
-    names: Sequence[str], format: str, wanted: Wanted, *, records: bool
+    names: Sequence[str], format: str, wanted: Wanted, where: str, *, records: bool
 ) -> dict[str, Stream]:
     """Return the columns of a table: each as an array, or all as fields of one array of records.
+
+    Args:
+        where: the file that errors name; ``names`` may be one that was made of it.
 
     Raises BadFile for a column that no array can hold.
     """
@@ -38,16 +41,15 @@ def arrays_of(
         rows = tables.total_rows(sources, wanted)
         if rows is None:
             rows = sum(batch.num_rows for batch in tables.joined(sources, wanted))
-        where = sources[0].where
     types = {field.name: numpy_type(field, where) for field in schema}
     if records:
         dtype = np.dtype(list(types.items()))
-        blocks = partial(_blocks, names, format, wanted, dtype)
+        blocks = partial(_blocks, names, format, wanted, where, dtype)
         return {"": Stream(where, (rows,), dtype, blocks)}
     made = {}
     for name, dtype in types.items():
         only = replace(wanted, columns=(name,), dtype=_of_one(wanted.dtype, name))
-        blocks = partial(_blocks, names, format, only, dtype)
+        blocks = partial(_blocks, names, format, only, where, dtype)
         made[name] = Stream(f"{where}:{name}", (rows,), dtype, blocks)
     return made
 
@@ -57,11 +59,10 @@ def _of_one(dtype: Any, name: str) -> Any:
 
 
 def _blocks(
-    names: Sequence[str], format: str, wanted: Wanted, dtype: np.dtype[Any]
+    names: Sequence[str], format: str, wanted: Wanted, where: str, dtype: np.dtype[Any]
 ) -> Iterator[np.ndarray[Any, Any]]:
     with load.opened(names, wanted, format) as sources:
         schema = tables.agreed(sources, wanted)
-        where = sources[0].where
         for batch in tables.converted(sources, schema, wanted):
             if dtype.names is None:
                 yield _values(batch.column(0), dtype, f"{where}:{schema.names[0]}")

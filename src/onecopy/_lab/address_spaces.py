@@ -17,6 +17,10 @@ from ._frame.face import Claim, Data, Needs, Size, Table
 from ._frame.narrate import say
 
 QUESTION = "Is a list that parent and child append to one list?"
+ADVICE = (
+    "Return what a worker has changed, or write it into an array of oc.zeros: each process "
+    "has lists of its own."
+)
 METHODS = ("fork", "forkserver", "spawn")
 
 words = ["source"]
@@ -122,7 +126,7 @@ def claims(data: Data) -> list[Claim]:
         f"What a worker writes into an array of onecopy its owner sees, under {seen} of "
         f"{len(ours)} start methods."
     )
-    return [*found, Claim(sentence, seen == len(ours), certain=True)]
+    return [*found, Claim(sentence, seen == len(ours), certain=True, expected="all")]
 
 
 def _claims(method: str, seen: list[dict[str, Any]]) -> list[Claim]:
@@ -131,24 +135,33 @@ def _claims(method: str, seen: list[dict[str, Any]]) -> list[Claim]:
     if method == "fork":
         found += [
             Claim(
-                f"Under fork the child's list has the parent's address, {first['id']:#x}.",
+                f"Under fork the child's list is at {begins['id']:#x}, the parent's at {first['id']:#x}.",
                 begins["id"] == first["id"] and begins["pid"] != first["pid"],
                 certain=True,
+                expected="one address in two processes",
             ),
             Claim(
-                "Under fork the child begins with what its parent appended.",
+                f"Under fork the child begins with {', '.join(begins['contents'])}.",
                 "parent" in begins["contents"],
                 certain=True,
+                expected="what its parent appended, too",
             ),
         ]
     else:
         found.append(
             Claim(
-                f"Under {method} the child begins with the contents of the source alone.",
+                f"Under {method} the child begins with {', '.join(begins['contents'])}.",
                 begins["contents"] == ["source"],
                 certain=True,
+                expected="the source's alone",
             )
         )
-    sentence = f"Under {method} the parent does not see what the child appended."
+    sentence = (
+        f"Under {method} the child ends with {', '.join(ends['contents'])}, the parent with "
+        f"{', '.join(last['contents'])}."
+    )
     holds = "child" not in last["contents"] and "child" in ends["contents"]
-    return [*found, Claim(sentence, holds, certain=True)]
+    return [
+        *found,
+        Claim(sentence, holds, certain=True, expected="the child's word in the child alone"),
+    ]

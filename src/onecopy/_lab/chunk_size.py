@@ -19,6 +19,10 @@ from ._frame.face import Claim, Curve, Data, Needs, Plot, Size, Table
 from ._frame.narrate import say
 
 QUESTION = "How long should a chunk be, and who picks it?"
+ADVICE = (
+    "Leave chunksize out: onecopy measures the items and chooses. With multiprocessing give "
+    "tiny items many to a chunk, uneven ones few."
+)
 WORKERS = 4
 # The number of tiny items; the seconds that the uneven items take together; and how often each is
 # measured.
@@ -180,32 +184,37 @@ def claims(data: Data) -> list[Claim]:
     beside = {load: own(ours[load]) / own(theirs[load]) for load in TASKS}
     return [
         Claim(
-            f"Whatever the chunk size, the results are the same, in the same order: "
-            f"{len(every)} settings.",
+            f"{sum(each['equal'] for each in every)} of {len(every)} chunk sizes give the same "
+            "results, in the same order.",
             all(each["equal"] for each in every),
             certain=True,
+            expected="all",
         ),
         Claim(
             f"Tiny items one by one take Pool {single:.0f} times as long as in the best chunks.",
             single > 3,
             certain=False,
+            expected="more than 3 times",
         ),
         Claim(
             f"Uneven items in one chunk per worker take Pool {large:.1f} times as long as in the "
             "best chunks.",
             large > 1.3,
             certain=False,
+            expected="more than 1.3 times",
         ),
         Claim(
             f"What onecopy picks takes {picked['tiny']:.2f} times the best that was picked for it "
             f"by hand with tiny items, and {picked['uneven']:.2f} times with uneven ones.",
             all(ratio < 1.3 for ratio in picked.values()),
             certain=False,
+            expected="less than 1.3 times, both",
         ),
         Claim(
             f"Both left to themselves, onecopy takes {beside['tiny']:.2f} of Pool's time for tiny "
             f"items, and {beside['uneven']:.2f} for uneven ones.",
             all(ratio < 1.1 for ratio in beside.values()),
             certain=False,
+            expected="less than 1.1, both",
         ),
     ]

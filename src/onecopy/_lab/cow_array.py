@@ -19,6 +19,10 @@ from ._frame.face import Claim, Data, Needs, Size, Table
 from ._frame.narrate import say
 
 QUESTION = "Do forked children each get a copy of a global array?"
+ADVICE = (
+    "Read PSS, not RSS: oc.memory() or onecopy top. Forked children share a global array "
+    "that they only read; oc.share does the same under every start method."
+)
 SIDES = {"small": 4_000, "full": 15_000}
 CHILDREN = 4
 
@@ -159,27 +163,30 @@ def claims(data: Data) -> list[Claim]:
     most = max(each["uss"] for each in workers)
     return [
         Claim(
-            f"No forked child has a copy: the largest has {human_bytes(uss)} of its own, beside an "
+            f"Of its own a forked child has {human_bytes(uss)} at most, beside an "
             f"array of {human_bytes(size)}.",
             uss < size / 4,
             certain=True,
+            expected="less than a quarter of the array",
         ),
         Claim(
-            f"RSS counts the array in every process, {human_bytes(rss)} in sum; PSS, "
-            f"{human_bytes(pss)} in sum, counts it once.",
+            f"The sum of RSS is {human_bytes(rss)}, that of PSS {human_bytes(pss)}.",
             rss > (CHILDREN + 1) * size and size < pss < 1.7 * size,
             certain=True,
+            expected="by RSS an array for each process, by PSS one",
         ),
         Claim(
-            f"MemAvailable drops once: by {human_bytes(drop)} when the array is made, and by "
+            f"MemAvailable drops by {human_bytes(drop)} when the array is made, and by "
             f"{human_bytes(max(0, later))} while {CHILDREN} children read it.",
             drop > 0.7 * size and later < 0.5 * size,
             certain=False,
+            expected="by more than 70 % of it, then by less than half",
         ),
         Claim(
-            f"With onecopy the same holds for spawned workers, which inherit nothing: at most "
-            f"{human_bytes(most)} of their own, and all sums are right.",
+            f"With onecopy, spawned workers, which inherit nothing, have {human_bytes(most)} of their "
+            "own at most.",
             most < size and all(each["total"] == data["side"] for each in (*children, *workers)),
             certain=True,
+            expected="less than the array, and right sums",
         ),
     ]

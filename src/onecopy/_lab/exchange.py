@@ -27,6 +27,10 @@ from ._frame.face import Claim, Curve, Data, Needs, Plot, Size, Table
 from ._frame.narrate import say
 
 QUESTION = "How long does a payload take to a process and back?"
+ADVICE = (
+    "Read first and join afterwards, or let a pool do both. Share what is large, and send "
+    "slices of it."
+)
 SIZES = {
     "small": [1, 1_000, 100_000, 1_000_000],
     "full": [10**power for power in range(9)],
@@ -360,39 +364,48 @@ def claims(data: Data) -> list[Claim]:
     largest = max(each["size"] for each in data["trips"])
     trips = {each["way"]: each["seconds"] for each in data["trips"] if each["size"] == largest}
     fastest = min(VARIANTS, key=lambda way: trips[way])
+    well = sum(each["exit_code"] == 0 and each["received"] == each["size"] for each in joins)
     return [
         Claim(
-            f"Joining a process before its queue has been emptied hangs once the payload is "
-            f"larger than the pipe, {data['pipe']:,} bytes: "
-            f"{', '.join(human_bytes(size) for size in hung)} did, smaller ones did not.",
+            f"The pipe holds {data['pipe']:,} bytes. Joined before their queue was emptied, processes "
+            f"hung with {', '.join(human_bytes(size) for size in hung)} in it.",
             all(each["hung"] == (each["size"] > data["pipe"]) for each in joins),
             certain=True,
+            expected="those that are larger than the pipe",
         ),
         Claim(
-            "Once the queue is read, the process that hung ends well, with all it had to say.",
-            all(each["exit_code"] == 0 and each["received"] == each["size"] for each in joins),
+            f"Once its queue is read, a process ends well, with all it had to say: {well} of "
+            f"{len(joins)}.",
+            well == len(joins),
             certain=True,
+            expected="all",
         ),
         Claim(
-            f"A pool of onecopy is joined first and read afterwards: {human_bytes(ours['size'])}.",
+            f"A pool of onecopy, joined first and read afterwards, gives "
+            f"{human_bytes(ours['received'])}.",
             ours["received"] == ours["size"],
             certain=True,
+            expected=f"all {human_bytes(ours['size'])}",
         ),
         Claim(
-            f"Every payload came back as it was sent, {len(data['trips'])} of them.",
+            f"{sum(each['equal'] for each in data['trips'])} of {len(data['trips'])} payloads came back "
+            "as they were sent.",
             all(each["equal"] for each in data["trips"]),
             certain=True,
+            expected="all",
         ),
         Claim(
             f"A manager's queue takes {trips['Manager().Queue'] / trips['Pipe']:.1f} times as long "
             f"as a pipe with {human_bytes(largest)}.",
             trips["Manager().Queue"] > 1.5 * trips["Pipe"],
             certain=False,
+            expected="more than 1.5 times",
         ),
         Claim(
             f"With {human_bytes(largest)} the fastest is {fastest}: "
             f"{trips['Pipe'] / trips[fastest]:,.0f} times as fast as a pipe.",
             fastest.startswith("onecopy"),
             certain=False,
+            expected="a way of onecopy",
         ),
     ]

@@ -21,6 +21,10 @@ from ._frame.narrate import say
 from ._frame.programs import run_program
 
 QUESTION = "How often does a record that a worker logs come out?"
+ADVICE = (
+    "Let one process write: a QueueHandler in workers and a QueueListener in the parent, or "
+    "onecopy, where workers' records reach your handlers once."
+)
 POOLS = ("multiprocessing", "onecopy")
 METHODS = ("fork", "forkserver", "spawn")
 SET_UPS = ("nothing", "initializer")
@@ -121,10 +125,11 @@ def claims(data: Data) -> list[Claim]:
         right = seen.count([count] * TASKS)
         found.append(
             Claim(
-                f"Under {method} with {_HOW[set_up]}, a record {_TIMES[count]} "
-                f"(with the logger in {right} of {len(seen)} places).",
+                f"Under {method} with {_HOW[set_up]} a record {_TIMES[count]}, in {right} of "
+                f"{len(seen)} places of the logger.",
                 right == len(seen),
                 certain=True,
+                expected="in all",
             )
         )
     same = [each["same_logger"] for each in theirs if each["method"] == "fork"]
@@ -135,10 +140,12 @@ def claims(data: Data) -> list[Claim]:
             f"A forked worker's logger has the parent's id ({sum(same)} of {len(same)} runs).",
             all(same),
             certain=True,
+            expected="all",
         ),
         Claim(
             f"With onecopy every record comes out once, in {right} of {len(ours)} runs.",
             right == len(ours),
             certain=True,
+            expected="all",
         ),
     ]

@@ -25,6 +25,10 @@ from ._frame.face import Claim, Data, Needs, Size, Table
 from ._frame.narrate import say
 
 QUESTION = "What does one number out of a manager's list cost?"
+ADVICE = (
+    "Do not put data into a manager. Share an array, or a list with oc.share; for counts "
+    "there is oc.Counter."
+)
 COUNTS = {"small": 5_000, "full": 300_000}
 
 
@@ -194,32 +198,42 @@ def claims(data: Data) -> list[Claim]:
     shared = ways["oc.share(list)"]["one_by_one"]["seconds"]
     return [
         Claim(
-            f"A manager's list pays a round trip for each access: "
+            f"A manager's list, one by one: "
             f"{manager['one_by_one']['calls']:,} system calls for {count:,} numbers.",
             manager["one_by_one"]["calls"] >= 2 * count,
             certain=True,
+            expected="two or more for each number: a round trip",
         ),
         Claim(
-            f"A slice of it pays once: {manager['whole']['calls']:,} system calls for all.",
+            f"As one slice: {manager['whole']['calls']:,} system calls for all.",
             manager["whole"]["calls"] < manager["one_by_one"]["calls"] / 20,
             certain=True,
+            expected="less than a twentieth of that",
         ),
         Claim(
-            f"The other kinds are read without asking anybody: at most {most} system calls.",
+            f"The other kinds: {most} system calls at most.",
             most < count / 20,
             certain=True,
+            expected="less than one for 20 numbers",
         ),
-        Claim("All sums are equal.", all(each["equal"] for each in ways.values()), certain=True),
+        Claim(
+            f"{sum(each['equal'] for each in ways.values())} of {len(ways)} sums are equal.",
+            all(each["equal"] for each in ways.values()),
+            certain=True,
+            expected="all",
+        ),
         Claim(
             f"One number out of a manager's list costs {ratio(times)} times one of a plain list.",
             times > 100,
             certain=False,
+            expected="more than 100 times",
         ),
         Claim(
             f"The sum of a shared array takes {ratio(array)} of the time that sum() of a plain "
             "list takes.",
             array < 1,
             certain=False,
+            expected="less than 1",
         ),
         Claim(
             f"One number out of a shared list costs "
@@ -227,5 +241,6 @@ def claims(data: Data) -> list[Claim]:
             "manager's.",
             shared * 10 < manager["one_by_one"]["seconds"],
             certain=False,
+            expected="at least 10 times",
         ),
     ]

@@ -17,6 +17,10 @@ from ._frame.narrate import say
 from ._frame.programs import run_program
 
 QUESTION = "Do workers see, and change, a list of the main module?"
+ADVICE = (
+    "Name the start method, and pass what workers need. With onecopy globals that a task "
+    "reads follow it, and arrays of oc.zeros carry results back."
+)
 METHODS = ("fork", "forkserver", "spawn")
 PROGRAMS = {"multiprocessing": "module_state", "onecopy": "module_state_onecopy"}
 WORKERS = 2
@@ -86,7 +90,12 @@ def claims(data: Data) -> list[Claim]:
         bodies = each["bodies"]
         if method == "fork":
             found.append(
-                Claim(f"Under fork the module's body ran {bodies} time.", bodies == 1, True)
+                Claim(
+                    f"Under fork the module's body ran {bodies} time.",
+                    bodies == 1,
+                    True,
+                    expected="once",
+                )
             )
         else:
             # A forkserver runs it once for all workers from the bug-fix releases of autumn 2025
@@ -95,7 +104,14 @@ def claims(data: Data) -> list[Claim]:
             sentence = (
                 f"Under {method} the module's body ran {bodies} times, for {WORKERS} workers."
             )
-            found.append(Claim(sentence, bodies in expected, certain=True))
+            found.append(
+                Claim(
+                    sentence,
+                    bodies in expected,
+                    certain=True,
+                    expected=f"{' or '.join(map(str, expected))} times",
+                )
+            )
         sees = sum("parent" in worker["before"] for worker in workers)
         found.append(
             Claim(
@@ -103,14 +119,22 @@ def claims(data: Data) -> list[Claim]:
                 "before it made the pool.",
                 sees == (len(workers) if method == "fork" else 0),
                 certain=True,
+                expected="all" if method == "fork" else "none",
             )
         )
         if method == "fork":
-            same = all(worker["id"] == parent["id"] for worker in workers)
-            found.append(Claim("Under fork the workers' lists have the parent's id.", same, True))
+            same = sum(worker["id"] == parent["id"] for worker in workers)
+            found.append(
+                Claim(
+                    f"Under fork {same} of {len(workers)} lists have the parent's id.",
+                    same == len(workers),
+                    True,
+                    expected="all",
+                )
+            )
         back = last["after"].count("worker")
         sentence = f"Under {method} {back} of {len(workers)} words of the workers come back."
-        found.append(Claim(sentence, back == 0, certain=True))
+        found.append(Claim(sentence, back == 0, certain=True, expected="none"))
     found += _claims_of_onecopy(data["onecopy"])
     return found
 
@@ -125,16 +149,19 @@ def _claims_of_onecopy(data: dict[str, Any]) -> list[Claim]:
             f"With onecopy the body ran once under {bodies.count(1)} of {len(bodies)} methods.",
             bodies.count(1) == len(bodies),
             certain=True,
+            expected="all",
         ),
         Claim(
             f"With onecopy {sees} of {len(looks)} tasks see what the parent appended before.",
             sees == len(looks),
             certain=True,
+            expected="all",
         ),
         Claim(
             "With onecopy what every worker wrote into a shared array has come back under "
             f"{counts.count([1] * WORKERS)} of {len(counts)} methods.",
             counts.count([1] * WORKERS) == len(counts),
             certain=True,
+            expected="all",
         ),
     ]

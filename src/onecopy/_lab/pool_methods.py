@@ -24,6 +24,10 @@ from ._frame.face import Bar, Claim, Data, Lane, Lanes, Needs, Size, Table
 from ._frame.narrate import say
 
 QUESTION = "Which calls of a pool wait, and who gets which items?"
+ADVICE = (
+    "Use imap_unordered for results as they come, and leave chunksize out unless all items "
+    "are equally long."
+)
 WORKERS = 4
 ITEMS = (4, 6, 24)
 CHUNKS = (1, 2, 3)
@@ -302,26 +306,35 @@ def claims(data: Data) -> list[Claim]:
                 "at once.",
                 wait == blocking,
                 certain=True,
+                expected=", ".join(blocking),
             ),
             Claim(
-                f"{way}: while item 0 runs and the others are done, imap gives nothing, and "
+                f"{way}: while item 0 runs and the others are done, imap gives "
+                f"{len(ordered['early']) or 'nothing'}, and "
                 f"imap_unordered gives {len(unordered['early'])} results.",
                 ordered["early"] == []
                 and ordered["all"] == list(range(WORKERS))
                 and sorted(unordered["early"]) == rest
                 and unordered["all"][-1] == 0,
                 certain=True,
+                expected="none, and all the others",
             ),
             Claim(
-                f"{way}: map_async's result is not ready while its tasks run, get(timeout) raises "
-                "TimeoutError then, and gives everything later.",
+                f"{way}: map_async's result is {_ready(said['ready before'])} while its tasks run, "
+                f"get(timeout) raises {'TimeoutError' if said['get times out'] else 'nothing'} "
+                f"then; it is {_ready(said['ready'])} later.",
                 said
                 == {"ready before": False, "get times out": True}
                 | {"ready": True, "successful": True},
                 certain=True,
+                expected="not ready, TimeoutError, and then ready",
             ),
         ]
     return found + chunk_claims(data)
+
+
+def _ready(value: bool) -> str:
+    return "ready" if value else "not ready"
 
 
 def chunk_claims(data: Data) -> list[Claim]:
@@ -337,21 +350,29 @@ def chunk_claims(data: Data) -> list[Claim]:
     ours = {one["items"]: taken(one) for one in data["dealt"]["onecopy"]}
     best = {items: min(taken(rounds[items, chunk]) for chunk in CHUNKS) for items in ITEMS}
     return [
-        Claim("Pool: all items of a chunk are run by one worker.", whole, certain=True),
+        Claim(
+            f"Pool: a chunk's items are run by {'one worker' if whole else 'several workers'}.",
+            whole,
+            certain=True,
+            expected="one worker",
+        ),
         Claim(
             f"Pool: 6 items in chunks of 3 keep {few} of {WORKERS} workers busy.",
             few <= 2,
             certain=True,
+            expected="2 at most",
         ),
         Claim(
             f"Pool: 4 items in chunks of 3 take {slow / fast:.1f} times as long as in chunks of 1.",
             slow > 2 * fast,
             certain=False,
+            expected="more than twice as long",
         ),
         Claim(
             f"onecopy, left to itself, takes {ours[24] / best[24]:.2f} times the best of these for "
             f"24 items, {ours[6] / best[6]:.2f} for 6 and {ours[4] / best[4]:.2f} for 4.",
             all(ours[items] < 1.3 * best[items] for items in ITEMS),
             certain=False,
+            expected="less than 1.3 times, each",
         ),
     ]

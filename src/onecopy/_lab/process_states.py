@@ -26,6 +26,10 @@ from ._frame.face import Bar, Claim, Data, Lane, Lanes, Needs, Size, Table
 from ._frame.narrate import say
 
 QUESTION = "What are a sleeping, a stopped, an ended, an orphaned child?"
+ADVICE = (
+    "Join children, or have a pool do it; workers of onecopy end with their owner, even if "
+    "it is killed."
+)
 GONE = "-"
 # An orphan that has ended is a zombie until its new parent reaps it, if it ever does.
 ENDED = (GONE, "Z")
@@ -321,16 +325,19 @@ def _of_children(data: Data) -> list[Claim]:
             f"{waits} as well.",
             (runs, sleeps, waits) == ("R", "S", "S"),
             certain=True,
+            expected="R, S and S",
         ),
         Claim(
             f"SIGSTOP made a child {stopped}, SIGCONT {goes_on} again.",
             (stopped, goes_on) == ("T", "R"),
             certain=True,
+            expected="T, and R",
         ),
         Claim(
             f"A child that has ended is {zombie} before its parent's join(), and {joined} after.",
             (zombie, joined) == ("Z", "gone"),
             certain=True,
+            expected="Z, and gone",
         ),
     ]
 
@@ -342,21 +349,24 @@ def _of_orphans(data: Data) -> list[Claim]:
     ended = ours[1]["state"] in ENDED
     return [
         Claim(
-            "A child that outlives its parent lives on, as a child of process "
+            f"A child that outlives its parent is in state {orphan[1]['state']}, a child of process "
             f"{orphan[1]['parent']}.",
             orphan[1]["state"] == "S" and orphan[1]["parent"] not in (0, orphan[0]["parent"]),
             certain=True,
+            expected="alive, and another process's child",
         ),
         Claim(
-            "A busy worker of multiprocessing's Pool outlives its killed owner, as a child of "
-            f"process {theirs[1]['parent']}.",
+            "A busy worker of multiprocessing's Pool, its owner killed, is in state "
+            f"{theirs[1]['state']}, a child of process {theirs[1]['parent']}.",
             theirs[1]["state"] == "S" and theirs[1]["parent"] != theirs[0]["parent"],
             certain=True,
+            expected="alive, and another process's child",
         ),
         Claim(
             f"A busy worker of onecopy {'has ended' if ended else 'lives on'} when its owner is "
             "killed.",
             ended,
             certain=True,
+            expected="it has ended",
         ),
     ]

@@ -31,6 +31,10 @@ from ._frame.face import Claim, Data, Needs, Size, Table
 from ._frame.narrate import say, trace
 
 QUESTION = "What does a worker cost and inherit, by start method?"
+ADVICE = (
+    "Name the start method. forkserver is the safe choice; fork is for state that cannot be "
+    "pickled; spawn starts fresh."
+)
 PROCESSES = ("fork", "forkserver", "spawn")
 VARIANTS = (*PROCESSES, "thread", "onecopy")
 HELD = {"small": 100_000_000, "full": 1_000_000_000}
@@ -235,17 +239,20 @@ def _of_memory(data: Data) -> list[Claim]:
             f"{human_bytes(forked['uss'])} are its own: the rest is its parent's, copy-on-write.",
             forked["rss"] > data["held"] and forked["uss"] < data["held"] // 4,
             certain=True,
+            expected="RSS above the size of the parent's block, and less than a quarter of it its own",
         ),
         Claim(
-            "No other process has the block: the largest RSS is "
+            "The largest RSS of a worker by another method is "
             f"{human_bytes(max(found[way]['rss'] for way in _FRESH))}.",
             all(_block(data, way) == "not there" for way in _FRESH),
             certain=True,
+            expected="less than the block",
         ),
         Claim(
-            f"The secret is in the memory of {', '.join(with_secret)}, and of no other.",
+            f"The secret is in the memory of {', '.join(with_secret)}.",
             with_secret == ["fork", "thread"],
             certain=True,
+            expected="fork and thread alone",
         ),
     ]
 
@@ -265,18 +272,22 @@ def _of_inheritance(data: Data) -> list[Claim]:
             f"{found['spawn']['descriptors']}.",
             with_file == ["fork", "thread"],
             certain=True,
+            expected="fork and thread alone",
         ),
         Claim(
-            "The signal handler and the word appended to the module's list are there under fork, "
-            "and neither under spawn nor forkserver.",
+            "Signal handler, word appended to the module's list: "
+            + ", ".join(f"{way} {has(way)[0]}, {has(way)[1]}" for way in ("fork", *_FRESH))
+            + ".",
             has("fork") == (True, True) and {has(way) for way in _FRESH} == {(False, False)},
             certain=True,
+            expected="both under fork alone",
         ),
         Claim(
             f"An environment variable set after a first worker reaches {' and '.join(late)}: a "
             "forkserver has the environment that it was started with.",
             late == ["fork", "spawn"],
             certain=True,
+            expected="fork and spawn",
         ),
     ]
 
@@ -290,10 +301,12 @@ def _of_the_default(data: Data) -> list[Claim]:
             + ("." if new else " (from 3.14 on it is forkserver)."),
             data["default"] == ("forkserver" if new else "fork"),
             certain=sys.platform == "linux",
+            expected=f"{'forkserver' if new else 'fork'}",
         ),
         Claim(
             f"A forked worker answers after {_ms(fork)}, a spawned one after {_ms(spawn)}.",
             fork < spawn,
             certain=False,
+            expected="the forked one sooner",
         ),
     ]

@@ -27,6 +27,10 @@ from ._frame.narrate import say
 from ._frame.programs import FOLDER
 
 QUESTION = "What does a large list cost that no task touches?"
+ADVICE = (
+    "Read PSS, not RSS. Start workers before large lists are made, or keep the data in "
+    "oc.share, which workers map and do not copy."
+)
 COUNTS = {"small": 2**20, "full": 2**25}
 WORKERS = {"small": 2, "full": 8}
 # A slot in the list, and the number that it refers to: 28 bytes, of which 32 are taken.
@@ -197,46 +201,52 @@ def claims(data: Data) -> list[Claim]:
     share = total(forked, "rss") / data["memory"]
     return [
         Claim(
-            f"Forked, the list is there once: {human_bytes(total(forked, 'pss'))} by PSS, which "
+            f"Forked, the list and its processes take {human_bytes(total(forked, 'pss'))} by PSS, which "
             f"RSS shows as {human_bytes(total(forked, 'rss'))}; a worker's own is "
             f"{human_bytes(mean(forked, 'uss'))}.",
             mean(forked, "uss") < size / 4
             and total(forked, "rss") > (len(forked["workers"]) + 1) * size,
             certain=True,
+            expected="of its own less than a quarter of the list; by RSS a list for each process",
         ),
         Claim(
-            f"Spawned, a list at module level is made again by every worker: "
+            f"Spawned, with the list at module level, they take "
             f"{human_bytes(total(spawned, 'pss'))} by PSS.",
             mean(spawned, "uss") > 0.9 * size,
             certain=True,
+            expected="at least 90 % of a list in each worker",
         ),
         Claim(
-            f"The guard does not help under fork: a worker still shows "
+            f"With the guard, a forked worker shows an RSS of "
             f"{human_bytes(mean(ways['guarded', 'fork'], 'rss'))}.",
             mean(ways["guarded", "fork"], "rss") > size,
             certain=True,
+            expected="more than the list: under fork the guard does not help",
         ),
         Claim(
-            f"Deleting it in the workers copies it first: {human_bytes(copied)} of page faults "
-            "in each, for a list that was shared.",
+            f"A worker that deletes the shared list has page faults of {human_bytes(copied)}.",
             copied > size / 2,
             certain=not data["huge pages"],
+            expected="at least half of the list: it is copied first",
         ),
         Claim(
-            f"If its numbers lie scattered, the copies are there all at once: a peak of "
+            f"If its numbers lie scattered, and workers delete it, the peak is "
             f"{human_bytes(ways['scattered', 'fork']['peak'])} beside "
             f"{human_bytes(forked['peak'])} if it is left alone.",
             ways["scattered", "fork"]["peak"] > forked["peak"] + size / 2,
             certain=False,
+            expected="at least half a list more",
         ),
         Claim(
             f"Workers neither have nor had it with: {', '.join(flat_names)}.",
             {key for key, way in ways.items() if way in flat} == expected,
             certain=not data["huge pages"],
+            expected="all but fork with a guard, and with nothing done",
         ),
         Claim(
             f"top shows {share:.0%} of the machine's memory in use under fork.",
             share > 1,
             certain=False,
+            expected="more than 100 %",
         ),
     ]

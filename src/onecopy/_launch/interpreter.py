@@ -11,15 +11,13 @@ from __future__ import annotations
 
 import os
 import signal
-import subprocess
 import sys
-from pathlib import Path
 
 from .._system.native_threads import THREAD_VARIABLES
 
 _CODE = "import sys; sys.path.append(sys.argv[1]); from {} import main; main(*sys.argv[2:])"
 _BOOTSTRAP = "onecopy._launch.bootstrap"
-_HOME = str(Path(__file__).resolve().parents[3])
+_HOME = os.path.realpath(__file__).rsplit(os.sep, 3)[0]
 
 
 def start(role: str, fd: int, threads: int | None, environment: dict[str, str]) -> int:
@@ -59,6 +57,8 @@ def replace(arguments: list[str]) -> None:
 
 
 def _command(module: str, arguments: list[str]) -> list[str]:
+    import subprocess  # not in a fresh interpreter, whose start it would delay
+
     # -P: the current directory is not put before the standard library. The worker's path is later
     # set to the owner's.
     flags = subprocess._args_from_interpreter_flags()  # type: ignore[attr-defined]

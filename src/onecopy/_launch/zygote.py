@@ -12,7 +12,6 @@ socket. When the owner is gone the zygote ends, and the kernel ends its workers.
 from __future__ import annotations
 
 import contextlib
-import gc
 import marshal
 import os
 import pickle
@@ -29,6 +28,7 @@ from .._protocol.preparation import Preparation
 from .._protocol.versions import Version, describe
 from .._system import death, descriptors
 from .._system.title import set_title
+from .._worker import ending
 from .._worker.main import Inherited, leave_interrupts, run
 
 LENGTH = struct.Struct("<I")  # of the pickled preparation, which comes before all records
@@ -83,9 +83,7 @@ def serve(control: socket.socket, inherited: Inherited | None = None) -> None:
     leave_interrupts()
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-    # A collection in a worker would otherwise write to every inherited object.
-    gc.collect()
-    gc.freeze()
+    ending.freeze(forked=inherited is not None and inherited.of_owner)
     if inherited is not None and inherited.slow is not None:
         control.sendall(RECORD.pack(SLOW, *inherited.slow))
     link = Link(Arena(), keep=True)

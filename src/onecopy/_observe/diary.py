@@ -73,8 +73,9 @@ class Diary:
         with self._lock:
             width, sums = self._width, [list(each) for each in self._sums]
         used = max((at for each in sums for at, value in enumerate(each) if value), default=-1)
-        return [(self._began + at * width, *(each[at] for each in sums)) for at in range(used + 2)][
-            :_SLOTS
+        return [
+            (self._began + at * width, *(each[at] for each in sums))
+            for at in range(min(used + 2, _SLOTS))
         ]
 
     @property

@@ -54,7 +54,7 @@ class ProcessMemory:
     saved: int
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Memory:
     """The memory of a process and its descendants, read by ``onecopy.memory``.
 
@@ -87,7 +87,7 @@ class Memory:
         Bytes."""
         return sum(each.saved for each in self.processes)
 
-    def __str__(self) -> str:
+    def __repr__(self) -> str:
         rows: list[tuple[str, ...]] = [("pid", "PSS", "USS", "dirty", "RSS", "swap", "")]
         for each in self.processes:
             sizes = (each.pss, each.uss, each.private_dirty, each.rss, each.swap)

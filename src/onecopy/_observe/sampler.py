@@ -22,8 +22,17 @@ from .._system import procfs
 
 _PAGE = os.sysconf("SC_PAGE_SIZE") if hasattr(os, "sysconf") else 4096
 
-# Growth of the resident pages that justifies a reading.
-_GROWTH = 1.02
+# A change of the resident pages that justifies a reading, and one of PSS that makes the next reading
+# come soon.
+_CHANGE = 0.02
+# Readings take at most this part of the time while memory changes, whatever the budget has left.
+_DENSEST = 0.1
+# The time between two readings, in terms of the time after which the budget has paid for one: after a
+# change; and after readings without one it doubles, up to the longest. What is saved then is spent
+# where memory changes.
+_SOON, _LATEST = 0.25, 4.0
+# What can be saved, in seconds of the budget.
+_SAVINGS = 20.0
 # Watching takes this part of the budget, readings the rest.
 _WATCHING = 0.25
 # Searching for new children takes ten times as long as checking the known ones.
@@ -103,9 +112,10 @@ class Pacing:
     """The decisions when to read and how long to pause: pure arithmetic without a clock.
 
     The budget is a share of the time that has passed; that of the first second is available from
-    the start, since a short run has its peak in it. A reading after growth may use all that is
-    left. Other readings wait until the budget is twice their cost: memory can change hands without
-    growing (a forked child that writes).
+    the start, since a short run has its peak in it. If the resident pages have changed, a reading
+    may use all that is left. Others are needed too: memory can change hands while the resident
+    pages stay (a forked child that writes). They come soon after one that found a change, later and
+    later after those that found none, and not before the budget is twice their cost.
 
     Args:
         budget: the share of wall time, 0.01 for one percent.
@@ -120,36 +130,53 @@ class Pacing:
         self._began = now - 1.0
         self._spent = 0.0
         self._price = 0.0
-        self._resident = 0
+        self._resident = self._pss = 0
+        self._last = now  # the end of the last reading
+        self._patience = _SOON
 
     def wants(self, now: float, resident: int) -> bool:
         """Return True if a reading is due, with ``resident`` bytes resident."""
-        left = (now - self._began) * self.budget - self._spent
-        grew = resident > self._resident * _GROWTH
-        return left >= (self._price if grew else 2 * self._price)
+        left, since = self._left(now), now - self._last
+        if _differ(resident, self._resident):
+            return left >= self._price and since >= self._price * (1 / _DENSEST - 1)
+        return left >= 2 * self._price and since >= self._patience * self._price / self.budget
+
+    def _left(self, now: float) -> float:
+        earned = (now - self._began) * self.budget
+        self._spent = max(self._spent, earned - _SAVINGS * self.budget)
+        return earned - self._spent
 
     def affords(self, now: float, most: float = 0.1) -> bool:
         """Return True if there is budget for a closer look, which costs about three readings and
         must take at most ``most`` seconds."""
-        return min((now - self._began) * self.budget - self._spent, most) >= 3 * self._price
+        return min(self._left(now), most) >= 3 * self._price
 
     def spend(self, seconds: float) -> None:
         """Charge something else that took this long."""
         self._spent += seconds
 
-    def read(self, price: float, resident: int, *, forced: bool = False) -> None:
-        """Charge a reading; a forced one is not charged."""
+    def read(
+        self, price: float, resident: int, pss: int, now: float, *, forced: bool = False
+    ) -> None:
+        """Charge a reading that has just ended; a forced one is not charged."""
         # An estimate of the next reading's cost: mapped memory rarely shrinks, and a single slow
         # reading (the machine was busy) is forgotten after a few.
         self._price = max(price, self._price / 2)
-        self._resident = resident
+        changed = _differ(pss, self._pss) or _differ(resident, self._resident)
+        self._patience = _SOON if changed else min(max(1.0, 2 * self._patience), _LATEST)
+        self._resident, self._pss = resident, pss
         if not forced:
             self._spent += price
+            self._last = now
 
     def watched(self, price: float) -> float:
         """Charge a check of the resident pages; return how long to pause, in seconds."""
         self._spent += price
         return min(max(price / (self.budget * _WATCHING), _SHORTEST_PAUSE), _LONGEST_PAUSE)
+
+
+def _differ(one: int, other: int) -> bool:
+    return abs(one - other) > _CHANGE * max(one, other)
 
 
 class Sampler:
@@ -214,8 +241,9 @@ class Sampler:
                 self.readings += 1
                 if self.peak is None or reading.pss > self.peak.pss:
                     self.peak = reading
-            rss = reading.rss if reading is not None else 0
-            self._pacing.read(perf_counter() - began, rss, forced=forced)
+            rss, pss = (reading.rss, reading.pss) if reading is not None else (0, 0)
+            now = perf_counter()
+            self._pacing.read(now - began, rss, pss, now, forced=forced)
             return reading
 
     def _run(self) -> None:

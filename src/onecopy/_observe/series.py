@@ -3,7 +3,7 @@
 ``Series`` is the record, in bounded memory; ``Watch`` is the thread that reads. A reading takes
 about 10 ms per GB that a process maps, so the thread has a budget: 1 % of the time for each
 process, and 3 % for all together. It watches the resident pages, which cost microseconds, and
-spends its readings where they grow. While the pool is idle it reads less and less often.
+spends its readings where memory changes. While the pool is idle it reads less and less often.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 from time import monotonic_ns, perf_counter
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from .._system import procfs
 from .._system.usage import traced
@@ -27,50 +27,80 @@ _MOST = 20_000
 _BUDGET, _BUDGET_OF_ALL = 0.01, 0.03
 _IDLE_PAUSE = 10.0
 
+_RSS, _PSS = ([name for name, _ in MEMORY].index(name) for name in ("rss", "pss"))
+
 Targets = Callable[[], dict[int, int]]
 """Pid of each process to read, and its worker's number; OWNER, OTHER."""
+
+
+class _Reading(NamedTuple):
+    """A reading: when, the sum of PSS, and its rows, packed."""
+
+    time: int
+    pss: int
+    data: bytes
 
 
 class Series:
     """Readings of several processes, by time.
 
-    If there are too many, every second one is dropped, except the first, the last, and the one with
-    the largest sum of PSS. One thread adds; any may read.
+    If there are too many, those are dropped that say least: where readings are close to each other,
+    and the sum of PSS is on a straight line. The first, the last, and the one with the largest sum
+    stay, and of two neighbours one. So the whole time stays covered, best where memory has changed.
+    One thread adds; any may read.
     """
 
     def __init__(self, most: int = _MOST) -> None:
         self._most = most
-        self._readings: list[tuple[int, bytes]] = []  # sum of PSS, rows
+        self._readings: list[_Reading] = []
         self._rows = 0
 
     def add(self, rows: list[tuple[int, ...]]) -> None:
         """Add one reading: a row of ``columns.MEMORY`` per process."""
         pss = sum(row[_PSS] for row in rows)
-        readings = [*self._readings, (pss, b"".join(_ROW.pack(*row) for row in rows))]
+        data = b"".join(_ROW.pack(*row) for row in rows)
+        readings = [*self._readings, _Reading(rows[0][0], pss, data)]
         self._rows += len(rows)
         if self._rows > self._most:
-            peak = max(range(len(readings)), key=lambda at: readings[at][0])
-            last = len(readings) - 1
-            readings = [
-                reading for at, reading in enumerate(readings) if at % 2 == 0 or at in (peak, last)
-            ]
-            self._rows = sum(len(data) for _, data in readings) // _ROW.size
+            readings = _thinned(readings)
+            self._rows = sum(len(reading.data) for reading in readings) // _ROW.size
         self._readings = readings
 
     def table(self) -> np.ndarray[Any, np.dtype[Any]]:
         """Return all rows, as ``columns.MEMORY``."""
         import numpy as np
 
-        data = b"".join(data for _, data in self._readings)
+        data = b"".join(reading.data for reading in self._readings)
         return np.frombuffer(bytearray(data), dtype_of(MEMORY))
 
     @property
     def peak_pss(self) -> int:
         """Return the largest sum of PSS, in bytes; 0 without a reading."""
-        return max((pss for pss, _ in self._readings), default=0)
+        return max((reading.pss for reading in self._readings), default=0)
 
 
-_PSS = [name for name, _ in MEMORY].index("pss")
+def _thinned(readings: list[_Reading]) -> list[_Reading]:
+    """Return three quarters of the readings; see ``Series``."""
+    peak = max(range(len(readings)), key=lambda at: readings[at].pss)
+    height, length = max(1, readings[peak].pss), max(1, readings[-1].time - readings[0].time)
+    neighbours = zip(readings, readings[1:], readings[2:], strict=False)
+    told = {at: _told(*three, height, length) for at, three in enumerate(neighbours, 1)}
+    told.pop(peak, None)
+    dropped: set[int] = set()
+    for at in sorted(told, key=told.__getitem__):
+        if len(dropped) >= len(readings) // 4:
+            break
+        if at - 1 not in dropped and at + 1 not in dropped:
+            dropped.add(at)
+    return [reading for at, reading in enumerate(readings) if at not in dropped]
+
+
+def _told(before: _Reading, here: _Reading, after: _Reading, height: int, length: int) -> float:
+    """Return what would be lost without a reading: its distance from the straight line between its
+    neighbours, as a share of the largest sum, and the time between these, as a share of all."""
+    around = max(1, after.time - before.time)
+    line = before.pss + (here.time - before.time) / around * (after.pss - before.pss)
+    return abs(here.pss - line) / height + around / length
 
 
 class Watch:
@@ -79,6 +109,7 @@ class Watch:
     Args:
         targets: called before each reading.
         activity: returns a number that changes when the pool has done something.
+        busy: returns True while workers have something to do.
 
     Attributes:
         series: the readings.
@@ -92,13 +123,16 @@ class Watch:
     read.
     """
 
-    def __init__(self, targets: Targets, activity: Callable[[], int]) -> None:
+    def __init__(
+        self, targets: Targets, activity: Callable[[], int], busy: Callable[[], bool]
+    ) -> None:
         self.series = Series()
         self.copied: dict[int, int] = {}
         self.saved = 0
         self.asleep = False
         self._targets = targets
         self._activity = activity
+        self._busy = busy
         self._lock = threading.Lock()
         self._signal = threading.Event()
         self._stopped = False
@@ -149,7 +183,8 @@ class Watch:
                 if self._pacing.wants(perf_counter(), now_resident):
                     self._read(forced=False)
                 self._meet(targets)
-            active, done = self._activity() != done, self._activity()
+            # A long task changes nothing but memory.
+            active, done = self._busy() or self._activity() != done, self._activity()
             self.asleep = not active and pause >= 1.0
             pause = paced if active else min(max(2 * pause, paced), _IDLE_PAUSE)
 
@@ -166,8 +201,9 @@ class Watch:
             rows.append((now, pid, worker, *sizes, found.swap, heap))
         if rows:
             self.series.add(rows)
-        total = sum(row[3] for row in rows)
-        self._pacing.read(perf_counter() - began, total, forced=forced)
+        rss, pss = sum(row[_RSS] for row in rows), sum(row[_PSS] for row in rows)
+        ended = perf_counter()
+        self._pacing.read(ended - began, rss, pss, ended, forced=forced)
 
     def _meet(self, targets: dict[int, int]) -> None:
         """Record what new workers have inherited. With the lock held.

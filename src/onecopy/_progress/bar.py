@@ -39,6 +39,7 @@ class Progress:
         piece: float = 0.0,
     ) -> None:
         bar = bar or Bar()
+        self._given = bar.total
         self._total = total if bar.total is None else bar.total
         self._label = label_of(label if bar.label is None else bar.label)
         self._unit = label_of(unit if bar.unit is None else bar.unit)
@@ -88,6 +89,11 @@ class Progress:
         if self._shown and self._surface is None:
             display.log.advanced(self.look(), self._began)
 
+    def expect(self, total: int) -> None:
+        """Set the number of pieces, which has become known, unless the caller has given it."""
+        with self._lock:
+            self._total = total if self._given is None else self._given
+
     def again(self, total: int | None) -> None:
         """Start again from the beginning, with ``total`` pieces."""
         with self._lock:
@@ -107,8 +113,3 @@ class Progress:
             display.log.ended(self.look())
         else:
             display.end(self._surface, self.look)
-
-
-def after_fork() -> None:
-    """See ``Display``."""
-    display.after_fork()

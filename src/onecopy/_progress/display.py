@@ -19,8 +19,8 @@ from contextlib import contextmanager, nullcontext
 from time import monotonic
 from typing import Protocol
 
+from .._system import forking
 from . import guests
-from .notebook import Notebook, kernel
 from .state import State
 from .terminal import Terminal
 
@@ -158,9 +158,12 @@ class Display:
 
 
 def _surface() -> Surface | None:
-    shell = kernel()
-    if shell is not None:
-        return Notebook(shell)
+    if "IPython" in sys.modules:
+        from .notebook import Notebook, kernel  # a program must not wait for HTML's entities
+
+        shell = kernel()
+        if shell is not None:
+            return Notebook(shell)
     stream = sys.stderr
     try:
         if stream is None or not stream.isatty() or os.environ.get("TERM") == "dumb":
@@ -173,4 +176,4 @@ def _surface() -> Surface | None:
 
 
 display = Display()
-os.register_at_fork(after_in_child=display.after_fork)
+forking.in_child(display.after_fork)

@@ -11,12 +11,12 @@ handler may begin or end a bar, and sending waits for no other thread.
 
 from __future__ import annotations
 
+import os
 import sys
 import threading
 from collections.abc import Callable
 from html import escape
 from typing import Any
-from uuid import uuid4
 
 from .state import State
 
@@ -44,7 +44,7 @@ class Notebook:
 
     def begin(self, look: Callable[[], State]) -> None:
         """Add a bar: an output of the cell that runs."""
-        self._ids[look] = uuid4().hex
+        self._ids[look] = os.urandom(16).hex()
         self._send(look, update=False)
 
     def tick(self) -> None:

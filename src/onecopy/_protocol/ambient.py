@@ -9,8 +9,7 @@ pandas, converters of sqlite3, handlers of signals) cannot be copied: it belongs
 from __future__ import annotations
 
 import sys
-from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 
 def _decimal() -> Any:
@@ -28,14 +27,18 @@ def _csv() -> Any:
     return csv.field_size_limit() if csv is not None else None
 
 
-@dataclass(frozen=True)
-class Ambient:
-    """The present settings; None for a library that is not loaded."""
+class Ambient(NamedTuple):
+    """Settings; None for a library that was not loaded when they were read."""
 
-    recursion: int = field(default_factory=sys.getrecursionlimit)
-    decimal: Any = field(default_factory=_decimal)
-    numpy: Any = field(default_factory=_numpy)
-    csv: Any = field(default_factory=_csv)
+    recursion: int
+    decimal: Any
+    numpy: Any
+    csv: Any
+
+    @classmethod
+    def present(cls) -> Ambient:
+        """Return the settings of this process."""
+        return cls(sys.getrecursionlimit(), _decimal(), _numpy(), _csv())
 
     def apply(self) -> None:
         """Apply the settings, in the main thread of a worker or of the process that forks it."""

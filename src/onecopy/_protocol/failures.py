@@ -157,10 +157,9 @@ class Unusable:
         self.failure = failed
 
 
-def fits_values(value: object, size: int | None) -> bool:
-    """Return True if a worker may answer this when all of a chunk of ``size`` items went well. A
-    call (None) may answer anything."""
-    return size is None or (type(value) is list and len(value) == size)
+def fits_values(value: object, size: int) -> bool:
+    """Return True if a worker may answer this when all of a chunk of ``size`` items went well."""
+    return type(value) is list and len(value) == size
 
 
 def fits_failures(value: object, size: int) -> bool:

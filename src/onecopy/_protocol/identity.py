@@ -9,17 +9,15 @@ from __future__ import annotations
 import itertools
 import os
 import sys
-from dataclasses import dataclass
 from types import ModuleType
-from typing import Any
+from typing import Any, NamedTuple
 
 from .._codec.homes import user_homes
 from .._system.imports import on_import
 from .._system.title import set_title
 
 
-@dataclass(frozen=True)
-class Identity:
+class Identity(NamedTuple):
     """The identity of a worker.
 
     Attributes:

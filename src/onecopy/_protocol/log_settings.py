@@ -42,7 +42,7 @@ class Settings:
         self._body = b""
         self._relayed = False
         self._filters: list[Any] = []
-        self._handlers: Any = None
+        self._handlers: tuple[int, list[Any]] | None = None
 
     def relay(self, body: bytes) -> None:
         """Pass on another process's settings from here on, instead of this one's."""
@@ -64,14 +64,14 @@ class Settings:
         return self._version, self._body
 
     def _unchanged(self) -> bool:
-        logging = sys.modules.get("logging")
-        cache = getattr(getattr(logging, "root", None), "_cache", None)
-        if not self._version or (logging is not None and (cache is None or _MARK not in cache)):
+        logging: Any = sys.modules.get("logging")
+        root = getattr(logging, "root", None)
+        if not self._version or (logging is not None and _MARK not in getattr(root, "_cache", ())):
             return False
-        if _handlers_in_force(logging) != self._handlers:
+        # Handlers are appended; filters are put in front or removed, or the list is replaced. Lists
+        # compare their elements by identity first, which takes no time.
+        if root is not None and self._handlers != (len(logging._handlerList), root.handlers):
             return False
-        # Filters are put in front or removed, or the list is replaced. Lists compare their elements
-        # by identity first, which takes no time.
         return self._filters == _in_force()
 
     def _collect(self) -> None:
@@ -81,7 +81,8 @@ class Settings:
         if cache is not None:
             cache[_MARK] = True
         self._filters = list(_in_force())
-        self._handlers = _handlers_in_force(logging)
+        number, handlers = _handlers_in_force(logging)
+        self._handlers = number, list(handlers)
         there = places(logging) if hasattr(logging, "root") else {}
         body = pickle.dumps((_levels(logging), _filters(), there))
         if body != self._body:
@@ -106,13 +107,12 @@ def _levels(logging: Any) -> Levels | None:
     return logging.root.level, logging.root.manager.disable, own
 
 
-def _handlers_in_force(logging: Any) -> Any:
-    """Return a value that changes when a handler is created or the root's handlers change. The
-    number of handlers is in a private list, which every handler has entered since ``logging``
-    exists."""
+def _handlers_in_force(logging: Any) -> tuple[int, list[Any]]:
+    """Return the number of handlers, and the list of the root's itself. The number is in a private
+    list, which every handler has entered since ``logging`` exists."""
     if not hasattr(logging, "root"):
-        return None
-    return len(getattr(logging, "_handlerList", ())), list(map(id, logging.root.handlers))
+        return 0, []
+    return len(getattr(logging, "_handlerList", ())), logging.root.handlers
 
 
 def _in_force() -> list[Any]:

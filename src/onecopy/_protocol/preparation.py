@@ -11,8 +11,7 @@ import importlib.util
 import os
 import sys
 import types
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from .._codec import homes
 from .ambient import Ambient
@@ -26,8 +25,7 @@ importing_main = False
 """True in a process that will be, or will fork, a worker, while it imports the main module."""
 
 
-@dataclass(frozen=True)
-class Preparation:
+class Preparation(NamedTuple):
     """See the module.
 
     Attributes:
@@ -46,12 +44,12 @@ class Preparation:
     main: tuple[str, str | None] | None
     preload: tuple[str, ...]
     ambient: Ambient | None
-    environment: dict[str, str] = field(default_factory=lambda: dict(os.environ))
-    path: tuple[str, ...] = field(default_factory=lambda: tuple(sys.path))
-    argv: tuple[str, ...] = field(default_factory=lambda: tuple(sys.argv))
-    installed: tuple[str, ...] = field(default_factory=homes.installed_folders)
-    directory: str | None = field(default_factory=lambda: _directory())
-    umask: int | None = field(default_factory=lambda: _umask())
+    environment: dict[str, str]
+    path: tuple[str, ...]
+    argv: tuple[str, ...]
+    installed: tuple[str, ...]
+    directory: str | None
+    umask: int | None
 
     def enter(self) -> SlowImport | None:
         """Set up the environment in a fresh interpreter, and import the modules.
@@ -85,9 +83,18 @@ class Preparation:
 
 def prepare(pool: int, main: MainModule | None, preload: tuple[str, ...]) -> Preparation:
     """Return the present environment; workers import ``main``, unless it is None."""
-    if main is None:
-        return Preparation(pool, None, preload, Ambient())
-    return Preparation(pool, (main.path, main.name), preload, None)
+    return Preparation(
+        pool,
+        None if main is None else (main.path, main.name),
+        preload,
+        Ambient.present() if main is None else None,
+        dict(os.environ),
+        tuple(sys.path),
+        tuple(sys.argv),
+        homes.installed_folders(),
+        _directory(),
+        _umask(),
+    )
 
 
 def import_main(path: str, name: str | None) -> SlowImport | None:

@@ -29,6 +29,8 @@ def run_chunk(
     ``list.extend`` runs the loop in C, and keeps what it has appended when the function raises, so
     the failing item is the one after it.
     """
+    if strides is None and len(items) == 1:
+        return _run_one(function, items[0], ends)
     values: list[Any] = []
     errors: Errors = {}
     for iterator in [iter(items)] if strides is None else strides:
@@ -49,6 +51,20 @@ def run_chunk(
         return values, errors
     finally:
         del errors  # their tracebacks lead to this frame: no cycle
+
+
+def _run_one(
+    function: Callable[[Any], Any], item: Any, ends: tuple[type[BaseException], ...]
+) -> tuple[list[Any], Errors]:
+    """The same for a chunk of one item, which is the most common one."""
+    try:
+        return [function(item)], {}
+    except ends:
+        raise
+    except StopIteration:
+        return [None], {0: (RuntimeError("the function raised StopIteration"), item)}
+    except BaseException as error:
+        return [None], {0: (error, item)}
 
 
 def star(function: Callable[..., Any]) -> Callable[[Any], Any]:

@@ -6,7 +6,6 @@ it.
 
 from __future__ import annotations
 
-import hashlib
 import marshal
 
 from .._codec.codec import Encoded
@@ -55,6 +54,8 @@ def digest_of(encoded: Encoded) -> bytes:
     """Return the digest of a pickled value; empty if it has buffers, which are not read."""
     if encoded.plan is not None:
         return b""
+    import hashlib  # workers do not need it, and it loads OpenSSL
+
     digest = hashlib.blake2b(digest_size=16)
     for chunk in encoded.chunks():
         digest.update(chunk)

@@ -23,7 +23,7 @@ from .._system import descriptors
 
 HEADER = struct.Struct("<IBBHQ")
 MOST = 1 << 20
-_ROOM = 256 << 10
+_ROOM = 64 << 10
 # For calls that must not block. A plain number: the enum's arithmetic takes longer than the system
 # call's own overhead.
 NOW = int(socket.MSG_DONTWAIT) | int(getattr(socket, "MSG_NOSIGNAL", 0))
@@ -82,6 +82,15 @@ def pack(type: int, body: bytes = b"", flags: int = 0, id: int = 0, fds: int = 0
     return HEADER.pack(len(body), type, flags, fds, id) + body
 
 
+_TASK = struct.Struct(HEADER.format + TASK_HEAD.format[1:])
+
+
+def pack_task(flags: int, id: int, function: int, kind: int, call: int, body: bytes) -> bytes:
+    """Return a TASK as bytes: its header and its head are packed together."""
+    length = TASK_HEAD.size + len(body)
+    return _TASK.pack(length, TASK, flags, 0, id, function, kind, call) + body
+
+
 NO_FDS: list[int] = []
 
 
@@ -118,7 +127,10 @@ class FrameReader:
         """
         if self.broken is not None:
             raise self.broken
-        self._make_room()
+        if self._start == self._end:
+            self._start = self._end = 0
+        elif len(self._buffer) - self._end < _ROOM // 2:
+            self._make_room()
         try:
             count, fds = descriptors.receive(self._sock, self._view[self._end :], flags)
         except (ConnectionResetError, BrokenPipeError):
@@ -139,15 +151,12 @@ class FrameReader:
         return frames
 
     def _make_room(self) -> None:
-        if self._start == self._end:
-            self._start = self._end = 0
-        elif len(self._buffer) - self._end < _ROOM // 2:
-            rest = self._buffer[self._start : self._end]
-            self._start, self._end = 0, len(rest)
-            if len(rest) + _ROOM > len(self._buffer):
-                self._buffer = bytearray(len(rest) + _ROOM)
-                self._view = memoryview(self._buffer)
-            self._view[: len(rest)] = rest
+        rest = self._buffer[self._start : self._end]
+        self._start, self._end = 0, len(rest)
+        if len(rest) + _ROOM > len(self._buffer):
+            self._buffer = bytearray(len(rest) + _ROOM)
+            self._view = memoryview(self._buffer)
+        self._view[: len(rest)] = rest
 
     def _cut(self, frames: list[Frame]) -> None:
         """Append the complete frames."""

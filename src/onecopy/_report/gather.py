@@ -40,12 +40,17 @@ def run(engine: Engine, *, look: bool = True) -> Run:
         spans=spans,
         slowest=_with_pids(recorder.longest(), lives),
         totals=totals,
-        functions=recorder.functions,
-        sites=recorder.sites,
+        functions=tuple(map(_known_as, recorder.functions)),
+        sites=tuple(
+            (by, _known_as(name), file, line, chunk)
+            for by, name, file, line, chunk in recorder.sites
+        ),
         diary=np.array(engine.history.diary.rows(), dtype_of(DIARY)),
         failures=tuple(recorder.failures.all()),
         large=tuple(engine.history.large.all()),
-        profile=tuple(engine.history.profile.all()),
+        profile=tuple(
+            (_known_as(name), stack, spent) for name, stack, spent in engine.history.profile.all()
+        ),
         imports=tuple((name, *took) for name, took in list(recorder.imports.items())),
         workers=lives,
         memory=_memory(engine, spans),
@@ -60,6 +65,11 @@ def run(engine: Engine, *, look: bool = True) -> Run:
         machine=_machine(),
         facts=_facts(engine),
     )
+
+
+def _known_as(name: str) -> str:
+    """Return a function's name as people know it: that it is in the main module says nothing."""
+    return name.removeprefix("__main__.")
 
 
 def spans(engine: Engine) -> Table:

@@ -52,13 +52,22 @@ def load(path: str | Path) -> Run:
         OSError: it cannot be read.
     """
     with open(path, "rb") as file:
-        try:
-            with zipfile.ZipFile(file) as archive:
-                return _read(archive)
-        except BadFile:
-            raise
-        except Exception as error:  # of zipfile, json, NumPy: depends on the bytes
-            raise BadFile(f"{path}: it is no run that onecopy saved: {error}") from error
+        return read(file, str(path))
+
+
+def read(file: IO[bytes], name: str) -> Run:
+    """Read an open file that ``save`` wrote; ``name`` is for messages.
+
+    Raises:
+        BadFile: it is another kind of file, damaged, or of a later version.
+    """
+    try:
+        with zipfile.ZipFile(file) as archive:
+            return _read(archive)
+    except BadFile:
+        raise
+    except Exception as error:  # of zipfile, json, NumPy: depends on the bytes
+        raise BadFile(f"{name}: it is no run that onecopy saved: {error}") from error
 
 
 def _read(archive: zipfile.ZipFile) -> Run:

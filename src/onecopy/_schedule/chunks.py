@@ -49,10 +49,11 @@ class Pace:
         self.items = min(last.items, _KNOWN) if last is not None else 0
 
     def learn(self, items: int, nanoseconds: int) -> None:
-        """Learn that ``items`` took ``nanoseconds`` together."""
-        each = nanoseconds / max(items, 1)
+        """Learn that ``items``, at least one, took ``nanoseconds`` together."""
+        each = nanoseconds / items
         self.mean = each if self.mean is None else 0.5 * (self.mean + each)
-        self.peak = max(each, 0.9 * self.peak)
+        peak = 0.9 * self.peak
+        self.peak = each if each > peak else peak
         self.items += items
 
 

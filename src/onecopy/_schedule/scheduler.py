@@ -1,6 +1,7 @@
 """The scheduler: a pure state machine that decides which worker does what next.
 
-``handle`` takes one event and returns instructions. There is no clock, no socket, no process and no
+``handle`` takes one event and returns instructions; so do ``submitted`` and ``finished``, which are
+called for every task and take the event's fields. There is no clock, no socket, no process and no
 lock in here. ``_engine.core`` calls ``handle`` with its own lock held, and carries the instructions
 out; the engine measures times.
 
@@ -58,6 +59,8 @@ from .events import (
     WorkerReady,
 )
 
+# What a named tuple's own ``__new__`` does, without the call.
+_new = tuple.__new__
 # Work is lost if this many workers ended before they started it.
 _RETURNS = 5
 # Paces are remembered for this many functions.
@@ -139,6 +142,7 @@ class Scheduler:
         self._jobs: dict[int, _Job] = {}
         self._growing: set[int] = set()  # jobs
         self._workers: dict[int, _Worker] = {}
+        self._busy: dict[int, _Worker] = {}  # those that hold something
         self._idle: list[int] = []
         self._paces: dict[tuple[str, int], Pace] = {}
         self._returns: dict[tuple[int, int], int] = {}
@@ -176,7 +180,7 @@ class Scheduler:
         """True if anything is waiting, with a worker, open, or still to come."""
         if self._queue or self._open or self._growing:
             return True
-        return any(worker.held for worker in self._workers.values())
+        return bool(self._busy)
 
     def blocked_workers(self) -> list[tuple[int, int, float]]:
         """Return workers that hold work which an idle one could start at once, what each of them is
@@ -184,20 +188,54 @@ class Scheduler:
         if not self._idle or self._queue:
             return []
         found = []
-        for worker in self._workers.values():
-            if worker.held and not worker.ending:
+        for worker in self._busy.values():
+            if not worker.ending:
                 head, work, estimate = next(iter(worker.held.values()))
                 cut = head.id != worker.whole and _can_be_cut(head, work)
                 if cut or len(worker.held) > 1:
                     found.append((worker.id, head.id, estimate))
         return found
 
+    def submitted(self, task: int, key: int, constraints: Constraints) -> list[Instruction]:
+        """Handle a ``TaskSubmitted``, without creating one: there are very many."""
+        self._queue.append(_Task(task, self._pace(("task", key)), constraints))
+        out: list[Instruction] = []
+        if self._idle:
+            self._wake(out)
+        return out
+
+    def finished(self, number: int, id: int, nanoseconds: int | None) -> list[Instruction]:
+        """Handle a ``Finished``, without creating one."""
+        out: list[Instruction] = []
+        worker = self._workers.get(number)
+        held = worker.held.pop(id, None) if worker else None
+        if worker is None or held is None:
+            return out
+        assignment, work, estimate = held
+        worker.load -= estimate
+        size = assignment.stop - assignment.start
+        if size:
+            worker.items -= _no_longer_out(assignment, work)
+        if work.constraints.retryable:
+            self._open[id] = assignment, work
+        if nanoseconds is not None:
+            work.pace.learn(size or 1, nanoseconds)
+        if self._queue:
+            self._fill(worker, out)
+        if not worker.held:
+            self._now_idle(worker, out)
+        if self._closed:
+            self._end_if_done(out)
+        return out
+
+    def ended_by_worker(self) -> dict[int, int]:
+        """Return how many of its assignments each worker has ended."""
+        return {worker.id: worker.taken - len(worker.held) for worker in self._workers.values()}
+
     # Events.
 
     def _task_submitted(self, event: TaskSubmitted, out: list[Instruction]) -> None:
-        self._queue.append(_Task(event.task, self._pace(("task", event.key)), event.constraints))
-        if self._idle:
-            self._wake(out)
+        out += self.submitted(*event)
 
     def _job_opened(self, event: JobOpened, out: list[Instruction]) -> None:
         # Every job learns its own pace, since the same function may be given other items. It starts
@@ -262,31 +300,7 @@ class Scheduler:
         self._end_if_done(out)
 
     def _finished(self, event: Finished, out: list[Instruction]) -> None:
-        worker = self._workers.get(event.worker)
-        held = worker.held.pop(event.assignment, None) if worker else None
-        if worker is None or held is None:
-            return
-        assignment, work, estimate = held
-        worker.load -= estimate
-        worker.items -= _no_longer_out(assignment, work)
-        if work.constraints.retryable:
-            self._open[assignment.id] = assignment, work
-        if event.nanoseconds is not None:
-            work.pace.learn(max(1, assignment.stop - assignment.start), event.nanoseconds)
-        if self._queue:
-            self._fill(worker, out)
-        if not worker.held:
-            worker.load = 0.0
-            worker.exclusive = False
-            if worker.ending:
-                pass
-            elif self._spent(worker):
-                self._retire(worker, out)
-                out.append(Start())
-            else:
-                self._idle.append(worker.id)
-        if self._closed:
-            self._end_if_done(out)
+        out += self.finished(*event)
 
     def _taken_back(self, event: Requeued, out: list[Instruction]) -> None:
         worker = self._workers.get(event.worker)
@@ -299,6 +313,10 @@ class Scheduler:
             worker.taken -= 1
             self._come_back(assignment, work)
         self._wake(out)
+        if event.assignments and not worker.held:
+            # It had not started anything: it was waiting for a CPU. The others come first.
+            self._now_idle(worker, out)
+            self._wake(out)
 
     def _was_cut(self, event: Cut, out: list[Instruction]) -> None:
         worker = self._workers.get(event.worker)
@@ -330,6 +348,7 @@ class Scheduler:
 
     def _worker_gone(self, event: WorkerGone, out: list[Instruction]) -> None:
         worker = self._workers.pop(event.worker, None)
+        self._busy.pop(event.worker, None)
         expected = event.worker in self._retired
         self._retired.discard(event.worker)
         if worker is not None:
@@ -362,8 +381,9 @@ class Scheduler:
         self._jobs.clear()
         self._growing.clear()
         self._open.clear()
-        for worker in self._workers.values():
+        for worker in self._busy.values():
             worker.held.clear()
+        self._busy.clear()
 
     # Helpers.
 
@@ -401,13 +421,25 @@ class Scheduler:
                     ahead, estimate = AHEAD_TASK_NS, work.pace.peak
                 else:
                     size = self._next_size(work)
-                    fair = -(-(work.left() + self._out(work)) // self._wanted)
-                    if len(worker.held) > 1 and worker.items + size > fair:
+                    if len(worker.held) > 1 and worker.items + size > self._fair(work):
                         return
                     ahead, estimate = AHEAD_JOB_NS, size * work.pace.mean
                 if worker.load + max(estimate, 2000.0) > ahead:
                     return
             self._assign(worker, work, out, size)
+
+    def _now_idle(self, worker: _Worker, out: list[Instruction]) -> None:
+        """Note that a worker holds nothing any more."""
+        self._busy.pop(worker.id, None)
+        worker.load = 0.0
+        worker.exclusive = False
+        if worker.ending:
+            return
+        if self._max_tasks is not None and self._spent(worker):
+            self._retire(worker, out)
+            out.append(Start())
+        else:
+            self._idle.append(worker.id)
 
     def _spent(self, worker: _Worker) -> bool:
         return self._max_tasks is not None and worker.taken >= self._max_tasks
@@ -425,6 +457,13 @@ class Scheduler:
             return min(size, work.again[0][1] - work.again[0][0])
         return min(size, work.available - work.next)
 
+    def _fair(self, job: _Job) -> int:
+        """Return a worker's share of the items that are not finished."""
+        left = job.available - job.next + job.out
+        if job.again or job.grows:
+            left = job.left() + self._out(job)
+        return -(-left // self._wanted)
+
     def _out(self, job: _Job) -> int:
         """Return the items that count as unfinished in addition to those that wait. A job that
         grows is expected to go on for as long as its items are given out."""
@@ -438,18 +477,20 @@ class Scheduler:
             self._queue.popleft()
             # Even a task that takes no time costs about two microseconds.
             estimate = max(work.pace.peak, 2000.0)
-            assignment = Assignment(next(self._ids), work.id, 0, 0)
+            assignment = _new(Assignment, (next(self._ids), work.id, 0, 0))
         else:
             start, stop = self._cut(work, size or self._next_size(work))
             work.out += stop - start
             estimate = (stop - start) * max(work.pace.mean or 0.0, 2.0)
-            assignment = Assignment(next(self._ids), work.id, start, stop)
+            assignment = _new(Assignment, (next(self._ids), work.id, start, stop))
+        if not worker.held:
+            self._busy[worker.id] = worker
         worker.held[assignment.id] = (assignment, work, estimate)
         worker.load += estimate
         worker.items += assignment.stop - assignment.start
         worker.taken += 1
         worker.exclusive = work.constraints.exclusive
-        out.append(Assign(worker.id, assignment))
+        out.append(_new(Assign, (worker.id, assignment)))
 
     def _cut(self, job: _Job, size: int) -> tuple[int, int]:
         """Take the next chunk out of the job at the head of the queue."""

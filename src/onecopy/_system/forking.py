@@ -14,6 +14,7 @@ exists in the child. So each module with locks, sockets or threads registers its
 ``_engine.future``, results  new locks; what waits for a parent's result fails
 ``_engine.dropped``          nothing that waits is the child's
 ``executor``                 executors are the parent's
+``_progress.display``        nothing is drawn; the streams are the child's own again
 ``_worker.main``             a child of a task never reads its worker's socket
 ===========================  ==================================================================
 

@@ -25,7 +25,6 @@ import struct
 import sys
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from functools import partial
 from time import monotonic_ns
 from typing import Any
@@ -74,7 +73,6 @@ Initial = tuple[Callable[..., Any], tuple[Any, ...]]
 """An initializer and its arguments that a forked worker has inherited."""
 
 
-@dataclass
 class Inherited:
     """State that a worker has from the process that it was forked from.
 
@@ -86,11 +84,12 @@ class Inherited:
         slow: the cost of importing the main module, if it was high.
     """
 
-    state: ModuleState = field(default_factory=ModuleState)
-    of_owner: bool = False
-    failed: Failure | None = None
-    initial: Initial | None = None
-    slow: SlowImport | None = None
+    def __init__(self, *, of_owner: bool = False, initial: Initial | None = None) -> None:
+        self.state = ModuleState()
+        self.of_owner = of_owner
+        self.failed: Failure | None = None
+        self.initial = initial
+        self.slow: SlowImport | None = None
 
 
 class _Stop(Exception):
@@ -328,7 +327,8 @@ class Worker:
         finished = monotonic_ns()
         imports = timing.imports
         inside = NONE if imports.spent is NONE else imports.take()
-        self._end_line()
+        if self._output is not None and self._output.printed:
+            self._output.end_line()
         try:
             message = encode_result(outcome, PEER)
             rich, body = write_message(message, self._link)

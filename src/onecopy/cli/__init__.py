@@ -14,7 +14,7 @@ import errno
 import os
 import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import NoReturn
 
 from ._errors import FAILED, INTERRUPTED, CommandError
@@ -54,8 +54,28 @@ def _drop_output() -> None:
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
+def _quick(arguments: list[str]) -> Callable[[], int] | None:
+    """Return the work of a plain ``onecopy doctor``, without Typer; None for all other commands.
+
+    What the doctor takes before and after the program is added to the program's time.
+    """
+    if arguments[:1] != ["doctor"]:
+        return None
+    from . import _doctor_words
+
+    wishes = _doctor_words.read(arguments[1:])
+    if wishes is None:
+        return None
+    from ._doctor_run import work
+
+    return work(wishes)
+
+
 def _run(arguments: list[str]) -> int:
     try:
+        work = _quick(arguments)
+        if work is not None:
+            return work()
         from ._application import parse
 
         return parse(arguments)()

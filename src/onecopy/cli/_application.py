@@ -19,6 +19,7 @@ from typer.core import TyperCommand, TyperGroup
 
 from .. import __version__
 from ._errors import FAILED, CommandError
+from ._help import without_types
 
 COMMANDS = ("run", "convert", "demo", "doctor", "lab", "report", "top")
 
@@ -45,20 +46,12 @@ class _Command(TyperCommand):
         return ["[OPTIONS]", *(str(getattr(each, "metavar", "")) for each in arguments)]
 
     def get_params(self, ctx: Any) -> list[Any]:
-        return _without_types(super().get_params(ctx))
+        return without_types(super().get_params(ctx))
 
 
 class _Group(TyperGroup):
     def get_params(self, ctx: Any) -> list[Any]:
-        return _without_types(super().get_params(ctx))
-
-
-def _without_types(parameters: list[Any]) -> list[Any]:
-    """Remove the type of a switch from the help."""
-    for each in parameters:
-        if getattr(each, "is_flag", False) and each.metavar is None:
-            each.metavar = ""
-    return parameters
+        return without_types(super().get_params(ctx))
 
 
 def parse(arguments: list[str]) -> Work:

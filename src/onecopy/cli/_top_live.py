@@ -19,7 +19,7 @@ from ._top_look import Sort, table
 
 if TYPE_CHECKING:
     from ._top_command import Command
-    from ._top_look import Look
+    from ._top_look import Look, Seen
 
 _KEYS = {
     "t": Sort.TREE,
@@ -30,8 +30,8 @@ _KEYS = {
     "i": Sort.PID,
 }
 _LEGEND = "q leave   sort by: t tree  p PSS  u USS  r RSS  c CPU  i PID"
-# The head and the sums of the table, its note, the legend.
-_AROUND = 6
+# The head and the sums of the table, the legend, a line that stays empty.
+_AROUND = 4
 # The number of lines of the command's output that are shown, at most.
 _SHOWN = 8
 # Seconds between two checks for the command's end.
@@ -46,41 +46,41 @@ def show(look: Look, interval: float, command: Command | None) -> None:
     from rich.live import Live
 
     console = Console(stderr=command is not None, highlight=False)
-    last: Any = None  # the last memory and its rows
+    last: Seen | None = None
     with (
         _keys() as keys,
         Live(console=console, screen=True, auto_refresh=False, redirect_stdout=False) as live,
     ):
         due, key = 0.0, ""
         while key != "q" and not (command is not None and command.ended()):
-            if monotonic() >= due:
-                due = monotonic() + interval
+            if last is None or monotonic() >= due:
                 try:
                     last = look()
                 except CommandError:
                     break
+                # Not before: a look may take longer than the interval.
+                due = monotonic() + interval
             else:
-                last = last[0], look.ordered(last[1])
+                last.rows = look.ordered(last.rows)
             live.update(_view(last, console, command, look.sort), refresh=True)
             key = _wait(due, keys, command)
             look.sort = _KEYS.get(key, look.sort)
     if command is None and last is not None:
-        found, rows = last
-        console.print(table(found, rows, console.width))
+        console.print(table(last, console.width))
 
 
-def _view(last: Any, console: Any, command: Command | None, sort: Sort) -> Any:
+def _view(seen: Seen, console: Any, command: Command | None, sort: Sort) -> Any:
     """Return the contents of the screen."""
-    found, rows = last
     from rich.console import Group
     from rich.text import Text
 
     said = _lines(command.tail, _SHOWN) if command is not None else []
-    room = max(1, console.height - _AROUND - len(said) - bool(said))
-    parts: list[Any] = [table(found, rows, console.width, room)]
+    around = _AROUND + len(seen.notes(console.width))
+    room = max(1, console.height - around - len(said) - bool(said))
+    parts: list[Any] = [table(seen, console.width, room)]
     legend = f"{_LEGEND}   now: {sort}"
-    if len(rows) > room:
-        legend = f"{len(rows) - room} more processes   {legend}"
+    if len(seen.rows) > room:
+        legend = f"{len(seen.rows) - room} more processes   {legend}"
     parts.append(Text(legend, "dim", no_wrap=True, overflow="crop"))
     if said:
         parts.append(Text(""))

@@ -83,7 +83,7 @@ def unwritten(target: str, error: OSError) -> str:
 def _diagnosed(file: str, targets: list[str]) -> int:
     """Analyse a recording of the doctor."""
     from .._doctor import diagnosis, recording, terminal
-    from . import doctor
+    from . import _doctor_run
 
     try:
         found = diagnosis.of(recording.load(file))
@@ -94,6 +94,6 @@ def _diagnosed(file: str, targets: list[str]) -> int:
     if not targets:
         terminal.show(found, sys.stdout, everything=True)
     for target in targets:
-        doctor.check_report(target)
-        doctor.write(found, target)
+        _doctor_run.check_report(target)
+        _doctor_run.write(found, target)
     return 0

@@ -36,7 +36,9 @@ def command(
     once: Annotated[bool, typer.Option("--once", help="One look, and the end.")] = False,
     json: Annotated[bool, typer.Option("--json", help="Print one object per look.")] = False,
 ) -> Callable[[], int]:
-    """Show what a process and its children take: PSS and USS, which add up, and RSS.
+    """Show what a process and its children take, and what the workers of its pools run.
+
+    Memory is PSS and USS, which add up, and RSS.
 
     onecopy top 4711        onecopy top -- python program.py
     """
@@ -96,15 +98,15 @@ def _print(
     console = Console(file=out, highlight=False, width=None if out.isatty() else 100)
     while True:
         try:
-            found, rows = look()
+            seen = look()
         except CommandError:
             if command is None and once:
                 raise
             return 0  # it has ended
         if as_json:
-            print(json.dumps(as_object(found, rows)), file=out, flush=True)
+            print(json.dumps(as_object(seen)), file=out, flush=True)
         else:
-            console.print(table(found, rows, console.width))
+            console.print(table(seen, console.width))
         if once:
             return 0
         if command is None:

@@ -1,4 +1,4 @@
-"""The same list, shared: nobody writes to its pages."""
+"""The same list, shared: no process writes to its pages."""
 
 import time
 

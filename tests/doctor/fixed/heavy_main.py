@@ -1,4 +1,4 @@
-"""The same, and what only main needs stands under the guard."""
+"""The same, and what only main needs is under the guard."""
 
 import multiprocessing
 

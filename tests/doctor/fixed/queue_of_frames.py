@@ -1,4 +1,4 @@
-"""The pictures stand in shared memory, and their numbers go to the worker."""
+"""The pictures are in shared memory, and their numbers go to the worker."""
 
 import onecopy as oc
 

@@ -1,4 +1,4 @@
-"""Those who read a queue die of a bad item; whoever fills it waits for ever."""
+"""Those who read a queue die of a bad item; the one that fills it waits for ever."""
 
 import multiprocessing
 

@@ -1,4 +1,4 @@
-"""Good: a large array that forked workers read, and that nobody copies."""
+"""Good: a large array that forked workers read, and no process copies."""
 
 import multiprocessing
 

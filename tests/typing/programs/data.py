@@ -1,4 +1,4 @@
-"""What ``share`` and the other calls of the data plane give."""
+"""The types that ``share`` and the other calls of the data plane give."""
 
 from collections import Counter
 from collections.abc import ItemsView

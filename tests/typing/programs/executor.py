@@ -36,6 +36,10 @@ def calls(executor: oc.ProcessPoolExecutor, function: Callable[..., int]) -> Non
     assert_type(executor.map(three, [1], ["a"], [b""]), Iterator[bytes])
     assert_type(executor.map(function, [1], ["a"], [b""], [2]), Iterator[int])
     assert_type(executor.map(function, *[[1], [2]]), Iterator[int])
+    assert_type(executor.map(half, [1], errors="skip"), Iterator[float])
+    assert_type(executor.map(half, [1], errors="return"), Iterator[float | oc.Failed])
+    assert_type(executor.map(both, [1], ["a"], errors="return"), Iterator[tuple[int, str] | oc.Failed])
+    executor.map(half, [1], errors="no")  # error: call-overload | reportArgumentType
     executor.map(half, ["a"])  # error: arg-type | reportArgumentType
     executor.map(both, [1], [2])  # error: arg-type | reportArgumentType
     executor.map(half, [1], timeout="a")  # error: call-overload | reportArgumentType

@@ -7,6 +7,7 @@ machine was busy with something else, nothing is promised.
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Callable, Iterator
 
 from ..finding import LEVELS, Case, Finding, percent
@@ -15,7 +16,9 @@ from . import (
     copied_pages,
     crowd,
     deaths,
+    eager_input,
     forks,
+    full_shared_memory,
     gil,
     growth,
     hangs,
@@ -32,6 +35,7 @@ from . import (
     start_arguments,
     startup,
     straggler,
+    stuck_task,
     tiny_tasks,
 )
 
@@ -40,6 +44,7 @@ ALL: tuple[Callable[[Case], Iterator[Finding]], ...] = (
     results_pickled.look,
     tiny_tasks.look,
     straggler.look,
+    eager_input.look,
     one_by_one.look,
     pool_in_loop.look,
     startup.look,
@@ -56,7 +61,9 @@ ALL: tuple[Callable[[Case], Iterator[Finding]], ...] = (
     lost_updates.look,
     random_numbers.look,
     deaths.look,
+    full_shared_memory.look,
     hangs.look,
+    stuck_task.look,
     forks.look,
 )
 
@@ -71,6 +78,7 @@ _EXPLAINS = {
     "start-up": {"straggler", "more-workers-than-cpus"},
     "results-pickled": {"straggler"},
     "worker-killed": {"straggler", "not-parallel"},
+    "stuck-task": {"straggler", "not-parallel", "tiny-tasks", "more-workers-than-cpus"},
 }
 _LEAST, _PART = 0.05, 0.03
 _BUSY = 0.25
@@ -79,14 +87,22 @@ _BUSY = 0.25
 def find(case: Case) -> list[Finding]:
     """All findings, what is most urgent first, then what saves most."""
     found = [each for look in ALL for each in look(case)]
-    if any(each.id == "consumers-died" for each in found):
-        found = [each for each in found if each.id != "process-failed"]
+    found = [each for each in found if not _consequence(each, found)]
     found = [each for each in found if not _explained(each, found) and not _small(case, each)]
     found.sort(key=lambda each: (LEVELS.index(each.level), -(each.saving or 0.0)))
     if case.facts.foreign > _BUSY:
         found = [_doubted(case, each) for each in found]
         found.append(_machine_busy(case))
     return found
+
+
+def _consequence(finding: Finding, found: list[Finding]) -> bool:
+    """Return True for the end of a process that another finding gives the cause of."""
+    ids = {each.id for each in found}
+    if finding.id == "process-failed":
+        return bool(ids & {"consumers-died", "full-shared-memory"})
+    by_bus = finding.id == "worker-killed" and finding.figures["signal"] == signal.SIGBUS
+    return by_bus and "full-shared-memory" in ids
 
 
 def _explained(finding: Finding, found: list[Finding]) -> bool:

@@ -16,6 +16,8 @@ def look(case: Case) -> Iterator[Finding]:
     """By what the sampler saw: in each interval, which processes got CPU time."""
     if case.pools or case.history.main is None:
         return
+    if any(each.title for each in case.history.processes):
+        return  # a pool of onecopy's own: while its workers start the program waits
     spent: dict[int, dict[int, float]] = defaultdict(dict)
     for process in case.history.processes:
         rows = case.history.looks.get(process.pid)

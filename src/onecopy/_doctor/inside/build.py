@@ -7,7 +7,8 @@ import marshal
 import os
 import sys
 
-_LEFT_OUT = ("__init__", "build", "enter", "stub")
+NAME = "<onecopy doctor>"
+LEFT_OUT = ("__init__", "build", "enter", "stub")
 
 
 def build(session: str) -> "dict[str, bytes]":
@@ -16,9 +17,9 @@ def build(session: str) -> "dict[str, bytes]":
     folder = session + "/inside"
     for name in os.listdir(folder):
         title, _, ending = name.rpartition(".")
-        if ending == "py" and title not in _LEFT_OUT:
+        if ending == "py" and title not in LEFT_OUT:
             with open(folder + "/" + name, encoding="utf-8") as file:
-                code = compile(file.read(), "<onecopy doctor>", "exec", 0, True, 2)
+                code = compile(file.read(), NAME, "exec", 0, True, 2)
             parts[title] = marshal.dumps(code)
     target = session + "/" + str(sys.implementation.cache_tag) + ".code"
     draft = target + "." + str(os.getpid())

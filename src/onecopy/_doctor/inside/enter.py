@@ -4,7 +4,7 @@
 import sys
 
 if "_onecopy_doctor" not in sys.__dict__ and sys.version_info >= (3, 9):
-    sys._onecopy_doctor = True
+    sys._onecopy_doctor = SESSION  # where pools of onecopy's own leave what they know
     try:
         import marshal
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from . import kinds, ring
-from .guard import put_around
+from .eager import watch_executor
+from .guard import alike, put_around, unseen
 from .messages import channel_of, channels, hook_calls
 from .pools import submitted
 from .sites import site
@@ -44,8 +45,19 @@ def _hook(module: Any, kind: Any, sort: int) -> None:
             *(id(self), tasks, results, limit),
         )
 
-    def told(self: Any, *args: Any, **kwargs: Any) -> None:
-        submitted(self, getattr(self, "_queue_count", 0), sort, "submit")
+    give = kind.submit
+
+    def submit(self: Any, *args: Any, **kwargs: Any) -> Any:
+        try:
+            submitted(self, getattr(self, "_queue_count", 0), sort, "submit")
+        except Exception:
+            pass  # see guard.guarded; written out for speed
+        try:
+            return give(self, *args, **kwargs)
+        except BaseException as error:
+            unseen(error)
+            raise
 
     put_around(kind, "__init__", begin, made)
-    put_around(kind, "submit", told)
+    kind.submit = alike(submit, give)
+    watch_executor(kind, sort)

@@ -47,14 +47,16 @@ def around(
     original: Callable[..., Any],
     before: Callable[..., Any] | None = None,
     after: Callable[..., Any] | None = None,
+    failed: Callable[..., Any] | None = None,
 ) -> Callable[..., Any]:
     """``original`` with ``before(*args, **kwargs)`` and ``after(state, value, *args, **kwargs)``.
 
-    ``state`` is what ``before`` gave. Neither is called with an error, and no error of theirs
-    comes out.
+    ``state`` is what ``before`` gave. When ``original`` raises, ``failed(error)`` is called instead of
+    ``after``. No error of theirs comes out.
     """
     first = guarded(before) if before is not None else None
     then = guarded(after) if after is not None else None
+    otherwise = guarded(failed) if failed is not None else None
 
     def hook(*args: Any, **kwargs: Any) -> Any:
         state = first(*args, **kwargs) if first is not None else None
@@ -62,6 +64,8 @@ def around(
             value = original(*args, **kwargs)
         except BaseException as error:
             unseen(error)
+            if otherwise is not None:
+                otherwise(error)
             raise
         if then is not None:
             then(state, value, *args, **kwargs)
@@ -76,7 +80,8 @@ def put_around(
     name: str,
     before: Callable[..., Any] | None = None,
     after: Callable[..., Any] | None = None,
+    failed: Callable[..., Any] | None = None,
 ) -> None:
     """Put hooks around a method that the class has itself; AttributeError when it has none."""
     original = kind.__dict__[name] if name in vars(kind) else getattr(kind, name)
-    setattr(kind, name, around(original, before, after))
+    setattr(kind, name, around(original, before, after, failed))

@@ -49,7 +49,7 @@ RNG = 15
 GLOBALS = 16
 """A task has changed a global of main. a: task, d: name, type, before and after, as text."""
 ERROR = 17
-"""a: PICKLE, UNPICKLE or HOOK; d: the text, e: site."""
+"""a: PICKLE, UNPICKLE, HOOK or NO_ROOM; d: the text, e: site."""
 THREAD = 18
 """A thread's first record. a: its identity, b: its number here, c: native identity, d: name."""
 POOL = 19
@@ -77,12 +77,16 @@ MEMMAP = 27
 STARTED_WITH = 28
 """A process's arguments, or a pool's initargs, were pickled for a fresh interpreter. a: pickling,
 b: bytes, d: type of what is heavy, e: its identity, f: its bytes."""
+EAGER = 29
+"""An iterator was consumed to its end by a call of map. a: duration, b: items, or an executor's tasks,
+c: anonymous bytes more, d: site, e: its type, f: identity of the pool, g: A_POOL, EXECUTOR, LOKY,
+h: CPU of the process meanwhile."""
 
 FRESH, FORKED = range(2)
 OTHER, TASK, RESULT = range(3)
 A_POOL, EXECUTOR, LOKY = range(1, 4)
 MADE, ATTACHED, UNLINKED, SEMAPHORE = range(1, 5)
-PICKLE, UNPICKLE, HOOK = range(1, 4)
+PICKLE, UNPICKLE, HOOK, NO_ROOM = range(1, 5)
 
 SIZE = 96
 HEAD = 8192

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+
 from . import kinds, ring
 from .guard import guarded, put_around
 from .messages import channel_of
@@ -24,7 +26,12 @@ def hook_shared_memory(module: Any) -> None:
     def unlinked(_: Any, __: Any, self: Any) -> None:
         ring.note(kinds.SHM, ring.now(), kinds.UNLINKED, self._size, 0, ring.name(self._name))
 
-    put_around(kind, "__init__", None, made)
+    def refused(error: BaseException) -> None:
+        if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.ENOMEM):
+            told = ring.name("%s: %s" % (type(error).__name__, error))  # noqa: UP031
+            ring.note(kinds.ERROR, ring.now(), kinds.NO_ROOM, 0, 0, told, site())
+
+    put_around(kind, "__init__", None, made, refused)
     put_around(kind, "unlink", None, unlinked)
 
 

@@ -6,7 +6,8 @@ readings of the clock. Pools' protocols carry numbers (``Pool``: ``(job, i, func
 a message to follow it. A tuple counts as a pool's only on a channel that is known to be a pool's.
 
 Of very many small messages only bursts are recorded: when the last thousand came faster than one in
-200 microseconds, 64 are recorded, then 960 are counted and passed through. The two ends note
+200 microseconds, 64 are recorded, then 960 are counted and passed through. Pickling and unpickling
+count; reading and writing are the library's own functions meanwhile. The two ends note
 different tasks then, which is no loss: each scales what it has measured by its own share.
 """
 
@@ -44,8 +45,11 @@ _PACE = 200_000  # nanoseconds a message
 _BURST, _PASSED = 64, 960
 # Counted down by several threads without a lock: it may fall below zero, never stay above.
 skip = 0
-_skipped = [0, 0]
+_to_skip = _skipped_in = 0
 _skip_began = 0
+_paths: list[tuple[Any, str, Any, Any]] = []
+"""Of functions that are hooked only while messages are recorded: owner, name, hook, original."""
+_since = 0  # when messages began to be recorded again
 _messages = 0
 _first = ring.now()
 _dense = False
@@ -53,23 +57,36 @@ _dense = False
 
 def _pace() -> None:
     """Decide whether messages come so fast that only bursts of them are recorded."""
-    global _messages, _first, _dense, skip, _skip_began
+    global _messages, _first, _dense, skip, _skip_began, _to_skip, _skipped_in
     now = ring.now()
-    passed, count = now - _first, _messages + _skipped[0] + _skipped[1]
-    fast = passed < count * _PACE
-    if _skipped[0] or _skipped[1]:
-        ring.note(kinds.BURST, _skip_began, _skipped[0], _skipped[1], now - _skip_began)
-        _skipped[:] = [0, 0]
+    skipped = _to_skip - max(0, skip)
+    fast = now - _first < (_messages + skipped) * _PACE
+    if skipped:
+        out = max(0, skipped - _skipped_in)
+        ring.note(kinds.BURST, _skip_began, out, skipped - out, now - _skip_began)
     _dense, _messages, _first = fast, 0, now
+    _to_skip = _skipped_in = 0
     if fast:
-        skip, _skip_began = _PASSED, now
+        skip = _to_skip = _PASSED
+        _skip_began = now
+        _put(hooked=False)
+
+
+def _put(hooked: bool) -> None:
+    """Put the hooks, or the originals, in their places, but for those where others have put theirs."""
+    global _since
+    _since = ring.now()
+    for owner, name, hook, original in _paths:
+        there, wanted = (original, hook) if hooked else (hook, original)
+        if vars(owner).get(name) is there:
+            setattr(owner, name, wanted)
 
 
 def _forget() -> None:
-    global skip, _messages, _first, _dense, _job
-    skip = _messages = 0
-    _skipped[:] = [0, 0]
+    global skip, _messages, _first, _dense, _job, _to_skip, _skipped_in
+    skip = _messages = _to_skip = _skipped_in = 0
     _first, _dense, _job = ring.now(), False, -1
+    _put(hooked=True)
 
 
 ring.on_fork.append(_forget)
@@ -102,7 +119,8 @@ def wrap_dumps(original: Callable[..., Any]) -> Callable[..., Any]:
         global skip
         if skip > 0:
             skip -= 1
-            _skipped[0] += 1
+            if skip <= 0:
+                _put(hooked=True)
             try:
                 return original(cls, obj, protocol)
             except BaseException as error:
@@ -274,6 +292,8 @@ def hook_connection(module: Any) -> None:
     # The message's head is timed by itself where the library reads it as it does in 3.9 to 3.14.
     known = receive.__code__.co_names == ("_recv", "struct", "unpack", "getvalue")
     kind._recv_bytes = _received(receive) if known else _timed(receive)
+    for name, original in (("_send_bytes", send), ("_recv_bytes", receive)):
+        _paths.append((kind, name, vars(kind)[name], original))
 
 
 def _received(receive: Callable[..., Any]) -> Callable[..., Any]:
@@ -287,7 +307,7 @@ def _received(receive: Callable[..., Any]) -> Callable[..., Any]:
                 unseen(error)
                 raise
         mine = ring.me.state
-        if mine[3] == 0:
+        if mine[3] <= _since:  # of a message that was passed through
             mine[3] = ring.now()
         try:
             head = self._recv(4)
@@ -322,10 +342,12 @@ def _timed(receive: Callable[..., Any]) -> Callable[..., Any]:
 
 def wrap_loads(original: Callable[..., Any]) -> Callable[..., Any]:
     def loads(data: Any, **kwargs: Any) -> Any:
-        global skip
+        global skip, _skipped_in
         if skip > 0:
             skip -= 1
-            _skipped[1] += 1
+            _skipped_in += 1
+            if skip <= 0:
+                _put(hooked=True)
             try:
                 return original(data, **kwargs)
             except BaseException as error:
@@ -392,6 +414,7 @@ def remember(owner: Any, name: str, value: Any) -> None:
 
 def unhook() -> None:
     """Put the library's own functions back on the hot path."""
+    _paths.clear()
     for owner, name, value in _originals:
         setattr(owner, name, value)
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from . import kinds, ring
-from .guard import guarded, put_around
+from .eager import watch_pool
+from .guard import put_around
 from .messages import channel_of, channels
 from .sites import site, variables
 
@@ -51,16 +52,19 @@ def hook_pool(module: Any) -> None:
     put_around(kind, "_setup_queues", None, queues)
     put_around(kind, "__init__", begin, made)
     put_around(kind, "terminate", lambda self: ring.note(kinds.CLOSED, ring.now(), id(self), 1))
+    watch_pool(kind)
     for name in ("ApplyResult", "IMapIterator"):
         _watch_submits(getattr(module, name), name)
 
 
 def _watch_submits(kind: Any, title: str) -> None:
     original = kind.__init__
-    first = guarded(submitted)
 
     def __init__(self: Any, pool: Any, *args: Any, **kwargs: Any) -> None:
         original(self, pool, *args, **kwargs)
-        first(pool, getattr(self, "_job", 0), kinds.A_POOL, title)
+        try:
+            submitted(pool, getattr(self, "_job", 0), kinds.A_POOL, title)
+        except Exception:
+            pass  # see guard.guarded; written out for speed
 
     kind.__init__ = __init__

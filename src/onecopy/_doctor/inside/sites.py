@@ -14,7 +14,12 @@ if TYPE_CHECKING:
 
 _STDLIB = os.path.dirname(os.__file__) + os.sep
 _PASSED = ("/joblib/", "/loky/", "/sklearn/")
-_sites: dict[Any, tuple[int, int]] = {}
+# By identities of code objects, for hashing one hashes all that it consists of; ``_known`` keeps
+# them alive, so that an identity does not come again. A program that makes code without end
+# does not grow by it.
+_known: dict[int, tuple[Any, bool]] = {}
+_sites: dict[tuple[int, int], tuple[int, int]] = {}
+_MOST = 10_000
 _told: set[int] = set()
 # Variables smaller than this are not what makes a message large.
 _LARGE = 100_000
@@ -24,13 +29,26 @@ def frame_of_caller() -> Any:
     """The innermost frame that is the program's own: no library's, and none of ours."""
     frame: Any = sys._getframe(1)
     while frame is not None:
-        file = frame.f_code.co_filename
-        if file[:1] != "<" or frame.f_globals.get("__name__") == "__main__":
-            inside = file.startswith(_STDLIB) and "site-packages" not in file
-            if not inside and not any(part in file for part in _PASSED):
-                return frame
+        known = _known.get(id(frame.f_code)) or _judge(frame)
+        if known[1]:
+            return frame
         frame = frame.f_back
     return None
+
+
+def _judge(frame: Any) -> tuple[Any, bool]:
+    """A frame's code, and whether it is the program's own."""
+    if len(_known) >= _MOST:
+        _known.clear()
+        _sites.clear()
+    code = frame.f_code
+    file = code.co_filename
+    own = False
+    if file[:1] != "<" or frame.f_globals.get("__name__") == "__main__":
+        inside = file.startswith(_STDLIB) and "site-packages" not in file
+        own = not inside and not any(part in file for part in _PASSED)
+    known = _known[id(code)] = (code, own)
+    return known
 
 
 def site() -> int:
@@ -38,10 +56,10 @@ def site() -> int:
     frame = frame_of_caller()
     if frame is None:
         return 0
-    code = frame.f_code
-    key = (code, frame.f_lasti)
+    key = (id(frame.f_code), frame.f_lasti)
     told = _sites.get(key)
     if told is None or told[0] != ring.pid:
+        code = frame.f_code
         text = "%s:%d %s" % (code.co_filename, frame.f_lineno, code.co_name)  # noqa: UP031
         told = _sites[key] = (ring.pid, ring.name(text))
     return told[1]

@@ -109,6 +109,10 @@ class Opened(Text):
             if found is None:
                 return {at: kind or pa.null() for at, kind in types.items()}
             inferred = dict(zip(self._taken, found.types, strict=True))
+            unsure = [at for at in self._taken if types[at] is None]
+            unsure = [at for at in unsure if self._may_be_rounded(at, inferred[at])]
+            if unsure:
+                self._survey(unsure)
             for at, kind in types.items():
                 types[at] = self._tamed(at, inferred[at]) if kind is None else kind
             same = all(self._read_as(at, kind).equals(inferred[at]) for at, kind in types.items())
@@ -126,13 +130,19 @@ class Opened(Text):
             self._begun.close()
             self._begun = None
 
+    def _may_be_rounded(self, at: int, kind: Any) -> bool:
+        """Return True for a column in which Arrow has found ``kind``, and may have lost a zone
+        other than UTC, or digits of integers beyond int64."""
+        types = library("pyarrow", "arrow").types
+        if types.is_timestamp(kind):
+            return self._reading.dates and kind.tz is not None
+        return types.is_floating(kind) and at in self._dialect.wide
+
     def _tamed(self, at: int, kind: Any) -> Any:
         """Return the type for a column in which Arrow has found ``kind``."""
         pa = library("pyarrow", "arrow")
         if pa.types.is_binary(kind):
             self._other_encoding()
-        if pa.types.is_timestamp(kind) and kind.tz is not None:
-            self._survey_once()  # it may be another zone than UTC, which would be lost
         if pa.types.is_temporal(kind) and not self._reading.dates:
             return pa.string()
         return kind
@@ -141,8 +151,11 @@ class Opened(Text):
         """Check all values of the columns whose types the caller has not set, if that was not done
         yet; then raise Retyped."""
         wanted = [at for at in self._taken if at not in self._asked and not self._is_moment(at)]
-        if all(at in self._found.types for at in wanted):
-            return
+        if any(at not in self._found.types for at in wanted):
+            self._survey(wanted)
+
+    def _survey(self, wanted: list[int]) -> NoReturn:
+        """Check all values of these columns, then raise Retyped."""
         pa = library("pyarrow", "arrow")
         columns = {at: survey.Column(self._reading) for at in wanted}
         strings = dict.fromkeys(wanted, pa.string())
@@ -162,6 +175,7 @@ class Opened(Text):
             if name in types and at not in self._asked:
                 self._found.types[at] = types[name]
                 self._found.settled.add(at)
+                self._found.exact.discard(at)  # its values were checked as another type
         return True
 
     # --- reading -------------------------------------------------------------
@@ -235,6 +249,10 @@ class Opened(Text):
             if not values.type.equals(kind):
                 return survey.made(values, kind, self._reading, exact=at not in self._asked)
         except (survey.Unfit, pa.ArrowInvalid) as error:
+            if at not in self._asked and not self._is_moment(at):
+                # A type that fits the other files: 0x1F is an integer, and no decimal.
+                self._found.types[at] = pa.string()
+                raise Retyped(self.where) from error
             name = self._dialect.names[at]
             raise BadFile(
                 f"{self.where!r}: column {name!r} cannot be loaded as {kind}, after row {rows}: "
@@ -263,10 +281,16 @@ class Opened(Text):
                 survey.made(batch.column(0), values.type, self._reading)
             except survey.Unfit:
                 exact = False
+        # Integers that doubles happen to hold, such as 2**63, are integers all the same.
+        kind = column.type
+        if at in self._found.settled & self._found.offered:
+            # The other files' types were considered, and this type too: only text holds more.
+            kind = values.type if exact else pa.string()
         self._found.exact.add(at)
-        if not exact:
-            # The types of other files were considered when the type was set.
-            self._found.types[at] = pa.string() if at in self._found.settled else column.type
+        self._found.offered.add(at)
+        if not kind.equals(values.type):
+            self._found.settled.discard(at)
+            self._found.types[at] = kind
             raise Retyped(self.where)
 
     # --- errors ------------------------------------------------------------

@@ -15,6 +15,7 @@ from typing import Any
 from ...errors import BadFile
 from . import dialect, survey
 from .dialect import Dialect
+from .incoming import ReadOnly
 from .interface import library
 from .options import BadRow, LeftOut, TextOptions
 
@@ -154,7 +155,7 @@ class Rows:
         return "error" if self._options.bad_rows == "error" else "skip"
 
 
-class _Paced:
+class _Paced(ReadOnly):
     """A stream with an appended row, which is not read far ahead.
 
     A thread of Arrow reads it, up to 32 blocks before they are decoded, which is more than some
@@ -173,7 +174,6 @@ class _Paced:
         self._turn = threading.Condition()
         self._given = self._taken = 0
         self._asked = False
-        self.closed = False
 
     def ask(self) -> None:
         """Note that a batch is requested."""
@@ -208,15 +208,6 @@ class _Paced:
             room = count - len(data)
             data, self._mark = data + self._mark[:room], self._mark[room:]
         return data
-
-    def readable(self) -> bool:
-        return True
-
-    def writable(self) -> bool:
-        return False
-
-    def seekable(self) -> bool:
-        return False
 
     def close(self) -> None:
         """Close the file, after a read that is in progress."""

@@ -29,6 +29,7 @@ _NAMED = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "pipes"}
 _LINE_END = re.compile(rb"\r\n|\n|\r")
 _SEP_LINE = re.compile(r"sep=([^\w\s]|\t)(?:\r\n|\n|\r)", re.IGNORECASE)
 _ZEROS = re.compile(r"[-+]?0[0-9]+")
+_WIDE = re.compile(r"[-+]?[0-9]{19,}")
 _NUMBER = re.compile(r"\s*[-+]?(\d+([.,]\d*)?|[.,]\d+)([eE][-+]?\d+)?\s*")
 
 
@@ -40,6 +41,7 @@ class Dialect:
         names: of the columns; a name may occur twice.
         start: the bytes of UTF-8 before the first row.
         zeros: columns with numbers that begin with zeros, judged by the first rows.
+        wide: columns with integers that may be beyond 64 bits, judged by the first rows.
     """
 
     encoding: str
@@ -47,6 +49,7 @@ class Dialect:
     names: tuple[str, ...]
     start: int
     zeros: frozenset[int] = frozenset()
+    wide: frozenset[int] = frozenset()
 
 
 def described(name: str, options: TextOptions, notes: Notes, encoding: str | None) -> Dialect:
@@ -90,14 +93,19 @@ def described(name: str, options: TextOptions, notes: Notes, encoding: str | Non
             "header=False (--no-header) makes it a row",
         )
     start = len(before.encode()) + (len(text[:end].encode()) if header else 0)
-    return Dialect(encoding, sep, names, start, _zeros(text[end if header else 0 :], sep, options))
+    rows = text[end if header else 0 :]
+    zeros, wide = (_columns_with(like, rows, sep, options) for like in (_ZEROS, _WIDE))
+    return Dialect(encoding, sep, names, start, zeros, wide)
 
 
-def _zeros(text: str, sep: str, options: TextOptions) -> frozenset[int]:
+def _columns_with(
+    like: re.Pattern[str], text: str, sep: str, options: TextOptions
+) -> frozenset[int]:
+    """Return the columns that have such a value in the first rows."""
     found = set()
     with suppress(csv.Error):
         for record in islice(_reader(io.StringIO(text, newline=""), sep, options), _LINES):
-            found |= {at for at, value in enumerate(record) if _ZEROS.fullmatch(value.strip())}
+            found |= {at for at, value in enumerate(record) if like.fullmatch(value.strip())}
     return frozenset(found)
 
 
@@ -230,10 +238,8 @@ def pieces(stream: Any) -> Iterator[bytes]:
         yield data
 
 
-class _Pieces:
+class _Pieces(incoming.ReadOnly):
     """A stream of an iterator's pieces."""
-
-    closed = False
 
     def __init__(self, pieces: Iterator[bytes], source: incoming.Text) -> None:
         self._pieces = pieces
@@ -252,15 +258,6 @@ class _Pieces:
         data = b"".join(parts)
         self._ahead = data[wanted:]
         return data[:wanted]
-
-    def readable(self) -> bool:
-        return True
-
-    def writable(self) -> bool:
-        return False
-
-    def seekable(self) -> bool:
-        return False
 
     def close(self) -> None:
         """Close the file."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import operator
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
 
 from ...errors import BadFile
@@ -96,6 +96,32 @@ def mask(batch: Any, wanted: Iterable[Condition], where: str) -> Any:
             one = library("pyarrow", "arrow").repeat(False, batch.num_rows)
         met = one if met is None else pc.and_(met, one)
     return met
+
+
+def where_met(
+    batches: Iterable[Any], typed: Iterable[Any], wanted: Iterable[Condition], where: str
+) -> Iterator[Any]:
+    """Yield the rows of ``batches`` that meet all comparisons.
+
+    Args:
+        typed: the same rows, in batches of any length, with the compared columns in their types.
+    """
+    pa = library("pyarrow", "arrow")
+    wanted = tuple(wanted)
+    masks = (mask(batch, wanted, where) for batch in typed)
+    ahead = pa.array([], pa.bool_())
+    for batch in batches:
+        parts = [ahead]
+        missing = batch.num_rows - len(ahead)
+        while missing > 0:
+            part = next(masks, None)
+            if part is None:
+                raise BadFile(f"{where!r} has been changed while it was read")
+            parts.append(part)
+            missing -= len(part)
+        met = pa.concat_arrays(parts)
+        ahead = met[batch.num_rows :]
+        yield batch.filter(met[: batch.num_rows])
 
 
 def _met(values: Any, condition: Condition, where: str) -> Any:

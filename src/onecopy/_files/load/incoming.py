@@ -53,10 +53,23 @@ def compression(head: bytes, name: str) -> str | None:
     return found
 
 
-class Raw:
-    """A file, read from the first byte to the last; ``taken`` counts them."""
+class ReadOnly:
+    """A stream that is read from its beginning to its end, and no more."""
 
     closed = False
+
+    def readable(self) -> bool:
+        return True
+
+    def writable(self) -> bool:
+        return False
+
+    def seekable(self) -> bool:
+        return False
+
+
+class Raw(ReadOnly):
+    """A file, read from the first byte to the last; ``taken`` counts them."""
 
     def __init__(self, file: Any, size: int | None) -> None:
         self._file = file
@@ -69,22 +82,13 @@ class Raw:
         self.taken += len(data)
         return data
 
-    def readable(self) -> bool:
-        return True
-
-    def writable(self) -> bool:
-        return False
-
-    def seekable(self) -> bool:
-        return False
-
     def close(self) -> None:
         """Close the file."""
         self.closed = True
         self._file.close()
 
 
-class Text:
+class Text(ReadOnly):
     """The content of a file, decompressed and in UTF-8, without a byte-order mark.
 
     Args:
@@ -93,8 +97,6 @@ class Text:
 
     Not thread-safe. ``raw`` is the file itself.
     """
-
-    closed = False
 
     def __init__(self, name: str, encoding: str | None) -> None:
         self.raw = Raw(places.open(name), places.size(name))
@@ -147,15 +149,6 @@ class Text:
         self._decoded += len(data)
         return text.encode()
 
-    def readable(self) -> bool:
-        return True
-
-    def writable(self) -> bool:
-        return False
-
-    def seekable(self) -> bool:
-        return False
-
     def close(self) -> None:
         """Close the file."""
         self.closed = True
@@ -186,10 +179,8 @@ def _decompressed(raw: Raw, name: str) -> Any:
     return pa.CompressedInputStream(pa.PythonFile(whole, "r"), how)
 
 
-class _Begun:
+class _Begun(ReadOnly):
     """A stream of which some bytes have been read already."""
-
-    closed = False
 
     def __init__(self, head: bytes, rest: Raw) -> None:
         self._head = head
@@ -203,15 +194,6 @@ class _Begun:
         if 0 <= count < len(head):
             head, self._head = head[:count], head[count:]
         return head
-
-    def readable(self) -> bool:
-        return True
-
-    def writable(self) -> bool:
-        return False
-
-    def seekable(self) -> bool:
-        return False
 
     def close(self) -> None:
         """Nothing to do: the caller that opened the file closes it."""

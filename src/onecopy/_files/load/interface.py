@@ -67,6 +67,7 @@ class Wanted:
     def skip(self, name: str, error: Exception) -> None:
         """Leave a file out, and note it."""
         self.skipped.add(name)
+        self.notes.left_out.pop(name, None)
         self.notes.say(name, f"left out: {error}")
 
     @property

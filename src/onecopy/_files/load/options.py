@@ -43,6 +43,8 @@ class TextOptions:
             raise ValueError(
                 f"bad_rows={self.bad_rows!r}: it is one of 'error', 'skip' and 'collect'"
             )
+        if not isinstance(self.header, bool | None):  # other libraries take the line's number
+            raise TypeError(f"header={self.header!r}: it is True or False")
         if isinstance(self.skip_rows, bool) or not isinstance(self.skip_rows, int):
             raise TypeError(f"skip_rows={self.skip_rows!r}: it is a number of lines")
         if self.skip_rows < 0:

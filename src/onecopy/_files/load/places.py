@@ -11,15 +11,17 @@ turns these into columns.
 from __future__ import annotations
 
 import builtins
+import errno
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from glob import glob, has_magic
 from pathlib import PurePosixPath
 from typing import Any
 from urllib.parse import unquote
 
 from ...errors import BadFile, MissingLibrary
-from .interface import library
+from .interface import in_a_line, library
 from .options import Notes
 
 Paths = str | os.PathLike[str] | Iterable[str | os.PathLike[str]]
@@ -71,12 +73,46 @@ def system_of(name: str) -> tuple[Any, str]:
     return system, path
 
 
+@contextmanager
+def _asking(name: str) -> Iterator[None]:
+    """Convert every error of a server, or of reaching it, to an OSError that names the URL.
+
+    Servers' libraries have errors of their own, and fsspec reports those of a connection as a
+    FileNotFoundError that they are the cause of.
+    """
+    try:
+        yield
+    except FileNotFoundError as error:
+        cause = error.__cause__
+        if cause is None or _answered(cause):
+            raise FileNotFoundError(2, "file does not exist", str(name)) from None
+        raise _unreachable(name, cause) from error
+    except (BadFile, MissingLibrary):
+        raise
+    except Exception as error:
+        raise _unreachable(name, error) from error
+
+
+def _answered(cause: BaseException) -> bool:
+    """Return True for an error that means that a server has answered: there is no such file."""
+    # A status is that of aiohttp's errors, a response that of botocore's.
+    said = getattr(cause, "status", None) in (404, 410) or hasattr(cause, "response")
+    return said or isinstance(cause, FileNotFoundError)
+
+
+def _unreachable(name: str, error: BaseException) -> OSError:
+    # Not the error's own number: the one of a TLS error is that of another error here.
+    number = errno.EACCES if isinstance(error, PermissionError) else errno.EIO
+    return OSError(number, f"cannot be read from the server: {in_a_line(error)}", str(name))
+
+
 def open(name: str) -> Any:
     """Open a binary file for reading; the caller closes it."""
     if not is_remote(name):
         return builtins.open(name, "rb", buffering=0)
     system, path = system_of(name)
-    return system.open(path, "rb")
+    with _asking(name):
+        return system.open(path, "rb")
 
 
 def seekable(name: str) -> Any:
@@ -85,7 +121,8 @@ def seekable(name: str) -> Any:
     Raises BadFile if the server gives only the whole file.
     """
     system, path = system_of(name)
-    file = system.open(path, "rb", block_size=_BLOCK)
+    with _asking(name):
+        file = system.open(path, "rb", block_size=_BLOCK)
     if not file.seekable():
         file.close()
         raise BadFile(f"{str(name)!r}: the server gives no parts of the file; copy it here first")
@@ -95,7 +132,9 @@ def seekable(name: str) -> Any:
 def size(name: str) -> int | None:
     """Return its size in bytes; None for a folder, or if unknown.
 
-    Raises FileNotFoundError if it does not exist.
+    Raises:
+        FileNotFoundError: it does not exist.
+        OSError: the server does not say.
     """
     if not is_remote(name):
         if not os.path.isfile(name) and not is_store(name):
@@ -103,10 +142,8 @@ def size(name: str) -> int | None:
             raise FileNotFoundError(2, f"file {reason}", str(name))
         return os.path.getsize(name) if os.path.isfile(name) else None
     system, path = system_of(name)
-    try:
+    with _asking(name):
         info = system.info(path)
-    except FileNotFoundError:
-        raise FileNotFoundError(2, "file does not exist", str(name)) from None
     found = info.get("size")
     return None if found is None or info.get("type") == "directory" else int(found)
 
@@ -123,10 +160,13 @@ def found(paths: Paths, format_of: Any, format: str | None, notes: Notes) -> lis
     Raises:
         BadFile: a folder holds files of several formats, or none.
         FileNotFoundError: a pattern or a list has no file.
+        TypeError: it is an open file, or no path.
     """
-    if isinstance(paths, str | os.PathLike):
-        return _meant(os.fspath(paths), format_of, format, notes)
-    names = [os.fspath(each) for each in paths]
+    if hasattr(paths, "read"):
+        raise TypeError(f"path={paths!r}: it is the name of a file, and this is an open one")
+    if isinstance(paths, str | bytes | os.PathLike):
+        return _meant(os.fsdecode(paths), format_of, format, notes)
+    names = [os.fsdecode(each) for each in paths]
     if not names:
         raise FileNotFoundError(2, "an empty list of files")
     return [each for name in names for each in _meant(name, format_of, format, notes)]
@@ -137,6 +177,8 @@ def _meant(name: str, format_of: Any, format: str | None, notes: Notes) -> list[
         return [name]
     if is_remote(name):
         return _remote(name, format_of, format, notes)
+    if name.startswith("~") and not os.path.exists(name):
+        name = os.path.expanduser(name)
     if os.path.isdir(name) and not (is_store(name) or format == "zarr"):
         return _of_folder(name, _below(name), format_of, format, notes)
     if has_magic(name) and not os.path.exists(name):
@@ -152,15 +194,19 @@ def _is_one(name: str) -> bool:
 
 def _remote(url: str, format_of: Any, format: str | None, notes: Notes) -> list[File]:
     system, path = system_of(url)
-    magic = has_magic(path.partition("?")[0])
-    if magic and "http" not in url.partition(":")[0]:
-        names = [str(system.unstrip_protocol(each)) for each in sorted(system.glob(path))]
+    pattern = has_magic(path.partition("?")[0]) and "http" not in url.partition(":")[0]
+    listed = None
+    with _asking(url):
+        if pattern:
+            listed = system.glob(path)
+        elif format_of(url) is None and format is None and system.isdir(path):
+            listed = system.find(path)
+    if listed is None:
+        return [File(url)]
+    names = [str(system.unstrip_protocol(each)) for each in sorted(listed)]
+    if pattern:
         return _of_pattern(url, names)
-    if format_of(url) is None and format is None and system.isdir(path):
-        names = [str(system.unstrip_protocol(each)) for each in sorted(system.find(path))]
-        root = str(system.unstrip_protocol(path))
-        return _of_folder(root, names, format_of, format, notes)
-    return [File(url)]
+    return _of_folder(str(system.unstrip_protocol(path)), names, format_of, format, notes)
 
 
 def _of_pattern(pattern: str, names: list[str]) -> list[File]:

@@ -122,6 +122,7 @@ def _united(sources: list[Tabular], schemas: list[Any], wanted: Wanted) -> Any:
         kinds = {each.type for each in having} - {pa.null()} or {pa.null()}
         nullable = len(having) < len(schemas) or any(each.nullable for each in having)
         kind = common_type(kinds) if len(kinds) > 1 else next(iter(kinds))
+        wider = widest(kinds) if len(kinds) > 1 else None
         for at, each in enumerate(schemas):
             if name not in each.names or each.field(name).type == kind:
                 continue
@@ -130,10 +131,11 @@ def _united(sources: list[Tabular], schemas: list[Any], wanted: Wanted) -> Any:
             if empty and not pa.types.is_string(kind):
                 continue
             done = sources[at].retype({name: kind})
-            if not (done or empty):
+            if not (done or empty or wider is not None):
                 raise _apart(sources, schemas, name)
             retyped = retyped or done
-        fields.append(having[0].with_type(next(iter(kinds))).with_nullable(nullable))
+        kind = next(iter(kinds)) if wider is None else wider
+        fields.append(having[0].with_type(kind).with_nullable(nullable))
     return None if retyped else pa.schema(fields, schemas[0].metadata)
 
 
@@ -154,6 +156,23 @@ def common_type(kinds: set[Any]) -> Any:
             schemas = [pa.schema([("", each)]) for each in kinds]
             return pa.unify_schemas(schemas, promote_options="permissive").field(0).type
     return pa.string()
+
+
+def widest(kinds: Iterable[Any]) -> Any:
+    """Return the type among these that holds every value of the others, or None: for files whose
+    types are their own."""
+    pa = library("pyarrow", "arrow")
+    types = pa.types
+    plain = {each.value_type if types.is_dictionary(each) else each for each in kinds}
+    for alike in (types.is_signed_integer, types.is_unsigned_integer, types.is_floating):
+        if all(map(alike, plain)):
+            return max(plain, key=lambda each: each.bit_width)
+    if all(map(types.is_timestamp, plain)) and len({each.tz for each in plain}) == 1:
+        return max(plain, key=lambda each: ("s", "ms", "us", "ns").index(each.unit))
+    for narrow, wide in ((pa.string(), pa.large_string()), (pa.binary(), pa.large_binary())):
+        if plain <= {narrow, wide}:
+            return wide if wide in plain else narrow
+    return None
 
 
 def _apart(sources: list[Tabular], schemas: list[Any], name: str) -> BadFile:

@@ -29,6 +29,7 @@ class Found:
         types: of columns, by their position or name.
         settled: columns whose types were set by ``retype``.
         exact: columns of doubles whose values have all been checked.
+        offered: columns of which a check of all values has found the type once.
         encoding: the encoding, if the first bytes did not show it.
         block: the bytes decoded at a time.
         times: fields of NDJSON that Arrow reads as times.
@@ -39,6 +40,7 @@ class Found:
     types: dict[Any, Any] = field(default_factory=dict)
     settled: set[Any] = field(default_factory=set)
     exact: set[Any] = field(default_factory=set)
+    offered: set[Any] = field(default_factory=set)
     encoding: str | None = None
     block: int = 0
     times: set[str] = field(default_factory=set)

@@ -82,6 +82,14 @@ def hdf5(path: str, arrays: Streams) -> None:
     segmentation fault. For the same reason the room is checked first.
     """
     h5py = library("h5py", "hdf5")
+    for array in arrays.values():
+        try:
+            h5py.h5t.py_create(array.dtype, logical=True)
+        except TypeError as error:
+            raise BadFile(
+                f"{array.where!r}: HDF5 has no type for {array.dtype}; .npz and .zarr have one, or "
+                "name the columns without it"
+            ) from error
     _require_room(path, sum(each.nbytes for each in arrays.values()))
     places = {}
     with h5py.File(path, "w") as file:

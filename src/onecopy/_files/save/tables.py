@@ -90,11 +90,32 @@ class Csv(_Text):
                     f"column {name!r}: CSV has no seconds in an offset from UTC, and times of "
                     f"{column.type.tz} before 1920 or so have some"
                 )
-        self._writer.write_batch(batch)
+        if batch.num_columns == 1 and batch.column(0).null_count:
+            self._sink.write(_one_column(batch.column(0)))
+        else:
+            self._writer.write_batch(batch)
 
     def close(self) -> None:
         self._writer.close()
         super().close()
+
+
+def _one_column(column: Any) -> bytes:
+    """Return a column that is a whole table as lines. Its nulls are empty values in quotes: an
+    empty line would not be read as a row."""
+    pa, csv = library("pyarrow", "arrow"), library("pyarrow.csv", "arrow")
+    if pa.types.is_dictionary(column.type):
+        column = column.dictionary_decode()
+    kind, types = column.type, pa.types
+    plain = types.is_primitive(kind) or types.is_decimal(kind) or types.is_null(kind)
+    if not plain:
+        column = column.cast("binary").fill_null(b"")
+    sink = pa.BufferOutputStream()
+    options = csv.WriteOptions(include_header=False)
+    csv.write_csv(pa.table({"": column}), sink, write_options=options)
+    made: bytes = sink.getvalue().to_pybytes()
+    # Text and bytes may have empty lines within a value.
+    return made if not plain else re.sub(rb"^\n", b'""\n', made, flags=re.MULTILINE)
 
 
 class PlainCsv(_Text):

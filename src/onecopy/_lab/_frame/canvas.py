@@ -7,13 +7,14 @@ as vectors.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
 from .face import Plot
 
 _HEIGHT = 16
+_STEPS = (1, 2, 5)
 
 
 @dataclass(frozen=True)
@@ -31,9 +32,8 @@ class Scale:
             values = [value for value in values if value > 0]
         low, high = min(values, default=1.0), max(values, default=2.0)
         if log:
-            if low == high:
-                low, high = low / 2, high * 2
-            return cls(low, high, log)
+            # Round figures at both ends, so that there are always some to write.
+            return cls(_round(low, math.floor), _round(high * (1 + (low == high)), math.ceil), log)
         low = min(0.0, low)
         return cls(low, high if high > low else low + 1, log)
 
@@ -52,7 +52,10 @@ class Scale:
         if self.log:
             first, last = math.ceil(math.log10(self.low)), math.floor(math.log10(self.high))
             powers = [10.0**power for power in range(first, last + 1)]
-            return powers if len(powers) > 1 else [self.low, self.high]
+            if len(powers) > 2:
+                return powers
+            steps = [10.0**power * step for power in range(first - 1, last + 1) for step in _STEPS]
+            return [each for each in steps if self.low * 0.999 <= each <= self.high * 1.001]
         rough = (self.high - self.low) / 4
         unit = 10.0 ** math.floor(math.log10(rough))
         step = next(unit * factor for factor in (1, 2, 5, 10) if unit * factor >= rough)
@@ -60,12 +63,19 @@ class Scale:
         return [step * at for at in range(first, math.floor(self.high / step) + 1)]
 
 
+def _round(value: float, to: Callable[[float], int]) -> float:
+    """Return a round figure that is not above, or not below, a value above zero."""
+    unit = 10.0 ** math.floor(math.log10(value))
+    if to is math.ceil:
+        return next((unit * step for step in (*_STEPS, 10) if unit * step >= value), 20 * unit)
+    return next((unit * step for step in reversed(_STEPS) if unit * step <= value), unit / 2)
+
+
 def figure(value: float) -> str:
-    """Return a tick's figure, short: ``0.001``, ``0.5``, ``1000``, ``1e6``."""
-    if value == 0 or 0.001 <= abs(value) < 10_000:
-        return f"{value:.4g}"
-    mantissa, exponent = f"{value:.2e}".split("e")
-    return f"{float(mantissa):g}e{int(exponent)}"
+    """Return a tick's figure in plain digits: ``0.0001``, ``0.5``, ``1,000,000``."""
+    if abs(value) >= 1000:
+        return f"{value:,.0f}"
+    return f"{value:.10f}".rstrip("0").rstrip(".") if abs(value) < 0.001 else f"{value:.4g}"
 
 
 class Row(NamedTuple):

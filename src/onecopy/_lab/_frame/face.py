@@ -27,17 +27,19 @@ class Needs:
 
 @dataclass(frozen=True)
 class Claim:
-    """A statement that the experiment confirms here, or does not.
+    """An expectation, and the measurement that confirms it here, or does not.
 
     Attributes:
-        sentence: the statement with the measured figure, true if it holds.
-        holds: True if the measurement confirms it.
+        sentence: the measurement, which is true in any case.
+        holds: True if it is what was expected.
         certain: True if it must hold on Linux; False if it depends on speed or on the load.
+        expected: the expectation, in a few words that need the sentence.
     """
 
     sentence: str
     holds: bool
     certain: bool
+    expected: str
 
 
 @dataclass(frozen=True)
@@ -125,6 +127,9 @@ class Experiment(Protocol):
 
     QUESTION: str
     """One line of at most 60 characters, for the list."""
+
+    ADVICE: str
+    """The conclusion: what to do, in a sentence or two; its page in ``docs/lab`` has more."""
 
     def needs(self, size: Size) -> Needs:
         """Return the needs of ``run(size)``, generously."""

@@ -21,7 +21,7 @@ class Mark(NamedTuple):
 
 
 _KNOWN = {
-    "compute": Mark("█", "green", "compute"),
+    "compute": Mark("█", "green", "running"),
     "receive": Mark("▓", "cyan", "decode"),
     "return": Mark("▒", "blue", "encode"),
     "start": Mark("░", "yellow", "startup"),
@@ -31,14 +31,14 @@ _KNOWN = {
 }
 # For any other word, in this order.
 _FREE = (
-    Mark("#", "green", "compute"),
+    Mark("#", "green", "running"),
     Mark("o", "blue", "encode"),
     Mark("+", "yellow", "startup"),
     Mark("x", "magenta", "blocked"),
     Mark("*", "cyan", "decode"),
     Mark("@", "red", "lost"),
     Mark("%", "bright_black", "waiting"),
-    Mark("~", "green", "compute"),
+    Mark("~", "bright_yellow", "importing"),
 )
 
 

@@ -15,6 +15,7 @@ from . import svg
 from .face import Claim, Table, pictures, tables
 from .finding import experiment
 from .running import Run
+from .terminal import load, summary
 
 _POLICY = "default-src 'none'; style-src 'unsafe-inline'"
 # Styles that the report's stylesheet lacks.
@@ -26,13 +27,20 @@ table.data td, table.data th { white-space: normal; max-width: 32em; }
 table.data td.left, table.data th.left { text-align: left; }
 ul.claims { list-style: none; padding: 0; margin: 14px 0 0; max-width: 80em; }
 ul.claims li { padding: 3px 0 3px 9.5em; text-indent: -9.5em; }
-ul.claims b { display: inline-block; width: 9.5em; text-indent: 0; font-weight: 600; color: var(--compute); }
+ul.claims b { display: inline-block; width: 9.5em; text-indent: 0; font-weight: 600; color: var(--running); }
+ul.claims span, p.todo span { color: var(--soft); }
+p.todo { max-width: 80em; margin: 10px 0 0; }
 ul.claims li.not b { color: var(--lost); }
 section > .scroll { margin-top: 18px; } figure { margin: 16px 0 0; } figcaption { color: var(--soft); margin: 0 0 6px; }
 svg.lab { display: block; width: 100%; height: auto; max-width: 1100px; }
 svg.lab text { fill: var(--soft); font-size: 12px; } svg.lab .axis { stroke: var(--line); }
 details { margin: 14px 0 0; color: var(--soft); } details pre { font-size: 12px; overflow-x: auto; }
 nav a { color: var(--focus); margin-right: 1.2em; }
+figure .scroll { overflow-x: auto; }
+@media (max-width: 640px) {
+  ul.claims li { padding-left: 0; text-indent: 0; margin-bottom: 8px; } ul.claims b { display: block; }
+  svg.lab { min-width: 720px; }
+}
 """
 
 
@@ -58,12 +66,14 @@ def _section(run: Run) -> str:
     where = run.machine
     line = (
         f"{run.size}, {seconds(run.seconds)}; {where['cores']} cores, {where['memory']}, "
-        f"{where['system']}, {where['python']}, {where['date']}"
+        f"{where['system']}, {where['python']}, {where['date']}; {load(run)}"
     )
+    claims = found.claims(run.data)
     return (
         f'<section id="{escape(run.name)}">\n<h2>{escape(run.name)}</h2>\n'
         f'<p class="verdict">{escape(found.QUESTION)}</p>\n<p class="where">{escape(line)}</p>\n'
-        + _claims(found.claims(run.data))
+        + _conclusion(run.name, found.ADVICE, claims)
+        + _claims(claims)
         + "".join(_table(each) for each in tables(found, run.data))
         + "".join(svg.figure(each) for each in pictures(found, run.data))
         + _said(run.said)
@@ -81,11 +91,17 @@ def _table(table: Table) -> str:
     return title + data_table(table.head, rows, left=table.left) + note + "\n"
 
 
+def _conclusion(name: str, advice: str, claims: Sequence[Claim]) -> str:
+    return (
+        f'<p class="todo"><b>{escape(summary(claims))}</b> {escape(advice)} '
+        f"<span>More: <code>docs/lab/{escape(name)}.md</code></span></p>\n"
+    )
+
+
 def _claims(claims: Sequence[Claim]) -> str:
+    verdicts = {True: "<li><b>holds</b>", False: '<li class="not"><b>not so here</b>'}
     items = "".join(
-        f"<li><b>holds</b>{escape(each.sentence)}</li>"
-        if each.holds
-        else f'<li class="not"><b>does not hold</b>{escape(each.sentence)}</li>'
+        f"{verdicts[each.holds]}{escape(each.sentence)} <span>Expected: {escape(each.expected)}.</span></li>"
         for each in claims
     )
     return f'<ul class="claims">{items}</ul>\n' if items else ""

@@ -47,7 +47,8 @@ class Run:
         seconds: how long it took, with its interpreter.
         data: the measurements.
         said: the lines that its processes printed.
-        machine: where and when.
+        machine: where and when; ``load``: the mean number of processes that ran, or wanted to, in
+            the minute before.
     """
 
     name: str
@@ -93,6 +94,7 @@ def run(name: str, size: Size, heard: Callable[[str], None] = lambda line: None)
         NoSuchExperiment: there is none of this name.
     """
     check(name, size)
+    load = os.getloadavg()[0]
     began = perf_counter()
     said: list[str] = []
     with tempfile.TemporaryDirectory(prefix="onecopy-lab-") as folder:
@@ -107,7 +109,7 @@ def run(name: str, size: Size, heard: Callable[[str], None] = lambda line: None)
             how = f"exit status {status}" if status >= 0 else signal.Signals(-status).name
             raise CannotRun(f"{name} failed: its interpreter ended with {how}")
         data: Data = json.loads(out.read_text())
-    return Run(name, size, perf_counter() - began, data, said, machine())
+    return Run(name, size, perf_counter() - began, data, said, {**machine(), "load": f"{load:.2f}"})
 
 
 @contextmanager

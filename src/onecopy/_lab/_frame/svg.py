@@ -19,7 +19,7 @@ _LANE, _BAR = 24, 17
 _PLOT = 340
 _LETTER = 7.2
 """The width of a letter, roughly: text is not measured here."""
-_BOTTOM = 36
+_BOTTOM = 40
 
 
 def figure(picture: Picture) -> str:
@@ -29,7 +29,7 @@ def figure(picture: Picture) -> str:
     entries = "".join(
         f'<li><i class="k-{mark.style}"></i>{escape(word)}</li>' for word, mark in known.items()
     )
-    return f'<figure>{title}{drawn}<ul class="legend">{entries}</ul></figure>\n'
+    return f'<figure>{title}<div class="scroll">{drawn}</div><ul class="legend">{entries}</ul></figure>\n'
 
 
 def _svg(height: float, label: str, parts: Iterable[str]) -> str:
@@ -76,7 +76,8 @@ def _plot(picture: Plot) -> tuple[str, dict[str, Mark]]:
     points = [point for curve in picture.curves for point in curve.points]
     x = Scale.over([point[0] for point in points], picture.log_x)
     y = Scale.over([point[1] for point in points], picture.log_y)
-    left, top, right = 64.0, 24.0, _WIDTH - 12.0
+    figures = max((len(tick(value)) for value in y.ticks()), default=0)
+    left, top, right = max(64.0, figures * _LETTER + 12), 24.0, _WIDTH - 12.0
 
     def across(value: float) -> float:
         return left + x.at(value) * (right - left)
@@ -90,7 +91,10 @@ def _plot(picture: Plot) -> tuple[str, dict[str, Mark]]:
             _line(left, down(value), right, down(value)),
             _text(left - 8, down(value) + 4, tick(value), "end"),
         ]
-    parts += [_text(across(value), _PLOT + 17, tick(value), "middle") for value in x.ticks()]
+    for value in x.ticks():
+        # A figure at the right end is not cut.
+        most = _WIDTH - len(tick(value)) * _LETTER / 2
+        parts.append(_text(min(across(value), most), _PLOT + 17, tick(value), "middle"))
     colours: set[str] = set()
     for curve in picture.curves:
         colour = f"var(--{known[curve.name].style})"

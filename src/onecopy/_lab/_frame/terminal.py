@@ -49,8 +49,16 @@ def parts(run: Run, width: int) -> list[RenderableType]:
         shown += [grid(table), Text()]
     for picture in pictures(found, run.data):
         shown += [drawn(picture, width), Text()]
-    shown.append(said(found.claims(run.data)))
+    claims = found.claims(run.data)
+    shown += [said(claims), Text(), Text(summary(claims), style="bold")]
+    shown.append(Text(f"What to do: {found.ADVICE} See docs/lab/{run.name}.md."))
     return shown
+
+
+def summary(claims: Sequence[Claim]) -> str:
+    """Return how many claims hold."""
+    hold = sum(each.holds for each in claims)
+    return f"{hold} of {len(claims)} claims hold here."
 
 
 def headline(run: Run) -> Text:
@@ -59,10 +67,19 @@ def headline(run: Run) -> Text:
     line = Text(run.name, style="bold")
     line.append(
         f"  {run.size}, {seconds(run.seconds)}, {where['cores']} cores, {where['memory']}, "
-        f"{where['system']}, {where['python']}, {where['date']}",
+        f"{where['system']}, {where['python']}, {where['date']}, {load(run)}",
         style="not bold bright_black",
     )
     return line
+
+
+def load(run: Run) -> str:
+    """Return how busy the machine was before the experiment."""
+    if "load" not in run.machine:
+        return "load unknown"
+    found = float(run.machine["load"])
+    busy = found > int(run.machine["cores"]) / 2
+    return f"load {found:.1f} before{': a busy machine, so times are long' if busy else ''}"
 
 
 def grid(table: Table) -> RenderableType:
@@ -162,6 +179,8 @@ def said(claims: Sequence[Claim]) -> RenderableType:
     made.add_column(no_wrap=True)
     made.add_column()
     for each in claims:
-        verdict = Text("holds", style="green") if each.holds else Text("DOES NOT HOLD", style="red")
-        made.add_row(verdict, Text(each.sentence))
+        verdict = Text("holds", style="green") if each.holds else Text("NOT SO HERE", style="red")
+        text = Text(each.sentence)
+        text.append(f" Expected: {each.expected}.", style="" if not each.holds else "bright_black")
+        made.add_row(verdict, text)
     return made

@@ -81,6 +81,9 @@ class MemoryChart {
           fill: stacked ? shade : undefined,
           points: { show: false },
           spanGaps: true,
+          // Readings come soon after a change, and rarely without one: a slope from the one before
+          // would show growth that was not there.
+          paths: uPlot.paths.stepped({ align: 1 }),
         })),
       ],
     }, [times, ...order.map(({ values }) => values)], this.host);

@@ -84,7 +84,7 @@ def test_what_is_taken_back_gives_its_blocks_back(make_pool: MakePool, process_m
 def test_callers_that_read_for_themselves_notice_too(
     make_pool: MakePool, process_method: str
 ) -> None:
-    """The driver sleeps while ``apply`` makes a worker idle: somebody has to wake it."""
+    """The driver sleeps while ``apply`` makes a worker idle: a thread has to wake it."""
     pool = make_pool(process_method)
     done = oc.zeros(TASKS, "i8")
     warm_up(pool, done)

@@ -142,7 +142,7 @@ def test_ready_for_frames(make_pool: MakePool) -> None:
     pool.map(tiny, range(100))
     spans = pool.spans()
     frame = pandas.DataFrame(spans)
-    assert frame["name"].unique().tolist() == ["tests.processes.test_seen.tiny"]
+    assert frame["name"].unique().tolist() == ["tests.processes.test_report.tiny"]
     assert polars.from_numpy(spans).height == len(spans) == len(frame)
 
 
@@ -266,6 +266,8 @@ def test_memory_of_others() -> None:
             found = oc.memory(child.pid)
             assert [each.pid for each in found.processes] == [child.pid]
             assert 60 * MB <= found.uss < 90 * MB
+            assert repr(found) == str(found)
+            assert repr(found).splitlines()[0].split()[:3] == ["pid", "PSS", "USS"]
             assert found.uss <= found.pss <= found.rss_counted_repeatedly
         finally:
             child.kill()
@@ -325,7 +327,7 @@ def test_reports_of_a_real_pool(
     pool.report()
     said = capsys.readouterr().out
     assert "(2 workers, " in said
-    assert "test_seen.busy" in said
+    assert "test_report.busy" in said
     assert "in your function, on a CPU" in pool._repr_html_()
     with pytest.raises(ValueError, match=r"\.html"):
         pool.report(tmp_path / "run.doc")

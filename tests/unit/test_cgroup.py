@@ -1,4 +1,4 @@
-"""How many CPUs and how much memory there are: control groups of both versions, /proc.
+"""The CPUs and the memory that there are: control groups of both versions, /proc.
 
 The trees are made under `tmp_path`, and given as the root of the file system.
 """

@@ -1,4 +1,4 @@
-"""What tasks' time is divided into, who called them, and who sees it: real pools."""
+"""The parts of tasks' time, the lines that called them, and the calls that show it: real pools."""
 
 from __future__ import annotations
 
@@ -50,7 +50,8 @@ def test_running_and_pausing(make_pool: MakePool, method: str) -> None:
     pool.map(burn, [0.05] * 4, chunksize=1)
     more = gather.run(pool._engine).accounting()
     assert 0.19 <= more.running - parts.running <= 0.3
-    assert more.pausing - parts.pausing < 0.1
+    # Two threads wait for the GIL in turn, about as long as they run.
+    assert more.pausing - parts.pausing < (0.1 if method != "thread" else 0.4)
     assert abs(more.other) <= 0.02 * more.total
 
 
@@ -266,7 +267,7 @@ def test_a_profile_leads_to_the_line(
     run = gather.run(pool._engine)
     first = heaviest(run, 1, 1)[0]
     assert first.function.endswith("outer")
-    assert first.where.startswith("spin (test_seen_parts.py:")
+    assert first.where.startswith("spin (test_report_parts.py:")
     assert first.share > 0.5
     parts = run.accounting()
     seen = sum(spent for _, _, spent in run.profile) / 1e9
@@ -339,3 +340,20 @@ def test_kinds_of_large_arguments(make_pool: MakePool, process_method: str) -> N
         for site, kind, *_ in pool._engine.history.large.all()
     }
     assert list(found.values()) == ["slices", "same", "own"]
+
+
+def test_a_report_has_names_without_the_main_module(tmp_path: Path) -> None:
+    (tmp_path / "program.py").write_text(
+        "import onecopy as oc\n"
+        "def f(x): return x\n"
+        "with oc.Pool(1, method='fork') as pool:\n"
+        "    pool.map(f, [1, 2])\n"
+        "    pool.report()\n"
+        "    print('spans', pool.spans()['name'][0])\n"
+    )
+    said = subprocess.run(
+        [sys.executable, "program.py"], capture_output=True, text=True, check=True, cwd=tmp_path
+    ).stdout
+    lines = said.splitlines()
+    assert any(line.split()[:1] == ["f"] for line in lines)
+    assert [line for line in lines if "__main__" in line] == ["spans __main__.f"]

@@ -1,4 +1,4 @@
-"""What is recorded of tasks and of memory: exact sums, bounded memory, no process."""
+"""The records of tasks and of memory: exact sums, bounded memory, no process."""
 
 from __future__ import annotations
 
@@ -97,8 +97,30 @@ def test_a_series_keeps_first_last_and_peak(values: list[int]) -> None:
     assert series.peak_pss == 2 * max(values) == 2 * table["pss"].max()
 
 
+def test_old_readings_stay_where_memory_changed() -> None:
+    """Of a long flat stretch with one step, the readings at the step stay, to the nanosecond."""
+    series = Series(most=40)
+    for time in range(10_000):
+        series.add(reading(time, 100 if time < 3_000 else 900))
+    table = series.table()
+    assert len(table) <= 42
+    step = table["time"][np.flatnonzero(np.diff(table["pss"].astype(int)))[0] :][:2]
+    assert step.tolist() == [2_999, 3_000]
+
+
+def test_a_spike_and_a_dip_stay() -> None:
+    series = Series(most=200)
+    heights = {1_000: 5_000, 2_500: 10, 15_001: 4_000}
+    for time in range(20_000):
+        series.add(reading(time, heights.get(time, 1_000)))
+    table = series.table()
+    kept = dict(zip(table["time"].tolist(), table["pss"].tolist(), strict=True))
+    assert heights.items() <= kept.items()
+    assert np.diff(table["time"].astype(int)).max() <= 20_000 / 20, "all of the time is covered"
+
+
 def test_watching_this_process() -> None:
-    watch = Watch(lambda: {os.getpid(): -1}, lambda: 0)
+    watch = Watch(lambda: {os.getpid(): -1}, lambda: 0, lambda: False)
     try:
         held = np.ones(5_000_000)
         watch.sample()
@@ -110,7 +132,7 @@ def test_watching_this_process() -> None:
 
 
 def test_a_process_that_is_gone_is_left_out() -> None:
-    watch = Watch(lambda: {1 << 30: 1}, lambda: 0)
+    watch = Watch(lambda: {1 << 30: 1}, lambda: 0, lambda: False)
     try:
         watch.sample()
         assert len(watch.series.table()) == 0

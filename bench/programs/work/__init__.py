@@ -1,0 +1,1 @@
+"""The programs. See ``bench.programs``."""
