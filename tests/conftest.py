@@ -48,7 +48,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     `--doors=none` they are left out. `--start=fork` leaves the tests that run under fork, and
     those that have no start method; `--start=others` leaves the others.
     """
-    if config.getoption("--hosts"):
+    if config.getoption("--hosts", 0):
         chosen = [item for item in items if hosts.runs_on_hosts(item, _method_of(item))]
         config.hook.pytest_deselected(items=[item for item in items if item not in chosen])
         items[:] = chosen
@@ -94,7 +94,7 @@ def pytest_runtest_makereport(
     """Note that a test failed, for the leak watch."""
     report = yield
     item.stash[_FAILED] = item.stash.get(_FAILED, False) or report.failed
-    if item.config.getoption("--hosts"):
+    if item.config.getoption("--hosts", 0):
         hosts.skip_what_is_refused(report, call)
     return report
 
@@ -136,13 +136,13 @@ def _allowed(node: pytest.Item) -> frozenset[leaks.Kind]:
 @pytest.fixture(params=METHODS)
 def method(request: pytest.FixtureRequest) -> str:
     """Every start method in turn."""
-    return hosts.CLUSTER if request.config.getoption("--hosts") else str(request.param)
+    return hosts.CLUSTER if request.config.getoption("--hosts", 0) else str(request.param)
 
 
 @pytest.fixture(params=PROCESS_METHODS)
 def process_method(request: pytest.FixtureRequest) -> str:
     """Every start method whose workers are processes, in turn."""
-    return hosts.CLUSTER if request.config.getoption("--hosts") else str(request.param)
+    return hosts.CLUSTER if request.config.getoption("--hosts", 0) else str(request.param)
 
 
 @pytest.fixture(params=["fork", "thread"])

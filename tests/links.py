@@ -82,7 +82,7 @@ class Far:
         return self.carry(encode(obj))
 
     def carry(self, encoded: Payload) -> Any:
-        """What the host's worker makes of something that the driver has encoded."""
+        """Return what the host's worker makes of something that the driver has encoded."""
         parcel, wanted = pack(encoded)
         for each in wanted:
             self._ship(each)

@@ -110,7 +110,7 @@ class TestReferences:
             pack(encode([made()]))
 
     def test_views_of_one_result_stay_views_of_one_array(self) -> None:
-        # Of a segment that the driver does not have: its bytes travel, once.
+        # Of a segment that the driver does not have: its bytes are sent, once.
         whole = oc.share(np.arange(100_000, dtype="i8"))
         a, b, c = Far().send_back([whole[:60_000], whole[40_000:], whole[::-2]])
         same(a, whole[:60_000])

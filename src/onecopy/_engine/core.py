@@ -462,11 +462,8 @@ class Core:
     def requeue(self, worker: int, assignments: Iterable[int]) -> Effects:
         """Put assignments of a worker that it has not started back to the head of the queue."""
         with self.lock:
-            back = [
-                number
-                for number in assignments
-                if (entry := self.assigned.get(number)) is not None and entry.worker == worker
-            ]
+            held = {number for number, each in self.assigned.items() if each.worker == worker}
+            back = [number for number in assignments if number in held]
             for number in back:
                 self._requeued(number)
             return self.take([events.Requeued(worker, tuple(back))])
