@@ -322,6 +322,8 @@ class Pool(PoolView, StandardPool):  # type: ignore[misc]  # results are of our 
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
+        if kind is None:
+            dropped.tell(self._engine, "at the end of its with block")
         self.terminate()
         self._engine.join()
 

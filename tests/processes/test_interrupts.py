@@ -17,6 +17,7 @@ from typing import Any
 import pytest
 
 from onecopy._engine.busy import Waiting
+from onecopy._engine.future import TaskFuture
 from tests import scripts
 from tests.conftest import MakePool
 from tests.tasks import Signs, meet
@@ -203,6 +204,25 @@ def test_a_call_that_waits_says_for_what(
     assert len(said) == 1
     assert said[0].startswith("onecopy: map of builtins.abs waits: 1 busy with ")
     assert "<lambda> of imap (task " in said[0]
+
+
+def test_many_short_tasks_of_one_call_are_named_too(
+    make_pool: MakePool, signs: Signs, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pool = make_pool("fork", 1)
+    first, second = (pool.submit(meet, signs, at, 1) for at in (0, 2))
+    scripts.until(lambda: bool(signs[0]), "it has begun")
+    assert isinstance(second, TaskFuture)
+    waiting = Waiting(pool._engine.core, pool._engine.core.work[second.number])
+    waiting()
+    assert capsys.readouterr().err == "", "it began less than a second ago"
+    waiting()
+    assert "waits: 1 busy with tests.tasks.meet" in capsys.readouterr().err
+    waiting()
+    assert capsys.readouterr().err == "", "once"
+    signs[1] = 1
+    first.result()
+    second.result()
 
 
 def test_an_own_slow_call_says_nothing(

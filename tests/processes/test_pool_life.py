@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import threading
@@ -23,6 +24,22 @@ pytestmark = pytest.mark.door
 
 
 STATE: list[int] = []
+
+
+def test_work_that_a_with_block_drops_is_reported(
+    make_pool: MakePool, process_method: Method, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with make_pool(process_method) as pool:
+        pool.submit(abs, 1).result()
+    assert capsys.readouterr().err == ""
+    with make_pool(process_method) as pool:
+        pool.map_async(time.sleep, [600] * 3, chunksize=1)
+    said = capsys.readouterr().err
+    assert said.startswith("onecopy: 3 tasks of a pool had not ended at the end of its with block")
+    with contextlib.suppress(ZeroDivisionError), make_pool(process_method) as pool:
+        pool.submit(time.sleep, 600)
+        raise ZeroDivisionError
+    assert capsys.readouterr().err == ""
 
 
 def pid_of(_: object = None) -> int:

@@ -33,7 +33,7 @@ from onecopy._codec.codec import (
 from onecopy._codec.pickling import NOTHING
 from onecopy._launch import resolve
 from onecopy.errors import NotPicklable
-from tests.arrays import arrays, assert_same, facts
+from tests.arrays import Array, arrays, assert_same, facts
 from tests.links import Ends, Far
 
 SMALL, LARGE = 40, 5 * CUTOFF
@@ -398,6 +398,43 @@ def test_few_items_are_as_many(items: Any) -> None:
         assert got == items
         assert type(got) is type(items)
         assert [type(item) for item in got] == [type(item) for item in items]
+
+
+SMALL_ARRAYS: list[Array] = [
+    np.arange(5.0), np.zeros((0, 3)), np.array(7), np.asfortranarray(np.ones((3, 4), "i2")),
+    np.zeros(4, [("a", "i4"), ("b", "f8", 2)]), np.array(["x", "longer"]),
+    np.array(["2026-01-01"], "M8[D]"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("array", SMALL_ARRAYS, ids=lambda array: f"{array.dtype} {array.shape}")
+def test_a_small_array_is_pickled_as_pickle_does(array: Array) -> None:
+    ends = Ends()
+    for encoded in (
+        encode_few([array, array, 1]),
+        encode_result(array, NOTHING),
+        encode_arguments((array, "x"), {}, NOTHING),
+    ):
+        assert type(encoded) is bytes
+        got = ends.carry(encoded)
+        if type(got) is list:
+            assert got[0] is got[1], "one object stays one"
+            got = got[0]
+        elif type(got) is tuple:
+            got = got[0][0]
+        np.testing.assert_array_equal(got, array)
+        assert (got.dtype, got.shape, got.flags.writeable) == (array.dtype, array.shape, True)
+
+
+def test_other_arrays_are_looked_at() -> None:
+    base = np.arange(20.0)
+    objects = np.array([lambda: 1], object)
+    for array in (base[2:5], objects, np.zeros(100), onecopy.share(base)):
+        assert encode_few([array]) is None
+        # Two views of one array stay that.
+    one, other = Ends().carry(encode_result([base[:3], base[1:4]], NOTHING))
+    one[1] = 99
+    assert other[0] == 99
 
 
 def test_long_text_is_not_copied_to_be_looked_at() -> None:

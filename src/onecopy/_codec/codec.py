@@ -21,6 +21,7 @@ import marshal
 import pickle
 import struct
 import sys
+from collections.abc import Iterable
 from typing import Any, Protocol
 
 from .._memory.arena import Arena, Block
@@ -203,6 +204,8 @@ _TEXT = frozenset({str, bytes})
 _SIMPLE = _TEXT | {int, float, bool, type(None), complex}
 # Longer lists are not scanned: our pickler is as fast with them.
 _FEW = 64
+# Bytes of an array that is pickled like a scalar.
+_SMALL = 512
 
 
 _arrays: Any = None
@@ -254,11 +257,10 @@ def encode_arguments(
     kinds = set(map(type, args))
     if not kwargs and not _has_long(args, kinds):
         others = kinds - _SIMPLE
-        if not others:
+        if not others or _are_small(args, kinds):
             stream = pickle.dumps((args, kwargs), 5)
             if len(stream) <= CUTOFF:
                 return stream
-        # While another thread imports it, there can be no array.
         ndarray = getattr(sys.modules.get("numpy"), "ndarray", None)
         if others == {ndarray}:
             references = _references(args, ndarray)
@@ -294,12 +296,13 @@ def _has_long(values: Any, kinds: set[type]) -> bool:
 
 
 def encode_few(values: Any) -> bytes | None:
-    """Return the stream of a few scalars, or of numbers in a range; None for anything else."""
+    """Return the stream of a few scalars and small arrays, or of numbers in a range; None for
+    anything else."""
     if type(values) is list:
         if len(values) > _FEW:
             return None
         kinds = set(map(type, values))
-        if not kinds <= _SIMPLE or _has_long(values, kinds):
+        if (not kinds <= _SIMPLE and not _are_small(values, kinds)) or _has_long(values, kinds):
             return None
     elif type(values) is not range:
         return None
@@ -307,10 +310,25 @@ def encode_few(values: Any) -> bytes | None:
     return stream if len(stream) <= CUTOFF else None
 
 
+def _are_small(values: Iterable[Any], kinds: set[type]) -> bool:
+    """Return True if all but scalars are arrays that are pickled as quickly as they are looked at:
+    small ones with memory of their own, which is not shared then, and without objects in it."""
+    # While another thread imports it, there can be no array.
+    ndarray = getattr(sys.modules.get("numpy"), "ndarray", None)
+    if kinds - _SIMPLE != {ndarray}:
+        return False
+    for value in values:
+        if type(value) is ndarray and (
+            value.base is not None or value.nbytes > _SMALL or value.dtype.hasobject
+        ):
+            return False
+    return True
+
+
 def encode_result(value: Any, namespace: Namespace) -> Payload:
-    """Encode a result: the bare stream for a plain scalar, or for a list of a few."""
+    """Encode a result: the bare stream for a plain scalar, a small array, or a list of a few."""
     kind = type(value)
-    if kind in _SIMPLE:
+    if kind in _SIMPLE or _are_small((value,), {kind}):
         if not _has_long((value,), {kind}):
             stream = pickle.dumps(value, 5)
             if len(stream) <= CUTOFF:

@@ -75,22 +75,28 @@ def _tasks(numbers: set[int]) -> str:
 
 
 class Waiting:
-    """Reports, once, what the workers are busy with; called at intervals while waiting for
-    ``work``."""
+    """Reports, once, what the workers are busy with; called at intervals of a second while waiting
+    for ``work``."""
 
-    __slots__ = ("_engine", "_work")
+    __slots__ = ("_before", "_engine", "_work")
 
     def __init__(self, engine: Holding, work: Work) -> None:
         self._engine = engine
         self._work = work
+        self._before: set[int] = set()  # the works that workers were running at the last call
 
     def __call__(self) -> None:
         engine, now = self._engine, monotonic_ns()
         held = engine.held()
-        kept = all(w is not self._work and now - since > _LONG for w, since in held)
+        before, works = self._before, {work.number for work, _ in held}
+        self._before = works
+        # One long task, or many tasks of one call.
+        kept = all(
+            work is not self._work and (now - since > _LONG or work.number in before)
+            for work, since in held
+        )
         if not held or not kept or len(held) < engine.ready():
             return  # a worker is running it, or is about to
-        works = {work.number for work, _ in held}
         if works <= engine.told_of:
             return
         engine.told_of |= works

@@ -1,8 +1,8 @@
-"""Pending work at the end of a program: one line reports that it is dropped.
+"""Pending work at the end of a program or of a ``with`` block: one line reports that it is dropped.
 
-A pool drops its pending work when the program ends, as ``multiprocessing`` does. A user of
-executors, which finish it, would look for results in vain. Nothing is reported if the program has
-terminated the pool, nor for an executor's work.
+A pool drops its pending work then, as ``multiprocessing`` does. A user of executors, which finish
+it, would look for results in vain. Nothing is reported if the program has terminated the pool, nor
+for an executor's work.
 """
 
 from __future__ import annotations
@@ -35,15 +35,20 @@ def watch(engine: Engine) -> None:
 
 def _tell() -> None:
     for engine in list(_engines):
-        tasks = sum(map(_pending, list(engine.core.work.values())))
-        if tasks:
-            what = "task" if tasks == 1 else "tasks"
-            with contextlib.suppress(Exception):  # there is nowhere to report to
-                sys.stderr.write(
-                    f"onecopy: {tasks:,} {what} of a pool had not ended when the program did, and "
-                    "were dropped: wait for their results, or close() and join() the pool\n"
-                )
-                sys.stderr.flush()
+        tell(engine, "when the program did")
+
+
+def tell(engine: Engine, when: str) -> None:
+    """Report the tasks that are pending, if any; ``when``: when they are dropped."""
+    tasks = sum(map(_pending, list(engine.core.work.values())))
+    if tasks:
+        what, were = ("task", "was") if tasks == 1 else ("tasks", "were")
+        with contextlib.suppress(Exception):  # there is nowhere to report to
+            sys.stderr.write(
+                f"onecopy: {tasks:,} {what} of a pool had not ended {when}, and {were} dropped: "
+                "wait for their results, or close() and join() the pool\n"
+            )
+            sys.stderr.flush()
 
 
 def _pending(work: Work) -> int:
