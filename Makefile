@@ -16,7 +16,7 @@ MEASURED = $(BIN)/python -m coverage run -m pytest
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help test lint types pyright contract unit processes processes-file processes-all suites apart beside coverage \
+.PHONY: help test lint types pyright contract unit processes processes-file processes-all hosts suites apart beside coverage \
 	browser slow truth chaos fuzz soak doctor-truth quick versions test-all python-suites own-suites from-source package docs demo bench bench-programs bench-published bench-faults format clean
 
 help: ## list the targets
@@ -89,6 +89,9 @@ processes-file: $(VENV)/.installed-dev ## the same, memory from unlinked files
 processes-all: $(VENV)/.installed-dev ## every test under every start method, on both backings
 	$(PYTEST) tests/processes --doors=all $(ARGS)
 	ONECOPY_BACKING=file $(PYTEST) tests/processes --doors=all $(ARGS)
+
+hosts: $(VENV)/.installed-dev ## the pool's own tests once more, on hosts that are processes of this machine
+	$(PYTEST) tests/processes --hosts=1 $(ARGS)
 
 suites: unit processes processes-file
 

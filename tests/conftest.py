@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import pytest
 from hypothesis import settings
 
-from tests import leaks
+from tests import hosts, leaks
 from tests.this_run import this_run
 
 if TYPE_CHECKING:
@@ -38,6 +38,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     """The options for testing doors; see `pytest_collection_modifyitems`."""
     parser.addoption("--doors", choices=("none", "some", "all"), default="some")
     parser.addoption("--start", choices=("fork", "others", "any"), default="any")
+    parser.addoption("--hosts", type=int, default=0, help="run the pool's tests on made-up hosts")
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
@@ -47,6 +48,11 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     `--doors=none` they are left out. `--start=fork` leaves the tests that run under fork, and
     those that have no start method; `--start=others` leaves the others.
     """
+    if config.getoption("--hosts", 0):
+        chosen = [item for item in items if hosts.runs_on_hosts(item, _method_of(item))]
+        config.hook.pytest_deselected(items=[item for item in items if item not in chosen])
+        items[:] = chosen
+        return
     doors, start = config.getoption("--doors"), config.getoption("--start")
     found: dict[str, list[str]] = {}
     for item in items:
@@ -83,11 +89,13 @@ def _method_of(item: pytest.Item) -> str:
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(
-    item: pytest.Item,
+    item: pytest.Item, call: pytest.CallInfo[None]
 ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
     """Note that a test failed, for the leak watch."""
     report = yield
     item.stash[_FAILED] = item.stash.get(_FAILED, False) or report.failed
+    if item.config.getoption("--hosts", 0):
+        hosts.skip_what_is_refused(report, call)
     return report
 
 
@@ -128,13 +136,13 @@ def _allowed(node: pytest.Item) -> frozenset[leaks.Kind]:
 @pytest.fixture(params=METHODS)
 def method(request: pytest.FixtureRequest) -> str:
     """Every start method in turn."""
-    return str(request.param)
+    return hosts.CLUSTER if request.config.getoption("--hosts", 0) else str(request.param)
 
 
 @pytest.fixture(params=PROCESS_METHODS)
 def process_method(request: pytest.FixtureRequest) -> str:
     """Every start method whose workers are processes, in turn."""
-    return str(request.param)
+    return hosts.CLUSTER if request.config.getoption("--hosts", 0) else str(request.param)
 
 
 @pytest.fixture(params=["fork", "thread"])
@@ -161,7 +169,10 @@ def make_pool() -> Iterator[MakePool]:
     pools: list[onecopy.Pool] = []
 
     def make(method: Any, workers: int = 2, **options: Any) -> onecopy.Pool:
-        pool = onecopy.Pool(workers, method=method, **options)
+        if method == hosts.CLUSTER:
+            pool = onecopy.Pool(cluster=onecopy.loopback(workers), **options)
+        else:
+            pool = onecopy.Pool(workers, method=method, **options)
         pools.append(pool)
         return pool
 

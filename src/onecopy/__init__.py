@@ -22,6 +22,9 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from . import errors as errors
     from . import joblib as joblib
+    from ._cluster.carriers.loopback import Loopback as Loopback
+    from ._cluster.carriers.loopback import loopback as loopback
+    from ._cluster.host import HostStatus as HostStatus
     from ._engine.failed import Failed as Failed
     from ._objects.counter import Counter as Counter
     from ._objects.log import AppendLog as AppendLog
@@ -50,9 +53,13 @@ if TYPE_CHECKING:
     from .data import zeros as zeros
     from .errors import BadFile as BadFile
     from .errors import FileTruncated as FileTruncated
+    from .errors import HostLost as HostLost
+    from .errors import HostMismatch as HostMismatch
     from .errors import InitializerFailed as InitializerFailed
+    from .errors import InsecureClusterWarning as InsecureClusterWarning
     from .errors import LoadWarning as LoadWarning
     from .errors import MissingLibrary as MissingLibrary
+    from .errors import NoHosts as NoHosts
     from .errors import NotEnoughMemory as NotEnoughMemory
     from .errors import NotPicklable as NotPicklable
     from .errors import NotShared as NotShared
@@ -77,13 +84,16 @@ _HOMES = {
         "is_shared", "load", "private", "register", "segments", "share", "zeros",
     ],
     "errors": [
-        "BadFile", "FileTruncated", "InitializerFailed", "LoadWarning", "MissingLibrary",
-        "NotEnoughMemory", "NotPicklable", "NotShared", "OnecopyError", "PickledWarning",
+        "BadFile", "FileTruncated", "HostLost", "HostMismatch", "InitializerFailed",
+        "InsecureClusterWarning", "LoadWarning", "MissingLibrary",
+        "NoHosts", "NotEnoughMemory", "NotPicklable", "NotShared", "OnecopyError", "PickledWarning",
         "PoolClosed", "RemoteError", "ResultNotPicklable", "SlowImportWarning", "TaskTimeout",
         "WorkerDied", "WorkerOutOfMemory",
     ],
     "executor": ["ProcessPoolExecutor"],
     "pool": ["AsyncResult", "Pool"],
+    "_cluster.carriers.loopback": ["Loopback", "loopback"],
+    "_cluster.host": ["HostStatus"],
     "_engine.failed": ["Failed"],
     "_objects.counter": ["Counter"],
     "_objects.log": ["AppendLog"],
@@ -104,10 +114,16 @@ __all__ = [
     "Explanation",
     "Failed",
     "FileTruncated",
+    "HostLost",
+    "HostMismatch",
+    "HostStatus",
     "InitializerFailed",
+    "InsecureClusterWarning",
     "LoadWarning",
+    "Loopback",
     "Memory",
     "MissingLibrary",
+    "NoHosts",
     "NotEnoughMemory",
     "NotPicklable",
     "NotShared",
@@ -137,6 +153,7 @@ __all__ = [
     "full",
     "is_shared",
     "load",
+    "loopback",
     "memory",
     "private",
     "register",

@@ -519,7 +519,7 @@ class ProcessPoolExecutor(StandardExecutor):
         that catch ``BrokenProcessPool``."""
         if self._unmade is None:
             try:
-                return setup.engine(
+                options = setup.options_of(
                     self._max_workers,
                     self._method,
                     self._initializer,
@@ -535,6 +535,7 @@ class ProcessPoolExecutor(StandardExecutor):
                     profile=self._profile,
                     worker_exit=self._worker_exit,
                 )
+                return setup.engine(options)
             except InitializerFailed as error:
                 self._unmade = error
             except OSError as error:

@@ -34,7 +34,10 @@ from .errors import PoolClosed
 
 if TYPE_CHECKING:
     import numpy as np
+    from distributed import Client
 
+    from ._cluster.carriers.loopback import Loopback
+    from ._cluster.host import HostStatus
     from ._engine.worker_process import WorkerProcess
 
 __all__ = ["AsyncResult", "Method", "Pool", "PoolStats", "PoolView", "Prints", "Running"]
@@ -82,11 +85,23 @@ class Pool(PoolView, StandardPool):  # type: ignore[misc]  # results are of our 
         worker_exit: called without arguments in each worker at its normal end: after ``close``, or
             because of ``maxtasksperchild``. A worker that is killed does not call it; so
             ``terminate``, and the end of a ``with`` block, do not. Not for worker threads.
+        cluster: hosts to work on: a connected ``distributed.Client``, or what ``onecopy.loopback``
+            returns. The workers are theirs. Work is then run at least once: see ``reruns``.
+            None: this machine.
+        reruns: with ``cluster``: how often work that was lost with a host, and may have begun there,
+            is given to another. Then it fails with ``HostLost``.
+        files: with ``cluster``: how hosts get data that are a mapped file. ``"auto"``: a host that
+            sees the same file maps it, and others are sent its bytes. ``"ship"``: all are sent
+            them. ``"same"``: a host that sees another file is an error.
+        hosts_timeout: with ``cluster``: seconds that work waits if no host is left; then it fails
+            with ``NoHosts``.
 
     Raises:
         ValueError: the number of workers is below 1, or the method is unknown.
         TypeError: the initializer is not callable.
         NotPicklable: the initializer cannot be pickled.
+        NotShared: with ``cluster``, the initializer needs memory that can be written, or a lock.
+        NoHosts, HostMismatch: the cluster has no host, or one with other versions than this process.
         UnsupportedPlatform: on Windows.
 
     Returns at once; workers start in the background. No start method needs a guard
@@ -127,6 +142,10 @@ class Pool(PoolView, StandardPool):  # type: ignore[misc]  # results are of our 
         reseed: bool = True,
         profile: bool = False,
         worker_exit: Callable[[], Any] | None = None,
+        cluster: Loopback | Client | None = None,
+        reruns: int = 3,
+        files: Literal["auto", "ship", "same"] = "auto",
+        hosts_timeout: float = 60.0,
         **others: Never,
     ) -> None:
         refused_arguments.refuse("Pool", others, refused_arguments.POOL)
@@ -140,8 +159,17 @@ class Pool(PoolView, StandardPool):  # type: ignore[misc]  # results are of our 
             if method != "auto":
                 raise TypeError("context and method say the same: give one of them")
             start = setup.method_of(context, "context")
+        carrier = None
+        if cluster is not None:
+            from ._cluster import setup as on_cluster
+
+            on_cluster.refuse(workers=workers, main=main)
+            beyond = on_cluster.cluster_options(reruns, files, hosts_timeout)
+            start = on_cluster.method_of(start)
+            carrier = on_cluster.carrier_of(cluster)
+            workers = carrier.workers
         with ours_cut:
-            engine: Engine = setup.engine(
+            options = setup.options_of(
                 workers,
                 start,
                 initializer,
@@ -157,6 +185,10 @@ class Pool(PoolView, StandardPool):  # type: ignore[misc]  # results are of our 
                 profile=profile,
                 worker_exit=worker_exit,
             )
+            if carrier is not None:
+                engine: Engine = on_cluster.engine(options, beyond, carrier)
+            else:
+                engine = setup.engine(options)
         at_end(engine)
         streams: weakref.WeakSet[Stream[Any]] = weakref.WeakSet()
         super().__init__(engine, None, streams, progress)
@@ -246,6 +278,15 @@ class Pool(PoolView, StandardPool):  # type: ignore[misc]  # results are of our 
     def pids(self) -> list[int]:
         """Return the workers' process ids; empty for threads."""
         return self._engine.pids()
+
+    def hosts(self) -> list[HostStatus]:
+        """Return the hosts of a pool with ``cluster=``, those that have gone included.
+
+        Empty for a pool on this machine. Does not block; safe in any thread.
+        """
+        from ._cluster.engine import ClusterEngine
+
+        return self._engine.hosts() if isinstance(self._engine, ClusterEngine) else []
 
     def close(self) -> None:
         """Take no more work; the workers exit when all is done."""

@@ -16,6 +16,7 @@ from hypothesis import given, settings
 import onecopy as oc
 from tests.arrays import Array, Facts, arrays, assert_same, facts, is_dense
 from tests.conftest import MakePool
+from tests.hosts import CLUSTER
 
 pytestmark = [pytest.mark.door, pytest.mark.memory, pytest.mark.beside]
 
@@ -81,7 +82,8 @@ def test_any_array_through_workers(make_pool: MakePool, process_method: str) -> 
         after = pool.stats()
         assert_same(facts(back), there, strides=True)
         assert after.bytes_copied == before.bytes_copied
-        assert after.bytes_sent - before.bytes_sent < OVERHEAD
+        if process_method != CLUSTER:  # hosts have to get them first
+            assert after.bytes_sent - before.bytes_sent < OVERHEAD
         if shared.size:
             assert after.bytes_shared - before.bytes_shared >= 2 * shared.dtype.itemsize
             assert np.shares_memory(back, shared) or oc.is_shared(back)

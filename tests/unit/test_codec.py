@@ -34,20 +34,25 @@ from onecopy._codec.pickling import NOTHING
 from onecopy._launch import resolve
 from onecopy.errors import NotPicklable
 from tests.arrays import Array, arrays, assert_same, facts
-from tests.links import Ends
+from tests.links import Ends, Far
 
 SMALL, LARGE = 40, 5 * CUTOFF
 
 
-@pytest.fixture(params=["argument", "result", "share", "shared argument"])
+@pytest.fixture(
+    params=["argument", "result", "share", "shared argument", "to host", "from host", "shared far"]
+)
 def journey(request: pytest.FixtureRequest) -> Callable[[Any], Any]:
     """Each way an object can come to stand elsewhere."""
-    ends = Ends()
+    ends, far = Ends(), Far()
     ways: dict[str, Callable[[Any], Any]] = {
         "argument": ends.send,
         "result": ends.send_back,
         "share": onecopy.share,
         "shared argument": lambda obj: ends.send(onecopy.share(obj)),
+        "to host": far.send,
+        "from host": far.send_back,
+        "shared far": lambda obj: far.send(onecopy.share(obj)),
     }
     return ways[request.param]
 

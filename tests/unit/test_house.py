@@ -15,6 +15,15 @@ LINES, FUNCTION, ATTRIBUTES = 600, 60, 20
 ANCESTORS = {
     # Users' programs ask isinstance(pool, concurrent.futures.ProcessPoolExecutor).
     ("executor", "ProcessPoolExecutor"),
+    # A host's engine is an ordinary one, but for what it does with results and output.
+    ("_cluster.host_engine", "HostEngine"),
+    ("_cluster.host_engine", "HostCore"),
+    ("_cluster.host_engine", "HostReceiver"),
+    ("_cluster.host_engine", "HostPreemption"),
+    ("_cluster.host_engine", "HostOutcomes"),
+    ("_cluster.host_engine", "HostLifetime"),
+    ("_cluster.host_engine", "Relay"),
+    ("_cluster.given", "Given"),
 }
 
 

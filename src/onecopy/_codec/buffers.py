@@ -106,9 +106,10 @@ class CopyRange:
 
 class BufferRef:
     """The place of one span: in a run (``segment`` None) or in a segment, of which the receiver may
-    get a private writable view."""
+    get a private writable view. Its bytes are the ``length`` ones from ``low`` on; ``offset`` is
+    that of the first element, which differs with negative strides."""
 
-    __slots__ = ("length", "offset", "private", "run", "segment", "strides", "writable")
+    __slots__ = ("length", "low", "offset", "private", "run", "segment", "strides", "writable")
 
     def __init__(
         self,
@@ -118,6 +119,7 @@ class BufferRef:
         length: int,
         strides: tuple[int, ...] | None,
         writable: bool,
+        low: int = 0,
     ) -> None:
         self.segment = segment
         self.run = run
@@ -126,6 +128,7 @@ class BufferRef:
         self.strides = strides
         self.writable = writable
         self.private = False
+        self.low = low
 
 
 class CopyPlan:
@@ -150,7 +153,8 @@ def _shared(span: BufferView) -> BufferRef | None:
     if offset + span.high - span.low > segment.size:
         return None
     length = span.high - span.low
-    return BufferRef(segment, -1, offset + span.first, length, span.strides, span.writable)
+    first = offset + span.first
+    return BufferRef(segment, -1, first, length, span.strides, span.writable, low=offset)
 
 
 def _groups(spans: list[BufferView], plain: list[int]) -> list[list[int]]:
@@ -203,8 +207,9 @@ def _together(
     low = min(spans[i].low for i in group)
     for i in group:
         s = spans[i]
-        offset, length = s.low - low + s.first, s.high - s.low
-        entries[i] = BufferRef(None, len(made.runs), offset, length, s.strides, s.writable)
+        at, length = s.low - low, s.high - s.low
+        run, first = len(made.runs), at + s.first
+        entries[i] = BufferRef(None, run, first, length, s.strides, s.writable, low=at)
     made.runs.append(CopyRange(max(spans[i].high for i in group) - low, low))
 
 

@@ -25,12 +25,13 @@ from collections.abc import Iterable
 from typing import Any, Protocol
 
 from .._memory.arena import Arena, Block
-from .._memory.segment import Kind, Segment
+from .._memory.segment import Kind, Segment, registry
 from .buffers import BufferRef, CopyPlan, CopyRange, plan
 from .pickling import (
     NO_REDUCERS,
     NOT_DEFINING,
     NOTHING,
+    Buffers,
     Defining,
     Namespace,
     Pickled,
@@ -45,7 +46,7 @@ CUTOFF = 64 << 10
 _HEAD = struct.Struct("<QQQQ")
 # In place of the segment of a rich body's block; no segment has this id.
 _REFERENCES = struct.pack("<Q", 1)
-_INLINE, _BLOCK, _SHARED, _PRIVATE = range(4)
+INLINE, BLOCK, SHARED, PRIVATE = range(4)
 
 
 class Outward(Protocol):
@@ -98,6 +99,15 @@ class Encoded:
         self.plan: CopyPlan | None = plan(spans) if spans else None
         self.nbytes = pickled.size + (self.plan.copied if self.plan else 0)
 
+    @classmethod
+    def received(cls, stream: bytes, made: CopyPlan | None, root: object) -> Encoded:
+        """Return an object that another process has pickled; ``root`` keeps its runs alive."""
+        encoded = cls(Pickled([stream], Buffers()))
+        encoded.plan = made
+        encoded.nbytes += made.copied if made is not None else 0
+        encoded._root = root
+        return encoded
+
     @property
     def pickled_arrays(self) -> list[str]:
         """The dtypes of arrays whose elements had to be pickled."""
@@ -147,7 +157,9 @@ class Encoded:
         for entry in self.plan.entries:
             if entry.segment is None:
                 entry.segment, entry.private = placed.segment, True
-                entry.offset += placed.offset + offsets[entry.run]
+                start = placed.offset + offsets[entry.run]
+                entry.offset += start
+                entry.low += start
         self.plan.runs = []
         self._root = placed.root
         self.nbytes = self._pickled.size
@@ -222,6 +234,17 @@ class References:
         self.stream = stream
         self.segments = segments
         self._arrays = arrays  # keeps the views, and with them the mappings, alive
+
+    def extents(self) -> list[tuple[Segment, int, int]]:
+        """Return each view's segment, and its first byte and the one after its last there."""
+        found: list[tuple[Segment, int, int]] = []
+        for value in self._arrays:
+            if hasattr(value, "__array_interface__") and value.nbytes:
+                span = _arrays_module().buffer_view_of(value)
+                known = registry.find(span.low)
+                assert known is not None, "the view keeps its mapping"
+                found.append((known[0], known[1], known[1] + span.high - span.low))
+        return found
 
 
 Payload = Encoded | References | bytes
@@ -355,13 +378,13 @@ def _place(encoded: Encoded, link: Outward, lent: list[Block]) -> bytes:
         if run.size <= CUTOFF:
             piece = run.to_bytes()
             inline.append(piece)
-            runs.append((_INLINE, offset, run.size))
+            runs.append((INLINE, offset, run.size))
             offset += run.size
         else:
             block = link.arena.allocate(run.size)
             lent.append(block)
             _fill(block, run)
-            runs.append((_BLOCK, block.segment.id, block.offset, run.size))
+            runs.append((BLOCK, block.segment.id, block.offset, run.size))
     seen: dict[tuple[int, ...], int] = {}
     entries = [_entry(entry, runs, seen, link) for entry in made.entries]
     manifest = marshal.dumps((offset, runs, entries))
@@ -384,7 +407,7 @@ def _entry(
     if entry.segment is not None:
         entry.segment.require_whole()
         link.reference(entry.segment, entry.length)
-        shared = (_PRIVATE if entry.private else _SHARED, entry.segment.id)
+        shared = (PRIVATE if entry.private else SHARED, entry.segment.id)
         run = seen.setdefault(shared, len(runs))
         if run == len(runs):
             runs.append(shared)
@@ -418,6 +441,16 @@ def decode(rich: bool, body: memoryview, link: Inward) -> Any:
         return pickle.loads(body)
     if body[:8] == _REFERENCES:
         return _resolve(body[8:], link)
+    inline, runs, entries, stream = opened(body, link)
+    views = [_run_view(run, inline, link) for run in runs]
+    return pickle.loads(stream, buffers=[source(entry, views) for entry in entries])
+
+
+def opened(
+    body: memoryview, link: Inward
+) -> tuple[memoryview, list[tuple[int, ...]], list[tuple[Any, ...]], memoryview]:
+    """Return the parts of a rich body: the small runs, the manifest's runs and entries, and the
+    pickle stream."""
     segment_id, offset, manifest_size, size = _HEAD.unpack_from(body)
     data = (
         link.block_view(segment_id, offset, size)
@@ -425,10 +458,8 @@ def decode(rich: bool, body: memoryview, link: Inward) -> Any:
         else body[_HEAD.size : _HEAD.size + size]
     )
     inline_size, runs, entries = marshal.loads(data[:manifest_size])
-    inline = data[manifest_size : manifest_size + inline_size]
-    views = [_run_view(run, inline, link) for run in runs]
-    stream = data[manifest_size + inline_size :]
-    return pickle.loads(stream, buffers=[_source(entry, views) for entry in entries])
+    end = manifest_size + inline_size
+    return data[manifest_size:end], runs, entries, data[end:]
 
 
 def release(rich: bool, body: memoryview, link: Inward) -> None:
@@ -438,7 +469,7 @@ def release(rich: bool, body: memoryview, link: Inward) -> None:
     segment_id, offset, manifest_size, size = _HEAD.unpack_from(body)
     data = link.block_view(segment_id, offset, size) if segment_id else body[_HEAD.size :]
     for run in marshal.loads(data[:manifest_size])[1]:
-        if run[0] == _BLOCK:
+        if run[0] == BLOCK:
             link.block_view(run[1], run[2], run[3])
 
 
@@ -452,17 +483,17 @@ def _resolve(stream: memoryview, link: Inward) -> tuple[tuple[Any, ...], dict[st
 
 
 def _run_view(run: tuple[int, ...], inline: memoryview, link: Inward) -> memoryview:
-    if run[0] == _INLINE:
+    if run[0] == INLINE:
         return memoryview(bytearray(inline[run[1] : run[1] + run[2]]))
-    if run[0] == _BLOCK:
+    if run[0] == BLOCK:
         return link.block_view(run[1], run[2], run[3])
-    if run[0] == _PRIVATE:
+    if run[0] == PRIVATE:
         return link.private_view(run[1])
     return link.shared_view(run[1])
 
 
-def _source(entry: tuple[Any, ...], views: list[memoryview]) -> Any:
-    """Return the stream's next buffer: bytes, or the argument of ``arrays.build``."""
+def source(entry: tuple[Any, ...], views: list[memoryview]) -> Any:
+    """Return the next buffer of a stream: bytes, or the argument of ``arrays.build``."""
     run, offset, length, strides, writable = entry
     view = views[run]
     if not writable:
@@ -492,5 +523,5 @@ def rebuild(encoded: Encoded, views: list[memoryview]) -> Any:
             else views[entry.run]
         )
         fields = (0, entry.offset, entry.length, entry.strides, entry.writable)
-        buffers.append(_source(fields, [view]))
+        buffers.append(source(fields, [view]))
     return pickle.loads(encoded.stream(), buffers=buffers)

@@ -459,6 +459,15 @@ class Core:
             happened.append(events.Requeued(worker, tuple(back)))
             return self.take(happened)
 
+    def requeue(self, worker: int, assignments: Iterable[int]) -> Effects:
+        """Put assignments of a worker that it has not started back to the head of the queue."""
+        with self.lock:
+            held = {number for number, each in self.assigned.items() if each.worker == worker}
+            back = [number for number in assignments if number in held]
+            for number in back:
+                self._requeued(number)
+            return self.take([events.Requeued(worker, tuple(back))])
+
     def worker_gone(self, worker: int, claimed: int, *, broken: bool, error: MakeError) -> Effects:
         """Remove a worker that has ended: what it was running is lost, the rest of its queue goes
         back.

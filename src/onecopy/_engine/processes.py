@@ -80,7 +80,7 @@ class ProcessEngine:
             # After the zygote is forked, which would inherit it.
             shown = Shown(wakeup.end, self._present)
             unmade.callback(shown.close)
-            initializer = _initializer(options, workers)
+            initializer = self._initializer(workers)
             unmade.pop_all()
         self.history = History(options.spans, importing)
         self._parts = self._made(workers, freezes, segments, arena, wakeup, polled, shown)
@@ -146,6 +146,19 @@ class ProcessEngine:
             poller=polled,
             shown=shown,
         )
+
+    def _initializer(self, workers: Workers) -> Function | None:
+        """Return the initializer as it is sent to each worker. Raises NotPicklable."""
+        options = self.options
+        if options.initializer is None:
+            return None
+        what = (None, ()) if options.inherits else (options.initializer, options.initargs)
+        encoded = inheriting.encode_initial(what, PEER)
+        encoded.anchor()
+        function = Function(0, options.initializer, encoded)
+        reads = [options.initializer] if options.inherits else encoded.references
+        function.versions = workers.source.follower.versions(reads)
+        return function
 
     # The methods of ``Engine``, for doors and reports.
 
@@ -237,19 +250,6 @@ class ProcessEngine:
     def _may_wait_for_workers(self) -> bool:
         me = threading.get_ident()
         return me != self._driver.thread and not self._parts.receiver.is_waiting(me)
-
-
-def _initializer(options: Options, workers: Workers) -> Function | None:
-    """Return the initializer as it is sent to each worker. Raises NotPicklable."""
-    if options.initializer is None:
-        return None
-    what = (None, ()) if options.inherits else (options.initializer, options.initargs)
-    encoded = inheriting.encode_initial(what, PEER)
-    encoded.anchor()
-    function = Function(0, options.initializer, encoded)
-    reads = [options.initializer] if options.inherits else encoded.references
-    function.versions = workers.source.follower.versions(reads)
-    return function
 
 
 def _after_fork() -> None:

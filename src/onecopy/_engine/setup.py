@@ -23,7 +23,7 @@ from .options import MAINS, PRINTS, STATES, Options, Prints
 _PRELOAD = ("numpy",)
 
 
-def engine(  # noqa: PLR0913  # as the doors' own
+def options_of(  # noqa: PLR0913  # as the doors' own
     workers: int | None,
     method: str,
     initializer: Callable[..., Any] | None,
@@ -40,8 +40,8 @@ def engine(  # noqa: PLR0913  # as the doors' own
     reseed: bool = True,
     profile: bool = False,
     worker_exit: Callable[[], Any] | None = None,
-) -> Engine:
-    """Return a running engine; its workers start in the background. Raises as ``Pool`` does.
+) -> Options:
+    """Return the settings of an engine. Raises as ``Pool`` does.
 
     ``executor`` and what follows: see ``Options``.
     """
@@ -70,7 +70,7 @@ def engine(  # noqa: PLR0913  # as the doors' own
     check_state(main, state)
     if not (isinstance(spans, Integral) and spans >= 0):
         raise ValueError(f"spans is how many to keep, 0 or more, not {spans!r}")
-    options = Options(
+    return Options(
         workers=workers,
         method=start,
         initializer=initializer,
@@ -87,6 +87,10 @@ def engine(  # noqa: PLR0913  # as the doors' own
         reseed=reseed,
         profile=profile or bool(os.environ.get("ONECOPY_PROFILE")),
     )
+
+
+def engine(options: Options) -> Engine:
+    """Return a running engine; its workers start in the background. Raises as ``Pool`` does."""
     if options.method == "thread":
         from .threads import ThreadEngine
 

@@ -15,10 +15,8 @@ import sys
 
 from .._system.native_threads import THREAD_VARIABLES
 
-_CODE = (
-    "import sys; sys.path.append(sys.argv[1]); "
-    "from onecopy._launch.bootstrap import main; main(*sys.argv[2:])"
-)
+_CODE = "import sys; sys.path.append(sys.argv[1]); from {} import main; main(*sys.argv[2:])"
+_BOOTSTRAP = "onecopy._launch.bootstrap"
 _HOME = os.path.realpath(__file__).rsplit(os.sep, 3)[0]
 
 
@@ -32,24 +30,36 @@ def start(role: str, fd: int, threads: int | None, environment: dict[str, str]) 
     if threads is not None:
         for name in THREAD_VARIABLES:
             environment[name] = "1" if role == "zygote" else str(threads)
+    return start_module(_BOOTSTRAP, [role, str(os.getpid())], fd, environment)
+
+
+def start_module(module: str, arguments: list[str], fd: int, environment: dict[str, str]) -> int:
+    """Start an interpreter that calls the ``main`` of one of our modules; return its pid.
+
+    Args:
+        module: its name.
+        arguments: of ``main``.
+        fd: the interpreter's descriptor 3.
+        environment: of the new process.
+    """
     dup = (os.POSIX_SPAWN_DUP2, fd, 3)
     # Ctrl-C reaches the whole process group: until the child has its own handler, it would end with
     # a traceback in the middle of an import.
     mask = signal.pthread_sigmask(signal.SIG_BLOCK, ()) | {signal.SIGINT}
-    command = _command([role, str(os.getpid())])
+    command = _command(module, arguments)
     return os.posix_spawn(sys.executable, command, environment, file_actions=[dup], setsigmask=mask)
 
 
 def replace(arguments: list[str]) -> None:
     """Replace this process by such an interpreter; inheritable descriptors stay open."""
     signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-    os.execv(sys.executable, _command(arguments))
+    os.execv(sys.executable, _command(_BOOTSTRAP, arguments))
 
 
-def _command(arguments: list[str]) -> list[str]:
+def _command(module: str, arguments: list[str]) -> list[str]:
     import subprocess  # not in a fresh interpreter, whose start it would delay
 
     # -P: the current directory is not put before the standard library. The worker's path is later
     # set to the owner's.
     flags = subprocess._args_from_interpreter_flags()  # type: ignore[attr-defined]
-    return [sys.executable, *flags, "-P", "-c", _CODE, _HOME, *arguments]
+    return [sys.executable, *flags, "-P", "-c", _CODE.format(module), _HOME, *arguments]

@@ -40,11 +40,21 @@ class Settings:
         self._lock = threading.Lock()
         self._version = 0
         self._body = b""
+        self._relayed = False
         self._filters: list[Any] = []
         self._handlers: tuple[int, list[Any]] | None = None
 
+    def relay(self, body: bytes) -> None:
+        """Pass on another process's settings from here on, instead of this one's."""
+        with self._lock:
+            self._relayed = True
+            self._version += 1
+            self._body = body
+
     def now(self) -> tuple[int, bytes]:
         """Return the number and the bytes for ``apply``."""
+        if self._relayed:
+            return self._version, self._body
         if not self._unchanged() and self._lock.acquire(blocking=False):
             # If another thread is refreshing them, use the previous settings.
             try:

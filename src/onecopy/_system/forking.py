@@ -10,6 +10,7 @@ exists in the child. So each module with locks, sockets or threads registers its
 ``_engine.workers``          no fork happens while the worker's end of a socket is open here
 ``_engine.processes``        pools are the parent's: sockets closed, what waits fails
 ``_engine.threads``          pools are the parent's: there are no worker threads here
+``_cluster.engine``          pools are the parent's: connections closed, what waits fails
 ``_engine.future``, results  new locks; what waits for a parent's result fails
 ``_engine.dropped``          nothing that waits is the child's
 ``executor``                 executors are the parent's

@@ -10,12 +10,15 @@ OnecopyError
 │   └── ResultNotPicklable   (multiprocessing.pool.MaybeEncodingError)  a result
 ├── PoolClosed           (RuntimeError, ValueError)  work for a pool that takes none
 ├── UnsupportedPlatform  (OSError)            no way to share memory or start workers here
+├── HostMismatch         a host of a cluster has other versions than the driver
 ├── TaskTimeout          (TimeoutError)       a task took longer than its ``timeout``
 ├── RemoteError          a worker's error that could not be rebuilt in this process
 └── BrokenWorker         (concurrent.futures.process.BrokenProcessPool)
     ├── WorkerDied       a worker ended while it ran a task
     │   ├── FileTruncated    ... because the file that it was reading was truncated
     │   └── WorkerOutOfMemory    (MemoryError)  ... because it passed its ``memory_limit``
+    ├── HostLost         a host of a cluster has gone, with work that is not run again
+    ├── NoHosts          (TimeoutError)       no host of a cluster is left
     └── InitializerFailed    no worker could start; the pool is unusable
 ```
 
@@ -35,7 +38,9 @@ if TYPE_CHECKING:
     from ._broken import (
         BrokenWorker,
         FileTruncated,
+        HostLost,
         InitializerFailed,
+        NoHosts,
         ResultNotPicklable,
         WorkerDied,
         WorkerOutOfMemory,
@@ -45,9 +50,13 @@ __all__ = [
     "BadFile",
     "BrokenWorker",
     "FileTruncated",
+    "HostLost",
+    "HostMismatch",
     "InitializerFailed",
+    "InsecureClusterWarning",
     "LoadWarning",
     "MissingLibrary",
+    "NoHosts",
     "NotEnoughMemory",
     "NotPicklable",
     "NotShared",
@@ -67,7 +76,9 @@ __all__ = [
 _BROKEN = {
     "BrokenWorker",
     "FileTruncated",
+    "HostLost",
     "InitializerFailed",
+    "NoHosts",
     "ResultNotPicklable",
     "WorkerDied",
     "WorkerOutOfMemory",
@@ -163,7 +174,13 @@ class NotEnoughMemory(OnecopyError, MemoryError):
 
 
 class NotShared(OnecopyError, ValueError):
-    """``freeze`` or ``private`` was given an array of the wrong kind of memory."""
+    """An array is in the wrong kind of memory: for ``freeze``, for ``private``, or for another
+    host."""
+
+
+class HostMismatch(OnecopyError):
+    """A host of a cluster has other versions than the driver: messages would mean something else
+    there."""
 
 
 class BadFile(OnecopyError, ValueError):
@@ -279,6 +296,10 @@ class SlowImportWarning(UserWarning):
 
 class PickledWarning(UserWarning):
     """Part of an object given to ``share`` cannot be shared and is pickled with each task."""
+
+
+class InsecureClusterWarning(UserWarning):
+    """A cluster's scheduler is open to any program that can reach it."""
 
 
 class LoadWarning(UserWarning):

@@ -172,6 +172,45 @@ class FileTruncated(WorkerDied):
         )
 
 
+class HostLost(BrokenWorker):
+    """A host of the pool has gone, and work that it held is not given to another.
+
+    Args:
+        host: its name.
+        why: the reason, as far as it is known.
+        task: the task; empty if it is about none.
+        hosts: the names of all hosts that were lost with this task; empty if it is about none.
+    """
+
+    __module__ = "onecopy.errors"
+
+    def __init__(
+        self, host: str, why: str = "", task: str = "", hosts: tuple[str, ...] = ()
+    ) -> None:
+        super().__init__(host, why, task, hosts)
+        self.host = host
+        self.why = why
+        self.task = task
+        self.hosts = hosts
+
+    def __str__(self) -> str:
+        ran = f" while it had {self.task}" if self.task else ""
+        why = f": {self.why}" if self.why else ""
+        if len(self.hosts) < 2:
+            return f"{self.host} was lost{ran}{why}"
+        names = ", ".join(self.hosts)
+        return (
+            f"{self.host} was lost{ran}{why}; it was given out {len(self.hosts)} times, and each "
+            f"time the host was lost ({names}): it may be what ends them, or reruns= allows more"
+        )
+
+
+class NoHosts(BrokenWorker, TimeoutError):
+    """No host of the pool is left, and none has come in time."""
+
+    __module__ = "onecopy.errors"
+
+
 class InitializerFailed(BrokenWorker):
     """No worker could be started: the initializer raised, or every start failed.
 

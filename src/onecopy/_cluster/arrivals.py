@@ -1,0 +1,201 @@
+"""The messages from the hosts: results, errors, output, workers that come and go.
+
+Called by the carrier's threads, one at a time per host. As in ``_engine.receiver`` the table is
+told first, so that the host gets more work; then each result is unpickled and delivered.
+"""
+
+from __future__ import annotations
+
+import marshal
+import pickle
+from time import monotonic_ns
+from typing import Any
+
+from .. import errors
+from .._codec.parcel import unpack
+from .._engine.core import Core, Ended
+from .._engine.lifetime import Lifetime
+from .._engine.outcomes import Outcomes
+from .._engine.output_dispatch import OutputDispatcher, OutputItem
+from .._engine.work import Call, Entry
+from .._observe.columns import DONE, FAILED
+from .._observe.diary import RESULTS
+from .._protocol import wire
+from .._protocol.failures import fits_failures, fits_values, revive
+from .._schedule import events
+from .host import Host, State
+from .interface import Item
+
+_LARGE = 64 << 10
+
+
+class Arrivals:
+    """See the module.
+
+    Args:
+        core: the pool's table.
+        outcomes: delivers results.
+        lifetime: fails the pool if a host cannot start workers.
+        output: dispatches what workers log and print.
+    """
+
+    def __init__(
+        self, core: Core, outcomes: Outcomes, lifetime: Lifetime, output: OutputDispatcher
+    ) -> None:
+        self._core = core
+        self._outcomes = outcomes
+        self._lifetime = lifetime
+        self._output = output
+        self.hushed: list[tuple[Host, int]] = []
+
+    def take(self, host: Host, items: list[Item]) -> None:
+        """Handle what an agent has sent."""
+        for name, *values in items:
+            if name == "cut":  # the chunk's result may be here too
+                self._cut(host, *values)
+        ended = [item for item in items if item[0] == "ended"]
+        entries = self._end(host, ended) if ended else {}
+        for name, *values in items:
+            if name == "ended":
+                entry = entries.pop(values[0], None)
+                if entry is not None:
+                    self._deliver(host, entry, *values[1:])
+            elif name != "cut":
+                getattr(self, f"_on_{name}")(host, *values)
+
+    def _end(self, host: Host, items: list[Item]) -> dict[int, Entry]:
+        """Tell the table which assignments have ended; return those whose outcome is delivered."""
+        by_slot: dict[int, list[Ended]] = {}
+        for _, number, _, spent, flags, _ in items:
+            received, decoded, started, finished, _ = wire.TIMES.unpack_from(spent)
+            with self._core.lock:
+                entry = self._core.assigned.get(number)
+            if entry is not None:
+                unrun = bool(flags & wire.UNRUN)
+                took = None if unrun else finished - started + decoded - received
+                failed = bool(flags & wire.ERRORS)
+                by_slot.setdefault(entry.worker, []).append((number, took, 0, failed, unrun))
+        found: dict[int, Entry] = {}
+        for slot in host.slots:
+            if slot.number in by_slot:
+                slot.last = monotonic_ns()
+                ended, _, effects = self._core.ended(
+                    slot.number, by_slot[slot.number], look_for_blocked=True
+                )
+                effects.carry_out()
+                found.update(ended)
+        return found
+
+    def _cut(self, host: Host, number: int, begun: int) -> None:
+        """Give the items of a chunk to others that its worker has not started, and will not."""
+        with self._core.lock:
+            entry = self._core.assigned.get(number)
+            if entry is None:
+                return
+            stop = entry.assignment.start + begun
+            entry.assignment = entry.assignment._replace(stop=stop)
+            took = monotonic_ns() - entry.sent
+            effects = self._core.take([events.Cut(entry.worker, number, stop, took)])
+        effects.carry_out()
+
+    def _deliver(
+        self, host: Host, entry: Entry, who: tuple[int, int], spent: bytes, flags: int, parcel: Any
+    ) -> None:
+        worker, pid = who
+        # What is recorded from here on is the process that ran it.
+        entry.worker = host.number(worker)
+        spent = host.clock.spent(spent)
+        host.last[worker] = wire.TIMES.unpack_from(spent)[-1]
+        assignment, work = entry.assignment, entry.work
+        conclude, bad = self._outcomes.conclude, flags & wire.ERRORS
+        began = monotonic_ns()
+        moved = parcel.moved
+        host.traffic[1] += moved
+        try:
+            value = unpack(parcel, host.link)
+            size = None if isinstance(work, Call) else assignment.stop - assignment.start
+            whole = size is None or (not bad and fits_values(value, size))  # a call: anything
+            if not (fits_failures(value, size or 1) if bad else whole):
+                raise errors.BrokenWorker(f"{host.name} answered what it was not asked for")
+            if bad:
+                value = value[0], {at: revive(how) for at, how in value[1].items()}
+        except BaseException as error:
+            note = f"raised while the result of {work.describe(assignment)} was unpickled"
+            errors.add_note(error, note)
+            conclude(pid, entry, spent, FAILED, self._outcomes.failed, error)
+            return
+        if moved > _LARGE:
+            self._outcomes.history.diary.add(RESULTS, began, monotonic_ns())
+        if bad:
+            conclude(pid, entry, spent, FAILED, self._outcomes.partly, *value)
+        else:
+            conclude(pid, entry, spent, DONE, self._outcomes.delivered, value)
+
+    # Items. Each is called ``_on_`` and its name.
+
+    def _on_failed(self, host: Host, number: int, worker: int, pickled: bytes) -> None:
+        """No worker has answered: it has died, was killed, or could not be sent this."""
+        error = pickle.loads(pickled)
+        errors.add_note(error, f"onecopy: on {host.name}")
+        with self._core.lock:
+            entry = self._core.assigned.get(number)
+        if entry is None:
+            return
+        found, effects = self._core.finished(entry.worker, number, None)
+        effects.carry_out()
+        if found is not None:
+            # What is recorded is the process that ran it, if one has.
+            found.worker = host.number(worker) if worker else 0
+            self._outcomes.lose(found, error)
+
+    def _on_withdrawn(self, host: Host, numbers: list[int]) -> None:
+        """No worker there has begun these."""
+        for slot in host.slots:
+            self._core.requeue(slot.number, numbers).carry_out()
+
+    def _on_said(self, host: Host, worker: int, said: list[OutputItem]) -> None:
+        number = host.number(worker)
+        self._output.put(number, said)
+        if self._output.is_full(number) and (host, worker) not in self.hushed:
+            self.hushed.append((host, worker))
+            host.queue.put(("hush", worker, True))
+
+    def relieve(self) -> None:
+        """Read again from workers whose output has been handled."""
+        for host, worker in list(self.hushed):
+            if not self._output.is_full(host.number(worker)):
+                self.hushed.remove((host, worker))
+                host.queue.put(("hush", worker, False))
+
+    def _on_worker(self, host: Host, row: tuple[int, int, int, int, int, int]) -> None:
+        host.row(row)
+        if host.state is State.STARTING:
+            ready = sum(1 for each in host.workers.values() if each[3])
+            if ready <= len(host.slots):
+                self._core.join(host.slots[ready - 1]).carry_out()
+            # A pool that is closed may have retired the slot at once.
+            if ready >= len(host.slots) and host.state is State.STARTING:
+                host.state = State.READY
+
+    def _on_broken(self, host: Host, pickled: bytes, cause: Any) -> None:
+        failure = pickle.loads(pickled)
+        errors.add_note(failure, f"onecopy: on {host.name}")
+        self._lifetime.fail(failure, None if cause is None else revive(cause))
+
+    def _on_mapped(self, host: Host, segment_id: int, why: str) -> None:
+        host.answers.put((segment_id, why))
+
+    def _on_forgotten(self, host: Host, segment_id: int) -> None:
+        host.link.forgotten(segment_id)
+
+    def _on_imported(self, host: Host, body: bytes) -> None:
+        self._outcomes.history.recorder.imported(marshal.loads(body))
+
+    def _on_profile(self, host: Host, body: bytes) -> None:
+        self._outcomes.history.profile.add(marshal.loads(body))
+
+    def _on_pong(self, host: Host, sent: int, theirs: int) -> None:
+        host.clock.answered(sent, theirs, monotonic_ns())
+
+    def _on_bye(self, host: Host) -> None:
+        """The agent ends because it was told to."""

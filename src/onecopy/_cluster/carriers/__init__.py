@@ -1,0 +1,1 @@
+"""The ways to reach hosts, one file each: ``loopback``, ``dask``."""

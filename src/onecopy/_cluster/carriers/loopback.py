@@ -1,0 +1,157 @@
+"""Hosts that are made up: each is a process of this machine, with workers of its own.
+
+For tests, and to try a program before it runs on a cluster. A made-up host shares no memory with
+the driver: data are shipped to it as to any other host, and this machine has one copy of them for each.
+Messages go through socket pairs, which no other process can open.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import socket
+import threading
+from dataclasses import dataclass
+
+from ..._engine.workers import importing
+from ..._launch import interpreter
+from ..._protocol.preparation import Preparation
+from ..connection import Connection
+from ..interface import AGENT, Events, HostInfo, Item
+
+
+@dataclass(frozen=True)
+class Loopback:
+    """A description of made-up hosts, for ``Pool(cluster=...)``; ``loopback`` makes one.
+
+    Attributes:
+        hosts: the number of hosts.
+        workers: the number of workers of each.
+    """
+
+    __module__ = "onecopy"
+
+    hosts: int
+    workers: int
+
+    def carrier(self) -> LoopbackCarrier:
+        """Return what starts and reaches the agents."""
+        return LoopbackCarrier(self.hosts, self.workers)
+
+
+def loopback(hosts: int = 2, workers: int = 1) -> Loopback:
+    """Describe hosts that are processes of this machine, to try what runs on a cluster.
+
+    Args:
+        hosts: the number of made-up hosts, at least 1.
+        workers: the number of workers of each, at least 1.
+
+    Returns a value for ``Pool(cluster=...)``; nothing is started by it.
+
+    Raises:
+        ValueError: a number is below 1.
+        TypeError: a number is no int.
+
+    Example:
+        >>> import onecopy as oc
+        >>> with oc.Pool(cluster=oc.loopback(hosts=2)) as pool:
+        ...     pool.map(abs, [-1, -2])
+        [1, 2]
+    """
+    for name, value in (("hosts", hosts), ("workers", workers)):
+        if type(value) is not int:
+            raise TypeError(f"{name} is a whole number, not {value!r}")
+        if value < 1:
+            raise ValueError(f"{name} is at least 1, not {value}")
+    return Loopback(hosts, workers)
+
+
+loopback.__module__ = "onecopy"
+
+
+class LoopbackCarrier:
+    """See the module; a ``Carrier``.
+
+    Args:
+        hosts, each: the number of hosts, and of the workers of each.
+    """
+
+    local = True
+
+    def __init__(self, hosts: int, each: int) -> None:
+        self.workers = hosts * each
+        self._count = hosts
+        self._each = each
+        self._agents: dict[int, tuple[int, Connection]] = {}
+        self._threads: list[threading.Thread] = []
+        # An agent whose process has been waited for has no pid any more.
+        self._lock = threading.Lock()
+
+    def open(self, events: Events, preparation: Preparation) -> None:
+        """See ``Carrier``. Agents end with the calling thread."""
+        for key in range(1, self._count + 1):
+            # A fork elsewhere in the program must not keep the agent's end open.
+            with importing():
+                ours, theirs = socket.socketpair()
+                with theirs:
+                    pid = _start_agent(theirs.fileno(), preparation)
+            info = HostInfo(key, f"loopback-{key}", self._each)
+            self._agents[key] = pid, Connection(ours)
+            events.came(info)
+            thread = threading.Thread(
+                target=self._read,
+                args=(events, info),
+                name=f"onecopy-from-{info.name}",
+                daemon=True,
+            )
+            self._threads.append(thread)
+            thread.start()
+
+    def send(self, key: int, items: list[Item]) -> int:
+        """See ``Carrier``."""
+        return self._agents[key][1].send(items)
+
+    def end(self, key: int) -> None:
+        """See ``Carrier``."""
+        with self._lock:
+            pid, _ = self._agents[key]
+            if pid:
+                os.kill(pid, signal.SIGKILL)
+
+    def close(self) -> None:
+        """See ``Carrier``."""
+        for key in self._agents:
+            self.end(key)
+        for thread in self._threads:
+            thread.join()
+
+    def after_fork(self) -> None:
+        """See ``Carrier``."""
+        for _, connection in self._agents.values():
+            connection.detach_in_child()
+
+    def _read(self, events: Events, info: HostInfo) -> None:
+        pid, connection = self._agents[info.key]
+        with contextlib.suppress(EOFError):
+            while True:
+                events.received(info.key, connection.receive())
+        # Its end of the socket is closed by its end alone.
+        self.end(info.key)
+        _, status = os.waitpid(pid, 0)
+        with self._lock:
+            self._agents[info.key] = 0, connection
+        events.left(info.key, f"its agent {_ended(status)}")
+        connection.close()
+
+
+def _start_agent(fd: int, preparation: Preparation) -> int:
+    arguments = [str(os.getpid())]
+    return interpreter.start_module(AGENT, arguments, fd, preparation.environment)
+
+
+def _ended(status: int) -> str:
+    code = os.waitstatus_to_exitcode(status)
+    if code >= 0:
+        return f"exited with code {code}"
+    return f"was killed by {signal.Signals(-code).name}"

@@ -1,0 +1,112 @@
+"""A stream socket as a way for messages: one end.
+
+::
+
+    number of buffers u32 | length of the pickle u64 | length of each buffer u64 ... | all of them
+
+Messages are pickled with protocol 5. Buffers are written from where they are, and are read into
+memory of their own, without a copy in between.
+"""
+
+from __future__ import annotations
+
+import os
+import pickle
+import socket
+import struct
+from typing import Any
+
+_HEAD = struct.Struct("<IQ")
+_LENGTH = struct.Struct("<Q")
+# One call takes at most IOV_MAX pieces (1024 on Linux).
+_PIECES = 512
+
+
+Packed = tuple[Any, list[Any]]
+"""A message as bytes: the pickle stream, and the buffers."""
+
+
+def packed(message: Any) -> Packed:
+    """Return a message as bytes; its buffers are not copied."""
+    buffers: list[pickle.PickleBuffer] = []
+    stream = pickle.dumps(message, 5, buffer_callback=buffers.append)
+    return stream, [buffer.raw() for buffer in buffers]
+
+
+def unpacked(message: Packed) -> Any:
+    """Return the message that ``packed`` made bytes of."""
+    stream, buffers = message
+    return pickle.loads(stream, buffers=buffers)
+
+
+class Connection:
+    """See the module. One thread sends and one receives.
+
+    Args:
+        sock: a connected stream socket, which this object owns.
+    """
+
+    def __init__(self, sock: socket.socket) -> None:
+        self.sock = sock
+
+    def send(self, message: Any) -> int:
+        """Send a message; return its size in bytes. Raises OSError if the peer has gone."""
+        return self.pass_on(packed(message))
+
+    def receive(self) -> Any:
+        """Return the next message. Raises EOFError if the peer has gone."""
+        return unpacked(self.take())
+
+    def pass_on(self, message: Packed) -> int:
+        """Send a message that is packed already; return its size in bytes."""
+        stream, buffers = message
+        views = [memoryview(each).cast("B") for each in (stream, *buffers)]
+        lengths = b"".join(_LENGTH.pack(view.nbytes) for view in views[1:])
+        head = _HEAD.pack(len(buffers), views[0].nbytes) + lengths
+        pieces = [memoryview(head), *(view for view in views if view.nbytes)]
+        total = sum(piece.nbytes for piece in pieces)
+        at = 0
+        while at < len(pieces):
+            sent = self.sock.sendmsg(pieces[at : at + _PIECES], (), socket.MSG_NOSIGNAL)
+            while at < len(pieces) and sent >= pieces[at].nbytes:
+                sent -= pieces[at].nbytes
+                at += 1
+            if sent:
+                pieces[at] = pieces[at][sent:]
+        return total
+
+    def take(self) -> Packed:
+        """Return the next message without unpacking it."""
+        count, length = _HEAD.unpack(self._read(_HEAD.size))
+        lengths = [size for (size,) in _LENGTH.iter_unpack(self._read(_LENGTH.size * count))]
+        return self._read(length), [self._read(size) for size in lengths]
+
+    def _read(self, size: int) -> bytearray:
+        data = bytearray(size)
+        view = memoryview(data)
+        while view:
+            try:
+                count = self.sock.recv_into(view, 0, socket.MSG_WAITALL)
+            except ConnectionResetError:
+                count = 0
+            if not count:
+                raise EOFError
+            view = view[count:]
+        return data
+
+    def shut(self) -> None:
+        """End both directions: a thread that waits in ``receive`` gets EOFError."""
+        try:
+            self.sock.shutdown(socket.SHUT_RDWR)
+        except OSError:
+            return  # the peer was faster
+
+    def close(self) -> None:
+        """Close the socket."""
+        self.sock.close()
+
+    def detach_in_child(self) -> None:
+        """Close the descriptor in a forked child, where the stream is the parent's."""
+        fd = self.sock.detach()
+        if fd >= 0:
+            os.close(fd)

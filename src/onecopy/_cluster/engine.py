@@ -1,0 +1,396 @@
+"""The engine of a pool on several hosts: creates the parts, and connects them.
+
+It is an ``Engine`` as the others are: the same table, scheduler, submission and outcomes. Its
+workers are slots of hosts. Callers' threads append to a host's queue, one thread per host sends,
+the carrier's threads read, and the service does the rest.
+"""
+
+from __future__ import annotations
+
+import atexit
+import os
+import signal
+import threading
+import weakref
+from dataclasses import dataclass, replace
+from itertools import count
+from typing import Any
+
+from .. import errors
+from .._codec.blame import without_ours
+from .._codec.pickling import PEER
+from .._engine.core import Core, ReadyWorker
+from .._engine.following import Follower
+from .._engine.functions import Function
+from .._engine.history import History, WorkerRow
+from .._engine.known_functions import KnownFunctions
+from .._engine.lifetime import Lifetime, no_thread
+from .._engine.options import Options
+from .._engine.outcomes import Outcomes
+from .._engine.output_dispatch import OutputDispatcher
+from .._engine.rules import Rules
+from .._engine.submission import Submission
+from .._engine.work import BlockingCall, Entry
+from .._engine.workers import importing
+from .._memory.arena import Arena
+from .._memory.segment import registry
+from .._observe.columns import OWNER
+from .._observe.series import Watch
+from .._protocol import inheriting
+from .._protocol.failures import name_of
+from .._protocol.log_settings import settings
+from .._protocol.preparation import prepare
+from .._schedule.events import Assignment
+from .._schedule.scheduler import Scheduler
+from .._system import forking
+from .arrivals import Arrivals
+from .host import Host, HostStatus, State
+from .interface import Carrier, HostInfo, Item
+from .losses import Losses
+from .messages import Setup
+from .sending import Sending
+from .service import Parts, Service
+
+# Round trips that set a host's clock at its start.
+PINGS = 4
+
+# Strong references: an engine whose pool is gone lives until its service has ended.
+_engines: set[ClusterEngine] = set()
+
+
+@dataclass(frozen=True)
+class ClusterOptions:
+    """The settings that only a pool on several hosts has.
+
+    Attributes:
+        reruns: how often work that was lost with a host is given to another.
+        files: see ``shipping.Shipping``.
+        hosts_timeout: seconds that work waits for a host when none is left.
+    """
+
+    reruns: int = 3
+    files: str = "auto"
+    hosts_timeout: float = 60.0
+
+
+class NoLimits:
+    """Limits of tasks are kept by the hosts; see ``_engine.core.Limited``."""
+
+    def add(self, assignment: int, worker: Any, rules: Rules, task: str) -> None:
+        """Nothing to do."""
+
+    def remove(self, assignment: int) -> None:
+        """Nothing to do."""
+
+
+class ClusterEngine:
+    """See the module; an ``Engine``.
+
+    Args:
+        options: the pool's settings; ``workers`` is the sum over all hosts.
+        cluster: the others.
+        carrier: reaches the hosts.
+
+    Raises:
+        NotPicklable: the initializer or its arguments cannot be pickled.
+        OSError: there are no more descriptors.
+    """
+
+    def __init__(self, options: Options, cluster: ClusterOptions, carrier: Carrier) -> None:
+        self.options = options
+        self._cluster = cluster
+        self._carrier = carrier
+        self._arena = Arena()
+        self.history = History(options.spans, importing)
+        self._numbers = count(1)
+        self.core = Core(
+            Scheduler(options.workers),
+            on_lost=self._on_lost,
+            start_worker=_start_worker,
+            wake=self._wake,
+            limits=NoLimits(),
+        )
+        self._follower = Follower(
+            None, None, modules=options.state == "follow", replaces=lambda version: None
+        )
+        self._initializer = _initializer(options, self._follower)
+        self._preparation = prepare(self.history.before, None, options.preload)
+        known = KnownFunctions(PEER, self._follower, self._forget)
+        # Results come when a chunk has ended: where each is wanted at once, items go singly.
+        self.submission = Submission(
+            self.core, self.history, known, PEER, self._wake, _send, singly=True
+        )
+        self._known = known
+        self._output = OutputDispatcher(
+            self._wake, self._malformed, self.history.diary, prefixed=options.prints == "prefixed"
+        )
+        self._outcomes = Outcomes(self.core, self.history, self._output)
+        self._table = Hosts(self)
+        lifetime = self._lifetime = Lifetime(
+            self.core, self.submission, self.history, self._stop_workers
+        )
+        arrivals = self._arrivals = Arrivals(self.core, self._outcomes, lifetime, self._output)
+        losses = Losses(self.core, self._outcomes, cluster.reruns)
+        parts = Parts(self.core, self.submission, lifetime, arrivals, losses)
+        self._service = Service(parts, carrier, self._table, cluster.hosts_timeout)
+        self._start()
+
+    def _start(self) -> None:
+        _engines.add(self)
+        registry.listeners.add(self._service)
+        try:
+            self.history.watch = Watch(
+                self._processes, lambda: self.core.tasks_ended, self.core.occupied
+            )
+            self._thread = self._service.start(self._begin, self._unheld, self._finished)
+        except RuntimeError as error:
+            self._finished()
+            raise no_thread(error) from error
+
+    # The methods of ``Engine``, for doors and reports.
+
+    def close(self) -> None:
+        self._lifetime.close()
+        self._wake()
+
+    def terminate(self) -> None:
+        self._lifetime.terminate()
+
+    def kill(self, how: signal.Signals) -> None:
+        if not self.core.foreign:
+            ended = errors.BrokenWorker("the pool's workers were ended by its owner")
+            self._service.stop(how)
+            self._lifetime.fail(ended, None)
+
+    def join(self, timeout: float | None = None) -> bool:
+        self._thread.join(timeout)
+        return not self._thread.is_alive()
+
+    def release(self) -> None:
+        self._service.release()
+
+    def pids(self) -> list[int]:
+        """Wait until all hosts that were expected are ready, or have gone."""
+        self._table.ready.wait()
+        return [pid for host in self._table.all() for pid in host.pids()]
+
+    def traffic(self) -> tuple[int, int, int, int]:
+        hosts = [host.traffic for host in self._table.all()]
+        sent, received, copied, shared = map(sum, zip([0] * 4, *hosts, strict=True))
+        return sent, received, copied, shared
+
+    def worker_history(self) -> list[WorkerRow]:
+        return [row for host in self._table.all() for row in host.rows()]
+
+    def owner_cpu(self) -> float:
+        return self._service.cpu
+
+    # For ``Pool``.
+
+    def hosts(self) -> list[HostStatus]:
+        """Return every host so far."""
+        return [host.status() for host in self._table.all()]
+
+    # For the carrier: ``interface.Events``.
+
+    def came(self, info: HostInfo) -> None:
+        self._service.came(info)
+
+    def received(self, key: int, items: list[Item]) -> None:
+        host = self._table.by_key(key)
+        if host is None or host.state is State.GONE:
+            return
+        try:
+            self._arrivals.take(host, items)
+        except Exception as error:  # a bug: no caller may wait for ever because of it
+            failure = errors.BrokenWorker(f"what {host.name} sent makes no sense: {error!r}")
+            self._lifetime.fail(failure, error)
+        self._table.look()
+
+    def left(self, key: int, why: str) -> None:
+        self._service.left(key, why)
+
+    # Called by the parts.
+
+    def connect(self, info: HostInfo, slots: list[int]) -> Host:
+        """Return a host that has come, which is sent its first messages."""
+        host = Host(info, slots, self._arena, self._cluster.files, self._numbers)
+        host.settings, said = settings.now()
+        options = replace(
+            self.options,
+            workers=info.workers,
+            initializer=None,
+            initargs=(),
+            main="value",
+            spans=0,
+        )
+        name = name_of(self.options.initializer) if self._initializer is not None else None
+        host.queue.put(
+            ("begin", Setup(options, self._preparation, name, said, self._carrier.local))
+        )
+        if not self._carrier.local:
+            for _ in range(PINGS):
+                host.queue.put(("ping",))
+        if self._initializer is not None:
+            host.queue.put(("initializer", self._initializer))
+        Sending(
+            host,
+            self._carrier,
+            unsendable=self._unsendable,
+            versions=self._follower.versions,
+            speaks=self.options.logs,
+        )
+        return host
+
+    def _begin(self) -> None:
+        # Import them now, and not when the first worker ends: by then memory may be short.
+        with importing():
+            errors.import_broken_errors()
+        self._carrier.open(self, self._preparation)
+
+    def _processes(self) -> dict[int, int]:
+        """Return the processes whose memory is sampled: those of this machine."""
+        there = [host for host in self._table.all() if self._carrier.local]
+        workers = {row[1]: row[0] for host in there for row in host.rows() if row[1] and not row[4]}
+        return {os.getpid(): OWNER, **workers}
+
+    def _on_lost(self, entry: Entry, error: BaseException) -> None:
+        entry.worker = 0  # see ``losses``
+        self._outcomes.lose(entry, error)
+
+    def _wake(self) -> None:
+        self._service.wakeup()
+
+    def _stop_workers(self) -> None:
+        self._service.stop()
+
+    def _forget(self, function: Function) -> None:
+        self.core.forget_function(function.id).carry_out()
+
+    def _malformed(self, worker: int, error: Exception) -> None:
+        """Nothing more can be done: the output of a worker of another host makes no sense."""
+        failure = errors.BrokenWorker(f"worker {worker} wrote output that makes no sense: {error}")
+        self._lifetime.fail(failure, error)
+
+    def _unsendable(self, slot: int, assignment: Assignment, error: BaseException) -> None:
+        without_ours(error)
+        entry, effects = self.core.unsent(slot, assignment.id)
+        effects.carry_out()
+        if entry is not None:
+            self._outcomes.unsent(entry, error)
+
+    def _unheld(self) -> None:
+        """End a pool without references; an executor finishes its work first."""
+        if self.options.executor:
+            self.close()
+        else:
+            self.terminate()
+
+    def _finished(self) -> None:
+        registry.listeners.discard(self._service)
+        if self.history.watch is not None:
+            self.history.watch.stop()
+        for host in self._table.all():
+            if host.state is not State.GONE:
+                host.lost("")
+        self._carrier.close()
+        for host in self._table.all():
+            if host.sender is not None:
+                host.sender.join()
+            host.link.abandon()
+        self._table.ready.set()
+        self._output.close()
+        self._service.wakeup.close()
+        self._arena.close()
+        self._initializer = None
+        self._known.clear()
+        self.history.over()
+        _engines.discard(self)
+
+    def after_fork(self) -> None:
+        """Mark this copy, in a forked child: the hosts are the parent's."""
+        self.core.after_fork()
+        self._carrier.after_fork()
+        self._service.wakeup.close()
+
+
+class Hosts:
+    """The hosts of a pool; ``service.Table``. Written by the service's thread.
+
+    Attributes:
+        ready: set when the expected workers are ready.
+    """
+
+    def __init__(self, engine: ClusterEngine) -> None:
+        self._engine = weakref.proxy(engine)
+        self._hosts: dict[int, Host] = {}
+        self._slots = count(1)
+        self.ready = threading.Event()
+
+    def all(self) -> list[Host]:
+        """Return every host so far."""
+        return list(self._hosts.values())
+
+    def by_key(self, key: int) -> Host | None:
+        """Return the host that the carrier knows by this key."""
+        return self._hosts.get(key)
+
+    def add(self, info: HostInfo) -> None:
+        """Take in a host."""
+        slots = [next(self._slots) for _ in range(info.workers)]
+        self._hosts[info.key] = self._engine.connect(info, slots)
+
+    def look(self, *, unreached: bool = False) -> None:
+        """Set ``ready`` if all expected workers are, or cannot be."""
+        if unreached:
+            self.ready.set()
+        if not self.ready.is_set():
+            there = [host for host in self.all() if host.state is not State.STARTING]
+            if sum(len(host.slots) for host in there) >= self._engine.options.workers:
+                self.ready.set()
+
+
+def _start_worker() -> None:
+    """Called when a worker is missing: agents replace their own workers."""
+
+
+def _send(worker: ReadyWorker, call: BlockingCall) -> None:
+    """Send nothing: what was posted is in the queue already."""
+
+
+def _initializer(options: Options, follower: Follower) -> Function | None:
+    """Return the initializer as it is sent to each host.
+
+    Raises:
+        NotPicklable: it cannot be pickled.
+        NotShared: it needs what only a child of this process can have.
+    """
+    if options.initializer is None:
+        return None
+    encoded = inheriting.encode_initial((options.initializer, options.initargs), PEER)
+    if encoded.carried:
+        raise errors.NotShared(
+            "the initializer needs a lock, event, queue or pipe of multiprocessing, which is "
+            "on this machine: no other host can have it"
+        )
+    encoded.anchor()
+    function = Function(0, options.initializer, encoded)
+    function.versions = follower.versions(encoded.references)
+    return function
+
+
+def _after_fork() -> None:
+    for engine in list(_engines):
+        engine.after_fork()
+    _engines.clear()
+
+
+def _at_exit() -> None:
+    """End the pools that are left when the program ends."""
+    for engine in list(_engines):
+        engine.terminate()
+        engine.join(10)
+
+
+forking.in_child(_after_fork)
+atexit.register(_at_exit)

@@ -1,0 +1,193 @@
+"""One host as the driver sees it: its slots, its workers, and what it has been sent.
+
+A host with n workers is n workers of the scheduler, which are called slots here: the agent's own
+engine decides which of its processes runs what.
+"""
+
+from __future__ import annotations
+
+import queue
+import threading
+from dataclasses import dataclass
+from enum import Enum
+from itertools import count
+from time import monotonic_ns
+from typing import Any
+
+from .._codec.link import Link
+from .._engine.history import WorkerRow
+from .._engine.work import Entry
+from .._memory.arena import Arena
+from .._protocol.versions import Path
+from .clock import Clock
+from .interface import HostInfo
+from .shipping import Shipping
+
+
+class State(Enum):
+    """The life of a host."""
+
+    STARTING = "starting"
+    READY = "ready"
+    CLOSING = "closing"  # its workers have been told to end
+    GONE = "gone"
+
+
+@dataclass(frozen=True)
+class HostStatus:
+    """One host of a pool, as ``Pool.hosts`` returns it.
+
+    Attributes:
+        name: its name.
+        workers: the number of its workers.
+        state: ``"starting"``, ``"ready"``, ``"closing"`` or ``"gone"``.
+        pids: its workers' process ids, on that host.
+        segments: the number of segments of shared data that it has, or parts of.
+        shared: bytes of shared data that it has: one copy, for all its workers.
+        shipped: bytes of shared data that were sent to it so far.
+        why: the reason why it has gone; empty otherwise.
+    """
+
+    __module__ = "onecopy"
+
+    name: str
+    workers: int
+    state: str
+    pids: tuple[int, ...]
+    segments: int
+    shared: int
+    shipped: int
+    why: str
+
+
+class Slot:
+    """Room for what one worker of a host runs; a ``ReadyWorker`` of the table."""
+
+    def __init__(self, number: int, host: Host) -> None:
+        self.number = number
+        self.host = host
+        self.last = 0
+
+    def post(self, entry: Entry) -> None:
+        """Put an assignment behind the others: the host's thread sends it."""
+        self.host.queue.put(entry)
+
+    def retire(self) -> None:
+        """The pool is closed and has no more work."""
+        self.host.retired()
+
+    def flush(self) -> None:
+        """Called to send what was posted: the host's thread was woken by ``post``."""
+
+    def forget_function(self, function_id: int) -> None:
+        """Tell the host that no more tasks with this function will come."""
+        self.host.queue.put(("forget_function", function_id))
+
+
+Posted = Entry | tuple[Any, ...] | None
+"""An assignment, an item for the agent, or None: the end of the thread."""
+
+
+class Host:
+    """See the module.
+
+    Args:
+        info: as its carrier has reported it.
+        slots: the numbers of its slots.
+        arena: not used for messages; the link needs one.
+        files: see ``Shipping``.
+        numbers: gives each worker process its number in the pool.
+
+    Attributes:
+        queue: what the sending thread sends, in order.
+        link: the segments that both ends have.
+        functions, versions, settings: what was sent, as in ``_engine.channel.Contents``.
+        answers: whether offered files were mapped.
+        workers: the worker processes, by the agent's numbers.
+        last: when each has last sent a result, by the driver's clock.
+        why: the reason why it has gone.
+        clock: puts its times on the driver's clock.
+        traffic: bytes sent, received, copied, and passed by reference.
+    """
+
+    def __init__(
+        self, info: HostInfo, slots: list[int], arena: Arena, files: str, numbers: count[int]
+    ) -> None:
+        self.info = info
+        self.state = State.STARTING
+        self.slots = [Slot(number, self) for number in slots]
+        self.queue: queue.SimpleQueue[Posted] = queue.SimpleQueue()
+        self.link = Link(arena, keep=False)
+        self.shipping = Shipping(files)
+        self.functions: set[int] = set()
+        self.versions: dict[tuple[str, Path], int] = {}
+        self.settings = 0
+        self.answers: queue.SimpleQueue[tuple[int, str]] = queue.SimpleQueue()
+        self.workers: dict[int, WorkerRow] = {}
+        self.last: dict[int, int] = {}
+        self.why = ""
+        self.traffic = [0, 0, 0, 0]
+        self.clock = Clock()
+        self.sender: threading.Thread | None = None
+        self._numbers = numbers
+        self._known: dict[int, int] = {}
+        self._left = len(slots)
+
+    @property
+    def name(self) -> str:
+        return self.info.name
+
+    def number(self, worker: int) -> int:
+        """Return the number in the pool of the agent's worker."""
+        known = self._known.get(worker)
+        if known is None:
+            known = self._known[worker] = next(self._numbers)
+        return known
+
+    def retired(self) -> None:
+        """One more of its slots is not needed any more; after the last one, its workers end. With
+        the table's lock held."""
+        self._left -= 1
+        if not self._left:
+            self.state = State.CLOSING
+            self.queue.put(("close",))
+
+    def row(self, row: WorkerRow) -> None:
+        """Note a worker process that has come, or has gone."""
+        number, pid, *times = row
+        born, since, gone, last = map(self.clock.here, times)
+        self.workers[number] = self.number(number), pid, born, since, gone, last
+
+    def lost(self, why: str) -> None:
+        """Note that the host has gone, and its workers with it; ``why`` is empty if that was to
+        be."""
+        self.state, self.why = State.GONE, why
+        now = monotonic_ns()
+        for number, row in list(self.workers.items()):
+            self.workers[number] = row[0], row[1], row[2], row[3], row[4] or now, row[5]
+        self.answers.put((0, why))
+        self.queue.put(None)
+
+    def rows(self) -> list[WorkerRow]:
+        """Return its workers so far, each with the time of its last known event."""
+        return [
+            (*row[:5], max(row[5], self.last.get(number, 0)))
+            for number, row in list(self.workers.items())
+        ]
+
+    def pids(self) -> list[int]:
+        """Return the processes of the workers that are there."""
+        return [row[1] for row in list(self.workers.values()) if row[1] and not row[4]]
+
+    def status(self) -> HostStatus:
+        """Return what ``Pool.hosts`` reports."""
+        return HostStatus(
+            name=self.name,
+            workers=len(self.slots),
+            state=self.state.value,
+            pids=tuple(self.pids()),
+            segments=self.shipping.count(),
+            shared=self.shipping.nbytes(),
+            shipped=self.shipping.shipped,
+            why=self.why,
+        )

@@ -1,0 +1,106 @@
+"""The driver's segments on a host: the same ids, and the bytes that were shipped.
+
+A mirror is a sparse anonymous file of the segment's full size. Only the agent can write to it: it
+has the one writable mapping, made before the seal that refuses all others (as in
+``_codec.store``). More bytes may come later, while workers use those that are there. A file that
+this host sees too, with the same content as far as can be told, is mapped instead.
+"""
+
+from __future__ import annotations
+
+import os
+import weakref
+from typing import Any
+
+from .. import errors
+from .._memory.segment import Kind, ReceivedFile, Segment, backing, registry
+from .._system import mapping
+from .interface import Item
+
+Probe = tuple[int, bytes]
+"""A place in a file, and the bytes that the driver has read there."""
+
+
+class Mirrors:
+    """See the module. The agent's serving thread; ``knows`` in any."""
+
+    def __init__(self) -> None:
+        self._roots: dict[int, tuple[Segment, Any]] = {}
+        # Of every mirror that is still in use, forgotten ones too: a segment that comes again
+        # must be the same one, since a worker may have it mapped.
+        self._addresses: weakref.WeakKeyDictionary[Segment, int] = weakref.WeakKeyDictionary()
+        self._failed: dict[int, BaseException] = {}
+
+    def knows(self, segment_id: int) -> bool:
+        """Return True for a segment that the driver has: a result may refer to it."""
+        return segment_id in self._roots
+
+    def segment(self, segment_id: int) -> Segment:
+        """Return the mirror. Raises the error with which it could not be filled."""
+        if segment_id in self._failed:
+            raise self._failed[segment_id]
+        return self._roots[segment_id][0]
+
+    def sizes(self) -> int:
+        """The number of mirrors."""
+        return len(self._roots)
+
+    def begin(self, segment_id: int, size: int) -> None:
+        """Make room for a segment; nothing is allocated yet."""
+        self._failed.pop(segment_id, None)
+        try:
+            known = registry.by_id.get(segment_id)
+            if known is None or known not in self._addresses:
+                file = backing(size, f"a segment of {size} bytes")
+                address = mapping.map_shared(file.descriptor(write=True), size, write=True)
+                file.seal_mappings()
+                known = Segment(file, Kind.SHARED, size, "", segment_id)
+                self._addresses[known] = address
+                weakref.finalize(known, mapping.unmap, address, size)
+            self._roots[segment_id] = known, known.root()
+        except (OSError, errors.NotEnoughMemory) as error:
+            self._failed[segment_id] = error
+
+    def fill(self, segment_id: int, offset: int, data: Any) -> None:
+        """Write bytes that have come."""
+        if segment_id in self._failed:
+            return
+        segment, _ = self._roots[segment_id]
+        view = memoryview(data).cast("B")
+        try:
+            segment.own().reserve(offset, view.nbytes)
+        except errors.NotEnoughMemory as error:
+            self._failed[segment_id] = error
+            return
+        address = self._addresses[segment] + offset
+        mapping.copy_in(address, mapping.address_of(view), view.nbytes)
+
+    def map_file(
+        self, segment_id: int, path: str, size: int, modified: int, probes: list[Probe]
+    ) -> str:
+        """Map a file that this host sees; return why not, empty if it is done.
+
+        Args:
+            segment_id, path, size: the driver's.
+            modified: the time of its last change, in nanoseconds.
+            probes: some of its bytes.
+        """
+        try:
+            fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        except OSError as error:
+            return str(error)
+        file = ReceivedFile(fd, "file")
+        status = os.fstat(fd)
+        same = status.st_size >= size and status.st_mtime_ns == modified
+        if not same or any(os.pread(fd, len(part), at) != part for at, part in probes):
+            file.close()
+            return "another file has this name there"
+        segment = Segment(file, Kind.FILE, size, path, segment_id)
+        self._roots[segment_id] = segment, segment.root()
+        return ""
+
+    def forget(self, segment_id: int) -> Item:
+        """Give up a segment that the driver has no view of; return the answer."""
+        self._roots.pop(segment_id, None)
+        self._failed.pop(segment_id, None)
+        return "forgotten", segment_id

@@ -1,0 +1,242 @@
+"""The thread that sends to one host: encodes what was assigned to it, and ships what that needs.
+
+It sends in the order of the host's queue, so what an assignment refers to (segments, functions,
+variables, log settings) is always there before it. Whatever was posted while the last message was
+written goes into the next one. The thread waits for the host to read, and nothing else waits for
+it: callers and the table only append to the queue.
+"""
+
+from __future__ import annotations
+
+import queue
+import threading
+from collections.abc import Callable
+from time import monotonic_ns
+from typing import Any
+
+from .._codec.codec import Encoded, Payload
+from .._codec.parcel import Parcel, Wanted, pack
+from .._engine.functions import Function
+from .._engine.rules import Rules
+from .._engine.work import Entry
+from .._protocol.log_settings import settings
+from .._protocol.versions import NO_VERSIONS, Version
+from .._schedule.events import Assignment
+from .host import Host, Posted, State
+from .interface import Carrier, Item
+from .messages import Order
+
+# A message is sent when its arguments have this many bytes, or it has this many assignments.
+_BATCH = 1 << 20
+_MOST = 500
+
+Unsendable = Callable[[int, Assignment, BaseException], None]
+
+
+class Gone(Exception):
+    """The host has gone, so nothing more is sent."""
+
+
+class Sending:
+    """See the module; one for each host.
+
+    Args:
+        host: the host.
+        carrier: brings the messages.
+        unsendable: called with an assignment that could not be sent, and the reason.
+        versions: returns the variables that functions and classes read.
+        speaks: workers log to the driver, and need its settings.
+    """
+
+    def __init__(
+        self,
+        host: Host,
+        carrier: Carrier,
+        *,
+        unsendable: Unsendable,
+        versions: Callable[[list[Any]], tuple[Version, ...]],
+        speaks: bool,
+    ) -> None:
+        self._host = host
+        self._carrier = carrier
+        self._unsendable = unsendable
+        self._versions = versions
+        self._speaks = speaks
+        self._orders: list[Order] = []
+        self._size = 0
+        self._kept: list[Payload] = []  # their buffers are in ``_orders``
+        host.sender = threading.Thread(
+            target=self._run, name=f"onecopy-to-{host.name}", daemon=True
+        )
+        host.sender.start()
+
+    def _run(self) -> None:
+        try:
+            while (posted := self._host.queue.get()) is not None:
+                self._send_settings()
+                while posted is not None:
+                    self._take(posted)
+                    try:
+                        posted = self._host.queue.get_nowait()
+                    except queue.Empty:
+                        break
+                self._flush()
+                if posted is None:
+                    return
+                del posted
+        except Gone:
+            pass  # the carrier reports that the host has gone
+        except BaseException:  # a bug: what the host has is given to others
+            self._carrier.end(self._host.info.key)
+            raise
+        finally:
+            self._orders.clear()
+            self._kept.clear()
+
+    def _take(self, posted: Posted) -> None:
+        if isinstance(posted, Entry):
+            self._add(posted)
+            if self._size >= _BATCH or len(self._orders) >= _MOST:
+                self._flush()
+            return
+        assert posted is not None
+        self._flush()
+        name, *values = posted
+        if name == "forget":
+            # A view may have been made again since.
+            if self._host.link.retire(values[0]):
+                self._host.shipping.forget(values[0])
+                self._send([posted])
+        elif name == "forget_function":
+            if values[0] in self._host.functions:
+                self._host.functions.discard(values[0])
+                self._send([posted])
+        elif name == "initializer":
+            self._send_initializer(*values)
+        elif name == "ping":
+            self._send([(name, monotonic_ns())])
+        else:
+            self._send([posted])
+
+    def _send(self, items: list[Item]) -> None:
+        if self._host.state is State.GONE:
+            raise Gone
+        try:
+            self._host.traffic[0] += self._carrier.send(self._host.info.key, items)
+        except OSError as error:
+            raise Gone from error
+
+    def _flush(self) -> None:
+        if self._orders:
+            orders, self._orders, self._size = self._orders, [], 0
+            self._send([("give", orders)])
+            self._kept.clear()
+
+    def _send_settings(self) -> None:
+        version, body = settings.now()
+        if version != self._host.settings and self._speaks:
+            self._host.settings = version
+            self._send([("settings", body)])
+
+    # Assignments.
+
+    def _add(self, entry: Entry) -> None:
+        assignment, work = entry.assignment, entry.work
+        entry.begun = monotonic_ns()
+        try:
+            encoded = work.encoded(assignment.start, assignment.stop)
+            numbers = self._send_versions(work.versions)
+            if work.refers and isinstance(encoded, Encoded) and encoded.references:
+                # Items that are pickled as they are sent.
+                numbers += self._send_versions(self._versions(encoded.references))
+            function = work.function
+            if function is not None and function.id not in self._host.functions:
+                self._send_function(function)
+            parcel, wanted = pack(encoded)
+            self._ship(wanted)
+        except Gone:
+            raise
+        except BaseException as error:
+            self._unsendable(entry.worker, assignment, error)
+            return
+        rules = work.rules
+        order = Order(
+            id=assignment.id,
+            task=work.number,
+            name=work.describe(assignment),
+            function=function.id if function is not None else 0,
+            call_kind=work.call_kind,
+            size=assignment.stop - assignment.start,
+            cuttable=entry.can_be_cut(),
+            rules=_limits(rules) if rules is not None and rules.limited else None,
+            versions=tuple(dict.fromkeys(numbers)),
+            parcel=parcel,
+        )
+        entry.moved, entry.shared = parcel.moved, parcel.shared
+        entry.sent = monotonic_ns()
+        self._host.traffic[2] += parcel.copied
+        self._host.traffic[3] += parcel.shared
+        self._orders.append(order)
+        self._kept.append(encoded)
+        self._size += parcel.moved
+
+    def _send_function(self, function: Function) -> None:
+        assert function.encoded is not None
+        parcel, wanted = pack(function.encoded)
+        self._ship(wanted)
+        self._send([("function", function.id, function.name, parcel)])
+        self._host.functions.add(function.id)
+
+    def _send_versions(self, versions: tuple[Version, ...]) -> tuple[int, ...]:
+        """Send the variables that the host does not have; return the numbers of all."""
+        sent = self._host.versions
+        for version in versions or NO_VERSIONS:
+            key = (version.home, version.path)
+            if sent.get(key) != version.number:
+                parcel: Parcel | None = None
+                if version.encoded is not None:
+                    parcel, wanted = pack(version.encoded)
+                    self._ship(wanted)
+                said = (*key, version.number, version.digest, version.reason)
+                # Orders before it may name the earlier value.
+                self._flush()
+                self._send([("version", said, parcel, version.later)])
+                sent[key] = version.number
+        return tuple(version.number for version in versions)
+
+    def _send_initializer(self, function: Function) -> None:
+        assert function.encoded is not None
+        numbers = self._send_versions(function.versions)
+        parcel, wanted = pack(function.encoded)
+        self._ship(wanted)
+        self._send([("initializer", numbers, parcel)])
+
+    # Segments.
+
+    def _ship(self, wanted: list[Wanted]) -> None:
+        host = self._host
+        for each in wanted:
+            segment, start, stop = each
+            segment.require_whole()
+            host.link.reference(segment, stop - start)
+            offer = host.shipping.offers(segment)
+            if offer is not None:
+                self._send([offer])
+                answered, why = host.answers.get()
+                if answered != segment.id:
+                    raise Gone
+                if why:
+                    host.shipping.refused(segment, host.name, why)
+            try:
+                for items in host.shipping.items(each):
+                    self._send(items)
+            except BaseException:
+                host.shipping.forget(segment.id)  # it may lack some of it: all of it comes again
+                raise
+        host.link.new.clear()
+
+
+def _limits(rules: Rules) -> Rules:
+    """Return the rules that the host keeps: retries are decided here, where another host can be
+    chosen."""
+    return Rules(timeout=rules.timeout, memory_limit=rules.memory_limit, name=rules.name)

@@ -1,0 +1,66 @@
+"""The pool's own tests on made-up hosts: which of them run there (`pytest --hosts=1`, `make hosts`).
+
+The option replaces the start method of every test that makes its pool with `make_pool`: the pool is
+on as many hosts as the test wants workers. What cannot hold there is listed here with its reason.
+"""
+
+from __future__ import annotations
+
+import pytest
+
+CLUSTER = "cluster"
+
+OPEN = "its tasks write to open memory, which stays on one machine"
+OWN = "it makes its pool without the fixture"
+COUNTED = "it counts the bytes of one machine's channels"
+INSIDE = "it looks at parts that an engine of processes has"
+
+_REFUSED = "is on the driver's machine and can be written"
+
+# By file, class or test.
+REFUSED: dict[str, str] = {
+    "test_cancel.py": OPEN,
+    "test_chaos.py": OPEN,
+    "test_chunks_cut.py": OPEN,
+    "test_chunks_early.py": OPEN,
+    "test_pool_ahead.py": OPEN,
+    "test_reports_of_a_real_pool": "it expects the name of its start method",
+    "test_frames_of_other_libraries": COUNTED,
+    "test_groups_of_an_ordered_frame_move_nothing": COUNTED,
+    "test_large_captured_data_stands_in_memory_once": COUNTED,
+    "test_reading_costs_workers_no_memory": COUNTED,
+    "test_worker_shares_and_returns": COUNTED,
+    "test_workers_read_where_it_stands": COUNTED,
+    "test_a_slow_handler_slows_those_that_log_and_nobody_else": INSIDE,
+    "test_memory_over_time": INSIDE,
+    "test_memory_that_dead_workers_held_does_not_pile_up": INSIDE,
+    "test_a_kill_in_the_middle_of_appending": OPEN,
+    "test_a_worker_that_dies_while_others_wait_for_it": OPEN,
+    "test_as_functions": OPEN,
+    "test_cancelling_ends_the_worker": OPEN,
+    "test_every_item_is_run_even_when_some_fail": OPEN,
+    "test_terminate_stops_without_finishing": OPEN,
+    "test_what_a_killed_worker_has_written_stays": OPEN,
+    "test_worker_makes_a_writable_one": OPEN,
+    "test_no_logs_and_yet_prints": OWN,
+}
+
+
+def skip_what_is_refused(report: pytest.TestReport, call: pytest.CallInfo[None]) -> None:
+    """Skip a test whose tasks get open memory: the pool has refused it, with this reason."""
+    raised = call.excinfo
+    if raised is not None and raised.type.__name__ == "NotShared" and _REFUSED in str(raised.value):
+        report.outcome = "skipped"
+        report.longrepr = (str(raised.traceback[-1].path), raised.traceback[-1].lineno, OPEN)
+
+
+def runs_on_hosts(item: pytest.Item, method: str) -> bool:
+    """Return True for a test that runs on hosts, once."""
+    names = getattr(item, "fixturenames", ())
+    if "make_pool" not in names or method not in ("forkserver", ""):
+        return False
+    if not {"method", "process_method"} & {*names}:
+        return False
+    parts = item.nodeid.split("::")
+    places = {parts[0].rpartition("/")[2], *(part.partition("[")[0] for part in parts[1:])}
+    return not places & {*REFUSED}

@@ -1,0 +1,202 @@
+"""A pool on a Dask cluster. Each test is a program of its own: Dask's threads outlive a client.
+
+Its clusters are on this machine. Where a test wants several hosts, each Dask worker counts as one.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.scripts import run, until
+
+pytest.importorskip("distributed")
+
+pytestmark = pytest.mark.beside
+
+_HEAD = """
+import os, signal, sys, time, warnings
+warnings.simplefilter("ignore", ResourceWarning)  # of Dask's own
+warnings.simplefilter("ignore", DeprecationWarning)
+import numpy as np
+import onecopy as oc
+from distributed import Client, LocalCluster, Security
+from onecopy._cluster.carriers import dask as carrier
+
+def each_worker_is_a_host():
+    carrier._machine = lambda address, said: address
+
+def until(condition):
+    end = time.monotonic() + 30
+    while not condition():
+        assert time.monotonic() < end
+        time.sleep(0.01)
+
+def cluster(**options):
+    return LocalCluster(dashboard_address=None, threads_per_worker=1, **options)
+
+def slow(i):
+    time.sleep(0.01)
+    return i
+
+def main():
+"""
+
+_TAIL = """
+if __name__ == "__main__":
+    main()
+"""
+
+
+def program(tmp_path: Path, body: str) -> subprocess.CompletedProcess[str]:
+    lines = [f"    {line}" for line in body.splitlines()]
+    return run(tmp_path, _HEAD + "\n".join(lines) + _TAIL, env=environment(tmp_path))
+
+
+def environment(tmp_path: Path) -> dict[str, str]:
+    """Dask's workers put their files into the test's own folder."""
+    return {**os.environ, "DASK_TEMPORARY_DIRECTORY": str(tmp_path)}
+
+
+def test_workers_of_one_machine_are_one_host(tmp_path: Path) -> None:
+    done = program(
+        tmp_path,
+        """
+with cluster(n_workers=2) as dask, Client(dask) as client:
+    with oc.Pool(cluster=client) as pool:
+        assert pool.workers == 2
+        data = oc.share(np.arange(1_000_000.0))
+        assert pool.map_blocks(np.sum, data, reduce="sum") == data.sum()
+        assert pool.map(slow, range(50)) == list(range(50))
+        result = pool.apply(np.negative, (np.arange(500_000.0),))
+        result[0] = 1
+        assert (result[1:] == -np.arange(1, 500_000.0)).all()
+        (host,) = pool.hosts()
+        assert host.workers == 2 and host.shipped == data.nbytes, host
+        assert set(pool.spans()["pid"]) <= set(pool.pids())
+        pids = pool.pids()
+    until(lambda: not any(os.path.exists(f"/proc/{pid}") for pid in pids))
+""",
+    )
+    assert (done.returncode, done.stdout) == (0, ""), done.stderr
+
+
+def test_a_worker_that_is_killed_and_one_that_comes(tmp_path: Path) -> None:
+    done = program(
+        tmp_path,
+        """
+each_worker_is_a_host()
+with cluster(n_workers=2) as dask, Client(dask) as client:
+    with oc.Pool(cluster=client) as pool:
+        pool.pids()
+        assert [host.state for host in pool.hosts()] == ["ready", "ready"]
+        result = pool.map_async(slow, range(400), chunksize=2)
+        os.kill(next(iter(client.run(os.getpid).values())), signal.SIGKILL)
+        assert result.get() == list(range(400))
+        lost = [host for host in pool.hosts() if host.state == "gone"]
+        assert len(lost) == 1 and lost[0].why, pool.hosts()
+        # Dask has started another in its place: a new host.
+        until(lambda: sum(host.state == "ready" for host in pool.hosts()) == 2)
+        assert pool.map(slow, range(40), chunksize=1) == list(range(40))
+""",
+    )
+    assert (done.returncode, done.stdout) == (0, ""), done.stderr
+
+
+def test_with_tls(tmp_path: Path) -> None:
+    pytest.importorskip("cryptography")
+    done = program(
+        tmp_path,
+        """
+security = Security.temporary()
+with cluster(n_workers=1, security=security) as dask, Client(dask, security=security) as client:
+    assert client.scheduler.address.startswith("tls://")
+    with oc.Pool(cluster=client) as pool:
+        data = oc.share(np.arange(300_000.0))
+        assert pool.map_blocks(np.sum, data, reduce="sum") == data.sum()
+""",
+    )
+    assert (done.returncode, done.stdout) == (0, ""), done.stderr
+
+
+def test_workers_end_with_a_killed_driver(tmp_path: Path) -> None:
+    body = """
+with cluster(n_workers=1) as dask, Client(dask) as client:
+    pool = oc.Pool(cluster=client)
+    for _ in range(4):
+        pool.submit(time.sleep, 600)
+    print(*pool.pids(), flush=True)
+    time.sleep(600)
+"""
+    lines = [f"    {line}" for line in body.splitlines()]
+    (tmp_path / "driver.py").write_text(_HEAD + "\n".join(lines) + _TAIL)
+    with subprocess.Popen(
+        [sys.executable, str(tmp_path / "driver.py")],
+        stdout=subprocess.PIPE,
+        text=True,
+        env=environment(tmp_path),
+    ) as driver:
+        assert driver.stdout is not None
+        pids = driver.stdout.readline().split()
+        assert pids
+        driver.send_signal(signal.SIGKILL)
+    until(lambda: not any(Path(f"/proc/{pid}").exists() for pid in pids), "workers have ended")
+
+
+def test_no_worker_is_there(tmp_path: Path) -> None:
+    done = program(
+        tmp_path,
+        """
+with cluster(n_workers=0) as dask, Client(dask) as client:
+    try:
+        oc.Pool(cluster=client)
+    except oc.NoHosts as error:
+        print(error)
+""",
+    )
+    assert "no Dask worker is connected" in done.stdout, done.stderr
+
+
+def test_other_versions_are_refused(tmp_path: Path) -> None:
+    done = program(
+        tmp_path,
+        """
+ours = carrier.facts()
+carrier._check(ours)
+for name in ours.versions:
+    try:
+        carrier._check(ours._replace(versions={**ours.versions, name: "0"}, host="node7"))
+    except oc.HostMismatch as error:
+        assert f"node7 has {name} 0" in str(error), error
+        print(name)
+""",
+    )
+    said = done.stdout.split("\n")
+    assert said == ["Python", "onecopy", "architecture", "NumPy", ""], done.stderr
+
+
+def test_an_open_scheduler_elsewhere(tmp_path: Path) -> None:
+    done = program(
+        tmp_path,
+        """
+class Client:
+    class scheduler:
+        address = ""
+places = [
+    "tcp://10.0.0.7:8786", "tcp://scheduler.example:8786", "tls://10.0.0.7:8786",
+    "tcp://127.0.0.1:8786", "tcp://[::1]:8786", "inproc://10.0.0.7/1/2",
+]
+for Client.scheduler.address in places:
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        carrier._warn_if_open(Client)
+    print(*(warning.category.__name__ for warning in caught))
+""",
+    )
+    name = "InsecureClusterWarning"
+    assert done.stdout.split("\n") == [name, name, "", "", "", "", ""], done.stderr

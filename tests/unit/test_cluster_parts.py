@@ -1,0 +1,74 @@
+"""Parts of the cluster by themselves: clocks, versions, warnings, lost work, without a process."""
+
+from __future__ import annotations
+
+import socket
+import threading
+
+import numpy as np
+import pytest
+
+from onecopy._cluster.clock import Clock
+from onecopy._cluster.connection import Connection
+from onecopy._protocol import wire
+from onecopy.errors import HostLost
+
+
+def test_the_shortest_round_trip_sets_the_clock() -> None:
+    clock = Clock()
+    clock.answered(100, 1_000_000, 900)  # within 400
+    assert clock.here(1_000_000) == 500
+    clock.answered(2000, 1_001_500, 2010)  # within 5
+    assert clock.here(1_001_500) == 2005
+    clock.answered(3000, 1_002_000, 4000)
+    assert clock.here(1_001_500) == 2005
+    assert clock.here(0) == 0
+
+
+def test_later_round_trips_replace_earlier_ones() -> None:
+    clock = Clock()
+    clock.answered(0, 1000, 2)
+    for at in range(100, 900, 100):
+        clock.answered(at, at + 1500, at + 20)
+    assert clock.offset == -1490
+
+
+def test_measurements_on_the_driver_s_clock() -> None:
+    clock = Clock()
+    spent = wire.SPENT.pack(*range(1, 1 + len(wire.SPENT.unpack(bytes(wire.SPENT.size)))))
+    assert clock.spent(spent) == spent
+    clock.answered(0, 1000, 0)
+    shifted = wire.SPENT.unpack(clock.spent(spent))
+    assert shifted[:5] == tuple(at - 1000 for at in range(1, 6))
+    assert shifted[5:] == wire.SPENT.unpack(spent)[5:]
+
+
+def test_messages_through_a_socket() -> None:
+    ours, theirs = map(Connection, socket.socketpair())
+    large = np.arange(3_000_000)
+    message = [("piece", 1, b""), ("more", large, [np.zeros(0), "x" * 100_000])]
+
+    def send() -> None:
+        ours.send(message)
+        ours.close()
+
+    sending = threading.Thread(target=send)
+    sending.start()
+    (first, (name, array, (empty, text))) = theirs.receive()
+    assert first == message[0]
+    assert name == "more"
+    assert (array == large).all()
+    assert array.flags.writeable
+    assert len(empty) == 0
+    assert text == "x" * 100_000
+    with pytest.raises(EOFError):
+        theirs.receive()
+    sending.join()
+    theirs.close()
+
+
+def test_a_lost_host_says_why() -> None:
+    assert str(HostLost("a", "its agent ended", "f (task 3)")) == (
+        "a was lost while it had f (task 3): its agent ended"
+    )
+    assert "given out 2 times" in str(HostLost("b", "", "f", ("a", "b")))
