@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copyreg
 import gc
 import pickle
 import weakref
@@ -124,6 +125,20 @@ def test_it_is_the_same_one_again(error: BaseException) -> None:
         assert getattr(found, name, None) == getattr(error, name, None)
     assert isinstance(found.__cause__, RemoteTraceback)
     assert "in raised" in found.__cause__.text
+
+
+def test_a_reducer_of_all_exceptions_is_passed_over(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The one of tblib, which distributed registers, loses slots."""
+
+    def common(error: BaseException) -> Any:
+        return type(error), ("lost",)
+
+    monkeypatch.setitem(copyreg.dispatch_table, Slotted, common)
+    assert there_and_back(Slotted("here")).args == ("lost",), "a class's own is called"
+    common.__module__ = "tblib.pickling_support"
+    found = there_and_back(Slotted("here"))
+    assert isinstance(found, Slotted)
+    assert (found.args, found.place) == (("here",), "here")
 
 
 def test_arrays_that_it_holds_come_along() -> None:

@@ -89,10 +89,16 @@ class _Exceptions(dict[type, Callable[[Any], Any]]):
             and kind.__reduce_ex__ is object.__reduce_ex__
             and kind.__setstate__ is BaseException.__setstate__
             and getattr(kind, "__getstate__", None) is getattr(BaseException, "__getstate__", None)
-            and kind not in copyreg.dispatch_table
+            and _is_common(copyreg.dispatch_table.get(kind))
         ):
             return _reduce
         return default
+
+
+def _is_common(reducer: Any) -> bool:
+    """Return True if a class has no registered reducer of its own. tblib, which distributed
+    imports, registers one for all exceptions; it loses slots and what ``__init__`` sets."""
+    return reducer is None or getattr(reducer, "__module__", "") == "tblib.pickling_support"
 
 
 def _reduce(error: BaseException) -> tuple[Any, ...]:
