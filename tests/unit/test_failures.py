@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import copyreg
 import gc
 import pickle
@@ -15,7 +16,7 @@ from hypothesis import strategies as st
 
 from onecopy._protocol import failures
 from onecopy._protocol.failures import failure, fits_failures, fits_values, revive
-from onecopy.errors import NotPicklable, RemoteError, RemoteTraceback
+from onecopy.errors import HostLost, NoHosts, NotPicklable, PoolClosed, RemoteError, RemoteTraceback
 
 
 class Plain(Exception):
@@ -256,3 +257,19 @@ def test_descriptions() -> None:
     assert failures.describe_call(((1,), {"k": "v"})) == "int: 1; k=str: 'v'"
     assert failures.describe_call("no call") == ""
     assert failures.describe_call(None) == ""
+
+
+def test_errors_of_ours_are_copied_without_reducers_of_others(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A pool fails everything that waits with copies of one error: none may fail to be made."""
+
+    def refuses(error: BaseException) -> Any:
+        raise TypeError("it takes other arguments")
+
+    for error in (NoHosts("none"), HostLost("a", "died", "f", ("a", "b")), PoolClosed("closed")):
+        monkeypatch.setitem(copyreg.dispatch_table, type(error), refuses)
+        error.add_note("noted")
+        found = copy.copy(error)
+        assert (type(found), str(found), found.args) == (type(error), str(error), error.args)
+        assert vars(found) == vars(error)

@@ -32,7 +32,7 @@ forked worker; it lives in ``_broken`` and is imported when first named.
 from __future__ import annotations
 
 import pickle
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self, cast
 
 if TYPE_CHECKING:
     from ._broken import (
@@ -146,6 +146,15 @@ def add_note(error: BaseException, note: str) -> None:
 
 class OnecopyError(Exception):
     """The root of the tree: catches everything that onecopy itself raises."""
+
+    def __copy__(self) -> Self:
+        """Return a copy. Reducers that others register for all exceptions, as tblib does, are not
+        asked: they do not rebuild every class."""
+        rebuild, args, *state = cast("tuple[Any, ...]", self.__reduce_ex__(4))
+        made: Self = rebuild(*args)
+        if state and state[0]:
+            made.__dict__.update(state[0])
+        return made
 
 
 class NotEnoughMemory(OnecopyError, MemoryError):
