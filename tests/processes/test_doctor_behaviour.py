@@ -194,6 +194,15 @@ def run(folder: Path, spec: dict[str, Any], doctor: bool) -> tuple[tuple[str, st
     return seen, found
 
 
+def test_signals_that_are_ignored_stay_so() -> None:
+    """By ``nohup``, say, or for a job in the background."""
+    code = "import signal; print(*[signal.getsignal(n) == signal.SIG_IGN for n in (1, 2, 3, 15)])"
+    command = [sys.executable, "-m", "onecopy", "doctor", "--quiet", "-c", code]
+    ignoring = ["sh", "-c", """trap '' HUP INT QUIT; exec "$@" """, "sh", *command]
+    done = subprocess.run(ignoring, capture_output=True, text=True, check=True, timeout=60)
+    assert done.stdout.splitlines()[0] == "True True True False"
+
+
 @pytest.mark.leaks("a worker that a program leaves behind ends a moment after it")
 @pytest.mark.parametrize("name", SAME)
 def test_a_program_stays_itself(name: str, tmp_path: Path) -> None:

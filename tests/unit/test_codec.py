@@ -429,7 +429,8 @@ def test_a_small_array_is_pickled_as_pickle_does(array: Array) -> None:
 def test_other_arrays_are_looked_at() -> None:
     base = np.arange(20.0)
     objects = np.array([lambda: 1], object)
-    for array in (base[2:5], objects, np.zeros(100), onecopy.share(base)):
+    others = np.array([1], ">i4"), np.array([], ">M8[D]")
+    for array in (base[2:5], objects, np.zeros(100), onecopy.share(base), *others):
         assert encode_few([array]) is None
         # Two views of one array stay that.
     one, other = Ends().carry(encode_result([base[:3], base[1:4]], NOTHING))

@@ -318,10 +318,12 @@ def _are_small(values: Iterable[Any], kinds: set[type]) -> bool:
     if kinds - _SIMPLE != {ndarray}:
         return False
     for value in values:
-        if type(value) is ndarray and (
-            value.base is not None or value.nbytes > _SMALL or value.dtype.hasobject
-        ):
-            return False
+        if type(value) is ndarray:
+            kind = value.dtype
+            if value.base is not None or value.nbytes > _SMALL or kind.hasobject:
+                return False
+            if not kind.isnative:  # NumPy's own pickles of dates forget it
+                return False
     return True
 
 

@@ -224,11 +224,15 @@ class _Signals:
 
 @contextmanager
 def _signals() -> Iterator[_Signals]:
-    """Handlers, for what is ignored would be ignored in the program as well."""
+    """Handlers, for what is ignored would be ignored in the program as well. What is ignored already,
+    by ``nohup`` or for a job in the background, stays so."""
     found = _Signals()
-    before = {signal.SIGINT: signal.signal(signal.SIGINT, found.interrupt)}
-    for number in _PASSED_ON:
-        before[number] = signal.signal(number, found.hand_on)
+    handlers = {signal.SIGINT: found.interrupt, **dict.fromkeys(_PASSED_ON, found.hand_on)}
+    before = {
+        number: signal.signal(number, handler)
+        for number, handler in handlers.items()
+        if signal.getsignal(number) is not signal.SIG_IGN
+    }
     try:
         yield found
     finally:
