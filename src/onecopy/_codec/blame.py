@@ -169,6 +169,13 @@ def _members(kind: type, attempt: Attempt) -> Iterator[Part]:
 _UNSENT = (types.MemberDescriptorType, types.GetSetDescriptorType, type(vars(ABC)["_abc_impl"]))
 
 
+def registered_reducer(kind: type) -> Any:
+    """Return the reducer that is registered for a class itself, or None. tblib, which distributed
+    imports, registers one for all exceptions; it loses slots and what ``__init__`` sets."""
+    reducer = copyreg.dispatch_table.get(kind)
+    return None if getattr(reducer, "__module__", "") == "tblib.pickling_support" else reducer
+
+
 def _reduced(obj: Any) -> Iterator[Part]:
     """Yield the parts of the object's own reduction."""
     if hasattr(obj, "shape") and hasattr(obj, "dtype"):
@@ -178,7 +185,7 @@ def _reduced(obj: Any) -> Iterator[Part]:
     if hasattr(obj, "func") and hasattr(obj, "args") and hasattr(obj, "keywords"):
         yield from ((".func", obj.func), (".args", obj.args), (".keywords", obj.keywords))
         return
-    reducer = copyreg.dispatch_table.get(type(obj))
+    reducer = registered_reducer(type(obj))
     try:
         made = reducer(obj) if reducer is not None else obj.__reduce_ex__(5)
     except Exception:

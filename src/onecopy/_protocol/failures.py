@@ -7,14 +7,13 @@ name, its message and the worker's traceback are sent with it as plain text.
 from __future__ import annotations
 
 import contextlib
-import copyreg
 import os
 import pickle
 import types
 from collections.abc import Callable
 from typing import Any
 
-from .._codec.blame import short, without_ours
+from .._codec.blame import registered_reducer, short, without_ours
 from .._codec.pickling import NOTHING, Namespace, dumps
 from ..errors import NotPicklable, RemoteError, RemoteTraceback
 from .wire import Frame
@@ -89,16 +88,10 @@ class _Exceptions(dict[type, Callable[[Any], Any]]):
             and kind.__reduce_ex__ is object.__reduce_ex__
             and kind.__setstate__ is BaseException.__setstate__
             and getattr(kind, "__getstate__", None) is getattr(BaseException, "__getstate__", None)
-            and _is_common(copyreg.dispatch_table.get(kind))
+            and registered_reducer(kind) is None
         ):
             return _reduce
         return default
-
-
-def _is_common(reducer: Any) -> bool:
-    """Return True if a class has no registered reducer of its own. tblib, which distributed
-    imports, registers one for all exceptions; it loses slots and what ``__init__`` sets."""
-    return reducer is None or getattr(reducer, "__module__", "") == "tblib.pickling_support"
 
 
 def _reduce(error: BaseException) -> tuple[Any, ...]:
