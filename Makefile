@@ -189,7 +189,7 @@ package: $(VENV)/.installed-package ## dist/: a wheel, and a source distribution
 	rm -rf dist
 	$(BIN)/python -m build
 	$(BIN)/python -m twine check --strict dist/*
-	@# As whoever has nothing else: in a folder outside of this one, by an environment made there.
+	@# As a user who has nothing else: in a folder outside of this one, by an environment made there.
 	@folder=$$(mktemp -d) && tar -xzf dist/*.tar.gz -C $$folder --strip-components=1 && \
 	$(MAKE) -C $$folder from-source PYTHON='$(abspath $(BIN)/python)'; \
 	status=$$?; rm -rf $$folder; exit $$status
