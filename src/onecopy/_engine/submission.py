@@ -126,8 +126,7 @@ class Submission:
 
     def _enter(self, call: Call, pace: int) -> Effects | None:
         history = self._history
-        if history.watch is not None and history.watch.asleep:
-            history.resume_sampling()
+        history.resume_sampling()
         call.site = history.callers.site(call)
         call.submitted = monotonic_ns()
         return self._core.submit(call, pace)

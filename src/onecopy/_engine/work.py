@@ -254,16 +254,8 @@ class BlockingCall(Call):
     called = "apply"
     __slots__ = ("_error", "_forsaken", "_value", "answered", "done")
 
-    def __init__(
-        self,
-        function: Function | None,
-        call: Callable[..., Any],
-        args: tuple[Any, ...],
-        kwargs: dict[str, Any],
-        namespace: Namespace | None,
-        rules: Rules | None = None,
-    ) -> None:
-        super().__init__(function, call, args, kwargs, namespace, rules)
+    def __init__(self, *args: Any) -> None:
+        super().__init__(*args)
         self._value: Any = None
         self._error: BaseException | None = None
         self.answered = False
