@@ -221,7 +221,11 @@ def test_signals_reach_the_program_and_its_end_is_ours(
     end: signal.Signals, handled: bool, tmp_path: Path
 ) -> None:
     handler = "signal.signal(15, lambda *_: sys.exit(9));" if handled else ""
-    code = f"import signal, sys, time; {handler} print('ready', flush=True); time.sleep(60)"
+    # Short sleeps: a signal that arrives just before a sleep is noticed only after it.
+    code = (
+        f"import signal, sys, time; {handler} print('ready', flush=True)\n"
+        "while True: time.sleep(0.01)"
+    )
     command = [sys.executable, "-m", "onecopy", "doctor", "--json", str(tmp_path / "f"), "-c", code]
     with subprocess.Popen(
         command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True

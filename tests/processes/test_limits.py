@@ -212,7 +212,7 @@ def full_ones(count: int) -> list[Array]:
 
 def _memory_group() -> Path | None:
     """This process's own memory group, where others can be made below it."""
-    for folder in (*cgroup.v2_folders(), *cgroup.v1_folders(Path("/"), "memory")):
+    for folder in map(Path, (*cgroup.v2_folders(), *cgroup.v1_folders("/", "memory"))):
         limit = "memory.max" if (folder / "memory.current").exists() else "memory.limit_in_bytes"
         if (folder / limit).exists() or (folder / "memory.usage_in_bytes").exists():
             return folder

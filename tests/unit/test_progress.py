@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -41,14 +40,14 @@ def test_what_may_not(wrong: Any) -> None:
 
 def test_words_of_a_bar() -> None:
     assert STATE.line() == "resize: 40 of 100 images, 0:06 left, 10 images/s"
-    failed = replace(STATE, failed=3, done=100, ended=True)
+    failed = STATE._replace(failed=3, done=100, ended=True)
     assert failed.line() == "resize: 100 of 100 images, 3 failed in 0:04, 25 images/s"
-    slow = replace(STATE, done=1, total=None)
+    slow = STATE._replace(done=1, total=None)
     assert slow.line() == "resize: 1 images, 0:04, 0.25 images/s"
-    assert replace(STATE, done=0).line() == "resize: 0 of 100 images, 0:04"
-    load = replace(STATE, unit="bytes", done=2_000_000, total=4_000_000)
+    assert STATE._replace(done=0).line() == "resize: 0 of 100 images, 0:04"
+    load = STATE._replace(unit="bytes", done=2_000_000, total=4_000_000)
     assert load.line() == "resize: 2 MB of 4 MB, 0:04 left, 500 kB/s"
-    blocks = replace(STATE, unit="blocks", piece=1e6)
+    blocks = STATE._replace(unit="blocks", piece=1e6)
     assert blocks.rate() == "10 MB/s"
 
 
@@ -91,9 +90,9 @@ def test_an_unfinished_line_is_known() -> None:
 @pytest.mark.parametrize("label", ["f", "文字" * 20, "a" * 200])
 def test_a_bar_fits(width: int, label: str) -> None:
     states = [
-        replace(STATE, label=label, failed=2),
-        replace(STATE, label="g", total=None),
-        replace(STATE, label="h", done=0, total=0, ended=True),
+        STATE._replace(label=label, failed=2),
+        STATE._replace(label="g", total=None),
+        STATE._replace(label="h", done=0, total=0, ended=True),
     ]
     plain = io.StringIO()
     lines = drawn(states, plain, width)
@@ -106,7 +105,7 @@ def test_a_bar_fits(width: int, label: str) -> None:
 
 
 def test_a_narrow_terminal_keeps_what_matters() -> None:
-    (line,) = drawn([replace(STATE, failed=2)], io.StringIO(), 60)
+    (line,) = drawn([STATE._replace(failed=2)], io.StringIO(), 60)
     assert "40 of 100 images" in line
     assert "2 failed" in line
     assert "left" in line
@@ -114,16 +113,16 @@ def test_a_narrow_terminal_keeps_what_matters() -> None:
 
 def test_a_terminal_that_cannot_show_a_bar_s_signs() -> None:
     ascii = io.TextIOWrapper(io.BytesIO(), encoding="ascii")
-    (line,) = drawn([replace(STATE, label="größe")], ascii, 80)
+    (line,) = drawn([STATE._replace(label="größe")], ascii, 80)
     assert line.isascii()
 
 
 def test_html_is_legible_and_escaped() -> None:
-    shown = html(replace(STATE, label="<b>", failed=1))
+    shown = html(STATE._replace(label="<b>", failed=1))
     assert "<b>&lt;b&gt;</b>" in shown
     assert "width:40.0%" in shown
     assert "1 failed" in shown
-    assert "width:100.0%" in html(replace(STATE, total=None, ended=True))
+    assert "width:100.0%" in html(STATE._replace(total=None, ended=True))
 
 
 def test_a_log_gets_a_line_now_and_then(
@@ -132,15 +131,15 @@ def test_a_log_gets_a_line_now_and_then(
     now = 100.0
     monkeypatch.setattr(display, "monotonic", lambda: now)
     log = display.Log()
-    ended = replace(STATE, ended=True, seconds=0.1)
+    ended = STATE._replace(ended=True, seconds=0.1)
     for _ in range(1000):  # many short calls
         now += 0.01
         log.ended(ended)
-    log.ended(replace(ended, label="other"))
+    log.ended(ended._replace(label="other"))
     assert capsys.readouterr().err.count("\n") == 3  # two of the one, one of the other
     began = now
     for _ in range(1300):
         now += 0.01
-        log.advanced(replace(STATE, label="long"), began)
-    log.ended(replace(ended, label="long", seconds=13))
+        log.advanced(STATE._replace(label="long"), began)
+    log.ended(ended._replace(label="long", seconds=13))
     assert capsys.readouterr().err.count("\n") == 3  # after 5 and 10 seconds, and its end

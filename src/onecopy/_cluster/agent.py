@@ -85,9 +85,9 @@ class Agent:
             preparation = preparation._replace(path=path, installed=installed, umask=None)
         preparation._replace(preload=()).enter()
         settings.relay(setup.settings)
-        options = replace(setup.options, preload=preload)
+        options = setup.options._replace(preload=preload)
         if not setup.local and options.threads is not None:
-            options = replace(options, threads=max(1, cpu_count() // options.workers))
+            options = options._replace(threads=max(1, cpu_count() // options.workers))
         self._setup = replace(setup, options=options)
         if setup.initializer is None:
             self._start(None)
@@ -104,7 +104,7 @@ class Agent:
         assert self._setup is not None
         options = self._setup.options
         if initializer is not None:
-            options = replace(options, initializer=initializer.call)
+            options = options._replace(initializer=initializer.call)
         try:
             self._engine = HostEngine(options, initializer, self._outbox, self._mirrors)
         except (OSError, OnecopyError) as error:

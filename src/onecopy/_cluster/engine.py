@@ -12,7 +12,7 @@ import os
 import signal
 import threading
 import weakref
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import count
 from typing import Any
 
@@ -216,8 +216,7 @@ class ClusterEngine:
         """Return a host that has come, which is sent its first messages."""
         host = Host(info, slots, self._arena, self._cluster.files, self._numbers)
         host.settings, said = settings.now()
-        options = replace(
-            self.options,
+        options = self.options._replace(
             workers=info.workers,
             initializer=None,
             initargs=(),

@@ -8,23 +8,15 @@ workers, is in ``_protocol.preparation``.
 
 from __future__ import annotations
 
-import ast
 import os
 import sys
-import tokenize
 import types
-from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from .homes import MAIN_NAMES, is_user_file
 
-# Calls that start workers: if one of them is outside the guard, an import would start workers.
-_STARTS = frozenset({"Pool", "ProcessPoolExecutor", "Parallel"})
 
-
-@dataclass(frozen=True)
-class MainModule:
+class MainModule(NamedTuple):
     """A main module that workers can import.
 
     Attributes:
@@ -32,12 +24,14 @@ class MainModule:
         name: its name if it was run with ``-m``, or None.
         bound: the names that its code binds outside the guard.
         guarded: first and last line of each part under a guard.
+        by_value: it has functions that an import does not give, such as lambdas.
     """
 
     path: str
     name: str | None
     bound: frozenset[str]
     guarded: tuple[tuple[int, int], ...]
+    by_value: bool
 
     def defines(self, name: str, value: Any) -> bool:
         """Return True if an import gives this very definition under its own name.
@@ -61,11 +55,13 @@ def importable_main(*, forced: bool = False) -> MainModule | None:
     Raises:
         ValueError: ``forced``, and there is no file to import.
     """
+    from . import main_syntax  # in workers, only the names that were found are needed
+
     main = sys.modules["__main__"]
     file = getattr(main, "__file__", None)
     spec = getattr(main, "__spec__", None)
     path = os.path.abspath(file) if isinstance(file, str) else ""
-    tree = _parse(path)
+    tree = main_syntax.parse(path)
     if tree is None:
         if forced:
             raise ValueError(
@@ -73,19 +69,21 @@ def importable_main(*, forced: bool = False) -> MainModule | None:
                 'none: use main="auto"'
             )
         return None
-    guarded = tuple(_guards(tree))
+    guarded = tuple(main_syntax.guards(tree))
     name = getattr(spec, "name", None)
     if name in MAIN_NAMES:  # a directory or an archive that was run, or a worker's own main module
         name = None
     if not forced and (
         not guarded
-        or any(_starts_workers(statement) for statement in _unguarded(tree))
+        or any(main_syntax.starts_workers(statement) for statement in main_syntax.unguarded(tree))
         # A tool that runs the program: its own functions are imported by name.
         or (name is not None and name.endswith(".__main__") and not is_user_file(path))
     ):
         return None
-    bound = frozenset(name for statement in _unguarded(tree) for name in _bound(statement))
-    return MainModule(path, name, bound, guarded)
+    bound = frozenset(
+        name for statement in main_syntax.unguarded(tree) for name in main_syntax.bound(statement)
+    )
+    return MainModule(path, name, bound, guarded, main_syntax.makes_functions(tree))
 
 
 _looked_at: tuple[Any, MainModule | None] = (None, None)
@@ -100,76 +98,6 @@ def main_module() -> MainModule | None:
         found = importable_main()
         _looked_at = (main, found)
     return found
-
-
-def _parse(path: str) -> ast.Module | None:
-    try:
-        with tokenize.open(path) as file:
-            return ast.parse(file.read(), path)
-    except (OSError, SyntaxError, ValueError, UnicodeDecodeError):
-        return None  # an archive, compiled code, or no file at all
-
-
-def _is_guard(test: ast.expr) -> bool:
-    """Return True for ``__name__ == "__main__"``, alone or with other conditions."""
-    if isinstance(test, ast.BoolOp):
-        return isinstance(test.op, ast.And) and any(map(_is_guard, test.values))
-    if not (isinstance(test, ast.Compare) and len(test.ops) == 1):
-        return False
-    sides = (test.left, test.comparators[0])
-    names = [side.id for side in sides if isinstance(side, ast.Name)]
-    texts = [side.value for side in sides if isinstance(side, ast.Constant)]
-    return isinstance(test.ops[0], ast.Eq) and names == ["__name__"] and texts == ["__main__"]
-
-
-def _guards(tree: ast.Module) -> Iterator[tuple[int, int]]:
-    for statement in tree.body:
-        if isinstance(statement, ast.If) and _is_guard(statement.test):
-            last = statement.body[-1]
-            yield statement.lineno, last.end_lineno or last.lineno
-
-
-def _unguarded(tree: ast.Module) -> Iterator[ast.stmt]:
-    for statement in tree.body:
-        if isinstance(statement, ast.If) and _is_guard(statement.test):
-            yield from statement.orelse
-        else:
-            yield statement
-
-
-def _inside(node: ast.AST) -> Iterator[ast.AST]:
-    """Yield the nodes that run when ``node`` does: not the bodies of functions that it defines."""
-    yield node
-    if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda):
-        return
-    for child in ast.iter_child_nodes(node):
-        yield from _inside(child)
-
-
-def _starts_workers(statement: ast.stmt) -> bool:
-    for node in _inside(statement):
-        if isinstance(node, ast.Call):
-            called = node.func
-            name = called.attr if isinstance(called, ast.Attribute) else getattr(called, "id", "")
-            if name in _STARTS:
-                return True
-    return False
-
-
-def _bound(statement: ast.stmt) -> Iterator[str]:
-    """Yield the names that a statement binds in the module."""
-    if isinstance(statement, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
-        yield statement.name
-        return
-    for node in _inside(statement):
-        if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
-            yield node.id
-        elif isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
-            yield node.name
-        elif isinstance(node, ast.alias):
-            yield node.asname or node.name.partition(".")[0]
-        elif isinstance(node, ast.ExceptHandler | ast.MatchAs | ast.MatchStar) and node.name:
-            yield node.name
 
 
 def _first_line(value: Any, path: str) -> int | None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import traceback
-from dataclasses import dataclass, field
 from typing import Literal, get_args
 
 from .._codec.blame import short
@@ -12,7 +11,6 @@ from ..errors import RemoteTraceback
 Errors = Literal["raise", "return", "skip"]
 
 
-@dataclass(frozen=True)
 class Failed:
     """A failed item in the results of a call with ``errors="return"``.
 
@@ -31,9 +29,21 @@ class Failed:
 
     __module__ = "onecopy"
 
-    index: int
-    item: object = field(compare=False)
-    exception: BaseException
+    __slots__ = ("exception", "index", "item")
+
+    def __init__(self, index: int, item: object, exception: BaseException) -> None:
+        self.index = index
+        self.item = item
+        self.exception = exception
+
+    def __eq__(self, other: object) -> bool:
+        # Not the items: a block of an array has no single truth value.
+        if not isinstance(other, Failed):
+            return NotImplemented
+        return (self.index, self.exception) == (other.index, other.exception)
+
+    def __hash__(self) -> int:
+        return hash((self.index, self.exception))
 
     def __repr__(self) -> str:
         item = short(self.item)

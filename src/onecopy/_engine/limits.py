@@ -15,7 +15,6 @@ never less and costs microseconds, is read first.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from time import monotonic
 from typing import Protocol
 
@@ -40,14 +39,16 @@ class Guarded(Protocol):
     """The last limited assignment that was sent, and when."""
 
 
-@dataclass
 class _Limit:
-    channel: Guarded
-    rules: Rules
-    task: str
-    look: float = 0.0
-    ask: float = 0.0
-    inherited: int = 0
+    __slots__ = ("ask", "channel", "inherited", "look", "rules", "task")
+
+    def __init__(self, channel: Guarded, rules: Rules, task: str) -> None:
+        self.channel = channel
+        self.rules = rules
+        self.task = task
+        self.look = 0.0
+        self.ask = 0.0
+        self.inherited = 0
 
 
 Breach = tuple[int, Guarded, BaseException]

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any, Literal, get_args
+from typing import Any, Literal, NamedTuple, get_args
 
 from .._launch import Method
 from .._observe.spans import KEPT
@@ -15,8 +14,7 @@ MAINS = ("auto", "import", "value")
 STATES = ("follow", "import")
 
 
-@dataclass(frozen=True)
-class Options:
+class Options(NamedTuple):
     """The number of workers, their kind, and their set-up.
 
     Attributes:

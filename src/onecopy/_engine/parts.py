@@ -5,7 +5,7 @@ Each part has only the parts that it needs; ARCHITECTURE.md has a drawing.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from .._memory.arena import Arena
 from .._system.poller import Poller
@@ -26,8 +26,7 @@ from .wakeup import Wakeup
 from .workers import Workers
 
 
-@dataclass(frozen=True)
-class Parts:
+class Parts(NamedTuple):
     """See the module, and each part's own."""
 
     core: Core

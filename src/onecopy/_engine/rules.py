@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import re
 import sys
-from dataclasses import dataclass, replace
 from numbers import Integral, Real
 from typing import Any
 
@@ -49,7 +48,6 @@ def byte_count(size: Any) -> int:
     return round(float(found[1]) * unit) if "." in found[1] else int(found[1]) * unit
 
 
-@dataclass(frozen=True)
 class Rules:
     """See the module.
 
@@ -64,13 +62,24 @@ class Rules:
         TypeError, ValueError: an attribute is invalid.
     """
 
-    timeout: float | None = None
-    retries: int = 0
-    retry_on: tuple[type[BaseException], ...] = ()
-    memory_limit: int | None = None
-    name: str | None = None
+    __slots__ = ("memory_limit", "name", "retries", "retry_on", "timeout")
 
-    def __post_init__(self) -> None:
+    def __init__(
+        self,
+        timeout: float | None = None,
+        retries: int = 0,
+        retry_on: tuple[type[BaseException], ...] = (),
+        memory_limit: int | None = None,
+        name: str | None = None,
+    ) -> None:
+        self.timeout = timeout
+        self.retries = retries
+        self.retry_on = retry_on
+        self.memory_limit = memory_limit
+        self.name = name
+        self._check()
+
+    def _check(self) -> None:
         if self.timeout is not None:
             if not isinstance(self.timeout, Real):
                 raise TypeError(f"timeout is a number of seconds, not {self.timeout!r}")
@@ -134,4 +143,4 @@ def added(before: Rules | None, **said: Any) -> Rules:
         return Rules(**changes)
     if changes.get("retries") == 0:
         changes.setdefault("retry_on", ())  # without retries it has no meaning
-    return replace(before, **changes)
+    return Rules(**{**{name: getattr(before, name) for name in Rules.__slots__}, **changes})

@@ -6,7 +6,6 @@ import os
 import sys
 from collections.abc import Callable
 from numbers import Integral
-from types import FunctionType
 from typing import Any
 
 from .._launch import resolve
@@ -76,7 +75,7 @@ def options_of(  # noqa: PLR0913  # as the doors' own
         initializer=initializer,
         initargs=initargs,
         max_tasks=max_tasks,
-        preload=(*_wanted(), *preload),
+        preload=(*(name for name in _PRELOAD if name in sys.modules), *preload),
         threads=_threads(workers),
         executor=executor,
         logs=logs,
@@ -142,16 +141,6 @@ def check_platform() -> None:
     """Raise UnsupportedPlatform where workers cannot be started."""
     if sys.platform == "win32":
         raise UnsupportedPlatform("onecopy starts workers by POSIX means; Windows has none")
-
-
-def _wanted() -> list[str]:
-    """Return the modules that tasks probably need: they are imported once, before workers are
-    forked."""
-    wanted = [name for name in _PRELOAD if name in sys.modules]
-    main = dict(vars(sys.modules["__main__"])).values()
-    if any(type(value) is FunctionType and value.__module__ == "__main__" for value in main):
-        wanted.append("cloudpickle")  # rebuilds functions that are pickled by value
-    return wanted
 
 
 def _threads(workers: int) -> int | None:

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
-from html import escape
 from time import monotonic_ns
+from typing import NamedTuple
 
 from .._observe.present import Running
 from ..errors import human_bytes
 from .engine import Engine
 
 
-@dataclass(frozen=True)
-class PoolStats:
+class PoolStats(NamedTuple):
     """Statistics of a pool or an executor so far, and its workers' present work.
 
     Attributes:
@@ -45,10 +43,12 @@ class PoolStats:
     running: tuple[Running, ...] = ()
 
     def _repr_html_(self) -> str:
+        from html import escape  # only notebooks need it
+
         rows = "".join(
-            f"<tr><th style='text-align:left'>{field.name}</th><td>{_shown(self, field.name)}</td></tr>"
-            for field in fields(self)
-            if field.name != "running"
+            f"<tr><th style='text-align:left'>{name}</th><td>{_shown(self, name)}</td></tr>"
+            for name in self._fields
+            if name != "running"
         )
         rows += "".join(
             f"<tr><th style='text-align:left'>worker {each.worker}</th><td>{escape(str(each))}</td></tr>"
@@ -64,8 +64,7 @@ def _shown(stats: PoolStats, name: str) -> str:
     return f"{value:.1f} s" if name == "seconds" else f"{value:,}"
 
 
-# The module in which the reference has them, and a pickle finds them. Not set in the classes: a
-# dataclass looks into its module while it is created.
+# The module in which the reference has them, and a pickle finds them.
 Running.__module__ = PoolStats.__module__ = "onecopy.pool"
 
 

@@ -14,7 +14,6 @@ import threading
 from collections.abc import Callable
 from concurrent.futures import InvalidStateError
 from contextlib import suppress
-from dataclasses import dataclass
 from typing import Any
 
 from .._codec.codec import Payload, encode, encode_arguments
@@ -302,7 +301,6 @@ class BlockingCall(Call):
         return self._value
 
 
-@dataclass(slots=True, eq=False)
 class Entry:
     """An assignment as posted to a worker.
 
@@ -316,15 +314,17 @@ class Entry:
         seen: the number of results that were there at the owner's last check.
     """
 
-    assignment: Assignment
-    work: Work
-    worker: int
-    sent: int = 0
-    moved: int = 0
-    shared: int = 0
-    early: int = 0
-    seen: int = 0
-    begun: int = 0
+    __slots__ = (
+        "assignment", "begun", "early", "moved", "seen", "sent", "shared", "work", "worker",
+    )  # fmt: skip
+
+    def __init__(self, assignment: Assignment, work: Work, worker: int) -> None:
+        self.assignment = assignment
+        self.work = work
+        self.worker = worker
+        self.sent = self.begun = 0
+        self.moved = self.shared = 0
+        self.early = self.seen = 0
 
     def rest(self) -> Assignment:
         """The part of it whose outcome is not known yet."""

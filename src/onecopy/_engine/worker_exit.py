@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import signal
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from .. import errors
 from .worker_handle import WorkerHandle
 
 
-@dataclass
-class WorkerExit:
+class WorkerExit(NamedTuple):
     """See the module.
 
     Attributes:

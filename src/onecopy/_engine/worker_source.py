@@ -8,6 +8,7 @@ thread, except where noted.
 from __future__ import annotations
 
 import os
+import sys
 from collections import deque
 from types import FunctionType
 
@@ -71,7 +72,9 @@ class WorkerSource:
 
     def _prepare(self, pool: int) -> None:
         main = _main(self._options.main)
-        self.preparation = prepare(pool, main, self._options.preload)
+        # It rebuilds functions that are pickled by value: imported once, before workers are forked.
+        needed = ("cloudpickle",) if _by_value(main) else ()
+        self.preparation = prepare(pool, main, (*needed, *self._options.preload))
         self.follower = Follower(main, None, modules=self._follows, replaces=self._replaced.append)
 
     @property
@@ -153,3 +156,11 @@ def _main(how: str) -> MainModule | None:
     if how == "value":
         return None
     return main_module() if how == "auto" else importable_main(forced=True)
+
+
+def _by_value(main: MainModule | None) -> bool:
+    """Return True if functions of the main module are probably sent by value."""
+    if main is not None:
+        return main.by_value
+    values = dict(vars(sys.modules["__main__"])).values()
+    return any(type(value) is FunctionType and value.__module__ == "__main__" for value in values)

@@ -15,7 +15,11 @@ import sys
 
 from .._system.native_threads import THREAD_VARIABLES
 
-_CODE = "import sys; sys.path.append(sys.argv[1]); from {} import main; main(*sys.argv[2:])"
+# What is imported stays: the collector would look through it several times, and find nothing.
+_CODE = (
+    "import gc, sys; sys.path.append(sys.argv[1]); gc.disable(); from {} import main; gc.enable(); "
+    "main(*sys.argv[2:])"
+)
 _BOOTSTRAP = "onecopy._launch.bootstrap"
 _HOME = os.path.realpath(__file__).rsplit(os.sep, 3)[0]
 

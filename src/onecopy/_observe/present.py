@@ -6,13 +6,10 @@ need not be honest: what does not have the form of such a text is refused.
 
 from __future__ import annotations
 
-import json
-from dataclasses import dataclass, fields, replace
-from typing import Any
+from typing import Any, NamedTuple, get_type_hints
 
 
-@dataclass(frozen=True)
-class Running:
+class Running(NamedTuple):
     """A worker's present work.
 
     Attributes:
@@ -48,8 +45,7 @@ class Running:
         return f"{self.function} of {self.method}, {self.which}, for {self.seconds:.1f} s"
 
 
-@dataclass(frozen=True)
-class WorkerNow:
+class WorkerNow(NamedTuple):
     """A worker process.
 
     Attributes:
@@ -66,8 +62,7 @@ class WorkerNow:
     running: Running | None
 
 
-@dataclass(frozen=True)
-class PoolNow:
+class PoolNow(NamedTuple):
     """A pool of worker processes.
 
     Attributes:
@@ -91,15 +86,15 @@ class PoolNow:
 
 def encode(pool: PoolNow) -> bytes:
     """Return a pool's state as text."""
-    workers = [
-        _values(replace(each, running=_values(each.running) if each.running else None))  # type: ignore[arg-type]
-        for each in pool.present
-    ]
-    return json.dumps(_values(replace(pool, present=workers))).encode()  # type: ignore[arg-type]
+    import json  # few programs are looked at
+
+    return json.dumps(pool).encode()  # a tuple is written as a list
 
 
 def decode(text: bytes) -> PoolNow:
     """Return what was encoded. Raises ValueError for any other text."""
+    import json
+
     try:
         pool: PoolNow = _record(PoolNow, json.loads(text), list)
         present = [_record(WorkerNow, row, list, type(None)) for row in pool.present]
@@ -108,25 +103,18 @@ def decode(text: bytes) -> PoolNow:
     workers = [
         each
         if each.running is None
-        else replace(each, running=_record(Running, each.running, float))
+        else each._replace(running=_record(Running, each.running, float))
         for each in present
     ]
-    return replace(pool, present=tuple(workers))
-
-
-_PLAIN: dict[Any, type] = {"int": int, "str": str, "bool": bool}
-
-
-def _values(record: Any) -> list[Any]:
-    return [getattr(record, field.name) for field in fields(record)]
+    return pool._replace(present=tuple(workers))
 
 
 def _record(kind: type[Any], values: Any, *last: type) -> Any:
     """Return a record of values that have the types of its fields; ``last``: those that the last one
     may have."""
-    types = [field.type for field in fields(kind)][:-1]
+    types = list(get_type_hints(kind).values())[:-1]
     if type(values) is list and len(values) == len(types) + 1:
-        plain = [type(each) is _PLAIN[name] for each, name in zip(values, types, strict=False)]
+        plain = [type(each) is wanted for each, wanted in zip(values, types, strict=False)]
         if all(plain) and type(values[-1]) in last:
             return kind(*values)
     raise ValueError(f"this is no {kind.__name__}")

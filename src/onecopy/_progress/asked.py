@@ -6,11 +6,9 @@ place to show it.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from numbers import Integral
 
 
-@dataclass(frozen=True)
 class Bar:
     """The progress bar of a call, for ``progress=``: a label, a unit, a total.
 
@@ -31,19 +29,32 @@ class Bar:
 
     __module__ = "onecopy"
 
-    label: str | None = None
-    unit: str | None = None
-    total: int | None = None
+    __slots__ = ("label", "total", "unit")
 
-    def __post_init__(self) -> None:
-        for name in ("label", "unit"):
-            value = getattr(self, name)
+    def __init__(
+        self, label: str | None = None, unit: str | None = None, total: int | None = None
+    ) -> None:
+        for name, value in (("label", label), ("unit", unit)):
             if not isinstance(value, str | None):
                 raise TypeError(f"the {name} of a bar is a text, not {value!r}")
-        if not isinstance(self.total, Integral | None):
-            raise TypeError(f"the total of a bar is a whole number, not {self.total!r}")
-        if self.total is not None and self.total < 0:
-            raise ValueError(f"the total of a bar is at least 0, not {self.total}")
+        if not isinstance(total, Integral | None):
+            raise TypeError(f"the total of a bar is a whole number, not {total!r}")
+        if total is not None and total < 0:
+            raise ValueError(f"the total of a bar is at least 0, not {total}")
+        self.label: str | None = label
+        self.unit: str | None = unit
+        self.total: int | None = total
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Bar):
+            return NotImplemented
+        return (self.label, self.unit, self.total) == (other.label, other.unit, other.total)
+
+    def __hash__(self) -> int:
+        return hash((self.label, self.unit, self.total))
+
+    def __repr__(self) -> str:
+        return f"Bar(label={self.label!r}, unit={self.unit!r}, total={self.total!r})"
 
 
 Asked = bool | str | Bar

@@ -93,5 +93,5 @@ def html(state: State) -> str:
         f'<div style="font-variant-numeric:tabular-nums"><b>{escape(state.label)}</b> '
         f'<span style="{_TRACK}"><span style="display:block;height:100%;'
         f'width:{100 * share:.1f}%;background:{colour}"></span></span> '
-        f'{escape(state.count())}{failed} <span style="opacity:.7">{escape(rest)}</span></div>'
+        f'{escape(state.so_far())}{failed} <span style="opacity:.7">{escape(rest)}</span></div>'
     )

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from ..errors import human_bytes, printable
 
 BYTES = "bytes"
 
 
-@dataclass(frozen=True)
-class State:
+class State(NamedTuple):
     """The state of a bar at one time.
 
     Attributes:
@@ -32,7 +31,7 @@ class State:
     ended: bool
     piece: float
 
-    def count(self) -> str:
+    def so_far(self) -> str:
         """Return ``1,200 of 5,000 items``."""
         of = "" if self.total is None else f" of {self._amount(self.total)}"
         unit = "" if self.unit == BYTES else f" {self.unit}"
@@ -64,7 +63,7 @@ class State:
 
     def line(self) -> str:
         """Return all of it, as a line of a log."""
-        words = ", ".join(filter(None, [self.count(), self.failures()]))
+        words = ", ".join(filter(None, [self.so_far(), self.failures()]))
         words += f" {self.time()}" if self.ended else f", {self.time()}"
         return ", ".join(filter(None, [f"{self.label}: {words}", self.rate()]))
 

@@ -21,7 +21,6 @@ import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
 from time import monotonic
 from typing import Any, Literal
 
@@ -201,7 +200,7 @@ def drawn(states: list[State], stream: Any, width: int) -> list[str]:
     # The last column stays free: some terminals wrap when it is written.
     width = max(10, width - 1)
     console = Console(file=stream, force_terminal=True, width=width, highlight=False)
-    facts = [(each.count(), each.rate(), each.failures(), each.time()) for each in states]
+    facts = [(each.so_far(), each.rate(), each.failures(), each.time()) for each in states]
     label, bar, columns = _widths(states, facts, width)
     grid = Table.grid(padding=(0, 1, 0, 0))
     grid.add_column(width=label, no_wrap=True, overflow="crop")
@@ -231,8 +230,8 @@ def _widths(
     label = max(cell_len(each.label) for each in states)
     most = {at: max(cell_len(each[at]) for each in facts) for at in range(len(_STYLES))}
     # A bar must not become shorter with each digit.
-    ends = [replace(each, done=each.total or each.done) for each in states]
-    most[0] = max(most[0], *(cell_len(each.count()) for each in ends))
+    ends = [each._replace(done=each.total or each.done) for each in states]
+    most[0] = max(most[0], *(cell_len(each.so_far()) for each in ends))
     columns, room = most, 0
     for left_out in _LEFT_OUT:
         columns = {at: size for at, size in most.items() if size and at not in left_out}

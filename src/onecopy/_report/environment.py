@@ -15,9 +15,12 @@ from collections.abc import Callable
 from functools import partial
 from itertools import count
 from multiprocessing import process
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 from .._engine.engine import Engine
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 VARIABLE = "ONECOPY_REPORT"
 _numbers = count(1)
@@ -35,11 +38,15 @@ def at_end(engine: Engine) -> None:
     """
     folder = getattr(sys, "_onecopy_doctor", None)
     if isinstance(folder, str):
+        from pathlib import Path  # few programs need it
+
         name = f"{os.getpid()}-{next(_doctors)}.onecopy"
         _when_ended(engine, Path(folder, name), _forgiving)
     wanted = os.environ.get(VARIABLE)
     if not wanted or process.parent_process() is not None:
         return
+    from pathlib import Path
+
     from .write import check
 
     try:

@@ -27,7 +27,6 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from itertools import count
 from typing import Any
 
@@ -78,7 +77,6 @@ class _Task:
         self.constraints = constraints
 
 
-@dataclass(slots=True)
 class _Job:
     """A job; it is in the queue while items of it wait.
 
@@ -91,18 +89,32 @@ class _Job:
         retryable: ranges of items that a worker had when it ended, before it started them.
     """
 
-    id: int
-    pace: Pace
-    chunk: int | None
-    most: int
-    constraints: Constraints
-    grows: bool = False
-    next: int = 0
-    available: int = 0
-    out: int = 0
-    wary: int = 0
-    again: list[tuple[int, int]] = field(default_factory=list)
-    queued: bool = False
+    __slots__ = (
+        "again", "available", "chunk", "constraints", "grows", "id", "most", "next", "out", "pace",
+        "queued", "wary",
+    )  # fmt: skip
+
+    def __init__(
+        self,
+        id: int,
+        pace: Pace,
+        chunk: int | None,
+        most: int,
+        constraints: Constraints,
+        grows: bool,
+    ) -> None:
+        self.id = id
+        self.pace = pace
+        self.chunk = chunk
+        self.most = most
+        self.constraints = constraints
+        self.grows = grows
+        self.next = 0
+        self.available = 0
+        self.out = 0
+        self.wary = 0
+        self.again: list[tuple[int, int]] = []
+        self.queued = False
 
     def waiting(self) -> bool:
         return bool(self.again) or self.next < self.available
@@ -113,16 +125,18 @@ class _Job:
         return fresh + sum(stop - start for start, stop in self.again) if self.again else fresh
 
 
-@dataclass(slots=True)
 class _Worker:
-    id: int
-    held: dict[int, tuple[Assignment, _Task | _Job, float]] = field(default_factory=dict)
-    load: float = 0.0
-    items: int = 0  # of jobs
-    taken: int = 0
-    whole: int = 0  # an assignment known to have been started to its end
-    exclusive: bool = False
-    ending: bool = False
+    __slots__ = ("ending", "exclusive", "held", "id", "items", "load", "taken", "whole")
+
+    def __init__(self, id: int) -> None:
+        self.id = id
+        self.held: dict[int, tuple[Assignment, _Task | _Job, float]] = {}
+        self.load = 0.0
+        self.items = 0  # of jobs
+        self.taken = 0
+        self.whole = 0  # an assignment known to have been started to its end
+        self.exclusive = False
+        self.ending = False
 
 
 class Scheduler:

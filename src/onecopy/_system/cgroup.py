@@ -7,61 +7,69 @@ the mount is returned, and missing ones have no values.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
-from pathlib import Path
+
+Root = str | os.PathLike[str]
 
 _MOUNT = "sys/fs/cgroup"
 
 
-def number(path: Path) -> int | None:
+def number(path: Root) -> int | None:
     """Return the single number in a cgroup file; None for ``max`` or a missing file."""
     try:
-        return int(path.read_text())
+        return int(_text(path))
     except (OSError, ValueError):
         return None
 
 
-def field(path: Path, names: tuple[str, ...]) -> int | None:
+def field(path: Root, names: tuple[str, ...]) -> int | None:
     """Return the first of ``names`` that a file of ``name value`` lines holds."""
     try:
-        lines = dict(line.split()[:2] for line in path.read_text().splitlines())
+        lines = dict(line.split()[:2] for line in _text(path).splitlines())
     except (OSError, ValueError):
         return None
     return next((int(lines[name]) for name in names if name in lines), None)
 
 
-def _groups(root: Path) -> list[tuple[str, str]]:
+def _text(path: Root) -> str:
+    with open(path) as file:
+        return file.read()
+
+
+def _groups(root: Root) -> list[tuple[str, str]]:
     try:
-        lines = (root / "proc/self/cgroup").read_text().splitlines()
+        lines = _text(os.path.join(root, "proc/self/cgroup")).splitlines()
     except OSError:
         return []
     return [(controllers, path) for _, controllers, path in (x.split(":", 2) for x in lines)]
 
 
-def _upward(mount: Path, path: str) -> Iterator[Path]:
-    here = Path(path.lstrip("/"))
-    yield mount / here
-    for above in here.parents:
-        yield mount / above
+def _upward(mount: str, path: str) -> Iterator[str]:
+    here = path.strip("/")
+    while here:
+        yield os.path.join(mount, here)
+        here = os.path.dirname(here)
+    yield mount
 
 
-def v2_folders(root: Path = Path("/")) -> list[Path]:
+def v2_folders(root: Root = "/") -> list[str]:
     """Return the unified hierarchy's directories above this process, its own first."""
     return [
         folder
         for controllers, path in _groups(root)
         if not controllers
-        for mount in (root / _MOUNT, root / _MOUNT / "unified")
+        for mount in (os.path.join(root, _MOUNT), os.path.join(root, _MOUNT, "unified"))
         for folder in _upward(mount, path)
     ]
 
 
-def v1_folders(root: Path, controller: str) -> list[Path]:
+def v1_folders(root: Root, controller: str) -> list[str]:
     """Return a v1 controller's directories above this process, its own first."""
     return [
         folder
         for controllers, path in _groups(root)
         if controller in controllers.split(",")
-        for mount in {root / _MOUNT / controller, root / _MOUNT / controllers}
+        for mount in {os.path.join(root, _MOUNT, name) for name in (controller, controllers)}
         for folder in _upward(mount, path)
     ]

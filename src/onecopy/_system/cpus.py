@@ -9,33 +9,34 @@ from __future__ import annotations
 
 import math
 import os
-from pathlib import Path
 
 from . import cgroup
+from .cgroup import Root
 
 
-def _v2_quota(folder: Path) -> float | None:
+def _v2_quota(folder: str) -> float | None:
     try:
-        quota, period = (folder / "cpu.max").read_text().split()[:2]
+        with open(os.path.join(folder, "cpu.max")) as file:
+            quota, period = file.read().split()[:2]
         return int(quota) / int(period)
     except (OSError, ValueError):  # the file does not exist, or contains "max"
         return None
 
 
-def _v1_quota(folder: Path) -> float | None:
-    quota = cgroup.number(folder / "cpu.cfs_quota_us")
-    period = cgroup.number(folder / "cpu.cfs_period_us")
+def _v1_quota(folder: str) -> float | None:
+    quota = cgroup.number(os.path.join(folder, "cpu.cfs_quota_us"))
+    period = cgroup.number(os.path.join(folder, "cpu.cfs_period_us"))
     return quota / period if quota and period and quota > 0 else None
 
 
-def quota(root: Path = Path("/")) -> float | None:
+def quota(root: Root = "/") -> float | None:
     """Return the tightest CPU quota in force, in CPUs (1.5 is one and a half), or None."""
     found = [_v2_quota(folder) for folder in cgroup.v2_folders(root)]
     found += [_v1_quota(folder) for folder in cgroup.v1_folders(root, "cpu")]
     return min((value for value in found if value is not None), default=None)
 
 
-def cpu_count(root: Path = Path("/")) -> int:
+def cpu_count(root: Root = "/") -> int:
     """Return the CPUs that this process may use, at least 1; a fractional quota is rounded up."""
     if hasattr(os, "process_cpu_count"):
         count = os.process_cpu_count() or 1

@@ -7,20 +7,21 @@ kernel's own answer is its out-of-memory killer (cpython#114390, pytorch#26009).
 from __future__ import annotations
 
 import errno
+import os
 import resource
 from collections.abc import Callable
-from pathlib import Path
 
 from ..errors import NotEnoughMemory
 from . import cgroup
+from .cgroup import Root
 
 # The system's errors if there is no room: in memory, on disk, or by a limit.
 _SHORT = (errno.ENOSPC, errno.ENOMEM, errno.EFBIG, errno.EDQUOT)
 
 
-def _meminfo(root: Path) -> int | None:
+def _meminfo(root: Root) -> int | None:
     try:
-        with open(root / "proc/meminfo", "rb") as file:
+        with open(os.path.join(root, "proc/meminfo"), "rb") as file:
             for line in file:
                 if line.startswith(b"MemAvailable:"):
                     return int(line.split()[1]) * 1024
@@ -29,17 +30,19 @@ def _meminfo(root: Path) -> int | None:
     return None
 
 
-def _group_left(folder: Path, limit: str, usage: str) -> int | None:
-    most = cgroup.number(folder / limit)
-    used = cgroup.number(folder / usage)
+def _group_left(folder: str, limit: str, usage: str) -> int | None:
+    most = cgroup.number(os.path.join(folder, limit))
+    used = cgroup.number(os.path.join(folder, usage))
     if most is None or used is None:
         return None
     # Clean page cache is charged to the group but released under pressure.
-    cache = cgroup.field(folder / "memory.stat", ("total_inactive_file", "inactive_file"))
+    cache = cgroup.field(
+        os.path.join(folder, "memory.stat"), ("total_inactive_file", "inactive_file")
+    )
     return max(0, most - used + (cache or 0))
 
 
-def available(root: Path = Path("/")) -> int:
+def available(root: Root = "/") -> int:
     """Return the bytes that can be allocated without swapping or killing; a huge number if unknown.
 
     The minimum of MemAvailable (proc(5)) and the rest of every memory cgroup, v1 or v2, above this

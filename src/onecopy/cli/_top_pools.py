@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from typing import Any
 
 from .._observe.present import PoolNow, Running, WorkerNow, decode
@@ -54,10 +54,15 @@ class Pools:
     def as_objects(self) -> list[dict[str, Any]]:
         """Return the pools that answer, for ``--json``."""
         return [
-            {"owner": pid, **asdict(pool), "present": [asdict(each) for each in pool.present]}
+            {"owner": pid, **pool._asdict(), "present": [_as_object(each) for each in pool.present]}
             for pid, pool in self.pools
             if pool is not None
         ]
+
+
+def _as_object(worker: WorkerNow) -> dict[str, Any]:
+    running = worker.running._asdict() if worker.running is not None else None
+    return {**worker._asdict(), "running": running}
 
 
 def pools(pids: list[int]) -> Pools:
