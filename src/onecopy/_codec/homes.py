@@ -262,3 +262,29 @@ def set_state(function: types.FunctionType, state: tuple[Any, Any]) -> None:
     from cloudpickle import cloudpickle  # see ``make_function``
 
     cloudpickle._function_setstate(function, state)
+
+
+def reduce_class(cls: type, reduced: Any) -> Any:
+    """Return cloudpickle's reduction of a class, so that ``__slots__`` make slots in the receiver.
+
+    cloudpickle sets them on the class when it exists already. Its instances then have a
+    ``__dict__``, and their state does not fit instances that have slots.
+    """
+    own = vars(cls)
+    if reduced is NotImplemented or "__slots__" not in own or len(reduced[1]) != 6:
+        return reduced  # six arguments: not those of an enumeration
+    if "_fields" in own and issubclass(cls, tuple):
+        return reduced  # typing.NamedTuple makes it again, and sets them itself
+    constructor, (metaclass, name, bases, names, tracked, more), (state, rest), *others = reduced
+    slots = tuple(
+        key
+        for key, value in own.items()
+        if isinstance(value, types.MemberDescriptorType)
+        or (key in ("__dict__", "__weakref__") and isinstance(value, types.GetSetDescriptorType))
+    )
+    given = own["__slots__"]
+    # An iterator has none left when the class is made.
+    kept = given if isinstance(given, str | tuple | list | dict | set | frozenset) else slots
+    state = {key: value for key, value in state.items() if key not in slots} | {"__slots__": kept}
+    names = {**names, "__slots__": slots}
+    return constructor, (metaclass, name, bases, names, tracked, more), (state, rest), *others

@@ -24,7 +24,14 @@ from .._system import mapping
 from . import blame
 from .adapters import reducer_of
 from .buffers import Alias, BufferView
-from .homes import MAIN_NAMES, find, home_by_name, is_user_module, reduce_function
+from .homes import (
+    MAIN_NAMES,
+    find,
+    home_by_name,
+    is_user_module,
+    reduce_class,
+    reduce_function,
+)
 
 Reducers = Mapping[type, Callable[[Any], Any]]
 NO_REDUCERS: Reducers = {}
@@ -237,6 +244,8 @@ def _slow_pickler() -> Any:
                 if kind is _CACHED:
                     return _cached, (obj.__wrapped__, obj.cache_parameters())
                 reduced = super().reducer_override(obj)
+                if kind is not types.FunctionType:
+                    reduced = reduce_class(obj, reduced)
                 if reduced is NotImplemented or not self._namespace.peer:
                     return reduced
                 self._buffers.references.append(obj)
