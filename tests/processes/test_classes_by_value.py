@@ -1,7 +1,8 @@
-"""Classes with ``__slots__`` in a main module that workers do not import: it has no guard."""
+"""Classes of a main module that workers do not import, because it has no guard."""
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,7 @@ from tests import scripts
 
 pytestmark = [pytest.mark.door, pytest.mark.beside]
 
-PROGRAM = """
+SLOTS = """
 import abc, sys, typing
 from dataclasses import dataclass, field
 import onecopy as oc
@@ -87,11 +88,59 @@ with oc.Pool(1, method=sys.argv[1]) as pool:
 
 
 def test_slots_stay_slots(tmp_path: Path, process_method: Method) -> None:
-    done = scripts.run(tmp_path, PROGRAM, process_method)
+    done = scripts.run(tmp_path, SLOTS, process_method)
     assert done.stderr == ""
     assert done.stdout.splitlines() == [
         "True " * 14,
         "Row(x=1, tags=[1]) Row(x=8, tags=[])",
         "3 6",
         "3",
+    ]
+
+
+REGISTRY = """
+import sys
+import onecopy as oc
+
+class Meta(type):
+    made = []
+    def __new__(meta, name, bases, names):
+        found = super().__new__(meta, name, bases, names)
+        Meta.made.append(found)
+        return found
+
+class Base(metaclass=Meta):
+    plugins = {}
+    def __init_subclass__(cls):
+        Base.plugins[cls.__name__] = cls
+
+class One(Base):
+    pass
+
+class Two(One):
+    pass
+
+def names(plugin):
+    here = Base.plugins
+    same = here["One"] is One and here["Two"] is Two and isinstance(plugin, here["Two"])
+    return sorted(here), same, all(type(each) is Meta for each in Meta.made)
+
+with oc.Pool(1, method=sys.argv[1]) as pool:
+    print(pool.map(names, [Two(), Two()]))
+    class Three(One):
+        pass
+    print(pool.map(names, [Two()]), isinstance(pool.apply(Three), Three))
+"""
+
+
+@pytest.mark.parametrize("seed", ["1", "2", "3"])  # the order in which names are walked through
+def test_a_base_class_that_keeps_its_subclasses(
+    tmp_path: Path, process_method: Method, seed: str
+) -> None:
+    env = {**os.environ, "PYTHONHASHSEED": seed}
+    done = scripts.run(tmp_path, REGISTRY, process_method, env=env)
+    assert done.stderr == ""
+    assert done.stdout.splitlines() == [
+        "[(['One', 'Two'], True, True), (['One', 'Two'], True, True)]",
+        "[(['One', 'Three', 'Two'], True, True)] True",
     ]
