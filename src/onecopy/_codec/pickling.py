@@ -154,7 +154,8 @@ class Buffers:
     def _builds_on_built(self, kind: type) -> bool:
         """Return True for a class that needs one that this message defines: a subclass that its
         base class keeps in a registry, say. Neither exists before the other."""
-        return any(base in self.built for base in (*kind.__mro__[1:], *type(kind).__mro__))
+        metaclass: type = type(kind)
+        return any(base in self.built for base in (*kind.__mro__[1:], *metaclass.__mro__))
 
     def take(self, buffer: pickle.PickleBuffer) -> None:
         """Take a buffer, as the pickler's ``buffer_callback``; returning None keeps it out of the
