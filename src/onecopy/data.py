@@ -261,7 +261,7 @@ def load(  # noqa: PLR0913  # options of a file
             or they do not have the columns or types. Says what and where, and keeps nothing.
         FileNotFoundError: there is no such file.
         OSError: a file or a server cannot be read; names it.
-        MissingLibrary: the format needs an extra, such as ``onecopy[arrow]``.
+        MissingLibrary: the format needs a library that is not installed, such as pyarrow.
         NotEnoughMemory: the data that must be copied does not fit.
         ValueError: an option of text is given that the format does not have.
 

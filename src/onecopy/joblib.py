@@ -52,7 +52,7 @@ try:
     )
 except ImportError as _missing:
     raise ImportError(
-        "onecopy.joblib needs joblib 1.5 or later: pip install onecopy[joblib]"
+        "onecopy.joblib needs joblib 1.5 or later: pip install --upgrade joblib"
     ) from _missing
 
 if TYPE_CHECKING:

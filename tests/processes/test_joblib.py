@@ -449,7 +449,7 @@ except ImportError as error:
     print(error)
 """
         done = scripts.run(tmp_path, source)
-        wanted = "onecopy.joblib needs joblib 1.5 or later: pip install onecopy[joblib]"
+        wanted = "onecopy.joblib needs joblib 1.5 or later: pip install --upgrade joblib"
         scripts.assert_clean(done, wanted)
 
     def test_registering_twice(self) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import copyreg
 import gc
+import linecache
 import pickle
 import weakref
 from typing import Any
@@ -16,6 +17,7 @@ from hypothesis import strategies as st
 
 from onecopy._protocol import failures
 from onecopy._protocol.failures import failure, fits_failures, fits_values, revive
+from onecopy._protocol.run_items import run_chunk
 from onecopy.errors import HostLost, NoHosts, NotPicklable, PoolClosed, RemoteError, RemoteTraceback
 
 
@@ -273,3 +275,30 @@ def test_errors_of_ours_are_copied_without_reducers_of_others(
         found = copy.copy(error)
         assert (type(found), str(found), found.args) == (type(error), str(error), error.args)
         assert vars(found) == vars(error)
+
+
+def test_a_notebook_s_line_is_shown_though_it_is_in_no_file() -> None:
+    """The worker has no source of a cell; the prompt in this process keeps it."""
+    cell = "<a cell>"
+    linecache.cache[cell] = (30, None, ["def f(x):\n", "    return 1 / x\n"], cell)
+    in_cell, in_file = f'  File "{cell}", line 2, in f', f'  File "{__file__}", line 1, in g'
+    sent = ["Traceback:", in_cell, in_file, "    g()", in_cell, "ZeroDivisionError"]
+    shown = ["Traceback:", in_cell, "    return 1 / x", in_file, "    g()", in_cell]
+    shown += ["    return 1 / x", "ZeroDivisionError"]
+    for margin in ("", "  | "):  # the second is an exception group's
+        text = "\n".join(margin + line for line in sent)
+        cause = revive(("ZeroDivisionError", "", text, "there", None)).__cause__
+        assert isinstance(cause, RemoteTraceback)
+        assert "\n".join(margin + line for line in shown) in str(cause)
+    del linecache.cache[cell]
+
+
+def test_a_traceback_begins_with_the_program_s_frames() -> None:
+    def fails(x: int) -> float:
+        return 1 / x
+
+    _, errors = run_chunk(fails, [0])
+    text = failure(errors[0][0], "f")[2]
+    assert text.splitlines()[1].endswith("in fails")
+    _, errors = run_chunk(len, [0])
+    assert "object of type 'int' has no len()" in failure(errors[0][0], "f")[2]

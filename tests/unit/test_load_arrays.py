@@ -205,7 +205,8 @@ def test_a_library_that_is_missing(
 ) -> None:
     (tmp_path / name).write_bytes(b"something")
     monkeypatch.setitem(__import__("sys").modules, module, None)
-    with pytest.raises(MissingLibrary, match=rf"pip install onecopy\[{extra}\]") as raised:
+    match = rf"\[{extra}\]: pip install {module.partition('.')[0]} "
+    with pytest.raises(MissingLibrary, match=match) as raised:
         oc.load(tmp_path / name)
     again = pickle.loads(pickle.dumps(raised.value))
     assert (type(again), str(again)) == (MissingLibrary, str(raised.value))

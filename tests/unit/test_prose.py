@@ -61,6 +61,7 @@ _QUESTIONS = frozenset(
 # A pattern, and the better words.
 IDIOMS = {
     r"stands? (?:in|on|at|beside|behind|before|under|there|here|alone|above)\b": "is, lives, holds",
+    r"pip install [\"']?onecopy\b": "the library that is needed: no index has onecopy yet",
     r"\bdear(?:er|est)?\b": "expensive, costs more",
     r"\blet(?:s|ting)? go of\b": "release",
     r"\bso many (?!memory|as|more|that)\w+": "at most N, that many",

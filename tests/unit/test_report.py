@@ -180,6 +180,10 @@ def test_failures_come_first() -> None:
     [first] = advice(run)
     assert first.kind == "failed"
     assert "bad 3 (task 3), bad 13 (task 13)" in first.evidence
+    assert "future.exception()" in first.change
+    mapped = replace(run, sites=(("map", "pipeline.fit", "job.py", 3, 0), *run.sites[1:]))
+    [first] = advice(mapped)
+    assert 'map(fit, ..., errors="return")' in first.change
 
 
 def test_memory_that_grows_and_is_copied() -> None:

@@ -276,6 +276,15 @@ def without_ours(error: BaseException) -> None:
     BaseException.with_traceback(error, made)
 
 
+def from_the_program_on(error: BaseException) -> None:
+    """Cut the frames before the first one of the program out of the error's traceback. Without such
+    a frame, it is left whole: the error is onecopy's, or a call into C."""
+    for frame, at in _frames(error):
+        if not _is_ours(frame.f_code.co_filename):
+            BaseException.with_traceback(error, at)
+            return
+
+
 class _OursCut:
     """``with ours_cut:`` applies ``without_ours`` to an error that is raised inside, and also cuts
     the frame that contains the statement."""

@@ -262,3 +262,43 @@ def set_state(function: types.FunctionType, state: tuple[Any, Any]) -> None:
     from cloudpickle import cloudpickle  # see ``make_function``
 
     cloudpickle._function_setstate(function, state)
+
+
+def reduce_class(cls: type, reduced: Any) -> Any:
+    """Return cloudpickle's reduction of a class, made by ``make_class`` in the receiver.
+
+    ``__slots__`` make slots there. cloudpickle sets them on the class when it exists already: its
+    instances then have a ``__dict__``, and their state does not fit instances that have slots.
+    """
+    if reduced is NotImplemented or len(reduced[1]) != 6:
+        return reduced  # six arguments: not those of an enumeration
+    _, (metaclass, name, bases, names, tracked, more), (state, rest), *others = reduced
+    own = vars(cls)
+    # typing.NamedTuple makes its classes again, and sets the slots itself.
+    if "__slots__" in own and not ("_fields" in own and issubclass(cls, tuple)):
+        slots = tuple(filter(lambda key: _is_slot(key, own[key]), own))
+        given = own["__slots__"]
+        # An iterator has none left when the class is made.
+        kept = given if isinstance(given, str | tuple | list | dict | set | frozenset) else slots
+        state = {key: value for key, value in state.items() if key not in slots}
+        state["__slots__"] = kept
+        names = {**names, "__slots__": slots}
+    return make_class, (metaclass, name, bases, names, tracked, more), (state, rest), *others
+
+
+def _is_slot(name: str, value: Any) -> bool:
+    if name in ("__dict__", "__weakref__"):
+        return isinstance(value, types.GetSetDescriptorType)
+    return isinstance(value, types.MemberDescriptorType)
+
+
+def make_class(*arguments: Any) -> Any:
+    """Return the class, without its state yet; in the receiver.
+
+    One that the receiver has already is not made again: ``__init_subclass__`` and metaclasses would
+    see a second one, and might put it in place of the first.
+    """
+    from cloudpickle import cloudpickle  # see ``make_function``
+
+    known = cloudpickle._DYNAMIC_CLASS_TRACKER_BY_ID.get(arguments[4])
+    return cloudpickle._make_skeleton_class(*arguments) if known is None else known

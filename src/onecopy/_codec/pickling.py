@@ -24,7 +24,14 @@ from .._system import mapping
 from . import blame
 from .adapters import reducer_of
 from .buffers import Alias, BufferView
-from .homes import MAIN_NAMES, find, home_by_name, is_user_module, reduce_function
+from .homes import (
+    MAIN_NAMES,
+    find,
+    home_by_name,
+    is_user_module,
+    reduce_class,
+    reduce_function,
+)
 
 Reducers = Mapping[type, Callable[[Any], Any]]
 NO_REDUCERS: Reducers = {}
@@ -95,6 +102,7 @@ class Buffers:
             memory: the first array, or the address after the last of several; None if an
             array of that memory has a span. None instead of a dict if every array needs a span.
         references: the user's functions and classes that the object refers to.
+        built: classes that the message defines.
     """
 
     def __init__(
@@ -108,6 +116,7 @@ class Buffers:
         self.defining = defining
         self.roots = roots
         self.references: list[Any] = []
+        self.built: set[type] = set()
         self.spans: list[BufferView] = []
         self.pickled: list[str] = []
         self.sealing = sealing
@@ -137,8 +146,16 @@ class Buffers:
         home = namespace.home(obj)
         if home is None or (home, obj.__qualname__.partition(".")[0]) in self.defining:
             return None
+        if self.built and isinstance(obj, type) and self._builds_on_built(obj):
+            return None
         self.references.append(obj)
         return find, (home, obj.__qualname__)
+
+    def _builds_on_built(self, kind: type) -> bool:
+        """Return True for a class that needs one that this message defines: a subclass that its
+        base class keeps in a registry, say. Neither exists before the other."""
+        metaclass: type = type(kind)
+        return any(base in self.built for base in (*kind.__mro__[1:], *metaclass.__mro__))
 
     def take(self, buffer: pickle.PickleBuffer) -> None:
         """Take a buffer, as the pickler's ``buffer_callback``; returning None keeps it out of the
@@ -237,6 +254,9 @@ def _slow_pickler() -> Any:
                 if kind is _CACHED:
                     return _cached, (obj.__wrapped__, obj.cache_parameters())
                 reduced = super().reducer_override(obj)
+                if kind is not types.FunctionType:
+                    self._buffers.built.add(obj)
+                    reduced = reduce_class(obj, reduced)
                 if reduced is NotImplemented or not self._namespace.peer:
                     return reduced
                 self._buffers.references.append(obj)

@@ -335,9 +335,20 @@ class _Walk:
             return
         for path in reads.paths:
             self._read(home, names, path, reader)
+            if not path[0].isidentifier():
+                self._hooked(home, names, path[0], function)
         package = names.get("__package__") or ""
         for module, level, taken in reads.imports:
             self._imported(_absolute(module, level, package), taken, reader)
+
+    def _hooked(
+        self, home: str, names: dict[str, Any], name: str, function: types.FunctionType
+    ) -> None:
+        """Note a name that no source binds: an import hook has added it and the code that reads it,
+        as pytest does for ``assert``. Workers import modules without that hook, but the code of a
+        function that is sent by value still reads the name."""
+        if name in names and self._follower.is_module(home) and home_by_name(function) is None:
+            self._need(home, (name,), names[name], function.__qualname__)
 
     def _imported(self, name: str, taken: Path, reader: str) -> None:
         module = sys.modules.get(name)

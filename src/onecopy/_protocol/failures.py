@@ -13,7 +13,7 @@ import types
 from collections.abc import Callable
 from typing import Any
 
-from .._codec.blame import registered_reducer, short, without_ours
+from .._codec.blame import from_the_program_on, registered_reducer, short, without_ours
 from .._codec.pickling import NOTHING, Namespace, dumps
 from ..errors import NotPicklable, RemoteError, RemoteTraceback
 from .wire import Frame
@@ -30,6 +30,8 @@ def failure(
     kind = type(error)
     if issubclass(kind, NotPicklable):
         without_ours(error)
+    else:
+        from_the_program_on(error)
     text = _text(error)
     where = f"worker {os.getpid()}, {function}" + (f", argument {argument}" if argument else "")
     # Not by assignment: its class may refuse that.
@@ -138,8 +140,29 @@ def revive(failed: Failure) -> BaseException:
             text += f"\n(it could not be rebuilt here: {type(bad).__name__}: {said(bad)})"
     if not isinstance(error, BaseException):
         error = RemoteError(name, message)
-    BaseException.__setattr__(error, "__cause__", RemoteTraceback(text, where))
+    BaseException.__setattr__(error, "__cause__", RemoteTraceback(_with_source(text), where))
     return error
+
+
+def _with_source(text: str) -> str:
+    """Return the traceback with the source lines that only this process knows.
+
+    The code of a notebook's cell, or of a line typed at the prompt, is in no file. Such a prompt
+    keeps it in ``linecache``.
+    """
+    import linecache  # not at the top, as for traceback
+    import re
+
+    place = re.compile(r'^([ |]*)File "([^"]+)", line (\d+), in .*$')
+    lines = text.split("\n")
+    shown = []
+    for line, following in zip(lines, [*lines[1:], ""], strict=True):
+        shown.append(line)
+        found = place.match(line)
+        if found is not None and not following.startswith(f"{found[1]}  "):
+            code = linecache.getline(found[2], int(found[3])).strip()
+            shown += [f"{found[1]}  {code}"] if code else []
+    return "\n".join(shown)
 
 
 class Unloaded:

@@ -7,6 +7,10 @@ also gets the destinations of records; see ``handlers``. What a worker has set i
 the owner's own value changes. Calling the owner's handlers, its loggers' filters and propagation
 are left to the owner.
 
+A filter's category may be a class of a module that the worker has not imported. scipy, for one,
+sets such a filter when it is imported. The worker does not import the module for it: a stand-in
+matches the class by its name until then.
+
 The owner's side is asked before each batch of tasks and must be cheap. It notices a change of a
 level by a mark in the root logger's cache of answers, which ``logging`` empties whenever a level,
 or ``logging.disable``, changes (``Manager._clear_cache`` since Python 3.7). If there is no such
@@ -22,10 +26,14 @@ import sys
 import threading
 from typing import Any
 
+from .._system.imports import on_import
 from .handlers import Places, places
 
 Levels = tuple[int, int, dict[str, tuple[int, bool]]]
 """The root's level, the disabled level, and the level and disabled flag of other loggers."""
+
+Filter = tuple[bytes, str, str]
+"""Action, message, module and line, pickled; the category's module and its qualified name."""
 
 _MARK = "onecopy"
 
@@ -125,14 +133,33 @@ def _in_force() -> list[Any]:
     return found
 
 
-def _filters() -> list[bytes]:
-    """Return the filters, each pickled by itself: one whose category cannot be found again spoils
-    no other."""
+def _filters() -> list[Filter]:
+    """Return the filters, each pickled by itself: one that cannot be pickled spoils no other."""
     pickled = []
-    for entry in _in_force():
-        with contextlib.suppress(Exception):  # a function's local class, say: not importable
-            pickled.append(pickle.dumps(entry))
+    for action, message, category, module, line in _in_force():
+        with contextlib.suppress(Exception):
+            rest = pickle.dumps((action, message, module, line))
+            pickled.append((rest, category.__module__, category.__qualname__))
     return pickled
+
+
+class _NamedCategory(type):
+    """The class of stand-ins for warning categories whose modules are not imported here."""
+
+    def __subclasscheck__(cls, sub: type) -> bool:
+        named = (cls.__module__, cls.__qualname__)
+        return any((each.__module__, each.__qualname__) == named for each in sub.__mro__)
+
+
+def _category(module: str, name: str) -> type:
+    """Return the category, or its stand-in if its module is not imported or does not have it."""
+    found: Any = sys.modules.get(module)
+    for part in name.split("."):
+        found = getattr(found, part, None)
+    if isinstance(found, type):
+        return found
+    last = name.rpartition(".")[2]
+    return _NamedCategory(last, (Warning,), {"__module__": module, "__qualname__": name})
 
 
 class Applied:
@@ -141,7 +168,7 @@ class Applied:
     def __init__(self) -> None:
         self._levels: Levels | None = None
         self._in_effect: Levels | None = None  # the last that ``logging`` was given
-        self._filters: list[bytes] | None = None
+        self._filters: list[Filter] | None = None
 
     def apply(self, body: bytes) -> Places:
         """Apply what ``Settings.now`` has returned; return where the owner's handlers write."""
@@ -174,13 +201,50 @@ class Applied:
         self._in_effect = self._levels
 
 
-def _apply_filters(pickled: list[bytes]) -> None:
+def _apply_filters(pickled: list[Filter]) -> None:
     filters = []
-    for entry in pickled:
-        with contextlib.suppress(Exception):  # its category does not exist in this process
-            filters.append(pickle.loads(entry))
+    awaited: set[str] = set()
+    for rest, home, name in pickled:
+        category = _category(home, name)
+        if isinstance(category, _NamedCategory):
+            parts = home.split(".")
+            awaited.update(".".join(parts[:end]) for end in range(1, len(parts) + 1))
+        with contextlib.suppress(Exception):  # a class of the message's, not in this process
+            action, message, module, line = pickle.loads(rest)
+            filters.append((action, message, category, module, line))
     if filters == _in_force():
         return
+    _put(filters)
+    for name in awaited:
+        if name not in sys.modules:
+            on_import(name, lambda _: _settle())
+
+
+def _settle() -> None:
+    """Replace the stand-ins whose classes exist by now.
+
+    A module that sets a filter for its category when it is imported puts it in front. If that is
+    one of the owner's filters, it keeps its place among those: the owner may have set another one
+    since.
+    """
+    now = _in_force()
+    ready = [_resolved(each) for each in now]
+    found = [new for old, new in zip(now, ready, strict=True) if new is not old]
+    _put([new for old, new in zip(now, ready, strict=True) if new is not old or new not in found])
+
+
+def _resolved(entry: Any) -> Any:
+    """Return the filter with its category in place of a stand-in, or the same if that is not
+    imported."""
+    action, message, category, module, line = entry
+    if isinstance(category, _NamedCategory):
+        real = _category(category.__module__, category.__qualname__)
+        if not isinstance(real, _NamedCategory):
+            return action, message, real, module, line
+    return entry
+
+
+def _put(filters: list[Any]) -> None:
     import warnings
 
     warnings.filters[:] = filters  # type: ignore[index]  # a list, whatever its stub says

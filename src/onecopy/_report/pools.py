@@ -16,6 +16,8 @@ from .words import count, human_bytes, percent, seconds
 _GROWTH = 200e6
 # The number of kinds of failures that are listed, and of examples.
 _LISTED, _EXAMPLES = 5, 3
+# The calls of many tasks: they take errors=.
+_OF_MANY = frozenset(["map", "starmap", "imap", "map_blocks", "map_groups", "stream"])
 
 
 def failures(look: Look) -> Iterator[Advice]:
@@ -52,11 +54,21 @@ def _failures(look: Look, number: int) -> Advice:
         "failed",
         f"{number:,} of {count(all_, 'task')} failed",
         "; ".join(said) + ".",
-        "map raises the first error when all have ended. To keep the good results: futures = "
-        f"[pool.submit({name}, item) for item in items], then future.exception() of each.",
+        _going_on(site[0], name),
         "the results of the others",
         line=f"{site[2]}:{site[3]}" if site[2] else "",
     )
+
+
+def _going_on(method: str, name: str) -> str:
+    """Return how the program keeps the results of the other tasks."""
+    if method in _OF_MANY:
+        return (
+            f'To keep the other results: {method}({name}, ..., errors="return") puts an oc.Failed, '
+            'which has the item and the error, in place of each failed one; errors="skip" leaves '
+            "them out."
+        )
+    return "To keep the other results: look at future.exception() before future.result()."
 
 
 def _listed(site: Site, alike: list[Failed]) -> str:

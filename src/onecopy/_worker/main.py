@@ -24,7 +24,7 @@ import socket
 import struct
 import sys
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import partial
 from time import monotonic_ns
 from typing import Any
@@ -278,13 +278,25 @@ class Worker:
         return decode(bool(frame.flags & wire.RICH), memoryview(frame.body)[start:], self._link)
 
     def _take_versions(self) -> None:
+        missed = [frame for frame in self._waiting_versions() if not self._take_version(frame)]
+        # Of definitions that need each other, one may come before another that it needs.
+        while missed:
+            left = [frame for frame in missed if not self._take_version(frame)]
+            if len(left) == len(missed):
+                return
+            missed = left
+
+    def _waiting_versions(self) -> Iterator[wire.Frame]:
         while self._state.waiting:
-            frame = self._state.waiting.popleft()
-            (length,) = wire.LENGTH.unpack_from(frame.body)
-            start = wire.LENGTH.size + length
-            self._state.take(
-                frame.body[wire.LENGTH.size : start], partial(self._decode, frame, start)
-            )
+            yield self._state.waiting.popleft()
+
+    def _take_version(self, frame: wire.Frame) -> bool:
+        """Return False if it may succeed later. A message in an arena can be read only once."""
+        (length,) = wire.LENGTH.unpack_from(frame.body)
+        start = wire.LENGTH.size + length
+        head = frame.body[wire.LENGTH.size : start]
+        taken = self._state.take(head, partial(self._decode, frame, start))
+        return taken or bool(frame.flags & wire.RICH)
 
     def _load(self, function_id: int) -> Any:
         """Return a function. It is loaded for the first task that needs it, under that task's

@@ -61,8 +61,9 @@ class ModuleState:
                     for part, inner in list(vars(value).items()):
                         given[f"{value.__qualname__}.{part}"] = (inner, _length(inner))
 
-    def take(self, head: bytes, decode: Callable[[], Any]) -> None:
-        """Give a variable the owner's value, if the rule says so.
+    def take(self, head: bytes, decode: Callable[[], Any]) -> bool:
+        """Give a variable the owner's value, if the rule says so. Returns False if that failed: the
+        reason is kept, and it may be tried again when others have their values.
 
         Args:
             head: see ``describe``.
@@ -72,19 +73,20 @@ class ModuleState:
         key = (home, tuple(path))
         before = self._numbers.get(key)
         if before == number:
-            return
+            return True
         self._numbers[key] = number
         self._reasons.pop(key, None)
         if reason:
             self._reasons[key] = reason
-            return
+            return True
         try:
             names, name = names_of(home), path[-1]
             owner = _owner(names, path) if len(path) > 1 else None
             here = names if owner is None else owner.__dict__
             value = here.get(name, _MISSING)
             if before is None and not later and self._stays(home, path, value, digest):
-                return
+                self._given.get(home, {}).pop(".".join(path), None)
+                return True
             if owner is None:
                 names[name] = decode()
             else:
@@ -92,8 +94,13 @@ class ModuleState:
         except Exception as error:  # of the user's code; reported where the variable is missed
             what = ".".join((home or "__main__", *path))
             self._reasons[key] = f"{what}: {type(error).__name__}: {error}"
-        finally:
-            self._given.get(home, {}).pop(".".join(path), None)
+            if before is None:
+                del self._numbers[key]
+            else:
+                self._numbers[key] = before
+            return False
+        self._given.get(home, {}).pop(".".join(path), None)
+        return True
 
     def _stays(self, home: str, path: Path, value: Any, digest: bytes) -> bool:
         """Return True for a value that this worker has set, or that equals the owner's."""

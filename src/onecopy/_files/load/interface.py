@@ -242,8 +242,10 @@ def library(name: str, extra: str) -> Any:
     try:
         return import_module(name)
     except ImportError as error:
+        needed = name.partition(".")[0]
         raise MissingLibrary(
-            f"this format needs {name.partition('.')[0]}: pip install onecopy[{extra}] ({error})"
+            f"this format needs {needed}, of onecopy's extra [{extra}]: pip install {needed} "
+            f"({error})"
         ) from error
 
 
