@@ -5,10 +5,11 @@ from __future__ import annotations
 import marshal
 import shutil
 import sys
+from collections import Counter
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from types import CodeType
+from types import CodeType, ModuleType
 from typing import Any
 
 import numpy as np
@@ -16,7 +17,7 @@ import pytest
 
 from onecopy._doctor import compiled, source
 from onecopy._doctor.history import Site
-from onecopy._doctor.inside import build, guard, messages, ring
+from onecopy._doctor.inside import build, forks, garbage, guard, messages, ring, state
 from onecopy._doctor.inside.weigh import size_of, weigh
 
 
@@ -209,3 +210,40 @@ def test_what_is_hooked_in_bursts_leaves_other_peoples_hooks_alone(
     monkeypatch.setattr(_Owner, "read", lambda self: "theirs")
     messages._put(hooked=False)
     assert _Owner().read() == "theirs"
+
+
+@pytest.mark.parametrize(("text", "kept"), [("", 0), ("begin\n", 6), ("x" * 20_000, 0)])
+def test_what_a_stream_keeps_for_later(text: str, kept: int, tmp_path: Path) -> None:
+    with open(tmp_path / "out", "w", newline="\n") as stream:
+        stream.write(text)
+        assert forks._unwritten(stream) == kept
+        print("a", "b", file=stream)
+        assert forks._unwritten(stream) == kept + 4
+        stream.flush()
+        assert forks._unwritten(stream) == 0
+    assert forks._unwritten(None) == 0
+
+
+def test_globals_of_a_main_module_that_ran_again_are_those_of_its_functions(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """``runpy`` gives multiprocessing a copy of them."""
+    script: dict[str, Any] = {"__name__": "__mp_main__"}
+    exec("limit = 0\ndef set_up():\n    global limit\n    limit = 5", script)
+    module = ModuleType("__mp_main__")
+    vars(module).update(script)
+    monkeypatch.setitem(sys.modules, "__main__", module)
+    monkeypatch.setitem(sys.modules, "__mp_main__", module)
+    script["set_up"]()
+    assert (state._main()["limit"], vars(module)["limit"]) == (5, 0)
+
+
+def test_collections_are_counted_with_their_page_faults(monkeypatch: pytest.MonkeyPatch) -> None:
+    counted: Counter[str] = Counter()
+    faults = iter([100, 130])
+    monkeypatch.setattr(ring, "count", lambda text, more=1: counted.update({text: more}))
+    monkeypatch.setattr(garbage, "_now", lambda: next(faults))
+    for generation in (0, 2):
+        for phase in ("start", "stop"):
+            garbage._collected(phase, {"generation": generation})
+    assert counted == {"collected faults": 30, "collected times": 1}

@@ -176,13 +176,16 @@ def pickled(obj: Any, t0: int, t1: int, data: Any) -> None:  # noqa: C901  # one
             end = obj[2]
             if type(end) is tuple and len(end) == 2:
                 what, one, two = kinds.RESULT, obj[0], obj[1] or 0
-                more = 0 if end[0] is True else 1 << 32
+                if end[0] is not True:
+                    more = 1 << 32
+                    _note_error(end[1], t0)
     elif kind in calls:
         what, one = calls[kind], obj.work_id
         if what == kinds.TASK:
             func, args = obj.fn, getattr(obj, "args", ())
         elif obj.exception is not None:
             more = 1 << 32
+            _note_error(obj.exception, t0)
     if what == kinds.OTHER and size < _SPOKEN:
         return  # locks' and proxies' small talk is not followed message by message
     if what == kinds.TASK:
@@ -199,6 +202,16 @@ def pickled(obj: Any, t0: int, t1: int, data: Any) -> None:  # noqa: C901  # one
     if size >= MANY:
         _note_weight(obj, t0, size, one, two, what)
     mine[0] = (t0, t1, what, one, two, more, spent, size, begun, kind is tuple)
+
+
+@guarded
+def _note_error(error: Any, t0: int) -> None:
+    """A task has raised: count it by its error's type, and the name that was not found."""
+    if ring.worker:
+        error = getattr(error, "exc", error)  # both pools wrap it to keep its traceback
+        kind = type(error)
+        name = (error.name or "") if kind is NameError else ""
+        ring.count("error\t%s\t%s" % (kind.__name__, name))  # noqa: UP031
 
 
 def _call_number(one: int, of_pool: bool, func: Any, args: Any) -> int:
