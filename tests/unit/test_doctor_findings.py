@@ -237,6 +237,18 @@ def test_segments_without_an_end(unlinked: bool) -> None:
     assert ("leaked-shared-memory" in made.findings()) != unlinked
 
 
+@pytest.mark.parametrize("status", [-2, -9])
+def test_a_program_that_was_killed_since_it_hung_leaks_nothing_of_its_own(status: int) -> None:
+    made = Made()
+    name, site = made.main.name("/psm_1"), made.main.name("prog.py:4 <module>")
+    made.main.note(kinds.SHM, MS, kinds.MADE, 8_000_000, 0, name, site)
+    made.main.note(kinds.SHM, MS, kinds.SEMAPHORE, 0, 0, made.main.name("/mp-1"))
+    left = ("psm_1", "sem.mp-1")
+    made.changes = {"interrupted": SECOND, "status": status, "shared_memory_left": left}
+    leaks = {"leaked-shared-memory", "leaked-semaphores"}
+    assert set(made.findings()) & leaks == (leaks if status == -2 else set())
+
+
 LOGGING = "[('', 10, [('StreamHandler', 0)], 1), ('quiet', 40, [], 1), ('\\x00disabled', 0, [], 0)]"
 
 

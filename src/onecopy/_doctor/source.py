@@ -248,3 +248,17 @@ def _free_names(function: ast.FunctionDef | ast.AsyncFunctionDef) -> dict[str, i
         elif isinstance(node, ast.arg):
             bound.add(node.arg)
     return {name: at for name, at in read.items() if name not in bound}
+
+
+_TAKES_ITERATORS = ("sum", "min", "max", "any", "all", "set", "list", "sorted", "enumerate", "zip")
+
+
+def is_taken_one_by_one(file: str, call: ast.Call) -> bool:
+    """Return True if what a call gives is only iterated over: an iterator does as well there."""
+    tree = tree_of(file)
+    for node in ast.walk(tree) if tree is not None else ():
+        if isinstance(node, ast.For | ast.comprehension) and node.iter is call:
+            return True
+        if isinstance(node, ast.Call) and call in node.args:
+            return name_of(node) in _TAKES_ITERATORS
+    return False

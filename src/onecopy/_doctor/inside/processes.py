@@ -77,6 +77,7 @@ def _begin(process: Any) -> None:
 @guarded
 def _end(code: Any) -> None:
     state.look(99)
+    messages.note_passed()
     logs.note_configuration()
     code = code if isinstance(code, int) and code >= 0 else 255
     ring.note(kinds.END, ring.now(), code, ring.cpu_now(), ring.anonymous())
