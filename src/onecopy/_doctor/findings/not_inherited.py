@@ -21,6 +21,7 @@ from ..pools import Pool
 _FRESH = ("spawn", "forkserver")
 _NUMBERS = ("int", "float", "bool")
 _SINCE = 314
+_SHARED, _MANY = ("list", "dict", "tuple", "str", "bytes"), 10_000
 
 
 class _Global(NamedTuple):
@@ -151,37 +152,45 @@ def _finding(
         evidence=f"{told}In the main process {first.name!r} is {first.here.said()}; in the workers, which "
         f"run the main module again without the part under its guard, it is {there}.",
         where=Site(file, first.line, ""),
-        change=_change(first.name, pool, workers[0]),
+        change=tuple(_change(found, pool, workers[0])),
         advice=_advice(parent, method),
         figures={"globals": len(found), "failed": times or ended, "workers": len(workers)},
         pool=pool,
     )
 
 
-def _change(name: str, pool: Pool | None, worker: Process) -> tuple[Line, ...]:
-    set_up = (
-        Line(0, "+", "def set_up(value):"),
-        Line(0, "+", f"    global {name}"),
-        Line(0, "+", f"    {name} = value"),
-    )
+def _change(found: list[_Difference], pool: Pool | None, worker: Process) -> Iterator[Line]:
+    names = ", ".join(each.name for each in found[:3])
     if pool is None:
         site = worker.started_at
-        return (
-            Line(site.line, " ", source.line(site)),
-            Line(0, " ", f"# hand it over: Process(target={worker.target}, args=({name}, ...))"),
-        )
+        yield Line(site.line, " ", source.line(site))
+        yield Line(0, " ", f"# hand it over: Process(target={worker.target}, args=({names}, ...))")
+        return
     call = source.call_at(pool.site, ("Pool", "ProcessPoolExecutor"))
-    lines: tuple[Line, ...] = ()
-    if call is not None:
-        values = {"initializer": "set_up", "initargs": f"({name},)"}
+    set_up = "set_up"
+    if call is not None and any(each.arg == "initializer" for each in call.keywords):
+        yield Line(call.lineno, " ", source.line(pool.site))
+        yield Line(0, " ", "# in its initializer, from another of the initargs each:")
+    else:
+        yield Line(0, "+", f"def {set_up}(*values):")
+    yield Line(0, "+", f"    global {names}")
+    yield Line(0, "+", f"    {names} = values" if len(found) > 1 else f"    ({names},) = values")
+    if call is not None and not any(each.arg == "initializer" for each in call.keywords):
+        comma = "," if len(found) == 1 else ""
+        values = {"initializer": set_up, "initargs": f"({names}{comma})"}
         before, after = source.with_keywords(pool.site, call, values)
-        lines = (Line(call.lineno, "-", before), Line(call.lineno, "+", after))
-    return (
-        *set_up,
-        *lines,
-        Line(0, " ", "# large data once for all workers, as an argument of the task:"),
-        Line(0, "+", f"{name} = oc.share({name})"),
-    )
+        yield Line(call.lineno, "-", before)
+        yield Line(call.lineno, "+", after)
+    large = next((each.name for each in found[:3] if _large(each.here)), "")
+    if large:
+        yield Line(0, " ", "# what is large, once for all workers, before that:")
+        yield Line(0, "+", f"{large} = oc.share({large})")
+
+
+def _large(value: _Global) -> bool:
+    """Return True for what is worth sharing."""
+    many = value.size.isdigit() and int(value.size) >= _MANY
+    return value.kind in ("ndarray", "DataFrame") or (value.kind in _SHARED and many)
 
 
 def _advice(parent: Process, method: str) -> str:
