@@ -63,12 +63,19 @@ class Made:
         self.changes: dict[str, Any] = {}
 
     def process(
-        self, pid: int, *, begin: int, end: int, way: int = kinds.FORKED, cpu: float = -1.0
+        self,
+        pid: int,
+        *,
+        begin: int,
+        end: int,
+        way: int = kinds.FORKED,
+        cpu: float = -1.0,
+        method: str = "fork",
     ) -> Process:
         """A child that multiprocessing started; without ``end``, it says no last words."""
         child = Process(pid, begin, 1, way)
         main = self.main
-        names = main.name("fork"), main.name("prog.py:3 <module>"), main.name(f"Process-{pid}")
+        names = main.name(method), main.name("prog.py:3 <module>"), main.name(f"Process-{pid}")
         main.note(kinds.START, begin, MS, pid, 0, *names)
         title = child.name(f"Process-{pid}"), child.name("Process"), child.name("work")
         child.note(kinds.BOOT, begin + MS, 0, 1, 0, *title)

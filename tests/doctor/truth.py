@@ -88,6 +88,13 @@ PROGRAMS = (
     Program("lost_updates", "global-changed", args=("spawn",)),
     Program("lost_count", "global-changed"),
     Program("same_random", "same-random-numbers", quick=True),
+    Program("gc_copies", "gc-copies", quick=True),
+    Program("output_doubled", "output-doubled", quick=True),
+    Program("logs_rotated", "logs-rotated", ("start-up",), quick=True),
+    Program("not_inherited", "not-inherited", ("start-up",), quick=True),
+    Program("not_inherited", "not-inherited", ("start-up",), ("silent", "spawn")),
+    Program("not_inherited", "not-inherited", ("start-up",), ("error",), quick=True),
+    Program("not_inherited", "not-inherited", args=("process",), quick=True),
     Program("killed_worker", "worker-killed", stop=4.0),
     Program("killed_worker", "worker-killed", args=("executor",), quick=True),
     Program("consumers_die", "consumers-died", stop=5.0),
@@ -108,6 +115,9 @@ PROGRAMS = (
     Program("many_workers", "", ("more-workers-than-cpus",)),
     Program("in_turn", "", ("alternating",)),
     Program("good_pool", "", quick=True),
+    Program("good_forks", "", quick=True),
+    Program("good_fresh_workers", "", ("start-up", "global-changed"), quick=True),
+    Program("good_log_listener", ""),
     Program("good_waiting", ""),
     Program("good_threads", ""),
     Program("good_shared_memory", ""),
@@ -149,6 +159,8 @@ def doctored(program: Program, *options: str, python: str = sys.executable) -> d
         words += ["--stop-after", str(program.stop)]
         script = str(HERE / "programs" / f"{program.name}.py")
         command = [sys.executable, "-m", "onecopy", "doctor", *words, script, *program.args]
+        # A stream that keeps nothing for later has nothing that a fork could copy.
+        env = {name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"}
         # Not a pipe: a process that outlives the program would hold it open.
         with open(os.path.join(folder, "stderr"), "w+") as errors:
             subprocess.run(
@@ -157,6 +169,7 @@ def doctored(program: Program, *options: str, python: str = sys.executable) -> d
                 stderr=errors,
                 check=False,
                 timeout=120,
+                env=env,
             )
             errors.seek(0)
             said = errors.read()

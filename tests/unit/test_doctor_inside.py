@@ -5,10 +5,12 @@ from __future__ import annotations
 import marshal
 import shutil
 import sys
+from collections import Counter
 from collections.abc import Callable
 from functools import partial
+from itertools import pairwise
 from pathlib import Path
-from types import CodeType
+from types import CodeType, ModuleType, SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -16,7 +18,17 @@ import pytest
 
 from onecopy._doctor import compiled, source
 from onecopy._doctor.history import Site
-from onecopy._doctor.inside import build, guard, messages, ring
+from onecopy._doctor.inside import (
+    build,
+    forks,
+    garbage,
+    guard,
+    kinds,
+    managers,
+    messages,
+    ring,
+    state,
+)
 from onecopy._doctor.inside.weigh import size_of, weigh
 
 
@@ -209,3 +221,118 @@ def test_what_is_hooked_in_bursts_leaves_other_peoples_hooks_alone(
     monkeypatch.setattr(_Owner, "read", lambda self: "theirs")
     messages._put(hooked=False)
     assert _Owner().read() == "theirs"
+
+
+@pytest.mark.parametrize(("text", "kept"), [("", 0), ("begin\n", 6), ("x" * 20_000, 0)])
+def test_what_a_stream_keeps_for_later(text: str, kept: int, tmp_path: Path) -> None:
+    with open(tmp_path / "out", "w", newline="\n") as stream:
+        stream.write(text)
+        assert forks._unwritten(stream) == kept
+        print("a", "b", file=stream)
+        assert forks._unwritten(stream) == kept + 4
+        stream.flush()
+        assert forks._unwritten(stream) == 0
+    assert forks._unwritten(None) == 0
+
+
+def test_globals_of_a_main_module_that_ran_again_are_those_of_its_functions(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """``runpy`` gives multiprocessing a copy of them."""
+    script: dict[str, Any] = {"__name__": "__mp_main__"}
+    exec("limit = 0\ndef set_up():\n    global limit\n    limit = 5", script)
+    module = ModuleType("__mp_main__")
+    vars(module).update(script)
+    monkeypatch.setitem(sys.modules, "__main__", module)
+    monkeypatch.setitem(sys.modules, "__mp_main__", module)
+    script["set_up"]()
+    assert (state._main()["limit"], vars(module)["limit"]) == (5, 0)
+
+
+def test_collections_are_counted_with_their_page_faults(monkeypatch: pytest.MonkeyPatch) -> None:
+    counted: Counter[str] = Counter()
+    faults = iter([100, 130])
+    monkeypatch.setattr(ring, "count", lambda text, more=1: counted.update({text: more}))
+    monkeypatch.setattr(garbage, "_now", lambda: next(faults))
+    for generation in (0, 2):
+        for phase in ("start", "stop"):
+            garbage._collected(phase, {"generation": generation})
+    assert counted == {"collected faults": 30, "collected times": 1}
+
+
+def test_messages_that_come_fast_are_passed_through_in_pieces_and_all_are_counted(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """However fast: the pieces grow to a limit, and end when messages come slower."""
+    clock, step = [0], [1_000]
+    noted: list[tuple[int, ...]] = []
+
+    def now() -> int:
+        clock[0] += step[0]
+        return clock[0]
+
+    monkeypatch.setattr(ring, "now", now)
+    monkeypatch.setattr(ring, "buffer", bytearray())
+    monkeypatch.setattr(ring, "note", lambda *words: noted.append(words))
+    dumps: Callable[..., Any] = messages.wrap_dumps(lambda cls, obj, protocol=None: b"x")
+    messages._forget()
+    try:
+        sent, pieces = 0, []
+        while sent < 200_000:
+            passing = messages.skip > 0
+            dumps(None, (7, sent, (True, None)))
+            sent += 1
+            if (messages.skip > 0) != passing:
+                pieces.append(sent)
+        through = sum(words[2] for words in noted if words[0] == kinds.BURST)
+        assert max(b - a for a, b in pairwise(pieces)) == 16 * 960
+        assert through > 0.95 * sent
+        messages.note_passed()
+        passed = sum(words[2] for words in noted if words[0] == kinds.BURST)
+        assert sent - 20_000 < passed < sent
+        assert 0 <= passed - through <= 960
+        step[0] = 500_000_000
+        slow = 0
+        while messages.skip > 0:
+            dumps(None, (7, sent, (True, None)))
+            slow += 1
+        assert slow <= 960, "not until all sixteen pieces have passed"
+    finally:
+        messages._forget()
+
+
+def test_calls_to_a_manager_that_come_in_turn_are_all_among_those_noted(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    told: Counter[str] = Counter()
+    stood: Counter[str] = Counter()
+
+    def note(kind: int, t0: int, took: int, name: str, where: int, times: int) -> None:
+        told[name] += 1
+        stood[name] += times
+
+    class BaseProxy:
+        _token = SimpleNamespace(typeid="Lock")
+
+        def _callmethod(self, methodname: str, args: Any = (), kwds: Any = None) -> None:
+            pass
+
+    class BaseManager:
+        @classmethod
+        def _run_server(cls) -> None:
+            pass
+
+    module = SimpleNamespace(BaseProxy=BaseProxy, BaseManager=BaseManager)
+    managers.hook_managers(module)
+    monkeypatch.setattr(ring, "note", note)
+    monkeypatch.setattr(ring, "name", lambda text: text)
+    monkeypatch.setattr(managers, "site", lambda: 0)
+    managers._forget()
+    proxy = BaseProxy()
+    for _ in range(10_000):
+        for name in ("acquire", "get", "set", "release"):
+            proxy._callmethod(name)
+    managers._forget()
+    assert sum(told.values()) < 4_000
+    assert all(times == pytest.approx(10_000, rel=0.02) for times in stood.values())
+    assert len(stood) == 4

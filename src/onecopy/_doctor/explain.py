@@ -54,6 +54,9 @@ _TEXTS = {
     "copy-on-write": """Forked processes have written to pages that they inherited, which the kernel
         then copies: private dirty bytes, less what was added since the fork. Reading a Python object
         writes its reference count.""",
+    "gc-copies": """Page faults during collections of garbage in forked processes, 50 MB and 20 % of what
+        they inherited at least, where nothing was frozen before the fork. Collections of the youngest
+        containers are not counted. It stands for copy-on-write when it is more than half of that.""",
     "rss-misleads": """The sum of RSS over processes counts each shared page once for each of them.
         PSS divides it among them, so that the sum is what there is.""",
     "leaked-shared-memory": """A SharedMemory was made, and no process called unlink. The resource
@@ -85,6 +88,15 @@ _TEXTS = {
         that the main process would have written.""",
     "logs-unformatted": """Workers had no handler, and logging's last resort wrote the bare message.""",
     "logs-doubled": """A worker's records reached more handlers than there are files to write to.""",
+    "logs-rotated": """Several processes wrote to one file through a rotating handler, and it was renamed
+        at least once. Each process renames it by itself, while the others have the old file open.""",
+    "output-doubled": """A process forked by os.fork, without multiprocessing, had characters of standard
+        output in memory at the fork, and came to a normal end, where they are written. Counted is
+        what the text stream holds; what has gone on to its buffer is not seen.""",
+    "not-inherited": """A function that a worker ran reads a global of the main module whose type, size or
+        number was another in the main process, when the worker was started by spawn or
+        forkserver. Names that are not there at all count where a task raised NameError, or the process
+        ended with exit code 1; names that such a function sets itself do not count.""",
     "global-changed": """A task changed a global of the main module, in its own process. It is wrong where
         the main module's source reads it afterwards; else it is a note.""",
     "same-random-numbers": """NumPy's global generator had the same state in several workers when they

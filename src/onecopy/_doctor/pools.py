@@ -279,7 +279,19 @@ def _count(pool: Pool, sent: Table) -> None:
     out, _ = passed(pool.parent)
     noted = len(pool.parent.of(kinds.OUT, kinds.TASK))
     pool.noted = (noted + out) / max(1, noted) * pool.parent.thinned
-    pool.count = max(1, round(len(sent) * pool.noted))
+    pool.count = max(1, round(len(sent) * pool.noted), _numbered(pool))
+
+
+def _numbered(pool: Pool) -> int:
+    """As many as there were at least, by their numbers: a pool numbers the tasks of each call, an
+    executor all of them."""
+    tasks = pool.tasks
+    if pool.record is None or not len(tasks):
+        return 0
+    if int(pool.record["c"]) != kinds.A_POOL:
+        return int(tasks["one"].max()) + 1
+    calls = np.unique(tasks["one"])
+    return int(sum(tasks["two"][tasks["one"] == each].max() + 1 for each in calls[:1000]))
 
 
 def _times(pool: Pool, sent: Table) -> None:

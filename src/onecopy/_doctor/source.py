@@ -65,10 +65,16 @@ def text_of(site: Site, node: ast.AST) -> str:
 
 def with_keyword(site: Site, call: ast.Call, name: str, value: str) -> tuple[str, str]:
     """The statement's line before and after ``name=value`` has been put into the call."""
+    return with_keywords(site, call, {name: value})
+
+
+def with_keywords(site: Site, call: ast.Call, values: dict[str, str]) -> tuple[str, str]:
+    """The same with several."""
     changed = ast.parse(ast.unparse(call), mode="eval").body
     assert isinstance(changed, ast.Call)
-    rest = [each for each in changed.keywords if each.arg != name]
-    changed.keywords = [*rest, ast.keyword(name, ast.parse(value, mode="eval").body)]
+    rest = [each for each in changed.keywords if each.arg not in values]
+    more = [ast.keyword(name, ast.parse(value, mode="eval").body) for name, value in values.items()]
+    changed.keywords = [*rest, *more]
     return replaced(site, call, ast.unparse(changed))
 
 
@@ -173,4 +179,86 @@ def _only_changes(tree: ast.AST, name: ast.Name) -> bool:
             return True
         if isinstance(node, ast.Subscript) and node.value is name:
             return isinstance(node.ctx, ast.Store | ast.Del)
+    return False
+
+
+def globals_read(file: str, function: str) -> dict[str, int]:
+    """The names of the module that a function reads, or one that it calls, and the line of each.
+
+    ``function`` is a qualified name; its last part is looked for. Without names that one of these
+    functions sets or changes itself, as a cache is, and without those of functions and classes.
+    """
+    tree = tree_of(file)
+    if tree is None:
+        return {}
+    functions = {
+        node.name: node
+        for node in ast.walk(tree)
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
+    }
+    found: dict[str, int] = {}
+    reached: set[str] = set()
+    wanted = [function.rpartition(".")[2]]
+    while wanted:
+        name = wanted.pop()
+        if name in reached or name not in functions:
+            continue
+        reached.add(name)
+        for title, at in _free_names(functions[name]).items():
+            found.setdefault(title, at)
+            wanted.append(title)
+    changed = {name for name in found if reached & _functions_that_change(tree, name)}
+    return {name: at for name, at in found.items() if name not in changed | set(functions)}
+
+
+def set_by_functions(file: str, name: str) -> bool:
+    """Return True if a function of the file sets or changes a module's variable."""
+    tree = tree_of(file)
+    return tree is not None and bool(_functions_that_change(tree, name))
+
+
+def set_under_the_guard(file: str, name: str) -> bool:
+    """Return True if a variable is set or changed where not every process does it.
+
+    That is under a condition on ``__name__``, or by a function.
+    """
+    tree = tree_of(file)
+    for node in tree.body if tree is not None else ():
+        if isinstance(node, ast.If) and "__name__" in ast.unparse(node.test):
+            mine = [
+                each for each in ast.walk(node) if isinstance(each, ast.Name) and each.id == name
+            ]
+            if any(isinstance(each.ctx, ast.Store) or _only_changes(node, each) for each in mine):
+                return True
+    return set_by_functions(file, name)
+
+
+def _free_names(function: ast.FunctionDef | ast.AsyncFunctionDef) -> dict[str, int]:
+    """The names that a function reads and does not bind, and the line of the first reading."""
+    arguments = function.args
+    bound = {each.arg for each in (*arguments.posonlyargs, *arguments.args, *arguments.kwonlyargs)}
+    bound |= {each.arg for each in (arguments.vararg, arguments.kwarg) if each is not None}
+    read: dict[str, int] = {}
+    for node in (each for part in function.body for each in ast.walk(part)):
+        if isinstance(node, ast.Name):
+            if isinstance(node.ctx, ast.Load):
+                read.setdefault(node.id, node.lineno)
+            else:
+                bound.add(node.id)
+        elif isinstance(node, ast.arg):
+            bound.add(node.arg)
+    return {name: at for name, at in read.items() if name not in bound}
+
+
+_TAKES_ITERATORS = ("sum", "min", "max", "any", "all", "set", "list", "sorted", "enumerate", "zip")
+
+
+def is_taken_one_by_one(file: str, call: ast.Call) -> bool:
+    """Return True if what a call gives is only iterated over: an iterator does as well there."""
+    tree = tree_of(file)
+    for node in ast.walk(tree) if tree is not None else ():
+        if isinstance(node, ast.For | ast.comprehension) and node.iter is call:
+            return True
+        if isinstance(node, ast.Call) and call in node.args:
+            return name_of(node) in _TAKES_ITERATORS
     return False

@@ -35,6 +35,6 @@ def items(start: int, stop: int, task: int) -> str:
     return f"item {start}" if stop - start == 1 else f"items {start}–{stop - 1}"
 
 
-def count(number: int, what: str) -> str:
+def count(number: int, what: str, several: str = "") -> str:
     """Return ``1 task``, ``2,000 tasks``."""
-    return f"{number:,} {what}{'' if number == 1 else 's'}"
+    return f"{number:,} {what if number == 1 else several or what + 's'}"

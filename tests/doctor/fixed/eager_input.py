@@ -12,7 +12,7 @@ def pages():
 
 def count(page):
     found = 0
-    for _ in range(60):
+    for _ in range(400):
         found += sum(len(word) for word in page.split())
     return found
 

@@ -19,14 +19,18 @@ from . import (
     eager_input,
     forks,
     full_shared_memory,
+    gc_copies,
     gil,
     growth,
     hangs,
     leaks,
     logs,
+    logs_rotated,
     lost_updates,
     manager_chatter,
+    not_inherited,
     one_by_one,
+    output_doubled,
     pool_in_loop,
     queue_pickled,
     random_numbers,
@@ -55,9 +59,13 @@ ALL: tuple[Callable[[Case], Iterator[Finding]], ...] = (
     queue_pickled.look,
     alternating.look,
     copied_pages.look,
+    gc_copies.look,
     leaks.look,
     growth.look,
     logs.look,
+    logs_rotated.look,
+    output_doubled.look,
+    not_inherited.look,
     lost_updates.look,
     random_numbers.look,
     deaths.look,
@@ -97,10 +105,13 @@ def find(case: Case) -> list[Finding]:
 
 
 def _consequence(finding: Finding, found: list[Finding]) -> bool:
-    """Return True for the end of a process that another finding gives the cause of."""
+    """Return True for the end of a process, or copies, that another finding gives the cause of."""
     ids = {each.id for each in found}
     if finding.id == "process-failed":
-        return bool(ids & {"consumers-died", "full-shared-memory"})
+        return bool(ids & {"consumers-died", "full-shared-memory", "not-inherited"})
+    if finding.id == "copy-on-write":
+        collected = [each.figures["copied"] for each in found if each.id == "gc-copies"]
+        return bool(collected) and collected[0] > finding.figures["copied"] / 2
     by_bus = finding.id == "worker-killed" and finding.figures["signal"] == signal.SIGBUS
     return by_bus and "full-shared-memory" in ids
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import signal
 from collections import Counter
 from collections.abc import Iterator
@@ -30,7 +31,7 @@ def look(case: Case) -> Iterator[Finding]:
             continue
         if process.exit is not None and process.exit > 0 and doing is None:
             if process.exit == 1 and not any(process in pool.workers for pool in case.pools):
-                yield _failed(process)
+                yield _failed(case, process)
             continue
         yield _died(case, process, number, doing)
     yield from _messages(case)
@@ -57,17 +58,28 @@ def _gone_early(case: Case, process: Process) -> bool:
     )
 
 
-def _failed(process: Process) -> Finding:
+def _failed(case: Case, process: Process) -> Finding:
     site = process.started_at
+    started = re.search(r"([\w.\[\]]+)\.start\(", source.line(site))
+    name = started.group(1) if started else "process"
+    parent = process.parent.pid if process.parent is not None else 0
+    waits = any(each.pid == parent and each.call == "read" for each in case.history.readings.stuck)
+    hangs = (
+        f" The process that started it waits for a message, and nothing has run for "
+        f"{seconds(case.history.readings.idle)}."
+        if waits
+        else ""
+    )
     return Finding(
         id="process-failed",
         level="crash",
         title=f"{process.describe()} ended with exit code {process.exit}, and nothing looks at it",
-        evidence=f"It was to run {process.target or 'its target'}; its traceback is on standard error.",
+        evidence=f"It was to run {process.target or 'its target'}; its traceback is on standard error."
+        f"{hangs}",
         where=site,
         change=(
             Line(site.line, " ", source.line(site)),
-            Line(0, "+", "process.join(); assert process.exitcode == 0"),
+            Line(0, "+", f"{name}.join(); assert {name}.exitcode == 0"),
             Line(0, " ", "# or a pool, whose calls raise what the function raised"),
         ),
         figures={"exit": float(process.exit or 0)},

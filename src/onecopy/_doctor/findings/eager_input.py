@@ -57,16 +57,16 @@ def _late(case: Case, pool: Pool, row: Table, site: Site, kind: str) -> Finding:
     together = max(made, computing)
     if int(row["h"]) > _COMPUTES * int(row["a"]) and pool.cpu_bound:
         together = max(together, (made + total) / min(case.facts.cpus, lanes + 1))
-    # The last piece begins when the last item is there.
-    together = min(made + computing, together + total / max(1, len(works)))
-    saving = made + computing - together
     number = int(row["b"]) or len(works)
+    chunk = max(1, number // (16 * pool.lanes))
+    # The last piece begins when the last item is there; the change makes the pieces smaller.
+    together = min(made + computing, together + total / max(1, len(works), number // chunk))
+    saving = made + computing - together
     call = source.call_at(site, ("map",))
     lines: list[Line] = []
     if call is not None and isinstance(call.func, ast.Attribute):
         owner = source.text_of(site, call.func.value)
         inner = ", ".join(source.text_of(site, each) for each in call.args[:2])
-        chunk = max(1, number // (16 * pool.lanes))
         before, after = source.replaced(
             site, call, f"list({owner}.imap({inner}, chunksize={chunk}))"
         )

@@ -94,9 +94,17 @@ def _piles_up(case: Case, pool: Pool) -> Finding | None:
     grown = float(during["rss"].max() - during["rss"][0]) if len(during) else 0.0
     if grown < 0.5 * pool.result_bytes:
         return None
-    before, after = source.replaced(
-        site, call.func, source.text_of(site, call.func).replace(".map", ".imap")
-    )
+    one_by_one = source.text_of(site, call.func).replace(".map", ".imap")
+    lines = [Line(site.line, "-", source.line(site))]
+    if source.is_taken_one_by_one(site.file, call):
+        before, after = source.replaced(site, call.func, one_by_one)
+        lines = [Line(site.line, "-", before), Line(site.line, "+", after)]
+    else:
+        arguments = ", ".join(source.text_of(site, each) for each in call.args)
+        lines += [
+            Line(0, "+", f"for result in {one_by_one}({arguments}):"),
+            Line(0, "+", "    ...    # use it, or put it where it belongs, and let it go"),
+        ]
     return Finding(
         id="results-pile-up",
         level="memory",
@@ -104,7 +112,7 @@ def _piles_up(case: Case, pool: Pool) -> Finding | None:
         evidence=f"map gives a list of {count(pool.count, 'result')}, "
         f"{human_bytes(int(pool.result_bytes / pool.count))} each.",
         where=site,
-        change=(Line(site.line, "-", before), Line(site.line, "+", after)),
+        change=tuple(lines),
         advice="imap and as_completed give one at a time.",
         memory=grown,
         gain=f"up to {human_bytes(int(grown))} of memory",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from collections import Counter
 from collections.abc import Iterator
 
@@ -12,6 +13,8 @@ from ..inside import kinds
 
 
 def look(case: Case) -> Iterator[Finding]:
+    if case.facts.interrupted and case.facts.status == -signal.SIGKILL:
+        return  # it hung, and was killed for that: nothing had time to remove what it had made
     made: dict[str, tuple[int, Site]] = {}
     gone: set[str] = set()
     for process in case.history.processes:

@@ -13,6 +13,9 @@ from ..history import NOWHERE, Process, Site, Table
 from ..inside import kinds
 
 _CALLS, _PART = 200, 0.2
+_LOCKS = ("Lock", "RLock", "Semaphore", "BoundedSemaphore", "Condition", "Event", "Barrier")
+_WRITES = ("__setitem__", "append", "extend", "update", "setdefault", "insert", "pop")
+_WRITTEN = 0.1
 
 
 def look(case: Case) -> Iterator[Finding]:
@@ -34,10 +37,13 @@ def look(case: Case) -> Iterator[Finding]:
 
 def _spent(rows: Table) -> float:
     """Seconds in calls. Of what stands for many the median counts: a sum has a heavy tail."""
-    every, some = rows[rows["d"] == 1], rows[rows["d"] > 1]
-    found = float(every["a"].sum()) / 1e9
-    if len(some):
-        found += float(np.median(some["a"])) / 1e9 * float(some["d"].sum())
+    found = 0.0
+    for method in np.unique(rows["b"]):
+        mine = rows[rows["b"] == method]
+        every, some = mine[mine["d"] == 1], mine[mine["d"] > 1]
+        found += float(every["a"].sum()) / 1e9
+        if len(some):
+            found += float(np.median(some["a"])) / 1e9 * float(some["d"].sum())
     return found
 
 
@@ -50,9 +56,22 @@ def _about(times: int) -> str:
     return f"{times:,}" if times <= 500 else f"{round(times, -2):,}"
 
 
-def _lines(site: Site, kind: str) -> Iterator[Line]:
-    """The manager's object, made a shared one."""
+def _lines(site: Site, kind: str, written: bool) -> Iterator[Line]:
+    """The manager's object, made a shared one; one that is written to, made ours of that sort."""
     made = source.assigned_call(site.file, kind)
+    if written:
+        if site.line:
+            yield Line(site.line, " ", source.line(site))
+        if kind == "list":
+            yield Line(
+                0, "+", "found = oc.append_log()   # found.append(value): all processes append"
+            )
+        else:
+            yield Line(
+                0, "+", 'counts = oc.Counter("a", "b")   # counts.add("a"): no lock is needed'
+            )
+        yield Line(0, " ", "# or return what each found, and put it together in the main process")
+        return
     if made is not None:
         name, call = made
         inner = source.text_of(site, call.args[0]) if call.args else ""
@@ -80,8 +99,10 @@ def _finding(
     )
     sites = Counter(int(number) for number in rows["c"])
     site = process.site(sites.most_common(1)[0][0]) if sites else NOWHERE
-    shared = names.most_common(1)[0][0].partition(".")[0]
-    lines = list(_lines(site, shared))
+    data = [name for name, _ in names.most_common() if name.partition(".")[0] not in _LOCKS]
+    shared = (data or list(names))[0].partition(".")[0]
+    written = any(names[f"{shared}.{each}"] > _WRITTEN * calls for each in _WRITES)
+    lines = list(_lines(site, shared, written))
     return Finding(
         id="manager-chatter",
         level="time",
@@ -92,7 +113,9 @@ def _finding(
         + ".",
         where=site,
         change=tuple(lines),
-        advice=f"With a Manager: whole slices of the {shared}, not elements.",
+        advice=f"With a Manager: whole slices of the {shared}, not elements."
+        if not written
+        else "With a Manager: one update of many values, not one each.",
         saving=longest,
         of=case.wall,
         gain=arrow(case.wall, case.wall - longest),

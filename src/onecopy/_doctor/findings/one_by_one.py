@@ -93,7 +93,8 @@ def _together(site: Site, target: str) -> Iterator[Line]:
 
 def _pool(pool: Pool) -> Finding | None:
     done = pool.done
-    if pool.lanes < 2 or len(done) < 4 or len(pool.workers) < 2 or pool.noted > 1.01:
+    # An executor starts a worker when none is idle: one by one, it never has a second.
+    if pool.lanes < 2 or len(done) < 4 or pool.noted > 1.01:
         return None
     compute = float(pool.compute.sum())
     serial = pool.sender < 0.3 * pool.wall and pool.receiving < 0.3 * pool.wall

@@ -15,6 +15,7 @@ _LONG, _PART = 0.5, 0.3
 _LEAST = 0.06
 # A main module that takes less is not heavy.
 _HEAVY = 0.1
+_BUSY = 0.25
 
 
 def look(case: Case) -> Iterator[Finding]:
@@ -22,6 +23,8 @@ def look(case: Case) -> Iterator[Finding]:
         lead = pool.lead
         if min(lead, _on_free_cpus(pool)) < _LONG or lead < _PART * pool.wall:
             continue
+        if case.facts.foreign > _BUSY and any(each.forked for each in pool.workers):
+            continue  # a fork is hardly work: it waited for a CPU
         ready = [each for each in pool.workers if len(each.of(kinds.PREPARE))]
         if ready:
             first = min(ready, key=lambda each: pool.ready[each.pid][1])

@@ -6,8 +6,12 @@ import sys
 if "_onecopy_doctor" not in sys.__dict__ and sys.version_info >= (3, 9):
     sys._onecopy_doctor = SESSION  # where pools of onecopy's own leave what they know
     try:
+        import _signal
         import marshal
 
+        # An error in an interpreter beside the main one (InterpreterPoolExecutor): its tasks are
+        # known from the threads that run them. At this time there is no such descriptor to lose.
+        _signal.set_wakeup_fd(-1)
         try:
             # Compiled once for each version of Python and kept with the session: else it would
             # be 20 ms in each process where nothing may be written beside a source.

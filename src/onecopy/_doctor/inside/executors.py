@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from . import kinds, ring
+from . import kinds, messages, ring
 from .eager import watch_executor
 from .guard import alike, put_around, unseen
 from .messages import channel_of, channels, hook_calls
-from .pools import submitted
+from .pools import made_anew, submitted
 from .sites import site
 
 TYPE_CHECKING = False
@@ -32,6 +32,7 @@ def _hook(module: Any, kind: Any, sort: int) -> None:
 
     def made(begun: Any, _: Any, self: Any, *args: Any, **kwargs: Any) -> None:
         t0, where = begun
+        made_anew(self)
         context = getattr(self, "_mp_context", None) or getattr(self, "_context", None)
         method = ring.name(str(getattr(context, "_name", "") or ""))
         tasks = results = 0
@@ -58,6 +59,10 @@ def _hook(module: Any, kind: Any, sort: int) -> None:
             unseen(error)
             raise
 
+    def ended(_: Any, __: Any, self: Any, *args: Any, **kwargs: Any) -> None:
+        messages.note_passed()
+
     put_around(kind, "__init__", begin, made)
+    put_around(kind, "shutdown", None, ended)
     kind.submit = alike(submit, give)
     watch_executor(kind, sort)

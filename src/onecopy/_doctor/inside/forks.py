@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import sys
 from _thread import get_ident
@@ -14,6 +15,8 @@ if TYPE_CHECKING:
     from typing import Any
 
 _fork: Any = None
+_MUCH = 50_000_000
+"""Bytes that a child has from its parent, from which on it matters what is copied of them."""
 
 
 @guarded
@@ -41,7 +44,25 @@ def before() -> None:
     logs.note_configuration()
     state.large_globals()
     told = ring.name("; ".join(alive)[:300]) if alive else 0
-    _fork = (ring.now(), native, len(alive), told, site())
+    _fork = (ring.now(), native, len(alive), told, site(), _unwritten(sys.stdout))
+
+
+def _unwritten(stream: Any) -> int:
+    """The characters that a text stream keeps for later; multiprocessing has them written before it forks.
+
+    The collector of garbage alone sees the strings that the stream holds.
+    What has gone on to the stream's buffer is not seen, nor is a single end of a line.
+    """
+    if type(stream).__name__ != "TextIOWrapper":
+        return 0
+    settings = (stream.encoding, stream.errors, "", "\n", "\r", "\r\n")
+    found = 0
+    for each in gc.get_referents(stream):
+        if type(each) is list:
+            found += sum(map(len, each))
+        elif type(each) in (str, bytes) and each not in settings:
+            found += len(each)
+    return found
 
 
 def _target(thread: Any) -> str:
@@ -52,13 +73,13 @@ def _target(thread: Any) -> str:
 @guarded
 def after_in_parent() -> None:
     if ring.buffer is not None and _fork is not None:
-        t0, native, alive, told, where = _fork
+        t0, native, alive, told, where, _ = _fork
         ring.note(kinds.FORK, t0, ring.now() - t0, native, alive, told, where)
 
 
 def after_in_child() -> None:
     global _fork
-    t0 = _fork[0] if _fork else ring.now()
+    t0, unwritten = (_fork[0], _fork[5]) if _fork else (ring.now(), 0)
     _fork = None
     ring.worker = False
     ring.forked = True
@@ -68,6 +89,30 @@ def after_in_child() -> None:
         ring.buffer = None  # no rights, no room, no descriptor: this process is not looked into
     for each in ring.on_fork:
         each()
+    if ring.buffer is not None:
+        _watch_child(unwritten)
+
+
+@guarded
+def _watch_child(unwritten: int) -> None:
+    """Watch the collector, where there is much to copy, and the end, where output may come twice."""
+    if ring.inherited >= _MUCH:
+        from . import garbage
+
+        garbage.watch()
+    if unwritten:
+        import atexit
+
+        from .sites import site
+
+        # It is called at a normal end alone, which is when standard output is written: os._exit and
+        # a program that is executed in this one's place write nothing.
+        atexit.register(_repeats, unwritten, site())
+
+
+@guarded
+def _repeats(unwritten: int, where: int) -> None:
+    ring.note(kinds.REPEATED, ring.now(), unwritten, 0, 0, where)
 
 
 def watch() -> None:

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 HOOKS = {
     "multiprocessing.reduction": ("messages", "hook_reduction"),
     "multiprocessing.connection": ("messages", "hook_connection"),
+    "multiprocessing.context": ("processes", "hook_context"),
     "multiprocessing.process": ("processes", "hook_process"),
     "multiprocessing.popen_fork": ("processes", "hook_popen"),
     "multiprocessing.popen_spawn_posix": ("processes", "hook_popen"),
@@ -27,6 +28,7 @@ HOOKS = {
     "concurrent.futures.thread": ("threads", "hook_thread_pool"),
     "threading": ("threads", "hook_threading"),
     "logging": ("logs", "hook_logging"),
+    "logging.handlers": ("logs", "hook_rotating"),
     "joblib._memmapping_reducer": ("memory", "hook_memmaps"),
 }
 for _loky in ("loky", "joblib.externals.loky"):

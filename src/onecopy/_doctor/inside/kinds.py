@@ -81,6 +81,14 @@ EAGER = 29
 """An iterator was consumed to its end by a call of map. a: duration, b: items, or an executor's tasks,
 c: anonymous bytes more, d: site, e: its type, f: identity of the pool, g: A_POOL, EXECUTOR, LOKY,
 h: CPU of the process meanwhile."""
+MAIN = 30
+"""The globals of the main module. a: in a worker, before its first task; d: the main module's file, and
+name, type and size of each, as text."""
+REPEATED = 31
+"""A forked process comes to its normal end, and writes what its parent had not yet written at the
+fork. a: bytes, or characters, of standard output; d: site of the fork."""
+ROTATED = 32
+"""A log file was renamed, to begin a new one. d: the file."""
 
 FRESH, FORKED = range(2)
 OTHER, TASK, RESULT = range(3)

@@ -6,7 +6,7 @@ import os
 import sys
 
 from . import kinds, ring
-from .guard import guarded, unseen
+from .guard import guarded, put_around, unseen
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -65,6 +65,20 @@ def hook_logging(module: Any) -> None:
     module.Logger.callHandlers = callHandlers
     if ring.worker:
         begin_worker()
+
+
+def hook_rotating(module: Any) -> None:
+    """``logging.handlers``: the processes that write to a file, and rename it."""
+
+    def wrote(_: Any, __: Any, self: Any, record: Any) -> None:
+        ring.count("rotating\t%s" % self.baseFilename)  # noqa: UP031
+
+    def renamed(_: Any, __: Any, self: Any) -> None:
+        ring.note(kinds.ROTATED, ring.now(), 0, 0, 0, ring.name(str(self.baseFilename)))
+
+    put_around(module.BaseRotatingHandler, "emit", None, wrote)
+    for name in ("RotatingFileHandler", "TimedRotatingFileHandler"):
+        put_around(getattr(module, name), "doRollover", None, renamed)
 
 
 @guarded

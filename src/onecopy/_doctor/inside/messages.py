@@ -6,15 +6,17 @@ readings of the clock. Pools' protocols carry numbers (``Pool``: ``(job, i, func
 a message to follow it. A tuple counts as a pool's only on a channel that is known to be a pool's.
 
 Of very many small messages only bursts are recorded: when the last thousand came faster than one in
-200 microseconds, 64 are recorded, then 960 are counted and passed through. Pickling and unpickling
-count; reading and writing are the library's own functions meanwhile. The two ends note
-different tasks then, which is no loss: each scales what it has measured by its own share.
+200 microseconds, 64 are recorded, then 960 are counted and passed through, then 1,920, and so on up to
+15,360, but no further when 960 of them came slower. Pickling and unpickling count; reading and writing are
+the library's own functions meanwhile. The two ends note different tasks then, which is no loss: each
+scales what it has measured by its own share.
 """
 
 from __future__ import annotations
 
 import os
 from struct import Struct
+from types import FunctionType
 
 from . import kinds, ring
 from .guard import around, guarded, unseen
@@ -29,6 +31,7 @@ MANY = 200_000
 """Bytes from which on it is asked what is so large."""
 _SPOKEN = 65_536  # from here on also what is not a pool's
 _STARS = ("mapstar", "starmapstar")
+_WRAPPING = (*_STARS, "_process_chunk")
 _SIZES = (3, 5)
 
 calls: dict[Any, int] = {}
@@ -43,10 +46,16 @@ _job, _title = -1, 0
 _AFTER = 1000
 _PACE = 200_000  # nanoseconds a message
 _BURST, _PASSED = 64, 960
+# Each change of hooks costs the classes their caches, and from 3.13 on a class has a thousand of these.
+_MOST = 16
 # Counted down by several threads without a lock: it may fall below zero, never stay above.
 skip = 0
 _to_skip = _skipped_in = 0
-_skip_began = 0
+_piece_began = 0
+_through = 0  # messages that were passed through since recording was last thought about
+_pieces = _further = 0  # times 960: what is passed through at a time, and what is still to come
+_codes: dict[int, tuple[Any, int]] = {}
+"""The names of functions of one call, by their code, which is kept for its identity to stay its own."""
 _paths: list[tuple[Any, str, Any, Any]] = []
 """Of functions that are hooked only while messages are recorded: owner, name, hook, original."""
 _since = 0  # when messages began to be recorded again
@@ -57,19 +66,44 @@ _dense = False
 
 def _pace() -> None:
     """Decide whether messages come so fast that only bursts of them are recorded."""
-    global _messages, _first, _dense, skip, _skip_began, _to_skip, _skipped_in
+    global _messages, _first, _dense, skip, _to_skip, _pieces, _further, _piece_began, _through
     now = ring.now()
-    skipped = _to_skip - max(0, skip)
-    fast = now - _first < (_messages + skipped) * _PACE
-    if skipped:
-        out = max(0, skipped - _skipped_in)
-        ring.note(kinds.BURST, _skip_began, out, skipped - out, now - _skip_began)
-    _dense, _messages, _first = fast, 0, now
-    _to_skip = _skipped_in = 0
+    fast = now - _first < (_messages + _through) * _PACE
+    note_passed()
+    _dense, _messages, _first, _through = fast, 0, now, 0
+    _pieces = min(_MOST, max(1, 2 * _pieces)) if fast else 0
     if fast:
         skip = _to_skip = _PASSED
-        _skip_began = now
+        _further = _pieces - 1
+        _piece_began = now
         _put(hooked=False)
+
+
+def _passed_through() -> None:
+    """Go on passing through, while messages come fast and enough were not yet passed; else record."""
+    global skip, _to_skip, _further, _piece_began
+    now = ring.now()
+    fast = now - _piece_began < _PASSED * _PACE
+    note_passed()
+    if _further > 0 and fast:
+        _further -= 1
+        _piece_began = now
+        skip = _to_skip = _PASSED
+    else:
+        _put(hooked=True)
+
+
+def note_passed() -> None:
+    """Note how many messages were passed through since the last time."""
+    global _to_skip, _skipped_in, _through, _piece_began
+    skipped = _to_skip - max(0, skip)
+    if skipped > 0:
+        now = ring.now()
+        out = max(0, skipped - _skipped_in)
+        ring.note(kinds.BURST, _piece_began, out, skipped - out, now - _piece_began)
+        _through += skipped
+        _piece_began = now
+    _to_skip, _skipped_in = max(0, skip), 0
 
 
 def _put(hooked: bool) -> None:
@@ -83,8 +117,9 @@ def _put(hooked: bool) -> None:
 
 
 def _forget() -> None:
-    global skip, _messages, _first, _dense, _job, _to_skip, _skipped_in
-    skip = _messages = _to_skip = _skipped_in = 0
+    global skip, _messages, _first, _dense, _job, _to_skip, _skipped_in, _pieces, _further, _through
+    skip = _messages = _to_skip = _skipped_in = _pieces = _further = _through = 0
+    _codes.clear()
     _first, _dense, _job = ring.now(), False, -1
     _put(hooked=True)
 
@@ -120,7 +155,7 @@ def wrap_dumps(original: Callable[..., Any]) -> Callable[..., Any]:
         if skip > 0:
             skip -= 1
             if skip <= 0:
-                _put(hooked=True)
+                _passed_through()
             try:
                 return original(cls, obj, protocol)
             except BaseException as error:
@@ -176,13 +211,16 @@ def pickled(obj: Any, t0: int, t1: int, data: Any) -> None:  # noqa: C901  # one
             end = obj[2]
             if type(end) is tuple and len(end) == 2:
                 what, one, two = kinds.RESULT, obj[0], obj[1] or 0
-                more = 0 if end[0] is True else 1 << 32
+                if end[0] is not True:
+                    more = 1 << 32
+                    _note_error(end[1], t0)
     elif kind in calls:
         what, one = calls[kind], obj.work_id
         if what == kinds.TASK:
             func, args = obj.fn, getattr(obj, "args", ())
         elif obj.exception is not None:
             more = 1 << 32
+            _note_error(obj.exception, t0)
     if what == kinds.OTHER and size < _SPOKEN:
         return  # locks' and proxies' small talk is not followed message by message
     if what == kinds.TASK:
@@ -201,15 +239,30 @@ def pickled(obj: Any, t0: int, t1: int, data: Any) -> None:  # noqa: C901  # one
     mine[0] = (t0, t1, what, one, two, more, spent, size, begun, kind is tuple)
 
 
+@guarded
+def _note_error(error: Any, t0: int) -> None:
+    """A task has raised: count it by its error's type, and the name that was not found."""
+    if ring.worker:
+        error = getattr(error, "exc", error)  # both pools wrap it to keep its traceback
+        kind = type(error)
+        name = (error.name or "") if kind is NameError else ""
+        ring.count("error\t%s\t%s" % (kind.__name__, name))  # noqa: UP031
+
+
 def _call_number(one: int, of_pool: bool, func: Any, args: Any) -> int:
     global _job, _title
+    if type(func) is FunctionType:
+        known = _codes.get(id(func.__code__))
+        if known is not None:
+            return known[1]
     if of_pool and one == _job:
-        title = _title
         items = len(args[0][1]) if getattr(func, "__name__", "") in _STARS else 1
-    else:
-        told, items = call_of(func, args)
-        title = ring.name(told)
-        _job, _title = one, title
+        return _title | items << 32
+    told, items = call_of(func, args)
+    title = ring.name(told)
+    _job, _title = one, title
+    if type(func) is FunctionType and func.__name__ not in _WRAPPING and len(_codes) < 1000:
+        _codes[id(func.__code__)] = func.__code__, title | 1 << 32
     return title | items << 32
 
 
@@ -347,7 +400,7 @@ def wrap_loads(original: Callable[..., Any]) -> Callable[..., Any]:
             skip -= 1
             _skipped_in += 1
             if skip <= 0:
-                _put(hooked=True)
+                _passed_through()
             try:
                 return original(data, **kwargs)
             except BaseException as error:

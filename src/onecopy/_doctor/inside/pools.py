@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from . import kinds, ring
+from . import kinds, messages, ring
 from .eager import watch_pool
 from .guard import put_around
 from .messages import channel_of, channels
@@ -16,15 +16,25 @@ _last: dict[int, int] = {}
 
 
 def submitted(pool: Any, number: int, kind: int, method: str) -> None:
-    """Note the place that gives ``pool`` work, when it is another than before."""
-    where = site()
+    """Note the place that gives ``pool`` work, when it is another than before.
+
+    While messages are passed through, the place is not asked for.
+    """
     identity = id(pool)
+    if messages.skip > 0 and identity in _last:
+        return
+    where = site()
     if _last.get(identity) != where:
         _last[identity] = where
         ring.note(
             *(kinds.SUBMIT, ring.now(), number, 0, kind, where, identity, ring.name(method)),
         )
         variables(where)
+
+
+def made_anew(pool: Any) -> None:
+    """Forget an older pool with the same identity."""
+    _last.pop(id(pool), None)
 
 
 def hook_pool(module: Any) -> None:
@@ -35,11 +45,16 @@ def hook_pool(module: Any) -> None:
             channels[channel_of(self._inqueue._writer)] = kinds.TASK
             channels[channel_of(self._outqueue._reader)] = kinds.RESULT
 
+    def closed(self: Any) -> None:
+        messages.note_passed()
+        ring.note(kinds.CLOSED, ring.now(), id(self), 1)
+
     def begin(self: Any, *args: Any, **kwargs: Any) -> Any:
         return ring.now(), site()
 
     def made(begun: Any, _: Any, self: Any, *args: Any, **kwargs: Any) -> None:
         t0, where = begun
+        made_anew(self)
         if not hasattr(self._inqueue, "_writer"):
             return  # a ThreadPool
         method = ring.name(str(getattr(self._ctx, "_name", "") or ""))
@@ -51,7 +66,7 @@ def hook_pool(module: Any) -> None:
 
     put_around(kind, "_setup_queues", None, queues)
     put_around(kind, "__init__", begin, made)
-    put_around(kind, "terminate", lambda self: ring.note(kinds.CLOSED, ring.now(), id(self), 1))
+    put_around(kind, "terminate", closed)
     watch_pool(kind)
     for name in ("ApplyResult", "IMapIterator"):
         _watch_submits(getattr(module, name), name)

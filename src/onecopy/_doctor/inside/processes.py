@@ -32,7 +32,10 @@ def hook_process(module: Any) -> None:
     def after(begun: Any, _: Any, self: Any) -> None:
         t0, where = begun
         popen = self._popen
-        method = ring.name(getattr(popen, "method", "?"))
+        told = getattr(popen, "method", "?")
+        if told in ("spawn", "forkserver"):
+            state.note_main(0)
+        method = ring.name(told)
         names = method, where, ring.name(self.name), ring.cpu_now()
         took = ring.now() - t0
         ring.note(kinds.START, t0, took, popen.pid or 0, int(bool(self.daemon)), *names)
@@ -45,6 +48,17 @@ def hook_process(module: Any) -> None:
 
     put_around(kind, "start", before, after)
     kind._bootstrap = _bootstrap
+
+
+def hook_context(module: Any) -> None:
+    """``multiprocessing.context``: has the program chosen a start method, or does it take the default?"""
+
+    def chosen(_: Any, __: Any, self: Any, method: Any = None, *args: Any, **kwargs: Any) -> None:
+        if method is not None:
+            ring.count("start method chosen")
+
+    for name in ("set_start_method", "get_context"):
+        put_around(module.DefaultContext, name, None, chosen)
 
 
 @guarded
@@ -63,6 +77,7 @@ def _begin(process: Any) -> None:
 @guarded
 def _end(code: Any) -> None:
     state.look(99)
+    messages.note_passed()
     logs.note_configuration()
     code = code if isinstance(code, int) and code >= 0 else 255
     ring.note(kinds.END, ring.now(), code, ring.cpu_now(), ring.anonymous())

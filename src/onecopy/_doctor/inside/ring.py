@@ -44,6 +44,8 @@ session = ""
 buffer: Any = None
 pid = 0
 forked = False
+inherited = 0
+"""Resident anonymous bytes at this process's birth."""
 worker = False
 """True when multiprocessing, or loky, has started this process."""
 _file = ""
@@ -76,6 +78,7 @@ me = _Mine()
 def open_ring(way: int, born: int = 0) -> None:
     """Begin the record of this process; OSError when that is not possible."""
     global buffer, pid, _file, _names_file, _limit, _counter, _names, _slots, _threads, _left_out
+    global inherited
     buffer = None
     pid = os.getpid()
     # Pids come again: the name has the time too.
@@ -99,9 +102,9 @@ def open_ring(way: int, born: int = 0) -> None:
     version = sys.version_info[0] * 100 + sys.version_info[1]
     where = sys.executable or ""
     _add_names(argv, where)
-    note(
-        kinds.BORN, born or now(), way, os.getppid(), anonymous(), name(argv), version, name(where)
-    )
+    inherited = anonymous()
+    told = name(argv), version, name(where)
+    note(kinds.BORN, born or now(), way, os.getppid(), inherited, *told)
 
 
 def _map(file: int, size: int) -> Any:

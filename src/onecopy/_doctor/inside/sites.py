@@ -27,7 +27,7 @@ _LARGE = 100_000
 
 def frame_of_caller() -> Any:
     """The innermost frame that is the program's own: no library's, and none of ours."""
-    frame: Any = sys._getframe(1)
+    frame: Any = sys._getframe(2)
     while frame is not None:
         known = _known.get(id(frame.f_code)) or _judge(frame)
         if known[1]:

@@ -23,11 +23,35 @@ _told: set[str] = set()
 _states = 0
 _last_state = 0
 _large_told = False
+_noted = ""
+# Globals that every process has which runs the main module.
+_CODE = (
+    "module",
+    "function",
+    "type",
+    "builtin_function_or_method",
+    "ABCMeta",
+    "EnumType",
+    "Logger",
+)
+_MOST = 300
 
 
 def _main() -> dict[str, Any]:
+    """The globals that the main module's functions see.
+
+    In a worker that ran the module again they are not the module's: ``runpy`` makes a copy of them.
+    """
     main = sys.modules.get("__main__")
-    return dict(vars(main)) if main is not None else {}
+    if main is None:
+        return {}
+    found = vars(main)
+    if "__mp_main__" in sys.modules:
+        for value in list(found.values()):
+            theirs = getattr(value, "__globals__", None) if type(value) is type(_main) else None
+            if theirs is not None and theirs.get("__name__") == "__mp_main__":
+                return dict(theirs)
+    return dict(found)
 
 
 def _containers() -> dict[str, Any]:
@@ -44,11 +68,38 @@ def _containers() -> dict[str, Any]:
 
 
 @guarded
+def note_main(worker: int) -> None:
+    """Note names, types and sizes of main's globals: in a worker that ran it again, and in who
+    starts such workers, when they have changed."""
+    global _noted
+    main = sys.modules.get("__main__")
+    file = getattr(main, "__file__", None)
+    if not file or (worker and "__mp_main__" not in sys.modules):
+        return
+    lines = [str(file)]
+    for title, value in list(_main().items())[:_MOST]:
+        kind = type(value)
+        if title[:2] != "__" and kind.__name__ not in _CODE:
+            size = ""
+            if kind in (list, dict, set, tuple, str, bytes) or kind.__name__ in _SIZED:
+                size = str(len(value))
+            elif kind in (int, float, bool):
+                size = repr(value) if kind is not int or value.bit_length() < 64 else "large"
+            lines.append("%s\t%s\t%s" % (title, kind.__name__, size))  # noqa: UP031
+    text = "\n".join(lines)
+    if text != _noted:
+        _noted = text
+        ring.note(kinds.MAIN, ring.now(), worker, 0, 0, ring.name(text))
+
+
+@guarded
 def look(task: int) -> None:
     """Compare with the last time; 0: from here on."""
     global _seen
     if not ring.worker:
         return
+    if not task:
+        note_main(1)
     found = _containers()
     if _seen is not None and task:
         for title, (kind, size) in found.items():
@@ -97,8 +148,8 @@ def large_globals() -> None:
 
 
 def _forget() -> None:
-    global _seen, _large_told, _states
-    _seen, _large_told, _states = None, False, 0
+    global _seen, _large_told, _states, _noted
+    _seen, _large_told, _states, _noted = None, False, 0, ""
     _told.clear()
 
 
