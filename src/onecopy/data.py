@@ -19,6 +19,7 @@ from ._files.load import loaded as _loaded
 from ._files.load import places
 from ._files.load.interface import Wanted
 from ._files.load.meter import Meter
+from ._files.scan.handle import Block
 from ._objects import explain as explained
 from ._objects import log, sharing
 from ._objects.explain import ExplainedPart, Explanation
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
     from ._objects.sequences import SharedList, SharedText
 
 __all__ = [
+    "Block",
     "ExplainedPart",
     "Explanation",
     "SegmentInfo",

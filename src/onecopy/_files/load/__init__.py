@@ -85,13 +85,15 @@ def require_options(format: str, wanted: Wanted) -> None:
 
 
 @contextmanager
-def opened(names: Sequence[str], wanted: Wanted, format: str) -> Iterator[list[Any]]:
-    """Open each file with its format's reader: ``Arrays`` or ``Tabular``.
+def opened(
+    names: Sequence[str], wanted: Wanted, format: str, open: Any = None
+) -> Iterator[list[Any]]:
+    """Open each file with its format's reader, or by ``open``: ``Arrays`` or ``Tabular``.
 
     If there are several, each is opened, described and closed again until it is read: a dataset of
     many files takes no more descriptors than one of few.
     """
-    open_one: Any = import_module(f".{format}", __package__).open
+    open_one: Any = open or import_module(f".{format}", __package__).open
     names = [name for name in names if name not in wanted.skipped]
     if FORMATS[format].kind == "table":
         from .parts import Dataset

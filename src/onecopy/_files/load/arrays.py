@@ -276,6 +276,11 @@ class Sliced:
         self.shape: tuple[int, ...] = tuple(data.shape)
         self.dtype: np.dtype[Any] = np.dtype(data.dtype)
 
+    @property
+    def chunk(self) -> int:
+        """The number of rows that are decoded together, at least 1."""
+        return int((self._data.chunks or (1,))[0])
+
     def whole(self) -> None:
         """Return None: it has to be decoded."""
 
@@ -286,7 +291,7 @@ class Sliced:
                 value = np.asarray(self._data[()])
             yield value
             return
-        step = rows_a_piece(self.shape, self.dtype, (self._data.chunks or (1,))[0])
+        step = rows_a_piece(self.shape, self.dtype, self.chunk)
         while start < stop:
             # Up to the edge of a chunk: a chunk that is cut in two would be decoded twice.
             end = min(stop, start + step - start % step)

@@ -77,6 +77,33 @@ class Opened:
         end = None if stop is None else stop - first
         return window(self._decoded(groups), start - first, end)
 
+    def groups(self) -> list[tuple[int, int, int]]:
+        """Return the row groups that may have a wanted row: number, rows, and decoded bytes of the
+        columns that are read, as far as the file says."""
+        groups = []
+        width = self._width()
+        with reading(self.where, WHAT):
+            metadata = self._file.metadata
+            for index in range(metadata.num_row_groups):
+                group = metadata.row_group(index)
+                if group.num_rows and filters.may_be(self._filter, self._bounds(metadata, index)):
+                    columns = (group.column(at) for at in range(group.num_columns))
+                    size = sum(
+                        each.total_uncompressed_size for each in columns if self._reads(each)
+                    )
+                    size = max(size, int(width * group.num_rows))
+                    groups.append((index, group.num_rows, size))
+        return groups
+
+    def _reads(self, column: Any) -> bool:
+        path = column.path_in_schema
+        wanted = self._columns
+        return wanted is None or path in wanted or path.partition(".")[0] in wanted
+
+    def some(self, start: int, stop: int) -> Iterator[Any]:
+        """Yield the rows of these row groups."""
+        return self._decoded(list(range(start, stop)))
+
     def _order(self, batch: Any) -> list[int]:
         """Return the positions of the wanted columns in a batch: all columns of one name, in any
         order."""
@@ -115,16 +142,20 @@ class Opened:
 
     def _rows_a_batch(self) -> int:
         """Return the number of rows that take about ``PIECE`` bytes once decoded."""
+        metadata = self._file.metadata
+        encoded = sum(metadata.row_group(i).total_byte_size for i in range(metadata.num_row_groups))
+        width = max(self._width(), encoded / max(metadata.num_rows, 1), 1.0)
+        return max(16, int(PIECE / width))
+
+    def _width(self) -> float:
+        """Return the bytes that a decoded row takes, as far as the types say."""
         width = 0.0
         for field in self.schema:
             try:
                 width += field.type.bit_width / 8
             except ValueError:
                 width += _GUESS
-        metadata = self._file.metadata
-        encoded = sum(metadata.row_group(i).total_byte_size for i in range(metadata.num_row_groups))
-        width = max(width, encoded / max(metadata.num_rows, 1), 1.0)
-        return max(16, int(PIECE / width))
+        return width
 
     def retype(self, types: Mapping[str, Any]) -> bool:
         """Return False: the file has types."""

@@ -23,6 +23,7 @@ from urllib.parse import unquote
 from ...errors import BadFile, MissingLibrary
 from .interface import in_a_line, library
 from .options import Notes
+from .spans import Lines, Span
 
 Paths = str | os.PathLike[str] | Iterable[str | os.PathLike[str]]
 # The least that is fetched when parts of a file are read.
@@ -107,7 +108,9 @@ def _unreachable(name: str, error: BaseException) -> OSError:
 
 
 def open(name: str) -> Any:
-    """Open a binary file for reading; the caller closes it."""
+    """Open a binary file for reading, or a part of one; the caller closes it."""
+    if isinstance(name, Span):
+        return Lines(seekable(name) if is_remote(name) else open(str(name)), name)
     if not is_remote(name):
         return builtins.open(name, "rb", buffering=0)
     system, path = system_of(name)
@@ -136,6 +139,8 @@ def size(name: str) -> int | None:
         FileNotFoundError: it does not exist.
         OSError: the server does not say.
     """
+    if isinstance(name, Span):
+        return name.stop - name.start
     if not is_remote(name):
         if not os.path.isfile(name) and not is_store(name):
             reason = "is not a regular file" if os.path.exists(name) else "does not exist"
@@ -146,6 +151,25 @@ def size(name: str) -> int | None:
         info = system.info(path)
     found = info.get("size")
     return None if found is None or info.get("type") == "directory" else int(found)
+
+
+def stamp(name: str) -> tuple[Any, ...]:
+    """Return what differs once a file has been changed: its size, and its time or the server's tag.
+
+    Empty for a folder, or if the server says neither. Raises as ``size`` does.
+    """
+    if not is_remote(name):
+        if os.path.isdir(name):
+            return ()
+        status = os.stat(name)
+        return status.st_size, status.st_mtime_ns
+    system, path = system_of(name)
+    with _asking(name):
+        info = system.info(path)
+    if info.get("type") == "directory":
+        return ()
+    tags = (info.get(each) for each in ("ETag", "etag", "LastModified", "mtime", "created"))
+    return info.get("size"), str(next((each for each in tags if each is not None), None))
 
 
 def found(paths: Paths, format_of: Any, format: str | None, notes: Notes) -> list[File]:
