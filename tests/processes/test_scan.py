@@ -204,7 +204,7 @@ def test_memory_of_another_process_is_refused(tmp_path: Path) -> None:
 
 
 def own_bytes() -> int:
-    """What this process alone has written."""
+    """The bytes that this process alone has written."""
     (line,) = re.findall(r"^RssAnon:\s*(\d+) kB", Path("/proc/self/status").read_text(), re.M)
     return int(line) * 1024
 

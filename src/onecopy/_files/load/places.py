@@ -199,6 +199,8 @@ def found(paths: Paths, format_of: Any, format: str | None, notes: Notes) -> lis
 def _meant(name: str, format_of: Any, format: str | None, notes: Notes) -> list[File]:
     if isinstance(name, File):
         return [name]
+    for scheme in ("file://", "local://"):  # so that it is mapped
+        name = name.removeprefix(scheme)
     if is_remote(name):
         return _remote(name, format_of, format, notes)
     if name.startswith("~") and not os.path.exists(name):

@@ -1,7 +1,7 @@
 """A part of a text file, which is read like a file of its own: the lines that begin between two
 bytes.
 
-The borders are chosen without reading the file. Whoever reads a part looks for the line ends itself,
+The borders are chosen without reading the file. The process that reads a part looks for the line ends,
 and two neighbours agree: a line belongs to the part in which its first byte is.
 """
 

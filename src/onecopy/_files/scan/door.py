@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from ...errors import BadFile, LoadWarning, printable
-from ..load import FORMATS, asked, files, format_of, require_options
+from ..load import FORMATS, asked, files, format_of, places, require_options
 from .handle import Block, Scan
 
 
@@ -111,7 +111,7 @@ def scan(  # noqa: PLR0913  # options of a file
         missing=missing,
         errors=errors,
     )
-    found = files(path, wanted, format)
+    found = [_absolute(name) for name in files(path, wanted, format)]
     kind = format_of(found, wanted, format)
     require_options(kind, wanted)
     if FORMATS[kind].kind == "object":
@@ -127,3 +127,13 @@ def scan(  # noqa: PLR0913  # options of a file
     for line in wanted.notes.lines():
         warnings.warn(printable(line), LoadWarning, stacklevel=2)
     return Scan(recipe, tuple(Block(recipe, of, cut) for of, cut in parts))
+
+
+def _absolute(name: places.File) -> places.File:
+    """Return the name as it is in any working directory: a worker's may be another."""
+    if places.is_remote(name):
+        return name
+    return places.File(os.path.abspath(name), name.keys)
+
+
+scan.__module__ = "onecopy"

@@ -1,4 +1,4 @@
-"""What a worker needs to read a block: names, options and types, all of which can be pickled."""
+"""The description of blocks that a worker reads by: names, options, types. All of it is pickled."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ class Cut(NamedTuple):
 
 @dataclass(frozen=True)
 class FileRecipe:
-    """How one file is read.
+    """The options and types of one file.
 
     Attributes:
         name: the file.
@@ -60,7 +60,7 @@ class FileRecipe:
 
 @dataclass(frozen=True)
 class Recipe:
-    """What all blocks have in common.
+    """The options and types that all blocks have in common.
 
     Attributes:
         format: a key of ``load.FORMATS``.
@@ -96,8 +96,7 @@ def plain(wanted: Wanted) -> Wanted:
 
 
 def block_bytes(total: int, asked: int | None) -> int:
-    """Return the size of blocks of so many bytes in all: the caller's, or one that gives some to each
-    CPU."""
+    """Return the size of blocks: the caller's, or one that gives each CPU some of ``total`` bytes."""
     return asked or min(_MOST, max(_LEAST, total // (_PER_CPU * cpu_count())))
 
 
