@@ -217,8 +217,8 @@ def load(  # noqa: PLR0913  # options of a file
 
     Args:
         path: a name, a pattern (``"part-*.parquet"``, ``"**"`` for folders below), a folder,
-            which means all files of one format in it, a URL that fsspec supports (tables and
-            npy; extra ``remote``), or several of these. Several files, all of one format,
+            which means all files of one format in it, a URL that fsspec supports
+            (extra ``remote``), or several of these. Several files, all of one format,
             become one dataset: arrays are joined along the first axis, tables by rows,
             whatever the order of their columns. With a pattern or a folder, folders called
             ``key=value`` give the table a column for the key.

@@ -45,8 +45,6 @@ FORMATS = {
 _BY_SUFFIX = {suffix: name for name, each in FORMATS.items() for suffix in each.suffixes}
 # Text is often compressed as a whole; Arrow's readers decompress while they read.
 _COMPRESSED = tuple(SUFFIXES)
-# Formats that can be read from URLs.
-_REMOTE = tuple(name for name in FORMATS if name != "pickled")
 # The options of text that apply to NDJSON.
 _OF_NDJSON = ("encoding", "parse_dates", "bad_rows")
 
@@ -158,8 +156,6 @@ def format_of(names: Sequence[str], wanted: Wanted | None = None, format: str | 
 
 
 def _require_content(name: str, format: str) -> None:
-    if places.is_remote(name) and format not in _REMOTE:
-        raise BadFile(f"{str(name)!r}: {format} is not read from a URL; copy it here first")
     if places.is_remote(name) and format == "zarr":
         return  # a folder, which a web server may not have
     size = places.size(name)

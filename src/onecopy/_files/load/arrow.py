@@ -57,7 +57,10 @@ class Opened:
         pa = library("pyarrow", "arrow")
         options = pa.ipc.IpcReadOptions(included_fields=only)
         opened = pa.ipc.open_file if self._is_file else pa.ipc.open_stream
-        return opened(pa.py_buffer(self._bytes), options=options)
+        return opened(self._source(), options=options)
+
+    def _source(self) -> Any:
+        return library("pyarrow", "arrow").py_buffer(self._bytes)
 
     def _batches(self, reader: Any, span: tuple[int, int] | None = None) -> Iterator[Any]:
         if not self._is_file:

@@ -153,6 +153,21 @@ def size(name: str) -> int | None:
     return None if found is None or info.get("type") == "directory" else int(found)
 
 
+def put(path: str, name: str) -> None:
+    """Copy a file or a folder of this machine to a URL.
+
+    Raises:
+        OSError: the server does not take it.
+    """
+    system, target = system_of(name)
+    try:
+        system.put(path, target.rstrip("/"), recursive=os.path.isdir(path))
+    except Exception as error:
+        number = errno.EACCES if isinstance(error, PermissionError) else errno.EIO
+        said = f"cannot be written to the server: {in_a_line(error)}"
+        raise OSError(number, said, str(name)) from error
+
+
 def stamp(name: str) -> tuple[Any, ...]:
     """Return what differs once a file has been changed: its size, and its time or the server's tag.
 

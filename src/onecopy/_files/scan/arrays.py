@@ -20,8 +20,7 @@ from ..load.arrays import Sliced
 from ..load.interface import Wanted
 from ..load.members import Refused, Strings
 from ..load.npy import Mapped
-from .far_npy import Ranges
-from .far_npy import open as open_far
+from .far import Ranges, open_array
 from .recipe import Cut, FileRecipe, Recipe, block_bytes, plain
 
 
@@ -61,7 +60,7 @@ def _opener(format: str) -> Any:
 
     def open(name: str, wanted: Wanted) -> Any:
         if format == "npy" and places.is_remote(name):
-            return open_far(name)
+            return open_array(name)
         return module.open(name, wanted)
 
     return open

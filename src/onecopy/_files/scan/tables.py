@@ -28,6 +28,7 @@ from ..load.interface import Retyped, Tabular, Wanted, in_a_line, library
 from ..load.options import Notes
 from ..load.parts import Keys, Part
 from ..load.spans import Span
+from . import far
 from .recipe import Cut, FileRecipe, Recipe, block_bytes, joined, plain
 
 TEXT = ("csv", "ndjson")
@@ -72,7 +73,6 @@ class _Opener:
 
     def __init__(self, format: str, most: int) -> None:
         self._format, self._most = format, most
-        self._module = import_module(f"..load.{format}", __package__)
         self._wanted: dict[str, Wanted] = {}
         self._stamps: dict[str, tuple[Any, ...]] = {}
         self._text: dict[str, Any] = {}
@@ -82,7 +82,7 @@ class _Opener:
     def __call__(self, name: str, wanted: Wanted) -> Any:
         name = str(name)
         self._stamps.setdefault(name, places.stamp(name))
-        raw = self._module.open(name, wanted)
+        raw = _open(self._format, name, wanted)
         own = plain(wanted)
         self._last = self._last if own == self._last else own
         self._wanted[name] = self._last
@@ -129,6 +129,14 @@ class _Opener:
         ]
 
 
+def _open(format: str, name: str, wanted: Wanted) -> Any:
+    """Open a file with its format's reader."""
+    if format == "arrow" and places.is_remote(name):
+        return far.open_table(name, wanted)
+    module: Any = import_module(f"..load.{format}", __package__)
+    return module.open(name, wanted)
+
+
 def _is_plain(name: str) -> bool:
     """Return True for text of which any part can be read."""
     if places.is_remote(name):
@@ -168,11 +176,10 @@ def read(recipe: Recipe, of: FileRecipe, cut: Cut) -> Any:
 
 
 def _opened(recipe: Recipe, of: FileRecipe, cut: Cut, notes: Notes) -> Any:
-    module: Any = import_module(f"..load.{recipe.format}", __package__)
     name: str = of.name
     wanted = replace(of.wanted, notes=notes, found={})
     if recipe.format not in TEXT:
-        return module.open(name, wanted)
+        return _open(recipe.format, name, wanted)
     found = deepcopy(of.found)
     text = replace(wanted.text, encoding=found.encoding)
     if not cut.whole:
@@ -181,7 +188,7 @@ def _opened(recipe: Recipe, of: FileRecipe, cut: Cut, notes: Notes) -> Any:
             text = replace(text, skip_rows=0)
             found.dialect = found.dialect and replace(found.dialect, start=0)
     wanted = replace(wanted, text=text, found={name: found})
-    raw = module.open(name, wanted)
+    raw = _open(recipe.format, name, wanted)
     notes.forget(name)  # what is said of the file itself was said when it was scanned
     return raw
 

@@ -1,4 +1,7 @@
-"""An ``.npy`` file at a URL, of which only the wanted rows are fetched."""
+"""Files at a URL of which only the wanted parts are fetched: ``.npy`` and Arrow's.
+
+``load`` fetches all of such a file, for it is to be in memory anyway.
+"""
 
 from __future__ import annotations
 
@@ -8,9 +11,9 @@ from typing import Any
 
 import numpy as np
 
-from ..load import places
+from ..load import arrow, places
 from ..load.arrays import rows_a_piece
-from ..load.interface import Arrays, reading
+from ..load.interface import Arrays, Wanted, library, reading
 from ..load.npy import header, refuse_objects
 
 
@@ -51,7 +54,7 @@ class Ranges:
             return np.frombuffer(data, self.dtype).reshape(shape, order=order)
 
 
-def open(name: str) -> Arrays:
+def open_array(name: str) -> Arrays:
     """Open the array at a URL. Raises BadFile if its server gives only whole files."""
     file = places.seekable(name)
     try:
@@ -60,3 +63,51 @@ def open(name: str) -> Arrays:
         file.close()
         raise
     return Arrays(name, {"": array}, single=True, close=file.close)
+
+
+class Bytes:
+    """The bytes of a file, fetched when they are looked at."""
+
+    def __init__(self, file: Any) -> None:
+        self._file = file
+
+    def __len__(self) -> int:
+        return int(self._file.size)
+
+    def __getitem__(self, at: slice) -> bytes:
+        start, stop, _ = at.indices(len(self))
+        self._file.seek(start)
+        data: bytes = self._file.read(stop - start)
+        return data
+
+    def source(self) -> Any:
+        """Return the file for pyarrow's readers, from its beginning on."""
+        self._file.seek(0)
+        return library("pyarrow", "arrow").PythonFile(self._file, "r")
+
+
+class Table(arrow.Opened):
+    """A ``Tabular`` on an Arrow file at a URL."""
+
+    def __init__(self, name: str, file: Any, columns: tuple[str, ...] | None) -> None:
+        self._file = file
+        super().__init__(name, Bytes(file), columns)
+
+    def _source(self) -> Any:
+        return self._bytes.source()
+
+    def close(self) -> None:
+        """See ``Tabular``."""
+        self._file.close()
+
+
+def open_table(name: str, wanted: Wanted) -> Table:
+    """Open an Arrow file at a URL. Raises BadFile if its server gives only whole files."""
+    library("pyarrow", "arrow")
+    with reading(name, arrow.WHAT):
+        file = places.seekable(name)
+    try:
+        return Table(name, file, wanted.columns)
+    except BaseException:
+        file.close()
+        raise
