@@ -187,7 +187,7 @@ def test_scan(tmp_path: Path, bucket: Any, name: str) -> None:
 
 
 def test_scan_in_workers(tmp_path: Path, bucket: Any) -> None:
-    """Which find the server by the environment."""
+    """Workers find the server by the environment."""
     files.TABLES["x.parquet"](tmp_path / "x.parquet", files.table())
     scan = oc.scan(put(bucket, tmp_path / "x.parquet", "x.parquet"), block_bytes=2000)
     with oc.Pool(2, method="spawn") as pool:

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from ...errors import BadFile
-from . import places, reopen
+from . import origins, places, reopen
 from .filters import conditions
 from .incoming import SUFFIXES
 from .interface import Arrays, Tabular, Wanted
@@ -63,10 +63,13 @@ def loaded(path: Paths, wanted: Wanted, format: str | None = None) -> Any:
         if kind == "table":
             from . import tables
 
-            return tables.load(sources, wanted)
-        from . import arrays
+            made = tables.load(sources, wanted)
+        else:
+            from . import arrays
 
-        return arrays.load(sources, wanted)
+            made = arrays.load(sources, wanted)
+    origins.note(names, wanted, found)
+    return made
 
 
 def require_options(format: str, wanted: Wanted) -> None:

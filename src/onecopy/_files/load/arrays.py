@@ -93,6 +93,7 @@ def _has(source: Arrays, where: str) -> bool:
 
 def _loaded(sources: list[Arrays], wanted: Wanted) -> np.ndarray[Any, Any] | SharedArchive:
     parts, fields = matched(sources, wanted)
+    wanted.made.clear()
     wanted.meter.start(source.where for source in sources)
     loaded = {}
     for count, (name, each) in enumerate(parts.items()):
@@ -170,6 +171,7 @@ def _one(
                 f"{stream.where!r} is cut short: {growing.tell()} of {stream.nbytes} bytes"
             )
         segment = growing.finish()
+    wanted.made.append(segment)
     return on_buffer(segment.view(0, stream.nbytes), stream.shape, stream.dtype)
 
 

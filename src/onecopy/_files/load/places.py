@@ -118,14 +118,18 @@ def open(name: str) -> Any:
         return system.open(path, "rb")
 
 
-def seekable(name: str) -> Any:
+def seekable(name: str, *, exact: bool = False) -> Any:
     """Open a file at a URL of which any part can be read; the caller closes it.
+
+    Args:
+        exact: fetch what is read, and nothing ahead of it: for a reader that asks for large parts.
 
     Raises BadFile if the server gives only the whole file.
     """
     system, path = system_of(name)
     with _asking(name):
-        file = system.open(path, "rb", block_size=_BLOCK)
+        options: dict[str, Any] = {"cache_type": "none"} if exact else {"block_size": _BLOCK}
+        file = system.open(path, "rb", **options)
     if not file.seekable():
         file.close()
         raise BadFile(f"{str(name)!r}: the server gives no parts of the file; copy it here first")

@@ -21,7 +21,7 @@ from ..load.interface import Wanted
 from ..load.members import Refused, Strings
 from ..load.npy import Mapped
 from .far import Ranges, open_array
-from .recipe import Cut, FileRecipe, Recipe, block_bytes, plain
+from .recipe import Cut, FileRecipe, Recipe, block_bytes
 
 
 def described(
@@ -31,7 +31,7 @@ def described(
 
     Raises as ``onecopy.load`` does; BadFile for an archive of which no array was chosen.
     """
-    own = plain(wanted)
+    own = wanted.plain()
     with opened(names, wanted, format, _opener(format)) as sources:
         member = _member(sources[0], wanted)
         fields = wanted.columns if sources[0].single else None

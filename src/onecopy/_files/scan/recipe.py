@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from ..._system.cpus import cpu_count
 from ..load.interface import Wanted
-from ..load.meter import Meter
-from ..load.options import Notes
 
 # Larger blocks are not faster, and smaller ones cost a file's opening each.
 _MOST = 32 << 20
@@ -88,11 +86,6 @@ class Recipe:
         import numpy as np
 
         return np.empty((0, *self.row), self.schema)
-
-
-def plain(wanted: Wanted) -> Wanted:
-    """Return the options without what belongs to one call: messages, progress, what was found."""
-    return replace(wanted, notes=Notes(), found={}, skipped=set(), meter=Meter())
 
 
 def block_bytes(total: int, asked: int | None) -> int:

@@ -29,7 +29,7 @@ from ..load.options import Notes
 from ..load.parts import Keys, Part
 from ..load.spans import Span
 from . import far
-from .recipe import Cut, FileRecipe, Recipe, block_bytes, joined, plain
+from .recipe import Cut, FileRecipe, Recipe, block_bytes, joined
 
 TEXT = ("csv", "ndjson")
 # Encodings in which the byte of a line end is part of no other character.
@@ -56,7 +56,7 @@ def described(
         where = [source.where for source in sources]
     names = [name for name in names if name not in wanted.skipped]
     keys = Keys(names, wanted)
-    recipe = Recipe(format, plain(wanted), schema)
+    recipe = Recipe(format, wanted.plain(), schema)
     parts = []
     for name in where:
         of = opener.recipe(name, keys.of(name))
@@ -76,14 +76,14 @@ class _Opener:
         self._wanted: dict[str, Wanted] = {}
         self._stamps: dict[str, tuple[Any, ...]] = {}
         self._text: dict[str, Any] = {}
-        self._last = plain(Wanted())
+        self._last = Wanted().plain()
         self.cuts: dict[str, list[Cut]] = {}
 
     def __call__(self, name: str, wanted: Wanted) -> Any:
         name = str(name)
         self._stamps.setdefault(name, places.stamp(name))
         raw = _open(self._format, name, wanted)
-        own = plain(wanted)
+        own = wanted.plain()
         self._last = self._last if own == self._last else own
         self._wanted[name] = self._last
         if self._format in TEXT:
