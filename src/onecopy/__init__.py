@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from ._cluster.carriers.loopback import loopback as loopback
     from ._cluster.host import HostStatus as HostStatus
     from ._engine.failed import Failed as Failed
+    from ._files.scan.door import scan as scan
+    from ._files.scan.handle import Scan as Scan
     from ._objects.counter import Counter as Counter
     from ._objects.log import AppendLog as AppendLog
     from ._objects.mappings import SharedDict as SharedDict
@@ -95,6 +97,8 @@ _HOMES = {
     "_cluster.carriers.loopback": ["Loopback", "loopback"],
     "_cluster.host": ["HostStatus"],
     "_engine.failed": ["Failed"],
+    "_files.scan.door": ["scan"],
+    "_files.scan.handle": ["Scan"],
     "_objects.counter": ["Counter"],
     "_objects.log": ["AppendLog"],
     "_objects.mappings": ["SharedDict", "SharedSet"],
@@ -135,6 +139,7 @@ __all__ = [
     "ProcessPoolExecutor",
     "RemoteError",
     "ResultNotPicklable",
+    "Scan",
     "SegmentInfo",
     "SharedDict",
     "SharedList",
@@ -157,6 +162,7 @@ __all__ = [
     "memory",
     "private",
     "register",
+    "scan",
     "segments",
     "share",
     "zeros",

@@ -19,6 +19,7 @@ from ._files.load import loaded as _loaded
 from ._files.load import places
 from ._files.load.interface import Wanted
 from ._files.load.meter import Meter
+from ._files.scan.handle import Block
 from ._objects import explain as explained
 from ._objects import log, sharing
 from ._objects.explain import ExplainedPart, Explanation
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
     from ._objects.sequences import SharedList, SharedText
 
 __all__ = [
+    "Block",
     "ExplainedPart",
     "Explanation",
     "SegmentInfo",
@@ -215,8 +217,8 @@ def load(  # noqa: PLR0913  # options of a file
 
     Args:
         path: a name, a pattern (``"part-*.parquet"``, ``"**"`` for folders below), a folder,
-            which means all files of one format in it, a URL that fsspec supports (tables and
-            npy; extra ``remote``), or several of these. Several files, all of one format,
+            which means all files of one format in it, a URL that fsspec supports
+            (extra ``remote``), or several of these. Several files, all of one format,
             become one dataset: arrays are joined along the first axis, tables by rows,
             whatever the order of their columns. With a pattern or a folder, folders called
             ``key=value`` give the table a column for the key.

@@ -90,9 +90,9 @@ class Pool(PoolView, StandardPool):  # type: ignore[misc]  # results are of our 
             None: this machine.
         reruns: with ``cluster``: how often work that was lost with a host, and may have begun there,
             is given to another. Then it fails with ``HostLost``.
-        files: with ``cluster``: how hosts get data that are a mapped file. ``"auto"``: a host that
-            sees the same file maps it, and others are sent its bytes. ``"ship"``: all are sent
-            them. ``"same"``: a host that sees another file is an error.
+        files: with ``cluster``: how hosts get data of loaded files. ``"auto"``: a host that sees the
+            same file maps or decodes it, and others are sent its bytes. ``"ship"``: all are sent
+            them. ``"same"``: a host that sees another file than one that was mapped is an error.
         hosts_timeout: with ``cluster``: seconds that work waits if no host is left; then it fails
             with ``NoHosts``.
 

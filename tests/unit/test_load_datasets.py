@@ -368,10 +368,16 @@ def test_arrays_from_a_url(tmp_path: Path, remote: Any) -> None:
     got = oc.load("memory://x.npy")
     assert got.tolist() == [*range(10)]
     assert oc.is_shared(got)
-    with pytest.raises(BadFile, match="pickled is not read from a URL"):
-        oc.load("memory://x.pkl", allow_pickle=True)
     with pytest.raises(BadFile, match="nonsense"):
         oc.load("nonsense://x.npy")
+
+
+def test_a_file_url_is_the_file_itself(tmp_path: Path) -> None:
+    """Mapped, then, and found by its pattern."""
+    np.save(tmp_path / "x.npy", np.arange(10))
+    got = oc.load(f"file://{tmp_path}/*.npy")
+    assert got.tolist() == [*range(10)]
+    assert oc.segments()[0].path == str(tmp_path / "x.npy")
 
 
 # How far it has come.

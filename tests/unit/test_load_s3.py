@@ -15,6 +15,7 @@ from typing import Any
 import fsspec
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import pytest
 from fsspec.asyn import get_loop
 from moto.server import ThreadedMotoServer
@@ -140,3 +141,62 @@ def test_without_credentials(
     (line,) = capsys.readouterr().err.splitlines()
     assert f"'s3://bucket/{name}': cannot be read from the server: " in line
     assert "credentials" in line
+
+
+@pytest.mark.parametrize("name", ["x.arrow", "x.parquet", "x.csv.gz", "x.ndjson"])
+def test_convert_to_an_object(tmp_path: Path, bucket: Any, name: str) -> None:
+    files.TABLES["x.csv"](tmp_path / "x.csv", files.table())
+    with pytest.raises(SystemExit) as ended:
+        main(["convert", str(tmp_path / "x.csv"), f"s3://bucket/new/{name}"])
+    assert not ended.value.code
+    assert oc.load(f"s3://bucket/new/{name}").equals(files.table())
+
+
+@pytest.mark.parametrize("name", ["x.npy", "x.npz", "x.h5", "x.zarr"])
+def test_convert_arrays_to_an_object(tmp_path: Path, bucket: Any, name: str) -> None:
+    array = np.arange(600.0).reshape(200, 3)
+    np.save(tmp_path / "x.npy", array)
+    with pytest.raises(SystemExit) as ended:
+        main(["convert", str(tmp_path / "x.npy"), f"s3://bucket/new/{name}"])
+    assert not ended.value.code
+    assert np.array_equal(files.array_of(oc.load(f"s3://bucket/new/{name}")), array)
+
+
+def test_an_object_that_cannot_be_written(
+    tmp_path: Path, bucket: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "x.csv").write_text("a,b\n1,x\n")
+    with pytest.raises(SystemExit) as ended:
+        main(["convert", str(tmp_path / "x.csv"), "s3://no-such-bucket/x.parquet"])
+    assert ended.value.code == 1
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "'s3://no-such-bucket/x.parquet': cannot be written to the server: " in line
+
+
+@pytest.mark.parametrize("name", files.TABLES)
+def test_scan(tmp_path: Path, bucket: Any, name: str) -> None:
+    files.TABLES[name](tmp_path / name, files.table())
+    url = put(bucket, tmp_path / name, name)
+    scan = oc.scan(url, block_bytes=2000)
+    parts = [block.read() for block in scan.blocks]
+    assert pa.concat_tables(parts).combine_chunks().equals(files.table().combine_chunks())
+    bucket.pipe_file(f"bucket/{name}", b"another")
+    bucket.invalidate_cache()
+    with pytest.raises(BadFile, match="is not the file that was scanned"):
+        scan.blocks[0].read()
+
+
+def test_scan_in_workers(tmp_path: Path, bucket: Any) -> None:
+    """Workers find the server by the environment."""
+    files.TABLES["x.parquet"](tmp_path / "x.parquet", files.table())
+    scan = oc.scan(put(bucket, tmp_path / "x.parquet", "x.parquet"), block_bytes=2000)
+    with oc.Pool(2, method="spawn") as pool:
+        assert pool.map_blocks(len, scan, reduce="sum") == files.table().num_rows
+
+
+def test_a_pickle(tmp_path: Path, bucket: Any) -> None:
+    files.pickled(tmp_path / "x.pkl", {"a": [1, 2]})
+    url = put(bucket, tmp_path / "x.pkl", "x.pkl")
+    with pytest.raises(BadFile, match="allow_pickle"):
+        oc.load(url)
+    assert oc.load(url, allow_pickle=True)["a"] == [1, 2]

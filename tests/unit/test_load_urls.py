@@ -19,6 +19,8 @@ from typing import Any
 
 import fsspec
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 import trustme
 import zarr
@@ -251,3 +253,27 @@ def test_a_server_that_is_not_there(tmp_path: Path, capsys: pytest.CaptureFixtur
     assert ended.value.code == 1
     (line,) = capsys.readouterr().err.splitlines()
     assert f"'{url}': cannot be read from the server: Cannot connect" in line
+
+
+@pytest.mark.parametrize("how", ["load", "scan"])
+def test_parquet_is_fetched_once_and_only_its_columns(
+    server: Server, tmp_path: Path, how: str
+) -> None:
+    random = np.random.default_rng(1)
+    path = tmp_path / "x.parquet"
+    table = pa.table({f"v{at}": random.random(200_000) for at in range(8)})
+    pq.write_table(table, path, row_group_size=50_000)
+    size = path.stat().st_size
+
+    def fetched(columns: list[str] | None) -> float:
+        before = server.given
+        if how == "load":
+            got = oc.load(f"{server.url}/x.parquet", columns=columns)
+        else:
+            scan = oc.scan(f"{server.url}/x.parquet", columns=columns, block_bytes=1)
+            got = pa.concat_tables(block.read() for block in scan.blocks)
+        assert got.equals(table if columns is None else table.select(columns))
+        return (server.given - before) / size
+
+    assert fetched(None) < 1.1
+    assert fetched(["v5", "v2"]) < 0.3

@@ -11,6 +11,7 @@ import os
 import signal
 import socket
 import sys
+import threading
 import traceback
 from dataclasses import replace
 from time import monotonic_ns
@@ -149,6 +150,15 @@ class Agent:
     def on_file(self, segment_id: int, *how: Any) -> None:
         """A file that this host may see too: say why not."""
         self._outbox.put("mapped", segment_id, self._mirrors.map_file(segment_id, *how))
+
+    def on_decode(self, segment_id: int, *how: Any) -> None:
+        """Files that this host may decode itself: say why not, when that is known. In a thread of its
+        own: this one always reads."""
+
+        def decode() -> None:
+            self._outbox.put("mapped", segment_id, self._mirrors.decode(segment_id, *how))
+
+        threading.Thread(target=decode, name="onecopy-decode", daemon=True).start()
 
     def on_forget(self, segment_id: int) -> None:
         """The driver has no view of a segment any more."""

@@ -1,7 +1,7 @@
 """The messages between the driver and an agent, where they are more than a few values.
 
 To an agent: ``begin``, ``ping``, ``initializer``, ``settings``, ``segment``, ``piece``, ``file``,
-``forget``, ``function``, ``forget_function``, ``version``, ``give``, ``withdraw``, ``abort``,
+``decode``, ``forget``, ``function``, ``forget_function``, ``version``, ``give``, ``withdraw``, ``abort``,
 ``hush``, ``close``, ``terminate``, ``kill``; ``agent`` has a method for each. To the driver:
 ``worker``, ``pong``, ``ended``, ``failed``, ``withdrawn``, ``cut``, ``said``, ``imported``,
 ``profile``, ``mapped``, ``forgotten``, ``broken``, ``bye``; ``arrivals`` has a method for each.

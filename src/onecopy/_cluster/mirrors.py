@@ -15,6 +15,7 @@ from typing import Any
 from .. import errors
 from .._memory.segment import Kind, ReceivedFile, Segment, backing, registry
 from .._system import mapping
+from . import recipes
 from .interface import Item
 
 Probe = tuple[int, bytes]
@@ -97,6 +98,18 @@ class Mirrors:
             return "another file has this name there"
         segment = Segment(file, Kind.FILE, size, path, segment_id)
         self._roots[segment_id] = segment, segment.root()
+        return ""
+
+    def decode(self, segment_id: int, *how: Any) -> str:
+        """Decode files that this host sees; return why not, empty if it is done. Any thread: nothing
+        else is done with this segment meanwhile."""
+        try:
+            made = recipes.decoded(segment_id, *how)
+        except Exception as error:  # no library, no room, a file that cannot be read
+            return f"{type(error).__name__}: {error}"
+        if isinstance(made, str):
+            return made
+        self._roots[segment_id] = made, made.root()
         return ""
 
     def forget(self, segment_id: int) -> Item:

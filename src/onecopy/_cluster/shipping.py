@@ -17,6 +17,7 @@ from .. import errors
 from .._codec.parcel import Wanted
 from .._memory.segment import Kind, Segment
 from .._system import mapping
+from . import recipes
 from .interface import Item
 from .mirrors import Probe
 
@@ -84,23 +85,33 @@ class Shipping:
         self._held.pop(segment_id, None)
 
     def offers(self, segment: Segment) -> Item | None:
-        """Return the item that offers a mapped file by its name; None if it is shipped."""
-        if segment.kind != Kind.FILE or self._files == "ship" or segment.id in self._held:
+        """Return the item that offers a mapped file by its name, or decoded files by theirs; None if
+        it is shipped."""
+        if self._files == "ship" or segment.id in self._held:
             return None
+        if segment.kind != Kind.FILE:
+            offer = recipes.offer(segment)
+            if offer is not None:
+                self._hold_whole(segment)
+            return offer
         fd = segment.descriptor()
         status = os.fstat(fd)
         step = max(1, (segment.size - _PROBE) // (_PROBES - 1))
         places = sorted({min(at * step, segment.size) for at in range(_PROBES)})
         probes: list[Probe] = [(at, os.pread(fd, _PROBE, at)) for at in places]
-        # It counts as there, whole, until the host has answered otherwise.
-        self._held[segment.id] = Extents()
-        self._held[segment.id].add(0, segment.size)
+        self._hold_whole(segment)
         return "file", segment.id, segment.path, segment.size, status.st_mtime_ns, probes
 
+    def _hold_whole(self, segment: Segment) -> None:
+        """Count it as there, whole, until the host has answered otherwise."""
+        self._held[segment.id] = Extents()
+        self._held[segment.id].add(0, segment.size)
+
     def refused(self, segment: Segment, host: str, why: str) -> None:
-        """The host has not mapped the file. Raises BadFile if it had to."""
+        """The host has not mapped the file, or not decoded the files. Raises BadFile if it had to map
+        one."""
         self._held.pop(segment.id, None)
-        if self._files == "same":
+        if self._files == "same" and segment.kind == Kind.FILE:
             raise errors.BadFile(
                 f"{segment.path}: {host} does not see the same file: {why}; "
                 'files="ship" sends its bytes'

@@ -17,6 +17,7 @@ from .many import Many
 if TYPE_CHECKING:
     import numpy as np
 
+    from .._files.scan.handle import Scan
     from .failed import Errors
 
 R = TypeVar("R")  # a function's return type
@@ -30,6 +31,62 @@ class BlockCalls:
     __module__ = "onecopy.pool"
     if TYPE_CHECKING:  # otherwise it would be found where this class declares it
         _many: Many
+
+    @overload
+    def map_blocks(  # each is an option of the call
+        self,
+        func: Callable[[Any], R],
+        data: Scan,
+        *,
+        block: None = None,
+        axis: int = 0,
+        reduce: None = None,
+        progress: bool | str | Bar | None = None,
+        errors: Literal["raise", "skip"] = "raise",
+        timeout: float | None = None,
+    ) -> list[R]: ...
+
+    @overload
+    def map_blocks(  # each is an option of the call
+        self,
+        func: Callable[[Any], R],
+        data: Scan,
+        *,
+        block: None = None,
+        axis: int = 0,
+        reduce: None = None,
+        progress: bool | str | Bar | None = None,
+        errors: Literal["return"],
+        timeout: float | None = None,
+    ) -> list[R | Failed]: ...
+
+    @overload
+    def map_blocks(  # each is an option of the call
+        self,
+        func: Callable[[Any], R],
+        data: Scan,
+        *,
+        block: None = None,
+        axis: int = 0,
+        reduce: Callable[[R, R], R] | Literal["sum", "first", "last"],
+        progress: bool | str | Bar | None = None,
+        errors: Literal["raise", "skip"] = "raise",
+        timeout: float | None = None,
+    ) -> R: ...
+
+    @overload
+    def map_blocks(  # each is an option of the call
+        self,
+        func: Callable[[Any], object],
+        data: Scan,
+        *,
+        block: None = None,
+        axis: int = 0,
+        reduce: Reduction,
+        progress: bool | str | Bar | None = None,
+        errors: Literal["raise", "skip"] = "raise",
+        timeout: float | None = None,
+    ) -> Any: ...
 
     @overload
     def map_blocks(  # each is an option of the call
@@ -229,9 +286,10 @@ class BlockCalls:
             func: called as ``func(block)``, or ``func(block, *blocks_of_more)``.
             data: an array; a frame, table, column or series of pandas, pyarrow or polars; or a
                 sequence. Shared or mapped data is passed by reference; plain data is copied,
-                each block once, a few at a time.
+                each block once, a few at a time. Or what ``onecopy.scan`` returns: workers read its
+                blocks themselves, and ``func`` gets the same kind of data.
             more: more data of the same length along ``axis``; cut at the same places.
-            block: rows per block; chosen by bytes (about 6 MB) if None.
+            block: rows per block; chosen by bytes (about 6 MB) if None. A scan has its own blocks.
             axis: the axis to cut along; 0, the rows, for tables of pyarrow and polars.
             reduce: how to combine results, in block order: a callable of two results, ``"sum"``,
                 ``"min"``, ``"max"`` (elementwise for arrays); ``"mean"``: the mean of blocks'

@@ -11,11 +11,12 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from .._codec.blame import without_ours
+from .._files.scan.handle import Scan
 from .._observe.diary import CALLBACKS, ITERABLE
 from .._progress.asked import Asked, bar_of
 from .._progress.bar import Progress
 from .._protocol import wire
-from . import blocks
+from . import blocks, scanned
 from .block_items import BlockItems, GroupItems
 from .busy import Waiting
 from .engine import Engine
@@ -150,7 +151,7 @@ class Many:
             done=done,
         )
 
-    def stream_job(
+    def stream_job(  # noqa: PLR0913  # each is an option of the call
         self,
         func: Callable[..., Any],
         iterables: tuple[Iterable[Any], ...],
@@ -160,21 +161,28 @@ class Many:
         *,
         ordered: bool,
         total: int | None = None,
+        scan: Scan | None = None,
     ) -> StreamJob:
         """Return a job whose items come one after another: those of the iterables, and those added
         later.
 
-        ``total``: the number of items, if the iterables do not show it.
+        ``total``: the number of items, if the iterables do not show it. ``scan``: the items are its
+        blocks.
         """
         check_callable(func)
         check_chunk(chunk)
         check_errors(errors)
+        if scan is not None:
+            scanned.check(scan, self._engine, errors)
         single = len(iterables) == 1
         if total is None:
             lengths = [length_of(each) for each in iterables]
             total = min((each for each in lengths if each is not None), default=None)
-        job = StreamJob(
-            self._engine.submission.function(func),
+        make = StreamJob if scan is None else scanned.ScanJob
+        job = make(
+            scanned.function(self._engine, func)
+            if scan is not None
+            else self._engine.submission.function(func),
             Items(iterables[0] if single else zip(*iterables, strict=False)),
             wire.MAP if single else wire.STARMAP,
             self._engine.submission.namespace,
@@ -185,7 +193,10 @@ class Many:
             errors=errors,
         )
         job.called = "imap"
-        self._show(job, progress, total)
+        if scan is None:
+            self._show(job, progress, total)
+        else:
+            self._show(job, progress, total, "blocks", scanned.mean_bytes(scan))
         return job
 
     def map_blocks(  # noqa: PLR0913  # each is an option of the call
@@ -205,6 +216,13 @@ class Many:
         check_timeout(timeout)
         if reduce is not None and errors == "return":
             raise ValueError("what has failed cannot be reduced: give errors='skip', or no reduce")
+        if any(isinstance(data, Scan) for data in arrays):
+            scan = scanned.only(arrays, block, axis)
+            fold = blocks.fold(reduce, axis)
+            work = scanned.job(self._engine, self._rules, func, scan, fold is not None, errors)
+            self._show(work, progress, work.end, "blocks", scanned.mean_bytes(scan))
+            found = scanned.results(self._engine, work, fold, timeout)
+            return scanned.of_nothing(func, scan, reduce) if found is scanned.NOTHING else found
         length = blocks.lengths(arrays, axis)
         if block is not None and block < 1:
             raise ValueError(f"a block has at least 1 row, not {block}")

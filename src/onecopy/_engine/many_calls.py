@@ -16,6 +16,7 @@ from .failed import Failed
 from .many import Many, length_of
 from .refused_arguments import refuse_more, several
 from .results import AsyncResult
+from .scanned import in_place_of
 from .streams import Stream
 
 if TYPE_CHECKING:
@@ -326,6 +327,8 @@ class ManyCalls:
         raises CancelledError.
 
         Args:
+            iterable: or what ``onecopy.scan`` returns: workers read its blocks, and ``func`` is called
+                with each.
             more, chunksize, progress: see ``map``.
             errors: ``"raise"``, ``"return"`` or ``"skip"``, as for ``map``.
 
@@ -437,7 +440,12 @@ class ManyCalls:
         *,
         ordered: bool,
     ) -> Stream[Any]:
-        job = self._many.stream_job(func, iterables, chunk, progress, errors, ordered=ordered)
+        scan = in_place_of(iterables)
+        if scan is not None:
+            iterables = (scan.blocks,)
+        job = self._many.stream_job(
+            func, iterables, chunk, progress, errors, ordered=ordered, scan=scan
+        )
         stream: Stream[Any] = Stream(self._engine, job, job.chunk or 1, self)
         self._streams.add(stream)
         return stream
@@ -479,7 +487,8 @@ class ManyCalls:
         """``async for result in pool.stream(func, items)``: ``imap`` for an event loop.
 
         Args:
-            items: an iterable or an asynchronous one, consumed a bounded distance ahead.
+            items: an iterable or an asynchronous one, consumed a bounded distance ahead; or what
+                ``onecopy.scan`` returns, as for ``imap``.
             ordered: yield results in the order of the items, or each as soon as it is there.
             chunksize: items per task; chosen by measured time if None.
             progress, errors: as for ``map``.
@@ -489,8 +498,11 @@ class ManyCalls:
         """
         from . import aio
 
+        scan = in_place_of((items,))
+        if scan is not None:
+            items = scan.blocks
         total = length_of(items)
         job = self._many.stream_job(
-            func, ((),), chunksize, progress, errors, ordered=ordered, total=total
+            func, ((),), chunksize, progress, errors, ordered=ordered, total=total, scan=scan
         )
         return aio.stream(self._engine, job, items, self)

@@ -22,7 +22,7 @@ from typing import Any, NamedTuple
 from ..errors import BadFile
 from . import load, tables_arrays
 from .load import arrays as load_arrays
-from .load import filters
+from .load import filters, places
 from .load import tables as load_tables
 from .load.interface import Arrays, Damaged, Retyped, Stream, Wanted
 from .load.meter import Meter
@@ -175,7 +175,8 @@ def _as_arrow(
     names: Sequence[str], out: str, wanted: Wanted, begin: Begin, source: str
 ) -> Iterator[Sequence[str]]:
     """Yield the name of an Arrow file with the table, which is removed afterwards."""
-    with tempfile.TemporaryDirectory(prefix=".onecopy-", dir=Path(out).parent) as folder:
+    beside = None if places.is_remote(out) else Path(out).parent
+    with tempfile.TemporaryDirectory(prefix=".onecopy-", dir=beside) as folder:
         path = os.path.join(folder, "all.arrow")
         _table_to_table(names, path, wanted, begin, (source, "arrow"))
         yield [path]

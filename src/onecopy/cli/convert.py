@@ -69,10 +69,10 @@ def command(
         path, member = _source.split(read[0])
         if member is not None:
             read, options["columns"] = [path], [member]
-    folder = Path(out).parent
+    folder = Path() if "://" in out else Path(out).parent
     if not folder.is_dir():
         raise CommandError(f"{out!r}: there is no directory {str(folder)!r}")
-    if not os.access(folder, os.W_OK):
+    if "://" not in out and not os.access(folder, os.W_OK):
         raise CommandError(f"{out!r}: the directory {str(folder)!r} is read-only")
     shown = sys.stderr.isatty() if progress is None else progress
     return partial(execute, Request(read, out, options, source, target, shown))

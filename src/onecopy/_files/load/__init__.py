@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from ...errors import BadFile
-from . import places, reopen
+from . import origins, places, reopen
 from .filters import conditions
 from .incoming import SUFFIXES
 from .interface import Arrays, Tabular, Wanted
@@ -45,8 +45,6 @@ FORMATS = {
 _BY_SUFFIX = {suffix: name for name, each in FORMATS.items() for suffix in each.suffixes}
 # Text is often compressed as a whole; Arrow's readers decompress while they read.
 _COMPRESSED = tuple(SUFFIXES)
-# Formats that can be read from URLs.
-_REMOTE = tuple(name for name in FORMATS if name != "pickled")
 # The options of text that apply to NDJSON.
 _OF_NDJSON = ("encoding", "parse_dates", "bad_rows")
 
@@ -65,10 +63,13 @@ def loaded(path: Paths, wanted: Wanted, format: str | None = None) -> Any:
         if kind == "table":
             from . import tables
 
-            return tables.load(sources, wanted)
-        from . import arrays
+            made = tables.load(sources, wanted)
+        else:
+            from . import arrays
 
-        return arrays.load(sources, wanted)
+            made = arrays.load(sources, wanted)
+    origins.note(names, wanted, found)
+    return made
 
 
 def require_options(format: str, wanted: Wanted) -> None:
@@ -85,13 +86,15 @@ def require_options(format: str, wanted: Wanted) -> None:
 
 
 @contextmanager
-def opened(names: Sequence[str], wanted: Wanted, format: str) -> Iterator[list[Any]]:
-    """Open each file with its format's reader: ``Arrays`` or ``Tabular``.
+def opened(
+    names: Sequence[str], wanted: Wanted, format: str, open: Any = None
+) -> Iterator[list[Any]]:
+    """Open each file with its format's reader, or by ``open``: ``Arrays`` or ``Tabular``.
 
     If there are several, each is opened, described and closed again until it is read: a dataset of
     many files takes no more descriptors than one of few.
     """
-    open_one: Any = import_module(f".{format}", __package__).open
+    open_one: Any = open or import_module(f".{format}", __package__).open
     names = [name for name in names if name not in wanted.skipped]
     if FORMATS[format].kind == "table":
         from .parts import Dataset
@@ -156,8 +159,6 @@ def format_of(names: Sequence[str], wanted: Wanted | None = None, format: str | 
 
 
 def _require_content(name: str, format: str) -> None:
-    if places.is_remote(name) and format not in _REMOTE:
-        raise BadFile(f"{str(name)!r}: {format} is not read from a URL; copy it here first")
     if places.is_remote(name) and format == "zarr":
         return  # a folder, which a web server may not have
     size = places.size(name)

@@ -93,6 +93,7 @@ def _has(source: Arrays, where: str) -> bool:
 
 def _loaded(sources: list[Arrays], wanted: Wanted) -> np.ndarray[Any, Any] | SharedArchive:
     parts, fields = matched(sources, wanted)
+    wanted.made.clear()
     wanted.meter.start(source.where for source in sources)
     loaded = {}
     for count, (name, each) in enumerate(parts.items()):
@@ -170,6 +171,7 @@ def _one(
                 f"{stream.where!r} is cut short: {growing.tell()} of {stream.nbytes} bytes"
             )
         segment = growing.finish()
+    wanted.made.append(segment)
     return on_buffer(segment.view(0, stream.nbytes), stream.shape, stream.dtype)
 
 
@@ -276,6 +278,11 @@ class Sliced:
         self.shape: tuple[int, ...] = tuple(data.shape)
         self.dtype: np.dtype[Any] = np.dtype(data.dtype)
 
+    @property
+    def chunk(self) -> int:
+        """The number of rows that are decoded together, at least 1."""
+        return int((self._data.chunks or (1,))[0])
+
     def whole(self) -> None:
         """Return None: it has to be decoded."""
 
@@ -286,7 +293,7 @@ class Sliced:
                 value = np.asarray(self._data[()])
             yield value
             return
-        step = rows_a_piece(self.shape, self.dtype, (self._data.chunks or (1,))[0])
+        step = rows_a_piece(self.shape, self.dtype, self.chunk)
         while start < stop:
             # Up to the edge of a chunk: a chunk that is cut in two would be decoded twice.
             end = min(stop, start + step - start % step)

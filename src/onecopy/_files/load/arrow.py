@@ -57,24 +57,52 @@ class Opened:
         pa = library("pyarrow", "arrow")
         options = pa.ipc.IpcReadOptions(included_fields=only)
         opened = pa.ipc.open_file if self._is_file else pa.ipc.open_stream
-        return opened(pa.py_buffer(self._bytes), options=options)
+        return opened(self._source(), options=options)
 
-    def _batches(self, reader: Any) -> Iterator[Any]:
+    def _source(self) -> Any:
+        return library("pyarrow", "arrow").py_buffer(self._bytes)
+
+    def _batches(self, reader: Any, span: tuple[int, int] | None = None) -> Iterator[Any]:
         if not self._is_file:
             yield from reader
             return
-        for index in range(reader.num_record_batches):
+        for index in range(*(span or (0, reader.num_record_batches))):
             yield reader.get_batch(index)
+
+    def sizes(self) -> list[tuple[int | None, int]] | None:
+        """Return the rows and the bytes of each batch of a file, rows as None if a batch has to be
+        decoded to know; None for a stream, whose batches can only be read in their order."""
+        if not self._is_file:
+            return None
+        sizes: list[tuple[int | None, int]] = []
+        with reading(self.where, WHAT), self._reader() as reader:
+            count = reader.num_record_batches
+            for batch in self._batches(reader):
+                batch = batch if self._taken is None else batch.select(list(self._taken))
+                if not _mapped(batch):
+                    return [(None, len(self._bytes) // count)] * count
+                sizes.append((batch.num_rows, batch.nbytes))
+        return sizes
+
+    def some(self, start: int, stop: int) -> Iterator[Any]:
+        """Yield these batches of a file. Those that are mapped are not read here, as ``part`` does
+        not read them."""
+        with reading(self.where, WHAT), self._reader() as reader:
+            for batch in self._batches(reader, (start, stop)):
+                if not _mapped(batch):
+                    break
+                batch.validate()
+                start += 1
+                yield batch if self._taken is None else batch.select(list(self._taken))
+        yield from self._decoded((start, stop))
 
     def part(self) -> tuple[Any, bool, tuple[int, ...] | None] | None:
         """See ``Tabular``; reads the description of each batch, and stops at the first whose bytes
         must be decoded."""
-        from ..._codec.adapters.arrow import in_shared_memory
-
         rows = 0
         with reading(self.where, WHAT), self._reader() as reader:
             for batch in self._batches(reader):
-                if not all(map(in_shared_memory, batch.columns)):
+                if not _mapped(batch):
                     return None
                 rows += batch.num_rows
         self.rows = rows
@@ -84,18 +112,19 @@ class Opened:
         """See ``Tabular``."""
         return window(self._decoded(), start, stop)
 
-    def _decoded(self) -> Iterator[Any]:
+    def _decoded(self, span: tuple[int, int] | None = None) -> Iterator[Any]:
         with reading(self.where, WHAT):
             only = None if self._taken is None else sorted(set(self._taken))
             order = [only.index(at) for at in self._taken or ()] if only is not None else None
             rows = 0
             with self._reader(only) as reader:
-                for batch in self._batches(reader):
+                for batch in self._batches(reader, span):
                     # An offset beyond the data would be followed when batches are combined.
                     batch.validate(full=True)
                     rows += batch.num_rows
                     yield batch if order is None else batch.select(order)
-            self.rows = rows
+            if span is None:
+                self.rows = rows
 
     def retype(self, types: Mapping[str, Any]) -> bool:
         """Return False: the file has types."""
@@ -103,3 +132,10 @@ class Opened:
 
     def close(self) -> None:
         """Nothing to do: the mapping ends with its last view."""
+
+
+def _mapped(batch: Any) -> bool:
+    """Return True if the batch is in the file's own bytes."""
+    from ..._codec.adapters.arrow import in_shared_memory
+
+    return all(map(in_shared_memory, batch.columns))

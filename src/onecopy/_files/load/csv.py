@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
+from dataclasses import replace
 from typing import Any, NoReturn
 
 from ...errors import BadFile
@@ -17,7 +18,7 @@ from . import dialect, encodings, survey
 from .delimited import Rows
 from .interface import Retyped, Wanted, in_a_line, library, positions
 from .tables import arrow_type
-from .text import Text
+from .text import Found, Text
 
 
 def open(name: str, wanted: Wanted) -> Opened:
@@ -46,7 +47,7 @@ class Opened(Text):
         self.close()
         wanted = self._wanted
         with self._guard():
-            self._dialect = dialect.described(
+            self._dialect = self._found.dialect or dialect.described(
                 self.where, self._options, wanted.notes, self._found.encoding
             )
         names = list(self._dialect.names)
@@ -86,6 +87,19 @@ class Opened(Text):
             for name, kind in dtype.items()
             for at in positions(self.where, names, (name,), "column")
         }
+
+    def settled(self) -> Found:
+        """Return what is known of the file, with the types that its columns are read in."""
+        found = self._found
+        return replace(
+            found,
+            types=dict(self._types),
+            settled=set(found.settled),
+            exact=set(found.exact),
+            offered=set(found.offered),
+            encoding=self._dialect.encoding,
+            dialect=self._dialect,
+        )
 
     # --- types ---------------------------------------------------------------
 

@@ -18,6 +18,7 @@ from .dialect import Dialect
 from .incoming import ReadOnly
 from .interface import library
 from .options import BadRow, LeftOut, TextOptions
+from .spans import Span
 
 _MARK = "\x1a"
 # A file of more blocks than this is long.
@@ -71,9 +72,14 @@ class Rows:
         finally:
             self.close()
         if not self._ended:
+            cut = (
+                "; or a value that holds a line end was cut, which block_bytes= beyond the file's "
+                "size avoids"
+            )
             raise BadFile(
                 f"{self._name!r} ends within a quoted value: a quote is not closed, or the file "
                 "is cut short; quote= names another character, and '' none"
+                f"{cut if isinstance(self._name, Span) else ''}"
             )
 
     def open(self, types: Mapping[int, Any], taken: list[int]) -> Any:

@@ -16,6 +16,7 @@ from typing import Any
 from ...errors import BadFile
 from . import places
 from .interface import library
+from .spans import Span
 
 _PIECE = 1 << 20
 _MAGIC = {
@@ -104,9 +105,11 @@ class Text(ReadOnly):
         self._decoder: codecs.IncrementalDecoder | None = None
         self._decoded = 0
         try:
-            self._inner = _decompressed(self.raw, name)
+            # A part of a file is plain text, and has no mark of its own.
+            within = isinstance(name, Span) and name.start > 0
+            self._inner = self.raw if within else _decompressed(self.raw, name)
             self._ahead = self._inner.read(_LONGEST_BOM)
-            bom, self._encoding = _begins(self._ahead, encoding)
+            bom, self._encoding = _begins(b"" if within else self._ahead, encoding)
             self._ahead = self._ahead[len(bom) :]
             if self._encoding != "utf-8":
                 self._decoder = codecs.getincrementaldecoder(self._encoding)("strict")

@@ -12,7 +12,7 @@ from __future__ import annotations
 import errno
 import math
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -23,6 +23,8 @@ from .options import Notes, TextOptions
 if TYPE_CHECKING:
     import numpy as np
     import pyarrow as pa
+
+    from ..._memory.segment import Segment
 
 # The bytes that are read, decoded or copied at a time: few enough to add little to the data, and
 # enough that the cost per piece (a system call, a batch's description) does not matter.
@@ -47,6 +49,7 @@ class Wanted:
         found: what was learnt about each file beyond its first block; see ``text.Found``.
         skipped: files that could not be read and are left out.
         meter: counts the progress of reading.
+        made: the segments with what was decoded.
     """
 
     columns: tuple[str, ...] | None = None
@@ -63,6 +66,11 @@ class Wanted:
     found: dict[str, Any] = field(default_factory=dict, compare=False)
     skipped: set[str] = field(default_factory=set, compare=False)
     meter: Meter = field(default_factory=Meter, compare=False)
+    made: list[Segment] = field(default_factory=list, compare=False)
+
+    def plain(self) -> Wanted:
+        """Return the options without what belongs to one call: messages, progress, findings."""
+        return replace(self, notes=Notes(), found={}, skipped=set(), meter=Meter(), made=[])
 
     def skip(self, name: str, error: Exception) -> None:
         """Leave a file out, and note it."""

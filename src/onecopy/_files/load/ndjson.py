@@ -10,6 +10,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import nullcontext
+from copy import deepcopy
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 from ...errors import BadFile
@@ -18,8 +20,9 @@ from .incoming import Text as Incoming
 from .interface import Retyped, Wanted, chosen, in_a_line, library
 from .jsontypes import Clash, Kind, as_text, may_be_fatal, may_be_rounded, objects, without_nulls
 from .options import BadRow, LeftOut
+from .spans import Span
 from .tables import arrow_type
-from .text import LARGEST_BLOCK, Text
+from .text import LARGEST_BLOCK, Found, Text
 
 # The bytes that Arrow parses at a time, on one core of several.
 _PARSED = 1 << 20
@@ -103,11 +106,26 @@ class Opened(Text):
         self._found.settled.update(types)
         return True
 
+    def settled(self) -> Found:
+        """Return what is known of the file."""
+        found = self._found
+        return replace(
+            found,
+            types=dict(found.types),
+            settled=set(found.settled),
+            times=set(found.times),
+            moments=dict(found.moments),
+        )
+
     # --- types ---------------------------------------------------------------
 
     def _look(self, whole: bool) -> None:
         """Find the types of the fields in the first block, or in all blocks."""
-        all_fields, meter = Kind(fields={}), self._wanted.meter
+        found, meter = self._found, self._wanted.meter
+        # A part of a file: its values come on top of what the beginning has shown.
+        within = isinstance(self.where, Span) and found.seen is not None
+        kept = {name: found.types[name] for name in found.settled} if within else {}
+        all_fields = deepcopy(found.seen) if within else Kind(fields={})
         with meter.looking(self.where) if whole else nullcontext():
             for block in self._blocks():
                 seen = Kind(fields={})
@@ -119,7 +137,7 @@ class Opened(Text):
                 if not whole:
                     break
                 meter.at(self.where, block.taken)
-        found = self._found
+        found.seen = all_fields
         found.types, found.times = {}, set()
         for name, kind in (all_fields.fields or {}).items():
             found.times |= {name} if kind.time else set()
@@ -127,6 +145,7 @@ class Opened(Text):
                 found.types[name] = kind.type(name)
             except Clash as clash:
                 found.types[name] = clash
+        found.types.update(kept)
         found.whole = whole
 
     def _see(self, block: Block, kind: Kind) -> bool:

@@ -151,6 +151,12 @@ class Notes:
         if holds:
             named.append(where)
 
+    def forget(self, where: str) -> None:
+        """Forget what was noted of a file."""
+        for named in self._files.values():
+            if where in named:
+                named.remove(where)
+
     def lines(self) -> list[str]:
         """Return the messages, one line each."""
         lines = []

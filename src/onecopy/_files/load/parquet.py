@@ -3,7 +3,8 @@
 A batch is read across the borders of row groups. So a file of one huge group does not cost a second
 copy, and one of many tiny groups does not become many tiny chunks. Pages are read through a buffer
 of 1 MiB per column: pyarrow's default of reading ahead would keep all of a group's compressed
-bytes. Checksums of pages are verified if the file has them.
+bytes. From a URL, though, these are fetched together, a group at a time: reads of 1 MiB here and there
+would be many requests, with what fsspec reads ahead of each. Checksums of pages are verified if the file has them.
 """
 
 from __future__ import annotations
@@ -33,9 +34,12 @@ class Opened:
         self.where = name
         self._filter, self._meter = wanted.filter, wanted.meter
         with reading(name, WHAT):
-            file = places.open(name) if places.is_remote(name) else name
+            self._far = places.is_remote(name)
             self._file = parquet.ParquetFile(
-                file, buffer_size=_BUFFER, pre_buffer=False, page_checksum_verification=True
+                places.seekable(name, exact=True) if self._far else name,
+                buffer_size=0 if self._far else _BUFFER,
+                pre_buffer=self._far,
+                page_checksum_verification=True,
             )
         try:
             with reading(name, WHAT):
@@ -77,6 +81,33 @@ class Opened:
         end = None if stop is None else stop - first
         return window(self._decoded(groups), start - first, end)
 
+    def groups(self) -> list[tuple[int, int, int]]:
+        """Return the row groups that may have a wanted row: number, rows, and decoded bytes of the
+        columns that are read, as far as the file says."""
+        groups = []
+        width = self._width()
+        with reading(self.where, WHAT):
+            metadata = self._file.metadata
+            for index in range(metadata.num_row_groups):
+                group = metadata.row_group(index)
+                if group.num_rows and filters.may_be(self._filter, self._bounds(metadata, index)):
+                    columns = (group.column(at) for at in range(group.num_columns))
+                    size = sum(
+                        each.total_uncompressed_size for each in columns if self._reads(each)
+                    )
+                    size = max(size, int(width * group.num_rows))
+                    groups.append((index, group.num_rows, size))
+        return groups
+
+    def _reads(self, column: Any) -> bool:
+        path = column.path_in_schema
+        wanted = self._columns
+        return wanted is None or path in wanted or path.partition(".")[0] in wanted
+
+    def some(self, start: int, stop: int) -> Iterator[Any]:
+        """Yield the rows of these row groups."""
+        return self._decoded(list(range(start, stop)))
+
     def _order(self, batch: Any) -> list[int]:
         """Return the positions of the wanted columns in a batch: all columns of one name, in any
         order."""
@@ -102,29 +133,35 @@ class Opened:
 
     def _decoded(self, groups: list[int]) -> Iterator[Any]:
         rows = 0
+        size = self._rows_a_batch()
+        # What one call reads is fetched before its first batch.
+        runs = [[group] for group in groups] if self._far else [groups]
         with reading(self.where, WHAT):
-            for batch in self._file.iter_batches(
-                batch_size=self._rows_a_batch(), row_groups=groups, columns=self._columns
-            ):
-                rows += batch.num_rows
-                self._meter.share(self.where, rows / (self.rows or 1))
-                # Not every writer makes checksums, and decoding does not check strings. This takes
-                # 6 % of the time.
-                batch.validate(full=True)
-                yield batch if self._columns is None else batch.select(self._order(batch))
+            for run in runs:
+                for batch in self._file.iter_batches(size, row_groups=run, columns=self._columns):
+                    rows += batch.num_rows
+                    self._meter.share(self.where, rows / (self.rows or 1))
+                    # Not every writer makes checksums, and decoding does not check strings. This
+                    # takes 6 % of the time.
+                    batch.validate(full=True)
+                    yield batch if self._columns is None else batch.select(self._order(batch))
 
     def _rows_a_batch(self) -> int:
         """Return the number of rows that take about ``PIECE`` bytes once decoded."""
+        metadata = self._file.metadata
+        encoded = sum(metadata.row_group(i).total_byte_size for i in range(metadata.num_row_groups))
+        width = max(self._width(), encoded / max(metadata.num_rows, 1), 1.0)
+        return max(16, int(PIECE / width))
+
+    def _width(self) -> float:
+        """Return the bytes that a decoded row takes, as far as the types say."""
         width = 0.0
         for field in self.schema:
             try:
                 width += field.type.bit_width / 8
             except ValueError:
                 width += _GUESS
-        metadata = self._file.metadata
-        encoded = sum(metadata.row_group(i).total_byte_size for i in range(metadata.num_row_groups))
-        width = max(width, encoded / max(metadata.num_rows, 1), 1.0)
-        return max(16, int(PIECE / width))
+        return width
 
     def retype(self, types: Mapping[str, Any]) -> bool:
         """Return False: the file has types."""

@@ -6,12 +6,14 @@ Unpickling runs the file's code with this process's rights. So this module is us
 
 from __future__ import annotations
 
+import io
 import pickle
 from collections.abc import Sequence
 from typing import Any
 
 from ..._objects.sharing import share
 from ...errors import BadFile
+from . import places
 from .interface import Wanted, reading
 
 
@@ -27,6 +29,7 @@ def load(names: Sequence[str], wanted: Wanted) -> Any:
         raise BadFile(f"{name!r} and {names[1]!r}: pickles do not make one dataset")
     if wanted.columns is not None or wanted.dtype is not None or not wanted.all_rows:
         raise BadFile(f"{name!r} is a pickle: columns=, rows= and dtype= are for tables and arrays")
-    with reading(name, "pickle"), open(name, "rb") as file:
-        loaded = pickle.load(file)
+    with reading(name, "pickle"), places.open(name) as file:
+        buffered: Any = file if places.is_remote(name) else io.BufferedReader(file)
+        loaded = pickle.load(buffered)
     return share(loaded)

@@ -23,6 +23,7 @@ from urllib.parse import unquote
 from ...errors import BadFile, MissingLibrary
 from .interface import in_a_line, library
 from .options import Notes
+from .spans import Lines, Span
 
 Paths = str | os.PathLike[str] | Iterable[str | os.PathLike[str]]
 # The least that is fetched when parts of a file are read.
@@ -107,7 +108,9 @@ def _unreachable(name: str, error: BaseException) -> OSError:
 
 
 def open(name: str) -> Any:
-    """Open a binary file for reading; the caller closes it."""
+    """Open a binary file for reading, or a part of one; the caller closes it."""
+    if isinstance(name, Span):
+        return Lines(seekable(name) if is_remote(name) else open(str(name)), name)
     if not is_remote(name):
         return builtins.open(name, "rb", buffering=0)
     system, path = system_of(name)
@@ -115,14 +118,18 @@ def open(name: str) -> Any:
         return system.open(path, "rb")
 
 
-def seekable(name: str) -> Any:
+def seekable(name: str, *, exact: bool = False) -> Any:
     """Open a file at a URL of which any part can be read; the caller closes it.
+
+    Args:
+        exact: fetch what is read, and nothing ahead of it: for a reader that asks for large parts.
 
     Raises BadFile if the server gives only the whole file.
     """
     system, path = system_of(name)
     with _asking(name):
-        file = system.open(path, "rb", block_size=_BLOCK)
+        options: dict[str, Any] = {"cache_type": "none"} if exact else {"block_size": _BLOCK}
+        file = system.open(path, "rb", **options)
     if not file.seekable():
         file.close()
         raise BadFile(f"{str(name)!r}: the server gives no parts of the file; copy it here first")
@@ -136,6 +143,8 @@ def size(name: str) -> int | None:
         FileNotFoundError: it does not exist.
         OSError: the server does not say.
     """
+    if isinstance(name, Span):
+        return name.stop - name.start
     if not is_remote(name):
         if not os.path.isfile(name) and not is_store(name):
             reason = "is not a regular file" if os.path.exists(name) else "does not exist"
@@ -146,6 +155,40 @@ def size(name: str) -> int | None:
         info = system.info(path)
     found = info.get("size")
     return None if found is None or info.get("type") == "directory" else int(found)
+
+
+def put(path: str, name: str) -> None:
+    """Copy a file or a folder of this machine to a URL.
+
+    Raises:
+        OSError: the server does not take it.
+    """
+    system, target = system_of(name)
+    try:
+        system.put(path, target.rstrip("/"), recursive=os.path.isdir(path))
+    except Exception as error:
+        number = errno.EACCES if isinstance(error, PermissionError) else errno.EIO
+        said = f"cannot be written to the server: {in_a_line(error)}"
+        raise OSError(number, said, str(name)) from error
+
+
+def stamp(name: str) -> tuple[Any, ...]:
+    """Return what differs once a file has been changed: its size, and its time or the server's tag.
+
+    Empty for a folder, or if the server says neither. Raises as ``size`` does.
+    """
+    if not is_remote(name):
+        if os.path.isdir(name):
+            return ()
+        status = os.stat(name)
+        return status.st_size, status.st_mtime_ns
+    system, path = system_of(name)
+    with _asking(name):
+        info = system.info(path)
+    if info.get("type") == "directory":
+        return ()
+    tags = (info.get(each) for each in ("ETag", "etag", "LastModified", "mtime", "created"))
+    return info.get("size"), str(next((each for each in tags if each is not None), None))
 
 
 def found(paths: Paths, format_of: Any, format: str | None, notes: Notes) -> list[File]:
@@ -175,6 +218,8 @@ def found(paths: Paths, format_of: Any, format: str | None, notes: Notes) -> lis
 def _meant(name: str, format_of: Any, format: str | None, notes: Notes) -> list[File]:
     if isinstance(name, File):
         return [name]
+    for scheme in ("file://", "local://"):  # so that it is mapped
+        name = name.removeprefix(scheme)
     if is_remote(name):
         return _remote(name, format_of, format, notes)
     if name.startswith("~") and not os.path.exists(name):

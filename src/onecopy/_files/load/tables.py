@@ -62,6 +62,7 @@ def _loaded(sources: list[Tabular], wanted: Wanted) -> Any:
             for batch in gathered(converted(sources, schema, wanted)):
                 writer.write_batch(batch)
         segment = growing.finish()
+    wanted.made.append(segment)
     wanted.meter.whole(1)
     # The decoded data has been copied and freed; Arrow's heap would keep it for later.
     pa.default_memory_pool().release_unused()

@@ -35,6 +35,8 @@ class Found:
         times: fields of NDJSON that Arrow reads as times.
         moments: the types of columns that are requested as times.
         whole: True if all values of an NDJSON file have been checked.
+        seen: the kinds of values of an NDJSON file, as far as they were looked at.
+        dialect: the dialect of a CSV file, if it is known.
     """
 
     types: dict[Any, Any] = field(default_factory=dict)
@@ -46,6 +48,8 @@ class Found:
     times: set[str] = field(default_factory=set)
     moments: dict[str, Any] = field(default_factory=dict)
     whole: bool = False
+    seen: Any = None
+    dialect: Any = None
 
     def widen_block(self) -> bool:
         """Enlarge the block: a record is longer. Returns False if there is no larger block."""

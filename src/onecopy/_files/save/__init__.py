@@ -3,12 +3,35 @@ A file appears whole under its name, or not at all."""
 
 from __future__ import annotations
 
+import os
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from ..._system.atomic_file import appearing as appearing
+from ..._system import atomic_file
 from ...errors import BadFile, OnecopyError
+from ..load import places
 from ..load.interface import Retyped, in_a_line
+
+
+@contextmanager
+def appearing(out: str) -> Iterator[str]:
+    """Yield a name to write to; what is written there becomes ``out`` at the end of the block.
+
+    A file for a URL is written in the temporary folder first: most formats are not written from the
+    first byte to the last, and a server shows an object when all of it has come.
+
+    Raises:
+        OSError: it cannot be written; nothing is left of it.
+    """
+    if not places.is_remote(out):
+        with atomic_file.appearing(out) as path:
+            yield path
+        return
+    with tempfile.TemporaryDirectory(prefix="onecopy-") as folder:
+        path = os.path.join(folder, out.rstrip("/").rpartition("/")[2])
+        yield path
+        places.put(path, out)
 
 
 @contextmanager
