@@ -16,7 +16,7 @@ MEASURED = $(BIN)/python -m coverage run -m pytest
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help test lint types pyright contract unit processes processes-file processes-all hosts suites apart beside coverage \
+.PHONY: help test lint types pyright contract unit processes processes-file processes-all hosts cluster-netns suites apart beside coverage \
 	browser slow truth chaos fuzz soak doctor-truth quick versions test-all python-suites own-suites from-source package docs demo bench bench-programs bench-published bench-faults format clean
 
 help: ## list the targets
@@ -92,6 +92,9 @@ processes-all: $(VENV)/.installed-dev ## every test under every start method, on
 
 hosts: $(VENV)/.installed-dev ## the pool's own tests once more, on hosts that are processes of this machine
 	$(PYTEST) tests/processes --hosts=1 $(ARGS)
+
+cluster-netns: $(VENV)/.installed-dev ## a Dask cluster on three network namespaces: bytes, memory, losses (needs root)
+	$(PYTEST) tests/slow/test_cluster_netns.py -s --timeout=300 $(ARGS)
 
 suites: unit processes processes-file
 

@@ -10,11 +10,12 @@ import argparse
 import os
 import random
 import sys
+from typing import Literal
 
 from onecopy.pool import Method
 from tests.chaos.run import Plan, Report, run
 
-_METHODS: tuple[Method, ...] = ("fork", "forkserver", "spawn")
+_METHODS: tuple[Method | Literal["hosts"], ...] = ("fork", "forkserver", "spawn", "hosts")
 
 
 def main() -> int:

@@ -21,10 +21,12 @@ class Epoch:
         pool: the pool.
         closing: it may refuse work.
         terminated: what it was given may have been given up.
+        on_hosts: its tasks cannot write to memory of the owner's.
     """
 
-    def __init__(self, pool: oc.Pool) -> None:
+    def __init__(self, pool: oc.Pool, *, on_hosts: bool = False) -> None:
         self.pool = pool
+        self.on_hosts = on_hosts
         self.closing = False
         self.terminated = False
         self._streams = 0

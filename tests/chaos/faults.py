@@ -27,6 +27,8 @@ from typing import Any
 
 import psutil
 
+from onecopy._cluster.engine import ClusterEngine
+from onecopy._cluster.host import State
 from onecopy.errors import PoolClosed, TaskTimeout, WorkerOutOfMemory
 from tests.chaos import tasks
 from tests.chaos.epoch import Epoch
@@ -72,6 +74,8 @@ class Faults:
         self._kinds = list(_KINDS)
         if method == "forkserver":
             self._kinds.append((2, "zygote killed", Faults.kill_zygote))
+        if method == "hosts":
+            self._kinds += _OF_HOSTS
         self._never = threading.Event()
         self._killed = 0
         self._waiting: list[tuple[Epoch, Task, Future[Any], bool]] = []
@@ -117,7 +121,7 @@ class Faults:
         self._killed += 1
         if self._killed > 2:
             self._killed = 1
-            return self._until(lambda: epoch.pool.stats().workers == epoch.pool.workers)
+            return self._until(lambda: _all_ready(epoch))
         return True
 
     # Killing from outside.
@@ -131,9 +135,8 @@ class Faults:
         return worker if self._is_worker(worker) else None
 
     def _is_worker(self, process: psutil.Process) -> bool:
-        me = os.getpid()
-        parent = process.ppid()
-        return parent == me or psutil.Process(parent).ppid() == me
+        # Its parent may be a zygote, and that one's an agent.
+        return os.getpid() in [each.pid for each in process.parents()[:3]]
 
     def kill(self) -> bool:
         return self._kill(self._stage.epoch)
@@ -178,6 +181,47 @@ class Faults:
         zygote.suspend()  # it makes no more of them while we look
         self._ledger.blame(zygote.children())
         zygote.kill()
+        return True
+
+    # Hosts. One is always left.
+
+    def _host(self) -> tuple[Any, int] | None:
+        """The carrier, and a host of several that are there."""
+        engine = self._stage.epoch.pool._engine
+        if not isinstance(engine, ClusterEngine):
+            return None
+        there = [host.info.key for host in engine._table.all() if host.state is State.READY]
+        return (engine._carrier, self._rng.choice(there)) if len(there) > 1 else None
+
+    def kill_host(self) -> bool:
+        """Its workers go with it, and whatever they had begun is run again."""
+        found = self._host()
+        if found is None:
+            return False
+        carrier, key = found
+        self._ledger.lose_host()
+        carrier.end(key)
+        return True
+
+    def cut_link(self) -> bool:
+        found = self._host()
+        if found is None:
+            return False
+        carrier, key = found
+        self._ledger.lose_host()
+        carrier._agents[key][1].shut()
+        return True
+
+    def stop_host(self) -> bool:
+        """A host that does not answer for a moment is not lost."""
+        found = self._host()
+        if found is None:
+            return False
+        carrier, key = found
+        agent = psutil.Process(carrier._agents[key][0])
+        agent.suspend()
+        self._stage.stop.wait(self._rng.uniform(0, 0.3))
+        agent.resume()
         return True
 
     # Tasks that take their worker with them.
@@ -330,6 +374,14 @@ class Faults:
             os._exit(code)
 
 
+def _all_ready(epoch: Epoch) -> bool:
+    """True if the pool has all workers that it can have."""
+    if not epoch.on_hosts:
+        return epoch.pool.stats().workers == epoch.pool.workers
+    there = [host for host in epoch.pool.hosts() if host.state != "gone"]
+    return all(len(host.pids) == host.workers for host in there)
+
+
 _KINDS: list[tuple[int, str, Callable[[Faults], bool]]] = [
     (30, "worker killed", Faults.kill),
     (8, "worker stopped, continued", Faults.stop_and_continue),
@@ -345,4 +397,11 @@ _KINDS: list[tuple[int, str, Callable[[Faults], bool]]] = [
     (3, "close, join, new pool", Faults.close),
     (3, "terminate, new pool", Faults.terminate),
     (8, "fork of the owner", Faults.fork),
+]
+# Lost hosts do not come back: there are more new pools.
+_OF_HOSTS: list[tuple[int, str, Callable[[Faults], bool]]] = [
+    (8, "host killed", Faults.kill_host),
+    (4, "link cut", Faults.cut_link),
+    (4, "host stopped, continued", Faults.stop_host),
+    (6, "close, join, new pool", Faults.close),
 ]

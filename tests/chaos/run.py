@@ -10,12 +10,15 @@ from __future__ import annotations
 import faulthandler
 import os
 import sys
+import tempfile
 import threading
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from pathlib import Path
 from random import Random
 from time import monotonic
+from typing import Literal
 
 import psutil
 
@@ -30,6 +33,7 @@ from tests.chaos.model import Ledger
 from tests.chaos.work import Client
 
 _CLIENTS = 3
+HOSTS = 3
 # No outcome and no fault for so long is a hang, in seconds.
 _PATIENCE = 60.0
 _TICK = 0.25
@@ -42,14 +46,14 @@ class Plan:
     """The plan of a run.
 
     Attributes:
-        method: how workers start.
+        method: how workers start; ``"hosts"``: on hosts that are processes of this machine.
         seed: of all choices.
         seconds: it ends after this long at the latest.
         tasks, faults: it ends when it has had as many of both.
         workers: of each pool.
     """
 
-    method: Method
+    method: Method | Literal["hosts"]
     seed: int
     seconds: float
     tasks: int
@@ -101,17 +105,19 @@ class Report:
 def run(plan: Plan) -> Report:
     """Carry out the plan; blocks until all has been judged, or until it hangs."""
     before = leaks.Snapshot()
-    report = _Run(plan).report()
+    with tempfile.TemporaryDirectory() as folder:
+        report = _Run(plan, Path(folder)).report()
     if not report.hung:
         report.leaked = [str(leak) for leak in leaks.settle(before, patience=20)]
     return report
 
 
 class _Run:
-    def __init__(self, plan: Plan) -> None:
+    def __init__(self, plan: Plan, folder: Path) -> None:
         self._plan = plan
         self._began = monotonic()
-        self._ledger = Ledger()
+        self._folder = folder
+        self._ledger = Ledger(folder if plan.method == "hosts" else None)
         self._stage = Stage(self._make)
         self._faults = Faults(self._ledger, self._stage, self._rng("faults"), plan.method)
         self._errors: list[str] = []
@@ -120,8 +126,12 @@ class _Run:
         return Random(f"{self._plan.seed}/{self._plan.method}/{who}")
 
     def _make(self) -> Epoch:
-        tables = (self._ledger.runs, self._ledger.pids)
         plan = self._plan
+        if plan.method == "hosts":
+            files = (str(self._folder / "runs"), str(self._folder / "pids"))
+            hosts = oc.loopback(HOSTS, max(1, plan.workers // 2))
+            return Epoch(oc.Pool(None, tasks.set_up_files, files, cluster=hosts), on_hosts=True)
+        tables = (self._ledger.runs, self._ledger.pids)
         return Epoch(oc.Pool(plan.workers, tasks.set_up, tables, method=plan.method))
 
     # The threads.

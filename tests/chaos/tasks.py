@@ -41,6 +41,11 @@ def set_up(runs: Array, pids: Array) -> None:
     _runs, _pids = runs, pids
 
 
+def set_up_files(runs: str, pids: str) -> None:
+    """The same for workers of hosts, which have no open memory of the owner's: files."""
+    set_up(np.memmap(runs, "u1", "r+"), np.memmap(pids, "i4", "r+"))
+
+
 def begin(task: int) -> None:
     """This task has begun, in this process."""
     _pids[task] = os.getpid()

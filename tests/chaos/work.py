@@ -50,7 +50,8 @@ class Client:
             epoch: the pool.
             batch: thousands of tiny tasks, and not something larger.
         """
-        _Step(self.ledger, self.rng, epoch).run(BATCHES if batch else PIECES)
+        pieces = PIECES_OF_HOSTS if epoch.on_hosts else PIECES
+        _Step(self.ledger, self.rng, epoch).run(BATCHES if batch else pieces)
 
 
 class _Step:
@@ -436,3 +437,5 @@ PIECES: list[Callable[[_Step], None]] = [
     _Step.awaited,
     _Step.streamed,
 ]
+# Tasks on hosts cannot write to memory of the owner's.
+PIECES_OF_HOSTS = [piece for piece in PIECES if piece is not _Step.open_array]

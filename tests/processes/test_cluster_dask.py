@@ -124,6 +124,48 @@ with cluster(n_workers=1, security=security) as dask, Client(dask, security=secu
     assert (done.returncode, done.stdout) == (0, ""), done.stderr
 
 
+def test_where_only_the_scheduler_can_be_reached(tmp_path: Path) -> None:
+    done = program(
+        tmp_path,
+        """
+import logging
+logging.basicConfig(stream=sys.stdout, format="%(name)s: %(message)s")
+def unreachable(client, address):
+    raise OSError("no way")
+carrier.Direct = unreachable
+with cluster(n_workers=1) as dask, Client(dask, set_as_default=False) as client:
+    with oc.Pool(cluster=client) as pool:
+        data = oc.share(np.arange(1_000_000.0))
+        assert pool.map_blocks(np.sum, data, reduce="sum") == data.sum()
+        assert pool.map(slow, range(50)) == list(range(50))
+        assert len(pool.apply(np.ones, (500_000,))) == 500_000
+""",
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.startswith("onecopy.cluster: tcp://127.0.0.1:")
+    assert "cannot be reached from here (no way): its messages go by the scheduler" in done.stdout
+
+
+def test_an_agent_that_is_killed_comes_back(tmp_path: Path) -> None:
+    done = program(
+        tmp_path,
+        """
+def agent_of_me():
+    stat = open(f"/proc/{os.getppid()}/stat").read()
+    return int(stat.rpartition(")")[2].split()[1])
+
+with cluster(n_workers=1) as dask, Client(dask) as client:
+    with oc.Pool(cluster=client) as pool:
+        os.kill(pool.apply(agent_of_me), signal.SIGKILL)
+        until(lambda: pool.hosts()[0].state == "gone")
+        assert pool.hosts()[0].why == "its agent has ended", pool.hosts()
+        assert pool.map(slow, range(20)) == list(range(20))
+        assert [host.state for host in pool.hosts()] == ["gone", "ready"]
+""",
+    )
+    assert (done.returncode, done.stdout) == (0, ""), done.stderr
+
+
 def test_workers_end_with_a_killed_driver(tmp_path: Path) -> None:
     body = """
 with cluster(n_workers=1) as dask, Client(dask) as client:

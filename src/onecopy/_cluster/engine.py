@@ -210,6 +210,9 @@ class ClusterEngine:
     def left(self, key: int, why: str) -> None:
         self._service.left(key, why)
 
+    def over(self, why: str) -> None:
+        self._service.over(why)
+
     # Called by the parts.
 
     def connect(self, info: HostInfo, slots: list[int]) -> Host:

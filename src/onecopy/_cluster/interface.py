@@ -46,6 +46,9 @@ class Events(Protocol):
     def left(self, key: int, why: str) -> None:
         """A host has gone, and nothing more comes from it: ``why`` in words."""
 
+    def over(self, why: str) -> None:
+        """No host is left, and none can come any more: ``why`` in words."""
+
 
 class Carrier(Protocol):
     """Brings messages between the driver and the agents; see the module."""

@@ -108,11 +108,17 @@ class Service:
     def came(self, info: HostInfo) -> None:
         """See ``interface.Events``."""
         self._come.append(info)
+        self._flags.over = ""
         self.wakeup()
 
     def left(self, key: int, why: str) -> None:
         """See ``interface.Events``."""
         self._left.append((key, why))
+        self.wakeup()
+
+    def over(self, why: str) -> None:
+        """See ``interface.Events``."""
+        self._flags.over = why
         self.wakeup()
 
     def segment_gone(self, segment_id: int) -> None:
@@ -211,10 +217,11 @@ class Service:
 
     def _without_hosts(self) -> bool:
         """Wait for a host, but not for ever."""
-        if monotonic() > self._alone + self._timeout:
+        over = self._flags.over
+        if over or monotonic() > self._alone + self._timeout:
             said = [f"{host.name}: {host.why}" for host in self._hosts.all()] + self._unreached
             known = f" ({'; '.join(said)})" if said else ""
-            failure = errors.NoHosts(f"no host for {self._timeout:g} s{known}")
+            failure = errors.NoHosts(f"{over or f'no host for {self._timeout:g} s'}{known}")
             self._lifetime.fail(failure, None)
             return True
         return False
@@ -317,9 +324,11 @@ class Flags:
         released: the pool was garbage-collected.
         stopping: all agents are to end.
         stopped: when they were told so; 0 before.
+        over: the reason why no host can come any more; empty while one can.
     """
 
     def __init__(self) -> None:
         self.released = False
         self.stopping = False
         self.stopped = 0.0
+        self.over = ""

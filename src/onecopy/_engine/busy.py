@@ -41,7 +41,8 @@ class Holding(Protocol):
 def heads(assigned: Iterable[Entry], workers: Mapping[int, Timed]) -> list[tuple[Entry, int]]:
     """Return what each busy worker is running, and since when.
 
-    A worker runs the first of the assignments that it was sent.
+    A worker runs the first of the assignments that it was sent. It runs nothing yet if that one has
+    still to be sent: to a host, a thread of its own does that.
     """
     heads: dict[int, Entry] = {}
     for entry in assigned:
@@ -51,7 +52,7 @@ def heads(assigned: Iterable[Entry], workers: Mapping[int, Timed]) -> list[tuple
     return [
         (entry, max(entry.sent, workers[worker].last))
         for worker, entry in heads.items()
-        if worker in workers
+        if worker in workers and entry.sent
     ]
 
 

@@ -1,201 +1,93 @@
 """Hosts of a Dask cluster: one agent on each, whatever number of Dask workers it has.
 
-Dask knows who is there, places the agent, carries the messages and authenticates. A Dask *actor*
-(``Handle``) on one worker of each host starts the agent as a process of its own, and passes
-messages on unread. When the client has gone, the scheduler drops the actor, and the agent ends.
+Dask knows who is there, authenticates, and carries messages: over a connection from the driver to
+one Dask worker of each host (``dask_routes``), which starts the agent as a process of its own
+and passes messages on unread (``dask_host``). The agent ends with that connection.
 
-Membership is learnt from the scheduler's events and never from calls that fail: a call after a
-death tries to connect for 30 seconds. A host that does not answer polls for so long is lost as
-well. No work is pinned to a worker as a Dask task, which would wait for ever for one that has left
-(distributed#7346).
+Membership is learnt from the scheduler's events and from these connections, never from calls that
+fail: a call after a death tries to connect for 30 seconds. No work is pinned to a worker as a Dask
+task, which would wait for ever for one that has left (distributed#7346).
 """
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
-import os
-import platform
-import queue
-import signal
-import socket
-import sys
+import logging
 import threading
 import warnings
 import weakref
-from collections import deque
+from collections import Counter
+from collections.abc import Callable, Iterable
 from concurrent.futures import CancelledError
 from dataclasses import replace
-from importlib import metadata
 from ipaddress import ip_address
 from itertools import count
 from time import monotonic
-from typing import Any, NamedTuple
-from uuid import uuid4
+from typing import Any
 
 import distributed
 
-from ..._launch import interpreter
 from ..._protocol.preparation import Preparation
 from ...errors import HostMismatch, InsecureClusterWarning, NoHosts
-from ..connection import Connection, Packed, packed, unpacked
-from ..interface import AGENT, Events, HostInfo, Item
+from ..connection import Packed, packed, unpacked
+from ..interface import Events, HostInfo, Item
+from .comms import BEAT, size_of
+from .dask_host import Facts, facts, prepare, versions
+from .dask_routes import ByScheduler, Direct, Route, is_last
 
-# Seconds. A poll waits so long for messages; a host that has not answered one for so long is lost;
-# an agent that was not polled for so long ends.
-POLL = 2.0
-LOST = 30.0
-LEASE = 45.0
-# Messages of one answer to a poll, at most.
-_MOST = 64
+# Seconds. The scheduler's list of workers is looked at this often, besides its events; a lost host
+# that is in it is tried again after as long, and then after twice as long, some times over.
+LOOK = 2.0
+_DOUBLED = 6
 
+_logger = logging.getLogger("onecopy.cluster")
 
-class Facts(NamedTuple):
-    """A Dask worker's process, as it describes itself.
-
-    Attributes:
-        machine: equal for processes that can share memory: boot and network namespace.
-        host: the machine's name.
-        versions: what has to be equal to the driver's.
-    """
-
-    machine: str
-    host: str
-    versions: dict[str, str]
-
-
-def facts() -> Facts:
-    """Describe this process; run on each Dask worker."""
-    with open("/proc/sys/kernel/random/boot_id") as file:
-        boot = file.read().strip()
-    space = os.stat("/proc/self/ns/net").st_ino
-    return Facts(f"{boot}-{space}", socket.gethostname(), versions())
-
-
-def versions() -> dict[str, str]:
-    """Return what has to be equal on all hosts. Functions by value are bytecode of one Python."""
-    found = {
-        "Python": ".".join(map(str, sys.version_info[:2])),
-        "onecopy": metadata.version("onecopy"),
-        "architecture": f"{platform.machine()}, {sys.byteorder} endian",
-    }
-    with contextlib.suppress(metadata.PackageNotFoundError):
-        found["NumPy"] = metadata.version("numpy").partition(".")[0]
-    return found
-
-
-class Mailbox:
-    """The agent's messages, between the thread that reads them and the event loop that is polled.
-
-    Attributes:
-        polled: when it was asked last (monotonic, seconds).
-        ended: set when the agent has ended.
-    """
-
-    def __init__(self) -> None:
-        self.polled = monotonic()
-        self.ended = threading.Event()
-        self._messages: deque[Packed | None] = deque()
-        self._loop: asyncio.AbstractEventLoop | None = None
-        self._event = asyncio.Event()
-
-    def put(self, message: Packed | None) -> None:
-        """Add a message; None is the last one."""
-        self._messages.append(message)
-        if self._loop is not None:
-            with contextlib.suppress(RuntimeError):  # the loop was closed: the worker ends
-                self._loop.call_soon_threadsafe(self._event.set)
-
-    async def take(self, seconds: float) -> list[Packed | None]:
-        """Return the messages that are there, after waiting for the first."""
-        self.polled = monotonic()
-        self._loop = asyncio.get_running_loop()
-        self._event.clear()
-        if not self._messages:
-            with contextlib.suppress(asyncio.TimeoutError):
-                await asyncio.wait_for(self._event.wait(), seconds)
-        return [self._messages.popleft() for _ in range(min(len(self._messages), _MOST))]
-
-
-class Handle:
-    """The Dask actor on a host: starts the agent and passes messages on; see the module.
-
-    The agent ends if nothing has polled for ``LEASE`` seconds: then the link to the driver is cut.
-    """
-
-    def __init__(self) -> None:
-        self._mailbox = Mailbox()
-        ours, theirs = socket.socketpair()
-        self._connection = Connection(ours)
-        begun: queue.SimpleQueue[int | OSError] = queue.SimpleQueue()
-        parts = (self._connection, self._mailbox)
-        # No thread keeps the actor, which has to die when the scheduler drops it. The agent ends
-        # with the thread that has started it, so that is one of its own.
-        threading.Thread(target=_read, args=(*parts, theirs, begun), daemon=True).start()
-        pid = begun.get()
-        if isinstance(pid, OSError):
-            raise pid
-        self._pid = pid
-        threading.Thread(target=_keep_lease, args=parts, daemon=True).start()
-
-    def send(self, stream: Any, *buffers: Any) -> None:
-        """Pass a message on to the agent."""
-        self._connection.pass_on((stream, list(buffers)))
-
-    async def poll(self, seconds: float) -> list[Packed | None]:
-        """Return the agent's messages, after waiting for the first; None comes last."""
-        return await self._mailbox.take(seconds)
-
-    def end(self) -> None:
-        """End the agent now."""
-        if not self._mailbox.ended.is_set():
-            os.kill(self._pid, signal.SIGKILL)
-
-    def __del__(self) -> None:
-        self._connection.shut()
-
-
-def _read(
-    connection: Connection,
-    mailbox: Mailbox,
-    theirs: socket.socket,
-    begun: queue.SimpleQueue[int | OSError],
-) -> None:
-    """Start the agent, and read what it sends until it ends."""
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
-    with theirs:
-        try:
-            pid = interpreter.start_module(AGENT, [str(os.getpid())], theirs.fileno(), environment)
-        except OSError as error:
-            begun.put(error)
-            return
-    begun.put(pid)
-    with contextlib.suppress(EOFError):
-        while True:
-            mailbox.put(connection.take())
-    os.kill(pid, signal.SIGKILL)  # if it has closed its end alone
-    mailbox.ended.set()
-    os.waitpid(pid, 0)
-    mailbox.put(None)
-    connection.close()
-
-
-def _keep_lease(connection: Connection, mailbox: Mailbox) -> None:
-    """End the agent if nothing has polled for too long."""
-    while not mailbox.ended.wait(1.0):
-        if monotonic() - mailbox.polled > LEASE:
-            connection.shut()
-            return
+__all__ = ["DaskCarrier", "facts"]
 
 
 class _Host:
     """A host, as this carrier knows it."""
 
-    def __init__(self, key: int, address: str, name: str, workers: int) -> None:
+    def __init__(self, key: int, machine: str, address: str, name: str, workers: int) -> None:
         self.info = HostInfo(key, name, workers)
+        self.machine = machine
         self.address = address
-        self.actor: Any = None
+        self.route: Route | None = None
         self.left = threading.Event()  # and that was reported
+
+
+class _Seen:
+    """The Dask workers that were asked where they are, and when those of a lost host are asked
+    again: less and less often. Any thread."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._machines: dict[str, str] = {}  # by address
+        self._losses: Counter[str] = Counter()
+        self._again: dict[str, float] = {}  # by machine (monotonic, seconds)
+
+    def add(self, address: str, machine: str) -> None:
+        """Note that a Dask worker has told where it is."""
+        with self._lock:
+            self._machines[address] = machine
+
+    def lost(self, place: str) -> None:
+        """Note that a machine was lost, or that a Dask worker did not answer."""
+        with self._lock:
+            machine = self._machines.get(place, place)
+            self._losses[machine] += 1
+            wait = LOOK * 2 ** min(self._losses[machine] - 1, _DOUBLED)
+            self._again[machine] = monotonic() + wait
+
+    def new(self, addresses: Iterable[str]) -> list[str]:
+        """Return those to ask now; they count as asked then."""
+        with self._lock:
+            due = {machine for machine, when in self._again.items() if when <= monotonic()}
+            for machine in due:
+                del self._again[machine]
+            found = [each for each in addresses if self._machines.get(each) in (None, *due)]
+            for each in found:
+                self._machines.setdefault(each, each)
+        return found
 
 
 class DaskCarrier:
@@ -222,8 +114,10 @@ class DaskCarrier:
         self._lock = threading.Lock()
         self._hosts: dict[str, _Host] = {}  # by machine
         self._all: dict[int, _Host] = {}
+        self._seen = _Seen()
         self._threads: list[threading.Thread] = []
-        self._closed = False
+        self._due = threading.Event()  # the watch has to look
+        self._closed = threading.Event()
         first = self._look(None)
         if not first:
             raise NoHosts("no Dask worker is connected to the scheduler: wait_for_workers first")
@@ -235,52 +129,50 @@ class DaskCarrier:
         _listen(self._client, self)
         for host in list(self._all.values()):
             self._begin(host)
+        self._start(self._watch, "onecopy-hosts")
 
     def send(self, key: int, items: list[Item]) -> int:
         """See ``Carrier``."""
         host = self._all[key]
-        stream, buffers = packed(items)
-        actor = host.actor
-        if actor is None or host.left.is_set():
+        message = packed(items)
+        route = host.route
+        if route is None or host.left.is_set():
             raise ConnectionError(f"{host.info.name} has gone")
-        try:
-            # Copies: should the host not answer, they may be sent after their owners have died.
-            actor.send(stream, *map(bytes, buffers)).result(timeout=LOST)
-        except (TimeoutError, OSError, RuntimeError, ValueError, CancelledError) as error:
-            raise ConnectionError(f"{host.info.name} cannot be reached: {error}") from error
-        return len(stream) + sum(memoryview(buffer).nbytes for buffer in buffers)
+        route.send(message)
+        return size_of(message)
 
     def end(self, key: int) -> None:
         """See ``Carrier``."""
         host = self._all[key]
-        actor = host.actor
-        if actor is not None and not host.left.is_set():
-            with contextlib.suppress(RuntimeError):  # its worker has gone
-                actor.end()
+        route = host.route
+        if route is not None and not host.left.is_set():
+            route.end()
 
     def close(self) -> None:
         """See ``Carrier``."""
-        self._closed = True
+        self._closed.set()
+        self._due.set()
         _listen_no_more(self._client, self)
         for key in list(self._all):
             self.end(key)
         for thread in self._threads:
-            thread.join(2 * POLL)  # one whose host does not answer waits for longer
+            thread.join(2 * BEAT)  # one whose host does not answer waits for longer
 
     def after_fork(self) -> None:
         """See ``Carrier``: a client is of no use in a forked child, and has no pool there."""
-        self._closed = True
+        self._closed.set()
 
     # Membership.
 
     def _look(self, addresses: list[str] | None) -> list[_Host]:
         """Return the machines among these Dask workers that have no agent yet; None: all."""
-        found: dict[str, Facts] = self._client.run(facts, workers=addresses)
+        found: dict[str, Facts] = self._client.run(prepare, workers=addresses)
         about = self._client.scheduler_info(n_workers=-1)["workers"]
         new: dict[str, _Host] = {}
         with self._lock:
             for address, said in found.items():
                 machine = _machine(address, said)
+                self._seen.add(address, machine)
                 known = self._hosts.get(machine)
                 if (known is not None and not known.left.is_set()) or address not in about:
                     continue
@@ -291,7 +183,7 @@ class DaskCarrier:
                     first.info = replace(first.info, workers=first.info.workers + threads)
                 else:
                     name = f"{said.host} ({address.rpartition('/')[2]})"
-                    new[machine] = _Host(next(self._keys), address, name, threads)
+                    new[machine] = _Host(next(self._keys), machine, address, name, threads)
             self._hosts.update(new)
             self._all.update({host.info.key: host for host in new.values()})
         return list(new.values())
@@ -304,23 +196,42 @@ class DaskCarrier:
                 if host.address == address:
                     self._lose(host, "its Dask worker has left")
         elif said.get("action") == "add-worker":
-            thread = threading.Thread(target=self._welcome, args=(address,), daemon=True)
-            thread.start()
+            self._due.set()
+
+    def _watch(self) -> None:
+        """Welcome Dask workers that have come, and those whose host was lost and that are still
+        there: after a link was mended, or an agent was killed."""
+        assert self._events is not None
+        while not self._closed.is_set():
+            if self._client.status == "running":
+                about = self._client.scheduler_info(n_workers=-1)["workers"]
+                for address in self._seen.new(about):
+                    self._start(self._welcome, f"onecopy-welcome-{address}", address)
+            elif all(host.left.is_set() for host in self._all.values()):
+                self._events.over("the connection to the Dask scheduler was lost")
+            self._due.wait(LOOK)
+            self._due.clear()
 
     def _welcome(self, address: str) -> None:
-        if self._closed:
+        if self._closed.is_set():
             return
         try:
             new = self._look([address])
-        except (OSError, ValueError, HostMismatch) as error:
+        except HostMismatch as error:
             warnings.warn(f"{address} is not used: {error}", stacklevel=1)
+            return
+        except (OSError, ValueError, CancelledError):
+            self._seen.lost(address)  # it has gone again, or cannot be reached yet
             return
         for host in new:
             self._begin(host)
 
     def _begin(self, host: _Host) -> None:
-        name = f"onecopy-from-{host.info.name}"
-        thread = threading.Thread(target=self._serve, args=(host,), name=name, daemon=True)
+        self._start(self._serve, f"onecopy-from-{host.info.name}", host)
+
+    def _start(self, run: Callable[..., None], name: str, *arguments: Any) -> None:
+        self._threads = [each for each in self._threads if each.is_alive()]
+        thread = threading.Thread(target=run, args=arguments, name=name, daemon=True)
         self._threads.append(thread)
         thread.start()
 
@@ -329,7 +240,9 @@ class DaskCarrier:
             if host.left.is_set():
                 return
             host.left.set()
-        if self._events is not None and not self._closed:
+        self._seen.lost(host.machine)
+        self._due.set()
+        if self._events is not None and not self._closed.is_set():
             self._events.left(host.info.key, why)
 
     def _serve(self, host: _Host) -> None:
@@ -337,29 +250,40 @@ class DaskCarrier:
         assert self._events is not None
         why = "its agent has ended"
         try:
-            future = self._client.submit(
-                Handle,
-                actor=True,
-                workers=[host.address],
-                pure=False,
-                key=f"onecopy-agent-{uuid4().hex}",
-            )
-            actor = host.actor = future.result(timeout=LOST)
+            host.route = self._route(host)
             self._events.came(host.info)
             while not host.left.is_set():
-                messages = actor.poll(POLL).result(timeout=LOST)
-                for message in messages:
-                    if message is None:
+                for message in host.route.take():
+                    if is_last(message):
                         return
-                    if not host.left.is_set() and not self._closed:
+                    if not host.left.is_set() and not self._closed.is_set():
                         self._events.received(host.info.key, unpacked(_writable(message)))
+                if self._client.status == "closed":
+                    why = "the Dask client was closed"
+                    return
         except TimeoutError:
-            why = f"it has not answered for {LOST:g} s"
+            why = "it does not answer"
         except (OSError, RuntimeError, ValueError, CancelledError) as error:
-            why = f"it cannot be reached: {error}"
+            why = str(error)
         finally:
+            if host.route is not None:
+                host.route.end()
             self._lose(host, why)
-            host.actor = None
+            host.route = None
+
+    def _route(self, host: _Host) -> Route:
+        """Reach the host by the scheduler if there is no other way. Raises as ``Direct`` does."""
+        try:
+            return Direct(self._client, host.address)
+        except OSError as error:
+            if host.left.is_set() or self._closed.is_set():
+                raise
+            _logger.warning(
+                "%s cannot be reached from here (%s): its messages go by the scheduler",
+                host.address,
+                error,
+            )
+            return ByScheduler(self._client, host.address)
 
 
 # A client calls one function for a topic: it passes events on to all pools of that client.

@@ -1,0 +1,240 @@
+"""The part of the ``dask`` carrier that runs in a Dask worker: it starts an agent and passes
+messages on, unread.
+
+``carry`` serves a connection of the driver's, and the agent ends with that connection. Where
+the driver reaches the scheduler alone, ``Handle``, a Dask *actor*, does the same by the scheduler.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import platform
+import queue
+import signal
+import socket
+import sys
+import threading
+from collections import deque
+from collections.abc import Callable
+from importlib import metadata
+from time import monotonic
+from typing import Any, NamedTuple
+
+from distributed.core import Status
+
+from ..._launch import interpreter
+from ..connection import Connection, Packed
+from ..interface import AGENT
+from .comms import LAST, Exchange, size_of
+
+CARRY = "onecopy_carry"
+"""The name of ``carry`` among a Dask worker's operations."""
+
+# Seconds: an agent whose driver was not heard of for so long ends.
+LEASE = 45.0
+# Messages of one answer to a poll, at most.
+_MOST = 64
+
+
+class Facts(NamedTuple):
+    """A Dask worker's process, as it describes itself.
+
+    Attributes:
+        machine: equal for processes that can share memory: boot and network namespace.
+        host: the machine's name.
+        versions: what has to be equal to the driver's.
+    """
+
+    machine: str
+    host: str
+    versions: dict[str, str]
+
+
+def facts() -> Facts:
+    """Describe this process."""
+    with open("/proc/sys/kernel/random/boot_id") as file:
+        boot = file.read().strip()
+    space = os.stat("/proc/self/ns/net").st_ino
+    return Facts(f"{boot}-{space}", socket.gethostname(), versions())
+
+
+def versions() -> dict[str, str]:
+    """Return what has to be equal on all hosts. Functions by value are bytecode of one Python."""
+    found = {
+        "Python": ".".join(map(str, sys.version_info[:2])),
+        "onecopy": metadata.version("onecopy"),
+        "architecture": f"{platform.machine()}, {sys.byteorder} endian",
+    }
+    with contextlib.suppress(metadata.PackageNotFoundError):
+        found["NumPy"] = metadata.version("numpy").partition(".")[0]
+    return found
+
+
+def prepare(dask_worker: Any) -> Facts:
+    """Make a Dask worker serve ``carry``, and describe it. Run on each by ``Client.run``, which
+    passes the worker under this name."""
+    dask_worker.handlers[CARRY] = carry
+    return facts()
+
+
+class Running:
+    """An agent of this process, and the thread that has started it and reads from it.
+
+    Args:
+        said: called in that thread with each message, and at the end with ``LAST``.
+
+    Attributes:
+        connection: to the agent.
+        ended: set when the agent has ended.
+    """
+
+    def __init__(self, said: Callable[[Packed], None]) -> None:
+        ours, theirs = socket.socketpair()
+        self.connection = Connection(ours)
+        self.ended = threading.Event()
+        self._said = said
+        self._pid = 0
+        self._begun: queue.SimpleQueue[int | OSError] = queue.SimpleQueue()
+        # The agent ends with the thread that has started it, so that is one of its own.
+        threading.Thread(target=self._read, args=(theirs,), daemon=True).start()
+
+    def begun(self) -> None:
+        """Wait until the agent was started, once. Raises OSError if it cannot be."""
+        pid = self._begun.get()
+        if isinstance(pid, OSError):
+            raise pid
+        self._pid = pid
+
+    def end(self) -> None:
+        """End the agent now; its workers end with it."""
+        if not self.ended.is_set():
+            os.kill(self._pid, signal.SIGKILL)
+
+    def _read(self, theirs: socket.socket) -> None:
+        environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+        with theirs:
+            try:
+                arguments = [str(os.getpid())]
+                pid = interpreter.start_module(AGENT, arguments, theirs.fileno(), environment)
+            except OSError as error:
+                self.ended.set()
+                self._begun.put(error)
+                return
+        self._begun.put(pid)
+        with contextlib.suppress(EOFError, OSError):  # it has ended, or the driver has gone
+            while True:
+                self._said(self.connection.take())
+        os.kill(pid, signal.SIGKILL)  # if it has closed its end alone
+        self.ended.set()
+        os.waitpid(pid, 0)
+        with contextlib.suppress(OSError):
+            self._said(LAST)
+        self.connection.close()
+
+
+async def carry(comm: Any) -> Status:
+    """Serve a connection of a driver's: start an agent, and pass messages on until either ends.
+
+    The first message to the driver is empty, or says why no agent can be started.
+    """
+    arrived: queue.SimpleQueue[Packed] = queue.SimpleQueue()
+    exchange = Exchange(comm, arrived.put, LEASE)
+    agent = Running(exchange.put)
+    try:
+        await asyncio.to_thread(agent.begun)
+    except OSError as error:
+        await comm.write(f"its agent cannot be started: {error}")
+        return Status.dont_reply
+    parts = (arrived, agent.connection, exchange)
+    threading.Thread(target=_pass_on, args=parts, daemon=True).start()
+    try:
+        await comm.write("")
+        await exchange.run()
+    finally:
+        agent.end()
+        arrived.put(LAST)
+    return Status.dont_reply
+
+
+def _pass_on(
+    arrived: queue.SimpleQueue[Packed], connection: Connection, exchange: Exchange
+) -> None:
+    """Pass messages on to the agent, which may take its time: not in the event loop."""
+    with contextlib.suppress(OSError):  # it has ended
+        while (message := arrived.get()) is not LAST:
+            connection.pass_on(message)
+            size = size_of(message)
+            del message  # it is not kept while nothing comes
+            exchange.handled(size)
+
+
+class Mailbox:
+    """The agent's messages, between the thread that reads them and the event loop that is polled.
+
+    Attributes:
+        polled: when it was asked last (monotonic, seconds).
+    """
+
+    def __init__(self) -> None:
+        self.polled = monotonic()
+        self._messages: deque[Packed] = deque()
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._event = asyncio.Event()
+
+    def put(self, message: Packed) -> None:
+        """Add a message."""
+        self._messages.append(message)
+        if self._loop is not None:
+            with contextlib.suppress(RuntimeError):  # the loop was closed: the worker ends
+                self._loop.call_soon_threadsafe(self._event.set)
+
+    async def take(self, seconds: float) -> list[Packed]:
+        """Return the messages that are there, after waiting for the first."""
+        self.polled = monotonic()
+        self._loop = asyncio.get_running_loop()
+        self._event.clear()
+        if not self._messages:
+            with contextlib.suppress(asyncio.TimeoutError):
+                await asyncio.wait_for(self._event.wait(), seconds)
+        return [self._messages.popleft() for _ in range(min(len(self._messages), _MOST))]
+
+
+class Handle:
+    """The Dask actor on a host that the driver reaches by the scheduler alone; see the module.
+
+    When the client has gone, the scheduler drops the actor, and the agent ends. It also ends if
+    nothing has polled for ``LEASE`` seconds: then the link to the driver is cut.
+    """
+
+    def __init__(self) -> None:
+        self._mailbox = Mailbox()
+        # No thread keeps the actor, which has to die when the scheduler drops it.
+        self._agent = Running(self._mailbox.put)
+        self._agent.begun()
+        parts = (self._agent, self._mailbox)
+        threading.Thread(target=_keep_lease, args=parts, daemon=True).start()
+
+    def send(self, stream: Any, *buffers: Any) -> None:
+        """Pass a message on to the agent."""
+        self._agent.connection.pass_on((stream, list(buffers)))
+
+    async def poll(self, seconds: float) -> list[Packed]:
+        """Return the agent's messages, after waiting for the first; ``LAST`` comes last."""
+        return await self._mailbox.take(seconds)
+
+    def end(self) -> None:
+        """End the agent now."""
+        self._agent.end()
+
+    def __del__(self) -> None:
+        self._agent.connection.shut()
+
+
+def _keep_lease(agent: Running, mailbox: Mailbox) -> None:
+    """End the agent if nothing has polled for too long."""
+    while not agent.ended.wait(1.0):
+        if monotonic() - mailbox.polled > LEASE:
+            agent.connection.shut()
+            return

@@ -1,0 +1,166 @@
+"""The driver's two ways to an agent on a Dask cluster: a connection to its Dask worker, or, where
+only the scheduler can be reached, the scheduler. Both have the methods of ``Route``.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import queue
+from concurrent.futures import CancelledError
+from typing import Any, Protocol
+from uuid import uuid4
+
+from distributed.comm.core import connect
+
+from ..connection import Packed
+from .comms import BEAT, Exchange, size_of
+from .dask_host import CARRY, Handle
+
+# Seconds without a sign of life after which a host is lost.
+LOST = 30.0
+# Seconds after which a Dask worker counts as one that only the scheduler can reach.
+_REACH = 5.0
+
+
+class Route(Protocol):
+    """A way to an agent."""
+
+    def send(self, message: Packed) -> None:
+        """Send a message; its buffers are not needed any more then. Raises OSError if the host
+        has gone."""
+
+    def take(self) -> list[Packed]:
+        """Return what has come, after waiting for a while; ``LAST`` when the agent has ended.
+        Raises OSError if the host has gone. One thread."""
+
+    def end(self) -> None:
+        """End the agent now, whatever it does."""
+
+
+class Direct:
+    """A connection to the Dask worker, secured as all of the cluster's are.
+
+    Args:
+        client: the Dask client, in whose event loop it is.
+        address: the Dask worker's.
+
+    Raises:
+        OSError: the Dask worker cannot be reached from here.
+        RuntimeError: the host cannot start an agent.
+    """
+
+    def __init__(self, client: Any, address: str) -> None:
+        self._arrived: queue.SimpleQueue[Packed | str] = queue.SimpleQueue()
+        self._taken = 0
+        begun = self._begin(address, client.connection_args)
+        loop = client.loop.asyncio_loop
+        future = asyncio.run_coroutine_threadsafe(begun, loop)
+        try:
+            comm = future.result(LOST)
+        except TimeoutError:
+            future.cancel()
+            raise
+
+        async def start() -> Exchange:
+            return self._start(comm)
+
+        self._exchange = asyncio.run_coroutine_threadsafe(start(), loop).result(LOST)
+
+    async def _begin(self, address: str, arguments: dict[str, Any]) -> Any:
+        comm: Any = await connect(address, timeout=_REACH, **arguments)  # type: ignore[no-untyped-call]  # it has no types
+        try:
+            await comm.write({"op": CARRY, "reply": False})
+            said = await comm.read()
+        except BaseException:
+            comm.abort()
+            raise
+        if said:
+            comm.abort()
+            raise RuntimeError(said)
+        return comm
+
+    def _start(self, comm: Any) -> Exchange:
+        exchange = Exchange(comm, self._arrived.put, LOST)
+
+        def ended(running: asyncio.Future[str]) -> None:
+            self._arrived.put(
+                "its connection has ended" if running.cancelled() else running.result()
+            )
+
+        # The loop has a weak reference to a task alone: the callback keeps it.
+        self._running = asyncio.ensure_future(exchange.run())
+        self._running.add_done_callback(ended)
+        return exchange
+
+    def send(self, message: Packed) -> None:
+        """See ``Route``."""
+        stream, buffers = message
+        # Copies: they may be written after their owners have died.
+        self._exchange.put((stream, list(map(bytes, buffers))))
+
+    def take(self) -> list[Packed]:
+        """See ``Route``."""
+        self._exchange.handled(self._taken)
+        self._taken = 0
+        try:
+            message = self._arrived.get(timeout=BEAT)
+        except queue.Empty:
+            return []
+        if isinstance(message, str):
+            raise ConnectionError(message)
+        self._taken = size_of(message)
+        return [message]
+
+    def end(self) -> None:
+        """See ``Route``."""
+        self._exchange.end()
+
+
+class ByScheduler:
+    """An actor on the Dask worker, called by way of the scheduler.
+
+    Args:
+        client: the Dask client.
+        address: the Dask worker's.
+
+    Raises:
+        OSError: the scheduler does not answer.
+    """
+
+    def __init__(self, client: Any, address: str) -> None:
+        key = f"onecopy-agent-{uuid4().hex}"
+        with client.as_current():
+            future = client.submit(Handle, actor=True, workers=[address], pure=False, key=key)
+            self._actor = future.result(timeout=LOST)
+        self._actor._client = client  # else it looks for a default client, which may be another
+
+    def send(self, message: Packed) -> None:
+        """See ``Route``."""
+        stream, buffers = message
+        try:
+            # Copies: should the host not answer, they may be sent after their owners have died.
+            self._actor.send(stream, *map(bytes, buffers)).result(timeout=LOST)
+        except (TimeoutError, RuntimeError, ValueError, CancelledError) as error:
+            raise ConnectionError(f"it cannot be reached: {error}") from error
+
+    def take(self) -> list[Packed]:
+        """See ``Route``."""
+        try:
+            messages: list[Packed] = self._actor.poll(BEAT).result(timeout=LOST)
+        except TimeoutError as error:
+            raise ConnectionError(f"it has not answered for {LOST:g} s") from error
+        except (RuntimeError, ValueError, CancelledError) as error:
+            raise ConnectionError(f"it cannot be reached: {error}") from error
+        return messages
+
+    def end(self) -> None:
+        """See ``Route``."""
+        try:
+            self._actor.end()
+        except RuntimeError:
+            return  # its worker has gone
+
+
+def is_last(message: Packed) -> bool:
+    """Return True for ``LAST``, as it comes over a connection."""
+    return not len(message[0]) and not message[1]
