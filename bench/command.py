@@ -44,14 +44,18 @@ class Suite:
     packages: tuple[str, ...] = ()
 
 
+def _group(name: str) -> str:
+    return name.partition("_")[0]
+
+
 def _options(arguments: list[str], suite: Suite) -> argparse.Namespace:
     parser = argparse.ArgumentParser(f"python -m {suite.name}", description=suite.about)
     parser.add_argument(
         "--only",
         action="append",
-        choices=suite.names,
+        choices=[*suite.names, *(_group(name) for name in suite.names)],
         metavar="NAME",
-        help="a figure; may be repeated",
+        help="a figure, or the first word of several's names; may be repeated",
     )
     parser.add_argument("--list", action="store_true", help="print the figures and end")
     parser.add_argument("--full", action="store_true", help="main job on the 4.6 GB file")
@@ -77,7 +81,12 @@ def _measure(
     options: argparse.Namespace, suite: Suite, size: Size, console: Console
 ) -> list[Outcome]:
     outcomes = []
-    for name in options.only or suite.names:
+    # A first word that is a figure's whole name is that figure.
+    only = options.only or suite.names
+    groups = set(only) - set(suite.names)
+    for name in suite.names:
+        if name not in only and _group(name) not in groups:
+            continue
         with console.status(name) as status:
             outcome = runner.run(suite.figure(name), size, options.rounds, status.update)
         console.print(table.one(outcome, full=size.full))

@@ -43,6 +43,14 @@ NAMES = (
     "ready",
     "import_time",
     "import_modules",
+    "cluster_many",
+    "cluster_call",
+    "cluster_tasks",
+    "cluster_noops",
+    "cluster_memory",
+    "cluster_bytes",
+    "cluster_little",
+    "cluster_broadcast",
 )
 
 

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import socket
 import threading
+from typing import Any
 
 import numpy as np
 import pytest
 
+from onecopy._cluster import arrivals
 from onecopy._cluster.clock import Clock
 from onecopy._cluster.connection import Connection
 from onecopy._protocol import wire
@@ -72,3 +74,19 @@ def test_a_lost_host_says_why() -> None:
         "a was lost while it had f (task 3): its agent ended"
     )
     assert "given out 2 times" in str(HostLost("b", "", "f", ("a", "b")))
+
+
+def test_blocked_slots_are_looked_for_now_and_then(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = 100.0
+    monkeypatch.setattr(arrivals, "monotonic", lambda: now)
+    woken: list[float] = []
+    nothing: Any = None
+    made = arrivals.Arrivals(nothing, nothing, nothing, nothing, lambda: woken.append(now))
+    assert made._may_look()
+    # A moment later the service is told once to look in time.
+    assert not made._may_look()
+    assert not made._may_look()
+    assert made.due
+    assert woken == [100.0]
+    now += arrivals.LOOK
+    assert made._may_look()

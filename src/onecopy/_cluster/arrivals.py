@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import marshal
 import pickle
-from time import monotonic_ns
+from collections.abc import Callable
+from time import monotonic, monotonic_ns
 from typing import Any
 
 from .. import errors
@@ -27,6 +28,8 @@ from .host import Host, State
 from .interface import Item
 
 _LARGE = 64 << 10
+# Seconds between two looks for blocked slots.
+LOOK = 0.015
 
 
 class Arrivals:
@@ -37,16 +40,29 @@ class Arrivals:
         outcomes: delivers results.
         lifetime: fails the pool if a host cannot start workers.
         output: dispatches what workers log and print.
+        wake: wakes the service.
+
+    Attributes:
+        due: the service has to look for blocked slots, ``LOOK`` after ``looked`` (monotonic, seconds):
+            that takes time in proportion to their number, so it is not done for each result.
     """
 
     def __init__(
-        self, core: Core, outcomes: Outcomes, lifetime: Lifetime, output: OutputDispatcher
+        self,
+        core: Core,
+        outcomes: Outcomes,
+        lifetime: Lifetime,
+        output: OutputDispatcher,
+        wake: Callable[[], None],
     ) -> None:
         self._core = core
         self._outcomes = outcomes
         self._lifetime = lifetime
         self._output = output
+        self._wake = wake
         self.hushed: list[tuple[Host, int]] = []
+        self.due = False
+        self.looked = 0.0
 
     def take(self, host: Host, items: list[Item]) -> None:
         """Handle what an agent has sent."""
@@ -66,25 +82,37 @@ class Arrivals:
     def _end(self, host: Host, items: list[Item]) -> dict[int, Entry]:
         """Tell the table which assignments have ended; return those whose outcome is delivered."""
         by_slot: dict[int, list[Ended]] = {}
-        for _, number, _, spent, flags, _ in items:
-            received, decoded, started, finished, _ = wire.TIMES.unpack_from(spent)
-            with self._core.lock:
-                entry = self._core.assigned.get(number)
+        with self._core.lock:
+            entries = [self._core.assigned.get(number) for _, number, *_ in items]
+        for entry, (_, number, _, spent, flags, _) in zip(entries, items, strict=True):
             if entry is not None:
+                received, decoded, started, finished, _ = wire.TIMES.unpack_from(spent)
                 unrun = bool(flags & wire.UNRUN)
                 took = None if unrun else finished - started + decoded - received
                 failed = bool(flags & wire.ERRORS)
                 by_slot.setdefault(entry.worker, []).append((number, took, 0, failed, unrun))
         found: dict[int, Entry] = {}
+        look = self._may_look()
         for slot in host.slots:
             if slot.number in by_slot:
                 slot.last = monotonic_ns()
                 ended, _, effects = self._core.ended(
-                    slot.number, by_slot[slot.number], look_for_blocked=True
+                    slot.number, by_slot[slot.number], look_for_blocked=look
                 )
                 effects.carry_out()
                 found.update(ended)
         return found
+
+    def _may_look(self) -> bool:
+        """Return True if it is time to look for blocked slots; else the service does, later."""
+        now = monotonic()
+        if now >= self.looked + LOOK:
+            self.looked = now
+            return True
+        if not self.due:
+            self.due = True
+            self._wake()
+        return False
 
     def _cut(self, host: Host, number: int, begun: int) -> None:
         """Give the items of a chunk to others that its worker has not started, and will not."""

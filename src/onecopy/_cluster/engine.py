@@ -129,7 +129,9 @@ class ClusterEngine:
         lifetime = self._lifetime = Lifetime(
             self.core, self.submission, self.history, self._stop_workers
         )
-        arrivals = self._arrivals = Arrivals(self.core, self._outcomes, lifetime, self._output)
+        arrivals = self._arrivals = Arrivals(
+            self.core, self._outcomes, lifetime, self._output, self._wake
+        )
         losses = Losses(self.core, self._outcomes, cluster.reruns)
         parts = Parts(self.core, self.submission, lifetime, arrivals, losses)
         self._service = Service(parts, carrier, self._table, cluster.hosts_timeout)
@@ -216,7 +218,7 @@ class ClusterEngine:
     # Called by the parts.
 
     def connect(self, info: HostInfo, slots: list[int]) -> Host:
-        """Return a host that has come, which is sent its first messages."""
+        """Return a host that has come, with its first messages in its queue."""
         host = Host(info, slots, self._arena, self._cluster.files, self._numbers)
         host.settings, said = settings.now()
         options = self.options._replace(
@@ -235,6 +237,10 @@ class ClusterEngine:
                 host.queue.put(("ping",))
         if self._initializer is not None:
             host.queue.put(("initializer", self._initializer))
+        return host
+
+    def begin_sending(self, host: Host) -> None:
+        """Send what is in a host's queue, and all that comes into it."""
         Sending(
             host,
             self._carrier,
@@ -242,7 +248,6 @@ class ClusterEngine:
             versions=self._follower.versions,
             speaks=self.options.logs,
         )
-        return host
 
     def _begin(self) -> None:
         # Import them now, and not when the first worker ends: by then memory may be short.
@@ -340,7 +345,9 @@ class Hosts:
     def add(self, info: HostInfo) -> None:
         """Take in a host."""
         slots = [next(self._slots) for _ in range(info.workers)]
-        self._hosts[info.key] = self._engine.connect(info, slots)
+        host = self._hosts[info.key] = self._engine.connect(info, slots)
+        # Not before it is in the table: what it answers would be dropped.
+        self._engine.begin_sending(host)
 
     def look(self, *, unreached: bool = False) -> None:
         """Set ``ready`` if all expected workers are, or cannot be."""

@@ -21,7 +21,7 @@ from .._engine.core import Core
 from .._engine.lifetime import Lifetime
 from .._engine.submission import Submission
 from .._engine.wakeup import Wakeup
-from .arrivals import Arrivals
+from .arrivals import LOOK, Arrivals
 from .host import Host, State
 from .interface import Carrier, HostInfo
 from .losses import Losses
@@ -290,6 +290,12 @@ class Service:
     def _take_back(self) -> float | None:
         """Ask for work that waits behind something long while another host is idle; return in how
         many seconds to ask again."""
+        if self._arrivals.due:
+            left = self._arrivals.looked + LOOK - monotonic()
+            if left > 0:
+                return left
+            self._arrivals.due = False
+            self._arrivals.looked = monotonic()
         blocked = self._core.blocked_workers()
         if not blocked:
             self._heads.clear()
@@ -297,24 +303,32 @@ class Service:
         now = monotonic()
         before, self._heads = self._heads, {}
         waits = []
+        asked = []
         for slot, head, estimate in blocked:
             patience = max(_PATIENCE, _TIMES * estimate / 1e9)
             known, since, wait = before.get(slot, (0, now, patience))
             if known != head:
                 since, wait = now, patience
             if now >= since + wait:
-                self._ask_back(slot)
+                asked.append(slot)
                 since, wait = now, min(_SELDOM, 2 * wait)
             self._heads[slot] = head, since, wait
             waits.append(since + wait - now)
-        return min(waits)
+        if asked:
+            self._ask_back(asked)
+        # With many slots one is due at any moment: those of some milliseconds are done together.
+        return max(LOOK, min(waits))
 
-    def _ask_back(self, slot: int) -> None:
-        host = self._host_of(slot)
+    def _ask_back(self, slots: list[int]) -> None:
+        held: dict[int, list[int]] = {slot: [] for slot in slots}
         with self._core.lock:
-            held = [n for n, entry in self._core.assigned.items() if entry.worker == slot]
-        if host is not None and held:
-            host.queue.put(("withdraw", held))
+            for number, entry in self._core.assigned.items():
+                if entry.worker in held:
+                    held[entry.worker].append(number)
+        for host in self._hosts.all():
+            for slot in host.slots:
+                if numbers := held.get(slot.number):
+                    host.queue.put(("withdraw", numbers))
 
 
 class Flags:

@@ -25,7 +25,7 @@ BEAT = 2.0
 WINDOW = 16 << 20
 # The other end is told of handled bytes at once from this number on, and else with the next write.
 _TELL = WINDOW // 4
-# Below so many bytes copies are cheaper than buffers of their own.
+# Below this number of bytes copies are cheaper than buffers of their own.
 _SMALL = 64 << 10
 
 LAST: Packed = (b"", [])
