@@ -7,7 +7,8 @@ and ``tables`` then load the opened files.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
 from functools import partial
 from importlib import import_module
@@ -45,6 +46,8 @@ FORMATS = {
 _BY_SUFFIX = {suffix: name for name, each in FORMATS.items() for suffix in each.suffixes}
 # Text is often compressed as a whole; Arrow's readers decompress while they read.
 _COMPRESSED = tuple(SUFFIXES)
+# The number of files at URLs that are opened at the same time.
+_AT_ONCE = 16
 # The options of text that apply to NDJSON.
 _OF_NDJSON = ("encoding", "parse_dates", "bad_rows")
 
@@ -109,9 +112,12 @@ def opened(
             yield [source]
         return
     sources = []
-    for name in names:
+    at_once = (
+        _AT_ONCE if FORMATS[format].kind == "table" and any(map(places.is_remote, names)) else 1
+    )
+    for name, describe in _ahead(names, open_one, wanted, at_once):
         try:
-            sources.append(reopen.described(partial(open_one, name, wanted)))
+            sources.append(describe())
         except (BadFile, OSError) as error:
             if wanted.errors != "skip":
                 raise
@@ -119,6 +125,24 @@ def opened(
     if not sources:
         raise BadFile(f"of {len(names)} files none can be read: {'; '.join(wanted.notes.lines())}")
     yield sources
+
+
+def _ahead(
+    names: Sequence[str], open_one: Any, wanted: Wanted, at_once: int
+) -> Iterator[tuple[str, Callable[[], Arrays | Tabular]]]:
+    """Yield each file with a function that returns its description, or raises; ``at_once`` are opened
+    at the same time: of files at URLs, most of the time is waited for the server."""
+    opens = [(name, partial(reopen.described, partial(open_one, name, wanted))) for name in names]
+    if at_once == 1:
+        yield from opens
+        return
+    with ThreadPoolExecutor(at_once, "onecopy-open") as threads:
+        futures = [(name, threads.submit(open)) for name, open in opens]
+        try:
+            for name, future in futures:
+                yield name, future.result
+        finally:
+            threads.shutdown(cancel_futures=True)
 
 
 def files(path: Paths, wanted: Wanted | None = None, format: str | None = None) -> list[File]:

@@ -27,10 +27,15 @@ def open(name: str, wanted: Wanted) -> Opened:
     return Opened(name, library("pyarrow.parquet", "arrow"), wanted)
 
 
+def open_again(name: str, wanted: Wanted, footer: Any) -> Opened:
+    """Open a table whose description is known: ``footer`` is that of the file as it is now."""
+    return Opened(name, library("pyarrow.parquet", "arrow"), wanted, footer)
+
+
 class Opened:
     """A ``Tabular`` on a Parquet file."""
 
-    def __init__(self, name: str, parquet: Any, wanted: Wanted) -> None:
+    def __init__(self, name: str, parquet: Any, wanted: Wanted, footer: Any = None) -> None:
         self.where = name
         self._filter, self._meter = wanted.filter, wanted.meter
         with reading(name, WHAT):
@@ -39,6 +44,7 @@ class Opened:
                 places.seekable(name, exact=True) if self._far else name,
                 buffer_size=0 if self._far else _BUFFER,
                 pre_buffer=self._far,
+                metadata=footer,
                 page_checksum_verification=True,
             )
         try:
@@ -80,6 +86,11 @@ class Opened:
             return iter(())
         end = None if stop is None else stop - first
         return window(self._decoded(groups), start - first, end)
+
+    @property
+    def footer(self) -> Any:
+        """The description of the file."""
+        return self._file.metadata
 
     def groups(self) -> list[tuple[int, int, int]]:
         """Return the row groups that may have a wanted row: number, rows, and decoded bytes of the

@@ -75,9 +75,10 @@ def scan(  # noqa: PLR0913  # options of a file
     Warns:
         LoadWarning: as ``load`` does.
 
-    Opens each file once, and reads its description; of text about 4 MB, and the types of its
-    columns are those of these first rows: a later value of another type is an error that says so.
-    A file that has changed since then is an error. Blocks meanwhile. Thread-safe.
+    Opens each file once, and reads its description; of text about 4 MB (with ``thousands`` all of
+    it), and the types of its columns are those of these first rows: a later value of another type
+    is an error that says so. A file that has changed since then is an error. Blocks meanwhile.
+    Thread-safe.
 
     Example:
         >>> import numpy as np, onecopy as oc, tempfile, os

@@ -21,7 +21,7 @@ from itertools import pairwise
 from typing import Any
 
 from ...errors import BadFile, LoadWarning, printable
-from ..load import incoming, opened, places
+from ..load import incoming, opened, parquet, places
 from ..load import tables as load_tables
 from ..load.dialect import rows_stream
 from ..load.interface import Retyped, Tabular, Wanted, in_a_line, library
@@ -178,6 +178,8 @@ def read(recipe: Recipe, of: FileRecipe, cut: Cut) -> Any:
 def _opened(recipe: Recipe, of: FileRecipe, cut: Cut, notes: Notes) -> Any:
     name: str = of.name
     wanted = replace(of.wanted, notes=notes, found={})
+    if recipe.format == "parquet":
+        return _with_footer(of, wanted)
     if recipe.format not in TEXT:
         return _open(recipe.format, name, wanted)
     found = deepcopy(of.found)
@@ -190,6 +192,21 @@ def _opened(recipe: Recipe, of: FileRecipe, cut: Cut, notes: Notes) -> Any:
     wanted = replace(wanted, text=text, found={name: found})
     raw = _open(recipe.format, name, wanted)
     notes.forget(name)  # what is said of the file itself was said when it was scanned
+    return raw
+
+
+# The description of the Parquet file that was read last, by its name and stamp. The next block is
+# often of the same file, and reading the description of a large one takes longer than some blocks.
+_footer: tuple[tuple[Any, ...], Any] = ((), None)
+
+
+def _with_footer(of: FileRecipe, wanted: Wanted) -> Any:
+    global _footer
+    key, footer = _footer
+    if of.stamp and key == (of.name, of.stamp):
+        return parquet.open_again(of.name, wanted, footer)
+    raw = parquet.open(of.name, wanted)
+    _footer = (of.name, of.stamp), raw.footer
     return raw
 
 
