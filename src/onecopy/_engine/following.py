@@ -49,6 +49,8 @@ from ..errors import PickledWarning
 
 # A mutable value is compared by content at each call if its pickle is not longer.
 SMALL = 4 << 10
+# The elements of a captured list or dict are compared at each call if there are not more of them.
+_ELEMENTS = 1000
 # A value that the worker's own import gives is not compared if its pickle is longer.
 MOST = 64 << 20
 # Random number generators: each worker's own import creates its own.
@@ -62,17 +64,25 @@ _DEFINITION = (types.FunctionType, type)
 class _Variable:
     """A variable that a function reads, and its value when it was last checked."""
 
-    __slots__ = ("probe", "value", "version")
+    __slots__ = ("cells", "probe", "value", "version")
 
     def __init__(self, value: Any, version: Version | None, *, probed: bool = False) -> None:
         self.value = value
         self.version = version
         probed = probed or (version is not None and _is_small(version))
         self.probe = _probe(value) if probed else None
+        self.cells = _cells(value)
+
+    @property
+    def mutable(self) -> bool:
+        """True if its content may change."""
+        return self.probe is not None or self.cells is not None
 
     def unchanged(self) -> bool:
-        """Compare a small mutable value by content."""
-        return self.probe is None or _pickled(self.value) == self.probe
+        """Compare a small mutable value by content, and what a function captures."""
+        return (self.probe is None or _pickled(self.value) == self.probe) and (
+            self.cells is None or _cells(self.value) == self.cells
+        )
 
 
 class _Closure:
@@ -173,9 +183,10 @@ class Follower:
         return home != "" and not home.startswith("<") and home not in (self._inherited or ())
 
     def has(self, home: str, name: str, value: Any) -> bool:
-        """Return True if workers find this very definition without being sent it."""
+        """Return True if workers find this very definition without being sent it, and it cannot
+        have changed since."""
         if self._inherited is not None and home in self._inherited:
-            return self._inherited[home].get(name, _MISSING) is value
+            return self._inherited[home].get(name, _MISSING) is value and _cells(value) is None
         if home == "":
             return self._main is not None and self._main.defines(name, value)
         return not home.startswith("<")
@@ -424,7 +435,7 @@ class _Walk:
         self, home: str, path: Path, value: Any, reader: str, *, carried: bool = False
     ) -> None:
         variable = self._follower.variable(home, path, value, reader, carried=carried)
-        if variable.probe is not None:
+        if variable.mutable:
             self.closure.probed.append(variable)
         version = variable.version
         if version is None or version in self._versions:
@@ -529,6 +540,41 @@ def _pickled(value: Any) -> list[bytes] | None:
     except Exception:  # too long, or an error of a user's ``__reduce__``, which may raise anything
         return None
     return few.parts
+
+
+class _Same:
+    """An object, equal to itself alone; keeps it alive, so that its address is not used again."""
+
+    __slots__ = ("value",)
+
+    def __init__(self, value: Any) -> None:
+        self.value = value
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _Same) and self.value is other.value
+
+    __hash__ = None  # type: ignore[assignment]
+
+
+def _cells(value: Any) -> list[_Same] | None:
+    """Return the captures of a function, and of functions that it captures: each object, and the
+    elements of a short list or dict, such as the registry of ``functools.singledispatch``. None if
+    it captures nothing."""
+    if not (_is(value, types.FunctionType) and value.__closure__):
+        return None
+    found: list[_Same] = []
+    functions = [value]
+    for function in functions:
+        for cell in function.__closure__ or ():
+            with contextlib.suppress(ValueError):  # not assigned yet
+                inside = cell.cell_contents
+                found.append(_Same(inside))
+                if _is(inside, types.FunctionType):
+                    functions += [] if any(inside is each for each in functions) else [inside]
+                elif type(inside) in (dict, list) and len(inside) <= _ELEMENTS:
+                    found += map(_Same, inside.copy())
+                    found += map(_Same, inside.copy().values() if type(inside) is dict else ())
+    return found
 
 
 def _probe(value: Any) -> list[bytes] | None:
