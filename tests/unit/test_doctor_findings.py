@@ -303,6 +303,18 @@ def test_a_join_before_the_queue_is_drained() -> None:
     assert list(made.findings()) == ["join-before-drain"]
 
 
+@pytest.mark.parametrize("joined", [20, 21, 0])
+def test_a_join_before_the_queue_is_drained_under_a_fork_server(joined: int) -> None:
+    """The parent waits for a pipe; which child it waits for was noted when it began to."""
+    made = Made(wall=8.0)
+    made.process(20, begin=MS, end=0, method="forkserver")
+    if joined:
+        made.main.note(kinds.JOINS, 2 * MS, 0, joined)
+    made.readings.stuck += [Stuck(1, 1, "poll", 0), Stuck(20, 21, "write", 333)]
+    made.readings.idle = 5.0
+    assert ("join-before-drain" in made.findings()) == (joined == 20)
+
+
 def test_globals_that_nobody_reads_are_a_note() -> None:
     made = Made()
     worker = made.process(20, begin=MS, end=SECOND)
