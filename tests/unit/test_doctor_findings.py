@@ -596,3 +596,20 @@ def test_forked_workers_that_wait_for_a_cpu_have_no_slow_start(foreign: float) -
         worker.note(kinds.READY, 900 * MS, MS)
         made.task(worker, number, sent=20 * MS, begin=910 * MS, took=200 * MS)
     assert ("start-up" in made.findings()) == (not foreign)
+
+
+@pytest.mark.parametrize(
+    ("version", "chosen", "is_said"), [(314, False, True), (314, True, False), (313, False, False)]
+)
+def test_a_fork_server_that_nobody_chose(version: int, chosen: bool, is_said: bool) -> None:
+    made = Made(wall=3.0)
+    born = (0, kinds.BORN | 1 << 32, kinds.FRESH, 0, 0, 0, version, *[0] * 4, 1)
+    made.main._records[: 12 * 8] = b"".join(word.to_bytes(8, "little") for word in born)
+    if chosen:
+        made.main.count("start method chosen", 1)
+    made.method = "forkserver"
+    for number, worker in enumerate(made.pool(2)):
+        worker.note(kinds.READY, 1300 * MS, MS)
+        made.task(worker, number, sent=20 * MS, begin=1310 * MS, took=200 * MS)
+    advice = made.findings()["start-up"].advice
+    assert ('set_start_method("fork")' in advice) == is_said
