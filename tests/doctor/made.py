@@ -61,6 +61,7 @@ class Made:
         self.processes = [self.main]
         self.readings = Readings()
         self.changes: dict[str, Any] = {}
+        self.method = "fork"
 
     def process(
         self,
@@ -70,12 +71,16 @@ class Made:
         end: int,
         way: int = kinds.FORKED,
         cpu: float = -1.0,
-        method: str = "fork",
+        method: str = "",
     ) -> Process:
         """A child that multiprocessing started; without ``end``, it says no last words."""
         child = Process(pid, begin, 1, way)
         main = self.main
-        names = main.name(method), main.name("prog.py:3 <module>"), main.name(f"Process-{pid}")
+        names = (
+            main.name(method or self.method),
+            main.name("prog.py:3 <module>"),
+            main.name(f"Process-{pid}"),
+        )
         main.note(kinds.START, begin, MS, pid, 0, *names)
         title = child.name(f"Process-{pid}"), child.name("Process"), child.name("work")
         child.note(kinds.BOOT, begin + MS, 0, 1, 0, *title)

@@ -303,6 +303,18 @@ def test_a_join_before_the_queue_is_drained() -> None:
     assert list(made.findings()) == ["join-before-drain"]
 
 
+@pytest.mark.parametrize("joined", [20, 21, 0])
+def test_a_join_before_the_queue_is_drained_under_a_fork_server(joined: int) -> None:
+    """The parent waits for a pipe; which child it waits for was noted when it began to."""
+    made = Made(wall=8.0)
+    made.process(20, begin=MS, end=0, method="forkserver")
+    if joined:
+        made.main.note(kinds.JOINS, 2 * MS, 0, joined)
+    made.readings.stuck += [Stuck(1, 1, "poll", 0), Stuck(20, 21, "write", 333)]
+    made.readings.idle = 5.0
+    assert ("join-before-drain" in made.findings()) == (joined == 20)
+
+
 def test_globals_that_nobody_reads_are_a_note() -> None:
     made = Made()
     worker = made.process(20, begin=MS, end=SECOND)
@@ -523,10 +535,8 @@ def test_globals_that_workers_do_not_have(
         assert found["not-inherited"].where.file == str(file)
 
 
-@pytest.mark.parametrize(
-    ("faults", "frozen", "is_found"), [(30_000, 0, True), (30_000, 500, False), (5_000, 0, False)]
-)
-def test_pages_that_the_collector_copies(faults: int, frozen: int, is_found: bool) -> None:
+@pytest.mark.parametrize(("faults", "is_found"), [(30_000, True), (5_000, False)])
+def test_pages_that_the_collector_copies(faults: int, is_found: bool) -> None:
     made = Made(wall=2.0)
     for pid in (20, 21):
         child = made.process(pid, begin=10 * MS, end=1900 * MS)
@@ -534,7 +544,6 @@ def test_pages_that_the_collector_copies(faults: int, frozen: int, is_found: boo
             word.to_bytes(8, "little")
             for word in (10 * MS, kinds.BORN | 1 << 32, kinds.FORKED, 1, 200_000_000, *[0] * 6, 1)
         )
-        child.count("frozen", frozen)
         child.count("collected faults", faults)
         made.look(pid, 1800 * MS, faults=60_000)
         made.roll(pid, 1800 * MS, dirty=190_000_000, anonymous=205_000_000, faults=60_000)
@@ -584,3 +593,20 @@ def test_forked_workers_that_wait_for_a_cpu_have_no_slow_start(foreign: float) -
         worker.note(kinds.READY, 900 * MS, MS)
         made.task(worker, number, sent=20 * MS, begin=910 * MS, took=200 * MS)
     assert ("start-up" in made.findings()) == (not foreign)
+
+
+@pytest.mark.parametrize(
+    ("version", "chosen", "is_said"), [(314, False, True), (314, True, False), (313, False, False)]
+)
+def test_a_fork_server_that_nobody_chose(version: int, chosen: bool, is_said: bool) -> None:
+    made = Made(wall=3.0)
+    born = (0, kinds.BORN | 1 << 32, kinds.FRESH, 0, 0, 0, version, *[0] * 4, 1)
+    made.main._records[: 12 * 8] = b"".join(word.to_bytes(8, "little") for word in born)
+    if chosen:
+        made.main.count("start method chosen", 1)
+    made.method = "forkserver"
+    for number, worker in enumerate(made.pool(2)):
+        worker.note(kinds.READY, 1300 * MS, MS)
+        made.task(worker, number, sent=20 * MS, begin=1310 * MS, took=200 * MS)
+    advice = made.findings()["start-up"].advice
+    assert ('set_start_method("fork")' in advice) == is_said

@@ -55,7 +55,7 @@ _TEXTS = {
         then copies: private dirty bytes, less what was added since the fork. Reading a Python object
         writes its reference count.""",
     "gc-copies": """Page faults during collections of garbage in forked processes, 50 MB and 20 % of what
-        they inherited at least, where nothing was frozen before the fork. Collections of the youngest
+        they inherited at least. Collections of the youngest
         containers are not counted. It stands for copy-on-write when it is more than half of that.""",
     "rss-misleads": """The sum of RSS over processes counts each shared page once for each of them.
         PSS divides it among them, so that the sum is what there is.""",

@@ -46,6 +46,7 @@ class Site(NamedTuple):
 
 
 NOWHERE = Site("", 0, "")
+_FORKSERVER_SINCE = 314
 
 
 @dataclass(eq=False)
@@ -192,6 +193,14 @@ class Process:
         rows = self.of(kinds.THREAD)
         mine = rows[rows["b"] == thread]
         return int(mine[0]["c"]) if len(mine) else 0
+
+    @cached_property
+    def forkserver_by_default(self) -> bool:
+        """It left the start method to its Python, which takes forkserver where older ones forked."""
+        return (
+            self._word(kinds.BORN, "e") >= _FORKSERVER_SINCE
+            and "start method chosen" not in self.counters
+        )
 
     def describe(self) -> str:
         """For people."""

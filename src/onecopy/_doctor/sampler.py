@@ -27,10 +27,17 @@ _EVIDENCE, _CURVE = (0.04, 0.12), (0.01, 0.02)
 _CHANGED = 8e6
 _LIBRARIES = ("openblas", "libmkl", "libgomp", "libomp", "libtbb", "polars", "libtorch", "grpc")
 _IDLE = 2.0
-# Numbers of system calls on x86-64 and arm64, as far as they are told apart.
+# Numbers of system calls on x86-64 and arm64, as far as they are told apart: poll is also
+# select and epoll, old and new, among which C libraries change.
 _CALLS = {
-    "x86_64": {0: "read", 1: "write", 61: "wait", 247: "wait", 202: "futex", 7: "poll"},
-    "aarch64": {63: "read", 64: "write", 260: "wait", 95: "wait", 98: "futex", 73: "poll"},
+    "x86_64": {
+        **{0: "read", 1: "write", 61: "wait", 247: "wait", 202: "futex"},
+        **dict.fromkeys((7, 23, 232, 270, 271, 281, 441), "poll"),
+    },
+    "aarch64": {
+        **{63: "read", 64: "write", 260: "wait", 95: "wait", 98: "futex"},
+        **dict.fromkeys((22, 72, 73, 441), "poll"),
+    },
 }.get(os.uname().machine, {})
 
 

@@ -28,8 +28,9 @@ if __name__ == "__main__":
         handler.setFormatter(logging.Formatter("%(process)d %(message)s"))
         queue = multiprocessing.Queue()
         listener = logging.handlers.QueueListener(queue, handler)
-        listener.start()
+        # Before there is a thread.
         pool = Pool(3, initializer=set_up, initargs=(queue,))
+        listener.start()
         pool.map(work, range(9), chunksize=1)
         pool.close()
         pool.join()

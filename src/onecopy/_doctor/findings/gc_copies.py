@@ -20,8 +20,7 @@ def look(case: Case) -> Iterator[Finding]:
     seen = [
         (process, min(process.inherited, _PAGE * process.counters["collected faults"]))
         for process in case.history.processes
-        if process.forked and not process.counters.get("frozen")
-        if process.counters.get("collected faults")
+        if process.forked and process.counters.get("collected faults")
     ]
     copied = float(sum(size for _, size in seen))
     inherited = float(sum(process.inherited for process, _ in seen))

@@ -22,6 +22,11 @@ def look(case: Case) -> Iterator[Finding]:
         return
     told: set[int] = set()
     waits = {(each.pid, each.channel) for each in readings.stuck if each.call == "wait"}
+    # A fork server's children are not the parent's: it waits for a pipe to be closed.
+    polls = {each.pid for each in readings.stuck if each.call == "poll"}
+    for process in case.history.processes:
+        if process.pid in polls:
+            waits |= {(process.pid, int(row["b"])) for row in process.of(kinds.JOINS)[-1:]}
     for each in readings.stuck:
         if each.call != "write" or not each.channel or each.channel in told:
             continue

@@ -20,7 +20,6 @@ from ..pools import Pool
 
 _FRESH = ("spawn", "forkserver")
 _NUMBERS = ("int", "float", "bool")
-_SINCE = 314
 _SHARED, _MANY = ("list", "dict", "tuple", "str", "bytes"), 10_000
 
 
@@ -194,11 +193,9 @@ def _large(value: _Global) -> bool:
 
 
 def _advice(parent: Process, method: str) -> str:
-    version = int(parent.of(kinds.BORN)[0]["e"]) if len(parent.of(kinds.BORN)) else 0
-    chosen = "start method chosen" in parent.counters
-    if version >= _SINCE and method == "forkserver" and not chosen:
+    if method == "forkserver" and parent.forkserver_by_default:
         return (
-            "Python 3.14 took forkserver by itself, where earlier versions forked; "
-            'multiprocessing.set_start_method("fork") gives the worker what the main process has.'
+            "This Python took forkserver by itself, where versions before 3.14 forked; "
+            'multiprocessing.set_start_method("fork") gives the workers what the main process has.'
         )
     return "Under fork a worker would have it."

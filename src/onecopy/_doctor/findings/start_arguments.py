@@ -13,6 +13,7 @@ from ..estimate import CHANGE, SHARE_RATE
 from ..finding import Case, Finding, Line, arrow, human_bytes, seconds
 from ..history import Process, Site, Table
 from ..inside import kinds
+from .startup import by_default
 
 _ALL, _PART = 8e6, 0.15
 # What a start takes without them.
@@ -61,7 +62,8 @@ def _finding(
             Line(0, " ", "# with onecopy.Pool, and what is large made shared before it:"),
             Line(0, "+", "data = oc.share(data)"),
         ),
-        advice="A shared array as an argument moves no bytes, under every start method.",
+        advice="A shared array as an argument moves no bytes, under every start method."
+        + by_default(process),
         saving=saving,
         of=case.wall,
         memory=float(size),

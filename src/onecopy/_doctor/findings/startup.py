@@ -63,7 +63,8 @@ def _heavy_main(pool: Pool, first: Process, ready: list[Process], main: float) -
             Line(0, "+", "    ...  # its imports, its tables"),
             *imports(pool),
         ),
-        advice="onecopy's forkserver imports the main module once, for all workers.",
+        advice="onecopy's forkserver imports the main module once, for all workers."
+        + (by_default(pool.parent) if pool.method == "forkserver" else ""),
         saving=main,
         of=pool.wall,
         gain=arrow(pool.wall, pool.wall - main),
@@ -82,10 +83,22 @@ def _slow(pool: Pool, lead: float) -> Finding:
         f"until the first was ready, for {seconds(pool.parts.compute)} of computing.",
         where=pool.site,
         change=tuple(imports(pool)),
-        advice="One pool for the whole program, made early; fewer workers; forkserver.",
+        advice="One pool for the whole program, made early; fewer workers; forkserver."
+        if pool.method != "forkserver"
+        else "One pool for the whole program, made early; fewer workers." + by_default(pool.parent),
         saving=saving,
         of=pool.wall,
         gain=arrow(pool.wall, pool.wall - saving),
         figures={"lead": lead, "wall": pool.wall},
         pool=pool,
+    )
+
+
+def by_default(parent: Process) -> str:
+    """The advice for a program whose Python takes forkserver by itself; '' for others."""
+    if not parent.forkserver_by_default:
+        return ""
+    return (
+        " This Python took forkserver by itself, where versions before 3.14 forked: "
+        'multiprocessing.set_start_method("fork") starts workers as before.'
     )

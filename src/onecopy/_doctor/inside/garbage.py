@@ -38,7 +38,6 @@ def _collected(phase: str, info: dict[str, Any]) -> None:
 
 
 def watch() -> None:
-    """Begin, unless the parent has frozen what there was."""
-    ring.count("frozen", gc.get_freeze_count())
+    """Begin. A child of a child has it already."""
     if _collected not in gc.callbacks:
         gc.callbacks.append(_collected)

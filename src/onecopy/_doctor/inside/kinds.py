@@ -89,6 +89,8 @@ REPEATED = 31
 fork. a: bytes, or characters, of standard output; d: site of the fork."""
 ROTATED = 32
 """A log file was renamed, to begin a new one. d: the file."""
+JOINS = 33
+"""A process begins to wait for a child's end, without a limit. b: pid."""
 
 FRESH, FORKED = range(2)
 OTHER, TASK, RESULT = range(3)

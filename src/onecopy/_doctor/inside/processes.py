@@ -120,6 +120,8 @@ def hook_popen(module: Any) -> None:
 
         def _poll(self: Any, *args: Any, **kwargs: Any) -> Any:
             before = self.returncode
+            if before is None and (args or tuple(kwargs.values())) == (0,):
+                _joins(self)
             try:
                 code = poll(self, *args, **kwargs)
             except BaseException as error:
@@ -136,6 +138,11 @@ def hook_popen(module: Any) -> None:
             ring.note(kinds.ENDED, ring.now(), int(number), getattr(self, "pid", 0) or 0)
 
         put_around(kind, "_send_signal", told)
+
+
+@guarded
+def _joins(popen: Any) -> None:
+    ring.note(kinds.JOINS, ring.now(), 0, getattr(popen, "pid", 0) or 0)
 
 
 @guarded
