@@ -38,7 +38,7 @@ def until(condition):
         time.sleep(0.01)
 
 def cluster(**options):
-    return LocalCluster(dashboard_address=None, threads_per_worker=1, **options)
+    return LocalCluster(dashboard_address=":0", threads_per_worker=1, **options)
 
 def slow(i):
     time.sleep(0.01)
@@ -200,3 +200,42 @@ for Client.scheduler.address in places:
     )
     name = "InsecureClusterWarning"
     assert done.stdout.split("\n") == [name, name, "", "", "", "", ""], done.stderr
+
+
+def test_a_worker_that_is_retired_finishes_what_it_runs(tmp_path: Path) -> None:
+    done = program(
+        tmp_path,
+        """
+each_worker_is_a_host()
+from pathlib import Path
+folder = Path(os.environ["DASK_TEMPORARY_DIRECTORY"]) / "runs"
+folder.mkdir()
+
+def run(i):
+    with open(folder / f"{i}-{os.getpid()}", "x"):
+        pass
+    while i < 2 and not (folder / "go").exists():
+        time.sleep(0.005)
+    return i
+
+with cluster(n_workers=2) as dask, Client(dask) as client:
+    with oc.Pool(cluster=client, reruns=0) as pool:
+        pool.pids()
+        result = pool.map_async(run, range(100), chunksize=1)
+        until(lambda: len(list(folder.glob("[01]-*"))) == 2)
+        leaving = pool.hosts()[0]
+        address = leaving.name.partition("(")[2].rstrip(")")
+        client.retire_workers([f"tcp://{address}"])
+        until(lambda: pool.hosts()[0].state == "leaving")
+        assert pool.hosts()[1].state == "ready"
+        (folder / "go").touch()
+        assert result.get() == list(range(100))
+        assert len(list(folder.glob("*-*"))) == 100  # once each
+        until(lambda: pool.hosts()[0].state == "gone")
+        assert pool.hosts()[0].why == "" and pool.stats().lost == 0, pool.hosts()
+        # Dask retires it, now that it has no agent.
+        until(lambda: len(client.scheduler_info(n_workers=-1)["workers"]) == 1)
+        assert pool.map(run, range(100, 120)) == list(range(100, 120))
+""",
+    )
+    assert (done.returncode, done.stdout) == (0, ""), done.stderr
