@@ -25,11 +25,13 @@ BEAT = 2.0
 WINDOW = 16 << 20
 # The other end is told of handled bytes at once from this number on, and else with the next write.
 _TELL = WINDOW // 4
-# Below so many bytes copies are cheaper than buffers of their own.
+# Below this number of bytes copies are cheaper than buffers of their own.
 _SMALL = 64 << 10
 
 LAST: Packed = (b"", [])
 """The message after which nothing comes."""
+LEAVING: Packed = (b"", [b"leaving"])
+"""A host's message that its Dask worker is to end."""
 
 
 def size_of(message: Packed) -> int:
