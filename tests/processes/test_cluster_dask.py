@@ -38,7 +38,7 @@ def until(condition):
         time.sleep(0.01)
 
 def cluster(**options):
-    return LocalCluster(dashboard_address=None, threads_per_worker=1, **options)
+    return LocalCluster(dashboard_address=":0", threads_per_worker=1, **options)
 
 def slow(i):
     time.sleep(0.01)
@@ -242,3 +242,111 @@ for Client.scheduler.address in places:
     )
     name = "InsecureClusterWarning"
     assert done.stdout.split("\n") == [name, name, "", "", "", "", ""], done.stderr
+
+
+_TOLD = {
+    "retire_workers": "client.retire_workers([address])",
+    "by the scheduler": "client.retire_workers([address])",
+    "lifetime": "client.run(end_of_lifetime, workers=[address])",
+    "signal": "threading.Thread(target=end_as_signalled, args=(dask, address)).start()",
+}
+
+
+@pytest.mark.parametrize("way", _TOLD)
+def test_a_worker_that_is_told_to_end_finishes_what_it_runs(tmp_path: Path, way: str) -> None:
+    unreachable = "carrier.Direct = unreachable" if way == "by the scheduler" else ""
+    done = program(
+        tmp_path,
+        f"""
+import threading
+from pathlib import Path
+each_worker_is_a_host()
+folder = Path(os.environ["DASK_TEMPORARY_DIRECTORY"]) / "runs"
+folder.mkdir()
+
+def unreachable(client, address):
+    raise OSError("no way")
+
+def end_of_lifetime(dask_worker):
+    dask_worker.loop.add_callback(dask_worker.close_gracefully)
+
+def end_as_signalled(dask, address):
+    (nanny,) = [each for each in dask.workers.values() if each.worker_address == address]
+    dask.sync(nanny.close, timeout=100)
+
+def run(i):
+    with open(folder / f"{{i}}-{{os.getpid()}}", "x"):
+        pass
+    while i < 2 and not (folder / "go").exists():
+        time.sleep(0.005)
+    return i
+
+{unreachable}
+with cluster(n_workers=2) as dask, Client(dask) as client:
+    pids = client.run(os.getpid)
+    with oc.Pool(cluster=client, reruns=0) as pool:
+        pool.pids()
+        result = pool.map_async(run, range(100), chunksize=1)
+        until(lambda: len(list(folder.glob("[01]-*"))) == 2)
+        address = "tcp://" + pool.hosts()[0].name.partition("(")[2].rstrip(")")
+        {_TOLD[way]}
+        until(lambda: pool.hosts()[0].state == "leaving")
+        assert pool.hosts()[1].state == "ready"
+        (folder / "go").touch()
+        assert result.get() == list(range(100))
+        assert len(list(folder.glob("*-*"))) == 100  # once each
+        until(lambda: pool.hosts()[0].state == "gone")
+        assert pool.hosts()[0].why == "" and pool.stats().lost == 0, pool.hosts()
+        until(lambda: not os.path.exists(f"/proc/{{pids[address]}}"))
+        assert pool.map(run, range(100, 120)) == list(range(100, 120))
+        assert len(pool.hosts()) == 2
+""",
+    )
+    assert (done.returncode, done.stdout) == (0, ""), done.stderr
+
+
+def test_a_host_moves_to_another_dask_worker_of_its_machine(tmp_path: Path) -> None:
+    done = program(
+        tmp_path,
+        """
+with cluster(n_workers=3) as dask, Client(dask) as client:
+    with oc.Pool(cluster=client) as pool:
+        assert pool.map(slow, range(20)) == list(range(20))
+        (host,) = pool.hosts()
+        assert host.workers == 3
+        client.retire_workers(["tcp://" + host.name.partition("(")[2].rstrip(")")])
+        assert pool.map(slow, range(20)) == list(range(20))
+        assert [(host.state, host.workers) for host in pool.hosts()] == [("gone", 3), ("ready", 2)]
+""",
+    )
+    assert (done.returncode, done.stdout) == (0, ""), done.stderr
+
+
+def test_a_lost_scheduler_is_not_waited_for(tmp_path: Path) -> None:
+    done = program(
+        tmp_path,
+        """
+import subprocess
+def dask(*words):
+    return subprocess.Popen([sys.executable, "-m", "distributed.cli.dask_" + words[0], *words[1:]])
+file = os.environ["DASK_TEMPORARY_DIRECTORY"] + "/scheduler.json"
+options = ("--scheduler-file", file, "--no-dashboard")
+scheduler = dask("scheduler", "--port", "0", "--host", "127.0.0.1", *options)
+worker = dask("worker", "--nthreads", "1", *options)
+client = Client(scheduler_file=file)
+client.wait_for_workers(1)
+pool = oc.Pool(cluster=client, hosts_timeout=600)
+pool.pids()
+result = pool.map_async(time.sleep, [600] * 2, chunksize=1)
+until(lambda: pool.stats().running)
+scheduler.kill()
+try:
+    result.get()
+except oc.NoHosts as error:
+    print(error)
+worker.kill()
+scheduler.wait(), worker.wait()
+os._exit(0)  # its client tries to come back for a long time
+""",
+    )
+    assert "the connection to the Dask scheduler was lost" in done.stdout, done.stderr

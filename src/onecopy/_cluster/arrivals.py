@@ -21,11 +21,14 @@ from .._engine.output_dispatch import OutputDispatcher, OutputItem
 from .._engine.work import Call, Entry
 from .._observe.columns import DONE, FAILED
 from .._observe.diary import RESULTS
+from .._observe.series import Row
 from .._protocol import wire
 from .._protocol.failures import fits_failures, fits_values, revive
 from .._schedule import events
 from .host import Host, State
 from .interface import Item
+from .questions import Questions
+from .room import Room
 
 _LARGE = 64 << 10
 # Seconds between two looks for blocked slots.
@@ -41,8 +44,10 @@ class Arrivals:
         lifetime: fails the pool if a host cannot start workers.
         output: dispatches what workers log and print.
         wake: wakes the service.
+        room: what hosts have no room for.
 
     Attributes:
+        questions: to hosts, which callers wait for.
         due: the service has to look for blocked slots, ``LOOK`` after ``looked`` (monotonic, seconds):
             that takes time in proportion to their number, so it is not done for each result.
     """
@@ -54,13 +59,16 @@ class Arrivals:
         lifetime: Lifetime,
         output: OutputDispatcher,
         wake: Callable[[], None],
+        room: Room,
     ) -> None:
         self._core = core
         self._outcomes = outcomes
         self._lifetime = lifetime
         self._output = output
         self._wake = wake
+        self.room = room
         self.hushed: list[tuple[Host, int]] = []
+        self.questions = Questions()
         self.due = False
         self.looked = 0.0
 
@@ -169,6 +177,10 @@ class Arrivals:
             entry = self._core.assigned.get(number)
         if entry is None:
             return
+        # Refused before a worker was given it.
+        no_room = isinstance(error, errors.NotEnoughMemory) and not worker
+        if no_room and self.room.refused(host, entry, error):
+            return
         found, effects = self._core.finished(entry.worker, number, None)
         effects.carry_out()
         if found is not None:
@@ -221,6 +233,12 @@ class Arrivals:
 
     def _on_profile(self, host: Host, body: bytes) -> None:
         self._outcomes.history.profile.add(marshal.loads(body))
+
+    def _on_memory(self, host: Host, rows: list[Row]) -> None:
+        host.read(rows)
+
+    def _on_answer(self, host: Host, number: int, answer: Any) -> None:
+        self.questions.answered(host, number, answer)
 
     def _on_pong(self, host: Host, sent: int, theirs: int) -> None:
         host.clock.answered(sent, theirs, monotonic_ns())

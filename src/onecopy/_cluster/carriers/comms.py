@@ -30,6 +30,8 @@ _SMALL = 64 << 10
 
 LAST: Packed = (b"", [])
 """The message after which nothing comes."""
+LEAVING: Packed = (b"", [b"leaving"])
+"""A host's message that its Dask worker is to end."""
 
 
 def size_of(message: Packed) -> int:

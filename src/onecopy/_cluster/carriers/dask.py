@@ -11,6 +11,7 @@ task, which would wait for ever for one that has left (distributed#7346).
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import threading
 import warnings
@@ -32,7 +33,7 @@ from ..connection import Packed, packed, unpacked
 from ..interface import Events, HostInfo, Item
 from .comms import BEAT, size_of
 from .dask_host import Facts, facts, prepare, versions
-from .dask_routes import ByScheduler, Direct, Route, is_last
+from .dask_routes import ByScheduler, Direct, Route, is_last, is_leaving
 
 # Seconds. The scheduler's list of workers is looked at this often, besides its events; a lost host
 # that is in it is tried again after as long, and then after twice as long, some times over.
@@ -47,11 +48,12 @@ __all__ = ["DaskCarrier", "facts"]
 class _Host:
     """A host, as this carrier knows it."""
 
-    def __init__(self, key: int, machine: str, address: str, name: str, workers: int) -> None:
-        self.info = HostInfo(key, name, workers)
+    def __init__(self, key: int, machine: str, address: str, name: str) -> None:
+        self.info = HostInfo(key, name, 0)
         self.machine = machine
         self.address = address
         self.route: Route | None = None
+        self.retired = False  # Dask could not, because of our actor
         self.left = threading.Event()  # and that was reported
 
 
@@ -69,6 +71,11 @@ class _Seen:
         """Note that a Dask worker has told where it is."""
         with self._lock:
             self._machines[address] = machine
+
+    def at(self, machine: str) -> list[str]:
+        """Return the Dask workers that are there, or were."""
+        with self._lock:
+            return [address for address, found in self._machines.items() if found == machine]
 
     def lost(self, place: str) -> None:
         """Note that a machine was lost, or that a Dask worker did not answer."""
@@ -177,13 +184,13 @@ class DaskCarrier:
                 if (known is not None and not known.left.is_set()) or address not in about:
                     continue
                 _check(said)
-                threads = int(about[address]["nthreads"])
-                if machine in new:
-                    first = new[machine]
-                    first.info = replace(first.info, workers=first.info.workers + threads)
-                else:
+                if machine not in new:
                     name = f"{said.host} ({address.rpartition('/')[2]})"
-                    new[machine] = _Host(next(self._keys), machine, address, name, threads)
+                    new[machine] = _Host(next(self._keys), machine, address, name)
+            for host in new.values():
+                there = [each for each in self._seen.at(host.machine) if each in about]
+                threads = sum(int(about[each]["nthreads"]) for each in there)
+                host.info = replace(host.info, workers=threads)
             self._hosts.update(new)
             self._all.update({host.info.key: host for host in new.values()})
         return list(new.values())
@@ -193,8 +200,15 @@ class DaskCarrier:
         address = said.get("worker", "")
         if said.get("action") == "remove-worker":
             for host in list(self._all.values()):
-                if host.address == address:
+                # A connection says itself when it ends, which is later if there is work to finish.
+                if host.address == address and not isinstance(host.route, Direct):
                     self._lose(host, "its Dask worker has left")
+        elif said.get("action") == "retire-workers":
+            for host in list(self._all.values()):
+                refused = host.address in said.get("could-not-retire", ())
+                if refused and isinstance(host.route, ByScheduler):
+                    host.retired = True
+                    self._leave(host)
         elif said.get("action") == "add-worker":
             self._due.set()
 
@@ -235,6 +249,10 @@ class DaskCarrier:
         self._threads.append(thread)
         thread.start()
 
+    def _leave(self, host: _Host) -> None:
+        if self._events is not None and not self._closed.is_set() and not host.left.is_set():
+            self._events.leaving(host.info.key)
+
     def _lose(self, host: _Host, why: str) -> None:
         with self._lock:
             if host.left.is_set():
@@ -251,12 +269,17 @@ class DaskCarrier:
         why = "its agent has ended"
         try:
             host.route = self._route(host)
-            self._events.came(host.info)
+            with self._lock:  # it has to come before it can leave
+                if host.left.is_set():
+                    return
+                self._events.came(host.info)
             while not host.left.is_set():
                 for message in host.route.take():
                     if is_last(message):
                         return
-                    if not host.left.is_set() and not self._closed.is_set():
+                    if is_leaving(message):
+                        self._leave(host)
+                    elif not host.left.is_set() and not self._closed.is_set():
                         self._events.received(host.info.key, unpacked(_writable(message)))
                 if self._client.status == "closed":
                     why = "the Dask client was closed"
@@ -266,10 +289,17 @@ class DaskCarrier:
         except (OSError, RuntimeError, ValueError, CancelledError) as error:
             why = str(error)
         finally:
-            if host.route is not None:
-                host.route.end()
+            route = host.route
+            if route is not None:
+                route.end()
             self._lose(host, why)
             host.route = None
+            if host.retired and isinstance(route, ByScheduler):
+                self._retire(route)
+
+    def _retire(self, route: ByScheduler) -> None:
+        with contextlib.suppress(OSError, RuntimeError, ValueError):  # it has gone already
+            route.retire(self._closed)
 
     def _route(self, host: _Host) -> Route:
         """Reach the host by the scheduler if there is no other way. Raises as ``Direct`` does."""

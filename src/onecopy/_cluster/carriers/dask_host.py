@@ -1,8 +1,9 @@
 """The part of the ``dask`` carrier that runs in a Dask worker: it starts an agent and passes
 messages on, unread.
 
-``carry`` serves a connection of the driver's, and the agent ends with that connection. Where
-the driver reaches the scheduler alone, ``Handle``, a Dask *actor*, does the same by the scheduler.
+``Carrying``, a Dask *plugin*, serves the driver's connections; an agent ends with its connection. A
+Dask worker that closes waits for its plugins, and this one lets each driver's work finish first. Where
+the driver reaches the scheduler alone, ``Handle``, a Dask *actor*, passes messages on by the scheduler.
 """
 
 from __future__ import annotations
@@ -22,15 +23,16 @@ from importlib import metadata
 from time import monotonic
 from typing import Any, NamedTuple
 
+from distributed import WorkerPlugin
 from distributed.core import Status
 
 from ..._launch import interpreter
 from ..connection import Connection, Packed
 from ..interface import AGENT
-from .comms import LAST, Exchange, size_of
+from .comms import LAST, LEAVING, Exchange, size_of
 
 CARRY = "onecopy_carry"
-"""The name of ``carry`` among a Dask worker's operations."""
+"""The name of ``Carrying``, and of its ``carry`` among a Dask worker's operations."""
 
 # Seconds: an agent whose driver was not heard of for so long ends.
 LEASE = 45.0
@@ -72,10 +74,11 @@ def versions() -> dict[str, str]:
     return found
 
 
-def prepare(dask_worker: Any) -> Facts:
+async def prepare(dask_worker: Any) -> Facts:
     """Make a Dask worker serve ``carry``, and describe it. Run on each by ``Client.run``, which
     passes the worker under this name."""
-    dask_worker.handlers[CARRY] = carry
+    if CARRY not in dask_worker.handlers:
+        await dask_worker.plugin_add(Carrying(), name=CARRY, catch_errors=False)
     return facts()
 
 
@@ -134,19 +137,59 @@ class Running:
         self.connection.close()
 
 
-async def carry(comm: Any) -> Status:
-    """Serve a connection of a driver's: start an agent, and pass messages on until either ends.
+class Carrying(WorkerPlugin):
+    """Serves the drivers that have connected to a Dask worker. All in its event loop."""
 
-    The first message to the driver is empty, or says why no agent can be started.
-    """
-    arrived: queue.SimpleQueue[Packed] = queue.SimpleQueue()
-    exchange = Exchange(comm, arrived.put, LEASE)
+    def __init__(self) -> None:
+        self._leaving = False
+        self._carried: dict[Exchange, asyncio.Event] = {}  # set when it has ended
+
+    def setup(self, worker: Any) -> None:
+        """Serve ``carry``; Dask calls it first."""
+        worker.handlers[CARRY] = self.carry
+
+    async def teardown(self, worker: Any) -> None:
+        """Let the drivers take their work away; Dask calls it when the worker closes, and waits.
+
+        A worker that has lost its scheduler does not wait: its cluster has ended.
+        """
+        self._leaving = True
+        if not worker.batched_stream.closed():
+            await asyncio.gather(*(_leave(*each) for each in list(self._carried.items())))
+
+    async def carry(self, comm: Any) -> Status:
+        """Serve a connection of a driver's: start an agent, and pass messages on until either ends.
+
+        The first message to the driver is empty, or says why no agent can be started.
+        """
+        if self._leaving:
+            await comm.write("its Dask worker is to end")
+            return Status.dont_reply
+        arrived: queue.SimpleQueue[Packed] = queue.SimpleQueue()
+        exchange = Exchange(comm, arrived.put, LEASE)
+        ended = self._carried[exchange] = asyncio.Event()
+        try:
+            await _carry(comm, exchange, arrived)
+        finally:
+            del self._carried[exchange]
+            ended.set()
+        return Status.dont_reply
+
+
+async def _leave(exchange: Exchange, ended: asyncio.Event) -> None:
+    """Tell a driver that the Dask worker is to end, and wait until the driver is done with it."""
+    with contextlib.suppress(ConnectionError):
+        await asyncio.to_thread(exchange.put, LEAVING)  # it may have to wait for the driver
+    await ended.wait()
+
+
+async def _carry(comm: Any, exchange: Exchange, arrived: queue.SimpleQueue[Packed]) -> None:
     agent = Running(exchange.put)
     try:
         await asyncio.to_thread(agent.begun)
     except OSError as error:
         await comm.write(f"its agent cannot be started: {error}")
-        return Status.dont_reply
+        return
     parts = (arrived, agent.connection, exchange)
     threading.Thread(target=_pass_on, args=parts, daemon=True).start()
     try:
@@ -155,7 +198,6 @@ async def carry(comm: Any) -> Status:
     finally:
         agent.end()
         arrived.put(LAST)
-    return Status.dont_reply
 
 
 def _pass_on(

@@ -6,7 +6,9 @@ from __future__ import annotations
 
 import asyncio
 import queue
+import threading
 from concurrent.futures import CancelledError
+from time import monotonic
 from typing import Any, Protocol
 from uuid import uuid4
 
@@ -20,6 +22,8 @@ from .dask_host import CARRY, Handle
 LOST = 30.0
 # Seconds after which a Dask worker counts as one that only the scheduler can reach.
 _REACH = 5.0
+# Seconds between two questions whether the scheduler has dropped an actor.
+_AGAIN = 0.05
 
 
 class Route(Protocol):
@@ -119,6 +123,8 @@ class Direct:
 class ByScheduler:
     """An actor on the Dask worker, called by way of the scheduler.
 
+    Dask does not retire a worker with an actor: ``retire`` does it when the agent has ended.
+
     Args:
         client: the Dask client.
         address: the Dask worker's.
@@ -128,9 +134,11 @@ class ByScheduler:
     """
 
     def __init__(self, client: Any, address: str) -> None:
-        key = f"onecopy-agent-{uuid4().hex}"
+        self._client = client
+        self._address = address
+        self._key = f"onecopy-agent-{uuid4().hex}"
         with client.as_current():
-            future = client.submit(Handle, actor=True, workers=[address], pure=False, key=key)
+            future = client.submit(Handle, actor=True, workers=[address], pure=False, key=self._key)
             self._actor = future.result(timeout=LOST)
         self._actor._client = client  # else it looks for a default client, which may be another
 
@@ -160,7 +168,27 @@ class ByScheduler:
         except RuntimeError:
             return  # its worker has gone
 
+    def retire(self, cancelled: threading.Event) -> None:
+        """Let Dask retire the worker, once the scheduler has dropped the actor. The last call.
+        Raises OSError, RuntimeError or ValueError if the scheduler cannot be asked.
+
+        Args:
+            cancelled: ends the wait.
+        """
+        del self._actor
+        end = monotonic() + LOST
+        who_has = self._client.scheduler.who_has
+        while self._client.sync(who_has, keys=[self._key]).get(self._key):
+            if monotonic() > end or cancelled.wait(_AGAIN):
+                return
+        self._client.retire_workers([self._address])
+
 
 def is_last(message: Packed) -> bool:
     """Return True for ``LAST``, as it comes over a connection."""
     return not len(message[0]) and not message[1]
+
+
+def is_leaving(message: Packed) -> bool:
+    """Return True for ``LEAVING``, as it comes over a connection."""
+    return not len(message[0]) and bool(message[1])
