@@ -167,23 +167,21 @@ class DaskCarrier:
     def _look(self, addresses: list[str] | None) -> list[_Host]:
         """Return the machines among these Dask workers that have no agent yet; None: all."""
         found: dict[str, Facts] = self._client.run(prepare, workers=addresses)
-        about = self._client.scheduler_info(n_workers=-1)["workers"]
         new: dict[str, _Host] = {}
         with self._lock:
             for address, said in found.items():
                 machine = _machine(address, said)
                 self._seen.add(address, machine)
                 known = self._hosts.get(machine)
-                if (known is not None and not known.left.is_set()) or address not in about:
+                if known is not None and not known.left.is_set():
                     continue
                 _check(said)
-                threads = int(about[address]["nthreads"])
                 if machine in new:
                     first = new[machine]
-                    first.info = replace(first.info, workers=first.info.workers + threads)
+                    first.info = replace(first.info, workers=first.info.workers + said.threads)
                 else:
                     name = f"{said.host} ({address.rpartition('/')[2]})"
-                    new[machine] = _Host(next(self._keys), machine, address, name, threads)
+                    new[machine] = _Host(next(self._keys), machine, address, name, said.threads)
             self._hosts.update(new)
             self._all.update({host.info.key: host for host in new.values()})
         return list(new.values())

@@ -45,11 +45,13 @@ class Facts(NamedTuple):
         machine: equal for processes that can share memory: boot and network namespace.
         host: the machine's name.
         versions: what has to be equal to the driver's.
+        threads: the number of tasks that it runs at once.
     """
 
     machine: str
     host: str
     versions: dict[str, str]
+    threads: int = 1
 
 
 def facts() -> Facts:
@@ -76,7 +78,7 @@ def prepare(dask_worker: Any) -> Facts:
     """Make a Dask worker serve ``carry``, and describe it. Run on each by ``Client.run``, which
     passes the worker under this name."""
     dask_worker.handlers[CARRY] = carry
-    return facts()
+    return facts()._replace(threads=dask_worker.state.nthreads)
 
 
 class Running:
