@@ -64,18 +64,21 @@ class _Seen:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._machines: dict[str, str] = {}  # by address
+        self._threads: dict[str, int] = {}  # by address
         self._losses: Counter[str] = Counter()
         self._again: dict[str, float] = {}  # by machine (monotonic, seconds)
 
-    def add(self, address: str, machine: str) -> None:
-        """Note that a Dask worker has told where it is."""
+    def add(self, address: str, machine: str, threads: int) -> None:
+        """Note that a Dask worker has told where it is, and how many threads it has."""
         with self._lock:
             self._machines[address] = machine
+            self._threads[address] = threads
 
-    def at(self, machine: str) -> list[str]:
-        """Return the Dask workers that are there, or were."""
+    def threads(self, machine: str, alive: set[str]) -> int:
+        """Return the threads of the Dask workers that are there and alive, together."""
         with self._lock:
-            return [address for address, found in self._machines.items() if found == machine]
+            there = [each for each, found in self._machines.items() if found == machine]
+            return sum(self._threads.get(each, 0) for each in there if each in alive)
 
     def lost(self, place: str) -> None:
         """Note that a machine was lost, or that a Dask worker did not answer."""
@@ -174,23 +177,23 @@ class DaskCarrier:
     def _look(self, addresses: list[str] | None) -> list[_Host]:
         """Return the machines among these Dask workers that have no agent yet; None: all."""
         found: dict[str, Facts] = self._client.run(prepare, workers=addresses)
-        about = self._client.scheduler_info(n_workers=-1)["workers"]
         new: dict[str, _Host] = {}
         with self._lock:
             for address, said in found.items():
                 machine = _machine(address, said)
-                self._seen.add(address, machine)
+                self._seen.add(address, machine, said.threads)
                 known = self._hosts.get(machine)
-                if (known is not None and not known.left.is_set()) or address not in about:
+                if known is not None and not known.left.is_set():
                     continue
                 _check(said)
                 if machine not in new:
                     name = f"{said.host} ({address.rpartition('/')[2]})"
                     new[machine] = _Host(next(self._keys), machine, address, name)
+            # The client's list may be a little old: it may lack the ones that have just answered.
+            alive = {*found, *self._client.scheduler_info(n_workers=-1)["workers"]}
             for host in new.values():
-                there = [each for each in self._seen.at(host.machine) if each in about]
-                threads = sum(int(about[each]["nthreads"]) for each in there)
-                host.info = replace(host.info, workers=threads)
+                there = self._seen.threads(host.machine, alive)
+                host.info = replace(host.info, workers=there)
             self._hosts.update(new)
             self._all.update({host.info.key: host for host in new.values()})
         return list(new.values())

@@ -47,11 +47,13 @@ class Facts(NamedTuple):
         machine: equal for processes that can share memory: boot and network namespace.
         host: the machine's name.
         versions: what has to be equal to the driver's.
+        threads: the number of tasks that it runs at once.
     """
 
     machine: str
     host: str
     versions: dict[str, str]
+    threads: int = 1
 
 
 def facts() -> Facts:
@@ -79,7 +81,7 @@ async def prepare(dask_worker: Any) -> Facts:
     passes the worker under this name."""
     if CARRY not in dask_worker.handlers:
         await dask_worker.plugin_add(Carrying(), name=CARRY, catch_errors=False)
-    return facts()
+    return facts()._replace(threads=dask_worker.state.nthreads)
 
 
 class Running:
