@@ -610,3 +610,19 @@ def test_a_fork_server_that_nobody_chose(version: int, chosen: bool, is_said: bo
         made.task(worker, number, sent=20 * MS, begin=1310 * MS, took=200 * MS)
     advice = made.findings()["start-up"].advice
     assert ('set_start_method("fork")' in advice) == is_said
+
+
+@pytest.mark.parametrize(
+    ("foreign", "cpu", "is_found"), [(0.6, 20, False), (0.6, 700, True), (0.0, 20, True)]
+)
+def test_a_last_task_that_waited_for_a_cpu_is_no_straggler(
+    foreign: float, cpu: int, is_found: bool
+) -> None:
+    made = Made(wall=1.2, foreign=foreign)
+    workers = made.pool(2)
+    for number in range(20):
+        begin = 10 * MS + number // 2 * 20 * MS
+        made.task(workers[number % 2], number, sent=5 * MS, begin=begin, took=19 * MS)
+    made.task(workers[0], 20, sent=6 * MS, begin=220 * MS, took=800 * MS, cpu=cpu * MS)
+    made.look(11, SECOND, cpu=0.2, delay=0.9)
+    assert ("straggler" in made.findings()) == is_found

@@ -79,6 +79,7 @@ ALL: tuple[Callable[[Case], Iterator[Finding]], ...] = (
 _EXPLAINS = {
     "serial-sender": {
         *("straggler", "more-workers-than-cpus", "not-parallel", "tiny-tasks", "results-pickled"),
+        "too-many-threads",  # of workers that hardly ever compute at a time
     },
     "arguments-pickled": {"straggler", "more-workers-than-cpus"},
     "pool-in-loop": {"start-up", "straggler", "not-parallel", "tiny-tasks"},

@@ -11,13 +11,26 @@ from ..finding import Case, Finding, Line, arrow, seconds
 from ..pools import Pool
 
 _PART = 0.15
+_BUSY, _MORE = 0.25, 2.0
 
 
 def look(case: Case) -> Iterator[Finding]:
     for pool in case.pools:
         found = _look(pool)
-        if found is not None:
+        if found is not None and not _may_have_waited(case, pool):
             yield found
+
+
+def _may_have_waited(case: Case, pool: Pool) -> bool:
+    """Return True if the last ones may only have waited for a CPU, which other programs had.
+
+    That is where workers waited as long for one as others were idle, and no task computed more than
+    its like.
+    """
+    if case.facts.foreign <= _BUSY or not len(pool.cpu):
+        return False
+    idle = float(np.ptp(np.sort(pool.done["done"])[-pool.lanes :])) / 1e9
+    return idle <= pool.delay and float(pool.cpu.max()) < _MORE * float(np.median(pool.cpu))
 
 
 def _look(pool: Pool) -> Finding | None:
