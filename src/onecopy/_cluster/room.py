@@ -60,8 +60,8 @@ class Room:
                     host.state = State.FULL
         if first:
             task = entry.work.describe(entry.assignment)
-            said = "%s has no room for the data of %s, which is given to another host: %s"
-            _log.warning(said, host.name, task, error)
+            text = "%s has no room for the data of %s, which is given to another host: %s"
+            _log.warning(text, host.name, task, error)
         self._core.handle(*(events.WorkerEnding(s.number) for s in host.slots)).carry_out()
         self._core.requeue(entry.worker, [entry.assignment.id]).carry_out()
         self._wake()
