@@ -382,7 +382,11 @@ class DaskCarrier:
             future = self._client.submit(
                 Handle, actor=True, workers=[host.address], pure=False, key=host.key
             )
-            actor = host.actor = future.result(timeout=LOST)
+            future.result(timeout=LOST)
+            # The one in the result belongs to the program's default client, if there is one.
+            with self._client.as_current():
+                actor: Any = distributed.Actor(Handle, host.address, host.key)
+            host.actor = actor
             self._events.came(host.info)
             while not host.left.is_set():
                 messages = actor.poll(POLL).result(timeout=LOST)
