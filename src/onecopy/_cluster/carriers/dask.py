@@ -385,8 +385,8 @@ class DaskCarrier:
             future.result(timeout=LOST)
             # The one in the result belongs to the program's default client, if there is one.
             with self._client.as_current():
-                actor: Any = distributed.Actor(Handle, host.address, host.key)
-            host.actor = actor
+                kind: Any = distributed.Actor  # without types
+                actor = host.actor = kind(Handle, host.address, host.key)
             self._events.came(host.info)
             while not host.left.is_set():
                 messages = actor.poll(POLL).result(timeout=LOST)
