@@ -11,6 +11,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from tests.scripts import run, until
@@ -322,6 +323,40 @@ with cluster(n_workers=3) as dask, Client(dask) as client:
     assert (done.returncode, done.stdout) == (0, ""), done.stderr
 
 
+def test_an_executor_ends_before_its_client(tmp_path: Path) -> None:
+    """It finishes what it was given, though the program ends."""
+    done = program(
+        tmp_path,
+        """
+dask = cluster(n_workers=1)
+client = Client(dask)
+executor = oc.ProcessPoolExecutor(cluster=client)
+assert executor._max_workers == 1
+assert executor.submit(slow, 1).result() == 1
+for i in range(5):
+    executor.submit(slow, i).add_done_callback(lambda future: print(future.result()))
+""",
+    )
+    assert (done.returncode, done.stdout) == (0, "0\n1\n2\n3\n4\n"), done.stderr
+
+
+def test_joblib(tmp_path: Path) -> None:
+    pytest.importorskip("joblib")
+    done = program(
+        tmp_path,
+        """
+import joblib
+import onecopy.joblib
+onecopy.joblib.register()
+with cluster(n_workers=1) as dask, Client(dask) as client:
+    with joblib.parallel_config(backend="onecopy", cluster=client):
+        assert joblib.Parallel()(joblib.delayed(abs)(at) for at in (-1, -2)) == [1, 2]
+        assert onecopy.joblib.stats().tasks
+""",
+    )
+    assert (done.returncode, done.stdout) == (0, ""), done.stderr
+
+
 def test_a_lost_scheduler_is_not_waited_for(tmp_path: Path) -> None:
     done = program(
         tmp_path,
@@ -350,3 +385,22 @@ os._exit(0)  # its client tries to come back for a long time
 """,
     )
     assert "the connection to the Dask scheduler was lost" in done.stdout, done.stderr
+
+
+@pytest.mark.parametrize("place", ["client.scheduler.address", "file"])
+def test_a_command(tmp_path: Path, place: str) -> None:
+    """Its client is not the default one of its process."""
+    np.save(tmp_path / "data.npy", np.arange(1000.0))
+    done = program(
+        tmp_path,
+        f"""
+import subprocess
+with cluster(n_workers=1) as dask, Client(dask) as client:
+    file = "{tmp_path}/scheduler.json"
+    client.write_scheduler_file(file)
+    run = [sys.executable, "-m", "onecopy", "run", "numpy:sum", "{tmp_path}/data.npy"]
+    run += ["--reduce", "sum", "--cluster", {place}]
+    print(subprocess.run(run, stdout=subprocess.PIPE, text=True).stdout, end="")
+""",
+    )
+    assert done.stdout == "499500.0\n", done.stderr

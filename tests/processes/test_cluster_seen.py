@@ -145,6 +145,7 @@ def test_traces_keep_processes_of_two_hosts_apart(pool: oc.Pool, tmp_path: Path)
 
 def test_hosts_have_figures(pool: oc.Pool) -> None:
     gather.run(pool._engine)
+    assert pool.stats().peak_pss > sum(host.peak_pss for host in pool.hosts())
     for host in pool.hosts():
         assert 0 < host.pss <= host.peak_pss
         assert host.clock_error == 0.0  # of this machine

@@ -130,7 +130,8 @@ class ClusterEngine:
             self._wake, self._malformed, self.history.diary, prefixed=options.prints == "prefixed"
         )
         self._outcomes = Outcomes(self.core, self.history, self._output)
-        self._table = Hosts(self)
+        table = self._table = Hosts(self)
+        self.history.peak_elsewhere = lambda: sum(each.memory.peak_pss for each in table.all())
         lifetime = self._lifetime = Lifetime(
             self.core, self.submission, self.history, self._stop_workers
         )
