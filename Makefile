@@ -16,7 +16,7 @@ MEASURED = $(BIN)/python -m coverage run -m pytest
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help test lint types pyright contract unit processes processes-file processes-all hosts suites apart beside coverage \
+.PHONY: help test lint types pyright contract unit processes processes-file processes-all hosts cluster-ray suites apart beside coverage \
 	browser slow truth chaos fuzz soak doctor-truth quick versions test-all python-suites own-suites from-source package docs demo bench bench-programs bench-published bench-faults format clean
 
 help: ## list the targets
@@ -92,6 +92,15 @@ processes-all: $(VENV)/.installed-dev ## every test under every start method, on
 
 hosts: $(VENV)/.installed-dev ## the pool's own tests once more, on hosts that are processes of this machine
 	$(PYTEST) tests/processes --hosts=1 $(ARGS)
+
+# Not part of `dev`: Ray is large, and its nodes take some seconds to start.
+$(VENV)/.installed-ray: $(VENV)/.installed-dev
+	$(PIP) -e '.[ray]'
+	@touch $@
+
+cluster-ray: $(VENV)/.installed-ray ## the tests of several hosts on a Ray cluster of this machine
+	$(PYTEST) tests/processes/test_cluster.py --cluster=ray $(ARGS)
+	$(PYTEST) tests/processes/test_cluster_ray.py $(ARGS)
 
 suites: unit processes processes-file
 
