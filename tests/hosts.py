@@ -1,10 +1,13 @@
 """The pool's own tests on made-up hosts: which of them run there (`pytest --hosts=1`, `make hosts`).
 
-The option replaces the start method of every test that makes its pool with `make_pool`: the pool is
-on as many hosts as the test wants workers. What cannot hold there is listed here with its reason.
+The option replaces the start method of every test that makes its pool with `make_pool`, or its
+executor with `make_executor`: it is on as many hosts as the test wants workers. What cannot hold
+there is listed here with its reason.
 """
 
 from __future__ import annotations
+
+from inspect import signature
 
 import pytest
 
@@ -57,9 +60,13 @@ def skip_what_is_refused(report: pytest.TestReport, call: pytest.CallInfo[None])
 def runs_on_hosts(item: pytest.Item, method: str) -> bool:
     """Return True for a test that runs on hosts, once."""
     names = getattr(item, "fixturenames", ())
-    if "make_pool" not in names or method not in ("forkserver", ""):
+    if not {"make_pool", "make_executor"} & {*names} or method not in ("forkserver", ""):
         return False
     if not {"method", "process_method"} & {*names}:
+        return False
+    # An executor puts the refusal of open memory into the future, where a test waits for signs.
+    assert isinstance(item, pytest.Function)
+    if "make_executor" in names and "signs" in signature(item.function).parameters:
         return False
     parts = item.nodeid.split("::")
     places = {parts[0].rpartition("/")[2], *(part.partition("[")[0] for part in parts[1:])}

@@ -51,7 +51,15 @@ def made_up(
         spans["encoded"][mine] = spans["finished"][mine] + parts["encode"]
         spans["blocked"][mine] = parts["blocked"]
         spans["returned"][mine] = ends + 25_000
-        lives[number - 1] = (number, 4000 + number, _START, ready, 0, ends[-1] if count else ready)
+        lives[number - 1] = (
+            number,
+            4000 + number,
+            _START,
+            ready,
+            0,
+            ends[-1] if count else ready,
+            0,
+        )
     spans["cpu"] = compute * 9 // 10
     spans["site"] = spans["function"]
     spans["minor_faults"] = rng.integers(0, 500, tasks)

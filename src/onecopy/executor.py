@@ -17,6 +17,7 @@ import weakref
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import BrokenExecutor, Future
 from concurrent.futures.process import ProcessPoolExecutor as StandardExecutor
+from functools import partial
 from time import monotonic
 from typing import (
     TYPE_CHECKING,
@@ -53,8 +54,11 @@ if TYPE_CHECKING:
     from multiprocessing.context import BaseContext
 
     import numpy as np
+    from distributed import Client
 
-    from ._engine.options import Prints
+    from ._cluster.carriers.loopback import Loopback
+    from ._cluster.setup import Hosts
+    from ._engine.options import Options, Prints
     from ._engine.stats import PoolStats
     from ._engine.worker_process import WorkerProcess
     from ._launch import Method
@@ -72,6 +76,10 @@ if TYPE_CHECKING:
         progress: bool | str | Bar
         profile: bool
         worker_exit: Callable[[], object] | None
+        cluster: Loopback | Client | None
+        reruns: int
+        files: Literal["auto", "ship", "same"]
+        hosts_timeout: float
 
 
 __all__ = ["ProcessPoolExecutor"]
@@ -118,11 +126,13 @@ class ProcessPoolExecutor(StandardExecutor):
         progress: ``map`` shows how far it has come, unless it says otherwise; as for ``Pool``.
         profile: the report says in which lines functions spend their time; as for ``Pool``.
         worker_exit: called without arguments in each worker when it ends as it should.
+        cluster, reruns, files, hosts_timeout: work on several hosts; as for ``Pool``.
 
     Raises:
         ValueError: a number is below 1, or the start method or the kind of ``prints`` is unknown.
-        TypeError: the initializer is not callable, ``max_tasks_per_child`` is not an integer, or
-            ``mp_context`` is not a context.
+        TypeError: the initializer is not callable, ``max_tasks_per_child`` is not an integer,
+            ``mp_context`` is not a context, or ``max_workers`` is given with ``cluster``.
+        NoHosts, HostMismatch: as for ``Pool``.
         UnsupportedPlatform: on Windows.
 
     Workers start in the background at the first ``submit`` or ``map``; under ``fork`` they see the
@@ -191,6 +201,10 @@ class ProcessPoolExecutor(StandardExecutor):
         progress: bool | str | Bar = False,
         profile: bool = False,
         worker_exit: Callable[[], object] | None = None,
+        cluster: Loopback | Client | None = None,
+        reruns: int = 3,
+        files: Literal["auto", "ship", "same"] = "auto",
+        hosts_timeout: float = 60.0,
         **others: Never,
     ) -> None:
         refused_arguments.refuse("ProcessPoolExecutor", others, refused_arguments.EXECUTOR)
@@ -198,28 +212,41 @@ class ProcessPoolExecutor(StandardExecutor):
         setup.check_prints(prints)
         setup.check_state(main, state)
         bar_of(progress)
-        if worker_exit is not None and not callable(worker_exit):
-            raise TypeError("worker_exit must be a callable")
-        if max_workers is not None and max_workers <= 0:
-            raise ValueError("max_workers must be greater than 0")
-        if initializer is not None and not callable(initializer):
-            raise TypeError("initializer must be a callable")
-        if max_tasks_per_child is not None:
-            if not isinstance(max_tasks_per_child, int):
-                raise TypeError("max_tasks_per_child must be an integer")
-            if max_tasks_per_child <= 0:
-                raise ValueError("max_tasks_per_child must be >= 1")
+        setup.check_executor(max_workers, initializer, max_tasks_per_child, worker_exit)
+        start = setup.start_of(mp_context, "mp_context")
+        self._method: str = resolve(start)
+        self._hosts: Hosts | None = None
+        if cluster is not None:
+            from ._cluster import setup as on_cluster
+
+            on_cluster.refuse(workers=max_workers, main=main, name="max_workers")
+            self._method = on_cluster.method_of(start)
+            self._hosts = on_cluster.Hosts(cluster, reruns, files, hosts_timeout)
+            max_workers = self._hosts.carrier().workers
+        else:
+            setup.check_alone(reruns=reruns, files=files, hosts_timeout=hosts_timeout)
         self._max_workers = cpu_count() if max_workers is None else max_workers
-        self._method = _method_of(mp_context)
+        self._progress = progress
+        # As the standard class has them: programs read them.
         self._initializer = initializer  # type: ignore[assignment]  # theirs returns None
         self._initargs = tuple(initargs)
-        self._max_tasks = max_tasks_per_child
-        self._logs = logs
-        self._prints = prints
-        self._preload = tuple(preload)
-        self._main, self._state, self._reseed = main, state, reseed
-        self._progress, self._profile = progress, profile
-        self._worker_exit = worker_exit
+        self._options: Callable[[], Options] = partial(
+            setup.options_of,
+            self._max_workers,
+            self._method,
+            initializer,
+            self._initargs,
+            max_tasks_per_child,
+            tuple(preload),
+            executor=True,
+            logs=logs,
+            prints=prints,
+            main=main,
+            state=state,
+            reseed=reseed,
+            profile=profile,
+            worker_exit=worker_exit,
+        )
         self._lock = threading.Lock()
         self._engine: Engine | None = None
         self._unmade: InitializerFailed | None = None  # why there is no engine
@@ -519,23 +546,8 @@ class ProcessPoolExecutor(StandardExecutor):
         that catch ``BrokenProcessPool``."""
         if self._unmade is None:
             try:
-                options = setup.options_of(
-                    self._max_workers,
-                    self._method,
-                    self._initializer,
-                    self._initargs,
-                    self._max_tasks,
-                    self._preload,
-                    executor=True,
-                    logs=self._logs,
-                    prints=self._prints,
-                    main=self._main,
-                    state=self._state,
-                    reseed=self._reseed,
-                    profile=self._profile,
-                    worker_exit=self._worker_exit,
-                )
-                return setup.engine(options)
+                options = self._options()
+                return setup.engine(options) if self._hosts is None else self._hosts.engine(options)
             except InitializerFailed as error:
                 self._unmade = error
             except OSError as error:
@@ -560,13 +572,6 @@ class ProcessPoolExecutor(StandardExecutor):
             f"<onecopy.ProcessPoolExecutor of {self._max_workers} workers "
             f"by {self._method}, {state}{'; ' if held else ''}{held}>"
         )
-
-
-def _method_of(mp_context: BaseContext | str | None) -> str:
-    """Return the start method that the caller means; never ``auto``."""
-    if mp_context is None or isinstance(mp_context, str):
-        return resolve(mp_context or "auto")
-    return resolve(setup.method_of(mp_context, "mp_context"))
 
 
 def _after_fork() -> None:

@@ -66,6 +66,7 @@ _log = logging.getLogger(__name__)
 _OF_POOL = (
     *("initializer", "initargs", "maxtasksperchild", "preload", "logs", "prints"),
     *("main", "state", "reseed", "spans", "profile"),
+    *("cluster", "reruns", "files", "hosts_timeout"),
 )
 # Options of a backend, with those.
 _ALL = (*_OF_POOL, "progress")
@@ -97,6 +98,10 @@ def register() -> None:
       ``n_jobs=1`` does not come here, and shows nothing.
     - ``maxtasksperchild``, ``preload``, ``logs``, ``prints``, ``main``, ``state``,
       ``reseed``, ``spans``, ``profile``: as for ``Pool``.
+    - ``cluster``, with ``reruns``, ``files``, ``hosts_timeout``: work on several hosts, as for
+      ``Pool``. All their workers are used: in ``parallel_config`` leave ``n_jobs`` out, and give
+      ``n_jobs=-1`` to a ``Parallel`` that names the backend itself. Another number than theirs
+      raises ValueError, and 1 means no pool, as always. joblib has to be installed on each host.
 
     Any other option raises TypeError. As with loky, ``n_jobs`` is 1 unless it is given, and
     -1 means ``cpu_count()``. joblib's memory mapping (``max_nbytes``, ``mmap_mode``,
@@ -208,11 +213,19 @@ class OnecopyBackend(AutoBatchingMixin, ParallelBackendBase):  # type: ignore[mi
 
     # Called by joblib.
 
+    @property
+    def default_n_jobs(self) -> int:
+        """The ``n_jobs`` of a call that has none: all workers of the hosts, with ``cluster``."""
+        return 1 if self._options.get("cluster") is None else -1
+
     def effective_n_jobs(self, n_jobs: int | None) -> int:
         """Return the number of workers for ``n_jobs``; 1 inside a task, of any backend."""
+        return self._workers(n_jobs, self._options.get("cluster"))
+
+    def _workers(self, n_jobs: int | None, cluster: Any) -> int:
         if n_jobs == 0:
             raise ValueError("n_jobs == 0 in Parallel has no meaning")
-        if n_jobs is None:
+        if n_jobs is None and cluster is None:
             return 1
         if self.nesting_level:
             # As in loky: inside its own tasks that is the normal case.
@@ -223,6 +236,9 @@ class OnecopyBackend(AutoBatchingMixin, ParallelBackendBase):  # type: ignore[mi
                     stacklevel=3,
                 )
             return 1
+        if cluster is not None:
+            return _of_hosts(n_jobs, cluster)
+        assert n_jobs is not None
         return n_jobs if n_jobs > 0 else max(cpu_count() + 1 + n_jobs, 1)
 
     def get_nested_backend(self) -> tuple[Any, int | None]:
@@ -251,7 +267,7 @@ class OnecopyBackend(AutoBatchingMixin, ParallelBackendBase):  # type: ignore[mi
         has given them: its default context, its memory mapping, and options that it handles itself.
         """
         options = {**self._options, **_checked(options)}
-        n_jobs = self.effective_n_jobs(n_jobs)
+        n_jobs = self._workers(n_jobs, options.get("cluster"))
         if n_jobs == 1:
             raise FallbackToBackend(SequentialBackend(nesting_level=self.nesting_level))
         if self.parallel is None:
@@ -284,7 +300,9 @@ class OnecopyBackend(AutoBatchingMixin, ParallelBackendBase):  # type: ignore[mi
         # In a forked child the kept pool is the parent's.
         limit = self.inner_max_num_threads
         options = {name: self._options[name] for name in self._options if name in _OF_POOL}
-        self._key = _Key((os.getpid(), self._n_jobs, self._method, limit), options)
+        # Hosts come and go in a pool that stays the same.
+        wanted = self._n_jobs if options.get("cluster") is None else 0
+        self._key = _Key((os.getpid(), wanted, self._method, limit), options)
         self._pool = self._kept() or self._new()
         _last.append(weakref.ref(self._pool._engine))
         try:
@@ -312,7 +330,7 @@ class OnecopyBackend(AutoBatchingMixin, ParallelBackendBase):  # type: ignore[mi
         else:
             initializer, initargs = _begin, (limit, *set_up)
         return Pool(
-            self._n_jobs,
+            self._n_jobs if options.get("cluster") is None else None,
             initializer,
             initargs,
             method=self._method,
@@ -456,6 +474,22 @@ def _checked(options: dict[str, Any]) -> dict[str, Any]:
             )
     bar_of(options.get("progress"))
     return options
+
+
+def _of_hosts(n_jobs: int | None, cluster: Any) -> int:
+    """Return the number of workers of a cluster's hosts, at least 2: with 1, joblib would run
+    everything in this process. Raises ValueError if it is not the number that was asked for."""
+    from ._cluster.setup import carrier_of
+
+    if n_jobs == 1:
+        return 1
+    workers = carrier_of(cluster).workers
+    if n_jobs not in (None, -1, workers):
+        raise ValueError(
+            f"with cluster= all {workers} workers of the hosts are used: give n_jobs=-1, or leave "
+            f"it out, instead of n_jobs={n_jobs}"
+        )
+    return max(2, workers)
 
 
 def _begin(

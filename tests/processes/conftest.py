@@ -10,7 +10,7 @@ from typing import Any, Protocol
 import pytest
 
 import onecopy as oc
-from tests import clusters
+from tests import clusters, hosts
 from tests.tasks import Signs
 
 
@@ -56,8 +56,11 @@ def make_executor(signs: Signs) -> Iterator[MakeExecutor]:
     executors: list[oc.ProcessPoolExecutor] = []
 
     def make(method: str, workers: int = 2, **options: Any) -> oc.ProcessPoolExecutor:
-        context: Any = method if method == "thread" else multiprocessing.get_context(method)
-        executor = oc.ProcessPoolExecutor(workers, context, **options)
+        if method == hosts.CLUSTER:
+            executor = oc.ProcessPoolExecutor(cluster=oc.loopback(workers), **options)
+        else:
+            context: Any = method if method == "thread" else multiprocessing.get_context(method)
+            executor = oc.ProcessPoolExecutor(workers, context, **options)
         executors.append(executor)
         return executor
 

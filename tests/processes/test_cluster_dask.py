@@ -11,6 +11,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from tests.scripts import run, until
@@ -38,7 +39,7 @@ def until(condition):
         time.sleep(0.01)
 
 def cluster(**options):
-    return LocalCluster(dashboard_address=None, threads_per_worker=1, **options)
+    return LocalCluster(dashboard_address=":0", threads_per_worker=1, **options)
 
 def slow(i):
     time.sleep(0.01)
@@ -200,3 +201,95 @@ for Client.scheduler.address in places:
     )
     name = "InsecureClusterWarning"
     assert done.stdout.split("\n") == [name, name, "", "", "", "", ""], done.stderr
+
+
+def test_a_worker_that_is_retired_finishes_what_it_runs(tmp_path: Path) -> None:
+    done = program(
+        tmp_path,
+        """
+each_worker_is_a_host()
+from pathlib import Path
+folder = Path(os.environ["DASK_TEMPORARY_DIRECTORY"]) / "runs"
+folder.mkdir()
+
+def run(i):
+    with open(folder / f"{i}-{os.getpid()}", "x"):
+        pass
+    while i < 2 and not (folder / "go").exists():
+        time.sleep(0.005)
+    return i
+
+with cluster(n_workers=2) as dask, Client(dask) as client:
+    with oc.Pool(cluster=client, reruns=0) as pool:
+        pool.pids()
+        result = pool.map_async(run, range(100), chunksize=1)
+        until(lambda: len(list(folder.glob("[01]-*"))) == 2)
+        leaving = pool.hosts()[0]
+        address = leaving.name.partition("(")[2].rstrip(")")
+        client.retire_workers([f"tcp://{address}"])
+        until(lambda: pool.hosts()[0].state == "leaving")
+        assert pool.hosts()[1].state == "ready"
+        (folder / "go").touch()
+        assert result.get() == list(range(100))
+        assert len(list(folder.glob("*-*"))) == 100  # once each
+        until(lambda: pool.hosts()[0].state == "gone")
+        assert pool.hosts()[0].why == "" and pool.stats().lost == 0, pool.hosts()
+        # Dask retires it, now that it has no agent.
+        until(lambda: len(client.scheduler_info(n_workers=-1)["workers"]) == 1)
+        assert pool.map(run, range(100, 120)) == list(range(100, 120))
+""",
+    )
+    assert (done.returncode, done.stdout) == (0, ""), done.stderr
+
+
+def test_an_executor_ends_before_its_client(tmp_path: Path) -> None:
+    """It finishes what it was given, though the program ends."""
+    done = program(
+        tmp_path,
+        """
+dask = cluster(n_workers=1)
+client = Client(dask)
+executor = oc.ProcessPoolExecutor(cluster=client)
+assert executor._max_workers == 1
+assert executor.submit(slow, 1).result() == 1
+for i in range(5):
+    executor.submit(slow, i).add_done_callback(lambda future: print(future.result()))
+""",
+    )
+    assert (done.returncode, done.stdout) == (0, "0\n1\n2\n3\n4\n"), done.stderr
+
+
+def test_joblib(tmp_path: Path) -> None:
+    pytest.importorskip("joblib")
+    done = program(
+        tmp_path,
+        """
+import joblib
+import onecopy.joblib
+onecopy.joblib.register()
+with cluster(n_workers=1) as dask, Client(dask) as client:
+    with joblib.parallel_config(backend="onecopy", cluster=client):
+        assert joblib.Parallel()(joblib.delayed(abs)(at) for at in (-1, -2)) == [1, 2]
+        assert onecopy.joblib.stats().tasks
+""",
+    )
+    assert (done.returncode, done.stdout) == (0, ""), done.stderr
+
+
+@pytest.mark.parametrize("place", ["client.scheduler.address", "file"])
+def test_a_command(tmp_path: Path, place: str) -> None:
+    """Its client is not the default one of its process."""
+    np.save(tmp_path / "data.npy", np.arange(1000.0))
+    done = program(
+        tmp_path,
+        f"""
+import subprocess
+with cluster(n_workers=1) as dask, Client(dask) as client:
+    file = "{tmp_path}/scheduler.json"
+    client.write_scheduler_file(file)
+    run = [sys.executable, "-m", "onecopy", "run", "numpy:sum", "{tmp_path}/data.npy"]
+    run += ["--reduce", "sum", "--cluster", {place}]
+    print(subprocess.run(run, stdout=subprocess.PIPE, text=True).stdout, end="")
+""",
+    )
+    assert done.stdout == "499500.0\n", done.stderr

@@ -60,6 +60,10 @@ class TestConstructor:
             "progress",
             "profile",
             "worker_exit",
+            "cluster",
+            "reruns",
+            "files",
+            "hosts_timeout",
             "others",
         ]
         for name in ("max_tasks_per_child", "logs", "prints", "preload", "main", "state"):

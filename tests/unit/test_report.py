@@ -256,7 +256,7 @@ def test_a_damaged_one_is_refused(tmp_path: Path, damage: str) -> None:
 
 def _damaged(damage: str, name: str, data: bytes) -> bytes:
     if damage == "later" and name == "run.json":
-        return data.replace(b'"version": 2', b'"version": 99')
+        return data.replace(b'"version": 3', b'"version": 99')
     if name == "spans.npy" and damage in ("columns", "pickled"):
         out = io.BytesIO()
         np.save(out, np.zeros(3) if damage == "columns" else np.array([object()]))

@@ -81,7 +81,7 @@ def test_a_span_has_its_columns() -> None:
 
 
 def reading(time: int, *pss: int) -> list[tuple[int, ...]]:
-    return [(time, 100 + at, at, 0, each, 0, 0, 0, 0, 0) for at, each in enumerate(pss)]
+    return [(time, 100 + at, at, 0, each, 0, 0, 0, 0, 0, 0) for at, each in enumerate(pss)]
 
 
 @given(st.lists(st.integers(1, 1000), min_size=1, max_size=400))

@@ -10,6 +10,8 @@ ordinary engine of its own. A *carrier* brings messages between the two; it know
 ``shipping``    which bytes of which segments a host has, and how it gets the others
 ``arrivals``    what comes back from hosts
 ``losses``      a host has gone: what it held is given to others
+``room``        a host has no room for some work, which is given to others
+``questions``   to hosts, whose answers a caller waits for
 ``service``     the pool's own thread: cancelled tasks, work taken back, forgotten segments
 ``agent``       on a host: serves the driver's messages; ``host_engine``, ``mirrors``, ``given``
 ``carriers``    one file per way to reach hosts, behind the protocol in ``interface``

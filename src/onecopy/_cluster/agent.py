@@ -11,7 +11,9 @@ import os
 import signal
 import socket
 import sys
+import threading
 import traceback
+from collections.abc import Callable
 from dataclasses import replace
 from time import monotonic_ns
 from typing import Any
@@ -20,6 +22,7 @@ from .._codec.codec import Encoded
 from .._codec.homes import installed_folders
 from .._codec.parcel import Parcel, encoded_of, payload_of
 from .._engine.functions import Function
+from .._observe.memory import memory
 from .._protocol.log_settings import settings
 from .._protocol.versions import Version
 from .._system import death
@@ -231,6 +234,29 @@ class Agent:
             self._outbox.put("withdrawn", [number])
         else:
             self._engine.abort(work)
+
+    # What is seen of it.
+
+    def on_look(self, number: int) -> None:
+        """Read the memory of all processes now, for a report."""
+        self._answer(number, self._read)
+
+    def on_weigh(self, number: int) -> None:
+        """Answer with the memory of all processes."""
+        self._answer(number, memory)
+
+    def _read(self) -> None:
+        watch = self._engine.history.watch if self._engine is not None else None
+        if watch is not None:
+            watch.sample()  # which is told before the answer
+
+    def _answer(self, number: int, find: Callable[[], Any]) -> None:
+        """Answer in a thread of its own: reading takes 20 ms per GB, and this one serves."""
+
+        def answer() -> None:
+            self._outbox.put("answer", number, find())
+
+        threading.Thread(target=answer, name="onecopy-answer", daemon=True).start()
 
     def on_hush(self, worker: int, hushed: bool) -> None:
         """Read less, or again, from a worker that prints too much."""

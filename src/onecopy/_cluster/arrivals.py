@@ -20,11 +20,14 @@ from .._engine.output_dispatch import OutputDispatcher, OutputItem
 from .._engine.work import Call, Entry
 from .._observe.columns import DONE, FAILED
 from .._observe.diary import RESULTS
+from .._observe.series import Row
 from .._protocol import wire
 from .._protocol.failures import fits_failures, fits_values, revive
 from .._schedule import events
 from .host import Host, State
 from .interface import Item
+from .questions import Questions
+from .room import Room
 
 _LARGE = 64 << 10
 
@@ -37,16 +40,27 @@ class Arrivals:
         outcomes: delivers results.
         lifetime: fails the pool if a host cannot start workers.
         output: dispatches what workers log and print.
+        room: what hosts have no room for.
+
+    Attributes:
+        questions: to hosts, which callers wait for.
     """
 
     def __init__(
-        self, core: Core, outcomes: Outcomes, lifetime: Lifetime, output: OutputDispatcher
+        self,
+        core: Core,
+        outcomes: Outcomes,
+        lifetime: Lifetime,
+        output: OutputDispatcher,
+        room: Room,
     ) -> None:
         self._core = core
         self._outcomes = outcomes
         self._lifetime = lifetime
         self._output = output
+        self.room = room
         self.hushed: list[tuple[Host, int]] = []
+        self.questions = Questions()
 
     def take(self, host: Host, items: list[Item]) -> None:
         """Handle what an agent has sent."""
@@ -141,6 +155,10 @@ class Arrivals:
             entry = self._core.assigned.get(number)
         if entry is None:
             return
+        # Refused before a worker was given it.
+        no_room = isinstance(error, errors.NotEnoughMemory) and not worker
+        if no_room and self.room.refused(host, entry, error):
+            return
         found, effects = self._core.finished(entry.worker, number, None)
         effects.carry_out()
         if found is not None:
@@ -193,6 +211,12 @@ class Arrivals:
 
     def _on_profile(self, host: Host, body: bytes) -> None:
         self._outcomes.history.profile.add(marshal.loads(body))
+
+    def _on_memory(self, host: Host, rows: list[Row]) -> None:
+        host.read(rows)
+
+    def _on_answer(self, host: Host, number: int, answer: Any) -> None:
+        self.questions.answered(host, number, answer)
 
     def _on_pong(self, host: Host, sent: int, theirs: int) -> None:
         host.clock.answered(sent, theirs, monotonic_ns())

@@ -19,16 +19,19 @@ class Clock:
 
     Attributes:
         offset: to add to the host's times; 0 until it is known, and for a host of this machine.
+        error: by how much times may be wrong, at most; 0 as for ``offset``.
     """
 
     def __init__(self) -> None:
         self.offset = 0
+        self.error = 0
         self._trips: deque[tuple[int, int]] = deque(maxlen=_KEPT)
 
     def answered(self, sent: int, theirs: int, received: int) -> None:
         """Note a round trip: sent and received by this clock, and the host's time in between."""
         self._trips.append((received - sent, (sent + received) // 2 - theirs))
-        self.offset = min(self._trips)[1]
+        took, self.offset = min(self._trips)
+        self.error = took // 2
 
     def here(self, time: int) -> int:
         """Return a host's time by this clock; 0, which stands for none, stays 0."""

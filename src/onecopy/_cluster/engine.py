@@ -14,6 +14,7 @@ import threading
 import weakref
 from dataclasses import dataclass, replace
 from itertools import count
+from socket import gethostname
 from typing import Any
 
 from .. import errors
@@ -35,6 +36,7 @@ from .._engine.workers import importing
 from .._memory.arena import Arena
 from .._memory.segment import registry
 from .._observe.columns import OWNER
+from .._observe.memory import Memory, memory
 from .._observe.series import Watch
 from .._protocol import inheriting
 from .._protocol.failures import name_of
@@ -48,11 +50,14 @@ from .host import Host, HostStatus, State
 from .interface import Carrier, HostInfo, Item
 from .losses import Losses
 from .messages import Setup
+from .room import Room
 from .sending import Sending
 from .service import Parts, Service
 
 # Round trips that set a host's clock at its start.
 PINGS = 4
+# Seconds to wait for answers of hosts.
+_ANSWER = 10.0
 
 # Strong references: an engine whose pool is gone lives until its service has ended.
 _engines: set[ClusterEngine] = set()
@@ -125,11 +130,18 @@ class ClusterEngine:
             self._wake, self._malformed, self.history.diary, prefixed=options.prints == "prefixed"
         )
         self._outcomes = Outcomes(self.core, self.history, self._output)
-        self._table = Hosts(self)
+        table = self._table = Hosts(self)
+        self.history.peak_elsewhere = lambda: sum(each.memory.peak_pss for each in table.all())
         lifetime = self._lifetime = Lifetime(
             self.core, self.submission, self.history, self._stop_workers
         )
-        arrivals = self._arrivals = Arrivals(self.core, self._outcomes, lifetime, self._output)
+        arrivals = self._arrivals = Arrivals(
+            self.core,
+            self._outcomes,
+            lifetime,
+            self._output,
+            Room(self.core, self._table.all, self._wake),
+        )
         losses = Losses(self.core, self._outcomes, cluster.reruns)
         parts = Parts(self.core, self.submission, lifetime, arrivals, losses)
         self._service = Service(parts, carrier, self._table, cluster.hosts_timeout)
@@ -191,6 +203,24 @@ class ClusterEngine:
         """Return every host so far."""
         return [host.status() for host in self._table.all()]
 
+    def seen(self) -> list[Host]:
+        """Return every host so far, for reports."""
+        return self._table.all()
+
+    def look(self) -> None:
+        """Wait, up to 10 s, until each host has read its memory."""
+        self._arrivals.questions.ask(self._table.all(), "look", _ANSWER)
+
+    def memory(self) -> dict[str, Memory]:
+        """Return the memory by host: see ``Pool.memory``."""
+        found = self._arrivals.questions.ask(self._table.all(), "weigh", _ANSWER)
+        ours = memory()
+        if self._carrier.local:  # they are children of this process
+            theirs = {each.pid for answer in found.values() for each in answer.processes}
+            ours = Memory(tuple(each for each in ours.processes if each.pid not in theirs))
+        there = sorted(found, key=lambda host: host.info.key)
+        return {gethostname(): ours, **{host.name: found[host] for host in there}}
+
     # For the carrier: ``interface.Events``.
 
     def came(self, info: HostInfo) -> None:
@@ -206,6 +236,9 @@ class ClusterEngine:
             failure = errors.BrokenWorker(f"what {host.name} sent makes no sense: {error!r}")
             self._lifetime.fail(failure, error)
         self._table.look()
+
+    def leaving(self, key: int) -> None:
+        self._service.leaving(key)
 
     def left(self, key: int, why: str) -> None:
         self._service.left(key, why)
@@ -249,10 +282,8 @@ class ClusterEngine:
         self._carrier.open(self, self._preparation)
 
     def _processes(self) -> dict[int, int]:
-        """Return the processes whose memory is sampled: those of this machine."""
-        there = [host for host in self._table.all() if self._carrier.local]
-        workers = {row[1]: row[0] for host in there for row in host.rows() if row[1] and not row[4]}
-        return {os.getpid(): OWNER, **workers}
+        """Return the processes whose memory is read here: hosts read that of their own."""
+        return {os.getpid(): OWNER}
 
     def _on_lost(self, entry: Entry, error: BaseException) -> None:
         entry.worker = 0  # see ``losses``

@@ -18,6 +18,8 @@ from .._codec.link import Link
 from .._engine.history import WorkerRow
 from .._engine.work import Entry
 from .._memory.arena import Arena
+from .._observe.columns import AGENT, OWNER
+from .._observe.series import Row, Series
 from .._protocol.versions import Path
 from .clock import Clock
 from .interface import HostInfo
@@ -29,6 +31,8 @@ class State(Enum):
 
     STARTING = "starting"
     READY = "ready"
+    FULL = "full"  # it gets no work until that has ended for which it has no room
+    LEAVING = "leaving"  # it is to go: it finishes what it runs, and gets no more
     CLOSING = "closing"  # its workers have been told to end
     GONE = "gone"
 
@@ -40,11 +44,16 @@ class HostStatus:
     Attributes:
         name: its name.
         workers: the number of its workers.
-        state: ``"starting"``, ``"ready"``, ``"closing"`` or ``"gone"``.
+        state: ``"starting"``; ``"ready"``; ``"full"``: it has no room for data of work that has not
+            ended yet, and gets none until then; ``"leaving"``: it gets no more work, because its cluster
+            retires it; ``"closing"``: its workers end; ``"gone"``.
         pids: its workers' process ids, on that host.
         segments: the number of segments of shared data that it has, or parts of.
         shared: bytes of shared data that it has: one copy, for all its workers.
         shipped: bytes of shared data that were sent to it so far.
+        pss: the physical memory of its processes in bytes, at the last reading; 0 before.
+        peak_pss: the most that was read.
+        clock_error: seconds by which its times in ``spans`` and reports may be wrong, at most.
         why: the reason why it has gone; empty otherwise.
     """
 
@@ -57,6 +66,9 @@ class HostStatus:
     segments: int
     shared: int
     shipped: int
+    pss: int
+    peak_pss: int
+    clock_error: float
     why: str
 
 
@@ -108,6 +120,7 @@ class Host:
         why: the reason why it has gone.
         clock: puts its times on the driver's clock.
         traffic: bytes sent, received, copied, and passed by reference.
+        memory: readings of the memory of its processes, by the driver's clock.
     """
 
     def __init__(
@@ -128,6 +141,7 @@ class Host:
         self.why = ""
         self.traffic = [0, 0, 0, 0]
         self.clock = Clock()
+        self.memory = Series()
         self.sender: threading.Thread | None = None
         self._numbers = numbers
         self._known: dict[int, int] = {}
@@ -157,6 +171,14 @@ class Host:
         number, pid, *times = row
         born, since, gone, last = map(self.clock.here, times)
         self.workers[number] = self.number(number), pid, born, since, gone, last
+
+    def read(self, rows: list[Row]) -> None:
+        """Note a reading of its memory."""
+        placed = []
+        for time, pid, worker, *figures in rows:
+            number = self.number(worker) if worker > 0 else AGENT if worker == OWNER else worker
+            placed.append((self.clock.here(time), pid, number, *figures))
+        self.memory.add(placed)
 
     def lost(self, why: str) -> None:
         """Note that the host has gone, and its workers with it; ``why`` is empty if that was to
@@ -189,5 +211,8 @@ class Host:
             segments=self.shipping.count(),
             shared=self.shipping.nbytes(),
             shipped=self.shipping.shipped,
+            pss=self.memory.pss if self.state is not State.GONE else 0,
+            peak_pss=self.memory.peak_pss,
+            clock_error=self.clock.error / 1e9,
             why=self.why,
         )

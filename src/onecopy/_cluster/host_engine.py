@@ -195,6 +195,8 @@ class HostEngine(ProcessEngine):
         self._outbox = outbox
         self._mirrors = mirrors
         super().__init__(options)
+        assert self.history.watch is not None
+        self.history.watch.told = lambda rows: outbox.put("memory", rows)
 
     def _initializer(self, workers: Workers) -> Function | None:
         return self._received

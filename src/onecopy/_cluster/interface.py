@@ -43,6 +43,10 @@ class Events(Protocol):
     def received(self, key: int, items: list[Item]) -> None:
         """An agent has sent these, in this order."""
 
+    def leaving(self, key: int) -> None:
+        """A host is to go: it gets no more work, and its agent ends when it has finished what it
+        runs. If the host goes before that, the rest is given to others."""
+
     def left(self, key: int, why: str) -> None:
         """A host has gone, and nothing more comes from it: ``why`` in words."""
 

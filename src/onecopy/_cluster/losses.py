@@ -31,14 +31,20 @@ class Losses:
         # By piece of work: its items, and the host that was lost with them.
         self._lost: dict[int, list[tuple[int, int, str]]] = {}
 
-    def lose(self, host: Host) -> None:
-        """Give what a host held to others, or fail it."""
+    def lose(self, host: Host, *, counts: bool = True) -> None:
+        """Give what a host held to others, or fail it.
+
+        Args:
+            host: the host.
+            counts: its loss counts for ``reruns``. That of a host that was retired says nothing
+                about the work; but with ``reruns=0`` nothing may run twice, for no reason.
+        """
         slots = {slot.number for slot in host.slots}
         with self._core.lock:
             held = [entry for entry in self._core.assigned.values() if entry.worker in slots]
             present = set(self._core.work)
         self._lost = {work: runs for work, runs in self._lost.items() if work in present}
-        for entry in held:
+        for entry in held if counts or not self._reruns else ():
             names = self._note(entry, host)
             if len(names) > self._reruns:
                 task = entry.work.describe(entry.assignment)

@@ -2,9 +2,9 @@
 
 To an agent: ``begin``, ``ping``, ``initializer``, ``settings``, ``segment``, ``piece``, ``file``,
 ``forget``, ``function``, ``forget_function``, ``version``, ``give``, ``withdraw``, ``abort``,
-``hush``, ``close``, ``terminate``, ``kill``; ``agent`` has a method for each. To the driver:
+``hush``, ``look``, ``weigh``, ``close``, ``terminate``, ``kill``; ``agent`` has a method for each. To the driver:
 ``worker``, ``pong``, ``ended``, ``failed``, ``withdrawn``, ``cut``, ``said``, ``imported``,
-``profile``, ``mapped``, ``forgotten``, ``broken``, ``bye``; ``arrivals`` has a method for each.
+``profile``, ``memory``, ``answer``, ``mapped``, ``forgotten``, ``broken``, ``bye``; ``arrivals`` has a method for each.
 """
 
 from __future__ import annotations

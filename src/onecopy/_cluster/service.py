@@ -21,6 +21,7 @@ from .._engine.core import Core
 from .._engine.lifetime import Lifetime
 from .._engine.submission import Submission
 from .._engine.wakeup import Wakeup
+from .._schedule import events
 from .arrivals import Arrivals
 from .host import Host, State
 from .interface import Carrier, HostInfo
@@ -31,6 +32,8 @@ from .losses import Losses
 _PATIENCE = 0.03
 _TIMES = 2.5
 _SELDOM = 1.0
+# Between two looks whether hosts may be given work again.
+_ROOM = 0.1
 # Seconds between two looks at the clocks of other machines.
 _PERIOD = 30.0
 # Seconds that agents have to end in, before they are killed.
@@ -91,7 +94,7 @@ class Service:
         self._hosts = hosts
         self._timeout = timeout
         self._come: deque[HostInfo] = deque()
-        self._left: deque[tuple[int, str]] = deque()
+        self._left: deque[tuple[int, str | None]] = deque()  # None: it is to go
         self._gone: deque[int] = deque()
         self._aborted: set[int] = set()
         self._unreached: list[str] = []
@@ -108,6 +111,11 @@ class Service:
     def came(self, info: HostInfo) -> None:
         """See ``interface.Events``."""
         self._come.append(info)
+        self.wakeup()
+
+    def leaving(self, key: int) -> None:
+        """See ``interface.Events``."""
+        self._left.append((key, None))
         self.wakeup()
 
     def left(self, key: int, why: str) -> None:
@@ -192,7 +200,11 @@ class Service:
         while self._come:
             self._hosts.add(self._come.popleft())
         while self._left:
-            self._lose(*self._left.popleft())
+            key, why = self._left.popleft()
+            if why is None:
+                self._let_go(key)
+            else:
+                self._lose(key, why)
         there = [host for host in self._hosts.all() if host.state is not State.GONE]
         if flags.stopping and not flags.stopped:
             flags.stopped = monotonic()
@@ -227,11 +239,37 @@ class Service:
         for host in hosts:
             if host.info.key == key and host.state is not State.GONE:
                 expected = host.state is State.CLOSING or self._flags.stopping
+                retired = host.state is State.LEAVING
                 host.lost("" if expected else why)
                 host.link.abandon()
                 if not self._flags.stopping:
-                    self._losses.lose(host)
+                    self._losses.lose(host, counts=not retired)
         self._hosts.look(unreached=not known)
+
+    def _let_go(self, key: int) -> None:
+        """Give a host that is to go no more work, and ask for what it has not begun."""
+        for host in self._hosts.all():
+            there = host.state in (State.STARTING, State.READY, State.FULL)
+            if host.info.key == key and there:
+                host.state = State.LEAVING
+                numbers = [slot.number for slot in host.slots]
+                self._core.handle(*map(events.WorkerEnding, numbers)).carry_out()
+                for number in numbers:
+                    self._ask_back(number)
+
+    def _end_leaving(self) -> float | None:
+        """Let the workers of hosts end that are to go and have nothing left; return in how many
+        seconds to look again."""
+        leaving = [host for host in self._hosts.all() if host.state is State.LEAVING]
+        if not leaving:
+            return None
+        with self._core.lock:
+            busy = {entry.worker for entry in self._core.assigned.values()}
+        for host in leaving:
+            if not any(slot.number in busy for slot in host.slots):
+                host.state = State.CLOSING
+                host.queue.put(("close",))
+        return _PATIENCE
 
     def _housekeeping(self) -> float | None:
         """Carry out what is due; return in how many seconds there is more."""
@@ -242,7 +280,8 @@ class Service:
                     host.queue.put(("forget", segment))
         self._arrivals.relieve()
         self._end_aborted()
-        waits = [self._take_back(), self._ask_times()]
+        waits = [self._take_back(), self._ask_times(), self._end_leaving()]
+        waits.append(_ROOM if self._arrivals.room.relieve() else None)
         if self._flags.stopped or (self._wants_hosts() and self._is_alone()):
             waits.append(_PATIENCE)
         return min((wait for wait in waits if wait is not None), default=None)

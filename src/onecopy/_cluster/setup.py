@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from numbers import Integral
 from typing import Any
 
@@ -52,10 +53,16 @@ def method_of(method: str) -> str:
     return resolved if resolved == "spawn" else "forkserver"
 
 
-def refuse(*, workers: object, main: str) -> None:
-    """Raise an error for options that a pool on several hosts does not have."""
+def refuse(*, workers: object, main: str, name: str = "workers") -> None:
+    """Raise an error for options that a pool on several hosts does not have.
+
+    Args:
+        workers: the number of workers that was given, or None.
+        main: see ``Options``.
+        name: the door's name for ``workers``.
+    """
     if workers is not None:
-        raise TypeError("with cluster= each host has its own number of workers: leave workers out")
+        raise TypeError(f"with cluster= each host has its own number of workers: leave {name} out")
     if main == "import":
         raise ValueError(
             'main="import" needs the file on each host: with cluster= the main module goes by value'
@@ -81,6 +88,26 @@ def cluster_options(reruns: Any, files: Any, hosts_timeout: Any) -> ClusterOptio
     return ClusterOptions(int(reruns), str(files), float(hosts_timeout))
 
 
-def engine(options: Options, cluster: ClusterOptions, carrier: Carrier) -> ClusterEngine:
-    """Return a running engine; hosts are reached in the background. Raises as ``Pool`` does."""
-    return ClusterEngine(options, cluster, carrier)
+class Hosts:
+    """The hosts that a door was given, and how it wants to use them.
+
+    Args:
+        cluster: see ``carrier_of``.
+        reruns, files, hosts_timeout: see ``ClusterOptions``.
+
+    Raises:
+        TypeError, ValueError: one of them is invalid.
+    """
+
+    def __init__(self, cluster: Any, reruns: Any, files: Any, hosts_timeout: Any) -> None:
+        self._cluster = cluster
+        self._options = cluster_options(reruns, files, hosts_timeout)
+
+    def carrier(self) -> Carrier:
+        """Return what reaches the hosts that are there now. Raises as ``Pool`` does."""
+        return carrier_of(self._cluster)
+
+    def engine(self, options: Options, carrier: Carrier | None = None) -> ClusterEngine:
+        """Return a running engine; hosts are reached in the background. Raises as ``Pool`` does."""
+        carrier = carrier or self.carrier()
+        return ClusterEngine(replace(options, workers=carrier.workers), self._options, carrier)

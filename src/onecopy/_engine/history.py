@@ -56,6 +56,7 @@ class History:
         self.ends: list[Callable[[], None]] = []  # called when the last worker has gone
         self.last_end = self.began  # of a task
         self.watch: Watch | None = None
+        self.peak_elsewhere: Callable[[], int] = int  # PSS of processes of other hosts
         self.gone: deque[WorkerRow] = deque(maxlen=_MOST_WORKERS)
         self._traffic: Traffic = (0, 0, 0, 0)  # of workers that have gone
 

@@ -22,6 +22,9 @@ from .options import MAINS, PRINTS, STATES, Options, Prints
 # If the caller has imported one of these, the zygote imports it before it forks.
 _PRELOAD = ("numpy",)
 
+# The defaults of options that are for pools on several hosts.
+_ALONE = {"reruns": 3, "files": "auto", "hosts_timeout": 60.0}
+
 
 def options_of(  # noqa: PLR0913  # as the doors' own
     workers: int | None,
@@ -130,12 +133,44 @@ def method_of(context: Any, argument: str) -> str:
     return str(name())
 
 
+def start_of(context: Any, argument: str) -> str:
+    """Return the start method that a context or its name means; ``"auto"`` for None. Raises
+    TypeError as ``method_of`` does."""
+    if context is None or isinstance(context, str):
+        return context or "auto"
+    return method_of(context, argument)
+
+
 def check_state(main: str, state: str) -> None:
     """Raise ValueError if ``main`` or ``state`` is not one of the choices."""
     if main not in MAINS:
         raise ValueError(f"main is one of {', '.join(MAINS)}, not {main!r}")
     if state not in STATES:
         raise ValueError(f"state is one of {', '.join(STATES)}, not {state!r}")
+
+
+def check_alone(*, reruns: int, files: str, hosts_timeout: float) -> None:
+    """Raise TypeError for an option that only a pool on several hosts has; without ``cluster`` it
+    would have no effect."""
+    given = {"reruns": reruns, "files": files, "hosts_timeout": hosts_timeout}
+    for name, default in _ALONE.items():
+        if given[name] != default:
+            raise TypeError(f"{name} is for a pool on several hosts: give cluster= too")
+
+
+def check_executor(workers: Any, initializer: Any, max_tasks: Any, worker_exit: Any) -> None:
+    """Raise, in the standard library's words, the error for an argument of an executor."""
+    if worker_exit is not None and not callable(worker_exit):
+        raise TypeError("worker_exit must be a callable")
+    if workers is not None and workers <= 0:
+        raise ValueError("max_workers must be greater than 0")
+    if initializer is not None and not callable(initializer):
+        raise TypeError("initializer must be a callable")
+    if max_tasks is not None:
+        if not isinstance(max_tasks, int):
+            raise TypeError("max_tasks_per_child must be an integer")
+        if max_tasks <= 0:
+            raise ValueError("max_tasks_per_child must be >= 1")
 
 
 def check_platform() -> None:

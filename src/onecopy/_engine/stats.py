@@ -28,7 +28,7 @@ class PoolStats:
         seconds: since the pool was made.
         running: the workers' present work; in the order of the workers.
         peak_pss: the highest sum of PSS of the owner and all workers that was read, in bytes; 0 if
-            it cannot be read.
+            it cannot be read. With hosts, each adds the highest that was read there.
     """
 
     tasks: int
@@ -84,9 +84,15 @@ def stats_of(engine: Engine) -> PoolStats:
         workers=engine.core.ready(),
         started=len(lives),
         seconds=(monotonic_ns() - engine.history.began) / 1e9,
-        peak_pss=engine.history.watch.series.peak_pss if engine.history.watch is not None else 0,
+        peak_pss=_peak(engine),
         running=running(engine, {life[0]: life[1] for life in lives}),
     )
+
+
+def _peak(engine: Engine) -> int:
+    watch = engine.history.watch
+    here = watch.series.peak_pss if watch is not None else 0
+    return here + engine.history.peak_elsewhere()
 
 
 def running(engine: Engine, pids: dict[int, int]) -> tuple[Running, ...]:

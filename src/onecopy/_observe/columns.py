@@ -106,6 +106,7 @@ WORKER = (
     ("ready", "i8"),  # reported ready; 0: never
     ("gone", "i8"),  # its end was noticed; 0: it lives
     ("last", "i8"),  # its last known action
+    ("host", "u4"),  # index into the hosts of the run; 0: the owner's
 )
 """One worker's life."""
 
@@ -117,7 +118,7 @@ DIARY = (("time", "i8"), *((name, "i8") for name in OWNER_DOES))
 MEMORY = (
     ("time", "i8"),
     ("pid", "u4"),
-    ("worker", "i4"),  # its number; OWNER, OTHER
+    ("worker", "i4"),  # its number; OWNER, OTHER, AGENT
     ("rss", "u8"),
     ("pss", "u8"),
     ("uss", "u8"),
@@ -125,9 +126,12 @@ MEMORY = (
     ("shared", "u8"),
     ("swap", "u8"),
     ("heap", "u8"),  # Python's, if tracemalloc runs there; else 0
+    ("host", "u4"),  # as of a worker
 )
 """One reading of one process."""
-OWNER, OTHER = -1, -2  # OTHER: processes that fork workers, or that tasks have started
+# OTHER: processes that fork workers, or that tasks have started; AGENT: that serve a pool on
+# another host.
+OWNER, OTHER, AGENT = -1, -2, -3
 
 Columns = tuple[tuple[str, str], ...]
 

@@ -29,6 +29,9 @@ _IDLE_PAUSE = 10.0
 
 _RSS, _PSS = ([name for name, _ in MEMORY].index(name) for name in ("rss", "pss"))
 
+Row = tuple[int, ...]
+"""A row of ``columns.MEMORY``."""
+
 Targets = Callable[[], dict[int, int]]
 """Pid of each process to read, and its worker's number; OWNER, OTHER."""
 
@@ -55,7 +58,7 @@ class Series:
         self._readings: list[_Reading] = []
         self._rows = 0
 
-    def add(self, rows: list[tuple[int, ...]]) -> None:
+    def add(self, rows: list[Row]) -> None:
         """Add one reading: a row of ``columns.MEMORY`` per process."""
         pss = sum(row[_PSS] for row in rows)
         data = b"".join(_ROW.pack(*row) for row in rows)
@@ -72,6 +75,12 @@ class Series:
 
         data = b"".join(reading.data for reading in self._readings)
         return np.frombuffer(bytearray(data), dtype_of(MEMORY))
+
+    @property
+    def pss(self) -> int:
+        """Return the sum of PSS at the last reading, in bytes; 0 without a reading."""
+        readings = self._readings
+        return readings[-1].pss if readings else 0
 
     @property
     def peak_pss(self) -> int:
@@ -118,6 +127,7 @@ class Watch:
         saved: the additional bytes that the processes would take with a copy of shared data each,
             at the last reading.
         asleep: the pool was idle, and readings are rare; ``wake`` ends that.
+        told: called with the rows of each reading; None: they are kept here alone.
 
     ``sample`` may be called from any thread. In a forked child there is no thread, and nothing is
     read.
@@ -130,6 +140,7 @@ class Watch:
         self.copied: dict[int, int] = {}
         self.saved = 0
         self.asleep = False
+        self.told: Callable[[list[Row]], None] | None = None
         self._targets = targets
         self._activity = activity
         self._busy = busy
@@ -191,16 +202,18 @@ class Watch:
     def _read(self, *, forced: bool) -> None:
         """Read all processes once. With the lock held."""
         began, now = perf_counter(), monotonic_ns()
-        rows: list[tuple[int, ...]] = []
+        rows: list[Row] = []
         for pid, worker in self._targets().items():
             found = procfs.rollup(pid)
             if found is None:
                 continue  # it has ended
             heap = traced() if worker == OWNER else 0
             sizes = (found.rss, found.pss, found.uss, found.private_dirty, found.shared)
-            rows.append((now, pid, worker, *sizes, found.swap, heap))
+            rows.append((now, pid, worker, *sizes, found.swap, heap, 0))
         if rows:
             self.series.add(rows)
+            if self.told is not None:
+                self.told(rows)
         rss, pss = sum(row[_RSS] for row in rows), sum(row[_PSS] for row in rows)
         ended = perf_counter()
         self._pacing.read(ended - began, rss, pss, ended, forced=forced)

@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from . import causes, pools
 from .calls import Call, calls
 from .face import Advice, Look
+from .hosts import staff
 from .kinds import spent
 from .model import Run
 from .words import count, human_bytes, percent, seconds
@@ -28,7 +29,7 @@ def verdict(run: Run) -> str:
     said = failed(run)
     said += (
         f"Your functions ran for {percent(parts.compute, parts.total)} of the time "
-        f"({count(parts.workers, 'worker')}, {seconds(parts.wall)}, {count(run.tasks, 'task')})"
+        f"({staff(run)}, {seconds(parts.wall)}, {count(run.tasks, 'task')})"
     )
     if parts.running < 0.9 * parts.compute:
         said += f", and were on a CPU for {percent(parts.running, parts.total)}"

@@ -73,7 +73,7 @@ def importing(look: Look, call: Call) -> Iterator[Advice]:
         "Every worker imports the same modules",
         f"{count(workers, 'worker')} imported {', '.join(names)} {where} ({_where(call)}), for "
         f"{seconds(spent / workers)} each.",
-        f"Import once, before workers are forked: oc.Pool({look.workers}, "
+        f"Import once, before workers are forked: {look.pool}, "
         f"preload=[{', '.join(repr(name) for name in names)}]).",
         f"about {seconds(saves)} of CPU time, and the first tasks begin "
         f"{seconds(spent / workers)} sooner in a pool that is made early",
@@ -373,6 +373,8 @@ def pausing(look: Look, call: Call) -> Iterator[Advice]:
     if call.parts["helped"] > 0.1 * call.pausing:
         return
     if sum(call.idle.values()) > 0.3 * _whole(call):  # there are spare workers already
+        return
+    if look.run.hosts:  # each has the number of workers that its engine was given
         return
     more = min(call.items, _MANY * max(look.run.cpus, look.workers))
     if more <= look.workers:

@@ -53,6 +53,11 @@ class Look:
         return self.run.wanted
 
     @property
+    def pool(self) -> str:
+        """The begin of the call that makes such a pool."""
+        return "oc.Pool(cluster=..." if self.run.hosts else f"oc.Pool({self.workers}"
+
+    @property
     def at_once(self) -> int:
         """The number of workers that can compute at the same time."""
         return max(1, min(self.run.wanted, self.run.cpus))

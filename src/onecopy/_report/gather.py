@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import os
 import platform
+from socket import gethostname
 from time import monotonic_ns
 
 import numpy as np
 
+from .._cluster.engine import ClusterEngine
+from .._cluster.host import Host
 from .._engine.engine import Engine
 from .._memory.segment import Kind, registry
 from .._observe.columns import DIARY, SPAN, STATES, WORKER, dtype_of
 from .._observe.spans import Site
 from .._system.cpus import cpu_count
 from ..errors import human_bytes
-from .model import Run, Table, empty_tables
+from .model import HostRow, Run, Table, empty_tables
 
 # Names are cut to this in ``Pool.spans``: a column of text is as wide as its widest.
 _NAME = 80
@@ -25,8 +28,10 @@ def run(engine: Engine, *, look: bool = True) -> Run:
     recorder, watch = engine.history.recorder, engine.history.watch
     if watch is not None and look and not engine.core.closed:
         watch.sample()
+        if isinstance(engine, ClusterEngine):
+            engine.look()
     totals = recorder.totals()
-    lives = np.array(engine.worker_history(), dtype_of(WORKER))
+    lives = _lives(engine)
     spans = _with_pids(recorder.spans(), lives)
     ended = (
         monotonic_ns()
@@ -59,12 +64,47 @@ def run(engine: Engine, *, look: bool = True) -> Run:
         clock=engine.history.clock,
         method=engine.options.method,
         wanted=engine.options.workers,
-        cpus=cpu_count(),
+        cpus=engine.options.workers if _seen(engine) else cpu_count(),
         owner_cpu=engine.owner_cpu(),
         owner_pid=engine.history.pid,
         machine=_machine(),
         facts=_facts(engine),
+        hosts=_hosts(engine),
     )
+
+
+def _seen(engine: Engine) -> list[Host]:
+    """Return the hosts of a pool on several; none for a pool on this machine."""
+    return engine.seen() if isinstance(engine, ClusterEngine) else []
+
+
+def _hosts(engine: Engine) -> tuple[HostRow, ...]:
+    """Return the hosts, this machine first; nothing for a pool on this machine alone."""
+    rows = [
+        HostRow(
+            name=each.name,
+            workers=each.workers,
+            state=each.state,
+            shared=each.shared,
+            shipped=each.shipped,
+            clock_error=each.clock_error,
+            why=each.why,
+        )
+        for each in (host.status() for host in _seen(engine))
+    ]
+    if isinstance(engine, ClusterEngine):
+        rows.insert(0, HostRow(gethostname(), 0, "driver", 0, 0, 0.0, ""))
+    return tuple(rows)
+
+
+def _lives(engine: Engine) -> Table:
+    """Return every worker's life, host by host."""
+    rows: list[tuple[int, ...]]
+    if isinstance(engine, ClusterEngine):
+        rows = [(*row, at) for at, host in enumerate(_seen(engine), 1) for row in host.rows()]
+    else:
+        rows = [(*row, 0) for row in engine.worker_history()]
+    return np.array(rows, dtype_of(WORKER))
 
 
 def _known_as(name: str) -> str:
@@ -74,9 +114,8 @@ def _known_as(name: str) -> str:
 
 def spans(engine: Engine) -> Table:
     """Return the array of ``Pool.spans``."""
-    found = _with_pids(
-        engine.history.recorder.spans(), np.array(engine.worker_history(), dtype_of(WORKER))
-    )
+    lives = _lives(engine)
+    found = _with_pids(engine.history.recorder.spans(), lives)
     recorder = engine.history.recorder
     names = np.array([name[-_NAME:] for name in recorder.functions] or [""])
     lines = np.array([_line(site)[-_NAME:] for site in recorder.sites] or [""])
@@ -84,6 +123,7 @@ def spans(engine: Engine) -> Table:
     columns["name"] = names[found["function"]]
     columns["line"] = lines[found["site"]]
     columns["state"] = np.array(STATES)[found["state"]]
+    columns["host"] = _hosts_of(found, lives, _hosts(engine))
     rest = (name for name, _ in SPAN if name not in (*_FIRST, "function", "site"))
     order = [*_FIRST, *rest, "line"]
     made = np.empty(len(found), [(name, columns[name].dtype) for name in order])
@@ -92,8 +132,20 @@ def spans(engine: Engine) -> Table:
     return made
 
 
+def _hosts_of(spans: Table, lives: Table, hosts: tuple[HostRow, ...]) -> Table:
+    """Return the name of each task's host; empty if it was lost with it."""
+    names = [host.name for host in hosts] or [gethostname()]
+    if not hosts:
+        return np.full(len(spans), names[0])
+    by_worker = np.full(1 + max(int(lives["worker"].max(initial=0)), 0), len(names))
+    by_worker[lives["worker"]] = lives["host"]
+    known = np.where(spans["worker"] < len(by_worker), spans["worker"], 0)
+    found: Table = np.array([*names, ""])[by_worker[known]]
+    return found
+
+
 _FIRST = (
-    *("task", "start", "stop", "name", "worker", "pid", "state"),
+    *("task", "start", "stop", "name", "host", "worker", "pid", "state"),
     *("submitted", "sent", "received", "decoded", "started", "finished", "encoded", "returned"),
 )
 
@@ -117,7 +169,12 @@ def _memory(engine: Engine, spans: Table) -> Table:
     before."""
     if engine.history.watch is None:
         return empty_tables()["memory"]
-    table = engine.history.watch.series.table()
+    tables = [engine.history.watch.series.table()]
+    for at, host in enumerate(_seen(engine), 1):
+        tables.append(host.memory.table())
+        tables[-1]["host"] = at
+    table = np.concatenate(tables)
+    table = table[np.argsort(table["time"], kind="stable")]
     said = spans[spans["heap"] > 0]
     for worker in np.unique(said["worker"]):
         mine, rows = said[said["worker"] == worker], table["worker"] == worker

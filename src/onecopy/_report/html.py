@@ -24,6 +24,7 @@ import numpy as np
 
 from .._observe.columns import LOST, OTHER, OWNER, STATES
 from .._observe.spans import split
+from . import hosts
 from .advice import advice, verdict
 from .calls import calls
 from .heaviest import heaviest, tree
@@ -151,8 +152,12 @@ def _lanes(run: Run) -> tuple[Table, list[dict[str, Any]]]:
     """Return the spans that can be drawn, lane by lane, and the lanes."""
     drawn = run.spans[run.spans["finished"] > 0]
     drawn = drawn[np.lexsort((drawn["received"], drawn["worker"]))]
-    lanes = []
+    lanes: list[dict[str, Any]] = []
+    host = 0
     for life in run.workers:
+        if life["host"] != host:
+            host = int(life["host"])
+            lanes += _host_lanes(run, host)
         low, high = np.searchsorted(drawn["worker"], [life["worker"], life["worker"] + 1])
         gone = int(life["gone"]) or run.ended
         ready = int(life["ready"]) or gone
@@ -163,6 +168,16 @@ def _lanes(run: Run) -> tuple[Table, list[dict[str, Any]]]:
         label = f"worker {life['worker']}"
         lanes.append({"label": label, "lo": int(low), "hi": int(high), "marks": marks})
     return drawn, lanes
+
+
+def _host_lanes(run: Run, host: int) -> list[dict[str, Any]]:
+    """Return the lanes above those of a host's workers: its name, and all of them together."""
+    row, count = run.hosts[host], int((run.workers["host"] == host).sum())
+    said = f"{row.name}: {row.why}" if row.why else row.name
+    return [
+        {"label": said, "lo": 0, "hi": 0, "marks": [], "head": True},
+        {"label": "together", "lo": 0, "hi": 0, "marks": [], "of": count},
+    ]
 
 
 def _mark(run: Run, begin: int, end: int, kind: str) -> dict[str, Any]:
@@ -195,7 +210,9 @@ def _packed(values: dict[str, Table], columns: Iterable[tuple[str, str]]) -> str
 
 
 def _memory(run: Run) -> dict[str, Any]:
-    """Return the curves of each process, on common times."""
+    """Return the curves of each process, or of each host, on common times."""
+    if run.hosts:
+        return _memory_of_hosts(run)
     table = run.memory
     times, rows = np.unique(table["time"], return_inverse=True)
     step = -(-len(times) // _POINTS) if len(times) else 1
@@ -208,11 +225,30 @@ def _memory(run: Run) -> dict[str, Any]:
         for name in ("pss", "rss"):
             full = np.full(len(times), np.nan)
             full[rows[mine]] = table[name][mine]
-            curves[name] = [None if np.isnan(v) else int(v) for v in full[kept]]
+            curves[name] = _or_none(full[kept])
         label = {OWNER: "main process", OTHER: "fork server"}.get(worker, f"worker {worker}")
         processes.append({"label": label, **curves})
     at = [round((int(time) - run.began) / 1e9, 4) for time in times[kept]]
     return {"times": at, "processes": processes}
+
+
+def _memory_of_hosts(run: Run) -> dict[str, Any]:
+    times, pss = hosts.sums(run, "pss")
+    _, rss = hosts.sums(run, "rss")
+    kept = np.arange(0, len(times), -(-len(times) // _POINTS) if len(times) else 1)
+    processes = [
+        {
+            "label": "main process" if not at else row.name,
+            **{name: _or_none(curve[at][kept]) for name, curve in (("pss", pss), ("rss", rss))},
+        }
+        for at, row in enumerate(run.hosts)
+    ]
+    at = [round((int(time) - run.began) / 1e9, 4) for time in times[kept]]
+    return {"times": at, "processes": processes}
+
+
+def _or_none(values: Table) -> list[int | None]:
+    return [None if np.isnan(value) else int(value) for value in values]
 
 
 # The text.
@@ -222,7 +258,7 @@ def _own_words(run: Run) -> Preface:
     when = datetime.fromtimestamp(run.clock, UTC).strftime("%Y-%m-%d %H:%M UTC")
     return Preface(
         title=f"onecopy: {count(run.tasks, 'task')} in {seconds(run.wall)}",
-        subtitle=f"{run.method}, {count(run.wanted, 'worker')}, {when}",
+        subtitle=f"{run.method}, {hosts.staff(run)}, {when}",
         verdict=verdict(run),
         findings=_advice(run),
     )
@@ -269,6 +305,7 @@ def _body(run: Run, ordered: Table, preface: Preface) -> str:
 <ul class="legend" id="processes"></ul>
 </section>
 {_failures(run)}
+{_hosts(run)}
 <h2>Calls</h2>
 {_calls(run)}
 {_profile(run)}
@@ -397,7 +434,7 @@ def _slowest(run: Run, ordered: Table) -> str:
             run.functions[int(span["function"])],
             items(int(span["start"]), int(span["stop"]), int(span["task"])),
             STATES[int(span["state"])],
-            _number(int(span["worker"])),
+            (hosts.named(run, int(span["worker"])), float(span["worker"])),
             _time(max(0, int(span["started"]) - run.began) / 1e9),
             _time(parts["compute"]),
             _time(parts["running"]),
@@ -407,6 +444,24 @@ def _slowest(run: Run, ordered: Table) -> str:
         rows.append((attributes, cells))
     head = ("function", "which", "state", "worker", "after", "took", "on a CPU", "waiting", "moved")
     return data_table(head, rows, sorts=True)
+
+
+def _hosts(run: Run) -> str:
+    """Return a row for each host; nothing for a pool on this machine."""
+    head = (
+        *("host", "state", "PSS at most", "workers", "tasks", "took", "data sent", "data there"),
+        "times wrong by at most",
+    )
+    rows: list[tuple[str, Sequence[Cell]]] = []
+    for each in hosts.done(run):
+        row = each.row
+        state = "main process" if row.state == "driver" else row.state
+        cells: list[Cell] = [row.name, f"{state}: {row.why}" if row.why else state, _size(each.pss)]
+        if row.workers:
+            cells += [_number(row.workers), _number(each.tasks), _time(each.compute)]
+            cells += [_size(row.shipped), _size(row.shared), _time(row.clock_error)]
+        rows.append(("", [*cells, *[""] * (len(head) - len(cells))]))
+    return f"<h2>Hosts</h2>\n{data_table(head, rows, left=(0, 1), sorts=True)}" if rows else ""
 
 
 def _calls(run: Run) -> str:

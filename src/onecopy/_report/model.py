@@ -88,6 +88,28 @@ WAITS = (*OWNER_DOES, "between", "handing")
 """What ``Accounting.waiting`` is divided into."""
 
 
+class HostRow(NamedTuple):
+    """A host of a run, as it was at the end.
+
+    Attributes:
+        name: its name.
+        workers: the number of its workers.
+        state: as in ``HostStatus``; ``"driver"`` for the machine of the program itself.
+        shared: bytes of shared data that it has.
+        shipped: bytes of shared data that were sent to it.
+        clock_error: seconds by which its times may be wrong, at most.
+        why: the reason why it was lost; empty otherwise.
+    """
+
+    name: str
+    workers: int
+    state: str
+    shared: int
+    shipped: int
+    clock_error: float
+    why: str
+
+
 @dataclass(frozen=True)
 class Run:
     """See the module.
@@ -111,10 +133,13 @@ class Run:
         clock: seconds since 1970 at ``began``.
         method: the start method.
         wanted: the number of workers that the pool should have.
-        cpus: the number that the pool's process may use.
+        cpus: the number that the pool's process may use; with hosts, of the workers: each host has
+            as many as it was given CPUs.
         owner_cpu: seconds of CPU that the pool's own thread in the owner has used.
         owner_pid: the owner.
         machine: the machine: names and figures, for people.
+        hosts: those of a pool on several, that of the program first; empty for a pool on this
+            machine. ``workers`` and ``memory`` have indexes into it.
         facts: further figures, by name: segments and arenas and their bytes, bytes saved by
             one copy, restarts, inherited pages that forked workers have copied.
     """
@@ -141,6 +166,7 @@ class Run:
     profile: tuple[Stack, ...] = ()
     machine: dict[str, str] = field(default_factory=dict)
     facts: dict[str, float] = field(default_factory=dict)
+    hosts: tuple[HostRow, ...] = ()
 
     @property
     def wall(self) -> float:

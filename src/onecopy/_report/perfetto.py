@@ -70,10 +70,11 @@ def write_perfetto(  # noqa: C901  # one packet after the other
     writer.packet(_number(_FLAGS, _CLEARED))
     owner = _track(run.owner_pid, run.owner_pid)
     names = tracks.processes(run)
+    read = {tracks.process(*ids) for ids in zip(*_ids(run), strict=True)}
     for pid, name in names.items():
         what = _number(_PID, pid) + _data(_PROCESS_NAME, name)
         writer.describe(_uuid("process", pid), name, _data(_PROCESS, what))
-        if run.memory["pid"].size and (run.memory["pid"] == pid).any():
+        if pid in read:
             counter = _data(_COUNTER, _number(_UNIT, _BYTES_UNIT))
             for kind in ("PSS", "USS"):
                 uuid = _uuid(kind, pid)
@@ -112,6 +113,10 @@ def write_perfetto(  # noqa: C901  # one packet after the other
         for kind, value in (("PSS", count.pss), ("USS", count.uss)):
             track = _uuid(kind, count.pid)
             writer.event(count.time, _COUNT, track, _number(_VALUE, value))
+
+
+def _ids(run: Run) -> tuple[list[int], list[int]]:
+    return run.memory["host"].tolist(), run.memory["pid"].tolist()
 
 
 _KINDS = {"process": 1, "PSS": 2, "USS": 3, "thread": 4}

@@ -81,7 +81,12 @@ def _too_many(look: Look, others: list[Advice]) -> Iterator[Advice]:
     run, parts = look.run, look.parts
     extra = run.wanted - run.cpus
     # There may be any number of workers that wait for input or output: these fill the CPUs.
-    if extra <= 0 or run.method == "thread" or any(each.kind == "threads" for each in others):
+    if (
+        extra <= 0
+        or run.hosts
+        or run.method == "thread"
+        or any(each.kind == "threads" for each in others)
+    ):
         return
     if parts.wanting < 0.2 * parts.compute or parts.pausing > 0.3 * parts.compute:
         return
@@ -166,7 +171,7 @@ def memory(look: Look) -> Iterator[Advice]:
             "A worker's own memory grows",
             f"Worker {worst[1]} grew by {human_bytes(worst[0])} to {human_bytes(worst[2])}.",
             "Something keeps what tasks make: a cache, a global list. "
-            f"oc.Pool({run.wanted}, maxtasksperchild=100) gives the memory back.",
+            f"{look.pool}, maxtasksperchild=100) gives the memory back.",
             f"{human_bytes(grown)}, of all workers together",
             nbytes=float(grown),
         )

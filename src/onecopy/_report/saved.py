@@ -19,10 +19,10 @@ from .._observe.columns import DIARY, MEMORY, SPAN, TOTAL, WORKER, Columns, dtyp
 from .._observe.failures import Failed
 from .._observe.profile import Stack
 from ..errors import BadFile
-from .model import Run
+from .model import HostRow, Run
 
 SUFFIX = ".onecopy"
-_VERSION = 2
+_VERSION = 3
 _TABLES: dict[str, Columns] = {
     "spans": SPAN,
     "slowest": SPAN,
@@ -88,6 +88,7 @@ def _read(archive: zipfile.ZipFile) -> Run:
     plain["imports"] = tuple((str(a), int(b), int(c)) for a, b, c in plain["imports"])
     plain["profile"] = tuple(_stack(*each) for each in plain["profile"])
     plain["failures"] = tuple(Failed(*each) for each in plain["failures"])
+    plain["hosts"] = tuple(HostRow(*each) for each in plain["hosts"])
     plain["large"] = tuple((int(a), str(b), int(c), int(d)) for a, b, c, d in plain["large"])
     run = Run(**plain)
     for table in (run.spans, run.slowest, run.totals):
@@ -95,6 +96,9 @@ def _read(archive: zipfile.ZipFile) -> Run:
             raise ValueError("a task's function has no name")
         if len(table) and int(table["site"].max()) >= len(run.sites):
             raise ValueError("a task's call is not known")
+    for table in (run.workers, run.memory):
+        if len(table) and int(table["host"].max()) >= max(1, len(run.hosts)):
+            raise ValueError("a host has no name")
     return run
 
 

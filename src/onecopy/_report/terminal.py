@@ -16,6 +16,7 @@ from rich.text import Text
 
 from .._observe.columns import STATES
 from .._observe.spans import split
+from . import hosts
 from .advice import advice, verdict
 from .heaviest import heaviest
 from .idleness import filled
@@ -60,6 +61,8 @@ def _parts(run: Run, width: int) -> list[RenderableType]:
     parts.append(_accounting(run, width))
     if len(run.workers):
         parts += [Text(), _lanes(run, width)]
+    if run.hosts:
+        parts += [Text(), _hosts(run, width)]
     if run.tasks:
         parts += [Text(), _functions(run, width)]
     if len(run.spans):
@@ -122,7 +125,11 @@ def _lanes(run: Run, width: int) -> RenderableType:
     label = max(len(f"worker {number}") for number in shown["worker"].tolist())
     cells = width - label - 2
     lines: list[RenderableType] = []
+    host = 0
     for life in shown:
+        if life["host"] != host:
+            host = int(life["host"])
+            lines.append(Text(run.hosts[host].name, style="bright_black", overflow="ellipsis"))
         line = Text(f"worker {life['worker']}".ljust(label) + "  ")
         for glyph, colour in _lane(run, life, cells):
             line.append(glyph, style=colour)
@@ -171,6 +178,22 @@ def _add(share: Table, edges: Table, starts: Table, stops: Table) -> None:
     """Add to each cell the time that the stretches spend in it."""
     for at, clipped in enumerate(filled(edges, starts, stops)):
         share[at] += clipped
+
+
+def _hosts(run: Run, width: int) -> RenderableType:
+    grid = _grid(width, "hosts", ("state", "workers", "tasks", "compute", "sent", "PSS"))
+    for each in hosts.done(run):
+        row = each.row
+        grid.add_row(
+            f"{row.name}: {row.why}" if row.why else row.name,
+            row.state,
+            str(row.workers or ""),
+            f"{each.tasks:,}" if row.workers else "",
+            seconds(each.compute) if row.workers else "",
+            human_bytes(row.shipped) if row.workers else "",
+            human_bytes(each.pss),
+        )
+    return grid
 
 
 def _functions(run: Run, width: int) -> RenderableType:
@@ -240,10 +263,12 @@ def _grid(width: int, first: str, others: tuple[str, ...]) -> Grid:
 
 def _memory(run: Run, width: int) -> RenderableType:
     """Return the sum of PSS over time."""
-    times, rows = np.unique(run.memory["time"], return_inverse=True)
-    pss = np.bincount(rows, run.memory["pss"].astype("f8"))
+    times, of_hosts = hosts.sums(run, "pss")
+    pss = np.nansum(of_hosts, axis=0)
     peak = float(pss.max())
     label = f"memory  {human_bytes(int(peak))} at most (PSS)"
+    if run.hosts:
+        label += ", of all hosts together"
     saved = run.facts.get("saved_bytes", 0)
     if saved > 1e6:
         label += f", {human_bytes(int(saved))} saved by one copy"

@@ -10,8 +10,11 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from .._observe.columns import LOST, OTHER, STATES
+from .._observe.columns import AGENT, LOST, OTHER, STATES
 from .model import Run
+
+# A process of another host has the host's index above its own id.
+_HOST = 22
 
 # Shorter parts of a task, in nanoseconds, cannot be seen, and are left out.
 _SEEN = 2_000
@@ -21,7 +24,8 @@ class Slice(NamedTuple):
     """One stretch of time on a worker's track; times in nanoseconds.
 
     Attributes:
-        pid, tid: the process and thread; ``tid`` is the worker's number if workers are threads.
+        pid, tid: the process, see ``process``, and thread; ``tid`` is the worker's number if
+            workers are threads.
         name: a function, or a part of a task.
         begin, end: the times.
         inner: it is a part of the last slice that is not itself a part.
@@ -42,11 +46,16 @@ class Slice(NamedTuple):
     returned: int = 0
 
 
+def process(host: int, pid: int) -> int:
+    """Return the id of a process in the trace: those of two hosts may be equal."""
+    return host << _HOST | pid
+
+
 def slices(run: Run) -> Iterator[Slice]:
     """Yield every worker's slices, worker by worker, in order."""
     spans = run.spans
     for life in run.workers:
-        number, pid = int(life["worker"]), int(life["pid"])
+        number, pid = int(life["worker"]), process(int(life["host"]), int(life["pid"]))
         tid = number if pid == run.owner_pid else pid
         gone = int(life["gone"]) or run.ended
         ready = int(life["ready"]) or gone
@@ -103,15 +112,22 @@ class Count(NamedTuple):
 def counts(run: Run) -> Iterator[Count]:
     """Yield all readings of memory, by time."""
     for row in run.memory:
-        yield Count(int(row["pid"]), int(row["time"]), int(row["pss"]), int(row["uss"]))
+        pid = process(int(row["host"]), int(row["pid"]))
+        yield Count(pid, int(row["time"]), int(row["pss"]), int(row["uss"]))
 
 
 def processes(run: Run) -> dict[int, str]:
     """Return every process that has a track or a counter, with its name."""
     names = {run.owner_pid: "main process"}
     for life in run.workers:
-        if int(life["pid"]) != run.owner_pid:
-            names[int(life["pid"])] = f"worker {life['worker']}"
-    for row in run.memory[run.memory["worker"] == OTHER]:
-        names.setdefault(int(row["pid"]), "fork server")
+        pid = process(int(life["host"]), int(life["pid"]))
+        if pid != run.owner_pid:
+            names[pid] = f"{_of(run, life)}worker {life['worker']}"
+    for kind, name in ((OTHER, "fork server"), (AGENT, "agent")):
+        for row in run.memory[run.memory["worker"] == kind]:
+            names.setdefault(process(int(row["host"]), int(row["pid"])), _of(run, row) + name)
     return names
+
+
+def _of(run: Run, row: Any) -> str:
+    return f"{run.hosts[int(row['host'])].name}: " if run.hosts else ""

@@ -3,13 +3,14 @@ an object for programs."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
 from . import _show, _targets
 
 if TYPE_CHECKING:
+    from .._cluster.host import HostStatus
     from .._observe.sampler import TreeMemory
     from ..pool import PoolStats
 
@@ -33,6 +34,7 @@ class Request:
     field: str | None
     workers: int | None
     method: Method
+    cluster: str | None
     block: int | None
     reduce: str | _targets.Target | None
     out: str | None
@@ -57,6 +59,7 @@ class Outcome:
     data_bytes: int
     stats: PoolStats
     peak: TreeMemory | None
+    hosts: tuple[HostStatus, ...] = ()
 
 
 def facts(request: Request, outcome: Outcome) -> str:
@@ -67,9 +70,17 @@ def facts(request: Request, outcome: Outcome) -> str:
         f"{_show.size(outcome.stats.bytes_sent + outcome.stats.bytes_received)} through pipes",
         f"memory   {_memory(outcome)}",
     ]
+    if outcome.hosts:
+        lines.insert(2, f"hosts    {_hosts(outcome.hosts)}")
     if request.out is not None:
         lines.insert(0, f"saved    {request.out}")
     return "\n".join(lines)
+
+
+def _hosts(hosts: tuple[HostStatus, ...]) -> str:
+    said = [f"{len(hosts)}, sent {_show.size(sum(host.shipped for host in hosts))} of the data"]
+    said += [f"{host.name} was lost: {host.why}" for host in hosts if host.why]
+    return "; ".join(said)
 
 
 def _memory(outcome: Outcome) -> str:
@@ -101,5 +112,6 @@ def as_object(request: Request, outcome: Outcome) -> dict[str, Any]:
         "peak_pss_bytes": peak.pss if peak else None,
         "peak_uss_bytes": peak.uss if peak else None,
         "peak_processes": peak.processes if peak else None,
+        "hosts": [asdict(host) for host in outcome.hosts],
         "bytes_through_pipes": outcome.stats.bytes_sent + outcome.stats.bytes_received,
     }

@@ -96,6 +96,15 @@ def resolve(target: Target) -> Callable[..., Any]:
     return found  # type: ignore[no-any-return]
 
 
+def by_value(*targets: Target) -> None:
+    """Send the functions of files by value: other machines do not have the files."""
+    import cloudpickle
+
+    for target in targets:
+        if target.file is not None:
+            cloudpickle.register_pickle_by_value(_module(target))
+
+
 def _module(target: Target) -> ModuleType:
     try:
         module = import_module(target.module)

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ..errors import OnecopyError, RemoteTraceback, add_note, printable
-from . import _show, _source, _targets
+from . import _cluster, _show, _source, _targets
 from ._errors import FAILED, CommandError, reason
 from ._reading import reads_files
 from ._run_words import Method, Outcome, Request, as_object, facts
@@ -56,6 +56,13 @@ def command(  # noqa: PLR0913  # options of a command
         int | None, typer.Option(min=1, metavar="N", help="Default: the CPUs this may use.")
     ] = None,
     method: Annotated[Method, typer.Option(help="How workers start.")] = Method.AUTO,
+    cluster: Annotated[
+        str | None,
+        typer.Option(
+            metavar="ADDRESS",
+            help="Run on its hosts: a Dask scheduler's address or file, or loopback:HOSTS[xWORKERS].",
+        ),
+    ] = None,
     block: Annotated[
         int | None, typer.Option(min=1, metavar="ROWS", help="Rows per call. Default: about 6 MB.")
     ] = None,
@@ -105,6 +112,7 @@ def command(  # noqa: PLR0913  # options of a command
         field=field,
         workers=workers,
         method=method,
+        cluster=cluster,
         block=block,
         reduce=reduce if reduce is None or reduce in NAMED else _reducer(reduce),
         out=out,
@@ -121,6 +129,8 @@ def command(  # noqa: PLR0913  # options of a command
         _show.check_out(out, path)
     if report is not None and report != "-":
         check("--report", report)
+    if cluster is not None:
+        _cluster.check(cluster, workers, method.value)
     if memory_limit is not None or timeout is not None:
         _check_limits(request)
     return partial(execute, request)
@@ -182,6 +192,8 @@ def compute(request: Request) -> tuple[Outcome, Run | None]:
         if request.method not in (Method.FORK, Method.THREAD):
             pool = _pool(request, stack)
         function = _targets.resolve(request.function)
+        if request.cluster is not None:
+            _targets.by_value(*targets)
         source = _source.load(request.file, request.field, request.reading, request.progress)
         reduce = request.reduce
         combine: Any = reduce if isinstance(reduce, str | None) else _targets.resolve(reduce)
@@ -220,6 +232,7 @@ def compute(request: Request) -> tuple[Outcome, Run | None]:
             data_bytes=source.data_bytes,
             stats=pool.stats(),
             peak=sampler.peak,
+            hosts=tuple(pool.hosts()),
         )
         return outcome, run
 
@@ -256,7 +269,13 @@ def _pool(request: Request, stack: ExitStack) -> Pool:
     modules = {"numpy": 0, request.function.module: 0}
     method = Method.FORKSERVER if request.method is Method.AUTO else request.method
     name: Any = method.value
-    pool = Pool(request.workers, method=name, preload=tuple(modules))
+    if request.cluster is not None:
+        # A file of this machine is no module there: see ``_targets.by_value``.
+        modules = {"numpy": 0} if request.function.file else modules
+        hosts = _cluster.reach(request.cluster, stack)
+        pool = Pool(cluster=hosts, method=name, preload=tuple(modules))
+    else:
+        pool = Pool(request.workers, method=name, preload=tuple(modules))
 
     def end() -> None:
         pool.terminate()

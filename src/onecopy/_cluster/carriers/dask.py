@@ -48,6 +48,8 @@ LOST = 30.0
 LEASE = 45.0
 # Messages of one answer to a poll, at most.
 _MOST = 64
+# Seconds between two questions whether the scheduler has dropped an actor.
+_AGAIN = 0.05
 
 
 class Facts(NamedTuple):
@@ -195,6 +197,7 @@ class _Host:
         self.info = HostInfo(key, name, workers)
         self.address = address
         self.actor: Any = None
+        self.key = f"onecopy-agent-{uuid4().hex}"  # of the actor, for Dask
         self.left = threading.Event()  # and that was reported
 
 
@@ -224,6 +227,8 @@ class DaskCarrier:
         self._all: dict[int, _Host] = {}
         self._threads: list[threading.Thread] = []
         self._closed = False
+        self._waiting = threading.Event()  # set by ``close``
+        self._retired: set[str] = set()
         first = self._look(None)
         if not first:
             raise NoHosts("no Dask worker is connected to the scheduler: wait_for_workers first")
@@ -261,6 +266,7 @@ class DaskCarrier:
     def close(self) -> None:
         """See ``Carrier``."""
         self._closed = True
+        self._waiting.set()
         _listen_no_more(self._client, self)
         for key in list(self._all):
             self.end(key)
@@ -281,6 +287,8 @@ class DaskCarrier:
         with self._lock:
             for address, said in found.items():
                 machine = _machine(address, said)
+                if address in self._retired:
+                    continue
                 known = self._hosts.get(machine)
                 if (known is not None and not known.left.is_set()) or address not in about:
                     continue
@@ -303,6 +311,9 @@ class DaskCarrier:
             for host in list(self._all.values()):
                 if host.address == address:
                     self._lose(host, "its Dask worker has left")
+        elif said.get("action") == "retire-workers":
+            for each in (*said.get("retired", ()), *said.get("could-not-retire", ())):
+                self._retiring(each)
         elif said.get("action") == "add-worker":
             thread = threading.Thread(target=self._welcome, args=(address,), daemon=True)
             thread.start()
@@ -317,6 +328,27 @@ class DaskCarrier:
             return
         for host in new:
             self._begin(host)
+
+    def _retiring(self, address: str) -> None:
+        """Dask was asked to retire this worker. It does not while the worker has an actor, so that
+        is repeated when the host has finished its work."""
+        for host in list(self._all.values()):
+            if host.address == address and not host.left.is_set() and not self._closed:
+                self._retired.add(address)
+                if self._events is not None:
+                    self._events.leaving(host.info.key)
+
+    def _retire(self, host: _Host) -> None:
+        """Let Dask retire the worker of a host whose agent has ended, and start an agent on another
+        worker of that machine if there is one."""
+        end = monotonic() + LOST
+        with contextlib.suppress(OSError, RuntimeError, ValueError):  # it has gone already
+            while self._client.sync(self._client.scheduler.who_has, keys=[host.key]).get(host.key):
+                if monotonic() > end or self._waiting.wait(_AGAIN):
+                    return
+            self._client.retire_workers([host.address])
+            for new in self._look(None):
+                self._begin(new)
 
     def _begin(self, host: _Host) -> None:
         name = f"onecopy-from-{host.info.name}"
@@ -334,32 +366,40 @@ class DaskCarrier:
 
     def _serve(self, host: _Host) -> None:
         """Start the agent of a host, and pass on what it sends until it ends or is lost."""
-        assert self._events is not None
         why = "its agent has ended"
         try:
+            why = self._pass_on(host) or why
+        finally:
+            self._lose(host, why)
+            host.actor = None
+        if host.address in self._retired and not self._closed:
+            self._retire(host)
+
+    def _pass_on(self, host: _Host) -> str:
+        """Return the reason why a host is lost; empty if its agent has ended."""
+        assert self._events is not None
+        try:
             future = self._client.submit(
-                Handle,
-                actor=True,
-                workers=[host.address],
-                pure=False,
-                key=f"onecopy-agent-{uuid4().hex}",
+                Handle, actor=True, workers=[host.address], pure=False, key=host.key
             )
-            actor = host.actor = future.result(timeout=LOST)
+            future.result(timeout=LOST)
+            # The one in the result belongs to the program's default client, if there is one.
+            with self._client.as_current():
+                actor: Any = distributed.Actor(Handle, host.address, host.key)
+            host.actor = actor
             self._events.came(host.info)
             while not host.left.is_set():
                 messages = actor.poll(POLL).result(timeout=LOST)
                 for message in messages:
                     if message is None:
-                        return
+                        return ""
                     if not host.left.is_set() and not self._closed:
                         self._events.received(host.info.key, unpacked(_writable(message)))
         except TimeoutError:
-            why = f"it has not answered for {LOST:g} s"
+            return f"it has not answered for {LOST:g} s"
         except (OSError, RuntimeError, ValueError, CancelledError) as error:
-            why = f"it cannot be reached: {error}"
-        finally:
-            self._lose(host, why)
-            host.actor = None
+            return f"it cannot be reached: {error}"
+        return ""
 
 
 # A client calls one function for a topic: it passes events on to all pools of that client.

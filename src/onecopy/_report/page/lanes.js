@@ -3,6 +3,8 @@
 // What is drawn comes from a model, and where that comes from is not known here:
 //   model.lanes    [{label, lo, hi, marks: [{from, to, kind}]}]: items lo to hi - 1 are the lane's,
 //                  in order and not overlapping; marks are other stretches (start-up, lost).
+//                  A lane with head is a line of text, the name of the lanes that follow; one with
+//                  of shows as many lanes after it together.
 //   model.from, model.until          Float64Array: an item's first and last instant.
 //   model.parts    [{kind, took: Float32Array}]: what an item consists of, in this order.
 //   model.bad      Uint8Array: items that went wrong.
@@ -251,6 +253,7 @@ class Lanes {
     this.paintAxis(pen, width);
     model.lanes.forEach((lane, row) => {
       const top = this.axis + row * this.laneHeight;
+      if (lane.head) { this.paintHead(pen, lane, top, width); return; }
       pen.fillStyle = this.colour("soft");
       pen.fillText(lane.label, 8, top + this.laneHeight / 2, this.gutter - 14);
       pen.fillStyle = this.colour("track");
@@ -259,7 +262,8 @@ class Lanes {
       pen.beginPath();
       pen.rect(this.gutter, top, this.wide(), this.laneHeight);
       pen.clip();
-      this.paintLane(pen, lane, top + 2, this.laneHeight - 4);
+      if (lane.of) this.paintTogether(pen, row, top + 2, this.laneHeight - 4);
+      else this.paintLane(pen, lane, top + 2, this.laneHeight - 4);
       pen.restore();
     });
     if (this.cursor !== null) {
@@ -382,6 +386,55 @@ class Lanes {
       }
       lo = hi;
       before = now;
+    }
+  }
+
+  // The name of the group of lanes that follows.
+  paintHead(pen, lane, top, width) {
+    pen.fillStyle = this.colour("ink");
+    pen.save();
+    pen.font = `600 ${pen.font}`;
+    pen.beginPath();
+    pen.rect(0, top, width - 8, this.laneHeight);
+    pen.clip();
+    // Over the lines of the axis, which would cross it.
+    const { width: wide } = pen.measureText(lane.label);
+    pen.fillStyle = this.colour("panel");
+    pen.fillRect(0, top, wide + 16, this.laneHeight);
+    pen.fillStyle = this.colour("ink");
+    pen.fillText(lane.label, 8, top + this.laneHeight / 2 + 2);
+    pen.restore();
+  }
+
+  // The lanes of a group in one: the height is the share of the time of all of them.
+  paintTogether(pen, row, top, height) {
+    if (!this.sums) return;
+    const lanes = this.model.lanes.slice(row + 1, row + 1 + this.model.lanes[row].of);
+    const [from, until] = this.view;
+    const columns = Math.floor(this.wide());
+    const tick = (until - from) / columns;
+    const shares = new Float64Array(columns * this.stack().length);
+    const kinds = this.order.length;
+    for (const lane of lanes) {
+      let at = this.after(lane.lo, lane.hi, from);
+      let before = this.spent(lane, at, from);
+      for (let column = 0; column < columns; column++) {
+        const end = from + (column + 1) * tick;
+        at = this.gallop(at, lane.hi, end);
+        const now = this.spent(lane, at, end);
+        for (let p = 0; p < kinds; p++) shares[column * kinds + p] += Math.max(0, now[p] - before[p]);
+        before = now;
+      }
+    }
+    for (let column = 0; column < columns; column++) {
+      let y = top + height;
+      for (let p = 0; p < kinds; p++) {
+        const tall = Math.min((shares[column * kinds + p] / tick / lanes.length) * height, y - top);
+        if (tall <= 0.05) continue;
+        pen.fillStyle = this.colour(this.stack()[p].kind);
+        pen.fillRect(this.gutter + column, y - tall, 1, tall);
+        y -= tall;
+      }
     }
   }
 

@@ -1,0 +1,111 @@
+"""A host has no room for the data of some work: the work is given to another host.
+
+The host has refused it before a worker began, so it runs once all the same. Until that work has
+ended the host gets none: the scheduler knows workers, and not what each of them has room for. If no
+other host is left, the work fails, with the name and the figures of each host that has refused it.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable
+
+from .. import errors
+from .._engine.core import Core
+from .._engine.work import Entry
+from .._schedule import events
+from .host import Host, State
+
+_log = logging.getLogger(__name__)
+
+
+class Room:
+    """See the module. The carrier's threads call ``refused``, the service ``relieve``.
+
+    Args:
+        core: the pool's table.
+        hosts: returns every host so far.
+        wake: has the service call ``relieve``.
+    """
+
+    def __init__(
+        self, core: Core, hosts: Callable[[], list[Host]], wake: Callable[[], None]
+    ) -> None:
+        self._core = core
+        self._hosts = hosts
+        self._wake = wake
+        self._lock = threading.Lock()
+        # By work: the hosts that have refused it, and their errors.
+        self._refused: dict[int, dict[Host, errors.NotEnoughMemory]] = {}
+        self._warned: set[Host] = set()
+
+    def refused(self, host: Host, entry: Entry, error: errors.NotEnoughMemory) -> bool:
+        """Give work that a host has refused to another, and return True; or, if there is none that
+        may have room, note in the error what each host has said, and return False."""
+        with self._lock:
+            self._forget()
+            refused = self._refused.setdefault(entry.assignment.work, {})
+            refused[host] = error
+            may = [h for h in self._hosts() if h.state in (State.STARTING, State.READY)]
+            if all(other in refused for other in may):
+                for name, said in {each.name: said for each, said in refused.items()}.items():
+                    if said is not error:
+                        errors.add_note(error, f"onecopy: on {name}: {said}")
+                return False
+            first = host not in self._warned
+            self._warned.add(host)
+            with self._core.lock:
+                if host.state is State.READY:
+                    host.state = State.FULL
+        if first:
+            task = entry.work.describe(entry.assignment)
+            text = "%s has no room for the data of %s, which is given to another host: %s"
+            _log.warning(text, host.name, task, error)
+        self._core.handle(*(events.WorkerEnding(s.number) for s in host.slots)).carry_out()
+        self._core.requeue(entry.worker, [entry.assignment.id]).carry_out()
+        self._wake()
+        return True
+
+    def _forget(self) -> None:
+        """Forget work that has ended. With the lock held."""
+        with self._core.lock:
+            present = set(self._core.work)
+        for work in self._refused.keys() - present:
+            del self._refused[work]
+
+    def relieve(self) -> bool:
+        """Give work again to hosts that were left out for work that has ended; return True if there
+        are others."""
+        hosts = self._hosts()
+        full = [host for host in hosts if host.state is State.FULL]
+        if not full:
+            return False
+        with self._core.lock:
+            busy = {entry.worker for entry in self._core.assigned.values()}
+        with self._lock:
+            self._forget()
+            waiting = {host for refused in self._refused.values() for host in refused}
+        # Without another host they have to say again that they have no room.
+        alone = not any(host.state in (State.STARTING, State.READY) for host in hosts)
+        left = False
+        for host in full:
+            if (host in waiting and not alone) or any(slot.number in busy for slot in host.slots):
+                left = True
+            else:
+                self._take_back(host)
+        return left
+
+    def _take_back(self, host: Host) -> None:
+        """Give a host work again; it holds none."""
+        with self._core.lock:
+            if host.state is State.FULL:
+                host.state = State.READY
+        for slot in host.slots:
+            self._core.worker_gone(
+                slot.number,
+                0,
+                broken=False,
+                error=lambda task: errors.HostLost(host.name, "", task),
+            ).carry_out()
+            self._core.join(slot).carry_out()

@@ -1,0 +1,143 @@
+"""A host without room for the data of some work: it goes elsewhere, or says what each host has said.
+
+The refusal is made up between the driver and the agents: a host is sent nothing of what it refuses.
+"""
+
+from __future__ import annotations
+
+import logging
+import pickle
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import onecopy as oc
+from onecopy._cluster.carriers.loopback import Loopback, LoopbackCarrier
+from onecopy._cluster.interface import Events, Item
+from onecopy._protocol.preparation import Preparation
+from tests.processes.test_cluster import agent_of_me, wait_for
+from tests.scripts import until
+
+
+class Refusing(LoopbackCarrier):
+    """Answers for some hosts that there is no room for tasks with some name."""
+
+    refuses: dict[int, str]
+    events: Events
+
+    def open(self, events: Events, preparation: Preparation) -> None:
+        self.events = events
+        super().open(events, preparation)
+
+    def send(self, key: int, items: list[Item]) -> int:
+        sent = 0
+        for name, *values in items:
+            if name == "give" and key in self.refuses:
+                kept = [order for order in values[0] if self.refuses[key] not in order.name]
+                refused = [order for order in values[0] if order not in kept]
+                self._refuse(key, [order.id for order in refused])
+                values = [kept]
+            sent += super().send(key, [(name, *values)])
+        return sent
+
+    def _refuse(self, key: int, numbers: list[int]) -> None:
+        error = pickle.dumps(oc.NotEnoughMemory(1000 + key, 10, "memory"))
+        said = [("failed", number, 0, error) for number in numbers]
+        # As in life, where it is another thread than the one that sends.
+        thread = threading.Thread(target=self.events.received, args=(key, said))
+        thread.start()
+        thread.join()
+
+
+@dataclass(frozen=True)
+class Small(Loopback):
+    """Made-up hosts, some of which refuse tasks by a part of their names."""
+
+    refuses: dict[int, str] = field(default_factory=dict)
+
+    def carrier(self) -> LoopbackCarrier:
+        carrier = Refusing(self.hosts, self.workers)
+        carrier.refuses = self.refuses
+        return carrier
+
+
+def large(at: int) -> int:
+    return agent_of_me()
+
+
+def other(folder: Path) -> int:
+    """Wait until it runs on both hosts."""
+    (folder / str(agent_of_me())).touch()
+    wait = threading.Event()
+    while len(list(folder.iterdir())) < 2:
+        wait.wait(0.005)
+    return agent_of_me()
+
+
+def agent_by_name(pool: oc.Pool) -> dict[str, int]:
+    engine: Any = pool._engine
+    pool.pids()
+    pids = [pid for pid, _ in engine._carrier._agents.values()]
+    return dict(zip([host.name for host in pool.hosts()], pids, strict=True))
+
+
+def states(pool: oc.Pool) -> list[str]:
+    return [host.state for host in pool.hosts()]
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_it_goes_elsewhere_and_the_host_works_again_afterwards(
+    workers: int, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    with oc.Pool(cluster=Small(2, workers, {1: "large"})) as pool:
+        agents = agent_by_name(pool)
+        with caplog.at_level(logging.WARNING):
+            assert set(pool.map(large, range(200), chunksize=1)) == {agents["loopback-2"]}
+        said = [record for record in caplog.records if "has no room" in record.getMessage()]
+        assert len(said) == 1
+        assert "loopback-1" in said[0].getMessage()
+        until(lambda: states(pool) == ["ready", "ready"], "the host gets work again")
+        assert set(pool.map(other, [tmp_path] * 2 * workers, chunksize=1)) == {*agents.values()}
+        assert pool.stats().lost == 0
+
+
+def test_a_call_goes_elsewhere() -> None:
+    with oc.Pool(cluster=Small(2, 1, {2: "large"})) as pool:
+        agents = agent_by_name(pool)
+        assert {pool.apply(large, (0,)) for _ in range(5)} == {agents["loopback-1"]}
+
+
+def test_where_no_host_has_room_each_is_named() -> None:
+    with oc.Pool(cluster=Small(2, 1, {1: "large", 2: "large"})) as pool:
+        agent_by_name(pool)
+        with pytest.raises(oc.NotEnoughMemory) as caught:
+            pool.apply(large, (0,))
+        notes = "\n".join(caught.value.__notes__)
+        assert "on loopback-1" in notes
+        assert "on loopback-2" in notes
+        assert "1001" in f"{caught.value}{notes}"
+        assert "1002" in f"{caught.value}{notes}"
+        until(lambda: states(pool) == ["ready", "ready"], "both get work again")
+        assert pool.apply(abs, (-1,)) == 1
+
+
+def test_a_pool_that_is_closed_meanwhile_ends(tmp_path: Path) -> None:
+    go: Callable[[Path], str] = wait_for_it
+    pool = oc.Pool(cluster=Small(2, 1, {1: "wait_for_it"}))
+    agent_by_name(pool)
+    results = [pool.submit(go, tmp_path / "go") for _ in range(3)]
+    until(lambda: "full" in states(pool), "one has no room")
+    pool.close()
+    (tmp_path / "go").touch()
+    pool.join()
+    assert [result.result() for result in results] == ["there"] * 3
+    assert states(pool) == ["gone", "gone"]
+
+
+def wait_for_it(path: Path) -> str:
+    wait_for(path)
+    return "there"
