@@ -154,6 +154,40 @@ made.shutdown()
     assert "actor has ended" in said or "declared its node dead" in said
 
 
+def test_a_node_that_is_drained(tmp_path: Path, folder: str) -> None:
+    said = program(
+        tmp_path,
+        folder,
+        """
+from ray._raylet import GcsClient
+from ray.core.generated.autoscaler_pb2 import DrainNodeReason
+made, (first, second) = nodes(1, 1)
+def wait_and_return(path, i):
+    while not os.path.exists(path):
+        time.sleep(0.01)
+    return i
+flag = sys.argv[0] + ".flag"
+with oc.Pool(cluster=ray, reruns=0) as pool:  # lost work would fail
+    assert len(pool.pids()) == 2
+    held = [pool.submit(wait_and_return, flag, i) for i in range(2)]
+    until(lambda: all(future.running() for future in held))
+    reason = DrainNodeReason.Value("DRAIN_NODE_REASON_PREEMPTION")
+    end = int(1000 * time.time()) + 600_000
+    assert GcsClient(address=made.gcs_address).drain_node(first.node_id, reason, "test", end)[0]
+    until(lambda: states(pool) == ["leaving", "ready"])
+    more = [pool.submit(slow, i) for i in range(20)]
+    open(flag, "w").close()
+    assert [future.result() for future in held] == [0, 1]
+    assert [future.result() for future in more] == list(range(20))
+    until(lambda: states(pool) == ["gone", "ready"])
+    print([host.why for host in pool.hosts()])
+ray.shutdown()
+made.shutdown()
+""",
+    )
+    assert said == "['', '']\n"
+
+
 def test_a_node_that_does_not_answer(tmp_path: Path, folder: str) -> None:
     said = program(
         tmp_path,

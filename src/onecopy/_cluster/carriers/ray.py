@@ -87,7 +87,8 @@ class _Host:
         self.info = HostInfo(key, node.name, node.cpus)
         self.node = node
         self.actor: Any = None
-        self.left = threading.Event()  # and that was reported
+        self.leaving = False  # and that was reported
+        self.left = threading.Event()  # the same
         self.calls = count()
         self.sending: deque[futures.Future[None]] = deque()
 
@@ -254,6 +255,7 @@ class RayCarrier:
                 return
             try:
                 alive = {each["NodeID"] for each in ray.nodes() if each["Alive"]}
+                draining = cluster_state.get_draining_nodes()
                 self._ask(nodes())
             except (RayError, RuntimeError) as error:  # its head does not answer
                 _logger.warning("Ray's nodes are not known now: %s", error)
@@ -261,6 +263,9 @@ class RayCarrier:
             for host in list(self._hosts.values()):
                 if host.node.id not in alive:
                     self._lose(host, "Ray has declared its node dead")
+                elif host.node.id in draining and not host.leaving:
+                    host.leaving = True
+                    self._report_leaving(host)
             for node, answer in self._answered():
                 try:
                     new = self._add(node, answer)
@@ -270,6 +275,11 @@ class RayCarrier:
                     self._resting[node.id] = inf
                     if node.id in alive:
                         warnings.warn(f"a node is not used: {error}", stacklevel=1)
+
+    def _report_leaving(self, host: _Host) -> None:
+        """Report that Ray drains the node: it is to be shut down, maybe at a set time."""
+        if self._events is not None and not self._closed.is_set():
+            self._events.leaving(host.info.key)
 
     def _start(self, target: Any, name: str, *arguments: Any) -> None:
         thread = threading.Thread(target=target, args=arguments, name=name, daemon=True)
