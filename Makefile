@@ -16,7 +16,7 @@ MEASURED = $(BIN)/python -m coverage run -m pytest
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help test lint types pyright contract unit processes processes-file processes-all hosts cluster-netns suites apart beside coverage \
+.PHONY: help test lint types pyright contract unit processes processes-file processes-all hosts cluster-netns cluster-ray suites apart beside coverage \
 	browser slow truth chaos fuzz soak doctor-truth quick versions test-all python-suites own-suites from-source package docs demo bench bench-programs bench-published bench-faults format clean
 
 help: ## list the targets
@@ -95,6 +95,15 @@ hosts: $(VENV)/.installed-dev ## the pool's own tests once more, on hosts that a
 
 cluster-netns: $(VENV)/.installed-dev ## a Dask cluster on three network namespaces: bytes, memory, losses (needs root)
 	$(PYTEST) tests/slow/test_cluster_netns.py -s --timeout=300 $(ARGS)
+
+# Not part of `dev`: Ray is large, and its nodes take some seconds to start.
+$(VENV)/.installed-ray: $(VENV)/.installed-dev
+	$(PIP) -e '.[ray]'
+	@touch $@
+
+cluster-ray: $(VENV)/.installed-ray ## the tests of several hosts on a Ray cluster of this machine
+	$(PYTEST) tests/processes/test_cluster.py --cluster=ray $(ARGS)
+	$(PYTEST) tests/processes/test_cluster_ray.py $(ARGS)
 
 suites: unit processes processes-file
 

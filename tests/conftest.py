@@ -38,6 +38,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     """The options for testing doors; see `pytest_collection_modifyitems`."""
     parser.addoption("--doors", choices=("none", "some", "all"), default="some")
     parser.addoption("--start", choices=("fork", "others", "any"), default="any")
+    parser.addoption("--cluster", choices=("loopback", "ray"), default="loopback")
     parser.addoption("--hosts", type=int, default=0, help="run the pool's tests on made-up hosts")
 
 
@@ -124,6 +125,8 @@ def no_leaks(request: pytest.FixtureRequest) -> Iterator[None]:
 
 def _allowed(node: pytest.Item) -> frozenset[leaks.Kind]:
     """The kinds that the test's own `leaks` marker lets it leave behind."""
+    if node.config.getoption("--cluster", "loopback") == "ray":  # which keeps processes for later
+        return frozenset({leaks.Kind.PROCESS, leaks.Kind.DESCRIPTOR})
     marker = node.get_closest_marker("leaks")
     if marker is None:
         return frozenset()

@@ -15,6 +15,7 @@ import pytest
 # How often a state is asked for that no descriptor and no lock tells of, in seconds.
 _ASK_AGAIN = 0.01
 _PATIENCE = 30.0
+_STRICT = ("-X", "dev", "-W", "error")
 
 
 def run(
@@ -23,8 +24,10 @@ def run(
     *arguments: str,
     env: Mapping[str, str] | None = None,
     preexec: Callable[[], None] | None = None,
+    strict: bool = True,
+    timeout: float = 100,
 ) -> subprocess.CompletedProcess[str]:
-    """Run `source` as the main program, warnings being errors; blocks until it ends.
+    """Run `source` as the main program, by default with warnings as errors; blocks until it ends.
 
     Args:
         path: a folder to put it in.
@@ -32,14 +35,16 @@ def run(
         arguments: its own.
         env: its environment; this process's when None.
         preexec: called in the child before it becomes the program.
+        strict: warnings are errors, and Python's own checks are on.
+        timeout: seconds after which it is killed, and the test fails.
     """
     program = path / "program.py"
     program.write_text(source)
     return subprocess.run(
-        [sys.executable, "-X", "dev", "-W", "error", str(program), *arguments],
+        [sys.executable, *(_STRICT if strict else ()), str(program), *arguments],
         capture_output=True,
         text=True,
-        timeout=100,
+        timeout=timeout,
         check=False,
         env=env,
         preexec_fn=preexec,

@@ -87,9 +87,9 @@ class Pool(PoolView, StandardPool):  # type: ignore[misc]  # results are of our 
         worker_exit: called without arguments in each worker at its normal end: after ``close``, or
             because of ``maxtasksperchild``. A worker that is killed does not call it; so
             ``terminate``, and the end of a ``with`` block, do not. Not for worker threads.
-        cluster: hosts to work on: a connected ``distributed.Client``, or what ``onecopy.loopback``
-            returns. The workers are theirs. Work is then run at least once: see ``reruns``.
-            None: this machine.
+        cluster: hosts to work on: a connected ``distributed.Client``, the module ``ray`` or its name
+            (after ``ray.init()``), or what ``onecopy.loopback`` returns. The workers are theirs.
+            Work is then run at least once: see ``reruns``. None: this machine.
         reruns: with ``cluster``: how often work that was lost with a host, and may have begun there,
             is given to another. Then it fails with ``HostLost``.
         files: with ``cluster``: how hosts get data of loaded files. ``"auto"``: a host that sees the

@@ -10,7 +10,7 @@ from typing import Any, Protocol
 import pytest
 
 import onecopy as oc
-from tests import hosts
+from tests import clusters, hosts
 from tests.tasks import Signs
 
 
@@ -20,6 +20,26 @@ class MakeExecutor(Protocol):
     def __call__(self, method: str, workers: int = 2, **options: Any) -> oc.ProcessPoolExecutor:
         """Make an executor that the end of the test ends."""
         ...
+
+
+@pytest.fixture(scope="session")
+def _ray(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Ray's nodes, if tests run there."""
+    if request.config.getoption("--cluster") == "ray":
+        with clusters.ray_nodes():
+            yield
+    else:
+        yield
+
+
+@pytest.fixture
+def cluster(request: pytest.FixtureRequest, _ray: None) -> Iterator[clusters.Cluster]:
+    """Return hosts of the kind that `--cluster` names."""
+    if request.config.getoption("--cluster") == "loopback":
+        yield clusters.loopback
+        return
+    with pytest.MonkeyPatch.context() as patch:
+        yield lambda hosts, workers: clusters.ray_cluster(patch, hosts, workers)
 
 
 @pytest.fixture

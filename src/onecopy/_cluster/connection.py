@@ -39,6 +39,15 @@ def unpacked(message: Packed) -> Any:
     return pickle.loads(stream, buffers=buffers)
 
 
+def framed(message: Packed) -> list[memoryview]:
+    """Return the bytes that a stream carries for a message, in pieces that are not copied."""
+    stream, buffers = message
+    views = [memoryview(each).cast("B") for each in (stream, *buffers)]
+    lengths = b"".join(_LENGTH.pack(view.nbytes) for view in views[1:])
+    head = _HEAD.pack(len(buffers), views[0].nbytes) + lengths
+    return [memoryview(head), *(view for view in views if view.nbytes)]
+
+
 class Connection:
     """See the module. One thread sends and one receives.
 
@@ -59,11 +68,7 @@ class Connection:
 
     def pass_on(self, message: Packed) -> int:
         """Send a message that is packed already; return its size in bytes."""
-        stream, buffers = message
-        views = [memoryview(each).cast("B") for each in (stream, *buffers)]
-        lengths = b"".join(_LENGTH.pack(view.nbytes) for view in views[1:])
-        head = _HEAD.pack(len(buffers), views[0].nbytes) + lengths
-        pieces = [memoryview(head), *(view for view in views if view.nbytes)]
+        pieces = framed(message)
         total = sum(piece.nbytes for piece in pieces)
         at = 0
         while at < len(pieces):

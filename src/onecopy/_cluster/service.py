@@ -222,7 +222,7 @@ class Service:
         if flags.stopped and monotonic() > flags.stopped + _GRACE:
             for host in there:
                 self._carrier.end(host.info.key)
-        if not there and not self._core.closed:
+        if not there and self._wants_hosts():
             return self._without_hosts()
         self._alone = monotonic()
         return self._core.closed and not there
@@ -288,7 +288,7 @@ class Service:
         self._end_aborted()
         waits = [self._take_back(), self._ask_times(), self._end_leaving()]
         waits.append(_ROOM if self._arrivals.room.relieve() else None)
-        if self._flags.stopped or (not self._core.closed and self._is_alone()):
+        if self._flags.stopped or (self._wants_hosts() and self._is_alone()):
             waits.append(_PATIENCE)
         return min((wait for wait in waits if wait is not None), default=None)
 
@@ -304,6 +304,10 @@ class Service:
             if host.state is State.READY:
                 host.queue.put(("ping",))
         return _PERIOD
+
+    def _wants_hosts(self) -> bool:
+        """Return True if there is work, or may be."""
+        return not self._core.closed or bool(self._core.work)
 
     def _is_alone(self) -> bool:
         return all(host.state is State.GONE for host in self._hosts.all())

@@ -7,6 +7,7 @@ from typing import Any
 
 from .._engine.options import Options
 from .._launch import resolve
+from ..errors import MissingLibrary
 from .carriers.loopback import Loopback
 from .engine import ClusterEngine, ClusterOptions
 from .interface import Carrier
@@ -22,10 +23,22 @@ def carrier_of(cluster: Any) -> Carrier:
         from .carriers.dask import DaskCarrier  # who has such a client has imported distributed
 
         return DaskCarrier(cluster)
+    if cluster == "ray" or getattr(cluster, "__name__", None) == "ray":
+        return _ray()
     raise TypeError(
-        "cluster is a distributed.Client, or what onecopy.loopback returns, not a "
-        f"{type(cluster).__name__}"
+        'cluster is a distributed.Client, "ray" or the module ray, or what onecopy.loopback returns, '
+        f"not a {type(cluster).__name__}"
     )
+
+
+def _ray() -> Carrier:
+    try:
+        from .carriers.ray import RayCarrier
+    except ModuleNotFoundError as error:
+        if error.name != "ray":
+            raise
+        raise MissingLibrary('cluster="ray" needs Ray: pip install "onecopy[ray]"') from error
+    return RayCarrier()
 
 
 def method_of(method: str) -> str:

@@ -1,1 +1,1 @@
-"""The ways to reach hosts, one file each: ``loopback``, ``dask``."""
+"""The ways to reach hosts, one file each: ``loopback``, ``dask``, ``ray``."""

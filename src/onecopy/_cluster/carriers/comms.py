@@ -28,8 +28,6 @@ _TELL = WINDOW // 4
 # Below this number of bytes copies are cheaper than buffers of their own.
 _SMALL = 64 << 10
 
-LAST: Packed = (b"", [])
-"""The message after which nothing comes."""
 LEAVING: Packed = (b"", [b"leaving"])
 """A host's message that its Dask worker is to end."""
 

@@ -32,8 +32,9 @@ from ...errors import HostMismatch, InsecureClusterWarning, NoHosts
 from ..connection import Packed, packed, unpacked
 from ..interface import Events, HostInfo, Item
 from .comms import BEAT, size_of
-from .dask_host import Facts, facts, prepare, versions
+from .dask_host import Facts, facts, prepare
 from .dask_routes import ByScheduler, Direct, Route, is_last, is_leaving
+from .running import check
 
 # Seconds. The scheduler's list of workers is looked at this often, besides its events; a lost host
 # that is in it is tried again after as long, and then after twice as long, some times over.
@@ -185,7 +186,7 @@ class DaskCarrier:
                 known = self._hosts.get(machine)
                 if known is not None and not known.left.is_set():
                     continue
-                _check(said)
+                check(said.host, said.versions)
                 if machine not in new:
                     name = f"{said.host} ({address.rpartition('/')[2]})"
                     new[machine] = _Host(next(self._keys), machine, address, name)
@@ -358,14 +359,6 @@ def _writable(message: Packed) -> Packed:
 def _machine(address: str, said: Facts) -> str:
     """Return what is equal for Dask workers that can share memory."""
     return said.machine
-
-
-def _check(said: Facts) -> None:
-    """Raise HostMismatch for a host on which this process's messages mean something else."""
-    for name, ours in versions().items():
-        theirs = said.versions.get(name, "none")
-        if theirs != ours:
-            raise HostMismatch(f"{said.host} has {name} {theirs}, and the driver has {ours}")
 
 
 def _warn_if_open(client: Any) -> None:

@@ -11,25 +11,19 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
-import platform
 import queue
-import signal
 import socket
-import sys
 import threading
 from collections import deque
-from collections.abc import Callable
-from importlib import metadata
 from time import monotonic
 from typing import Any, NamedTuple
 
 from distributed import WorkerPlugin
 from distributed.core import Status
 
-from ..._launch import interpreter
 from ..connection import Connection, Packed
-from ..interface import AGENT
-from .comms import LAST, LEAVING, Exchange, size_of
+from .comms import LEAVING, Exchange, size_of
+from .running import LAST, Running, versions
 
 CARRY = "onecopy_carry"
 """The name of ``Carrying``, and of its ``carry`` among a Dask worker's operations."""
@@ -64,79 +58,12 @@ def facts() -> Facts:
     return Facts(f"{boot}-{space}", socket.gethostname(), versions())
 
 
-def versions() -> dict[str, str]:
-    """Return what has to be equal on all hosts. Functions by value are bytecode of one Python."""
-    found = {
-        "Python": ".".join(map(str, sys.version_info[:2])),
-        "onecopy": metadata.version("onecopy"),
-        "architecture": f"{platform.machine()}, {sys.byteorder} endian",
-    }
-    with contextlib.suppress(metadata.PackageNotFoundError):
-        found["NumPy"] = metadata.version("numpy").partition(".")[0]
-    return found
-
-
 async def prepare(dask_worker: Any) -> Facts:
     """Make a Dask worker serve ``carry``, and describe it. Run on each by ``Client.run``, which
     passes the worker under this name."""
     if CARRY not in dask_worker.handlers:
         await dask_worker.plugin_add(Carrying(), name=CARRY, catch_errors=False)
     return facts()._replace(threads=dask_worker.state.nthreads)
-
-
-class Running:
-    """An agent of this process, and the thread that has started it and reads from it.
-
-    Args:
-        said: called in that thread with each message, and at the end with ``LAST``.
-
-    Attributes:
-        connection: to the agent.
-        ended: set when the agent has ended.
-    """
-
-    def __init__(self, said: Callable[[Packed], None]) -> None:
-        ours, theirs = socket.socketpair()
-        self.connection = Connection(ours)
-        self.ended = threading.Event()
-        self._said = said
-        self._pid = 0
-        self._begun: queue.SimpleQueue[int | OSError] = queue.SimpleQueue()
-        # The agent ends with the thread that has started it, so that is one of its own.
-        threading.Thread(target=self._read, args=(theirs,), daemon=True).start()
-
-    def begun(self) -> None:
-        """Wait until the agent was started, once. Raises OSError if it cannot be."""
-        pid = self._begun.get()
-        if isinstance(pid, OSError):
-            raise pid
-        self._pid = pid
-
-    def end(self) -> None:
-        """End the agent now; its workers end with it."""
-        if not self.ended.is_set():
-            os.kill(self._pid, signal.SIGKILL)
-
-    def _read(self, theirs: socket.socket) -> None:
-        environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
-        with theirs:
-            try:
-                arguments = [str(os.getpid())]
-                pid = interpreter.start_module(AGENT, arguments, theirs.fileno(), environment)
-            except OSError as error:
-                self.ended.set()
-                self._begun.put(error)
-                return
-        self._begun.put(pid)
-        with contextlib.suppress(EOFError, OSError):  # it has ended, or the driver has gone
-            while True:
-                self._said(self.connection.take())
-        os.kill(pid, signal.SIGKILL)  # if it has closed its end alone
-        self.ended.set()
-        os.waitpid(pid, 0)
-        with contextlib.suppress(OSError):
-            self._said(LAST)
-        self.connection.close()
 
 
 class Carrying(WorkerPlugin):

@@ -19,6 +19,7 @@ from ..._launch import interpreter
 from ..._protocol.preparation import Preparation
 from ..connection import Connection
 from ..interface import AGENT, Events, HostInfo, Item
+from .running import in_words
 
 
 @dataclass(frozen=True)
@@ -141,17 +142,10 @@ class LoopbackCarrier:
         _, status = os.waitpid(pid, 0)
         with self._lock:
             self._agents[info.key] = 0, connection
-        events.left(info.key, f"its agent {_ended(status)}")
+        events.left(info.key, f"its agent {in_words(status)}")
         connection.close()
 
 
 def _start_agent(fd: int, preparation: Preparation) -> int:
     arguments = [str(os.getpid())]
     return interpreter.start_module(AGENT, arguments, fd, preparation.environment)
-
-
-def _ended(status: int) -> str:
-    code = os.waitstatus_to_exitcode(status)
-    if code >= 0:
-        return f"exited with code {code}"
-    return f"was killed by {signal.Signals(-code).name}"

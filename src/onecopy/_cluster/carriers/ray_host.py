@@ -1,0 +1,133 @@
+"""The part of the ``ray`` carrier that runs on a node: the actor that starts the agent there and
+passes bytes and messages on, unread.
+
+Bytes to the agent come as arguments that are small enough to be part of Ray's own messages: an
+object store would keep their pages after they were used (ray#25890). Calls are numbered, for Ray
+does not promise their order to actors with several threads.
+"""
+
+from __future__ import annotations
+
+import pickle
+import threading
+from collections import deque
+from time import monotonic
+from typing import Any
+
+import ray
+
+from ..connection import Packed
+from .running import LAST, Running, versions
+
+# Seconds: an agent whose driver has not asked for messages for so long ends.
+LEASE = 45.0
+# Bytes of one answer to a poll, and of messages that wait to be asked for. One message may be
+# larger; the agent waits while there are too many.
+_ANSWER = 8 << 20
+_ROOM = 64 << 20
+
+
+def facts() -> dict[str, str]:
+    """Describe the Python of a node."""
+    return versions()
+
+
+class Mailbox:
+    """The agent's messages that the driver has not asked for yet.
+
+    Attributes:
+        polled: when it was asked last (monotonic, seconds).
+    """
+
+    def __init__(self) -> None:
+        self.polled = monotonic()
+        self._messages: deque[Packed] = deque()
+        self._nbytes = 0
+        self._changed = threading.Condition()
+
+    def put(self, message: Packed) -> None:
+        """Add a message, after waiting for room."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._nbytes < _ROOM)
+            self._messages.append(message)
+            self._nbytes += _size(message)
+            self._changed.notify_all()
+
+    def take(self, seconds: float) -> list[Packed]:
+        """Return what is there, after waiting for the first; at most ``_ANSWER`` bytes or one."""
+        self.polled = monotonic()
+        taken: list[Packed] = []
+        total = 0
+        with self._changed:
+            self._changed.wait_for(lambda: self._messages, seconds)
+            while self._messages and (not taken or total + _size(self._messages[0]) <= _ANSWER):
+                taken.append(self._messages.popleft())
+                total += _size(taken[-1])
+            self._nbytes -= total
+            self._changed.notify_all()
+        return taken
+
+
+class Handle:
+    """The Ray actor on a node; see the module.
+
+    Its process ends with the driver, by Ray's doing, and the agent ends with it. The agent also ends
+    if nothing has polled for ``LEASE`` seconds: then the link to the driver is cut.
+    """
+
+    def __init__(self) -> None:
+        self._mailbox = Mailbox()
+        self._agent = Running(self._mailbox.put)
+        self._next = 0
+        self._early: dict[int, tuple[Any, ...]] = {}
+
+    @ray.method(concurrency_group="down")  # type: ignore[untyped-decorator,unused-ignore]
+    def begin(self) -> None:
+        """Wait until the agent was started. Raises OSError if it cannot be."""
+        self._agent.begun()
+        parts = (self._agent, self._mailbox)
+        threading.Thread(target=_keep_lease, args=parts, daemon=True).start()
+
+    @ray.method(concurrency_group="down")  # type: ignore[untyped-decorator,unused-ignore]
+    def pass_on(self, number: int, *parts: Any) -> None:
+        """Pass bytes on to the agent, after those of all calls with lower numbers.
+
+        Raises OSError if the agent has ended.
+        """
+        self._early[number] = parts
+        while (due := self._early.pop(self._next, None)) is not None:
+            self._next += 1
+            for part in due:
+                self._agent.connection.sock.sendall(part)
+
+    @ray.method(concurrency_group="up")  # type: ignore[untyped-decorator,unused-ignore]
+    def how(self) -> str:
+        """Return the way the agent has ended, in words."""
+        return self._agent.how
+
+    @ray.method(concurrency_group="up")  # type: ignore[untyped-decorator,unused-ignore]
+    def poll(self, seconds: float) -> list[tuple[Any, list[Any]]]:
+        """Return the agent's messages, after waiting for the first; ``LAST`` comes last."""
+        whole = pickle.PickleBuffer
+        return [
+            (whole(stream), [whole(each) for each in buffers])
+            for stream, buffers in self._mailbox.take(seconds)
+        ]
+
+
+def is_last(message: Packed) -> bool:
+    """Return True for ``LAST``, as it comes from an actor."""
+    return _size(message) == _size(LAST)
+
+
+def _size(message: Packed) -> int:
+    stream, buffers = message
+    return sum(memoryview(each).nbytes for each in (stream, *buffers))
+
+
+def _keep_lease(agent: Running, mailbox: Mailbox) -> None:
+    """End the agent if nothing has polled for too long."""
+    while not agent.ended.wait(1.0):
+        if monotonic() - mailbox.polled > LEASE:
+            agent.connection.shut()
+            return

@@ -1,0 +1,120 @@
+"""An agent as a child of the process that the cluster's own software has placed on a host.
+
+Also the versions that have to be equal on all hosts. Nothing here belongs to one kind of cluster.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import platform
+import queue
+import signal
+import socket
+import sys
+import threading
+from collections.abc import Callable
+from importlib import metadata
+
+from ..._launch import interpreter
+from ...errors import HostMismatch
+from ..connection import Connection, Packed
+from ..interface import AGENT
+
+LAST: Packed = (b"", [])
+"""The message after which nothing comes."""
+
+
+def versions() -> dict[str, str]:
+    """Return what has to be equal on all hosts. Functions by value are bytecode of one Python."""
+    found = {
+        "Python": ".".join(map(str, sys.version_info[:2])),
+        "onecopy": metadata.version("onecopy"),
+        "architecture": f"{platform.machine()}, {sys.byteorder} endian",
+    }
+    with contextlib.suppress(metadata.PackageNotFoundError):
+        found["NumPy"] = metadata.version("numpy").partition(".")[0]
+    return found
+
+
+def check(host: str, said: dict[str, str]) -> None:
+    """Raise HostMismatch for a host on which this process's messages mean something else.
+
+    Args:
+        host: its name.
+        said: its ``versions()``.
+    """
+    for name, ours in versions().items():
+        theirs = said.get(name, "none")
+        if theirs != ours:
+            raise HostMismatch(f"{host} has {name} {theirs}, and the driver has {ours}")
+
+
+def in_words(status: int) -> str:
+    """Return how a process has ended, for a sentence about it.
+
+    Args:
+        status: as ``os.waitpid`` returns it.
+    """
+    code = os.waitstatus_to_exitcode(status)
+    if code >= 0:
+        return f"exited with code {code}"
+    return f"was killed by {signal.Signals(-code).name}"
+
+
+class Running:
+    """An agent of this process, and the thread that has started it and reads from it.
+
+    Args:
+        said: called in that thread with each message, and at the end with ``LAST``.
+
+    Attributes:
+        connection: to the agent.
+        ended: set when the agent has ended.
+        how: the way it has ended, in words; before ``LAST`` is said.
+    """
+
+    def __init__(self, said: Callable[[Packed], None]) -> None:
+        ours, theirs = socket.socketpair()
+        self.connection = Connection(ours)
+        self.ended = threading.Event()
+        self.how = ""
+        self._said = said
+        self._pid = 0
+        self._begun: queue.SimpleQueue[int | OSError] = queue.SimpleQueue()
+        # The agent ends with the thread that has started it, so that is one of its own.
+        threading.Thread(target=self._read, args=(theirs,), daemon=True).start()
+
+    def begun(self) -> None:
+        """Wait until the agent was started, once. Raises OSError if it cannot be."""
+        pid = self._begun.get()
+        if isinstance(pid, OSError):
+            raise pid
+        self._pid = pid
+
+    def end(self) -> None:
+        """End the agent now; its workers end with it."""
+        if not self.ended.is_set():
+            os.kill(self._pid, signal.SIGKILL)
+
+    def _read(self, theirs: socket.socket) -> None:
+        environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+        with theirs:
+            try:
+                arguments = [str(os.getpid())]
+                pid = interpreter.start_module(AGENT, arguments, theirs.fileno(), environment)
+            except OSError as error:
+                self.ended.set()
+                self._begun.put(error)
+                return
+        self._begun.put(pid)
+        with contextlib.suppress(EOFError, OSError):  # it has ended, or the driver has gone
+            while True:
+                self._said(self.connection.take())
+        os.kill(pid, signal.SIGKILL)  # if it has closed its end alone
+        self.ended.set()
+        _, status = os.waitpid(pid, 0)
+        self.how = in_words(status)
+        with contextlib.suppress(OSError):
+            self._said(LAST)
+        self.connection.close()
