@@ -5,6 +5,7 @@ The refusal is made up between the driver and the agents: a host is sent nothing
 
 from __future__ import annotations
 
+import io
 import logging
 import pickle
 import threading
@@ -45,12 +46,22 @@ class Refusing(LoopbackCarrier):
         return sent
 
     def _refuse(self, key: int, numbers: list[int]) -> None:
-        error = pickle.dumps(oc.NotEnoughMemory(1000 + key, 10, "memory"))
+        error = pickled(oc.NotEnoughMemory(1000 + key, 10, "memory"))
         said = [("failed", number, 0, error) for number in numbers]
         # As in life, where it is another thread than the one that sends.
         thread = threading.Thread(target=self.events.received, args=(key, said))
         thread.start()
         thread.join()
+
+
+def pickled(error: Exception) -> bytes:
+    """Pickle it as an agent does. A reducer for all exceptions may be registered here alone: other
+    tests import distributed, which has tblib register one."""
+    file = io.BytesIO()
+    pickler = pickle.Pickler(file)
+    pickler.dispatch_table = {}
+    pickler.dump(error)
+    return file.getvalue()
 
 
 @dataclass(frozen=True)

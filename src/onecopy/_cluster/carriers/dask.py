@@ -205,7 +205,8 @@ class DaskCarrier:
         if said.get("action") == "remove-worker":
             for host in list(self._all.values()):
                 # A connection says itself when it ends, which is later if there is work to finish.
-                if host.address == address and not isinstance(host.route, Direct):
+                silent = host.route is None or isinstance(host.route, ByScheduler)
+                if host.address == address and silent:
                     self._lose(host, "its Dask worker has left")
         elif said.get("action") == "retire-workers":
             for host in list(self._all.values()):

@@ -138,8 +138,10 @@ class ByScheduler:
         self._address = address
         self._key = f"onecopy-agent-{uuid4().hex}"
         with client.as_current():
-            future = client.submit(Handle, actor=True, workers=[address], pure=False, key=self._key)
-            self._actor = future.result(timeout=LOST)
+            self._future = client.submit(
+                Handle, actor=True, workers=[address], pure=False, key=self._key
+            )
+            self._actor = self._future.result(timeout=LOST)
         self._actor._client = client  # else it looks for a default client, which may be another
 
     def send(self, message: Packed) -> None:
@@ -169,13 +171,14 @@ class ByScheduler:
             return  # its worker has gone
 
     def retire(self, cancelled: threading.Event) -> None:
-        """Let Dask retire the worker, once the scheduler has dropped the actor. The last call.
+        """Have the scheduler drop the actor, and then retire the worker. The last call.
         Raises OSError, RuntimeError or ValueError if the scheduler cannot be asked.
 
         Args:
             cancelled: ends the wait.
         """
-        del self._actor
+        # Not left to references: each call of an actor makes a cycle of them.
+        self._client.cancel([self._future])
         end = monotonic() + LOST
         who_has = self._client.scheduler.who_has
         while self._client.sync(who_has, keys=[self._key]).get(self._key):
