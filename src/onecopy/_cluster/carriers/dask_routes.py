@@ -171,7 +171,7 @@ class ByScheduler:
             return  # its worker has gone
 
     def retire(self, cancelled: threading.Event) -> None:
-        """Have the scheduler drop the actor, and then retire the worker. The last call.
+        """Drop the actor, and then let Dask retire the worker. The last call.
         Raises OSError, RuntimeError or ValueError if the scheduler cannot be asked.
 
         Args:
