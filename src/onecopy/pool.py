@@ -312,9 +312,9 @@ class Pool(PoolView, StandardPool):  # type: ignore[misc]  # results are of our 
         Example:
             >>> import onecopy as oc
             >>> with oc.Pool(cluster=oc.loopback(2)) as pool:
-            ...     pool.map(abs, range(4))
+            ...     len(pool.pids())  # of all workers, once they have started
             ...     [name for name, memory in pool.memory().items() if memory.pss > 0][1:]
-            [0, 1, 2, 3]
+            2
             ['loopback-1', 'loopback-2']
         """
         from ._cluster.engine import ClusterEngine

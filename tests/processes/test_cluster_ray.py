@@ -21,7 +21,7 @@ from tests.clusters import end_what_is_left, is_here
 from tests.pages import pages
 from tests.scripts import run, until
 
-pytest.importorskip("ray", reason='needs Ray: pip install "onecopy[ray]", or make cluster-ray')
+pytest.importorskip("ray", reason="needs Ray: make cluster-ray")
 
 # Ray's nodes take 10 s to start on an idle machine, and much longer on a busy one.
 _TIME = 240

@@ -37,7 +37,7 @@ def _ray() -> Carrier:
     except ModuleNotFoundError as error:
         if error.name != "ray":
             raise
-        raise MissingLibrary('cluster="ray" needs Ray: pip install "onecopy[ray]"') from error
+        raise MissingLibrary('cluster="ray" needs Ray: pip install ray') from error
     return RayCarrier()
 
 

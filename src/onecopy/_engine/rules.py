@@ -24,6 +24,8 @@ class _Kept:
 
 KEPT: Any = _Kept()
 
+_FIELDS = ("timeout", "retries", "retry_on", "memory_limit", "name")
+
 _UNITS = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9, "t": 10**12}
 _BINARY_UNITS = {"ki": 2**10, "mi": 2**20, "gi": 2**30, "ti": 2**40}
 
@@ -62,7 +64,7 @@ class Rules:
         TypeError, ValueError: an attribute is invalid.
     """
 
-    __slots__ = ("memory_limit", "name", "retries", "retry_on", "timeout")
+    __slots__ = _FIELDS
 
     def __init__(
         self,
@@ -78,6 +80,10 @@ class Rules:
         self.memory_limit = memory_limit
         self.name = name
         self._check()
+
+    def __repr__(self) -> str:
+        said = (f"{name}={getattr(self, name)!r}" for name in _FIELDS)
+        return f"Rules({', '.join(said)})"
 
     def _check(self) -> None:
         if self.timeout is not None:
@@ -143,4 +149,4 @@ def added(before: Rules | None, **said: Any) -> Rules:
         return Rules(**changes)
     if changes.get("retries") == 0:
         changes.setdefault("retry_on", ())  # without retries it has no meaning
-    return Rules(**{**{name: getattr(before, name) for name in Rules.__slots__}, **changes})
+    return Rules(**{**{name: getattr(before, name) for name in _FIELDS}, **changes})
