@@ -85,7 +85,9 @@ class Agent:
             more = [each for each in preparation.path if each and os.path.isdir(each)]
             path = tuple(dict.fromkeys((*sys.path, *more)))
             installed = installed_folders()
-            preparation = preparation._replace(path=path, installed=installed, umask=None)
+            preparation = preparation._replace(
+                path=path, installed=installed, umask=None, passengers=b""
+            )
         preparation._replace(preload=()).enter()
         settings.relay(setup.settings)
         options = setup.options._replace(preload=preload)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import importlib.util
 import os
+import pickle
 import sys
 import types
 from typing import TYPE_CHECKING, NamedTuple
@@ -25,6 +26,13 @@ importing_main = False
 """True in a process that will be, or will fork, a worker, while it imports the main module."""
 
 
+# The standard library's own preparation data, for which there is something else here.
+_STANDARD = {
+    "authkey", "dir", "init_main_from_name", "init_main_from_path", "log_level", "log_to_stderr",
+    "name", "orig_dir", "start_method", "sys_argv", "sys_path",
+}  # fmt: skip
+
+
 class Preparation(NamedTuple):
     """See the module.
 
@@ -38,6 +46,8 @@ class Preparation(NamedTuple):
         installed: the directories of the interpreter and of installed packages.
         directory: the working directory; None if it was deleted.
         umask: or None if unknown.
+        passengers: a pickled list of what tools have added to ``multiprocessing``'s preparation data;
+            unpickling it is all they need (see ``_worker.tools``). Empty if there are none.
     """
 
     pool: int
@@ -50,6 +60,7 @@ class Preparation(NamedTuple):
     installed: tuple[str, ...]
     directory: str | None
     umask: int | None
+    passengers: bytes = b""
 
     def enter(self) -> SlowImport | None:
         """Set up the environment in a fresh interpreter, and import the modules.
@@ -65,6 +76,8 @@ class Preparation(NamedTuple):
         homes.know_installed(self.installed)
         sys.path[:] = self.path
         sys.argv[:] = self.argv
+        if self.passengers:
+            pickle.loads(self.passengers)
         for name in self.preload:
             with contextlib.suppress(Exception):  # the task that needs it will report that
                 __import__(name)
@@ -94,6 +107,7 @@ def prepare(pool: int, main: MainModule | None, preload: tuple[str, ...]) -> Pre
         homes.installed_folders(),
         _directory(),
         _umask(),
+        _passengers(),
     )
 
 
@@ -130,6 +144,15 @@ def clean_main() -> None:
     main = types.ModuleType("__main__")
     main.__dict__["__builtins__"] = __builtins__
     sys.modules["__main__"] = sys.modules["__mp_main__"] = main
+
+
+def _passengers() -> bytes:
+    spawn = sys.modules.get("multiprocessing.spawn")
+    prepared = getattr(spawn, "get_preparation_data", None)
+    if prepared is None or prepared.__module__ == "multiprocessing.spawn":
+        return b""
+    data = prepared("onecopy")
+    return pickle.dumps([value for name, value in data.items() if name not in _STANDARD])
 
 
 def _directory() -> str | None:

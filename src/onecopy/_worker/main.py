@@ -54,7 +54,7 @@ from .._system import barrier, forking, mapping
 from .._system.native_threads import limit_threads
 from .._system.usage import SHORT, traced
 from .._system.victim import prefer_as_victim
-from . import ending
+from . import ending, tools
 from .imports import NONE
 from .module_state import ModuleState
 from .orders import Orders
@@ -148,14 +148,22 @@ class Worker:
 
     def serve(self) -> None:
         """Run until the owner says stop or is gone."""
+        if self._handle(first=True):  # the configuration
+            tools.run(self._handle)
+
+    def _handle(self, *, first: bool = False) -> bool:
+        """Handle messages, or the first one; return False when the owner has said stop or is
+        gone."""
         try:
             while True:
-                self._frames.extend(self._read())
                 while self._frames:
                     frame = self._frames.popleft()
                     self._handlers[frame.type](frame)
+                    if first:
+                        return True
+                self._frames.extend(self._read())
         except (_Stop, EOFError, BrokenPipeError, ConnectionResetError):
-            pass  # there is no one left to tell
+            return False  # there is no one left to tell
         except OSError as error:
             # A limit, such as that of open files, was reached: this process cannot read on.
             if self._faults >= 0:
