@@ -3,9 +3,12 @@ them."""
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from pathlib import Path
+
+import pytest
 
 import onecopy
 from onecopy._launch import interpreter
@@ -76,3 +79,20 @@ def test_a_fresh_interpreter_imports_cloudpickle_only_for_functions_sent_by_valu
         program.write_text(code.format(more=more))
         run = subprocess.run([sys.executable, program], capture_output=True, text=True, check=True)
         assert run.stdout == f"[{there}]\n"
+
+
+@pytest.mark.parametrize("method", ["forkserver", "spawn"])
+def test_workers_have_the_onecopy_of_their_owner(method: str, tmp_path: Path) -> None:
+    """Another one may be installed, that a program has passed over."""
+    other = tmp_path / "other" / "onecopy"
+    other.mkdir(parents=True)
+    (other / "__init__.py").write_text("raise ImportError('the wrong one')")
+    code = (
+        f"import sys; sys.path.insert(0, {interpreter._HOME!r}); import onecopy as oc; "
+        f"pool = oc.Pool(1, method={method!r}); print(pool.apply(abs, (-1,)))"
+    )
+    run = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, timeout=60,
+        env={**os.environ, "PYTHONPATH": str(other.parent)},
+    )  # fmt: skip
+    assert (run.stdout, run.returncode) == ("1\n", 0), run.stderr

@@ -15,10 +15,12 @@ import sys
 
 from .._system.native_threads import THREAD_VARIABLES
 
-# What is imported stays: the collector would look through it several times, and find nothing.
+# Its directory is first for the import of the package alone: another onecopy may be installed, and
+# the standard library must not be hidden by what else lies there. What is imported stays: the
+# collector would look through it several times, and find nothing.
 _CODE = (
-    "import gc, sys; sys.path.append(sys.argv[1]); gc.disable(); from {} import main; gc.enable(); "
-    "main(*sys.argv[2:])"
+    "import gc, sys, typing; gc.disable(); sys.path.insert(0, sys.argv[1]); import onecopy; "
+    "sys.path.append(sys.path.pop(0)); from {} import main; gc.enable(); main(*sys.argv[2:])"
 )
 _BOOTSTRAP = "onecopy._launch.bootstrap"
 _HOME = os.path.realpath(__file__).rsplit(os.sep, 3)[0]
