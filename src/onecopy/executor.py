@@ -19,6 +19,7 @@ from concurrent.futures import BrokenExecutor, Future
 from concurrent.futures.process import ProcessPoolExecutor as StandardExecutor
 from functools import partial
 from time import monotonic
+from types import ModuleType
 from typing import (
     TYPE_CHECKING,
     Any,
@@ -76,7 +77,7 @@ if TYPE_CHECKING:
         progress: bool | str | Bar
         profile: bool
         worker_exit: Callable[[], object] | None
-        cluster: Loopback | Client | None
+        cluster: Loopback | Client | ModuleType | Literal["ray"] | None
         reruns: int
         files: Literal["auto", "ship", "same"]
         hosts_timeout: float
@@ -201,7 +202,7 @@ class ProcessPoolExecutor(StandardExecutor):
         progress: bool | str | Bar = False,
         profile: bool = False,
         worker_exit: Callable[[], object] | None = None,
-        cluster: Loopback | Client | None = None,
+        cluster: Loopback | Client | ModuleType | Literal["ray"] | None = None,
         reruns: int = 3,
         files: Literal["auto", "ship", "same"] = "auto",
         hosts_timeout: float = 60.0,

@@ -15,7 +15,7 @@ import weakref
 from collections.abc import Callable, Iterable
 from multiprocessing.pool import Pool as StandardPool
 from socket import gethostname
-from types import TracebackType
+from types import ModuleType, TracebackType
 from typing import TYPE_CHECKING, Any, Literal, Never, NoReturn, Self
 
 from ._codec.blame import ours_cut
@@ -145,7 +145,7 @@ class Pool(PoolView, StandardPool):  # type: ignore[misc]  # results are of our 
         reseed: bool = True,
         profile: bool = False,
         worker_exit: Callable[[], Any] | None = None,
-        cluster: Loopback | Client | None = None,
+        cluster: Loopback | Client | ModuleType | Literal["ray"] | None = None,
         reruns: int = 3,
         files: Literal["auto", "ship", "same"] = "auto",
         hosts_timeout: float = 60.0,

@@ -32,9 +32,9 @@ class Failed:
     __slots__ = ("exception", "index", "item")
 
     def __init__(self, index: int, item: object, exception: BaseException) -> None:
-        self.index = index
-        self.item = item
-        self.exception = exception
+        self.index: int = index
+        self.item: object = item
+        self.exception: BaseException = exception
 
     def __eq__(self, other: object) -> bool:
         # Not the items: a block of an array has no single truth value.

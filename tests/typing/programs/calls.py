@@ -69,13 +69,13 @@ def many_items(pool: oc.Pool) -> None:
     assert_type(pool.map(half, range(3), 10, progress=True), list[float])
     assert_type(pool.map(str, {1, 2}), list[str])
     pool.map(half, ["a"])  # error: arg-type | reportArgumentType
-    pool.map(half, 3)  # error: call-overload | reportArgumentType,reportCallIssue
+    pool.map(half, 3)  # error: call-overload | reportArgumentType
     pool.map(both, [1])  # error: arg-type | reportArgumentType
     assert_type(pool.map(both, [1], ["a"]), list[tuple[int, str]])
     assert_type(pool.map(both, [1], iter("ab"), chunksize=2), list[tuple[int, str]])
     assert_type(pool.map(max, [1], [2], [3], progress="largest"), list[Any])
-    pool.map(both, ["a"], [1])  # error: arg-type | reportArgumentType
-    pool.map(half, [1], [2])  # error: arg-type | reportArgumentType
+    pool.map(both, ["a"], [1])  # error: arg-type | reportArgumentType,reportCallIssue
+    pool.map(half, [1], [2])  # error: arg-type | reportArgumentType,reportCallIssue
     pool.map(half, [1], chunk_size=2)  # error: call-overload | reportCallIssue
     assert_type(pool.map(half, [1], timeout=2, progress=oc.Bar("half")), list[float])
     assert_type(pool.map(half, [1], errors="skip"), list[float])
@@ -153,7 +153,7 @@ def blocks(pool: oc.Pool, values: np.ndarray[tuple[int], np.dtype[np.float64]]) 
     assert_type(pool.map_blocks(total, values, errors="return"), list[float | oc.Failed])
     assert_type(pool.map_blocks(total, values, reduce="sum", errors="skip", timeout=3), float)
     pool.map_blocks(total, values, reduce="median")  # error: call-overload | reportArgumentType,reportCallIssue
-    pool.map_blocks(total, [1, 2], block=1)  # error: arg-type | reportArgumentType
+    pool.map_blocks(total, [1, 2], block=1)  # error: arg-type | reportArgumentType,reportCallIssue
     pool.map_blocks(total, values, reduce=told)  # error: arg-type | reportArgumentType,reportCallIssue
 
 

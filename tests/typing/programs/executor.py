@@ -39,7 +39,7 @@ def calls(executor: oc.ProcessPoolExecutor, function: Callable[..., int]) -> Non
     assert_type(executor.map(half, [1], errors="skip"), Iterator[float])
     assert_type(executor.map(half, [1], errors="return"), Iterator[float | oc.Failed])
     assert_type(executor.map(both, [1], ["a"], errors="return"), Iterator[tuple[int, str] | oc.Failed])
-    executor.map(half, [1], errors="no")  # error: call-overload | reportArgumentType
+    executor.map(half, [1], errors="no")  # error: call-overload | reportArgumentType,reportCallIssue
     executor.map(half, ["a"])  # error: arg-type | reportArgumentType
     executor.map(both, [1], [2])  # error: arg-type | reportArgumentType
     executor.map(half, [1], timeout="a")  # error: call-overload | reportArgumentType

@@ -81,7 +81,7 @@ class LoopbackCarrier:
     local = True
 
     def __init__(self, hosts: int, each: int) -> None:
-        self.workers = hosts * each
+        self.workers: int = hosts * each
         self._count = hosts
         self._each = each
         self._agents: dict[int, tuple[int, Connection]] = {}
