@@ -14,8 +14,8 @@ from distributed.comm.core import CommClosedError
 from distributed.protocol.serialize import ToPickle
 
 from onecopy._cluster.carriers import comms
-from onecopy._cluster.carriers.comms import Exchange, size_of
-from onecopy._cluster.connection import Packed
+from onecopy._cluster.carriers.comms import Exchange
+from onecopy._cluster.connection import Packed, size_of
 
 
 class Comm:

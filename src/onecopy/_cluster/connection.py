@@ -26,6 +26,12 @@ Packed = tuple[Any, list[Any]]
 """A message as bytes: the pickle stream, and the buffers."""
 
 
+def size_of(message: Packed) -> int:
+    """Return the number of bytes of a message."""
+    stream, buffers = message
+    return sum(memoryview(each).nbytes for each in (stream, *buffers))
+
+
 def packed(message: Any) -> Packed:
     """Return a message as bytes; its buffers are not copied."""
     buffers: list[pickle.PickleBuffer] = []

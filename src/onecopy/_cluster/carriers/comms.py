@@ -17,7 +17,7 @@ from typing import Any
 
 from distributed.protocol.serialize import ToPickle
 
-from ..connection import Packed
+from ..connection import Packed, size_of
 
 # Seconds between two signs of life.
 BEAT = 2.0
@@ -30,12 +30,6 @@ _SMALL = 64 << 10
 
 LEAVING: Packed = (b"", [b"leaving"])
 """A host's message that its Dask worker is to end."""
-
-
-def size_of(message: Packed) -> int:
-    """Return the number of bytes of a message."""
-    stream, buffers = message
-    return len(stream) + sum(memoryview(each).nbytes for each in buffers)
 
 
 class Exchange:

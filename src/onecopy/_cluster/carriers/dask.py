@@ -29,9 +29,9 @@ import distributed
 
 from ..._protocol.preparation import Preparation
 from ...errors import HostMismatch, InsecureClusterWarning, NoHosts
-from ..connection import Packed, packed, unpacked
+from ..connection import Packed, packed, size_of, unpacked
 from ..interface import Events, HostInfo, Item
-from .comms import BEAT, size_of
+from .comms import BEAT
 from .dask_host import Facts, facts, prepare
 from .dask_routes import ByScheduler, Direct, Route, is_last, is_leaving
 from .running import check

@@ -21,15 +21,13 @@ from typing import Any, NamedTuple
 from distributed import WorkerPlugin
 from distributed.core import Status
 
-from ..connection import Connection, Packed
-from .comms import LEAVING, Exchange, size_of
-from .running import LAST, Running, versions
+from ..connection import Connection, Packed, size_of
+from .comms import LEAVING, Exchange
+from .running import LAST, LEASE, Running, keep_lease, versions
 
 CARRY = "onecopy_carry"
 """The name of ``Carrying``, and of its ``carry`` among a Dask worker's operations."""
 
-# Seconds: an agent whose driver was not heard of for so long ends.
-LEASE = 45.0
 # Messages of one answer to a poll, at most.
 _MOST = 64
 
@@ -184,8 +182,7 @@ class Handle:
         # No thread keeps the actor, which has to die when the scheduler drops it.
         self._agent = Running(self._mailbox.put)
         self._agent.begun()
-        parts = (self._agent, self._mailbox)
-        threading.Thread(target=_keep_lease, args=parts, daemon=True).start()
+        keep_lease(self._agent, self._mailbox)
 
     def send(self, stream: Any, *buffers: Any) -> None:
         """Pass a message on to the agent."""
@@ -201,11 +198,3 @@ class Handle:
 
     def __del__(self) -> None:
         self._agent.connection.shut()
-
-
-def _keep_lease(agent: Running, mailbox: Mailbox) -> None:
-    """End the agent if nothing has polled for too long."""
-    while not agent.ended.wait(1.0):
-        if monotonic() - mailbox.polled > LEASE:
-            agent.connection.shut()
-            return

@@ -14,8 +14,8 @@ from uuid import uuid4
 
 from distributed.comm.core import connect
 
-from ..connection import Packed
-from .comms import BEAT, Exchange, size_of
+from ..connection import Packed, size_of
+from .comms import BEAT, Exchange
 from .dask_host import CARRY, Handle
 
 # Seconds without a sign of life after which a host is lost.

@@ -16,11 +16,9 @@ from typing import Any
 
 import ray
 
-from ..connection import Packed
-from .running import LAST, Running, versions
+from ..connection import Packed, size_of
+from .running import LAST, Running, keep_lease, versions
 
-# Seconds: an agent whose driver has not asked for messages for so long ends.
-LEASE = 45.0
 # Bytes of one answer to a poll, and of messages that wait to be asked for. One message may be
 # larger; the agent waits while there are too many.
 _ANSWER = 8 << 20
@@ -50,7 +48,7 @@ class Mailbox:
         with self._changed:
             self._changed.wait_for(lambda: self._nbytes < _ROOM)
             self._messages.append(message)
-            self._nbytes += _size(message)
+            self._nbytes += size_of(message)
             self._changed.notify_all()
 
     def take(self, seconds: float) -> list[Packed]:
@@ -60,9 +58,9 @@ class Mailbox:
         total = 0
         with self._changed:
             self._changed.wait_for(lambda: self._messages, seconds)
-            while self._messages and (not taken or total + _size(self._messages[0]) <= _ANSWER):
+            while self._messages and (not taken or total + size_of(self._messages[0]) <= _ANSWER):
                 taken.append(self._messages.popleft())
-                total += _size(taken[-1])
+                total += size_of(taken[-1])
             self._nbytes -= total
             self._changed.notify_all()
         return taken
@@ -85,8 +83,7 @@ class Handle:
     def begin(self) -> None:
         """Wait until the agent was started. Raises OSError if it cannot be."""
         self._agent.begun()
-        parts = (self._agent, self._mailbox)
-        threading.Thread(target=_keep_lease, args=parts, daemon=True).start()
+        keep_lease(self._agent, self._mailbox)
 
     @ray.method(concurrency_group="down")  # type: ignore[untyped-decorator,unused-ignore]
     def pass_on(self, number: int, *parts: Any) -> None:
@@ -117,17 +114,4 @@ class Handle:
 
 def is_last(message: Packed) -> bool:
     """Return True for ``LAST``, as it comes from an actor."""
-    return _size(message) == _size(LAST)
-
-
-def _size(message: Packed) -> int:
-    stream, buffers = message
-    return sum(memoryview(each).nbytes for each in (stream, *buffers))
-
-
-def _keep_lease(agent: Running, mailbox: Mailbox) -> None:
-    """End the agent if nothing has polled for too long."""
-    while not agent.ended.wait(1.0):
-        if monotonic() - mailbox.polled > LEASE:
-            agent.connection.shut()
-            return
+    return size_of(message) == size_of(LAST)

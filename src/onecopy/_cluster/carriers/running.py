@@ -15,6 +15,8 @@ import sys
 import threading
 from collections.abc import Callable
 from importlib import metadata
+from time import monotonic
+from typing import Protocol
 
 from ..._launch import interpreter
 from ...errors import HostMismatch
@@ -23,6 +25,8 @@ from ..interface import AGENT
 
 LAST: Packed = (b"", [])
 """The message after which nothing comes."""
+# Seconds: an agent whose driver was not heard of for so long ends.
+LEASE = 45.0
 
 
 def versions() -> dict[str, str]:
@@ -118,3 +122,25 @@ class Running:
         with contextlib.suppress(OSError):
             self._said(LAST)
         self.connection.close()
+
+
+class Polled(Protocol):
+    """The messages of an agent, which its driver asks for.
+
+    Attributes:
+        polled: when it did so last (monotonic, seconds).
+    """
+
+    polled: float
+
+
+def keep_lease(agent: Running, mailbox: Polled) -> None:
+    """End the agent, in a thread of its own, once nothing has polled for ``LEASE`` seconds."""
+
+    def keep() -> None:
+        while not agent.ended.wait(1.0):
+            if monotonic() - mailbox.polled > LEASE:
+                agent.connection.shut()
+                return
+
+    threading.Thread(target=keep, daemon=True).start()
