@@ -133,8 +133,9 @@ slow: $(VENV)/.installed-dev ## full-size tests, the soak among them
 truth: $(VENV)/.installed-dev ## programs with one known fault each: does the report name it?
 	$(BIN)/python -m tests.truth $(ARGS)
 
-chaos: $(VENV)/.installed-dev ## 100,000 tasks and 500 faults under each start method
+chaos: $(VENV)/.installed-dev ## 100,000 tasks and 500 faults under each start method; Ctrl-C 10,000 times
 	$(BIN)/python -m tests.chaos $(ARGS)
+	$(PYTEST) tests/slow/test_ctrl_c.py --timeout=600
 
 fuzz: $(VENV)/.installed-dev ## 20,000 damaged files through every reader, under a memory limit
 	$(BIN)/python -m tests.fuzz $(ARGS)

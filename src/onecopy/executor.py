@@ -49,6 +49,7 @@ from ._protocol import wire
 from ._report.environment import at_end
 from ._system import forking
 from ._system.cpus import cpu_count
+from ._system.interrupts import Uninterrupted
 from .errors import InitializerFailed, PoolClosed
 
 if TYPE_CHECKING:
@@ -506,10 +507,9 @@ class ProcessPoolExecutor(StandardExecutor):
 
     def _end_workers(self, how: signal.Signals) -> None:
         with self._lock:
-            self._shut = True
-            engine = self._engine
-        if engine is not None:
-            engine.kill(how)
+            self._shut = True  # no engine is made from here on
+        if self._engine is not None:
+            self._engine.kill(how)
 
     @property
     def _processes(self) -> dict[int, WorkerProcess]:  # type: ignore[override]  # see handles
@@ -531,10 +531,10 @@ class ProcessPoolExecutor(StandardExecutor):
         engine = self._engine
         if engine is not None and not self._shut and not _exiting:
             return engine
-        with self._lock:
+        with self._lock, Uninterrupted() as signals:
             self._check_open()
             if self._engine is None:
-                self._engine = self._made()
+                self._engine = self._made(signals)
                 at_end(self._engine)
                 weakref.finalize(self, self._engine.release).atexit = False
                 _engines.add(self._engine)
@@ -542,13 +542,14 @@ class ProcessPoolExecutor(StandardExecutor):
                 self._engine.close()
             return self._engine
 
-    def _made(self) -> Engine:
-        """Return a new engine. If it cannot be created the executor is broken, as programs expect
-        that catch ``BrokenProcessPool``."""
+    def _made(self, signals: Uninterrupted) -> Engine:
+        """Return a new engine. If there can be none, the executor is broken: BrokenProcessPool."""
         if self._unmade is None:
             try:
                 options = self._options()
-                return setup.engine(options) if self._hosts is None else self._hosts.engine(options)
+                if self._hosts is None:
+                    return setup.engine(options)
+                return signals.pass_on(partial(self._hosts.engine, options))  # it may take long
             except InitializerFailed as error:
                 self._unmade = error
             except OSError as error:
@@ -558,8 +559,7 @@ class ProcessPoolExecutor(StandardExecutor):
 
     @property
     def _broken(self) -> str | bool:  # type: ignore[override]  # typeshed has the one half
-        """The reason why it takes no more calls although it was not shut down, or False: a name of
-        the standard class that programs read."""
+        """The reason for taking no calls without having been shut down, or False; programs read it."""
         failure = self._unmade if self._engine is None else self._engine.core.failure
         return False if failure is None else str(failure)
 

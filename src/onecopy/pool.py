@@ -13,6 +13,7 @@ from __future__ import annotations
 import os
 import weakref
 from collections.abc import Callable, Iterable
+from functools import partial
 from multiprocessing.pool import Pool as StandardPool
 from socket import gethostname
 from types import ModuleType, TracebackType
@@ -31,6 +32,7 @@ from ._observe.present import Running
 from ._observe.spans import KEPT
 from ._progress.asked import Bar, bar_of
 from ._report.environment import at_end
+from ._system.interrupts import Uninterrupted
 from .errors import PoolClosed
 
 if TYPE_CHECKING:
@@ -190,18 +192,21 @@ class Pool(PoolView, StandardPool):  # type: ignore[misc]  # results are of our 
                 profile=profile,
                 worker_exit=worker_exit,
             )
-            if carrier is not None:
-                engine: Engine = hosts.engine(options, carrier)
-            else:
-                engine = setup.engine(options)
-        at_end(engine)
-        streams: weakref.WeakSet[Stream[Any]] = weakref.WeakSet()
-        super().__init__(engine, None, streams, progress)
-        # Called when the pool is garbage-collected, possibly at any moment in any thread.
-        self._finalizer = weakref.finalize(self, self._engine.release)
-        # Before the finalizers that are due at the program's end: what is registered last is
-        # called first.
-        dropped.watch(engine)
+        # Ctrl-C ends the workers only if the finalizer is there.
+        with Uninterrupted() as signals:
+            with ours_cut:
+                if carrier is not None:  # hosts may take long to start
+                    engine: Engine = signals.pass_on(partial(hosts.engine, options, carrier))
+                else:
+                    engine = setup.engine(options)
+            at_end(engine)
+            streams: weakref.WeakSet[Stream[Any]] = weakref.WeakSet()
+            super().__init__(engine, None, streams, progress)
+            # Called when the pool is garbage-collected, possibly at any moment in any thread.
+            self._finalizer = weakref.finalize(self, self._engine.release)
+            # Before the finalizers that are due at the program's end: what is registered last is
+            # called first.
+            dropped.watch(engine)
 
     # Statistics, and the end.
 

@@ -30,6 +30,7 @@ from onecopy._engine.work import BlockingCall, Entry
 from onecopy._observe.columns import DONE, FAILED
 from onecopy._protocol import wire
 from onecopy._schedule.scheduler import Scheduler
+from onecopy._system.interrupts import Uninterrupted
 
 
 class FakeWorker:
@@ -78,7 +79,7 @@ class Pool:
     def _more(self) -> None:
         self.wanted += 1
 
-    def _wait(self, worker: ReadyWorker, call: BlockingCall) -> None:
+    def _wait(self, worker: ReadyWorker, call: BlockingCall, signals: Uninterrupted) -> None:
         worker.flush()
 
     def start(self) -> FakeWorker:

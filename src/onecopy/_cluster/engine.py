@@ -10,7 +10,6 @@ from __future__ import annotations
 import atexit
 import os
 import signal
-import threading
 import weakref
 from dataclasses import dataclass
 from itertools import count
@@ -45,6 +44,7 @@ from .._protocol.preparation import prepare
 from .._schedule.events import Assignment
 from .._schedule.scheduler import Scheduler
 from .._system import forking
+from .._system.interrupts import Event, Uninterrupted
 from .arrivals import Arrivals
 from .host import Host, HostStatus, State
 from .interface import Carrier, HostInfo, Item
@@ -362,7 +362,7 @@ class Hosts:
         self._engine = weakref.proxy(engine)
         self._hosts: dict[int, Host] = {}
         self._slots = count(1)
-        self.ready = threading.Event()
+        self.ready = Event()
 
     def all(self) -> list[Host]:
         """Return every host so far."""
@@ -393,7 +393,7 @@ def _start_worker() -> None:
     """Called when a worker is missing: agents replace their own workers."""
 
 
-def _send(worker: ReadyWorker, call: BlockingCall) -> None:
+def _send(worker: ReadyWorker, call: BlockingCall, signals: Uninterrupted) -> None:
     """Send nothing: what was posted is in the queue already."""
 
 

@@ -15,6 +15,7 @@ from time import monotonic, monotonic_ns, thread_time
 
 from .. import errors
 from .._memory.segment import registry
+from .._system.interrupts import Event, Uninterrupted
 from .functions import Function
 from .parts import Parts
 from .startup import SENT
@@ -56,7 +57,7 @@ class Driver:
         self._released = False
         # The failure that the pool ends with once its last worker is gone.
         self._pending_failure: errors.InitializerFailed | None = None
-        self.pids_known = threading.Event()
+        self.pids_known = Event()
         self.cpu = 0.0
 
     # Any thread.
@@ -72,8 +73,9 @@ class Driver:
 
     def release(self) -> None:
         """Set a flag: the pool was garbage-collected. Safe in finalizers."""
-        self._released = True
-        self._parts.wakeup()
+        with Uninterrupted(later=True):
+            self._released = True
+            self._parts.wakeup()
 
     def join(self, timeout: float | None) -> bool:
         """Wait for the thread's end; return False if the time (seconds) ran out first."""

@@ -12,6 +12,8 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 
+from .._system.interrupts import Event
+
 
 class _Freeze:
     """One segment that is being frozen."""
@@ -19,7 +21,7 @@ class _Freeze:
     def __init__(self) -> None:
         self.waits: set[int] = set()  # workers by number; 0 is the zygote
         self.told = False  # ``waits`` is complete
-        self.callers: list[threading.Event] = []
+        self.callers: list[Event] = []
 
 
 class Freezes:
@@ -32,13 +34,13 @@ class Freezes:
     def __init__(self, wake: Callable[[], None]) -> None:
         self._wake = wake
         self._lock = threading.Lock()
-        self._asked: list[tuple[int, threading.Event]] = []
+        self._asked: list[tuple[int, Event]] = []
         self._under_way: dict[int, _Freeze] = {}
         self._over = False
 
     def ask(self, segment: int) -> None:
         """Block until no worker can write to the segment; not in the driver thread."""
-        done = threading.Event()
+        done = Event()
         with self._lock:
             if self._over:
                 return

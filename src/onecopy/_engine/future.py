@@ -28,6 +28,7 @@ from typing import Any
 
 from .._observe.diary import CALLBACKS, Diary
 from .._system import forking
+from .._system.interrupts import Condition
 
 # The base class logs here too.
 _log = getLogger("concurrent.futures")
@@ -54,7 +55,7 @@ class TaskFuture(Future[Any]):
     _state = PENDING
     _result: Any = None
     _exception: BaseException | None = None
-    _made: threading.Condition | None = None
+    _made: Condition | None = None
     number = 0  # of the task, in its pool
     owner: Diary | None = None  # identifies the pool
     _waiters: list[Any]
@@ -64,7 +65,7 @@ class TaskFuture(Future[Any]):
         """Set nothing: the initial state is in class attributes."""
 
     @property
-    def _condition(self) -> threading.Condition:  # type: ignore[override]
+    def _condition(self) -> Condition:  # type: ignore[override]
         made = self._made
         if made is None:
             with _making:
@@ -72,7 +73,7 @@ class TaskFuture(Future[Any]):
                 if made is None:
                     self._waiters = []
                     self._done_callbacks = []
-                    made = self._made = threading.Condition()
+                    made = self._made = Condition()
         return made
 
     def set_running_or_notify_cancel(self) -> bool:

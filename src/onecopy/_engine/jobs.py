@@ -22,12 +22,13 @@ from .._progress.bar import Progress
 from .._protocol import wire
 from .._protocol.early import ITEMS
 from .._schedule.events import Assignment
+from .._system.interrupts import SLICE, Condition, Event
 from ..errors import TaskTimeout
 from .block_items import BlockItems
 from .failed import Errors, Failed
 from .functions import Function
 from .rules import Rules
-from .work import SLICE, Work
+from .work import Work
 
 _NONE: tuple[bool, Any] = (False, None)
 _CALLED = {wire.MAP: "map", wire.STARMAP: "starmap", wire.BLOCKS: "map_blocks"}
@@ -145,7 +146,7 @@ class MapJob(Job):
         self._marked: set[int] = set()  # positions of failed items, unless they are raised
         self._left = self.size
         self._lock = threading.Lock()
-        self._ended = threading.Event()
+        self._ended = Event()
         self._done = done
         if not self.size:
             self._end()
@@ -322,7 +323,7 @@ class StreamJob(Job):
         self._settled = 0
         self._ahead: set[int] = set()  # items that have an outcome while an earlier one has none
         self._lock = threading.Lock()
-        self._changed = threading.Condition(self._lock)
+        self._changed = Condition(self._lock)
         self._forsaken: Callable[[], None] | None = None
 
     def waiting(self) -> bool:
@@ -389,7 +390,7 @@ class StreamJob(Job):
 
     def forked(self, error: BaseException) -> None:
         self._lock = threading.Lock()
-        self._changed = threading.Condition(self._lock)
+        self._changed = Condition(self._lock)
         self.tell = None
         self.broken = error
 

@@ -16,6 +16,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from .. import errors
+from .._system.interrupts import Uninterrupted
 from .core import Core, PoolState, error_copy
 from .history import History
 from .submission import Submission
@@ -49,28 +50,31 @@ class Lifetime:
         if self._core.foreign:
             self._core.state = max(self._core.state, PoolState.CLOSED)
             return  # the workers are the parent's
-        self._submission.drop_unwanted()
-        effects = self._core.close()
-        if effects is not None:
-            effects.carry_out()
+        with Uninterrupted():
+            self._submission.drop_unwanted()
+            effects = self._core.close()
+            if effects is not None:
+                effects.carry_out()
 
     def terminate(self) -> None:
         """End the workers now; unfinished work fails with PoolClosed."""
         if self._core.foreign:
             self._core.state = max(self._core.state, PoolState.CLOSED)
             return  # the workers are the parent's
-        self._submission.drop_unwanted()
-        if self._terminated:
-            return
-        self._terminated = True
-        if self._history.watch is not None:
-            self._history.watch.finish()
-        self._end(PoolState.TERMINATED, errors.PoolClosed("the pool was terminated"))
+        with Uninterrupted():
+            self._submission.drop_unwanted()
+            if self._terminated:
+                return
+            self._terminated = True
+            if self._history.watch is not None:
+                self._history.watch.finish()
+            self._end(PoolState.TERMINATED, errors.PoolClosed("the pool was terminated"))
 
     def fail(self, failure: errors.OnecopyError, cause: BaseException | None) -> None:
         """End the pool as unusable: everything that waits fails with ``failure``."""
         failure.__cause__ = cause
-        self._end(PoolState.FAILED, failure)
+        with Uninterrupted():
+            self._end(PoolState.FAILED, failure)
 
     def _end(self, state: PoolState, error: errors.OnecopyError) -> None:
         for work in self._core.abandon(state, error):

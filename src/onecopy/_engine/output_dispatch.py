@@ -32,6 +32,7 @@ from typing import Any
 from .._observe.diary import HANDLERS, Diary
 from .._progress.display import display
 from .._protocol.log_records import HEAD, MOST_HEADS
+from .._system.interrupts import Condition
 from .output_streams import LINE, Mouth
 from .output_streams import STDERR as STDERR
 from .output_streams import STDERR_FLUSHED as STDERR_FLUSHED
@@ -78,7 +79,7 @@ class OutputDispatcher:
         self._lock = threading.Lock()
         self._unheard: dict[int, int] = {}  # bytes, by worker; absent: 0
         self._waiting: dict[int, int] = {}  # entries, by task; absent: 0
-        self._room = threading.Condition(self._lock)
+        self._room = Condition(self._lock)
         self._thread: threading.Thread | None = None
         self._onces: dict[str, dict[Any, Any]] = {}
         self._heads: dict[bytes, dict[str, Any]] = {}

@@ -24,6 +24,7 @@ from .._protocol import inheriting
 from .._protocol.log_settings import settings
 from .._schedule.scheduler import Scheduler
 from .._system import forking
+from .._system.interrupts import Uninterrupted
 from .._system.poller import Poller, poller
 from .core import Core, ReadyWorker
 from .driver import Driver
@@ -221,8 +222,8 @@ class ProcessEngine:
     def _stop_workers(self) -> None:
         self._driver.stop_workers()
 
-    def _wait_for(self, worker: ReadyWorker, call: BlockingCall) -> None:
-        self._parts.receiver.wait_for(worker, call)
+    def _wait_for(self, worker: ReadyWorker, call: BlockingCall, signals: Uninterrupted) -> None:
+        self._parts.receiver.wait_for(worker, call, signals)
 
     def _distrust(self, worker: int, error: Exception) -> None:
         self._parts.receiver.distrust(worker, error)

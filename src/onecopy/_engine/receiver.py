@@ -25,6 +25,7 @@ from .._protocol import wire
 from .._protocol.failures import fits_failures, fits_values, revive
 from .._protocol.import_watch import SlowImport
 from .._schedule.events import Assignment
+from .._system.interrupts import SLICE, Uninterrupted
 from .._system.poller import Poller
 from . import output_dispatch
 from .core import Core, Ended, PoolState, ReadyWorker
@@ -33,7 +34,7 @@ from .history import NOTHING
 from .lifetime import Lifetime
 from .outcomes import Outcomes
 from .output_dispatch import OutputDispatcher
-from .work import SLICE, BlockingCall, Call, Entry
+from .work import BlockingCall, Call, Entry
 from .worker_handle import WorkerHandle, WorkerState
 from .workers import Workers
 
@@ -94,16 +95,14 @@ class Receiver:
 
     # Reading.
 
-    def wait_for(self, worker: ReadyWorker, call: BlockingCall) -> None:
+    def wait_for(self, worker: ReadyWorker, call: BlockingCall, signals: Uninterrupted) -> None:
         """Send, and read this worker's socket until ``call`` has its outcome; in the caller's
-        thread.
+        thread, which holds ``signals``: frames that have been read are handled before Ctrl-C is.
 
-        Returns early, and leaves everything to the driver, if the socket is full or closed. If
-        Ctrl-C arrives while frames are being handled, it is unknown which have been: the worker is
-        killed, and its work fails with WorkerDied instead of getting no outcome at all.
+        Returns early, and leaves everything to the driver, if the socket is full or closed.
         """
         assert isinstance(worker, WorkerHandle)
-        channel, handling = worker.channel, False
+        channel = worker.channel
         with worker.receiving:
             if worker.state is WorkerState.ENDED:
                 return
@@ -115,20 +114,13 @@ class Receiver:
                 channel.flush()
                 while call.done.locked() and not (call.answered or channel.blocked):
                     if self._output.is_full(worker.number):
-                        self._output.wait_for_room(worker.number, SLICE)
-                        continue
-                    frames = channel.reader.read()
-                    handling = True
-                    self._on_frames(worker, frames)
-                    handling = False
+                        signals.pass_on(partial(self._output.wait_for_room, worker.number, SLICE))
+                    elif signals.pass_on(worker.readable):
+                        self._on_frames(worker, channel.reader.read(wire.NOW))
             except EOFError:
                 pass  # the driver will read the same
             except (wire.BrokenFrame, OSError) as error:
                 self.protocol_error(worker, error)
-            except BaseException:
-                if handling:
-                    self._workers.kill(worker)
-                raise
             finally:
                 self._waiting.discard(thread)
                 self.watch(worker)

@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import threading
 import weakref
 from collections.abc import Callable
 from concurrent.futures import CancelledError, Future
@@ -13,10 +12,10 @@ from typing import Any, Generic, TypeVar
 
 from .._observe.diary import CALLBACKS
 from .._system import forking
+from .._system.interrupts import SLICE, Event
 from ..errors import PoolClosed
 from .core import FOREIGN
 from .future import is_main
-from .work import SLICE
 
 _log = getLogger(__name__)
 
@@ -48,7 +47,7 @@ class AsyncResult(Generic[R_co]):
         self._error: BaseException | None = None
         self._callback = callback
         self._error_callback = error_callback
-        self._told = threading.Event()
+        self._told = Event()
         _pending.add(self)
 
     def end_as(self, future: Future[Any]) -> None:
@@ -85,7 +84,7 @@ class AsyncResult(Generic[R_co]):
     def forked(self) -> None:
         """End, in a forked child, where no outcome will come. A thread that does not exist here may
         hold the event's lock, so the event is replaced."""
-        self._told = threading.Event()
+        self._told = Event()
         self._callback = self._error_callback = self._pool = None
         self._error = PoolClosed(FOREIGN)
         self._told.set()

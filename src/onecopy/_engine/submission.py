@@ -2,6 +2,9 @@
 
 Runs in the callers' threads. Work is encoded here, before the table's lock is taken. The thread
 that submits also sends to an idle worker.
+
+Ctrl-C may arrive at any step of the main thread. From the first change of the table until what was
+decided is sent, it has to wait (``Uninterrupted``): half a change would leave work with no worker.
 """
 
 from __future__ import annotations
@@ -15,6 +18,7 @@ from typing import Any, Protocol
 from .._codec.pickling import Namespace
 from .._observe.diary import PACKING, WORTH
 from .._schedule import events
+from .._system.interrupts import Uninterrupted
 from . import busy
 from .core import Core, Effects, ReadyWorker
 from .functions import Function, pace_key
@@ -29,7 +33,7 @@ from .work import BlockingCall, Call, FutureCall, Work
 class Waiter(Protocol):
     """Waits for one call, the only one that its worker has, in the caller's thread."""
 
-    def __call__(self, worker: ReadyWorker, call: BlockingCall) -> None:
+    def __call__(self, worker: ReadyWorker, call: BlockingCall, signals: Uninterrupted) -> None:
         """Send what was posted to the worker; may return before the call has ended."""
 
 
@@ -81,15 +85,16 @@ class Submission:
         begun = monotonic_ns()
         known = self._known.get(function)
         call = FutureCall(known, function, args, kwargs, self.namespace, rules)
-        call.versions = self._known.versions(known, call)
         if done is not None:
             call.future.add_done_callback(done)
-        effects = self._enter(call, pace_key(known, function))
-        if call.submitted - begun > WORTH:
-            self._history.diary.add(PACKING, begun, call.submitted)
-        call.future.number, call.future.owner = call.number, self._history.diary
-        if effects is not None:
-            effects.carry_out()
+        with Uninterrupted():
+            call.versions = self._known.versions(known, call)
+            effects = self._enter(call, pace_key(known, function))
+            if call.submitted - begun > WORTH:
+                self._history.diary.add(PACKING, begun, call.submitted)
+            call.future.number, call.future.owner = call.number, self._history.diary
+            if effects is not None:
+                effects.carry_out()
         return call.future
 
     def apply(
@@ -102,19 +107,20 @@ class Submission:
         """Call and wait; the short way if a worker is idle."""
         known = self._known.get(function)
         call = BlockingCall(known, function, args, kwargs, self.namespace, rules)
-        call.versions = self._known.versions(known, call)
         # A retry may run in another worker: such a call does not wait at one worker's socket.
         lone = rules is None or not rules.retries
         try:
-            effects = self._enter(call, pace_key(known, function))
-            if effects is not None:
-                if lone and len(effects.workers) == 1:
-                    for act in effects.deferred:
-                        act()
-                    (worker,) = effects.workers.values()
-                    self._wait(worker, call)
-                else:
-                    effects.carry_out()
+            with Uninterrupted() as signals:
+                call.versions = self._known.versions(known, call)
+                effects = self._enter(call, pace_key(known, function))
+                if effects is not None:
+                    if lone and len(effects.workers) == 1:
+                        for act in effects.deferred:
+                            act()
+                        (worker,) = effects.workers.values()
+                        self._wait(worker, call, signals)
+                    else:
+                        effects.carry_out()
             if not call.done.acquire(blocking=False):
                 call.wait(busy.Waiting(self._core, call))
         except BaseException:
@@ -152,10 +158,11 @@ class Submission:
         """Cancel all that no worker has been given, and notify its callers."""
         if self._core.foreign:
             return  # all that waited has ended here
-        waiting, effects = self._core.cancel_waiting()
-        effects.carry_out()
-        for work, given in waiting:
-            work.cancel(given)
+        with Uninterrupted():
+            waiting, effects = self._core.cancel_waiting()
+            effects.carry_out()
+            for work, given in waiting:
+                work.cancel(given)
 
     # Jobs of many items.
 
@@ -166,52 +173,60 @@ class Submission:
     def open(self, job: Job, available: int, *, grows: bool = False) -> int:
         """Start a job of many items; return its id. A job that grows keeps a closed pool working
         until it has grown for the last time or is dropped."""
-        self._history.resume_sampling()
-        job.versions = self._known.versions(job.function, None)
-        job.site = self._history.callers.site(job)
-        job.submitted = monotonic_ns()
-        most = 1 if self._singly and job.streams else job.most
-        self._core.open(job, available, most, grows=grows).carry_out()
-        if job.streams:
-            self._wake()
+        with Uninterrupted():
+            self._history.resume_sampling()
+            job.versions = self._known.versions(job.function, None)
+            job.site = self._history.callers.site(job)
+            job.submitted = monotonic_ns()
+            most = 1 if self._singly and job.streams else job.most
+            self._core.open(job, available, most, grows=grows).carry_out()
+            if job.streams:
+                self._wake()
         return job.number
 
     def grow(self, job: int, available: int, *, last: bool = False) -> None:
         """Make more of a job's items available; ``last``: there will be no more."""
-        self._core.handle(events.JobGrew(job, available, last)).carry_out()
+        with Uninterrupted():
+            self._core.handle(events.JobGrew(job, available, last)).carry_out()
 
     def extend(self, job: int, available: int) -> None:
         """Like ``grow``, but raise PoolClosed if the pool takes no more work."""
-        self._core.handle(events.JobGrew(job, available), open_only=True).carry_out()
+        with Uninterrupted():
+            self._core.handle(events.JobGrew(job, available), open_only=True).carry_out()
 
     def drop(self, number: int) -> None:
         """Drop the rest of a job. Workers forget its function after what they were sent before."""
-        job, effects = self._core.drop(number)
-        effects.carry_out()
-        if isinstance(job, Job):
-            if not self._known.holds(job.function):
-                self._core.forget_function(job.function.id).carry_out()
-            job.over()
+        with Uninterrupted():
+            job, effects = self._core.drop(number)
+            effects.carry_out()
+            if isinstance(job, Job):
+                if not self._known.holds(job.function):
+                    self._core.forget_function(job.function.id).carry_out()
+                job.over()
 
     def cancel_job(self, job: Job) -> None:
         """Drop a job and kill the workers that run it."""
-        job.given_up = True
-        self.drop(job.number)
-        self._abort(job)
+        with Uninterrupted():
+            job.given_up = True
+            self.drop(job.number)
+            self._abort(job)
 
     def _abort(self, work: Work) -> None:
-        self._core.abort(work)
-        self._wake()
+        with Uninterrupted():
+            self._core.abort(work)
+            self._wake()
 
     def drop_later(self, number: int) -> None:
         """Drop a job from a finalizer: only appends to a queue."""
-        self._unwanted.append((number, False))
-        self._wake()
+        with Uninterrupted(later=True):
+            self._unwanted.append((number, False))
+            self._wake()
 
     def cancel_job_later(self, number: int) -> None:
         """Cancel a job from a finalizer."""
-        self._unwanted.append((number, True))
-        self._wake()
+        with Uninterrupted(later=True):
+            self._unwanted.append((number, True))
+            self._wake()
 
     def drop_unwanted(self) -> None:
         """Carry out what finalizers have asked for."""

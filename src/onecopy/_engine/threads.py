@@ -25,6 +25,7 @@ from .._protocol.failures import describe, name_of
 from .._schedule.events import Assignment
 from .._schedule.scheduler import Scheduler
 from .._system import forking
+from .._system.interrupts import Uninterrupted
 from .._system.usage import Delay, traced, usage, used
 from . import log_marks
 from .core import Core, Deferred, ReadyWorker
@@ -258,7 +259,7 @@ class ThreadEngine:
         return finished
 
 
-def _send(worker: ReadyWorker, call: BlockingCall) -> None:
+def _send(worker: ReadyWorker, call: BlockingCall, signals: Uninterrupted) -> None:
     """Send nothing: what was posted is in the queue already."""
 
 

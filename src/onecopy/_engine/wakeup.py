@@ -6,6 +6,7 @@ import contextlib
 import os
 
 from .._system.board import ASKED
+from .._system.interrupts import Uninterrupted
 
 
 class Wakeup:
@@ -28,7 +29,9 @@ class Wakeup:
 
     def __call__(self) -> None:
         """Wake the waiting thread."""
-        if not self._set:
+        if self._set:
+            return
+        with Uninterrupted(later=True):  # a flag without its byte would be the last
             self._set = True
             with contextlib.suppress(OSError):  # full: it will wake; closed: it has ended
                 os.write(self._write, b"\0")
@@ -53,5 +56,7 @@ class Wakeup:
     def close(self) -> None:
         """Close the pipe: no thread writes to it from here on."""
         self._set = True
-        os.close(self._read)
-        os.close(self._write)
+        ends, self._read, self._write = (self._read, self._write), -1, -1
+        for fd in ends:
+            if fd >= 0:
+                os.close(fd)

@@ -22,16 +22,11 @@ from .._protocol import wire
 from .._protocol.failures import name_of
 from .._protocol.versions import NO_VERSIONS, Version
 from .._schedule.events import Assignment
+from .._system.interrupts import SLICE
 from ..errors import PoolClosed
 from .functions import Function
 from .future import TaskFuture
 from .rules import Rules
-
-# Seconds that callers wait at a time. A signal that arrives in the instant before a thread blocks
-# is noted by the interpreter and handled when the thread next runs: with a single long wait, the
-# first Ctrl-C might be noticed only with the second.
-SLICE = 1.0
-
 
 # For a failure that belongs to no assignment.
 NOWHERE = Assignment(0, 0, 0, 0)

@@ -7,12 +7,14 @@ Reading the worker's socket, and handling what was read, is done by the thread t
 
 from __future__ import annotations
 
+import select
 import threading
 from collections.abc import Callable
 from enum import Enum, auto
 from time import monotonic_ns
 
 from .._protocol import wire
+from .._system.interrupts import SLICE
 from .channel import Channel, Posted
 from .history import WorkerRow
 
@@ -47,6 +49,7 @@ class WorkerHandle:
     """
 
     __slots__ = (
+        "_poll",
         "born",
         "broken",
         "channel",
@@ -89,6 +92,8 @@ class WorkerHandle:
         self.pauses = 0
         self.verdict: BaseException | None = None
         self.claimed: int | None = None
+        self._poll = select.poll()
+        self._poll.register(self.fd, select.POLLIN)
 
     @property
     def ended(self) -> bool:
@@ -98,6 +103,10 @@ class WorkerHandle:
     def sent(self) -> tuple[int, float]:
         """The last limited assignment that was sent, and when (``monotonic``, seconds)."""
         return self.channel.sent
+
+    def readable(self) -> bool:
+        """Wait, for some time, until the socket can be read; with ``receiving`` held."""
+        return bool(self._poll.poll(SLICE * 1000))
 
     def retire(self) -> None:
         """End the worker after what was posted before."""

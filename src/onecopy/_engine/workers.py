@@ -44,15 +44,12 @@ from .worker_source import WorkerSource
 launching = threading.Lock()
 
 
-def _renew() -> None:
-    global launching
-    launching = threading.Lock()
-
-
+# Methods of the lock, not functions in Python: an exception in such an action is dropped, and the
+# handler of a signal may raise in any function.
 os.register_at_fork(
-    before=lambda: launching.acquire(),
-    after_in_parent=lambda: launching.release(),
-    after_in_child=_renew,
+    before=launching.acquire,
+    after_in_parent=launching.release,
+    after_in_child=launching.release,
 )
 
 

@@ -23,6 +23,7 @@ from typing import Any
 from .. import errors
 from .._system import mapping
 from .._system.anonymous import AnonymousFile, anonymous_file
+from .._system.interrupts import Uninterrupted
 from .registry import Registry
 
 
@@ -132,7 +133,8 @@ class Segment:
         self.forked = True
 
     def __del__(self) -> None:
-        self.file.close()
+        with Uninterrupted(later=True):
+            self.file.close()
 
 
 registry: Registry[Segment] = Registry()
@@ -157,9 +159,9 @@ class ReceivedFile:
         return self.fd
 
     def close(self) -> None:
-        if self.fd >= 0:
-            os.close(self.fd)
-            self.fd = -1
+        fd, self.fd = self.fd, -1
+        if fd >= 0:
+            os.close(fd)
 
 
 def round_to_page(size: int) -> int:

@@ -19,6 +19,7 @@ from types import TracebackType
 from typing import NamedTuple
 
 from .._system import procfs
+from .._system.interrupts import Event
 
 _PAGE = os.sysconf("SC_PAGE_SIZE") if hasattr(os, "sysconf") else 4096
 
@@ -210,7 +211,7 @@ class Sampler:
         self.peak: TreeMemory | None = None
         self.readings = 0
         self._lock = threading.Lock()
-        self._stop = threading.Event()
+        self._stop = Event()
         self._pacing = Pacing(budget, perf_counter())
         self._thread = threading.Thread(target=self._run, name="onecopy-sampler", daemon=True)
 

@@ -14,6 +14,7 @@ from time import monotonic_ns, perf_counter
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from .._system import procfs
+from .._system.interrupts import Event
 from .._system.usage import traced
 from .columns import MEMORY, OWNER, dtype_of, struct_of
 from .sampler import Pacing, resident
@@ -145,7 +146,7 @@ class Watch:
         self._activity = activity
         self._busy = busy
         self._lock = threading.Lock()
-        self._signal = threading.Event()
+        self._signal = Event()
         self._stopped = False
         self._inherited: dict[int, int] = {}
         self._pacing = Pacing(_BUDGET, perf_counter())

@@ -20,6 +20,7 @@ from time import monotonic
 from typing import Protocol
 
 from .._system import forking
+from .._system.interrupts import Event
 from . import guests
 from .state import State
 from .terminal import Terminal
@@ -87,7 +88,7 @@ class Display:
         self._lock = threading.RLock()
         self._surface: Surface | None = None
         self._bars = 0
-        self._over: threading.Event | None = None
+        self._over: Event | None = None
         self._thread: threading.Thread | None = None
         self.log = Log()
 
@@ -145,7 +146,7 @@ class Display:
             surface.unhook()
 
     def _start(self, surface: Surface) -> None:
-        over = self._over = threading.Event()
+        over = self._over = Event()
 
         def draw() -> None:
             while not over.wait(_OFTEN):

@@ -64,9 +64,9 @@ class Board:
 
     def close(self) -> None:
         """Release it. Also in a forked child, whose copy would show its parent's text."""
-        if self._fd >= 0:
-            os.close(self._fd)
-            self._fd = -1
+        fd, self._fd = self._fd, -1
+        if fd >= 0:
+            os.close(fd)
 
 
 def new_board(wake: int) -> Board | None:

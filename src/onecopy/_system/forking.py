@@ -4,6 +4,7 @@ A fork may happen in any thread, at any moment, while others hold our locks; onl
 exists in the child. So each module with locks, sockets or threads registers its action:
 
 ===========================  ==================================================================
+``_system.interrupts``       the thread that exists is the main one
 ``_memory.registry``         new lock; listeners, the parent's pools among them, are forgotten
 ``_codec.store``             the writable mapping of the common segment is the parent's: unmapped
 ``_objects.counter``, log    what was announced to the parent's processes is forgotten
@@ -31,7 +32,8 @@ _in_child: list[Callable[[], None]] = []
 
 def in_child(act: Callable[[], None]) -> None:
     """Call ``act`` in each child forked from now on, after the actions registered before. It must
-    not wait for a lock, nor raise."""
+    not wait for a lock, nor raise: another thread may have been anywhere. So who closes a
+    descriptor marks it as closed before, and not after."""
     if not _in_child and hasattr(os, "register_at_fork"):
         os.register_at_fork(after_in_child=_run)
     _in_child.append(act)

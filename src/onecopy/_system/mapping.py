@@ -16,6 +16,8 @@ import os
 from collections.abc import Callable
 from typing import Any
 
+from .interrupts import Uninterrupted
+
 PAGE = os.sysconf("SC_PAGESIZE") if hasattr(os, "sysconf") else 4096
 
 _PROT_READ, _PROT_WRITE = 1, 2
@@ -109,7 +111,8 @@ class _Keeper:
         self.on_death = on_death
 
     def __del__(self) -> None:
-        self.on_death()
+        with Uninterrupted(later=True):
+            self.on_death()
 
 
 def exporter(address: int, size: int, on_death: Callable[[], None]) -> ctypes.Array[Any]:

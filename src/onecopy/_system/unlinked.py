@@ -82,9 +82,9 @@ class UnlinkedFile:
         """Nothing to do: a process that gets the reader's descriptor cannot write."""
 
     def seal(self) -> bool:
-        if self.fd >= 0:
-            os.close(self.fd)
-            self.fd = -1
+        fd, self.fd = self.fd, -1
+        if fd >= 0:
+            os.close(fd)
         return True
 
     def descriptor(self, *, write: bool) -> int:

@@ -65,9 +65,9 @@ class Delay:
 
     def close(self) -> None:
         """Close the file: there will be no more readings."""
-        if self._fd >= 0:
-            os.close(self._fd)
-            self._fd = -1
+        fd, self._fd = self._fd, -1
+        if fd >= 0:
+            os.close(fd)
 
 
 def _figures(reading: bytes) -> tuple[int, int]:

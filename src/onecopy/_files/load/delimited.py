@@ -8,10 +8,10 @@ part of a value.
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from ..._system.interrupts import Condition
 from ...errors import BadFile
 from . import dialect, survey
 from .dialect import Dialect
@@ -177,7 +177,7 @@ class _Paced(ReadOnly):
         self._stream = stream
         self.raw = stream.raw
         self._mark = mark
-        self._turn = threading.Condition()
+        self._turn = Condition()
         self._given = self._taken = 0
         self._asked = False
 
