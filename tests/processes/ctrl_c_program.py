@@ -117,7 +117,7 @@ def wait_for_ends() -> None:
     """Nothing is left: no process, no thread."""
     until = time.monotonic() + 20
     while time.monotonic() < until:
-        children = [child.name() for child in psutil.Process().children(recursive=True)]
+        children = psutil.Process().children(recursive=True)
         threads = [thread.name for thread in threading.enumerate()][1:]
         if not children and not threads:
             return

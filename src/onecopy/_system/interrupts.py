@@ -32,7 +32,7 @@ from collections.abc import Callable
 from operator import attrgetter
 from threading import get_ident
 from time import monotonic
-from types import FrameType
+from types import FrameType, MethodType
 from typing import Any, TypeVar
 
 from . import forking
@@ -66,14 +66,15 @@ class Uninterrupted:
             raises is printed and lost.
     """
 
-    __slots__ = ("_due", "_handlers", "_later", "_noted_at", "_over", "_passing")
+    # The rest is set when a signal comes.
+    _due: tuple[int, ...] = ()
+    _noted_at = 0.0
+    _later = _over = _passing = False
 
     def __init__(self, *, later: bool = False) -> None:
-        self._later = later
         self._handlers: dict[int, Any] = {}
-        self._due: list[int] = []
-        self._noted_at = 0.0
-        self._over = self._passing = False
+        if later:
+            self._later = True
 
     def __enter__(self) -> Uninterrupted:
         if get_ident() != _main:
@@ -83,7 +84,9 @@ class Uninterrupted:
             for number in _SIGNALS:
                 handler = _get(number)
                 if callable(handler):  # and neither SIG_DFL nor SIG_IGN, nor one set outside Python
-                    handlers[number] = self._original(number, handler)
+                    if handler.__class__ is MethodType:
+                        handler = self._original(number, handler)
+                    handlers[number] = handler
                     # Runs handlers that are due before it changes anything.
                     _set(number, self._note)
         except ValueError:  # a subinterpreter: it handles no signals
@@ -98,11 +101,12 @@ class Uninterrupted:
             try:
                 self._restore()
             finally:
-                self._run_due(_soon if self._later else _now)
+                if self._due:
+                    self._run_due(_soon if self._later else _now)
 
     def leave(self) -> None:
         """End the section in a forked child; signals that came before are the parent's."""
-        self._due.clear()
+        self._due = ()
         self._restore()
         self._handlers.clear()
 
@@ -124,13 +128,15 @@ class Uninterrupted:
         if not self._due:
             self._noted_at = now
         if number not in self._due:
-            self._due.append(number)
+            self._due += (number,)
 
     def _run_due(self, run: Callable[[int], object]) -> None:
         """Run the handlers that are due, even if one of them raises."""
         if self._due:
+            number, *rest = self._due
+            self._due = tuple(rest)
             try:
-                run(self._due.pop(0))
+                run(number)
             finally:
                 self._run_due(run)
 
@@ -148,9 +154,9 @@ class Uninterrupted:
             raise
 
     @staticmethod
-    def _original(number: int, handler: Any) -> Any:
+    def _original(number: int, handler: MethodType) -> Any:
         """Return ``handler``; if an earlier section has not restored it, what was there then."""
-        section = getattr(handler, "__self__", None)
+        section = handler.__self__
         if type(section) is Uninterrupted and section._over:
             return section._handlers[number]
         return handler
