@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import signal
 import threading
@@ -96,6 +97,19 @@ def test_ignored_and_default_signals_are_left_alone() -> None:
     with Uninterrupted():
         assert signal.getsignal(signal.SIGINT) is signal.SIG_IGN
         assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
+
+
+def test_handlers_of_an_event_loop_are_left_alone() -> None:
+    async def run() -> None:
+        came = asyncio.Event()
+        asyncio.get_running_loop().add_signal_handler(signal.SIGUSR1, came.set)
+        handler = signal.getsignal(signal.SIGUSR1)
+        with Uninterrupted():
+            assert signal.getsignal(signal.SIGUSR1) is handler
+            signal.raise_signal(signal.SIGUSR1)
+        await asyncio.wait_for(came.wait(), 30)
+
+    asyncio.run(run())
 
 
 def test_a_wait_in_a_section_is_interrupted() -> None:

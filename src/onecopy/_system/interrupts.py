@@ -32,7 +32,7 @@ from collections.abc import Callable
 from operator import attrgetter
 from threading import get_ident
 from time import monotonic
-from types import FrameType, MethodType
+from types import FrameType
 from typing import Any, TypeVar
 
 from . import forking
@@ -45,6 +45,9 @@ _SIGNALS = tuple(
     for name in ("SIGINT", "SIGTERM", "SIGALRM", "SIGHUP", "SIGQUIT", "SIGUSR1", "SIGUSR2")
     if hasattr(signal, name)
 )
+# The handlers of an event loop raise nothing: its own thread reads of the signal from a pipe. And
+# ``loop.add_signal_handler`` makes system calls go on after a signal, which ``_set`` would undo.
+_ASYNCIO = "asyncio.unix_events"
 # Seconds that threads sleep at a time. A signal that arrives in the instant before the main thread
 # sleeps is noted by the interpreter and handled when the thread next runs.
 SLICE = 1.0
@@ -83,12 +86,15 @@ class Uninterrupted:
         try:
             for number in _SIGNALS:
                 handler = _get(number)
-                if callable(handler):  # and neither SIG_DFL nor SIG_IGN, nor one set outside Python
-                    if handler.__class__ is MethodType:
-                        handler = self._original(number, handler)
-                    handlers[number] = handler
-                    # Runs handlers that are due before it changes anything.
-                    _set(number, self._note)
+                if not callable(handler):  # SIG_DFL, SIG_IGN, or not set by Python
+                    continue
+                if handler is not signal.default_int_handler:
+                    handler = self._original(number, handler)
+                    if getattr(handler, "__module__", "") == _ASYNCIO:
+                        continue
+                handlers[number] = handler
+                # Runs handlers that are due before it changes anything.
+                _set(number, self._note)
         except ValueError:  # a subinterpreter: it handles no signals
             handlers.clear()
         except BaseException:
@@ -154,9 +160,9 @@ class Uninterrupted:
             raise
 
     @staticmethod
-    def _original(number: int, handler: MethodType) -> Any:
+    def _original(number: int, handler: Any) -> Any:
         """Return ``handler``; if an earlier section has not restored it, what was there then."""
-        section = handler.__self__
+        section = getattr(handler, "__self__", None)
         if type(section) is Uninterrupted and section._over:
             return section._handlers[number]
         return handler
@@ -168,8 +174,9 @@ def _now(number: int) -> None:
 
 def _soon(number: int) -> None:
     """Run the handler when the main thread waits or its turn is over: it is no longer in the
-    finalizer then."""
-    start_new_thread(interrupt_main, (signal.Signals(number),))
+    finalizer then. A real signal, for it ends a wait."""
+    assert _main is not None
+    start_new_thread(signal.pthread_kill, (_main, number))
 
 
 class Condition(threading.Condition):
