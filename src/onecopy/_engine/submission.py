@@ -5,6 +5,7 @@ that submits also sends to an idle worker.
 
 Ctrl-C may arrive at any step of the main thread. From the first change of the table until what was
 decided is sent, it has to wait (``Uninterrupted``): half a change would leave work with no worker.
+For the same reason nothing is begun near the recursion limit (``check_room``).
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from .._codec.pickling import Namespace
 from .._observe.diary import PACKING, WORTH
 from .._schedule import events
 from .._system.interrupts import Uninterrupted
+from .._system.stack import check_room
 from . import busy
 from .core import Core, Effects, ReadyWorker
 from .functions import Function, pace_key
@@ -82,6 +84,7 @@ class Submission:
     ) -> TaskFuture:
         """Put a call behind the others; the returned future gets its outcome. ``done`` is called
         with the future in a thread of the pool; a callback added later may be called at once."""
+        check_room()
         begun = monotonic_ns()
         known = self._known.get(function)
         call = FutureCall(known, function, args, kwargs, self.namespace, rules)
@@ -105,6 +108,7 @@ class Submission:
         rules: Rules | None = None,
     ) -> Any:
         """Call and wait; the short way if a worker is idle."""
+        check_room()
         known = self._known.get(function)
         call = BlockingCall(known, function, args, kwargs, self.namespace, rules)
         # A retry may run in another worker: such a call does not wait at one worker's socket.
@@ -173,6 +177,7 @@ class Submission:
     def open(self, job: Job, available: int, *, grows: bool = False) -> int:
         """Start a job of many items; return its id. A job that grows keeps a closed pool working
         until it has grown for the last time or is dropped."""
+        check_room()
         with Uninterrupted():
             self._history.resume_sampling()
             job.versions = self._known.versions(job.function, None)
@@ -186,11 +191,13 @@ class Submission:
 
     def grow(self, job: int, available: int, *, last: bool = False) -> None:
         """Make more of a job's items available; ``last``: there will be no more."""
+        check_room()
         with Uninterrupted():
             self._core.handle(events.JobGrew(job, available, last)).carry_out()
 
     def extend(self, job: int, available: int) -> None:
         """Like ``grow``, but raise PoolClosed if the pool takes no more work."""
+        check_room()
         with Uninterrupted():
             self._core.handle(events.JobGrew(job, available), open_only=True).carry_out()
 
