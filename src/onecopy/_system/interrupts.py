@@ -29,6 +29,7 @@ import signal
 import threading
 from _thread import allocate_lock, interrupt_main, start_new_thread
 from collections.abc import Callable
+from functools import partial
 from operator import attrgetter
 from threading import get_ident
 from time import monotonic
@@ -109,6 +110,11 @@ class Uninterrupted:
             finally:
                 if self._due:
                     self._run_due(_soon if self._later else _now)
+
+    @property
+    def hold(self) -> bool:
+        """True if signals are held back: in the main thread of most programs."""
+        return bool(self._handlers)
 
     def leave(self) -> None:
         """End the section in a forked child; signals that came before are the parent's."""
@@ -191,16 +197,19 @@ class Condition(threading.Condition):
         instant before the thread sleeps, when the system has nothing to interrupt."""
         waiter = allocate_lock()
         waiter.acquire()
+        end = None if timeout is None else monotonic() + timeout
         parts: Any = self  # private in the standard library, and the same in 3.11 to 3.15
         with Uninterrupted() as signals:
             parts._waiters.append(waiter)
             saved, told = parts._release_save(), False
             try:
-                if timeout is None:
-                    while not (told := signals.pass_on(lambda: waiter.acquire(True, SLICE))):
-                        pass
-                else:
-                    told = signals.pass_on(lambda: waiter.acquire(True, max(0.0, timeout)))
+                while not told:
+                    left = threading.TIMEOUT_MAX if end is None else max(0.0, end - monotonic())
+                    # Other threads are not interrupted, and sleep as long as they like.
+                    step = min(left, SLICE) if signals.hold else min(left, threading.TIMEOUT_MAX)
+                    told = signals.pass_on(partial(waiter.acquire, True, step))
+                    if step == left:
+                        break
                 return told
             finally:
                 parts._acquire_restore(saved)
