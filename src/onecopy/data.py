@@ -30,6 +30,7 @@ from .errors import LoadWarning, printable
 
 if TYPE_CHECKING:
     import numpy as np
+    from numpy.typing import DTypeLike, NDArray
 
     from ._objects.mappings import SharedDict, SharedSet
     from ._objects.sequences import SharedList, SharedText
@@ -58,6 +59,7 @@ K = TypeVar("K")
 V = TypeVar("V")
 Array = TypeVar("Array", bound="np.ndarray[Any, Any]")
 Number = TypeVar("Number", bound="complex | np.generic | None")
+Scalar = TypeVar("Scalar", bound="np.generic")
 
 
 class _HasArray(Protocol):
@@ -341,7 +343,21 @@ def metered(wanted: Wanted, progress: bool | str | Bar) -> Iterator[Wanted]:
             each.finish()
 
 
-def empty(shape: int | tuple[int, ...], dtype: Any = float) -> np.ndarray[Any, Any]:
+@overload
+def empty(shape: int | tuple[int, ...]) -> NDArray[np.float64]: ...
+
+
+@overload
+def empty(
+    shape: int | tuple[int, ...], dtype: type[Scalar] | np.dtype[Scalar]
+) -> NDArray[Scalar]: ...
+
+
+@overload
+def empty(shape: int | tuple[int, ...], dtype: DTypeLike) -> NDArray[Any]: ...
+
+
+def empty(shape: int | tuple[int, ...], dtype: DTypeLike = float) -> NDArray[Any]:
     """Create an array that every process may write: workers write results into it in place.
 
     Args:
@@ -366,12 +382,40 @@ def empty(shape: int | tuple[int, ...], dtype: Any = float) -> np.ndarray[Any, A
     return sharing.empty(shape, dtype)
 
 
-def zeros(shape: int | tuple[int, ...], dtype: Any = float) -> np.ndarray[Any, Any]:
+@overload
+def zeros(shape: int | tuple[int, ...]) -> NDArray[np.float64]: ...
+
+
+@overload
+def zeros(
+    shape: int | tuple[int, ...], dtype: type[Scalar] | np.dtype[Scalar]
+) -> NDArray[Scalar]: ...
+
+
+@overload
+def zeros(shape: int | tuple[int, ...], dtype: DTypeLike) -> NDArray[Any]: ...
+
+
+def zeros(shape: int | tuple[int, ...], dtype: DTypeLike = float) -> NDArray[Any]:
     """Create an array like ``empty``, with the guarantee that it is zero."""
     return sharing.empty(shape, dtype)
 
 
-def full(shape: int | tuple[int, ...], fill_value: Any, dtype: Any = None) -> np.ndarray[Any, Any]:
+@overload
+def full(
+    shape: int | tuple[int, ...], fill_value: Any, dtype: type[Scalar] | np.dtype[Scalar]
+) -> NDArray[Scalar]: ...
+
+
+@overload
+def full(
+    shape: int | tuple[int, ...], fill_value: Any, dtype: DTypeLike | None = None
+) -> NDArray[Any]: ...
+
+
+def full(
+    shape: int | tuple[int, ...], fill_value: Any, dtype: DTypeLike | None = None
+) -> NDArray[Any]:
     """Create an array like ``empty``, filled with ``fill_value``, whose dtype is the default."""
     return sharing.full(shape, fill_value, dtype)
 

@@ -21,6 +21,7 @@ import pytest
 
 import onecopy as oc
 from onecopy._report import gather
+from tests.children import in_child
 from tests.clusters import Cluster
 from tests.scripts import until
 
@@ -501,14 +502,10 @@ def test_an_initializer_that_fails(make: Any) -> None:
 def test_a_forked_child_cannot_use_it(make: Any) -> None:
     pool = make(hosts=1)
     assert pool.apply(abs, (-1,)) == 1
-    child = os.fork()
-    if not child:
-        code = 1
-        try:
+
+    def use() -> None:
+        with pytest.raises(oc.PoolClosed):
             pool.apply(abs, (-1,))
-        except oc.PoolClosed:
-            code = 0
-        finally:
-            os._exit(code)
-    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+
+    assert in_child(use) == 0
     assert pool.apply(abs, (-2,)) == 2

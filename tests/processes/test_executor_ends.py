@@ -6,7 +6,6 @@ from __future__ import annotations
 import gc
 import os
 import signal
-import sys
 import threading
 from concurrent import futures
 from concurrent.futures.process import BrokenProcessPool
@@ -20,6 +19,7 @@ import pytest
 import onecopy as oc
 from onecopy.pool import Method
 from tests import tasks
+from tests.children import in_child
 from tests.processes.conftest import MakeExecutor
 from tests.scripts import assert_clean, run, until
 from tests.tasks import Signs
@@ -329,20 +329,6 @@ def _on_one_line(done: Any) -> Any:
 
 
 class TestForkedChild:
-    def _in_child(self, act: Any) -> int:
-        """Its exit code."""
-        pid = os.fork()
-        if not pid:
-            code = 1
-            try:
-                act()
-                code = 0
-            except BaseException:
-                sys.excepthook(*sys.exc_info())
-            finally:
-                os._exit(code)
-        return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
-
     def test_the_parent_s_is_not_usable(self, make_executor: MakeExecutor, method: str) -> None:
         executor = make_executor(method)
         done = executor.submit(tasks.same, 5)
@@ -356,7 +342,7 @@ class TestForkedChild:
             executor.shutdown(cancel_futures=True)
             executor.kill_workers()
 
-        assert self._in_child(act) == 0
+        assert in_child(act) == 0
         assert executor.submit(tasks.same, 6).result() == 6
 
     def test_one_without_workers_is(self, process_method: Method) -> None:
@@ -366,7 +352,7 @@ class TestForkedChild:
             assert executor.submit(tasks.same, 5).result() == 5
             executor.shutdown()
 
-        assert self._in_child(act) == 0
+        assert in_child(act) == 0
 
     def test_held_locks_do_not_matter(self, make_executor: MakeExecutor, method: str) -> None:
         """Forked while other threads submit."""
@@ -388,7 +374,7 @@ class TestForkedChild:
             executor.shutdown()
 
         try:
-            assert [self._in_child(act) for _ in range(10)] == [0] * 10
+            assert [in_child(act) for _ in range(10)] == [0] * 10
         finally:
             stop.set()
             for thread in threads:

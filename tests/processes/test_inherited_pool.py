@@ -6,33 +6,17 @@ its own: nothing there waits, fails, or touches the parent's workers.
 
 from __future__ import annotations
 
-import os
-import sys
 from collections.abc import Callable
 
 import pytest
 
 import onecopy as oc
 from onecopy.pool import Method
+from tests.children import in_child
 from tests.pooled import double
 from tests.processes.conftest import MakeExecutor
 
 Ends = Callable[[oc.Pool], object]
-
-
-def in_child(act: Callable[[], object]) -> int:
-    """The exit code of a forked child that does this: 0 when it did not raise."""
-    pid = os.fork()
-    if not pid:
-        code = 1
-        try:
-            act()
-            code = 0
-        except BaseException:
-            sys.excepthook(*sys.exc_info())
-        finally:
-            os._exit(code)
-    return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
 
 
 def close_and_join(pool: oc.Pool) -> None:

@@ -11,7 +11,7 @@ import os
 import resource
 import subprocess
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -60,7 +60,11 @@ def assert_says_so(error: NotEnoughMemory) -> None:
 
 def test_share_and_empty_of_too_much(huge: Array) -> None:
     before = memory.available()
-    for make in (lambda: oc.share(huge), lambda: oc.empty(TOO_MUCH, "u1")):
+    makers: list[Callable[[], Array]] = [
+        lambda: oc.share(huge),
+        lambda: oc.empty(TOO_MUCH, "u1"),
+    ]
+    for make in makers:
         with pytest.raises(MemoryError) as caught:
             make()
         assert isinstance(caught.value, NotEnoughMemory)

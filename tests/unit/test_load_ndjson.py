@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 import onecopy as oc
 from onecopy._files.load import jsontypes
 from onecopy.errors import BadFile, LoadWarning
+from tests.text import refused
 
 
 @pytest.fixture
@@ -27,15 +28,6 @@ def loaded(path: Path, data: str | bytes, **options: Any) -> list[dict[str, Any]
     path.write_bytes(data.encode() if isinstance(data, str) else data)
     rows: list[dict[str, Any]] = oc.load(path, **options).to_pylist()
     return rows
-
-
-def refused(path: Path, data: str | bytes, **options: Any) -> str:
-    """The one line by which it is refused."""
-    with pytest.raises(BadFile) as error:
-        loaded(path, data, **options)
-    assert "\n" not in str(error.value)
-    assert path.name in str(error.value)
-    return str(error.value)
 
 
 @pytest.fixture(params=[1 << 10, 16 << 20])

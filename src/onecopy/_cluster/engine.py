@@ -12,6 +12,7 @@ import os
 import signal
 import weakref
 from dataclasses import dataclass
+from functools import partial
 from itertools import count
 from socket import gethostname
 from typing import Any
@@ -20,6 +21,7 @@ from .. import errors
 from .._codec.blame import without_ours
 from .._codec.pickling import PEER
 from .._engine.core import Core, ReadyWorker
+from .._engine.engine import unheld
 from .._engine.following import Follower
 from .._engine.functions import Function
 from .._engine.history import History, WorkerRow
@@ -155,7 +157,7 @@ class ClusterEngine:
             self.history.watch = Watch(
                 self._processes, lambda: self.core.tasks_ended, self.core.occupied
             )
-            self._thread = self._service.start(self._begin, self._unheld, self._finished)
+            self._thread = self._service.start(self._begin, partial(unheld, self), self._finished)
         except RuntimeError as error:
             self._finished()
             raise no_thread(error) from error
@@ -315,13 +317,6 @@ class ClusterEngine:
         effects.carry_out()
         if entry is not None:
             self._outcomes.unsent(entry, error)
-
-    def _unheld(self) -> None:
-        """End a pool without references; an executor finishes its work first."""
-        if self.options.executor:
-            self.close()
-        else:
-            self.terminate()
 
     def _finished(self) -> None:
         registry.listeners.discard(self._service)

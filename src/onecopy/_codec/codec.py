@@ -97,7 +97,7 @@ class Encoded:
         self.carried: list[Segment] = []
         spans = pickled.buffers.spans
         self.plan: CopyPlan | None = plan(spans) if spans else None
-        self.nbytes = pickled.size + (self.plan.copied if self.plan else 0)
+        self.nbytes: int = pickled.size + (self.plan.copied if self.plan else 0)
 
     @classmethod
     def received(cls, stream: bytes, made: CopyPlan | None, root: object) -> Encoded:
@@ -231,8 +231,8 @@ class References:
     def __init__(
         self, stream: bytes, segments: list[tuple[Segment, int]], arrays: tuple[Any, ...]
     ) -> None:
-        self.stream = stream
-        self.segments = segments
+        self.stream: bytes = stream
+        self.segments: list[tuple[Segment, int]] = segments
         self._arrays = arrays  # keeps the views, and with them the mappings, alive
 
     def extents(self) -> list[tuple[Segment, int, int]]:

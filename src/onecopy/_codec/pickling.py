@@ -358,9 +358,9 @@ class Pickled:
     __slots__ = ("buffers", "chunks", "size")
 
     def __init__(self, chunks: list[Any], buffers: Buffers) -> None:
-        self.chunks = chunks
-        self.buffers = buffers
-        self.size = sum(map(len, chunks))
+        self.chunks: list[Any] = chunks
+        self.buffers: Buffers = buffers
+        self.size: int = sum(map(len, chunks))
 
 
 def _attempt(namespace: Namespace) -> Callable[[Any], Exception | None]:

@@ -16,6 +16,7 @@ from concurrent.futures import Future
 from typing import (
     TYPE_CHECKING,
     Any,
+    NoReturn,
     ParamSpec,
     TypeVar,
 )
@@ -50,7 +51,7 @@ class PoolView(ManyCalls, BlockCalls):
 
     def __init__(
         self,
-        engine: Any,
+        engine: Engine,
         rules: Rules | None,
         streams: weakref.WeakSet[Stream[Any]],
         progress: bool | str | Bar = False,
@@ -59,11 +60,10 @@ class PoolView(ManyCalls, BlockCalls):
         super().__init__(engine, Many(engine, rules, progress), streams)
         self._progress = progress
         self._diary = engine.history.diary
-        self._engine: Engine = engine  # set by ``Pool`` alone: not part of the public types
         self._rules = rules
         self._viewed = pool  # a pool without references is terminated
 
-    def __reduce__(self) -> Any:
+    def __reduce__(self) -> NoReturn:
         raise NotImplementedError(UNSENDABLE)
 
     def __repr__(self) -> str:

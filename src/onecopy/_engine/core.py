@@ -118,17 +118,17 @@ class Core:
         wake: Deferred,
         limits: Limited | None = None,
     ) -> None:
-        self.lock = threading.Lock()
+        self.lock: threading.Lock = threading.Lock()
         self.work: dict[int, Work] = {}
         self.assigned: dict[int, Entry] = {}
         self.workers: dict[int, ReadyWorker] = {}
         self.streams: set[int] = set()  # jobs whose results are delivered early
         self.aborting: set[int] = set()  # assignments whose workers are about to be killed
         self.told_of: set[int] = set()  # see ``busy``
-        self.state = PoolState.OPEN
+        self.state: PoolState = PoolState.OPEN
         self.failure: errors.OnecopyError | None = None
-        self.foreign = False  # this is a forked child's copy
-        self.tasks_ended = 0
+        self.foreign: bool = False  # this is a forked child's copy
+        self.tasks_ended: int = 0
         self._scheduler = scheduler
         self._ids = count(1)
         self._on_lost = on_lost

@@ -20,6 +20,14 @@ UNSENDABLE = (
 )
 
 
+def unheld(engine: Engine) -> None:
+    """End the engine of a pool without references; that of an executor finishes its work first."""
+    if engine.options.executor:
+        engine.close()
+    else:
+        engine.terminate()
+
+
 class Engine(Protocol):
     """See the module. Any thread may use all of it.
 

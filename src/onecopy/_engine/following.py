@@ -67,11 +67,11 @@ class _Variable:
     __slots__ = ("cells", "probe", "value", "version")
 
     def __init__(self, value: Any, version: Version | None, *, probed: bool = False) -> None:
-        self.value = value
-        self.version = version
+        self.value: Any = value
+        self.version: Version | None = version
         probed = probed or (version is not None and _is_small(version))
-        self.probe = _probe(value) if probed else None
-        self.cells = _cells(value)
+        self.probe: list[bytes] | None = _probe(value) if probed else None
+        self.cells: list[_Same] | None = _cells(value)
 
     @property
     def mutable(self) -> bool:

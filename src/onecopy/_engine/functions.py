@@ -17,7 +17,7 @@ from typing import Any
 from .._codec.codec import Encoded
 from .._codec.homes import home_by_name
 from .._protocol.failures import name_of
-from .._protocol.versions import NO_VERSIONS
+from .._protocol.versions import NO_VERSIONS, Version
 
 # Immutable types; a tuple is immutable if its elements are. So are their subclasses
 # (``numpy.float64``), except those defined in Python code, whose objects have attributes.
@@ -49,13 +49,13 @@ class Function:
         encoded: Encoded | None,
         captured: Captured | None = None,
     ) -> None:
-        self.captured = captured
+        self.captured: Captured | None = captured
         self.references: list[Any] = encoded.references if encoded is not None else []
-        self.versions = NO_VERSIONS
-        self.id = id
-        self.call = call
-        self.encoded = encoded
-        self.name = name_of(call)
+        self.versions: tuple[Version, ...] = NO_VERSIONS
+        self.id: int = id
+        self.call: Callable[..., Any] = call
+        self.encoded: Encoded | None = encoded
+        self.name: str = name_of(call)
 
 
 class Captured:
@@ -71,7 +71,7 @@ class Captured:
     def __init__(self, function: types.FunctionType) -> None:
         self._cells: list[tuple[types.CellType, Any]] = []
         self._seen: set[types.FunctionType] = set()
-        self.fixed = self._walk(function)
+        self.fixed: bool = self._walk(function)
 
     def unchanged(self) -> bool:
         """Return True if every captured variable holds the very same object."""

@@ -46,15 +46,17 @@ class History:
     """
 
     def __init__(self, spans: int, importing: Callable[[], AbstractContextManager[Any]]) -> None:
-        self.recorder = Recorder(spans, importing)
-        self.callers = Callers(self.recorder)
-        self.began, self.clock, self.pid = monotonic_ns(), time(), os.getpid()
-        self.before = next(_made)  # engines that this process made earlier
-        self.diary = Diary(self.began)
-        self.profile = Profile()
-        self.large = large_arguments.LargeArguments()
+        self.recorder: Recorder = Recorder(spans, importing)
+        self.callers: Callers = Callers(self.recorder)
+        self.began: int = monotonic_ns()
+        self.clock: float = time()
+        self.pid: int = os.getpid()
+        self.before: int = next(_made)  # engines that this process made earlier
+        self.diary: Diary = Diary(self.began)
+        self.profile: Profile = Profile()
+        self.large: large_arguments.LargeArguments = large_arguments.LargeArguments()
         self.ends: list[Callable[[], None]] = []  # called when the last worker has gone
-        self.last_end = self.began  # of a task
+        self.last_end: int = self.began  # of a task
         self.watch: Watch | None = None
         self.peak_elsewhere: Callable[[], int] = int  # PSS of processes of other hosts
         self.gone: deque[WorkerRow] = deque(maxlen=_MOST_WORKERS)

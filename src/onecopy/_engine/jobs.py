@@ -65,12 +65,12 @@ class Job(Work):
         self.on_error: Errors = errors
         self.function: Function = function
         self.rules = rules
-        self.tries = {} if rules is not None and rules.retries else None
+        self.tries: dict[int, int] | None = {} if rules is not None and rules.retries else None
         self.given_up = False
         self.items = items
         self.call_kind = call_kind
-        self.called = _CALLED[call_kind]
-        self.chunk = chunk if chunk is not None or rules is None else rules.chunk
+        self.called: str = _CALLED[call_kind]
+        self.chunk: int | None = chunk if chunk is not None or rules is None else rules.chunk
         self.most = most
         self.bar: Progress | None = None
         self._namespace = namespace or NOTHING
@@ -313,9 +313,9 @@ class StreamJob(Job):
         if self.call_kind == wire.MAP:
             self.called = "imap"
         self.ordered = ordered
-        self.streams = self.most <= ITEMS and self.rules is None
+        self.streams: bool = self.most <= ITEMS and self.rules is None
         self.end: int | None = None  # the number of items, once known
-        self.yielded = 0
+        self.yielded: int = 0
         self.broken: BaseException | None = None
         self._fault: BaseException | None = None
         self._arrived: dict[int, tuple[bool, Any]] = {}

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal, Never, TypeVar, overload
 from .._codec.blame import ours_cut
 from .._progress.asked import Bar
 from .._protocol import wire
+from .engine import Engine
 from .failed import Failed
 from .many import Many, length_of
 from .refused_arguments import refuse_more, several
@@ -33,8 +34,8 @@ class ManyCalls:
 
     __module__ = "onecopy.pool"
 
-    def __init__(self, engine: Any, many: Many, streams: weakref.WeakSet[Stream[Any]]) -> None:
-        self._engine = engine
+    def __init__(self, engine: Engine, many: Many, streams: weakref.WeakSet[Stream[Any]]) -> None:
+        self._engine = engine  # set by ``Pool`` alone
         self._many = many
         self._streams = streams
 

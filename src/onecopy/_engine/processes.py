@@ -12,6 +12,7 @@ import os
 import signal
 import threading
 from contextlib import ExitStack
+from functools import partial
 
 from .. import errors
 from .._codec.pickling import PEER
@@ -28,6 +29,7 @@ from .._system.interrupts import Uninterrupted
 from .._system.poller import Poller, poller
 from .core import Core, ReadyWorker
 from .driver import Driver
+from .engine import unheld
 from .freezer import Freezes
 from .functions import Function
 from .history import History, WorkerRow
@@ -87,7 +89,7 @@ class ProcessEngine:
         self._parts = self._made(workers, freezes, segments, arena, wakeup, polled, shown)
         self.core, self.submission = self._parts.core, self._parts.submission
         segments.may_wait = self._may_wait_for_workers
-        self._driver = Driver(self._parts, initializer, self._unheld, self._finished)
+        self._driver = Driver(self._parts, initializer, partial(unheld, self), self._finished)
         polled.add(wakeup.fileno())
         polled.add(workers.source.desk.fileno())
         _engines.add(self)
@@ -231,13 +233,6 @@ class ProcessEngine:
 
     def _forget(self, function: Function) -> None:
         self.core.forget_function(function.id).carry_out()
-
-    def _unheld(self) -> None:
-        """End a pool without references; an executor finishes its work first."""
-        if self.options.executor:
-            self.close()
-        else:
-            self.terminate()
 
     def _finished(self) -> None:
         _engines.discard(self)

@@ -13,6 +13,7 @@ import threading
 import weakref
 from collections.abc import Callable
 from contextlib import nullcontext
+from functools import partial
 from time import monotonic_ns
 from typing import Any
 
@@ -29,6 +30,7 @@ from .._system.interrupts import Uninterrupted
 from .._system.usage import Delay, traced, usage, used
 from . import log_marks
 from .core import Core, Deferred, ReadyWorker
+from .engine import unheld
 from .functions import Function
 from .history import History, WorkerRow
 from .known_functions import KnownFunctions
@@ -129,7 +131,7 @@ class ThreadEngine:
 
     def release(self) -> None:
         for worker in list(self._workers):
-            worker.queue.put(self._unheld)
+            worker.queue.put(partial(unheld, self))
 
     def pids(self) -> list[int]:
         return []
@@ -174,13 +176,6 @@ class ThreadEngine:
         """Let the threads end: a thread cannot be stopped in a task and ends after it."""
         for worker in list(self._workers):
             worker.retire()
-
-    def _unheld(self) -> None:
-        """End a pool without references; an executor finishes its work first."""
-        if self.options.executor:
-            self.close()
-        else:
-            self.terminate()
 
     def _wake(self) -> None:
         """Wake a worker thread; the first to wake does the work. A simple queue accepts items

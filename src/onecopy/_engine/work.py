@@ -143,7 +143,7 @@ class Call(Work):
         "tries",
         "versions",
     )
-    call_kind = wire.CALL
+    call_kind: int = wire.CALL
 
     def __init__(
         self,
@@ -154,10 +154,10 @@ class Call(Work):
         namespace: Namespace | None,
         rules: Rules | None = None,
     ) -> None:
-        self.function = function
-        self.rules = rules
-        self.tries = {} if rules is not None and rules.retries else None
-        self.versions = NO_VERSIONS
+        self.function: Function | None = function
+        self.rules: Rules | None = rules
+        self.tries: dict[int, int] | None = {} if rules is not None and rules.retries else None
+        self.versions: tuple[Version, ...] = NO_VERSIONS
         self._call = call
         self.message: Any
         if namespace is None:
@@ -247,14 +247,15 @@ class BlockingCall(Call):
 
     called = "apply"
     __slots__ = ("_error", "_forsaken", "_value", "answered", "done")
+    message: Any
 
     def __init__(self, *args: Any) -> None:
         super().__init__(*args)
         self._value: Any = None
         self._error: BaseException | None = None
-        self.answered = False
+        self.answered: bool = False
         self._forsaken = False
-        self.done = threading.Lock()
+        self.done: threading.Lock = threading.Lock()
         self.done.acquire()
 
     def deliver(self, assignment: Assignment, value: Any) -> None:
@@ -314,12 +315,15 @@ class Entry:
     )  # fmt: skip
 
     def __init__(self, assignment: Assignment, work: Work, worker: int) -> None:
-        self.assignment = assignment
-        self.work = work
-        self.worker = worker
-        self.sent = self.begun = 0
-        self.moved = self.shared = 0
-        self.early = self.seen = 0
+        self.assignment: Assignment = assignment
+        self.work: Work = work
+        self.worker: int = worker
+        self.sent: int = 0
+        self.begun: int = 0
+        self.moved: int = 0
+        self.shared: int = 0
+        self.early: int = 0
+        self.seen: int = 0
 
     def rest(self) -> Assignment:
         """The part of it whose outcome is not known yet."""

@@ -37,7 +37,8 @@ class Diary:
     """
 
     def __init__(self, began: int) -> None:
-        self._began = self.last = began
+        self._began = began
+        self.last: int = began
         self._width = _WIDTH
         self._sums = [array("q", bytes(8 * _SLOTS)) for _ in OWNER_DOES]
         self._lock = threading.Lock()

@@ -137,10 +137,10 @@ class Watch:
     def __init__(
         self, targets: Targets, activity: Callable[[], int], busy: Callable[[], bool]
     ) -> None:
-        self.series = Series()
+        self.series: Series = Series()
         self.copied: dict[int, int] = {}
-        self.saved = 0
-        self.asleep = False
+        self.saved: int = 0
+        self.asleep: bool = False
         self.told: Callable[[list[Row]], None] | None = None
         self._targets = targets
         self._activity = activity

@@ -70,9 +70,9 @@ class Recorder:
         self._importing = importing
         self._folded: Table | None = None
         self._longest: Table | None = None
-        self.failed = 0
-        self.lost = 0
-        self.failures = Failures()
+        self.failed: int = 0
+        self.lost: int = 0
+        self.failures: Failures = Failures()
         self.imports: dict[str, tuple[int, int]] = {}  # how often, and CPU time
 
     def site(self, method: str, name: str, line: Line, chunk: int = 0) -> int:

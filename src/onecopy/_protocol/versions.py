@@ -38,13 +38,13 @@ class Version:
         digest: bytes,
         reason: str,
     ) -> None:
-        self.home = home
-        self.path = path
-        self.number = number
-        self.encoded = encoded
-        self.digest = digest
-        self.reason = reason
-        self.later = False
+        self.home: str = home
+        self.path: Path = path
+        self.number: int = number
+        self.encoded: Encoded | None = encoded
+        self.digest: bytes = digest
+        self.reason: str = reason
+        self.later: bool = False
 
 
 NO_VERSIONS: tuple[Version, ...] = ()

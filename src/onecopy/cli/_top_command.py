@@ -49,8 +49,8 @@ class Command:
     """
 
     def __init__(self, words: list[str], *, apart: bool) -> None:
-        self.status = 0
-        self.tail = b""
+        self.status: int = 0
+        self.tail: bytes = b""
         self._words = words
         self._kept: IO[bytes] | None = None
         self._terminal = -1
@@ -75,7 +75,7 @@ class Command:
         finally:
             if slave >= 0:
                 os.close(slave)
-        self.pid = self._child.pid
+        self.pid: int = self._child.pid
         self._sampler = Sampler(self.pid)
 
     def __enter__(self) -> Command:

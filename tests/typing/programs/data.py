@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple, assert_type
 
 import numpy as np
+from numpy.typing import NDArray
 
 import onecopy as oc
 
@@ -78,10 +79,17 @@ def structures(counts: oc.Counter, log: oc.AppendLog, numbers: oc.SharedList[int
 def arrays(array: Floats) -> None:
     assert_type(oc.private(array), Floats)
     assert_type(oc.freeze(array), Floats)
-    assert_type(oc.zeros((2, 3), "f4"), np.ndarray[Any, Any])
+    assert_type(oc.zeros((2, 3), "f4"), NDArray[Any])
+    assert_type(oc.zeros(3), NDArray[np.float64])
+    assert_type(oc.zeros(3, np.int8), NDArray[np.int8])
+    assert_type(oc.empty(3), NDArray[np.float64])
+    assert_type(oc.empty((2, 3), array.dtype), NDArray[np.float64])
+    assert_type(oc.empty(3, [("x", "f8"), ("y", "i4")]), NDArray[Any])
+    assert_type(oc.full(3, 7, np.uint16), NDArray[np.uint16])
+    assert_type(oc.full((2, 3), 0.5), NDArray[Any])
     assert_type(oc.is_shared(array), bool)
     assert_type(oc.segments()[0].nbytes, int)
     assert_type(oc.memory().processes[0].pss, int)
     oc.private([1])  # error: type-var | reportArgumentType
-    oc.empty("two")  # error: arg-type | reportArgumentType
+    oc.empty("two")  # error: call-overload | reportArgumentType
     oc.load(3)  # error: arg-type | reportArgumentType

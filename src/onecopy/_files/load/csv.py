@@ -90,16 +90,8 @@ class Opened(Text):
 
     def settled(self) -> Found:
         """Return what is known of the file, with the types that its columns are read in."""
-        found = self._found
-        return replace(
-            found,
-            types=dict(self._types),
-            settled=set(found.settled),
-            exact=set(found.exact),
-            offered=set(found.offered),
-            encoding=self._dialect.encoding,
-            dialect=self._dialect,
-        )
+        found, dialect = self._found.copied(), self._dialect
+        return replace(found, types=dict(self._types), encoding=dialect.encoding, dialect=dialect)
 
     # --- types ---------------------------------------------------------------
 

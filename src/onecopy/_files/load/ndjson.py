@@ -11,7 +11,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from contextlib import nullcontext
 from copy import deepcopy
-from dataclasses import replace
 from typing import Any, NamedTuple
 
 from ...errors import BadFile
@@ -108,14 +107,7 @@ class Opened(Text):
 
     def settled(self) -> Found:
         """Return what is known of the file."""
-        found = self._found
-        return replace(
-            found,
-            types=dict(found.types),
-            settled=set(found.settled),
-            times=set(found.times),
-            moments=dict(found.moments),
-        )
+        return self._found.copied()
 
     # --- types ---------------------------------------------------------------
 

@@ -9,7 +9,7 @@ widened, and a survey checks all values.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, NoReturn
 
 from ...errors import BadFile
@@ -57,6 +57,18 @@ class Found:
             return False
         self.block = min(4 * self.block, LARGEST_BLOCK)
         return True
+
+    def copied(self) -> Found:
+        """Return the same facts, apart from what a reader goes on to learn about the columns."""
+        return replace(
+            self,
+            types=dict(self.types),
+            settled=set(self.settled),
+            exact=set(self.exact),
+            offered=set(self.offered),
+            times=set(self.times),
+            moments=dict(self.moments),
+        )
 
 
 class Text:
