@@ -134,7 +134,7 @@ def test_failures_are_listed(make_pool: MakePool, engine: str) -> None:
     with pytest.raises(ValueError, match="bad 3"):
         pool.submit(task, 3).result()
     run = gather.run(pool._engine)
-    assert verdict(run).startswith("11 of 101 tasks failed: ValueError('bad ")
+    assert verdict(run).startswith("11 of 101 items failed: ValueError('bad ")
     assert sum(each.number for each in run.failures) == 11
     assert {each.first for each in run.failures if run.sites[each.site][0] == "map"} == set(
         range(3, 100, 10)

@@ -9,7 +9,6 @@ from __future__ import annotations
 import io
 from collections.abc import Iterator
 from datetime import UTC, datetime
-from html import escape
 from itertools import pairwise
 from typing import Any
 
@@ -17,7 +16,7 @@ import numpy as np
 
 from .._report.html import Preface, write_html
 from .._report.model import Run
-from .._report.words import human_bytes, seconds
+from .._report.words import escape, human_bytes, seconds
 from . import lanes, runs, terminal
 from .diagnosis import Diagnosis
 from .finding import Finding, Line

@@ -8,7 +8,7 @@ import numpy as np
 
 from .._observe.failures import Failed
 from .._observe.spans import Site
-from .face import Advice, Look
+from .face import Advice, Look, of_all
 from .model import Table
 from .words import count, human_bytes, percent, seconds
 
@@ -41,7 +41,6 @@ def failures(look: Look) -> Iterator[Advice]:
 
 def _failures(look: Look, number: int) -> Advice:
     run = look.run
-    all_ = max(int(run.totals["items"].sum()), number)
     kinds: dict[tuple[int, str], list[Failed]] = {}
     for each in run.failures:
         kinds.setdefault((each.site, each.kind), []).append(each)
@@ -52,7 +51,7 @@ def _failures(look: Look, number: int) -> Advice:
     name = site[1].rpartition(".")[2]
     return Advice(
         "failed",
-        f"{number:,} of {count(all_, 'task')} failed",
+        f"{of_all(run, number)} failed",
         "; ".join(said) + ".",
         _going_on(site[0], name),
         "the results of the others",

@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
-from ..errors import human_bytes
+import html
 
-__all__ = ["count", "human_bytes", "percent", "seconds"]
+from ..errors import human_bytes, printable
+
+__all__ = ["count", "escape", "human_bytes", "percent", "seconds"]
+
+
+def escape(text: str) -> str:
+    """Return ``text`` for a page: no markup, and control characters as escapes."""
+    return html.escape(printable(text, kept="\n"))
 
 
 def seconds(value: float) -> str:

@@ -7,10 +7,9 @@ vectors in the page (``svg``). All text from elsewhere is escaped.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from html import escape
 
 from ..._report.html import asset, data_table
-from ..._report.words import seconds
+from ..._report.words import escape, seconds
 from . import svg
 from .face import Claim, Table, pictures, tables
 from .finding import experiment
