@@ -25,7 +25,7 @@ def verdict(run: Run) -> str:
     """Return how well the workers were used, with figures; failures first."""
     parts = run.accounting()
     if not run.tasks:
-        return f"No task has ended in {seconds(parts.wall)}."
+        return f"No task has ended yet ({staff(run)} by {run.method})."
     said = failed(run)
     said += (
         f"Your functions ran for {percent(parts.compute, parts.total)} of the time "
