@@ -65,6 +65,7 @@ def test_time_with_a_worker_that_died_is_lost_and_no_tail() -> None:
     ("value", "said"),
     [
         (0, "0 s"),
+        (-8e-19, "0 s"),
         (3e-9, "3 ns"),
         (85.23e-6, "85.2 µs"),
         (0.01, "10 ms"),

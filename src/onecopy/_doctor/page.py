@@ -87,7 +87,7 @@ def _finding(each: Finding) -> str:
 def _line(line: Line) -> str:
     number = f"{line.number:>4}" if line.number else " " * 4
     tag = {"+": "ins", "-": "del"}.get(line.sign, "span")
-    return f"<{tag}>{number} {line.sign} {escape(line.text)}</{tag}>\n"
+    return f"<{tag}>{number} {line.sign} {escape(line.text)}</{tag}>"
 
 
 def _parent(pool: Pool | None) -> Iterator[dict[str, Any]]:
