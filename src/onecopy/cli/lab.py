@@ -48,7 +48,7 @@ def command(
         str | None,
         typer.Argument(
             metavar="[NAME]",
-            help="An experiment, 'all', or 'versions'; none: list.",
+            help="An experiment, 'all', or 'versions'. Default: list them.",
             autocompletion=_names,
         ),
     ] = None,
