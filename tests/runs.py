@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from onecopy._observe.columns import MEMORY, OWNER, SPAN, TOTAL, WORKER, dtype_of
+from onecopy._observe.failures import Failed
 from onecopy._report.model import Run, Table
 
 _START = 1_000_000_000_000
@@ -77,6 +78,7 @@ def made_up(
             ("submit", name, "/home/me/pipeline.py", 10 + at, 0)
             for at, name in enumerate(functions)
         ),
+        failures=(Failed(0, "WorkerDied", "worker 4001 was killed", 3, lost),) * (lost > 0),
         workers=lives,
         memory=_memory(rng, workers, ended),
         began=_START,

@@ -23,7 +23,7 @@ from tests.conftest import MakePool
 from tests.tasks import Signs, meet
 
 PROGRAM = """
-import os, signal, sys, time
+import os, signal, sys, time, traceback
 import onecopy as oc
 
 folder = sys.argv[3]
@@ -61,7 +61,10 @@ if __name__ == "__main__":
             VARIANTS[way](pool, again)
         except KeyboardInterrupt as kept:
             error = kept  # as a notebook keeps it, and all that its frames hold
-            print("interrupted", flush=True)
+            # A call of many items does not show where it was waiting.
+            files = {frame.filename for frame in traceback.extract_tb(kept.__traceback__)}
+            short = files == {__file__} or "map" not in way or way == "executor.map"
+            print("interrupted" if short or "imap" in way else files, flush=True)
         # Both workers are needed for this, one after the other and at once.
         print(list(pool.map(abs, range(-40, 0)))[:2], pool.submit(abs, -3).result(), flush=True)
     while "busy" in repr(pool):  # until what was given up has been ended

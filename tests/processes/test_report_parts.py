@@ -11,13 +11,14 @@ import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
 import onecopy as oc
 from onecopy._report import gather, saved
-from onecopy._report.advice import verdict
+from onecopy._report.advice import advice, verdict
 from onecopy._report.heaviest import heaviest
 from tests import scripts
 from tests.conftest import MakePool
@@ -134,7 +135,7 @@ def test_failures_are_listed(make_pool: MakePool, engine: str) -> None:
     with pytest.raises(ValueError, match="bad 3"):
         pool.submit(task, 3).result()
     run = gather.run(pool._engine)
-    assert verdict(run).startswith("11 of 101 tasks failed: ValueError('bad ")
+    assert verdict(run).startswith("11 of 101 items failed: ValueError('bad ")
     assert sum(each.number for each in run.failures) == 11
     assert {each.first for each in run.failures if run.sites[each.site][0] == "map"} == set(
         range(3, 100, 10)
@@ -357,3 +358,37 @@ def test_a_report_has_names_without_the_main_module(tmp_path: Path) -> None:
     lines = said.splitlines()
     assert any(line.split()[:1] == ["f"] for line in lines)
     assert [line for line in lines if "__main__" in line] == ["spans __main__.f"]
+
+
+def test_a_call_that_is_cancelled_has_not_failed(make_pool: MakePool, process_method: str) -> None:
+    """Its worker was killed because the caller wanted that: no failure, and nothing to retry."""
+    pool = make_pool(process_method, 1)
+    future = pool.submit(time.sleep, 600)
+    pool.submit(abs, -1)  # waits behind it
+    while not future.running():
+        time.sleep(0.01)
+    pool.cancel(future)
+    assert pool.apply(abs, (-2,)) == 2
+    run = gather.run(pool._engine)
+    assert run.failures == ()
+    assert "failed" not in verdict(run)
+    assert "lost" not in [each.kind for each in advice(run)]
+
+
+def test_calls_in_cells_are_named_as_their_notebook_does(
+    make_pool: MakePool, engine: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shell = SimpleNamespace(
+        compile=SimpleNamespace(
+            format_code_name={__file__: ("Cell", "In[4]")}.get,
+        )
+    )
+    monkeypatch.setitem(
+        sys.modules,
+        "IPython",
+        SimpleNamespace(get_ipython=lambda: shell),
+    )
+    pool = make_pool(engine, 1)
+    pool.map(abs, [1])
+    assert [site[2] for site in gather.run(pool._engine).sites if site[2]] == ["In[4]"]
+    assert pool.spans()["line"][0].startswith("In[4]:")

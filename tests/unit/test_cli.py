@@ -56,6 +56,8 @@ def refused(arguments: str, capsys: pytest.CaptureFixture[str]) -> str:
     ("arguments", "says"),
     [
         ("bogus", "there is no command 'bogus'; try 'onecopy --help'"),
+        ("run --feild val", "there is no option --feild; did you mean --field?"),
+        ("doctor --html x", "there is no option --html; --help lists the options"),
         ("rum numpy:sum plain.npy", "there is no command 'rum'; did you mean 'run'?"),
         ("run numpy:sum plain.npy --workers 0", "'--workers': it is at least 1"),
         ("run numpy:sum plain.npy --workers x", "'--workers': it is a whole number"),

@@ -455,3 +455,17 @@ def test_long_text_is_not_copied_to_be_looked_at() -> None:
         tracemalloc.stop()
         assert isinstance(encoded, Encoded)
         assert peak < 1_000_000
+
+
+def test_code_sent_by_value_keeps_the_name_of_its_file(monkeypatch: pytest.MonkeyPatch) -> None:
+    cloudpickle = pytest.importorskip("cloudpickle")
+    known = cloudpickle.Pickler.dispatch_table[types.CodeType]
+
+    def nameless(code: types.CodeType) -> Any:  # as of cloudpickle 3.1.3
+        return known(code.replace(co_filename="<dynamic-code>"))
+
+    monkeypatch.setitem(cloudpickle.Pickler.dispatch_table, types.CodeType, nameless)
+    body = Ends().send(lambda x: lambda: x)
+    assert body.__code__.co_filename == __file__
+    assert body(3).__code__.co_filename == __file__
+    assert body(3)() == 3

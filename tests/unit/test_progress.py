@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import io
+import sys
 from typing import Any
 
 import pytest
 from rich.cells import cell_len
 
 import onecopy as oc
+from onecopy._engine.output_streams import STDOUT, Mouth
 from onecopy._progress import display
 from onecopy._progress.asked import bar_of
 from onecopy._progress.cursor import Cursor
 from onecopy._progress.notebook import html
 from onecopy._progress.state import State, label_of
+from onecopy._progress.tamed import tamed
 from onecopy._progress.terminal import drawn
 
 STATE = State("resize", "images", 40, 0, 100, 4.0, False, 0.0)
@@ -143,3 +146,36 @@ def test_a_log_gets_a_line_now_and_then(
         log.advanced(STATE._replace(label="long"), began)
     log.ended(ended._replace(label="long", seconds=13))
     assert capsys.readouterr().err.count("\n") == 3  # after 5 and 10 seconds, and its end
+
+
+@pytest.mark.parametrize(
+    ("printed", "shown"),
+    [
+        ("plain\tä 漢\r\n", None),
+        ("\x1b[1;31mred\x1b[0m", None),
+        ("\r 10 % |##  |\x1b[K\x1b[A\b", None),
+        ("\x1b[2Jx", "\\x1b[2Jx"),
+        ("\x1b]0;title\x07", "\\x1b]0;title\\x07"),
+        ("\x1b[?25l\x1bc\x1b[5;5H", "\\x1b[?25l\\x1bc\\x1b[5;5H"),
+        ("half \x1b[", "half \\x1b["),
+        ("\0\x9b2J", "\\x00\\x9b2J"),
+    ],
+)
+def test_a_terminal_obeys_colours_and_bars_of_a_worker_and_nothing_else(
+    printed: str, shown: str | None
+) -> None:
+    assert tamed(printed) == (printed if shown is None else shown)
+
+
+def test_what_workers_print_is_unchanged_where_no_terminal_is(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    class Terminal(io.StringIO):
+        def isatty(self) -> bool:
+            return True
+
+    text = "\x1b[2Jx\n"
+    for stream, written in ((io.StringIO(), text), (Terminal(), "\\x1b[2Jx\n")):
+        monkeypatch.setattr(sys, "stdout", stream)
+        Mouth().say(STDOUT, text, 1)
+        assert stream.getvalue() == written

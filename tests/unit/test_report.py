@@ -16,6 +16,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from perfetto.protos.perfetto.trace.perfetto_trace_pb2 import Trace
+from rich.table import Table as Grid
+from rich.text import Text
 
 import onecopy as oc
 from onecopy._observe.failures import Failed
@@ -25,6 +27,7 @@ from onecopy._report.advice import advice, verdict
 from onecopy._report.chrome import write_chrome
 from onecopy._report.model import Run, empty_tables
 from onecopy._report.perfetto import write_perfetto
+from onecopy._report.screen import Screen
 from onecopy._report.terminal import print_report
 from tests.runs import made_up
 
@@ -62,6 +65,7 @@ def test_time_with_a_worker_that_died_is_lost_and_no_tail() -> None:
     ("value", "said"),
     [
         (0, "0 s"),
+        (-8e-19, "0 s"),
         (3e-9, "3 ns"),
         (85.23e-6, "85.2 µs"),
         (0.01, "10 ms"),
@@ -183,6 +187,11 @@ def test_failures_come_first() -> None:
     assert "future.exception()" in first.change
     mapped = replace(run, sites=(("map", "pipeline.fit", "job.py", 3, 0), *run.sites[1:]))
     [first] = advice(mapped)
+    totals = mapped.totals.copy()
+    totals["items"] *= 2
+    chunks = replace(mapped, totals=totals)
+    assert verdict(chunks).startswith("3 of 200 items failed: ")
+    assert titles(chunks)[0] == "3 of 200 items failed"
     assert 'map(fit, ..., errors="return")' in first.change
 
 
@@ -424,3 +433,40 @@ def test_in_a_notebook() -> None:
     assert "<b>x</b>" not in shown
     assert "in your function, on a CPU" in shown
     assert "<script" not in shown
+
+
+def test_no_text_of_the_program_controls_a_terminal_or_a_page(tmp_path: Path) -> None:
+    bad = "a\x1b[2J\x1b]0;t\x07\0\r\udcff\u202e</script><b>"
+    run = made_up(100)
+    hostile = replace(
+        run,
+        functions=tuple(bad + name for name in run.functions),
+        sites=tuple((way, bad, f"{bad}.py", 3, 0) for way, *_ in run.sites),
+        failures=(Failed(0, bad, bad, 3, 1),),
+        imports=((bad, 3, 10**9),),
+        machine={bad: bad},
+    )
+    shown = io.StringIO()
+    print_report(hostile, shown)
+    assert "\\x1b[2J" in shown.getvalue()
+    written = {"terminal": shown.getvalue()}
+    for suffix in (".html", ".json", ".pftrace", ".onecopy"):
+        write.report(hostile, tmp_path / f"r{suffix}")
+    written["page"] = (tmp_path / "r.html").read_text("utf-8")
+    written["trace"] = (tmp_path / "r.json").read_text("utf-8")
+    for place, text in written.items():
+        assert not set(text) & set("\x1b\x07\0\r\u202e"), place
+    assert "</script><b>" not in written["page"]
+    assert saved.load(tmp_path / "r.onecopy").functions == hostile.functions
+
+
+def test_a_screen_obeys_styles_and_no_text() -> None:
+    text = io.StringIO()
+    screen = Screen(text, width=40)
+    grid = Grid()
+    grid.add_column("a\x1b[2J", width=30)
+    grid.add_row(Text("b\x1b]0;t\x07c", style="bold"))
+    screen.print(grid, "\x1b[31md")
+    assert "\x1b" not in text.getvalue()
+    for each in ("a\\x1b[2J", "b\\x1b]0;t", "\\x1b[31md"):
+        assert each in text.getvalue()

@@ -268,7 +268,10 @@ def _frames(error: BaseException) -> Iterator[tuple[types.FrameType, types.Trace
 
 def without_ours(error: BaseException) -> None:
     """Cut the frames of onecopy and of the picklers out of the error's traceback."""
-    kept = [at for frame, at in _frames(error) if not _is_ours(frame.f_code.co_filename)]
+    _keep(error, [at for frame, at in _frames(error) if not _is_ours(frame.f_code.co_filename)])
+
+
+def _keep(error: BaseException, kept: list[types.TracebackType]) -> None:
     made: types.TracebackType | None = None
     for at in reversed(kept):
         made = types.TracebackType(made, at.tb_frame, at.tb_lasti, at.tb_lineno)
@@ -285,6 +288,18 @@ def from_the_program_on(error: BaseException) -> None:
             return
 
 
+def _without_waiting(error: BaseException) -> None:
+    """Cut the frames of onecopy, and those of libraries that onecopy called, such as ``threading``:
+    where a call was waiting when Ctrl-C came explains nothing."""
+    kept, called_by_us = [], True
+    for frame, at in _frames(error):
+        ours = _is_ours(frame.f_code.co_filename)
+        called_by_us = ours or (called_by_us and _is_library(frame.f_code.co_filename))
+        if not called_by_us:
+            kept.append(at)
+    _keep(error, kept)
+
+
 class _OursCut:
     """``with ours_cut:`` applies ``without_ours`` to an error that is raised inside, and also cuts
     the frame that contains the statement."""
@@ -296,6 +311,8 @@ class _OursCut:
         # The error leaves this block with the traceback that it has then.
         if isinstance(error, Exception):
             without_ours(error)
+        elif isinstance(error, KeyboardInterrupt):
+            _without_waiting(error)
 
 
 ours_cut = _OursCut()

@@ -16,9 +16,10 @@ import io
 import pickle
 import sys
 import types
+from collections import ChainMap
 from collections.abc import Callable, Mapping
 from importlib import import_module
-from typing import Any
+from typing import Any, ClassVar
 
 from .._system import mapping
 from . import blame
@@ -218,6 +219,19 @@ def _cached(function: Any, options: dict[str, Any]) -> Any:
     return functools.lru_cache(**options)(function)
 
 
+# The position of ``co_filename`` among the arguments of ``types.CodeType``.
+_FILE = 10
+
+
+def _code(code: types.CodeType) -> tuple[Any, ...]:
+    """Reduce a code object with the name of its file: cloudpickle 3.1.3 and later leave it out, and
+    tracebacks, warnings and profiles of workers name the file and show the line."""
+    import cloudpickle  # imported already by the pickler that calls this
+
+    make, args = cloudpickle.Pickler.dispatch_table[types.CodeType](code)
+    return make, (*args[:_FILE], code.co_filename, *args[_FILE + 1 :])
+
+
 _slow: Any = None
 
 
@@ -229,6 +243,10 @@ def _slow_pickler() -> Any:
 
         class Slow(cloudpickle.Pickler):  # type: ignore[misc]
             """cloudpickle's pickler with our reducers."""
+
+            dispatch_table: ClassVar[Any] = ChainMap(
+                {types.CodeType: _code}, cloudpickle.Pickler.dispatch_table
+            )
 
             def __init__(self, file: Any, buffers: Buffers, namespace: Namespace) -> None:
                 super().__init__(file, 5, buffer_callback=buffers.take)

@@ -9,7 +9,6 @@ from __future__ import annotations
 import io
 from collections.abc import Iterator
 from datetime import UTC, datetime
-from html import escape
 from itertools import pairwise
 from typing import Any
 
@@ -17,7 +16,7 @@ import numpy as np
 
 from .._report.html import Preface, write_html
 from .._report.model import Run
-from .._report.words import human_bytes, seconds
+from .._report.words import escape, human_bytes, seconds
 from . import lanes, runs, terminal
 from .diagnosis import Diagnosis
 from .finding import Finding, Line
@@ -88,7 +87,7 @@ def _finding(each: Finding) -> str:
 def _line(line: Line) -> str:
     number = f"{line.number:>4}" if line.number else " " * 4
     tag = {"+": "ins", "-": "del"}.get(line.sign, "span")
-    return f"<{tag}>{number} {line.sign} {escape(line.text)}</{tag}>\n"
+    return f"<{tag}>{number} {line.sign} {escape(line.text)}</{tag}>"
 
 
 def _parent(pool: Pool | None) -> Iterator[dict[str, Any]]:

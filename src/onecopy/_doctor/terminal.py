@@ -10,17 +10,17 @@ import shlex
 from collections.abc import Iterator
 from typing import IO
 
-from rich.console import Console
 from rich.text import Text
 
 from .._report.model import Run
+from .._report.screen import Screen
 from .._report.words import count, human_bytes, percent, seconds
 from . import lanes, own
 from .diagnosis import Diagnosis
 from .finding import Finding, Line
 from .pools import Pool
 
-_WIDTH, _NARROW, _WIDE = 80, 60, 120
+_NARROW, _WIDE = 60, 120
 _FULL = 5  # findings that are printed in full
 _POOLS = 3
 _COLOURS = {"wrong": "red", "crash": "red", "time": "yellow", "memory": "cyan", "note": "blue"}
@@ -34,9 +34,7 @@ def show(found: Diagnosis, file: IO[str], everything: bool = False) -> None:
         file: where to.
         everything: all findings in full.
     """
-    console = Console(file=file, highlight=False, soft_wrap=False)
-    if not console.is_terminal:
-        console = Console(file=file, highlight=False, width=_WIDTH)
+    console = Screen(file)
     width = max(_NARROW, min(_WIDE, console.width))
 
     def say(text: Text | str = "") -> None:

@@ -139,7 +139,10 @@ class Outcomes:
     def _note_failures(
         self, assignment: Assignment, work: Work, failed: dict[int, BaseException], count: int = 1
     ) -> None:
-        """Note the final failures, by index in the chunk; each counts for ``count`` items."""
+        """Note the final failures, by index in the chunk; each counts for ``count`` items. Nothing
+        of a task is noted whose caller has cancelled it: its worker was killed for that."""
+        if not work.wanted():
+            return
         for at, error in failed.items():
             call = isinstance(work, Call)
             first = assignment.work if call else assignment.start + at

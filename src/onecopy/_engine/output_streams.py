@@ -1,7 +1,8 @@
 """The owner's standard streams, as the place where workers' output is printed.
 
 A line that a worker prints piece by piece, each piece flushed, stays whole if its pieces follow
-each other within ``LINE`` seconds: the output of others waits that long. The streams may be
+each other within ``LINE`` seconds: the output of others waits that long. On a
+terminal, no control sequence but those of colours and bars is obeyed (``tamed``). The streams may be
 anything: closed, None, a pipe that nothing reads, an object of the program's with no method but
 ``write``. A stream that cannot be written to is complained about once.
 """
@@ -12,6 +13,8 @@ import contextlib
 import sys
 from time import monotonic
 from typing import Any
+
+from .._progress.tamed import is_terminal, tamed
 
 STDOUT, STDERR, STDOUT_FLUSHED, STDERR_FLUSHED = range(3, 7)
 LINE = 0.1
@@ -47,7 +50,7 @@ class Mouth:
         if stream is None:
             return  # the program has none: its own output goes nowhere either
         try:
-            _write(stream, text)
+            _write(stream, tamed(text) if is_terminal(stream) else text)
             if flushed and hasattr(stream, "flush"):
                 stream.flush()
         except Exception as error:

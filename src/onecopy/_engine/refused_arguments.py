@@ -23,14 +23,16 @@ _METHODS = ("start_method", "mp_start_method")
 _CHUNKS = ("chunk_size", "batch_size", "chunk", "chunks")
 
 POOL = {
-    **dict.fromkeys((*_HOW_MANY, "max_workers"), "say how many workers by workers="),
-    **dict.fromkeys((*_METHODS, "mp_context"), "say how they start by method= or context="),
+    **dict.fromkeys((*_HOW_MANY, "max_workers"), "give the number of workers as workers="),
+    **dict.fromkeys((*_METHODS, "mp_context"), "give the start method as method= or context="),
     "max_tasks_per_child": "write maxtasksperchild=",
     "timeout": "write pool.options(timeout=...).map(...)",
     "chunksize": "give it to map and similar calls",
 }
 EXECUTOR = {
-    **dict.fromkeys((*_HOW_MANY, "workers", "processes"), "say how many workers by max_workers="),
+    **dict.fromkeys(
+        (*_HOW_MANY, "workers", "processes"), "give the number of workers as max_workers="
+    ),
     **dict.fromkeys(
         (*_METHODS, "method", "context"),
         "mp_context= takes the name of a start method, or a context",
@@ -42,7 +44,7 @@ EXECUTOR = {
 }
 CALL = {
     **dict.fromkeys(
-        (*_HOW_MANY, "max_workers"), "how many workers is said to the Pool, by workers="
+        (*_HOW_MANY, "max_workers"), "give the number of workers to the Pool, as workers="
     ),
     **dict.fromkeys(_CHUNKS, "write chunksize="),
     **dict.fromkeys(("callback", "error_callback"), "map_async takes callbacks"),

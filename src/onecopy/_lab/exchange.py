@@ -329,7 +329,7 @@ def table(data: Data) -> list[Table]:
             head,
             rates,
             "The same as MB/s, counting the payload once for each direction",
-            note="shared array: it has been shared before, and where it stands is what is sent.",
+            note="shared array: it was shared before, so only its address is sent.",
             strong=ours,
         ),
         Table(

@@ -107,15 +107,15 @@ class Memory:
         body = "".join(
             f"<tr><td>{each.pid}</td><td style='text-align:left'>{html.escape(each.name)}</td>"
             + "".join(
-                f"<td>{human_bytes(value)}</td>"
+                f"<td style='white-space:nowrap'>{human_bytes(value)}</td>"
                 for value in (each.pss, each.uss, each.private_dirty, each.rss)
             )
             + "</tr>"
             for each in self.processes
         )
         last = (
-            f"<tr><th>all</th><th></th><th>{human_bytes(self.pss)}</th>"
-            f"<th>{human_bytes(self.uss)}</th><th></th><th></th></tr>"
+            f"<tr><th>all</th><th></th><th style='white-space:nowrap'>{human_bytes(self.pss)}</th>"
+            f"<th style='white-space:nowrap'>{human_bytes(self.uss)}</th><th></th><th></th></tr>"
         )
         note = f"one copy of shared data saves {human_bytes(self.saved)}"
         return f"<table><tr>{head}</tr>{body}{last}</table><p>{note}</p>"

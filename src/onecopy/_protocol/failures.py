@@ -15,7 +15,7 @@ from typing import Any
 
 from .._codec.blame import from_the_program_on, registered_reducer, short, without_ours
 from .._codec.pickling import NOTHING, Namespace, dumps
-from ..errors import NotPicklable, RemoteError, RemoteTraceback
+from ..errors import NotPicklable, RemoteError, RemoteTraceback, printable
 from .wire import Frame
 
 Failure = tuple[str, str, str, str, bytes | None]
@@ -209,10 +209,11 @@ def describe_call(payload: Any) -> str:
 
 
 def name_of(function: Any) -> str:
-    """Return a function's name in error messages."""
+    """Return a function's name in error messages, bars and reports. It may be any text: what a
+    terminal would obey is escaped."""
     name = getattr(function, "__qualname__", None)
     if name is None:
         inner = getattr(function, "func", None)
         return f"partial of {name_of(inner)}" if inner is not None else short(function)
     module = getattr(function, "__module__", None)
-    return f"{module}.{name}" if module else str(name)
+    return printable(f"{module}.{name}" if module else str(name))

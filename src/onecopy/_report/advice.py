@@ -12,7 +12,7 @@ from collections.abc import Iterator
 
 from . import causes, pools
 from .calls import Call, calls
-from .face import Advice, Look
+from .face import Advice, Look, of_all
 from .hosts import staff
 from .kinds import spent
 from .model import Run
@@ -25,7 +25,7 @@ def verdict(run: Run) -> str:
     """Return how well the workers were used, with figures; failures first."""
     parts = run.accounting()
     if not run.tasks:
-        return f"No task has ended in {seconds(parts.wall)}."
+        return f"No task has ended yet ({staff(run)} by {run.method})."
     said = failed(run)
     said += (
         f"Your functions ran for {percent(parts.compute, parts.total)} of the time "
@@ -52,8 +52,7 @@ def failed(run: Run) -> str:
     first = run.failures[0]
     others = f" and {number - 1:,} more" if number > 1 else ""
     what = f"{first.kind}({first.message!r})" if first.message else first.kind
-    all_ = int(run.totals["items"].sum())
-    return f"{number:,} of {count(max(all_, number), 'task')} failed: {what}{others}. "
+    return f"{of_all(run, number)} failed: {what}{others}. "
 
 
 def advice(run: Run) -> list[Advice]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from .model import Accounting, Run
-from .words import percent, seconds
+from .words import count, percent, seconds
 
 # Advice that would save less is left out: a share of the run's time, and seconds.
 _SHARE, _LEAST = 0.03, 0.05
@@ -39,6 +39,13 @@ class Advice:
     nbytes: float = 0.0
     part: str = ""
     line: str = ""
+
+
+def of_all(run: Run, number: int) -> str:
+    """Return ``3 of 100 tasks``; items are counted if a task had several."""
+    items = int(run.totals["items"].sum())
+    what = "item" if items > run.tasks else "task"
+    return f"{number:,} of {count(max(items, number), what)}"
 
 
 @dataclass(frozen=True)

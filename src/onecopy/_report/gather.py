@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
+import sys
 from socket import gethostname
 from time import monotonic_ns
 
@@ -47,14 +48,19 @@ def run(engine: Engine, *, look: bool = True) -> Run:
         totals=totals,
         functions=tuple(map(_known_as, recorder.functions)),
         sites=tuple(
-            (by, _known_as(name), file, line, chunk)
+            (by, _known_as(name), _place(file), line, chunk)
             for by, name, file, line, chunk in recorder.sites
         ),
         diary=np.array(engine.history.diary.rows(), dtype_of(DIARY)),
         failures=tuple(recorder.failures.all()),
         large=tuple(engine.history.large.all()),
         profile=tuple(
-            (_known_as(name), stack, spent) for name, stack, spent in engine.history.profile.all()
+            (
+                _known_as(name),
+                tuple((inner, _place(file), line) for inner, file, line in stack),
+                spent,
+            )
+            for name, stack, spent in engine.history.profile.all()
         ),
         imports=tuple((name, *took) for name, took in list(recorder.imports.items())),
         workers=lives,
@@ -112,6 +118,15 @@ def _known_as(name: str) -> str:
     return name.removeprefix("__main__.")
 
 
+def _place(file: str) -> str:
+    """Return a file's name as people know it: the code of a notebook's cell is in ``In[4]``."""
+    module = sys.modules.get("IPython")
+    shell = module.get_ipython() if module is not None else None
+    known = getattr(getattr(shell, "compile", None), "format_code_name", None)
+    cell = known(file) if known is not None else None
+    return str(cell[1]) if cell else file
+
+
 def spans(engine: Engine) -> Table:
     """Return the array of ``Pool.spans``."""
     lives = _lives(engine)
@@ -152,7 +167,7 @@ _FIRST = (
 
 def _line(site: Site) -> str:
     """Return ``file:line``, or an empty string if unknown."""
-    return f"{site[2]}:{site[3]}" if site[2] else ""
+    return f"{_place(site[2])}:{site[3]}" if site[2] else ""
 
 
 def _with_pids(spans: Table, lives: Table) -> Table:

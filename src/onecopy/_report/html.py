@@ -16,7 +16,6 @@ import zlib
 from collections.abc import Container, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from html import escape
 from importlib.resources import files
 from typing import IO, Any
 
@@ -31,7 +30,7 @@ from .heaviest import heaviest, tree
 from .kinds import spent
 from .model import Run, Table
 from .terminal import slowest
-from .words import count, human_bytes, items, percent, seconds
+from .words import count, escape, human_bytes, items, percent, seconds
 
 # The page's own columns: times in nanoseconds from the run's start, durations and sizes as floats.
 # The columns that are drawn come first, so that a page of a million tasks soon shows something.

@@ -16,6 +16,7 @@ from .._observe.columns import DIARY, MEMORY, OWNER_DOES, SPAN, TOTAL, WORKER, d
 from .._observe.failures import Failed
 from .._observe.profile import Stack
 from .._observe.spans import Site
+from ..errors import printable
 from .idleness import Idle
 
 Table = np.ndarray[Any, np.dtype[Any]]
@@ -168,6 +169,11 @@ class Run:
     facts: dict[str, float] = field(default_factory=dict)
     hosts: tuple[HostRow, ...] = ()
 
+    def __post_init__(self) -> None:
+        # Names and messages are the program's: no terminal, page or viewer is to obey them.
+        for name in _TEXTS:
+            object.__setattr__(self, name, _plain(getattr(self, name)))
+
     @property
     def wall(self) -> float:
         """The wall time in seconds."""
@@ -226,6 +232,24 @@ class Run:
             lost=lost,
             other=self.wanted * self.wall - parts,
         )
+
+
+_TEXTS = (
+    *("functions", "sites", "failures", "large", "imports", "profile"),
+    *("machine", "hosts", "method"),
+)
+
+
+def _plain(value: Any) -> Any:
+    """Return ``value`` with the control characters of its texts written as escapes."""
+    if isinstance(value, str):
+        return printable(value)
+    if isinstance(value, dict):
+        return {_plain(key): _plain(each) for key, each in value.items()}
+    if isinstance(value, tuple):
+        plain = map(_plain, value)
+        return type(value)._make(plain) if hasattr(value, "_make") else tuple(plain)
+    return value
 
 
 _SUMMED = (*("decode", "imported", "compute", "running", "wanting", "encode", "blocked"),)

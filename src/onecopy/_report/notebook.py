@@ -9,6 +9,9 @@ from .kinds import COLOURS, spent
 from .model import Run
 from .words import percent, seconds
 
+# Parts of the workers' time below this, in percent, are not in the legend.
+_SEEN = 0.1
+
 
 def summary(run: Run) -> str:
     """Return a small summary, without a script."""
@@ -22,6 +25,8 @@ def summary(run: Run) -> str:
             f"<span title='{title}' style='display:inline-block;height:14px;width:{share:.3f}%;"
             f"background:{colour}'></span>"
         )
+        if share < _SEEN:
+            continue
         legend.append(
             f"<span style='white-space:nowrap;margin-right:1em'><span style='display:inline-block;"
             f"width:.8em;height:.8em;background:{colour}'></span> {name} {seconds(value)} "

@@ -8,7 +8,7 @@ import numpy as np
 
 from .._observe.failures import Failed
 from .._observe.spans import Site
-from .face import Advice, Look
+from .face import Advice, Look, of_all
 from .model import Table
 from .words import count, human_bytes, percent, seconds
 
@@ -16,6 +16,8 @@ from .words import count, human_bytes, percent, seconds
 _GROWTH = 200e6
 # The number of kinds of failures that are listed, and of examples.
 _LISTED, _EXAMPLES = 5, 3
+# The errors of tasks whose workers ended while they ran.
+_DIED = frozenset(["WorkerDied", "WorkerOutOfMemory", "FileTruncated", "HostLost"])
 # The calls of many tasks: they take errors=.
 _OF_MANY = frozenset(["map", "starmap", "imap", "map_blocks", "map_groups", "stream"])
 
@@ -23,15 +25,16 @@ _OF_MANY = frozenset(["map", "starmap", "imap", "map_blocks", "map_groups", "str
 def failures(look: Look) -> Iterator[Advice]:
     """Yield advice on tasks that raised, and on tasks that were lost with their workers."""
     run = look.run
-    number = sum(each.number for each in run.failures if each.kind != "WorkerDied")
+    number = sum(each.number for each in run.failures if each.kind not in _DIED)
     if number:
         yield _failures(look, number)
-    lost = int(run.totals["lost"].sum())
+    # Not those that were cancelled, or that ended well when they were retried.
+    lost = sum(each.number for each in run.failures if each.kind in _DIED)
     if lost:
         yield Advice(
             "lost",
             "Tasks were lost with their workers",
-            f"{count(lost, 'task')} of {run.tasks:,} ended because a worker died, "
+            f"{of_all(run, lost)} ended because a worker died, "
             f"{seconds(look.parts.lost)} of work with them.",
             "Look at the WorkerDied errors: they name the signal and the memory held. "
             "pool.options(retries=2) runs such tasks again, memory_limit= ends them early.",
@@ -41,18 +44,18 @@ def failures(look: Look) -> Iterator[Advice]:
 
 def _failures(look: Look, number: int) -> Advice:
     run = look.run
-    all_ = max(int(run.totals["items"].sum()), number)
     kinds: dict[tuple[int, str], list[Failed]] = {}
-    for each in run.failures:
+    raised = [each for each in run.failures if each.kind not in _DIED]
+    for each in raised:
         kinds.setdefault((each.site, each.kind), []).append(each)
     said = [_listed(run.sites[site], alike) for (site, _), alike in kinds.items()]
     if len(said) > _LISTED:
-        said[_LISTED:] = [f"and {len(said) - _LISTED:,} other kinds"]
-    site = run.sites[run.failures[0].site]
+        said[_LISTED:] = [f"and {count(len(said) - _LISTED, 'other kind')}"]
+    site = run.sites[raised[0].site]
     name = site[1].rpartition(".")[2]
     return Advice(
         "failed",
-        f"{number:,} of {count(all_, 'task')} failed",
+        f"{of_all(run, number)} failed",
         "; ".join(said) + ".",
         _going_on(site[0], name),
         "the results of the others",

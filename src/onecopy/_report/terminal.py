@@ -6,11 +6,10 @@ each kind of time has its own glyph.
 
 from __future__ import annotations
 
-import sys
 from typing import IO, Any
 
 import numpy as np
-from rich.console import Console, Group, RenderableType
+from rich.console import Group, RenderableType
 from rich.table import Table as Grid
 from rich.text import Text
 
@@ -22,6 +21,7 @@ from .heaviest import heaviest
 from .idleness import filled
 from .kinds import GLYPHS, spent
 from .model import Run, Table
+from .screen import Screen
 from .words import count, human_bytes, items, percent, seconds
 
 # The lanes of more workers than this are summed up in a line.
@@ -49,9 +49,7 @@ def print_report(run: Run, file: IO[str] | None = None, width: int | None = None
         file: the destination; standard output if None.
         width: columns; the terminal's if None, 80 elsewhere.
     """
-    console = Console(file=file or sys.stdout, width=width, highlight=False, soft_wrap=False)
-    if width is None and not console.is_terminal and not console.is_jupyter:
-        console = Console(file=file or sys.stdout, width=80, highlight=False)
+    console = Screen(file, width)
     for part in _parts(run, max(_NARROW, console.width)):
         console.print(part)
 

@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
-from ..errors import human_bytes
+import html
 
-__all__ = ["count", "human_bytes", "percent", "seconds"]
+from ..errors import human_bytes, printable
+
+__all__ = ["count", "escape", "human_bytes", "percent", "seconds"]
+
+
+def escape(text: str) -> str:
+    """Return ``text`` for a page: no markup, and control characters as escapes."""
+    return html.escape(printable(text, kept="\n"))
 
 
 def seconds(value: float) -> str:
     """Return ``value`` seconds with three digits: ``85.2 µs``, ``1.24 s``, ``2 min 5 s``."""
     size = abs(value)
-    if size == 0:
+    if size < 0.5e-9:  # what floating-point numbers leave of nothing
         return "0 s"
     for limit, factor, unit in ((1e-6, 1e9, "ns"), (1e-3, 1e6, "µs"), (1.0, 1e3, "ms")):
         if size < limit * 0.9995:

@@ -79,6 +79,13 @@ def parse(arguments: list[str]) -> Work:
 def _plain(message: str) -> str:
     for theirs, ours in _WORDS:
         message = re.sub(theirs, ours, message)
+    option = re.match(r"No such option: (--?[\w-]+)", message)
+    if option is not None:
+        # Typer also names options that are hardly alike.
+        others = re.findall(r"--[\w-]+", message[option.end() :])
+        near = difflib.get_close_matches(option[1], others, cutoff=0.7)
+        hint = f"did you mean {near[0]}?" if near else "--help lists the options"
+        return f"there is no option {option[1]}; {hint}"
     unknown = re.match(r"No such command '(.*?)'", message)
     if unknown is None:
         return message
@@ -108,7 +115,7 @@ def application(arguments: list[str]) -> typer.Typer:
 def _onecopy(
     context: typer.Context,
     version: Annotated[
-        bool, typer.Option("--version", "-V", help="Show the version and stop.")
+        bool, typer.Option("--version", "-V", help="Show the version and exit.")
     ] = False,
 ) -> None:
     if version:

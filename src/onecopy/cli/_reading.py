@@ -27,60 +27,68 @@ def _option(*names: str, metavar: str | None, help: str) -> Any:
 _CHARACTER = "C"
 OPTIONS: dict[str, Any] = {
     "sep": Annotated[
-        str | None, _option("--sep", metavar=_CHARACTER, help="Between values. Default: found.")
+        str | None, _option("--sep", metavar=_CHARACTER, help="The separator. Default: detected.")
     ],
     "header": Annotated[
-        bool | None, _option("--header/--no-header", metavar=None, help="Are names in line 1?")
+        bool | None,
+        _option(
+            "--header/--no-header", metavar=None, help="Line 1 has names or not. Default: detected."
+        ),
     ],
     "names": Annotated[
         str | None, _option("--names", metavar="A,B", help="The names of all columns.")
     ],
     "quote": Annotated[
-        str | None, _option("--quote", metavar=_CHARACTER, help="Around values; '' for none.")
+        str | None,
+        _option("--quote", metavar=_CHARACTER, help="The quotes around values; '' for none."),
     ],
     "escape": Annotated[
-        str | None, _option("--escape", metavar=_CHARACTER, help="Before a character as it is.")
+        str | None, _option("--escape", metavar=_CHARACTER, help="The escape character.")
     ],
     "decimal": Annotated[
-        str | None, _option("--decimal", metavar=_CHARACTER, help="Before fractions.")
+        str | None, _option("--decimal", metavar=_CHARACTER, help="The decimal point.")
     ],
     "thousands": Annotated[
-        str | None, _option("--thousands", metavar=_CHARACTER, help="Between three digits.")
+        str | None, _option("--thousands", metavar=_CHARACTER, help="The thousands separator.")
     ],
     "na_values": Annotated[
         list[str] | None,
-        _option("--na-values", metavar="TEXT", help="No value, too; as often as needed."),
+        _option("--na-values", metavar="TEXT", help="Also means no value; may be repeated."),
     ],
     "encoding": Annotated[
-        str | None, _option("--encoding", metavar="NAME", help="Of the text. Default: found.")
+        str | None, _option("--encoding", metavar="NAME", help="The encoding. Default: detected.")
     ],
     "parse_dates": Annotated[
         list[str] | None,
         _option(
             "--parse-dates",
             metavar="NAME[=FORMAT]",
-            help="A column of times; 'all' or 'none'. As often as needed.",
+            help="A column of times; 'all' or 'none'. May be repeated.",
         ),
     ],
     "skip_rows": Annotated[
         int | None, _option("--skip-rows", metavar="N", help="Skip this many lines first.")
     ],
     "comment": Annotated[
-        str | None, _option("--comment", metavar=_CHARACTER, help="Pass over lines that begin so.")
+        str | None, _option("--comment", metavar=_CHARACTER, help="Skip lines that begin with it.")
     ],
     "bad_rows": Annotated[
         str | None,
-        _option("--bad-rows", metavar="HOW", help="error, skip, or collect: print them and go on."),
+        _option(
+            "--bad-rows",
+            metavar="HOW",
+            help="Invalid rows: error, skip, or collect (print them, go on).",
+        ),
     ],
     "filter": Annotated[
         list[str] | None,
         typer.Option(
-            "--filter", metavar="'COLUMN>=VALUE'", help="Only such rows; as often as needed."
+            "--filter", metavar="'COLUMN>=VALUE'", help="Only rows that match; may be repeated."
         ),
     ],
     "missing": Annotated[
         str | None,
-        typer.Option("--missing", metavar="HOW", help="Columns not in all files: error or null."),
+        typer.Option("--missing", metavar="HOW", help="Columns that a file lacks: error or null."),
     ],
     "errors": Annotated[
         str | None,
@@ -92,7 +100,7 @@ OPTIONS: dict[str, Any] = {
     ],
     "rows": Annotated[
         str | None,
-        typer.Option("--rows", metavar="START:STOP", help="Only these rows, from 0 on."),
+        typer.Option("--rows", metavar="START:STOP", help="Only these rows, counted from 0."),
     ],
     "dtype": Annotated[
         list[str] | None,
@@ -166,7 +174,9 @@ def _dates(texts: list[str]) -> Any:
 def _types(texts: list[str]) -> Any:
     by_name = dict(text.rpartition("=")[::2] for text in texts)
     if "" in by_name and len(by_name) > 1:
-        raise CommandError("--dtype is one type for everything, or NAME=TYPE as often as needed")
+        raise CommandError(
+            "--dtype is one type for everything, or NAME=TYPE, which may be repeated"
+        )
     return by_name.get("", by_name or None)
 
 

@@ -44,13 +44,15 @@ def command(
         typer.Argument(metavar="IN... OUT", help="Files or patterns of one format; the target."),
     ],
     source: Annotated[
-        str | None, typer.Option("--from", metavar="FORMAT", help="When IN's name does not tell.")
+        str | None,
+        typer.Option("--from", metavar="FORMAT", help="IN's format, if its name does not say."),
     ] = None,
     target: Annotated[
-        str | None, typer.Option("--to", metavar="FORMAT", help="When OUT's name does not tell.")
+        str | None,
+        typer.Option("--to", metavar="FORMAT", help="OUT's format, if its name does not say."),
     ] = None,
     progress: Annotated[
-        bool | None, typer.Option("--progress/--no-progress", help="Default: on a terminal.")
+        bool | None, typer.Option("--progress/--no-progress", help="Default: only on a terminal.")
     ] = None,
     *,
     reading: dict[str, Any],

@@ -62,13 +62,13 @@ class Figures:
 
 def command(
     records: Annotated[
-        int, typer.Option(min=1, metavar="N", help="How many records, of 24 bytes each.")
+        int, typer.Option(min=1, metavar="N", help="Records, of 24 bytes each.")
     ] = 20_000_000,
     workers: Annotated[
-        int | None, typer.Option(min=1, metavar="N", help="Default: the CPUs this may use.")
+        int | None, typer.Option(min=1, metavar="N", help="Default: one per CPU that it may use.")
     ] = None,
     dir: Annotated[
-        str | None, typer.Option(metavar="DIR", help="Where the temporary file goes.")
+        str | None, typer.Option(metavar="DIR", help="Directory of the temporary file.")
     ] = None,
 ) -> Callable[[], int]:
     """Run one job pickled, with SharedMemory and with onecopy, and compare.

@@ -68,21 +68,23 @@ def command(  # noqa: PLR0913  # options of a command
         typer.Option(metavar="FINDING", help="Say what a finding means; runs nothing."),
     ] = None,
     python: Annotated[
-        str | None, typer.Option(metavar="PATH", help="Another interpreter for the program.")
+        str | None, typer.Option(metavar="PATH", help="The interpreter for the program.")
     ] = None,
     everything: Annotated[
         bool, typer.Option("--all", help="Print all findings in full, not the first five.")
     ] = False,
     quiet: Annotated[bool, typer.Option("--quiet", help="Print nothing.")] = False,
     keep: Annotated[
-        bool, typer.Option("--keep", help="Leave the folder of the records, and say where.")
+        bool, typer.Option("--keep", help="Keep the folder of records, and print its name.")
     ] = False,
     no_memory: Annotated[
         bool, typer.Option("--no-memory", help="Do not read PSS, which walks all pages.")
     ] = False,
     stop_after: Annotated[
         float | None,
-        typer.Option(min=0.0, metavar="SECONDS", help="Then interrupt it, as Ctrl-C does."),
+        typer.Option(
+            min=0.0, metavar="SECONDS", help="Interrupt the program then, as Ctrl-C does."
+        ),
     ] = None,
     fail_on: Annotated[
         Level | None,

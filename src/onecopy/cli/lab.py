@@ -48,7 +48,7 @@ def command(
         str | None,
         typer.Argument(
             metavar="[NAME]",
-            help="An experiment, 'all', or 'versions'; none: list.",
+            help="An experiment, 'all', or 'versions'. Default: list them.",
             autocompletion=_names,
         ),
     ] = None,
@@ -118,9 +118,10 @@ def listing() -> int:
 def versions(json: str | None) -> int:
     """Print the defaults of each Python on this machine."""
     from .._lab._frame import terminal, versions
+    from .._report.screen import Screen
 
     found = versions.found()
-    terminal.console().print(terminal.grid(versions.table(found)))
+    Screen().print(terminal.grid(versions.table(found)))
     if json is not None:
         save(json, _show.dump({"versions": found}, indent=2) + "\n")
     return 0

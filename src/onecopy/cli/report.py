@@ -20,7 +20,7 @@ from ._errors import FAILED, CommandError, reason
 
 
 def command(
-    file: Annotated[str, typer.Argument(metavar="FILE", help="What was saved: .onecopy, .doctor.")],
+    file: Annotated[str, typer.Argument(metavar="FILE", help="A saved run: .onecopy or .doctor.")],
     out: Annotated[
         list[str] | None,
         typer.Option(

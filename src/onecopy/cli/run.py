@@ -53,9 +53,11 @@ def command(  # noqa: PLR0913  # options of a command
         ),
     ] = None,
     workers: Annotated[
-        int | None, typer.Option(min=1, metavar="N", help="Default: the CPUs this may use.")
+        int | None, typer.Option(min=1, metavar="N", help="Default: one per CPU that it may use.")
     ] = None,
-    method: Annotated[Method, typer.Option(help="How workers start.")] = Method.AUTO,
+    method: Annotated[
+        Method, typer.Option(metavar="METHOD", help=f"Start method: {', '.join(Method)}.")
+    ] = Method.AUTO,
     cluster: Annotated[
         str | None,
         typer.Option(
@@ -76,14 +78,14 @@ def command(  # noqa: PLR0913  # options of a command
     ] = None,
     timeout: Annotated[
         float | None,
-        typer.Option(metavar="SECONDS", help="For each block; then its worker is ended."),
+        typer.Option(metavar="SECONDS", help="Limit per block; beyond it, its worker is ended."),
     ] = None,
     memory_limit: Annotated[
         str | None,
-        typer.Option(metavar="SIZE", help="Of a worker's own memory, such as 2GB."),
+        typer.Option(metavar="SIZE", help="Limit of a worker's own memory, such as 2GB."),
     ] = None,
     retries: Annotated[
-        int, typer.Option(min=0, metavar="N", help="For a block whose worker died.")
+        int, typer.Option(min=0, metavar="N", help="Retries of a block whose worker died.")
     ] = 0,
     out: Annotated[
         str | None, typer.Option(metavar="FILE", help="Save the result: .npy or .json.")
@@ -96,7 +98,7 @@ def command(  # noqa: PLR0913  # options of a command
         ),
     ] = None,
     progress: Annotated[
-        bool | None, typer.Option("--progress/--no-progress", help="Default: on a terminal.")
+        bool | None, typer.Option("--progress/--no-progress", help="Default: only on a terminal.")
     ] = None,
     json: Annotated[bool, typer.Option("--json", help="Print everything as one object.")] = False,
     *,

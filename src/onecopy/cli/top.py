@@ -29,14 +29,14 @@ def command(
         list[str] | None,
         typer.Argument(metavar="[PID | -- COMMAND ...]", help="A process, or what to run."),
     ] = None,
-    sort: Annotated[Sort, typer.Option(help="The order of the rows.")] = Sort.TREE,
+    sort: Annotated[Sort, typer.Option(metavar="ORDER", help=f"{', '.join(Sort)}.")] = Sort.TREE,
     interval: Annotated[
-        float, typer.Option(min=0.1, metavar="SECONDS", help="Between two looks.")
+        float, typer.Option(min=0.1, metavar="SECONDS", help="Time between two looks.")
     ] = 2.0,
-    once: Annotated[bool, typer.Option("--once", help="One look, and the end.")] = False,
+    once: Annotated[bool, typer.Option("--once", help="Look once, and exit.")] = False,
     json: Annotated[bool, typer.Option("--json", help="Print one object per look.")] = False,
 ) -> Callable[[], int]:
-    """Show what a process and its children take, and what the workers of its pools run.
+    """Show the memory and CPU of a process and its children, and what workers of pools run.
 
     Memory is PSS and USS, which add up, and RSS.
 

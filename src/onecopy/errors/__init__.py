@@ -296,7 +296,9 @@ class RemoteTraceback(Exception):
         self.where = where
 
     def __str__(self) -> str:
-        return f"\n{self.text.rstrip()}\n[{self.where}]" if self.where else f"\n{self.text}"
+        return (
+            f"\n{self.text.rstrip()}\n[{printable(self.where)}]" if self.where else f"\n{self.text}"
+        )
 
 
 class SlowImportWarning(UserWarning):

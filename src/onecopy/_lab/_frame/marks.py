@@ -37,7 +37,7 @@ _FREE = (
     Mark("x", "magenta", "blocked"),
     Mark("*", "cyan", "decode"),
     Mark("@", "red", "lost"),
-    Mark("%", "bright_black", "waiting"),
+    Mark("%", "bright_black", "soft"),
     Mark("~", "bright_yellow", "importing"),
 )
 

@@ -7,10 +7,9 @@ vectors in the page (``svg``). All text from elsewhere is escaped.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from html import escape
 
 from ..._report.html import asset, data_table
-from ..._report.words import seconds
+from ..._report.words import escape, seconds
 from . import svg
 from .face import Claim, Table, pictures, tables
 from .finding import experiment
@@ -25,6 +24,7 @@ p.where, p.note { color: var(--soft); font-size: 12.5px; margin: 2px 0 10px; max
 table.data td { vertical-align: top; } table.data tr.strong td { font-weight: 600; }
 table.data td, table.data th { white-space: normal; max-width: 32em; }
 table.data td.left, table.data th.left { text-align: left; }
+table.data :is(td, th):not(.left, :first-child) { white-space: nowrap; }
 ul.claims { list-style: none; padding: 0; margin: 14px 0 0; max-width: 80em; }
 ul.claims li { padding: 3px 0 3px 9.5em; text-indent: -9.5em; }
 ul.claims b { display: inline-block; width: 9.5em; text-indent: 0; font-weight: 600; color: var(--running); }

@@ -6,9 +6,8 @@ A lane's bars carry their times as titles, which browsers show under the pointer
 from __future__ import annotations
 
 from collections.abc import Iterable
-from html import escape
 
-from ..._report.words import seconds
+from ..._report.words import escape, seconds
 from .canvas import Scale
 from .canvas import figure as tick
 from .face import Lanes, Picture, Plot

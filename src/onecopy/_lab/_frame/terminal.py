@@ -6,15 +6,15 @@ Nothing depends on colour: kinds of time have glyphs, and a claim that does not 
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Sequence
 from typing import IO
 
 from rich.box import SIMPLE_HEAD
-from rich.console import Console, Group, RenderableType
+from rich.console import Group, RenderableType
 from rich.table import Table as Grid
 from rich.text import Text
 
+from ..._report.screen import Screen
 from ..._report.words import seconds
 from . import canvas
 from .face import Bar, Claim, Lanes, Picture, Plot, Table, pictures, tables
@@ -22,20 +22,10 @@ from .finding import experiment
 from .marks import Mark, kinds, marks
 from .running import Run
 
-_WIDTH = 80
-
-
-def console(file: IO[str] | None = None, width: int | None = None) -> Console:
-    """Return a console as wide as the terminal, or of 80 columns if there is none."""
-    found = Console(file=file or sys.stdout, width=width, highlight=False)
-    if width is None and not found.is_terminal:
-        found = Console(file=file or sys.stdout, width=_WIDTH, highlight=False)
-    return found
-
 
 def print_run(run: Run, file: IO[str] | None = None, width: int | None = None) -> None:
     """Print the results of an experiment."""
-    to = console(file, width)
+    to = Screen(file, width)
     to.print()
     for part in parts(run, to.width):
         to.print(part)

@@ -338,13 +338,19 @@ class Lanes {
         pen.fillRect(begin, top + height - 3, Math.max(w, 2), 3);
       }
       if (w > 54) {
-        pen.fillStyle = this.colour("panel");
+        pen.fillStyle = "#fff";
         const label = model.name(i).split(".").pop();
         pen.save();
         pen.beginPath();
         pen.rect(begin, top, w - 4, height);
         pen.clip();
-        pen.fillText(label, Math.max(begin, this.gutter) + 5, top + height / 2 + 0.5);
+        // White with a dark rim: a task has light and dark parts.
+        pen.strokeStyle = "rgb(0 0 0 / 60%)";
+        pen.lineWidth = 2.5;
+        pen.lineJoin = "round";
+        const [left, middle] = [Math.max(begin, this.gutter) + 5, top + height / 2 + 0.5];
+        pen.strokeText(label, left, middle);
+        pen.fillText(label, left, middle);
         pen.restore();
       }
       if (w > 3) { pen.fillStyle = this.colour("panel"); pen.fillRect(x - 0.6, top, 0.6, height); }
