@@ -30,6 +30,7 @@ import distributed
 
 from ..._protocol.preparation import Preparation
 from ...errors import HostMismatch, InsecureClusterWarning, NoHosts
+from ..bulk import Bulk
 from ..connection import Packed, packed, size_of, unpacked
 from ..interface import Events, HostInfo, Item
 from .comms import BEAT
@@ -151,6 +152,11 @@ class DaskCarrier:
             raise ConnectionError(f"{host.info.name} has gone")
         route.send(message)
         return size_of(message)
+
+    def bulk(self, key: int) -> Bulk | None:
+        """See ``Carrier``."""
+        route = self._all[key].route
+        return route.bulk if route is not None else None
 
     def end(self, key: int) -> None:
         """See ``Carrier``."""
