@@ -129,6 +129,30 @@ def test_a_file_is_sent_and_one_that_is_cut_keeps_the_stream_in_step(
     assert bytes(mirrors.segment(number).view(0, 8000)) == small.tobytes()
 
 
+def test_a_segment_that_cannot_be_mapped_keeps_the_stream_in_step(
+    ends: tuple[Bulk, Bulk], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    large, small = oc.share(np.ones(_SIZE // 8)), oc.share(np.full(1000, 7.0))
+
+    def no_memory(self: Segment, offset: int, length: int) -> memoryview:
+        raise OSError("no memory")
+
+    def send() -> None:
+        try:
+            with monkeypatch.context() as patch:
+                patch.setattr(Segment, "view", no_memory)
+                ends[0].send(*extent_of(large))
+        finally:
+            ends[0].send(*extent_of(small))
+
+    mirrors, number = mirrored(8000)
+    with meanwhile(send) as raised:
+        ends[1].skip(_SIZE)
+        mirrors.receive(number, 0, 8000, ends[1])
+    assert [str(each) for each in raised] == ["no memory"]
+    assert bytes(mirrors.segment(number).view(0, 8000)) == small.tobytes()
+
+
 @pytest.mark.parametrize("end", ["shut", "close"])
 def test_a_sender_that_waits_is_woken_by_the_end(ends: tuple[Bulk, Bulk], end: str) -> None:
     segment, start, stop = extent_of(oc.share(np.ones(_SIZE // 8)))

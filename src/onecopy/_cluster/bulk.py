@@ -14,6 +14,7 @@ from __future__ import annotations
 import os
 import socket
 import threading
+from collections.abc import Iterator
 from contextlib import suppress
 
 from .._memory.segment import Kind, Segment
@@ -40,36 +41,22 @@ class Bulk:
         Raises:
             ConnectionError: the host has gone.
             FileTruncated: the segment is a file that was truncated meanwhile.
-            OSError: the segment is a file that cannot be read. After this error and the one before
-                more can be sent: as many bytes as were announced have been.
+            OSError: the segment cannot be read. After this error and the one before more can be
+                sent: as many bytes as were announced have been.
         """
         with self._using:
-            if segment.kind == Kind.FILE:
-                self._send_file(segment, start, stop)
-            else:
-                # Less work for the kernel than sendfile(2): 0.65 against 0.9 ns per byte, with what
-                # the receiver spends.
-                self._put(segment.view(start, stop - start))
-
-    def _send_file(self, segment: Segment, start: int, stop: int) -> None:
-        """Send a part of a user's file. It may be truncated at any time, so it is read and not looked
-        at in place."""
-        try:
-            while start < stop:
-                data = os.pread(segment.descriptor(), min(_PIECE, stop - start), start)
-                if not data:
-                    segment.require_whole()
-                    raise OSError(f"{segment.path} ends at byte {start}")
-                start += len(data)
-                self._put(data)
-        except ConnectionError:
-            raise
-        except Exception:
-            while start < stop:
-                count = min(_PIECE, stop - start)
-                start += count
-                self._put(bytes(count))
-            raise
+            try:
+                for data in _parts(segment, start, stop):
+                    self._put(data)
+                    start += len(data)
+            except ConnectionError:
+                raise
+            except Exception:
+                while start < stop:
+                    count = min(_PIECE, stop - start)
+                    self._put(bytes(count))
+                    start += count
+                raise
 
     def _put(self, data: memoryview | bytes) -> None:
         try:
@@ -113,6 +100,23 @@ class Bulk:
         fd = self._sock.detach()
         if fd >= 0:
             os.close(fd)
+
+
+def _parts(segment: Segment, start: int, stop: int) -> Iterator[memoryview | bytes]:
+    """Yield bytes of a segment. A user's file may be truncated at any time, so it is read and not
+    looked at in place."""
+    if segment.kind != Kind.FILE:
+        # Less work for the kernel than sendfile(2): 0.65 against 0.9 ns per byte, with what the
+        # receiver spends.
+        yield segment.view(start, stop - start)
+        return
+    while start < stop:
+        data = os.pread(segment.descriptor(), min(_PIECE, stop - start), start)
+        if not data:
+            segment.require_whole()
+            raise OSError(f"{segment.path} ends at byte {start}")
+        yield data
+        start += len(data)
 
 
 def hand_over(agent: socket.socket, bulk: socket.socket | None) -> None:
