@@ -46,6 +46,11 @@ _closing = ExitStack()
 atexit.register(_closing.close)
 
 
+def processes(way: str) -> int:
+    """Return the number of Dask workers of a host."""
+    return THREADS if way == DASK_PROCESSES else 1
+
+
 class Lab:
     """Hosts, a Dask cluster on them, and a driver. A context manager.
 
@@ -80,9 +85,9 @@ class Lab:
 
     def _add(self, host: int) -> None:
         network = self._network
-        processes = THREADS if self._way == DASK_PROCESSES else 1
-        options = ("--no-nanny", "--memory-limit", "0", "--nthreads", str(THREADS // processes))
-        for _ in range(processes):
+        each = processes(self._way)
+        options = ("--no-nanny", "--memory-limit", "0", "--nthreads", str(THREADS // each))
+        for _ in range(each):
             place = (network.SCHEDULER, "--host", network.address(host))
             self._start(network.space(host), "worker", *place, *options)
 

@@ -15,7 +15,7 @@ from distributed import Client
 
 import onecopy as oc
 
-from .cluster import HOSTS, ONECOPY, THREADS
+from .cluster import HOSTS, ONECOPY, THREADS, processes
 from .face import per_call
 from .namespaces import Network
 
@@ -57,7 +57,7 @@ class OnOnecopy:
     def give(self, array: Any) -> Any:
         """Bring an array to all hosts and read it there; return what keeps it there."""
         data = oc.share(array)
-        self._pool.map(total, [data] * (3 * HOSTS * THREADS), chunksize=1)
+        self._pool.map(total, [data] * (HOSTS * THREADS), chunksize=1)
         return data
 
 
@@ -77,9 +77,9 @@ class OnDask:
         data = self._client.scatter(array, broadcast=True, hash=False)
         workers = self._client.scheduler_info(n_workers=-1)["workers"]
         read = [
-            self._client.submit(total, data, workers=[each], pure=False)
-            for each in workers
-            for _ in range(THREADS)
+            self._client.submit(total, data, workers=[address], pure=False)
+            for address, worker in workers.items()
+            for _ in range(worker["nthreads"])
         ]
         self._client.gather(read)
         return data
@@ -126,6 +126,15 @@ class Figures:
         del kept
         return max(now - then for now, then in zip(after, before, strict=True))
 
+    def processor(self) -> float:
+        """Processor seconds of the driver, the scheduler and all hosts for the same."""
+        array = np.ones(_DATA // 8)
+        before = self._network.processor()
+        kept = self._work.give(array)
+        after = self._network.processor()
+        del kept
+        return after - before
+
     def broadcast(self) -> float:
         """Seconds until all hosts have it and have read it."""
         array = np.ones(_DATA // 8)
@@ -137,7 +146,8 @@ def main(name: str, way: str) -> None:
     warnings.simplefilter("ignore")
     network = Network(HOSTS, name, owns=False)
     client = Client(network.SCHEDULER, timeout=60)
-    client.wait_for_workers(HOSTS)
+    # All of them: an array is scattered to those that are there.
+    client.wait_for_workers(HOSTS * processes(way))
     figures = Figures(network, OnOnecopy(client) if way == ONECOPY else OnDask(client))
     for line in sys.stdin:
         try:

@@ -56,6 +56,9 @@ class FakeCarrier:
         self._inboxes[key].put(items)
         return 0
 
+    def bulk(self, key: int) -> None:
+        """See ``Carrier``."""
+
     def end(self, key: int) -> None:
         """See ``Carrier``."""
         self._inboxes[key].put([("terminate",)])

@@ -18,6 +18,8 @@ import signal
 import subprocess
 from pathlib import Path
 
+from . import cpu
+
 _IP = shutil.which("ip") or "ip"
 
 
@@ -145,6 +147,12 @@ class Network:
     def pss(self, host: int) -> int:
         """Return the memory of a host's processes, each shared page counted once (PSS), in bytes."""
         return sum(map(_pss, self.pids(host)))
+
+    def processor(self) -> float:
+        """Return the processor seconds of all processes of the hub and the hosts so far."""
+        spaces = [self.hub, *map(self.space, range(1, self.count + 1))]
+        found = [_ip("netns", "pids", space).split() for space in spaces]
+        return sum(cpu.seconds(int(pid)) for pids in found for pid in pids)
 
 
 def _pss(pid: int) -> int:

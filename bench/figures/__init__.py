@@ -51,6 +51,7 @@ NAMES = (
     "cluster_bytes",
     "cluster_little",
     "cluster_broadcast",
+    "cluster_processor",
 )
 
 

@@ -71,6 +71,8 @@ def test_workers_of_one_machine_are_one_host(tmp_path: Path) -> None:
 with cluster(n_workers=2) as dask, Client(dask) as client:
     with oc.Pool(cluster=client) as pool:
         assert pool.workers == 2
+        pool.pids()
+        assert pool._engine._carrier.bulk(1) is None
         data = oc.share(np.arange(1_000_000.0))
         assert pool.map_blocks(np.sum, data, reduce="sum") == data.sum()
         assert pool.map(slow, range(50)) == list(range(50))
@@ -118,6 +120,8 @@ security = Security.temporary()
 with cluster(n_workers=1, security=security) as dask, Client(dask, security=security) as client:
     assert client.scheduler.address.startswith("tls://")
     with oc.Pool(cluster=client) as pool:
+        pool.pids()
+        assert pool._engine._carrier.bulk(1) is None
         data = oc.share(np.arange(300_000.0))
         assert pool.map_blocks(np.sum, data, reduce="sum") == data.sum()
 """,
@@ -145,6 +149,54 @@ with cluster(n_workers=1) as dask, Client(dask, set_as_default=False) as client:
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout.startswith("onecopy.cluster: tcp://127.0.0.1:")
     assert "cannot be reached from here (no way): its messages go by the scheduler" in done.stdout
+
+
+def test_shared_data_has_a_connection_of_its_own(tmp_path: Path) -> None:
+    """And a host that is killed while an array comes by it is lost as any other."""
+    done = program(
+        tmp_path,
+        """
+def agent_of_me():
+    time.sleep(0.1)
+    stat = open(f"/proc/{os.getppid()}/stat").read()
+    return int(stat.rpartition(")")[2].split()[1])
+
+each_worker_is_a_host()
+with cluster(n_workers=2) as dask, Client(dask) as client:
+    with oc.Pool(cluster=client) as pool:
+        pool.pids()
+        agents = {pool.submit(agent_of_me): None for _ in range(2)}
+        agents = sorted({each.result() for each in agents})
+        assert len(agents) == 2
+        data = oc.share(np.arange(4_000_000))
+        bulks = [pool._engine._carrier.bulk(key) for key in (1, 2)]
+        os.kill(agents[0], signal.SIGSTOP)
+        calls = [pool.submit(np.sum, data) for _ in range(2)]
+        until(lambda: any(bulk._using.locked() for bulk in bulks))
+        os.kill(agents[0], signal.SIGKILL)
+        assert [call.result() for call in calls] == [data.sum()] * 2
+        until(lambda: sum(host.state == "gone" for host in pool.hosts()) == 1)
+        assert max(host.shipped for host in pool.hosts()) == data.nbytes
+""",
+    )
+    assert (done.returncode, done.stdout) == (0, ""), done.stderr
+
+
+def test_the_client_s_own_copies_are_made_beside_a_pool(tmp_path: Path) -> None:
+    """Their events, of the topic for all, cannot be pickled (distributed 2026.8)."""
+    done = program(
+        tmp_path,
+        """
+with cluster(n_workers=2) as dask, Client(dask) as client:
+    with oc.Pool(cluster=client) as pool:
+        assert pool.apply(abs, (-1,)) == 1
+        there = client.scatter(np.arange(1000), broadcast=True)
+        assert client.submit(np.sum, there).result() == 499_500
+        assert client.status == "running"
+        assert pool.apply(abs, (-1,)) == 1
+""",
+    )
+    assert (done.returncode, done.stdout) == (0, ""), done.stderr
 
 
 def test_an_agent_that_is_killed_comes_back(tmp_path: Path) -> None:

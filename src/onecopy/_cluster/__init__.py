@@ -8,6 +8,7 @@ ordinary engine of its own. A *carrier* brings messages between the two; it know
 ``host``        one host as the driver sees it: its slots, what it has been sent
 ``sending``     a thread per host: encodes what was assigned to it, ships what that refers to
 ``shipping``    which bytes of which segments a host has, and how it gets the others
+``bulk``        the bytes of segments on their way, beside the messages
 ``arrivals``    what comes back from hosts
 ``losses``      a host has gone: what it held is given to others
 ``room``        a host has no room for some work, which is given to others

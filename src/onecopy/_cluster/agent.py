@@ -28,6 +28,7 @@ from .._protocol.versions import Version
 from .._system import death
 from .._system.cpus import cpu_count
 from ..errors import OnecopyError
+from .bulk import Bulk, taken_over
 from .connection import Connection
 from .given import Given, Named
 from .host_engine import HostEngine
@@ -41,10 +42,12 @@ class Agent:
 
     Args:
         connection: to the driver.
+        bulk: the driver's stream of bytes of segments, if there is one.
     """
 
-    def __init__(self, connection: Connection) -> None:
+    def __init__(self, connection: Connection, bulk: Bulk | None) -> None:
         self._connection = connection
+        self._bulk = bulk
         self._outbox = Outbox(connection, connection.shut)
         self._mirrors = Mirrors()
         self._engine: HostEngine | None = None
@@ -150,6 +153,11 @@ class Agent:
     def on_piece(self, segment_id: int, offset: int, data: Any) -> None:
         """Bytes of a segment."""
         self._mirrors.fill(segment_id, offset, data)
+
+    def on_bytes(self, segment_id: int, offset: int, size: int) -> None:
+        """The same bytes, which come beside the messages."""
+        assert self._bulk is not None
+        self._mirrors.receive(segment_id, offset, size, self._bulk)
 
     def on_file(self, segment_id: int, *how: Any) -> None:
         """A file that this host may see too: say why not."""
@@ -288,7 +296,7 @@ def main(parent: str) -> None:
     sock.set_inheritable(False)
     code = 1
     try:
-        Agent(Connection(sock)).serve()
+        Agent(Connection(sock), taken_over(sock)).serve()
         code = 0
     except BaseException:  # a bug: the driver sees that this host is lost
         traceback.print_exc()

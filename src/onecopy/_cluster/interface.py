@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from .._protocol.preparation import Preparation
+from .bulk import Bulk
 
 AGENT = "onecopy._cluster.agent"
 """The module whose ``main`` is an agent."""
@@ -71,6 +72,9 @@ class Carrier(Protocol):
         Blocks until the items are on their way; their buffers are not needed any more then. Raises
         OSError if the host has gone.
         """
+
+    def bulk(self, key: int) -> Bulk | None:
+        """Return the stream for bytes of segments to this agent; None: they go with its messages."""
 
     def end(self, key: int) -> None:
         """End an agent and its workers now, whatever they do; ``left`` is called then."""

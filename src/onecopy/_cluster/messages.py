@@ -1,6 +1,6 @@
 """The messages between the driver and an agent, where they are more than a few values.
 
-To an agent: ``begin``, ``ping``, ``initializer``, ``settings``, ``segment``, ``piece``, ``file``,
+To an agent: ``begin``, ``ping``, ``initializer``, ``settings``, ``segment``, ``piece``, ``bytes``, ``file``,
 ``decode``, ``forget``, ``function``, ``forget_function``, ``version``, ``give``, ``withdraw``, ``abort``,
 ``hush``, ``look``, ``weigh``, ``close``, ``terminate``, ``kill``; ``agent`` has a method for each. To the driver:
 ``worker``, ``pong``, ``ended``, ``failed``, ``withdrawn``, ``cut``, ``said``, ``imported``,

@@ -16,7 +16,11 @@ from .. import errors
 from .._memory.segment import Kind, ReceivedFile, Segment, backing, registry
 from .._system import mapping
 from . import recipes
+from .bulk import Bulk
 from .interface import Item
+
+# Bytes for which room is made at once.
+_PIECE = 8 << 20
 
 Probe = tuple[int, bytes]
 """A place in a file, and the bytes that the driver has read there."""
@@ -64,17 +68,32 @@ class Mirrors:
 
     def fill(self, segment_id: int, offset: int, data: Any) -> None:
         """Write bytes that have come."""
-        if segment_id in self._failed:
-            return
-        segment, _ = self._roots[segment_id]
         view = memoryview(data).cast("B")
+        address = self._reserved(segment_id, offset, view.nbytes)
+        if address:
+            mapping.copy_in(address, mapping.address_of(view), view.nbytes)
+
+    def receive(self, segment_id: int, offset: int, size: int, bulk: Bulk) -> None:
+        """Let the kernel write bytes that come. Raises EOFError if the driver has gone."""
+        for at in range(offset, offset + size, _PIECE):
+            count = min(_PIECE, offset + size - at)
+            address = self._reserved(segment_id, at, count)
+            if address:
+                bulk.receive(address, count)
+            else:
+                bulk.skip(count)
+
+    def _reserved(self, segment_id: int, offset: int, size: int) -> int:
+        """Return the address of bytes that may be written to; 0 if there is no room."""
+        if segment_id in self._failed:
+            return 0
+        segment, _ = self._roots[segment_id]
         try:
-            segment.own().reserve(offset, view.nbytes)
+            segment.own().reserve(offset, size)
         except errors.NotEnoughMemory as error:
             self._failed[segment_id] = error
-            return
-        address = self._addresses[segment] + offset
-        mapping.copy_in(address, mapping.address_of(view), view.nbytes)
+            return 0
+        return self._addresses[segment] + offset
 
     def map_file(
         self, segment_id: int, path: str, size: int, modified: int, probes: list[Probe]

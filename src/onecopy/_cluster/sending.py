@@ -22,6 +22,7 @@ from .._engine.work import Entry
 from .._protocol.log_settings import settings
 from .._protocol.versions import NO_VERSIONS, Version
 from .._schedule.events import Assignment
+from .bulk import Bulk
 from .host import Host, Posted, State
 from .interface import Carrier, Item
 from .messages import Order
@@ -228,12 +229,31 @@ class Sending:
                 if why:
                     host.shipping.refused(segment, host.name, why)
             try:
+                bulk = self._carrier.bulk(host.info.key)
+                if bulk is not None:
+                    self._send_aside(each, bulk)
+                    continue
                 for items in host.shipping.items(each):
                     self._send(items)
             except BaseException:
                 host.shipping.forget(segment.id)  # it may lack some of it: all of it comes again
                 raise
         host.link.new.clear()
+
+    def _send_aside(self, wanted: Wanted, bulk: Bulk) -> None:
+        """Send the bytes that the host does not have beside the messages."""
+        shipping, segment = self._host.shipping, wanted[0]
+        begin, ranges = shipping.missing(wanted)
+        for low, high in ranges:
+            self._send([*begin, ("bytes", segment.id, low, high - low)])
+            begin = []
+            try:
+                bulk.send(segment, low, high)
+            except ConnectionError as error:
+                bulk.shut()  # the agent waits for the rest: now it ends
+                raise Gone from error
+            self._host.traffic[0] += high - low
+            shipping.shipped += high - low
 
 
 def _limits(rules: Rules) -> Rules:

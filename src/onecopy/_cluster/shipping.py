@@ -118,8 +118,9 @@ class Shipping:
             )
         self._held[segment.id] = Extents()
 
-    def items(self, wanted: Wanted) -> Iterator[list[Item]]:
-        """Yield what to send so that the host has these bytes, a piece at a time."""
+    def missing(self, wanted: Wanted) -> tuple[list[Item], list[tuple[int, int]]]:
+        """Return what the host has to be told first, and the parts of these bytes that it does not
+        have. They count as there."""
         segment, start, stop = wanted
         extents = self._held.get(segment.id)
         if extents is None:
@@ -127,7 +128,13 @@ class Shipping:
         begin: list[Item] = []
         if not extents.nbytes:
             begin.append(("segment", segment.id, -(-segment.size // mapping.PAGE) * mapping.PAGE))
-        for low, high in extents.add(start, stop):
+        return begin, extents.add(start, stop)
+
+    def items(self, wanted: Wanted) -> Iterator[list[Item]]:
+        """Yield what to send so that the host has these bytes, a piece at a time."""
+        segment = wanted[0]
+        begin, ranges = self.missing(wanted)
+        for low, high in ranges:
             for at in range(low, high, PIECE):
                 size = min(PIECE, high - at)
                 yield [*begin, ("piece", segment.id, at, _piece(segment, at, size))]

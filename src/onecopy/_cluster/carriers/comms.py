@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import pickle
+import socket
 import threading
 from collections.abc import Callable
 from typing import Any
@@ -150,6 +151,20 @@ class Exchange:
             self._due.set()
             await asyncio.sleep(BEAT)
         return f"it has not answered for {silent * BEAT:g} s"
+
+
+def taken_out(comm: Any) -> socket.socket:
+    """Return the socket of a plain TCP connection, which is Dask's no more. It blocks.
+
+    Nothing may be on its way to this end: Dask may have read it already.
+    """
+    sock: socket.socket = comm.stream.socket.dup()
+    comm.abort()  # closes Dask's descriptor, and does not end the connection
+    sock.setblocking(True)
+    # Dask's limit for bytes that the other end does not take. It may take its time: whether it is
+    # there, the messages tell.
+    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, 0)
+    return sock
 
 
 def _lost(error: OSError) -> str:

@@ -4,8 +4,8 @@ Dask knows who is there, authenticates, and carries messages: over a connection 
 one Dask worker of each host (``dask_routes``), which starts the agent as a process of its own
 and passes messages on unread (``dask_host``). The agent ends with that connection.
 
-Membership is learnt from the scheduler's events and from these connections, never from calls that
-fail: a call after a death tries to connect for 30 seconds. No work is pinned to a worker as a Dask
+Membership is learnt from the scheduler's list and events, and from these connections, never from calls
+that fail: a call after a death tries to connect for 30 seconds. No work is pinned to a worker as a Dask
 task, which would wait for ever for one that has left (distributed#7346).
 """
 
@@ -20,6 +20,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable
 from concurrent.futures import CancelledError
 from dataclasses import replace
+from functools import partial
 from ipaddress import ip_address
 from itertools import count
 from time import monotonic
@@ -29,6 +30,7 @@ import distributed
 
 from ..._protocol.preparation import Preparation
 from ...errors import HostMismatch, InsecureClusterWarning, NoHosts
+from ..bulk import Bulk
 from ..connection import Packed, packed, size_of, unpacked
 from ..interface import Events, HostInfo, Item
 from .comms import BEAT
@@ -137,7 +139,6 @@ class DaskCarrier:
     def open(self, events: Events, preparation: Preparation) -> None:
         """See ``Carrier``."""
         self._events = events
-        _listen(self._client, self)
         for host in list(self._all.values()):
             self._begin(host)
         self._start(self._watch, "onecopy-hosts")
@@ -152,6 +153,11 @@ class DaskCarrier:
         route.send(message)
         return size_of(message)
 
+    def bulk(self, key: int) -> Bulk | None:
+        """See ``Carrier``."""
+        route = self._all[key].route
+        return route.bulk if route is not None else None
+
     def end(self, key: int) -> None:
         """See ``Carrier``."""
         host = self._all[key]
@@ -163,7 +169,6 @@ class DaskCarrier:
         """See ``Carrier``."""
         self._closed.set()
         self._due.set()
-        _listen_no_more(self._client, self)
         for key in list(self._all):
             self.end(key)
         for thread in self._threads:
@@ -199,23 +204,15 @@ class DaskCarrier:
             self._all.update({host.info.key: host for host in new.values()})
         return list(new.values())
 
-    def heard(self, said: dict[str, Any]) -> None:
+    def _heard(self, host: _Host, said: dict[str, Any]) -> None:
         """Handle an event of the scheduler; in the client's event loop, so nothing waits here."""
-        address = said.get("worker", "")
         if said.get("action") == "remove-worker":
-            for host in list(self._all.values()):
-                # A connection says itself when it ends, which is later if there is work to finish.
-                silent = host.route is None or isinstance(host.route, ByScheduler)
-                if host.address == address and silent:
-                    self._lose(host, "its Dask worker has left")
-        elif said.get("action") == "retire-workers":
-            for host in list(self._all.values()):
-                refused = host.address in said.get("could-not-retire", ())
-                if refused and isinstance(host.route, ByScheduler):
-                    host.retired = True
-                    self._leave(host)
-        elif said.get("action") == "add-worker":
-            self._due.set()
+            # A connection says itself when it ends, which is later if there is work to finish.
+            if host.route is None or isinstance(host.route, ByScheduler):
+                self._lose(host, "its Dask worker has left")
+        elif said.get("action") == "could-not-retire" and isinstance(host.route, ByScheduler):
+            host.retired = True
+            self._leave(host)
 
     def _watch(self) -> None:
         """Welcome Dask workers that have come, and those whose host was lost and that are still
@@ -272,6 +269,8 @@ class DaskCarrier:
         """Start the agent of a host, and pass on what it sends until it ends or is lost."""
         assert self._events is not None
         why = "its agent has ended"
+        heard = partial(self._heard, host)
+        _listen(self._client, host.address, heard)
         try:
             host.route = self._route(host)
             with self._lock:  # it has to come before it can leave
@@ -297,6 +296,7 @@ class DaskCarrier:
             route = host.route
             if route is not None:
                 route.end()
+            _listen_no_more(self._client, host.address, heard)
             self._lose(host, why)
             host.route = None
             if host.retired and isinstance(route, ByScheduler):
@@ -321,34 +321,45 @@ class DaskCarrier:
             return ByScheduler(self._client, host.address)
 
 
-# A client calls one function for a topic: it passes events on to all pools of that client.
-_pools: weakref.WeakKeyDictionary[Any, set[DaskCarrier]] = weakref.WeakKeyDictionary()
+Heard = Callable[[dict[str, Any]], None]
+"""Called in the client's event loop with an event of one Dask worker."""
+
+# A client calls one function for a topic: it passes events on to all pools of that client. A topic
+# is a worker's address. That of all workers would also bring what Dask's ``replicate`` logs, which
+# cannot be pickled: the scheduler closes the client's connection then (distributed 2026.8).
+_listeners: weakref.WeakKeyDictionary[Any, dict[str, list[Heard]]] = weakref.WeakKeyDictionary()
 _lock = threading.Lock()
 
 
-def _listen(client: Any, carrier: DaskCarrier) -> None:
-    """Pass the scheduler's events about workers on to a carrier."""
+def _listen(client: Any, address: str, heard: Heard) -> None:
+    """Pass the scheduler's events about a Dask worker on."""
     with _lock:
-        carriers = _pools.setdefault(client, set())
-        carriers.add(carrier)
-        if len(carriers) > 1:
+        topics = _listeners.setdefault(client, {})
+        listeners = topics.setdefault(address, [])
+        listeners.append(heard)
+        if len(listeners) > 1:
             return
 
-    def heard(event: Any) -> None:
-        _, said = event
-        if isinstance(said, dict):
-            for each in list(carriers):
-                each.heard(said)
+    def said(event: Any) -> None:
+        _, what = event
+        if isinstance(what, dict):
+            for each in list(listeners):
+                each(what)
 
-    client.subscribe_topic("all", heard)
+    client.subscribe_topic(address, said)
 
 
-def _listen_no_more(client: Any, carrier: DaskCarrier) -> None:
+def _listen_no_more(client: Any, address: str, heard: Heard) -> None:
     with _lock:
-        carriers = _pools.get(client, set())
-        carriers.discard(carrier)
-        if not carriers and _pools.pop(client, None) is not None and client.status == "running":
-            client.unsubscribe_topic("all")
+        topics = _listeners.get(client, {})
+        listeners = topics.get(address, [])
+        if heard not in listeners:
+            return
+        listeners.remove(heard)
+        if not listeners:
+            del topics[address]
+            if client.status == "running":
+                client.unsubscribe_topic(address)
 
 
 def _writable(message: Packed) -> Packed:

@@ -19,14 +19,20 @@ from time import monotonic
 from typing import Any, NamedTuple
 
 from distributed import WorkerPlugin
+from distributed.comm.tcp import TCP
 from distributed.core import Status
+from tornado.iostream import StreamClosedError
 
 from ..connection import Connection, Packed, size_of
-from .comms import LEAVING, Exchange
+from .comms import LEAVING, Exchange, taken_out
 from .running import LAST, LEASE, Running, keep_lease, versions
 
 CARRY = "onecopy_carry"
 """The name of ``Carrying``, and of its ``carry`` among a Dask worker's operations."""
+CARRY_BULK = "onecopy_carry_bulk"
+"""The name of its ``carry_bulk`` among them."""
+# Seconds after which a stream that no agent was started for is closed.
+_UNUSED = 30.0
 
 # Messages of one answer to a poll, at most.
 _MOST = 64
@@ -70,10 +76,12 @@ class Carrying(WorkerPlugin):
     def __init__(self) -> None:
         self._leaving = False
         self._carried: dict[Exchange, asyncio.Event] = {}  # set when it has ended
+        self._bulks: dict[str, asyncio.Future[socket.socket]] = {}  # by the drivers' keys
 
     def setup(self, worker: Any) -> None:
         """Serve ``carry``; Dask calls it first."""
         worker.handlers[CARRY] = self.carry
+        worker.handlers[CARRY_BULK] = self.carry_bulk
 
     async def teardown(self, worker: Any) -> None:
         """Let the drivers take their work away; Dask calls it when the worker closes, and waits.
@@ -84,19 +92,58 @@ class Carrying(WorkerPlugin):
         if not worker.batched_stream.closed():
             await asyncio.gather(*(_leave(*each) for each in list(self._carried.items())))
 
-    async def carry(self, comm: Any) -> Status:
+    async def carry_bulk(self, comm: Any, key: str) -> Status:
+        """Keep a connection of a driver's for the agent that ``carry`` starts with this key.
+
+        The message to the driver is empty, or says why that cannot be: bytes that are ciphered, or
+        go through a web server, are no plain stream.
+        """
+        if type(comm) is not TCP:  # its subclass ciphers
+            await comm.write("no plain connection")
+            return Status.dont_reply
+        loop = asyncio.get_running_loop()
+        kept = self._bulks[key] = loop.create_future()
+        loop.call_later(_UNUSED, self._drop, key)
+        plain: Any = comm  # much of it has no types
+        try:
+            await plain.write("")
+            await plain.stream.write(b"")  # until that is on its way
+            kept.set_result(taken_out(plain))
+        except (OSError, StreamClosedError, AttributeError):  # the driver has gone
+            kept.cancel()
+        return Status.dont_reply
+
+    def _drop(self, key: str) -> None:
+        kept = self._bulks.pop(key, None)
+        if kept is not None and kept.done() and not kept.cancelled():
+            kept.result().close()
+
+    async def carry(self, comm: Any, bulk: str) -> Status:
         """Serve a connection of a driver's: start an agent, and pass messages on until either ends.
 
         The first message to the driver is empty, or says why no agent can be started.
+
+        Args:
+            comm: the connection.
+            bulk: the key of the agent's stream for bytes of segments; empty if it has none.
         """
+        stream = None
+        if bulk:
+            kept = self._bulks.pop(bulk, None)
+            if kept is None:
+                await comm.write("its second connection came too early")
+                return Status.dont_reply
+            stream = await kept
         if self._leaving:
+            if stream is not None:
+                stream.close()
             await comm.write("its Dask worker is to end")
             return Status.dont_reply
         arrived: queue.SimpleQueue[Packed] = queue.SimpleQueue()
         exchange = Exchange(comm, arrived.put, LEASE)
         ended = self._carried[exchange] = asyncio.Event()
         try:
-            await _carry(comm, exchange, arrived)
+            await _carry(comm, exchange, arrived, stream)
         finally:
             del self._carried[exchange]
             ended.set()
@@ -110,8 +157,13 @@ async def _leave(exchange: Exchange, ended: asyncio.Event) -> None:
     await ended.wait()
 
 
-async def _carry(comm: Any, exchange: Exchange, arrived: queue.SimpleQueue[Packed]) -> None:
-    agent = Running(exchange.put)
+async def _carry(
+    comm: Any,
+    exchange: Exchange,
+    arrived: queue.SimpleQueue[Packed],
+    bulk: socket.socket | None,
+) -> None:
+    agent = Running(exchange.put, bulk)
     try:
         await asyncio.to_thread(agent.begun)
     except OSError as error:

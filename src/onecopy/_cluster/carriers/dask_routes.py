@@ -14,9 +14,10 @@ from uuid import uuid4
 
 from distributed.comm.core import connect
 
+from ..bulk import Bulk
 from ..connection import Packed, size_of
-from .comms import BEAT, Exchange
-from .dask_host import CARRY, Handle
+from .comms import BEAT, Exchange, taken_out
+from .dask_host import CARRY, CARRY_BULK, Handle
 
 # Seconds without a sign of life after which a host is lost.
 LOST = 30.0
@@ -27,7 +28,13 @@ _AGAIN = 0.05
 
 
 class Route(Protocol):
-    """A way to an agent."""
+    """A way to an agent.
+
+    Attributes:
+        bulk: the stream for bytes of segments; None: they go with the messages.
+    """
+
+    bulk: Bulk | None
 
     def send(self, message: Packed) -> None:
         """Send a message; its buffers are not needed any more then. Raises OSError if the host
@@ -54,39 +61,44 @@ class Direct:
     """
 
     def __init__(self, client: Any, address: str) -> None:
+        self.bulk: Bulk | None = None
         self._arrived: queue.SimpleQueue[Packed | str] = queue.SimpleQueue()
         self._taken = 0
         begun = self._begin(address, client.connection_args)
         loop = client.loop.asyncio_loop
         future = asyncio.run_coroutine_threadsafe(begun, loop)
         try:
-            comm = future.result(LOST)
+            self._exchange = future.result(LOST)
         except TimeoutError:
             future.cancel()
             raise
 
-        async def start() -> Exchange:
-            return self._start(comm)
-
-        self._exchange = asyncio.run_coroutine_threadsafe(start(), loop).result(LOST)
-
-    async def _begin(self, address: str, arguments: dict[str, Any]) -> Any:
-        comm: Any = await connect(address, timeout=_REACH, **arguments)  # type: ignore[no-untyped-call]  # it has no types
+    async def _begin(self, address: str, arguments: dict[str, Any]) -> Exchange:
+        key = ""
+        comm, said = await _asked(
+            address, arguments, {"op": CARRY_BULK, "key": (new := uuid4().hex)}
+        )
+        if said:  # not over this kind of connection
+            comm.abort()
+        else:
+            self.bulk, key = Bulk(taken_out(comm)), new
         try:
-            await comm.write({"op": CARRY, "reply": False})
-            said = await comm.read()
+            comm, said = await _asked(address, arguments, {"op": CARRY, "bulk": key})
+            if said:
+                comm.abort()
+                raise RuntimeError(said)
         except BaseException:
-            comm.abort()
+            if self.bulk is not None:
+                self.bulk.close()
             raise
-        if said:
-            comm.abort()
-            raise RuntimeError(said)
-        return comm
+        return self._start(comm)
 
     def _start(self, comm: Any) -> Exchange:
         exchange = Exchange(comm, self._arrived.put, LOST)
 
         def ended(running: asyncio.Future[str]) -> None:
+            if self.bulk is not None:
+                self.bulk.shut()  # a thread may be sending
             self._arrived.put(
                 "its connection has ended" if running.cancelled() else running.result()
             )
@@ -118,6 +130,19 @@ class Direct:
     def end(self) -> None:
         """See ``Route``."""
         self._exchange.end()
+        if self.bulk is not None:
+            self.bulk.close()
+
+
+async def _asked(address: str, arguments: dict[str, Any], asked: dict[str, str]) -> tuple[Any, str]:
+    """Return a new connection to a Dask worker, and its first answer."""
+    comm: Any = await connect(address, timeout=_REACH, **arguments)  # type: ignore[no-untyped-call]  # it has no types
+    try:
+        await comm.write({**asked, "reply": False})
+        return comm, await comm.read()
+    except BaseException:
+        comm.abort()
+        raise
 
 
 class ByScheduler:
@@ -132,6 +157,8 @@ class ByScheduler:
     Raises:
         OSError: the scheduler does not answer.
     """
+
+    bulk: Bulk | None = None
 
     def __init__(self, client: Any, address: str) -> None:
         self._client = client

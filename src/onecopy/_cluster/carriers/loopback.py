@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from ..._engine.workers import importing
 from ..._launch import interpreter
 from ..._protocol.preparation import Preparation
+from ..bulk import Bulk, hand_over
 from ..connection import Connection
 from ..interface import AGENT, Events, HostInfo, Item
 from .running import in_words
@@ -85,6 +86,7 @@ class LoopbackCarrier:
         self._count = hosts
         self._each = each
         self._agents: dict[int, tuple[int, Connection]] = {}
+        self._bulks: dict[int, Bulk] = {}
         self._threads: list[threading.Thread] = []
         # An agent whose process has been waited for has no pid any more.
         self._lock = threading.Lock()
@@ -95,10 +97,13 @@ class LoopbackCarrier:
             # A fork elsewhere in the program must not keep the agent's end open.
             with importing():
                 ours, theirs = socket.socketpair()
-                with theirs:
+                bytes_here, bytes_there = socket.socketpair()
+                with theirs, bytes_there:
+                    hand_over(ours, bytes_there)
                     pid = _start_agent(theirs.fileno(), preparation)
             info = HostInfo(key, f"loopback-{key}", self._each)
             self._agents[key] = pid, Connection(ours)
+            self._bulks[key] = Bulk(bytes_here)
             events.came(info)
             thread = threading.Thread(
                 target=self._read,
@@ -112,6 +117,10 @@ class LoopbackCarrier:
     def send(self, key: int, items: list[Item]) -> int:
         """See ``Carrier``."""
         return self._agents[key][1].send(items)
+
+    def bulk(self, key: int) -> Bulk | None:
+        """See ``Carrier``."""
+        return self._bulks[key]
 
     def end(self, key: int) -> None:
         """See ``Carrier``."""
@@ -131,6 +140,8 @@ class LoopbackCarrier:
         """See ``Carrier``."""
         for _, connection in self._agents.values():
             connection.detach_in_child()
+        for bulk in self._bulks.values():
+            bulk.detach_in_child()
 
     def _read(self, events: Events, info: HostInfo) -> None:
         pid, connection = self._agents[info.key]
@@ -144,6 +155,7 @@ class LoopbackCarrier:
             self._agents[info.key] = 0, connection
         events.left(info.key, f"its agent {in_words(status)}")
         connection.close()
+        self._bulks[info.key].close()
 
 
 def _start_agent(fd: int, preparation: Preparation) -> int:

@@ -145,6 +145,9 @@ class RayCarrier:
                 self._result(host, host.sending.popleft())
         return total
 
+    def bulk(self, key: int) -> None:
+        """See ``Carrier``: Ray has no connection for it."""
+
     def end(self, key: int) -> None:
         """See ``Carrier``."""
         self._kill(self._all[key])

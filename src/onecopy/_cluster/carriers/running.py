@@ -20,6 +20,7 @@ from typing import Protocol
 
 from ..._launch import interpreter
 from ...errors import HostMismatch
+from ..bulk import hand_over
 from ..connection import Connection, Packed
 from ..interface import AGENT
 
@@ -71,6 +72,7 @@ class Running:
 
     Args:
         said: called in that thread with each message, and at the end with ``LAST``.
+        bulk: the agent's end of a stream of bytes of segments, if it has one. Closed here.
 
     Attributes:
         connection: to the agent.
@@ -78,8 +80,10 @@ class Running:
         how: the way it has ended, in words; before ``LAST`` is said.
     """
 
-    def __init__(self, said: Callable[[Packed], None]) -> None:
+    def __init__(self, said: Callable[[Packed], None], bulk: socket.socket | None = None) -> None:
         ours, theirs = socket.socketpair()
+        with bulk or contextlib.nullcontext():
+            hand_over(ours, bulk)
         self.connection = Connection(ours)
         self.ended = threading.Event()
         self.how = ""
