@@ -11,7 +11,7 @@ import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, Never, Protocol, TypeVar, overload
+from typing import TYPE_CHECKING, Any, Literal, Never, Protocol, TypeVar, overload
 
 from ._codec.adapters import user_types
 from ._files.load import asked as _asked
@@ -195,10 +195,10 @@ def load(  # noqa: PLR0913  # options of a file
     parse_dates: bool | str | Iterable[str] | Mapping[str, str | None] | None = None,
     skip_rows: int = 0,
     comment: str | None = None,
-    bad_rows: str = "error",
+    bad_rows: Literal["error", "skip", "collect"] = "error",
     filter: Any = None,
-    missing: str = "error",
-    errors: str = "error",
+    missing: Literal["error", "null"] = "error",
+    errors: Literal["error", "skip"] = "error",
     progress: bool | str | Bar = False,
 ) -> Any:
     """Load a file, or several, as one shared copy; without a copy where the format allows.

@@ -140,7 +140,7 @@ def test_columns_in_any_order_and_missing_ones(tmp_path: Path) -> None:
     pq.write_table(pa.table({"a": [4], "b": pa.nulls(1)}), tmp_path / "4.parquet")
     assert oc.load(tmp_path / "[14].parquet")["b"].to_pylist() == ["x", None]
     with pytest.raises(ValueError, match="'error' and 'null'"):
-        oc.load(tmp_path, missing="fill")
+        oc.load(tmp_path, missing="fill")  # type: ignore[arg-type]  # refused
 
 
 @pytest.mark.parametrize("write", [pq.write_table, pa.feather.write_feather])

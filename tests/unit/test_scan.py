@@ -224,7 +224,7 @@ def test_wrong_arguments(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="at least 1 byte"):
         oc.scan(tmp_path / "x.parquet", block_bytes=0)
     with pytest.raises(ValueError, match="load collects them"):
-        oc.scan(tmp_path / "x.csv", bad_rows="collect")
+        oc.scan(tmp_path / "x.csv", bad_rows="collect")  # type: ignore[arg-type]  # refused
     with pytest.raises(ValueError, match="sep= is not for parquet"):
         oc.scan(tmp_path / "x.parquet", sep=";")
     with pytest.raises(BadFile, match="one object, which has no blocks"):

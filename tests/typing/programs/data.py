@@ -93,3 +93,5 @@ def arrays(array: Floats) -> None:
     oc.private([1])  # error: type-var | reportArgumentType
     oc.empty("two")  # error: call-overload | reportArgumentType
     oc.load(3)  # error: arg-type | reportArgumentType
+    oc.load("x.csv", bad_rows="drop")  # error: arg-type | reportArgumentType
+    oc.scan("x.csv", bad_rows="collect")  # error: arg-type | reportArgumentType

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import warnings
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import Any, Literal
 
 from ...errors import BadFile, LoadWarning, printable
 from ..load import FORMATS, asked, files, format_of, places, require_options
@@ -30,10 +30,10 @@ def scan(  # noqa: PLR0913  # options of a file
     parse_dates: bool | str | Iterable[str] | Mapping[str, str | None] | None = None,
     skip_rows: int = 0,
     comment: str | None = None,
-    bad_rows: str = "error",
+    bad_rows: Literal["error", "skip"] = "error",
     filter: Any = None,
-    missing: str = "error",
-    errors: str = "error",
+    missing: Literal["error", "null"] = "error",
+    errors: Literal["error", "skip"] = "error",
     block_bytes: int | None = None,
 ) -> Scan:
     """Describe a dataset that is never loaded whole: workers read it, block by block.
@@ -90,8 +90,6 @@ def scan(  # noqa: PLR0913  # options of a file
     """
     if block_bytes is not None and block_bytes < 1:
         raise ValueError(f"block_bytes={block_bytes}: a block has at least 1 byte")
-    if bad_rows == "collect":
-        raise ValueError('bad_rows="collect": a scan reads no rows; load collects them')
     wanted = asked(
         columns=columns,
         dtype=dtype,
@@ -112,6 +110,8 @@ def scan(  # noqa: PLR0913  # options of a file
         missing=missing,
         errors=errors,
     )
+    if wanted.text.bad_rows == "collect":
+        raise ValueError('bad_rows="collect": a scan reads no rows; load collects them')
     found = [_absolute(name) for name in files(path, wanted, format)]
     kind = format_of(found, wanted, format)
     require_options(kind, wanted)
