@@ -47,12 +47,12 @@ class Segment:
     def __init__(
         self, file: AnonymousFile | ReceivedFile, kind: Kind, size: int, path: str = "", id: int = 0
     ) -> None:
-        self.file = file
-        self.kind = kind
-        self.size = size
-        self.path = path
-        self.forked = False  # made by the process that this one was forked from
-        self.id = id or registry.new_id()
+        self.file: AnonymousFile | ReceivedFile = file
+        self.kind: Kind = kind
+        self.size: int = size
+        self.path: str = path
+        self.forked: bool = False  # made by the process that this one was forked from
+        self.id: int = id or registry.new_id()
         self._root: weakref.ref[ctypes.Array[Any]] | None = None
         self._lock = threading.Lock()
         registry.by_id[self.id] = self
@@ -152,8 +152,8 @@ class ReceivedFile:
     __slots__ = ("backing", "fd")
 
     def __init__(self, fd: int, backing: str) -> None:
-        self.fd = fd
-        self.backing = backing
+        self.fd: int = fd
+        self.backing: str = backing
 
     def descriptor(self, *, write: bool) -> int:
         return self.fd
