@@ -211,6 +211,35 @@ nbformat.write(book, sys.argv[1])
 """
 
 
+HOSTILE = r"""
+import sys
+import onecopy as oc
+
+def f(i):
+    print("\x1b[2J\x1b]0;title\x07\x1b[?25l half \x1b[", flush=True)
+    return i
+
+f.__name__ = f.__qualname__ = "f\x1b[2J"
+
+if __name__ == "__main__":
+    with oc.Pool(1, method=sys.argv[1]) as pool:
+        pool.map(f, range(3), chunksize=1, progress=True)
+        pool.report()
+"""
+
+
+def test_nothing_that_a_task_prints_or_is_called_moves_the_terminal(
+    tmp_path: Path, process_method: str
+) -> None:
+    (tmp_path / "program.py").write_text(HOSTILE)
+    seen = terminals.python("program.py", process_method, columns=100, rows=60, cwd=tmp_path)
+    assert seen.status == 0, seen.last
+    for obeyed in (b"\x1b[2J", b"\x1b]0;", b"\x1b[?25l", b"\x07"):
+        assert obeyed not in seen.written
+    assert seen.last.count(r"\x1b[2J\x1b]0;title\x07\x1b[?25l half \x1b[") == 3
+    assert any(line.startswith(r"f\x1b[2J ━") for line in seen.last)
+
+
 def test_a_bar_in_a_notebook_stays_in_the_saved_file(tmp_path: Path) -> None:
     """Without ipywidgets, and with no word of complaint."""
     program, saved = tmp_path / "program.py", tmp_path / "book.ipynb"

@@ -74,12 +74,30 @@ def test_a_label_is_what_people_call_it_and_nothing_that_a_terminal_obeys() -> N
         ("\x1b]0;title\x07ab\tc", 9, True, 0),
         ("abc\b", 2, True, 0),
         ("a\x1b[10Gb", 10, True, 0),
+        ("\x1b[?25la\x1b[38:2::1:2:3mb", 2, True, 0),
     ],
 )
 def test_where_a_cursor_stands(written: str, column: int, busy: bool, below: int) -> None:
     cursor = Cursor()
     cursor.feed(written)
     assert (cursor.column, cursor.busy, cursor.below) == (column, busy, below)
+
+
+@pytest.mark.parametrize(
+    ("written", "style"),
+    [
+        ("plain", ""),
+        ("\x1b[31mred", "\x1b[31m"),
+        ("\x1b[31mred\x1b[0m", ""),
+        ("\x1b[1m\x1b[31mred\n", "\x1b[1m\x1b[31m"),
+        ("\x1b[1m\x1b[0;31mred\x1b[5;5H", "\x1b[0;31m"),
+        ("\x1b[31mred\x1b[m\x1b[>4;1m", ""),
+    ],
+)
+def test_colours_that_are_on_are_known(written: str, style: str) -> None:
+    cursor = Cursor()
+    cursor.feed(written)
+    assert cursor.style == style
 
 
 def test_an_unfinished_line_is_known() -> None:

@@ -13,7 +13,7 @@ import re
 
 # A control sequence, another escape sequence, a control character, or text.
 _PIECES = re.compile(
-    r"\x1b\[(?P<count>\d*)(?:;\d*)*[ -/]*(?P<final>[@-~])"
+    r"\x1b\[[<-?]?(?P<count>\d*)(?:[;:]\d*)*[ -/]*(?P<final>[@-~])"
     r"|\x1b\].*?(?:\x07|\x1b\\)|\x1b[^\[\]]"
     r"|(?P<control>[\x00-\x1f\x7f])"
     r"|(?P<text>[^\x00-\x1f\x7f]+)",
@@ -22,6 +22,8 @@ _PIECES = re.compile(
 _TAB = 8
 # An unfinished line is kept up to this length.
 _MOST = 4096
+# A colour that stays on is made of this many characters at most.
+_MOST_STYLE = 64
 
 
 class Cursor:
@@ -32,6 +34,7 @@ class Cursor:
         busy: there is text in its line.
         below: the number of lines below it that have text.
         unfinished: the text of the line so far, to write it again elsewhere.
+        style: the sequences of the colours that are on.
     """
 
     def __init__(self) -> None:
@@ -39,6 +42,7 @@ class Cursor:
         self.busy = False
         self.below = 0
         self.unfinished = ""
+        self.style = ""
 
     def feed(self, text: str) -> None:
         """Take text that was written."""
@@ -49,9 +53,22 @@ class Cursor:
                 self.busy = True
             elif piece["control"] is not None:
                 self._control(piece["control"])
+            elif piece["final"] == "m":
+                self._colour(piece[0])
             elif piece["final"] is not None:
                 self._sequence(piece["final"], int(piece["count"] or 1))
         self.unfinished = self.unfinished[-_MOST:]
+
+    def _colour(self, sequence: str) -> None:
+        codes = sequence[2:-1]
+        if not codes.strip("0;"):
+            self.style = ""
+        elif codes[0] in "<=>?":
+            pass  # a setting of the keyboard
+        elif codes.startswith("0;") or len(self.style) > _MOST_STYLE:
+            self.style = sequence
+        else:
+            self.style += sequence
 
     def _control(self, character: str) -> None:
         if character == "\n":
@@ -80,7 +97,9 @@ class Cursor:
         if final in "EF":
             self.column = 0
         elif final in "Hf":
+            style = self.style
             self.__init__()  # type: ignore[misc]  # another place: start again
+            self.style = style
         elif final == "K" and self.column == 0:
             self.busy = False
 

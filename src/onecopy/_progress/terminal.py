@@ -183,6 +183,9 @@ class Terminal:
     def _put(self, text: str) -> None:
         if self._broken:
             return
+        style = self._cursor.style
+        if style:  # the program is in the middle of coloured text, and bars have their own colours
+            text = f"\x1b[m{text}{style}"
         try:
             self._write(text)
             self._stream.flush()
