@@ -15,6 +15,7 @@ from collections.abc import Callable
 from statistics import median
 from typing import Any, NamedTuple
 
+import dask
 import numpy as np
 import psutil
 from distributed import Client, LocalCluster
@@ -54,6 +55,8 @@ class Ways:
     def __enter__(self) -> Ways:
         # Else all workers of this machine are one host.
         carrier._machine = lambda address, said: address
+        # It takes back copies while ``scatter(broadcast=True)`` makes them, and may do so for ever.
+        dask.config.set({"distributed.scheduler.active-memory-manager.start": False})
         self._cluster: Any = LocalCluster(
             n_workers=HOSTS, threads_per_worker=1, processes=True, dashboard_address=None
         )

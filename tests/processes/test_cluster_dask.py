@@ -72,7 +72,7 @@ with cluster(n_workers=2) as dask, Client(dask) as client:
     with oc.Pool(cluster=client) as pool:
         assert pool.workers == 2
         pool.pids()
-        assert pool._engine._carrier.bulk(1) is None
+        assert pool._engine._carrier.bulk(1) is not None
         data = oc.share(np.arange(1_000_000.0))
         assert pool.map_blocks(np.sum, data, reduce="sum") == data.sum()
         assert pool.map(slow, range(50)) == list(range(50))
@@ -140,6 +140,8 @@ def unreachable(client, address):
 carrier.Direct = unreachable
 with cluster(n_workers=1) as dask, Client(dask, set_as_default=False) as client:
     with oc.Pool(cluster=client) as pool:
+        pool.pids()
+        assert pool._engine._carrier.bulk(1) is None
         data = oc.share(np.arange(1_000_000.0))
         assert pool.map_blocks(np.sum, data, reduce="sum") == data.sum()
         assert pool.map(slow, range(50)) == list(range(50))

@@ -72,6 +72,8 @@ class Agent:
             self._engine.join()
         self._outbox.put("bye")
         self._outbox.close()
+        if self._bulk is not None:
+            self._bulk.close()
 
     # The pool: its start and its end.
 
