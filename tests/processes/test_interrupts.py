@@ -37,6 +37,13 @@ def stay(turn):
 def dripping(n):
     yield from [n] * 4
 
+def result(pool, n):
+    future = pool.submit(stay, n)
+    try:
+        future.result()
+    finally:
+        pool.cancel(future)  # the interrupt does not: another thread may wait for it
+
 VARIANTS = {
     "map": lambda pool, n: pool.map(stay, [n] * 6),
     "starmap": lambda pool, n: pool.starmap(stay, [(n,)] * 6),
@@ -45,6 +52,7 @@ VARIANTS = {
     "imap": lambda pool, n: list(pool.imap(stay, dripping(n))),
     "imap_unordered": lambda pool, n: list(pool.imap_unordered(stay, dripping(n), 2)),
     "executor.map": lambda executor, n: list(executor.map(stay, [n] * 6)),
+    "result": result,
 }
 
 if __name__ == "__main__":
@@ -61,10 +69,9 @@ if __name__ == "__main__":
             VARIANTS[way](pool, again)
         except KeyboardInterrupt as kept:
             error = kept  # as a notebook keeps it, and all that its frames hold
-            # A call of many items does not show where it was waiting.
+            # Where a call was waiting is not shown.
             files = {frame.filename for frame in traceback.extract_tb(kept.__traceback__)}
-            short = files == {__file__} or "map" not in way or way == "executor.map"
-            print("interrupted" if short or "imap" in way else files, flush=True)
+            print("interrupted" if files == {__file__} else files, flush=True)
         # Both workers are needed for this, one after the other and at once.
         print(list(pool.map(abs, range(-40, 0)))[:2], pool.submit(abs, -3).result(), flush=True)
     while "busy" in repr(pool):  # until what was given up has been ended
@@ -73,7 +80,7 @@ if __name__ == "__main__":
     pool.shutdown() if way == "executor.map" else pool.terminate()
 """
 VARIANTS = (
-    "map", "starmap", "apply", "map_blocks", "imap", "imap_unordered", "executor.map"
+    "map", "starmap", "apply", "map_blocks", "imap", "imap_unordered", "executor.map", "result"
 )  # fmt: skip
 
 

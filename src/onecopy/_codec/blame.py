@@ -288,9 +288,13 @@ def from_the_program_on(error: BaseException) -> None:
             return
 
 
-def _without_waiting(error: BaseException) -> None:
-    """Cut the frames of onecopy, and those of libraries that onecopy called, such as ``threading``:
-    where a call was waiting when Ctrl-C came explains nothing."""
+def cut_ours(error: BaseException) -> None:
+    """Apply ``without_ours``. Of Ctrl-C, also cut the frames of libraries that onecopy called, such
+    as ``threading``: where a call was waiting explains nothing."""
+    if isinstance(error, Exception):
+        without_ours(error)
+    if not isinstance(error, KeyboardInterrupt):
+        return
     kept, called_by_us = [], True
     for frame, at in _frames(error):
         ours = _is_ours(frame.f_code.co_filename)
@@ -301,18 +305,16 @@ def _without_waiting(error: BaseException) -> None:
 
 
 class _OursCut:
-    """``with ours_cut:`` applies ``without_ours`` to an error that is raised inside, and also cuts
-    the frame that contains the statement."""
+    """``with ours_cut:`` applies ``cut_ours`` to an error that is raised inside, and also cuts the
+    frame that contains the statement."""
 
     def __enter__(self) -> None:
         """Nothing needs to be set up."""
 
     def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
         # The error leaves this block with the traceback that it has then.
-        if isinstance(error, Exception):
-            without_ours(error)
-        elif isinstance(error, KeyboardInterrupt):
-            _without_waiting(error)
+        if error is not None:
+            cut_ours(error)
 
 
 ours_cut = _OursCut()

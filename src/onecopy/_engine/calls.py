@@ -21,7 +21,7 @@ from typing import (
     TypeVar,
 )
 
-from .._codec.blame import without_ours
+from .._codec.blame import cut_ours, without_ours
 from .._progress.asked import Bar
 from .block_calls import BlockCalls
 from .engine import UNSENDABLE, Engine
@@ -164,8 +164,8 @@ class PoolView(ManyCalls, BlockCalls):
         try:
             result: R = self._engine.submission.apply(func, *given, self._rules)
             return result
-        except Exception as error:
-            without_ours(error)
+        except BaseException as error:
+            cut_ours(error)
             raise
 
     def apply_async(

@@ -8,6 +8,7 @@ from functools import partial
 from time import monotonic
 from typing import Any
 
+from .._codec.blame import cut_ours
 from .._observe.diary import ITERABLE
 from .busy import Waiting
 from .engine import Engine
@@ -58,6 +59,7 @@ class Results(Iterator[Any]):
             self.close()
             if not isinstance(error, Exception):  # Ctrl-C: the workers are needed now
                 self._engine.submission.cancel_job(self._job)
+                cut_ours(error)
             raise
         try:
             return self._job.fetch()

@@ -26,6 +26,7 @@ from logging import getLogger
 from time import monotonic_ns
 from typing import Any
 
+from .._codec.blame import cut_ours
 from .._observe.diary import CALLBACKS, Diary
 from .._system import forking
 from .._system.interrupts import Condition
@@ -153,6 +154,9 @@ class TaskFuture(Future[Any]):
             if failed is not None:
                 raise failed
             return self._result
+        except KeyboardInterrupt as error:
+            cut_ours(error)
+            raise
         finally:
             del self  # the exception's traceback holds this frame: no cycle
             failed = None

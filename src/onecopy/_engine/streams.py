@@ -9,7 +9,7 @@ from concurrent.futures import CancelledError
 from time import monotonic, monotonic_ns
 from typing import Any, TypeVar
 
-from .._codec.blame import ours_cut
+from .._codec.blame import cut_ours, ours_cut
 from .._observe.diary import ITERABLE
 from .busy import Waiting
 from .engine import Engine
@@ -109,7 +109,13 @@ class Stream(Iterator[R_co]):
         return self
 
     def __next__(self) -> R_co:
-        return self.next()
+        try:
+            return self.next()
+        except StopIteration:
+            raise
+        except BaseException as error:
+            cut_ours(error)
+            raise
 
     def next(self, timeout: float | None = None) -> R_co:
         """Return the next result; raise ``multiprocessing.TimeoutError`` if there is none in
