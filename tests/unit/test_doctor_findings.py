@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
 
-from onecopy._doctor import diagnosis, explain
+from onecopy._doctor import cures, diagnosis, explain
+from onecopy._doctor.history import Site
 from onecopy._doctor.inside import kinds
 from onecopy._doctor.recording import Room, Stuck
 from tests.doctor.made import MS, SECOND, Made
@@ -54,6 +56,26 @@ def test_a_serial_sender_names_what_is_sent_and_what_it_would_save() -> None:
     assert finding.saving is not None
     # 1.7 s of pool, of which 50 ms of work, 89 ms of sharing and 100 ms for the change remain.
     assert 1.2 < finding.saving < 1.5
+
+
+@pytest.mark.parametrize("imported", ["import multiprocessing", "from multiprocessing import Pool"])
+def test_sharing_comes_before_the_pool(tmp_path: Path, imported: str) -> None:
+    program = tmp_path / "prog.py"
+    call = "multiprocessing.Pool" if imported.startswith("import") else "Pool"
+    program.write_text(
+        f"{imported}\ndata = load()\nwith {call}(4) as pool:\n    pool.map(f, data)\n"
+    )
+    place = str(program)
+    made: Any = SimpleNamespace(
+        kind="Pool", site=Site(place, 3, "<module>"), submit=(Site(place, 4, "<module>"), 1)
+    )
+    change = cures.share(made, cures.Heavy("ndarray", "data", 4, 4, 1e8, False))
+    texts = [line.text for line in change]
+    assert texts[0] == "import onecopy as oc"
+    shared = texts.index("data = oc.share(data)")
+    pools = [at for at, text in enumerate(texts) if text.startswith("with")]
+    assert all(shared < at for at in pools)
+    assert bool(pools) == imported.startswith("import")
 
 
 def test_small_arguments_are_none() -> None:

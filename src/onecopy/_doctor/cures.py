@@ -101,13 +101,14 @@ def _variable(pool: Pool, root: int, whole: float) -> str:
 
 def share(pool: Pool, found: Heavy | None) -> list[Line]:
     """``data = oc.share(data)`` before the work is given out, and the pool that makes it pay."""
-    lines = [Line(0, "+", "import onecopy as oc"), *imports(pool)]
+    lines = [Line(0, "+", "import onecopy as oc")]
     site, _ = pool.submit
     name = found.name if found is not None else ""
     if name:
         before = min(each.line for each in (site, pool.site) if each.line) if site.line else 0
         lines.append(Line(before, "+", f"{name} = oc.share({name})"))
-    return lines
+    # In the order of the program: of one line's, the sharing comes before the pool.
+    return sorted([*lines, *imports(pool)], key=lambda each: each.number)
 
 
 def with_keyword(site: Site, name: str, value: str) -> list[Line]:
