@@ -145,8 +145,8 @@ class PoolView(ManyCalls, BlockCalls):
         check_callable(func)
         try:
             return self._engine.submission.submit(func, args, kwargs, self._rules)
-        except Exception as error:
-            without_ours(error)
+        except BaseException as error:
+            cut_ours(error)
             raise
 
     def apply(
