@@ -291,9 +291,10 @@ def from_the_program_on(error: BaseException) -> None:
 def cut_ours(error: BaseException) -> None:
     """Apply ``without_ours``. Of Ctrl-C, also cut the frames of libraries that onecopy called, such
     as ``threading``: where a call was waiting explains nothing."""
-    if isinstance(error, Exception):
+    kind = type(error)  # isinstance would ask the error for its class, which may raise anything
+    if issubclass(kind, Exception):
         without_ours(error)
-    if not isinstance(error, KeyboardInterrupt):
+    if not issubclass(kind, KeyboardInterrupt):
         return
     kept, called_by_us = [], True
     for frame, at in _frames(error):
