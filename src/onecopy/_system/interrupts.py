@@ -127,7 +127,8 @@ class Uninterrupted:
         any step."""
         self._passing = True
         try:
-            self._run_due(lambda number: self._note(number, None))
+            if self._due:
+                self._run_due(lambda number: self._note(number, None))
             return wait()
         finally:
             self._passing = False
