@@ -37,6 +37,7 @@ REFUSED: dict[str, str] = {
     "test_a_slow_handler_slows_those_that_log_and_nobody_else": INSIDE,
     "test_memory_over_time": INSIDE,
     "test_memory_that_dead_workers_held_does_not_pile_up": INSIDE,
+    "test_a_done_callback_that_exits": OPEN,
     "test_a_kill_in_the_middle_of_appending": OPEN,
     "test_a_worker_that_dies_while_others_wait_for_it": OPEN,
     "test_as_functions": OPEN,
