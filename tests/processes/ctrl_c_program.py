@@ -88,6 +88,7 @@ def main(way: str, method: Any, times: int) -> None:
     pool, executor = oc.Pool(2, method=method), oc.ProcessPoolExecutor(2, method)
     act: Callable[[], None] = ways(pool, executor, method)[way]
     tried: Any = executor if way.startswith("executor") else pool
+    act()  # what is imported at first use: Ctrl-C in an import is the interpreter's own matter
     command = [sys.executable, "-c", SENDER]
     with subprocess.Popen(
         command,
