@@ -99,10 +99,12 @@ class Receiver:
         """Send, and read this worker's socket until ``call`` has its outcome; in the caller's
         thread, which holds ``signals``: frames that have been read are handled before Ctrl-C is.
 
-        Returns early, and leaves everything to the driver, if the socket is full or closed.
+        Returns early, and leaves everything to the driver, if the socket is full or closed. If a
+        second Ctrl-C arrives while frames are being handled, it is unknown which have been: the
+        worker is killed, and its work fails with WorkerDied instead of getting no outcome at all.
         """
         assert isinstance(worker, WorkerHandle)
-        channel = worker.channel
+        channel, handling = worker.channel, False
         with worker.receiving:
             if worker.state is WorkerState.ENDED:
                 return
@@ -116,11 +118,17 @@ class Receiver:
                     if self._output.is_full(worker.number):
                         signals.pass_on(partial(self._output.wait_for_room, worker.number, SLICE))
                     elif signals.pass_on(worker.readable):
+                        handling = True
                         self._on_frames(worker, channel.reader.read(wire.NOW))
+                        handling = False
             except EOFError:
                 pass  # the driver will read the same
             except (wire.BrokenFrame, OSError) as error:
                 self.protocol_error(worker, error)
+            except BaseException:
+                if handling:
+                    self._workers.kill(worker)
+                raise
             finally:
                 self._waiting.discard(thread)
                 self.watch(worker)
