@@ -15,6 +15,11 @@ MS, SECOND = 1_000_000, 1_000_000_000
 TASKS, RESULTS = 501, 502
 
 
+def _record(number: int, kind: int, t0: int, words: tuple[int, ...]) -> bytes:
+    padded = (*words, *[0] * (9 - len(words)))
+    return struct.pack("<12Q", t0, kind | 1 << 32, *padded, number)
+
+
 class Process:
     """One process's ring."""
 
@@ -33,8 +38,12 @@ class Process:
     def note(self, kind: int, t0: int, *words: int) -> None:
         """A record."""
         self._number += 1
-        padded = (*words, *[0] * (9 - len(words)))
-        self._records += struct.pack("<12Q", t0, kind | 1 << 32, *padded, self._number)
+        self._records += _record(self._number, kind, t0, words)
+
+    def born(self, t0: int, *words: int) -> None:
+        """The record of its birth, in place of the one that it has."""
+        first = _record(1, kinds.BORN, t0, words)
+        self._records[: len(first)] = first
 
     def count(self, text: str, value: int) -> None:
         """A counter."""

@@ -231,10 +231,7 @@ def test_pages_that_are_copied(dirty: int, is_copied: bool) -> None:
     made = Made(wall=2.0)
     for pid in (20, 21):
         child = made.process(pid, begin=10 * MS, end=1900 * MS)
-        child._records[: 12 * 8] = b"".join(
-            word.to_bytes(8, "little")
-            for word in (10 * MS, kinds.BORN | 1 << 32, kinds.FORKED, 1, 200_000_000, *[0] * 6, 1)
-        )
+        child.born(10 * MS, kinds.FORKED, 1, 200_000_000)
         faults = 60_000 if is_copied else 20_000
         made.look(pid, 1800 * MS, faults=faults)
         made.roll(pid, 1800 * MS, dirty=dirty, anonymous=205_000_000, faults=faults)
@@ -526,8 +523,7 @@ def test_forked_workers_that_wait_for_a_cpu_have_no_slow_start(foreign: float) -
 )
 def test_a_fork_server_that_nobody_chose(version: int, chosen: bool, is_said: bool) -> None:
     made = Made(wall=3.0)
-    born = (0, kinds.BORN | 1 << 32, kinds.FRESH, 0, 0, 0, version, *[0] * 4, 1)
-    made.main._records[: 12 * 8] = b"".join(word.to_bytes(8, "little") for word in born)
+    made.main.born(0, kinds.FRESH, 0, 0, 0, version)
     if chosen:
         made.main.count("start method chosen", 1)
     made.method = "forkserver"

@@ -67,10 +67,7 @@ def test_pages_that_the_collector_copies(faults: int, is_found: bool) -> None:
     made = Made(wall=2.0)
     for pid in (20, 21):
         child = made.process(pid, begin=10 * MS, end=1900 * MS)
-        child._records[: 12 * 8] = b"".join(
-            word.to_bytes(8, "little")
-            for word in (10 * MS, kinds.BORN | 1 << 32, kinds.FORKED, 1, 200_000_000, *[0] * 6, 1)
-        )
+        child.born(10 * MS, kinds.FORKED, 1, 200_000_000)
         child.count("collected faults", faults)
         made.look(pid, 1800 * MS, faults=60_000)
         made.roll(pid, 1800 * MS, dirty=190_000_000, anonymous=205_000_000, faults=60_000)
