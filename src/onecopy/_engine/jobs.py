@@ -478,8 +478,7 @@ class StreamJob(Job):
     def wait_all(self) -> None:
         """Block until every item has ended, fetched or not."""
         with self._changed:
-            while not self._changed.wait_for(self._all_arrived, SLICE):
-                pass
+            self._changed.wait_for(self._all_arrived)
 
     def wait_next(
         self, timeout: float | None = None, meanwhile: Callable[[], None] | None = None

@@ -12,7 +12,7 @@ from typing import Any, Generic, TypeVar
 
 from .._observe.diary import CALLBACKS
 from .._system import forking
-from .._system.interrupts import SLICE, Event
+from .._system.interrupts import Event
 from ..errors import PoolClosed
 from .core import FOREIGN
 from .future import is_main
@@ -109,11 +109,7 @@ class AsyncResult(Generic[R_co]):
 
     def wait(self, timeout: float | None = None) -> None:
         """Block until there is an outcome, or for ``timeout`` seconds."""
-        if timeout is not None:
-            self._told.wait(timeout)
-            return
-        while not self._told.wait(SLICE):
-            pass
+        self._told.wait(timeout)
 
     def ready(self) -> bool:
         """Return True if there is an outcome."""
