@@ -208,7 +208,6 @@ def test_any_values_in_any_files_are_exact_or_text(
         name.write_text("a,b\n" + "".join(f"{token},1\n" for token in tokens))
     with pytest.MonkeyPatch.context() as patch, warnings.catch_warnings():
         patch.setattr("onecopy._files.load.text.BLOCK", block)
-        patch.setattr("onecopy._files.load.delimited._AHEAD", 1000)  # such blocks are many
         warnings.simplefilter("ignore", LoadWarning)  # of leading zeros
         table = oc.load(names)
     kind = table.schema.field("a").type

@@ -15,7 +15,7 @@ from typing import Any, NoReturn
 
 from ...errors import BadFile
 from . import dialect, encodings, survey
-from .delimited import Rows
+from .delimited import OtherRow, Rows
 from .interface import Retyped, Wanted, in_a_line, library, positions
 from .tables import arrow_type
 from .text import Found, Text
@@ -121,11 +121,8 @@ class Opened(Text):
                 self._survey(unsure)
             for at, kind in types.items():
                 types[at] = self._tamed(at, inferred[at]) if kind is None else kind
-            same = all(self._read_as(at, kind).equals(inferred[at]) for at, kind in types.items())
-            if same and not rows.is_long:
-                # It has decoded the first block: the first read goes on with it. Not in a long
-                # file: Arrow takes a third more time for rows whose types it has inferred than
-                # for rows whose types it was given.
+            if all(self._read_as(at, kind).equals(inferred[at]) for at, kind in types.items()):
+                # It has decoded the first block: the first read goes on with it.
                 self._begun = rows
                 stack.pop_all()
         return types
@@ -187,7 +184,7 @@ class Opened(Text):
     # --- reading -------------------------------------------------------------
 
     def _rows(self) -> Rows:
-        return Rows(self.where, self._dialect, self._options, self._found.block, self._nulls)
+        return Rows(self.where, self._dialect, self._options, self._nulls)
 
     def _read(
         self, types: Mapping[int, Any], taken: list[int], rows: Rows | None = None
@@ -198,6 +195,12 @@ class Opened(Text):
         with self._guard():
             try:
                 yield from rows.batches(types, taken)
+            except OtherRow:
+                raise BadFile(
+                    f"{self.where!r}: a row does not go with the others; the first such "
+                    f"{rows.left_out.first}; sep= and quote= may be others, and bad_rows='skip' "
+                    "leaves such rows out"
+                ) from None
             except pa.ArrowInvalid as error:
                 self._refuse(error, rows, taken)
 
@@ -305,19 +308,11 @@ class Opened(Text):
         """Learn from an error and raise Retyped; or raise an error that says what is wrong and what
         helps."""
         said = in_a_line(error)
-        if "straddling object" in said:
-            self._longer_block()
         if "invalid UTF8" in said:
             self._other_encoding()
         if said.startswith("In CSV column #"):
             # Arrow numbers the columns that it was told to read.
             self._unfit(taken[int(said.partition("column #")[2].partition(":")[0])], error)
-        if rows.left_out.count and self._options.bad_rows == "error":
-            raise BadFile(
-                f"{self.where!r}: a row does not go with the others; the first such "
-                f"{rows.left_out.first}; sep= and quote= may be others, and bad_rows='skip' "
-                "leaves such rows out"
-            ) from error
         raise BadFile(f"{self.where!r} is not valid CSV, after row {rows.done}: {said}") from error
 
     def _unfit(self, at: int, error: Exception) -> NoReturn:

@@ -14,14 +14,14 @@ from copy import deepcopy
 from typing import Any, NamedTuple
 
 from ...errors import BadFile
-from . import dialect, survey
+from . import dialect, survey, text
 from .incoming import Text as Incoming
 from .interface import Retyped, Wanted, chosen, in_a_line, library
 from .jsontypes import Clash, Kind, as_text, may_be_fatal, may_be_rounded, objects, without_nulls
 from .options import BadRow, LeftOut
 from .spans import Span
-from .tables import arrow_type
-from .text import LARGEST_BLOCK, Found, Text
+from .tables import arrow_type, valid
+from .text import Found, Text
 
 # The bytes that Arrow parses at a time, on one core of several.
 _PARSED = 1 << 20
@@ -168,11 +168,11 @@ class Opened(Text):
         stream = Incoming(self.where, self._found.encoding)
         try:
             kept, line = b"", 1
-            while data := stream.read(self._found.block):
+            while data := stream.read(text.BLOCK):
                 end = data.rfind(b"\n") + 1
                 if not end:
                     kept += data
-                    if len(kept) > LARGEST_BLOCK:
+                    if len(kept) > text.LARGEST_BLOCK:
                         raise BadFile(f"{self.where!r}: line {line} is longer than 1 GB")
                     continue
                 block = Block(kept + data[:end], line, stream.raw.taken)
@@ -191,9 +191,8 @@ class Opened(Text):
         with self._guard():
             for block in self._blocks():
                 for batch in self._table(block, left).to_batches():
-                    batch.validate(full=True)  # strings may not be valid UTF-8
                     rows += batch.num_rows
-                    yield batch
+                    yield valid(batch)  # strings may not be UTF-8
                 self._wanted.meter.at(self.where, block.taken)
         self.rows = rows
 

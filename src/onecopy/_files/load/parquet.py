@@ -1,6 +1,7 @@
 """Parquet: decoded some rows at a time, independently of its row groups; needs pyarrow.
 
-A batch is read across the borders of row groups. So a file of one huge group does not cost a second
+A thread decodes the next batches while one is written; Arrow decodes the columns of a batch side by
+side. A batch is read across the borders of row groups. So a file of one huge group does not cost a second
 copy, and one of many tiny groups does not become many tiny chunks. Pages are read through a buffer
 of 1 MiB per column: pyarrow's default of reading ahead would keep all of a group's compressed
 bytes. From a URL, though, these are fetched together, a group at a time: reads of 1 MiB here and there
@@ -13,8 +14,9 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from . import filters, places
+from .ahead import ahead
 from .interface import PIECE, Wanted, library, positions, reading
-from .tables import readable, window
+from .tables import readable, valid, window
 
 WHAT = "Parquet file"
 _BUFFER = 1 << 20
@@ -149,12 +151,12 @@ class Opened:
         runs = [[group] for group in groups] if self._far else [groups]
         with reading(self.where, WHAT):
             for run in runs:
-                for batch in self._file.iter_batches(size, row_groups=run, columns=self._columns):
+                decoded = self._file.iter_batches(size, row_groups=run, columns=self._columns)
+                for batch in ahead(decoded):
                     rows += batch.num_rows
                     self._meter.share(self.where, rows / (self.rows or 1))
-                    # Not every writer makes checksums, and decoding does not check strings. This
-                    # takes 6 % of the time.
-                    batch.validate(full=True)
+                    # Not every writer makes checksums, and decoding does not check strings.
+                    valid(batch)
                     yield batch if self._columns is None else batch.select(self._order(batch))
 
     def _rows_a_batch(self) -> int:

@@ -311,6 +311,29 @@ def readable(schema: Any) -> Any:
     return schema
 
 
+def valid(batch: Any) -> Any:
+    """Return the batch; raise ArrowInvalid if a value does not have its type: a string that is not
+    UTF-8, an offset beyond the data.
+
+    Arrow looks at each string, a tenth of the time that decoding takes. All bytes of a column are
+    looked at together first: ASCII, which most text is, is valid wherever it is cut.
+    """
+    types = library("pyarrow", "arrow").types
+    for column in batch.columns:
+        if types.is_string(column.type) and _is_ascii(column):
+            column.view("binary").validate(full=True)
+        elif types.is_large_string(column.type) and _is_ascii(column):
+            column.view("large_binary").validate(full=True)
+        else:
+            column.validate(full=True)
+    return batch
+
+
+def _is_ascii(strings: Any) -> bool:
+    data = strings.buffers()[2]
+    return data is None or bool(np.frombuffer(data, np.uint8).max(initial=0) < 0x80)
+
+
 def window(batches: Iterable[Any], start: int, stop: int | None) -> Iterator[Any]:
     """Yield rows ``start`` to ``stop`` of batches; no batch after the last one is requested."""
     seen = 0

@@ -10,12 +10,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any, NoReturn
+from typing import Any
 
-from ...errors import BadFile
 from .interface import Retyped, Wanted, reading
 from .tables import readable, window
 
+# The bytes of text that are decoded at a time.
 BLOCK = 4 << 20
 # Arrow counts the bytes of a block in 32 bits.
 LARGEST_BLOCK = 1 << 30
@@ -31,7 +31,6 @@ class Found:
         exact: columns of doubles whose values have all been checked.
         offered: columns of which a check of all values has found the type once.
         encoding: the encoding, if the first bytes did not show it.
-        block: the bytes decoded at a time.
         times: fields of NDJSON that Arrow reads as times.
         moments: the types of columns that are requested as times.
         whole: True if all values of an NDJSON file have been checked.
@@ -44,19 +43,11 @@ class Found:
     exact: set[Any] = field(default_factory=set)
     offered: set[Any] = field(default_factory=set)
     encoding: str | None = None
-    block: int = 0
     times: set[str] = field(default_factory=set)
     moments: dict[str, Any] = field(default_factory=dict)
     whole: bool = False
     seen: Any = None
     dialect: Any = None
-
-    def widen_block(self) -> bool:
-        """Enlarge the block: a record is longer. Returns False if there is no larger block."""
-        if self.block >= LARGEST_BLOCK:
-            return False
-        self.block = min(4 * self.block, LARGEST_BLOCK)
-        return True
 
     def copied(self) -> Found:
         """Return the same facts, apart from what a reader goes on to learn about the columns."""
@@ -83,7 +74,6 @@ class Text:
         self._wanted = wanted
         self._options = wanted.text
         self._found: Found = wanted.found.setdefault(name, Found())
-        self._found.block = self._found.block or BLOCK
 
     def _guard(self) -> Any:
         return reading(self.where, self.what)
@@ -127,12 +117,6 @@ class Text:
     def _set_types(self, types: Mapping[str, Any]) -> bool:
         """Note types for the next ``_schema``; return False if they cannot be set."""
         raise NotImplementedError
-
-    def _longer_block(self) -> NoReturn:
-        """Raise Retyped, to continue with blocks that hold the longest record."""
-        if not self._found.widen_block():
-            raise BadFile(f"{self.where!r}: a record is longer than {LARGEST_BLOCK} bytes")
-        raise Retyped(self.where)
 
     def close(self) -> None:
         """Nothing to do: no file is open between reads."""
