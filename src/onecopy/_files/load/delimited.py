@@ -33,7 +33,7 @@ _DOS_END = "\x1a"
 # Types are found in a whole block. Less than that is decoded faster: it stays in the CPU's cache.
 _PARTS = 4
 # While some blocks are joined and written, the threads have this many more to decode.
-_AHEAD = 2
+_AHEAD = 4
 _BOM = b"\xef\xbb\xbf"
 
 
