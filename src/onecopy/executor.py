@@ -33,7 +33,7 @@ from typing import (
     overload,
 )
 
-from ._codec.blame import without_ours
+from ._codec.blame import cut_ours, without_ours
 from ._engine import busy, refused_arguments, setup
 from ._engine.engine import UNSENDABLE, Engine
 from ._engine.executor_results import Buffered, Results, failing
@@ -272,10 +272,10 @@ class ProcessPoolExecutor(StandardExecutor):
         except PoolClosed:
             self._check_open()
             raise
-        except BrokenExecutor:
-            raise
-        except Exception as error:
-            without_ours(error)
+        except BaseException as error:
+            cut_ours(error)
+            if isinstance(error, BrokenExecutor) or not isinstance(error, Exception):
+                raise
             future = TaskFuture()
             future.set_exception(error)
             return future

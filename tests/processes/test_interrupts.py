@@ -8,14 +8,17 @@ import signal
 import subprocess
 import sys
 import threading
+import traceback
 from collections.abc import Callable
 from concurrent.futures import CancelledError
+from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+import onecopy as oc
 from onecopy._engine.busy import Waiting
 from onecopy._engine.future import TaskFuture
 from tests import scripts
@@ -247,3 +250,26 @@ def test_an_own_slow_call_says_nothing(
     signs[1] = 1
     future.result()
     assert capsys.readouterr().err == ""
+
+
+class Interrupts:
+    def __reduce__(self) -> Any:
+        raise KeyboardInterrupt
+
+
+@pytest.mark.parametrize("kind", ["pool", "executor"])
+def test_an_interrupt_while_arguments_are_pickled_shows_the_program_alone(
+    make_pool: MakePool, kind: str
+) -> None:
+    with ExitStack() as stack:
+        submit: Any
+        if kind == "pool":
+            submit = make_pool("fork", 1).submit
+        else:
+            submit = stack.enter_context(oc.ProcessPoolExecutor(1)).submit
+        assert submit(abs, -1).result() == 1
+        with pytest.raises(KeyboardInterrupt) as caught:
+            submit(abs, Interrupts())
+        files = [each.filename for each in traceback.extract_tb(caught.value.__traceback__)]
+        assert files == [__file__, __file__]  # this test, and ``__reduce__``
+        assert submit(abs, -2).result() == 2
