@@ -6,7 +6,7 @@ and dropped, except the longest tasks in it. The worker's measurements are in ``
 
 Threads. Any may call ``record``; ``_lock`` is held for appending alone. The thread that fills a
 block folds the oldest one, and a reader takes what is there: neither waits for the other longer
-than it takes to fold 4,096 records (about a millisecond).
+than it takes to fold 4,096 records (about two milliseconds).
 """
 
 from __future__ import annotations
