@@ -7,6 +7,8 @@ import threading
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 import onecopy as oc
 from onecopy._files.load import delimited
@@ -124,6 +126,23 @@ def test_values_are_whole_wherever_the_file_is_cut(
         )
         writer.writerows([["n", "w"], *rows])
     table = oc.load(path, dtype="string", sep=",")
+    assert [[*each.values()] for each in table.to_pylist()] == rows
+
+
+@settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    rows=st.lists(
+        st.lists(st.text('ab1,;"\n\r \ufeffé', max_size=12), min_size=2, max_size=2), min_size=1
+    ),
+    block=st.sampled_from([4, 20, 70]),
+    end=st.sampled_from(["\n", "\r\n", "\r"]),
+)
+def test_any_values_are_whole(path: Path, rows: list[list[str]], block: int, end: str) -> None:
+    with path.open("w", newline="", encoding="utf-8") as file:
+        csv.writer(file, lineterminator=end, quoting=csv.QUOTE_ALL).writerows([["n", "w"], *rows])
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("onecopy._files.load.text.BLOCK", block)
+        table = oc.load(path, dtype="string", sep=",", encoding="utf-8")
     assert [[*each.values()] for each in table.to_pylist()] == rows
 
 
