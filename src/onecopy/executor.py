@@ -19,7 +19,6 @@ from concurrent.futures import BrokenExecutor, Future
 from concurrent.futures.process import ProcessPoolExecutor as StandardExecutor
 from functools import partial
 from time import monotonic
-from types import ModuleType
 from typing import (
     TYPE_CHECKING,
     Any,
@@ -56,10 +55,8 @@ if TYPE_CHECKING:
     from multiprocessing.context import BaseContext
 
     import numpy as np
-    from distributed import Client
 
-    from ._cluster.carriers.loopback import Loopback
-    from ._cluster.setup import Hosts
+    from ._cluster.setup import Hosts, HostsOf
     from ._engine.options import Options, Prints
     from ._engine.stats import PoolStats
     from ._engine.worker_process import WorkerProcess
@@ -78,7 +75,7 @@ if TYPE_CHECKING:
         progress: bool | str | Bar
         profile: bool
         worker_exit: Callable[[], object] | None
-        cluster: Loopback | Client | ModuleType | Literal["ray"] | None
+        cluster: HostsOf | None
         reruns: int
         files: Literal["auto", "ship", "same"]
         hosts_timeout: float
@@ -203,7 +200,7 @@ class ProcessPoolExecutor(StandardExecutor):
         progress: bool | str | Bar = False,
         profile: bool = False,
         worker_exit: Callable[[], object] | None = None,
-        cluster: Loopback | Client | ModuleType | Literal["ray"] | None = None,
+        cluster: HostsOf | None = None,
         reruns: int = 3,
         files: Literal["auto", "ship", "same"] = "auto",
         hosts_timeout: float = 60.0,
@@ -224,7 +221,7 @@ class ProcessPoolExecutor(StandardExecutor):
             on_cluster.refuse(workers=max_workers, main=main, name="max_workers")
             self._method = on_cluster.method_of(start)
             self._hosts = on_cluster.Hosts(cluster, reruns, files, hosts_timeout)
-            max_workers = self._hosts.carrier().workers
+            max_workers = self._hosts.workers()
         else:
             setup.check_alone(reruns=reruns, files=files, hosts_timeout=hosts_timeout)
         self._max_workers = cpu_count() if max_workers is None else max_workers

@@ -479,11 +479,11 @@ def _checked(options: dict[str, Any]) -> dict[str, Any]:
 def _of_hosts(n_jobs: int | None, cluster: Any) -> int:
     """Return the number of workers of a cluster's hosts, at least 2: with 1, joblib would run
     everything in this process. Raises ValueError if it is not the number that was asked for."""
-    from ._cluster.setup import carrier_of
+    from ._cluster.setup import workers_of
 
     if n_jobs == 1:
         return 1
-    workers = carrier_of(cluster).workers
+    workers = workers_of(cluster)
     if n_jobs not in (None, -1, workers):
         raise ValueError(
             f"with cluster= all {workers} workers of the hosts are used: give n_jobs=-1, or leave "

@@ -13,10 +13,11 @@ from __future__ import annotations
 import os
 import weakref
 from collections.abc import Callable, Iterable
+from contextlib import ExitStack
 from functools import partial
 from multiprocessing.pool import Pool as StandardPool
 from socket import gethostname
-from types import ModuleType, TracebackType
+from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal, Never, NoReturn, Self
 
 from ._codec.blame import ours_cut
@@ -37,10 +38,9 @@ from .errors import PoolClosed
 
 if TYPE_CHECKING:
     import numpy as np
-    from distributed import Client
 
-    from ._cluster.carriers.loopback import Loopback
     from ._cluster.host import HostStatus
+    from ._cluster.setup import HostsOf
     from ._engine.worker_process import WorkerProcess
     from ._observe.memory import Memory
 
@@ -89,9 +89,11 @@ class Pool(PoolView, StandardPool):  # type: ignore[misc]  # results are of our 
         worker_exit: called without arguments in each worker at its normal end: after ``close``, or
             because of ``maxtasksperchild``. A worker that is killed does not call it; so
             ``terminate``, and the end of a ``with`` block, do not. Not for worker threads.
-        cluster: hosts to work on: a connected ``distributed.Client``, the module ``ray`` or its name
-            (after ``ray.init()``), or what ``onecopy.loopback`` returns. The workers are theirs.
-            Work is then run at least once: see ``reruns``. None: this machine.
+        cluster: hosts to work on: a connected ``distributed.Client``; the address of a Dask
+            scheduler, the path of its scheduler file, or a Dask cluster, to which the pool then
+            connects itself; the module ``ray`` or its name (after ``ray.init()``); or what
+            ``onecopy.loopback`` returns. The workers are theirs. Work is then run at least once:
+            see ``reruns``. None: this machine.
         reruns: with ``cluster``: how often work that was lost with a host, and may have begun there,
             is given to another. Then it fails with ``HostLost``.
         files: with ``cluster``: how hosts get data of loaded files. ``"auto"``: a host that sees the
@@ -147,7 +149,7 @@ class Pool(PoolView, StandardPool):  # type: ignore[misc]  # results are of our 
         reseed: bool = True,
         profile: bool = False,
         worker_exit: Callable[[], Any] | None = None,
-        cluster: Loopback | Client | ModuleType | Literal["ray"] | None = None,
+        cluster: HostsOf | None = None,
         reruns: int = 3,
         files: Literal["auto", "ship", "same"] = "auto",
         hosts_timeout: float = 60.0,
@@ -164,49 +166,52 @@ class Pool(PoolView, StandardPool):  # type: ignore[misc]  # results are of our 
             if method != "auto":
                 raise TypeError("context and method say the same: give one of them")
             start = setup.method_of(context, "context")
-        carrier = None
-        if cluster is not None:
-            from ._cluster import setup as on_cluster
+        with ExitStack() as undo:
+            carrier = None
+            if cluster is not None:
+                from ._cluster import setup as on_cluster
 
-            on_cluster.refuse(workers=workers, main=main)
-            hosts = on_cluster.Hosts(cluster, reruns, files, hosts_timeout)
-            start = on_cluster.method_of(start)
-            carrier = hosts.carrier()
-            workers = carrier.workers
-        else:
-            setup.check_alone(reruns=reruns, files=files, hosts_timeout=hosts_timeout)
-        with ours_cut:
-            options = setup.options_of(
-                workers,
-                start,
-                initializer,
-                tuple(initargs),
-                maxtasksperchild,
-                tuple(preload),
-                logs=logs,
-                prints=prints,
-                spans=spans,
-                main=main,
-                state=state,
-                reseed=reseed,
-                profile=profile,
-                worker_exit=worker_exit,
-            )
-        # Ctrl-C ends the workers only if the finalizer is there.
-        with Uninterrupted() as signals:
+                on_cluster.refuse(workers=workers, main=main)
+                hosts = on_cluster.Hosts(cluster, reruns, files, hosts_timeout)
+                start = on_cluster.method_of(start)
+                carrier = hosts.carrier()
+                undo.callback(carrier.close)
+                workers = carrier.workers
+            else:
+                setup.check_alone(reruns=reruns, files=files, hosts_timeout=hosts_timeout)
             with ours_cut:
-                if carrier is not None:  # hosts may take long to start
-                    engine: Engine = signals.pass_on(partial(hosts.engine, options, carrier))
-                else:
-                    engine = setup.engine(options)
-            at_end(engine)
-            streams: weakref.WeakSet[Stream[Any]] = weakref.WeakSet()
-            super().__init__(engine, None, streams, progress)
-            # Called when the pool is garbage-collected, possibly at any moment in any thread.
-            self._finalizer = weakref.finalize(self, self._engine.release)
-            # Before the finalizers that are due at the program's end: what is registered last is
-            # called first.
-            dropped.watch(engine)
+                options = setup.options_of(
+                    workers,
+                    start,
+                    initializer,
+                    tuple(initargs),
+                    maxtasksperchild,
+                    tuple(preload),
+                    logs=logs,
+                    prints=prints,
+                    spans=spans,
+                    main=main,
+                    state=state,
+                    reseed=reseed,
+                    profile=profile,
+                    worker_exit=worker_exit,
+                )
+            # Ctrl-C ends the workers only if the finalizer is there.
+            with Uninterrupted() as signals:
+                with ours_cut:
+                    if carrier is not None:  # hosts may take long to start
+                        engine: Engine = signals.pass_on(partial(hosts.engine, options, carrier))
+                    else:
+                        engine = setup.engine(options)
+                at_end(engine)
+                streams: weakref.WeakSet[Stream[Any]] = weakref.WeakSet()
+                super().__init__(engine, None, streams, progress)
+                # Called when the pool is garbage-collected, possibly at any moment in any thread.
+                self._finalizer = weakref.finalize(self, self._engine.release)
+                # Before the finalizers that are due at the program's end: what is registered last is
+                # called first.
+                dropped.watch(engine)
+            undo.pop_all()
 
     # Statistics, and the end.
 

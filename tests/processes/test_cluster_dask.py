@@ -245,6 +245,64 @@ with cluster(n_workers=1) as dask, Client(dask) as client:
     until(lambda: not any(Path(f"/proc/{pid}").exists() for pid in pids), "workers have ended")
 
 
+@pytest.mark.parametrize("place", ["address", "file", "cluster"])
+def test_a_pool_connects_itself(tmp_path: Path, place: str) -> None:
+    done = program(
+        tmp_path,
+        f"""
+from distributed import default_client
+from joblib import Parallel, delayed, parallel_config
+import onecopy.joblib
+onecopy.joblib.register()
+with cluster(n_workers=2) as dask:
+    with Client(dask) as client:
+        client.write_scheduler_file("scheduler.json")
+    def clients():
+        return sum(each.startswith("Client-") for each in dask.scheduler.clients)
+    until(lambda: not clients())
+    place = dict(address=dask.scheduler_address, file="scheduler.json", cluster=dask)[{place!r}]
+    with oc.Pool(cluster=place) as pool:
+        assert clients() == 1
+        assert pool.map(slow, range(50)) == list(range(50))
+        try:
+            default_client()
+        except ValueError:
+            pass
+        else:
+            raise AssertionError("it is not the program's client")
+    until(lambda: not clients())
+    with oc.ProcessPoolExecutor(cluster=place) as executor:
+        assert executor.submit(slow, 3).result() == 3
+    until(lambda: not clients())
+    with parallel_config(backend="onecopy", cluster=place):
+        assert Parallel()(delayed(slow)(i) for i in range(4)) == [0, 1, 2, 3]
+""",
+    )
+    assert (done.returncode, done.stdout) == (0, ""), done.stderr
+
+
+def test_a_place_without_a_scheduler(tmp_path: Path) -> None:
+    done = program(
+        tmp_path,
+        """
+import dask
+with dask.config.set({"distributed.comm.timeouts.connect": "200ms"}):
+    try:
+        oc.Pool(cluster="tcp://127.0.0.1:1")
+    except oc.NoHosts as error:
+        print(error)
+try:
+    oc.Pool(cluster="nowhere.json")
+except ValueError as error:
+    print(error)
+""",
+    )
+    assert done.returncode == 0, done.stderr
+    first, second = done.stdout.splitlines()
+    assert first.startswith("no Dask scheduler can be reached at tcp://127.0.0.1:1: ")
+    assert second.startswith("cluster='nowhere.json' is no address such as")
+
+
 def test_no_worker_is_there(tmp_path: Path) -> None:
     done = program(
         tmp_path,

@@ -2,33 +2,109 @@
 
 from __future__ import annotations
 
+import os
+import re
 from numbers import Integral
-from typing import Any
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
 
 from .._engine.options import Options
 from .._launch import resolve
-from ..errors import MissingLibrary
+from ..errors import MissingLibrary, NoHosts
 from .carriers.loopback import Loopback
 from .engine import ClusterEngine, ClusterOptions
 from .interface import Carrier
 
+if TYPE_CHECKING:
+    from distributed import Client
+    from distributed.deploy.cluster import Cluster
+
+    HostsOf = Loopback | Client | Cluster | ModuleType | str
+    """The hosts that a door can be given; see ``carrier_of``."""
+
 FILES = ("auto", "ship", "same")
+_ADDRESS = re.compile(r"(\w+://)?\S+:\d+")
 
 
 def carrier_of(cluster: Any) -> Carrier:
-    """Return what reaches the hosts of a cluster. Raises TypeError if it is none."""
+    """Return what reaches the hosts of a cluster.
+
+    Raises:
+        TypeError: it is none.
+        ValueError: a text is neither an address nor the path of a scheduler file.
+        MissingLibrary: the library that reaches it is not installed.
+        NoHosts: no scheduler answers at the address.
+    """
     if isinstance(cluster, Loopback):
         return cluster.carrier()
-    if any(kind.__module__ == "distributed.client" for kind in type(cluster).__mro__):
-        from .carriers.dask import DaskCarrier  # who has such a client has imported distributed
-
-        return DaskCarrier(cluster)
     if cluster == "ray" or getattr(cluster, "__name__", None) == "ray":
         return _ray()
+    if isinstance(cluster, str) or _is_of("distributed.deploy.cluster", cluster):
+        client = connect(cluster)
+        try:
+            return _dask(client, owned=True)
+        except BaseException:
+            client.close()
+            raise
+    if _is_of("distributed.client", cluster):
+        return _dask(cluster, owned=False)
     raise TypeError(
-        'cluster is a distributed.Client, "ray" or the module ray, or what onecopy.loopback returns, '
-        f"not a {type(cluster).__name__}"
+        "cluster is a distributed.Client, the address of a Dask scheduler, the path of its scheduler "
+        'file, a Dask cluster such as LocalCluster, "ray" or the module ray, or what onecopy.loopback '
+        f"returns, not a {type(cluster).__name__}"
     )
+
+
+def workers_of(cluster: Any) -> int:
+    """Return how many workers the hosts of a cluster have now. Raises as ``carrier_of``."""
+    carrier = carrier_of(cluster)
+    carrier.close()
+    return carrier.workers
+
+
+def _is_of(module: str, value: Any) -> bool:
+    """Return True if a class of this module is among the value's: without an import of it."""
+    return any(kind.__module__ == module for kind in type(value).__mro__)
+
+
+def _dask(client: Any, *, owned: bool) -> Carrier:
+    from .carriers.dask import DaskCarrier  # who has such a client has imported distributed
+
+    return DaskCarrier(client, owned=owned)
+
+
+def is_place(text: str) -> bool:
+    """Return True for an address, and for the path of a file that is there."""
+    return _ADDRESS.fullmatch(text) is not None or os.path.isfile(text)
+
+
+def connect(place: Any) -> Any:
+    """Return a new ``distributed.Client``, for the caller to close.
+
+    Args:
+        place: the address of a Dask scheduler, the path of its scheduler file, or a Dask cluster.
+
+    Blocks until the scheduler has answered; Dask's own time limit is 30 s. Raises as
+    ``carrier_of``.
+    """
+    if isinstance(place, str) and not is_place(place):
+        raise ValueError(
+            f"cluster={place!r} is no address such as tcp://10.0.0.1:8786, and no scheduler file"
+        )
+    try:
+        from distributed import Client
+    except ModuleNotFoundError as error:
+        if error.name != "distributed":
+            raise
+        raise MissingLibrary("cluster= needs Dask: pip install distributed") from error
+    name = "address"
+    if isinstance(place, str) and os.path.isfile(place):
+        name = "scheduler_file"
+    try:
+        return Client(**{name: place}, set_as_default=False)  # type: ignore[no-untyped-call]
+    except (OSError, ValueError, KeyError, TypeError) as error:  # as Dask raises them
+        said = str(error) or type(error).__name__
+        raise NoHosts(f"no Dask scheduler can be reached at {place}: {said}") from error
 
 
 def _ray() -> Carrier:
@@ -105,6 +181,10 @@ class Hosts:
     def carrier(self) -> Carrier:
         """Return what reaches the hosts that are there now. Raises as ``Pool`` does."""
         return carrier_of(self._cluster)
+
+    def workers(self) -> int:
+        """Return how many workers the hosts have now. Raises as ``Pool`` does."""
+        return workers_of(self._cluster)
 
     def engine(self, options: Options, carrier: Carrier | None = None) -> ClusterEngine:
         """Return a running engine; hosts are reached in the background. Raises as ``Pool`` does."""

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import re
 from contextlib import ExitStack
-from pathlib import Path
 from typing import Any
 
 from ._errors import FAILED, CommandError, reason
 
 # Hosts that are processes of this machine.
-_ADDRESS = re.compile(r"(\w+://)?\S+:\d+")
 _MADE_UP = re.compile(r"loopback:([1-9]\d*)(?:x([1-9]\d*))?")
 
 
@@ -25,7 +23,9 @@ def check(address: str, workers: int | None, method: str) -> None:
         )
     if address.startswith("loopback") and _MADE_UP.fullmatch(address) is None:
         raise CommandError(f"--cluster {address}: made-up hosts are loopback:HOSTS[xWORKERS]")
-    if _MADE_UP.fullmatch(address) or _ADDRESS.fullmatch(address) or Path(address).is_file():
+    from .._cluster.setup import is_place
+
+    if _MADE_UP.fullmatch(address) or is_place(address):
         return
     raise CommandError(
         f"--cluster {address}: it is no address such as tcp://10.0.0.1:8786, and no scheduler file"
@@ -49,16 +49,17 @@ def reach(address: str, stack: ExitStack) -> Any:
         from .._cluster.carriers.loopback import loopback
 
         return loopback(int(made_up[1]), int(made_up[2] or 1))
+    from .._cluster.setup import connect
+    from ..errors import MissingLibrary, NoHosts
+
     try:
-        from distributed import Client
-    except ImportError as error:
+        client = connect(address)
+    except MissingLibrary as error:
         raise CommandError("--cluster needs Dask: pip install distributed") from error
-    place = {"scheduler_file": address} if Path(address).is_file() else {"address": address}
-    try:
-        client: Any = Client(**place, set_as_default=False)  # type: ignore[no-untyped-call]
-    except (OSError, ValueError, TypeError, KeyError) as error:  # as Dask raises them
+    except NoHosts as error:
         raise CommandError(
-            f"--cluster {address}: no scheduler can be reached there: {reason(error)}", FAILED
+            f"--cluster {address}: no scheduler can be reached there: {reason(error.__cause__ or error)}",
+            FAILED,
         ) from error
     stack.callback(client.close)
     return client

@@ -108,6 +108,7 @@ class DaskCarrier:
 
     Args:
         client: a connected ``distributed.Client`` that is not asynchronous.
+        owned: ``close`` closes the client too.
 
     Raises:
         TypeError: the client is asynchronous.
@@ -117,11 +118,12 @@ class DaskCarrier:
 
     local = False
 
-    def __init__(self, client: distributed.Client) -> None:
+    def __init__(self, client: distributed.Client, *, owned: bool = False) -> None:
         if client.asynchronous:
             raise TypeError("cluster= needs a client that is not asynchronous")
         _warn_if_open(client)
         self._client: Any = client  # much of it has no types
+        self._owned = owned
         self._events: Events | None = None
         self._keys = count(1)
         self._lock = threading.Lock()
@@ -173,6 +175,8 @@ class DaskCarrier:
             self.end(key)
         for thread in self._threads:
             thread.join(2 * BEAT)  # one whose host does not answer waits for longer
+        if self._owned:
+            self._client.close()
 
     def after_fork(self) -> None:
         """See ``Carrier``: a client is of no use in a forked child, and has no pool there."""
