@@ -126,13 +126,11 @@ class Rows:
             data = cutter.next(text.BLOCK)
         if not data:
             return None
-        # Not by this thread: there Arrow puts handlers of its own around signals.
-        self._threads = threads = ThreadPoolExecutor(threads_for_decoding(), "onecopy-decode")
-        block = threads.submit(self._decode, data, types, taken).result()
+        block = self._first_of(data, types, taken)
         while not block.is_whole and not cutter.ended:
             cutter.join([data])
             data = cutter.next(text.BLOCK)
-            block = threads.submit(self._decode, data, types, taken).result()
+            block = self._first_of(data, types, taken)
         if not block.is_whole:
             raise self._cut()
         if block.error is not None:
@@ -157,6 +155,16 @@ class Rows:
 
     # --- decoding ------------------------------------------------------------
 
+    def _first_of(self, data: bytes, types: Mapping[int, Any], taken: list[int]) -> _Block:
+        """Return a decoded block: by this thread if there is no other, for a thread takes as long to
+        start as a small file to decode."""
+        if self._cutter.ended:
+            return self._decode(data, types, taken)
+        if self._threads is None:
+            self._threads = ThreadPoolExecutor(threads_for_decoding(), "onecopy-decode")
+        block: _Block = self._threads.submit(self._decode, data, types, taken).result()
+        return block
+
     def _decoded(self, taken: list[int]) -> Iterator[_Block]:
         """Yield the blocks after the first, in their order; threads decode the next ones.
 
@@ -164,6 +172,8 @@ class Rows:
         on bytes that no other thread has.
         """
         cutter, types, threads = self._cutter, self._types, self._threads
+        if cutter.ended:
+            return
         part, ahead = max(1, text.BLOCK // _PARTS), threads_for_decoding() + _AHEAD
         waiting: deque[tuple[bytes, Future[_Block]]] = deque()
         while True:
@@ -196,7 +206,8 @@ class Rows:
         before = b"\n" if data.startswith(_BOM) else b""
         data = b"%b%b\n%b\n" % (before, data, self._mark.encode())
         try:
-            block.table = csv.read_csv(
+            # Not ``read_csv``: in the main thread that puts handlers of its own around signals.
+            reader = csv.open_csv(
                 pa.BufferReader(data),
                 csv.ReadOptions(
                     use_threads=False,  # rows are numbered then
@@ -219,6 +230,7 @@ class Rows:
                     decimal_point=options.decimal,
                 ),
             )
+            block.table = reader.read_all()
         except pa.ArrowInvalid as error:
             block.error = error
         return block
