@@ -26,6 +26,7 @@ from onecopy._doctor.inside import (
     kinds,
     managers,
     messages,
+    processes,
     ring,
     state,
 )
@@ -299,6 +300,58 @@ def test_messages_that_come_fast_are_passed_through_in_pieces_and_all_are_counte
         assert slow <= 960, "not until all sixteen pieces have passed"
     finally:
         messages._forget()
+
+
+def test_the_end_of_a_child_is_noted_once_and_its_polls_are_the_librarys(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    noted: list[tuple[int, ...]] = []
+    monkeypatch.setattr(ring, "note", lambda kind, t0, *words: noted.append((kind, *words)))
+
+    class Popen:
+        def __init__(self) -> None:
+            self.returncode: int | None = None
+            self.pid = 42
+
+        def poll(self, flag: int = 1) -> int | None:
+            if self.returncode is None and flag == 0:
+                self.returncode = -9
+            return self.returncode
+
+        def wait(self, timeout: float | None = None) -> int | None:
+            return self.poll(1 if timeout == 0.0 else 0)
+
+    poll = Popen.poll
+    processes.hook_popen(SimpleNamespace(Popen=Popen))
+    assert Popen.poll is poll
+    child = Popen()
+    assert child.poll() is None
+    assert child.wait(0.0) is None
+    assert noted == []
+    assert (child.wait(), child.wait(), child.poll()) == (-9, -9, -9)
+    assert noted == [(kinds.JOINS, 0, 42), (kinds.EXIT, 0, 42, 0xFFFFFFF7)]
+
+
+def test_a_kind_of_child_that_inherits_the_hook_is_not_hooked_twice(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    noted: list[int] = []
+    monkeypatch.setattr(ring, "note", lambda kind, *words: noted.append(kind))
+
+    class Fork:
+        returncode: int | None = None
+
+        def poll(self) -> None:
+            self.returncode = 0
+
+    class Server(Fork):
+        def poll(self) -> None:
+            self.returncode = 0
+
+    for kind in (Fork, Server):
+        processes.hook_popen(SimpleNamespace(Popen=kind))
+    Server().poll()
+    assert noted == [kinds.EXIT]
 
 
 def test_calls_to_a_manager_that_come_in_turn_are_all_among_those_noted(

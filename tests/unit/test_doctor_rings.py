@@ -43,6 +43,20 @@ def test_what_is_written_is_taken_once_and_in_order(writer: Path) -> None:
     assert not list(writer.glob("*.ring")), "what was taken goes"
 
 
+def test_a_record_that_was_begun_and_never_written_holds_up_no_other(writer: Path) -> None:
+    """A thread that was interrupted between its number and its record."""
+    found = rings.Rings(writer)
+    for number in range(10_000):
+        if number in (0, 1, 70, 5_000):
+            next(ring._counter)
+        ring.note(kinds.BURST, 1, number)
+        if number % 500 == 0:
+            found.empty()
+    found.empty(last=True)
+    [taken] = found.taken()
+    assert notes(taken) == list(range(10_000))
+
+
 def test_a_ring_goes_round_while_it_is_emptied(writer: Path) -> None:
     found = rings.Rings(writer)
     for number in range(3 * kinds.ROOM):

@@ -22,6 +22,9 @@ from typing import Any
 from .inside import kinds
 
 _CHUNK = 2048
+# Read first at least: most processes write few between two passes. A number whose record is missing
+# holds up no other: there are fewer threads in the middle of a record than this.
+_PROBE = 64
 # Records of all processes together, 250 MB.
 _MOST = 2_600_000
 _ESCAPED = re.compile(r"\\(.)")
@@ -56,6 +59,7 @@ class _File:
         self.ring = Ring(int(path.name.split("-")[0]))
         self.next = 0  # the number of the first record that has not been taken
         self.seen = 0  # one past the last that the pass before saw
+        self.probe = _PROBE  # records that are read first
 
     @property
     def names_path(self) -> Path:
@@ -88,6 +92,7 @@ class _File:
             new = end - self.seen
             self._take(descriptor, end if last else self.seen)
             self.seen = end
+            self.probe = min(_CHUNK, max(_PROBE, 2 * new))
             if last:
                 self.ring.head = os.pread(descriptor, kinds.HEAD, 0)
                 # A process that had no room for any file has left an empty one.
@@ -99,15 +104,16 @@ class _File:
 
     def _end(self, descriptor: int) -> int:
         """One past the number of the last record that is there."""
-        end = max(self.seen, self.next)
+        end, most = max(self.seen, self.next), self.probe
         while True:
-            found = self._numbers(descriptor, end, _CHUNK)
+            found = self._numbers(descriptor, end, most)
             ahead = [number for number in found if number > end]
             if not ahead:
                 return end
             end = max(ahead)
             if end % kinds.ROOM and end - self.seen < kinds.ROOM and found[-1] <= end - 1:
                 return end
+            most = _CHUNK
 
     def _numbers(self, descriptor: int, start: int, most: int) -> list[int]:
         data = self._read(descriptor, start, most)

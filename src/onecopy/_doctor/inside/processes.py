@@ -114,35 +114,34 @@ def _know_channels(tasks: Any, results: Any) -> None:
 
 
 def hook_popen(module: Any) -> None:
+    """Ends of children, and who waits for one without a limit.
+
+    ``poll`` is left alone: a ``Pool`` polls all its workers whenever a result has come, some thousand
+    times a second. It sets ``returncode`` once.
+    """
     kind = module.Popen
-    poll = kind.__dict__.get("poll")
-    if poll is not None:
+    if "poll" in vars(kind) and kind.__setattr__ is object.__setattr__:
+        set_attribute = object.__setattr__
 
-        def _poll(self: Any, *args: Any, **kwargs: Any) -> Any:
-            before = self.returncode
-            if before is None and (args or tuple(kwargs.values())) == (0,):
-                _joins(self)
-            try:
-                code = poll(self, *args, **kwargs)
-            except BaseException as error:
-                unseen(error)
-                raise
-            if before is None and code is not None:
-                _ended(self, code)
-            return code
+        def __setattr__(self: Any, name: str, value: Any) -> None:
+            set_attribute(self, name, value)
+            if name == "returncode" and value is not None:
+                _ended(self, value)
 
-        kind.poll = _poll
+        kind.__setattr__ = __setattr__
+    if "wait" in vars(kind):
+
+        def waits(self: Any, timeout: Any = None) -> None:
+            if timeout is None and self.returncode is None:
+                ring.note(kinds.JOINS, ring.now(), 0, getattr(self, "pid", 0) or 0)
+
+        put_around(kind, "wait", waits)
     if "_send_signal" in vars(kind):
 
         def told(self: Any, number: Any) -> None:
             ring.note(kinds.ENDED, ring.now(), int(number), getattr(self, "pid", 0) or 0)
 
         put_around(kind, "_send_signal", told)
-
-
-@guarded
-def _joins(popen: Any) -> None:
-    ring.note(kinds.JOINS, ring.now(), 0, getattr(popen, "pid", 0) or 0)
 
 
 @guarded
