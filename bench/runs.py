@@ -7,7 +7,7 @@ comments
     <!-- figures: NAME NAME ... -->
     <!-- figures: end -->
 
-where ``all`` stands for every figure that was recorded. Runs of another machine than that of the
+where ``all`` stands for every figure that has enough runs. Runs of another machine than that of the
 last line do not count, and of runs that began within half an hour of each other the first alone
 does. Nothing is written unless each figure that a page names has ``LEAST`` runs.
 """
@@ -124,7 +124,8 @@ def _about(runs: list[Run]) -> str:
 def block(names: list[str], runs: list[Run]) -> str:
     """Return the text between the comments. Raises ``TooFewRunsError``."""
     if names == ["all"]:
-        names = list(dict.fromkeys(name for run in runs for name in run["figures"]))
+        every = list(dict.fromkeys(name for run in runs for name in run["figures"]))
+        names = [name for name in every if len(of_figure(runs, name)) >= LEAST]
     rows: list[str] = []
     used: list[Run] = []
     for name in names or ["any figure"]:

@@ -167,6 +167,13 @@ def test_too_few_runs_are_not_published(tmp_path: Path) -> None:
     assert page.read_text() == PAGE
 
 
+def test_all_are_those_with_enough_runs(tmp_path: Path) -> None:
+    path = tmp_path / "runs.jsonl"
+    _keep(path, range(1, 6))
+    runs.add(path, _machine(7, "a cpu"), {"once": runs.entry([], "s", {})})
+    assert "over 5 runs" in runs.block(["all"], runs.read(path))
+
+
 def test_every_comment_of_the_pages_can_be_written() -> None:
     from bench.figures import NAMES as OWN
 
