@@ -19,6 +19,7 @@ from concurrent.futures import BrokenExecutor, Future
 from concurrent.futures.process import ProcessPoolExecutor as StandardExecutor
 from functools import partial
 from time import monotonic
+from types import ModuleType
 from typing import (
     TYPE_CHECKING,
     Any,
@@ -55,8 +56,10 @@ if TYPE_CHECKING:
     from multiprocessing.context import BaseContext
 
     import numpy as np
+    from distributed import Client
 
-    from ._cluster.setup import Hosts, HostsOf
+    from ._cluster.carriers.loopback import Loopback
+    from ._cluster.setup import DaskCluster, Hosts
     from ._engine.options import Options, Prints
     from ._engine.stats import PoolStats
     from ._engine.worker_process import WorkerProcess
@@ -75,7 +78,7 @@ if TYPE_CHECKING:
         progress: bool | str | Bar
         profile: bool
         worker_exit: Callable[[], object] | None
-        cluster: HostsOf | None
+        cluster: Loopback | Client | DaskCluster | ModuleType | str | None
         reruns: int
         files: Literal["auto", "ship", "same"]
         hosts_timeout: float
@@ -200,7 +203,7 @@ class ProcessPoolExecutor(StandardExecutor):
         progress: bool | str | Bar = False,
         profile: bool = False,
         worker_exit: Callable[[], object] | None = None,
-        cluster: HostsOf | None = None,
+        cluster: Loopback | Client | DaskCluster | ModuleType | str | None = None,
         reruns: int = 3,
         files: Literal["auto", "ship", "same"] = "auto",
         hosts_timeout: float = 60.0,

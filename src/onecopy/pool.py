@@ -17,7 +17,7 @@ from contextlib import ExitStack
 from functools import partial
 from multiprocessing.pool import Pool as StandardPool
 from socket import gethostname
-from types import TracebackType
+from types import ModuleType, TracebackType
 from typing import TYPE_CHECKING, Any, Literal, Never, NoReturn, Self
 
 from ._codec.blame import ours_cut
@@ -38,9 +38,11 @@ from .errors import PoolClosed
 
 if TYPE_CHECKING:
     import numpy as np
+    from distributed import Client
 
+    from ._cluster.carriers.loopback import Loopback
     from ._cluster.host import HostStatus
-    from ._cluster.setup import HostsOf
+    from ._cluster.setup import DaskCluster
     from ._engine.worker_process import WorkerProcess
     from ._observe.memory import Memory
 
@@ -149,7 +151,7 @@ class Pool(PoolView, StandardPool):  # type: ignore[misc]  # results are of our 
         reseed: bool = True,
         profile: bool = False,
         worker_exit: Callable[[], Any] | None = None,
-        cluster: HostsOf | None = None,
+        cluster: Loopback | Client | DaskCluster | ModuleType | str | None = None,
         reruns: int = 3,
         files: Literal["auto", "ship", "same"] = "auto",
         hosts_timeout: float = 60.0,

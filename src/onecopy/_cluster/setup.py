@@ -5,8 +5,7 @@ from __future__ import annotations
 import os
 import re
 from numbers import Integral
-from types import ModuleType
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 from .._engine.options import Options
 from .._launch import resolve
@@ -15,12 +14,13 @@ from .carriers.loopback import Loopback
 from .engine import ClusterEngine, ClusterOptions
 from .interface import Carrier
 
-if TYPE_CHECKING:
-    from distributed import Client
-    from distributed.deploy.cluster import Cluster
 
-    HostsOf = Loopback | Client | Cluster | ModuleType | str
-    """The hosts that a door can be given; see ``carrier_of``."""
+class DaskCluster(Protocol):
+    """A Dask cluster, such as LocalCluster and SLURMCluster."""
+
+    @property
+    def scheduler_address(self) -> str: ...
+
 
 FILES = ("auto", "ship", "same")
 _ADDRESS = re.compile(r"(\w+://)?\S+:\d+")
