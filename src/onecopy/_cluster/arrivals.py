@@ -25,7 +25,7 @@ from .._observe.series import Row
 from .._protocol import wire
 from .._protocol.failures import fits_failures, fits_values, revive
 from .._schedule import events
-from .host import Host, State
+from .host import PONG, Host, State
 from .interface import Item
 from .questions import Questions
 from .room import Room
@@ -242,6 +242,7 @@ class Arrivals:
 
     def _on_pong(self, host: Host, sent: int, theirs: int) -> None:
         host.clock.answered(sent, theirs, monotonic_ns())
+        host.answers.put((PONG, ""))
 
     def _on_bye(self, host: Host) -> None:
         """The agent ends because it was told to."""

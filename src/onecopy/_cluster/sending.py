@@ -23,7 +23,7 @@ from .._protocol.log_settings import settings
 from .._protocol.versions import NO_VERSIONS, Version
 from .._schedule.events import Assignment
 from .bulk import Bulk
-from .host import Host, Posted, State
+from .host import PONG, Host, Posted, State
 from .interface import Carrier, Item
 from .messages import Order
 
@@ -115,7 +115,9 @@ class Sending:
         elif name == "initializer":
             self._send_initializer(*values)
         elif name == "ping":
+            # Answered before anything else is sent, so that the host is at nothing else meanwhile.
             self._send([(name, monotonic_ns())])
+            self._answer(PONG)
         else:
             self._send([posted])
 
@@ -126,6 +128,13 @@ class Sending:
             self._host.traffic[0] += self._carrier.send(self._host.info.key, items)
         except OSError as error:
             raise Gone from error
+
+    def _answer(self, asked: int) -> str:
+        """Wait for the host's answer to the last item. Raises Gone if none will come."""
+        answered, why = self._host.answers.get()
+        if answered != asked:
+            raise Gone
+        return why
 
     def _flush(self) -> None:
         if self._orders:
@@ -223,10 +232,7 @@ class Sending:
             offer = host.shipping.offers(segment)
             if offer is not None:
                 self._send([offer])
-                answered, why = host.answers.get()
-                if answered != segment.id:
-                    raise Gone
-                if why:
+                if why := self._answer(segment.id):
                     host.shipping.refused(segment, host.name, why)
             try:
                 bulk = self._carrier.bulk(host.info.key)
