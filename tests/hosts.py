@@ -32,9 +32,14 @@ REFUSED: dict[str, str] = {
     "test_groups_of_an_ordered_frame_move_nothing": COUNTED,
     "test_large_captured_data_stands_in_memory_once": COUNTED,
     "test_reading_costs_workers_no_memory": COUNTED,
+    "test_a_loaded_table_moves_the_same_bytes_at_any_size": COUNTED,
     "test_worker_shares_and_returns": COUNTED,
     "test_workers_read_where_it_stands": COUNTED,
     "test_a_slow_handler_slows_those_that_log_and_nobody_else": INSIDE,
+    "test_killed_while_receiving": INSIDE,
+    "test_apply_is_killed_while_receiving": INSIDE,
+    "test_killed_while_sending": INSIDE,
+    "test_a_finished_result_is_read_after_the_worker_s_death": INSIDE,
     "test_memory_over_time": INSIDE,
     "test_memory_that_dead_workers_held_does_not_pile_up": INSIDE,
     "test_a_done_callback_that_exits": OPEN,
@@ -50,6 +55,7 @@ REFUSED: dict[str, str] = {
     "test_worker_makes_a_writable_one": OPEN,
     "test_worker_may_not_freeze_what_is_not_its_own": OPEN,
     "test_no_logs_and_yet_prints": OWN,
+    "test_the_traceback_is_the_user_s": OWN,
 }
 
 
