@@ -233,6 +233,9 @@ class Arrivals:
     def _on_mapped(self, host: Host, segment_id: int, why: str) -> None:
         host.answers.put((segment_id, why))
 
+    def _on_room(self, host: Host, number: int, why: str) -> None:
+        host.answers.put((number, why))
+
     def _on_forgotten(self, host: Host, segment_id: int) -> None:
         host.link.forgotten(segment_id)
 

@@ -118,7 +118,8 @@ class Host:
         link: the segments that both ends have.
         functions, versions, settings: what was sent, as in ``_engine.channel.Contents``.
         answers: to what the sending thread waits for: an offered file, by its segment's id, and why it
-            was not mapped; ``PONG``; or 0: the host has gone.
+            was not mapped; an assignment, and why there is no room for it; ``PONG``; or 0: the host
+            has gone.
         workers: the worker processes, by the agent's numbers.
         last: when each has last sent a result, by the driver's clock.
         why: the reason why it has gone.

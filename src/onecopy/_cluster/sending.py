@@ -30,6 +30,8 @@ from .messages import Order
 # A message is sent when its arguments have this many bytes, or it has this many assignments.
 _BATCH = 1 << 20
 _MOST = 500
+# The host is asked for room if one assignment's arguments have this many bytes.
+_ASKED = 64 << 20
 
 Unsendable = Callable[[int, Assignment, BaseException], None]
 
@@ -163,6 +165,8 @@ class Sending:
             if function is not None and function.id not in self._host.functions:
                 self._send_function(function)
             parcel, wanted = pack(encoded)
+            if parcel.copied >= _ASKED and not self._has_room(assignment.id, parcel.copied):
+                return  # it says so itself, as of work that it was given
             self._ship(wanted)
         except Gone:
             raise
@@ -185,10 +189,16 @@ class Sending:
         entry.moved, entry.shared = parcel.moved, parcel.shared
         entry.sent = monotonic_ns()
         self._host.traffic[2] += parcel.copied
-        self._host.traffic[3] += parcel.shared
+        self._host.traffic[3] += entry.shared
         self._orders.append(order)
         self._kept.append(encoded)
-        self._size += parcel.moved
+        self._size += entry.moved
+
+    def _has_room(self, assignment: int, size: int) -> bool:
+        """Ask the host if it has room for this many bytes of an assignment: a message comes whole."""
+        self._flush()
+        self._send([("room", assignment, size)])
+        return not self._answer(assignment)
 
     def _send_function(self, function: Function) -> None:
         assert function.encoded is not None
