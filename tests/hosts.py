@@ -15,7 +15,7 @@ CLUSTER = "cluster"
 
 OPEN = "its tasks write to open memory, which stays on one machine"
 OWN = "it makes its pool without the fixture"
-COUNTED = "it counts the bytes of one machine's channels"
+COUNTED = "it counts bytes or descriptors of one machine's channels"
 INSIDE = "it looks at parts that an engine of processes has"
 
 _REFUSED = "is on the driver's machine and can be written"
@@ -31,10 +31,16 @@ REFUSED: dict[str, str] = {
     "test_frames_of_other_libraries": COUNTED,
     "test_groups_of_an_ordered_frame_move_nothing": COUNTED,
     "test_large_captured_data_stands_in_memory_once": COUNTED,
+    "test_one_descriptor_per_worker": COUNTED,
     "test_reading_costs_workers_no_memory": COUNTED,
+    "test_a_loaded_table_moves_the_same_bytes_at_any_size": COUNTED,
     "test_worker_shares_and_returns": COUNTED,
     "test_workers_read_where_it_stands": COUNTED,
     "test_a_slow_handler_slows_those_that_log_and_nobody_else": INSIDE,
+    "test_killed_while_receiving": INSIDE,
+    "test_apply_is_killed_while_receiving": INSIDE,
+    "test_killed_while_sending": INSIDE,
+    "test_a_finished_result_is_read_after_the_worker_s_death": INSIDE,
     "test_memory_over_time": INSIDE,
     "test_memory_that_dead_workers_held_does_not_pile_up": INSIDE,
     "test_a_done_callback_that_exits": OPEN,
@@ -50,6 +56,9 @@ REFUSED: dict[str, str] = {
     "test_worker_makes_a_writable_one": OPEN,
     "test_worker_may_not_freeze_what_is_not_its_own": OPEN,
     "test_no_logs_and_yet_prints": OWN,
+    "test_the_traceback_is_the_user_s": OWN,
+    "test_inheriting.py": "its workers inherit what only children of the pool's process can",
+    "test_result_of_too_much": "a file that a host alone has open comes by value",
 }
 
 
@@ -68,9 +77,9 @@ def runs_on_hosts(item: pytest.Item, method: str) -> bool:
         return False
     if not {"method", "process_method"} & {*names}:
         return False
-    # An executor puts the refusal of open memory into the future, where a test waits for signs.
+    # Signs are open memory: the refusal may be in a future, or end a test whose thread goes on.
     assert isinstance(item, pytest.Function)
-    if "make_executor" in names and "signs" in signature(item.function).parameters:
+    if "signs" in signature(item.function).parameters:
         return False
     parts = item.nodeid.split("::")
     places = {parts[0].rpartition("/")[2], *(part.partition("[")[0] for part in parts[1:])}

@@ -6,6 +6,7 @@ What an executor does anywhere is in `test_executor*.py`, which `make hosts` run
 from __future__ import annotations
 
 import json
+import operator
 import os
 import signal
 import subprocess
@@ -76,6 +77,17 @@ def executor() -> Iterator[oc.ProcessPoolExecutor]:
     yield executor
     executor.kill_workers()
     executor.shutdown()
+
+
+def test_an_executor_ends_although_a_stream_has_more_items() -> None:
+    """It takes none of them after the shutdown: nothing waits for the hosts that have ended."""
+    items = iter(range(4))
+    executor = oc.ProcessPoolExecutor(cluster=HOSTS)
+    got = executor.map(str, items, buffersize=2)
+    executor.shutdown()
+    assert operator.length_hint(items) == 2
+    with pytest.raises(RuntimeError, match="cannot schedule new futures after shutdown"):
+        next(got)
 
 
 class TestExecutor:

@@ -5,21 +5,25 @@ The refusal is made up between the driver and the agents: a host is sent nothing
 
 from __future__ import annotations
 
+import gc
 import io
 import logging
 import pickle
 import threading
+import weakref
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 import onecopy as oc
 from onecopy._cluster.carriers.loopback import Loopback, LoopbackCarrier
 from onecopy._cluster.interface import Events, Item
 from onecopy._protocol.preparation import Preparation
+from tests.arrays import Array
 from tests.processes.test_cluster import agent_of_me, wait_for
 from tests.scripts import until
 
@@ -134,6 +138,30 @@ def test_where_no_host_has_room_each_is_named() -> None:
         assert "1002" in f"{caught.value}{notes}"
         until(lambda: states(pool) == ["ready", "ready"], "both get work again")
         assert pool.apply(abs, (-1,)) == 1
+
+
+def first(array: Array) -> int:
+    return int(array[0])
+
+
+def test_a_plain_argument_of_too_much_is_not_sent(tmp_path: Path) -> None:
+    """The host is asked, and neither dies of it nor keeps it."""
+    with open(tmp_path / "huge", "wb") as file:
+        file.truncate(1 << 43)
+    huge = np.memmap(tmp_path / "huge", "u1", mode="r")
+    gone = weakref.ref(huge)
+    with oc.Pool(cluster=oc.loopback(2)) as pool:
+        with pytest.raises(oc.NotEnoughMemory) as caught:
+            pool.apply(first, (np.asarray(huge),))
+        assert caught.value.wanted == 1 << 43
+        notes = "\n".join(caught.value.__notes__)
+        assert "on loopback-1" in notes
+        assert "on loopback-2" in notes
+        del huge, caught
+        gc.collect()
+        assert gone() is None
+        until(lambda: states(pool) == ["ready", "ready"], "both get work again")
+        assert pool.map(abs, [-1, -2]) == [1, 2]
 
 
 def test_a_pool_that_is_closed_meanwhile_ends(tmp_path: Path) -> None:

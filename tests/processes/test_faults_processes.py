@@ -211,9 +211,10 @@ def test_a_child_makes_a_pool_of_its_own(make_pool: MakePool, process_method: st
     assert pool.apply(double, (1,)) == 2
     data = oc.share(np.arange(1000.0))
     held, release = threading.Event(), threading.Event()
+    engine: Any = pool._engine  # of processes, or of hosts
 
     def hold() -> None:
-        with engine_of(pool).core.lock, future_module._making:
+        with engine.core.lock, future_module._making:
             held.set()
             release.wait()
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import socket
 import threading
 from collections.abc import Callable, Iterator
@@ -20,6 +22,7 @@ from onecopy._codec.parcel import pack
 from onecopy._codec.pickling import PEER
 from onecopy._memory.segment import Segment, registry
 from onecopy._system import mapping
+from onecopy._system.splicing import Splice
 from onecopy.errors import FileTruncated, NotEnoughMemory
 
 _SIZE = 20_000_000  # more than a socket takes
@@ -63,27 +66,94 @@ def mirrored(size: int) -> tuple[Mirrors, int]:
     return mirrors, number
 
 
-def test_bytes_go_from_segment_to_mirror(ends: tuple[Bulk, Bulk]) -> None:
+@pytest.fixture(params=["fresh", "handed out"])
+def at_work(request: pytest.FixtureRequest) -> bool:
+    """Work has referred to the mirror before its bytes come: workers may have it mapped."""
+    return bool(request.param == "handed out")
+
+
+@pytest.mark.usefixtures("backing")
+def test_bytes_go_from_segment_to_mirror(ends: tuple[Bulk, Bulk], at_work: bool) -> None:
     data = oc.share(np.random.default_rng(0).integers(0, 9, _SIZE // 8))
     segment, start, stop = extent_of(data)
     mirrors, number = mirrored(_SIZE + 3)
+    if at_work:
+        mirrors.segment(number)
     with meanwhile(ends[0].send, segment, start, stop) as raised:
         mirrors.receive(number, 3, stop - start, ends[1])
     assert not raised
     assert bytes(mirrors.segment(number).view(3, stop - start)) == data.tobytes()
 
 
+@pytest.mark.usefixtures("backing")
+def test_bytes_in_messages_go_to_the_mirror(at_work: bool) -> None:
+    data = np.random.default_rng(0).bytes(10_000)
+    mirrors, number = mirrored(20_000)
+    if at_work:
+        mirrors.segment(number)
+    mirrors.fill(number, 4090, memoryview(data)[:5000])
+    mirrors.fill(number, 9090, memoryview(data)[5000:])
+    assert bytes(mirrors.segment(number).view(4080, 10_020)) == bytes(10) + data + bytes(10)
+
+
+@pytest.mark.parametrize("method", ["take", "__init__"])
+def test_bytes_that_the_kernel_does_not_move_are_copied(
+    ends: tuple[Bulk, Bulk], monkeypatch: pytest.MonkeyPatch, method: str
+) -> None:
+    calls: list[Any] = []
+    kept = getattr(Splice, method)
+
+    def at_first(*args: Any) -> Any:
+        calls.append(args)
+        if len(calls) > 2:
+            raise OSError(errno.EINVAL, "not here")
+        return kept(*args)
+
+    monkeypatch.setattr(Splice, method, at_first)
+    data = oc.share(np.random.default_rng(0).integers(0, 9, _SIZE // 8))
+    mirrors, number = mirrored(_SIZE)
+    with meanwhile(ends[0].send, *extent_of(data)) as raised:
+        mirrors.receive(number, 0, _SIZE, ends[1])
+    assert not raised
+    assert len(calls) > 2
+    assert bytes(mirrors.segment(number).view(0, _SIZE)) == data.tobytes()
+
+
+@pytest.mark.skipif(not hasattr(os, "memfd_create"), reason="needs memfd")
+def test_nobody_else_writes_to_what_workers_have() -> None:
+    mirrors, number = mirrored(8000)
+    mirrors.fill(number, 0, b"before")
+    file = mirrors.segment(number).own()
+    with pytest.raises(PermissionError):
+        os.pwrite(file.descriptor(write=True), b"later", 0)
+    with pytest.raises(PermissionError):
+        mapping.map_shared(file.descriptor(write=True), 8000, write=True)
+    mirrors.fill(number, 6, b" and after")
+    assert bytes(mirrors.segment(number).view(0, 16)) == b"before and after"
+
+
+@pytest.mark.parametrize("refusing", ["require", "reserve", "write", "put"])
 def test_where_there_is_no_room_the_next_bytes_are_still_the_next(
-    ends: tuple[Bulk, Bulk], monkeypatch: pytest.MonkeyPatch
+    ends: tuple[Bulk, Bulk], monkeypatch: pytest.MonkeyPatch, refusing: str
 ) -> None:
     large, small = oc.share(np.ones(_SIZE // 8)), oc.share(np.full(1000, 7.0))
     refused, number = mirrored(_SIZE)
+    if refusing == "reserve":
+        refused.segment(number)  # it is mapped from now on
+    calls: list[Any] = []
 
-    def no_room(offset: int, length: int) -> None:
-        raise NotEnoughMemory(length, 0, "memory")
+    def no_room(*args: Any) -> None:
+        calls.append(args)
+        if len(calls) > 1:
+            raise (
+                NotEnoughMemory(1, 0, "memory") if refusing != "put" else OSError(errno.ENOSPC, "")
+            )
+        kept(*args)
 
-    backing = refused.segment(number).own()
-    monkeypatch.setattr(type(backing), "reserve", lambda self, *where: no_room(*where))
+    at = Splice if refusing == "put" else type(extent_of(large)[0].own())
+    kept = getattr(at, refusing)
+    monkeypatch.setattr(at, refusing, no_room)
+    monkeypatch.setattr(Splice, "possible", refusing == "put")
 
     def send() -> None:
         ends[0].send(*extent_of(large))
@@ -95,6 +165,7 @@ def test_where_there_is_no_room_the_next_bytes_are_still_the_next(
         mirrors, other = mirrored(8000)
         mirrors.receive(other, 0, 8000, ends[1])
     assert not raised
+    assert len(calls) == 2
     with pytest.raises(NotEnoughMemory):
         refused.segment(number)
     assert bytes(mirrors.segment(other).view(0, 8000)) == small.tobytes()

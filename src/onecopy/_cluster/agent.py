@@ -27,7 +27,8 @@ from .._protocol.log_settings import settings
 from .._protocol.versions import Version
 from .._system import death
 from .._system.cpus import cpu_count
-from ..errors import OnecopyError
+from .._system.memory import require
+from ..errors import NotEnoughMemory, OnecopyError
 from .bulk import Bulk, taken_over
 from .connection import Connection
 from .given import Given, Named
@@ -210,6 +211,16 @@ class Agent:
         return known
 
     # Work.
+
+    def on_room(self, number: int, size: int) -> None:
+        """Answer if there is room for the arguments of work that is to come, or refuse the work."""
+        why = ""
+        try:
+            require(size)
+        except NotEnoughMemory as error:
+            why = str(error)
+            self._outbox.put("failed", number, 0, packed(error))
+        self._outbox.put("room", number, why)
 
     def on_give(self, orders: list[Order]) -> None:
         """Give work to the engine."""

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import marshal
 import pickle
+import threading
 from collections.abc import Callable
 from time import monotonic, monotonic_ns
 from typing import Any
 
 from .. import errors
 from .._codec.parcel import unpack
-from .._engine.core import Core, Ended
+from .._engine.core import Core, Effects, Ended
 from .._engine.lifetime import Lifetime
 from .._engine.outcomes import Outcomes
 from .._engine.output_dispatch import OutputDispatcher, OutputItem
@@ -25,7 +26,7 @@ from .._observe.series import Row
 from .._protocol import wire
 from .._protocol.failures import fits_failures, fits_values, revive
 from .._schedule import events
-from .host import Host, State
+from .host import PONG, Host, State
 from .interface import Item
 from .questions import Questions
 from .room import Room
@@ -71,6 +72,8 @@ class Arrivals:
         self.questions = Questions()
         self.due = False
         self.looked = 0.0
+        # Threads of many hosts wait for this once each, and not for the table's lock at each slot.
+        self._ending = threading.Lock()
 
     def take(self, host: Host, items: list[Item]) -> None:
         """Handle what an agent has sent."""
@@ -100,15 +103,20 @@ class Arrivals:
                 failed = bool(flags & wire.ERRORS)
                 by_slot.setdefault(entry.worker, []).append((number, took, 0, failed, unrun))
         found: dict[int, Entry] = {}
-        look = self._may_look()
-        for slot in host.slots:
-            if slot.number in by_slot:
-                slot.last = monotonic_ns()
-                ended, _, effects = self._core.ended(
-                    slot.number, by_slot[slot.number], look_for_blocked=look
-                )
-                effects.carry_out()
-                found.update(ended)
+        due: list[Effects] = []
+        with self._ending:
+            look = self._may_look()
+            for slot in host.slots:
+                if slot.number in by_slot:
+                    slot.last = monotonic_ns()
+                    ended, _, effects = self._core.ended(
+                        slot.number, by_slot[slot.number], look_for_blocked=look
+                    )
+                    due.append(effects)
+                    found.update(ended)
+                    look = False
+        for effects in due:
+            effects.carry_out()
         return found
 
     def _may_look(self) -> bool:
@@ -225,6 +233,9 @@ class Arrivals:
     def _on_mapped(self, host: Host, segment_id: int, why: str) -> None:
         host.answers.put((segment_id, why))
 
+    def _on_room(self, host: Host, number: int, why: str) -> None:
+        host.answers.put((number, why))
+
     def _on_forgotten(self, host: Host, segment_id: int) -> None:
         host.link.forgotten(segment_id)
 
@@ -242,6 +253,7 @@ class Arrivals:
 
     def _on_pong(self, host: Host, sent: int, theirs: int) -> None:
         host.clock.answered(sent, theirs, monotonic_ns())
+        host.answers.put((PONG, ""))
 
     def _on_bye(self, host: Host) -> None:
         """The agent ends because it was told to."""

@@ -18,7 +18,10 @@ from collections.abc import Iterator
 from contextlib import suppress
 
 from .._memory.segment import Kind, Segment
-from .._system import descriptors, mapping
+from .._system import descriptors, mapping, memory
+from .._system.anonymous import AnonymousFile
+from .._system.splicing import Splice
+from ..errors import NotEnoughMemory
 
 _PIECE = 1 << 20
 _NOTHING, _STREAM = b"-", b"+"
@@ -68,21 +71,67 @@ class Bulk:
         """Write the next bytes to an address. Raises EOFError if the driver has gone."""
         view = mapping.borrowed(address, count, write=True)
         while view:
-            with suppress(ConnectionError):
-                if done := self._sock.recv_into(view, 0, socket.MSG_WAITALL):
-                    view = view[done:]
-                    continue
-            raise EOFError
+            view = view[self._read(view) :]
+
+    def write(self, file: AnonymousFile, offset: int, count: int) -> None:
+        """Write the next bytes to a file.
+
+        Raises:
+            EOFError: the driver has gone.
+            NotEnoughMemory, OSError: the file does not take them. They have been read all the same.
+        """
+        done = 0
+        if Splice.possible and file.backing == "memfd":
+            done = self._splice(file, offset, count)
+        room = memoryview(bytearray(min(_PIECE, count - done)))
+        while done < count:
+            read = self._read(room[: count - done])
+            try:
+                file.write(offset + done, room[:read])
+            except (OSError, NotEnoughMemory):
+                self.skip(count - done - read)
+                raise
+            done += read
+
+    def _splice(self, file: AnonymousFile, offset: int, count: int) -> int:
+        """Move the next bytes to a file inside the kernel; return how many were moved: all of them,
+        or fewer if it refuses to."""
+        done = 0
+        try:
+            pipe = Splice(self._sock.fileno(), file.descriptor(write=True))
+        except OSError:  # no descriptor is left
+            return done
+        with pipe:
+            while done < count:
+                try:
+                    taken = pipe.take(count - done)
+                except ConnectionError:
+                    taken = 0
+                except OSError:
+                    return done
+                if not taken:
+                    raise EOFError
+                try:
+                    pipe.put(offset + done, taken)
+                except OSError as error:
+                    self.skip(count - done - taken)
+                    raise memory.shortage(error, taken, memory.available) from error
+                done += taken
+        return done
 
     def skip(self, count: int) -> None:
         """Read the next bytes and forget them. Raises EOFError if the driver has gone."""
-        room = bytearray(min(_PIECE, count))
+        room = memoryview(bytearray(min(_PIECE, count)))
         while count:
-            with suppress(ConnectionError):
-                if done := self._sock.recv_into(room, min(len(room), count)):
-                    count -= done
-                    continue
-            raise EOFError
+            count -= self._read(room[:count])
+
+    def _read(self, room: memoryview) -> int:
+        """Fill the room with the next bytes, or some of it; return how many. Raises EOFError if the
+        driver has gone."""
+        with suppress(ConnectionError):
+            if done := self._sock.recv_into(room, 0, socket.MSG_WAITALL):
+                return done
+        raise EOFError
 
     def shut(self) -> None:
         """End the stream: a thread that sends or receives stops at once. Never blocks."""

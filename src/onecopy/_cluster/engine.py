@@ -263,12 +263,13 @@ class ClusterEngine:
             spans=0,
         )
         name = name_of(self.options.initializer) if self._initializer is not None else None
+        if not self._carrier.local:
+            # The first is answered when the agent has started, and the others at once.
+            for _ in range(PINGS):
+                host.queue.put(("ping",))
         host.queue.put(
             ("begin", Setup(options, self._preparation, name, said, self._carrier.local))
         )
-        if not self._carrier.local:
-            for _ in range(PINGS):
-                host.queue.put(("ping",))
         if self._initializer is not None:
             host.queue.put(("initializer", self._initializer))
         return host

@@ -96,6 +96,9 @@ class Slot:
         self.host.queue.put(("forget_function", function_id))
 
 
+PONG = -1
+"""The answer to a ping, among a host's ``answers``."""
+
 Posted = Entry | tuple[Any, ...] | None
 """An assignment, an item for the agent, or None: the end of the thread."""
 
@@ -114,7 +117,9 @@ class Host:
         queue: what the sending thread sends, in order.
         link: the segments that both ends have.
         functions, versions, settings: what was sent, as in ``_engine.channel.Contents``.
-        answers: whether offered files were mapped.
+        answers: to what the sending thread waits for: an offered file, by its segment's id, and why it
+            was not mapped; an assignment, and why there is no room for it; ``PONG``; or 0: the host
+            has gone.
         workers: the worker processes, by the agent's numbers.
         last: when each has last sent a result, by the driver's clock.
         why: the reason why it has gone.

@@ -1,9 +1,10 @@
 """The driver's segments on a host: the same ids, and the bytes that were shipped.
 
-A mirror is a sparse anonymous file of the segment's full size. Only the agent can write to it: it
-has the one writable mapping, made before the seal that refuses all others (as in
-``_codec.store``). More bytes may come later, while workers use those that are there. A file that
-this host sees too, with the same content as far as can be told, is mapped instead.
+A mirror is a sparse anonymous file of the segment's full size. Only the agent can write to it. Until
+work refers to it no other process has it, and bytes are written by system calls, the cheapest way into fresh
+pages. From then on the agent has the one writable mapping, made before the seal that refuses all
+other writes (as in ``_codec.store``): more bytes may come, while workers use those that are there. A
+file that this host sees too, with the same content as far as can be told, is mapped instead.
 """
 
 from __future__ import annotations
@@ -32,7 +33,7 @@ class Mirrors:
     def __init__(self) -> None:
         self._roots: dict[int, tuple[Segment, Any]] = {}
         # Of every mirror that is still in use, forgotten ones too: a segment that comes again
-        # must be the same one, since a worker may have it mapped.
+        # must be the same one, since a worker may have it mapped. 0: no work has referred to it.
         self._addresses: weakref.WeakKeyDictionary[Segment, int] = weakref.WeakKeyDictionary()
         self._failed: dict[int, BaseException] = {}
 
@@ -41,10 +42,14 @@ class Mirrors:
         return segment_id in self._roots
 
     def segment(self, segment_id: int) -> Segment:
-        """Return the mirror. Raises the error with which it could not be filled."""
+        """Return the mirror, for work that refers to it. Raises the error with which it could not be
+        filled."""
         if segment_id in self._failed:
             raise self._failed[segment_id]
-        return self._roots[segment_id][0]
+        segment = self._roots[segment_id][0]
+        if segment in self._addresses:
+            self._hand_out(segment)
+        return segment
 
     def sizes(self) -> int:
         """The number of mirrors."""
@@ -57,43 +62,73 @@ class Mirrors:
             known = registry.by_id.get(segment_id)
             if known is None or known not in self._addresses:
                 file = backing(size, f"a segment of {size} bytes")
-                address = mapping.map_shared(file.descriptor(write=True), size, write=True)
-                file.seal_mappings()
                 known = Segment(file, Kind.SHARED, size, "", segment_id)
-                self._addresses[known] = address
-                weakref.finalize(known, mapping.unmap, address, size)
+                self._addresses[known] = 0
             self._roots[segment_id] = known, known.root()
         except (OSError, errors.NotEnoughMemory) as error:
             self._failed[segment_id] = error
 
     def fill(self, segment_id: int, offset: int, data: Any) -> None:
         """Write bytes that have come."""
+        if segment_id in self._failed:
+            return
+        segment, _ = self._roots[segment_id]
         view = memoryview(data).cast("B")
-        address = self._reserved(segment_id, offset, view.nbytes)
-        if address:
-            mapping.copy_in(address, mapping.address_of(view), view.nbytes)
+        try:
+            if self._addresses[segment]:
+                address = self._reserved(segment, offset, view.nbytes)
+                mapping.copy_in(address, mapping.address_of(view), view.nbytes)
+            else:
+                segment.own().require(view.nbytes)
+                segment.own().write(offset, view)
+        except (OSError, errors.NotEnoughMemory) as error:
+            self._failed[segment_id] = error
 
     def receive(self, segment_id: int, offset: int, size: int, bulk: Bulk) -> None:
         """Let the kernel write bytes that come. Raises EOFError if the driver has gone."""
         for at in range(offset, offset + size, _PIECE):
             count = min(_PIECE, offset + size - at)
-            address = self._reserved(segment_id, at, count)
-            if address:
-                bulk.receive(address, count)
-            else:
+            if segment_id in self._failed:
                 bulk.skip(count)
+            else:
+                segment, _ = self._roots[segment_id]
+                try:
+                    self._receive(segment, at, count, bulk)
+                except (OSError, errors.NotEnoughMemory) as error:
+                    self._failed[segment_id] = error
 
-    def _reserved(self, segment_id: int, offset: int, size: int) -> int:
-        """Return the address of bytes that may be written to; 0 if there is no room."""
-        if segment_id in self._failed:
-            return 0
-        segment, _ = self._roots[segment_id]
+    def _receive(self, segment: Segment, at: int, count: int, bulk: Bulk) -> None:
+        """Write a piece. Raises OSError or NotEnoughMemory if there is no room: the bytes have been
+        read all the same."""
+        mapped = bool(self._addresses[segment])
         try:
-            segment.own().reserve(offset, size)
-        except errors.NotEnoughMemory as error:
-            self._failed[segment_id] = error
-            return 0
+            if mapped:
+                address = self._reserved(segment, at, count)
+            else:
+                segment.own().require(count)
+        except (OSError, errors.NotEnoughMemory):
+            bulk.skip(count)
+            raise
+        if mapped:
+            bulk.receive(address, count)
+        else:
+            bulk.write(segment.own(), at, count)
+
+    def _reserved(self, segment: Segment, offset: int, size: int) -> int:
+        """Return the address of bytes of a mapped mirror, which may be written to then. Raises
+        NotEnoughMemory or OSError if there is no room."""
+        segment.own().reserve(offset, size)
         return self._addresses[segment] + offset
+
+    def _hand_out(self, segment: Segment) -> None:
+        """Map a mirror, and refuse all other writes from now on, once. Raises OSError if the system
+        refuses that."""
+        if not self._addresses[segment]:
+            file, size = segment.own(), segment.size
+            address = mapping.map_shared(file.descriptor(write=True), size, write=True)
+            weakref.finalize(segment, mapping.unmap, address, size)
+            file.seal_mappings()
+            self._addresses[segment] = address
 
     def map_file(
         self, segment_id: int, path: str, size: int, modified: int, probes: list[Probe]

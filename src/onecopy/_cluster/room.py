@@ -36,8 +36,9 @@ class Room:
         self._hosts = hosts
         self._wake = wake
         self._lock = threading.Lock()
-        # By work: the hosts that have refused it, and their errors.
-        self._refused: dict[int, dict[Host, errors.NotEnoughMemory]] = {}
+        # By work: the hosts that have refused it, and what they have said. Not their errors: one that
+        # a caller gets holds the caller's frames.
+        self._refused: dict[int, dict[Host, str]] = {}
         self._warned: set[Host] = set()
 
     def refused(self, host: Host, entry: Entry, error: errors.NotEnoughMemory) -> bool:
@@ -46,11 +47,11 @@ class Room:
         with self._lock:
             self._forget()
             refused = self._refused.setdefault(entry.assignment.work, {})
-            refused[host] = error
+            refused[host] = str(error)
             may = [h for h in self._hosts() if h.state in (State.STARTING, State.READY)]
             if all(other in refused for other in may):
                 for name, said in {each.name: said for each, said in refused.items()}.items():
-                    if said is not error:
+                    if name != host.name:
                         errors.add_note(error, f"onecopy: on {name}: {said}")
                 return False
             first = host not in self._warned

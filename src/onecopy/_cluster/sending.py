@@ -23,13 +23,15 @@ from .._protocol.log_settings import settings
 from .._protocol.versions import NO_VERSIONS, Version
 from .._schedule.events import Assignment
 from .bulk import Bulk
-from .host import Host, Posted, State
+from .host import PONG, Host, Posted, State
 from .interface import Carrier, Item
 from .messages import Order
 
 # A message is sent when its arguments have this many bytes, or it has this many assignments.
 _BATCH = 1 << 20
 _MOST = 500
+# The host is asked for room if one assignment's arguments have this many bytes.
+_ASKED = 64 << 20
 
 Unsendable = Callable[[int, Assignment, BaseException], None]
 
@@ -115,7 +117,9 @@ class Sending:
         elif name == "initializer":
             self._send_initializer(*values)
         elif name == "ping":
+            # Answered before anything else is sent, so that the host is at nothing else meanwhile.
             self._send([(name, monotonic_ns())])
+            self._answer(PONG)
         else:
             self._send([posted])
 
@@ -126,6 +130,13 @@ class Sending:
             self._host.traffic[0] += self._carrier.send(self._host.info.key, items)
         except OSError as error:
             raise Gone from error
+
+    def _answer(self, asked: int) -> str:
+        """Wait for the host's answer to the last item. Raises Gone if none will come."""
+        answered, why = self._host.answers.get()
+        if answered != asked:
+            raise Gone
+        return why
 
     def _flush(self) -> None:
         if self._orders:
@@ -154,6 +165,8 @@ class Sending:
             if function is not None and function.id not in self._host.functions:
                 self._send_function(function)
             parcel, wanted = pack(encoded)
+            if parcel.copied >= _ASKED and not self._has_room(assignment.id, parcel.copied):
+                return  # it says so itself, as of work that it was given
             self._ship(wanted)
         except Gone:
             raise
@@ -176,10 +189,16 @@ class Sending:
         entry.moved, entry.shared = parcel.moved, parcel.shared
         entry.sent = monotonic_ns()
         self._host.traffic[2] += parcel.copied
-        self._host.traffic[3] += parcel.shared
+        self._host.traffic[3] += entry.shared
         self._orders.append(order)
         self._kept.append(encoded)
-        self._size += parcel.moved
+        self._size += entry.moved
+
+    def _has_room(self, assignment: int, size: int) -> bool:
+        """Ask the host if it has room for this many bytes of an assignment: a message comes whole."""
+        self._flush()
+        self._send([("room", assignment, size)])
+        return not self._answer(assignment)
 
     def _send_function(self, function: Function) -> None:
         assert function.encoded is not None
@@ -223,10 +242,7 @@ class Sending:
             offer = host.shipping.offers(segment)
             if offer is not None:
                 self._send([offer])
-                answered, why = host.answers.get()
-                if answered != segment.id:
-                    raise Gone
-                if why:
+                if why := self._answer(segment.id):
                     host.shipping.refused(segment, host.name, why)
             try:
                 bulk = self._carrier.bulk(host.info.key)

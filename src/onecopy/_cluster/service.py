@@ -306,8 +306,8 @@ class Service:
         return _PERIOD
 
     def _wants_hosts(self) -> bool:
-        """Return True if there is work, or may be."""
-        return not self._core.closed or bool(self._core.work)
+        """Return True if there is work, or may be. A stream that takes no more items is none."""
+        return not self._core.closed or self._core.busy
 
     def _is_alone(self) -> bool:
         return all(host.state is State.GONE for host in self._hosts.all())

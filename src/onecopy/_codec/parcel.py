@@ -63,12 +63,12 @@ class Parcel(NamedTuple):
     @property
     def copied(self) -> int:
         """The bytes of its large buffers."""
-        return sum(memoryview(buffer).nbytes for buffer in self.buffers)
+        return sum(memoryview(buffer).nbytes for buffer in self.buffers) if self.buffers else 0
 
     @property
     def shared(self) -> int:
         """The bytes that it refers to."""
-        return sum(stop - start for _, start, stop in self.needs)
+        return sum(stop - start for _, start, stop in self.needs) if self.needs else 0
 
 
 # The sender of arguments.

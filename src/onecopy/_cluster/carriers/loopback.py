@@ -7,7 +7,6 @@ Messages go through socket pairs, which no other process can open.
 
 from __future__ import annotations
 
-import contextlib
 import os
 import signal
 import socket
@@ -145,15 +144,20 @@ class LoopbackCarrier:
 
     def _read(self, events: Events, info: HostInfo) -> None:
         pid, connection = self._agents[info.key]
-        with contextlib.suppress(EOFError):
+        why = ""
+        try:
             while True:
                 events.received(info.key, connection.receive())
+        except EOFError:
+            pass  # it has ended
+        except MemoryError:
+            why = "it has sent more than there is memory for"
         # Its end of the socket is closed by its end alone.
         self.end(info.key)
         _, status = os.waitpid(pid, 0)
         with self._lock:
             self._agents[info.key] = 0, connection
-        events.left(info.key, f"its agent {in_words(status)}")
+        events.left(info.key, why or f"its agent {in_words(status)}")
         connection.close()
         self._bulks[info.key].close()
 
