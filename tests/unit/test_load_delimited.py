@@ -206,6 +206,14 @@ def test_an_open_quote_in_a_long_file(path: Path, monkeypatch: pytest.MonkeyPatc
     assert "longer than 2048 bytes" in refused(path, text)
 
 
+@pytest.mark.parametrize("sep", [*"acf19", "\x1a", "\x1f"])
+def test_any_character_separates_values(path: Path, sep: str) -> None:
+    rows = [["x", "y"], ["2", "z"], ["3", "5"]]
+    path.write_text("".join(f"{sep.join(row)}\n" for row in [["n", "w"], *rows]))
+    got = oc.load(path, sep=sep, quote="", dtype="string", encoding="utf-8")
+    assert [[*each.values()] for each in got.to_pylist()] == rows
+
+
 def test_the_end_of_a_file_of_ms_dos(path: Path) -> None:
     assert loaded(path, "a,b\r\n1,2\r\n\x1a") == {"a": [1], "b": [2]}
 

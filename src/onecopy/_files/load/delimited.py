@@ -34,6 +34,7 @@ _DOS_END = "\x1a"
 _PARTS = 4
 # While some blocks are joined and written, the threads have this many more to decode.
 _AHEAD = 4
+_RARE = [chr(each) for each in range(0x0E, 0x1E)]
 _BOM = b"\xef\xbb\xbf"
 
 
@@ -84,7 +85,9 @@ class Rows:
         self, name: str, found: Dialect, options: TextOptions, nulls: tuple[str, ...]
     ) -> None:
         self._name, self._found, self._options, self._nulls = name, found, options, nulls
-        mark = f"{_DOS_END}{secrets.token_hex(8)}"
+        # No file has these: rare characters, at random, that mean nothing to Arrow.
+        plain = [each for each in _RARE if each not in (found.sep, options.quote, options.escape)]
+        mark = "".join(secrets.choice(plain) for _ in range(20))
         self._mark = mark if len(found.names) != 1 else f"{mark}{found.sep}{mark}"
         self._stream: Any = None
         self._cutter: Any = None
