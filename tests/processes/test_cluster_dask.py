@@ -247,6 +247,7 @@ with cluster(n_workers=1) as dask, Client(dask) as client:
 
 @pytest.mark.parametrize("place", ["address", "file", "cluster"])
 def test_a_pool_connects_itself(tmp_path: Path, place: str) -> None:
+    file = str(tmp_path / "scheduler.json")
     done = program(
         tmp_path,
         f"""
@@ -256,11 +257,11 @@ import onecopy.joblib
 onecopy.joblib.register()
 with cluster(n_workers=2) as dask:
     with Client(dask) as client:
-        client.write_scheduler_file("scheduler.json")
+        client.write_scheduler_file({file!r})
     def clients():
         return sum(each.startswith("Client-") for each in dask.scheduler.clients)
     until(lambda: not clients())
-    place = dict(address=dask.scheduler_address, file="scheduler.json", cluster=dask)[{place!r}]
+    place = dict(address=dask.scheduler_address, file={file!r}, cluster=dask)[{place!r}]
     with oc.Pool(cluster=place) as pool:
         assert clients() == 1
         assert pool.map(slow, range(50)) == list(range(50))
