@@ -97,9 +97,8 @@ def connect(place: Any) -> Any:
         if error.name != "distributed":
             raise
         raise MissingLibrary("cluster= needs Dask: pip install distributed") from error
-    name = "address"
-    if isinstance(place, str) and os.path.isfile(place):
-        name = "scheduler_file"
+    is_file = isinstance(place, str) and os.path.isfile(place)
+    name = "scheduler_file" if is_file else "address"
     try:
         return Client(**{name: place}, set_as_default=False)  # type: ignore[no-untyped-call]
     except (OSError, ValueError, KeyError, TypeError) as error:  # as Dask raises them
