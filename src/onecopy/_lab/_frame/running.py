@@ -114,10 +114,11 @@ def run(name: str, size: Size, heard: Callable[[str], None] = lambda line: None)
 
 @contextmanager
 def _child(arguments: list[str]) -> Iterator[subprocess.Popen[str]]:
-    """Yield an interpreter in its own process group, all of which has ended afterwards.
+    """Yield an interpreter in its own process group; no process of it runs code afterwards.
 
-    Its output ends when all processes that it started have ended, so reading it to its end waits
-    for that. Processes that outlive the interpreter are ended.
+    Its output ends when all processes that it started have closed it, so reading it to its end
+    waits for that. Processes that outlive the interpreter are ended; the kernel frees their memory
+    and closes their files, and only then calls them ended.
     """
     child = subprocess.Popen(
         # -P: otherwise the current directory would be before the standard library.
