@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from onecopy._engine.output_dispatch import STDOUT, OutputDispatcher
 from onecopy._observe.columns import DONE, FAILED, LOST, SPAN, SPENT, struct_of
 from onecopy._observe.diary import Diary
+from onecopy._observe.sampler import pages
 from onecopy._observe.series import Series, Watch
 from onecopy._observe.spans import KNOWN, Recorder
 from onecopy._protocol.log_settings import Applied, Settings
@@ -129,6 +130,30 @@ def test_watching_this_process() -> None:
         assert set(table["pid"].tolist()) == {os.getpid()}
     finally:
         watch.stop()
+
+
+def test_growth_between_readings() -> None:
+    """Private memory that comes and goes is counted without a reading."""
+    here = os.getpid()
+    watch = Watch(lambda: {here: 3}, lambda: 0, lambda: False)
+    watch.stop()  # no thread reads meanwhile
+    watch.sample()
+    held = np.ones(10_000_000)
+    watch._noted_at = 0  # as if the last row were old
+    watch._follow(pages([here]))
+    rows = watch.series.table()
+    for name in ("rss", "pss", "uss", "private_dirty"):
+        grown = int(rows[name][-1]) - int(rows[name][-2])
+        assert held.nbytes * 0.98 < grown < held.nbytes * 1.1, name
+    assert (rows["worker"][-1], rows["shared"][-1]) == (3, rows["shared"][-2])
+    watch.sample()
+    read = int(watch.series.table()["uss"][-1])
+    assert read == pytest.approx(int(rows["uss"][-1]), rel=0.02)
+    assert watch.series.peak_pss >= rows["pss"][-1]
+    del held
+    watch._noted_at = 0
+    watch._follow(pages([here]))
+    assert int(watch.series.table()["uss"][-1]) < read - 70_000_000
 
 
 def test_a_process_that_is_gone_is_left_out() -> None:

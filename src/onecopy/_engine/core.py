@@ -149,8 +149,8 @@ class Core:
             return self._scheduler.busy
 
     def occupied(self) -> bool:
-        """Return True while any worker has something to do. Takes no lock."""
-        return bool(self.assigned)
+        """Return True while a worker has something to do, or work waits for one. Takes no lock."""
+        return bool(self.assigned) or self._scheduler.queued
 
     def ready(self) -> int:
         """The number of workers that are ready, busy or not."""

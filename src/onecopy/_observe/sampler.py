@@ -14,7 +14,8 @@ from __future__ import annotations
 
 import os
 import threading
-from time import perf_counter
+from collections.abc import Iterable
+from time import perf_counter, thread_time
 from types import TracebackType
 from typing import NamedTuple
 
@@ -97,16 +98,31 @@ def is_between_fork_and_exec(
     return found.get(parent) == memory
 
 
-def resident(pids: list[int]) -> int:
-    """Return the resident pages' sum in bytes; cheap, since the kernel keeps these counts."""
-    pages = 0
+class Pages(NamedTuple):
+    """The resident pages of a process, in bytes."""
+
+    resident: int
+    anonymous: int
+    """Neither a file's nor shared memory."""
+
+
+def pages(pids: Iterable[int]) -> dict[int, Pages]:
+    """Return what each process has resident; cheap, since the kernel keeps these counts. Processes
+    that have ended are left out."""
+    found = {}
     for pid in pids:
         try:
             with open(f"/proc/{pid}/statm", "rb") as file:
-                pages += int(file.read().split()[1])
-        except (OSError, ValueError, IndexError):
+                _, resident, shared = map(int, file.read().split()[:3])
+        except (OSError, ValueError):
             continue  # it ended
-    return pages * _PAGE
+        found[pid] = Pages(resident * _PAGE, (resident - shared) * _PAGE)
+    return found
+
+
+def resident(found: dict[int, Pages]) -> int:
+    """Return the sum of the resident pages in bytes."""
+    return sum(each.resident for each in found.values())
 
 
 class Pacing:
@@ -138,7 +154,7 @@ class Pacing:
     def wants(self, now: float, resident: int) -> bool:
         """Return True if a reading is due, with ``resident`` bytes resident."""
         left, since = self._left(now), now - self._last
-        if _differ(resident, self._resident):
+        if differ(resident, self._resident):
             return left >= self._price and since >= self._price * (1 / _DENSEST - 1)
         return left >= 2 * self._price and since >= self._patience * self._price / self.budget
 
@@ -163,7 +179,7 @@ class Pacing:
         # An estimate of the next reading's cost: mapped memory rarely shrinks, and a single slow
         # reading (the machine was busy) is forgotten after a few.
         self._price = max(price, self._price / 2)
-        changed = _differ(pss, self._pss) or _differ(resident, self._resident)
+        changed = differ(pss, self._pss) or differ(resident, self._resident)
         self._patience = _SOON if changed else min(max(1.0, 2 * self._patience), _LATEST)
         self._resident, self._pss = resident, pss
         if not forced:
@@ -176,7 +192,8 @@ class Pacing:
         return min(max(price / (self.budget * _WATCHING), _SHORTEST_PAUSE), _LONGEST_PAUSE)
 
 
-def _differ(one: int, other: int) -> bool:
+def differ(one: int, other: int) -> bool:
+    """Return True if a size has changed by more than one in fifty."""
     return abs(one - other) > _CHANGE * max(one, other)
 
 
@@ -236,27 +253,26 @@ class Sampler:
 
     def _sample(self, *, forced: bool) -> TreeMemory | None:
         with self._lock:
-            began = perf_counter()
+            began = thread_time()
             reading = read_tree(self.pid)
             if reading is not None:
                 self.readings += 1
                 if self.peak is None or reading.pss > self.peak.pss:
                     self.peak = reading
             rss, pss = (reading.rss, reading.pss) if reading is not None else (0, 0)
-            now = perf_counter()
-            self._pacing.read(now - began, rss, pss, now, forced=forced)
+            price = thread_time() - began
+            self._pacing.read(price, rss, pss, perf_counter(), forced=forced)
             return reading
 
     def _run(self) -> None:
         pause, looks = _SHORTEST_PAUSE, 0
         pids: list[int] = []
         while not self._stop.wait(pause):
-            began = perf_counter()
+            began = thread_time()
             if looks % _LOOKS_PER_SEARCH == 0:
                 pids = [self.pid, *procfs.descendants(self.pid)]
             looks += 1
-            here = resident(pids)
-            now = perf_counter()
-            pause = self._pacing.watched(now - began)
-            if self._pacing.wants(now, here):
+            here = resident(pages(pids))
+            pause = self._pacing.watched(thread_time() - began)
+            if self._pacing.wants(perf_counter(), here):
                 self._sample(forced=False)

@@ -27,6 +27,9 @@ _BIG = 1e6
 # Seconds for a byte that ``oc.empty`` allocates, by one thread: 0.09 to 0.1 ns on a virtual machine
 # with pages of 4 KB (480 MB in 45 to 50 ms, 2 GB in 170 to 196 ms). The truth bench measures it.
 _FRESH = 1e-10
+# Seconds for a byte of shared memory that is written for the first time, beyond its copy: the
+# kernel gives pages of 4 KB one by one (160 MB in 68 to 71 ms, and in 22 ms when written again).
+_FIRST_WRITE = 3e-10
 # A task that takes this many times the median of its call is a straggler.
 _STRAGGLER = 5.0
 # A smaller share of a call's idle time, or of the time in its functions, is ignored.
@@ -215,6 +218,7 @@ def arguments(look: Look, call: Call) -> Iterator[Advice]:
     # Sharing copies them once; after that nothing is copied.
     rounds = max(1, len(np.unique(call.spans["task"]))) if kind == "frames" else 0
     once = copying * min(1.0, whole / moved + (1 / rounds if rounds else 0.0))
+    once += _FIRST_WRITE * whole
     saves = (idle + decode) / look.workers - once
     title, change = _ARGUMENTS[kind]
     yield Advice(

@@ -171,6 +171,9 @@ def memory(look: Look) -> Iterator[Advice]:
     table = run.memory
     for worker in np.unique(table["worker"]):
         rows = table[table["worker"] == worker]
+        # What a call's function holds is freed when the call is over.
+        lives = run.workers[run.workers["worker"] == worker]
+        rows = rows[rows["time"] <= lives["last"].max(initial=0)]
         if worker < 0 or len(rows) < 8:
             continue
         # The first fifth is imports and caches that fill.

@@ -196,6 +196,11 @@ class Scheduler:
             return True
         return bool(self._busy)
 
+    @property
+    def queued(self) -> bool:
+        """True if anything waits for a worker."""
+        return bool(self._queue)
+
     def blocked_workers(self) -> list[tuple[int, int, float]]:
         """Return workers that hold work which an idle one could start at once, what each of them is
         running, and how many nanoseconds that was estimated to take."""
