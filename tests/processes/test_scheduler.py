@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -52,6 +54,26 @@ def test_a_task_may_wait_for_a_later_one(make_pool: MakePool, method: str) -> No
         futures = [pool.submit(step, i, done, later) for i in range(TASKS)]
         assert [future.result() for future in futures] == list(range(TASKS))
         assert (done == 1).all(), "each was run once"
+
+
+def meet(role: str, path: str) -> str:
+    """Quick, but for the one that waits for the other's file."""
+    if role == "leave":
+        Path(path).touch()
+    while role == "wait" and not os.path.exists(path):
+        pass
+    return role
+
+
+def test_a_task_may_wait_for_the_last_one(make_pool: MakePool, method: str, tmp_path: Path) -> None:
+    """The last one was to wait for the busy worker, and nothing else happens that would send it."""
+    pool = make_pool(method)
+    for at in range(10):
+        for future in [pool.submit(meet, "", "") for _ in range(TASKS)]:
+            future.result()
+        path = str(tmp_path / str(at))
+        both = [pool.submit(meet, role, path) for role in ("wait", "leave")]
+        assert [future.result() for future in both] == ["wait", "leave"]
 
 
 def test_an_item_may_wait_for_a_later_one(make_pool: MakePool, method: str) -> None:

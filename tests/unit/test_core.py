@@ -6,6 +6,7 @@ drops or closes; and what the table says between two events is true.
 
 from __future__ import annotations
 
+import threading
 from collections import deque
 from concurrent.futures import CancelledError
 from contextlib import nullcontext
@@ -18,7 +19,8 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from onecopy import errors
-from onecopy._engine.core import Core, PoolState, ReadyWorker
+from onecopy._engine.core import Core, PoolState
+from onecopy._engine.effects import ReadyWorker
 from onecopy._engine.history import NOTHING, History
 from onecopy._engine.jobs import MapJob
 from onecopy._engine.known_functions import KnownFunctions
@@ -29,8 +31,10 @@ from onecopy._engine.submission import Submission
 from onecopy._engine.work import BlockingCall, Entry
 from onecopy._observe.columns import DONE, FAILED
 from onecopy._protocol import wire
+from onecopy._schedule import events
 from onecopy._schedule.scheduler import Scheduler
 from onecopy._system.interrupts import Uninterrupted
+from tests.scripts import until
 
 
 class FakeWorker:
@@ -63,12 +67,13 @@ class Pool:
 
     def __init__(self, workers: int) -> None:
         self.wanted = workers
+        self.awake = False
         self.workers: dict[int, FakeWorker] = {}
         self.core = Core(
-            Scheduler(workers),
+            Scheduler(workers, holds=True),
             on_lost=lambda entry, error: self.outcomes.lose(entry, error),
             start_worker=self._more,
-            wake=lambda: None,
+            wake=self._awake,
         )
         self.history = History(100, nullcontext)
         known = KnownFunctions(None, None, lambda function: None)
@@ -78,6 +83,17 @@ class Pool:
 
     def _more(self) -> None:
         self.wanted += 1
+
+    def _awake(self) -> None:
+        self.awake = True
+
+    def look(self) -> None:
+        """Act as the driver, which sleeps until it is woken, and then as long as it may."""
+        if self.awake:
+            if self.core.held_back() is None:
+                self.awake = False
+            else:
+                self.core.handle(events.Overdue()).carry_out()
 
     def _wait(self, worker: ReadyWorker, call: BlockingCall, signals: Uninterrupted) -> None:
         worker.flush()
@@ -212,6 +228,10 @@ class Life(RuleBasedStateMachine):
             if worker.sent:
                 self.pool.take_back(worker, begun)
 
+    @rule()
+    def the_engine_looks(self) -> None:
+        self.pool.look()
+
     @rule(draw=st.integers(0, 99))
     def cancel(self, draw: int) -> None:
         if self.futures:
@@ -254,9 +274,10 @@ class Life(RuleBasedStateMachine):
             busy = [worker for worker in pool.workers.values() if worker.sent]
             for worker in busy:
                 pool.finish(worker)
+            pool.look()
             for worker in [w for w in pool.workers.values() if w.retired]:
                 pool.end(worker, 0)
-            if not busy and not pool.wanted:
+            if not (busy or pool.wanted or any(w.sent for w in pool.workers.values())):
                 break
         assert not pool.core.busy
         for future in self.futures:
@@ -286,6 +307,48 @@ def test_an_ended_pool_drops_everything() -> None:
     assert {end_of(future) for future in futures} <= {"cancelled", errors.PoolClosed}
     with pytest.raises(errors.PoolClosed, match="closed"):
         pool.submission.submit(abs, (-1,), {})
+
+
+def test_tiny_tasks_wait_for_a_busy_worker() -> None:
+    """As long as they are few, and the engine is told to watch them; a caller that waits for its
+    call right away has an idle worker."""
+    pool = Pool(3)
+    workers = [pool.start() for _ in range(3)]
+
+    def submit(number: int) -> list[Any]:
+        return [pool.submission.submit(abs, (-1,), {}) for _ in range(number)]
+
+    def sent() -> list[int]:
+        return sorted(len(worker.sent) for worker in workers)
+
+    first = submit(3)
+    assert sent() == [1, 1, 1], "their length is not known"
+    for worker in workers:
+        pool.finish(worker)
+    assert not pool.awake
+    few = submit(10)
+    assert sent() == [0, 0, 1]
+    assert pool.awake
+    (busy,) = [worker for worker in workers if worker.sent]
+    pool.finish(busy)
+    assert sent() == [0, 0, 9], "they go together"
+    pool.look()
+    assert not pool.awake, "none waits"
+    more = submit(3)
+    assert pool.awake
+    pool.look()
+    assert sent() == [1, 1, 9], "none was started for too long"
+    while busy := [worker for worker in workers if worker.sent]:
+        pool.finish(busy[0])
+    many = submit(110)
+    assert sent() == [0, 1, 100], "too many for one: another has all that wait"
+    thread = threading.Thread(target=pool.submission.apply, args=(abs, (-1,), {}))
+    thread.start()
+    until(lambda: all(worker.sent for worker in workers), "its caller waits")
+    while busy := [worker for worker in workers if worker.sent]:
+        pool.finish(busy[0])
+    thread.join()
+    assert {end_of(future) for future in (*first, *few, *more, *many)} == {"done"}
 
 
 def test_a_failed_pool_tells_why_to_each_caller() -> None:

@@ -15,7 +15,8 @@ from typing import Any
 
 from .. import errors
 from .._codec.parcel import unpack
-from .._engine.core import Core, Effects, Ended
+from .._engine.core import Core, Ended
+from .._engine.effects import Effects
 from .._engine.lifetime import Lifetime
 from .._engine.outcomes import Outcomes
 from .._engine.output_dispatch import OutputDispatcher, OutputItem

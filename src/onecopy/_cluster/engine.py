@@ -20,7 +20,8 @@ from typing import Any
 from .. import errors
 from .._codec.blame import without_ours
 from .._codec.pickling import PEER
-from .._engine.core import Core, ReadyWorker
+from .._engine.core import Core
+from .._engine.effects import ReadyWorker
 from .._engine.engine import unheld
 from .._engine.following import Follower
 from .._engine.functions import Function

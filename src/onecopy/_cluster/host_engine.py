@@ -14,7 +14,8 @@ from typing import Any
 from .. import errors
 from .._codec.parcel import taken
 from .._codec.pickling import PEER
-from .._engine.core import Core, Effects, MakeError, ReadyWorker
+from .._engine.core import Core, MakeError
+from .._engine.effects import Effects, ReadyWorker
 from .._engine.functions import Function
 from .._engine.known_functions import KnownFunctions
 from .._engine.lifetime import Lifetime

@@ -18,20 +18,18 @@ from collections.abc import Callable, Iterable, Sequence
 from enum import IntEnum
 from functools import partial
 from itertools import count
-from typing import Any, Protocol
 
 from .. import errors
 from .._schedule import events
 from .._schedule.events import PLAIN, Assignment, Event, Instruction
 from .._schedule.scheduler import Scheduler
 from . import busy
+from .effects import Deferred, Effects, Limited, ReadyWorker
 from .jobs import Job
-from .rules import Rules
 from .work import BlockingCall, Call, Entry, Work
 
 FOREIGN = "this pool belongs to the process that made it; make one here"
 
-Deferred = Callable[[], None]
 MakeError = Callable[[str], BaseException]
 """Makes the error of an assignment that was lost with its worker; called with its description."""
 Ended = tuple[int, int | None, int, bool, bool]
@@ -46,56 +44,6 @@ class PoolState(IntEnum):
     CLOSED = 1  # takes no more work, and finishes what it has
     TERMINATED = 2  # its owner dropped what was left
     FAILED = 3  # unusable; ``Core.failure`` says why
-
-
-class ReadyWorker(Protocol):
-    """A worker that can be given work, as the table sees it."""
-
-    number: int
-    last: int
-    """The time of its last known event; nanoseconds."""
-
-    def post(self, entry: Entry) -> None:
-        """With the lock held: put an assignment behind the others."""
-
-    def retire(self) -> None:
-        """With the lock held: end the worker after what was posted before."""
-
-    def flush(self) -> None:
-        """Without the lock: send what was posted."""
-
-    def forget_function(self, function_id: int) -> None:
-        """With the lock held: no more work with this function will be posted."""
-
-
-class Limited(Protocol):
-    """Keeps the limits of assignments; see ``limits``."""
-
-    def add(self, assignment: int, worker: Any, rules: Rules, task: str) -> None: ...
-
-    def remove(self, assignment: int) -> None: ...
-
-
-class Effects:
-    """Actions to carry out, without the lock, after a change of the table.
-
-    Attributes:
-        workers: the workers with something to send, by number.
-        deferred: called after that was sent, in this order.
-    """
-
-    __slots__ = ("deferred", "workers")
-
-    def __init__(self) -> None:
-        self.workers: dict[int, ReadyWorker] = {}
-        self.deferred: list[Deferred] = []
-
-    def carry_out(self) -> None:
-        """Send what was posted, then call what was deferred. Without the lock."""
-        for worker in self.workers.values():
-            worker.flush()
-        for act in self.deferred:
-            act()
 
 
 class Core:
@@ -200,10 +148,23 @@ class Core:
             call.number = task = next(self._ids)
             self.work[task] = call
             constraints = PLAIN if call.rules is None else call.rules.constraints
-            instructions = self._scheduler.submitted(task, pace, constraints)
-            if not instructions:
+            held = self._scheduler.held
+            waits = type(call) is not BlockingCall
+            instructions = self._scheduler.submitted(task, pace, constraints, waits=waits)
+            begins = self._scheduler.held and not held
+            if not (instructions or begins):
                 return None
-            return self.take((), instructions=instructions)
+            effects = self.take((), instructions=instructions)
+            if begins:  # from now on the engine asks ``held_back``
+                effects.deferred.append(self._wake)
+            return effects
+
+    def held_back(self) -> int | None:
+        """Return the task that has waited longest although workers are idle; None if none has."""
+        if not self._scheduler.held:  # asked whenever the engine wakes: mostly without the lock
+            return None
+        with self.lock:
+            return self._scheduler.held_back()
 
     def open(self, job: Job, available: int, most: int, *, grows: bool) -> Effects:
         """Add a job of many items, at most ``most`` to a chunk. A job that grows

@@ -232,7 +232,8 @@ class Driver:
         parts.workers.source.hand_over_replaced()
         parts.receiver.resume_reading()
         preemption = parts.preemption
-        waits = [preemption.keep_limits(), preemption.end_aborted(), preemption.take_back()]
+        waits = [preemption.keep_limits(), preemption.end_aborted()]
+        waits += [preemption.give_out(), preemption.take_back()]
         waits.append(parts.receiver.tell_early())
         borrowed = parts.receiver.return_blocks()
         parts.arena.trim_if_idle(monotonic())

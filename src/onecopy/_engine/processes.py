@@ -27,8 +27,9 @@ from .._schedule.scheduler import Scheduler
 from .._system import forking
 from .._system.interrupts import Uninterrupted
 from .._system.poller import Poller, poller
-from .core import Core, ReadyWorker
+from .core import Core
 from .driver import Driver
+from .effects import ReadyWorker
 from .engine import unheld
 from .freezer import Freezes
 from .functions import Function
@@ -116,7 +117,7 @@ class ProcessEngine:
         """Create the other parts, and connect them with these."""
         options, history, limits = self.options, self.history, Limits()
         core = Core(
-            Scheduler(options.workers, options.max_tasks),
+            Scheduler(options.workers, options.max_tasks, holds=True),
             on_lost=self._on_lost,
             start_worker=self._start_worker,
             wake=wakeup,

@@ -28,7 +28,8 @@ from .._schedule.events import Assignment
 from .._system.interrupts import SLICE, Uninterrupted
 from .._system.poller import Poller
 from . import output_dispatch
-from .core import Core, Ended, PoolState, ReadyWorker
+from .core import Core, Ended, PoolState
+from .effects import ReadyWorker
 from .freezer import Freezes
 from .history import NOTHING
 from .lifetime import Lifetime

@@ -22,7 +22,8 @@ from .._schedule import events
 from .._system.interrupts import Uninterrupted
 from .._system.stack import check_room
 from . import busy
-from .core import Core, Effects, ReadyWorker
+from .core import Core
+from .effects import Effects, ReadyWorker
 from .functions import Function, pace_key
 from .future import TaskFuture
 from .history import History

@@ -29,7 +29,8 @@ from .._system import forking
 from .._system.interrupts import Uninterrupted
 from .._system.usage import Delay, traced, usage, used
 from . import log_marks
-from .core import Core, Deferred, ReadyWorker
+from .core import Core
+from .effects import Deferred, ReadyWorker
 from .engine import unheld
 from .functions import Function
 from .history import History, WorkerRow

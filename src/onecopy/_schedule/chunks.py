@@ -20,6 +20,12 @@ TRUST = 16
 # A worker is given more while its work is estimated to take less than this.
 AHEAD_JOB_NS = 2 * TARGET_NS
 AHEAD_TASK_NS = 1_000_000
+# Even a task that takes no time costs about two microseconds.
+LEAST_TASK_NS = 2_000.0
+# Waking an idle worker costs some 50 microseconds on two CPUs. Single tasks that take less than
+# ``TINY_NS`` wait for a busy worker while there is less than ``BEHIND_NS`` of them.
+TINY_NS = 20_000
+BEHIND_NS = 200_000
 
 
 # A pace learnt by an earlier job counts as at most this many items.

@@ -149,6 +149,10 @@ class WorkerGone(NamedTuple):
     all: bool = False
 
 
+class Overdue(NamedTuple):
+    """Tasks have waited for a busy worker for too long although others are idle."""
+
+
 class Closed(NamedTuple):
     """No more work will come, except of jobs that still grow; the workers exit after it."""
 
@@ -171,6 +175,7 @@ Event = (
     | Cut
     | WorkerEnding
     | WorkerGone
+    | Overdue
     | Closed
     | Abandoned
 )

@@ -17,6 +17,9 @@ The rules:
 - An estimate may be wrong, and a task may even wait for one that was put behind it. If an idle
   worker has nothing else to do, work is taken back from behind something long, and so is the
   rest of a long chunk (``blocked_workers``; the engine measures how long it takes).
+- A single task that is known to be tiny waits for a busy worker, even if another is idle,
+  while there is less of such work than a fraction of a millisecond. If it has waited for longer
+  (``held_back``; the engine measures), it goes to an idle worker after all.
 - Exclusive work is never put behind other work, and no work is put behind it.
 - When a worker ends, the assignment that it had started is lost, and no other: the rest of
   what it was sent goes back to the head of the queue.
@@ -30,9 +33,17 @@ from collections.abc import Callable
 from itertools import count
 from typing import Any
 
-from .chunks import AHEAD_JOB_NS, AHEAD_TASK_NS, LEAST_NS, Pace, chunk_size
+from .chunks import (
+    AHEAD_JOB_NS,
+    AHEAD_TASK_NS,
+    BEHIND_NS,
+    LEAST_NS,
+    LEAST_TASK_NS,
+    TINY_NS,
+    Pace,
+    chunk_size,
+)
 from .events import (
-    PLAIN,
     Abandoned,
     Assign,
     Assignment,
@@ -48,6 +59,7 @@ from .events import (
     JobHalved,
     JobOpened,
     Lost,
+    Overdue,
     Requeued,
     Retire,
     Retry,
@@ -57,6 +69,7 @@ from .events import (
     WorkerGone,
     WorkerReady,
 )
+from .records import Job, Task, Worker, can_be_cut, no_longer_out
 
 # What a named tuple's own ``__new__`` does, without the call.
 _new = tuple.__new__
@@ -66,79 +79,6 @@ _RETURNS = 5
 _KEYS = 1000
 
 
-class _Task:
-    """A single task in the queue."""
-
-    __slots__ = ("constraints", "id", "pace")
-
-    def __init__(self, id: int, pace: Pace, constraints: Constraints = PLAIN) -> None:
-        self.id = id
-        self.pace = pace
-        self.constraints = constraints
-
-
-class _Job:
-    """A job; it is in the queue while items of it wait.
-
-    Attributes:
-        next, available: items from ``next`` up to ``available`` wait.
-        out: the number of items that workers have.
-        grows: there are more to come, and their number is unknown.
-        wary: this many of the items that come back are given out singly: a chunk was cut, and the
-            items after the slow one may be slow too, even if the measured pace is quick.
-        retryable: ranges of items that a worker had when it ended, before it started them.
-    """
-
-    __slots__ = (
-        "again", "available", "chunk", "constraints", "grows", "id", "most", "next", "out", "pace",
-        "queued", "wary",
-    )  # fmt: skip
-
-    def __init__(
-        self,
-        id: int,
-        pace: Pace,
-        chunk: int | None,
-        most: int,
-        constraints: Constraints,
-        grows: bool,
-    ) -> None:
-        self.id = id
-        self.pace = pace
-        self.chunk = chunk
-        self.most = most
-        self.constraints = constraints
-        self.grows = grows
-        self.next = 0
-        self.available = 0
-        self.out = 0
-        self.wary = 0
-        self.again: list[tuple[int, int]] = []
-        self.queued = False
-
-    def waiting(self) -> bool:
-        return bool(self.again) or self.next < self.available
-
-    def left(self) -> int:
-        """Return how many items wait."""
-        fresh = self.available - self.next
-        return fresh + sum(stop - start for start, stop in self.again) if self.again else fresh
-
-
-class _Worker:
-    __slots__ = ("ending", "exclusive", "held", "id", "items", "load", "taken", "whole")
-
-    def __init__(self, id: int) -> None:
-        self.id = id
-        self.held: dict[int, tuple[Assignment, _Task | _Job, float]] = {}
-        self.load = 0.0
-        self.items = 0  # of jobs
-        self.taken = 0
-        self.whole = 0  # an assignment known to have been started to its end
-        self.exclusive = False
-        self.ending = False
-
-
 class Scheduler:
     """See the module.
 
@@ -146,22 +86,36 @@ class Scheduler:
         workers: the number of workers that the pool should have.
         max_tasks: a worker is replaced after this many assignments.
         ahead: send a worker more work before it has finished what it has.
+        holds: let tiny tasks wait for a busy worker; the engine asks ``held_back`` while ``held``.
+
+    Attributes:
+        held: tasks may wait although a worker is idle.
     """
 
-    def __init__(self, workers: int, max_tasks: int | None = None, *, ahead: bool = True) -> None:
+    def __init__(
+        self,
+        workers: int,
+        max_tasks: int | None = None,
+        *,
+        ahead: bool = True,
+        holds: bool = False,
+    ) -> None:
+        self.held = False
         self._ahead = ahead
+        # When workers are replaced, it is unknown when the next one is ready.
+        self._holds = holds and max_tasks is None
         self._wanted = workers
         self._max_tasks = max_tasks
-        self._queue: deque[_Task | _Job] = deque()
-        self._jobs: dict[int, _Job] = {}
+        self._queue: deque[Task | Job] = deque()
+        self._jobs: dict[int, Job] = {}
         self._growing: set[int] = set()  # jobs
-        self._workers: dict[int, _Worker] = {}
-        self._busy: dict[int, _Worker] = {}  # those that hold something
+        self._workers: dict[int, Worker] = {}
+        self._busy: dict[int, Worker] = {}  # those that hold something
         self._idle: list[int] = []
         self._paces: dict[tuple[str, int], Pace] = {}
         self._returns: dict[tuple[int, int], int] = {}
         # Assignments that have ended and may be retried.
-        self._open: dict[int, tuple[Assignment, _Task | _Job]] = {}
+        self._open: dict[int, tuple[Assignment, Task | Job]] = {}
         self._ids = count(1)
         self._closed = False
         self._retired: set[int] = set()
@@ -180,6 +134,7 @@ class Scheduler:
             WorkerEnding: self._worker_ending,
             WorkerGone: self._worker_gone,
             Closed: self._close,
+            Overdue: self._overdue,
             Abandoned: self._abandon,
         }
 
@@ -210,18 +165,32 @@ class Scheduler:
         for worker in self._busy.values():
             if not worker.ending:
                 head, work, estimate = next(iter(worker.held.values()))
-                cut = head.id != worker.whole and _can_be_cut(head, work)
+                cut = head.id != worker.whole and can_be_cut(head, work)
                 if cut or len(worker.held) > 1:
                     found.append((worker.id, head.id, estimate))
         return found
 
-    def submitted(self, task: int, key: int, constraints: Constraints) -> list[Instruction]:
-        """Handle a ``TaskSubmitted``, without creating one: there are very many."""
-        self._queue.append(_Task(task, self._pace(("task", key)), constraints))
+    def submitted(
+        self, task: int, key: int, constraints: Constraints, *, waits: bool = False
+    ) -> list[Instruction]:
+        """Handle a ``TaskSubmitted``, without creating one: there are very many. ``waits``: it may
+        wait for a busy worker although another is idle."""
+        work = Task(task, self._pace(("task", key)), constraints)
+        self._queue.append(work)
         out: list[Instruction] = []
         if self._idle:
-            self._wake(out)
+            if waits and self._holds and self._busy and _is_tiny(work):
+                self._wake_few(work, out)
+            else:
+                self._wake(out)
         return out
+
+    def held_back(self) -> int | None:
+        """Return the first task of those that wait although a worker is idle; None if none do."""
+        if self._queue and self._idle:
+            return self._queue[0].id
+        self.held = False
+        return None
 
     def finished(self, number: int, id: int, nanoseconds: int | None) -> list[Instruction]:
         """Handle a ``Finished``, without creating one."""
@@ -234,7 +203,7 @@ class Scheduler:
         worker.load -= estimate
         size = assignment.stop - assignment.start
         if size:
-            worker.items -= _no_longer_out(assignment, work)
+            worker.items -= no_longer_out(assignment, work)
         if work.constraints.retryable:
             self._open[id] = assignment, work
         if nanoseconds is not None:
@@ -260,7 +229,7 @@ class Scheduler:
         # Every job learns its own pace, since the same function may be given other items. It starts
         # with the last job's pace.
         pace = self._paces["job", event.key] = Pace(self._pace(("job", event.key)))
-        work = _Job(event.job, pace, event.chunk, event.most, event.constraints, event.grows)
+        work = Job(event.job, pace, event.chunk, event.most, event.constraints, event.grows)
         self._jobs[event.job] = work
         if event.grows:
             self._growing.add(event.job)
@@ -300,7 +269,7 @@ class Scheduler:
         found = self._open.pop(event.assignment, None)
         if found is not None:
             assignment, work = found
-            if isinstance(work, _Task):
+            if isinstance(work, Task):
                 self._queue.append(work)
             else:
                 for run in reversed(event.runs or ((assignment.start, assignment.stop),)):
@@ -313,7 +282,7 @@ class Scheduler:
         self._end_if_done(out)
 
     def _worker_ready(self, event: WorkerReady, out: list[Instruction]) -> None:
-        self._workers[event.worker] = _Worker(event.worker)
+        self._workers[event.worker] = Worker(event.worker)
         self._idle.append(event.worker)
         self._wake(out)
         self._end_if_done(out)
@@ -328,7 +297,7 @@ class Scheduler:
         for number in reversed(event.assignments):
             assignment, work, estimate = worker.held.pop(number)
             worker.load -= estimate
-            worker.items -= _no_longer_out(assignment, work)
+            worker.items -= no_longer_out(assignment, work)
             worker.taken -= 1
             self._come_back(assignment, work)
         self._wake(out)
@@ -343,12 +312,12 @@ class Scheduler:
         if worker is None or held is None:
             return
         assignment, work, estimate = held
-        assert isinstance(work, _Job)
+        assert isinstance(work, Job)
         if event.stop == assignment.stop:
             worker.whole = assignment.id
             return
         worker.held[assignment.id] = assignment._replace(stop=event.stop), work, estimate
-        worker.items -= _no_longer_out(assignment._replace(start=event.stop), work)
+        worker.items -= no_longer_out(assignment._replace(start=event.stop), work)
         if event.singly:
             work.most = 1
         if event.nanoseconds is not None:
@@ -375,7 +344,7 @@ class Scheduler:
                 self._idle.remove(event.worker)
             first = next(iter(worker.held), 0)
             for assignment, work, _ in reversed(worker.held.values()):
-                _no_longer_out(assignment, work)
+                no_longer_out(assignment, work)
                 # A worker starts assignments in the order of their ids.
                 begun = assignment.id == event.claimed or (
                     event.all and assignment.id < event.claimed
@@ -390,6 +359,9 @@ class Scheduler:
             out.append(Start())
         self._wake(out)
         self._end_if_done(out)
+
+    def _overdue(self, _: Overdue, out: list[Instruction]) -> None:
+        self._wake(out)
 
     def _close(self, _: Closed, out: list[Instruction]) -> None:
         self._closed = True
@@ -420,11 +392,22 @@ class Scheduler:
             worker = self._workers[self._idle.pop()]
             self._assign(worker, self._queue[0], out)
 
-    def _fill(self, worker: _Worker, out: list[Instruction]) -> None:
+    def _wake_few(self, last: Task, out: list[Instruction]) -> None:
+        """Give tiny tasks to as few idle workers as they need: to none while there is less of them
+        than a busy worker does soon. Waking a worker costs more than such a task takes."""
+        each = max(last.pace.peak, LEAST_TASK_NS)
+        while self._idle and len(self._queue) * each >= BEHIND_NS:
+            worker = self._workers[self._idle.pop()]
+            self._assign(worker, self._queue[0], out)
+            if self._queue:
+                self._fill(worker, out)
+        self.held = self.held or bool(self._idle and self._queue)
+
+    def _fill(self, worker: Worker, out: list[Instruction]) -> None:
         """Give a worker as much as the rule about time ahead allows."""
         # Topping up at every result would send one message per task.
         first = self._queue[0]
-        if worker.held and worker.load > AHEAD_TASK_NS / 2 and type(first) is _Task:
+        if worker.held and worker.load > AHEAD_TASK_NS / 2 and type(first) is Task:
             return
         while self._queue and not self._spent(worker) and not worker.ending:
             work, size = self._queue[0], 0
@@ -436,18 +419,18 @@ class Scheduler:
                     or work.constraints.exclusive
                 ):
                     return
-                if isinstance(work, _Task):
+                if isinstance(work, Task):
                     ahead, estimate = AHEAD_TASK_NS, work.pace.peak
                 else:
                     size = self._next_size(work)
                     if len(worker.held) > 1 and worker.items + size > self._fair(work):
                         return
                     ahead, estimate = AHEAD_JOB_NS, size * work.pace.mean
-                if worker.load + max(estimate, 2000.0) > ahead:
+                if worker.load + max(estimate, LEAST_TASK_NS) > ahead:
                     return
             self._assign(worker, work, out, size)
 
-    def _now_idle(self, worker: _Worker, out: list[Instruction]) -> None:
+    def _now_idle(self, worker: Worker, out: list[Instruction]) -> None:
         """Note that a worker holds nothing any more."""
         self._busy.pop(worker.id, None)
         worker.load = 0.0
@@ -460,10 +443,10 @@ class Scheduler:
         else:
             self._idle.append(worker.id)
 
-    def _spent(self, worker: _Worker) -> bool:
+    def _spent(self, worker: Worker) -> bool:
         return self._max_tasks is not None and worker.taken >= self._max_tasks
 
-    def _next_size(self, work: _Job) -> int:
+    def _next_size(self, work: Job) -> int:
         if work.chunk is not None and not work.again:
             return min(work.chunk, work.available - work.next)
         least = LEAST_NS if self._ahead else 0
@@ -476,26 +459,25 @@ class Scheduler:
             return min(size, work.again[0][1] - work.again[0][0])
         return min(size, work.available - work.next)
 
-    def _fair(self, job: _Job) -> int:
+    def _fair(self, job: Job) -> int:
         """Return a worker's share of the items that are not finished."""
         left = job.available - job.next + job.out
         if job.again or job.grows:
             left = job.left() + self._out(job)
         return -(-left // self._wanted)
 
-    def _out(self, job: _Job) -> int:
+    def _out(self, job: Job) -> int:
         """Return the items that count as unfinished in addition to those that wait. A job that
         grows is expected to go on for as long as its items are given out."""
         return job.out + (self._wanted * job.most if job.grows and job.most < 1 << 32 else 0)
 
     def _assign(
-        self, worker: _Worker, work: _Task | _Job, out: list[Instruction], size: int = 0
+        self, worker: Worker, work: Task | Job, out: list[Instruction], size: int = 0
     ) -> None:
         """Give out the head of the queue, or a chunk of it; ``size``: where it is known."""
-        if isinstance(work, _Task):
+        if isinstance(work, Task):
             self._queue.popleft()
-            # Even a task that takes no time costs about two microseconds.
-            estimate = max(work.pace.peak, 2000.0)
+            estimate = max(work.pace.peak, LEAST_TASK_NS)
             assignment = _new(Assignment, (next(self._ids), work.id, 0, 0))
         else:
             start, stop = self._cut(work, size or self._next_size(work))
@@ -511,7 +493,7 @@ class Scheduler:
         worker.exclusive = work.constraints.exclusive
         out.append(_new(Assign, (worker.id, assignment)))
 
-    def _cut(self, job: _Job, size: int) -> tuple[int, int]:
+    def _cut(self, job: Job, size: int) -> tuple[int, int]:
         """Take the next chunk out of the job at the head of the queue."""
         if job.again:
             job.wary = max(0, job.wary - 1)
@@ -534,14 +516,14 @@ class Scheduler:
         self._returns[key] = self._returns.get(key, 0) + 1
         return self._returns[key] >= _RETURNS
 
-    def _come_back(self, assignment: Assignment, work: _Task | _Job) -> None:
+    def _come_back(self, assignment: Assignment, work: Task | Job) -> None:
         """Put an assignment that was not started back at the head of the queue."""
-        if isinstance(work, _Task):
+        if isinstance(work, Task):
             self._queue.appendleft(work)
         else:
             self._put_back(work, assignment.start, assignment.stop)
 
-    def _put_back(self, job: _Job, start: int, stop: int) -> None:
+    def _put_back(self, job: Job, start: int, stop: int) -> None:
         """Put these items first from now on, unless the job was dropped meanwhile."""
         if job.id in self._jobs:
             job.again.insert(0, (start, stop))
@@ -549,7 +531,7 @@ class Scheduler:
                 job.queued = True
                 self._queue.appendleft(job)
 
-    def _retire(self, worker: _Worker, out: list[Instruction]) -> None:
+    def _retire(self, worker: Worker, out: list[Instruction]) -> None:
         del self._workers[worker.id]
         self._retired.add(worker.id)
         out.append(Retire(worker.id))
@@ -561,14 +543,8 @@ class Scheduler:
             self._idle.clear()
 
 
-def _no_longer_out(assignment: Assignment, work: _Task | _Job) -> int:
-    """Note that these items are not with a worker any more; return their number."""
-    size = assignment.stop - assignment.start
-    if type(work) is _Job:
-        work.out -= size
-    return size
-
-
-def _can_be_cut(assignment: Assignment, work: _Task | _Job) -> bool:
-    """Return True for a chunk whose size was chosen here; the user's own chunks are not cut."""
-    return type(work) is _Job and work.chunk is None and assignment.stop - assignment.start > 1
+def _is_tiny(task: Task) -> bool:
+    """Return True if a task takes less time than waking a worker for it."""
+    return (
+        task.pace.mean is not None and task.pace.peak <= TINY_NS and not task.constraints.exclusive
+    )

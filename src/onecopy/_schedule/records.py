@@ -1,0 +1,92 @@
+"""The notes of the scheduler about each waiting task, job and worker."""
+
+from __future__ import annotations
+
+from .chunks import Pace
+from .events import PLAIN, Assignment, Constraints
+
+
+class Task:
+    """A single task in the queue."""
+
+    __slots__ = ("constraints", "id", "pace")
+
+    def __init__(self, id: int, pace: Pace, constraints: Constraints = PLAIN) -> None:
+        self.id = id
+        self.pace = pace
+        self.constraints = constraints
+
+
+class Job:
+    """A job; it is in the queue while items of it wait.
+
+    Attributes:
+        next, available: items from ``next`` up to ``available`` wait.
+        out: the number of items that workers have.
+        grows: there are more to come, and their number is unknown.
+        wary: this many of the items that come back are given out singly: a chunk was cut, and the
+            items after the slow one may be slow too, even if the measured pace is quick.
+        retryable: ranges of items that a worker had when it ended, before it started them.
+    """
+
+    __slots__ = (
+        "again", "available", "chunk", "constraints", "grows", "id", "most", "next", "out", "pace",
+        "queued", "wary",
+    )  # fmt: skip
+
+    def __init__(
+        self,
+        id: int,
+        pace: Pace,
+        chunk: int | None,
+        most: int,
+        constraints: Constraints,
+        grows: bool,
+    ) -> None:
+        self.id = id
+        self.pace = pace
+        self.chunk = chunk
+        self.most = most
+        self.constraints = constraints
+        self.grows = grows
+        self.next = 0
+        self.available = 0
+        self.out = 0
+        self.wary = 0
+        self.again: list[tuple[int, int]] = []
+        self.queued = False
+
+    def waiting(self) -> bool:
+        return bool(self.again) or self.next < self.available
+
+    def left(self) -> int:
+        """Return how many items wait."""
+        fresh = self.available - self.next
+        return fresh + sum(stop - start for start, stop in self.again) if self.again else fresh
+
+
+class Worker:
+    __slots__ = ("ending", "exclusive", "held", "id", "items", "load", "taken", "whole")
+
+    def __init__(self, id: int) -> None:
+        self.id = id
+        self.held: dict[int, tuple[Assignment, Task | Job, float]] = {}
+        self.load = 0.0
+        self.items = 0  # of jobs
+        self.taken = 0
+        self.whole = 0  # an assignment known to have been started to its end
+        self.exclusive = False
+        self.ending = False
+
+
+def no_longer_out(assignment: Assignment, work: Task | Job) -> int:
+    """Note that these items are not with a worker any more; return their number."""
+    size = assignment.stop - assignment.start
+    if type(work) is Job:
+        work.out -= size
+    return size
+
+
+def can_be_cut(assignment: Assignment, work: Task | Job) -> bool:
+    """Return True for a chunk whose size was chosen here; the user's own chunks are not cut."""
+    return type(work) is Job and work.chunk is None and assignment.stop - assignment.start > 1
