@@ -340,7 +340,7 @@ def test_a_worker_with_a_pool_of_its_own_is_killed(make_pool: MakePool, inner: M
 
 
 def test_terminate_after_a_running_task_was_cancelled(make_pool: MakePool) -> None:
-    """A task that waits behind it ends as well."""
+    """Tasks that wait behind it end as well; a new worker may be quick enough to run some."""
     marks = oc.zeros(1, "i8")
     for _ in range(5):
         pool = make_pool("fork", 1)
@@ -353,4 +353,30 @@ def test_terminate_after_a_running_task_was_cancelled(make_pool: MakePool) -> No
         pool.terminate()
         pool.join()
         assert running.cancelled()
-        assert all(f.cancelled() for f in waiting)
+        assert all(f.done() for f in waiting)
+
+
+def test_nothing_begins_while_a_pool_is_terminated(
+    make_pool: MakePool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The last look at its memory takes a while."""
+    marks = oc.zeros(2, "i8")
+    pool = make_pool("fork", 1)
+    watch = engine_of(pool).history.watch
+    assert watch is not None
+
+    def finish() -> None:
+        os.kill(int(marks[0]), signal.SIGKILL)  # its place is free
+        until(lambda: bool(marks[1]) or waiting.done(), "the next has begun or ended")
+        again()
+
+    again = watch.finish
+    monkeypatch.setattr(watch, "finish", finish)
+    running = pool.submit(begin, marks, 0)
+    waiting = pool.submit(begin, marks, 1)
+    until(lambda: bool(marks[0]), "it has begun")
+    pool.terminate()
+    pool.join()
+    assert isinstance(running.exception(), oc.PoolClosed)
+    assert waiting.cancelled()
+    assert not marks[1]

@@ -66,20 +66,22 @@ class Lifetime:
             if self._terminated:
                 return
             self._terminated = True
+            # First: nothing begins while memory is read for the last time, which takes a while.
+            self._abandon(PoolState.TERMINATED, errors.PoolClosed("the pool was terminated"))
             if self._history.watch is not None:
                 self._history.watch.finish()
-            self._end(PoolState.TERMINATED, errors.PoolClosed("the pool was terminated"))
+            self._stop_workers()
 
     def fail(self, failure: errors.OnecopyError, cause: BaseException | None) -> None:
         """End the pool as unusable: everything that waits fails with ``failure``."""
         failure.__cause__ = cause
         with Uninterrupted():
-            self._end(PoolState.FAILED, failure)
+            self._abandon(PoolState.FAILED, failure)
+            self._stop_workers()
 
-    def _end(self, state: PoolState, error: errors.OnecopyError) -> None:
+    def _abandon(self, state: PoolState, error: errors.OnecopyError) -> None:
         for work in self._core.abandon(state, error):
             work.abandon(error_copy(error))
-        self._stop_workers()
 
 
 def no_thread(error: RuntimeError) -> errors.OnecopyError:
