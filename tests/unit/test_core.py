@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import threading
 from collections import deque
+from collections.abc import Callable
 from concurrent.futures import CancelledError
 from contextlib import nullcontext
 from functools import partial
@@ -28,7 +29,7 @@ from onecopy._engine.lifetime import Lifetime
 from onecopy._engine.outcomes import Outcomes
 from onecopy._engine.rules import Rules
 from onecopy._engine.submission import Submission
-from onecopy._engine.work import BlockingCall, Entry
+from onecopy._engine.work import Entry
 from onecopy._observe.columns import DONE, FAILED
 from onecopy._protocol import wire
 from onecopy._schedule import events
@@ -95,7 +96,9 @@ class Pool:
             else:
                 self.core.handle(events.Overdue()).carry_out()
 
-    def _wait(self, worker: ReadyWorker, call: BlockingCall, signals: Uninterrupted) -> None:
+    def _wait(
+        self, worker: ReadyWorker, missing: Callable[[], bool], signals: Uninterrupted
+    ) -> None:
         worker.flush()
 
     def start(self) -> FakeWorker:

@@ -21,7 +21,6 @@ from .. import errors
 from .._codec.blame import without_ours
 from .._codec.pickling import PEER
 from .._engine.core import Core
-from .._engine.effects import ReadyWorker
 from .._engine.engine import unheld
 from .._engine.following import Follower
 from .._engine.functions import Function
@@ -33,7 +32,7 @@ from .._engine.outcomes import Outcomes
 from .._engine.output_dispatch import OutputDispatcher
 from .._engine.rules import Rules
 from .._engine.submission import Submission
-from .._engine.work import BlockingCall, Entry
+from .._engine.work import Entry
 from .._engine.workers import importing
 from .._memory.arena import Arena
 from .._memory.segment import registry
@@ -47,7 +46,7 @@ from .._protocol.preparation import prepare
 from .._schedule.events import Assignment
 from .._schedule.scheduler import Scheduler
 from .._system import forking
-from .._system.interrupts import Event, Uninterrupted
+from .._system.interrupts import Event
 from .arrivals import Arrivals
 from .host import Host, HostStatus, State
 from .interface import Carrier, HostInfo, Item
@@ -126,7 +125,7 @@ class ClusterEngine:
         known = KnownFunctions(PEER, self._follower, self._forget)
         # Results come when a chunk has ended: where each is wanted at once, items go singly.
         self.submission = Submission(
-            self.core, self.history, known, PEER, self._wake, _send, singly=True
+            self.core, self.history, known, PEER, self._wake, None, singly=True
         )
         self._known = known
         self._output = OutputDispatcher(
@@ -388,10 +387,6 @@ class Hosts:
 
 def _start_worker() -> None:
     """Called when a worker is missing: agents replace their own workers."""
-
-
-def _send(worker: ReadyWorker, call: BlockingCall, signals: Uninterrupted) -> None:
-    """Send nothing: what was posted is in the queue already."""
 
 
 def _initializer(options: Options, follower: Follower) -> Function | None:

@@ -28,6 +28,8 @@ from .effects import Deferred, Effects, Limited, ReadyWorker
 from .jobs import Job
 from .work import BlockingCall, Call, Entry, Work
 
+# Assignments that ``lone`` searches.
+_MANY = 16
 FOREIGN = "this pool belongs to the process that made it; make one here"
 
 MakeError = Callable[[str], BaseException]
@@ -112,6 +114,23 @@ class Core:
         """Return ``held``, with the part of its work that each worker is running."""
         with self.lock:
             return busy.heads(self.assigned.values(), self.workers)
+
+    def lone(self, task: int) -> tuple[ReadyWorker, Entry] | None:
+        """Return the assignment of a task and its worker, if the worker has no other; None as well
+        if many are out: this searches all."""
+        with self.lock:
+            if len(self.assigned) > _MANY:
+                return None
+            found = None
+            for entry in self.assigned.values():
+                if entry.assignment.work == task:
+                    found = entry
+            if found is None:
+                return None
+            for entry in self.assigned.values():
+                if entry.worker == found.worker and entry is not found:
+                    return None
+            return self.workers[found.worker], found
 
     def ended_by_worker(self) -> dict[int, int]:
         """Return how many assignments each ready worker has ended."""

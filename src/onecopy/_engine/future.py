@@ -19,17 +19,21 @@ this kind; the lock is reentrant for that case.
 from __future__ import annotations
 
 import threading
+import weakref
 from collections.abc import Callable
 from concurrent.futures import Future
 from concurrent.futures._base import CANCELLED_AND_NOTIFIED, FINISHED, PENDING, RUNNING
 from logging import getLogger
 from time import monotonic_ns
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from .._codec.blame import cut_ours
 from .._observe.diary import CALLBACKS, Diary
 from .._system import forking
 from .._system.interrupts import Condition
+
+if TYPE_CHECKING:
+    from .submission import Submission
 
 # The base class logs here too.
 _log = getLogger("concurrent.futures")
@@ -50,6 +54,23 @@ def is_main() -> bool:
     return threading.current_thread() is threading.main_thread()
 
 
+class PoolOf:
+    """Identifies the pool of a future, and finds it while it is there: a future that is kept does
+    not keep a pool's tables."""
+
+    __slots__ = ("_submission", "diary")
+
+    def __init__(self, diary: Diary, submission: Submission) -> None:
+        self.diary = diary
+        self._submission = weakref.ref(submission)
+
+    def attend(self, future: TaskFuture) -> None:
+        """Wait for the future's task in this thread, if that is possible."""
+        submission = self._submission()
+        if submission is not None:
+            submission.attend(future)
+
+
 class TaskFuture(Future[Any]):
     """See the module; to its users it is a ``concurrent.futures.Future``."""
 
@@ -58,7 +79,7 @@ class TaskFuture(Future[Any]):
     _exception: BaseException | None = None
     _made: Condition | None = None
     number = 0  # of the task, in its pool
-    owner: Diary | None = None  # identifies the pool
+    pool: PoolOf | None = None
     _waiters: list[Any]
     _done_callbacks: list[Callable[[Future[Any]], object]]
 
@@ -112,8 +133,8 @@ class TaskFuture(Future[Any]):
                     interrupt = raised
                 else:
                     _log.exception("exception calling callback for %r", self)
-        if self._done_callbacks and self.owner is not None:
-            self.owner.add(CALLBACKS, began, monotonic_ns())
+        if self._done_callbacks and self.pool is not None:
+            self.pool.diary.add(CALLBACKS, began, monotonic_ns())
         if interrupt is not None:
             raise interrupt
 
@@ -148,6 +169,8 @@ class TaskFuture(Future[Any]):
         if self._state == FINISHED and self._exception is None:
             return self._result
         try:
+            if timeout is None and self._state == RUNNING and self.pool is not None:
+                self.pool.attend(self)
             # Not the base class's ``result``: before Python 3.14 it ignores an exception that is
             # falsy (one with a length of 0).
             failed = super().exception(timeout)
@@ -160,6 +183,9 @@ class TaskFuture(Future[Any]):
         finally:
             del self  # the exception's traceback holds this frame: no cycle
             failed = None
+
+    def running(self) -> bool:
+        return self._state == RUNNING
 
     def done(self) -> bool:
         return self._state == FINISHED or super().done()

@@ -11,6 +11,7 @@ import atexit
 import os
 import signal
 import threading
+from collections.abc import Callable
 from contextlib import ExitStack
 from functools import partial
 
@@ -48,7 +49,7 @@ from .shown import Shown, present
 from .startup import Startup
 from .submission import Submission
 from .wakeup import Wakeup
-from .work import BlockingCall, Entry
+from .work import Entry
 from .workers import Workers, importing
 
 # Strong references: an engine whose pool is gone lives until its driver has ended.
@@ -225,8 +226,10 @@ class ProcessEngine:
     def _stop_workers(self) -> None:
         self._driver.stop_workers()
 
-    def _wait_for(self, worker: ReadyWorker, call: BlockingCall, signals: Uninterrupted) -> None:
-        self._parts.receiver.wait_for(worker, call, signals)
+    def _wait_for(
+        self, worker: ReadyWorker, missing: Callable[[], bool], signals: Uninterrupted
+    ) -> None:
+        self._parts.receiver.wait_for(worker, missing, signals)
 
     def _distrust(self, worker: int, error: Exception) -> None:
         self._parts.receiver.distrust(worker, error)

@@ -13,6 +13,7 @@ import pickle
 import signal
 import threading
 from collections import deque
+from collections.abc import Callable
 from functools import partial
 from time import monotonic, monotonic_ns
 
@@ -35,7 +36,7 @@ from .history import NOTHING
 from .lifetime import Lifetime
 from .outcomes import Outcomes
 from .output_dispatch import OutputDispatcher
-from .work import BlockingCall, Call, Entry
+from .work import Call, Entry
 from .worker_handle import WorkerHandle, WorkerState
 from .workers import Workers
 
@@ -96,26 +97,32 @@ class Receiver:
 
     # Reading.
 
-    def wait_for(self, worker: ReadyWorker, call: BlockingCall, signals: Uninterrupted) -> None:
-        """Send, and read this worker's socket until ``call`` has its outcome; in the caller's
+    def wait_for(
+        self, worker: ReadyWorker, missing: Callable[[], bool], signals: Uninterrupted
+    ) -> None:
+        """Send, and read this worker's socket while an outcome is ``missing``; in the caller's
         thread, which holds ``signals``: frames that have been read are handled before Ctrl-C is.
 
-        Returns early, and leaves everything to the driver, if the socket is full or closed. If a
+        Returns early, and leaves everything to the driver, if the socket is full or closed, or if
+        this thread reads a socket already: it is in a callback of another task. If a
         second Ctrl-C arrives while frames are being handled, it is unknown which have been: the
         worker is killed, and its work fails with WorkerDied instead of getting no outcome at all.
         """
         assert isinstance(worker, WorkerHandle)
         channel, handling = worker.channel, False
+        thread = threading.get_ident()
+        if thread in self._waiting:
+            worker.flush()
+            return
         with worker.receiving:
             if worker.state is WorkerState.ENDED:
                 return
             self.unwatch(worker)
             worker.muted = False
-            thread = threading.get_ident()
             self._waiting.add(thread)
             try:
                 channel.flush()
-                while call.done.locked() and not (call.answered or channel.blocked):
+                while missing() and not channel.blocked:
                     if self._output.is_full(worker.number):
                         signals.pass_on(partial(self._output.wait_for_room, worker.number, SLICE))
                     elif signals.pass_on(worker.readable):

@@ -25,7 +25,7 @@ from . import busy
 from .core import Core
 from .effects import Effects, ReadyWorker
 from .functions import Function, pace_key
-from .future import TaskFuture
+from .future import PoolOf, TaskFuture
 from .history import History
 from .jobs import Job
 from .known_functions import KnownFunctions
@@ -34,10 +34,13 @@ from .work import BlockingCall, Call, FutureCall, Work
 
 
 class Waiter(Protocol):
-    """Waits for one call, the only one that its worker has, in the caller's thread."""
+    """Waits for one task, the only one that its worker has, in the caller's thread."""
 
-    def __call__(self, worker: ReadyWorker, call: BlockingCall, signals: Uninterrupted) -> None:
-        """Send what was posted to the worker; may return before the call has ended."""
+    def __call__(
+        self, worker: ReadyWorker, missing: Callable[[], bool], signals: Uninterrupted
+    ) -> None:
+        """Send what was posted to the worker, and read from it while the outcome is ``missing``.
+        May return before."""
 
 
 class Submission:
@@ -49,7 +52,7 @@ class Submission:
         known: the functions that workers keep.
         namespace: decides what is pickled by name; None if nothing is pickled.
         wake: wakes the thread that runs the engine; safe in finalizers.
-        wait: sends a call to an idle worker while its caller waits.
+        wait: the short way for a caller that waits for one task; None if there is none.
         singly: give out items one by one if their results are fetched one by one.
     """
 
@@ -60,7 +63,7 @@ class Submission:
         known: KnownFunctions,
         namespace: Namespace | None,
         wake: Callable[[], None],
-        wait: Waiter,
+        wait: Waiter | None,
         *,
         singly: bool = False,
     ) -> None:
@@ -71,6 +74,7 @@ class Submission:
         self._wake = wake
         self._wait = wait
         self._singly = singly
+        self._pool = PoolOf(history.diary, self)
         self._unwanted: deque[tuple[int, bool]] = deque()  # jobs, and whether to kill workers
 
     # Single calls.
@@ -96,7 +100,7 @@ class Submission:
             effects = self._enter(call, pace_key(known, function))
             if call.submitted - begun > WORTH:
                 self._history.diary.add(PACKING, begun, call.submitted)
-            call.future.number, call.future.owner = call.number, self._history.diary
+            call.future.number, call.future.pool = call.number, self._pool
             if effects is not None:
                 effects.carry_out()
         return call.future
@@ -113,17 +117,17 @@ class Submission:
         known = self._known.get(function)
         call = BlockingCall(known, function, args, kwargs, self.namespace, rules)
         # A retry may run in another worker: such a call does not wait at one worker's socket.
-        lone = rules is None or not rules.retries
+        wait = self._wait if rules is None or not rules.retries else None
         try:
             with Uninterrupted() as signals:
                 call.versions = self._known.versions(known, call)
                 effects = self._enter(call, pace_key(known, function))
                 if effects is not None:
-                    if lone and len(effects.workers) == 1:
+                    if wait is not None and len(effects.workers) == 1:
                         for act in effects.deferred:
                             act()
                         (worker,) = effects.workers.values()
-                        self._wait(worker, call, signals)
+                        wait(worker, call.missing, signals)
                     else:
                         effects.carry_out()
             if not call.done.acquire(blocking=False):
@@ -142,12 +146,29 @@ class Submission:
         call.submitted = monotonic_ns()
         return self._core.submit(call, pace)
 
+    def attend(self, future: TaskFuture) -> None:
+        """Wait for a future's task as ``apply`` does, if it is the only one that its worker has.
+        May return before there is an outcome."""
+        if self._wait is None or (found := self._core.lone(future.number)) is None:
+            return
+        worker, entry = found
+        if entry.work.rules is not None and entry.work.rules.retries:
+            return  # as in ``apply``
+        assigned, number = self._core.assigned, entry.assignment.id
+
+        def missing() -> bool:
+            # When its result has been read, by whatever thread, the outcome comes by itself.
+            return assigned.get(number) is entry and future.running()
+
+        with Uninterrupted() as signals:
+            self._wait(worker, missing, signals)
+
     def cancel(self, future: Future[Any]) -> bool:
         """Cancel a task whether it has started or not; return False if it is done.
 
         Raises ValueError if the future belongs to another pool.
         """
-        if not isinstance(future, TaskFuture) or future.owner is not self._history.diary:
+        if not isinstance(future, TaskFuture) or future.pool is not self._pool:
             raise ValueError("this future is not one of this pool's")
         if future.cancel():
             return True  # it has not started: it is skipped when its turn comes

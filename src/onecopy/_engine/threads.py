@@ -26,11 +26,10 @@ from .._protocol.failures import describe, name_of
 from .._schedule.events import Assignment
 from .._schedule.scheduler import Scheduler
 from .._system import forking
-from .._system.interrupts import Uninterrupted
 from .._system.usage import Delay, traced, usage, used
 from . import log_marks
 from .core import Core
-from .effects import Deferred, ReadyWorker
+from .effects import Deferred
 from .engine import unheld
 from .functions import Function
 from .history import History, WorkerRow
@@ -39,7 +38,7 @@ from .lifetime import Lifetime, no_thread
 from .options import Options
 from .outcomes import Outcomes
 from .submission import Submission
-from .work import BlockingCall, Entry, Work
+from .work import Entry, Work
 
 
 class ThreadWorker:
@@ -90,7 +89,7 @@ class ThreadEngine:
         known = KnownFunctions(None, None, _forget)
         # A thread cannot deliver a result while it runs the next item of its chunk: items singly.
         self.submission = Submission(
-            self.core, self.history, known, None, self._wake, _send, singly=True
+            self.core, self.history, known, None, self._wake, None, singly=True
         )
         self._lifetime = Lifetime(self.core, self.submission, self.history, self._stop_workers)
         self._outcomes = Outcomes(self.core, self.history, None)
@@ -253,10 +252,6 @@ class ThreadEngine:
                 outcomes.conclude(pid, entry, spent, DONE, outcomes.delivered, value)
         del entry, value, error, failed, found
         return finished
-
-
-def _send(worker: ReadyWorker, call: BlockingCall, signals: Uninterrupted) -> None:
-    """Send nothing: what was posted is in the queue already."""
 
 
 def _forget(function: Function) -> None:

@@ -282,6 +282,10 @@ class BlockingCall(Call):
     def wanted(self) -> bool:
         return not self._forsaken
 
+    def missing(self) -> bool:
+        """Return True while its worker has not sent the outcome."""
+        return self.done.locked() and not self.answered
+
     def wait(self, meanwhile: Callable[[], None]) -> None:
         """Wait until there is an outcome, and call ``meanwhile`` at intervals."""
         while not self.done.acquire(timeout=SLICE):
