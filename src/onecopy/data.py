@@ -14,11 +14,6 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Literal, Never, Protocol, TypeVar, overload
 
 from ._codec.adapters import user_types
-from ._files.load import asked as _asked
-from ._files.load import loaded as _loaded
-from ._files.load import places
-from ._files.load.interface import Wanted
-from ._files.load.meter import Meter
 from ._files.scan.handle import Block
 from ._objects import explain as explained
 from ._objects import log, sharing
@@ -32,6 +27,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import DTypeLike, NDArray
 
+    from ._files.load.interface import Wanted
     from ._objects.mappings import SharedDict, SharedSet
     from ._objects.sequences import SharedList, SharedText
 
@@ -288,7 +284,9 @@ def load(  # noqa: PLR0913  # options of a file
         >>> oc.load(path).sum(), oc.load([path, path], rows=(1, 3)).tolist()
         (np.float64(2.0), [[0.0, 1.0], [1.0, 0.0]])
     """
-    wanted = _asked(
+    from ._files import load as files  # a program that only shares waits for none of it
+
+    wanted = files.asked(
         columns=columns,
         rows=rows,
         dtype=dtype,
@@ -311,7 +309,7 @@ def load(  # noqa: PLR0913  # options of a file
         errors=errors,
     )
     with metered(wanted, progress) as watched:
-        found = _loaded(path, watched, format)
+        found = files.loaded(path, watched, format)
     for line in wanted.notes.lines():
         warnings.warn(printable(line), LoadWarning, stacklevel=2)
     return (found, wanted.notes.bad_rows) if bad_rows == "collect" else found
@@ -324,6 +322,8 @@ def metered(wanted: Wanted, progress: bool | str | Bar) -> Iterator[Wanted]:
     if bar is None:
         yield wanted
         return
+    from ._files.load import places
+    from ._files.load.meter import Meter
     from ._progress.bar import Progress
 
     bars: list[Progress] = []

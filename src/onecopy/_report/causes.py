@@ -21,7 +21,7 @@ _SMALL_TASK = 200e-6
 # The program does not cause the library's own imports in workers.
 _OURS = ("cloudpickle", "onecopy")
 # The total cost of giving out one more item of a map, in seconds.
-_ITEM = 3e-6
+_ITEM = 0.5e-6
 # Copying this many bytes per task takes as long as a short task.
 _BIG = 1e6
 # Seconds for a byte that ``oc.empty`` allocates, by one thread: 0.09 to 0.1 ns on a virtual machine
