@@ -517,3 +517,30 @@ with cluster(n_workers=1) as dask, Client(dask) as client:
 """,
     )
     assert done.stdout == "499500.0\n", done.stderr
+
+
+def test_a_result_too_large_for_the_driver(tmp_path: Path) -> None:
+    done = program(
+        tmp_path,
+        """
+import resource
+each_worker_is_a_host()
+with cluster(n_workers=2) as dask, Client(dask) as client:
+    with oc.Pool(cluster=client) as pool:
+        pool.pids()
+        result = pool.apply(np.ones, (2_000_000,))
+        used = int(open("/proc/self/statm").read().split()[0]) * resource.getpagesize()
+        resource.setrlimit(resource.RLIMIT_AS, (used + (400 << 20), resource.RLIM_INFINITY))
+        others = pool.map_async(slow, range(100))
+        try:
+            pool.apply(np.ones, (200_000_000,))
+            raise AssertionError
+        except oc.NotEnoughMemory as error:
+            assert "no room for the result" in error.__notes__[0], error.__notes__
+        assert others.get() == list(range(100))
+        assert len(pool.apply(np.ones, (2_000_000,))) == 2_000_000
+        resource.setrlimit(resource.RLIMIT_AS, (resource.RLIM_INFINITY,) * 2)
+        assert [host.state for host in pool.hosts()] == ["ready", "ready"]
+""",
+    )
+    assert (done.returncode, done.stdout) == (0, ""), done.stderr

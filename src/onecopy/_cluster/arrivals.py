@@ -28,6 +28,7 @@ from .._protocol.failures import fits_failures, fits_values, revive
 from .._schedule import events
 from .host import PONG, Host, State
 from .interface import Item
+from .large_results import Landing, Piece
 from .questions import Questions
 from .room import Room
 
@@ -80,13 +81,16 @@ class Arrivals:
         for name, *values in items:
             if name == "cut":  # the chunk's result may be here too
                 self._cut(host, *values)
-        ended = [item for item in items if item[0] == "ended"]
+        parcels = {item[1]: _whole(host, item) for item in items if item[0] == "ended"}
+        # Not those of a host that was lost meanwhile: their work is given to others.
+        ended = [item for item in items if item[0] == "ended" and parcels[item[1]] is not None]
         entries = self._end(host, ended) if ended else {}
         for name, *values in items:
             if name == "ended":
-                entry = entries.pop(values[0], None)
+                number, who, spent, flags, _ = values
+                entry, parcel = entries.pop(number, None), parcels.pop(number)
                 if entry is not None:
-                    self._deliver(host, entry, *values[1:])
+                    self._deliver(host, entry, who, spent, flags, parcel)
             elif name != "cut":
                 getattr(self, f"_on_{name}")(host, *values)
 
@@ -153,6 +157,11 @@ class Arrivals:
         assignment, work = entry.assignment, entry.work
         conclude, bad = self._outcomes.conclude, flags & wire.ERRORS
         began = monotonic_ns()
+        if isinstance(parcel, errors.NotEnoughMemory):
+            name = work.describe(assignment)
+            errors.add_note(parcel, f"onecopy: the driver has no room for the result of {name}")
+            conclude(pid, entry, spent, FAILED, self._outcomes.failed, parcel)
+            return
         moved = parcel.moved
         host.traffic[1] += moved
         try:
@@ -176,6 +185,18 @@ class Arrivals:
             conclude(pid, entry, spent, DONE, self._outcomes.delivered, value)
 
     # Items. Each is called ``_on_`` and its name.
+
+    def _on_lands(self, host: Host, number: int, sizes: list[int]) -> None:
+        """A large result comes, in pieces."""
+        try:
+            host.landings[number] = Landing(sizes)
+        except errors.NotEnoughMemory as error:
+            host.landings[number] = error.with_traceback(None)
+
+    def _on_landed(self, host: Host, number: int, pieces: list[Piece]) -> None:
+        landing = host.landings.get(number)
+        if isinstance(landing, Landing):
+            landing.fill(pieces)
 
     def _on_failed(self, host: Host, number: int, worker: int, pickled: bytes) -> None:
         """No worker has answered: it has died, was killed, or could not be sent this."""
@@ -257,3 +278,13 @@ class Arrivals:
 
     def _on_bye(self, host: Host) -> None:
         """The agent ends because it was told to."""
+
+
+def _whole(host: Host, item: Item) -> Any:
+    """Return the parcel of a result with the parts that came before it; the error if there was no room
+    for them; None if they are there no more, because the host was lost."""
+    number, parcel = item[1], item[-1]
+    if parcel.stream is not None:
+        return parcel
+    landing = host.landings.pop(number, None)
+    return landing.whole(parcel) if isinstance(landing, Landing) else landing

@@ -254,7 +254,7 @@ class ClusterEngine:
     def connect(self, info: HostInfo, slots: list[int]) -> Host:
         """Return a host that has come, with its first messages in its queue."""
         host = Host(info, slots, self._arena, self._cluster.files, self._numbers)
-        host.settings, said = settings.now()
+        host.sent.settings, said = settings.now()
         options = self.options._replace(
             workers=info.workers,
             initializer=None,

@@ -3,9 +3,9 @@
 To an agent: ``begin``, ``ping``, ``initializer``, ``settings``, ``segment``, ``piece``, ``bytes``, ``file``,
 ``decode``, ``forget``, ``function``, ``forget_function``, ``version``, ``room``, ``give``, ``withdraw``,
 ``abort``, ``hush``, ``look``, ``weigh``, ``close``, ``terminate``, ``kill``; ``agent`` has a method for each.
-To the driver: ``worker``, ``pong``, ``ended``, ``failed``, ``withdrawn``, ``cut``, ``said``, ``imported``,
-``profile``, ``memory``, ``answer``, ``mapped``, ``room``, ``forgotten``, ``broken``, ``bye``; ``arrivals``
-has a method for each.
+To the driver: ``worker``, ``pong``, ``lands``, ``landed``, ``ended``, ``failed``, ``withdrawn``, ``cut``, ``said``,
+``imported``, ``profile``, ``memory``, ``answer``, ``mapped``, ``room``, ``forgotten``, ``broken``, ``bye``;
+``arrivals`` has a method for each.
 """
 
 from __future__ import annotations

@@ -111,8 +111,8 @@ class Sending:
                 self._host.shipping.forget(values[0])
                 self._send([posted])
         elif name == "forget_function":
-            if values[0] in self._host.functions:
-                self._host.functions.discard(values[0])
+            if values[0] in self._host.sent.functions:
+                self._host.sent.functions.discard(values[0])
                 self._send([posted])
         elif name == "initializer":
             self._send_initializer(*values)
@@ -146,8 +146,8 @@ class Sending:
 
     def _send_settings(self) -> None:
         version, body = settings.now()
-        if version != self._host.settings and self._speaks:
-            self._host.settings = version
+        if version != self._host.sent.settings and self._speaks:
+            self._host.sent.settings = version
             self._send([("settings", body)])
 
     # Assignments.
@@ -162,7 +162,7 @@ class Sending:
                 # Items that are pickled as they are sent.
                 numbers += self._send_versions(self._versions(encoded.references))
             function = work.function
-            if function is not None and function.id not in self._host.functions:
+            if function is not None and function.id not in self._host.sent.functions:
                 self._send_function(function)
             parcel, wanted = pack(encoded)
             if parcel.copied >= _ASKED and not self._has_room(assignment.id, parcel.copied):
@@ -205,11 +205,11 @@ class Sending:
         parcel, wanted = pack(function.encoded)
         self._ship(wanted)
         self._send([("function", function.id, function.name, parcel)])
-        self._host.functions.add(function.id)
+        self._host.sent.functions.add(function.id)
 
     def _send_versions(self, versions: tuple[Version, ...]) -> tuple[int, ...]:
         """Send the variables that the host does not have; return the numbers of all."""
-        sent = self._host.versions
+        sent = self._host.sent.versions
         for version in versions or NO_VERSIONS:
             key = (version.home, version.path)
             if sent.get(key) != version.number:
