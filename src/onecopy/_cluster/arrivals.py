@@ -215,7 +215,7 @@ class Arrivals:
         if found is not None:
             # What is recorded is the process that ran it, if one has.
             found.worker = host.number(worker) if worker else 0
-            self._outcomes.lose(found, error)
+            (self._outcomes.unsent if no_room else self._outcomes.lose)(found, error)
 
     def _on_withdrawn(self, host: Host, numbers: list[int]) -> None:
         """No worker there has begun these."""
@@ -254,8 +254,12 @@ class Arrivals:
     def _on_mapped(self, host: Host, segment_id: int, why: str) -> None:
         host.answers.put((segment_id, why))
 
-    def _on_room(self, host: Host, number: int, why: str) -> None:
-        host.answers.put((number, why))
+    def _on_room(self, host: Host, number: int, refusal: bytes) -> None:
+        host.answers.put((number, pickle.loads(refusal) if refusal else ""))
+
+    def _on_lacks(self, host: Host, what: str, number: int) -> None:
+        """It had no room for something that was sent to it."""
+        host.queue.put(("lacks", what, number))
 
     def _on_forgotten(self, host: Host, segment_id: int) -> None:
         host.link.forgotten(segment_id)

@@ -280,6 +280,7 @@ class ClusterEngine:
             host,
             self._carrier,
             unsendable=self._unsendable,
+            unprepared=self._unprepared,
             versions=self._follower.versions,
             speaks=self.options.logs,
         )
@@ -318,6 +319,12 @@ class ClusterEngine:
         effects.carry_out()
         if entry is not None:
             self._outcomes.unsent(entry, error)
+
+    def _unprepared(self, host: Host, error: errors.NotEnoughMemory) -> None:
+        if self._arrivals.room.unprepared(host, error):
+            self._service.leaving(host.info.key)
+        else:
+            self._lifetime.fail(error, None)
 
     def _finished(self) -> None:
         registry.listeners.discard(self._service)

@@ -21,6 +21,7 @@ from .._memory.arena import Arena
 from .._observe.columns import AGENT, OWNER
 from .._observe.series import Row, Series
 from .._protocol.versions import Path
+from ..errors import NotEnoughMemory
 from .clock import Clock
 from .interface import HostInfo
 from .large_results import Landings
@@ -134,8 +135,8 @@ class Host:
         link: the segments that both ends have.
         sent: what workers there need besides segments.
         answers: to what the sending thread waits for: an offered file, by its segment's id, and why it
-            was not mapped; an assignment, and why there is no room for it; ``PONG``; or 0: the host
-            has gone.
+            was not mapped; an assignment, and the error if there is no room for it; ``PONG``; or 0: the
+            host has gone.
         workers: the worker processes, by the agent's numbers.
         last: when each has last sent a result, by the driver's clock.
         why: the reason why it has gone.
@@ -155,7 +156,7 @@ class Host:
         self.link = Link(arena, keep=False)
         self.shipping = Shipping(files)
         self.sent = Sent()
-        self.answers: queue.SimpleQueue[tuple[int, str]] = queue.SimpleQueue()
+        self.answers: queue.SimpleQueue[tuple[int, str | NotEnoughMemory]] = queue.SimpleQueue()
         self.workers: dict[int, WorkerRow] = {}
         self.last: dict[int, int] = {}
         self.why = ""
@@ -171,6 +172,21 @@ class Host:
     @property
     def name(self) -> str:
         return self.info.name
+
+    def lacks(self, what: str, number: int) -> None:
+        """Send something again when it is needed: the host had no room for it. The sending thread.
+
+        Args:
+            what: ``"segment"``, ``"function"`` or ``"version"``.
+            number: its own.
+        """
+        sent = self.sent
+        if what == "segment":
+            self.shipping.forget(number)
+        elif what == "function":
+            sent.functions.discard(number)
+        else:
+            sent.versions = {key: each for key, each in sent.versions.items() if each != number}
 
     def number(self, worker: int) -> int:
         """Return the number in the pool of the agent's worker."""

@@ -40,6 +40,7 @@ class Room:
         # a caller gets holds the caller's frames.
         self._refused: dict[int, dict[Host, str]] = {}
         self._warned: set[Host] = set()
+        self._unprepared: set[str] = set()
 
     def refused(self, host: Host, entry: Entry, error: errors.NotEnoughMemory) -> bool:
         """Give work that a host has refused to another, and return True; or, if there is none that
@@ -66,6 +67,25 @@ class Room:
         self._core.handle(*(events.WorkerEnding(s.number) for s in host.slots)).carry_out()
         self._core.requeue(entry.worker, [entry.assignment.id]).carry_out()
         self._wake()
+        return True
+
+    def unprepared(self, host: Host, error: errors.NotEnoughMemory) -> bool:
+        """Leave out a host that has no room for the initializer, and return True; or, if there is no
+        other, note in the error what each host has said, and return False."""
+        with self._lock:
+            host.why = f"no room for the initializer: {error}"
+            hosts = self._hosts()
+            there = (State.STARTING, State.READY, State.FULL)
+            if not any(each.state in there and not each.why for each in hosts):
+                errors.add_note(error, f"onecopy: for the initializer, on {host.name}")
+                for each in hosts:
+                    if each.why and each is not host:
+                        errors.add_note(error, f"onecopy: on {each.name}: {each.why}")
+                return False
+            first = host.name not in self._unprepared
+            self._unprepared.add(host.name)
+        if first:
+            _log.warning("%s is not used: it has %s", host.name, host.why)
         return True
 
     def _forget(self) -> None:

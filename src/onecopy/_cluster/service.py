@@ -247,7 +247,7 @@ class Service:
             if host.info.key == key and host.state is not State.GONE:
                 expected = host.state is State.CLOSING or self._flags.stopping
                 retired = host.state is State.LEAVING
-                host.lost("" if expected else why)
+                host.lost(host.why if expected else why)
                 host.link.abandon()
                 if not self._flags.stopping:
                     self._losses.lose(host, counts=not retired)
