@@ -288,6 +288,10 @@ class Agent:
         """Read the memory of all processes now, for a report."""
         self._answer(number, self._read)
 
+    def on_present(self, number: int) -> None:
+        """Answer with what each worker runs, for ``onecopy top``."""
+        self._answer(number, lambda: self._engine.present() if self._engine is not None else [])
+
     def on_weigh(self, number: int) -> None:
         """Answer with the memory of all processes."""
         self._answer(number, memory)
