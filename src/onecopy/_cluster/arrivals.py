@@ -30,7 +30,7 @@ from .host import PONG, Host, State
 from .interface import Item
 from .large_results import Landing, Piece
 from .questions import Questions
-from .room import Room
+from .room import Room, take_in
 
 _LARGE = 64 << 10
 # Seconds between two looks for blocked slots.
@@ -241,7 +241,7 @@ class Arrivals:
         if host.state is State.STARTING:
             ready = sum(1 for each in host.workers.values() if each[3])
             if ready <= len(host.slots):
-                self._core.join(host.slots[ready - 1]).carry_out()
+                take_in(self._core, host.slots[ready - 1])
             # A pool that is closed may have retired the slot at once.
             if ready >= len(host.slots) and host.state is State.STARTING:
                 host.state = State.READY

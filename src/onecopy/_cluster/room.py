@@ -15,9 +15,21 @@ from .. import errors
 from .._engine.core import Core
 from .._engine.work import Entry
 from .._schedule import events
-from .host import Host, State
+from .host import Host, Slot, State
 
 _log = logging.getLogger(__name__)
+
+
+# Nanoseconds of a round trip that count, at most: it may have been measured on a busy machine.
+_FARTHEST = 100_000_000
+
+
+def take_in(core: Core, slot: Slot) -> None:
+    """Give a slot work: as much more than a worker here as runs while messages are under way."""
+    core.join(slot).carry_out()
+    trip = min(2 * slot.host.clock.error, _FARTHEST)
+    if trip:
+        core.handle(events.Distant(slot.number, trip)).carry_out()
 
 
 class Room:
@@ -129,4 +141,4 @@ class Room:
                 broken=False,
                 error=lambda task: errors.HostLost(host.name, "", task),
             ).carry_out()
-            self._core.join(slot).carry_out()
+            take_in(self._core, slot)
