@@ -151,6 +151,7 @@ def test_workers_of_hosts(tmp_path: Path) -> None:
             capture_output=True, text=True, check=True,
         )  # fmt: skip
     assert "pool 1: 2 workers by forkserver, 2 hosts, 5 tasks done, 1 failed" in done.stdout
+    assert "onecopy: agent of loopback-1" in done.stdout
     assert "worker 1: idle" in done.stdout
     assert "worker 2: idle" in done.stdout
 

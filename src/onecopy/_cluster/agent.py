@@ -28,6 +28,7 @@ from .._protocol.versions import Version
 from .._system import death
 from .._system.cpus import cpu_count
 from .._system.memory import require
+from .._system.title import set_title
 from ..errors import NotEnoughMemory, OnecopyError
 from .bulk import Bulk, taken_over
 from .connection import Connection
@@ -83,6 +84,7 @@ class Agent:
 
     def on_begin(self, setup: Setup) -> None:
         """Take on the driver's environment, and start the engine, or wait for its initializer."""
+        set_title(f"onecopy: agent of {setup.host}", "onecopy-agent")
         preparation = setup.preparation
         preload = preparation.preload
         if setup.local:

@@ -280,7 +280,10 @@ class ClusterEngine:
             for _ in range(PINGS):
                 host.queue.put(("ping",))
         host.queue.put(
-            ("begin", Setup(options, self._preparation, name, said, self._carrier.local))
+            (
+                "begin",
+                Setup(options, self._preparation, name, said, self._carrier.local, info.name),
+            )
         )
         if self._initializer is not None:
             host.queue.put(("initializer", self._initializer))

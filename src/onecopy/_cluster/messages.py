@@ -30,6 +30,7 @@ class Setup:
         initializer: its name, or None. Its variables, and then itself, follow as items.
         settings: the driver's log settings.
         local: the host is a process of the driver's machine.
+        host: its name.
     """
 
     options: Options
@@ -37,6 +38,7 @@ class Setup:
     initializer: str | None
     settings: bytes
     local: bool
+    host: str
 
 
 class Order(NamedTuple):
