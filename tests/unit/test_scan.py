@@ -535,6 +535,25 @@ def test_tables_at_urls(name: str, memory: Any, tmp_path: Path) -> None:
         scan.blocks[0].read()
 
 
+@pytest.mark.parametrize("name", ["x.parquet", "x.npy"])
+def test_blocks_of_rows_at_urls(name: str, memory: Any, tmp_path: Path) -> None:
+    if name == "x.npy":
+        np.save(tmp_path / name, np.arange(float(ROWS)))
+    else:
+        files.TABLES[name](tmp_path / name, files.table(ROWS))
+    memory.pipe_file(f"/d/{name}", (tmp_path / name).read_bytes())
+    scan = oc.scan(f"memory://d/{name}", rows=130)
+    assert max(block.rows or 0 for block in scan.blocks) <= 130
+    if name == "x.npy":
+        np.testing.assert_array_equal(read(scan), np.arange(float(ROWS)))
+    else:
+        assert read(scan).equals(loaded(tmp_path / name))
+    files.TABLES["x.arrow"](tmp_path / "x.arrow", files.table(ROWS))
+    memory.pipe_file("/d/x.arrow", (tmp_path / "x.arrow").read_bytes())
+    with pytest.raises(BadFile, match="at a URL: rows= cannot cut it"):
+        oc.scan("memory://d/x.arrow", rows=130)
+
+
 def test_files_at_urls_are_opened_at_the_same_time(
     memory: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -56,7 +56,7 @@ class HostStatus:
         pss: the physical memory of its processes in bytes, at the last reading; 0 before.
         peak_pss: the most that was read.
         clock_error: seconds by which its times in ``spans`` and reports may be wrong, at most.
-        why: the reason why it has gone; empty otherwise.
+        why: the reason why it has gone, or is left out; empty otherwise.
     """
 
     __module__ = "onecopy"

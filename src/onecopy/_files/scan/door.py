@@ -64,7 +64,8 @@ def scan(  # noqa: PLR0913  # options of a file
         rows: the most rows that a block has: larger row groups, record batches and chunks are cut. The
             worker decodes a row group from its beginning, and keeps no rows but those of the block in
             memory; it goes on from there with its next block. Not for csv and ndjson, whose rows are
-            not known before they are read, nor for compressed Arrow files and Arrow streams.
+            not known before they are read, nor for Arrow files that are compressed or at a URL, and
+            Arrow streams.
         filter: as for ``load``: folders, files and row groups without such rows are not read.
         errors: a file that cannot be opened now is an error, or, among several, left out ("skip").
         dtype, format, sep, header, names, quote, escape, decimal, thousands, na_values, encoding,

@@ -111,7 +111,7 @@ class _Opener:
             if self._most.rows is not None and unknown:
                 raise BadFile(
                     f"{raw.where!r}: how many rows a batch has is not known before it is decoded, as "
-                    "this file is a stream or compressed: rows= cannot cut it"
+                    "this file is compressed, a stream, or at a URL: rows= cannot cut it"
                 )
             if sizes is None:
                 return [Cut(0, -1, None, places.size(raw.where) or 0, "")]
