@@ -103,6 +103,7 @@ $(VENV)/.installed-ray: $(VENV)/.installed-dev
 
 cluster-ray: $(VENV)/.installed-ray ## the tests of several hosts on a Ray cluster of this machine
 	$(PYTEST) tests/processes/test_cluster.py --cluster=ray $(ARGS)
+	$(PYTEST) tests/processes/test_cluster_large_results.py --cluster=ray $(ARGS)
 	$(PYTEST) tests/processes/test_cluster_ray.py $(ARGS)
 
 suites: unit processes processes-file

@@ -32,6 +32,7 @@ from typing import Any
 from onecopy._schedule.events import (
     Assign,
     Assignment,
+    Distant,
     Event,
     Finished,
     JobOpened,
@@ -116,12 +117,13 @@ class Simulation:
         workers: all ready at the start.
         prices: see there.
         duration: seconds of each task or item.
+        trip: seconds to a worker of another host and back, as measured at its start; 0 for one host.
 
     Attributes:
         deciding: processor seconds that the scheduler itself has taken, and for how many events.
     """
 
-    def __init__(self, workers: int, prices: Prices, duration: float) -> None:
+    def __init__(self, workers: int, prices: Prices, duration: float, trip: float = 0.0) -> None:
         self._scheduler = Scheduler(workers)
         self._workers, self._prices, self._duration = workers, prices, duration
         self._heap: list[tuple[float, int, Callable[[float], object]]] = []
@@ -133,6 +135,8 @@ class Simulation:
         for worker in range(workers):
             self._queues[worker] = deque()
             self._scheduler.handle(WorkerReady(worker))
+            if trip:
+                self._scheduler.handle(Distant(worker, round(trip * 1e9)))
 
     def tasks(self, count: int) -> Found:
         """``count`` tasks, submitted one by one as fast as the owner can."""
@@ -204,7 +208,8 @@ class Simulation:
 def simulated(place: Place, prices: Prices, duration: float, *, job: bool) -> Found:
     """``EACH`` tasks (items, of a job: as many as take a second, at least) for each worker."""
     there = Prices(**{**asdict(prices), "latency": prices.latency + place.network})
-    simulation = Simulation(place.workers, there, duration)
+    trip = 2 * there.latency if place.network else 0.0
+    simulation = Simulation(place.workers, there, duration, trip)
     if job:
         return simulation.job(place.workers * max(EACH, int(1 / duration)))
     return simulation.tasks(place.workers * EACH)

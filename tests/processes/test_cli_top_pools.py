@@ -126,6 +126,36 @@ def test_on_a_terminal(columns: int, tmp_path: Path) -> None:
     assert "pool 1: 2 workers by fork, 4 tasks done, 1 failed" in lines
 
 
+def test_workers_of_hosts(tmp_path: Path) -> None:
+    """Made-up ones are in the process tree; their agents show no pool of their own."""
+    source = PROGRAM.replace("oc.Pool(2, method=sys.argv[1])", "oc.Pool(cluster=oc.loopback(2))")
+    with running(source, cwd=tmp_path) as child:
+        pool = until_running(child.pid)
+        assert (pool["owner"], pool["workers"], pool["tasks"]) == (child.pid, 2, 4)
+        workers = pool["present"]
+        assert sorted(each["host"] for each in workers) == ["loopback-1", "loopback-2"]
+        assert sum(each["tasks"] for each in workers) == 4
+        assert {each["pid"] for each in workers} <= {
+            each["pid"] for each in top(child.pid)["processes"]
+        }
+        [busy] = [each for each in workers if each["running"]]
+        assert busy["running"]["function"].endswith("wait_until_the_file_is_in_its_folder")
+        assert (busy["running"]["start"], busy["running"]["stop"]) == (0, 1)
+        assert busy["running"]["host"] == busy["host"]
+        assert busy["running"]["pid"] == busy["pid"]
+        (tmp_path / "go").touch()
+        assert child.stdout is not None
+        assert child.stdout.readline() == "done\n"
+        done = subprocess.run(
+            [sys.executable, "-m", "onecopy", "top", str(child.pid), "--once"],
+            capture_output=True, text=True, check=True,
+        )  # fmt: skip
+    assert "pool 1: 2 workers by forkserver, 2 hosts, 5 tasks done, 1 failed" in done.stdout
+    assert "onecopy: agent of loopback-1" in done.stdout
+    assert "worker 1: idle" in done.stdout
+    assert "worker 2: idle" in done.stdout
+
+
 def test_each_pool_of_a_program(tmp_path: Path) -> None:
     source = """
 import os, sys, time

@@ -517,3 +517,67 @@ with cluster(n_workers=1) as dask, Client(dask) as client:
 """,
     )
     assert done.stdout == "499500.0\n", done.stderr
+
+
+def test_top_shows_the_workers_of_other_machines(tmp_path: Path) -> None:
+    done = program(
+        tmp_path,
+        """
+import json, subprocess
+def top():
+    command = [sys.executable, "-m", "onecopy", "top", str(os.getpid()), "--once", "--json"]
+    return json.loads(subprocess.run(command, capture_output=True, check=True).stdout)
+each_worker_is_a_host()
+with cluster(n_workers=2) as dask, Client(dask) as client:
+    with oc.Pool(cluster=client) as pool:
+        pool.map(abs, range(20), chunksize=1)
+        result = pool.map_async(time.sleep, [60], chunksize=1)
+        until(lambda: pool.stats().running)
+        (seen,) = top()["pools"]
+        assert seen["elsewhere"] and seen["tasks"] == 20, seen
+        assert {each["host"] for each in seen["present"]} == {each.name for each in pool.hosts()}
+        assert {each["pid"] for each in seen["present"]} == set(pool.pids())
+        assert sum(each["tasks"] for each in seen["present"]) == 20, seen
+        (busy,) = [each for each in seen["present"] if each["running"]]
+        assert busy["running"]["function"] == "time.sleep" and busy["running"]["stop"] == 1, busy
+        assert busy["running"]["host"] == busy["host"], busy
+        assert busy["running"]["pid"] == busy["pid"], busy
+        # What a host's agent does not say is not known.
+        (pid,) = [host.pids[0] for host in pool.hosts() if host.name == busy["host"]]
+        parent = lambda pid: int(open(f"/proc/{pid}/stat").read().rpartition(")")[2].split()[1])
+        os.kill(parent(parent(pid)), signal.SIGSTOP)
+        (seen,) = top()["pools"]
+        (silent,) = [each for each in seen["present"] if each["host"] == busy["host"]]
+        assert (silent["tasks"], silent["running"]) == (-1, None), silent
+        os.kill(parent(parent(pid)), signal.SIGCONT)
+        pool.terminate()
+""",
+    )
+    assert (done.returncode, done.stdout) == (0, ""), done.stderr
+
+
+def test_a_result_too_large_for_the_driver(tmp_path: Path) -> None:
+    done = program(
+        tmp_path,
+        """
+import resource
+each_worker_is_a_host()
+with cluster(n_workers=2) as dask, Client(dask) as client:
+    with oc.Pool(cluster=client) as pool:
+        pool.pids()
+        result = pool.apply(np.ones, (2_000_000,))
+        used = int(open("/proc/self/statm").read().split()[0]) * resource.getpagesize()
+        resource.setrlimit(resource.RLIMIT_AS, (used + (400 << 20), resource.RLIM_INFINITY))
+        others = pool.map_async(slow, range(100))
+        try:
+            pool.apply(np.ones, (200_000_000,))
+            raise AssertionError
+        except oc.NotEnoughMemory as error:
+            assert "no room for the result" in error.__notes__[0], error.__notes__
+        assert others.get() == list(range(100))
+        assert len(pool.apply(np.ones, (2_000_000,))) == 2_000_000
+        resource.setrlimit(resource.RLIMIT_AS, (resource.RLIM_INFINITY,) * 2)
+        assert [host.state for host in pool.hosts()] == ["ready", "ready"]
+""",
+    )
+    assert (done.returncode, done.stdout) == (0, ""), done.stderr

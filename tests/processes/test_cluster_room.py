@@ -1,6 +1,7 @@
 """A host without room for the data of some work: it goes elsewhere, or says what each host has said.
 
-The refusal is made up between the driver and the agents: a host is sent nothing of what it refuses.
+In the first tests the refusal is made up between the driver and the agents: a host is sent nothing of
+what it refuses. In the others the address space of an agent is limited.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ import gc
 import io
 import logging
 import pickle
+import resource
 import threading
 import weakref
 from collections.abc import Callable
@@ -20,9 +22,11 @@ import numpy as np
 import pytest
 
 import onecopy as oc
+from onecopy._cluster import sending
 from onecopy._cluster.carriers.loopback import Loopback, LoopbackCarrier
 from onecopy._cluster.interface import Events, Item
 from onecopy._protocol.preparation import Preparation
+from onecopy.errors import human_bytes
 from tests.arrays import Array
 from tests.processes.test_cluster import agent_of_me, wait_for
 from tests.scripts import until
@@ -180,3 +184,193 @@ def test_a_pool_that_is_closed_meanwhile_ends(tmp_path: Path) -> None:
 def wait_for_it(path: Path) -> str:
     wait_for(path)
     return "there"
+
+
+# Real limits.
+
+ROOM = 200 << 20
+TOO_MUCH = 300 << 20
+HELD: Array = np.zeros(0, "u1")
+
+
+def limit(pid: int, left: int) -> None:
+    """Let a process map this many bytes more."""
+    used = int(Path(f"/proc/{pid}/statm").read_text().split()[0]) * resource.getpagesize()
+    resource.prlimit(pid, resource.RLIMIT_AS, (used + left, resource.RLIM_INFINITY))
+
+
+def unlimit(pid: int) -> None:
+    resource.prlimit(pid, resource.RLIMIT_AS, (resource.RLIM_INFINITY,) * 2)
+
+
+def size_held(at: int) -> tuple[int, int]:
+    return agent_of_me(), len(HELD)
+
+
+def size_of(data: Any) -> tuple[int, int]:
+    return agent_of_me(), len(data)
+
+
+Work = Callable[[oc.Pool], list[tuple[int, int]]]
+
+
+def captured_array(monkeypatch: pytest.MonkeyPatch) -> Work:
+    data = np.zeros(TOO_MUCH, "u1")
+
+    def size(at: int) -> tuple[int, int]:
+        return agent_of_me(), len(data)
+
+    return lambda pool: pool.map(size, range(8), chunksize=1)
+
+
+def captured_bytes(monkeypatch: pytest.MonkeyPatch) -> Work:
+    data = bytes(TOO_MUCH)
+
+    def size(at: int) -> tuple[int, int]:
+        return agent_of_me(), len(data)
+
+    return lambda pool: pool.map(size, range(8), chunksize=1)
+
+
+def module_variable(monkeypatch: pytest.MonkeyPatch) -> Work:
+    monkeypatch.setitem(globals(), "HELD", np.zeros(TOO_MUCH, "u1"))
+    return lambda pool: pool.map(size_held, range(8), chunksize=1)
+
+
+def shared_array(monkeypatch: pytest.MonkeyPatch) -> Work:
+    data = oc.share(np.zeros(TOO_MUCH, "u1"))
+    return lambda pool: [pool.apply(size_of, (data,)) for _ in range(8)]
+
+
+def plain_bytes(monkeypatch: pytest.MonkeyPatch) -> Work:
+    data = bytes(TOO_MUCH)
+    return lambda pool: [pool.apply(size_of, (data,)) for _ in range(2)]
+
+
+KINDS = [captured_array, captured_bytes, module_variable, shared_array, plain_bytes]
+
+
+@pytest.fixture(params=KINDS, ids=lambda kind: kind.__name__)
+def work(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Work:
+    """Work that brings `TOO_MUCH` bytes to each host that it runs on."""
+    made: Work = request.param(monkeypatch)
+    return made
+
+
+def test_much_data_goes_to_the_host_that_has_room(work: Work) -> None:
+    with oc.Pool(cluster=oc.loopback(2)) as pool:
+        agents = agent_by_name(pool)
+        pool.map(abs, range(20), chunksize=1)
+        limit(agents["loopback-1"], ROOM)
+        assert set(work(pool)) == {(agents["loopback-2"], TOO_MUCH)}
+        assert pool.hosts()[0].shipped == 0
+        until(lambda: states(pool) == ["ready", "ready"], "both get work again")
+        assert pool.stats().lost == 0
+
+
+def test_much_data_for_which_no_host_has_room(work: Work) -> None:
+    with oc.Pool(cluster=oc.loopback(2)) as pool:
+        agents = agent_by_name(pool)
+        pool.map(abs, range(20), chunksize=1)
+        for pid in agents.values():
+            limit(pid, ROOM)
+        with pytest.raises(oc.NotEnoughMemory) as caught:
+            work(pool)
+        assert caught.value.wanted >= TOO_MUCH
+        assert caught.value.available <= ROOM
+        notes = "\n".join(caught.value.__notes__)
+        assert "on loopback-1" in notes
+        assert "on loopback-2" in notes
+        del caught
+        gc.collect()
+        until(lambda: states(pool) == ["ready", "ready"], "both get work again")
+        assert pool.map(abs, [-1, -2]) == [1, 2]
+        for pid in agents.values():
+            unlimit(pid)
+        assert {size for _, size in work(pool)} == {TOO_MUCH}
+        assert pool.stats().lost == 0
+
+
+@pytest.mark.parametrize("kind", [captured_array, module_variable, shared_array])
+def test_room_that_is_lost_while_data_come(
+    kind: Callable[[pytest.MonkeyPatch], Work], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As if another process had taken it after the host was asked. The data come again later."""
+    monkeypatch.setattr(sending, "_ASKED", 1 << 60)
+    work = kind(monkeypatch)
+    with oc.Pool(cluster=oc.loopback(2)) as pool:
+        agents = agent_by_name(pool)
+        pool.map(abs, range(20), chunksize=1)
+        for pid in agents.values():
+            limit(pid, ROOM)
+        with pytest.raises(oc.NotEnoughMemory):
+            work(pool)
+        until(lambda: states(pool) == ["ready", "ready"], "both get work again")
+        assert pool.map(abs, [-1, -2]) == [1, 2]
+        for pid in agents.values():
+            unlimit(pid)
+        assert {size for _, size in work(pool)} == {TOO_MUCH}
+
+
+@dataclass(frozen=True)
+class Tight(Loopback):
+    """Made-up hosts, of which the first ones have little room from the start."""
+
+    tight: int = 0
+
+    def carrier(self) -> LoopbackCarrier:
+        carrier = Limiting(self.hosts, self.workers)
+        carrier.tight = self.tight
+        return carrier
+
+
+class Limiting(LoopbackCarrier):
+    tight: int
+    # More than an agent takes itself, and less than what comes.
+    room = 700 << 20
+    comes = 600 << 20
+
+    def send(self, key: int, items: list[Item]) -> int:
+        if key <= self.tight and items[0][0] == "begin":
+            pid, _ = self._agents[key]
+            resource.prlimit(pid, resource.RLIMIT_AS, (self.room, resource.RLIM_INFINITY))
+        return super().send(key, items)
+
+
+def hold(data: Array) -> None:
+    HOLDING.append(data)
+
+
+HOLDING: list[Array] = []
+
+
+def size_holding(at: int) -> int:
+    return len(HOLDING[0])
+
+
+def test_a_host_without_room_for_the_initializer_is_left_out(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    data = np.zeros(Limiting.comes, "u1")
+    with (
+        caplog.at_level(logging.WARNING),
+        oc.Pool(cluster=Tight(2, 1, tight=1), initializer=hold, initargs=(data,)) as pool,
+    ):
+        assert pool.map(size_holding, range(10)) == [Limiting.comes] * 10
+        until(lambda: states(pool) == ["gone", "ready"], "one is left out")
+        assert f"wanted {human_bytes(Limiting.comes)}" in pool.hosts()[0].why
+    said = [each.getMessage() for each in caplog.records if "is not used" in each.getMessage()]
+    assert len(said) == 1
+    assert "loopback-1" in said[0]
+
+
+def test_no_host_has_room_for_the_initializer() -> None:
+    data = np.zeros(Limiting.comes, "u1")
+    with oc.Pool(cluster=Tight(2, 1, tight=2), initializer=hold, initargs=(data,)) as pool:
+        for _ in range(2):
+            with pytest.raises(oc.NotEnoughMemory) as caught:
+                pool.apply(size_holding, (0,))
+            notes = "\n".join(caught.value.__notes__)
+            assert "the initializer" in notes
+            assert "on loopback-1" in notes
+            assert "on loopback-2" in notes

@@ -44,6 +44,28 @@ def test_each_record_has_its_host(pool: oc.Pool) -> None:
         assert pids[host.name] <= set(host.pids)
 
 
+def test_stats_say_what_runs_where(pool: oc.Pool, tmp_path: Path) -> None:
+    assert pool.stats().running == ()
+    call = pool.submit(wait_for, tmp_path / "go")
+    until(lambda: len(pool.stats().running) == 1, "it runs")
+    (now,) = pool.stats().running
+    assert (now.function, now.method) == (f"{wait_for.__module__}.wait_for", "submit")
+    assert now.host in NAMES
+    assert now.pid == 0
+    assert str(now).endswith(f" s on {now.host}")
+    assert "1 busy with" in repr(pool)
+    (tmp_path / "go").touch()
+    call.result()
+    with oc.Pool(1) as other:
+        again = other.submit(wait_for, tmp_path / "again")
+        until(lambda: len(other.stats().running) == 1, "it runs")
+        (now,) = other.stats().running
+        assert (now.host, now.pid) == ("", other.pids()[0])
+        assert str(now).endswith(" s")
+        (tmp_path / "again").touch()
+        again.result()
+
+
 def test_records_of_this_machine_have_its_name() -> None:
     with oc.Pool(1) as pool:
         pool.apply(abs, (-1,))

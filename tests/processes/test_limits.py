@@ -18,10 +18,11 @@ import numpy as np
 import pytest
 
 import onecopy as oc
-from onecopy._system import cgroup, memory
+from onecopy._system import memory
 from onecopy.errors import NotEnoughMemory
 from tests.arrays import Array
 from tests.conftest import MakePool
+from tests.limited import memory_group
 from tests.scripts import assert_clean, run, until
 
 pytestmark = [pytest.mark.memory, pytest.mark.beside]
@@ -214,41 +215,11 @@ def full_ones(count: int) -> list[Array]:
 # A memory control group.
 
 
-def _memory_group() -> Path | None:
-    """This process's own memory group, where others can be made below it."""
-    for folder in map(Path, (*cgroup.v2_folders(), *cgroup.v1_folders("/", "memory"))):
-        limit = "memory.max" if (folder / "memory.current").exists() else "memory.limit_in_bytes"
-        if (folder / limit).exists() or (folder / "memory.usage_in_bytes").exists():
-            return folder
-    return None
-
-
 @pytest.fixture
 def group() -> Iterator[Path]:
     """A memory group of 200 MB, or a skip where none can be made."""
-    above = _memory_group()
-    if above is None:
-        pytest.skip("needs a memory control group")
-    folder = above / f"onecopy-test-{os.getpid()}"
-    try:
-        folder.mkdir()
-    except OSError as error:
-        pytest.skip(f"needs to make control groups: {error}")
-    try:
-        limit = next(
-            (
-                folder / name
-                for name in ("memory.max", "memory.limit_in_bytes")
-                if (folder / name).exists()
-            ),
-            None,
-        )
-        if limit is None:
-            pytest.skip("needs the memory controller in control groups")
-        limit.write_text(str(200 << 20))
+    with memory_group(200 << 20) as folder:
         yield folder
-    finally:
-        folder.rmdir()
 
 
 GROUP = """

@@ -21,6 +21,7 @@ import onecopy as oc
 from onecopy.errors import BadFile, WorkerOutOfMemory
 from tests import files
 from tests.conftest import MakePool
+from tests.scripts import until
 
 pytestmark = pytest.mark.door
 
@@ -243,6 +244,40 @@ def test_a_worker_holds_one_block(name: str, tmp_path: Path) -> None:
         assert len(whole.blocks) == 1
         with pytest.raises(WorkerOutOfMemory, match=r"memory"):
             limited.map_blocks(add_up, whole)
+
+
+def test_a_worker_holds_some_rows_of_a_large_row_group(tmp_path: Path) -> None:
+    """A row group of 384 MB, in workers of at most 200 MB each."""
+    rows = 48_000_000
+    path = tmp_path / "x.parquet"
+    table = pa.table({"a": np.random.default_rng(1).integers(10**6, 10**7, rows)})
+    pq.write_table(table, path, row_group_size=rows, compression="none", use_dictionary=False)
+    total = add_up(table)
+    del table
+    with oc.Pool(2, method="spawn") as pool:
+        limited = pool.options(memory_limit="200MB")
+        scan = oc.scan(path, rows=3_000_000)
+        assert len(scan.blocks) == 16
+        assert limited.map_blocks(add_up, scan, reduce="sum") == total
+        assert sum(limited.imap_unordered(add_up, scan)) == total
+        with pytest.raises(WorkerOutOfMemory, match=r"memory"):
+            limited.map_blocks(add_up, oc.scan(path))
+
+
+def test_rows_of_a_large_row_group_in_order(pool: oc.Pool, tmp_path: Path) -> None:
+    """Other workers read other pieces of the same group, and nothing of a job is left open."""
+    pq.write_table(pa.table({"a": range(ROWS)}), tmp_path / "x.parquet", row_group_size=ROWS)
+    scan = oc.scan(tmp_path / "x.parquet", rows=10)
+    for _ in range(3):
+        assert pool.map_blocks(first, scan) == [*range(0, ROWS, 10)]
+        assert list(pool.imap(first, scan)) == [*range(0, ROWS, 10)]
+    until(lambda: set(pool.map(open_here, range(4), chunksize=1)) == {0}, "they are closed")
+
+
+def open_here(item: int) -> int:
+    """The descriptors of Parquet files of this process."""
+    names = [os.path.realpath(f"/proc/self/fd/{each}") for each in os.listdir("/proc/self/fd")]
+    return sum(name.endswith(".parquet") for name in names)
 
 
 def test_on_hosts(path: Path, scan: oc.Scan) -> None:

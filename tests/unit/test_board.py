@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import fcntl
+import io
 import os
 import threading
 from collections.abc import Iterator
 
 import pytest
+from rich.console import Console
 
-from onecopy._observe.present import PoolNow, Running, WorkerNow, decode, encode
+from onecopy._observe.memory import Memory, ProcessMemory
+from onecopy._observe.present import UNKNOWN, PoolNow, Running, WorkerNow, decode, encode
 from onecopy._system import board
 from onecopy._system.board import ASKED, ask
+from onecopy.cli._top_look import Seen, table
+from onecopy.cli._top_pools import Pools
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "memfd_create"), reason="needs memfd")
 
@@ -23,9 +28,10 @@ POOL = PoolNow(
     tasks=70,
     failed=1,
     lost=0,
+    elsewhere=True,
     present=(
-        WorkerNow(1, 4711, True, 35, Running(1, 4711, "m.f", "map", 9, 3, 6, 0.25)),
-        WorkerNow(2, 4712, True, 35, None),
+        WorkerNow(1, 4711, True, 35, running=Running(1, 4711, "m.f", "map", 9, 3, 6, 0.25)),
+        WorkerNow(2, 4712, True, 35, "host", 10**6, 1.5),
     ),
 )
 
@@ -146,3 +152,51 @@ def test_the_text_comes_back() -> None:
 def test_any_other_text_is_refused(text: bytes) -> None:
     with pytest.raises(ValueError):  # noqa: PT011 (json's own as well)
         decode(text)
+
+
+# What is shown of it.
+
+
+def seen_of(pool: PoolNow) -> Seen:
+    """A look at a process that has this pool; half a CPU is used by each of its workers."""
+    shown = Pools([(4000, pool)], far=[(4000, pool, each) for each in pool.present])
+    owner = ProcessMemory(4000, 1, "python program.py", "S", 0, 10**7, 10**7, 0, 0, 0, None, 0)
+    return Seen(Memory((owner,)), [(owner, 0.0)], shown, shown.far_rows(lambda key, cpu: 0.5))
+
+
+def lines_of(seen: Seen, most: int | None = None) -> list[str]:
+    console = Console(file=io.StringIO(), width=80, highlight=False)
+    console.print(table(seen, 80, most))
+    text: str = console.file.getvalue()  # type: ignore[attr-defined]  # it is a StringIO
+    return [line.rstrip() for line in text.splitlines()]
+
+
+def test_workers_on_other_machines_in_80_columns() -> None:
+    now = Running(1, 77, "a_package.a_module.a_function", "map", 9, 3, 6, 65.25, "node1")
+    pool = POOL._replace(
+        present=(
+            WorkerNow(1, 4711, True, 35, "node1 (10.0.0.1:1)", 3 * 10**8, 1.0, now),
+            WorkerNow(2, 4712, True, 1035, "node1 (10.0.0.1:1)", 2 * 10**8, 1.0),
+            WorkerNow(3, 77, True, UNKNOWN, "node2\x1b[2J"),
+        )
+    )
+    head, owner, *rows = lines_of(seen_of(pool))
+    assert head.split()[:7] == ["PID", "S", "CPU", "PSS", "USS", "tasks", "for"]
+    assert owner.endswith("python program.py")
+    node1, first, second, node2, third, _, last = rows
+    assert node1.split() == ["500", "MB", "on", "node1", "(10.0.0.1:1)"]
+    assert first.split()[:9] == ["4711", "-", "50", "%", "300", "MB", "-", "35", "65.2"]
+    assert first.endswith("a_function, items 3 to 5")
+    assert second.split()[:9] == ["4712", "-", "50", "%", "200", "MB", "-", "1,035", "worker"]
+    assert second.endswith("worker 2: idle")
+    assert node2.endswith(r"on node2\x1b[2J")
+    assert third.split() == ["77", *"------", "worker", "3:", "-"]
+    assert "2 hosts" in last
+
+
+def test_rows_that_do_not_fit_are_left_out() -> None:
+    seen = seen_of(POOL)
+    whole, cut = lines_of(seen), lines_of(seen, 3)
+    assert len(cut) == len(whole) - 2
+    assert [any("worker 2" in line for line in lines) for lines in (whole, cut)] == [True, False]
+    assert any("worker 1" in line for line in cut)

@@ -14,6 +14,7 @@ import pytest
 
 from onecopy._system import cgroup, cpus, memory, procfs
 from onecopy.errors import NotEnoughMemory
+from tests.limited import address_space
 
 GB = 1 << 30
 
@@ -240,6 +241,15 @@ MEMORY: dict[str, tuple[dict[str, str], int]] = {
 def test_available_memory(name: str, tree: Tree) -> None:
     files, left = MEMORY[name]
     assert memory.available(tree(files)) == left
+
+
+def test_the_rest_of_the_address_space_counts() -> None:
+    left = memory.available()
+    with address_space(100 << 20):
+        assert 90 << 20 < memory.available() <= 100 << 20
+        with pytest.raises(NotEnoughMemory):
+            memory.require(110 << 20)
+    assert memory.available() == pytest.approx(left, rel=0.5)
 
 
 def test_require_says_what_was_wanted_and_what_is_there() -> None:

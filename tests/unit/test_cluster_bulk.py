@@ -61,7 +61,7 @@ def extent_of(data: Any) -> tuple[Segment, int, int]:
 
 
 def mirrored(size: int) -> tuple[Mirrors, int]:
-    mirrors, number = Mirrors(), registry.new_id()
+    mirrors, number = Mirrors(lambda segment: None), registry.new_id()
     mirrors.begin(number, mapping.PAGE * -(-size // mapping.PAGE))
     return mirrors, number
 

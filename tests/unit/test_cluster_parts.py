@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import socket
 import threading
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
 
-from onecopy._cluster import arrivals
+from onecopy._cluster import arrivals, room
 from onecopy._cluster.clock import Clock
 from onecopy._cluster.connection import Connection
+from onecopy._cluster.host import Slot
+from onecopy._engine.effects import Effects
 from onecopy._protocol import wire
+from onecopy._schedule.events import Distant
 from onecopy.errors import HostLost
 
 
@@ -74,6 +78,29 @@ def test_a_lost_host_says_why() -> None:
         "a was lost while it had f (task 3): its agent ended"
     )
     assert "given out 2 times" in str(HostLost("b", "", "f", ("a", "b")))
+
+
+def test_a_host_far_away_is_given_more_ahead() -> None:
+    told: list[Any] = []
+
+    class Table:
+        def join(self, slot: Any) -> Any:
+            told.append(slot.number)
+            return Effects()
+
+        def handle(self, event: Any) -> Any:
+            told.append(event)
+            return Effects()
+
+    host: Any = SimpleNamespace(clock=Clock())
+    table: Any = Table()
+    room.take_in(table, Slot(7, host))
+    host.clock.answered(0, 5_000_000, 10_000_000)
+    room.take_in(table, Slot(8, host))
+    host.clock = Clock()
+    host.clock.answered(0, 0, 10**10)  # a busy moment
+    room.take_in(table, Slot(9, host))
+    assert told == [7, 8, Distant(8, 10_000_000), 9, Distant(9, 100_000_000)]
 
 
 def test_blocked_slots_are_looked_for_now_and_then(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -20,8 +20,9 @@ from onecopy._codec.parcel import BARE, RICH, VIEWS, pack
 from onecopy._codec.pickling import PEER
 from onecopy._memory.segment import registry
 from onecopy._system import mapping
-from onecopy.errors import FileTruncated, NotShared
+from onecopy.errors import FileTruncated, NotEnoughMemory, NotShared
 from tests.arrays import arrays, assert_same, facts
+from tests.limited import address_space
 from tests.links import Far
 
 
@@ -138,7 +139,7 @@ class TestMirrors:
         assert far.mirrors.sizes() == 1
 
     def test_a_forgotten_one_that_comes_again_is_the_same(self) -> None:
-        mirrors = Mirrors()
+        mirrors = Mirrors(lambda segment: None)
         number = registry.new_id()
         mirrors.begin(number, mapping.PAGE)
         mirrors.fill(number, 0, b"x" * 10)
@@ -150,8 +151,30 @@ class TestMirrors:
         assert mirrors.segment(number) is held
         assert bytes(held.view(0, 20)) == b"x" * 10 + b"y" * 10
 
+    @pytest.mark.parametrize("at_work", [False, True])
+    def test_one_for_which_there_is_no_room_comes_again(self, at_work: bool) -> None:
+        lacking: list[int] = []
+        mirrors, number = Mirrors(lacking.append), registry.new_id()
+        half, size = 8 << 20, 16 << 20
+        mirrors.begin(number, size)
+        mirrors.fill(number, 0, b"a" * half)
+        held = mirrors.segment(number) if at_work else None
+        rest = b"b" * half
+        with address_space(4 << 20):
+            mirrors.fill(number, half, rest)
+            mirrors.fill(number, half, rest)  # what was on its way
+            with pytest.raises(NotEnoughMemory):
+                mirrors.segment(number)
+        assert lacking == [number]
+        assert mirrors.knows(number) == at_work  # else its pages are free again
+        mirrors.begin(number, size)
+        for at in range(0, size, half):
+            mirrors.fill(number, at, rest)
+        assert bytes(mirrors.segment(number).view(0, size)) == 2 * rest
+        assert held is None or mirrors.segment(number) is held
+
     def test_nobody_else_can_write(self) -> None:
-        mirrors = Mirrors()
+        mirrors = Mirrors(lambda segment: None)
         number = registry.new_id()
         mirrors.begin(number, mapping.PAGE)
         with pytest.raises(OSError, match="not permitted"):
@@ -168,7 +191,7 @@ class TestMirrors:
         name, number, *how = offer
         assert name == "file"
         del registry.by_id[number]
-        mirrors = Mirrors()
+        mirrors = Mirrors(lambda segment: None)
         assert mirrors.map_file(number, *how) == ""
         np.save(path, np.arange(CUTOFF) + 1)
         assert "another file" in mirrors.map_file(number, *how)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import csv
 import io
+import itertools
 import os
 import pickle
 import threading
@@ -24,6 +25,8 @@ from hypothesis import strategies as st
 
 import onecopy as oc
 from onecopy._files.load import places
+from onecopy._files.load.parquet import Opened
+from onecopy._files.scan.handle import NoRows, OnBlocks
 from onecopy.data import Block
 from onecopy.errors import BadFile, LoadWarning
 from tests import files
@@ -61,6 +64,126 @@ def test_blocks_hold_what_load_returns(path: Path) -> None:
     assert (len(scan.blocks) > 5) == cut
     assert scan.rows in (None, ROWS)
     assert scan.files == [str(path)]
+
+
+BY_ROWS = ["x.parquet", "x.arrow"]
+
+
+@pytest.fixture(params=BY_ROWS)
+def countable(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
+    """A file of which the rows of each part are known."""
+    path = tmp_path / str(request.param)
+    files.TABLES[path.name](path, files.table(ROWS))
+    return path
+
+
+@pytest.mark.parametrize("rows", [1, 7, 150, 1000, ROWS, 10 * ROWS])
+def test_blocks_of_rows_hold_what_load_returns(countable: Path, rows: int) -> None:
+    scan = oc.scan(countable, rows=rows)
+    sizes = [block.rows for block in scan.blocks]
+    assert sum(filter(None, sizes)) == scan.rows == ROWS
+    assert max(filter(None, sizes)) <= rows
+    assert (len(sizes) == 1) == (rows >= ROWS)
+    blocks = scan.blocks if rows > 1 else scan.blocks[:150]
+    parts = [block.read() for block in blocks]
+    assert [part.num_rows for part in parts] == sizes[: len(parts)]
+    table = pa.concat_tables(parts).combine_chunks()
+    assert table.equals(loaded(countable)[: table.num_rows].combine_chunks())
+
+
+def test_columns_and_filter_of_blocks_of_rows(countable: Path) -> None:
+    wanted: Any = {"columns": ["s", "a"], "filter": ["b >= 200", ("s", "!=", "row 7")]}
+    scan = oc.scan(countable, rows=41, **wanted)
+    assert read(scan).equals(loaded(countable, **wanted))
+    function = OnBlocks(lambda table: table, counted=False)
+    found = [function(block) for block in scan.blocks]
+    assert pa.concat_tables([each for each in found if each is not NoRows]).equals(
+        loaded(countable, **wanted)
+    )
+
+
+def one_group(path: Path, rows: int = ROWS) -> pa.Table:
+    table = pa.table({"a": range(rows), "s": [f"row {at}" for at in range(rows)]})
+    pq.write_table(table, path, row_group_size=rows)
+    return table
+
+
+def test_small_row_groups_are_joined_and_large_ones_cut(tmp_path: Path) -> None:
+    path = tmp_path / "x.parquet"
+    with pq.ParquetWriter(path, pa.schema({"a": pa.int64()})) as writer:
+        for rows in (30, 40, 50, 250, 20):
+            writer.write_table(pa.table({"a": range(rows)}))
+    scan = oc.scan(path, rows=100)
+    assert [(block.rows, block.part) for block in scan.blocks] == [
+        (70, "row groups 0 to 1"),
+        (50, "row group 2"),
+        (83, "rows 0 to 82 of row group 3"),
+        (83, "rows 83 to 165 of row group 3"),
+        (84, "rows 166 to 249 of row group 3"),
+        (20, "row group 4"),
+    ]
+    assert read(scan).equals(loaded(path))
+    assert len(oc.scan(path, rows=100, block_bytes=1).blocks) == 7
+
+
+@pytest.mark.parametrize("order", [[0, 1, 2, 3], [0, 2, 3], [1, 3], [2, 1, 3], [3, 0], [1, 1, 2]])
+def test_a_worker_goes_on_in_a_row_group(
+    order: list[int], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Rows that are behind it are decoded from the beginning again."""
+    table = one_group(tmp_path / "x.parquet")
+    begun: list[int] = []
+    forward = Opened.forward
+
+    def counted(self: Opened, group: int) -> Any:
+        begun.append(group)
+        return forward(self, group)
+
+    monkeypatch.setattr(Opened, "forward", counted)
+    scan = oc.scan(tmp_path / "x.parquet", rows=750)
+    function = OnBlocks(lambda table: table, counted=False)
+    for at in order:
+        assert function(scan.blocks[at]).equals(table[750 * at : 750 * (at + 1)])
+    back = sum(b <= a for a, b in itertools.pairwise(order))
+    assert len(begun) == 1 + back
+    assert (function._kept._last is None) == (order[-1] == 3)
+
+
+def test_a_group_of_another_file_or_column_is_not_gone_on_with(tmp_path: Path) -> None:
+    tables = [one_group(tmp_path / name) for name in ("x.parquet", "y.parquet")]
+    one, other = (oc.scan(tmp_path / name, rows=1000) for name in ("x.parquet", "y.parquet"))
+    some = oc.scan(tmp_path / "x.parquet", rows=1000, columns=["s"])
+    function = OnBlocks(lambda table: table, counted=False)
+    assert function(one.blocks[0]).equals(tables[0][:1000])
+    assert function(other.blocks[1]).equals(tables[1][1000:2000])
+    assert function(one.blocks[1]).equals(tables[0][1000:2000])
+    assert function(some.blocks[2]).equals(tables[0][2000:].select(["s"]))
+
+
+def test_a_file_that_changes_between_its_pieces_is_an_error(tmp_path: Path) -> None:
+    one_group(tmp_path / "x.parquet")
+    scan = oc.scan(tmp_path / "x.parquet", rows=1000)
+    function = OnBlocks(lambda table: table.num_rows, counted=False)
+    assert function(scan.blocks[0]) == 1000
+    one_group(tmp_path / "x.parquet", 2 * ROWS)
+    with pytest.raises(BadFile, match="not the file that was scanned"):
+        function(scan.blocks[1])
+
+
+@pytest.mark.parametrize(
+    ("name", "error", "said"),
+    [
+        ("x.csv", ValueError, "rows= is not for csv"),
+        ("x.ndjson", ValueError, "rows= is not for ndjson"),
+        ("x.arrows", BadFile, "rows= cannot cut it"),
+    ],
+)
+def test_formats_that_do_not_know_their_rows(
+    name: str, error: type[Exception], said: str, tmp_path: Path
+) -> None:
+    files.TABLES[name](tmp_path / name, files.table(ROWS))
+    with pytest.raises(error, match=said):
+        oc.scan(tmp_path / name, rows=10)
 
 
 def test_columns_and_filter(path: Path) -> None:
@@ -103,6 +226,19 @@ def test_fields_of_records(tmp_path: Path) -> None:
     scan = oc.scan(tmp_path / "x.npy", columns="a", block_bytes=100)
     assert len(scan.blocks) == 4
     assert read(scan)["a"].tolist() == [*range(100)]
+
+
+@pytest.mark.parametrize("name", ["x.npy", "x.npz", "deflated.npz", "x.h5", "x.zarr"])
+@pytest.mark.parametrize(("rows", "nbytes"), [(1, None), (7, None), (400, None), (400, 1000)])
+def test_arrays_by_rows(name: str, rows: int, nbytes: int | None, tmp_path: Path) -> None:
+    array = np.arange(600.0).reshape(100, 6)
+    files.ARRAYS[name](tmp_path / name, array)
+    scan = oc.scan(tmp_path / name, rows=rows, block_bytes=nbytes)
+    assert max(block.rows or 0 for block in scan.blocks) <= rows
+    # A member that can only be inflated from its beginning is cut for ``rows=`` alone.
+    whole = rows == 400 and (nbytes is None or name == "deflated.npz")
+    assert (len(scan.blocks) == 1) == whole
+    np.testing.assert_array_equal(read(scan), array)
 
 
 def test_an_array_is_cut_at_its_chunks(tmp_path: Path) -> None:
@@ -223,6 +359,8 @@ def test_wrong_arguments(tmp_path: Path) -> None:
     files.pickled(tmp_path / "x.pkl", [1])
     with pytest.raises(ValueError, match="at least 1 byte"):
         oc.scan(tmp_path / "x.parquet", block_bytes=0)
+    with pytest.raises(ValueError, match="at least 1 row"):
+        oc.scan(tmp_path / "x.parquet", rows=0)
     with pytest.raises(ValueError, match="load collects them"):
         oc.scan(tmp_path / "x.csv", bad_rows="collect")  # type: ignore[arg-type]  # refused
     with pytest.raises(ValueError, match="sep= is not for parquet"):
@@ -395,6 +533,25 @@ def test_tables_at_urls(name: str, memory: Any, tmp_path: Path) -> None:
     memory.pipe_file(f"/d/{name}", b"another")
     with pytest.raises(BadFile, match="is not the file that was scanned"):
         scan.blocks[0].read()
+
+
+@pytest.mark.parametrize("name", ["x.parquet", "x.npy"])
+def test_blocks_of_rows_at_urls(name: str, memory: Any, tmp_path: Path) -> None:
+    if name == "x.npy":
+        np.save(tmp_path / name, np.arange(float(ROWS)))
+    else:
+        files.TABLES[name](tmp_path / name, files.table(ROWS))
+    memory.pipe_file(f"/d/{name}", (tmp_path / name).read_bytes())
+    scan = oc.scan(f"memory://d/{name}", rows=130)
+    assert max(block.rows or 0 for block in scan.blocks) <= 130
+    if name == "x.npy":
+        np.testing.assert_array_equal(read(scan), np.arange(float(ROWS)))
+    else:
+        assert read(scan).equals(loaded(tmp_path / name))
+    files.TABLES["x.arrow"](tmp_path / "x.arrow", files.table(ROWS))
+    memory.pipe_file("/d/x.arrow", (tmp_path / "x.arrow").read_bytes())
+    with pytest.raises(BadFile, match="at a URL: rows= cannot cut it"):
+        oc.scan("memory://d/x.arrow", rows=130)
 
 
 def test_files_at_urls_are_opened_at_the_same_time(

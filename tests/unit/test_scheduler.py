@@ -20,7 +20,10 @@ from onecopy._schedule.scheduler import Scheduler
 class Model:
     """Workers that do what the scheduler says, in a random order, and sometimes die."""
 
-    def __init__(self, workers: int, seed: int, max_tasks: int | None = None) -> None:
+    def __init__(
+        self, workers: int, seed: int, max_tasks: int | None = None, trips: tuple[int, ...] = ()
+    ) -> None:
+        self.trips = trips
         self.scheduler = Scheduler(workers, max_tasks)
         self.random = random.Random(seed)
         self.starting = 0
@@ -101,6 +104,8 @@ class Model:
             self.next_worker += 1
             self.queues[self.next_worker] = deque()
             self.tell(ev.WorkerReady(self.next_worker))
+            if trip := dict(enumerate(self.trips, 1)).get(self.next_worker):
+                self.tell(ev.Distant(self.next_worker, trip))
         elif what == "leave":
             queue = self.queues[int(number)]
             self.gone(int(number), queue[0].id if queue else 0)
@@ -197,11 +202,18 @@ work = st.lists(
     cost=st.sampled_from([10, 1000, 100_000, 5_000_000, 10**9]),
     deaths=st.sampled_from([0.0, 0.0, 0.1, 0.3]),
     max_tasks=st.sampled_from([None, None, 1, 3]),
+    trips=st.sampled_from([(), (), (10_000_000,), (0, 10**9, 1000)]),
 )
 def test_everything_is_run_once_or_lost_with_its_worker(
-    work: list[object], workers: int, seed: int, cost: int, deaths: float, max_tasks: int | None
+    work: list[object],
+    workers: int,
+    seed: int,
+    cost: int,
+    deaths: float,
+    max_tasks: int | None,
+    trips: tuple[int, ...],
 ) -> None:
-    model = Model(workers, seed, max_tasks)
+    model = Model(workers, seed, max_tasks, trips)
     expected: set[tuple[int, int]] = set()
     for number, what in enumerate(work):
         for _ in range(model.random.randrange(4)):
@@ -238,8 +250,8 @@ def test_everything_is_run_once_or_lost_with_its_worker(
     assert not model.queues, "closed: every worker has gone"
 
 
-def ready(workers: int) -> Model:
-    model = Model(workers, 0)
+def ready(workers: int, *trips: int) -> Model:
+    model = Model(workers, 0, trips=trips)
     while model.starting:
         model.step(0, 0)
     return model
@@ -267,6 +279,26 @@ def test_long_tasks_never_wait_behind_each_other(cost: int) -> None:
         model.tell(ev.TaskSubmitted(task, 7))
     model.run(cost=cost)
     assert model.most_held == 1
+
+
+def test_a_worker_far_away_has_work_for_as_long_as_messages_take() -> None:
+    near, far = 1, 2
+    model = ready(2, 0, 10_000_000)
+    for task in range(500):
+        model.tell(ev.TaskSubmitted(task, 7))
+    for worker in (near, far):  # the time that a task takes is known then
+        ended = model.queues[worker].popleft()
+        model.tell(ev.Finished(worker, ended.id, 1_000_000))
+    assert len(model.queues[near]) == 1
+    assert 9 <= len(model.queues[far]) <= 11
+    # No message per task once it has enough.
+    ended = model.queues[far].popleft()
+    model.tell(ev.Finished(far, ended.id, 1_000_000))
+    assert 9 <= len(model.queues[far]) <= 11
+    unknown = ready(1, 10_000_000)
+    for task in range(10):
+        unknown.tell(ev.TaskSubmitted(task, 7))
+    assert unknown.most_held == 1
 
 
 def test_another_function_begins_as_unknown() -> None:

@@ -16,7 +16,7 @@ import traceback
 from collections.abc import Callable
 from dataclasses import replace
 from time import monotonic_ns
-from typing import Any
+from typing import Any, TypeVar
 
 from .._codec.codec import Encoded
 from .._codec.homes import installed_folders
@@ -28,6 +28,7 @@ from .._protocol.versions import Version
 from .._system import death
 from .._system.cpus import cpu_count
 from .._system.memory import require
+from .._system.title import set_title
 from ..errors import NotEnoughMemory, OnecopyError
 from .bulk import Bulk, taken_over
 from .connection import Connection
@@ -36,6 +37,8 @@ from .host_engine import HostEngine
 from .messages import Order, Setup
 from .mirrors import Mirrors
 from .outbox import Outbox, caused, packed
+
+T = TypeVar("T", Function, Version)
 
 
 class Agent:
@@ -50,11 +53,12 @@ class Agent:
         self._connection = connection
         self._bulk = bulk
         self._outbox = Outbox(connection, connection.shut)
-        self._mirrors = Mirrors()
+        self._mirrors = Mirrors(lambda segment: self._outbox.put("lacks", "segment", segment))
         self._engine: HostEngine | None = None
         self._setup: Setup | None = None
-        self._functions: dict[int, Function] = {}
-        self._versions: dict[int, Version] = {}
+        # An error: there was no room for it.
+        self._functions: dict[int, Function | Exception] = {}
+        self._versions: dict[int, Version | Exception] = {}
         self._numbers: dict[tuple[str, tuple[str, ...]], int] = {}
         self._tuples: dict[tuple[int, ...], tuple[Version, ...]] = {(): ()}
         self._works: dict[int, Given] = {}
@@ -80,6 +84,7 @@ class Agent:
 
     def on_begin(self, setup: Setup) -> None:
         """Take on the driver's environment, and start the engine, or wait for its initializer."""
+        set_title(f"onecopy: agent of {setup.host}", "onecopy-agent")
         preparation = setup.preparation
         preload = preparation.preload
         if setup.local:
@@ -107,9 +112,13 @@ class Agent:
         """Start the engine with this initializer."""
         assert self._setup is not None
         name = self._setup.initializer or ""
-        function = Function(0, Named(name), self._encoded(parcel))
-        function.versions = self._known(versions)
-        self._start(function)
+        try:
+            function = Function(0, Named(name), self._encoded(parcel))
+            function.versions = self._known(versions)
+        except (OSError, NotEnoughMemory) as error:
+            self._outbox.put("broken", packed(error), None)
+        else:
+            self._start(function)
 
     def _start(self, initializer: Function | None) -> None:
         assert self._setup is not None
@@ -181,7 +190,11 @@ class Agent:
 
     def on_function(self, number: int, name: str, parcel: Parcel) -> None:
         """A function that workers keep."""
-        self._functions[number] = Function(number, Named(name), self._encoded(parcel))
+        try:
+            self._functions[number] = Function(number, Named(name), self._encoded(parcel))
+        except (OSError, NotEnoughMemory) as error:
+            self._functions[number] = error.with_traceback(None)
+            self._outbox.put("lacks", "function", number)
 
     def on_forget_function(self, number: int) -> None:
         """No more work with this function comes."""
@@ -192,9 +205,13 @@ class Agent:
     def on_version(self, version: tuple[Any, ...], parcel: Parcel | None, later: bool) -> None:
         """A variable's value, in place of an earlier one."""
         home, path, number, digest, reason = version
-        encoded = None if parcel is None else self._encoded(parcel)
-        made = self._versions[number] = Version(home, path, number, encoded, digest, reason)
-        made.later = later
+        try:
+            encoded = None if parcel is None else self._encoded(parcel)
+            made = self._versions[number] = Version(home, path, number, encoded, digest, reason)
+            made.later = later
+        except (OSError, NotEnoughMemory) as error:
+            self._versions[number] = error.with_traceback(None)
+            self._outbox.put("lacks", "version", number)
         before = self._numbers.get((home, path))
         self._numbers[home, path] = number
         if before is not None and before != number:
@@ -207,27 +224,27 @@ class Agent:
     def _known(self, numbers: tuple[int, ...]) -> tuple[Version, ...]:
         known = self._tuples.get(numbers)
         if known is None:
-            known = self._tuples[numbers] = tuple(self._versions[number] for number in numbers)
+            known = self._tuples[numbers] = tuple(_there(self._versions[each]) for each in numbers)
         return known
 
     # Work.
 
     def on_room(self, number: int, size: int) -> None:
-        """Answer if there is room for the arguments of work that is to come, or refuse the work."""
-        why = ""
+        """Answer if there is room for what is to come for some work, or refuse the work."""
+        refusal = b""
         try:
             require(size)
         except NotEnoughMemory as error:
-            why = str(error)
-            self._outbox.put("failed", number, 0, packed(error))
-        self._outbox.put("room", number, why)
+            refusal = packed(error)
+            self._outbox.put("failed", number, 0, refusal)
+        self._outbox.put("room", number, refusal)
 
     def on_give(self, orders: list[Order]) -> None:
         """Give work to the engine."""
         for order in orders:
             try:
                 payload = payload_of(order.parcel, self._mirrors.segment)
-                function = self._functions[order.function] if order.function else None
+                function = _there(self._functions[order.function]) if order.function else None
                 versions = self._known(order.versions)
                 work = Given(order, payload, function, versions, self._told)
                 self._works[order.id] = work
@@ -273,6 +290,10 @@ class Agent:
         """Read the memory of all processes now, for a report."""
         self._answer(number, self._read)
 
+    def on_present(self, number: int) -> None:
+        """Answer with what each worker runs, for ``onecopy top``."""
+        self._answer(number, lambda: self._engine.present() if self._engine is not None else [])
+
     def on_weigh(self, number: int) -> None:
         """Answer with the memory of all processes."""
         self._answer(number, memory)
@@ -294,6 +315,13 @@ class Agent:
         """Read less, or again, from a worker that prints too much."""
         if self._engine is not None:
             self._engine.hush(worker, hushed=hushed)
+
+
+def _there(kept: T | Exception) -> T:
+    """Return a function or a version. Raises the error if there was no room for it."""
+    if isinstance(kept, Exception):
+        raise kept.with_traceback(None)
+    return kept
 
 
 def main(parent: str) -> None:

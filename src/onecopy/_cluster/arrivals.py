@@ -29,8 +29,9 @@ from .._protocol.failures import fits_failures, fits_values, revive
 from .._schedule import events
 from .host import PONG, Host, State
 from .interface import Item
+from .large_results import Landing, Piece
 from .questions import Questions
-from .room import Room
+from .room import Room, take_in
 
 _LARGE = 64 << 10
 # Seconds between two looks for blocked slots.
@@ -81,13 +82,16 @@ class Arrivals:
         for name, *values in items:
             if name == "cut":  # the chunk's result may be here too
                 self._cut(host, *values)
-        ended = [item for item in items if item[0] == "ended"]
+        parcels = {item[1]: _whole(host, item) for item in items if item[0] == "ended"}
+        # Not those of a host that was lost meanwhile: their work is given to others.
+        ended = [item for item in items if item[0] == "ended" and parcels[item[1]] is not None]
         entries = self._end(host, ended) if ended else {}
         for name, *values in items:
             if name == "ended":
-                entry = entries.pop(values[0], None)
+                number, who, spent, flags, _ = values
+                entry, parcel = entries.pop(number, None), parcels.pop(number)
                 if entry is not None:
-                    self._deliver(host, entry, *values[1:])
+                    self._deliver(host, entry, who, spent, flags, parcel)
             elif name != "cut":
                 getattr(self, f"_on_{name}")(host, *values)
 
@@ -154,6 +158,11 @@ class Arrivals:
         assignment, work = entry.assignment, entry.work
         conclude, bad = self._outcomes.conclude, flags & wire.ERRORS
         began = monotonic_ns()
+        if isinstance(parcel, errors.NotEnoughMemory):
+            name = work.describe(assignment)
+            errors.add_note(parcel, f"onecopy: the driver has no room for the result of {name}")
+            conclude(pid, entry, spent, FAILED, self._outcomes.failed, parcel)
+            return
         moved = parcel.moved
         host.traffic[1] += moved
         try:
@@ -178,6 +187,18 @@ class Arrivals:
 
     # Items. Each is called ``_on_`` and its name.
 
+    def _on_lands(self, host: Host, number: int, sizes: list[int]) -> None:
+        """A large result comes, in pieces."""
+        try:
+            host.landings[number] = Landing(sizes)
+        except errors.NotEnoughMemory as error:
+            host.landings[number] = error.with_traceback(None)
+
+    def _on_landed(self, host: Host, number: int, pieces: list[Piece]) -> None:
+        landing = host.landings.get(number)
+        if isinstance(landing, Landing):
+            landing.fill(pieces)
+
     def _on_failed(self, host: Host, number: int, worker: int, pickled: bytes) -> None:
         """No worker has answered: it has died, was killed, or could not be sent this."""
         error = pickle.loads(pickled)
@@ -195,7 +216,7 @@ class Arrivals:
         if found is not None:
             # What is recorded is the process that ran it, if one has.
             found.worker = host.number(worker) if worker else 0
-            self._outcomes.lose(found, error)
+            (self._outcomes.unsent if no_room else self._outcomes.lose)(found, error)
 
     def _on_withdrawn(self, host: Host, numbers: list[int]) -> None:
         """No worker there has begun these."""
@@ -221,7 +242,7 @@ class Arrivals:
         if host.state is State.STARTING:
             ready = sum(1 for each in host.workers.values() if each[3])
             if ready <= len(host.slots):
-                self._core.join(host.slots[ready - 1]).carry_out()
+                take_in(self._core, host.slots[ready - 1])
             # A pool that is closed may have retired the slot at once.
             if ready >= len(host.slots) and host.state is State.STARTING:
                 host.state = State.READY
@@ -234,8 +255,12 @@ class Arrivals:
     def _on_mapped(self, host: Host, segment_id: int, why: str) -> None:
         host.answers.put((segment_id, why))
 
-    def _on_room(self, host: Host, number: int, why: str) -> None:
-        host.answers.put((number, why))
+    def _on_room(self, host: Host, number: int, refusal: bytes) -> None:
+        host.answers.put((number, pickle.loads(refusal) if refusal else ""))
+
+    def _on_lacks(self, host: Host, what: str, number: int) -> None:
+        """It had no room for something that was sent to it."""
+        host.queue.put(("lacks", what, number))
 
     def _on_forgotten(self, host: Host, segment_id: int) -> None:
         host.link.forgotten(segment_id)
@@ -258,3 +283,13 @@ class Arrivals:
 
     def _on_bye(self, host: Host) -> None:
         """The agent ends because it was told to."""
+
+
+def _whole(host: Host, item: Item) -> Any:
+    """Return the parcel of a result with the parts that came before it; the error if there was no room
+    for them; None if they are there no more, because the host was lost."""
+    number, parcel = item[1], item[-1]
+    if parcel.stream is not None:
+        return parcel
+    landing = host.landings.pop(number, None)
+    return landing.whole(parcel) if isinstance(landing, Landing) else landing

@@ -52,6 +52,7 @@ from .host import Host, HostStatus, State
 from .interface import Carrier, HostInfo, Item
 from .losses import Losses
 from .messages import Setup
+from .present import Present
 from .room import Room
 from .sending import Sending
 from .service import Parts, Service
@@ -133,6 +134,7 @@ class ClusterEngine:
         )
         self._outcomes = Outcomes(self.core, self.history, self._output)
         table = self._table = Hosts(self)
+        self.history.hosts = table.places
         self.history.peak_elsewhere = lambda: sum(each.memory.peak_pss for each in table.all())
         lifetime = self._lifetime = Lifetime(
             self.core, self.submission, self.history, self._stop_workers
@@ -151,13 +153,23 @@ class ClusterEngine:
         self._start()
 
     def _start(self) -> None:
+        wakeup = self._service.wakeup
+        wakeup.open()
+        try:
+            elsewhere, questions = not self._carrier.local, self._arrivals.questions
+            self._present = Present(self, self._table.all, questions, elsewhere, wakeup.end)
+        except OSError:
+            wakeup.close()
+            raise
         _engines.add(self)
         registry.listeners.add(self._service)
         try:
             self.history.watch = Watch(
                 self._processes, lambda: self.core.tasks_ended, self.core.occupied
             )
-            self._thread = self._service.start(self._begin, partial(unheld, self), self._finished)
+            self._thread = self._service.start(
+                self._begin, partial(unheld, self), self._finished, self._present.asked
+            )
         except RuntimeError as error:
             self._finished()
             raise no_thread(error) from error
@@ -254,7 +266,7 @@ class ClusterEngine:
     def connect(self, info: HostInfo, slots: list[int]) -> Host:
         """Return a host that has come, with its first messages in its queue."""
         host = Host(info, slots, self._arena, self._cluster.files, self._numbers)
-        host.settings, said = settings.now()
+        host.sent.settings, said = settings.now()
         options = self.options._replace(
             workers=info.workers,
             initializer=None,
@@ -268,7 +280,10 @@ class ClusterEngine:
             for _ in range(PINGS):
                 host.queue.put(("ping",))
         host.queue.put(
-            ("begin", Setup(options, self._preparation, name, said, self._carrier.local))
+            (
+                "begin",
+                Setup(options, self._preparation, name, said, self._carrier.local, info.name),
+            )
         )
         if self._initializer is not None:
             host.queue.put(("initializer", self._initializer))
@@ -280,6 +295,7 @@ class ClusterEngine:
             host,
             self._carrier,
             unsendable=self._unsendable,
+            unprepared=self._unprepared,
             versions=self._follower.versions,
             speaks=self.options.logs,
         )
@@ -319,6 +335,12 @@ class ClusterEngine:
         if entry is not None:
             self._outcomes.unsent(entry, error)
 
+    def _unprepared(self, host: Host, error: errors.NotEnoughMemory) -> None:
+        if self._arrivals.room.unprepared(host, error):
+            self._service.leaving(host.info.key)
+        else:
+            self._lifetime.fail(error, None)
+
     def _finished(self) -> None:
         registry.listeners.discard(self._service)
         if self.history.watch is not None:
@@ -333,6 +355,7 @@ class ClusterEngine:
             host.link.abandon()
         self._table.ready.set()
         self._output.close()
+        self._present.close()
         self._service.wakeup.close()
         self._arena.close()
         self._initializer = None
@@ -344,6 +367,7 @@ class ClusterEngine:
         """Mark this copy, in a forked child: the hosts are the parent's."""
         self.core.after_fork()
         self._carrier.after_fork()
+        self._present.after_fork()
         self._service.wakeup.close()
 
 
@@ -363,6 +387,10 @@ class Hosts:
     def all(self) -> list[Host]:
         """Return every host so far."""
         return list(self._hosts.values())
+
+    def places(self) -> dict[int, str]:
+        """Return the host's name for the number of each slot."""
+        return {slot.number: host.name for host in self.all() for slot in host.slots}
 
     def by_key(self, key: int) -> Host | None:
         """Return the host that the carrier knows by this key."""

@@ -21,8 +21,10 @@ from .._memory.arena import Arena
 from .._observe.columns import AGENT, OWNER
 from .._observe.series import Row, Series
 from .._protocol.versions import Path
+from ..errors import NotEnoughMemory
 from .clock import Clock
 from .interface import HostInfo
+from .large_results import Landings
 from .shipping import Shipping
 
 
@@ -54,7 +56,7 @@ class HostStatus:
         pss: the physical memory of its processes in bytes, at the last reading; 0 before.
         peak_pss: the most that was read.
         clock_error: seconds by which its times in ``spans`` and reports may be wrong, at most.
-        why: the reason why it has gone; empty otherwise.
+        why: the reason why it has gone, or is left out; empty otherwise.
     """
 
     __module__ = "onecopy"
@@ -96,6 +98,21 @@ class Slot:
         self.host.queue.put(("forget_function", function_id))
 
 
+class Sent:
+    """The things that a host was sent for its workers to keep, as in ``_engine.channel.Contents``.
+
+    Attributes:
+        functions: their numbers.
+        versions: the number of each variable's value.
+        settings: the version of the log settings.
+    """
+
+    def __init__(self) -> None:
+        self.functions: set[int] = set()
+        self.versions: dict[tuple[str, Path], int] = {}
+        self.settings = 0
+
+
 PONG = -1
 """The answer to a ping, among a host's ``answers``."""
 
@@ -116,15 +133,16 @@ class Host:
     Attributes:
         queue: what the sending thread sends, in order.
         link: the segments that both ends have.
-        functions, versions, settings: what was sent, as in ``_engine.channel.Contents``.
+        sent: what workers there need besides segments.
         answers: to what the sending thread waits for: an offered file, by its segment's id, and why it
-            was not mapped; an assignment, and why there is no room for it; ``PONG``; or 0: the host
-            has gone.
+            was not mapped; an assignment, and the error if there is no room for it; ``PONG``; or 0: the
+            host has gone.
         workers: the worker processes, by the agent's numbers.
         last: when each has last sent a result, by the driver's clock.
         why: the reason why it has gone.
         clock: puts its times on the driver's clock.
         traffic: bytes sent, received, copied, and passed by reference.
+        landings: large results that come.
         memory: readings of the memory of its processes, by the driver's clock.
     """
 
@@ -137,14 +155,13 @@ class Host:
         self.queue: queue.SimpleQueue[Posted] = queue.SimpleQueue()
         self.link = Link(arena, keep=False)
         self.shipping = Shipping(files)
-        self.functions: set[int] = set()
-        self.versions: dict[tuple[str, Path], int] = {}
-        self.settings = 0
-        self.answers: queue.SimpleQueue[tuple[int, str]] = queue.SimpleQueue()
+        self.sent = Sent()
+        self.answers: queue.SimpleQueue[tuple[int, str | NotEnoughMemory]] = queue.SimpleQueue()
         self.workers: dict[int, WorkerRow] = {}
         self.last: dict[int, int] = {}
         self.why = ""
         self.traffic = [0, 0, 0, 0]
+        self.landings: Landings = {}
         self.clock = Clock()
         self.memory = Series()
         self.sender: threading.Thread | None = None
@@ -155,6 +172,21 @@ class Host:
     @property
     def name(self) -> str:
         return self.info.name
+
+    def lacks(self, what: str, number: int) -> None:
+        """Send something again when it is needed: the host had no room for it. The sending thread.
+
+        Args:
+            what: ``"segment"``, ``"function"`` or ``"version"``.
+            number: its own.
+        """
+        sent = self.sent
+        if what == "segment":
+            self.shipping.forget(number)
+        elif what == "function":
+            sent.functions.discard(number)
+        else:
+            sent.versions = {key: each for key, each in sent.versions.items() if each != number}
 
     def number(self, worker: int) -> int:
         """Return the number in the pool of the agent's worker."""
@@ -192,6 +224,7 @@ class Host:
         now = monotonic_ns()
         for number, row in list(self.workers.items()):
             self.workers[number] = row[0], row[1], row[2], row[3], row[4] or now, row[5]
+        self.landings.clear()
         self.answers.put((0, why))
         self.queue.put(None)
 

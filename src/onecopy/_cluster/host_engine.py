@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import signal
 from collections import deque
+from time import monotonic_ns
 from typing import Any
 
 from .. import errors
@@ -35,7 +36,9 @@ from .._engine.workers import Workers
 from .._protocol import wire
 from .._schedule.events import Assignment
 from .._schedule.scheduler import Scheduler
+from .._system import procfs
 from .given import Given
+from .messages import Known
 from .mirrors import Mirrors
 from .outbox import Outbox, caused, packed
 
@@ -198,6 +201,7 @@ class HostEngine(ProcessEngine):
         super().__init__(options)
         assert self.history.watch is not None
         self.history.watch.told = lambda rows: outbox.put("memory", rows)
+        self._parts.shown.close()  # the driver shows what runs here
 
     def _initializer(self, workers: Workers) -> Function | None:
         return self._received
@@ -267,6 +271,21 @@ class HostEngine(ProcessEngine):
         assert isinstance(preemption, HostPreemption)
         preemption.wanted.append(work)
         self._parts.wakeup()
+
+    def present(self) -> list[Known]:
+        """Return what is known here alone of each worker."""
+        now = monotonic_ns()
+        ended = self.core.ended_by_worker()
+        heads = {entry.worker: (entry.work, since) for entry, since in self.core.heads()}
+        found = []
+        for number, worker in list(self._parts.workers.by_number.items()):
+            work, since = heads.get(number, (None, now))
+            order = work.order.id if isinstance(work, Given) else 0
+            status = procfs.status(worker.pid)
+            cpu = status.cpu if status is not None else 0.0
+            spent = max(0, now - since)
+            found.append((number, number in ended, ended.get(number, 0), order, spent, cpu))
+        return found
 
     def abort(self, work: Given) -> None:
         """Kill the worker that runs this, as soon as it does."""

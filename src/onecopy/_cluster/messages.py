@@ -2,10 +2,11 @@
 
 To an agent: ``begin``, ``ping``, ``initializer``, ``settings``, ``segment``, ``piece``, ``bytes``, ``file``,
 ``decode``, ``forget``, ``function``, ``forget_function``, ``version``, ``room``, ``give``, ``withdraw``,
-``abort``, ``hush``, ``look``, ``weigh``, ``close``, ``terminate``, ``kill``; ``agent`` has a method for each.
-To the driver: ``worker``, ``pong``, ``ended``, ``failed``, ``withdrawn``, ``cut``, ``said``, ``imported``,
-``profile``, ``memory``, ``answer``, ``mapped``, ``room``, ``forgotten``, ``broken``, ``bye``; ``arrivals``
-has a method for each.
+``abort``, ``hush``, ``present``, ``look``, ``weigh``, ``close``, ``terminate``, ``kill``; ``agent`` has a method for
+each.
+To the driver: ``worker``, ``pong``, ``lands``, ``landed``, ``ended``, ``failed``, ``withdrawn``, ``cut``, ``said``,
+``imported``, ``profile``, ``memory``, ``answer``, ``mapped``, ``room``, ``lacks``, ``forgotten``, ``broken``,
+``bye``; ``arrivals`` has a method for each.
 """
 
 from __future__ import annotations
@@ -29,6 +30,7 @@ class Setup:
         initializer: its name, or None. Its variables, and then itself, follow as items.
         settings: the driver's log settings.
         local: the host is a process of the driver's machine.
+        host: its name.
     """
 
     options: Options
@@ -36,6 +38,7 @@ class Setup:
     initializer: str | None
     settings: bytes
     local: bool
+    host: str
 
 
 class Order(NamedTuple):
@@ -64,3 +67,8 @@ class Order(NamedTuple):
     rules: Rules | None
     versions: tuple[int, ...]
     parcel: Parcel
+
+
+Known = tuple[int, bool, int, int, int, float]
+"""A worker as its host knows it: its number there, ready or not, the tasks that it has ended, the driver's
+number of the assignment that it runs (or 0), for how long (nanoseconds), CPU seconds."""

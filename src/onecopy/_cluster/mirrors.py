@@ -11,11 +11,12 @@ from __future__ import annotations
 
 import os
 import weakref
+from collections.abc import Callable
 from typing import Any
 
 from .. import errors
 from .._memory.segment import Kind, ReceivedFile, Segment, backing, registry
-from .._system import mapping
+from .._system import mapping, memory
 from . import recipes
 from .bulk import Bulk
 from .interface import Item
@@ -28,9 +29,14 @@ Probe = tuple[int, bytes]
 
 
 class Mirrors:
-    """See the module. The agent's serving thread; ``knows`` in any."""
+    """See the module. The agent's serving thread; ``knows`` in any.
 
-    def __init__(self) -> None:
+    Args:
+        lacks: called with the id of a segment for which there was no room: it has to come again.
+    """
+
+    def __init__(self, lacks: Callable[[int], None]) -> None:
+        self._lacks = lacks
         self._roots: dict[int, tuple[Segment, Any]] = {}
         # Of every mirror that is still in use, forgotten ones too: a segment that comes again
         # must be the same one, since a worker may have it mapped. 0: no work has referred to it.
@@ -65,8 +71,10 @@ class Mirrors:
                 known = Segment(file, Kind.SHARED, size, "", segment_id)
                 self._addresses[known] = 0
             self._roots[segment_id] = known, known.root()
-        except (OSError, errors.NotEnoughMemory) as error:
-            self._failed[segment_id] = error
+        except OSError as error:
+            self._fail(segment_id, memory.shortage(error, size, memory.available))
+        except errors.NotEnoughMemory as error:
+            self._fail(segment_id, error)
 
     def fill(self, segment_id: int, offset: int, data: Any) -> None:
         """Write bytes that have come."""
@@ -82,7 +90,7 @@ class Mirrors:
                 segment.own().require(view.nbytes)
                 segment.own().write(offset, view)
         except (OSError, errors.NotEnoughMemory) as error:
-            self._failed[segment_id] = error
+            self._fail(segment_id, error)
 
     def receive(self, segment_id: int, offset: int, size: int, bulk: Bulk) -> None:
         """Let the kernel write bytes that come. Raises EOFError if the driver has gone."""
@@ -95,7 +103,7 @@ class Mirrors:
                 try:
                     self._receive(segment, at, count, bulk)
                 except (OSError, errors.NotEnoughMemory) as error:
-                    self._failed[segment_id] = error
+                    self._fail(segment_id, error)
 
     def _receive(self, segment: Segment, at: int, count: int, bulk: Bulk) -> None:
         """Write a piece. Raises OSError or NotEnoughMemory if there is no room: the bytes have been
@@ -114,6 +122,15 @@ class Mirrors:
         else:
             bulk.write(segment.own(), at, count)
 
+    def _fail(self, segment_id: int, error: OSError | errors.NotEnoughMemory) -> None:
+        """Refuse work that refers to a segment until it comes again; give back its memory if no work
+        has referred to it."""
+        self._failed[segment_id] = error.with_traceback(None)
+        root = self._roots.get(segment_id)
+        if root is not None and not self._addresses[root[0]]:
+            del self._roots[segment_id]
+        self._lacks(segment_id)
+
     def _reserved(self, segment: Segment, offset: int, size: int) -> int:
         """Return the address of bytes of a mapped mirror, which may be written to then. Raises
         NotEnoughMemory or OSError if there is no room."""
@@ -121,11 +138,14 @@ class Mirrors:
         return self._addresses[segment] + offset
 
     def _hand_out(self, segment: Segment) -> None:
-        """Map a mirror, and refuse all other writes from now on, once. Raises OSError if the system
-        refuses that."""
+        """Map a mirror, and refuse all other writes from now on, once. Raises NotEnoughMemory or
+        OSError if the system refuses that."""
         if not self._addresses[segment]:
             file, size = segment.own(), segment.size
-            address = mapping.map_shared(file.descriptor(write=True), size, write=True)
+            try:
+                address = mapping.map_shared(file.descriptor(write=True), size, write=True)
+            except OSError as error:
+                raise memory.shortage(error, size, memory.available) from None
             weakref.finalize(segment, mapping.unmap, address, size)
             file.seal_mappings()
             self._addresses[segment] = address

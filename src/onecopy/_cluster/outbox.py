@@ -16,6 +16,7 @@ from .._protocol.failures import failure, said
 from ..errors import RemoteError
 from .connection import Connection
 from .interface import Item
+from .large_results import messages
 
 # Items of one message, at most.
 _MOST = 1000
@@ -51,8 +52,9 @@ class Outbox:
     def _run(self) -> None:
         try:
             while (items := self._next()) is not None:
-                self._connection.send(items)
-                del items  # blocks of workers are returned now
+                for message in messages(items):
+                    self._connection.send(message)
+                del items, message  # blocks of workers are returned now
         except OSError:
             self._lost()
 

@@ -15,9 +15,21 @@ from .. import errors
 from .._engine.core import Core
 from .._engine.work import Entry
 from .._schedule import events
-from .host import Host, State
+from .host import Host, Slot, State
 
 _log = logging.getLogger(__name__)
+
+
+# Nanoseconds of a round trip that count, at most: it may have been measured on a busy machine.
+_FARTHEST = 100_000_000
+
+
+def take_in(core: Core, slot: Slot) -> None:
+    """Give a slot work: as much more than a worker here as runs while messages are under way."""
+    core.join(slot).carry_out()
+    trip = min(2 * slot.host.clock.error, _FARTHEST)
+    if trip:
+        core.handle(events.Distant(slot.number, trip)).carry_out()
 
 
 class Room:
@@ -40,6 +52,7 @@ class Room:
         # a caller gets holds the caller's frames.
         self._refused: dict[int, dict[Host, str]] = {}
         self._warned: set[Host] = set()
+        self._unprepared: set[str] = set()
 
     def refused(self, host: Host, entry: Entry, error: errors.NotEnoughMemory) -> bool:
         """Give work that a host has refused to another, and return True; or, if there is none that
@@ -66,6 +79,25 @@ class Room:
         self._core.handle(*(events.WorkerEnding(s.number) for s in host.slots)).carry_out()
         self._core.requeue(entry.worker, [entry.assignment.id]).carry_out()
         self._wake()
+        return True
+
+    def unprepared(self, host: Host, error: errors.NotEnoughMemory) -> bool:
+        """Leave out a host that has no room for the initializer, and return True; or, if there is no
+        other, note in the error what each host has said, and return False."""
+        with self._lock:
+            host.why = f"no room for the initializer: {error}"
+            hosts = self._hosts()
+            there = (State.STARTING, State.READY, State.FULL)
+            if not any(each.state in there and not each.why for each in hosts):
+                errors.add_note(error, f"onecopy: for the initializer, on {host.name}")
+                for each in hosts:
+                    if each.why and each is not host:
+                        errors.add_note(error, f"onecopy: on {each.name}: {each.why}")
+                return False
+            first = host.name not in self._unprepared
+            self._unprepared.add(host.name)
+        if first:
+            _log.warning("%s is not used: it has %s", host.name, host.why)
         return True
 
     def _forget(self) -> None:
@@ -109,4 +141,4 @@ class Room:
                 broken=False,
                 error=lambda task: errors.HostLost(host.name, "", task),
             ).carry_out()
-            self._core.join(slot).carry_out()
+            take_in(self._core, slot)

@@ -22,6 +22,7 @@ from .._engine.work import Entry
 from .._protocol.log_settings import settings
 from .._protocol.versions import NO_VERSIONS, Version
 from .._schedule.events import Assignment
+from ..errors import NotEnoughMemory
 from .bulk import Bulk
 from .host import PONG, Host, Posted, State
 from .interface import Carrier, Item
@@ -30,14 +31,24 @@ from .messages import Order
 # A message is sent when its arguments have this many bytes, or it has this many assignments.
 _BATCH = 1 << 20
 _MOST = 500
-# The host is asked for room if one assignment's arguments have this many bytes.
+# The host is asked for room if this many bytes are to come for one assignment.
 _ASKED = 64 << 20
+# In place of an assignment's number, if they are for the initializer.
+_INITIALIZER = -2
 
 Unsendable = Callable[[int, Assignment, BaseException], None]
 
 
 class Gone(Exception):
     """The host has gone, so nothing more is sent."""
+
+
+class NoRoom(Exception):
+    """The host has no room for what comes next: ``refusal``."""
+
+    def __init__(self, refusal: NotEnoughMemory) -> None:
+        super().__init__(refusal)
+        self.refusal = refusal
 
 
 class Sending:
@@ -47,6 +58,7 @@ class Sending:
         host: the host.
         carrier: brings the messages.
         unsendable: called with an assignment that could not be sent, and the reason.
+        unprepared: called with the host's error if it has no room for the initializer.
         versions: returns the variables that functions and classes read.
         speaks: workers log to the driver, and need its settings.
     """
@@ -57,12 +69,14 @@ class Sending:
         carrier: Carrier,
         *,
         unsendable: Unsendable,
+        unprepared: Callable[[Host, NotEnoughMemory], None],
         versions: Callable[[list[Any]], tuple[Version, ...]],
         speaks: bool,
     ) -> None:
         self._host = host
         self._carrier = carrier
         self._unsendable = unsendable
+        self._unprepared = unprepared
         self._versions = versions
         self._speaks = speaks
         self._orders: list[Order] = []
@@ -111,11 +125,13 @@ class Sending:
                 self._host.shipping.forget(values[0])
                 self._send([posted])
         elif name == "forget_function":
-            if values[0] in self._host.functions:
-                self._host.functions.discard(values[0])
+            if values[0] in self._host.sent.functions:
+                self._host.sent.functions.discard(values[0])
                 self._send([posted])
         elif name == "initializer":
             self._send_initializer(*values)
+        elif name == "lacks":
+            self._host.lacks(*values)
         elif name == "ping":
             # Answered before anything else is sent, so that the host is at nothing else meanwhile.
             self._send([(name, monotonic_ns())])
@@ -132,10 +148,12 @@ class Sending:
             raise Gone from error
 
     def _answer(self, asked: int) -> str:
-        """Wait for the host's answer to the last item. Raises Gone if none will come."""
+        """Wait for the host's answer to the last item. Raises Gone if none will come, and NoRoom."""
         answered, why = self._host.answers.get()
         if answered != asked:
             raise Gone
+        if isinstance(why, NotEnoughMemory):
+            raise NoRoom(why)
         return why
 
     def _flush(self) -> None:
@@ -146,8 +164,8 @@ class Sending:
 
     def _send_settings(self) -> None:
         version, body = settings.now()
-        if version != self._host.settings and self._speaks:
-            self._host.settings = version
+        if version != self._host.sent.settings and self._speaks:
+            self._host.sent.settings = version
             self._send([("settings", body)])
 
     # Assignments.
@@ -157,19 +175,19 @@ class Sending:
         entry.begun = monotonic_ns()
         try:
             encoded = work.encoded(assignment.start, assignment.stop)
-            numbers = self._send_versions(work.versions)
+            numbers = self._send_versions(work.versions, assignment.id)
             if work.refers and isinstance(encoded, Encoded) and encoded.references:
                 # Items that are pickled as they are sent.
-                numbers += self._send_versions(self._versions(encoded.references))
+                numbers += self._send_versions(self._versions(encoded.references), assignment.id)
             function = work.function
-            if function is not None and function.id not in self._host.functions:
-                self._send_function(function)
+            if function is not None and function.id not in self._host.sent.functions:
+                self._send_function(function, assignment.id)
             parcel, wanted = pack(encoded)
-            if parcel.copied >= _ASKED and not self._has_room(assignment.id, parcel.copied):
-                return  # it says so itself, as of work that it was given
-            self._ship(wanted)
+            self._make_way(parcel, wanted, assignment.id)
         except Gone:
             raise
+        except NoRoom:
+            return  # the host says so itself, as of work that it was given
         except BaseException as error:
             self._unsendable(entry.worker, assignment, error)
             return
@@ -194,29 +212,43 @@ class Sending:
         self._kept.append(encoded)
         self._size += entry.moved
 
-    def _has_room(self, assignment: int, size: int) -> bool:
-        """Ask the host if it has room for this many bytes of an assignment: a message comes whole."""
-        self._flush()
-        self._send([("room", assignment, size)])
-        return not self._answer(assignment)
+    def _make_way(self, parcel: Parcel, wanted: list[Wanted], number: int) -> None:
+        """Ship what a parcel refers to. Raises NoRoom if the host has none for that and the parcel.
 
-    def _send_function(self, function: Function) -> None:
+        Args:
+            parcel: it is sent next, in one message, which comes whole.
+            wanted: the bytes that it refers to.
+            number: of the assignment that needs it, or ``_INITIALIZER``.
+        """
+        self._offer(wanted)
+        size = parcel.copied
+        if (stream := memoryview(parcel.stream).nbytes) >= _ASKED:
+            size += stream
+        if size + sum(stop - start for _, start, stop in wanted) >= _ASKED:
+            size += self._host.shipping.lacking(wanted)
+            if size >= _ASKED:
+                self._flush()
+                self._send([("room", number, size)])
+                self._answer(number)
+        self._ship(wanted)
+
+    def _send_function(self, function: Function, number: int) -> None:
         assert function.encoded is not None
         parcel, wanted = pack(function.encoded)
-        self._ship(wanted)
+        self._make_way(parcel, wanted, number)
         self._send([("function", function.id, function.name, parcel)])
-        self._host.functions.add(function.id)
+        self._host.sent.functions.add(function.id)
 
-    def _send_versions(self, versions: tuple[Version, ...]) -> tuple[int, ...]:
+    def _send_versions(self, versions: tuple[Version, ...], number: int) -> tuple[int, ...]:
         """Send the variables that the host does not have; return the numbers of all."""
-        sent = self._host.versions
+        sent = self._host.sent.versions
         for version in versions or NO_VERSIONS:
             key = (version.home, version.path)
             if sent.get(key) != version.number:
                 parcel: Parcel | None = None
                 if version.encoded is not None:
                     parcel, wanted = pack(version.encoded)
-                    self._ship(wanted)
+                    self._make_way(parcel, wanted, number)
                 said = (*key, version.number, version.digest, version.reason)
                 # Orders before it may name the earlier value.
                 self._flush()
@@ -226,17 +258,21 @@ class Sending:
 
     def _send_initializer(self, function: Function) -> None:
         assert function.encoded is not None
-        numbers = self._send_versions(function.versions)
-        parcel, wanted = pack(function.encoded)
-        self._ship(wanted)
-        self._send([("initializer", numbers, parcel)])
+        try:
+            numbers = self._send_versions(function.versions, _INITIALIZER)
+            parcel, wanted = pack(function.encoded)
+            self._make_way(parcel, wanted, _INITIALIZER)
+        except NoRoom as error:
+            self._unprepared(self._host, error.refusal)
+        else:
+            self._send([("initializer", numbers, parcel)])
 
     # Segments.
 
-    def _ship(self, wanted: list[Wanted]) -> None:
+    def _offer(self, wanted: list[Wanted]) -> None:
+        """Let the host map or decode files that it sees itself."""
         host = self._host
-        for each in wanted:
-            segment, start, stop = each
+        for segment, start, stop in wanted:
             segment.require_whole()
             host.link.reference(segment, stop - start)
             offer = host.shipping.offers(segment)
@@ -244,6 +280,11 @@ class Sending:
                 self._send([offer])
                 if why := self._answer(segment.id):
                     host.shipping.refused(segment, host.name, why)
+
+    def _ship(self, wanted: list[Wanted]) -> None:
+        host = self._host
+        for each in wanted:
+            segment = each[0]
             try:
                 bulk = self._carrier.bulk(host.info.key)
                 if bulk is not None:

@@ -153,6 +153,7 @@ class Service:
         begin: Callable[[], None],
         unheld: Callable[[], None],
         finished: Callable[[], None],
+        asked: Callable[[], None],
     ) -> threading.Thread:
         """Start the thread, and return it. Raises RuntimeError if there can be no more threads.
 
@@ -160,10 +161,13 @@ class Service:
             begin: called first in the thread; starts the carrier.
             unheld: called when the pool has been garbage-collected.
             finished: called when the thread ends.
+            asked: called when another process asks for the pool's state.
         """
-        self.wakeup.open()
         thread = threading.Thread(
-            target=self._run, args=(begin, unheld, finished), name="onecopy-cluster", daemon=True
+            target=self._run,
+            args=(begin, unheld, finished, asked),
+            name="onecopy-cluster",
+            daemon=True,
         )
         thread.start()
         return thread
@@ -175,6 +179,7 @@ class Service:
         begin: Callable[[], None],
         unheld: Callable[[], None],
         finished: Callable[[], None],
+        asked: Callable[[], None],
     ) -> None:
         try:
             self._alone = monotonic()
@@ -184,8 +189,8 @@ class Service:
             while not self._at_end(unheld):
                 wait = self._housekeeping()
                 self.cpu = thread_time()
-                if woken.poll(None if wait is None else 1000 * wait):
-                    self.wakeup.clear()
+                if woken.poll(None if wait is None else 1000 * wait) and self.wakeup.clear():
+                    asked()
         except OSError as error:  # no agent can be started
             unreached = errors.InitializerFailed(f"no host can be reached: {error}")
             self._lifetime.fail(unreached, error)
@@ -247,7 +252,7 @@ class Service:
             if host.info.key == key and host.state is not State.GONE:
                 expected = host.state is State.CLOSING or self._flags.stopping
                 retired = host.state is State.LEAVING
-                host.lost("" if expected else why)
+                host.lost(host.why if expected else why)
                 host.link.abandon()
                 if not self._flags.stopping:
                     self._losses.lose(host, counts=not retired)

@@ -53,6 +53,12 @@ class Extents:
         self._stops[first:last] = [high]
         return new
 
+    def copy(self) -> Extents:
+        """Return the same ranges, to try something."""
+        made = Extents()
+        made._starts, made._stops = self._starts.copy(), self._stops.copy()
+        return made
+
     @property
     def nbytes(self) -> int:
         """The number of bytes in all ranges."""
@@ -117,6 +123,18 @@ class Shipping:
                 'files="ship" sends its bytes'
             )
         self._held[segment.id] = Extents()
+
+    def lacking(self, wanted: list[Wanted]) -> int:
+        """Return how many of these bytes the host does not have."""
+        tried: dict[int, Extents] = {}
+        total = 0
+        for segment, start, stop in wanted:
+            extents = tried.get(segment.id)
+            if extents is None:
+                held = self._held.get(segment.id)
+                extents = tried[segment.id] = Extents() if held is None else held.copy()
+            total += sum(high - low for low, high in extents.add(start, stop))
+        return total
 
     def missing(self, wanted: Wanted) -> tuple[list[Item], list[tuple[int, int]]]:
         """Return what the host has to be told first, and the parts of these bytes that it does not

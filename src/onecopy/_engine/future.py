@@ -19,21 +19,17 @@ this kind; the lock is reentrant for that case.
 from __future__ import annotations
 
 import threading
-import weakref
 from collections.abc import Callable
 from concurrent.futures import Future
 from concurrent.futures._base import CANCELLED_AND_NOTIFIED, FINISHED, PENDING, RUNNING
 from logging import getLogger
 from time import monotonic_ns
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 from .._codec.blame import cut_ours
 from .._observe.diary import CALLBACKS, Diary
 from .._system import forking
 from .._system.interrupts import Condition
-
-if TYPE_CHECKING:
-    from .submission import Submission
 
 # The base class logs here too.
 _log = getLogger("concurrent.futures")
@@ -54,21 +50,13 @@ def is_main() -> bool:
     return threading.current_thread() is threading.main_thread()
 
 
-class PoolOf:
-    """Identifies the pool of a future, and finds it while it is there: a future that is kept does
-    not keep a pool's tables."""
+class PoolOf(Protocol):
+    """Identifies the pool of a future."""
 
-    __slots__ = ("_submission", "diary")
-
-    def __init__(self, diary: Diary, submission: Submission) -> None:
-        self.diary = diary
-        self._submission = weakref.ref(submission)
+    diary: Diary
 
     def attend(self, future: TaskFuture) -> None:
         """Wait for the future's task in this thread, if that is possible."""
-        submission = self._submission()
-        if submission is not None:
-            submission.attend(future)
 
 
 class TaskFuture(Future[Any]):

@@ -59,6 +59,9 @@ class History:
         self.last_end: int = self.began  # of a task
         self.watch: Watch | None = None
         self.peak_elsewhere: Callable[[], int] = int  # PSS of processes of other hosts
+        self.hosts: Callable[[], dict[int, str]] = (
+            dict  # the host's name by worker, if there are hosts
+        )
         self.gone: deque[WorkerRow] = deque(maxlen=_MOST_WORKERS)
         self._traffic: Traffic = (0, 0, 0, 0)  # of workers that have gone
 

@@ -65,7 +65,7 @@ def only(data: tuple[Any, ...], block: int | None, axis: int) -> Scan:
     assert scan is not None
     if block is not None or axis:
         raise ValueError(
-            "a scan is cut by its files: give scan(..., block_bytes=), no block or axis"
+            "a scan is cut by its files: give scan(..., rows=) or block_bytes=, no block or axis"
         )
     return scan
 

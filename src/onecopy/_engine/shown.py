@@ -53,6 +53,7 @@ def present(engine: Engine, workers: Workers) -> PoolNow:
         tasks=engine.core.tasks_ended,
         failed=engine.history.recorder.failed,
         lost=engine.history.recorder.lost,
+        elsewhere=False,
         present=tuple(
             WorkerNow(
                 number=number,

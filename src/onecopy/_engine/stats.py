@@ -97,16 +97,18 @@ def _peak(engine: Engine) -> int:
 def running(engine: Engine, pids: dict[int, int]) -> tuple[Running, ...]:
     """Return the workers' present work; ``pids``: by the worker's number."""
     now = monotonic_ns()
+    hosts = engine.history.hosts()
     found = [
         Running(
             worker=entry.worker,
-            pid=pids.get(entry.worker, 0),
+            pid=0 if entry.worker in hosts else pids.get(entry.worker, 0),
             function=entry.work.name,
             method=entry.work.called,
             task=entry.assignment.work,
             start=entry.assignment.start,
             stop=entry.assignment.stop,
             seconds=max(0, now - since) / 1e9,
+            host=hosts.get(entry.worker, ""),
         )
         for entry, since in engine.core.heads()
     ]

@@ -10,6 +10,7 @@ For the same reason nothing is begun near the recursion limit (``check_room``).
 
 from __future__ import annotations
 
+import weakref
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future
@@ -17,7 +18,7 @@ from time import monotonic_ns
 from typing import Any, Protocol
 
 from .._codec.pickling import Namespace
-from .._observe.diary import PACKING, WORTH
+from .._observe.diary import PACKING, WORTH, Diary
 from .._schedule import events
 from .._system.interrupts import Uninterrupted
 from .._system.stack import check_room
@@ -25,7 +26,7 @@ from . import busy
 from .core import Core
 from .effects import Effects, ReadyWorker
 from .functions import Function, pace_key
-from .future import PoolOf, TaskFuture
+from .future import TaskFuture
 from .history import History
 from .jobs import Job
 from .known_functions import KnownFunctions
@@ -41,6 +42,21 @@ class Waiter(Protocol):
     ) -> None:
         """Send what was posted to the worker, and read from it while the outcome is ``missing``.
         May return before."""
+
+
+class _PoolOf:
+    """The pool of a future, as long as it is there: a future that is kept keeps no pool's tables."""
+
+    __slots__ = ("_submission", "diary")
+
+    def __init__(self, diary: Diary, submission: Submission) -> None:
+        self.diary = diary
+        self._submission = weakref.ref(submission)
+
+    def attend(self, future: TaskFuture) -> None:
+        submission = self._submission()
+        if submission is not None:
+            submission.attend(future)
 
 
 class Submission:
@@ -74,7 +90,7 @@ class Submission:
         self._wake = wake
         self._wait = wait
         self._singly = singly
-        self._pool = PoolOf(history.diary, self)
+        self._pool = _PoolOf(history.diary, self)
         self._unwanted: deque[tuple[int, bool]] = deque()  # jobs, and whether to kill workers
 
     # Single calls.

@@ -90,7 +90,7 @@ class Workers:
         self.by_fd: dict[int, WorkerHandle] = {}
         self.kill_signal = signal.SIGKILL
         self.slow_import: SlowImport | None = None
-        self.pool = next(_pools)
+        self.pool = next(pools)
         self._parent, self._method = parent_of_workers(), chosen_method()
         self._ooms = procfs.oom_kills()
         self._crashes: dict[int, CrashText] = {}
@@ -288,4 +288,5 @@ class Workers:
         self.source.after_fork()
 
 
-_pools = count(1)
+pools = count(1)
+"""The numbers of this process's pools."""

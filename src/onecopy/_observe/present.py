@@ -13,14 +13,16 @@ class Running(NamedTuple):
     """A worker's present work.
 
     Attributes:
-        worker: the worker's number.
-        pid: its process id.
+        worker: the worker's number. On a host that is known to ``onecopy top`` alone; here it is the
+            number of its place among all hosts' workers.
+        pid: its process id; 0 if it is known to its host alone.
         function: the function, or the name given by ``options(name=)``.
         method: the method of the pool that was called.
         task: the call's number in its pool.
         start, stop: the range of its items that the worker has been given; 0 and 0 for a single
             call.
         seconds: for how long.
+        host: the name of the host; empty on one machine.
     """
 
     worker: int
@@ -31,6 +33,7 @@ class Running(NamedTuple):
     start: int
     stop: int
     seconds: float
+    host: str = ""
 
     @property
     def which(self) -> str:
@@ -42,7 +45,12 @@ class Running(NamedTuple):
         return f"task {self.task}"
 
     def __str__(self) -> str:
-        return f"{self.function} of {self.method}, {self.which}, for {self.seconds:.1f} s"
+        where = f" on {self.host}" if self.host else ""
+        return f"{self.function} of {self.method}, {self.which}, for {self.seconds:.1f} s{where}"
+
+
+UNKNOWN = -1
+"""In place of a number that is not known."""
 
 
 class WorkerNow(NamedTuple):
@@ -51,15 +59,23 @@ class WorkerNow(NamedTuple):
     Attributes:
         number, pid: its number in the pool, and its process.
         ready: it can be given tasks; False while it starts and while it ends.
-        tasks: tasks (or chunks of ``map``) that it has ended, whatever became of them.
-        running: its present work; None if it has none.
+        tasks: tasks (or chunks of ``map``) that it has ended, whatever became of them; UNKNOWN if its
+            host has not said so.
+        host: the name of its host; empty on one machine.
+        pss: its physical memory at the last reading, in bytes; UNKNOWN on this machine, where anybody
+            can read it.
+        cpu: CPU seconds that it has used; UNKNOWN on this machine.
+        running: its present work; None if it has none, or if it is not known.
     """
 
     number: int
     pid: int
     ready: bool
     tasks: int
-    running: Running | None
+    host: str = ""
+    pss: int = UNKNOWN
+    cpu: float = float(UNKNOWN)
+    running: Running | None = None
 
 
 class PoolNow(NamedTuple):
@@ -71,6 +87,7 @@ class PoolNow(NamedTuple):
         workers: the number of workers of the complete pool.
         closed: it takes no more work.
         tasks, failed, lost: as in ``PoolStats``.
+        elsewhere: its workers are processes of other machines.
         present: the workers that are there.
     """
 
@@ -81,6 +98,7 @@ class PoolNow(NamedTuple):
     tasks: int
     failed: int
     lost: int
+    elsewhere: bool
     present: tuple[WorkerNow, ...]
 
 
@@ -101,9 +119,7 @@ def decode(text: bytes) -> PoolNow:
     except RecursionError as error:
         raise ValueError("this text is nested too deeply") from error
     workers = [
-        each
-        if each.running is None
-        else each._replace(running=_record(Running, each.running, float))
+        each if each.running is None else each._replace(running=_record(Running, each.running, str))
         for each in present
     ]
     return pool._replace(present=tuple(workers))

@@ -85,6 +85,11 @@ class Series:
         data = b"".join(reading.data for reading in self._readings)
         return np.frombuffer(bytearray(data), dtype_of(MEMORY))
 
+    def latest(self) -> list[Row]:
+        """Return the rows of the last reading."""
+        readings = self._readings
+        return list(_ROW.iter_unpack(readings[-1].data)) if readings else []
+
     @property
     def pss(self) -> int:
         """Return the sum of PSS at the last reading, in bytes; 0 without a reading."""

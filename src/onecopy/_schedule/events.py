@@ -107,6 +107,13 @@ class WorkerReady(NamedTuple):
     worker: int
 
 
+class Distant(NamedTuple):
+    """Messages to a worker that is ready and back take ``nanoseconds``: it is on another machine."""
+
+    worker: int
+    nanoseconds: int
+
+
 class Finished(NamedTuple):
     """A worker has finished an assignment after ``nanoseconds`` (None: it was not run)."""
 
@@ -170,6 +177,7 @@ Event = (
     | Retry
     | Done
     | WorkerReady
+    | Distant
     | Finished
     | Requeued
     | Cut

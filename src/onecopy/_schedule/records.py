@@ -66,7 +66,7 @@ class Job:
 
 
 class Worker:
-    __slots__ = ("ending", "exclusive", "held", "id", "items", "load", "taken", "whole")
+    __slots__ = ("ending", "exclusive", "held", "id", "items", "load", "taken", "trip", "whole")
 
     def __init__(self, id: int) -> None:
         self.id = id
@@ -74,6 +74,7 @@ class Worker:
         self.load = 0.0
         self.items = 0  # of jobs
         self.taken = 0
+        self.trip = 0  # nanoseconds, there and back
         self.whole = 0  # an assignment known to have been started to its end
         self.exclusive = False
         self.ending = False

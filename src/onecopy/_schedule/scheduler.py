@@ -11,7 +11,8 @@ The rules:
 - A worker that has just finished something is given the next work at once. It gets more than
   one piece while its whole queue is estimated to take less than a millisecond (single tasks)
   or two chunks (jobs): tiny tasks are sent in batches, and long ones never wait behind each
-  other while another worker is idle. Work of unknown length is given out singly.
+  other while another worker is idle. Work of unknown length is given out singly. For a worker on
+  another machine the time that messages are under way comes on top (``Distant``).
 - A chunk is at most a fair share of the unfinished items of its job, and beyond one chunk
   ahead a worker holds no more than that share: the last items may be the slow ones.
 - An estimate may be wrong, and a task may even wait for one that was put behind it. If an idle
@@ -50,6 +51,7 @@ from .events import (
     Closed,
     Constraints,
     Cut,
+    Distant,
     Done,
     Event,
     Finished,
@@ -128,6 +130,7 @@ class Scheduler:
             Retry: self._again,
             Done: self._settled,
             WorkerReady: self._worker_ready,
+            Distant: self._is_distant,
             Finished: self._finished,
             Requeued: self._taken_back,
             Cut: self._was_cut,
@@ -403,11 +406,16 @@ class Scheduler:
                 self._fill(worker, out)
         self.held = self.held or bool(self._idle and self._queue)
 
+    def _is_distant(self, event: Distant, out: list[Instruction]) -> None:
+        worker = self._workers.get(event.worker)
+        if worker is not None:
+            worker.trip = event.nanoseconds
+
     def _fill(self, worker: Worker, out: list[Instruction]) -> None:
         """Give a worker as much as the rule about time ahead allows."""
         # Topping up at every result would send one message per task.
         first = self._queue[0]
-        if worker.held and worker.load > AHEAD_TASK_NS / 2 and type(first) is Task:
+        if worker.held and worker.load > AHEAD_TASK_NS / 2 + worker.trip and type(first) is Task:
             return
         while self._queue and not self._spent(worker) and not worker.ending:
             work, size = self._queue[0], 0
@@ -426,7 +434,7 @@ class Scheduler:
                     if len(worker.held) > 1 and worker.items + size > self._fair(work):
                         return
                     ahead, estimate = AHEAD_JOB_NS, size * work.pace.mean
-                if worker.load + max(estimate, LEAST_TASK_NS) > ahead:
+                if worker.load + max(estimate, LEAST_TASK_NS) > ahead + worker.trip:
                     return
             self._assign(worker, work, out, size)
 

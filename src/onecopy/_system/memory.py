@@ -42,13 +42,25 @@ def _group_left(folder: str, limit: str, usage: str) -> int | None:
     return max(0, most - used + (cache or 0))
 
 
+def _addresses_left() -> int | None:
+    """Return what is left of this process's address space, if that is limited (ulimit -v)."""
+    limit = resource.getrlimit(resource.RLIMIT_AS)[0]
+    if limit == resource.RLIM_INFINITY:
+        return None
+    try:
+        with open("/proc/self/statm", "rb") as file:
+            return max(0, limit - int(file.read().split()[0]) * resource.getpagesize())
+    except OSError:
+        return None  # not Linux: there is only the system's own refusal
+
+
 def available(root: Root = "/") -> int:
     """Return the bytes that can be allocated without swapping or killing; a huge number if unknown.
 
-    The minimum of MemAvailable (proc(5)) and the rest of every memory cgroup, v1 or v2, above this
-    process.
+    The minimum of MemAvailable (proc(5)), the rest of every memory cgroup, v1 or v2, above this
+    process, and the rest of its address space.
     """
-    figures = [_meminfo(root)]
+    figures = [_meminfo(root), _addresses_left()]
     figures += [_group_left(d, "memory.max", "memory.current") for d in cgroup.v2_folders(root)]
     figures += [
         _group_left(d, "memory.limit_in_bytes", "memory.usage_in_bytes")

@@ -79,8 +79,8 @@ def _view(seen: Seen, console: Any, command: Command | None, sort: Sort) -> Any:
     room = max(1, console.height - around - len(said) - bool(said))
     parts: list[Any] = [table(seen, console.width, room)]
     legend = f"{_LEGEND}   now: {sort}"
-    if len(seen.rows) > room:
-        legend = f"{len(seen.rows) - room} more processes   {legend}"
+    if (rows := len(seen.rows) + len(seen.far)) > room:
+        legend = f"{rows - room} more processes   {legend}"
     parts.append(Text(legend, "dim", no_wrap=True, overflow="crop"))
     if said:
         parts.append(Text(""))

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from ..errors import UnsupportedPlatform
 from ._errors import FAILED, CommandError
 from ._show import size
-from ._top_pools import Pools, pools
+from ._top_pools import FarRow, Pools, pools
 
 if TYPE_CHECKING:
     from .._observe.memory import Memory, ProcessMemory
@@ -51,11 +51,17 @@ class Seen:
         memory: of the tree.
         rows: the processes in order, with their CPU share since the last look (1.0 is one core).
         pools: the pools among them.
+        far: what is on other machines, below these.
     """
 
     memory: Memory
     rows: list[Row]
     pools: Pools
+    far: list[FarRow]
+
+    def far_shown(self, most: int | None) -> list[FarRow]:
+        """Return what is shown of ``far``: there are at most ``most`` rows in all."""
+        return self.far if most is None else self.far[: max(0, most - len(self.rows))]
 
     def notes(self, width: int) -> list[str]:
         """Return the lines under the table."""
@@ -73,7 +79,7 @@ class Look:
     def __init__(self, pid: int, sort: Sort) -> None:
         self.pid = pid
         self.sort = sort
-        self._cpu: dict[int, tuple[float, float]] = {}
+        self._cpu: dict[Any, tuple[float, float]] = {}
 
     def __call__(self) -> Seen:
         """Look. Raises CommandError when the root is gone."""
@@ -86,17 +92,20 @@ class Look:
         except (PermissionError, UnsupportedPlatform) as error:
             raise CommandError(str(error), FAILED) from error
         rows = [(each, self._share(each.pid)) for each in found.processes]
-        return Seen(found, self.ordered(rows), pools([each.pid for each in found.processes]))
+        there = pools([each.pid for each in found.processes])
+        return Seen(found, self.ordered(rows), there, there.far_rows(self._share_of))
 
     def _share(self, pid: int) -> float:
         from .._system.procfs import status
 
-        found, now = status(pid), time.monotonic()
-        if found is None:
-            return 0.0
-        used, before = self._cpu.get(pid, (found.cpu, now))
-        self._cpu[pid] = found.cpu, now
-        return (found.cpu - used) / (now - before) if now > before else 0.0
+        found = status(pid)
+        return self._share_of(pid, found.cpu) if found is not None else 0.0
+
+    def _share_of(self, key: Any, cpu: float) -> float:
+        now = time.monotonic()
+        used, before = self._cpu.get(key, (cpu, now))
+        self._cpu[key] = cpu, now
+        return max(0.0, cpu - used) / (now - before) if now > before else 0.0
 
     def ordered(self, rows: list[Row]) -> list[Row]:
         if self.sort is Sort.TREE:
@@ -136,11 +145,13 @@ def table(seen: Seen, width: int, most: int | None = None) -> Any:
     # What the figures leave: rich would take from all columns alike.
     room = max(8, width - sum(_widest(*column) + 1 for column in columns) - 1)
     saved = f"one copy saves {size(seen.memory.saved)}" if seen.memory.saved > 10**6 else ""
-    last = "command, or what it runs" if seen.pools.workers else "command"
+    last = "command, or what it runs" if seen.pools.are_there else "command"
     grid.add_column(last[:room], saved[:room], no_wrap=True, width=room)
     for at, (each, _) in enumerate(seen.rows[:most]):
         what = seen.pools.words(each.pid, room) or _short(each.name, room)
         grid.add_row(*(cells[at] for _, cells, _ in columns), escape(what))
+    for at, row in enumerate(seen.far_shown(most), len(seen.rows[:most])):
+        grid.add_row(*(cells[at] for _, cells, _ in columns), escape(row.words(room)))
     grid.caption = escape("\n".join(seen.notes(width)))
     grid.caption_justify = "left"
     return grid
@@ -157,15 +168,30 @@ def _columns(seen: Seen, width: int, most: int | None) -> list[tuple[str, list[s
         ("CPU", [f"{100 * share:.0f} %" for share in cpu[:most]], f"{100 * sum(cpu):.0f} %"),
         ("PSS", [size(each.pss) for each in shown], size(memory.pss)),
     ]
-    if not seen.pools.workers or width >= _BOTH_SIZES:
+    if not seen.pools.are_there or width >= _BOTH_SIZES:
         columns.append(("USS", [size(each.uss) for each in shown], size(memory.uss)))
     if _all_sizes(seen.pools, width):
         columns.append(("dirty", [size(each.private_dirty) for each in shown], size(dirty)))
         columns.append(("RSS", [size(each.rss) for each in shown], "*"))
-    if seen.pools.workers:
+    if seen.pools.are_there:
         columns.append(("tasks", [seen.pools.ended(each.pid) for each in shown], ""))
         columns.append(("for", [seen.pools.seconds(each.pid) for each in shown], ""))
-    return columns
+    far = seen.far_shown(most)
+    return [
+        (name, [*cells, *(_far(name, row) for row in far)], foot) for name, cells, foot in columns
+    ]
+
+
+def _far(name: str, row: FarRow) -> str:
+    """Return a cell of a line about another machine."""
+    known = {
+        "PID": row.pid,
+        "CPU": row.cpu,
+        "PSS": size(row.pss) if row.pss > 0 else "-",
+        "tasks": row.tasks,
+        "for": row.seconds,
+    }
+    return known.get(name, "-" if row.pid else "")
 
 
 def _widest(name: str, cells: list[str], foot: str) -> int:
@@ -174,7 +200,7 @@ def _widest(name: str, cells: list[str], foot: str) -> int:
 
 def _all_sizes(pools: Pools, width: int) -> bool:
     """Return True if there is room for all sizes."""
-    return not pools.workers or width >= _ALL_SIZES
+    return not pools.are_there or width >= _ALL_SIZES
 
 
 def _short(name: str, room: int) -> str:

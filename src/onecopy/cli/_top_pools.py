@@ -2,16 +2,38 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
+from functools import partial
+from typing import Any, NamedTuple
 
-from .._observe.present import PoolNow, Running, WorkerNow, decode
+from .._observe.present import UNKNOWN, PoolNow, Running, WorkerNow, decode
 from .._system.board import ask
 from ..errors import printable
 from ._show import count
 
 # The least room in which a worker is called one.
 _ROOM = 34
+
+
+Share = Callable[[tuple[Any, ...], float], float]
+
+
+class FarRow(NamedTuple):
+    """A line about a worker on another machine, or about its host.
+
+    Attributes:
+        pid, cpu, tasks, seconds: the cells.
+        pss: bytes; 0 or less if that is not known.
+        words: returns what comes last, in at most that many characters if possible.
+    """
+
+    pid: str
+    cpu: str
+    pss: int
+    tasks: str
+    seconds: str
+    words: Callable[[int], str]
 
 
 @dataclass
@@ -21,10 +43,17 @@ class Pools:
     Attributes:
         pools: each pool, with its process; None: the pool does not answer.
         workers: by process: the worker, and its pool.
+        far: workers on other machines: their owner's process, their pool, and the worker.
     """
 
     pools: list[tuple[int, PoolNow | None]] = field(default_factory=list)
     workers: dict[int, tuple[PoolNow, WorkerNow]] = field(default_factory=dict)
+    far: list[tuple[int, PoolNow, WorkerNow]] = field(default_factory=list)
+
+    @property
+    def are_there(self) -> bool:
+        """Return True if there are workers."""
+        return bool(self.workers or self.far)
 
     def lines(self) -> list[str]:
         """Return a line for each pool."""
@@ -32,24 +61,53 @@ class Pools:
 
     def ended(self, pid: int) -> str:
         """Return how many tasks a worker has ended; nothing for other processes."""
-        return f"{self.workers[pid][1].tasks:,}" if pid in self.workers else ""
+        return _tasks(self.workers[pid][1]) if pid in self.workers else ""
 
     def seconds(self, pid: int) -> str:
         """Return for how long a worker has been at its present task; nothing if it has none."""
-        now = self.workers[pid][1].running if pid in self.workers else None
-        return "" if now is None else f"{now.seconds:.1f} s"
+        return _seconds(self.workers[pid][1]) if pid in self.workers else ""
 
     def words(self, pid: int, room: int) -> str:
         """Return what a worker runs, in ``room`` characters if that is possible; nothing for other
         processes."""
         if pid not in self.workers:
             return ""
-        pool, worker = self.workers[pid]
+        return self._words(*self.workers[pid], room)
+
+    def _words(self, pool: PoolNow, worker: WorkerNow, room: int) -> str:
         name = f"{pool.number}.{worker.number}" if len(self.pools) > 1 else f"{worker.number}"
         head, now = f"worker {name}: " if room >= _ROOM else f"{name}: ", worker.running
-        if now is None:
-            return head + ("idle" if worker.ready else "starting or ending")
-        return head + _work(now, room - len(head))
+        if now is not None:
+            return head + _work(now, room - len(head))
+        if worker.tasks == UNKNOWN:
+            return head + "-"
+        return head + ("idle" if worker.ready else "starting or ending")
+
+    def far_rows(self, share: Share) -> list[FarRow]:
+        """Return rows for the hosts on other machines, each with its workers behind it.
+
+        Args:
+            share: returns the share of CPU of something, by the CPU seconds that it has used so far.
+        """
+        by_host: dict[tuple[int, int, str], list[FarRow]] = {}
+        for owner, pool, worker in self.far:
+            of = owner, pool.number, worker.host
+            known = worker.cpu >= 0
+            row = FarRow(
+                pid=str(worker.pid),
+                cpu=_percent(share((*of, worker.number), worker.cpu)) if known else "-",
+                pss=worker.pss,
+                tasks=_tasks(worker),
+                seconds=_seconds(worker),
+                words=partial(self._words, pool, worker),
+            )
+            by_host.setdefault(of, []).append(row)
+        rows: list[FarRow] = []
+        for (_, _, host), workers in by_host.items():
+            name = f"on {printable(host)}"
+            rows += [FarRow("", "", sum(max(0, each.pss) for each in workers), "", "", _same(name))]
+            rows += workers
+        return rows
 
     def as_objects(self) -> list[dict[str, Any]]:
         """Return the pools that answer, for ``--json``."""
@@ -73,8 +131,32 @@ def pools(pids: list[int]) -> Pools:
             pool = _decoded(text)
             found.pools.append((pid, pool))
             if pool is not None:
-                found.workers.update({each.pid: (pool, each) for each in pool.present})
+                if pool.elsewhere:
+                    found.far += [(pid, pool, each) for each in pool.present]
+                else:
+                    found.workers.update({each.pid: (pool, each) for each in pool.present})
     return found
+
+
+def _tasks(worker: WorkerNow) -> str:
+    return "-" if worker.tasks == UNKNOWN else f"{worker.tasks:,}"
+
+
+def _seconds(worker: WorkerNow) -> str:
+    if worker.running is None:
+        return "-" if worker.tasks == UNKNOWN else ""
+    return f"{worker.running.seconds:.1f} s"
+
+
+def _percent(share: float) -> str:
+    return f"{100 * share:.0f} %"
+
+
+def _same(text: str) -> Callable[[int], str]:
+    def cut(room: int) -> str:
+        return text if len(text) <= room else text[: room - 1] + "…"
+
+    return cut
 
 
 def _decoded(text: bytes | None) -> PoolNow | None:
@@ -87,8 +169,10 @@ def _decoded(text: bytes | None) -> PoolNow | None:
 def _line(pid: int, pool: PoolNow | None, several: bool) -> str:
     if pool is None:
         return f"a pool of process {pid} does not answer: it is stopped, or busy"
+    hosts = {each.host for each in pool.present if each.host}
     told = [
         f"{count(pool.workers, 'worker')} by {printable(pool.method)}",
+        *([f"{count(len(hosts), 'host')}"] if hosts else []),
         f"{count(pool.tasks, 'task')} done",
         *([f"{pool.failed:,} failed"] if pool.failed else []),
         *([f"{pool.lost:,} lost"] if pool.lost else []),

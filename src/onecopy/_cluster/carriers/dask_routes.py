@@ -99,9 +99,13 @@ class Direct:
         def ended(running: asyncio.Future[str]) -> None:
             if self.bulk is not None:
                 self.bulk.shut()  # a thread may be sending
-            self._arrived.put(
-                "its connection has ended" if running.cancelled() else running.result()
-            )
+            if running.cancelled():
+                why = "its connection has ended"
+            elif (error := running.exception()) is not None:  # no memory for a message, say
+                why = f"its connection was lost: {error!r}"
+            else:
+                why = running.result()
+            self._arrived.put(why)
 
         # The loop has a weak reference to a task alone: the callback keeps it.
         self._running = asyncio.ensure_future(exchange.run())

@@ -29,23 +29,32 @@ def open(name: str, wanted: Wanted) -> Opened:
     return Opened(name, library("pyarrow.parquet", "arrow"), wanted)
 
 
-def open_again(name: str, wanted: Wanted, footer: Any) -> Opened:
-    """Open a table whose description is known: ``footer`` is that of the file as it is now."""
-    return Opened(name, library("pyarrow.parquet", "arrow"), wanted, footer)
+def open_again(name: str, wanted: Wanted, footer: Any, *, in_pieces: bool) -> Opened:
+    """Open a table whose description may be known.
+
+    Args:
+        name, wanted: as for ``open``.
+        footer: of the file as it is now; None if it is to be read.
+        in_pieces: of a row group no more than some rows are to be in memory.
+    """
+    return Opened(name, library("pyarrow.parquet", "arrow"), wanted, footer, in_pieces)
 
 
 class Opened:
     """A ``Tabular`` on a Parquet file."""
 
-    def __init__(self, name: str, parquet: Any, wanted: Wanted, footer: Any = None) -> None:
+    def __init__(
+        self, name: str, parquet: Any, wanted: Wanted, footer: Any = None, in_pieces: bool = False
+    ) -> None:
         self.where = name
         self._filter, self._meter = wanted.filter, wanted.meter
         with reading(name, WHAT):
             self._far = places.is_remote(name)
+            at_once = self._far and not in_pieces
             self._file = parquet.ParquetFile(
                 places.seekable(name, exact=True) if self._far else name,
-                buffer_size=0 if self._far else _BUFFER,
-                pre_buffer=self._far,
+                buffer_size=0 if at_once else _BUFFER,
+                pre_buffer=at_once,
                 metadata=footer,
                 page_checksum_verification=True,
             )
@@ -120,6 +129,19 @@ class Opened:
     def some(self, start: int, stop: int) -> Iterator[Any]:
         """Yield the rows of these row groups."""
         return self._decoded(list(range(start, stop)))
+
+    def forward(self, group: int) -> Iterator[Any]:
+        """Yield the rows of a row group; nothing is decoded before it is asked for."""
+        with reading(self.where, WHAT):
+            size = self._rows_a_batch()
+            decoded = self._file.iter_batches(size, row_groups=[group], columns=self._columns)
+            for batch in decoded:
+                valid(batch)
+                yield batch if self._columns is None else batch.select(self._order(batch))
+
+    def rows_of(self, group: int) -> int:
+        """Return the number of rows of a row group."""
+        return int(self._file.metadata.row_group(group).num_rows)
 
     def _order(self, batch: Any) -> list[int]:
         """Return the positions of the wanted columns in a batch: all columns of one name, in any

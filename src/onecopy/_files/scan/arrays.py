@@ -21,13 +21,13 @@ from ..load.interface import Wanted
 from ..load.members import Refused, Strings
 from ..load.npy import Mapped
 from .far import Ranges, open_array
-from .recipe import Cut, FileRecipe, Recipe, block_bytes
+from .recipe import Asked, Cut, FileRecipe, Most, Recipe, size_of_blocks
 
 
 def described(
-    names: list[Any], wanted: Wanted, format: str, asked: int | None
+    names: list[Any], wanted: Wanted, format: str, asked: Asked
 ) -> tuple[Recipe, list[tuple[FileRecipe, Cut]]]:
-    """Return the array of these files, and its parts of about ``asked`` bytes.
+    """Return the array of these files, and its parts of about the size that is asked for.
 
     Raises as ``onecopy.load`` does; BadFile for an archive of which no array was chosen.
     """
@@ -47,7 +47,7 @@ def described(
         recipe = Recipe(format, own, whole.dtype, first.shape[1:], member)
         where = [source.where for source in sources]
         shapes = [part.shape for part in parts]
-    most = block_bytes(whole.nbytes, asked)
+    most = size_of_blocks(whole.nbytes, asked)
     found = []
     for name, shape in zip(where, shapes, strict=True):
         of = FileRecipe(name, places.stamp(name), own, {})
@@ -82,7 +82,7 @@ def _member(source: Any, wanted: Wanted) -> str:
     return names[0]
 
 
-def _cuts(of: FileRecipe, recipe: Recipe, shape: tuple[int, ...], most: int) -> list[Cut]:
+def _cuts(of: FileRecipe, recipe: Recipe, shape: tuple[int, ...], most: Most) -> list[Cut]:
     row = max(1, prod(recipe.row or ()) * recipe.schema.itemsize)
     with closing(_opener(recipe.format)(of.name, of.wanted)) as source:
         array = source.members[recipe.member]
@@ -90,9 +90,13 @@ def _cuts(of: FileRecipe, recipe: Recipe, shape: tuple[int, ...], most: int) -> 
             chunk = array.chunk
         elif isinstance(array, Mapped) or (isinstance(array, Ranges) and array.in_rows):
             chunk = 1
-        else:
+        elif most.rows is None:
             return [Cut(0, -1, shape[0], shape[0] * row, "")]
-    step = max(chunk, most // row // chunk * chunk)
+        else:
+            chunk = shape[0] or 1
+    step = max(chunk, most.nbytes // row // chunk * chunk)
+    if most.rows is not None and step > most.rows:
+        step = most.rows // chunk * chunk or most.rows
     return [
         Cut(at, stop, stop - at, (stop - at) * row, f"rows {at} to {stop}")
         for at in range(0, shape[0], step)

@@ -10,6 +10,7 @@ from typing import Any, Literal
 from ...errors import BadFile, LoadWarning, printable
 from ..load import FORMATS, asked, files, format_of, places, require_options
 from .handle import Block, Scan
+from .recipe import Asked
 
 
 def scan(  # noqa: PLR0913  # options of a file
@@ -35,6 +36,7 @@ def scan(  # noqa: PLR0913  # options of a file
     missing: Literal["error", "null"] = "error",
     errors: Literal["error", "skip"] = "error",
     block_bytes: int | None = None,
+    rows: int | None = None,
 ) -> Scan:
     """Describe a dataset that is never loaded whole: workers read it, block by block.
 
@@ -58,7 +60,12 @@ def scan(  # noqa: PLR0913  # options of a file
         columns: names of columns or fields, as for ``load``; of an archive the one array to cut.
         block_bytes: about how many bytes a block has: of text in the file, otherwise decoded. Small
             row groups are joined up to that; a larger one, or a larger chunk, stays whole. None: 32
-            MB, less if there would be fewer than four blocks per CPU.
+            MB, less if there would be fewer than four blocks per CPU; with ``rows``, any number.
+        rows: the most rows that a block has: larger row groups, record batches and chunks are cut. The
+            worker decodes a row group from its beginning, and keeps no rows but those of the block in
+            memory; it goes on from there with its next block. Not for csv and ndjson, whose rows are
+            not known before they are read, nor for Arrow files that are compressed or at a URL, and
+            Arrow streams.
         filter: as for ``load``: folders, files and row groups without such rows are not read.
         errors: a file that cannot be opened now is an error, or, among several, left out ("skip").
         dtype, format, sep, header, names, quote, escape, decimal, thousands, na_values, encoding,
@@ -70,7 +77,7 @@ def scan(  # noqa: PLR0913  # options of a file
 
     Raises:
         As ``load`` does for what can be seen without reading the rows; ValueError for a
-        ``block_bytes`` below 1.
+        ``block_bytes`` or ``rows`` below 1, and for ``rows`` with text.
 
     Warns:
         LoadWarning: as ``load`` does.
@@ -90,6 +97,8 @@ def scan(  # noqa: PLR0913  # options of a file
     """
     if block_bytes is not None and block_bytes < 1:
         raise ValueError(f"block_bytes={block_bytes}: a block has at least 1 byte")
+    if rows is not None and rows < 1:
+        raise ValueError(f"rows={rows}: a block has at least 1 row")
     wanted = asked(
         columns=columns,
         dtype=dtype,
@@ -117,14 +126,20 @@ def scan(  # noqa: PLR0913  # options of a file
     require_options(kind, wanted)
     if FORMATS[kind].kind == "object":
         raise BadFile(f"{str(found[0])!r}: {kind} is one object, which has no blocks")
+    size = Asked(block_bytes, rows)
     if FORMATS[kind].kind == "table":
         from . import tables
 
-        recipe, parts = tables.described(found, wanted, kind, block_bytes)
+        if rows is not None and kind in tables.TEXT:
+            raise ValueError(
+                f"rows= is not for {kind}: rows of text are counted by reading it; block_bytes= sets "
+                "the size of its blocks"
+            )
+        recipe, parts = tables.described(found, wanted, kind, size)
     else:
         from . import arrays
 
-        recipe, parts = arrays.described(found, wanted, kind, block_bytes)
+        recipe, parts = arrays.described(found, wanted, kind, size)
     for line in wanted.notes.lines():
         warnings.warn(printable(line), LoadWarning, stacklevel=2)
     return Scan(recipe, tuple(Block(recipe, of, cut) for of, cut in parts))

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from ...errors import human_bytes
+from .forward import Kept
 
 if TYPE_CHECKING:
     from .recipe import Cut, FileRecipe, Recipe
@@ -64,9 +65,12 @@ class Block:
 
         Blocks. Thread-safe; works in any process that sees the file.
         """
+        return self._read(None)
+
+    def _read(self, kept: Kept | None) -> Any:
         from .reading import read
 
-        return read(self._recipe, self._of, self._cut)
+        return read(self._recipe, self._of, self._cut, kept)
 
     def __reduce__(self) -> tuple[Any, ...]:
         return Block, (self._recipe, self._of, self._cut)
@@ -145,14 +149,20 @@ class OnBlocks:
     Args:
         func: the caller's function.
         counted: return the number of rows too.
+
+    A worker has one for each job, so what is left open for the next block is closed with the job.
     """
 
     def __init__(self, func: Callable[[Any], Any], counted: bool) -> None:
         self.func = func
         self._counted = counted
+        self._kept = Kept()
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return OnBlocks, (self.func, self._counted)
 
     def __call__(self, block: Block) -> Any:
-        data = block.read()
+        data = block._read(self._kept)
         rows = len(data)
         if not rows:
             return NoRows

@@ -6,17 +6,18 @@ from typing import Any
 
 from ...errors import BadFile
 from ..load import FORMATS, places
+from .forward import Kept
 from .recipe import Cut, FileRecipe, Recipe
 
 
-def read(recipe: Recipe, of: FileRecipe, cut: Cut) -> Any:
-    """See ``Block.read``."""
+def read(recipe: Recipe, of: FileRecipe, cut: Cut, kept: Kept | None = None) -> Any:
+    """See ``Block.read``; ``kept``: what the last block has left open."""
     _require_same(of)
     try:
         if FORMATS[recipe.format].kind == "table":
             from . import tables
 
-            return tables.read(recipe, of, cut)
+            return tables.read(recipe, of, cut, kept)
         from . import arrays
 
         return arrays.read(recipe, of, cut)

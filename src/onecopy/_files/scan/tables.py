@@ -29,7 +29,8 @@ from ..load.options import Notes
 from ..load.parts import Keys, Part
 from ..load.spans import Span
 from . import far
-from .recipe import Cut, FileRecipe, Recipe, block_bytes, joined
+from .forward import Forward, Kept
+from .recipe import Asked, Cut, FileRecipe, Most, Recipe, joined, size_of_blocks
 
 TEXT = ("csv", "ndjson")
 # Encodings in which the byte of a line end is part of no other character.
@@ -37,15 +38,15 @@ _CUT_AT_LINE_ENDS = ("utf-8", "ascii", "iso8859-1", "cp1252")
 
 
 def described(
-    names: list[Any], wanted: Wanted, format: str, asked: int | None
+    names: list[Any], wanted: Wanted, format: str, asked: Asked
 ) -> tuple[Recipe, list[tuple[FileRecipe, Cut]]]:
-    """Return the table of these files, and its parts of about ``asked`` bytes.
+    """Return the table of these files, and its parts of about the size that is asked for.
 
     Raises as ``onecopy.load`` does for what can be seen without reading the files' rows.
     """
     names = [name for name in names if name not in wanted.skipped]
     total = sum(places.size(name) or 0 for name in names)
-    opener = _Opener(format, block_bytes(total, asked))
+    opener = _Opener(format, size_of_blocks(total, asked))
     with opened(names, wanted, format, opener) as sources:
         while True:
             try:
@@ -71,7 +72,7 @@ class _Opener:
         cuts: the parts of each file.
     """
 
-    def __init__(self, format: str, most: int) -> None:
+    def __init__(self, format: str, most: Most) -> None:
         self._format, self._most = format, most
         self._wanted: dict[str, Wanted] = {}
         self._stamps: dict[str, tuple[Any, ...]] = {}
@@ -106,6 +107,12 @@ class _Opener:
             return joined(groups, self._most, "row group")
         if self._format == "arrow":
             sizes = raw.sizes()
+            unknown = sizes is None or any(rows is None for rows, _ in sizes)
+            if self._most.rows is not None and unknown:
+                raise BadFile(
+                    f"{raw.where!r}: how many rows a batch has is not known before it is decoded, as "
+                    "this file is compressed, a stream, or at a URL: rows= cannot cut it"
+                )
             if sizes is None:
                 return [Cut(0, -1, None, places.size(raw.where) or 0, "")]
             batches = [Cut(at, at + 1, rows, size, "") for at, (rows, size) in enumerate(sizes)]
@@ -116,7 +123,7 @@ class _Opener:
         name = raw.where
         size = places.size(name)
         found = raw.settled()
-        parts = 1 if size is None else round(size / self._most)
+        parts = 1 if size is None else round(size / self._most.nbytes)
         if parts < 2 or found.encoding not in _CUT_AT_LINE_ENDS or not _is_plain(name):
             return [Cut(0, -1, None, size or 0, "")]
         assert size is not None
@@ -159,19 +166,43 @@ def _before_rows(name: str, found: Any, wanted: Wanted) -> int:
         stream.close()
 
 
-def read(recipe: Recipe, of: FileRecipe, cut: Cut) -> Any:
-    """Return a block as a table."""
-    pa = library("pyarrow", "arrow")
+def read(recipe: Recipe, of: FileRecipe, cut: Cut, kept: Kept | None) -> Any:
+    """Return a block as a table; ``kept``: of this thread."""
+    if recipe.format == "parquet" and cut.last >= 0:
+        return _read_forward(recipe, of, cut, kept)
     notes = Notes()
     with closing(_opened(recipe, of, cut, notes)) as raw:
-        source: Any = _Within(raw, cut)
-        wanted = recipe.wanted
-        if of.keys or wanted.filter or wanted.missing == "null":
-            source = Part(source, of.keys, wanted)
-        batches = _settled(raw, source, recipe)
-        table = pa.Table.from_batches(batches, recipe.schema)
+        table = _table(recipe, of, raw, _Within(raw, cut))
     for line in notes.lines():
         warnings.warn(printable(line), LoadWarning, stacklevel=2)
+    return table
+
+
+def _table(recipe: Recipe, of: FileRecipe, raw: Any, within: _Within) -> Any:
+    source: Any = within
+    wanted = recipe.wanted
+    if of.keys or wanted.filter or wanted.missing == "null":
+        source = Part(source, of.keys, wanted)
+    batches = _settled(raw, source, recipe)
+    return library("pyarrow", "arrow").Table.from_batches(batches, recipe.schema)
+
+
+def _read_forward(recipe: Recipe, of: FileRecipe, cut: Cut, kept: Kept | None) -> Any:
+    """Read some rows of a row group."""
+    key = of.name, of.stamp, cut.start, of.wanted.columns
+    group = kept.take(key, cut.first) if kept is not None else None
+    if group is None:
+        raw = _with_footer(of, replace(of.wanted, notes=Notes(), found={}), in_pieces=True)
+        group = Forward(raw, raw.forward(cut.start), key)
+    try:
+        table = _table(recipe, of, group.raw, _Within(group.raw, cut, group))
+    except BaseException:
+        group.close()
+        raise
+    if kept is not None and of.stamp and group.at < group.raw.rows_of(cut.start):
+        kept.keep(group)
+    else:
+        group.close()
     return table
 
 
@@ -200,12 +231,13 @@ def _opened(recipe: Recipe, of: FileRecipe, cut: Cut, notes: Notes) -> Any:
 _footer: tuple[tuple[Any, ...], Any] = ((), None)
 
 
-def _with_footer(of: FileRecipe, wanted: Wanted) -> Any:
+def _with_footer(of: FileRecipe, wanted: Wanted, *, in_pieces: bool = False) -> Any:
     global _footer
     key, footer = _footer
-    if of.stamp and key == (of.name, of.stamp):
-        return parquet.open_again(of.name, wanted, footer)
-    raw = parquet.open(of.name, wanted)
+    known = footer if of.stamp and key == (of.name, of.stamp) else None
+    raw = parquet.open_again(of.name, wanted, known, in_pieces=in_pieces)
+    if known is not None:
+        return raw
     _footer = (of.name, of.stamp), raw.footer
     return raw
 
@@ -242,8 +274,8 @@ class _Within:
 
     rows = None
 
-    def __init__(self, raw: Any, cut: Cut) -> None:
-        self._raw, self._cut = raw, cut
+    def __init__(self, raw: Any, cut: Cut, group: Forward | None = None) -> None:
+        self._raw, self._cut, self._group = raw, cut, group
         self.where = raw.where
 
     @property
@@ -256,9 +288,13 @@ class _Within:
 
     def batches(self, start: int, stop: int | None) -> Iterator[Any]:
         """Yield all rows of the part."""
-        if self._cut.whole or not hasattr(self._raw, "some"):
+        cut = self._cut
+        if self._group is not None:
+            return self._group.rows(cut.first, cut.last)
+        if cut.whole or not hasattr(self._raw, "some"):
             return self._raw.batches(0, None)  # type: ignore[no-any-return]
-        return self._raw.some(self._cut.start, self._cut.stop)  # type: ignore[no-any-return]
+        some: Iterator[Any] = self._raw.some(cut.start, cut.stop)
+        return some if cut.last < 0 else load_tables.window(some, cut.first, cut.last)
 
     def retype(self, types: Mapping[str, Any]) -> bool:
         """Return False: the types are those of the scan."""
