@@ -1,7 +1,7 @@
 """Bursts: of very many small messages some are recorded, and the others counted and passed through.
 
 The first 128 messages are recorded. When they came faster than one in 750 microseconds, 960 are passed
-through, then 64 recorded, then 1,920 passed through, and so on up to 15,360, but no further when 960 of
+through, then 32 recorded, then 1,920 passed through, and so on up to 15,360, but no further when 960 of
 them came slower. Pickling and unpickling count; reading and writing are the library's own functions
 meanwhile. The two ends of a pipe note different tasks then. Each end scales what it has measured by its
 own share; how many tasks there were, and how long they took, is known exactly (``current``).
@@ -18,7 +18,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-_FIRST, _BURST, _PASSED = 128, 64, 960
+_FIRST, _BURST, _PASSED = 128, 32, 960
 _PACE = 750_000
 """Nanoseconds a message: a worker whose tasks take 1.5 ms has two of them in each. Where the CPUs are full,
 noting a task takes some 40 microseconds by the clock, far more than its instructions: 9 % with tasks of 1 ms."""

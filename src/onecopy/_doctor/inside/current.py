@@ -73,8 +73,8 @@ def begins(obj: Any) -> bool:
     if type(obj) is tuple:
         if len(obj) != 5:
             return False
-        one, two, func, args, more = obj
-        if type(one) is not int or type(args) is not tuple or type(more) is not dict:
+        one, two, func, _, more = obj
+        if type(one) is not int or type(two) is not int or type(more) is not dict:
             return False
     elif types.get(type(obj)) == kinds.TASK:
         one, two, func = obj.work_id, 0, obj.fn
@@ -84,7 +84,7 @@ def begins(obj: Any) -> bool:
         _title = title_of(obj)
         _function = func if names_itself(func) else None
         _ENDED(ring.buffer, _NAMED, _title, channel)
-    _one, _two, _number = one, two or 0, _number + 1
+    _one, _two, _number = one, two, _number + 1
     began = now()
     if began - _read > _OFTEN:
         _cpu, _read, _is_read = cpu_now(), began, True
@@ -105,7 +105,7 @@ def ends(obj: Any, done: int, data: Any) -> bool:
     """
     global began, _took
     if type(obj) is tuple:
-        if len(obj) != 3 or type(obj[0]) is not int or obj[0] != _one or (obj[1] or 0) != _two:
+        if len(obj) != 3 or type(obj[0]) is not int or obj[0] != _one or obj[1] != _two:
             return False
         error = None if obj[2][0] is True else obj[2]
     elif types.get(type(obj)) == kinds.RESULT and obj.work_id == _one:
