@@ -29,6 +29,7 @@ class Process:
         self._names: dict[str, int] = {}
         self._counters: list[tuple[int, int]] = []
         self._number = 0
+        self._current: tuple[int, ...] = ()
         self.note(kinds.BORN, born, way, parent)
 
     def name(self, text: str) -> int:
@@ -49,9 +50,22 @@ class Process:
         """A counter."""
         self._counters.append((self.name(text), value))
 
+    def passed(self, t0: int, took: int, out: int, inward: int) -> None:
+        """Messages that were passed through."""
+        self.note(kinds.BURST, t0, out, inward, took)
+
+    def current(
+        self, number: int, task: int, *, begin: int, ended: int, took: int, again: int = 0
+    ) -> None:
+        """The task that it was at last; with another number in ``again``, half-written."""
+        title = self.name("work") | 1 << 32
+        self._current = number, task, 0, begin, again or number, title, TASKS, ended, took
+
     def ring(self) -> Ring:
         """As it is taken."""
         head = bytearray(kinds.HEAD)
+        if self._current:
+            struct.pack_into("<9Q", head, kinds.CURRENT, *self._current)
         for at, pair in enumerate(self._counters):
             struct.pack_into("<QQ", head, kinds.COUNTERS + 16 * at, *pair)
         names = "".join(

@@ -102,6 +102,24 @@ PROGRAMS = (
     Program("stuck_task", "stuck-task", stop=4.0, quick=True),
     Program("stuck_task", "stuck-task", stop=4.0, args=("search",)),
     Program("stuck_task", "stuck-task", stop=4.0, args=("search", "executor")),
+    *(
+        # Its worker dead, the Pool does not end by Ctrl-C either.
+        Program(
+            *(name, must, (), (*more, *kind)),
+            stop=4.0 if name == "short_stuck" else 60.0,
+            calm=must == "straggler",
+            quick=(*more, *kind) != ("killed",),
+        )
+        for kind in ((), ("executor",))
+        for name, must, *more in (
+            ("short_straggler", "straggler"),
+            ("short_apply", "not-parallel"),
+            ("short_stuck", "stuck-task"),
+            ("short_stuck", "worker-killed", "killed"),
+            ("good_short_tasks", ""),
+            ("good_short_tasks", "", "pausing"),
+        )
+    ),
     Program("full_shared_memory", "full-shared-memory", ("leaked-shared-memory",), room=16),
     Program(
         "full_shared_memory",

@@ -16,6 +16,8 @@ from typing import Any
 
 import pytest
 
+from onecopy._doctor import diagnosis, recording
+
 pytestmark = pytest.mark.beside
 
 POOL = """
@@ -35,6 +37,21 @@ if __name__ == "__main__":
         jobs = [pool.submit(f, x) for x in (1, 0)]
         wait(jobs)  # the traceback of a result depends on whether it was there already
         print([job.result() for job in jobs])
+"""
+MANY = """
+import traceback
+from concurrent.futures import ProcessPoolExecutor, wait
+def f(x):
+    return 1 // (x - 1500) if x != 1501 else lambda: 1
+if __name__ == "__main__":
+    with ProcessPoolExecutor(2) as pool:
+        jobs = [pool.submit(f, x) for x in range(2000)]
+        wait(jobs)
+        for job in jobs[1499:1503]:
+            try:
+                print(job.result())
+            except Exception:
+                traceback.print_exc()
 """
 UNPICKLABLE = """
 import multiprocessing
@@ -133,6 +150,7 @@ SAME: dict[str, dict[str, Any]] = {
     },
     "code": {"args": ["-c", POOL.format(method="fork"), "x"], "pools": 1},
     "failing": {"code": FAILING, "pools": 1},
+    "many": {"code": MANY, "pools": 1},
     "unpicklable": {"code": UNPICKLABLE},
     "managed": {"code": MANAGED},
     "dies": {"code": DIES, "pools": 1},
@@ -258,6 +276,38 @@ def test_tasks_of_a_worker_that_was_killed_are_kept(tmp_path: Path) -> None:
     assert seen[0] == "5\n"
     assert found["findings"][0]["id"] == "worker-killed"
     assert "SIGKILL while it ran f" in found["findings"][0]["title"]
+
+
+@pytest.mark.parametrize("method", ["fork", "forkserver", "spawn"])
+def test_the_task_in_which_a_worker_was_killed_is_known_among_many_short_ones(
+    method: str, tmp_path: Path
+) -> None:
+    """Most of them are passed through unrecorded, and of this one there is no end."""
+    (tmp_path / "prog.py").write_text(
+        "import multiprocessing, os\n"
+        "from concurrent.futures import ProcessPoolExecutor\n"
+        "def f(x):\n"
+        "    if x == 2500: os.kill(os.getpid(), 9)\n"
+        "if __name__ == '__main__':\n"
+        f"    context = multiprocessing.get_context({method!r})\n"
+        "    with ProcessPoolExecutor(1, mp_context=context) as pool:\n"
+        "        jobs = [pool.submit(f, x) for x in range(3000)]\n"
+        "        print([job.exception() is None for job in jobs].count(True))\n"
+    )
+    recorded = tmp_path / "run.doctor"
+    command = [*(sys.executable, "-m", "onecopy", "doctor", "--quiet", "--record"), str(recorded)]
+    done = subprocess.run(
+        [*command, str(tmp_path / "prog.py")], capture_output=True, text=True, check=False
+    )
+    assert (done.stdout, done.stderr) == ("2500\n", "")
+    found = diagnosis.of(recording.load(recorded))
+    [pool] = found.pools
+    [worker] = pool.workers
+    assert worker.current is not None
+    assert worker.current.running
+    assert (worker.current.number, worker.current.one) == (2501, 2500)
+    assert [each.id for each in found.findings if each.level == "crash"] == ["worker-killed"]
+    assert "SIGKILL while it ran f" in found.findings[0].title
 
 
 def test_what_a_killed_doctor_left_is_swept_up(tmp_path: Path) -> None:

@@ -20,6 +20,7 @@ from onecopy._doctor import compiled, source
 from onecopy._doctor.history import Site
 from onecopy._doctor.inside import (
     build,
+    bursts,
     forks,
     garbage,
     guard,
@@ -127,10 +128,10 @@ def test_hooks_of_messages_give_what_the_originals_give(monkeypatch: pytest.Monk
     dumps: Callable[..., Any] = messages.wrap_dumps(lambda cls, obj, protocol=None: (obj, protocol))
     loads: Callable[..., Any] = messages.wrap_loads(lambda data, **kwargs: (data, kwargs))
     for skip in (0, 2):
-        monkeypatch.setattr(messages, "skip", skip)
+        bursts.hot[:] = skip, 0, ring.now()
         assert dumps(None, "x", 4) == ("x", 4)
         assert loads("y", encoding="bytes") == ("y", {"encoding": "bytes"})
-    assert messages.skip == 0
+        assert bursts.hot[0] <= 0
 
 
 def test_what_runs_inside_is_compiled_under_a_made_up_name(tmp_path: Path) -> None:
@@ -214,13 +215,13 @@ def test_what_is_hooked_in_bursts_leaves_other_peoples_hooks_alone(
 ) -> None:
     original, hook = _Owner.read, lambda self: "hook"
     monkeypatch.setattr(_Owner, "read", hook)
-    monkeypatch.setattr(messages, "_paths", [(_Owner, "read", hook, original)])
-    messages._put(hooked=False)
+    monkeypatch.setattr(bursts, "_paths", [(_Owner, "read", hook, original)])
+    bursts.put(hooked=False)
     assert _Owner().read() == "original"
-    messages._put(hooked=True)
+    bursts.put(hooked=True)
     assert _Owner().read() == "hook"
     monkeypatch.setattr(_Owner, "read", lambda self: "theirs")
-    messages._put(hooked=False)
+    bursts.put(hooked=False)
     assert _Owner().read() == "theirs"
 
 
@@ -276,30 +277,30 @@ def test_messages_that_come_fast_are_passed_through_in_pieces_and_all_are_counte
     monkeypatch.setattr(ring, "buffer", bytearray())
     monkeypatch.setattr(ring, "note", lambda *words: noted.append(words))
     dumps: Callable[..., Any] = messages.wrap_dumps(lambda cls, obj, protocol=None: b"x")
-    messages._forget()
+    bursts.forget()
     try:
         sent, pieces = 0, []
         while sent < 200_000:
-            passing = messages.skip > 0
+            passing = bursts.hot[0] > 0
             dumps(None, (7, sent, (True, None)))
             sent += 1
-            if (messages.skip > 0) != passing:
+            if (bursts.hot[0] > 0) != passing:
                 pieces.append(sent)
         through = sum(words[2] for words in noted if words[0] == kinds.BURST)
         assert max(b - a for a, b in pairwise(pieces)) == 16 * 960
         assert through > 0.95 * sent
-        messages.note_passed()
+        bursts.note_passed()
         passed = sum(words[2] for words in noted if words[0] == kinds.BURST)
         assert sent - 20_000 < passed < sent
         assert 0 <= passed - through <= 960
         step[0] = 500_000_000
         slow = 0
-        while messages.skip > 0:
+        while bursts.hot[0] > 0:
             dumps(None, (7, sent, (True, None)))
             slow += 1
         assert slow <= 960, "not until all sixteen pieces have passed"
     finally:
-        messages._forget()
+        bursts.forget()
 
 
 def test_the_end_of_a_child_is_noted_once_and_its_polls_are_the_librarys(

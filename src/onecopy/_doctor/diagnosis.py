@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from .._report.model import Run
-from . import findings, own, pools
+from . import findings, joined, own
 from .finding import Case, Finding
 from .history import History
 from .inside import kinds
@@ -46,7 +46,7 @@ def of(recording: Recording) -> Diagnosis:
     history = History(recording)
     ours = own.runs(recording)
     own.name(history, ours)
-    found = pools.find(history)
+    found = joined.find(history)
     return Diagnosis(history, found, findings.find(Case(history, found)), _notes(history), ours)
 
 

@@ -61,6 +61,7 @@ class Process:
         exit: the code that the parent has seen, below zero a signal; None: it has not.
         exit_time: when; 0: never.
         ended_by: the signal that the parent itself has sent.
+        current: the task that it was at last, of a worker of a pool.
         title: its name, where neither multiprocessing nor the kernel knows it.
     """
 
@@ -70,6 +71,7 @@ class Process:
     counters: dict[str, int]
     lost: int = 0
     thinned: int = 1
+    current: rings.Current | None = None
     start: Any = None
     parent: Process | None = None
     exit: int | None = None
@@ -104,6 +106,17 @@ class Process:
     def _word(self, kind: int, name: str) -> int:
         found = self.of(kind)
         return int(found[0][name]) if len(found) else 0
+
+    @cached_property
+    def passed(self) -> tuple[int, int]:
+        """Messages that were passed through unrecorded: out and in."""
+        rows = self.of(kinds.BURST)
+        return int(rows["a"].sum()), int(rows["b"].sum())
+
+    @property
+    def sampled(self) -> bool:
+        """It did not note each task: messages were passed through, or records thinned out."""
+        return self.passed != (0, 0) or self.thinned > 1
 
     @cached_property
     def born(self) -> int:
@@ -289,7 +302,8 @@ def _process(ring: rings.Ring) -> Process:
     names = rings.names_of(ring.names)
     counters = rings.counters_of(ring.head, names)
     rows = rings.table(ring.records)
-    return Process(ring.pid, rows, names, counters, ring.lost, ring.thinned)
+    current = rings.current_of(ring.head)
+    return Process(ring.pid, rows, names, counters, ring.lost, ring.thinned, current)
 
 
 def _by_pid(rows: list[Any], kind: Any) -> dict[int, Table]:

@@ -7,6 +7,7 @@ from typing import NamedTuple
 import numpy as np
 
 from .history import Table
+from .inside import kinds
 from .pools import Pool
 
 # Glyph and colour of each kind of time. Compute is the densest: what one wants to see.
@@ -52,6 +53,8 @@ def stretches_of_worker(pool: Pool, pid: int) -> list[Stretch]:
     born, ready = pool.ready[pid]
     pickled = done["done"] + done["result_pickle"]
     last = int((pickled + done["result_write"]).max()) if len(done) else ready
+    unseen = _passed(pool, pid, last)
+    last = max(last, int(unseen.ends.max(initial=0)))
 
     def one(kind: str, begin: int, end: int) -> Stretch:
         return Stretch(kind, np.array([begin], "i8"), np.array([max(begin, end)], "i8"))
@@ -63,10 +66,24 @@ def stretches_of_worker(pool: Pool, pid: int) -> list[Stretch]:
         ),
         Stretch("unpickle", mine["head"], mine["begin"]),
         Stretch("compute", done["begin"], done["done"]),
+        unseen,
         Stretch("pickle", done["done"], pickled),
         Stretch("write", pickled, pickled + done["result_write"]),
         one("lost" if len(lost) else "tail", last, pool.finish),
     ]
+
+
+def _passed(pool: Pool, pid: int, last: int) -> Stretch:
+    """The time in which a worker's tasks were passed through, as what most of it was."""
+    worker = next(each for each in pool.workers if each.pid == pid)
+    rows = worker.of(kinds.BURST)
+    begins, ends = rows["t0"].astype("i8"), (rows["t0"] + rows["c"]).astype("i8")
+    if len(rows) and worker.current is not None:
+        # The last, of a worker that was ended in it, was never noted.
+        since = max(last, int(ends.max()))
+        begins, ends = np.append(begins, since), np.append(ends, max(since, worker.current.ended))
+    kind = "compute" if pool.parts.compute >= pool.parts.waiting else "waiting"
+    return Stretch(kind, begins, ends)
 
 
 def draw(stretches: list[Stretch], begin: int, end: int, cells: int) -> list[str]:

@@ -1,8 +1,8 @@
-"""Pools: all that went through one pipe of tasks, and where the time of their workers went.
+"""Pools: all that went through one pipe of tasks.
 
-A task joins four records: sent (parent), read (worker), result sent (worker), result read
-(parent). Where messages came too fast to note each, the two ends noted different ones; each part
-is then scaled by its own share, and by medians, for a sum has a heavy tail on a busy machine.
+Where messages came too fast to note each, both ends noted some, and different ones (``inside/bursts``).
+Then sums are told from shares (``accounting``). Complete are, in the workers, tasks that took long, how
+many there were, and how long they took together.
 """
 
 from __future__ import annotations
@@ -12,9 +12,9 @@ from typing import Any
 
 import numpy as np
 
-from .estimate import gaps, overlap, union
-from .history import NOWHERE, History, Process, Site, Table
-from .inside import kinds
+from .estimate import replay
+from .history import NOWHERE, Process, Site, Table
+from .rings import LONG
 
 TASK = np.dtype(
     [
@@ -23,16 +23,15 @@ TASK = np.dtype(
             *("one", "two", "items", "name", "bytes", "sent", "pickle", "write"),
             *("worker", "head", "read", "unpickle", "waited", "begin", "done", "cpu"),
             *("result_pickle", "result_write", "result_bytes", "failed"),
-            *("result_head", "result_read", "result_unpickle", "back"),
+            *("result_head", "result_read", "result_unpickle", "back", "title"),
         )
     ]
 )
-"""Times in nanoseconds; 0: not known. ``sent``, ``back``: pickling began, the result was there."""
+"""Times in nanoseconds; 0: not known. ``sent``, ``back``: pickling began, the result was there. ``name``,
+``title``: the function, by a name of the parent's, or of the worker's."""
 
-_NAMES = {kinds.A_POOL: "Pool", kinds.EXECUTOR: "ProcessPoolExecutor", kinds.LOKY: "joblib (loky)"}
 # What the hooks themselves take between the readings of a task's begin and end.
 _HOOK, _HOOK_CPU = 0.3e-6, 1.0e-6
-_CPU_BOUND = 0.6
 
 
 @dataclass
@@ -67,7 +66,8 @@ class Pool:
             workers start; made: how many pools the parent had made at that place, so far.
         workers: those that got a task.
         tasks: what is known of each task; those that no worker got have worker 0.
-        count: how many tasks there were; noted: how many there were for each one noted.
+        count: how many tasks there were; noted: how many there were for each that the parent noted.
+        sampled: the workers did not note each of theirs, short ones.
         submits: the places that gave it work, with the method called.
         begin, finish: nanoseconds; wall: between, without the time in which it had nothing to do.
         ready: nanoseconds, for each worker: started, and ready for a task.
@@ -85,6 +85,7 @@ class Pool:
     method: str = ""
     count: int = 0
     noted: float = 1.0
+    sampled: bool = False
     submits: list[tuple[Site, str]] = field(default_factory=list)
     begin: int = 0
     finish: int = 0
@@ -131,6 +132,43 @@ class Pool:
         return found
 
     @property
+    def knows_long_tasks(self) -> bool:
+        """All tasks that took long, or did not end, are known: from the records of each, or since each
+        worker says what it was at."""
+        return not self.sampled or all(each.current is not None for each in self.workers)
+
+    @property
+    def weights(self) -> Table:
+        """Of these, the number of tasks that each stands for."""
+        done = self.done
+        found = np.ones(len(done))
+        for each in self.workers:
+            if each.sampled and each.current is not None:
+                mine = done["worker"] == each.pid
+                short = mine & (done["done"] - done["begin"] < LONG)
+                rest = each.current.number - each.current.running - int((mine & ~short).sum())
+                found[short] = max(1.0, rest / max(1, int(short.sum())))
+        return found
+
+    @property
+    def work(self) -> float:
+        """Seconds that all tasks together keep lanes busy."""
+        if not self.sampled:
+            return float(self.works.sum())
+        weights = self.weights
+        share = float((weights * self.works).sum()) / max(
+            1e-9, float((weights * self.compute).sum())
+        )
+        return self.parts.compute * share
+
+    def dealt(self, lanes: int) -> float:
+        """Seconds that the tasks take, dealt out again to that many lanes."""
+        works = self.works
+        if not self.sampled:
+            return replay(works, lanes)
+        return max(self.work / max(1, lanes), float(works.max(initial=0.0)))
+
+    @property
     def total(self) -> float:
         """Lanes x wall."""
         return self.lanes * self.wall
@@ -157,258 +195,25 @@ class Pool:
 
     def function(self, row: Any) -> str:
         """The name of a task's function."""
-        return self.parent.text(row["name"]) or "?"
+        return self.functions(np.atleast_1d(row))[0]
+
+    def functions(self, rows: Table) -> list[str]:
+        """The names of tasks' functions."""
+        workers = {each.pid: each for each in self.workers}
+        found: dict[tuple[int, int, int], str] = {}
+        keys = [
+            (name, 0, 0) if name else (0, worker, title)
+            for name, worker, title in zip(
+                *(rows[each].tolist() for each in ("name", "worker", "title")), strict=True
+            )
+        ]
+        for key in set(keys):
+            name, worker, title = key
+            owner, number = (self.parent, name) if name else (workers.get(worker), title)
+            found[key] = (owner.text(number) if owner is not None else "") or "?"
+        return [found[key] for key in keys]
 
     def describe(self) -> str:
         """For people."""
         where = f" at {self.site}" if self.site.file else ""
         return f"{self.kind}{where}, {self.lanes} workers by {self.method or 'fork'}"
-
-
-def find(history: History) -> list[Pool]:
-    """All pools that had tasks, in the order of their begins."""
-    found = []
-    for parent in history.processes:
-        sent = parent.of(kinds.OUT, kinds.TASK)
-        for channel in np.unique(sent["g"]).tolist():
-            pool = _pool(history, parent, int(channel), sent[sent["g"] == channel])
-            if pool is not None:
-                found.append(pool)
-    return sorted(found, key=lambda pool: pool.begin)
-
-
-def _pool(history: History, parent: Process, channel: int, sent: Table) -> Pool | None:
-    got = {}
-    for process in history.processes:
-        rows = process.of(kinds.IN, kinds.TASK)
-        rows = rows[rows["g"] == channel]
-        if process is not parent and len(rows):
-            got[process.pid] = (process, rows)
-    if not got:
-        return None
-    record = _record(parent, channel)
-    results = int(record["h"]) if record is not None else 0
-    tasks = _tasks(parent, sent, list(got.values()), results)
-    pool = Pool(
-        parent, channel, record, [each for each, _ in got.values()], tasks, history.facts.cpus
-    )
-    _describe(pool)
-    _count(pool, sent)
-    _times(pool, sent)
-    _account(history, pool)
-    return pool
-
-
-def _record(parent: Process, channel: int) -> Any:
-    rows = parent.of(kinds.POOL)
-    mine = rows[rows["g"] == channel]
-    return mine[0] if len(mine) else None
-
-
-def _describe(pool: Pool) -> None:
-    record, parent = pool.record, pool.parent
-    pool.lanes = max(1, len(pool.workers))
-    pool.method = next((each.method for each in pool.workers if each.method), "")
-    if record is None:
-        return
-    pool.kind = _NAMES.get(int(record["c"]), "?")
-    pool.lanes, pool.site = max(1, int(record["b"])), parent.site(record["d"])
-    pool.method = pool.method or parent.text(record["e"])
-    rows = parent.of(kinds.SUBMIT)
-    rows = rows[(rows["e"] == record["f"]) & (rows["t0"] >= record["t0"])]
-    later = parent.of(kinds.POOL)
-    later = later[(later["f"] == record["f"]) & (later["t0"] > record["t0"])]
-    if len(later):  # an identity that came again
-        rows = rows[rows["t0"] < later[0]["t0"]]
-    pool.submits = [(parent.site(row["d"]), parent.text(row["f"])) for row in rows]
-
-
-def _key(rows: Table, one: str = "d", two: str = "e") -> Table:
-    found: Table = (rows[one].astype("i8") << 24) + rows[two].astype("i8")
-    return found
-
-
-def _tasks(parent: Process, sent: Table, got: list[tuple[Process, Table]], results: int) -> Table:
-    """One row for each task that anybody noted."""
-    keys = [_key(sent), *(_key(rows) for _, rows in got)]
-    every, first = np.unique(np.concatenate(keys), return_index=True)
-    del first
-    tasks = np.zeros(len(every), TASK)
-    tasks["one"], tasks["two"] = every >> 24, every & 0xFFFFFF
-
-    def place(rows: Table) -> tuple[Table, Table]:
-        at = np.searchsorted(every, _key(rows))
-        good = (at < len(every)) & (every[np.minimum(at, len(every) - 1)] == _key(rows))
-        return at[good], rows[good]
-
-    at, rows = place(sent)
-    tasks["sent"][at], tasks["pickle"][at], tasks["write"][at] = rows["t0"], rows["a"], rows["b"]
-    tasks["bytes"][at] = rows["c"]
-    tasks["name"][at], tasks["items"][at] = rows["f"] & 0xFFFFFFFF, rows["f"] >> 32
-    for process, some in got:
-        at, rows = place(some)
-        tasks["worker"][at], tasks["head"][at] = process.pid, rows["t0"]
-        tasks["read"][at], tasks["unpickle"][at] = rows["a"], rows["b"]
-        tasks["waited"][at] = rows["h"]
-        tasks["begin"][at] = rows["t0"] + rows["a"] + rows["b"]
-        out = process.of(kinds.OUT, kinds.RESULT)
-        at, rows = place(out if not results else out[out["g"] == results])
-        mine = tasks["worker"][at] == process.pid
-        at, rows = at[mine], rows[mine]
-        tasks["done"][at], tasks["result_pickle"][at] = rows["t0"], rows["a"]
-        tasks["result_write"][at], tasks["result_bytes"][at] = rows["b"], rows["c"]
-        tasks["cpu"][at], tasks["failed"][at] = rows["h"], rows["f"] >> 32 > 0
-        exact = rows["i"] > 0
-        tasks["begin"][at[exact]] = rows["i"][exact]
-    back = parent.of(kinds.IN, kinds.RESULT)
-    at, rows = place(back if not results else back[back["g"] == results])
-    tasks["result_head"][at], tasks["result_read"][at] = rows["t0"], rows["a"]
-    tasks["result_unpickle"][at] = rows["b"]
-    tasks["back"][at] = rows["t0"] + rows["a"] + rows["b"]
-    return tasks
-
-
-def passed(process: Process) -> tuple[int, int]:
-    """Messages that were passed through unrecorded: out and in."""
-    rows = process.of(kinds.BURST)
-    return int(rows["a"].sum()), int(rows["b"].sum())
-
-
-def _count(pool: Pool, sent: Table) -> None:
-    """Count the tasks: those noted, and those passed through."""
-    out, _ = passed(pool.parent)
-    noted = len(pool.parent.of(kinds.OUT, kinds.TASK))
-    pool.noted = (noted + out) / max(1, noted) * pool.parent.thinned
-    pool.count = max(1, round(len(sent) * pool.noted), _numbered(pool))
-
-
-def _numbered(pool: Pool) -> int:
-    """As many as there were at least, by their numbers: a pool numbers the tasks of each call, an
-    executor all of them."""
-    tasks = pool.tasks
-    if pool.record is None or not len(tasks):
-        return 0
-    if int(pool.record["c"]) != kinds.A_POOL:
-        return int(tasks["one"].max()) + 1
-    calls = np.unique(tasks["one"])
-    return int(sum(tasks["two"][tasks["one"] == each].max() + 1 for each in calls[:1000]))
-
-
-def _times(pool: Pool, sent: Table) -> None:
-    """Begin, end and pauses; when workers were ready."""
-    tasks = pool.tasks
-    starts = [int(each.start["t0"]) for each in pool.workers if each.start is not None]
-    pool.begin = min([*starts, int(sent["t0"].min())])
-    ends = tasks["sent"] + tasks["pickle"] + tasks["write"]
-    pool.finish = int(max(tasks["back"].max(), ends.max(), tasks["done"].max()))
-    known = tasks[(tasks["sent"] > 0) & (tasks["back"] > 0)]
-    begins, until = known["sent"], known["back"]
-    bursts = pool.parent.of(kinds.BURST)
-    begins = np.concatenate([begins, bursts["t0"].astype("i8")])
-    until = np.concatenate([until, (bursts["t0"] + bursts["c"]).astype("i8")])
-    lost = tasks[(tasks["sent"] > 0) & (tasks["back"] == 0)]
-    if not len(lost):
-        pool.pauses = [each for each in gaps(begins, until) if each[1] - each[0] > 1_000_000]
-    idle = sum(end - begin for begin, end in pool.pauses)
-    pool.wall = max(1e-6, (pool.finish - pool.begin - idle) / 1e9)
-    for each in pool.workers:
-        heads = tasks["head"][tasks["worker"] == each.pid]
-        first = int(heads.min()) if len(heads) else pool.finish
-        set_up = each.of(kinds.READY)
-        ready = int(set_up[-1]["t0"] + set_up[-1]["a"]) if len(set_up) else each.boot or first
-        ready = min(ready, first)
-        born = int(each.start["t0"]) if each.start is not None else each.born
-        pool.ready[each.pid] = (min(born or ready, ready), ready)
-
-
-def _total(values: Table, count: float) -> float:
-    """Seconds of ``count`` tasks, of which these were noted: their sum, or when they are a sample
-    (noted in bursts) ``count`` times the median."""
-    if not len(values):
-        return 0.0
-    if count <= len(values) * 1.01:
-        return float(values.sum()) / 1e9
-    return float(np.median(values)) / 1e9 * count
-
-
-def _account(history: History, pool: Pool) -> None:
-    tasks, parts = pool.tasks, pool.parts
-    sent = tasks[tasks["sent"] > 0]
-    count = float(pool.count)
-    pool.pickling, pool.writing = _total(sent["pickle"], count), _total(sent["write"], count)
-    back = tasks[tasks["back"] > 0]
-    returned = count if pool.noted > 1.01 else float(len(back))
-    pool.receiving = _total(back["result_read"] + back["result_unpickle"], returned)
-    pool.bytes = float(sent["bytes"].sum()) * pool.noted
-    for worker in pool.workers:
-        _account_worker(pool, worker)
-    done = pool.done
-    share = max(1.0, count / max(1, len(done))) if pool.noted > 1.01 else 1.0
-    pool.result_bytes = float(done["result_bytes"].sum()) * share
-    missing = pool.lanes - len(pool.workers)
-    parts.tail += max(0, missing) * pool.wall
-    idle = sum(end - begin for begin, end in pool.pauses) / 1e9
-    parts.waiting = max(0.0, parts.waiting - idle * len(pool.workers))
-    parts.other = pool.total - parts.known()
-    _bound(history, pool)
-
-
-def _account_worker(pool: Pool, worker: Process) -> None:
-    tasks, parts = pool.tasks, pool.parts
-    got = tasks[tasks["worker"] == worker.pid]
-    mine = got[(got["done"] > 0) & (got["begin"] > 0)]
-    _, through = passed(worker)
-    count = len(got) + through
-    share = count if through or worker.thinned > 1 else len(mine)
-    parts.compute += _total(np.maximum(0, mine["done"] - mine["begin"] - 300), share)
-    parts.unpickle += _total(mine["unpickle"], share)
-    parts.read += _total(mine["read"], share)
-    parts.pickle += _total(mine["result_pickle"], share)
-    parts.write += _total(mine["result_write"], share)
-    born, ready = pool.ready[worker.pid]
-    parts.startup += (ready - born) / 1e9
-    ends = mine["done"] + mine["result_pickle"] + mine["result_write"]
-    if not len(ends):
-        return
-    died = worker.exit not in (None, 0, -15) or (len(got) > len(mine) and not through)
-    rest = max(0, pool.finish - int(ends.max())) / 1e9
-    if died:
-        parts.lost += rest
-    else:
-        parts.tail += rest
-    if through:
-        waits = np.where(mine["waited"] > 0, np.maximum(0, mine["head"] - mine["waited"]), 0)
-        parts.waiting += _total(waits, share)
-        return
-    # From the end of one to the first bytes of the next; the lock of the queue, under which
-    # another worker may be reading something large, is waiting too.
-    order = np.argsort(got["head"], kind="stable")
-    heads = got["head"][order]
-    ends = (got["done"] + got["result_pickle"] + got["result_write"])[order]
-    before = np.concatenate([[ready], ends[:-1]])
-    known = before > 0
-    parts.waiting += float(np.maximum(0, heads - before)[known].sum()) / 1e9
-
-
-def _bound(history: History, pool: Pool) -> None:
-    """Tell whether the tasks compute or wait, and how many lanes can be busy at a time."""
-    compute, cpu = pool.compute, pool.cpu
-    done = pool.done
-    _, pool.delay = history.cpu_and_delay([each.pid for each in pool.workers])
-    whole = float(compute.sum())
-    # Time in which a task wanted a CPU and had none is no waiting for something outside.
-    part = whole / max(1e-9, pool.parts.compute)
-    pool.cpu_bound = float(cpu.sum()) + pool.delay * min(1.0, part) > _CPU_BOUND * whole
-    pool.lane_limit = min(pool.lanes, pool.cpus) if pool.cpu_bound else pool.lanes
-    if len(done):
-        pool.overlap = overlap(done["begin"], done["done"])
-    if pool.cpu_bound and cpu.sum() > 0:
-        # What a second of CPU took by the clock, beyond what workers took from each other.
-        at_once = max(1.0, min(pool.lanes, pool.overlap) / pool.cpus)
-        pool.stretch = max(1.0, whole / float(cpu.sum()) / at_once)
-
-
-def sending(pool: Pool) -> float:
-    """The share of the wall in which a task was being pickled or written."""
-    sent = pool.tasks[pool.tasks["sent"] > 0]
-    return union(sent["sent"], sent["sent"] + sent["pickle"] + sent["write"]) / 1e9 / pool.wall

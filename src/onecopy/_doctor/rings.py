@@ -6,7 +6,8 @@ files of 4 MB that hold 16 KB each would then take 4 GB of memory.
 A record is taken one pass after it was first seen, when the process has long finished writing it.
 What a process overwrote before it was read is counted. Very long runs are thinned: beyond a fixed
 number of records only every second task is kept, then every fourth, by its number, so that both
-ends of a message keep the same ones; the rest is told from the shares (``Ring.thinned``).
+ends of a message keep the same ones; the rest is told from the shares (``Ring.thinned``). A worker's
+long tasks are all kept, and the one that it may be at.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ import struct
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from .inside import kinds
 
@@ -27,6 +28,8 @@ _CHUNK = 2048
 _PROBE = 64
 # Records of all processes together, 250 MB.
 _MOST = 2_600_000
+LONG = 20_000_000
+"""Nanoseconds: see ``inside/current``, which has the same number."""
 _ESCAPED = re.compile(r"\\(.)")
 
 
@@ -201,7 +204,7 @@ class Rings:
             kind, what = words[:, 1] & 0xFF, words[:, 1] >> 8 & 0xFF
             task = np.isin(kind, (kinds.OUT, kinds.IN)) & (what != kinds.OTHER)
             number = words[:, 5] + words[:, 6]
-            keep = ~task | (number & self._mask == 0)
+            keep = ~task | (number & self._mask == 0) | _kept_by_workers(words, kind, what)
             ring.records = bytearray(words[keep].tobytes())
             ring.thinned = self._mask + 1
         # What cannot be thinned is not tried again and again.
@@ -218,6 +221,58 @@ class Rings:
         mask, self._mask = self._mask, self._mask >> 1
         self._thin()
         self._mask = mask
+
+
+def _kept_by_workers(words: Any, kind: Any, what: Any) -> Any:
+    """Of a worker's records: those of long tasks, and of the task that it took last."""
+    import numpy as np
+
+    taken = (kind == kinds.IN) & (what == kinds.TASK)
+    ended = (kind == kinds.OUT) & (what == kinds.RESULT) & (words[:, 10] > 0)
+    long = ended & (words[:, 0] - words[:, 10] >= LONG)
+    key = (words[:, 5] << 24) + words[:, 6]
+    keep = long | (taken & np.isin(key, key[long]))
+    keep[np.flatnonzero(taken)[-1:]] = True
+    return keep
+
+
+class Current(NamedTuple):
+    """The task that a worker was at last; see ``inside/current``. Times in nanoseconds.
+
+    Attributes:
+        number: tasks that it has begun; again: the same once more.
+        one, two: the number of the last; begin: when it began.
+        title: its function | items << 32; channel: the pipe of the tasks.
+        ended: when a task last ended; took: all that have, together.
+    """
+
+    number: int
+    one: int
+    two: int
+    begin: int
+    again: int
+    title: int
+    channel: int
+    ended: int
+    took: int
+
+    @property
+    def whole(self) -> bool:
+        """It is not half-written: what it says of the task may be believed."""
+        return self.number == self.again
+
+    @property
+    def running(self) -> bool:
+        """The task had not ended."""
+        return self.whole and self.begin > self.ended
+
+
+def current_of(head: bytes) -> Current | None:
+    """The task that a worker was at last; None where the process never took one."""
+    if len(head) < kinds.HEAD:
+        return None
+    found = Current(*struct.unpack_from("<9Q", head, kinds.CURRENT))
+    return found if found.number else None
 
 
 def names_of(text: str) -> dict[int, str]:

@@ -20,11 +20,12 @@ def of(history: History, pool: Pool) -> Run:
     tables = empty_tables()
     known = pool.tasks[(pool.tasks["worker"] > 0) & (pool.tasks["begin"] > 0)]
     number = {each.pid: at for at, each in enumerate(pool.workers)}
-    names = sorted({pool.parent.text(each) or "?" for each in np.unique(known["name"])})
+    functions = pool.functions(known)
+    names = sorted(set(functions))
     index = {name: at for at, name in enumerate(names)}
     spans = np.zeros(len(known), tables["spans"].dtype)
     spans["task"] = known["one"]
-    spans["function"] = [index[pool.parent.text(each) or "?"] for each in known["name"]]
+    spans["function"] = [index[each] for each in functions]
     spans["site"] = spans["function"]  # one call for each
     spans["worker"] = [number[each] for each in known["worker"].tolist()]
     spans["pid"] = known["worker"]
@@ -40,7 +41,7 @@ def of(history: History, pool: Pool) -> Run:
     spans["args_moved"], spans["result_moved"] = known["bytes"], known["result_bytes"]
     return Run(
         spans=spans,
-        totals=_totals(spans, tables["totals"], pool, len(names)),
+        totals=_totals(spans, _weights(pool, known), tables["totals"], pool, len(names)),
         functions=tuple(names),
         sites=tuple(("", name, "", 0, 0) for name in names),
         workers=_workers(pool, tables["workers"], number),
@@ -53,9 +54,20 @@ def of(history: History, pool: Pool) -> Run:
         cpus=history.facts.cpus,
         owner_cpu=min(pool.wall, pool.sender + pool.receiving),
         owner_pid=pool.parent.pid,
-        machine={"pool": pool.describe()},
+        machine={"pool": pool.describe() + _drawn(pool, len(known))},
         facts={"bytes_through_pipes": pool.bytes + pool.result_bytes},
     )
+
+
+def _drawn(pool: Pool, spans: int) -> str:
+    return f"; {spans:,} of {pool.count:,} tasks are drawn" if pool.sampled else ""
+
+
+def _weights(pool: Pool, known: Table) -> Table:
+    """The number of tasks that each stands for."""
+    found = np.ones(len(known))
+    found[known["done"] > 0] = pool.weights
+    return found
 
 
 def without_pool(history: History) -> Run:
@@ -80,34 +92,39 @@ def without_pool(history: History) -> Run:
     )
 
 
-def _totals(spans: Table, empty: Table, pool: Pool, functions: int) -> Table:
+def _totals(spans: Table, weights: Table, empty: Table, pool: Pool, functions: int) -> Table:
     rows = []
     for worker in range(len(pool.workers)):
         for function in range(functions):
-            some = spans[(spans["worker"] == worker) & (spans["function"] == function)]
-            if len(some):
-                rows.append(_total(some, empty, worker, function, pool))
+            keep = (spans["worker"] == worker) & (spans["function"] == function)
+            if keep.any():
+                rows.append(_total(spans[keep], weights[keep], empty, worker, pool))
     return np.concatenate(rows) if rows else empty
 
 
-def _total(some: Table, empty: Table, worker: int, function: int, pool: Pool) -> Table:
+def _total(some: Table, weights: Table, empty: Table, worker: int, pool: Pool) -> Table:
     row = np.zeros(1, empty.dtype)
-    done = some[some["finished"] > 0]
-    row["function"], row["site"], row["worker"] = function, function, worker
-    row["tasks"] = row["items"] = len(some)
-    row["failed"] = (some["state"] == _FAILED).sum()
+    over = some["finished"] > 0
+    done, stands = some[over], weights[over]
+    row["function"] = row["site"] = some["function"][0]
+    row["worker"] = worker
+    row["tasks"] = row["items"] = round(weights.sum())
+    row["failed"] = round(weights[some["state"] == _FAILED].sum())
     row["lost"] = (some["state"] == _LOST).sum()
-    row["compute"] = (done["finished"] - done["started"]).sum()
-    row["decode"] = (done["started"] - done["received"]).sum()
-    row["encode"] = (done["encoded"] - done["finished"]).sum()
-    row["blocked"], row["cpu"] = done["blocked"].sum(), done["cpu"].sum()
-    row["running"] = np.minimum(done["cpu"], done["finished"] - done["started"]).sum()
-    row["args_moved"], row["result_moved"] = some["args_moved"].sum(), some["result_moved"].sum()
+    row["compute"] = (stands * (done["finished"] - done["started"])).sum()
+    row["decode"] = (stands * (done["started"] - done["received"])).sum()
+    row["encode"] = (stands * (done["encoded"] - done["finished"])).sum()
+    row["blocked"], row["cpu"] = (stands * done["blocked"]).sum(), (stands * done["cpu"]).sum()
+    row["running"] = (stands * np.minimum(done["cpu"], done["finished"] - done["started"])).sum()
+    row["args_moved"] = (weights * some["args_moved"]).sum()
+    row["result_moved"] = (weights * some["result_moved"]).sum()
     order = np.argsort(done["received"])
     ends = (done["encoded"] + done["blocked"])[order]
     ready = pool.ready[pool.workers[worker].pid][1]
     before = np.concatenate([[ready], ends[:-1]]) if len(ends) else ends
     row["waited"] = np.maximum(0, done["received"][order] - before).sum()
+    if pool.workers[worker].sampled:  # between two that were noted are others
+        row["waited"] = (stands * done["waited"]).sum()
     return row
 
 
@@ -119,7 +136,8 @@ def _workers(pool: Pool, empty: Table, number: dict[int, int]) -> Table:
         ends = mine["done"] + mine["result_pickle"] + mine["result_write"]
         row["worker"], row["pid"] = number[worker.pid], worker.pid
         row["born"], row["ready"] = born, ready
-        row["last"] = int(ends.max()) if len(ends) else ready
+        last = worker.current.ended if worker.current is not None else 0
+        row["last"] = max(int(ends.max(initial=0)), last) or ready
         row["gone"] = worker.exit_time if worker.exit not in (None, 0, -15) else 0
     return rows
 

@@ -40,7 +40,7 @@ def look(case: Case) -> Iterator[Finding]:
 def _doing(case: Case, process: Process) -> tuple[Pool, object] | None:
     for pool in case.pools:
         tasks = pool.tasks
-        mine = tasks[(tasks["worker"] == process.pid) & (tasks["done"] == 0)]
+        mine = tasks[(tasks["worker"] == process.pid) & (tasks["begin"] > 0) & (tasks["done"] == 0)]
         if len(mine) and not process.end:
             return pool, mine[-1]
     return None

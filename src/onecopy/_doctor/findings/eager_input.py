@@ -51,16 +51,17 @@ def _pool(case: Case, pid: int, row: Table) -> Pool | None:
 
 def _late(case: Case, pool: Pool, row: Table, site: Site, kind: str) -> Finding:
     made, there = int(row["a"]) / 1e9, int(row["t0"]) + int(row["a"])
-    works = pool.works[pool.done["sent"] >= there]
-    total, lanes = float(works.sum()), pool.lane_limit
-    computing = replay(works, lanes)
+    late = pool.done["begin"] >= there
+    works, weights, lanes = pool.works[late], pool.weights[late], pool.lane_limit
+    total, pieces = float((weights * works).sum()), float(weights.sum())
+    computing = replay(works, lanes) if not pool.sampled else total / lanes
     together = max(made, computing)
     if int(row["h"]) > _COMPUTES * int(row["a"]) and pool.cpu_bound:
         together = max(together, (made + total) / min(case.facts.cpus, lanes + 1))
-    number = int(row["b"]) or len(works)
+    number = int(row["b"]) or round(pieces)
     chunk = max(1, number // (16 * pool.lanes))
     # The last piece begins when the last item is there; the change makes the pieces smaller.
-    together = min(made + computing, together + total / max(1, len(works), number // chunk))
+    together = min(made + computing, together + total / max(1, pieces, number // chunk))
     saving = made + computing - together
     call = source.call_at(site, ("map",))
     lines: list[Line] = []

@@ -37,7 +37,7 @@ def _growth(case: Case, worker: Process, pool: Pool) -> float:
     """
     looks = case.history.looks.get(worker.pid)
     tasks = pool.tasks[pool.tasks["worker"] == worker.pid]
-    if looks is None or len(tasks) < _TASKS:
+    if looks is None or _tasks(pool, worker) < _TASKS:
         return 0.0
     begin, end = int(tasks["head"].min()), int(tasks["done"].max())
     during = looks[(looks["time"] > begin + (end - begin) // 5) & (looks["time"] < end)]
@@ -55,9 +55,16 @@ def _growth(case: Case, worker: Process, pool: Pool) -> float:
     return by
 
 
+def _tasks(pool: Pool, worker: Process) -> int:
+    """The number of tasks that it had."""
+    if worker.sampled and worker.current is not None:
+        return worker.current.number
+    return int((pool.tasks["worker"] == worker.pid).sum())
+
+
 def _grows(pool: Pool, grown: list[tuple[Process, float]]) -> Finding:
     whole = sum(by for _, by in grown)
-    tasks = sum(int((pool.tasks["worker"] == each.pid).sum()) for each, _ in grown)
+    tasks = sum(_tasks(pool, each) for each, _ in grown)
     lines = []
     call = source.call_at(pool.site, ("Pool", "ProcessPoolExecutor"))
     if call is not None:

@@ -14,6 +14,7 @@ from ..cures import SUBMITS
 from ..estimate import overlap, replay
 from ..finding import Case, Finding, Line, arrow, seconds
 from ..history import Process, Site, Table
+from ..inside import kinds
 from ..pools import Pool
 
 _AT_ONCE = 1.1
@@ -92,24 +93,22 @@ def _together(site: Site, target: str) -> Iterator[Line]:
 
 
 def _pool(pool: Pool) -> Finding | None:
-    done = pool.done
     # An executor starts a worker when none is idle: one by one, it never has a second.
-    if pool.lanes < 2 or len(done) < 4 or pool.noted > 1.01:
+    if pool.lanes < 2 or len(pool.done) < 4:
         return None
-    compute = float(pool.compute.sum())
+    compute = pool.parts.compute
     serial = pool.sender < 0.3 * pool.wall and pool.receiving < 0.3 * pool.wall
     if compute < _LEAST or pool.overlap >= _AT_ONCE or not serial:
         return None
-    order = np.argsort(done["sent"])
-    later = done["sent"][order][1:] >= done["done"][order][:-1]
-    if later.mean() <= _IN_ORDER:
+    later = _waited_for(pool)
+    if not len(later) or later.mean() <= _IN_ORDER:
         return None
     site, _ = pool.submit
-    best = replay(pool.works, pool.lane_limit)
+    best = pool.dealt(pool.lane_limit)
     return Finding(
         id="not-parallel",
         level="time",
-        title=f"{len(done):,} tasks ran one after another in {pool.lanes} workers",
+        title=f"{pool.count:,} tasks ran one after another in {pool.lanes} workers",
         evidence=f"{pool.overlap:.2f} ran at a time: each was handed out after the one before had "
         "come back.",
         where=site,
@@ -118,9 +117,24 @@ def _pool(pool: Pool) -> Finding | None:
         saving=compute - best,
         of=pool.wall,
         gain=arrow(compute, best),
-        figures={"tasks": len(done), "overlap": pool.overlap, "compute": compute, "best": best},
+        figures={"tasks": pool.count, "overlap": pool.overlap, "compute": compute, "best": best},
         pool=pool,
     )
+
+
+def _waited_for(pool: Pool) -> Table:
+    """Of each two tasks that were sent one after the other: had the first come back by then?
+
+    By the parent's records alone, for workers may have noted others. Messages that it passed through lie
+    between two of its bursts.
+    """
+    sent = pool.tasks[pool.tasks["sent"] > 0]
+    sent = sent[np.argsort(sent["sent"])]
+    over = np.where(sent["back"] > 0, sent["back"], sent["done"])
+    burst = np.searchsorted(np.sort(pool.parent.of(kinds.BURST)["t0"].astype("i8")), sent["sent"])
+    next_to = (burst[1:] == burst[:-1]) & (over[:-1] > 0)
+    found: Table = (sent["sent"][1:] >= over[:-1])[next_to]
+    return found
 
 
 def _lines(pool: Pool) -> Iterator[Line]:

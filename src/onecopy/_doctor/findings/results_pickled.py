@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from ..cures import heavy, imports
-from ..estimate import CHANGE, HANDLING, SHARE_RATE, replay
+from ..estimate import CHANGE, HANDLING, SHARE_RATE
 from ..finding import Case, Finding, Line, arrow, count, human_bytes, seconds
 from ..inside import kinds
 from ..pools import Pool
@@ -24,7 +24,7 @@ def look(case: Case) -> Iterator[Finding]:
 
 def _finding(pool: Pool) -> Finding:
     parts, found = pool.parts, heavy(pool, kinds.RESULT)
-    works = pool.lead + replay(pool.works, pool.lane_limit) + pool.count * HANDLING
+    works = pool.lead + pool.dealt(pool.lane_limit) + pool.count * HANDLING
     predicted = min(pool.wall, works)
     # By import alone: a copy on either side is left, of which workers make theirs side by side.
     copies = (1 + 1 / pool.lane_limit) * pool.result_bytes / SHARE_RATE

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from ..cures import heavy, share
-from ..estimate import CHANGE, HANDLING, SHARE_RATE, replay
+from ..estimate import CHANGE, HANDLING, SHARE_RATE
 from ..finding import Case, Finding, arrow, count, human_bytes, percent, seconds
 from ..inside import kinds
 from ..pools import Pool
@@ -35,7 +35,7 @@ def _finding(pool: Pool) -> Finding:
     repeated = found is not None and found.times > 1
     unique = min(pool.bytes, found.whole) if repeated and found is not None else pool.bytes
     once = unique / SHARE_RATE
-    works = replay(pool.works, pool.lane_limit)
+    works = pool.dealt(pool.lane_limit)
     predicted = pool.lead + works + pool.count * HANDLING / pool.lane_limit + once + CHANGE
     serial = pool.sender > _MOST * pool.wall and pool.overlap < 0.6 * min(pool.lanes, pool.cpus)
     what = found.said() if found is not None else "arguments"

@@ -31,7 +31,7 @@ _CALLS = {
 
 def look(case: Case) -> Iterator[Finding]:
     for pool in case.pools:
-        if pool.noted <= 1.01:  # else most tasks were not noted, ends among them
+        if pool.knows_long_tasks:
             yield from _look(case, pool)
 
 
@@ -43,13 +43,19 @@ def _look(case: Case, pool: Pool) -> Iterator[Finding]:
     if len(others) < _OTHERS:
         return
     median = float(np.median(others["done"] - others["begin"])) / 1e9
-    last = int(others["done"].max())
+    last = max(int(others["done"].max()), *_ends(pool, end))
     for row in begun[~ended]:
         worker = next(each for each in pool.workers if each.pid == int(row["worker"]))
         until = _until(case, worker, end)
         age, alone = (until - int(row["begin"])) / 1e9, (until - last) / 1e9
         if age >= _least(_AGE, median) and alone >= _least(_ALONE, median):
             yield _finding(case, pool, worker, row, (age, alone, median), len(others))
+
+
+def _ends(pool: Pool, before: int) -> list[int]:
+    """The ends of the workers' last tasks, recorded or not, as far as they were before a time."""
+    ends = [each.current.ended for each in pool.workers if each.current is not None]
+    return [0, *(each for each in ends if each < before)]
 
 
 def _least(bound: tuple[float, float], median: float) -> float:

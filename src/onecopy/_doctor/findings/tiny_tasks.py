@@ -29,7 +29,7 @@ def look(case: Case) -> Iterator[Finding]:
 def _finding(pool: Pool) -> Finding:
     median = float(np.median(pool.compute))
     share = pool.count / len(pool.done)
-    works = float(np.median(pool.works)) * pool.count if share > 1.01 else float(pool.works.sum())
+    works = pool.work
     sent = pool.tasks[pool.tasks["sent"] > 0]
     items = max(pool.count, round(float(sent["items"].sum()) * pool.count / max(1, len(sent))))
     busy = max(1e-6, pool.wall - pool.lead)

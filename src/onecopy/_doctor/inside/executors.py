@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from . import kinds, messages, ring
+from . import bursts, kinds, ring
 from .eager import watch_executor
 from .guard import alike, put_around, unseen
 from .messages import channel_of, channels, hook_calls
@@ -60,7 +60,7 @@ def _hook(module: Any, kind: Any, sort: int) -> None:
             raise
 
     def ended(_: Any, __: Any, self: Any, *args: Any, **kwargs: Any) -> None:
-        messages.note_passed()
+        bursts.note_passed()
 
     put_around(kind, "__init__", begin, made)
     put_around(kind, "shutdown", None, ended)

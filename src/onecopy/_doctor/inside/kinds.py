@@ -11,8 +11,8 @@ BORN = 1
 e: version, as 311; f: executable."""
 OUT = 2
 """A message was pickled and written. a: pickling, b: writing (waiting for the lock with it),
-c: bytes, d, e: number of the task, f: function | items << 32, g: channel, h: CPU of the task,
-i: when the task began."""
+c: bytes, d, e: number of the task, f: function | items << 32, g: channel, h: CPU of the task (0: not
+read), i: when the task began."""
 IN = 3
 """A message was read; t0: its first bytes were there. a: reading the rest, b: unpickling, c: bytes,
 d, e: number of the task, f: failed, g: channel, h: when this thread began to wait for it."""
@@ -101,6 +101,10 @@ PICKLE, UNPICKLE, HOOK, NO_ROOM = range(1, 5)
 SIZE = 96
 HEAD = 8192
 """Bytes in front of the records: counters, from COUNTERS on, of sixteen bytes each."""
+CURRENT = 64
+"""In the head, nine words: the task that a worker is at, or was at last. How many it has begun, number of
+the task (two words), when it began, and once more how many; function | items << 32; channel; when the last
+ended, and nanoseconds of all that have. See ``current``."""
 COUNTERS, SLOTS = 1024, 440
 ROOM = 43_000
 """Records in a ring, 4 MB: the observer empties it many times before it is full."""

@@ -24,7 +24,7 @@ def hook_loky_reduction(module: Any) -> None:
             messages.failed(error, kinds.PICKLE, t0)
             raise
         try:
-            messages.pickled(obj, t0, ring.now(), data)
+            messages.sends(obj, t0, data)
         except Exception:
             pass  # see guard.guarded; written out for speed
         return data

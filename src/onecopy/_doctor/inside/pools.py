@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from . import kinds, messages, ring
+from . import bursts, kinds, ring
 from .eager import watch_pool
 from .guard import put_around
 from .messages import channel_of, channels
@@ -21,7 +21,7 @@ def submitted(pool: Any, number: int, kind: int, method: str) -> None:
     While messages are passed through, the place is not asked for.
     """
     identity = id(pool)
-    if messages.skip > 0 and identity in _last:
+    if bursts.hot[0] > 0 and identity in _last:
         return
     where = site()
     if _last.get(identity) != where:
@@ -46,7 +46,7 @@ def hook_pool(module: Any) -> None:
             channels[channel_of(self._outqueue._reader)] = kinds.RESULT
 
     def closed(self: Any) -> None:
-        messages.note_passed()
+        bursts.note_passed()
         ring.note(kinds.CLOSED, ring.now(), id(self), 1)
 
     def begin(self: Any, *args: Any, **kwargs: Any) -> Any:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import sys
 
-from . import kinds, logs, messages, ring, state
+from . import bursts, current, kinds, logs, messages, ring, state
 from .guard import around, guarded, put_around, unseen
 from .sites import site
 
@@ -77,7 +77,7 @@ def _begin(process: Any) -> None:
 @guarded
 def _end(code: Any) -> None:
     state.look(99)
-    messages.note_passed()
+    bursts.note_passed()
     logs.note_configuration()
     code = code if isinstance(code, int) and code >= 0 else 255
     ring.note(kinds.END, ring.now(), code, ring.cpu_now(), ring.anonymous())
@@ -109,8 +109,9 @@ def _time_initializer(process: Any) -> bool:
 @guarded
 def _know_channels(tasks: Any, results: Any) -> None:
     """In a worker: which pipes are its pool's."""
-    messages.channels[messages.channel_of(tasks._reader)] = kinds.TASK
-    messages.channels[messages.channel_of(results._writer)] = kinds.RESULT
+    pipes = messages.channel_of(tasks._reader), messages.channel_of(results._writer)
+    messages.channels[pipes[0]], messages.channels[pipes[1]] = kinds.TASK, kinds.RESULT
+    current.take(*pipes)
 
 
 def hook_popen(module: Any) -> None:

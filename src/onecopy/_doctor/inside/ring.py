@@ -59,16 +59,18 @@ _slots: dict[str, list[int]] = {}
 _threads: Any = itertools.count(1)
 
 
+_NOTHING = (None, 0, None, 0, 0, 0)
+
+
 class _Mine(_local):
     """The state of each thread between two hooks, in one list; see ``messages``.
 
     0: what was pickled and not yet written; 1: when a message's head was there; 2: its
-    connection; 3: when waiting for it began; 4: CPU time at a task's begin; 5: tasks done;
-    6: the thread's number; 7: when the task began.
+    connection; 3: when waiting for it began; 4: tasks done; 5: the thread's number.
     """
 
     def __init__(self) -> None:
-        self.state: list[Any] = [None, 0, None, 0, 0, 0, 0, 0]
+        self.state: list[Any] = list(_NOTHING)
         self.executor: Any = None
 
 
@@ -96,7 +98,7 @@ def open_ring(way: int, born: int = 0) -> None:
     _names, _slots = {}, {}
     _threads = itertools.count(1)
     _left_out = 0
-    me.state[:] = [None, 0, None, 0, 0, 0, 0, 0]
+    me.state[:] = _NOTHING
     buffer = mapped
     argv = " ".join(getattr(sys, "orig_argv", ()))[:300]
     version = sys.version_info[0] * 100 + sys.version_info[1]
@@ -176,7 +178,7 @@ def note(  # noqa: PLR0913  # the fields of a record
     at = number % kinds.ROOM
     if at >= _limit and not _grow(at):
         return
-    tid = me.state[6] or _thread()
+    tid = me.state[5] or _thread()
     head = kind | tid << 32
     try:
         pack(buffer, kinds.HEAD + at * 96, t0, head, a, b, c, d, e, f, g, h, i, number + 1)
@@ -188,7 +190,7 @@ def note(  # noqa: PLR0913  # the fields of a record
 
 def _thread() -> int:
     tid: int = next(_threads)
-    me.state[6] = tid
+    me.state[5] = tid
     threading = sys.modules.get("threading")
     current = threading._active.get(get_ident()) if threading is not None else None
     told = current.name if current is not None else "?"
