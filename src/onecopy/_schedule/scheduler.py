@@ -102,7 +102,7 @@ class Scheduler:
         ahead: bool = True,
         holds: bool = False,
     ) -> None:
-        self.held = False
+        self.held: bool = False
         self._ahead = ahead
         # When workers are replaced, it is unknown when the next one is ready.
         self._holds = holds and max_tasks is None
