@@ -119,6 +119,28 @@ def test_others_are_read_meanwhile(make_pool: MakePool, process_method: str) -> 
     assert called == [6]
 
 
+def test_callbacks_run_elsewhere(make_pool: MakePool, process_method: str) -> None:
+    """The thread that waits may hold what a callback waits for."""
+    pool = make_pool(process_method, 1)
+    held = threading.Lock()
+    called: list[int] = []
+
+    def call(_: Any) -> None:
+        with held:
+            called.append(threading.get_ident())
+
+    gate = oc.zeros(2, "i8")
+    for _ in range(20):
+        gate[:] = 0
+        with held:
+            future = pool.submit(wait_for, gate)
+            future.add_done_callback(call)  # at once, if it had ended
+            gate[0] = 1
+            assert future.result() == 1
+        until(lambda: len(called) > 0, "it was called")
+        assert called.pop() != threading.get_ident()
+
+
 def wait_for(gate: Array) -> int:
     gate[1] = 1
     until(lambda: bool(gate[0]))

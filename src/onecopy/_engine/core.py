@@ -83,7 +83,7 @@ class Core:
         self._ids = count(1)
         self._on_lost = on_lost
         self._start_worker = start_worker
-        self._wake = wake
+        self.wake: Deferred = wake
         self._limits = limits
 
     # Queries.
@@ -175,7 +175,7 @@ class Core:
                 return None
             effects = self.take((), instructions=instructions)
             if begins:  # from now on the engine asks ``held_back``
-                effects.deferred.append(self._wake)
+                effects.deferred.append(self.wake)
             return effects
 
     def held_back(self) -> int | None:
@@ -323,7 +323,7 @@ class Core:
                     ended[number] = entry
             effects = self.take((), instructions=instructions)
             if look_for_blocked and self._scheduler.blocked_workers():
-                effects.deferred.append(self._wake)
+                effects.deferred.append(self.wake)
         return ended, halved, effects
 
     def finished(
@@ -511,7 +511,7 @@ class Core:
             if work.rules is not None and work.rules.limited:
                 assert self._limits is not None, "Rules.check lets none through"
                 self._limits.add(assignment.id, worker, work.rules, work.describe(assignment))
-                effects.deferred.append(self._wake)
+                effects.deferred.append(self.wake)
         elif isinstance(instruction, events.Lost):
             found = self.pop(instruction.assignment.id)
             if found is not None and error is not None:

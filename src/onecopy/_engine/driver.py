@@ -119,6 +119,7 @@ class Driver:
         if self._released:
             self._released = False
             self._unheld()
+        parts.receiver.deliver_handed()
         parts.submission.drop_unwanted()
         if self._pending_failure is not None and not parts.workers.by_number:
             # By now, everything that its workers had finished has been read.
@@ -248,6 +249,7 @@ class Driver:
         if parts.history.watch is not None:
             parts.history.watch.stop()
         parts.workers.close()
+        parts.receiver.deliver_handed()
         parts.output.close()
         parts.poller.close()
         parts.shown.close()

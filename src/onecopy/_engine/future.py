@@ -93,6 +93,10 @@ class TaskFuture(Future[Any]):
                 return True
         return super().set_running_or_notify_cancel()
 
+    def has_callbacks(self) -> bool:
+        """Return True if functions are to be called when it ends."""
+        return self._made is not None and bool(self._done_callbacks)
+
     def cancel_running(self) -> bool:
         """Cancel the future although its task has started; return False if it is done. The caller
         deals with the task."""

@@ -16,6 +16,7 @@ from collections import deque
 from collections.abc import Callable
 from functools import partial
 from time import monotonic, monotonic_ns
+from typing import Any
 
 from .. import errors
 from .._codec.blame import short, without_ours
@@ -34,7 +35,7 @@ from .effects import ReadyWorker
 from .freezer import Freezes
 from .history import NOTHING
 from .lifetime import Lifetime
-from .outcomes import Outcomes
+from .outcomes import Deliver, Outcomes
 from .output_dispatch import OutputDispatcher
 from .work import Call, Entry
 from .worker_handle import WorkerHandle, WorkerState
@@ -87,6 +88,7 @@ class Receiver:
         self._output = output
         self._poller = poller
         self._waiting: set[int] = set()  # threads that read a socket in ``wait_for``
+        self._handed: deque[Callable[[], None]] = deque()
         self._tell_at = 0.0
         # Not all workers: this is checked each time that the driver wakes.
         self._muted: set[WorkerHandle] = set()
@@ -151,6 +153,7 @@ class Receiver:
         if not worker.receiving.acquire(blocking=False):
             return True  # ``wait_for`` reads it
         try:
+            self.deliver_handed()
             if worker.ended:
                 return True
             if self._output.is_full(worker.number):
@@ -307,7 +310,7 @@ class Receiver:
         except BaseException as error:
             note = f"raised while the result of {work.describe(assignment)} was unpickled"
             errors.add_note(error, note)
-            self._outcomes.conclude(worker.pid, entry, spent, FAILED, self._outcomes.failed, error)
+            self._conclude(worker.pid, entry, spent, FAILED, self._outcomes.failed, error)
             return
         finally:
             link = worker.channel.link
@@ -324,17 +327,37 @@ class Receiver:
                 value = [
                     {at - early: it for at, it in part.items() if at >= early} for part in value
                 ]
-            self._outcomes.conclude(worker.pid, entry, spent, FAILED, self._outcomes.partly, *value)
+            self._conclude(worker.pid, entry, spent, FAILED, self._outcomes.partly, *value)
         else:
             value = value[early:] if early else value
-            self._outcomes.conclude(worker.pid, entry, spent, DONE, self._outcomes.delivered, value)
+            self._conclude(worker.pid, entry, spent, DONE, self._outcomes.delivered, value)
+
+    def _conclude(
+        self, pid: int, entry: Entry, spent: bytes, state: int, deliver: Deliver, *outcome: Any
+    ) -> None:
+        """Record an outcome and deliver it; see ``Outcomes.conclude``.
+
+        The program's callbacks do not run in a thread that reads a socket for its caller, which may
+        hold what a callback waits for: the driver calls them, before it reads more of this worker.
+        """
+        if self._waiting and self.is_waiting(threading.get_ident()) and entry.work.calls_back():
+            conclude = self._outcomes.conclude
+            self._handed.append(partial(conclude, pid, entry, spent, state, deliver, *outcome))
+            self._core.wake()
+            return
+        self._outcomes.conclude(pid, entry, spent, state, deliver, *outcome)
+
+    def deliver_handed(self) -> None:
+        """Deliver what threads that read sockets have left to the driver. In the driver thread."""
+        while self._handed:
+            self._handed.popleft()()
 
     def _conclude_bad(self, worker: WorkerHandle, entry: Entry, spent: bytes) -> None:
         """Fail an assignment whose result arrived malformed."""
         task = entry.work.describe(entry.assignment)
         error = errors.WorkerDied(worker.pid, -signal.SIGKILL, task)
         error.add_note("the pool ended it: what it wrote made no sense, or was not read to its end")
-        self._outcomes.conclude(worker.pid, entry, spent, FAILED, self._outcomes.failed, error)
+        self._conclude(worker.pid, entry, spent, FAILED, self._outcomes.failed, error)
 
     def _on_control(self, worker: WorkerHandle, frame: wire.Frame) -> None:
         try:

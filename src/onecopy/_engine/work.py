@@ -94,6 +94,10 @@ class Work:
         """Return True if a caller still waits for it."""
         return True
 
+    def calls_back(self) -> bool:
+        """Return True if functions of the program may run when an outcome is delivered."""
+        return True
+
     def abandon(self, error: BaseException) -> None:
         """Fail all that is left: no assignment of it will end any more."""
         raise NotImplementedError
@@ -176,6 +180,9 @@ class Call(Work):
     def callable(self) -> Callable[..., Any]:
         return self._call
 
+    def calls_back(self) -> bool:
+        return False
+
     def describe(self, assignment: Assignment) -> str:
         if self.rules is not None and self.rules.name is not None:
             return f"{self.rules.name!r} (task {assignment.work})"
@@ -208,6 +215,9 @@ class FutureCall(Call):
 
     def wanted(self) -> bool:
         return not self.future.cancelled()
+
+    def calls_back(self) -> bool:
+        return self.future.has_callbacks()
 
     def waiting(self) -> bool:
         return not self._begun

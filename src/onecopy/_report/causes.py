@@ -415,8 +415,10 @@ def threads(look: Look, call: Call) -> Iterator[Advice]:
     if look.workers < 2 or helped < 0.25 * cpu:
         return
     each = 1 + helped / max(cpu - helped, 1e-9)
-    # Where the main threads find a CPU, it is their helpers that wait for one.
-    crowded = each * look.workers > 1.5 * look.run.cpus and cpu > 0.8 * look.run.cpus * call.wall
+    # Where the main threads find a CPU, it is their helpers that wait for one. (Main threads that
+    # wait do so for programs, whose CPU time counts as help too.)
+    full = cpu > 0.8 * look.run.cpus * call.wall and cpu - helped > 0.3 * compute
+    crowded = full and each * look.workers > 1.5 * look.run.cpus
     if call.parts["wanting"] < 0.15 * compute and not crowded:
         return
     saves = max(call.wall - cpu / look.at_once, call.parts["wanting"] / look.workers * 0.5)
