@@ -163,7 +163,8 @@ def test_a_plain_argument_of_too_much_is_not_sent(tmp_path: Path) -> None:
         assert "on loopback-2" in notes
         del huge, caught
         gc.collect()
-        assert gone() is None
+        # The thread of the host that has refused it last may not have come to its next item yet.
+        until(lambda: gone() is None, "nothing holds it")
         until(lambda: states(pool) == ["ready", "ready"], "both get work again")
         assert pool.map(abs, [-1, -2]) == [1, 2]
 
