@@ -11,7 +11,8 @@ from collections.abc import Callable
 from typing import Any
 
 from .._engine.engine import Engine
-from .._engine.shown import Shown
+from .._engine.shown import Shown, pool_now
+from .._engine.stats import running_of
 from .._engine.workers import pools
 from .._observe.present import UNKNOWN, PoolNow, Running, WorkerNow
 from .host import Host
@@ -79,21 +80,10 @@ class Present:
             self._shown.show()
 
     def _pool(self) -> PoolNow:
-        engine, hosts = self._engine, self._hosts()
+        hosts = self._hosts()
         answers: dict[Host, list[Known]] = self._questions.ask(hosts, "present", _PATIENCE)
-        return PoolNow(
-            number=self._number,
-            method=engine.options.method,
-            workers=engine.options.workers,
-            closed=engine.core.closed,
-            tasks=engine.core.tasks_ended,
-            failed=engine.history.recorder.failed,
-            lost=engine.history.recorder.lost,
-            elsewhere=self._elsewhere,
-            present=tuple(
-                worker for host in hosts for worker in self._workers(host, answers.get(host))
-            ),
-        )
+        there = (worker for host in hosts for worker in self._workers(host, answers.get(host)))
+        return pool_now(self._engine, self._number, there, elsewhere=self._elsewhere)
 
     def _workers(self, host: Host, answer: list[Known] | None) -> list[WorkerNow]:
         known = {each[0]: each for each in answer or ()}
@@ -120,15 +110,4 @@ class Present:
             entry = self._engine.core.assigned.get(assignment)
         if entry is None:
             return None
-        at = entry.assignment
-        return Running(
-            worker=worker,
-            pid=pid,
-            function=entry.work.name,
-            method=entry.work.called,
-            task=at.work,
-            start=at.start,
-            stop=at.stop,
-            seconds=spent / 1e9,
-            host=host.name,
-        )
+        return running_of(entry, worker, pid, spent, host.name)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 from .._observe.present import PoolNow, WorkerNow, encode
 from .._system.board import new_board
@@ -45,24 +45,32 @@ def present(engine: Engine, workers: Workers) -> PoolNow:
     pids = {number: worker.pid for number, worker in list(workers.by_number.items())}
     ended = engine.core.ended_by_worker()
     now = {each.worker: each for each in running(engine, pids)}
+    there = [
+        WorkerNow(
+            number=number,
+            pid=pid,
+            ready=number in ended,
+            tasks=ended.get(number, 0),
+            running=now.get(number),
+        )
+        for number, pid in sorted(pids.items())
+        if pid
+    ]
+    return pool_now(engine, workers.pool, there)
+
+
+def pool_now(
+    engine: Engine, number: int, present: Iterable[WorkerNow], *, elsewhere: bool = False
+) -> PoolNow:
+    """Return a pool's state, with these workers."""
     return PoolNow(
-        number=workers.pool,
+        number=number,
         method=engine.options.method,
         workers=engine.options.workers,
         closed=engine.core.closed,
         tasks=engine.core.tasks_ended,
         failed=engine.history.recorder.failed,
         lost=engine.history.recorder.lost,
-        elsewhere=False,
-        present=tuple(
-            WorkerNow(
-                number=number,
-                pid=pid,
-                ready=number in ended,
-                tasks=ended.get(number, 0),
-                running=now.get(number),
-            )
-            for number, pid in sorted(pids.items())
-            if pid
-        ),
+        elsewhere=elsewhere,
+        present=tuple(present),
     )

@@ -8,6 +8,7 @@ from typing import NamedTuple
 from .._observe.present import Running
 from ..errors import human_bytes
 from .engine import Engine
+from .work import Entry
 
 
 class PoolStats(NamedTuple):
@@ -99,20 +100,33 @@ def running(engine: Engine, pids: dict[int, int]) -> tuple[Running, ...]:
     now = monotonic_ns()
     hosts = engine.history.hosts()
     found = [
-        Running(
-            worker=entry.worker,
-            pid=0 if entry.worker in hosts else pids.get(entry.worker, 0),
-            function=entry.work.name,
-            method=entry.work.called,
-            task=entry.assignment.work,
-            start=entry.assignment.start,
-            stop=entry.assignment.stop,
-            seconds=max(0, now - since) / 1e9,
-            host=hosts.get(entry.worker, ""),
+        running_of(
+            entry,
+            entry.worker,
+            0 if entry.worker in hosts else pids.get(entry.worker, 0),
+            max(0, now - since),
+            hosts.get(entry.worker, ""),
         )
         for entry, since in engine.core.heads()
     ]
     return tuple(sorted(found, key=lambda each: each.worker))
+
+
+def running_of(entry: Entry, worker: int, pid: int, nanoseconds: int, host: str) -> Running:
+    """Return what a worker has been at for so long; ``worker`` and ``pid``: how it is called where it
+    is, on ``host``."""
+    at = entry.assignment
+    return Running(
+        worker=worker,
+        pid=pid,
+        function=entry.work.name,
+        method=entry.work.called,
+        task=at.work,
+        start=at.start,
+        stop=at.stop,
+        seconds=nanoseconds / 1e9,
+        host=host,
+    )
 
 
 NOTHING_YET = PoolStats(0, 0, 0, 0, 0, 0, 0, 0, 0, 0.0, 0)

@@ -132,8 +132,7 @@ class Submission:
         check_room()
         known = self._known.get(function)
         call = BlockingCall(known, function, args, kwargs, self.namespace, rules)
-        # A retry may run in another worker: such a call does not wait at one worker's socket.
-        wait = self._wait if rules is None or not rules.retries else None
+        wait = self._short_way(rules)
         try:
             with Uninterrupted() as signals:
                 call.versions = self._known.versions(known, call)
@@ -168,8 +167,9 @@ class Submission:
         if self._wait is None or (found := self._core.lone(future.number)) is None:
             return
         worker, entry = found
-        if entry.work.rules is not None and entry.work.rules.retries:
-            return  # as in ``apply``
+        wait = self._short_way(entry.work.rules)
+        if wait is None:
+            return
         assigned, number = self._core.assigned, entry.assignment.id
 
         def missing() -> bool:
@@ -177,7 +177,11 @@ class Submission:
             return assigned.get(number) is entry and future.running()
 
         with Uninterrupted() as signals:
-            self._wait(worker, missing, signals)
+            wait(worker, missing, signals)
+
+    def _short_way(self, rules: Rules | None) -> Waiter | None:
+        # A retry may run in another worker: such a call does not wait at one worker's socket.
+        return self._wait if rules is None or not rules.retries else None
 
     def cancel(self, future: Future[Any]) -> bool:
         """Cancel a task whether it has started or not; return False if it is done.
