@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 import signal
@@ -16,7 +17,9 @@ import numpy as np
 import pytest
 
 import onecopy as oc
-from onecopy._observe.columns import OTHER, OWNER
+from onecopy._observe.columns import MEMORY, OTHER, OWNER
+from onecopy._observe.sampler import Pacing, pages
+from onecopy._observe.series import Watch
 from onecopy._report import gather, saved
 from tests import scripts
 from tests.arrays import Array
@@ -248,6 +251,9 @@ def test_the_sum_of_pss_is_what_is_there(make_pool: MakePool, process_method: st
 
     # What a worker's first task costs by itself is no part of it.
     assert pool.starmap(touch, [(0, item) for item in range(4)], chunksize=1) == [10] * 4
+    # A full collection of this process writes to its objects, and so copies the pages that forked
+    # workers have in common with it: now, and not in between.
+    gc.collect()
     before = oc.memory().pss
     assert pool.starmap(touch, [(1, item) for item in range(4)], chunksize=1) == [25_000_000] * 4
     memory = oc.memory()
@@ -255,6 +261,34 @@ def test_the_sum_of_pss_is_what_is_there(make_pool: MakePool, process_method: st
     assert memory.pss - before < 1.1 * 200 * MB, "there is one"
     assert memory.rss_counted_repeatedly > memory.pss + 580 * MB
     assert "saves" in str(memory)
+
+
+def test_a_new_worker_is_read_as_soon_as_its_part_of_a_reading_is_affordable() -> None:
+    targets = {os.getpid(): OWNER}
+    watch = Watch(lambda: targets, lambda: 0, lambda: True)
+    watch.stop()  # from here on this test decides when it looks
+    watch._pacing = Pacing(1.0, time.perf_counter())
+    with watch._lock:
+        watch._read(forced=True)
+    program = "import time; x = b'x' * 60_000_000; print(1, flush=True); time.sleep(600)"
+    with subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE) as child:
+
+        def followed() -> bool:
+            with watch._lock:
+                watch._follow(pages(targets))
+                return {row[1] for row in watch.series.latest()} == set(targets)
+
+        try:
+            assert child.stdout is not None
+            child.stdout.readline()
+            targets[child.pid] = 1
+            with watch._lock:
+                assert watch._introduce({child.pid: 1}) > 0
+            scripts.until(followed, "it is among the rows")
+            row = next(row for row in watch.series.latest() if row[1] == child.pid)
+        finally:
+            child.kill()
+    assert dict(zip([name for name, _ in MEMORY], row, strict=True))["uss"] > 60 * MB
 
 
 def test_memory_of_others() -> None:

@@ -54,9 +54,11 @@ def run(program: Program, *, cured: bool = False) -> dict[str, Any]:
 
 
 def best(program: Program, judged: str, repeats: int, *, cured: bool = False) -> dict[str, Any]:
-    """Of several runs the one that was disturbed least."""
+    """Of several runs the one that was disturbed least: the shortest. Of memory the middle one: what
+    disturbs a run also delays the readings."""
     runs = [run(program, cured=cured) for _ in range(repeats)]
-    return min(runs, key=lambda each: float(each[judged or "wall"]))
+    runs.sort(key=lambda each: float(each[judged or "wall"]))
+    return runs[len(runs) // 2 if judged == "memory" else 0]
 
 
 def judge(program: Program, repeats: int = REPEATS) -> Row:

@@ -98,8 +98,23 @@ def test_readings_leave_nine_tenths_of_the_time() -> None:
 def test_pause_follows_the_price_of_a_look() -> None:
     pacing = Pacing(0.01, now=0.0)
     assert pacing.watched(0.0) == pytest.approx(0.005)
+    for price, pause in ((0.0001, 0.04), (5.0, 1.0)):
+        pacing.watched(price)
+        assert pacing.watched(price) == pytest.approx(pause)
+
+
+def test_one_slow_look_makes_no_long_pause() -> None:
+    pacing = Pacing(0.01, now=0.0)
+    pacing.watched(0.0001)
+    assert pacing.watched(0.01) == pytest.approx(0.04)
     assert pacing.watched(0.0001) == pytest.approx(0.04)
-    assert pacing.watched(5.0) == pytest.approx(1.0)
+
+
+def test_a_share_of_a_reading_may_be_affordable_where_a_whole_one_is_not() -> None:
+    pacing = Pacing(0.01, now=0.0)
+    read(pacing, 0.006, GB, 0.0)  # of the 0.01 s that are there at the start
+    assert not pacing.has(0.0, 1.0)
+    assert pacing.has(0.0, 0.5)
 
 
 @given(

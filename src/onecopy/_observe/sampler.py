@@ -12,6 +12,7 @@ the limits of a cgroup (``_system.memory``) and the owner's segments (``_memory.
 
 from __future__ import annotations
 
+import math
 import os
 import threading
 from collections.abc import Iterable
@@ -147,6 +148,7 @@ class Pacing:
         self._began = now - 1.0
         self._spent = 0.0
         self._price = 0.0
+        self._watch = math.inf  # the price of the last check
         self._resident = self._pss = 0
         self._last = now  # the end of the last reading
         self._patience = _SOON
@@ -162,6 +164,10 @@ class Pacing:
         earned = (now - self._began) * self.budget
         self._spent = max(self._spent, earned - _SAVINGS * self.budget)
         return earned - self._spent
+
+    def has(self, now: float, share: float) -> bool:
+        """Return True if there is budget for this share of a reading."""
+        return self._left(now) >= share * self._price
 
     def affords(self, now: float, most: float = 0.1) -> bool:
         """Return True if there is budget for a closer look, which costs about three readings and
@@ -187,8 +193,10 @@ class Pacing:
             self._last = now
 
     def watched(self, price: float) -> float:
-        """Charge a check of the resident pages; return how long to pause, in seconds."""
+        """Charge a check of the resident pages; return how long to pause, in seconds. A single slow
+        check, while workers start and the machine is busy, does not make the pause long."""
         self._spent += price
+        price, self._watch = min(price, self._watch), price
         return min(max(price / (self.budget * _WATCHING), _SHORTEST_PAUSE), _LONGEST_PAUSE)
 
 

@@ -208,8 +208,9 @@ class Watch:
             self._pacing.budget = min(_BUDGET * max(1, len(targets)), _BUDGET_OF_ALL)
             found = pages(targets)
             with self._lock:
+                other = self._introduce({pid: targets[pid] for pid in found.keys() - self._last})
                 self._follow(found)
-                paced = self._pacing.watched(thread_time() - began)
+                paced = self._pacing.watched(thread_time() - began - other)
                 if self._pacing.wants(perf_counter(), resident(found)):
                     self._read(forced=False)
                 self._meet(targets)
@@ -220,23 +221,44 @@ class Watch:
 
     def _read(self, *, forced: bool) -> None:
         """Read all processes once. With the lock held."""
-        began, now = thread_time(), monotonic_ns()
-        rows: list[Row] = []
-        there: dict[int, Pages] = {}
-        for pid, worker in self._targets().items():
-            found = procfs.rollup(pid)
-            if found is None:
-                continue  # it has ended
-            heap = traced() if worker == OWNER else 0
-            sizes = (found.rss, found.pss, found.uss, found.private_dirty, found.shared)
-            rows.append((now, pid, worker, *sizes, found.swap, heap, 0))
-            # After the row: what it grows by in between is missing until the next reading, and is
-            # never counted twice.
-            there |= pages([pid])
-        self._last = {row[1]: (row, there[row[1]].anonymous) for row in rows if row[1] in there}
-        self._add(rows, there)
+        began = thread_time()
+        there = self._look_at(self._targets())
+        self._last = {pid: (row, grown.anonymous) for pid, (row, grown) in there.items()}
+        rows = [row for row, _ in there.values()]
+        self._add(rows, {pid: grown for pid, (_, grown) in there.items()})
         rss, pss = sum(row[_RSS] for row in rows), sum(row[_PSS] for row in rows)
         self._pacing.read(thread_time() - began, rss, pss, perf_counter(), forced=forced)
+
+    def _introduce(self, new: dict[int, int]) -> float:
+        """Read processes that the last reading did not meet, such as workers that have just
+        started, if the budget allows it: what they grow by counts from here on. Returns the CPU
+        time that was spent, in seconds. With the lock held."""
+        share = len(new) / max(1, len(self._last))
+        if not new or not self._last or not self._pacing.has(perf_counter(), share):
+            return 0.0
+        began = thread_time()
+        for pid, (row, grown) in self._look_at(new).items():
+            self._last[pid] = row, grown.anonymous
+        spent = thread_time() - began
+        self._pacing.spend(spent)
+        return spent
+
+    @staticmethod
+    def _look_at(targets: dict[int, int]) -> dict[int, tuple[Row, Pages]]:
+        """Return a row of each process, and its pages; those that have ended are left out."""
+        now = monotonic_ns()
+        there: dict[int, tuple[Row, Pages]] = {}
+        for pid, worker in targets.items():
+            found = procfs.rollup(pid)
+            # After the row: what it grows by in between is missing until the next reading, and is
+            # never counted twice.
+            grown = pages([pid]).get(pid)
+            if found is None or grown is None:
+                continue
+            heap = traced() if worker == OWNER else 0
+            sizes = (found.rss, found.pss, found.uss, found.private_dirty, found.shared)
+            there[pid] = (now, pid, worker, *sizes, found.swap, heap, 0), grown
+        return there
 
     def _follow(self, found: dict[int, Pages]) -> None:
         """Add what the last reading says, and by how much each process has grown since. With the
