@@ -48,6 +48,17 @@ def alias(arrays: tuple[Array, Array, Array]) -> tuple[float, float, bool]:
     return float(row[0, 1]), float(column[2]), np.shares_memory(row, column)
 
 
+def centred(window: Array) -> float:
+    window -= window[0]
+    return float(window.sum())
+
+
+def cleared(window: Any) -> float:
+    found = float(window.sum())
+    window.iloc[:] = 0.0
+    return found
+
+
 def three_views(size: int) -> tuple[Array, Array, Array, Array]:
     whole = np.arange(float(size)).reshape(-1, 10)
     return whole, whole[2:5], whole[:, 1], whole
@@ -155,18 +166,47 @@ def test_shared_arguments_are_read_only(make_pool: MakePool, process_method: str
 
 
 @pytest.mark.parametrize("size", [40, 10 * LARGE])
-def test_views_within_a_message_stay_views(
+def test_views_within_a_message_are_apart(
     make_pool: MakePool, process_method: str, size: int
 ) -> None:
+    """As by pickle: a write to one is seen in no other, neither in a worker nor here."""
     pool = make_pool(process_method)
     whole = np.arange(float(size)).reshape(-1, 10)
-    overlapping = np.shares_memory(whole[2:5], whole[:, 1])
-    assert pool.apply(alias, ((whole, whole[2:5], whole[:, 1]),)) == (-5, -5, overlapping)
+    before = float(whole[2, 1])
+    assert pool.apply(alias, ((whole, whole[2:5], whole[:, 1]),)) == (before, before, False)
     assert whole[2, 1] == 21
     whole, row, column, again = pool.apply(three_views, (size,))
     assert again is whole
     whole[3, 1] = -7
-    assert row[1, 1] == column[3] == -7
+    assert row[1, 1] == column[3] == 31
+
+
+@pytest.mark.parametrize("chunk", [None, 1, 5])
+@pytest.mark.parametrize("width", [50, 2_000, 10 * LARGE])
+def test_items_that_are_windows_of_one_array_do_not_see_each_other(
+    make_pool: MakePool, process_method: str, width: int, chunk: int | None
+) -> None:
+    pool = make_pool(process_method, 2)
+    series = np.arange(float(2 * width))
+    windows = [series[at : at + width] for at in range(0, width, width // 10)]
+    expected = [centred(window.copy()) for window in windows]
+    assert pool.map(centred, windows, chunksize=chunk) == expected
+    assert list(pool.imap(centred, windows, chunksize=chunk or 2)) == expected
+    back = pool.apply(np.negative, (series,))  # in memory of the worker's, and sent once more
+    windows = [back[at : at + width] for at in range(0, width, width // 10)]
+    expected = [centred(window.copy()) for window in windows]
+    assert pool.map(centred, windows, chunksize=chunk) == expected
+    assert (back == -series).all()
+
+
+def test_rows_and_columns_of_one_frame_do_not_see_each_other(
+    make_pool: MakePool, process_method: str
+) -> None:
+    pool = make_pool(process_method, 2)
+    column = pd.Series(np.arange(4_000.0))
+    windows = [column.iloc[at : at + 2_000] for at in range(0, 2_000, 200)]
+    expected = [cleared(window.copy()) for window in windows]
+    assert pool.map(cleared, windows, chunksize=5) == expected
 
 
 def test_worker_shares_and_returns(make_pool: MakePool, process_method: str) -> None:

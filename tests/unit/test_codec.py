@@ -58,28 +58,29 @@ def journey(request: pytest.FixtureRequest) -> Callable[[Any], Any]:
 
 
 @pytest.mark.parametrize("size", [SMALL, LARGE])
-def test_views_of_one_array_stay_views_of_one_array(size: int) -> None:
+def test_views_that_can_be_written_to_are_apart(size: int) -> None:
+    """As after pickling: a write to one is seen in no other."""
     ends = Ends()
     for send in (ends.send, ends.send_back):
         whole = np.arange(float(size)).reshape(-1, 10)
-        sent = (whole, whole[2:3], whole[:, 1], whole.T, whole[::-1])
+        sent = (whole, whole[2:3], whole[:, 1], whole.T, whole[::-1], whole[:])
         there = send(sent)
-        there[0][2, 1] = -1.0
-        assert there[1][0, 1] == -1.0
-        assert there[2][2] == -1.0
-        assert there[3][1, 2] == -1.0
-        assert there[4][-3, 1] == -1.0
+        for at, view in enumerate(there):
+            np.testing.assert_array_equal(view, sent[at])
+            view[...] = -1.0
         assert whole[2, 1] == 21.0
-        assert [view.strides for view in there] == [view.strides for view in sent]
 
 
 @pytest.mark.parametrize("size", [SMALL, LARGE])
-def test_views_of_one_array_share_one_copy(journey: Callable[[Any], Any], size: int) -> None:
+def test_views_of_one_array_share_one_copy_where_nobody_can_write(
+    journey: Callable[[Any], Any], size: int
+) -> None:
     whole = np.arange(float(size)).reshape(-1, 10)
     there = journey({"a": whole, "b": whole[2:4], "c": whole[:, 1]})
-    assert np.shares_memory(there["a"], there["b"])
-    assert np.shares_memory(there["a"], there["c"])
     assert (there["c"] == whole[:, 1]).all()
+    together = not there["a"].flags.writeable
+    assert np.shares_memory(there["a"], there["b"]) == together
+    assert np.shares_memory(there["a"], there["c"]) == together
 
 
 @pytest.mark.parametrize("size", [SMALL, LARGE])
@@ -90,15 +91,15 @@ def test_one_object_twice_is_one_object_twice(journey: Callable[[Any], Any], siz
 
 
 @pytest.mark.parametrize("step", [10, 1000])
-def test_one_column_twice_is_copied_once(step: int) -> None:
+def test_one_column_twice_is_sent_twice_and_shared_once(step: int) -> None:
     """Each `records["val"]` is a new object on the same memory."""
     ends = Ends()
     whole = np.arange(float(CUTOFF * step // 10))
     there = ends.send((whole[::step], whole[::step]))
     there[0][1] = -1.0
-    assert there[1][1] == -1.0
-    assert (there[1][2:] == whole[::step][2:]).all()
-    assert ends.moved() < 1.1 * whole[::step].nbytes + 1000
+    assert (there[1] == whole[::step]).all()
+    one, other = onecopy.share((whole[::step], whole[::step]))
+    assert np.shares_memory(one, other)
 
 
 def test_arrays_that_only_touch_stay_apart() -> None:
@@ -128,7 +129,7 @@ def test_message_of_plain_and_shared_views() -> None:
     assert not there["s"].flags.writeable
     assert (there["t"] == shared[::-2]).all()
     there["p"][1] = 99
-    assert there["q"][0] == 99
+    assert there["q"][0] == 1
     assert ends.owner.bytes_copied == 0
 
 
@@ -242,13 +243,13 @@ def test_shared_memoryview(name: str) -> None:
     assert ends.moved() < 1000
 
 
-def test_memoryviews_and_arrays_of_one_memory_stay_so() -> None:
+def test_memoryviews_and_arrays_of_one_memory_are_apart() -> None:
     ends = Ends()
     memory = bytearray(80_000)
     array = np.frombuffer(memory)
     there = ends.send((array, memoryview(memory)[:8]))
     there[0][0] = 1.0
-    assert there[1].tobytes() == np.float64(1.0).tobytes()
+    assert there[1].tobytes() == bytes(8)
 
 
 def test_sparse_view_beside_a_memoryview_of_its_first_bytes() -> None:
@@ -432,10 +433,9 @@ def test_other_arrays_are_looked_at() -> None:
     others = np.array([1], ">i4"), np.array([], ">M8[D]")
     for array in (base[2:5], objects, np.zeros(100), onecopy.share(base), *others):
         assert encode_few([array]) is None
-        # Two views of one array stay that.
     one, other = Ends().carry(encode_result([base[:3], base[1:4]], NOTHING))
     one[1] = 99
-    assert other[0] == 99
+    assert other[0] == 1
 
 
 def test_long_text_is_not_copied_to_be_looked_at() -> None:

@@ -12,7 +12,6 @@ Imported only where NumPy already is: importing that costs more than starting a 
 
 from __future__ import annotations
 
-import ctypes
 import os
 import pickle
 import sys
@@ -24,7 +23,7 @@ from numpy.lib.array_utils import byte_bounds
 
 from .._memory.segment import Kind, ReceivedFile, Segment, registry
 from .._system import mapping
-from .buffers import Alias, BufferView
+from .buffers import BufferView
 from .homes import find
 
 _ndarray = np.ndarray
@@ -130,28 +129,23 @@ def _reduce_ufunc(function: Any, buffers: Any) -> Any:
 
 
 def _reduce(array: np.ndarray[Any, Any], buffers: Any) -> Any:
-    if type(array) is _ndarray and array.nbytes <= SMALL and buffers.roots is not None:
-        reduced = _reduce_small(array, buffers.roots)
+    if type(array) is _ndarray and array.nbytes <= SMALL and buffers.inline:
+        reduced = _reduce_small(array)
         if reduced is not None:
+            buffers.has_small = True
             return reduced
-    if buffers.roots is not None and buffers.roots.setdefault(id(_root(array)), None) is not None:
-        raise Alias
     reduced = reduce_array(array, buffers.spans)
     if reduced is NotImplemented:
         buffers.pickled.append(f"{type(array).__name__} of dtype {array.dtype}")
     return reduced
 
 
-def _reduce_small(array: np.ndarray[Any, Any], roots: dict[int, Any]) -> Any:
+def _reduce_small(array: np.ndarray[Any, Any]) -> Any:
     """Reduce an array with its elements in the stream. Returns None for an array that may be
     shared, whose elements are not plain bytes, or that is not contiguous.
 
-    Raises ``Alias`` if another array of the message may contain some of the same elements: the two
-    must keep one memory.
-
     Args:
         array: not of a user's class.
-        roots: see ``Buffers``.
     """
     root: Any = array
     while (base := root.base) is not None:
@@ -162,21 +156,9 @@ def _reduce_small(array: np.ndarray[Any, Any], roots: dict[int, Any]) -> Any:
             if type(base) is bytearray or type(base) is bytes:
                 break
             return None
-    dtype, flags, shape, nbytes = array.dtype, array.flags, array.shape, array.nbytes
-    if dtype.hasobject or dtype.kind == "T" or not nbytes or not flags.forc:
+    dtype, flags, shape = array.dtype, array.flags, array.shape
+    if dtype.hasobject or dtype.kind == "T" or not array.nbytes or not flags.forc:
         return None
-    key = id(root)
-    before = roots.get(key, roots)
-    if before is None:
-        return None  # another array of this memory has a span
-    if before is roots:
-        roots[key] = array
-    else:
-        # Rows of a table come in order: each has to begin after the end of the one before.
-        low = _address(array)
-        if low < (before if type(before) is int else _address(before) + before.nbytes):
-            raise Alias
-        roots[key] = low + nbytes
     elements: Any = array.tobytes("A")
     if flags.writeable:
         elements = bytearray(elements)
@@ -184,27 +166,6 @@ def _reduce_small(array: np.ndarray[Any, Any], roots: dict[int, Any]) -> Any:
     if len(shape) == 1:
         return _ndarray, (shape, dtype, elements)
     return _ndarray, (shape, dtype, elements, 0, array.strides)
-
-
-_first_byte: Any = ctypes.c_char.from_buffer
-
-
-def _address(array: np.ndarray[Any, Any]) -> int:
-    """Return the address of a small array, in the only way that is quick. Raises ``Alias`` for an
-    array whose address this way does not give."""
-    try:
-        return ctypes.addressof(_first_byte(array))
-    except (TypeError, ValueError, BufferError):  # read-only, not in C order, or not simple
-        raise Alias from None
-
-
-def _root(array: np.ndarray[Any, Any]) -> Any:
-    """Return the object that has allocated an array's memory: an array, or the base of the last
-    one."""
-    base = array.base
-    while type(base) is _ndarray:
-        array, base = base, base.base
-    return array if base is None else base
 
 
 def reduce_array(array: np.ndarray[Any, Any], spans: list[BufferView]) -> Any:

@@ -2,9 +2,11 @@
 
 While an object is pickled, every buffer in it is noted as a *span*: its place in this process, and
 the array's view of it. Nothing is copied yet. ``plan`` then sorts the spans: those in shared memory
-become references; plain ones that overlap become one *run*, so two views of one array stay two
-views of one array on the other side; gaps of sparse views are left out. ``codec``, which knows the
-destination, does the copying.
+become references, the others *runs* of bytes to copy. What the receiver may write to has a run of
+its own, as after pickling: a write to one view of an array must not be seen in another, which may
+be the argument of another task. Views that nobody can write to, and that overlap, have one run
+together. Gaps of sparse views are left out. ``codec``, which knows the destination, does the
+copying.
 """
 
 from __future__ import annotations
@@ -23,10 +25,6 @@ _SPARSE = 2
 # Overlapping views are sent as one run unless that copies more than this many times their own
 # bytes.
 _WASTE = 4
-
-
-class Alias(Exception):
-    """Two arrays of a message may contain the same elements, so each needs a span."""
 
 
 class BufferView:
@@ -170,18 +168,28 @@ def _groups(spans: list[BufferView], plain: list[int]) -> list[list[int]]:
     return groups
 
 
-def plan(spans: list[BufferView]) -> CopyPlan:
-    """Decide for every span whether it is referred to or copied, and with which others."""
+def plan(spans: list[BufferView], *, sealed: bool = False) -> CopyPlan:
+    """Decide for every span whether it is referred to or copied, and with which others.
+
+    Args:
+        spans: of one message.
+        sealed: no receiver can write to any of them.
+    """
     made = CopyPlan()
     entries: dict[int, BufferRef] = {}
-    plain: list[int] = []
+    read_only: list[int] = []
+    groups: list[list[int]] = []
     for index, span in enumerate(spans):
         entry = _shared(span)
-        if entry is None:
-            plain.append(index)
-        else:
+        if entry is not None:
             entries[index] = entry
-    for group in _groups(spans, plain):
+        elif sealed or not span.writable:
+            read_only.append(index)
+        elif _repeats(span):
+            _gather(made, entries, spans, [index])
+        else:
+            groups.append([index])
+    for group in groups + _groups(spans, read_only):
         low = min(spans[i].low for i in group)
         high = max(spans[i].high for i in group)
         bytes_in = sum(spans[i].nbytes for i in group)
@@ -189,15 +197,27 @@ def plan(spans: list[BufferView]) -> CopyPlan:
         if high - low <= most * max(bytes_in, 1):
             _together(made, entries, spans, group)
             continue
-        for part in _sharing(spans, group):
-            if len({_look(spans[i]) for i in part}) == 1:
-                _gather(made, entries, spans, part)
-            else:
-                # Different views of the same elements must stay such: all go into one run,
-                # including the gaps between them.
-                _together(made, entries, spans, part)
+        alike: dict[Any, list[int]] = {}
+        for i in group:
+            alike.setdefault(_look(spans[i]), []).append(i)
+        for same in alike.values():
+            _gather(made, entries, spans, same)
     made.entries = [entries[i] for i in range(len(spans))]
     return made
+
+
+def _repeats(span: BufferView) -> bool:
+    """Return True if some elements of an array may have bytes in common, as in a broadcast one."""
+    if span.strides is None:
+        return False
+    array = span.owner
+    reach = array.itemsize
+    for step, length in sorted(zip(map(abs, span.strides), array.shape, strict=True)):
+        if length > 1:
+            if step < reach:
+                return True
+            reach += step * (length - 1)
+    return False
 
 
 def _together(
@@ -217,28 +237,6 @@ def _look(span: BufferView) -> Any:
     """Return a key that is equal for views that cannot be distinguished."""
     shape = span.strides and (span.owner.shape, span.owner.itemsize)
     return span.low, span.high, span.first, span.strides, shape
-
-
-def _sharing(spans: list[BufferView], group: list[int]) -> list[list[int]]:
-    """Split views whose extents overlap into groups that have elements in common: the columns of a
-    table do not, even if they interleave."""
-    if len(group) == 1:
-        return [group]
-    from .strided import have_common_elements  # numpy is imported already: there is an array
-
-    alike: dict[Any, list[int]] = {}
-    for i in group:
-        alike.setdefault(_look(spans[i]), []).append(i)
-    parts: list[list[int]] = []
-    for same in alike.values():
-        apart = []
-        for part in parts:
-            if any(have_common_elements(spans[same[0]].owner, spans[i].owner) for i in part):
-                same = part + same
-            else:
-                apart.append(part)
-        parts = [*apart, same]
-    return parts
 
 
 def _gather(

@@ -96,7 +96,7 @@ class Encoded:
         self._root: object = None
         self.carried: list[Segment] = []
         spans = pickled.buffers.spans
-        self.plan: CopyPlan | None = plan(spans) if spans else None
+        self.plan: CopyPlan | None = plan(spans, sealed=pickled.buffers.sealing) if spans else None
         self.nbytes: int = pickled.size + (self.plan.copied if self.plan else 0)
 
     @classmethod
@@ -172,8 +172,7 @@ class Encoded:
     @property
     def has_small(self) -> bool:
         """Return True if there are arrays whose elements are in the stream."""
-        roots = self._pickled.buffers.roots
-        return roots is not None and any(root is not None for root in roots.values())
+        return self._pickled.buffers.has_small
 
 
 def encode(

@@ -24,7 +24,7 @@ from typing import Any, ClassVar
 from .._system import mapping
 from . import blame
 from .adapters import reducer_of
-from .buffers import Alias, BufferView
+from .buffers import BufferView
 from .homes import (
     MAIN_NAMES,
     find,
@@ -99,9 +99,9 @@ class Buffers:
         sealing: True if the object is put into memory that is read-only for every process.
         reducers: additional ones, by class, that come first.
         defining: see ``Defining``.
-        roots: the small arrays in the stream, by the id of the object that has allocated their
-            memory: the first array, or the address after the last of several; None if an
-            array of that memory has a span. None instead of a dict if every array needs a span.
+        inline: small arrays may go into the stream. Not those of a shared object, whose every array
+            is in memory.
+        has_small: some have.
         references: the user's functions and classes that the object refers to.
         built: classes that the message defines.
     """
@@ -112,10 +112,11 @@ class Buffers:
         sealing: bool = False,
         reducers: Reducers = NO_REDUCERS,
         defining: Defining = NOT_DEFINING,
-        roots: dict[int, Any] | None = None,
+        inline: bool = False,
     ) -> None:
         self.defining = defining
-        self.roots = roots
+        self.inline = inline
+        self.has_small = False
         self.references: list[Any] = []
         self.built: set[type] = set()
         self.spans: list[BufferView] = []
@@ -321,16 +322,9 @@ def dumps(
         Exception: raised by an object's own ``__reduce__``; see ``blame``.
     """
     make = functools.partial(Buffers, sealing=sealing, reducers=reducers, defining=defining)
-    # A shared object has every array in memory. Otherwise small ones go into the stream, where that
-    # makes no difference.
-    apart = not sealing
     for choose in (lambda: _Fast, _slow_pickler):
         try:
-            try:
-                return _pickled(obj, choose(), namespace, make(roots={} if apart else None), most)
-            except Alias:
-                apart = False
-                return _pickled(obj, choose(), namespace, make(), most)
+            return _pickled(obj, choose(), namespace, make(inline=not sealing), most)
         except _ByValue:
             continue
         except TooLong:

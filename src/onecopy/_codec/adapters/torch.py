@@ -1,4 +1,4 @@
-"""torch's tensors in plain CPU memory, as arrays: one storage stays one storage.
+"""torch's tensors in plain CPU memory, as arrays.
 
 torch's own pickling puts the elements into the stream. Parameters and modules pickle the tensors
 that they hold, so they need nothing here. Other layouts and devices, quantized tensors and
