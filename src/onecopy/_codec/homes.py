@@ -23,6 +23,7 @@ import site
 import sys
 import types
 import weakref
+from importlib.machinery import PathFinder
 from typing import Any
 
 MAIN_NAMES = ("__main__", "__mp_main__")
@@ -125,13 +126,25 @@ def home_by_name(obj: Any) -> str | None:
     if module in MAIN_NAMES:
         if _at(sys.modules["__main__"].__dict__, name) is obj:
             return ""
-    elif _at(getattr(sys.modules.get(module), "__dict__", {}), name) is obj:
+    elif _at(getattr(sys.modules.get(module), "__dict__", {}), name) is obj and (
+        not is_user_module(module) or _can_import(module)
+    ):
         return module
     names = _globals_of(obj)
     if names is not None and _at(names, name) is obj:
         home = home_of(names, made=is_user_code(names))
         return home if home is not None and home.startswith("<") else None
     return None
+
+
+def is_in_space(obj: Any) -> bool:
+    """Return True if the home of a function or class is a dict that belongs to no module that can
+    be imported."""
+    module = obj.__module__
+    if module in sys.modules and (not is_user_module(module) or _can_import(module)):
+        return False
+    home = home_by_name(obj)
+    return home is not None and home.startswith("<")
 
 
 def _at(names: dict[str, Any], name: str) -> Any:
@@ -161,10 +174,35 @@ def _can_import(name: str) -> bool:
     if found is None:
         try:
             found = importlib.util.find_spec(name) is not None
+            if found and is_user_module(name):
+                found = _is_found_again(name)
         except (ImportError, ValueError, AttributeError):
             found = False
         _importable[name] = found
     return found
+
+
+def _is_found_again(name: str) -> bool:
+    """Return True if an import of a loaded module in another process would find the same file. It
+    does not for one that was loaded by its path (plugins, ``spec_from_file_location``); the name
+    may even be that of another module there."""
+    file = os.path.realpath(sys.modules[name].__file__ or "")
+    parent = name.rpartition(".")[0]
+    if parent and not _can_import(parent):
+        return False
+    path = getattr(sys.modules.get(parent), "__path__", None) if parent else None
+    if path is None:
+        from multiprocessing import process  # workers must not wait for the package
+
+        # "" is the directory in which the program was started, for workers too.
+        start: str = getattr(process, "ORIGINAL_DIR", None) or os.getcwd()
+        path = [each or start for each in sys.path]
+    for finder in sys.meta_path:
+        # The finder of paths looks at sys.path if it is given none.
+        spec = finder.find_spec(name, path if parent or finder is PathFinder else None)
+        if spec is not None:
+            return os.path.realpath(spec.origin or "") == file
+    return False
 
 
 def installed_folders() -> tuple[str, ...]:

@@ -29,6 +29,7 @@ from .homes import (
     MAIN_NAMES,
     find,
     home_by_name,
+    is_in_space,
     is_user_module,
     reduce_class,
     reduce_function,
@@ -139,7 +140,7 @@ class Buffers:
         """Reduce a function or class to its name in its home; return None if it must be sent by
         value."""
         module = obj.__module__
-        if module not in MAIN_NAMES:
+        if module not in MAIN_NAMES and not is_in_space(obj):
             if by_value_module(module):
                 return None
             if is_user_module(module):
@@ -233,6 +234,32 @@ def _code(code: types.CodeType) -> tuple[Any, ...]:
     return make, (*args[:_FILE], code.co_filename, *args[_FILE + 1 :])
 
 
+def _text_file(file: io.TextIOWrapper) -> Any:
+    """Reduce an open text file: one for reading arrives as a copy of its text, as by cloudpickle,
+    which also copies those for both, and loses what a worker writes."""
+    import cloudpickle  # see ``_code``
+
+    mode = getattr(file, "mode", "r")
+    if "+" in mode:
+        raise pickle.PicklingError(
+            f"a file that is open for writing (mode {mode!r}) cannot be sent: pass its name, and "
+            "open it in the function"
+        )
+    return cloudpickle.Pickler.dispatch_table[io.TextIOWrapper](file)
+
+
+def _by_value(pickler: Any, obj: Any, usual: Callable[[Any], Any]) -> Any:
+    """Reduce a function or class by value; ``usual`` is what cloudpickle's pickler does."""
+    if not is_in_space(obj):
+        return usual(obj)
+    # cloudpickle would send the name of a module that the receiver cannot import.
+    if isinstance(obj, types.FunctionType):
+        return pickler._dynamic_function_reduce(obj)
+    from cloudpickle import cloudpickle  # see ``_code``
+
+    return cloudpickle._dynamic_class_reduce(obj)
+
+
 _slow: Any = None
 
 
@@ -246,7 +273,8 @@ def _slow_pickler() -> Any:
             """cloudpickle's pickler with our reducers."""
 
             dispatch_table: ClassVar[Any] = ChainMap(
-                {types.CodeType: _code}, cloudpickle.Pickler.dispatch_table
+                {types.CodeType: _code, io.TextIOWrapper: _text_file},
+                cloudpickle.Pickler.dispatch_table,
             )
 
             def __init__(self, file: Any, buffers: Buffers, namespace: Namespace) -> None:
@@ -272,7 +300,7 @@ def _slow_pickler() -> Any:
                     return reduced
                 if kind is _CACHED:
                     return _cached, (obj.__wrapped__, obj.cache_parameters())
-                reduced = super().reducer_override(obj)
+                reduced = _by_value(self, obj, super().reducer_override)
                 if kind is not types.FunctionType:
                     self._buffers.built.add(obj)
                     reduced = reduce_class(obj, reduced)

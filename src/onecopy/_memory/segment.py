@@ -14,8 +14,10 @@ from __future__ import annotations
 import ctypes
 import errno
 import os
+import sys
 import threading
 import weakref
+from collections.abc import Callable
 from enum import IntEnum
 from functools import partial
 from typing import Any
@@ -132,9 +134,10 @@ class Segment:
         self._lock = threading.Lock()
         self.forked = True
 
-    def __del__(self) -> None:
-        with Uninterrupted(later=True):
-            self.file.close()
+    def __del__(self, ending: Callable[[], bool] = sys.is_finalizing) -> None:
+        if not ending():  # see ``mapping.exporter``
+            with Uninterrupted(later=True):
+                self.file.close()
 
 
 registry: Registry[Segment] = Registry()

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import ctypes
 import os
+import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -110,9 +111,12 @@ class _Keeper:
     def __init__(self, on_death: Callable[[], None]) -> None:
         self.on_death = on_death
 
-    def __del__(self) -> None:
-        with Uninterrupted(later=True):
-            self.on_death()
+    def __del__(self, ending: Callable[[], bool] = sys.is_finalizing) -> None:
+        # While the interpreter ends, modules lose their globals, those of ``on_death`` too; and the
+        # system takes back everything.
+        if not ending():
+            with Uninterrupted(later=True):
+                self.on_death()
 
 
 def exporter(address: int, size: int, on_death: Callable[[], None]) -> ctypes.Array[Any]:
