@@ -113,7 +113,7 @@ class ClusterEngine:
         self.history = History(options.spans, importing)
         self._numbers = count(1)
         self.core = Core(
-            Scheduler(options.workers),
+            Scheduler(options.workers, holds=True),
             on_lost=self._on_lost,
             start_worker=_start_worker,
             wake=self._wake,
