@@ -13,6 +13,7 @@ from itertools import count
 from time import monotonic_ns
 
 from .._codec.link import Link
+from .._codec.parcel import Parcel
 from .._engine.history import WorkerRow
 from .._engine.work import Entry
 from .._memory.arena import Arena
@@ -141,6 +142,7 @@ class Host:
         clock: puts its times on the driver's clock.
         traffic: bytes sent, received, copied, and passed by reference.
         landings: large results that come.
+        values: large values of chunks whose results come next, by assignment and item.
         memory: readings of the memory of its processes, by the driver's clock.
     """
 
@@ -166,6 +168,7 @@ class Host:
         self.why = ""
         self.traffic = [0, 0, 0, 0]
         self.landings: Landings = {}
+        self.values: dict[int, dict[int, Parcel | NotEnoughMemory]] = {}
         self.clock = Clock()
         self.memory = Series()
         self._numbers = numbers
@@ -228,6 +231,7 @@ class Host:
         for number, row in list(self.workers.items()):
             self.workers[number] = row[0], row[1], row[2], row[3], row[4] or now, row[5]
         self.landings.clear()
+        self.values.clear()
         self.answers.put((0, why))
         self.queue.flush()
 
