@@ -16,6 +16,7 @@ from collections.abc import Callable
 from typing import Any
 
 from .._engine.work import Entry
+from .._system.interrupts import Uninterrupted
 
 Posted = Entry | tuple[Any, ...]
 """An assignment, or an item for the agent."""
@@ -59,8 +60,10 @@ class Line:
 
     def put(self, posted: Posted) -> None:
         """Put something behind the others, and have it sent."""
-        self.items.append(posted)
-        self.flush()
+        # ``append`` and ``flush`` are for callers that see to that themselves.
+        with Uninterrupted():
+            self.items.append(posted)
+            self.flush()
 
 
 class Senders:
