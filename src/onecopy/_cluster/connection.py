@@ -21,6 +21,8 @@ _HEAD = struct.Struct("<IQ")
 _LENGTH = struct.Struct("<Q")
 # One call takes at most IOV_MAX pieces (1024 on Linux).
 _PIECES = 512
+# Plain numbers: the enum's arithmetic takes longer than a system call.
+_NOW, _QUIET = int(socket.MSG_DONTWAIT), int(socket.MSG_NOSIGNAL)
 
 
 Packed = tuple[Any, list[Any]]
@@ -74,9 +76,9 @@ class Incoming:
         """Read once what has come, and return the messages that are whole. Call it when the stream can
         be read. Raises EOFError if the peer has gone, and MemoryError."""
         # A long part of a message is read to its place.
-        place = max(self._rest, self._room, key=len)
+        place = self._rest if len(self._rest) > len(self._room) else self._room
         try:
-            count = self._sock.recv_into(place, 0, socket.MSG_DONTWAIT)
+            count = self._sock.recv_into(place, 0, _NOW)
         except BlockingIOError:
             return []
         except ConnectionResetError:
@@ -146,14 +148,14 @@ class Connection:
         pieces = framed(message)
         total = sum(piece.nbytes for piece in pieces)
         at = 0
-        how = socket.MSG_NOSIGNAL if waits is None else socket.MSG_NOSIGNAL | socket.MSG_DONTWAIT
+        how = _QUIET if waits is None else _QUIET | _NOW
         while at < len(pieces):
             try:
                 sent = self.sock.sendmsg(pieces[at : at + _PIECES], (), how)
             except BlockingIOError:
                 assert waits is not None
                 waits()
-                how = socket.MSG_NOSIGNAL
+                how = _QUIET
                 continue
             while at < len(pieces) and sent >= pieces[at].nbytes:
                 sent -= pieces[at].nbytes

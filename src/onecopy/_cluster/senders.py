@@ -10,6 +10,7 @@ Callers and the table only append to a line; nothing waits for the threads.
 
 from __future__ import annotations
 
+import queue
 import threading
 from collections import deque
 from collections.abc import Callable
@@ -74,7 +75,7 @@ class Senders:
         self._due: deque[Line] = deque()
         self._leads = False  # a thread takes lines
         self._parked = 0  # threads that wait to be called
-        self._call = threading.Semaphore(0)
+        self._calls: queue.SimpleQueue[None] = queue.SimpleQueue()
         self._closed = False
         self._threads: list[threading.Thread] = []
 
@@ -113,7 +114,7 @@ class Senders:
             self._closed = True
             self._due.clear()
             for _ in self._threads:
-                self._call.release()
+                self._calls.put(None)
         for thread in self._threads:
             thread.join()
 
@@ -133,11 +134,11 @@ class Senders:
         if self._due and not self._leads:
             self._leads = True
             self._parked -= 1
-            self._call.release()
+            self._calls.put(None)
 
     def _run(self) -> None:
         while True:
-            self._call.acquire()
+            self._calls.get()
             if self._closed:
                 return
             self._lead()

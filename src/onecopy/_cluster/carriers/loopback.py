@@ -8,7 +8,7 @@ Messages go through socket pairs, which no other process can open.
 from __future__ import annotations
 
 import os
-import selectors
+import select
 import signal
 import socket
 import threading
@@ -151,17 +151,20 @@ class LoopbackCarrier:
         """Pass on what the agents send, until all have ended."""
         room = memoryview(bytearray(_ROOM))
         # Not epoll: its descriptor would stay open in forked children.
-        with selectors.PollSelector() as selector:
-            for key, (_, connection) in self._agents.items():
-                incoming = Incoming(connection.sock, room)
-                selector.register(connection.sock, selectors.EVENT_READ, (key, incoming))
-            while selector.get_map():
-                for found, _ in selector.select():
-                    key, incoming = found.data
-                    why = self._pass_on(events, key, incoming)
-                    if why is not None:
-                        selector.unregister(found.fileobj)
-                        self._let_go(events, key, why)
+        ready = select.poll()
+        there: dict[int, tuple[int, Incoming]] = {}
+        for key, (_, connection) in self._agents.items():
+            fd = connection.sock.fileno()
+            ready.register(fd, select.POLLIN)
+            there[fd] = key, Incoming(connection.sock, room)
+        while there:
+            for fd, _ in ready.poll():
+                key, incoming = there[fd]
+                why = self._pass_on(events, key, incoming)
+                if why is not None:
+                    ready.unregister(fd)
+                    del there[fd]
+                    self._let_go(events, key, why)
 
     def _pass_on(self, events: Events, key: int, incoming: Incoming) -> str | None:
         """Pass on what an agent has sent; at its end return the reason, if it is known."""
