@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import queue
 import threading
+from collections.abc import Callable
 from time import monotonic_ns
 from typing import Any
 
@@ -31,29 +32,27 @@ class FakeHosts(Loopback):
 
 
 class FakeCarrier:
-    """A ``Carrier``; each host has a thread that answers, as other carriers have one that reads."""
+    """A ``Carrier``; one thread answers for all hosts, as one reads from all in other carriers."""
 
     local = True
 
     def __init__(self, hosts: int, each: int) -> None:
         self.workers = hosts * each
+        self._hosts = range(1, hosts + 1)
         self._each = each
-        self._inboxes: dict[int, queue.SimpleQueue[list[Item]]] = {
-            key: queue.SimpleQueue() for key in range(1, hosts + 1)
-        }
-        self._threads: list[threading.Thread] = []
+        self._inbox: queue.SimpleQueue[tuple[int, list[Item]]] = queue.SimpleQueue()
+        self._thread: threading.Thread | None = None
 
     def open(self, events: Events, preparation: Preparation) -> None:
         """See ``Carrier``."""
-        for key in self._inboxes:
+        for key in self._hosts:
             events.came(HostInfo(key, f"fake-{key}", self._each))
-            thread = threading.Thread(target=self._answer, args=(events, key), daemon=True)
-            thread.start()
-            self._threads.append(thread)
+        self._thread = threading.Thread(target=self._answer, args=(events,), daemon=True)
+        self._thread.start()
 
-    def send(self, key: int, items: list[Item]) -> int:
+    def send(self, key: int, items: list[Item], waits: Callable[[], None]) -> int:
         """See ``Carrier``."""
-        self._inboxes[key].put(items)
+        self._inbox.put((key, items))
         return 0
 
     def bulk(self, key: int) -> None:
@@ -61,22 +60,24 @@ class FakeCarrier:
 
     def end(self, key: int) -> None:
         """See ``Carrier``."""
-        self._inboxes[key].put([("terminate",)])
+        self._inbox.put((key, [("terminate",)]))
 
     def close(self) -> None:
         """See ``Carrier``."""
-        for key in self._inboxes:
+        for key in self._hosts:
             self.end(key)
-        for thread in self._threads:
-            thread.join()
+        if self._thread is not None:
+            self._thread.join()
 
     def after_fork(self) -> None:
         """See ``Carrier``."""
 
-    def _answer(self, events: Events, key: int) -> None:
-        while True:
+    def _answer(self, events: Events) -> None:
+        there = set(self._hosts)
+        while there:
+            key, items = self._inbox.get()
             answers: list[Item] = []
-            for name, *values in self._inboxes[key].get():
+            for name, *values in items:
                 now = monotonic_ns()
                 if name == "begin":
                     workers = range(1, self._each + 1)
@@ -87,8 +88,8 @@ class FakeCarrier:
                         ("ended", order.id, (1 + order.id % self._each, 1), spent, 0, _RESULT)
                         for order in values[0]
                     ]
-                elif name in ("close", "terminate", "kill"):
+                elif name in ("close", "terminate", "kill") and key in there:
+                    there.discard(key)
                     events.left(key, "")
-                    return
-            if answers:
+            if answers and key in there:
                 events.received(key, answers)

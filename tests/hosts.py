@@ -41,6 +41,8 @@ REFUSED: dict[str, str] = {
     "test_apply_is_killed_while_receiving": INSIDE,
     "test_killed_while_sending": INSIDE,
     "test_a_finished_result_is_read_after_the_worker_s_death": INSIDE,
+    "test_result_of_one.py": INSIDE,
+    "test_what_runs_now": "its host alone knows which process runs a task",
     "test_memory_over_time": INSIDE,
     "test_memory_that_dead_workers_held_does_not_pile_up": INSIDE,
     "test_a_done_callback_that_exits": OPEN,

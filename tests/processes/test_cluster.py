@@ -103,6 +103,11 @@ def wait_and_return(path: Path, value: int) -> int:
     return value
 
 
+def quick_or_long(path: Path | None) -> None:
+    if path is not None:
+        wait_for(path)
+
+
 def total(array: Any) -> float:
     return float(array.sum())
 
@@ -354,6 +359,18 @@ class Marked:
 
 def quick(i: int) -> int:
     return i
+
+
+def test_a_tiny_task_does_not_wait_long_for_one_that_is_not(make: Any, tmp_path: Path) -> None:
+    """Tiny ones are put behind each other, so that many hosts are not woken for each."""
+    with make() as pool:
+        for _ in range(200):
+            pool.submit(quick_or_long, None).result()
+        slow = pool.submit(quick_or_long, tmp_path / "go")
+        assert pool.submit(quick_or_long, None).result(timeout=60) is None
+        assert not slow.done()
+        (tmp_path / "go").touch()
+        assert slow.result(timeout=60) is None
 
 
 class Waiting:

@@ -135,7 +135,7 @@ def test_where_only_the_scheduler_can_be_reached(tmp_path: Path) -> None:
         """
 import logging
 logging.basicConfig(stream=sys.stdout, format="%(name)s: %(message)s")
-def unreachable(client, address):
+def unreachable(*arguments):
     raise OSError("no way")
 carrier.Direct = unreachable
 with cluster(n_workers=1) as dask, Client(dask, set_as_default=False) as client:
@@ -378,7 +378,7 @@ each_worker_is_a_host()
 folder = Path(os.environ["DASK_TEMPORARY_DIRECTORY"]) / "runs"
 folder.mkdir()
 
-def unreachable(client, address):
+def unreachable(*arguments):
     raise OSError("no way")
 
 def end_of_lifetime(dask_worker):

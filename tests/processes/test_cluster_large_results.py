@@ -51,6 +51,10 @@ def fail_heavily(size: int) -> None:
     raise Heavy(np.ones(size, "u1"))
 
 
+def ones_or_fail(size: int) -> Array:
+    return ones(size) if size >= 0 else ones(1 // 0)
+
+
 def as_text(size: int) -> str:
     return "x" * size
 
@@ -97,6 +101,37 @@ def test_an_item_of_an_iteration(pool: oc.Pool) -> None:
             next(found)
         assert_says_so(caught.value, "ones")
         assert len(next(found)) == 20
+
+
+def test_items_of_a_chunk(pool: oc.Pool) -> None:
+    """The others come back, whatever their size."""
+    sizes = [10, TOO_MUCH, 20 << 20, TOO_MUCH, 9 << 20, 5]
+    with address_space(LEFT):
+        found = pool.imap(ones, sizes, chunksize=6)
+        for size in sizes:
+            if size == TOO_MUCH:
+                with pytest.raises(oc.NotEnoughMemory) as caught:
+                    next(found)
+                assert_says_so(caught.value, "ones")
+            else:
+                assert len(next(found)) == size
+        found = pool.imap(ones_or_fail, [10, -1, TOO_MUCH, 20 << 20, 5], chunksize=5)
+        assert len(next(found)) == 10
+        for error in (ZeroDivisionError, oc.NotEnoughMemory):
+            with pytest.raises(error):
+                next(found)
+        assert [len(each) for each in found] == [20 << 20, 5]
+
+
+def test_large_values_of_a_chunk_are_whole(pool: oc.Pool) -> None:
+    sizes = [17 << 20, 3, 40 << 20, 1 << 20, 16 << 20, 0]
+    for found in (pool.map(numbered, sizes, chunksize=6), pool.map(numbered, sizes, chunksize=4)):
+        for size, (said, array) in zip(sizes, found, strict=True):
+            assert said == len(array) == size
+            assert array.flags.writeable
+            assert (array == size % 251).all()
+    texts = pool.map(as_text, [17 << 20, 2], chunksize=2)
+    assert [len(text) for text in texts] == [17 << 20, 2]
 
 
 def test_a_block(pool: oc.Pool) -> None:
@@ -178,7 +213,7 @@ def result(number: int, *sizes: int) -> tuple[Any, ...]:
 @pytest.mark.parametrize("sizes", [[0], [PIECE], [PIECE, 1], [1, 3 * PIECE + 1, 0, PIECE], [1] * 9])
 def test_no_message_is_much_larger_than_a_piece(sizes: list[int]) -> None:
     items = [("said", 1, []), result(1, *sizes), result(2, 5), result(3, *sizes), ("bye",)]
-    landings: dict[int, Landing] = {}
+    landings: dict[Any, Landing] = {}
     found: list[Any] = []
     for message in messages(items):
         carried = 0
@@ -191,7 +226,7 @@ def test_no_message_is_much_larger_than_a_piece(sizes: list[int]) -> None:
             elif name == "ended":
                 parcel = values[-1]
                 if parcel.stream is None:
-                    parcel = landings.pop(values[0]).whole(parcel)
+                    parcel = landings.pop((values[0], -1)).whole(parcel)
                 else:
                     carried += parcel.moved
                 found.append((name, *values[:-1], parcel))

@@ -42,7 +42,7 @@ class Refusing(LoopbackCarrier):
         self.events = events
         super().open(events, preparation)
 
-    def send(self, key: int, items: list[Item]) -> int:
+    def send(self, key: int, items: list[Item], waits: Callable[[], None]) -> int:
         sent = 0
         for name, *values in items:
             if name == "give" and key in self.refuses:
@@ -50,7 +50,7 @@ class Refusing(LoopbackCarrier):
                 refused = [order for order in values[0] if order not in kept]
                 self._refuse(key, [order.id for order in refused])
                 values = [kept]
-            sent += super().send(key, [(name, *values)])
+            sent += super().send(key, [(name, *values)], waits)
         return sent
 
     def _refuse(self, key: int, numbers: list[int]) -> None:
@@ -331,11 +331,11 @@ class Limiting(LoopbackCarrier):
     room = 700 << 20
     comes = 600 << 20
 
-    def send(self, key: int, items: list[Item]) -> int:
+    def send(self, key: int, items: list[Item], waits: Callable[[], None]) -> int:
         if key <= self.tight and items[0][0] == "begin":
             pid, _ = self._agents[key]
             resource.prlimit(pid, resource.RLIMIT_AS, (self.room, resource.RLIM_INFINITY))
-        return super().send(key, items)
+        return super().send(key, items, waits)
 
 
 def hold(data: Array) -> None:

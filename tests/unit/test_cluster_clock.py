@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import queue
 import threading
+from collections.abc import Callable
 from time import monotonic_ns
 from typing import Any
 
@@ -57,7 +58,7 @@ class OneHost:
         self._thread = threading.Thread(target=self._serve, args=(events,))
         self._thread.start()
 
-    def send(self, key: int, items: list[Item]) -> int:
+    def send(self, key: int, items: list[Item], waits: Callable[[], None]) -> int:
         self._inbox.put(items)
         return 0
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import select
 import socket
 import threading
 from types import SimpleNamespace
@@ -12,7 +13,7 @@ import pytest
 
 from onecopy._cluster import arrivals, room
 from onecopy._cluster.clock import Clock
-from onecopy._cluster.connection import Connection
+from onecopy._cluster.connection import Connection, Incoming, framed, packed, unpacked
 from onecopy._cluster.host import Slot
 from onecopy._engine.effects import Effects
 from onecopy._protocol import wire
@@ -117,3 +118,51 @@ def test_blocked_slots_are_looked_for_now_and_then(monkeypatch: pytest.MonkeyPat
     assert woken == [100.0]
     now += arrivals.LOOK
     assert made._may_look()
+
+
+@pytest.mark.parametrize("piece", [1, 7, 1000, 70_000])
+def test_messages_as_their_bytes_come(piece: int) -> None:
+    ours, theirs = socket.socketpair()
+    theirs.setblocking(True)
+    sent = [b"", [("a", 1)], np.arange(20_000), ("b", [b"x" * 5, np.zeros(0), np.ones(30_000)]), 2]
+    data = b"".join(b"".join(framed(packed(each))) for each in sent)
+    if piece == 1:
+        sent, data = sent[:2], b"".join(b"".join(framed(packed(each))) for each in sent[:2])
+    incoming = Incoming(theirs, memoryview(bytearray(500)))
+    assert incoming.arrived() == []  # nothing is there
+    came: list[Any] = []
+    for at in range(0, len(data), piece):
+        ours.sendall(data[at : at + piece])
+        while messages := _until_empty(theirs, incoming):
+            came += messages
+    assert len(came) == len(sent)
+    for got, said in zip(map(unpacked, came), sent, strict=True):
+        assert repr(got) == repr(said)
+    assert unpacked(came[-1]) == sent[-1]
+    ours.close()
+    with pytest.raises(EOFError):
+        incoming.arrived()
+    theirs.close()
+
+
+def _until_empty(sock: socket.socket, incoming: Incoming) -> list[Any]:
+    """Return the messages that are whole once all bytes that have come were read."""
+    came: list[Any] = []
+    while select.select([sock], [], [], 0)[0]:
+        came += incoming.arrived()
+    return came
+
+
+def test_a_sender_says_that_it_waits() -> None:
+    ours, theirs = map(Connection, socket.socketpair())
+    waited = threading.Event()
+    large = packed(np.arange(1_000_000))
+    sending = threading.Thread(target=ours.pass_on, args=(large, waited.set))
+    assert ours.pass_on(packed("short"), lambda: pytest.fail("it does not wait")) > 0
+    sending.start()
+    assert waited.wait(60)
+    assert theirs.receive() == "short"
+    assert (theirs.receive() == np.arange(1_000_000)).all()
+    sending.join()
+    ours.close()
+    theirs.close()

@@ -6,7 +6,8 @@ ordinary engine of its own. A *carrier* brings messages between the two; it know
 ==============  ==============================================================================
 ``engine``      in the driver: the ``Engine`` of such a pool; ``setup`` makes it
 ``host``        one host as the driver sees it: its slots, what it has been sent
-``sending``     a thread per host: encodes what was assigned to it, ships what that refers to
+``senders``     the threads that send to hosts: one at a time, unless a host has to be waited for
+``sending``     to one host: encodes what was assigned to it, ships what that refers to
 ``shipping``    which bytes of which segments a host has, and how it gets the others
 ``bulk``        the bytes of segments on their way, beside the messages
 ``arrivals``    what comes back from hosts

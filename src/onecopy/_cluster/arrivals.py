@@ -14,7 +14,7 @@ from time import monotonic, monotonic_ns
 from typing import Any
 
 from .. import errors
-from .._codec.parcel import unpack
+from .._codec.parcel import Parcel, unpack
 from .._engine.core import Core, Ended
 from .._engine.effects import Effects
 from .._engine.lifetime import Lifetime
@@ -29,7 +29,7 @@ from .._protocol.failures import fits_failures, fits_values, revive
 from .._schedule import events
 from .host import PONG, Host, State
 from .interface import Item
-from .large_results import Landing, Piece
+from .large_results import Key, Landing, Piece, key_of
 from .questions import Questions
 from .room import Room, take_in
 
@@ -92,6 +92,8 @@ class Arrivals:
                 entry, parcel = entries.pop(number, None), parcels.pop(number)
                 if entry is not None:
                     self._deliver(host, entry, who, spent, flags, parcel)
+                else:
+                    host.values.pop(number, None)
             elif name != "cut":
                 getattr(self, f"_on_{name}")(host, *values)
 
@@ -155,49 +157,51 @@ class Arrivals:
         entry.worker = host.number(worker)
         spent = host.clock.spent(spent)
         host.last[worker] = wire.TIMES.unpack_from(spent)[-1]
-        assignment, work = entry.assignment, entry.work
-        conclude, bad = self._outcomes.conclude, flags & wire.ERRORS
-        began = monotonic_ns()
-        if isinstance(parcel, errors.NotEnoughMemory):
-            name = work.describe(assignment)
-            errors.add_note(parcel, f"onecopy: the driver has no room for the result of {name}")
-            conclude(pid, entry, spent, FAILED, self._outcomes.failed, parcel)
-            return
-        moved = parcel.moved
+        bad = bool(flags & wire.ERRORS)
+        conclude, outcomes = self._outcomes.conclude, self._outcomes
+        apart = host.values.pop(entry.assignment.id, {})
+        began, moved = monotonic_ns(), 0
+        for each in (parcel, *apart.values()):
+            moved += each.moved if isinstance(each, Parcel) else 0
         host.traffic[1] += moved
-        try:
-            value = unpack(parcel, host.link)
-            size = None if isinstance(work, Call) else assignment.stop - assignment.start
-            whole = size is None or (not bad and fits_values(value, size))  # a call: anything
-            if not (fits_failures(value, size or 1) if bad else whole):
-                raise errors.BrokenWorker(f"{host.name} answered what it was not asked for")
-            if bad:
-                value = value[0], {at: revive(how) for at, how in value[1].items()}
-        except BaseException as error:
-            note = f"raised while the result of {work.describe(assignment)} was unpickled"
-            errors.add_note(error, note)
-            conclude(pid, entry, spent, FAILED, self._outcomes.failed, error)
+        if isinstance(parcel, errors.NotEnoughMemory):
+            errors.add_note(parcel, _no_room(entry))
+            conclude(pid, entry, spent, FAILED, outcomes.failed, parcel)
             return
+        try:
+            value = _unpacked(host, entry, parcel, bad=bad)
+        except BaseException as error:
+            errors.add_note(error, _not_unpickled(entry))
+            conclude(pid, entry, spent, FAILED, outcomes.failed, error)
+            return
+        if apart:
+            value, bad = _joined(host, entry, value, apart, bad=bad)
         if moved > _LARGE:
-            self._outcomes.history.diary.add(RESULTS, began, monotonic_ns())
+            outcomes.history.diary.add(RESULTS, began, monotonic_ns())
         if bad:
-            conclude(pid, entry, spent, FAILED, self._outcomes.partly, *value)
+            conclude(pid, entry, spent, FAILED, outcomes.partly, *value)
         else:
-            conclude(pid, entry, spent, DONE, self._outcomes.delivered, value)
+            conclude(pid, entry, spent, DONE, outcomes.delivered, value)
 
     # Items. Each is called ``_on_`` and its name.
 
-    def _on_lands(self, host: Host, number: int, sizes: list[int]) -> None:
+    def _on_lands(self, host: Host, key: Key, sizes: list[int]) -> None:
         """A large result comes, in pieces."""
         try:
-            host.landings[number] = Landing(sizes)
+            host.landings[key] = Landing(sizes)
         except errors.NotEnoughMemory as error:
-            host.landings[number] = error.with_traceback(None)
+            host.landings[key] = error.with_traceback(None)
 
-    def _on_landed(self, host: Host, number: int, pieces: list[Piece]) -> None:
-        landing = host.landings.get(number)
+    def _on_landed(self, host: Host, key: Key, pieces: list[Piece]) -> None:
+        landing = host.landings.get(key)
         if isinstance(landing, Landing):
             landing.fill(pieces)
+
+    def _on_value(self, host: Host, number: int, at: int, parcel: Parcel) -> None:
+        """A large value of a chunk, whose result comes next."""
+        whole = _whole(host, ("value", number, at, parcel))
+        if whole is not None:
+            host.values.setdefault(number, {})[at] = whole
 
     def _on_failed(self, host: Host, number: int, worker: int, pickled: bytes) -> None:
         """No worker has answered: it has died, was killed, or could not be sent this."""
@@ -286,10 +290,57 @@ class Arrivals:
 
 
 def _whole(host: Host, item: Item) -> Any:
-    """Return the parcel of a result with the parts that came before it; the error if there was no room
-    for them; None if they are there no more, because the host was lost."""
-    number, parcel = item[1], item[-1]
+    """Return the parcel of a result, or of a value of it, with the parts that came before it; the error if
+    there was no room for them; None if they are there no more, because the host was lost."""
+    parcel = item[-1]
     if parcel.stream is not None:
         return parcel
-    landing = host.landings.pop(number, None)
+    landing = host.landings.pop(key_of(item), None)
     return landing.whole(parcel) if isinstance(landing, Landing) else landing
+
+
+def _unpacked(host: Host, entry: Entry, parcel: Parcel, *, bad: bool) -> Any:
+    """Return the value of a result, or its values and errors. Raises what unpickling raises."""
+    assignment = entry.assignment
+    value = unpack(parcel, host.link)
+    size = None if isinstance(entry.work, Call) else assignment.stop - assignment.start
+    whole = size is None or (not bad and fits_values(value, size))  # a call: anything
+    if not (fits_failures(value, size or 1) if bad else whole):
+        raise errors.BrokenWorker(f"{host.name} answered what it was not asked for")
+    if bad:
+        return value[0], {at: revive(how) for at, how in value[1].items()}
+    return value
+
+
+def _joined(
+    host: Host,
+    entry: Entry,
+    value: Any,
+    apart: dict[int, Parcel | errors.NotEnoughMemory],
+    *,
+    bad: bool,
+) -> tuple[Any, bool]:
+    """Return the outcome of a chunk with the values that came by themselves, and True if some have
+    failed, as ``_unpacked`` does."""
+    values, failed = value if bad else (dict(enumerate(value)), {})
+    for at, parcel in apart.items():
+        failed.pop(at, None)
+        if isinstance(parcel, errors.NotEnoughMemory):
+            errors.add_note(parcel, _no_room(entry))
+            failed[at] = parcel
+            continue
+        try:
+            values[at] = unpack(parcel, host.link)
+        except BaseException as error:
+            errors.add_note(error, _not_unpickled(entry))
+            failed[at] = error
+    return ((values, failed), True) if failed else (list(values.values()), False)
+
+
+def _no_room(entry: Entry) -> str:
+    name = entry.work.describe(entry.assignment)
+    return f"onecopy: the driver has no room for the result of {name}"
+
+
+def _not_unpickled(entry: Entry) -> str:
+    return f"raised while the result of {entry.work.describe(entry.assignment)} was unpickled"

@@ -1,8 +1,8 @@
 """The engine of a pool on several hosts: creates the parts, and connects them.
 
 It is an ``Engine`` as the others are: the same table, scheduler, submission and outcomes. Its
-workers are slots of hosts. Callers' threads append to a host's queue, one thread per host sends,
-the carrier's threads read, and the service does the rest.
+workers are slots of hosts. Callers' threads append to a host's queue, ``senders`` send, the carrier's
+threads read, and the service does the rest.
 """
 
 from __future__ import annotations
@@ -54,6 +54,7 @@ from .losses import Losses
 from .messages import Setup
 from .present import Present
 from .room import Room
+from .senders import Senders
 from .sending import Sending
 from .service import Parts, Service
 
@@ -112,7 +113,7 @@ class ClusterEngine:
         self.history = History(options.spans, importing)
         self._numbers = count(1)
         self.core = Core(
-            Scheduler(options.workers),
+            Scheduler(options.workers, holds=True),
             on_lost=self._on_lost,
             start_worker=_start_worker,
             wake=self._wake,
@@ -167,6 +168,7 @@ class ClusterEngine:
             self.history.watch = Watch(
                 self._processes, lambda: self.core.tasks_ended, self.core.occupied
             )
+            self._table.senders.start()
             self._thread = self._service.start(
                 self._begin, partial(unheld, self), self._finished, self._present.asked
             )
@@ -265,7 +267,8 @@ class ClusterEngine:
 
     def connect(self, info: HostInfo, slots: list[int]) -> Host:
         """Return a host that has come, with its first messages in its queue."""
-        host = Host(info, slots, self._arena, self._cluster.files, self._numbers)
+        senders = self._table.senders
+        host = Host(info, slots, self._arena, self._cluster.files, self._numbers, senders)
         host.sent.settings, said = settings.now()
         options = self.options._replace(
             workers=info.workers,
@@ -278,15 +281,15 @@ class ClusterEngine:
         if not self._carrier.local:
             # The first is answered when the agent has started, and the others at once.
             for _ in range(PINGS):
-                host.queue.put(("ping",))
-        host.queue.put(
+                host.queue.append(("ping",))
+        host.queue.append(
             (
                 "begin",
                 Setup(options, self._preparation, name, said, self._carrier.local, info.name),
             )
         )
         if self._initializer is not None:
-            host.queue.put(("initializer", self._initializer))
+            host.queue.append(("initializer", self._initializer))
         return host
 
     def begin_sending(self, host: Host) -> None:
@@ -294,6 +297,7 @@ class ClusterEngine:
         Sending(
             host,
             self._carrier,
+            self._table.senders,
             unsendable=self._unsendable,
             unprepared=self._unprepared,
             versions=self._follower.versions,
@@ -349,9 +353,8 @@ class ClusterEngine:
             if host.state is not State.GONE:
                 host.lost("")
         self._carrier.close()
+        self._table.senders.close()
         for host in self._table.all():
-            if host.sender is not None:
-                host.sender.join()
             host.link.abandon()
         self._table.ready.set()
         self._output.close()
@@ -366,6 +369,7 @@ class ClusterEngine:
     def after_fork(self) -> None:
         """Mark this copy, in a forked child: the hosts are the parent's."""
         self.core.after_fork()
+        self._table.senders.after_fork()
         self._carrier.after_fork()
         self._present.after_fork()
         self._service.wakeup.close()
@@ -376,6 +380,7 @@ class Hosts:
 
     Attributes:
         ready: set when the expected workers are ready.
+        senders: the threads that send to them.
     """
 
     def __init__(self, engine: ClusterEngine) -> None:
@@ -383,6 +388,7 @@ class Hosts:
         self._hosts: dict[int, Host] = {}
         self._slots = count(1)
         self.ready = Event()
+        self.senders = Senders()
 
     def all(self) -> list[Host]:
         """Return every host so far."""

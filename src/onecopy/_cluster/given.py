@@ -70,6 +70,11 @@ class Given(Call):
         return self.order.call_kind
 
     @property
+    def apart(self) -> bool:  # type: ignore[override]  # of the order, not of the class
+        """The driver may have no room for one of several values."""
+        return self.order.size > 1
+
+    @property
     def number(self) -> int:
         """The driver's number of the task, which workers put on their output."""
         return self.order.task

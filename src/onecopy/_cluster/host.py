@@ -7,14 +7,13 @@ engine decides which of its processes runs what.
 from __future__ import annotations
 
 import queue
-import threading
 from dataclasses import dataclass
 from enum import Enum
 from itertools import count
 from time import monotonic_ns
-from typing import Any
 
 from .._codec.link import Link
+from .._codec.parcel import Parcel
 from .._engine.history import WorkerRow
 from .._engine.work import Entry
 from .._memory.arena import Arena
@@ -25,6 +24,7 @@ from ..errors import NotEnoughMemory
 from .clock import Clock
 from .interface import HostInfo
 from .large_results import Landings
+from .senders import Line, Senders
 from .shipping import Shipping
 
 
@@ -83,19 +83,20 @@ class Slot:
         self.last = 0
 
     def post(self, entry: Entry) -> None:
-        """Put an assignment behind the others: the host's thread sends it."""
-        self.host.queue.put(entry)
+        """Put an assignment behind the others."""
+        self.host.queue.append(entry)
 
     def retire(self) -> None:
         """The pool is closed and has no more work."""
         self.host.retired()
 
     def flush(self) -> None:
-        """Called to send what was posted: the host's thread was woken by ``post``."""
+        """Call a thread that sends what was posted."""
+        self.host.queue.flush()
 
     def forget_function(self, function_id: int) -> None:
         """Tell the host that no more tasks with this function will come."""
-        self.host.queue.put(("forget_function", function_id))
+        self.host.queue.append(("forget_function", function_id))
 
 
 class Sent:
@@ -116,9 +117,6 @@ class Sent:
 PONG = -1
 """The answer to a ping, among a host's ``answers``."""
 
-Posted = Entry | tuple[Any, ...] | None
-"""An assignment, an item for the agent, or None: the end of the thread."""
-
 
 class Host:
     """See the module.
@@ -129,9 +127,10 @@ class Host:
         arena: not used for messages; the link needs one.
         files: see ``Shipping``.
         numbers: gives each worker process its number in the pool.
+        senders: the threads that send.
 
     Attributes:
-        queue: what the sending thread sends, in order.
+        queue: what is sent to it, in order, once it is opened.
         link: the segments that both ends have.
         sent: what workers there need besides segments.
         answers: to what the sending thread waits for: an offered file, by its segment's id, and why it
@@ -143,16 +142,23 @@ class Host:
         clock: puts its times on the driver's clock.
         traffic: bytes sent, received, copied, and passed by reference.
         landings: large results that come.
+        values: large values of chunks whose results come next, by assignment and item.
         memory: readings of the memory of its processes, by the driver's clock.
     """
 
     def __init__(
-        self, info: HostInfo, slots: list[int], arena: Arena, files: str, numbers: count[int]
+        self,
+        info: HostInfo,
+        slots: list[int],
+        arena: Arena,
+        files: str,
+        numbers: count[int],
+        senders: Senders,
     ) -> None:
         self.info = info
         self.state = State.STARTING
         self.slots = [Slot(number, self) for number in slots]
-        self.queue: queue.SimpleQueue[Posted] = queue.SimpleQueue()
+        self.queue = Line(senders)
         self.link = Link(arena, keep=False)
         self.shipping = Shipping(files)
         self.sent = Sent()
@@ -162,9 +168,9 @@ class Host:
         self.why = ""
         self.traffic = [0, 0, 0, 0]
         self.landings: Landings = {}
+        self.values: dict[int, dict[int, Parcel | NotEnoughMemory]] = {}
         self.clock = Clock()
         self.memory = Series()
-        self.sender: threading.Thread | None = None
         self._numbers = numbers
         self._known: dict[int, int] = {}
         self._left = len(slots)
@@ -201,7 +207,7 @@ class Host:
         self._left -= 1
         if not self._left:
             self.state = State.CLOSING
-            self.queue.put(("close",))
+            self.queue.append(("close",))
 
     def row(self, row: WorkerRow) -> None:
         """Note a worker process that has come, or has gone."""
@@ -225,8 +231,9 @@ class Host:
         for number, row in list(self.workers.items()):
             self.workers[number] = row[0], row[1], row[2], row[3], row[4] or now, row[5]
         self.landings.clear()
+        self.values.clear()
         self.answers.put((0, why))
-        self.queue.put(None)
+        self.queue.flush()
 
     def rows(self) -> list[WorkerRow]:
         """Return its workers so far, each with the time of its last known event."""

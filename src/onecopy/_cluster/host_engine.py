@@ -13,7 +13,7 @@ from time import monotonic_ns
 from typing import Any
 
 from .. import errors
-from .._codec.parcel import taken
+from .._codec.parcel import Parcel, taken
 from .._codec.pickling import PEER
 from .._engine.core import Core, MakeError
 from .._engine.effects import Effects, ReadyWorker
@@ -46,11 +46,16 @@ from .outbox import Outbox, caused, packed
 _PASSED_ON = {wire.IMPORTED: "imported", wire.PROFILE: "profile"}
 
 
+Values = dict[int, tuple[int, list[tuple[int, Parcel | errors.NotShared]]]]
+"""By worker: the assignment whose result comes next, and the values that it has sent in front of that."""
+
+
 class HostCore(Core):
     """A table that says which workers there are."""
 
     outbox: Outbox
     history: Any
+    values: Values
 
     def join(self, worker: ReadyWorker) -> Effects:
         assert isinstance(worker, WorkerHandle)
@@ -59,6 +64,7 @@ class HostCore(Core):
 
     def worker_gone(self, worker: int, claimed: int, *, broken: bool, error: MakeError) -> Effects:
         self.outbox.put("worker", self.history.gone[-1])
+        self.values.pop(worker, None)
         return super().worker_gone(worker, claimed, broken=broken, error=error)
 
 
@@ -67,28 +73,48 @@ class HostReceiver(Receiver):
 
     outbox: Outbox
     mirrors: Mirrors
+    values: Values
 
     def _deliver(self, worker: WorkerHandle, frame: wire.Frame, entry: Entry) -> None:
         work = entry.work
         assert isinstance(work, Given)
         spent = frame.body[: wire.SPENT.size]
-        body = memoryview(frame.body)[wire.SPENT.size :]
-        rich = bool(frame.flags & wire.RICH)
-        try:
-            parcel = taken(rich, body, worker.channel.link, self.mirrors.knows)
-        except errors.NotShared as error:
-            work.fail(entry.assignment, error.with_traceback(None))
-            return
-        finally:
-            if worker.channel.link.borrowed:
-                self._lenders.add(worker)
+        parcel = self._taken(worker, frame, wire.SPENT.size)
+        assignment, values = self.values.pop(worker.number, (0, []))
+        if assignment != frame.id:
+            values = []
+        for each in (parcel, *(value for _, value in values)):
+            if isinstance(each, errors.NotShared):
+                work.fail(entry.assignment, each)
+                return
+        for at, value in values:
+            self.outbox.put("value", work.order.id, at, value)
         who = worker.number, worker.pid
         self.outbox.put("ended", work.order.id, who, spent, frame.flags, parcel)
         work.done()
 
+    def _taken(
+        self, worker: WorkerHandle, frame: wire.Frame, start: int
+    ) -> Parcel | errors.NotShared:
+        rich = bool(frame.flags & wire.RICH)
+        body = memoryview(frame.body)[start:]
+        try:
+            return taken(rich, body, worker.channel.link, self.mirrors.knows)
+        except errors.NotShared as error:
+            return error.with_traceback(None)
+        finally:
+            if worker.channel.link.borrowed:
+                self._lenders.add(worker)
+
     def _control(self, worker: WorkerHandle, frame: wire.Frame) -> None:
         if frame.type in _PASSED_ON:
             self.outbox.put(_PASSED_ON[frame.type], frame.body)
+        elif frame.type == wire.VALUE:
+            assignment, values = self.values.get(worker.number, (0, []))
+            if assignment != frame.id:
+                values = []
+                self.values[worker.number] = frame.id, values
+            values.append((frame.flags >> wire.SHORT, self._taken(worker, frame, 0)))
         else:
             super()._control(worker, frame)
 
@@ -225,6 +251,7 @@ class HostEngine(ProcessEngine):
         outcomes = HostOutcomes(core, history, relay)
         receiver = HostReceiver(core, outcomes, lifetime, workers, freezes, relay, polled)
         receiver.mirrors, core.history = self._mirrors, history
+        receiver.values = core.values = {}
         preemption = HostPreemption(core, workers, limits)
         preemption.wanted = deque()
         for part in (core, lifetime, relay, receiver, preemption):

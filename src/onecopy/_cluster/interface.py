@@ -6,6 +6,7 @@ side to the other, in order. It looks into none of them. ``carriers`` has one fi
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -36,7 +37,7 @@ class HostInfo:
 
 class Events(Protocol):
     """The receiver of what a carrier reports. Each method is called in a thread of the carrier, one at a time for
-    one host."""
+    one host. None waits for a host: one thread may report for many."""
 
     def came(self, info: HostInfo) -> None:
         """A host has an agent that waits for its first message."""
@@ -66,11 +67,16 @@ class Carrier(Protocol):
     def open(self, events: Events, preparation: Preparation) -> None:
         """Start agents and report them; returns at once. Raises OSError."""
 
-    def send(self, key: int, items: list[Item]) -> int:
+    def send(self, key: int, items: list[Item], waits: Callable[[], None]) -> int:
         """Send items to an agent, and return the number of bytes. One thread at a time per host.
 
         Blocks until the items are on their way; their buffers are not needed any more then. Raises
         OSError if the host has gone.
+
+        Args:
+            key: the host's.
+            items: what is sent.
+            waits: called before this waits for the host: the other hosts do not.
         """
 
     def bulk(self, key: int) -> Bulk | None:

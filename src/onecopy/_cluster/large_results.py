@@ -3,11 +3,12 @@
 A message comes whole. A result that is larger than the driver's memory would end the connection, and
 with it the host. So its large parts come before it::
 
-    lands     the assignment's number, the size of each part
-    landed    the number, and some pieces: (part, offset, bytes)
+    lands     the key of what comes, the size of each part
+    landed    the key, and some pieces: (part, offset, bytes)
     ended     as for any result, but its parcel lacks these parts (its stream is None)
 
-If the driver has no room for the parts, it drops the pieces, and that result alone is an error.
+The large values of a chunk come one by one before its result, as ``value`` in place of ``ended``. If the
+driver has no room for the parts, it drops the pieces, and that value alone is an error.
 """
 
 from __future__ import annotations
@@ -31,6 +32,8 @@ _allocating = threading.Lock()
 
 Piece = tuple[int, int, Any]
 """The number of a part, an offset in it, and bytes."""
+Key = tuple[int, int]
+"""The number of an assignment, and the item of a value; -1: the result itself."""
 
 
 # The host.
@@ -43,15 +46,16 @@ def messages(items: list[Item]) -> Iterator[list[Item]]:
     size = 0
     for item in items:
         sent = item
-        if item[0] == "ended":
+        if item[0] in ("ended", "value"):
             *about, parcel = item
+            key = key_of(item)
             moved = parcel.moved
             if moved > PIECE:
                 parts = [memoryview(each).cast("B") for each in (parcel.stream, *parcel.buffers)]
-                yield [*some, ("lands", about[1], [part.nbytes for part in parts])]
+                yield [*some, ("lands", key, [part.nbytes for part in parts])]
                 some, size = [], 0
                 for pieces in _pieces(parts):
-                    yield [("landed", about[1], pieces)]
+                    yield [("landed", key, pieces)]
                 sent = (*about, parcel._replace(stream=None, buffers=()))
             elif size + moved > PIECE:
                 yield some
@@ -61,6 +65,11 @@ def messages(items: list[Item]) -> Iterator[list[Item]]:
         some.append(sent)
     if some:
         yield some
+
+
+def key_of(item: Item) -> Key:
+    """Return what names the parts of a result, or of a value of it, on their way."""
+    return item[1], item[2] if item[0] == "value" else -1
 
 
 def _pieces(parts: list[memoryview]) -> Iterator[list[Piece]]:
@@ -117,5 +126,5 @@ class Landing:
         return parcel._replace(stream=stream, buffers=tuple(buffers))
 
 
-Landings = dict[int, Landing | NotEnoughMemory]
-"""Of one host, by assignment: the parts of results that have not ended, or the reason why they were dropped."""
+Landings = dict[Key, Landing | NotEnoughMemory]
+"""Of one host: the parts of results that have not ended, or the reason why they were dropped."""

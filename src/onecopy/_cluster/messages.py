@@ -4,8 +4,8 @@ To an agent: ``begin``, ``ping``, ``initializer``, ``settings``, ``segment``, ``
 ``decode``, ``forget``, ``function``, ``forget_function``, ``version``, ``room``, ``give``, ``withdraw``,
 ``abort``, ``hush``, ``present``, ``look``, ``weigh``, ``close``, ``terminate``, ``kill``; ``agent`` has a method for
 each.
-To the driver: ``worker``, ``pong``, ``lands``, ``landed``, ``ended``, ``failed``, ``withdrawn``, ``cut``, ``said``,
-``imported``, ``profile``, ``memory``, ``answer``, ``mapped``, ``room``, ``lacks``, ``forgotten``, ``broken``,
+To the driver: ``worker``, ``pong``, ``lands``, ``landed``, ``value``, ``ended``, ``failed``, ``withdrawn``, ``cut``,
+``said``, ``imported``, ``profile``, ``memory``, ``answer``, ``mapped``, ``room``, ``lacks``, ``forgotten``, ``broken``,
 ``bye``; ``arrivals`` has a method for each.
 """
 

@@ -1,15 +1,14 @@
-"""The thread that sends to one host: encodes what was assigned to it, and ships what that needs.
+"""Sending to one host: encodes what was assigned to it, and ships what that needs.
 
 It sends in the order of the host's queue, so what an assignment refers to (segments, functions,
 variables, log settings) is always there before it. Whatever was posted while the last message was
-written goes into the next one. The thread waits for the host to read, and nothing else waits for
-it: callers and the table only append to the queue.
+written goes into the next one. Runs in the threads of ``senders``, in one at a time; before it waits
+for the host, another one takes over for the other hosts.
 """
 
 from __future__ import annotations
 
-import queue
-import threading
+import logging
 from collections.abc import Callable
 from time import monotonic_ns
 from typing import Any
@@ -24,9 +23,12 @@ from .._protocol.versions import NO_VERSIONS, Version
 from .._schedule.events import Assignment
 from ..errors import NotEnoughMemory
 from .bulk import Bulk
-from .host import PONG, Host, Posted, State
+from .host import PONG, Host, State
 from .interface import Carrier, Item
 from .messages import Order
+from .senders import Posted, Senders
+
+_log = logging.getLogger(__name__)
 
 # A message is sent when its arguments have this many bytes, or it has this many assignments.
 _BATCH = 1 << 20
@@ -57,6 +59,7 @@ class Sending:
     Args:
         host: the host.
         carrier: brings the messages.
+        senders: the threads.
         unsendable: called with an assignment that could not be sent, and the reason.
         unprepared: called with the host's error if it has no room for the initializer.
         versions: returns the variables that functions and classes read.
@@ -67,6 +70,7 @@ class Sending:
         self,
         host: Host,
         carrier: Carrier,
+        senders: Senders,
         *,
         unsendable: Unsendable,
         unprepared: Callable[[Host, NotEnoughMemory], None],
@@ -75,6 +79,7 @@ class Sending:
     ) -> None:
         self._host = host
         self._carrier = carrier
+        self._senders = senders
         self._unsendable = unsendable
         self._unprepared = unprepared
         self._versions = versions
@@ -82,33 +87,36 @@ class Sending:
         self._orders: list[Order] = []
         self._size = 0
         self._kept: list[Payload] = []  # their buffers are in ``_orders``
-        host.sender = threading.Thread(
-            target=self._run, name=f"onecopy-to-{host.name}", daemon=True
-        )
-        host.sender.start()
+        self._leads = True
+        self._gone = False
+        host.queue.open(self._run)
 
-    def _run(self) -> None:
+    def _run(self) -> bool:
+        """Send what waits; see ``Line.send``."""
+        self._leads = True
+        items = self._host.queue.items
         try:
-            while (posted := self._host.queue.get()) is not None:
+            if not self._gone:
                 self._send_settings()
-                while posted is not None:
-                    self._take(posted)
-                    try:
-                        posted = self._host.queue.get_nowait()
-                    except queue.Empty:
-                        break
+                while items:
+                    self._take(items.popleft())
                 self._flush()
-                if posted is None:
-                    return
-                del posted
         except Gone:
-            pass  # the carrier reports that the host has gone
+            self._gone = True  # the carrier reports that the host has gone
         except BaseException:  # a bug: what the host has is given to others
+            self._gone = True
+            _log.exception("sending to %s has failed", self._host.name)
             self._carrier.end(self._host.info.key)
-            raise
-        finally:
+        if self._gone:
+            items.clear()
             self._orders.clear()
             self._kept.clear()
+        return self._leads
+
+    def _step_aside(self) -> None:
+        """Let another thread send to the other hosts: this one is about to wait for its host."""
+        if self._leads:
+            self._leads = not self._senders.step_aside()
 
     def _take(self, posted: Posted) -> None:
         if isinstance(posted, Entry):
@@ -116,7 +124,6 @@ class Sending:
             if self._size >= _BATCH or len(self._orders) >= _MOST:
                 self._flush()
             return
-        assert posted is not None
         self._flush()
         name, *values = posted
         if name == "forget":
@@ -143,12 +150,15 @@ class Sending:
         if self._host.state is State.GONE:
             raise Gone
         try:
-            self._host.traffic[0] += self._carrier.send(self._host.info.key, items)
+            self._host.traffic[0] += self._carrier.send(
+                self._host.info.key, items, self._step_aside
+            )
         except OSError as error:
             raise Gone from error
 
     def _answer(self, asked: int) -> str:
         """Wait for the host's answer to the last item. Raises Gone if none will come, and NoRoom."""
+        self._step_aside()
         answered, why = self._host.answers.get()
         if answered != asked:
             raise Gone
@@ -304,6 +314,7 @@ class Sending:
         for low, high in ranges:
             self._send([*begin, ("bytes", segment.id, low, high - low)])
             begin = []
+            self._step_aside()
             try:
                 bulk.send(segment, low, high)
             except ConnectionError as error:

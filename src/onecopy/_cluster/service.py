@@ -18,6 +18,7 @@ from typing import Protocol
 
 from .. import errors
 from .._engine.core import Core
+from .._engine.held_back import HeldBack
 from .._engine.lifetime import Lifetime
 from .._engine.submission import Submission
 from .._engine.wakeup import Wakeup
@@ -86,6 +87,7 @@ class Service:
         timeout: float,
     ) -> None:
         self._core = parts.core
+        self._held = HeldBack(parts.core)
         self._submission = parts.submission
         self._lifetime = parts.lifetime
         self._arrivals = parts.arrivals
@@ -99,7 +101,6 @@ class Service:
         self._aborted: set[int] = set()
         self._unreached: list[str] = []
         self._heads: dict[int, tuple[int, float, float]] = {}
-        self._kill_signal: signal.Signals | None = None
         self._flags = Flags()
         self._asked = monotonic()  # for the time
         self._alone = 0.0  # since when there is no host
@@ -139,7 +140,7 @@ class Service:
 
     def stop(self, how: signal.Signals | None = None) -> None:
         """End all agents now; with a signal: their workers first."""
-        self._kill_signal = how or self._kill_signal
+        self._flags.how = how or self._flags.how
         self._flags.stopping = True
         self.wakeup()
 
@@ -220,7 +221,7 @@ class Service:
         if flags.stopping and not flags.stopped:
             flags.stopped = monotonic()
             for host in there:
-                how = self._kill_signal
+                how = flags.how
                 host.queue.put(("terminate",) if how is None else ("kill", int(how)))
                 if host.state is State.STARTING:  # it would first finish that
                     self._carrier.end(host.info.key)
@@ -291,7 +292,7 @@ class Service:
                     host.queue.put(("forget", segment))
         self._arrivals.relieve()
         self._end_aborted()
-        waits = [self._take_back(), self._ask_times(), self._end_leaving()]
+        waits = [self._held.give_out(), self._take_back(), self._ask_times(), self._end_leaving()]
         waits.append(_ROOM if self._arrivals.room.relieve() else None)
         if self._flags.stopped or (self._wants_hosts() and self._is_alone()):
             waits.append(_PATIENCE)
@@ -384,6 +385,7 @@ class Flags:
     Attributes:
         released: the pool was garbage-collected.
         stopping: all agents are to end.
+        how: the signal that ends their workers first, or None.
         stopped: when they were told so; 0 before.
         over: the reason why no host can come any more; empty while one can.
     """
@@ -391,5 +393,6 @@ class Flags:
     def __init__(self) -> None:
         self.released = False
         self.stopping = False
+        self.how: signal.Signals | None = None
         self.stopped = 0.0
         self.over = ""

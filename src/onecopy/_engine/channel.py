@@ -261,6 +261,8 @@ class Channel:
         flags = wire.RICH if rich else 0
         if work.streams and entry.can_be_cut():
             flags |= wire.EARLY
+        if work.apart:
+            flags |= wire.APART
         frame = wire.pack_task(flags, assignment.id, function_id, work.call_kind, work.number, body)
         self._batch.append(frame)
         self._size += len(frame)

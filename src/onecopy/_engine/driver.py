@@ -17,6 +17,7 @@ from .. import errors
 from .._memory.segment import registry
 from .._system.interrupts import Event, Uninterrupted
 from .functions import Function
+from .held_back import HeldBack
 from .parts import Parts
 from .startup import SENT
 from .worker_exit import WorkerExit
@@ -52,6 +53,7 @@ class Driver:
         self._unheld = unheld
         self._finished = finished
         self._thread = threading.Thread(target=self._run, name="onecopy-driver", daemon=True)
+        self._held = HeldBack(parts.core)
         self._listening = False  # to the launcher
         self._stopping = False
         self._released = False
@@ -234,7 +236,7 @@ class Driver:
         parts.receiver.resume_reading()
         preemption = parts.preemption
         waits = [preemption.keep_limits(), preemption.end_aborted()]
-        waits += [preemption.give_out(), preemption.take_back()]
+        waits += [self._held.give_out(), preemption.take_back()]
         waits.append(parts.receiver.tell_early())
         borrowed = parts.receiver.return_blocks()
         parts.arena.trim_if_idle(monotonic())

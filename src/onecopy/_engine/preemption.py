@@ -10,7 +10,6 @@ from functools import partial
 from time import monotonic
 
 from .. import errors
-from .._schedule import events
 from .core import Core
 from .limits import Limits
 from .worker_handle import WorkerHandle
@@ -22,8 +21,6 @@ _SOON = 0.02
 # estimated, is given to an idle worker.
 _PATIENCE = 0.01
 _TIMES = 2.5
-# Seconds after which tiny tasks that wait for a busy worker are given to idle ones.
-_HELD = 0.002
 
 
 class Preemption:
@@ -41,8 +38,6 @@ class Preemption:
         self._limits = limits
         # What each worker with a longer queue is running, and since when.
         self._heads: dict[int, tuple[int, float]] = {}
-        # The first task that waits although a worker is idle, and since when.
-        self._first = (0, 0.0)
 
     def keep_limits(self) -> float | None:
         """Kill the workers whose tasks have broken a limit; return in how many seconds to check
@@ -81,22 +76,6 @@ class Preemption:
             worker.flush()
             left = True
         return _SOON if left else None
-
-    def give_out(self) -> float | None:
-        """Give tiny tasks that wait for a busy worker to idle ones if none of them was started for
-        a while; return in how many seconds to check again."""
-        first = self._core.held_back()
-        if first is None:
-            self._first = (0, 0.0)
-            return None
-        now = monotonic()
-        if first != self._first[0]:
-            self._first = first, now
-        left = self._first[1] + _HELD - now
-        if left > 0:
-            return left
-        self._core.handle(events.Overdue()).carry_out()
-        return self.give_out()
 
     def take_back(self) -> float | None:
         """Give work that waits behind something long to idle workers; return in how many seconds to

@@ -51,6 +51,8 @@ class Work:
     """Items are pickled as they are sent, and may refer to the user's classes."""
     streams = False
     """Its results are returned one by one, and delivered early; see ``early``."""
+    apart = False
+    """Large ones of its results come one by one; see ``_worker.apart``."""
     chunk: int | None = None
     """Items that the caller wants to be together."""
     tries: dict[int, int] | None

@@ -35,6 +35,7 @@ STATE = 11  # the value of a variable; in front of the codec's body, the length 
 # Worker to owner.
 READY, FAILED, RESULT, FORGOTTEN, FROZEN, RECORD, WARNING, TEXT, SLOW, IMPORTED = range(32, 42)
 PROFILE = 42  # sampled stacks of a worker
+VALUE = 43  # a large value of a chunk, in front of the result; from bit ``SHORT`` of the flags on: its item
 # Both ways.
 ANNOUNCE, FREE = 64, 65
 
@@ -44,6 +45,7 @@ ERRORS = 2  # a result in which at least one item failed
 UNRUN = 4  # and nothing was run, because the payload could not be unpickled
 SHORT = 3  # from this bit on: the worker has ended the chunk after this many items
 EARLY = 8  # of a task: its results are published as they come, see ``early``
+APART = 16  # of a task: large values of its result come by themselves, see ``VALUE``
 TAKEN = 1  # of a record: a handler in the worker takes it as well
 FLUSHED = 4  # of text, with its stream, 1 or 2
 

@@ -29,7 +29,7 @@ from functools import partial
 from time import monotonic_ns
 from typing import Any
 
-from .._codec.codec import decode, encode, encode_result, release, write_message
+from .._codec.codec import Payload, decode, encode, encode_result, release, write_message
 from .._codec.link import Link
 from .._codec.pickling import PEER
 from .._memory.arena import Arena
@@ -55,6 +55,7 @@ from .._system.native_threads import limit_threads
 from .._system.usage import SHORT, traced
 from .._system.victim import prefer_as_victim
 from . import ending, tools
+from .apart import send_large
 from .imports import NONE
 from .module_state import ModuleState
 from .orders import Orders
@@ -351,6 +352,9 @@ class Worker:
             self._output.end_line()
         try:
             message = encode_result(outcome, PEER)
+            if frame.flags & wire.APART:
+                send = partial(self._send_value, frame.id)
+                message = send_large(message, outcome, flags & wire.ERRORS, send)
             rich, body = write_message(message, self._link)
             del message
         except self._ends:
@@ -391,6 +395,11 @@ class Worker:
         timing.function = None
         timing.waited, timing.since = 0, monotonic_ns()
         timing.blocked = timing.since - encoded
+
+    def _send_value(self, task: int, at: int, value: Payload) -> None:
+        rich, body = write_message(value, self._link)
+        flags = (wire.RICH if rich else 0) | at << wire.SHORT
+        self._writer.send(wire.pack(wire.VALUE, body, flags, task))
 
     def _look_ahead(self) -> None:
         """Read until the owner has answered; other frames wait."""

@@ -58,10 +58,12 @@ class Exchange:
 
     # Any thread.
 
-    def put(self, message: Packed) -> None:
+    def put(self, message: Packed, waits: Callable[[], None] | None = None) -> None:
         """Send a message, whose buffers must stay as they are. Blocks while the other end has too
-        much to handle. Raises ConnectionError if it has gone."""
+        much to handle, and calls ``waits`` before that. Raises ConnectionError if it has gone."""
         with self._changed:
+            if waits is not None and self._unhandled >= WINDOW and not self._over:
+                waits()
             while self._unhandled >= WINDOW and not self._over:
                 self._changed.wait()
             if self._over:

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import queue
 import threading
 import warnings
 import weakref
@@ -56,6 +57,7 @@ class _Host:
         self.machine = machine
         self.address = address
         self.route: Route | None = None
+        self.heard: Heard | None = None
         self.retired = False  # Dask could not, because of our actor
         self.left = threading.Event()  # and that was reported
 
@@ -131,6 +133,8 @@ class DaskCarrier:
         self._all: dict[int, _Host] = {}
         self._seen = _Seen()
         self._threads: list[threading.Thread] = []
+        # What has come from the hosts that are connected; None: the end.
+        self._inbox: queue.SimpleQueue[tuple[_Host, Packed | str] | None] = queue.SimpleQueue()
         self._due = threading.Event()  # the watch has to look
         self._closed = threading.Event()
         first = self._look(None)
@@ -141,18 +145,19 @@ class DaskCarrier:
     def open(self, events: Events, preparation: Preparation) -> None:
         """See ``Carrier``."""
         self._events = events
+        self._start(self._read, "onecopy-from-hosts")
         for host in list(self._all.values()):
             self._begin(host)
         self._start(self._watch, "onecopy-hosts")
 
-    def send(self, key: int, items: list[Item]) -> int:
+    def send(self, key: int, items: list[Item], waits: Callable[[], None]) -> int:
         """See ``Carrier``."""
         host = self._all[key]
         message = packed(items)
         route = host.route
         if route is None or host.left.is_set():
             raise ConnectionError(f"{host.info.name} has gone")
-        route.send(message)
+        route.send(message, waits)
         return size_of(message)
 
     def bulk(self, key: int) -> Bulk | None:
@@ -173,8 +178,11 @@ class DaskCarrier:
         self._due.set()
         for key in list(self._all):
             self.end(key)
+        self._inbox.put(None)
         for thread in self._threads:
             thread.join(2 * BEAT)  # one whose host does not answer waits for longer
+        for host in list(self._all.values()):
+            self._part(host, "")
         if self._owned:
             self._client.close()
 
@@ -227,8 +235,12 @@ class DaskCarrier:
                 about = self._client.scheduler_info(n_workers=-1)["workers"]
                 for address in self._seen.new(about):
                     self._start(self._welcome, f"onecopy-welcome-{address}", address)
-            elif all(host.left.is_set() for host in self._all.values()):
-                self._events.over("the connection to the Dask scheduler was lost")
+            else:
+                if self._client.status == "closed":
+                    for host in list(self._all.values()):
+                        self._part(host, "the Dask client was closed")
+                if all(host.left.is_set() for host in self._all.values()):
+                    self._events.over("the connection to the Dask scheduler was lost")
             self._due.wait(LOOK)
             self._due.clear()
 
@@ -270,41 +282,66 @@ class DaskCarrier:
             self._events.left(host.info.key, why)
 
     def _serve(self, host: _Host) -> None:
-        """Start the agent of a host, and pass on what it sends until it ends or is lost."""
+        """Start the agent of a host, and ask it for what it sends if there is no connection."""
         assert self._events is not None
-        why = "its agent has ended"
-        heard = partial(self._heard, host)
-        _listen(self._client, host.address, heard)
+        why = ""
+        route: Route | None = None
+        host.heard = partial(self._heard, host)
+        _listen(self._client, host.address, host.heard)
         try:
-            host.route = self._route(host)
+            route = host.route = self._route(host)
             with self._lock:  # it has to come before it can leave
                 if host.left.is_set():
                     return
                 self._events.came(host.info)
-            while not host.left.is_set():
-                for message in host.route.take():
-                    if is_last(message):
-                        return
-                    if is_leaving(message):
-                        self._leave(host)
-                    elif not host.left.is_set() and not self._closed.is_set():
-                        self._events.received(host.info.key, unpacked(_writable(message)))
-                if self._client.status == "closed":
-                    why = "the Dask client was closed"
-                    return
+            if isinstance(route, ByScheduler):
+                while not host.left.is_set():
+                    for message in route.take():
+                        self._handle(host, message)
         except TimeoutError:
             why = "it does not answer"
         except (OSError, RuntimeError, ValueError, CancelledError) as error:
             why = str(error)
         finally:
-            route = host.route
-            if route is not None:
-                route.end()
-            _listen_no_more(self._client, host.address, heard)
-            self._lose(host, why)
-            host.route = None
+            # Else it is connected, and ``_read`` hears of its end.
+            if route is None or isinstance(route, ByScheduler) or host.left.is_set():
+                self._part(host, why)
             if host.retired and isinstance(route, ByScheduler):
                 self._retire(route)
+
+    def _read(self) -> None:
+        """Handle what comes from the hosts that are connected, until the carrier is closed."""
+        while (got := self._inbox.get()) is not None:
+            host, said = got
+            if isinstance(said, str):
+                self._part(host, said)
+            else:
+                self._handle(host, said)
+                route = host.route
+                if route is not None:
+                    route.handled(said)
+            del got, said  # a message is not kept while nothing comes
+
+    def _handle(self, host: _Host, message: Packed) -> None:
+        """Pass on a message of an agent."""
+        if is_last(message):
+            self._part(host, "its agent has ended")
+        elif is_leaving(message):
+            self._leave(host)
+        elif self._events is not None and not host.left.is_set() and not self._closed.is_set():
+            try:
+                self._events.received(host.info.key, unpacked(_writable(message)))
+            except Exception as error:  # no memory for it, say
+                self._part(host, f"what it has sent cannot be read: {error!r}")
+
+    def _part(self, host: _Host, why: str) -> None:
+        """End the connection to a host, and report that it has gone."""
+        route, host.route = host.route, None
+        if route is not None:
+            route.end()
+        if host.heard is not None:
+            _listen_no_more(self._client, host.address, host.heard)
+        self._lose(host, why)
 
     def _retire(self, route: ByScheduler) -> None:
         with contextlib.suppress(OSError, RuntimeError, ValueError):  # it has gone already
@@ -313,7 +350,7 @@ class DaskCarrier:
     def _route(self, host: _Host) -> Route:
         """Reach the host by the scheduler if there is no other way. Raises as ``Direct`` does."""
         try:
-            return Direct(self._client, host.address)
+            return Direct(self._client, host.address, lambda said: self._inbox.put((host, said)))
         except OSError as error:
             if host.left.is_set() or self._closed.is_set():
                 raise

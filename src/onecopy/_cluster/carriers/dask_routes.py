@@ -5,8 +5,8 @@ only the scheduler can be reached, the scheduler. Both have the methods of ``Rou
 from __future__ import annotations
 
 import asyncio
-import queue
 import threading
+from collections.abc import Callable
 from concurrent.futures import CancelledError
 from time import monotonic
 from typing import Any, Protocol
@@ -36,13 +36,12 @@ class Route(Protocol):
 
     bulk: Bulk | None
 
-    def send(self, message: Packed) -> None:
-        """Send a message; its buffers are not needed any more then. Raises OSError if the host
-        has gone."""
+    def send(self, message: Packed, waits: Callable[[], None]) -> None:
+        """Send a message; its buffers are not needed any more then. Calls ``waits`` before it waits for
+        the host. Raises OSError if the host has gone."""
 
-    def take(self) -> list[Packed]:
-        """Return what has come, after waiting for a while; ``LAST`` when the agent has ended.
-        Raises OSError if the host has gone. One thread."""
+    def handled(self, message: Packed) -> None:
+        """Note that a message is not in memory any more: the host may send as much again."""
 
     def end(self) -> None:
         """End the agent now, whatever it does."""
@@ -54,16 +53,17 @@ class Direct:
     Args:
         client: the Dask client, in whose event loop it is.
         address: the Dask worker's.
+        arrived: called in that event loop with each message, ``LAST`` when the agent has ended; and when
+            the connection has ended, with the reason in words.
 
     Raises:
         OSError: the Dask worker cannot be reached from here.
         RuntimeError: the host cannot start an agent.
     """
 
-    def __init__(self, client: Any, address: str) -> None:
+    def __init__(self, client: Any, address: str, arrived: Callable[[Packed | str], None]) -> None:
         self.bulk: Bulk | None = None
-        self._arrived: queue.SimpleQueue[Packed | str] = queue.SimpleQueue()
-        self._taken = 0
+        self._arrived = arrived
         begun = self._begin(address, client.connection_args)
         loop = client.loop.asyncio_loop
         future = asyncio.run_coroutine_threadsafe(begun, loop)
@@ -94,7 +94,7 @@ class Direct:
         return self._start(comm)
 
     def _start(self, comm: Any) -> Exchange:
-        exchange = Exchange(comm, self._arrived.put, LOST)
+        exchange = Exchange(comm, self._arrived, LOST)
 
         def ended(running: asyncio.Future[str]) -> None:
             if self.bulk is not None:
@@ -105,31 +105,22 @@ class Direct:
                 why = f"its connection was lost: {error!r}"
             else:
                 why = running.result()
-            self._arrived.put(why)
+            self._arrived(why)
 
         # The loop has a weak reference to a task alone: the callback keeps it.
         self._running = asyncio.ensure_future(exchange.run())
         self._running.add_done_callback(ended)
         return exchange
 
-    def send(self, message: Packed) -> None:
+    def send(self, message: Packed, waits: Callable[[], None]) -> None:
         """See ``Route``."""
         stream, buffers = message
         # Copies: they may be written after their owners have died.
-        self._exchange.put((stream, list(map(bytes, buffers))))
+        self._exchange.put((stream, list(map(bytes, buffers))), waits)
 
-    def take(self) -> list[Packed]:
+    def handled(self, message: Packed) -> None:
         """See ``Route``."""
-        self._exchange.handled(self._taken)
-        self._taken = 0
-        try:
-            message = self._arrived.get(timeout=BEAT)
-        except queue.Empty:
-            return []
-        if isinstance(message, str):
-            raise ConnectionError(message)
-        self._taken = size_of(message)
-        return [message]
+        self._exchange.handled(size_of(message))
 
     def end(self) -> None:
         """See ``Route``."""
@@ -175,17 +166,22 @@ class ByScheduler:
             self._actor = self._future.result(timeout=LOST)
         self._actor._client = client  # else it looks for a default client, which may be another
 
-    def send(self, message: Packed) -> None:
+    def send(self, message: Packed, waits: Callable[[], None]) -> None:
         """See ``Route``."""
         stream, buffers = message
+        waits()
         try:
             # Copies: should the host not answer, they may be sent after their owners have died.
             self._actor.send(stream, *map(bytes, buffers)).result(timeout=LOST)
         except (TimeoutError, RuntimeError, ValueError, CancelledError) as error:
             raise ConnectionError(f"it cannot be reached: {error}") from error
 
+    def handled(self, message: Packed) -> None:
+        """See ``Route``: here the host is asked for messages."""
+
     def take(self) -> list[Packed]:
-        """See ``Route``."""
+        """Return what has come, after waiting for a while; ``LAST`` when the agent has ended.
+        Raises OSError if the host has gone. One thread."""
         try:
             messages: list[Packed] = self._actor.poll(BEAT).result(timeout=LOST)
         except TimeoutError as error:

@@ -8,18 +8,24 @@ Messages go through socket pairs, which no other process can open.
 from __future__ import annotations
 
 import os
+import select
 import signal
 import socket
 import threading
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 from ..._engine.workers import importing
 from ..._launch import interpreter
 from ..._protocol.preparation import Preparation
 from ..bulk import Bulk, hand_over
-from ..connection import Connection
+from ..connection import Connection, Incoming, packed, unpacked
 from ..interface import AGENT, Events, HostInfo, Item
 from .running import in_words
+
+# Bytes that are read at once from agents, except for large parts of messages.
+_ROOM = 64 << 10
 
 
 @dataclass(frozen=True)
@@ -92,30 +98,29 @@ class LoopbackCarrier:
 
     def open(self, events: Events, preparation: Preparation) -> None:
         """See ``Carrier``. Agents end with the calling thread."""
-        for key in range(1, self._count + 1):
-            # A fork elsewhere in the program must not keep the agent's end open.
-            with importing():
-                ours, theirs = socket.socketpair()
-                bytes_here, bytes_there = socket.socketpair()
-                with theirs, bytes_there:
-                    hand_over(ours, bytes_there)
-                    pid = _start_agent(theirs.fileno(), preparation)
-            info = HostInfo(key, f"loopback-{key}", self._each)
-            self._agents[key] = pid, Connection(ours)
-            self._bulks[key] = Bulk(bytes_here)
-            events.came(info)
-            thread = threading.Thread(
-                target=self._read,
-                args=(events, info),
-                name=f"onecopy-from-{info.name}",
-                daemon=True,
-            )
-            self._threads.append(thread)
-            thread.start()
+        try:
+            for key in range(1, self._count + 1):
+                # A fork elsewhere in the program must not keep the agent's end open.
+                with importing():
+                    ours, theirs = socket.socketpair()
+                    bytes_here, bytes_there = socket.socketpair()
+                    with theirs, bytes_there:
+                        hand_over(ours, bytes_there)
+                        pid = _start_agent(theirs.fileno(), preparation)
+                self._agents[key] = pid, Connection(ours)
+                self._bulks[key] = Bulk(bytes_here)
+                events.came(HostInfo(key, f"loopback-{key}", self._each))
+        finally:
+            self._start(self._read, "onecopy-from-hosts", events)
 
-    def send(self, key: int, items: list[Item]) -> int:
+    def _start(self, run: Callable[..., None], name: str, *arguments: Any) -> None:
+        thread = threading.Thread(target=run, args=arguments, name=name, daemon=True)
+        thread.start()
+        self._threads.append(thread)
+
+    def send(self, key: int, items: list[Item], waits: Callable[[], None]) -> int:
         """See ``Carrier``."""
-        return self._agents[key][1].send(items)
+        return self._agents[key][1].pass_on(packed(items), waits)
 
     def bulk(self, key: int) -> Bulk | None:
         """See ``Carrier``."""
@@ -142,24 +147,53 @@ class LoopbackCarrier:
         for bulk in self._bulks.values():
             bulk.detach_in_child()
 
-    def _read(self, events: Events, info: HostInfo) -> None:
-        pid, connection = self._agents[info.key]
-        why = ""
+    def _read(self, events: Events) -> None:
+        """Pass on what the agents send, until all have ended."""
+        room = memoryview(bytearray(_ROOM))
+        # Not epoll: its descriptor would stay open in forked children.
+        ready = select.poll()
+        there: dict[int, tuple[int, Incoming]] = {}
+        for key, (_, connection) in self._agents.items():
+            fd = connection.sock.fileno()
+            ready.register(fd, select.POLLIN)
+            there[fd] = key, Incoming(connection.sock, room)
+        while there:
+            for fd, _ in ready.poll():
+                key, incoming = there[fd]
+                why = self._pass_on(events, key, incoming)
+                if why is not None:
+                    ready.unregister(fd)
+                    del there[fd]
+                    self._let_go(events, key, why)
+
+    def _pass_on(self, events: Events, key: int, incoming: Incoming) -> str | None:
+        """Pass on what an agent has sent; at its end return the reason, if it is known."""
         try:
-            while True:
-                events.received(info.key, connection.receive())
+            for message in incoming.arrived():
+                events.received(key, unpacked(message))
         except EOFError:
-            pass  # it has ended
+            return ""
         except MemoryError:
-            why = "it has sent more than there is memory for"
+            return "it has sent more than there is memory for"
+        return None
+
+    def _let_go(self, events: Events, key: int, why: str) -> None:
+        """End an agent: in a thread of its own, since it takes a while if the agent has much memory."""
+        try:
+            self._start(self._ended, f"onecopy-end-{key}", events, key, why)
+        except RuntimeError:  # there can be no more threads
+            self._ended(events, key, why)
+
+    def _ended(self, events: Events, key: int, why: str) -> None:
+        pid, connection = self._agents[key]
         # Its end of the socket is closed by its end alone.
-        self.end(info.key)
+        self.end(key)
         _, status = os.waitpid(pid, 0)
         with self._lock:
-            self._agents[info.key] = 0, connection
-        events.left(info.key, why or f"its agent {in_words(status)}")
+            self._agents[key] = 0, connection
+        events.left(key, why or f"its agent {in_words(status)}")
         connection.close()
-        self._bulks[info.key].close()
+        self._bulks[key].close()
 
 
 def _start_agent(fd: int, preparation: Preparation) -> int:

@@ -16,7 +16,7 @@ import pickle
 import threading
 import warnings
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent import futures
 from itertools import count
 from math import inf
@@ -134,7 +134,7 @@ class RayCarrier:
             self._begin(host)
         self._start(self._watch, "onecopy-ray")
 
-    def send(self, key: int, items: list[Item]) -> int:
+    def send(self, key: int, items: list[Item], waits: Callable[[], None]) -> int:
         """See ``Carrier``."""
         host = self._all[key]
         total = 0
@@ -142,6 +142,8 @@ class RayCarrier:
             host.sending.append(self._call(host, "pass_on", next(host.calls), *parts))
             total += sum(memoryview(part).nbytes for part in parts)
             while len(host.sending) > _WINDOW or (host.sending and host.sending[0].done()):
+                if not host.sending[0].done():
+                    waits()
                 self._result(host, host.sending.popleft())
         return total
 
