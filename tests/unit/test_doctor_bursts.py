@@ -12,6 +12,7 @@ import pytest
 
 from onecopy._doctor import history, joined, rings, runs
 from onecopy._doctor.inside import bursts, calls, current, kinds, messages, ring
+from onecopy._doctor.inside import worker as of_workers
 from tests.doctor.made import MS, RESULTS, SECOND, TASKS, Made
 
 
@@ -36,8 +37,12 @@ class Worker:
 
     def __init__(self, clock: Clock, folder: Path) -> None:
         self.clock, self._folder = clock, folder
-        self._loads: Callable[..., Any] = messages.wrap_loads(lambda message, **_: message.object)
-        self._dumps: Callable[..., Any] = messages.wrap_dumps(
+        self.hook(messages)
+
+    def hook(self, hooks: Any) -> None:
+        """Take the hooks of a module."""
+        self._loads: Callable[..., Any] = hooks.wrap_loads(lambda message, **_: message.object)
+        self._dumps: Callable[..., Any] = hooks.wrap_dumps(
             lambda cls, obj, protocol=None: bytes(
                 obj.size if isinstance(obj, Message) else len(str(obj))
             )
@@ -103,6 +108,7 @@ def process(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Worker]
 @pytest.fixture
 def worker(process: Worker) -> Worker:
     """A worker of a pool."""
+    process.hook(of_workers)
     current.take(TASKS, RESULTS)
     return process
 
@@ -159,15 +165,15 @@ def test_a_worker_that_ends_in_a_task_has_left_what_it_was_at(worker: Worker) ->
     assert rings.names_of(taken.names)[last.title & 0xFFFFFFFF] == "work"
 
 
-@pytest.mark.parametrize("words", range(1, 5))
+@pytest.mark.parametrize("words", range(1, 6))
 def test_a_half_written_task_is_not_believed(worker: Worker, words: int) -> None:
     """Only its first words are those of the next."""
     for number in range(2_000):
         worker.does(number, MS)
-    before = bytes(ring.buffer[kinds.CURRENT : kinds.CURRENT + 40])
+    before = bytes(ring.buffer[kinds.CURRENT : kinds.CURRENT + 48])
     worker.reads((7, 2_000, work, (1,), {}))
     at = kinds.CURRENT + 8 * words
-    ring.buffer[at : kinds.CURRENT + 40] = before[8 * words :]
+    ring.buffer[at : kinds.CURRENT + 48] = before[8 * words :]
     last = rings.current_of(worker.taken().head)
     assert last is not None
     assert not last.whole

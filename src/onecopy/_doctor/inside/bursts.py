@@ -33,7 +33,8 @@ _MOST, _EARLY = 16, 200
 
 hot = [0, 0, 0]
 """Changed with every message that is passed through: a list, which is the fastest. 0: how many there are
-still to pass through, 1: how many of those that were came in, 2: when the last came.
+still to pass through, 1: how many of those that were came in (a worker of a pool does not count them: it
+sends one for each), 2: when the last came.
 
 The first is counted down by several threads without a lock: it may fall below zero, never stay above.
 """
@@ -127,7 +128,7 @@ def note_passed(until: int = 0) -> None:
     skipped = _to_skip - max(0, hot[0])
     if skipped > 0:
         until = until or ring.now()
-        out = max(0, skipped - hot[1])
+        out = skipped // 2 if takes_tasks[0] else max(0, skipped - hot[1])
         ring.note(kinds.BURST, _piece_began, out, skipped - out, max(0, until - _piece_began))
         _through += skipped
         _piece_began = until

@@ -103,8 +103,8 @@ HEAD = 8192
 """Bytes in front of the records: counters, from COUNTERS on, of sixteen bytes each."""
 CURRENT = 64
 """In the head, nine words: the task that a worker is at, or was at last. How many it has begun, number of
-the task (two words), when it began, and once more how many; function | items << 32; channel; when the last
-ended, and nanoseconds of all that have. See ``current``."""
+the task (two words), when it began, nanoseconds of all that had ended before, and once more how many;
+function | items << 32; channel; when the last ended. See ``current``."""
 COUNTERS, SLOTS = 1024, 440
 ROOM = 43_000
 """Records in a ring, 4 MB: the observer empties it many times before it is full."""
