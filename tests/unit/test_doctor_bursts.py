@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from onecopy._doctor import history, joined, rings, runs
-from onecopy._doctor.inside import bursts, calls, current, kinds, messages, ring
+from onecopy._doctor.inside import bursts, calls, current, kinds, messages, pools, ring
 from onecopy._doctor.inside import worker as of_workers
 from tests.doctor.made import MS, RESULTS, SECOND, TASKS, Made
 
@@ -245,6 +245,18 @@ def test_a_large_message_ends_the_passing_and_is_recorded(process: Worker) -> No
     process.writes((7, 1_001, work, (1,), {}))
     table = rings.table(process.taken().records)
     assert 100_000 in table[table["head"] & 0xFF == kinds.OUT]["c"]
+
+
+def test_what_a_new_pool_begins_with_is_recorded(process: Worker) -> None:
+    for number in range(1_000):
+        process.writes((7, number, work, (1,), {}))
+    assert bursts.hot[0] > 0
+    pools.made_anew(object())
+    assert bursts.hot[0] == 0
+    process.writes((8, 0, work, (1,), {}))
+    process.writes((8, 1, work, (1,), {}))
+    table = rings.table(process.taken().records)
+    assert 8 in table[table["head"] & 0xFF == kinds.OUT]["d"]
 
 
 def test_many_large_messages_are_all_recorded(process: Worker) -> None:

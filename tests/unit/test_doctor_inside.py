@@ -413,7 +413,7 @@ def test_a_worker_takes_hooks_of_its_own_where_nobody_else_s_lie_over_them(
     messages.hook_reduction(module)
     hook = vars(Pickler)["dumps"]
     if patched:
-        Pickler.loads = staticmethod(lambda data, **kwargs: "another's")  # type: ignore[method-assign]
+        Pickler.loads = staticmethod(lambda data, **kwargs: "another's")
     try:
         worker.take(5, 6)
         assert (vars(Pickler)["dumps"] is hook) == patched

@@ -31,7 +31,11 @@ def imports(pool: Pool) -> list[Line]:
         return [Line(0, "+", f"from onecopy import {wanted}")]
     # multiprocessing.Pool(...), context.Pool(...)
     before, after = source.replaced(pool.site, call.func, f"oc.{wanted}")
-    return [Line(call.lineno, "-", before), Line(call.lineno, "+", after)]
+    return [
+        Line(0, "+", "import onecopy as oc"),
+        Line(call.lineno, "-", before),
+        Line(call.lineno, "+", after),
+    ]
 
 
 class Heavy(NamedTuple):
@@ -108,7 +112,7 @@ def share(pool: Pool, found: Heavy | None) -> list[Line]:
         before = min(each.line for each in (site, pool.site) if each.line) if site.line else 0
         lines.append(Line(before, "+", f"{name} = oc.share({name})"))
     # In the order of the program: of one line's, the sharing comes before the pool.
-    return sorted([*lines, *imports(pool)], key=lambda each: each.number)
+    return sorted(dict.fromkeys([*lines, *imports(pool)]), key=lambda each: each.number)
 
 
 def with_keyword(site: Site, name: str, value: str) -> list[Line]:

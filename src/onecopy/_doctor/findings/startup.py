@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from .. import source
 from ..cures import imports
 from ..finding import Case, Finding, Line, arrow, count, percent, seconds
 from ..history import Process
 from ..inside import kinds
 from ..pools import Pool
 
-_LONG, _PART = 0.5, 0.3
+_LONG, _PART = 0.25, 0.3
 # What starting a worker costs where nothing is imported.
 _LEAST = 0.06
 # A main module that takes less is not heavy.
@@ -21,6 +22,10 @@ _BUSY = 0.25
 def look(case: Case) -> Iterator[Finding]:
     for pool in case.pools:
         lead = pool.lead
+        replaced = _replaced(case, pool)
+        if replaced is not None:
+            yield replaced
+            continue
         if min(lead, _on_free_cpus(pool)) < _LONG or lead < _PART * pool.wall:
             continue
         if case.facts.foreign > _BUSY and any(each.forked for each in pool.workers):
@@ -34,6 +39,48 @@ def look(case: Case) -> Iterator[Finding]:
                 yield _heavy_main(pool, first, ready, main)
                 continue
         yield _slow(pool, lead)
+
+
+def _replaced(case: Case, pool: Pool) -> Finding | None:
+    """Workers that do few tasks each, and are replaced."""
+    limit = int(pool.record["i"]) if pool.record is not None else 0
+    started = len(pool.workers)
+    if not limit or started < 2 * pool.lanes:
+        return None
+    each = pool.parts.startup / started
+    spent = each * (started - pool.lanes)
+    if spent < _PART * pool.total or (case.facts.foreign > _BUSY and pool.workers[0].forked):
+        return None
+    saving = spent / pool.lanes
+    keyword = "maxtasksperchild" if pool.kind == "Pool" else "max_tasks_per_child"
+    return Finding(
+        id="start-up",
+        level="time",
+        title=f"Workers were replaced after {count(limit, 'task')} each: {percent(spent, pool.total)} "
+        "of their time went into starting others",
+        evidence=f"{started} workers by {pool.method or 'fork'}, {seconds(each)} each until it was "
+        f"ready, for {seconds(pool.parts.compute)} of computing.",
+        where=pool.site,
+        change=tuple(_without(pool, keyword)),
+        advice=f"If tasks leave memory behind, a {keyword} of some hundred holds that too.",
+        saving=saving,
+        of=pool.wall,
+        gain=arrow(pool.wall, pool.wall - saving),
+        figures={"limit": limit, "workers": started, "each": each, "wall": pool.wall},
+        pool=pool,
+    )
+
+
+def _without(pool: Pool, keyword: str) -> Iterator[Line]:
+    """The call that makes the pool, without its limit of tasks."""
+    call = source.call_at(pool.site, ("Pool", "ProcessPoolExecutor"))
+    if call is not None and any(each.arg == keyword for each in call.keywords):
+        before, after = source.with_keyword(pool.site, call, keyword, "None")
+        yield Line(call.lineno, "-", before)
+        yield Line(call.lineno, "+", after)
+    else:
+        yield Line(pool.site.line, " ", source.line(pool.site))
+        yield Line(0, " ", f"# without a {keyword}")
 
 
 def _on_free_cpus(pool: Pool) -> float:
@@ -52,7 +99,7 @@ def _heavy_main(pool: Pool, first: Process, ready: list[Process], main: float) -
     return Finding(
         id="start-up",
         level="time",
-        title=f"Each of {len(ready)} workers ran the main module again: "
+        title=f"Each of {max(len(ready), pool.lanes)} workers ran the main module again: "
         f"{percent(pool.lead, pool.wall)} of the pool's time went before the first task",
         evidence=f"{seconds(main)} in the first worker, {seconds(cpu)} of CPU in all, by "
         f"{pool.method}" + (f"; it imported {packages}" if packages else "") + ".",

@@ -6,8 +6,8 @@ them came slower. Pickling and unpickling count; reading and writing are the lib
 meanwhile. The two ends of a pipe note different tasks then. Each end scales what it has measured by its
 own share; how many tasks there were, and how long they took, is known exactly (``current``).
 
-A large message, or a pause in a process that hands out tasks, ends the passing: what comes then is not
-like what came before.
+A large message, another pool, or a pause in a process that hands out tasks, ends the passing: what comes
+then is not like what came before.
 """
 
 from __future__ import annotations
@@ -94,6 +94,12 @@ def passes(now: int, size: int, inward: int) -> bool:
     if hot[0] <= 0:
         go_on(now)
     return True
+
+
+def begin_anew() -> None:
+    """Record the messages that come next: they are of another pool."""
+    if hot[0] > 0:
+        _end_early()
 
 
 def _end_early() -> bool:

@@ -71,7 +71,7 @@ QUEUE = 25
 """A queue, or a pipe, of the program's own was made. a: channel, b: largest size, d: site, e: class,
 f: the other end's channel, where it is another."""
 CLOSED = 26
-"""A pool was ended. a: identity, b: 1 by terminate."""
+"""A pool was ended by ``terminate``. a: identity, b: duration."""
 MEMMAP = 27
 """joblib wrote an array to a file, to be mapped. a: duration, b: bytes, d: folder."""
 STARTED_WITH = 28

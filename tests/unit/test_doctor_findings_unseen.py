@@ -1,0 +1,82 @@
+"""Findings that programs of other shapes than those in ``tests/doctor`` had been missing."""
+
+from __future__ import annotations
+
+import pytest
+
+from onecopy._doctor import diagnosis, history, joined, terminal
+from onecopy._doctor.inside import kinds
+from tests.doctor.made import MS, RESULTS, SECOND, TASKS, Made
+
+
+def test_pools_whose_tasks_were_not_recorded_count_as_well() -> None:
+    """And what it takes to make them and to terminate them, beyond their first worker's start."""
+    made = Made(wall=4.0)
+    site = made.main.name("prog.py:5 <module>")
+    for number in range(20):
+        begin, channel = number * 200 * MS, 600 + number
+        made.main.note(*(kinds.POOL, begin, 50 * MS, 1, kinds.A_POOL, site, 0, 70, channel, 700))
+        made.main.note(kinds.CLOSED, begin + 120 * MS, 70, 30 * MS)
+        if number >= 5:
+            continue
+        worker = made.process(30 + number, begin=begin + 10 * MS, end=begin + 150 * MS)
+        made.main.note(kinds.OUT | 1 << 8, begin + 60 * MS, 9, 9, 9, number, 0, 1 << 32, channel)
+        worker.note(kinds.IN | 1 << 8, begin + 70 * MS, 9, 9, 9, number, 0, 0, channel)
+        done = begin + 80 * MS
+        worker.note(kinds.OUT | 2 << 8, done, 9, 9, 9, number, 0, 0, 700, MS, begin + 71 * MS)
+    found = made.findings()["pool-in-loop"]
+    assert found.figures["costs"] == pytest.approx(20 * 0.08)
+    assert found.saving == pytest.approx(19 * 0.08)
+
+
+@pytest.mark.parametrize(("each", "found"), [(400 * MS, True), (40 * MS, False)])
+def test_workers_that_are_replaced_after_each_task(each: int, found: bool) -> None:
+    made = Made(wall=4.0)
+    made.method = "spawn"
+    site = made.main.name("prog.py:5 <module>")
+    pool = kinds.POOL, 0, MS, 2, kinds.A_POOL, site, made.main.name("spawn"), 77, TASKS, RESULTS, 1
+    made.main.note(*pool)
+    for number in range(16):
+        begin = MS + number // 2 * 500 * MS
+        worker = made.process(30 + number, begin=begin, end=begin + 500 * MS)
+        worker.note(kinds.READY, begin + each - MS, MS)
+        made.task(worker, number, sent=MS + number, begin=begin + each + 10 * MS, took=20 * MS)
+    told = made.findings().get("start-up")
+    assert (told is not None) == found
+    [known] = joined.find(history.History(made.recording()))
+    assert known.parts.known() < 1.05 * known.total, "a worker that was replaced has no tail"
+    if told is not None:
+        assert "after 1 task each" in told.title
+        assert told.saving == pytest.approx(14 * 0.4 / 2, rel=0.05)
+
+
+def test_large_objects_through_pipes_of_one_place_and_back() -> None:
+    """Two pipes for both ways, each of which has too little for a finding of its own."""
+    made = Made(wall=1.0)
+    site, child = made.main.name("prog.py:9 <module>"), made.process(20, begin=0, end=SECOND)
+    for pipe in (300, 400):
+        made.main.note(kinds.QUEUE, MS, pipe, 0, 0, site, made.main.name("Pipe"), pipe + 1)
+        for number in range(4):
+            begin = (pipe + number * 40) * MS
+            made.main.note(kinds.OUT, begin, 9 * MS, 9 * MS, 8_000_000, 0, 0, 0, pipe)
+            child.note(kinds.IN, begin, 9 * MS, 2 * MS, 8_000_000, 0, 0, 0, pipe + 1)
+            back = begin + 20 * MS
+            child.note(kinds.OUT, back, 2 * MS, 9 * MS, 8_000_000, 0, 0, 0, pipe + 1)
+            made.main.note(kinds.IN, back, 9 * MS, 2 * MS, 8_000_000, 0, 0, 0, pipe)
+    found = made.findings()["queue-pickled"]
+    assert str(found.where) == "prog.py:9"
+    assert found.figures["messages"] == 8
+    assert found.figures["back"] == pytest.approx(8 * 0.011)
+
+
+@pytest.mark.parametrize(("took", "said"), [(400 * MS, "Nothing to change"), (4 * MS, "No fault")])
+def test_a_run_without_findings_says_where_the_time_went(took: int, said: str) -> None:
+    """Workers that waited for tasks are no fault that is known, and nothing to be content with."""
+    made = Made(wall=1.0)
+    worker, other = made.pool(2)
+    for number, each in enumerate((worker, other, worker, other)):
+        begin = (10 + number // 2 * 480) * MS
+        made.task(each, number, sent=5 * MS, begin=begin, took=took)
+    told = terminal.verdict(diagnosis.of(made.recording()))
+    assert told.startswith(said)
+    assert ("waited for tasks" in told) == (took < 100 * MS)
