@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
-from onecopy._doctor import diagnosis, history, joined, terminal
+from onecopy._doctor import diagnosis, finding, history, joined, source, terminal
+from onecopy._doctor.findings import tiny_tasks
+from onecopy._doctor.history import Site
 from onecopy._doctor.inside import kinds
 from tests.doctor.made import MS, RESULTS, SECOND, TASKS, Made
 
@@ -80,3 +84,49 @@ def test_a_run_without_findings_says_where_the_time_went(took: int, said: str) -
     told = terminal.verdict(diagnosis.of(made.recording()))
     assert told.startswith(said)
     assert ("waited for tasks" in told) == (took < 100 * MS)
+
+
+def _tiny(file: Path, line: int) -> tuple[str, ...]:
+    """The lines that come, of a pool of very short tasks that is made at line 5."""
+    made = Made(wall=2.0)
+    workers = made.pool(2)
+    for number in range(1000):
+        made.task(workers[number % 2], number, sent=number * MS, begin=number * MS + 9000, took=900)
+    case = finding.Case(history.History(made.recording()), [])
+    [pool] = joined.find(case.history)
+    pool.submits = [(Site(str(file), line, ""), "submit")]
+    pool.site = Site(str(file), line, "")
+    [found] = tiny_tasks.look(finding.Case(case.history, [pool]))
+    return tuple(each.text for each in found.change if each.sign == "+" and each.number)
+
+
+@pytest.mark.parametrize(
+    ("written", "cure"),
+    [
+        ("print(sum(ex.map(f, items)))", "print(sum(ex.map(f, items, chunksize="),
+        ("jobs = [ex.submit(f, x) for x in items]", "ex.map(work, items, chunksize="),
+        (
+            "got = [self.pool.apply_async(f, (x,)) for x in items]",
+            "self.pool.map(work, items, chunk",
+        ),
+    ],
+)
+def test_the_change_for_tiny_tasks_is_a_call_that_takes_chunks(
+    tmp_path: Path, written: str, cure: str
+) -> None:
+    """Also of an executor's map, which calls submit by itself."""
+    file = tmp_path / "prog.py"
+    file.write_text(written + "\n")
+    assert _tiny(file, 1)[0].startswith(cure)
+
+
+def test_data_is_shared_where_it_was_made_and_not_after_its_use(tmp_path: Path) -> None:
+    file = tmp_path / "prog.py"
+    file.write_text(
+        "def load():\n    table = 1\n    return table\n\n"
+        "table = load(\n    )\ncall = partial(f, table)\npool.map(call, keys)\n"
+    )
+    assert source.after_assignment(Site(str(file), 8, ""), "table") == 7
+    assert source.after_assignment(Site(str(file), 3, ""), "table") == 3
+    assert source.after_assignment(Site(str(file), 8, ""), "keys") == 0
+    assert source.after_assignment(Site(str(tmp_path / "none.py"), 8, ""), "table") == 0
