@@ -130,3 +130,28 @@ def test_data_is_shared_where_it_was_made_and_not_after_its_use(tmp_path: Path) 
     assert source.after_assignment(Site(str(file), 3, ""), "table") == 3
     assert source.after_assignment(Site(str(file), 8, ""), "keys") == 0
     assert source.after_assignment(Site(str(tmp_path / "none.py"), 8, ""), "table") == 0
+
+
+@pytest.mark.parametrize("of_pool", [True, False])
+def test_workers_that_got_no_task_are_no_processes_in_turn(of_pool: bool) -> None:
+    """On a busy machine the one worker of each of many pools does all that there is to do."""
+    made = Made(wall=2.0)
+    site = made.main.name("prog.py:3 <module>")
+    for number in range(5):
+        begin = (1 + number * 300) * MS
+        if of_pool:
+            pool = MS, 1, kinds.A_POOL, site, 0, 70 + number, 600 + number, 700
+            made.main.note(kinds.POOL, begin, *pool)
+        made.process(30 + number, begin=begin, end=begin + 200 * MS)
+    assert ("not-parallel" in made.findings()) != of_pool
+
+
+def test_a_program_without_a_file_has_no_lines_that_go() -> None:
+    """Its place is ``<string>``, of which there is nothing to show but what comes."""
+    made = Made(wall=2.0)
+    for number in range(4):
+        begin = (1 + number * 300) * MS
+        made.process(30 + number, begin=begin, end=begin + 290 * MS)
+    change = made.findings()["not-parallel"].change
+    assert change
+    assert all(line.text for line in change)
