@@ -37,11 +37,12 @@ class Worker:
 
     def __init__(self, clock: Clock, folder: Path) -> None:
         self.clock, self._folder = clock, folder
+        self._coming: Any = None
         self.hook(messages)
 
     def hook(self, hooks: Any) -> None:
         """Take the hooks of a module."""
-        self._loads: Callable[..., Any] = hooks.wrap_loads(lambda message, **_: message.object)
+        self._loads: Callable[..., Any] = hooks.wrap_loads(lambda data, **_: self._coming)
         self._dumps: Callable[..., Any] = hooks.wrap_dumps(
             lambda cls, obj, protocol=None: bytes(
                 obj.size if isinstance(obj, Message) else len(str(obj))
@@ -53,7 +54,8 @@ class Worker:
         if bursts.hot[0] <= 0:
             ring.me.state[1] = self.clock.now()
             ring.me.state[2] = SimpleNamespace(_onecopy_channel=current.channel or RESULTS)
-        self._loads(Message(obj, size))
+        self._coming = obj
+        self._loads(bytes(size))
 
     def writes(self, obj: Any) -> None:
         """A message goes, and is written."""

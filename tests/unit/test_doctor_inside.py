@@ -10,6 +10,7 @@ from collections.abc import Callable
 from functools import partial
 from itertools import pairwise
 from pathlib import Path
+from pickle import PickleBuffer
 from types import CodeType, ModuleType, SimpleNamespace
 from typing import Any
 
@@ -137,6 +138,9 @@ def test_hooks_of_messages_give_what_the_originals_give(
         assert dumps(None, "x", 4) == ("x", 4)
         assert loads("y", encoding="bytes") == ("y", {"encoding": "bytes"})
         assert bursts.hot[0] <= 0
+    bursts.hot[:] = 5, 0, ring.now()
+    assert loads(PickleBuffer(b"z"))[1] == {}, "which has no length"
+    bursts.hot[0] = 0
 
 
 def test_what_runs_inside_is_compiled_under_a_made_up_name(tmp_path: Path) -> None:
@@ -419,6 +423,10 @@ def test_a_worker_takes_hooks_of_its_own_where_nobody_else_s_lie_over_them(
         assert (vars(Pickler)["dumps"] is hook) == patched
         assert Pickler.loads(b"") == ("another's" if patched else "theirs")
         assert (current.channel, bursts.takes_tasks[0]) == ((0, False) if patched else (5, True))
+        current.forget()
+        bursts.forget()
+        worker.take(7, 8)  # in a worker that it has forked
+        assert current.channel == (0 if patched else 7)
     finally:
         current.forget()
         bursts.forget()

@@ -24,8 +24,11 @@ def take(tasks: int, results: int) -> None:
     Where others have put functions of their own over the hooks, its tasks are not followed.
     """
     if all(vars(owner).get(name) is hook for owner, name, hook, _ in messages.picklers):
-        for owner, name, _, original in messages.picklers:
-            setattr(owner, name, _HOOKS[name](original))
+        # A worker's own workers, forked from it, find these.
+        for index, (owner, name, _, original) in enumerate(messages.picklers):
+            hook = _HOOKS[name](original)
+            setattr(owner, name, hook)
+            messages.picklers[index] = owner, name, hook, original
         current.take(tasks, results)
 
 
@@ -33,7 +36,8 @@ def wrap_loads(original: Callable[..., Any]) -> Callable[..., Any]:
     now, begun, place = ring.now, current.BEGUN, kinds.CURRENT
 
     def loads(data: Any, **kwargs: Any) -> Any:
-        t0 = 0 if hot[0] > 0 and len(data) <= LARGE else now()
+        # Pools give it bytes; other buffers have no length perhaps.
+        t0 = 0 if hot[0] > 0 and type(data) is bytes and len(data) <= LARGE else now()
         try:
             obj = original(data, **kwargs) if kwargs else original(data)
         except BaseException as error:
