@@ -30,10 +30,11 @@ _TEXTS = {
     "eager-input": """Pool.map made a list of an iterator first, for more than 10 % of the program's time,
         while its workers waited. Saved is the lesser of that time and the tasks' own, where the CPUs
         are enough for both. Or 50 MB and more were added to memory while map consumed an iterator.""",
-    "start-up": """Until the first worker was ready more than a quarter of a second and 30 % of the
-        pool's time passed. Under spawn and forkserver the main module is run again in each worker: saved is
-        that part, as the first worker took it. Or workers were replaced after few tasks each
-        (maxtasksperchild), and starting others took more than 30 % of the workers' time.""",
+    "start-up": """Until the first worker was ready more than half a second and 30 % of the pool's
+        time passed; a quarter of a second, if the main module took most of it. Under spawn and
+        forkserver the main module is run again in each worker: saved is that part, as the first
+        worker took it. Or workers were replaced after few tasks each (maxtasksperchild), and
+        starting others took more than 30 % of the workers' time.""",
     "start-arguments": """Arguments of processes, or a pool's initargs, were pickled for each fresh
         interpreter, 8 MB and more, and starting took more than 15 % of the program's time. Saved is
         that, less an ordinary start each, and one copy into shared memory.""",

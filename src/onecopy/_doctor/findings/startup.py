@@ -11,7 +11,9 @@ from ..history import Process
 from ..inside import kinds
 from ..pools import Pool
 
-_LONG, _PART = 0.25, 0.3
+_LONG, _PART = 0.5, 0.3
+# Where a main module is known to be the cause, and no other program's work may be.
+_SHORT, _OF_MAIN = 0.25, 0.2
 # What starting a worker costs where nothing is imported.
 _LEAST = 0.06
 # A main module that takes less is not heavy.
@@ -26,7 +28,9 @@ def look(case: Case) -> Iterator[Finding]:
         if replaced is not None:
             yield replaced
             continue
-        if min(lead, _on_free_cpus(pool)) < _LONG or lead < _PART * pool.wall:
+        took = min(lead, _on_free_cpus(pool))
+        least = _SHORT if case.facts.foreign <= _BUSY else _LONG
+        if took < least or lead < _PART * pool.wall:
             continue
         if case.facts.foreign > _BUSY and any(each.forked for each in pool.workers):
             continue  # a fork is hardly work: it waited for a CPU
@@ -35,10 +39,11 @@ def look(case: Case) -> Iterator[Finding]:
             first = min(ready, key=lambda each: pool.ready[each.pid][1])
             prepared = first.of(kinds.PREPARE)[0]
             main = min(int(prepared["a"]), 1.3 * int(prepared["b"]) + 2e7) / 1e9
-            if main >= _HEAVY:
+            if main >= (_HEAVY if took >= _LONG else _OF_MAIN):
                 yield _heavy_main(pool, first, ready, main)
                 continue
-        yield _slow(pool, lead)
+        if took >= _LONG:
+            yield _slow(pool, lead)
 
 
 def _replaced(case: Case, pool: Pool) -> Finding | None:
