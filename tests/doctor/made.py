@@ -57,9 +57,12 @@ class Process:
     def current(
         self, number: int, task: int, *, begin: int, ended: int, took: int, again: int = 0
     ) -> None:
-        """The task that it was at last; with another number in ``again``, half-written."""
+        """The task that it was at last; with another number in ``again``, half-written. ``took`` counts
+        all that have ended."""
         title = self.name("work") | 1 << 32
-        self._current = number, task, 0, begin, again or number, title, TASKS, ended, took
+        before = took - (ended - begin if ended >= begin else 0)
+        again = again or number
+        self._current = number, task, 0, begin, before, again, title, TASKS, ended
 
     def ring(self) -> Ring:
         """As it is taken."""

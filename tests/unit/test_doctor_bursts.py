@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 
 from onecopy._doctor import history, joined, rings, runs
-from onecopy._doctor.inside import bursts, calls, current, kinds, messages, ring
+from onecopy._doctor.inside import bursts, calls, current, kinds, messages, pools, ring
+from onecopy._doctor.inside import worker as of_workers
 from tests.doctor.made import MS, RESULTS, SECOND, TASKS, Made
 
 
@@ -36,8 +37,13 @@ class Worker:
 
     def __init__(self, clock: Clock, folder: Path) -> None:
         self.clock, self._folder = clock, folder
-        self._loads: Callable[..., Any] = messages.wrap_loads(lambda message, **_: message.object)
-        self._dumps: Callable[..., Any] = messages.wrap_dumps(
+        self._coming: Any = None
+        self.hook(messages)
+
+    def hook(self, hooks: Any) -> None:
+        """Take the hooks of a module."""
+        self._loads: Callable[..., Any] = hooks.wrap_loads(lambda data, **_: self._coming)
+        self._dumps: Callable[..., Any] = hooks.wrap_dumps(
             lambda cls, obj, protocol=None: bytes(
                 obj.size if isinstance(obj, Message) else len(str(obj))
             )
@@ -48,7 +54,8 @@ class Worker:
         if bursts.hot[0] <= 0:
             ring.me.state[1] = self.clock.now()
             ring.me.state[2] = SimpleNamespace(_onecopy_channel=current.channel or RESULTS)
-        self._loads(Message(obj, size))
+        self._coming = obj
+        self._loads(bytes(size))
 
     def writes(self, obj: Any) -> None:
         """A message goes, and is written."""
@@ -103,6 +110,7 @@ def process(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Worker]
 @pytest.fixture
 def worker(process: Worker) -> Worker:
     """A worker of a pool."""
+    process.hook(of_workers)
     current.take(TASKS, RESULTS)
     return process
 
@@ -159,15 +167,15 @@ def test_a_worker_that_ends_in_a_task_has_left_what_it_was_at(worker: Worker) ->
     assert rings.names_of(taken.names)[last.title & 0xFFFFFFFF] == "work"
 
 
-@pytest.mark.parametrize("words", range(1, 5))
+@pytest.mark.parametrize("words", range(1, 6))
 def test_a_half_written_task_is_not_believed(worker: Worker, words: int) -> None:
     """Only its first words are those of the next."""
     for number in range(2_000):
         worker.does(number, MS)
-    before = bytes(ring.buffer[kinds.CURRENT : kinds.CURRENT + 40])
+    before = bytes(ring.buffer[kinds.CURRENT : kinds.CURRENT + 48])
     worker.reads((7, 2_000, work, (1,), {}))
     at = kinds.CURRENT + 8 * words
-    ring.buffer[at : kinds.CURRENT + 40] = before[8 * words :]
+    ring.buffer[at : kinds.CURRENT + 48] = before[8 * words :]
     last = rings.current_of(worker.taken().head)
     assert last is not None
     assert not last.whole
@@ -239,6 +247,18 @@ def test_a_large_message_ends_the_passing_and_is_recorded(process: Worker) -> No
     process.writes((7, 1_001, work, (1,), {}))
     table = rings.table(process.taken().records)
     assert 100_000 in table[table["head"] & 0xFF == kinds.OUT]["c"]
+
+
+def test_what_a_new_pool_begins_with_is_recorded(process: Worker) -> None:
+    for number in range(1_000):
+        process.writes((7, number, work, (1,), {}))
+    assert bursts.hot[0] > 0
+    pools.made_anew(object())
+    assert bursts.hot[0] == 0
+    process.writes((8, 0, work, (1,), {}))
+    process.writes((8, 1, work, (1,), {}))
+    table = rings.table(process.taken().records)
+    assert 8 in table[table["head"] & 0xFF == kinds.OUT]["d"]
 
 
 def test_many_large_messages_are_all_recorded(process: Worker) -> None:

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from functools import partial
 from itertools import pairwise
 from pathlib import Path
+from pickle import PickleBuffer
 from types import CodeType, ModuleType, SimpleNamespace
 from typing import Any
 
@@ -21,6 +22,7 @@ from onecopy._doctor.history import Site
 from onecopy._doctor.inside import (
     build,
     bursts,
+    current,
     forks,
     garbage,
     guard,
@@ -30,6 +32,7 @@ from onecopy._doctor.inside import (
     processes,
     ring,
     state,
+    worker,
 )
 from onecopy._doctor.inside.weigh import size_of, weigh
 
@@ -123,15 +126,21 @@ def test_a_hook_leaves_no_frame_in_a_traceback_and_no_error_of_its_own() -> None
     assert guard.around(lambda: 5, fails, fails)() == 5
 
 
-def test_hooks_of_messages_give_what_the_originals_give(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("hooks", [messages, worker])
+def test_hooks_of_messages_give_what_the_originals_give(
+    hooks: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(ring, "buffer", None)
-    dumps: Callable[..., Any] = messages.wrap_dumps(lambda cls, obj, protocol=None: (obj, protocol))
-    loads: Callable[..., Any] = messages.wrap_loads(lambda data, **kwargs: (data, kwargs))
+    dumps: Callable[..., Any] = hooks.wrap_dumps(lambda cls, obj, protocol=None: (obj, protocol))
+    loads: Callable[..., Any] = hooks.wrap_loads(lambda data, **kwargs: (data, kwargs))
     for skip in (0, 2):
         bursts.hot[:] = skip, 0, ring.now()
         assert dumps(None, "x", 4) == ("x", 4)
         assert loads("y", encoding="bytes") == ("y", {"encoding": "bytes"})
         assert bursts.hot[0] <= 0
+    bursts.hot[:] = 5, 0, ring.now()
+    assert loads(PickleBuffer(b"z"))[1] == {}, "which has no length"
+    bursts.hot[0] = 0
 
 
 def test_what_runs_inside_is_compiled_under_a_made_up_name(tmp_path: Path) -> None:
@@ -390,3 +399,34 @@ def test_calls_to_a_manager_that_come_in_turn_are_all_among_those_noted(
     assert sum(told.values()) < 4_000
     assert all(times == pytest.approx(10_000, rel=0.02) for times in stood.values())
     assert len(stood) == 4
+
+
+@pytest.mark.parametrize("patched", [False, True])
+def test_a_worker_takes_hooks_of_its_own_where_nobody_else_s_lie_over_them(
+    patched: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its tasks are followed only then: half of them would be worse than none."""
+
+    class Pickler:
+        dumps = classmethod(lambda cls, obj, protocol=None: b"x")
+        loads = staticmethod(lambda data, **kwargs: "theirs")
+
+    module = SimpleNamespace(ForkingPickler=Pickler, dump=lambda *args: None)
+    for name in ("picklers", "_originals"):
+        monkeypatch.setattr(messages, name, [])
+    messages.hook_reduction(module)
+    hook = vars(Pickler)["dumps"]
+    if patched:
+        Pickler.loads = staticmethod(lambda data, **kwargs: "another's")
+    try:
+        worker.take(5, 6)
+        assert (vars(Pickler)["dumps"] is hook) == patched
+        assert Pickler.loads(b"") == ("another's" if patched else "theirs")
+        assert (current.channel, bursts.takes_tasks[0]) == ((0, False) if patched else (5, True))
+        current.forget()
+        bursts.forget()
+        worker.take(7, 8)  # in a worker that it has forked
+        assert current.channel == (0 if patched else 7)
+    finally:
+        current.forget()
+        bursts.forget()

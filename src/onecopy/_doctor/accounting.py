@@ -132,7 +132,7 @@ def _account_worker(pool: Pool, worker: Process) -> None:
     if worker.exit not in (None, 0, -15) or _unended(worker, got, mine):
         parts.lost += rest
     else:
-        parts.tail += rest
+        parts.tail += min(rest, max(0, _replaced(pool, worker) - end) / 1e9)
     if last is not None:
         parts.waiting += max(0.0, (end - ready) / 1e9 - compute - sum(spent))
     elif worker.sampled:
@@ -140,6 +140,13 @@ def _account_worker(pool: Pool, worker: Process) -> None:
         parts.waiting += _total(waits, count)
     else:
         parts.waiting += _waits(got, ready)
+
+
+def _replaced(pool: Pool, worker: Process) -> int:
+    """Nanoseconds: it was replaced, having done as many tasks as it was to do, or the pool had ended."""
+    over = worker.end or worker.exit_time
+    limited = pool.record is not None and int(pool.record["i"]) > 0
+    return min(over, pool.finish) if limited and over else pool.finish
 
 
 def _unended(worker: Process, got: Table, mine: Table) -> bool:

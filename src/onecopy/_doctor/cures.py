@@ -11,10 +11,8 @@ from .history import Site, Table
 from .inside import kinds
 from .pools import Pool
 
-SUBMITS = (
-    *("submit", "map", "imap", "imap_unordered", "starmap", "map_async", "starmap_async"),
-    *("apply", "apply_async", "run_in_executor"),
-)
+MAPS = ("map", "imap", "imap_unordered", "starmap", "map_async", "starmap_async")
+SUBMITS = ("submit", *MAPS, "apply", "apply_async", "run_in_executor")
 _OURS = {"Pool": "Pool", "ProcessPoolExecutor": "ProcessPoolExecutor"}
 
 
@@ -31,7 +29,11 @@ def imports(pool: Pool) -> list[Line]:
         return [Line(0, "+", f"from onecopy import {wanted}")]
     # multiprocessing.Pool(...), context.Pool(...)
     before, after = source.replaced(pool.site, call.func, f"oc.{wanted}")
-    return [Line(call.lineno, "-", before), Line(call.lineno, "+", after)]
+    return [
+        Line(0, "+", "import onecopy as oc"),
+        Line(call.lineno, "-", before),
+        Line(call.lineno, "+", after),
+    ]
 
 
 class Heavy(NamedTuple):
@@ -106,14 +108,15 @@ def share(pool: Pool, found: Heavy | None) -> list[Line]:
     name = found.name if found is not None else ""
     if name:
         before = min(each.line for each in (site, pool.site) if each.line) if site.line else 0
-        lines.append(Line(before, "+", f"{name} = oc.share({name})"))
+        at = source.after_assignment(site, name) or before
+        lines.append(Line(at, "+", f"{name} = oc.share({name})"))
     # In the order of the program: of one line's, the sharing comes before the pool.
-    return sorted([*lines, *imports(pool)], key=lambda each: each.number)
+    return sorted(dict.fromkeys([*lines, *imports(pool)]), key=lambda each: each.number)
 
 
 def with_keyword(site: Site, name: str, value: str) -> list[Line]:
-    """The call at a place with an argument more."""
-    call = source.call_at(site, SUBMITS)
+    """The call of a map at a place, with an argument more."""
+    call = source.call_at(site, MAPS)
     if call is None:
         return []
     before, after = source.with_keyword(site, call, name, value)

@@ -17,9 +17,10 @@ _TEXTS = {
         thread of the parent, which took more than 15 % of the time. Saved is what is left when the
         result is not sent: reduce it in the worker, or write it into shared memory. By the
         import alone a copy on either side remains.""",
-    "queue-pickled": """Objects of 200 kB and more went through a queue or a pipe of the program's
-        own, and pickling and writing took more than 20 % of the program's time. At most nine tenths
-        of that is saved.""",
+    "queue-pickled": """Objects of 200 kB and more went through the queues or pipes that one line of
+        the program makes, and pickling, writing and reading answers took their sender more than 20 %
+        of the program's time. Saved is nine tenths of that, and of its waiting while readers
+        unpickled, and pickled their answers.""",
     "tiny-tasks": """At least 500 tasks of less than 300 µs, around which more time is spent than in
         them. A message costs the pool's time divided by the number of tasks; the chunk size makes
         it a twentieth of a chunk's work, with four chunks a worker at least.""",
@@ -30,13 +31,15 @@ _TEXTS = {
         while its workers waited. Saved is the lesser of that time and the tasks' own, where the CPUs
         are enough for both. Or 50 MB and more were added to memory while map consumed an iterator.""",
     "start-up": """Until the first worker was ready more than half a second and 30 % of the pool's
-        time passed. Under spawn and forkserver the main module is run again in each worker: saved is
-        that part, as the first worker took it.""",
+        time passed; a quarter of a second, if the main module took most of it. Under spawn and
+        forkserver the main module is run again in each worker: saved is that part, as the first
+        worker took it. Or workers were replaced after few tasks each (maxtasksperchild), and
+        starting others took more than 30 % of the workers' time.""",
     "start-arguments": """Arguments of processes, or a pool's initargs, were pickled for each fresh
         interpreter, 8 MB and more, and starting took more than 15 % of the program's time. Saved is
         that, less an ordinary start each, and one copy into shared memory.""",
-    "pool-in-loop": """Three pools or more were made at one place. Saved is what their workers took to
-        be ready, all but once.""",
+    "pool-in-loop": """Three pools or more were made at one place. Saved is what it took to make them,
+        until the first worker was ready, and to terminate them, all but once.""",
     "not-parallel": """Processes were each joined before the next was started, or each task was handed
         out after the one before had come back. Saved is the difference to all of them at once, on
         the CPUs that there are.""",

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     import zipfile
 
 SUFFIX = ".doctor"
-_VERSION = 1
+_VERSION = 2
 
 
 @dataclass(frozen=True)

@@ -242,19 +242,20 @@ class Current(NamedTuple):
     Attributes:
         number: tasks that it has begun; again: the same once more.
         one, two: the number of the last; begin: when it began.
+        took: all that have ended, together.
         title: its function | items << 32; channel: the pipe of the tasks.
-        ended: when a task last ended; took: all that have, together.
+        ended: when a task last ended.
     """
 
     number: int
     one: int
     two: int
     begin: int
+    took: int
     again: int
     title: int
     channel: int
     ended: int
-    took: int
 
     @property
     def whole(self) -> bool:
@@ -272,7 +273,11 @@ def current_of(head: bytes) -> Current | None:
     if len(head) < kinds.HEAD:
         return None
     found = Current(*struct.unpack_from("<9Q", head, kinds.CURRENT))
-    return found if found.number else None
+    if not found.number:
+        return None
+    if found.ended >= found.begin and found.whole:
+        found = found._replace(took=found.took + found.ended - found.begin)
+    return found
 
 
 def names_of(text: str) -> dict[int, str]:

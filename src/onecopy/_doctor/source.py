@@ -113,6 +113,31 @@ def assigned_call(file: str, name: str) -> tuple[str, ast.Call] | None:
     return None
 
 
+def after_assignment(site: Site, name: str) -> int:
+    """The number of the line that follows the last ``name = ...`` before a place, in the same function; 0
+    where there is none."""
+    tree = tree_of(site.file)
+    if tree is None:
+        return 0
+    functions = [
+        node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
+    ]
+
+    def function_of(number: int) -> ast.AST | None:
+        around = [each for each in functions if each.lineno <= number <= (each.end_lineno or 0)]
+        return max(around, key=lambda each: each.lineno, default=None)
+
+    found = [
+        node.end_lineno or node.lineno
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Assign)
+        and any(isinstance(each, ast.Name) and each.id == name for each in node.targets)
+        and (node.end_lineno or node.lineno) < site.line
+        and function_of(node.lineno) is function_of(site.line)
+    ]
+    return max(found) + 1 if found else 0
+
+
 def enclosing_loop(site: Site) -> ast.For | ast.While | None:
     """The innermost loop whose body has the line."""
     tree = tree_of(site.file)

@@ -23,6 +23,16 @@ from .pools import Pool
 _NARROW, _WIDE = 60, 120
 _FULL = 5  # findings that are printed in full
 _POOLS = 3
+_LITTLE = 0.5  # of workers' time
+_SPENT = {
+    "startup": "were starting",
+    "waiting": "waited for tasks",
+    "tail": "had no more tasks",
+    "unpickle": "unpickled",
+    "read": "read",
+    "pickle": "pickled",
+    "write": "wrote",
+}
 _COLOURS = {"wrong": "red", "crash": "red", "time": "yellow", "memory": "cyan", "note": "blue"}
 
 
@@ -113,11 +123,7 @@ def verdict(found: Diagnosis) -> str:
         )
     elif found.pools:
         pool = max(found.pools, key=lambda each: each.total)
-        said = (
-            f"Nothing to change: {count(pool.lanes, 'worker')} computed "
-            f"{percent(pool.parts.compute, pool.total)} of {seconds(pool.wall)}, "
-            f"{pool.overlap:.1f} at a time"
-        )
+        said = _nothing_found(pool)
     else:
         at_once = facts.program_cpu / max(1e-9, facts.wall)
         said = f"Nothing to change: {at_once:.1f} CPUs were used at a time"
@@ -125,6 +131,21 @@ def verdict(found: Diagnosis) -> str:
     if peak:
         said += f"; memory {human_bytes(int(peak))} at most"
     return said + "."
+
+
+def _nothing_found(pool: Pool) -> str:
+    """Say what the workers did, and where most of their time went, if not into computing."""
+    said = (
+        f"{count(pool.lanes, 'worker')} computed {percent(pool.parts.compute, pool.total)} "
+        f"of {seconds(pool.wall)}, {pool.overlap:.1f} at a time"
+    )
+    if pool.parts.compute > _LITTLE * pool.total:
+        return f"Nothing to change: {said}"
+    part = max(_SPENT, key=lambda each: float(getattr(pool.parts, each)))
+    spent = float(getattr(pool.parts, part))
+    if spent > pool.parts.compute:
+        said += f", and {_SPENT[part]} {percent(spent, pool.total)} of it"
+    return f"No fault was found: {said}"
 
 
 def peak_memory(found: Diagnosis) -> float:

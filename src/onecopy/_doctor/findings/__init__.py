@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import signal
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 
 from ..finding import LEVELS, Case, Finding, percent
 from . import (
@@ -95,7 +96,7 @@ _BUSY = 0.25
 
 def find(case: Case) -> list[Finding]:
     """All findings, what is most urgent first, then what saves most."""
-    found = [each for look in ALL for each in look(case)]
+    found = [_without_gaps(each) for look in ALL for each in look(case)]
     found = [each for each in found if not _consequence(each, found)]
     found = [each for each in found if not _explained(each, found) and not _small(case, each)]
     found.sort(key=lambda each: (LEVELS.index(each.level), -(each.saving or 0.0)))
@@ -103,6 +104,12 @@ def find(case: Case) -> list[Finding]:
         found = [_doubted(case, each) for each in found]
         found.append(_machine_busy(case))
     return found
+
+
+def _without_gaps(finding: Finding) -> Finding:
+    """Without lines of a program that is not to be read, as that of ``-c``."""
+    kept = tuple(line for line in finding.change if line.text or line.sign == "+")
+    return finding if len(kept) == len(finding.change) else replace(finding, change=kept)
 
 
 def _consequence(finding: Finding, found: list[Finding]) -> bool:

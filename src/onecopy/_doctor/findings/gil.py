@@ -67,10 +67,15 @@ def _look(case: Case, process: Process, rows: Table, lives: bool) -> Finding | N
         ours = ours.replace("concurrent.futures", "onecopy").replace(".thread", "")
         lines = [Line(found[0], "-", found[1]), Line(found[0], "+", ours)]
     else:
+        function = "work" if name.endswith(".run") else name
         lines = [
             Line(site.line, "-", source.line(site)),
-            Line(site.line, "+", f"with onecopy.Pool() as pool: results = pool.map({name}, ...)"),
+            Line(
+                site.line, "+", f"with onecopy.Pool() as pool: results = pool.map({function}, ...)"
+            ),
         ]
+        if function != name:
+            lines.append(Line(0, " ", f"# work: {name} as a function, which returns its result"))
     return Finding(
         id="gil",
         level="time",

@@ -13,7 +13,7 @@ from .. import source
 from ..cures import SUBMITS
 from ..estimate import overlap, replay
 from ..finding import Case, Finding, Line, arrow, seconds
-from ..history import Process, Site, Table
+from ..history import NOWHERE, Process, Site, Table
 from ..inside import kinds
 from ..pools import Pool
 
@@ -32,9 +32,12 @@ def look(case: Case) -> Iterator[Finding]:
 
 def _processes(case: Case) -> Iterator[Finding]:
     inside = {worker for pool in case.pools for worker in pool.workers}
+    made = {each.site(row["d"]) for each in case.history.processes for row in each.of(kinds.POOL)}
     grouped: dict[Process, list[Process]] = defaultdict(list)
     for each in case.history.workers():
-        if each not in inside and each.start is not None and each.parent and each.boot:
+        # A pool's worker that got no task was started where the pool was made, or by its thread.
+        of_pool = each in inside or each.started_at in (*made, NOWHERE)
+        if not of_pool and each.start is not None and each.parent and each.boot:
             grouped[each.parent].append(each)
     for some in grouped.values():
         some.sort(key=lambda each: each.boot)

@@ -33,9 +33,8 @@ def _finding(pool: Pool) -> Finding:
     name = pool.function(pool.tasks[0])
     lines = [
         Line(0, " ", f"# reduce in {name}, or write in place: out = oc.empty((n, ...), dtype)"),
-        Line(
-            0, " ", f"# before the pool, and out[i] = ... in {name}. By import alone, half of it:"
-        ),
+        Line(0, " ", f"# before the pool, and out[i] = ... in {name}"),
+        Line(0, " ", "# by import alone, half of it:"),
         *imports(pool),
     ]
     return Finding(

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import ast
 from collections.abc import Iterator
 
 import numpy as np
 
 from .. import source
-from ..cures import imports, with_keyword
+from ..cures import SUBMITS, imports, with_keyword
 from ..finding import Case, Finding, Line, arrow, count, seconds
 from ..history import Site
 from ..pools import Pool
@@ -37,20 +38,16 @@ def _finding(pool: Pool) -> Finding:
     # A message is a twentieth of a chunk, and there are four chunks a worker.
     chunk = max(2, int(min(20 * message / item, max(1, items / (4 * pool.lanes)))))
     predicted = pool.lead + works / pool.lane_limit + items / chunk * message
-    site, method = pool.submit
-    lines = [] if method == "submit" else with_keyword(site, "chunksize", str(chunk))
-    if "joblib" in pool.kind:
-        lines = _batches(site, chunk)
-    if not lines:
-        name = pool.function(sent[0])
-        lines = [Line(site.line, "+", f"pool.map({name}, items, chunksize={chunk})")]
+    site, _ = pool.submit
+    name = pool.function(sent[0])
+    lines = _batches(site, chunk) if "joblib" in pool.kind else _chunks(site, chunk, name)
     return Finding(
         id="tiny-tasks",
         level="time",
         title=f"Tasks are tiny: {seconds(median)} of work each, {seconds(message)} for handing it "
         "out and back",
         evidence=f"{count(pool.count, 'message')} for {items:,} items of "
-        f"{pool.function(sent[0])}: {seconds(pool.parts.compute)} of computing in {seconds(busy)}.",
+        f"{name}: {seconds(pool.parts.compute)} of computing in {seconds(busy)}.",
         where=site,
         change=(*lines, Line(0, " ", "# or, without a number to choose:"), *imports(pool)),
         advice="onecopy's map finds the size of chunks by itself.",
@@ -68,6 +65,20 @@ def _finding(pool: Pool) -> Finding:
         pool=pool,
         confidence="measured" if share < 1.01 else f"estimated from 1 in {share:.0f}",
     )
+
+
+def _chunks(site: Site, size: int, name: str) -> list[Line]:
+    """The call of a map with a size of chunks; where there is none, such a call."""
+    lines = with_keyword(site, "chunksize", str(size))
+    if lines:
+        return lines
+    call = source.call_at(site, SUBMITS)
+    by = "pool"
+    if call is not None and isinstance(call.func, ast.Attribute):
+        by = source.text_of(site, call.func.value)
+    line = source.line(site)
+    gone = [Line(site.line, "-", line)] if line else []
+    return [*gone, Line(site.line, "+", f"{by}.map({name}, items, chunksize={size})")]
 
 
 def _batches(site: Site, size: int) -> list[Line]:

@@ -6,8 +6,8 @@ them came slower. Pickling and unpickling count; reading and writing are the lib
 meanwhile. The two ends of a pipe note different tasks then. Each end scales what it has measured by its
 own share; how many tasks there were, and how long they took, is known exactly (``current``).
 
-A large message, or a pause in a process that hands out tasks, ends the passing: what comes then is not
-like what came before.
+A large message, another pool, or a pause in a process that hands out tasks, ends the passing: what comes
+then is not like what came before.
 """
 
 from __future__ import annotations
@@ -33,7 +33,8 @@ _MOST, _EARLY = 16, 200
 
 hot = [0, 0, 0]
 """Changed with every message that is passed through: a list, which is the fastest. 0: how many there are
-still to pass through, 1: how many of those that were came in, 2: when the last came.
+still to pass through, 1: how many of those that were came in (a worker of a pool does not count them: it
+sends one for each), 2: when the last came.
 
 The first is counted down by several threads without a lock: it may fall below zero, never stay above.
 """
@@ -95,6 +96,12 @@ def passes(now: int, size: int, inward: int) -> bool:
     return True
 
 
+def begin_anew() -> None:
+    """Record the messages that come next: they are of another pool."""
+    if hot[0] > 0:
+        _end_early()
+
+
 def _end_early() -> bool:
     """End the passing, unless that was done too often."""
     global _to_skip, _early
@@ -127,7 +134,7 @@ def note_passed(until: int = 0) -> None:
     skipped = _to_skip - max(0, hot[0])
     if skipped > 0:
         until = until or ring.now()
-        out = max(0, skipped - hot[1])
+        out = skipped // 2 if takes_tasks[0] else max(0, skipped - hot[1])
         ring.note(kinds.BURST, _piece_began, out, skipped - out, max(0, until - _piece_began))
         _through += skipped
         _piece_began = until

@@ -1,12 +1,13 @@
 """The task that a worker is at, in the head of its ring: written for every task, recorded or not.
 
 A worker that is killed, or hangs, leaves behind what it was at and since when. Beside it stands when the
-last task ended and how long all of them took together, so that the tasks which were passed through
-unrecorded are counted and timed as well. A task that took long is recorded in any case.
+last task ended, and how long all before it took, so that the tasks which were passed through unrecorded are
+counted and timed as well. A task that took long is recorded in any case.
 
 The words of a task are written by one call, the count first and last: where the two differ, the task is
 half-written, and not believed. Its function is written before, when it is another than the last
-task's, which has ended then. The words of the end are true each by itself.
+task's, which has ended then. The end of a task is one word. This runs for each task, so ``worker``
+has the usual case written out.
 """
 
 from __future__ import annotations
@@ -32,15 +33,43 @@ time by the clock."""
 
 channel = results = 0
 """The pipes that this process takes tasks from, and writes results to; 0: it does not."""
-began = 0
-"""When the task that it is at began; 0: it is at none."""
-_one = _two = _title = 0  # its number, its function and items, as in its record
-_number = _took = 0  # tasks begun; nanoseconds of those that have ended
-_function: Any = None  # which _title names, whatever it is called with
-_read = _cpu = 0  # when the CPU clock was last read, and what it said
-_is_read = False  # at the begin of this task
-_BEGUN, _ENDED = Struct("<5Q").pack_into, Struct("<2Q").pack_into
-_NAMED, _ENDS = kinds.CURRENT + 40, kinds.CURRENT + 56
+_NOBODY = object()  # in the place of a function that is no task's
+BEGUN, ENDED = Struct("<6Q").pack_into, Struct("<Q").pack_into
+_NAME = Struct("<2Q").pack_into
+_NAMED, ENDS = kinds.CURRENT + 48, kinds.CURRENT + 64
+
+
+class _At:
+    """The task that this process is at. The hooks change this with each.
+
+    Attributes:
+        one, two: the task's number.
+        began: when it began; 0: it is at none.
+        number: tasks begun; took: nanoseconds of those that have ended.
+        function: names the task, whatever it is called with; title: that name and its items.
+        due: when the CPU clock is to be read again.
+        read, cpu: when it was read last, and what it said.
+        limit: from how many nanoseconds on more is to be done at the task's end than is usual: LONG, or 0
+            where the clock was read as it began.
+    """
+
+    __slots__ = (
+        *("one", "two", "began", "number", "took", "function", "title"),
+        *("due", "read", "cpu", "limit"),
+    )
+
+    def __init__(self) -> None:
+        self.begin_again()
+
+    def begin_again(self) -> None:
+        """Forget all."""
+        self.one = self.two = self.began = self.number = self.took = self.title = 0
+        self.due = self.read = self.cpu = 0
+        self.function: Any = _NOBODY
+        self.limit = LONG
+
+
+at = _At()
 
 
 def take(tasks: int, to: int) -> None:
@@ -69,7 +98,6 @@ def title_of(obj: Any) -> int:
 
 def begins(obj: Any) -> bool:
     """Begin with what has been read, if it is a task; return False if it is none."""
-    global _one, _two, _title, _function, _number, began, _read, _cpu, _is_read
     if type(obj) is tuple:
         if len(obj) != 5:
             return False
@@ -80,22 +108,30 @@ def begins(obj: Any) -> bool:
         one, two, func = obj.work_id, 0, obj.fn
     else:
         return False
-    if func is not _function:
-        _title = title_of(obj)
-        _function = func if names_itself(func) else None
-        _ENDED(ring.buffer, _NAMED, _title, channel)
-    _one, _two, _number = one, two, _number + 1
-    began = now()
-    if began - _read > _OFTEN:
-        _cpu, _read, _is_read = cpu_now(), began, True
-        began = now()
-    _BEGUN(ring.buffer, kinds.CURRENT, _number, _one, _two, began, _number)
+    if func is not at.function:
+        title = title_of(obj)
+        at.function = func if names_itself(func) else _NOBODY
+        if title != at.title:
+            at.title = title
+            _NAME(ring.buffer, _NAMED, title, channel)
+    at.number = number = at.number + 1
+    at.one, at.two, at.began = one, two, now()
+    if at.began > at.due:
+        read_cpu()
+    BEGUN(ring.buffer, kinds.CURRENT, number, one, two, at.began, at.took, number)
     return True
+
+
+def read_cpu() -> None:
+    """Read the CPU clock, as a task begins."""
+    at.read, at.cpu, at.limit = at.began, cpu_now(), 0
+    at.due = at.read + _OFTEN
+    at.began = now()
 
 
 def is_at(one: int, two: int) -> bool:
     """Return True if it is at the task with that number."""
-    return began > 0 and one == _one and two == _two
+    return at.began > 0 and one == at.one and two == at.two
 
 
 def ends(obj: Any, done: int, data: Any) -> bool:
@@ -103,41 +139,34 @@ def ends(obj: Any, done: int, data: Any) -> bool:
 
     A long task is recorded, as far as it was seen.
     """
-    global began, _took
     if type(obj) is tuple:
-        if len(obj) != 3 or type(obj[0]) is not int or obj[0] != _one or obj[1] != _two:
+        if len(obj) != 3:
             return False
-        error = None if obj[2][0] is True else obj[2]
-    elif types.get(type(obj)) == kinds.RESULT and obj.work_id == _one:
+        one, two, result = obj
+        if not type(one) is type(two) is int or one != at.one or two != at.two:
+            return False
+        if type(result) is not tuple or len(result) != 2:
+            return False
+        error = None if result[0] is True else result
+    elif types.get(type(obj)) == kinds.RESULT and obj.work_id == at.one:
         error = obj.exception
     else:
         return False
-    begun = began
+    begun = at.began
     if not begun:
         return False
-    if _is_read or error is not None or done - begun >= LONG:
-        _end_of_note(done, data, error)
-    else:  # as ``end`` does; written out for speed
-        _took += done - begun
-        _ENDED(ring.buffer, _ENDS, done, _took)
-        began = 0
-    hot[0] -= 2
-    hot[1] += 1
-    if hot[0] <= 0:
-        bursts.go_on(done)
-    return True
-
-
-def _end_of_note(done: int, data: Any, error: Any) -> None:
-    begun = began
     used = end(done)
     if error is not None:
         note_error(error[1] if type(error) is tuple else error, done)
     if done - begun >= LONG:
         task, result = kinds.IN | kinds.TASK << 8, kinds.OUT | kinds.RESULT << 8
-        ring.note(task, begun, 0, 0, 0, _one, _two, 0, channel, 0, _title)
+        ring.note(task, begun, 0, 0, 0, at.one, at.two, 0, channel, 0, at.title)
         size, bad = len(data), int(error is not None) << 32
-        ring.note(result, done, 0, 0, size, _one, _two, bad, results, used, begun)
+        ring.note(result, done, 0, 0, size, at.one, at.two, bad, results, used, begun)
+    hot[0] -= 2
+    if hot[0] <= 0:
+        bursts.go_on(done)
+    return True
 
 
 def end(done: int) -> int:
@@ -145,24 +174,23 @@ def end(done: int) -> int:
 
     Of a long task it always is: by the share of the time since the last reading.
     """
-    global began, _took, _read, _cpu, _is_read
-    took = done - began
-    _took += took
-    _ENDED(ring.buffer, _ENDS, done, _took)
-    began = 0
-    if not _is_read and took < LONG:
+    took = done - at.began
+    at.took += took
+    ENDED(ring.buffer, ENDS, done)
+    at.began = 0
+    if took < at.limit:
         return 0
     cpu = cpu_now()
-    spent = max(1, (cpu - _cpu) * took // max(1, done - _read))
-    _cpu, _read, _is_read = cpu, done, False
+    spent = max(1, (cpu - at.cpu) * took // max(1, done - at.read))
+    at.cpu, at.read, at.due, at.limit = cpu, done, done + _OFTEN, LONG
     return int(spent)
 
 
 def forget() -> None:
     """Begin again, in a forked child."""
-    global channel, results, began, _number, _took, _read, _cpu, _function, _is_read
-    channel = results = began = _number = _took = _read = _cpu = 0
-    _function, _is_read = None, False
+    global channel, results
+    channel = results = 0
+    at.begin_again()
 
 
 ring.on_fork.append(forget)

@@ -71,7 +71,7 @@ QUEUE = 25
 """A queue, or a pipe, of the program's own was made. a: channel, b: largest size, d: site, e: class,
 f: the other end's channel, where it is another."""
 CLOSED = 26
-"""A pool was ended. a: identity, b: 1 by terminate."""
+"""A pool was ended by ``terminate``. a: identity, b: duration."""
 MEMMAP = 27
 """joblib wrote an array to a file, to be mapped. a: duration, b: bytes, d: folder."""
 STARTED_WITH = 28
@@ -103,8 +103,8 @@ HEAD = 8192
 """Bytes in front of the records: counters, from COUNTERS on, of sixteen bytes each."""
 CURRENT = 64
 """In the head, nine words: the task that a worker is at, or was at last. How many it has begun, number of
-the task (two words), when it began, and once more how many; function | items << 32; channel; when the last
-ended, and nanoseconds of all that have. See ``current``."""
+the task (two words), when it began, nanoseconds of all that had ended before, and once more how many;
+function | items << 32; channel; when the last ended. See ``current``."""
 COUNTERS, SLOTS = 1024, 440
 ROOM = 43_000
 """Records in a ring, 4 MB: the observer empties it many times before it is full."""

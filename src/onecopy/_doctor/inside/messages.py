@@ -36,7 +36,7 @@ after_task: list[Callable[[int], None]] = []
 
 
 def wrap_dumps(original: Callable[..., Any]) -> Callable[..., Any]:
-    now, takes, ends = ring.now, bursts.takes_tasks, current.ends
+    now = ring.now
 
     def dumps(cls: Any, obj: Any, protocol: Any = None) -> Any:
         t0 = now()
@@ -49,16 +49,13 @@ def wrap_dumps(original: Callable[..., Any]) -> Callable[..., Any]:
         try:
             if hot[0] <= 0:
                 pickled(obj, t0, now(), data)
-            elif takes[0]:
-                if len(data) > LARGE or not ends(obj, t0, data):
-                    _sends(obj, t0, data)
             elif t0 - hot[2] < PAUSE and len(data) < LARGE:
-                hot[0] -= 1  # as bursts.passes does; written out for speed
                 hot[2] = t0
+                hot[0] -= 1  # as bursts.passes does; written out for speed
                 if hot[0] <= 0:
                     bursts.go_on(t0)
             else:
-                _sends(obj, t0, data)
+                sends(obj, t0, data)
         except Exception:
             pass  # see guard.guarded; written out for speed
         return data
@@ -76,17 +73,14 @@ def failed(error: BaseException, what: int, t0: int) -> None:
 
 def sends(obj: Any, t0: int, data: Any) -> None:
     """A message has been pickled: pass it through, or record it."""
-    passing = hot[0] > 0 and bursts.takes_tasks[0] and len(data) <= LARGE
-    if not passing or not current.ends(obj, t0, data):
-        _sends(obj, t0, data)
-
-
-def _sends(obj: Any, t0: int, data: Any) -> None:
-    """The same, of a large message, or of one that is not known to be the result of a worker's task."""
-    if hot[0] > 0 and bursts.passes(t0, len(data), 0):
-        if bursts.takes_tasks[0] and len(data) > LARGE:
-            current.ends(obj, t0, data)
-        return
+    if hot[0] > 0:
+        ends = bursts.takes_tasks[0]
+        if ends and len(data) <= LARGE and current.ends(obj, t0, data):
+            return
+        if bursts.passes(t0, len(data), 0):
+            if ends and len(data) > LARGE:
+                current.ends(obj, t0, data)
+            return
     pickled(obj, t0, ring.now(), data)
 
 
@@ -132,7 +126,7 @@ def pickled(obj: Any, t0: int, t1: int, data: Any) -> None:  # noqa: C901  # one
         more = call_number(one, kind is tuple, func, args)
     elif what == kinds.RESULT:
         if current.is_at(one, two):
-            begun = current.began
+            begun = current.at.began
             spent = current.end(t0)
         mine[4] += 1
         if mine[4] <= 8 and ring.worker:
@@ -271,7 +265,7 @@ def _timed(receive: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def wrap_loads(original: Callable[..., Any]) -> Callable[..., Any]:
-    now, takes, begins = ring.now, bursts.takes_tasks, current.begins
+    now = ring.now
 
     def loads(data: Any, **kwargs: Any) -> Any:
         t0 = now()
@@ -284,17 +278,14 @@ def wrap_loads(original: Callable[..., Any]) -> Callable[..., Any]:
         try:
             if hot[0] <= 0:
                 unpickled(obj, t0, now(), len(data))
-            elif takes[0]:
-                if len(data) > LARGE or not begins(obj):
-                    _comes(obj, t0, data)
             elif t0 - hot[2] < PAUSE and len(data) < LARGE:
-                hot[0] -= 1
-                hot[1] += 1
                 hot[2] = t0
+                hot[1] += 1
+                hot[0] -= 1
                 if hot[0] <= 0:
                     bursts.go_on(t0)
             else:
-                _comes(obj, t0, data)
+                comes(obj, t0, len(data))
         except Exception:
             pass  # see guard.guarded; written out for speed
         return obj
@@ -302,14 +293,17 @@ def wrap_loads(original: Callable[..., Any]) -> Callable[..., Any]:
     return loads
 
 
-def _comes(obj: Any, t0: int, data: Any) -> None:
-    """A message has been rebuilt: pass it through, or record it. A worker's task is known already, if it
-    is not a large one."""
-    if hot[0] > 0 and bursts.passes(t0, len(data), 1):
-        if bursts.takes_tasks[0] and len(data) > LARGE:
-            current.begins(obj)
-        return
-    unpickled(obj, t0, ring.now(), len(data))
+def comes(obj: Any, t0: int, size: int) -> None:
+    """A message has been rebuilt: pass it through, or record it."""
+    if hot[0] > 0:
+        begins = bursts.takes_tasks[0]
+        if begins and size <= LARGE and current.begins(obj):
+            return
+        if bursts.passes(t0, size, 1):
+            if begins and size > LARGE:
+                current.begins(obj)
+            return
+    unpickled(obj, t0, ring.now(), size)
 
 
 def unpickled(obj: Any, t0: int, t1: int, size: int) -> None:
@@ -364,13 +358,19 @@ def unhook() -> None:
         setattr(owner, name, value)
 
 
+picklers: list[tuple[Any, str, Any, Any]] = []
+"""Of functions that a worker has hooks of its own for: owner, name, hook, original."""
+
+
 def hook_reduction(module: Any) -> None:
     kind = module.ForkingPickler
-    dumps = kind.__dict__["dumps"]
+    dumps, loads = kind.__dict__["dumps"], kind.loads
     remember(kind, "dumps", dumps)
     remember(kind, "loads", kind.__dict__["loads"])
     kind.dumps = classmethod(wrap_dumps(dumps.__func__))
-    kind.loads = staticmethod(wrap_loads(kind.loads))
+    kind.loads = staticmethod(wrap_loads(loads))
+    picklers.append((kind, "dumps", vars(kind)["dumps"], dumps.__func__))
+    picklers.append((kind, "loads", vars(kind)["loads"], loads))
     dump = module.dump
 
     def begin(*args: Any) -> int:

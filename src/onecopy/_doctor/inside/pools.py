@@ -33,8 +33,9 @@ def submitted(pool: Any, number: int, kind: int, method: str) -> None:
 
 
 def made_anew(pool: Any) -> None:
-    """Forget an older pool with the same identity."""
+    """Forget an older pool with the same identity; record what the new one begins with."""
     _last.pop(id(pool), None)
+    bursts.begin_anew()
 
 
 def hook_pool(module: Any) -> None:
@@ -45,9 +46,12 @@ def hook_pool(module: Any) -> None:
             channels[channel_of(self._inqueue._writer)] = kinds.TASK
             channels[channel_of(self._outqueue._reader)] = kinds.RESULT
 
-    def closed(self: Any) -> None:
+    def closing(self: Any) -> int:
         bursts.note_passed()
-        ring.note(kinds.CLOSED, ring.now(), id(self), 1)
+        return ring.now()
+
+    def closed(t0: int, _: Any, self: Any) -> None:
+        ring.note(kinds.CLOSED, t0, id(self), ring.now() - t0)
 
     def begin(self: Any, *args: Any, **kwargs: Any) -> Any:
         return ring.now(), site()
@@ -66,7 +70,7 @@ def hook_pool(module: Any) -> None:
 
     put_around(kind, "_setup_queues", None, queues)
     put_around(kind, "__init__", begin, made)
-    put_around(kind, "terminate", closed)
+    put_around(kind, "terminate", closing, closed)
     watch_pool(kind)
     for name in ("ApplyResult", "IMapIterator"):
         _watch_submits(getattr(module, name), name)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import sys
 
-from . import bursts, current, kinds, logs, messages, ring, state
+from . import bursts, kinds, logs, messages, ring, state, worker
 from .guard import around, guarded, put_around, unseen
 from .sites import site
 
@@ -111,7 +111,7 @@ def _know_channels(tasks: Any, results: Any) -> None:
     """In a worker: which pipes are its pool's."""
     pipes = messages.channel_of(tasks._reader), messages.channel_of(results._writer)
     messages.channels[pipes[0]], messages.channels[pipes[1]] = kinds.TASK, kinds.RESULT
-    current.take(*pipes)
+    worker.take(*pipes)
 
 
 def hook_popen(module: Any) -> None:

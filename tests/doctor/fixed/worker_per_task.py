@@ -1,0 +1,12 @@
+"""The cure: workers that stay."""
+
+import multiprocessing
+
+
+def more(number):
+    return number + 1
+
+
+if __name__ == "__main__":
+    with multiprocessing.get_context("spawn").Pool(2) as pool:
+        print(sum(pool.imap(more, range(40))))
