@@ -4,6 +4,9 @@ One worker and 20,000 tasks, in a process of its own for each pool and way (``jo
 programs' work disturbs wall time, and this hardly: of the wall time of the same runs only the
 submits have a bar here, ``round_trip`` has that of ``apply``. Every pool is made as its documents
 show, by its default start method, which has no part in what a task costs.
+
+Beside them a bare echo between two processes (``jobs.echo``), where the system puts them and both on one
+CPU: the difference is what waking a process on another CPU costs, for every pool and each message.
 """
 
 from __future__ import annotations
@@ -33,6 +36,9 @@ def contenders(_: Size) -> list[Contender]:
             titles = {"cpu": "", "wall": WALL} if way == "submits" else {"cpu": ""}
             job = parts.of_job("tasks", way, pool, 1, TASKS)
             found += parts.contenders(_name(name, way), job, titles)
+    for where, title in (("free", ""), ("one", ", on one CPU")):
+        echo = parts.of_job("echo", where, TASKS)
+        found += parts.contenders(f"a bare echo{title}", echo, {"cpu": ""})
     return found
 
 
