@@ -359,11 +359,11 @@ class BlockCalls:
         Returns:
             A dict from keys to results, in the order of the groups. A key is a value of the
             column, or a tuple if several names are given. Rows whose value is null are a group
-            too: its key is None.
+            too: its key is None. 0.0 and -0.0 are one key, and so are all NaN.
 
         Raises:
             TypeError: it is not a frame.
-            ValueError: it has no such column.
+            ValueError: it has no such column, or the column's values have no order (sets).
 
         The first failing group's error is raised.
 
