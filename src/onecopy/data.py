@@ -128,7 +128,8 @@ def share(obj: Any, *, order_by: str | Iterable[str] | None = None) -> Any:
         access:
 
         - list and tuple: a ``SharedList``; numbers are stored as one typed array;
-        - dict (also defaultdict, OrderedDict, Counter): a ``SharedDict``;
+        - dict (also OrderedDict; defaultdict and Counter, with the values of missing keys): a
+          ``SharedDict``;
         - set and frozenset: a ``SharedSet``;
         - str of more than 65,536 characters: a ``SharedText``; a shorter one is kept;
         - bytes and bytearray: a read-only ``memoryview``.

@@ -12,8 +12,11 @@ import pandas as pd
 import polars as pl
 import pyarrow as pa
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 import onecopy as oc
+from onecopy._objects.ordering import grouped
 
 pytestmark = [pytest.mark.door, pytest.mark.beside]
 
@@ -133,3 +136,77 @@ def test_failures_and_what_is_no_frame(make_pool: MakePool, method: str, frame: 
         oc.share(frame, order_by=[])
     with pytest.raises(TypeError, match="not of a list"):
         pool.map_groups(len, [1, 2], by="int")
+
+
+def test_zeros_of_both_signs_are_one_key(make_pool: MakePool, method: str) -> None:
+    pool = make_pool(method, 2)
+    keys = [1.0, 2.0, 1.0, -0.0, 0.0]
+    for maker in MAKERS.values():
+        found = pool.map_groups(rows_of, maker({"key": keys, "row": list(range(5))}), by="key")
+        assert found == {0.0: [3, 4], 1.0: [0, 2], 2.0: [1]}
+
+
+OTHER_NAN = float(np.array([0xFFF8000000000001], np.uint64).view(np.float64)[0])
+ODD = st.sampled_from([1.0, 2.0, 0.0, -0.0, float("nan"), OTHER_NAN, float("inf"), None])
+
+
+def _arrow(values: list[Any]) -> Any:
+    return pa.array(values, pa.float64())
+
+
+def _nullable(values: list[Any]) -> Any:
+    numbers = np.array([0.0 if value is None else value for value in values], float)
+    return pd.arrays.FloatingArray(numbers, np.array([value is None for value in values], bool))
+
+
+COLUMNS: dict[str, tuple[Callable[[Any], Any], Callable[[list[Any]], Any]]] = {
+    "pandas": (pd.DataFrame, lambda values: np.array(values, float)),
+    "pandas objects": (pd.DataFrame, lambda values: pd.array(values, dtype=object)),
+    "pandas nullable": (pd.DataFrame, _nullable),
+    "pandas arrow": (
+        pd.DataFrame,
+        lambda v: pd.array(_arrow(v), dtype=pd.ArrowDtype(pa.float64())),
+    ),
+    "polars": (pl.DataFrame, lambda values: pl.Series(values, dtype=pl.Float64)),
+    "arrow": (pa.table, _arrow),
+    "arrow dictionary": (pa.table, lambda values: _arrow(values).dictionary_encode()),
+    "arrow half": (pa.table, lambda values: _arrow(values).cast(pa.float16())),
+    "arrow float": (pa.table, lambda values: _arrow(values).cast(pa.float32())),
+}
+
+
+@pytest.mark.parametrize("kind", COLUMNS)
+@settings(max_examples=80, deadline=None)
+@given(rows=st.integers(1, 3).flatmap(lambda wide: st.lists(st.tuples(*[ODD] * wide), min_size=1)))
+def test_each_key_comes_once_and_no_row_is_lost(kind: str, rows: list[tuple[Any, ...]]) -> None:
+    frame_of, column_of = COLUMNS[kind]
+    one_null = kind in ("pandas", "pandas objects")  # in which NaN is the null
+
+    def plain(key: tuple[Any, ...]) -> tuple[Any, ...]:
+        named = [value if value is None or value == value else "NaN" for value in key]
+        return tuple(None if one_null and value == "NaN" else value for value in named)
+
+    by = [f"k{at}" for at in range(len(rows[0]))]
+    columns = {
+        name: column_of(list(values))
+        for name, values in zip(by, zip(*rows, strict=True), strict=True)
+    }
+    expected: dict[Any, list[int]] = {}
+    for row, key in enumerate(rows):
+        expected.setdefault(plain(key), []).append(row)
+    frame, ends, keys = grouped(frame_of({**columns, "row": np.arange(len(rows))}), by)
+    order = rows_of(frame)
+    found = [order[start:end] for start, end in zip([0, *ends], ends, strict=False)]
+    assert len(keys) == len(expected)
+    assert {plain(key): group for key, group in zip(keys, found, strict=True)} == expected
+
+
+def test_a_column_of_nulls_is_one_group() -> None:
+    frame, ends, keys = grouped(pa.table({"key": pa.nulls(3), "row": [0, 1, 2]}), "key")
+    assert (rows_of(frame), ends, keys) == ([0, 1, 2], [3], [None])
+
+
+def test_keys_without_an_order_are_refused() -> None:
+    sets = [frozenset([1]), frozenset([2]), frozenset([1])]
+    with pytest.raises(ValueError, match="no order in which equal ones are adjacent"):
+        grouped(pd.DataFrame({"key": sets, "row": range(3)}), "key")

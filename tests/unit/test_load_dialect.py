@@ -79,6 +79,24 @@ def test_leading_zeros_are_said_to_go(path: Path) -> None:
     assert loaded(path, "a\n007\nx\n") == {"a": ["007", "x"]}
 
 
+@pytest.mark.parametrize("before", ["", "7\n" * 500])
+def test_hexadecimal_numbers_stay_text(
+    path: Path, monkeypatch: pytest.MonkeyPatch, before: str
+) -> None:
+    monkeypatch.setattr("onecopy._files.load.text.BLOCK", 256)
+    few = before.split()
+    assert loaded(path, f"a\n{before}0x00FF\n0XA\n8\n")["a"] == [*few, "0x00FF", "0XA", "8"]
+    # Columns without one are integers still.
+    rows = before.replace("7", "7,7,7")
+    got = loaded(path, f"a,b,c\n{rows}1,0x1f,0x00112233445566778899aabb\n2,3,4\n")
+    assert got["a"] == [*map(int, few), 1, 2]
+    assert (got["b"][-2:], got["c"][-1]) == (["0x1f", "3"], "4")
+    got = loaded(path, f"a,b\n{before.replace('7', '7,7')}1,no 0x1f\n2,x\n")
+    assert got["a"] == [*map(int, few), 1, 2]
+    assert loaded(path, f"a\n{before}0x1F\n", dtype={"a": int})["a"][-1] == 31
+    assert loaded(path, 'a,b\n"0x1F","1,000"\n', thousands=",") == {"a": ["0x1F"], "b": [1000]}
+
+
 def test_a_line_that_tells_excel_the_separator(path: Path) -> None:
     assert loaded(path, "sep=;\r\na;b\r\n1;2\r\n") == TWO
     assert loaded(path, "sep=|\n1|2\n", header=False) == {"f0": [1], "f1": [2]}

@@ -47,6 +47,16 @@ def test_encodings_are_found(path: Path, encoding: str, text: str) -> None:
     assert loaded(path, text.encode(encoding), encoding=encoding) == got
 
 
+def test_a_value_that_is_a_nul_is_no_other_encoding(path: Path) -> None:
+    for rows in (["\0"], ["\0"] * 99, ["\0", "x"]):
+        text = "a,b\n" + "".join(f"1,{value}\n" for value in rows)
+        assert loaded(path, text) == {"a": [1] * len(rows), "b": rows}
+    assert encodings.found(b"a\0b", whole=True) == "utf-8"
+    for encoding in ("utf-16-le", "utf-16-be"):  # other letters than Western ones
+        text = "имя,город\nИгорь,Жанна\n1,2\n"  # noqa: RUF001
+        assert encodings.found(text.encode(encoding), whole=True) == encoding
+
+
 def test_marks_at_the_beginning_of_text(path: Path) -> None:
     assert loaded(path, "\ufeffa,b\n1,2\n") == TWO
     assert loaded(path, "\ufeffa,b\n1,2\n", encoding="utf-8-sig") == TWO

@@ -434,6 +434,21 @@ def test_as_dicts_do() -> None:
     assert repr(oc.share({"a": 1})) == "SharedDict({'a': 1})"
     assert repr(oc.share({1, 2, 3, 4})).endswith("... 4 in all})")
     assert dict(oc.share(collections.Counter("aab"))) == {"a": 2, "b": 1}
+
+
+def test_missing_keys_are_those_of_the_type() -> None:
+    counted = shared_of(collections.Counter("aab"))
+    texts = shared_of(collections.defaultdict(lambda: "none", a="y"))
+    ends = Ends()
+    for shared, missing in ((counted, 0), (texts, "none")):
+        for each in (shared, ends.send(shared)):
+            assert each["z"] == missing
+            assert "z" not in each
+            assert (each.get("z"), each.get("z", 7), each.get("a")) == (None, 7, each["a"])
+            assert list(each) == list(shared)
+    for plain in ({"a": 1}, collections.defaultdict(None, a=1)):
+        with pytest.raises(KeyError):
+            shared_of(plain)["z"]
     assert shared_of({})._index.find("a", lambda at: at) == -1
 
 

@@ -292,9 +292,12 @@ class BlockCalls:
             block: rows per block; chosen by bytes (about 6 MB) if None. A scan has its own blocks.
             axis: the axis to cut along; 0, the rows, for tables of pyarrow and polars.
             reduce: how to combine results, in block order: a callable of two results, ``"sum"``,
-                ``"min"``, ``"max"`` (elementwise for arrays); ``"mean"``: the mean of blocks'
-                means, each weighted by its rows; ``"concat"``; ``"count"``: the number of elements
-                in all results; ``"first"``, ``"last"``: the first or last result that is not None.
+                ``"min"``, ``"max"`` (elementwise for arrays of one shape; by label for frames and
+                series of pandas, where a label may be missing in some; what is masked is left out);
+                ``"mean"``: the mean of blocks' means, each weighted by all rows of its block (where
+                a function leaves rows out, sum and count instead); ``"concat"``; ``"count"``: the
+                number of elements in all results; ``"first"``, ``"last"``: the first or last result
+                that is not None.
             progress, errors, timeout: as for ``map``. With ``reduce`` no errors are returned.
 
         Returns:
@@ -302,7 +305,9 @@ class BlockCalls:
             all: ``func`` of the empty data, called in this process.
 
         Raises:
-            ValueError: unequal lengths, no such axis, a block below 1, an unknown reduce.
+            ValueError: unequal lengths, no such axis, a block below 1, an unknown reduce; results
+                whose shapes or labels cannot be combined.
+            TypeError: results that ``reduce`` cannot combine, such as groups in a frame of polars.
 
         The first failing block's error is raised.
         """
@@ -359,11 +364,11 @@ class BlockCalls:
         Returns:
             A dict from keys to results, in the order of the groups. A key is a value of the
             column, or a tuple if several names are given. Rows whose value is null are a group
-            too: its key is None.
+            too: its key is None. 0.0 and -0.0 are one key, and so are all NaN.
 
         Raises:
             TypeError: it is not a frame.
-            ValueError: it has no such column.
+            ValueError: it has no such column, or the column's values have no order (sets).
 
         The first failing group's error is raised.
 

@@ -11,6 +11,8 @@ from collections.abc import Callable, Mapping, Sequence, Set
 from typing import Any, Literal, Protocol, get_args
 
 from .._protocol import run_items
+from . import combining
+from .combining import plain
 
 BLOCK_BYTES = 6 << 20
 # Small data is cut into this many blocks per worker, unless they would be smaller than this.
@@ -99,7 +101,7 @@ def fold(reduce: Any, axis: int) -> Fold | None:
     if reduce in _TWO:
         return _Two(_TWO[reduce], first=plain)
     if reduce == "mean":
-        return _Mean()
+        return combining.Mean()
     if reduce == "count":
         return _Two(lambda count, result: count + _length(result), first=_length, empty=0)
     if reduce == "concat":
@@ -116,22 +118,10 @@ def of_nothing(result: Any, reduce: Any) -> Any:
     return _length(result) if reduce == "count" else result
 
 
-def _smaller(a: Any, b: Any) -> Any:
-    import numpy as np
-
-    return np.minimum(a, plain(b))
-
-
-def _larger(a: Any, b: Any) -> Any:
-    import numpy as np
-
-    return np.maximum(a, plain(b))
-
-
 _TWO: dict[str, Reduce] = {
-    "sum": lambda a, b: a + plain(b),
-    "min": _smaller,
-    "max": _larger,
+    "sum": combining.added,
+    "min": combining.smaller,
+    "max": combining.larger,
     "first": lambda a, b: b if a is None else a,
     "last": lambda a, b: a if b is None else b,
 }
@@ -162,22 +152,6 @@ class _Two:
 
     def total(self) -> Any:
         return self._empty if self._value is _NOTHING else self._value
-
-
-class _Mean:
-    """Weights each block's mean by the block's rows."""
-
-    def __init__(self) -> None:
-        self._sum: Any = None
-        self._rows = 0
-
-    def add(self, result: Any, rows: int) -> None:
-        weighted = plain(result) * rows
-        self._sum = weighted if self._sum is None else self._sum + weighted
-        self._rows += rows
-
-    def total(self) -> Any:
-        return None if self._sum is None else self._sum / self._rows
 
 
 class _All:
@@ -243,8 +217,3 @@ def _concat_arrow(parts: list[Any]) -> Any:
     if isinstance(first, pa.ChunkedArray):
         return pa.chunked_array([chunk for part in parts for chunk in part.chunks], first.type)
     return pa.array(parts)
-
-
-def plain(value: Any) -> Any:
-    """Return a pyarrow scalar's Python value: the scalars themselves cannot be added."""
-    return value.as_py() if hasattr(value, "as_py") else value

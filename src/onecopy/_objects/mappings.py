@@ -2,9 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import ItemsView, Iterable, Iterator, KeysView, Mapping, Set, ValuesView
+from collections.abc import (
+    Callable,
+    ItemsView,
+    Iterable,
+    Iterator,
+    KeysView,
+    Mapping,
+    Set,
+    ValuesView,
+)
 from itertools import islice
-from typing import Any, TypeVar
+from typing import Any, TypeVar, overload
 
 from .columns import Column
 from .index import Index
@@ -12,6 +21,7 @@ from .sequences import SharedList
 
 K = TypeVar("K")
 V = TypeVar("V")
+T = TypeVar("T")
 
 
 class SharedDict(Mapping[K, V]):
@@ -26,23 +36,25 @@ class SharedDict(Mapping[K, V]):
     these keys that each process builds when it first looks one up; a key of such a class does not
     find an equal one of the former.
 
-    Read-only: a ``defaultdict`` or ``Counter`` becomes a mapping that raises KeyError for missing
-    keys. Thread- and fork-safe.
+    Read-only. ``shared[key]`` of a missing key is 0 if it was made from a ``Counter``, and what the
+    ``default_factory`` returns if it was made from a ``defaultdict``; it is not added. Thread- and
+    fork-safe.
     """
 
     __module__ = "onecopy"
-    __slots__ = ("__weakref__", "_get_key", "_get_value", "_index", "_keys", "_values")
+    __slots__ = ("__weakref__", "_get_key", "_get_value", "_index", "_keys", "_missing", "_values")
 
-    def __init__(self, index: Any, keys: Any, values: Any) -> None:
+    def __init__(self, index: Any, keys: Any, values: Any, missing: Any = None) -> None:
         # Created by ``share`` alone: not part of the public types.
         self._index: Index = index
         self._keys: Column = keys
         self._values: Column = values
+        self._missing: Callable[[], V] | None = missing
         self._get_key = keys.getter()
         self._get_value = values.getter()
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return SharedDict, (self._index, self._keys, self._values)
+        return SharedDict, (self._index, self._keys, self._values, self._missing)
 
     def __len__(self) -> int:
         return len(self._keys)
@@ -50,8 +62,19 @@ class SharedDict(Mapping[K, V]):
     def __getitem__(self, key: K) -> V:
         place = self._index.find(key, self._get_key)
         if place < 0:
-            raise KeyError(key)
+            if self._missing is None:
+                raise KeyError(key)
+            return self._missing()
         return self._get_value(place)  # type: ignore[no-any-return]
+
+    @overload
+    def get(self, key: K, /) -> V | None: ...
+    @overload
+    def get(self, key: K, /, default: V | T) -> V | T: ...
+    def get(self, key: K, /, default: Any = None) -> Any:
+        """Return the value, or ``default`` if there is no such key, as of a dict."""
+        place = self._index.find(key, self._get_key)
+        return default if place < 0 else self._get_value(place)
 
     def __contains__(self, key: object) -> bool:
         return self._index.find(key, self._get_key) >= 0

@@ -2,7 +2,8 @@
 ``order_by=``, and for ``Pool.map_groups``.
 
 If the rows of a group are adjacent, a group is a slice, and a slice of a shared frame is passed by
-reference. Nulls are a separate group, whose key is None: no row is lost.
+reference. Nulls are a separate group, whose key is None: no row is lost. 0.0 and -0.0 are one key,
+as in a dict, and all NaN are one key: for pandas' own types that is the null.
 """
 
 from __future__ import annotations
@@ -24,12 +25,9 @@ class _Library(Protocol):
         """Return the rows sorted; those of equal keys stay in their order."""
         ...
 
-    def changes(self, frame: Any, by: list[Any]) -> np.ndarray[Any, Any]:
-        """Return the rows, from 1 on, whose key differs from that of the row before."""
-        ...
-
-    def distinct(self, frame: Any, by: list[Any]) -> int:
-        """Return the number of different keys."""
+    def runs(self, frame: Any, by: list[Any]) -> tuple[np.ndarray[Any, Any], int]:
+        """Return the rows, from 1 on, whose key differs from that of the row before, and the number
+        of different keys."""
         ...
 
     def keys(self, frame: Any, by: list[Any], rows: np.ndarray[Any, Any]) -> list[Any]:
@@ -52,15 +50,21 @@ def grouped(frame: Any, by: Any) -> tuple[Any, list[int], list[Any]]:
     """Return a frame in which the rows of each group are adjacent, the end of each group, and the
     keys: values of the one column, or tuples if ``by`` names several.
 
-    It is the given frame if that is true of it. Raises as ``ordered`` does.
+    It is the given frame if that is true of it. Raises as ``ordered`` does, and ValueError for keys
+    that sorting does not bring together, such as sets.
     """
     library, names = _of(frame, by)
     if not len(frame):
         return frame, [], []
-    changes = library.changes(frame, names)
-    if len(changes) + 1 != library.distinct(frame, names):
+    changes, distinct = library.runs(frame, names)
+    if len(changes) + 1 != distinct:
         frame = library.ordered(frame, names)
-        changes = library.changes(frame, names)
+        changes, distinct = library.runs(frame, names)
+        if len(changes) + 1 != distinct:  # a group would be in two places, and one of them lost
+            raise ValueError(
+                f"the values of {', '.join(map(repr, names))} have no order in which equal ones are "
+                "adjacent: group by a column of numbers, text or times"
+            )
     starts = np.concatenate([[0], changes]).astype(np.int64)
     keys = library.keys(frame, names, starts)
     single = isinstance(by, str) or not isinstance(by, Iterable)
@@ -100,19 +104,37 @@ class _Pandas:
         return list(frame.columns)
 
     def ordered(self, frame: Any, by: list[Any]) -> Any:
-        return frame.sort_values(by, kind="stable")
-
-    def changes(self, frame: Any, by: list[Any]) -> np.ndarray[Any, Any]:
         import pandas as pd
 
-        changed = np.zeros(max(len(frame) - 1, 0), bool)
-        for name in by:
-            codes = pd.factorize(frame[name])[0]  # one code for all nulls: -1
-            changed |= codes[1:] != codes[:-1]
-        return np.flatnonzero(changed) + 1
+        if not any(isinstance(frame[name].dtype, pd.ArrowDtype) for name in by):
+            return frame.sort_values(by, kind="stable")
+        keys = pd.DataFrame({at: self._plain(frame[name]).array for at, name in enumerate(by)})
+        return frame.iloc[keys.sort_values(list(keys.columns), kind="stable").index]
 
-    def distinct(self, frame: Any, by: list[Any]) -> int:
-        return int(frame.groupby(by, dropna=False, sort=False, observed=True).ngroups)
+    def runs(self, frame: Any, by: list[Any]) -> tuple[np.ndarray[Any, Any], int]:
+        import pandas as pd
+
+        codes, count = np.zeros(len(frame), np.int64), 1
+        for name in by:
+            more = pd.factorize(self._plain(frame[name]))[0].astype(np.int64)
+            more += 1  # the code of nulls is -1
+            if count > 1:  # below the square of the number of rows: no overflow
+                more += codes * (int(more.max()) + 1)
+            codes, found = pd.factorize(more)
+            count = len(found)
+        return np.flatnonzero(codes[1:] != codes[:-1]) + 1, count
+
+    @staticmethod
+    def _plain(column: Any) -> Any:
+        """Return a column in which equal values are the same bits, if its values are Arrow's."""
+        import pandas as pd
+
+        if not isinstance(column.dtype, pd.ArrowDtype):
+            return column
+        import pyarrow as pa
+
+        plain = _Arrow.plain(pa.chunked_array([pa.array(column)]))
+        return pd.Series(plain, column.index, dtype=pd.ArrowDtype(plain.type))
 
     def keys(self, frame: Any, by: list[Any], rows: np.ndarray[Any, Any]) -> list[Any]:
         columns = [frame[name].iloc[rows] for name in by]
@@ -133,13 +155,10 @@ class _Polars:
     def ordered(self, frame: Any, by: list[Any]) -> Any:
         return frame.sort(by, maintain_order=True)
 
-    def changes(self, frame: Any, by: list[Any]) -> np.ndarray[Any, Any]:
+    def runs(self, frame: Any, by: list[Any]) -> tuple[np.ndarray[Any, Any], int]:
         runs = frame.select(by).to_struct("by").rle_id().to_numpy()
         found: np.ndarray[Any, Any] = np.flatnonzero(runs[1:] != runs[:-1]) + 1
-        return found
-
-    def distinct(self, frame: Any, by: list[Any]) -> int:
-        return int(frame.select(by).n_unique())
+        return found, int(frame.select(by).n_unique())
 
     def keys(self, frame: Any, by: list[Any], rows: np.ndarray[Any, Any]) -> list[Any]:
         return list(frame.select(by)[rows].rows())
@@ -157,11 +176,13 @@ class _Arrow:
             pc.sort_indices(keys, [(name, "ascending") for name in keys.column_names])
         )
 
-    def changes(self, frame: Any, by: list[Any]) -> np.ndarray[Any, Any]:
+    def runs(self, frame: Any, by: list[Any]) -> tuple[np.ndarray[Any, Any], int]:
+        keys = self._keys(frame, by)
         changed = np.zeros(max(len(frame) - 1, 0), bool)
-        for name in by:
-            changed |= self._changed(self._plain(frame.column(name)))
-        return np.flatnonzero(changed) + 1
+        for column in keys.columns:
+            changed |= self._changed(_in_one_piece(column))
+        distinct = keys.group_by(keys.column_names).aggregate([]).num_rows
+        return np.flatnonzero(changed) + 1, int(distinct)
 
     @staticmethod
     def _changed(column: Any) -> np.ndarray[Any, Any]:
@@ -178,26 +199,40 @@ class _Arrow:
         return found
 
     @staticmethod
-    def _plain(column: Any) -> Any:
-        """Return a column in one piece, and without a dictionary."""
+    def plain(column: Any) -> Any:
+        """Return a column in one piece, without a dictionary, in which equal values are the same
+        bits: Arrow's own ``group_by`` compares bits."""
         import pyarrow as pa
+        import pyarrow.compute as pc
 
-        whole = column.combine_chunks() if isinstance(column, pa.ChunkedArray) else column
-        if isinstance(whole, pa.ChunkedArray):  # so large that it stays in several pieces
-            whole = pa.concat_arrays(whole.chunks)
-        return whole.dictionary_decode() if pa.types.is_dictionary(whole.type) else whole
+        whole = _in_one_piece(column)
+        if pa.types.is_dictionary(whole.type):
+            whole = whole.dictionary_decode()
+        if pa.types.is_null(whole.type):
+            whole = whole.cast(pa.int8())  # nulls cannot be compared without a type
+        if pa.types.is_float16(whole.type):
+            whole = whole.cast(pa.float32())  # has the same values, and more functions
+        if pa.types.is_floating(whole.type):
+            zero, nan = (pa.scalar(value, whole.type) for value in (0.0, float("nan")))
+            # -0.0 + 0.0 is 0.0. NaN of any bits become one; nulls stay nulls.
+            whole = pc.if_else(pc.is_nan(whole), nan, pc.add(whole, zero))
+        return whole
 
     def _keys(self, frame: Any, by: list[Any]) -> Any:
         import pyarrow as pa
 
-        return pa.table({f"k{at}": self._plain(frame.column(name)) for at, name in enumerate(by)})
-
-    def distinct(self, frame: Any, by: list[Any]) -> int:
-        keys = self._keys(frame, by)
-        return int(keys.group_by(keys.column_names).aggregate([]).num_rows)
+        return pa.table({f"k{at}": self.plain(frame.column(name)) for at, name in enumerate(by)})
 
     def keys(self, frame: Any, by: list[Any], rows: np.ndarray[Any, Any]) -> list[Any]:
         import pyarrow as pa
 
         taken = [frame.column(name).take(pa.array(rows)).to_pylist() for name in by]
         return list(zip(*taken, strict=True))
+
+
+def _in_one_piece(column: Any) -> Any:
+    import pyarrow as pa
+
+    whole = column.combine_chunks() if isinstance(column, pa.ChunkedArray) else column
+    # So large a column stays in several pieces.
+    return pa.concat_arrays(whole.chunks) if isinstance(whole, pa.ChunkedArray) else whole

@@ -46,9 +46,17 @@ def _structure(obj: Any) -> Any:
     if isinstance(obj, list | tuple):
         return SharedList(encode(obj))
     if isinstance(obj, _MAPPINGS):
-        return SharedDict(build(obj.keys()), encode(obj.keys()), encode(obj.values()))
+        made = build(obj.keys()), encode(obj.keys()), encode(obj.values())
+        return SharedDict(*made, _missing(obj))
     elements = dict.fromkeys(obj).keys()  # in one order for all iterations
     return SharedSet(build(elements), encode(elements))
+
+
+def _missing(obj: Any) -> Any:
+    """Return the function that makes the value of a missing key; None: there is no such value."""
+    if isinstance(obj, Counter):
+        return int
+    return obj.default_factory if isinstance(obj, defaultdict) else None
 
 
 def _has_parts(obj: Any, depth: int = 0) -> bool:

@@ -115,6 +115,8 @@ class Opened(Text):
             if found is None:
                 return {at: kind or pa.null() for at, kind in types.items()}
             inferred = dict(zip(self._taken, found.types, strict=True))
+            if rows.hexadecimal:
+                self._require_decimal(inferred)
             unsure = [at for at in self._taken if types[at] is None]
             unsure = [at for at in unsure if self._may_be_rounded(at, inferred[at])]
             if unsure:
@@ -219,6 +221,8 @@ class Opened(Text):
         self._wanted.notes.left_out[self.where] = rows.left_out
         done = 0
         for batch in self._read(native, self._taken, rows):
+            if rows.hexadecimal:
+                self._require_decimal(native)
             columns = [
                 self._finished(at, values, done)
                 for at, values in zip(self._taken, batch.columns, strict=True)
@@ -300,6 +304,26 @@ class Opened(Text):
         if not kind.equals(values.type):
             self._found.settled.discard(at)
             self._found.types[at] = kind
+            raise Retyped(self.where)
+
+    def _require_decimal(self, kinds: Mapping[int, Any]) -> None:
+        """Make text of the columns of integers that have a value such as 0x00FF: Arrow reads it as
+        an integer, and what was written would be lost."""
+        pa = library("pyarrow", "arrow")
+        checked = self._asked.keys() | self._found.decimal
+        columns = [
+            at for at, kind in kinds.items() if pa.types.is_integer(kind) and at not in checked
+        ]
+        if not columns:
+            return
+        other: set[int] = set()
+        for batch in self._looked_at(dict.fromkeys(columns, pa.string()), columns):
+            values = zip(columns, batch.columns, strict=True)
+            other.update(at for at, each in values if survey.has_hexadecimal(each))
+        self._found.decimal.update(columns)
+        if other:
+            self._found.settled -= other
+            self._found.types.update(dict.fromkeys(other, pa.string()))
             raise Retyped(self.where)
 
     # --- errors ------------------------------------------------------------

@@ -13,6 +13,7 @@ Rows with a wrong number of values are counted, or kept.
 
 from __future__ import annotations
 
+import re
 import secrets
 from collections import deque
 from collections.abc import Iterator, Mapping
@@ -34,6 +35,7 @@ _DOS_END = "\x1a"
 _PARTS = 4
 # While some blocks are joined and written, the threads have this many more to decode.
 _AHEAD = 4
+_HEXADECIMAL = re.compile(rb"0[xX][0-9a-fA-F]{1,16}(?![0-9a-fA-F])")  # longer ones stay text
 _RARE = [chr(each) for each in range(0x0E, 0x1E)]
 _BOM = b"\xef\xbb\xbf"
 
@@ -57,12 +59,14 @@ class _Block:
     Attributes:
         table: its rows; None if there is an error of Arrow.
         others: its rows with a wrong number of values.
+        hexadecimal: True if some value may be one that Arrow reads as an integer, such as 0xFF.
         rows: the number of all rows; 0 if the end of the block is within a value.
     """
 
     table: Any = None
     error: Exception | None = None
     others: list[_Other] = field(default_factory=list)
+    hexadecimal: bool = False
     rows: int | None = None
 
     @property
@@ -96,6 +100,7 @@ class Rows:
         self._types: dict[int, Any] = {}
         self._before = 0  # rows of any kind
         self.left_out = LeftOut()
+        self.hexadecimal = False  # in the blocks so far, as in ``_Block``
         self.done = 0
 
     def batches(self, types: Mapping[int, Any], taken: list[int]) -> Iterator[Any]:
@@ -138,7 +143,7 @@ class Rows:
             raise self._cut()
         if block.error is not None:
             raise block.error
-        self._first = block
+        self._first, self.hexadecimal = block, block.hexadecimal
         schema = block.table.schema
         self._types = {int(each.name): each.type for each in schema}
         return schema
@@ -234,6 +239,8 @@ class Rows:
                 ),
             )
             block.table = reader.read_all()
+            if b"0x" in data or b"0X" in data:  # seldom true, and much faster than the pattern
+                block.hexadecimal = _HEXADECIMAL.search(data) is not None
         except pa.ArrowInvalid as error:
             block.error = error
         return block
@@ -246,6 +253,7 @@ class Rows:
             self._leave_out(row)
         if block.error is not None:
             raise block.error
+        self.hexadecimal = self.hexadecimal or block.hexadecimal
         self._before += block.rows
         for batch in block.table.to_batches():
             self.done += batch.num_rows

@@ -28,6 +28,7 @@ _WESTERN = frozenset(
 # This many letters beyond ASCII are evidence of a language.
 _FEW = 8
 _SAMPLE = 64 << 10
+_CONTROL = re.compile(rb"[\x01-\x08\x0e-\x19\x1b-\x1f]")  # half a letter in UTF-16
 
 
 def found(sample: bytes, whole: bool) -> str:
@@ -39,7 +40,7 @@ def found(sample: bytes, whole: bool) -> str:
     for bom, encoding in BOMS.items():
         if sample.startswith(bom):
             return encoding
-    wide = _wide(sample)
+    wide = _wide(sample, whole)
     if wide is not None:
         return wide
     return "utf-8" if is_utf8(sample, whole) else guessed([sample])
@@ -54,12 +55,18 @@ def is_utf8(sample: bytes, whole: bool) -> bool:
     return True
 
 
-def _wide(sample: bytes) -> str | None:
-    """Return UTF-16 without a mark, if every second byte, or nearly so, is 0."""
+def _wide(sample: bytes, whole: bool) -> str | None:
+    """Return UTF-16 without a mark, if every second byte, or nearly so, is 0.
+
+    Text of other alphabets has fewer zeros. It is hardly ever valid UTF-8 without control
+    characters: what is may be a table of NULs, unless most pairs of bytes have one.
+    """
     pairs = len(sample) // 2
     if pairs < 2 or sample.count(0) * 4 < pairs:
         return None
     even, odd = sample[: 2 * pairs : 2].count(0), sample[1 : 2 * pairs : 2].count(0)
+    if max(even, odd) * 2 <= pairs and is_utf8(sample, whole) and not _CONTROL.search(sample):
+        return None
     if odd > 10 * even:
         return "utf-16-le"
     return "utf-16-be" if even > 10 * odd else None

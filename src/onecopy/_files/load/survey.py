@@ -23,6 +23,7 @@ TRUE, FALSE = ("true", "True", "TRUE"), ("false", "False", "FALSE")
 EXACT = 2.0**53
 _WHOLE = r"^[-+]?[0-9]{16,}$"
 _CLOCK = r"^[0-9]{2}:[0-9]{2}(:[0-9]{2})?$"
+_HEXADECIMAL = r"^\s*[-+]?0[xX]"
 _INFINITE = r"(?i)^[-+]?inf"
 _OFFSET = r"(Z|[-+]00(:?00)?)$"
 
@@ -113,6 +114,8 @@ def made(values: Any, kind: Any, reading: Reading, exact: bool = True) -> Any:
     if types.is_boolean(kind):
         return _booleans(pa, pc, values, exact)
     if types.is_integer(kind) or types.is_floating(kind) or types.is_decimal(kind):
+        if types.is_integer(kind) and exact and has_hexadecimal(values):
+            raise Unfit("a hexadecimal number")
         values = plain_numbers(values, reading)
         if types.is_floating(kind) and exact:
             require_exact(values)
@@ -129,6 +132,12 @@ def made(values: Any, kind: Any, reading: Reading, exact: bool = True) -> Any:
         return values.cast(kind)
     except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
         raise Unfit(in_a_line(error)) from error
+
+
+def has_hexadecimal(values: Any) -> bool:
+    """Return True if one of these strings is like 0xFF, which Arrow reads as an integer."""
+    pc = library("pyarrow.compute", "arrow")
+    return bool(pc.any(pc.match_substring_regex(values, _HEXADECIMAL)).as_py())
 
 
 def _on_a_day(pa: Any, pc: Any, values: Any) -> Any:

@@ -29,6 +29,7 @@ class Found:
         types: of columns, by their position or name.
         settled: columns whose types were set by ``retype``.
         exact: columns of doubles whose values have all been checked.
+        decimal: columns of integers of which none is written as 0xFF.
         offered: columns of which a check of all values has found the type once.
         encoding: the encoding, if the first bytes did not show it.
         times: fields of NDJSON that Arrow reads as times.
@@ -41,6 +42,7 @@ class Found:
     types: dict[Any, Any] = field(default_factory=dict)
     settled: set[Any] = field(default_factory=set)
     exact: set[Any] = field(default_factory=set)
+    decimal: set[Any] = field(default_factory=set)
     offered: set[Any] = field(default_factory=set)
     encoding: str | None = None
     times: set[str] = field(default_factory=set)
@@ -56,6 +58,7 @@ class Found:
             types=dict(self.types),
             settled=set(self.settled),
             exact=set(self.exact),
+            decimal=set(self.decimal),
             offered=set(self.offered),
             times=set(self.times),
             moments=dict(self.moments),
