@@ -142,7 +142,9 @@ def test_large_results() -> None:
     assert "results" not in kinds(replace(run, totals=totals))
 
 
-@pytest.mark.parametrize("kind", ["slices", "same", "frames", "own"])
+@pytest.mark.parametrize(
+    "kind", ["slices", "same", "own", "pieces", "same frame", "frames", "tables"]
+)
 def test_large_arguments(kind: str) -> None:
     run = made_up(200)
     totals = run.totals.copy()
