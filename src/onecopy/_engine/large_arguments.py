@@ -21,7 +21,7 @@ from .work import Call, Work
 
 LARGE = 1_000_000
 SLICES, SAME, OWN = "slices", "same", "own"
-# Of frames: slices and columns; the same frame again; copies; and those of which it is unknown.
+# Of frames: slices; the same frame again; copies; and those of which it is unknown.
 PIECES, SAME_FRAME, FRAMES, TABLES = "pieces", "same frame", "frames", "tables"
 # The number of arrays and frames of a call that are remembered, to find one that comes again.
 _REMEMBERED = 64
@@ -139,12 +139,19 @@ def _of_columns(columns: list[Any]) -> tuple[str, list[_Source]]:
         return TABLES, []
     largest = max(columns, key=lambda array: int(array.nbytes))
     root = _root(largest)
-    return FRAMES, [_Source(root, PIECES if root.nbytes > largest.nbytes else SAME_FRAME)]
+    # Groups are slices too: of a sorted copy that pandas makes.
+    return FRAMES, [_Source(root, TABLES if root.nbytes > largest.nbytes else SAME_FRAME)]
 
 
 def _of_frame(frame: Any, task: int) -> list[_Source]:
-    """Return the frame itself, and the memory of one column if it is a view of more."""
+    """Return the frame itself, and the memory of one column if it is a view of more.
+
+    The rows of a group have other labels than a slice of a range: the memory of groups is a sorted
+    copy that pandas makes, whatever is shared.
+    """
     sources = [_Source(frame, SAME_FRAME, task)]
+    if type(getattr(frame, "index", None)).__name__ != "RangeIndex":
+        return sources
     column = _column(frame)
     root = _root(column)
     if getattr(root, "nbytes", 0) > getattr(column, "nbytes", 0):

@@ -262,7 +262,7 @@ _ARGUMENTS = {
     ),
     "pieces": (
         "Pieces of a plain frame are copied",
-        "Share the frame before it is cut: df = oc.share(df). Its slices and its columns are then "
+        "Share the frame before it is sliced: df = oc.share(df). Its slices and its columns are then "
         "passed by reference, and {name} does not change.",
     ),
     "same frame": (
