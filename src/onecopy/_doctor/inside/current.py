@@ -38,7 +38,7 @@ _one = _two = _title = 0  # its number, its function and items, as in its record
 _number = _took = 0  # tasks begun; nanoseconds of those that have ended
 _function: Any = None  # which _title names, whatever it is called with
 _read = _cpu = 0  # when the CPU clock was last read, and what it said
-_is_read = False  # at the begin of this task
+_is_read = False  # at the beginning of this task
 _BEGUN, _ENDED = Struct("<5Q").pack_into, Struct("<2Q").pack_into
 _NAMED, _ENDS = kinds.CURRENT + 40, kinds.CURRENT + 56
 
