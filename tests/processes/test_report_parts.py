@@ -360,11 +360,34 @@ def test_kinds_of_large_frames(make_pool: MakePool, process_method: str) -> None
         pool.map(len, parts, chunksize=1)
     for part in parts:
         pool.submit(len, part).result()
+    groups = [group for _, group in df.groupby("k")]
+    pool.map(len, groups, chunksize=1)
+    for group in groups:
+        pool.submit(len, group).result()
     found = [(kind, moved) for _, kind, moved, _ in pool._engine.history.large.all()]
-    same, cut, copies = ["same frame"] * 3, ["pieces"] * 2, ["frames"] * 2
-    assert [kind for kind, _ in found] == same + cut + copies
+    same, copies = ["same frame"] * 3, ["frames"] * 2
+    assert [kind for kind, _ in found] == [*same, "pieces", "tables", *copies, "frames", "tables"]
     # The first time is of the same kind as those that follow.
     assert found[0][1] > 3 * 9_000_000
+
+
+def inverse(x: int) -> float:
+    return 1 / x
+
+
+def test_a_call_that_keeps_the_other_results_is_not_told_to(
+    make_pool: MakePool, process_method: str
+) -> None:
+    pool = make_pool(process_method, 1)
+    pool.map(inverse, range(5), errors="return")
+    first, *_ = advice(gather.run(pool._engine))
+    assert first.kind == "failed"
+    assert "errors=." in first.change
+    list(pool.imap(inverse, range(1, 3)))
+    with pytest.raises(ZeroDivisionError):
+        list(pool.imap(inverse, range(2)))
+    first, *_ = advice(gather.run(pool._engine))
+    assert 'errors="return"' in first.change
 
 
 def test_values_of_frame_libraries_that_are_no_frames(

@@ -198,6 +198,10 @@ def test_failures_come_first() -> None:
     assert verdict(chunks).startswith("3 of 200 items failed: ")
     assert titles(chunks)[0] == "3 of 200 items failed"
     assert 'map(fit, ..., errors="return")' in first.change
+    kept = replace(chunks, failures=tuple(each._replace(kept=True) for each in failed))
+    [first] = advice(kept)
+    assert "errors=." in first.change
+    assert "return" not in first.change
 
 
 def test_memory_that_grows_and_is_copied() -> None:

@@ -53,6 +53,8 @@ class Work:
     """Its results are returned one by one, and delivered early; see ``early``."""
     chunk: int | None = None
     """Items that the caller wants to be together."""
+    on_error: str = "raise"
+    """The treatment of items that fail; a class attribute if nothing else is possible."""
     tries: dict[int, int] | None
     """How often the work from this item on was retried."""
 
