@@ -29,7 +29,7 @@ def appearing(out: str | os.PathLike[str]) -> Iterator[str]:
         raise FileExistsError(17, "there is a directory of this name", os.fspath(out))
     try:
         made = tempfile.mkdtemp(prefix=f".{path.name}-", dir=path.parent)
-    except OSError as error:  # it names what nobody has asked for
+    except OSError as error:  # it names the temporary directory
         raise OSError(error.errno, error.strerror, os.fspath(out)) from None
     written = os.path.join(made, path.name)
     try:
