@@ -18,7 +18,6 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import BrokenExecutor, Future
 from concurrent.futures.process import ProcessPoolExecutor as StandardExecutor
 from functools import partial
-from time import monotonic
 from types import ModuleType
 from typing import (
     TYPE_CHECKING,
@@ -36,7 +35,7 @@ from typing import (
 from ._codec.blame import cut_ours, without_ours
 from ._engine import busy, refused_arguments, setup
 from ._engine.engine import UNSENDABLE, Engine
-from ._engine.executor_results import Buffered, Results, failing
+from ._engine.executor_results import Buffered, Deadline, Results, failing
 from ._engine.failed import Errors, Failed, check_errors
 from ._engine.future import TaskFuture
 from ._engine.jobs import Items, StreamJob
@@ -412,7 +411,7 @@ class ProcessPoolExecutor(StandardExecutor):
         if buffersize is not None and buffersize < 1:
             raise ValueError("buffersize must be None or > 0")
         check_errors(errors)
-        deadline = None if timeout is None else monotonic() + timeout
+        deadline = None if timeout is None else Deadline(timeout)
         bar = bar_of(progress, self._progress)
         engine = self._started()
         single = len(iterables) == 1

@@ -142,8 +142,11 @@ class TestFailures:
             next(executor.map(tasks.same, [1], timeout=0))
         got.close()  # type: ignore[attr-defined]  # not begun: all of it is run
         begun = executor.map(partial(tasks.give, signs), range(20, 40), timeout=0)
-        with pytest.raises(TimeoutError):
+        with pytest.raises(TimeoutError, match="no result within 0 s"):
             next(begun)
+        late = executor.map(tasks.same, [1], timeout=0.0625)
+        with pytest.raises(TimeoutError, match=r"no result within 0\.0625 s"):
+            next(late)
         signs[63] = 1
         if failing is not None:
             with pytest.raises(pickle.PicklingError):

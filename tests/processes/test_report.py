@@ -363,6 +363,9 @@ def test_reports_of_a_real_pool(
     assert "(2 workers, " in said
     assert "test_report.busy" in said
     assert "in your function, on a CPU" in pool._repr_html_()
+    with pytest.raises(FileNotFoundError) as caught:
+        pool.report(tmp_path / "none" / "run.html")
+    assert caught.value.filename == str(tmp_path / "none" / "run.html")
     with pytest.raises(ValueError, match=r"\.html"):
         pool.report(tmp_path / "run.doc")
 

@@ -343,6 +343,65 @@ def test_kinds_of_large_arguments(make_pool: MakePool, process_method: str) -> N
     assert list(found.values()) == ["slices", "same", "own"]
 
 
+def test_kinds_of_large_frames(make_pool: MakePool, process_method: str) -> None:
+    """The same frame, its slices, and copies of some of its rows need different cures."""
+    pd = pytest.importorskip("pandas")
+    df = pd.DataFrame({"k": np.arange(600_000) % 3, "x": np.ones(600_000)})
+    parts = [df[df["k"] == k] for k in range(3)]
+    pool = make_pool(process_method, 1)
+    pool.map(len, [df] * 3, chunksize=1)
+    pool.map(len, [(df, k) for k in range(3)], chunksize=1)
+    for _ in range(3):
+        pool.submit(len, df).result()
+    pool.map(len, [df.iloc[at : at + 300_000] for at in (0, 1, 2)], chunksize=1)
+    for at in range(3):
+        pool.submit(len, df.iloc[at : at + 300_000]).result()
+    for _ in range(2):
+        pool.map(len, parts, chunksize=1)
+    for part in parts:
+        pool.submit(len, part).result()
+    groups = [group for _, group in df.groupby("k")]
+    pool.map(len, groups, chunksize=1)
+    for group in groups:
+        pool.submit(len, group).result()
+    found = [(kind, moved) for _, kind, moved, _ in pool._engine.history.large.all()]
+    same, copies = ["same frame"] * 3, ["frames"] * 2
+    assert [kind for kind, _ in found] == [*same, "pieces", "tables", *copies, "frames", "tables"]
+    # The first time is of the same kind as those that follow.
+    assert found[0][1] > 3 * 9_000_000
+
+
+def inverse(x: int) -> float:
+    return 1 / x
+
+
+def test_a_call_that_keeps_the_other_results_is_not_told_to(
+    make_pool: MakePool, process_method: str
+) -> None:
+    pool = make_pool(process_method, 1)
+    pool.map(inverse, range(5), errors="return")
+    first, *_ = advice(gather.run(pool._engine))
+    assert first.kind == "failed"
+    assert "errors=." in first.change
+    list(pool.imap(inverse, range(1, 3)))
+    with pytest.raises(ZeroDivisionError):
+        list(pool.imap(inverse, range(2)))
+    first, *_ = advice(gather.run(pool._engine))
+    assert 'errors="return"' in first.change
+
+
+def test_values_of_frame_libraries_that_are_no_frames(
+    make_pool: MakePool, process_method: str
+) -> None:
+    pd = pytest.importorskip("pandas")
+    index = pd.MultiIndex.from_arrays([np.arange(300_000), np.arange(300_000)])
+    pool = make_pool(process_method, 1)
+    pool.map(len, [(pd.Timestamp(0), np.ones(200_000)) for _ in range(2)], chunksize=1)
+    assert pool.map(len, [index, index], chunksize=1) == [300_000] * 2
+    found = [kind for _, kind, *_ in pool._engine.history.large.all()]
+    assert found == ["own", "same frame"]
+
+
 def test_a_report_has_names_without_the_main_module(tmp_path: Path) -> None:
     (tmp_path / "program.py").write_text(
         "import onecopy as oc\n"

@@ -161,6 +161,53 @@ def same_array(make: Make, cured: bool) -> None:
 
 
 @program("same")
+def same_array_in_short_tasks(make: Make, cured: bool) -> None:
+    x = np.ones(2 * MB)
+    with make(2) as pool:
+        pool.map(tiny, range(4))
+        if cured:
+            x = oc.share(x)
+        pool.map(len, [x] * 200, chunksize=1)
+
+
+@program("same frame", needs=("pandas",))
+def same_frame(make: Make, cured: bool) -> None:
+    import pandas as pd
+
+    df = pd.DataFrame({"k": np.arange(MB), "x": np.ones(MB)})
+    with make(2, preload=["pandas"]) as pool:
+        pool.map(tiny, range(4))
+        if cured:
+            df = oc.share(df)
+        pool.map(len, [df] * 200, chunksize=1)
+
+
+@program("same frame", needs=("pandas",))
+def same_frame_in_pairs(make: Make, cured: bool) -> None:
+    import pandas as pd
+
+    df = pd.DataFrame({"k": np.arange(MB), "x": np.ones(MB)})
+    with make(2, preload=["pandas"]) as pool:
+        pool.map(tiny, range(4))
+        if cured:
+            df = oc.share(df)
+        wait([pool.submit(lambda k, frame: k + len(frame), k, df) for k in range(100)])
+
+
+@program("pieces", needs=("pandas",))
+def pieces_of_a_frame(make: Make, cured: bool) -> None:
+    import pandas as pd
+
+    df = pd.DataFrame({"k": np.arange(4 * MB), "x": np.ones(4 * MB)})
+    with make(2, preload=["pandas"]) as pool:
+        pool.map(tiny, range(4))
+        if cured:
+            df = oc.share(df)
+        parts = [df.iloc[at : at + MB // 2] for at in range(0, 4 * MB, MB // 20)]
+        pool.map(lambda part: len(part), parts, chunksize=1)
+
+
+@program("same")
 def one_bad_call(make: Make, cured: bool) -> None:
     x, good = np.ones(4 * MB), oc.share(np.ones(4 * MB))
     with make(2) as pool:

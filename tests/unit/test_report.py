@@ -142,7 +142,9 @@ def test_large_results() -> None:
     assert "results" not in kinds(replace(run, totals=totals))
 
 
-@pytest.mark.parametrize("kind", ["slices", "same", "frames", "own"])
+@pytest.mark.parametrize(
+    "kind", ["slices", "same", "own", "pieces", "same frame", "frames", "tables"]
+)
 def test_large_arguments(kind: str) -> None:
     run = made_up(200)
     totals = run.totals.copy()
@@ -196,6 +198,10 @@ def test_failures_come_first() -> None:
     assert verdict(chunks).startswith("3 of 200 items failed: ")
     assert titles(chunks)[0] == "3 of 200 items failed"
     assert 'map(fit, ..., errors="return")' in first.change
+    kept = replace(chunks, failures=tuple(each._replace(kept=True) for each in failed))
+    [first] = advice(kept)
+    assert "errors=." in first.change
+    assert "return" not in first.change
 
 
 def test_memory_that_grows_and_is_copied() -> None:
@@ -473,3 +479,18 @@ def test_a_screen_obeys_styles_and_no_text() -> None:
     assert "\x1b" not in text.getvalue()
     for each in ("a\\x1b[2J", "b\\x1b]0;t", "\\x1b[31md"):
         assert each in text.getvalue()
+
+
+def test_memory_that_is_read_after_the_last_task_is_drawn() -> None:
+    run = made_up(200, 2)
+    table = run.memory.copy()
+    later = np.concatenate([table[:1], table[:1]])
+    later["time"] = run.ended + np.array([1, 2]) * 1_000_000_000
+    later["pss"] = 9_000_000_000, 20_000_000
+    found = html._memory(replace(run, memory=np.concatenate([table, later])))
+    end = round((run.ended - run.began) / 1e9, 4)
+    [first] = [each for each in found["processes"] if 9_000_000_000 in each["pss"]]
+    assert first["pss"][-2:] == [9_000_000_000] * 2
+    assert found["times"] == sorted(found["times"])
+    assert found["times"][-1] == end
+    assert found["times"][-2] < end, "it has a width"

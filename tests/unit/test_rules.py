@@ -29,6 +29,12 @@ OUT_OF_MEMORY = errors.WorkerOutOfMemory(1, limit=10, task="a task", memory=20)
         ({"retries": 1, "retry_on": (int,)}, TypeError, "exception classes, not <class 'int'>"),
         ({"retries": 1, "retry_on": (3,)}, TypeError, "exception classes, not 3"),
         ({"retries": 1, "retry_on": (KeyError(),)}, TypeError, r"classes, not KeyError\(\)"),
+        (
+            {"retries": 1, "retry_on": "ValueError"},
+            TypeError,
+            "exception classes, not 'ValueError'",
+        ),
+        ({"retries": 1, "retry_on": KeyError}, TypeError, "is a tuple of exception classes"),
         ({"retry_on": (KeyError,)}, ValueError, "retry_on needs retries"),
         ({"memory_limit": 0}, ValueError, "above 0 bytes, not 0"),
         ({"memory_limit": -5}, ValueError, "above 0 bytes, not -5"),

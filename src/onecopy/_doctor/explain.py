@@ -76,7 +76,7 @@ _TEXTS = {
         and 20 times the median of the others at least, all of which had ended 1 second and 10
         medians before.""",
     "full-shared-memory": """A process ended by SIGBUS, and /dev/shm had less than 1 MB or 2 % left, or less
-        free at the begin than the program's segments need; or a segment could not be made for
+        free at the beginning than the program's segments need; or a segment could not be made for
         want of room.""",
     "process-failed": """A process ended with exit code 1, and nothing looks at it.""",
     "not-picklable": """An argument or a result could not be pickled.""",

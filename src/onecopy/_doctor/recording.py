@@ -30,7 +30,7 @@ class Facts:
         status: its end, as ``subprocess`` has it; below zero a signal.
         interrupted: when Ctrl-C first came; 0: never.
         began, ended: when.
-        clock: seconds since 1970 at the begin.
+        clock: seconds since 1970 at the beginning.
         pid: the program's first process.
         cpus: those that it may use; machine_cpus: that there are.
         machine_cpu: what all processes of the machine used meanwhile.
@@ -112,7 +112,7 @@ class Stuck(NamedTuple):
 
 
 class Room(NamedTuple):
-    """/dev/shm in bytes: its size, what was free at the begin, and at the least. 0: there is none."""
+    """/dev/shm in bytes: its size, what was free at the beginning, and at the least. 0: there is none."""
 
     size: int
     free: int

@@ -15,6 +15,22 @@ from .engine import Engine
 from .jobs import NoResult, StreamJob
 
 
+class Deadline:
+    """The time by which results have to be there.
+
+    Args:
+        timeout: seconds from now, as the caller has given them.
+    """
+
+    def __init__(self, timeout: float) -> None:
+        self.timeout = timeout
+        self._end = monotonic() + timeout
+
+    def left(self) -> float:
+        """Return the seconds until then, at least 0."""
+        return max(0.0, self._end - monotonic())
+
+
 class Results(Iterator[Any]):
     """The iterator that ``map`` returns. All its items are there, and are run even if no result is
     fetched. If an iterator is dropped after its first ``next``, the remaining items are withdrawn.
@@ -23,7 +39,7 @@ class Results(Iterator[Any]):
     _all_taken = True
 
     def __init__(
-        self, engine: Engine, job: StreamJob, deadline: float | None, available: int
+        self, engine: Engine, job: StreamJob, deadline: Deadline | None, available: int
     ) -> None:
         self._engine = engine
         self._job = job
@@ -52,9 +68,10 @@ class Results(Iterator[Any]):
             if found is not None:
                 return found[0]
             self._wait()
-        except NoResult as error:
+        except NoResult:
             self.close()
-            raise TimeoutError(str(error)) from None
+            assert self._deadline is not None
+            raise TimeoutError(f"no result within {self._deadline.timeout} s") from None
         except BaseException as error:
             self.close()
             if not isinstance(error, Exception):  # Ctrl-C: the workers are needed now
@@ -69,7 +86,7 @@ class Results(Iterator[Any]):
 
     def _wait(self) -> None:
         """Wait for the next result, or the end."""
-        left = None if self._deadline is None else max(0.0, self._deadline - monotonic())
+        left = None if self._deadline is None else self._deadline.left()
         self._job.wait_next(left, Waiting(self._engine.core, self._job))
 
     def close(self) -> None:
@@ -90,7 +107,7 @@ class Buffered(Results):
         check_open: Callable[[], None],
         engine: Engine,
         job: StreamJob,
-        deadline: float | None,
+        deadline: Deadline | None,
         chunk: int,
         buffer: int,
     ) -> None:

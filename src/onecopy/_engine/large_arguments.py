@@ -1,109 +1,199 @@
 """The kind of large arguments that had to be copied: the cure depends on it.
 
 A slice of an array is passed by reference once the array is shared; so is an array that every task
-gets. A piece of a frame from a group-by or a filter is a copy that exists only once: sharing it
-would copy it once more. Checked only if more than a megabyte was copied for a task.
+gets. The same is true of frames. A piece of a frame from a group-by or a filter is a copy that
+exists only once: sharing it would copy it once more. Checked only if more than a megabyte was
+copied for a task.
 """
 
 from __future__ import annotations
 
 import threading
 import weakref
-from typing import Any
+from contextlib import suppress
+from dataclasses import dataclass
+from math import prod
+from typing import Any, NamedTuple
 
 from .._codec.codec import Encoded
 from .._schedule.events import Assignment
 from .work import Call, Work
 
 LARGE = 1_000_000
-SLICES, SAME, FRAMES, OWN = "slices", "same", "frames", "own"
-# The number of arrays of a call that are remembered, to find one that comes again.
+SLICES, SAME, OWN = "slices", "same", "own"
+# Of frames: slices; the same frame again; copies; and those of which it is unknown.
+PIECES, SAME_FRAME, FRAMES, TABLES = "pieces", "same frame", "frames", "tables"
+# The number of arrays and frames of a call that are remembered, to find one that comes again.
 _REMEMBERED = 64
 _FRAMES = ("pandas", "polars", "pyarrow")
+# The kinds of dtype whose arrays pandas keeps as they are.
+_NUMBERS = "biufc"
+
+
+class _Source(NamedTuple):
+    """An array or frame that an argument is, or is a slice of.
+
+    Attributes:
+        value: the array or frame.
+        kind: the argument's kind if the source comes again.
+        within: the task in which it has to come again; None for any task of the call. The groups
+            of a frame that are mapped again and again are no frame that all items have.
+    """
+
+    value: Any
+    kind: str
+    within: int | None = None
+
+
+@dataclass
+class _First:
+    """The first time that a source came.
+
+    Attributes:
+        source: the array or frame.
+        within: see ``_Source``.
+        counted: the kind as which it is counted now.
+        moved, whole: its part of the sums.
+    """
+
+    source: weakref.ref[Any]
+    within: int | None
+    counted: str
+    moved: int
+    whole: int
 
 
 class LargeArguments:
     """Counts bytes that were copied for arguments, by call and kind. Any thread."""
 
     def __init__(self) -> None:
-        self._bytes: dict[tuple[int, str], list[int]] = {}
-        self._seen: dict[int, dict[int, weakref.ref[Any]]] = {}
+        self._sums: dict[tuple[int, str], list[int]] = {}
+        self._seen: dict[int, dict[int, _First]] = {}
         self._lock = threading.Lock()
 
     def note(self, work: Work, assignment: Assignment, moved: int) -> None:
         """Note that bytes were copied for an assignment, whose arguments still exist."""
-        kind, source = self._kind(work, assignment)
+        kind, sources = _sources(work, assignment)
         with self._lock:
-            anew = 0 if source is None or self._again(work.site, source) else int(source.nbytes)
-            if kind == OWN and source is not None and not anew:
-                kind = SAME
-            sums = self._bytes.setdefault((work.site, kind), [0, 0])
-            sums[0] += moved
-            sums[1] += anew
+            seen = self._seen.setdefault(work.site, {})
+            whole = 0
+            for source in sources:
+                first = seen.get(id(source.value))
+                known = first is not None and first.source() is source.value
+                if first is not None and known and first.within == source.within:
+                    kind, whole = source.kind, 0
+                    self._recount(work.site, first, kind)
+                    break
+                whole = 0 if known else int(getattr(source.value, "nbytes", moved))
+            else:
+                for source in sources:
+                    if len(seen) >= _REMEMBERED:
+                        seen.clear()
+                    with suppress(TypeError):  # of a class without weak references
+                        first = _First(weakref.ref(source.value), source.within, kind, moved, whole)
+                        seen[id(source.value)] = first
+            self._add(work.site, kind, moved, whole)
 
     def all(self) -> list[tuple[int, str, int, int]]:
-        """Return site, kind, bytes that were copied, and bytes of the arrays that they belong to."""
+        """Return site, kind, bytes that were copied, and bytes of the arrays and frames that they
+        belong to."""
         with self._lock:
-            found = [(*key, sums[0], sums[1]) for key, sums in self._bytes.items()]
-        return [_merged(each, found) for each in found if not _is_first(each, found)]
+            return [(*key, moved, whole) for key, (moved, whole) in self._sums.items() if moved]
 
-    def _kind(self, work: Work, assignment: Assignment) -> tuple[str, Any]:
-        """Return the kind, and the array that the largest argument is, or is a slice of."""
-        found = work.encoded(0, 0) if isinstance(work, Call) else None
-        if isinstance(found, Encoded):
-            arrays, frames = found.plain_arrays()
-        else:
-            arrays, frames = _arrays(work.payload(assignment.start, assignment.stop))
-        if frames or not arrays:
-            return FRAMES if frames else OWN, None
-        largest = max(arrays, key=lambda array: int(array.nbytes))
-        base = getattr(largest, "base", None)
-        if getattr(base, "nbytes", 0) > largest.nbytes:
-            return SLICES, base
-        return OWN, largest
+    def _recount(self, site: int, first: _First, kind: str) -> None:
+        """Count the first time as the kind of those that have followed."""
+        self._add(site, first.counted, -first.moved, -first.whole)
+        self._add(site, kind, first.moved, first.whole)
+        first.counted = kind
 
-    def _again(self, site: int, array: Any) -> bool:
-        """Return True if this very array was an argument before. With the lock held."""
-        seen = self._seen.setdefault(site, {})
-        before = seen.get(id(array))
-        if before is not None and before() is array:
-            return True
-        if len(seen) >= _REMEMBERED:
-            seen.clear()
-        try:
-            seen[id(array)] = weakref.ref(array)
-        except TypeError:  # of a class without weak references
-            return False
-        return False
+    def _add(self, site: int, kind: str, moved: int, whole: int) -> None:
+        sums = self._sums.setdefault((site, kind), [0, 0])
+        sums[0] += moved
+        sums[1] += whole
 
 
-_Sums = tuple[int, str, int, int]
-
-
-def _is_first(each: _Sums, found: list[_Sums]) -> bool:
-    """Return True for the first entry of an array that comes again."""
-    return each[1] == OWN and any(other[:2] == (each[0], SAME) for other in found)
-
-
-def _merged(each: _Sums, found: list[_Sums]) -> _Sums:
-    if each[1] != SAME:
-        return each
-    first = [other for other in found if other[:2] == (each[0], OWN)]
-    return (*each[:2], each[2] + sum(o[2] for o in first), each[3] + sum(o[3] for o in first))
-
-
-def _arrays(value: Any, deep: int = 3) -> tuple[list[Any], bool]:
-    """Return the arrays in some items, and True if there is a piece of a frame among them."""
-    if hasattr(value, "nbytes") and hasattr(value, "dtype") and hasattr(value, "shape"):
-        return [value], type(value).__module__.startswith(_FRAMES)
-    if type(value).__module__.startswith(_FRAMES):
-        return [], True
-    if not deep or not isinstance(value, list | tuple | dict):
-        return [], False
-    found: list[Any] = []
-    for each in value.values() if isinstance(value, dict) else value:
-        arrays, frames = _arrays(each, deep - 1)
+def _sources(work: Work, assignment: Assignment) -> tuple[str, list[_Source]]:
+    """Return the kind of the largest argument if it comes only once, and its sources."""
+    found = work.encoded(0, 0) if isinstance(work, Call) else None
+    if isinstance(found, Encoded):
+        arrays, framed = found.plain_arrays()
+        if framed:
+            return _of_columns([each for each in arrays if hasattr(each, "base")])
+    else:
+        arrays = _values(work.payload(assignment.start, assignment.stop))
+        frames = [each for each in arrays if _is_frame(each)]
         if frames:
-            return [], True
-        found += arrays
-    return found, False
+            return FRAMES, _of_frame(max(frames, key=_cells), assignment.work)
+    if not arrays:
+        return OWN, []
+    largest = max(arrays, key=lambda array: int(array.nbytes))
+    base = getattr(largest, "base", None)
+    if getattr(base, "nbytes", 0) > largest.nbytes:
+        return SLICES, [_Source(base, SLICES)]
+    return OWN, [_Source(largest, SAME)]
+
+
+def _of_columns(columns: list[Any]) -> tuple[str, list[_Source]]:
+    """Return the same of the columns of a frame that is no longer known itself."""
+    if not columns:
+        return TABLES, []
+    largest = max(columns, key=lambda array: int(array.nbytes))
+    root = _root(largest)
+    # Groups are slices too: of a sorted copy that pandas makes.
+    return FRAMES, [_Source(root, TABLES if root.nbytes > largest.nbytes else SAME_FRAME)]
+
+
+def _of_frame(frame: Any, task: int) -> list[_Source]:
+    """Return the frame itself, and the memory of one column if it is a view of more.
+
+    The rows of a group have other labels than a slice of a range: the memory of groups is a sorted
+    copy that pandas makes, whatever is shared.
+    """
+    sources = [_Source(frame, SAME_FRAME, task)]
+    if type(getattr(frame, "index", None)).__name__ != "RangeIndex":
+        return sources
+    column = _column(frame)
+    root = _root(column)
+    if getattr(root, "nbytes", 0) > getattr(column, "nbytes", 0):
+        sources.append(_Source(root, PIECES, task))
+    return sources
+
+
+def _column(frame: Any) -> Any:
+    """Return a column of a pandas frame that can be seen without a copy, or None."""
+    dtypes = getattr(frame, "dtypes", None)
+    if not hasattr(frame, "iloc") or dtypes is None:
+        return None
+    if not hasattr(dtypes, "__iter__"):
+        return frame.to_numpy() if dtypes.kind in _NUMBERS else None
+    for at, dtype in enumerate(dtypes):
+        if hasattr(dtype, "itemsize") and dtype.kind in _NUMBERS:
+            return frame.iloc[:, at].to_numpy()
+    return None
+
+
+def _root(array: Any) -> Any:
+    """Return the array that has allocated an array's memory."""
+    while hasattr(getattr(array, "base", None), "nbytes"):
+        array = array.base
+    return array
+
+
+def _is_frame(value: Any) -> bool:
+    """Return True for a frame or a column, and False for a date or an expression."""
+    return type(value).__module__.startswith(_FRAMES) and hasattr(value, "__len__")
+
+
+def _cells(frame: Any) -> int:
+    shape = getattr(frame, "shape", None)
+    return prod(shape) if shape else len(frame)
+
+
+def _values(value: Any, deep: int = 3) -> list[Any]:
+    """Return the arrays and the frames in some items."""
+    if _is_frame(value) or all(hasattr(value, name) for name in ("nbytes", "dtype", "shape")):
+        return [value]
+    if not deep or not isinstance(value, list | tuple | dict):
+        return []
+    inside = value.values() if isinstance(value, dict) else value
+    return [found for each in inside for found in _values(each, deep - 1)]

@@ -146,7 +146,8 @@ class Outcomes:
         for at, error in failed.items():
             call = isinstance(work, Call)
             first = assignment.work if call else assignment.start + at
-            self.history.recorder.failures.add(work.site, error, first, count)
+            kept = work.on_error != "raise"
+            self.history.recorder.failures.add(work.site, error, first, count, kept=kept)
 
     def _retry(self, assignment: Assignment, work: Work, items: list[int]) -> set[int]:
         again, effects = self._core.retry(assignment, work, items)

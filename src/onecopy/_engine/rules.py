@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 import sys
+from collections.abc import Iterable
 from numbers import Integral, Real
 from typing import Any
 
@@ -28,6 +29,14 @@ _FIELDS = ("timeout", "retries", "retry_on", "memory_limit", "name")
 
 _UNITS = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9, "t": 10**12}
 _BINARY_UNITS = {"ki": 2**10, "mi": 2**20, "gi": 2**30, "ti": 2**40}
+
+
+def _check_classes(retry_on: Any) -> None:
+    if isinstance(retry_on, str) or not isinstance(retry_on, Iterable):
+        raise TypeError(f"retry_on is a tuple of exception classes, not {retry_on!r}")
+    for kind in retry_on:
+        if not (isinstance(kind, type) and issubclass(kind, BaseException)):
+            raise TypeError(f"retry_on takes exception classes, not {kind!r}")
 
 
 def byte_count(size: Any) -> int:
@@ -95,9 +104,7 @@ class Rules:
             raise TypeError(f"retries is a whole number, not {self.retries!r}")
         if self.retries < 0:
             raise ValueError(f"retries is at least 0, not {self.retries}")
-        for kind in self.retry_on:
-            if not (isinstance(kind, type) and issubclass(kind, BaseException)):
-                raise TypeError(f"retry_on takes exception classes, not {kind!r}")
+        _check_classes(self.retry_on)
         if self.retry_on and not self.retries:
             raise ValueError("retry_on needs retries: how often to try again")
         if self.memory_limit is not None:

@@ -55,6 +55,8 @@ class Work:
     """Large ones of its results come one by one; see ``_worker.apart``."""
     chunk: int | None = None
     """Items that the caller wants to be together."""
+    on_error: str = "raise"
+    """The treatment of items that fail; a class attribute if nothing else is possible."""
     tries: dict[int, int] | None
     """How often the work from this item on was retried."""
 

@@ -22,6 +22,7 @@ class Failed(NamedTuple):
         message: its text, cut; "" for those that are only counted.
         first: the first of them: an item's index, or a call's number.
         number: the number of failures.
+        kept: True if the call keeps the results of the others: it has ``errors=``.
     """
 
     site: int
@@ -29,27 +30,33 @@ class Failed(NamedTuple):
     message: str
     first: int
     number: int
+    kept: bool = False
 
 
 class Failures:
     """Counts failures; see the module. Any thread."""
 
     def __init__(self) -> None:
-        self._counts: dict[tuple[int, str, str], list[int]] = {}
+        self._counts: dict[tuple[int, str, str, bool], list[int]] = {}
         self._lock = threading.Lock()
 
-    def add(self, site: int, error: BaseException, first: int, count: int = 1) -> None:
+    def add(
+        self, site: int, error: BaseException, first: int, count: int = 1, *, kept: bool = False
+    ) -> None:
         """Count some items, or a call, that failed with ``error``."""
-        key = (site, type(error).__name__, _said(error))
+        key = (site, type(error).__name__, _said(error), kept)
         with self._lock:
             if key not in self._counts and len(self._counts) >= _MOST:
-                key = (site, "others", "")
+                key = (site, "others", "", kept)
             self._counts.setdefault(key, [first, 0])[1] += count
 
     def all(self) -> list[Failed]:
         """Return the failures, the most frequent first."""
         with self._lock:
-            found = [Failed(*key, *value) for key, value in self._counts.items()]
+            found = [
+                Failed(site, kind, message, first, number, kept)
+                for (site, kind, message, kept), (first, number) in self._counts.items()
+            ]
         return sorted(found, key=lambda each: (not each.message, -each.number, each.first))
 
 

@@ -92,12 +92,23 @@ def importing(look: Look, call: Call) -> Iterator[Advice]:
     )
 
 
+def _copying(call: Call) -> float:
+    """Return the workers' time that copies of large arguments and results took."""
+    took = 0.0
+    if call.parts["args_moved"] > _BIG * call.tasks:
+        took += call.idle["packing"] + call.parts["decode"]
+    if call.parts["result_moved"] > _BIG * call.tasks:
+        took += call.idle["results"] + call.parts["encode"] + call.parts["blocked"]
+    return took
+
+
 def small(look: Look, call: Call) -> Iterator[Advice]:
     """Yield advice if the overhead of tasks is longer than the tasks."""
     own = call.own / max(1, call.items)
     if call.tasks < 200 or own > _SMALL_TASK or call.tasks < 0.5 * call.items:
         return
-    saves = call.wall - call.own / look.at_once - _ITEM * call.items
+    copying = _copying(call) / look.workers
+    saves = call.wall - call.own / look.at_once - _ITEM * call.items - copying
     if saves < 0.5 * call.wall:
         return
     change = f"pool.map({_name(call)}, items) hands out many at once."
@@ -219,7 +230,8 @@ def arguments(look: Look, call: Call) -> Iterator[Advice]:
     kind, moved, whole = max(mine, key=lambda each: each[1])
     copying = _owner(look, call, "packing")
     # Sharing copies them once; after that nothing is copied.
-    rounds = max(1, len(np.unique(call.spans["task"]))) if kind == "frames" else 0
+    sorts = kind in ("frames", "tables")
+    rounds = max(1, len(np.unique(call.spans["task"]))) if sorts else 0
     once = copying * min(1.0, whole / moved + (1 / rounds if rounds else 0.0))
     once += _FIRST_WRITE * whole
     saves = (idle + decode) / look.workers - once
@@ -247,6 +259,21 @@ _ARGUMENTS = {
     "same": (
         "The same array is copied for every task",
         "Share it once: x = oc.share(x), and pass that to {name}: it is passed by reference.",
+    ),
+    "pieces": (
+        "Pieces of a plain frame are copied",
+        "Share the frame before it is sliced: df = oc.share(df). Its slices and its columns are then "
+        "passed by reference, and {name} does not change.",
+    ),
+    "same frame": (
+        "The same frame is copied for every task",
+        "Share it once: df = oc.share(df), and pass that to {name}: it is passed by reference.",
+    ),
+    "tables": (
+        "Frames are copied for every task",
+        "A frame that every task gets, and slices of it: df = oc.share(df), and pass that. Groups "
+        "and filtered rows are copies, also of a shared frame: sort it by the key once, share it, "
+        "and pass slices of it to {name}.",
     ),
     "frames": (
         "Groups and filtered rows are copies",

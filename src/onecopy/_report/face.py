@@ -61,7 +61,7 @@ class Look:
 
     @property
     def pool(self) -> str:
-        """The begin of the call that makes such a pool."""
+        """The beginning of the call that makes such a pool."""
         return "oc.Pool(cluster=..." if self.run.hosts else f"oc.Pool({self.workers}"
 
     @property

@@ -68,6 +68,8 @@ _FAILURES = 15
 # Parts of the workers' time below this, in percent, are not in the legend.
 _SEEN = 0.1
 _PROFILED, _LINES = 10, 8
+# The part of the time, at its end, for which the highest memory reading then and later is drawn.
+_LAST = 0.01
 # The number of points of the memory curves; more cannot be seen.
 _POINTS = 1_500
 _POLICY = "default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'"
@@ -215,7 +217,10 @@ def _memory(run: Run) -> dict[str, Any]:
     table = run.memory
     times, rows = np.unique(table["time"], return_inverse=True)
     step = -(-len(times) // _POINTS) if len(times) else 1
-    kept = np.arange(0, len(times), step)
+    late = int(
+        np.searchsorted(times, run.ended - _LAST * (run.ended - run.began))
+    )  # of these, the peak is drawn
+    kept = np.concatenate([np.arange(0, late, step), np.arange(late, len(times))])
     processes = []
     keys: Any = np.unique(np.stack([table["worker"], table["pid"]]), axis=1).T if len(table) else []
     for worker, pid in sorted(keys, key=lambda key: (key[0] != OWNER, key[0] == OTHER, key[0])):
@@ -228,7 +233,31 @@ def _memory(run: Run) -> dict[str, Any]:
         label = {OWNER: "main process", OTHER: "fork server"}.get(worker, f"worker {worker}")
         processes.append({"label": label, **curves})
     at = [round((int(time) - run.began) / 1e9, 4) for time in times[kept]]
-    return {"times": at, "processes": processes}
+    return _to_the_end(run, at, processes)
+
+
+def _to_the_end(run: Run, times: list[float], processes: list[dict[str, Any]]) -> dict[str, Any]:
+    """Return curves that fill the time of the run.
+
+    A reading is drawn until the next one: the last is held until the end. Of those at the end
+    of the last task and after it, the highest is drawn just before the end, so that a peak that
+    results have in the main process is seen.
+    """
+    end = round((run.ended - run.began) / 1e9, 4)
+    edge = (1 - _LAST) * end
+    kept = [at for at, time in enumerate(times) if time < edge]
+    late = range(len(kept), len(times))
+    drawn = [times[at] for at in kept]
+    if late:
+        kept.append(max(late, key=lambda at: sum(each["pss"][at] or 0 for each in processes)))
+        drawn.append(edge)
+    if kept:
+        kept.append(kept[-1])
+        drawn.append(end)
+    for each in processes:
+        for name in ("pss", "rss"):
+            each[name] = [each[name][at] for at in kept]
+    return {"times": drawn, "processes": processes}
 
 
 def _memory_of_hosts(run: Run) -> dict[str, Any]:
@@ -243,7 +272,7 @@ def _memory_of_hosts(run: Run) -> dict[str, Any]:
         for at, row in enumerate(run.hosts)
     ]
     at = [round((int(time) - run.began) / 1e9, 4) for time in times[kept]]
-    return {"times": at, "processes": processes}
+    return _to_the_end(run, at, processes)
 
 
 def _or_none(values: Table) -> list[int | None]:

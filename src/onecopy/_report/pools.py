@@ -51,20 +51,26 @@ def _failures(look: Look, number: int) -> Advice:
     said = [_listed(run.sites[site], alike) for (site, _), alike in kinds.items()]
     if len(said) > _LISTED:
         said[_LISTED:] = [f"and {count(len(said) - _LISTED, 'other kind')}"]
-    site = run.sites[raised[0].site]
+    # A call without errors= loses the results of the others, too.
+    first = min(raised, key=lambda each: each.kept)
+    site = run.sites[first.site]
     name = site[1].rpartition(".")[2]
     return Advice(
         "failed",
         f"{of_all(run, number)} failed",
         "; ".join(said) + ".",
-        _going_on(site[0], name),
-        "the results of the others",
+        _going_on(first, site[0], name),
+        "the results of these" if first.kept else "the results of the others",
         line=f"{site[2]}:{site[3]}" if site[2] else "",
     )
 
 
-def _going_on(method: str, name: str) -> str:
+def _going_on(first: Failed, method: str, name: str) -> str:
     """Return how the program keeps the results of the other tasks."""
+    if first.kept:
+        return (
+            f"The other results were kept, since the call has errors=. Mend {name}, or its items."
+        )
     if method in _OF_MANY:
         return (
             f'To keep the other results: {method}({name}, ..., errors="return") puts an oc.Failed, '
@@ -156,7 +162,7 @@ def _again(look: Look) -> Iterator[Advice]:
             "Every call has a pool of its own",
             f"This is pool number {int(run.facts['pools_before']) + 1} of the program; starting its "
             f"workers took {seconds(saves)}.",
-            "Make one pool at the begin and use it for all calls: with oc.Pool() as pool: around "
+            "Make one pool at the beginning and use it for all calls: with oc.Pool() as pool: around "
             "the whole.",
             look.gain(saves) + ", in each of them",
             saves,

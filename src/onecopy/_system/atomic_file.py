@@ -27,7 +27,10 @@ def appearing(out: str | os.PathLike[str]) -> Iterator[str]:
     path = Path(out)
     if path.is_dir():
         raise FileExistsError(17, "there is a directory of this name", os.fspath(out))
-    made = tempfile.mkdtemp(prefix=f".{path.name}-", dir=path.parent)
+    try:
+        made = tempfile.mkdtemp(prefix=f".{path.name}-", dir=path.parent)
+    except OSError as error:  # it names the temporary directory
+        raise OSError(error.errno, error.strerror, os.fspath(out)) from None
     written = os.path.join(made, path.name)
     try:
         yield written

@@ -24,7 +24,7 @@ from time import monotonic
 from types import TracebackType
 from typing import IO, Any
 
-from .._observe.sampler import Sampler
+from .._observe.sampler import Sampler, read_tree
 from ._errors import CommandError
 from ._show import count, size
 
@@ -171,6 +171,8 @@ class Command:
         used = resource.getrusage(resource.RUSAGE_CHILDREN)
         peak = self._sampler.peak
         memory = "cannot be read on this system"
+        if read_tree() is not None:
+            memory = "not read: the command ended too soon"
         if peak is not None:
             memory = (
                 f"{size(peak.pss)} at the peak, PSS of {count(peak.processes, 'process')}; "

@@ -80,7 +80,7 @@ def _finding(case: Case, told: str, what: str, asked: int, made: int, site: Site
         level="crash",
         title=f"/dev/shm is full: {what}",
         evidence=f"{told} It has {human_bytes(room.size)}, of which {human_bytes(room.free)} were "
-        f"free at the begin and {human_bytes(room.least)} at the least.{segments}",
+        f"free at the beginning and {human_bytes(room.least)} at the least.{segments}",
         where=site,
         change=(
             Line(0, " ", "# docker run --shm-size=4g, or a volume of medium Memory at /dev/shm"),

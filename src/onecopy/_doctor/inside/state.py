@@ -113,7 +113,7 @@ def look(task: int) -> None:
 
 
 def _random(task: int) -> None:
-    """The first two states of NumPy's global generator, when it is used: at the begin, and after
+    """The first two states of NumPy's global generator, when it is used: at the beginning, and after
     the first task that has drawn from it, or seeded it."""
     global _states, _last_state
     random: Any = sys.modules.get("numpy.random")
