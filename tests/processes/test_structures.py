@@ -153,6 +153,14 @@ def test_workers_count(pool: Any) -> None:
     assert rows == len(set(pids)), "a row for each process that has counted"
 
 
+def test_a_counter_takes_whole_numbers() -> None:
+    counter = oc.Counter()
+    counter.add(n=True + 1)
+    with pytest.raises(TypeError, match="interpreted as an integer"):
+        counter.add(n=1.5)  # type: ignore[arg-type]
+    assert dict(counter) == {"value": 2}
+
+
 def count_and_die(counter: oc.Counter, found: oc.AppendLog, number: int) -> None:
     counter.add()
     found.append(number)

@@ -111,6 +111,9 @@ def test_ways_to_name_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     for not_names in (path.open("rb"), io.BytesIO()):
         with not_names, pytest.raises(TypeError, match="this is an open one"):
             onecopy.load(not_names)
+    not_names = None
+    with pytest.raises(TypeError, match="a path, or several of them, is needed, not NoneType"):
+        onecopy.load(not_names)
 
 
 def test_path_of_each_kind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -12,6 +12,7 @@ processes share no cache line.
 
 from __future__ import annotations
 
+import operator
 import os
 import threading
 import weakref
@@ -126,8 +127,10 @@ class Counter(Mapping[str, int]):
 
         Raises:
             KeyError: there is no such counter.
+            TypeError: ``n`` is not an integer.
             NotEnoughMemory: there was no memory for this process's row, at its first call.
         """
+        n = operator.index(n)
         place = self._places[name]
         row = _mine.get(self._segment) or self._row()
         with row.lock:

@@ -209,6 +209,8 @@ def found(paths: Paths, format_of: Any, format: str | None, notes: Notes) -> lis
         raise TypeError(f"path={paths!r}: it is the name of a file, and this is an open one")
     if isinstance(paths, str | bytes | os.PathLike):
         return _meant(os.fsdecode(paths), format_of, format, notes)
+    if not isinstance(paths, Iterable):
+        raise TypeError(f"a path, or several of them, is needed, not {type(paths).__name__}")
     names = [os.fsdecode(each) for each in paths]
     if not names:
         raise FileNotFoundError(2, "an empty list of files")
