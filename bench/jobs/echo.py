@@ -18,7 +18,7 @@ MESSAGE = b"x" * 150
 
 
 def answer(sock: socket.socket) -> None:
-    """What the other process does until this one closes its end."""
+    """Send back what comes, until the other end is closed."""
     while message := sock.recv(len(MESSAGE)):
         sock.sendall(message)
 

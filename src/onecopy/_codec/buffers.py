@@ -4,9 +4,8 @@ While an object is pickled, every buffer in it is noted as a *span*: its place i
 the array's view of it. Nothing is copied yet. ``plan`` then sorts the spans: those in shared memory
 become references, the others *runs* of bytes to copy. What the receiver may write to has a run of
 its own, as after pickling: a write to one view of an array must not be seen in another, which may
-be the argument of another task. Views that nobody can write to, and that overlap, have one run
-together. Gaps of sparse views are left out. ``codec``, which knows the destination, does the
-copying.
+be the argument of another task. Read-only views that overlap have one run together. Gaps of sparse
+views are left out. ``codec``, which knows the destination, does the copying.
 """
 
 from __future__ import annotations
