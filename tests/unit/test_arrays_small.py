@@ -84,7 +84,7 @@ def test_small_arrays_are_the_receivers_own() -> None:
 
 @settings(max_examples=200)
 @given(data=st.data(), size=st.sampled_from([60, 60, SMALL + 200]))
-def test_views_that_share_elements_do_so_on_arrival(data: st.DataObject, size: int) -> None:
+def test_views_that_share_elements_are_apart_on_arrival(data: st.DataObject, size: int) -> None:
     """Any views of one array, in any order, with the whole among them or not."""
     whole = np.zeros(size, "u1")
     bounds = st.tuples(st.integers(0, size), st.integers(0, size), st.sampled_from([1, 1, 2]))
@@ -93,10 +93,10 @@ def test_views_that_share_elements_do_so_on_arrival(data: st.DataObject, size: i
     if data.draw(st.booleans()):
         sent.insert(data.draw(st.integers(0, len(sent))), whole)
     there = Ends().send(sent)
-    for number, (here, view) in enumerate(zip(sent, there, strict=True), 1):
-        here[:] = number
+    for number, view in enumerate(there, 1):
+        assert not view.any()
         view[:] = number
-    assert [view.tolist() for view in there] == [view.tolist() for view in sent]
+    assert not whole.any()
 
 
 def test_a_container_of_small_arrays_is_not_shared() -> None:

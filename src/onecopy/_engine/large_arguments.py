@@ -11,7 +11,6 @@ from __future__ import annotations
 import threading
 import weakref
 from contextlib import suppress
-from dataclasses import dataclass
 from math import prod
 from typing import Any, NamedTuple
 
@@ -45,7 +44,6 @@ class _Source(NamedTuple):
     within: int | None = None
 
 
-@dataclass
 class _First:
     """The first time that a source came.
 
@@ -56,11 +54,16 @@ class _First:
         moved, whole: its part of the sums.
     """
 
-    source: weakref.ref[Any]
-    within: int | None
-    counted: str
-    moved: int
-    whole: int
+    __slots__ = ("counted", "moved", "source", "whole", "within")
+
+    def __init__(
+        self, source: weakref.ref[Any], within: int | None, counted: str, moved: int, whole: int
+    ) -> None:
+        self.source = source
+        self.within = within
+        self.counted = counted
+        self.moved = moved
+        self.whole = whole
 
 
 class LargeArguments:
