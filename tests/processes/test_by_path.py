@@ -53,18 +53,29 @@ with Pool(2) as pool:
 """
 
 
+def made(name: str, path: Path) -> ModuleType:
+    """A module of a path; its code is to be run by ``run``."""
+    spec = importlib.util.spec_from_file_location(name, path)
+    assert spec is not None
+    return importlib.util.module_from_spec(spec)
+
+
+def run(module: ModuleType) -> None:
+    spec = module.__spec__
+    assert spec is not None
+    assert spec.loader is not None
+    spec.loader.exec_module(module)
+
+
 @pytest.fixture(params=[True, False], ids=["registered", "not registered"])
 def plugin(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[ModuleType]:
     path = tmp_path / "of_a_path.py"
     path.write_text(PLUGIN)
     name = f"plugin_{request.param}"
-    spec = importlib.util.spec_from_file_location(name, path)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
+    module = made(name, path)
     if request.param:
         sys.modules[name] = module
-    spec.loader.exec_module(module)
+    run(module)
     yield module
     sys.modules.pop(name, None)
 
@@ -90,12 +101,9 @@ def test_a_plugin_whose_name_another_module_has(
     own.mkdir()
     (own / "twofold.py").write_text("def name():\n    return 'by path'\n")
     monkeypatch.syspath_prepend(str(tmp_path))
-    spec = importlib.util.spec_from_file_location("twofold", own / "twofold.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
+    module = made("twofold", own / "twofold.py")
     monkeypatch.setitem(sys.modules, "twofold", module)
-    spec.loader.exec_module(module)
+    run(module)
     assert make_pool(process_method).apply(module.name) == "by path"
 
 

@@ -126,9 +126,7 @@ def home_by_name(obj: Any) -> str | None:
     if module in MAIN_NAMES:
         if _at(sys.modules["__main__"].__dict__, name) is obj:
             return ""
-    elif _at(getattr(sys.modules.get(module), "__dict__", {}), name) is obj and (
-        not is_user_module(module) or _can_import(module)
-    ):
+    elif _at(getattr(sys.modules.get(module), "__dict__", {}), name) is obj and _is_there(module):
         return module
     names = _globals_of(obj)
     if names is not None and _at(names, name) is obj:
@@ -141,7 +139,7 @@ def is_in_space(obj: Any) -> bool:
     """Return True if the home of a function or class is a dict that belongs to no module that can
     be imported."""
     module = obj.__module__
-    if module in sys.modules and (not is_user_module(module) or _can_import(module)):
+    if module in sys.modules and _is_there(module):
         return False
     home = home_by_name(obj)
     return home is not None and home.startswith("<")
@@ -167,6 +165,11 @@ def _globals_of(obj: Any) -> dict[str, Any] | None:
         return None
     inner = getattr(obj, "__wrapped__", None)
     return _globals_of(inner) if inner is not None else None
+
+
+def _is_there(name: str) -> bool:
+    """Return True for a loaded module that workers find by its name."""
+    return not is_user_module(name) or _can_import(name)
 
 
 def _can_import(name: str) -> bool:
