@@ -58,6 +58,10 @@ class FakeCarrier:
     def bulk(self, key: int) -> None:
         """See ``Carrier``."""
 
+    def link(self, reader: int, source: int) -> bool:
+        """See ``Carrier``."""
+        return False
+
     def end(self, key: int) -> None:
         """See ``Carrier``."""
         self._inbox.put((key, [("terminate",)]))

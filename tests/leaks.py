@@ -157,7 +157,8 @@ def explain(leaks: Collection[Leak]) -> str:
 def _wait_for_a_change(leaks: Collection[Leak], left: float) -> None:
     """Block until one of `leaks` may have gone, for `left` seconds at most."""
     processes = [leak.process for leak in leaks if leak.process is not None]
-    threads = [leak.thread for leak in leaks if leak.thread is not None]
+    # One that is about to start cannot be waited for.
+    threads = [leak.thread for leak in leaks if leak.thread is not None and leak.thread.is_alive()]
     if processes and hasattr(os, "pidfd_open"):
         # Not psutil.wait_procs: it reaps, and so would hide a child that its
         # owner never waited for.

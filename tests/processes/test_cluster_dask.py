@@ -184,6 +184,38 @@ with cluster(n_workers=2) as dask, Client(dask) as client:
     assert (done.returncode, done.stdout) == (0, ""), done.stderr
 
 
+def test_hosts_get_shared_data_from_each_other(tmp_path: Path) -> None:
+    """The streams are made by way of the Dask workers, over addresses that these know."""
+    done = program(
+        tmp_path,
+        """
+each_worker_is_a_host()
+with cluster(n_workers=3) as dask, Client(dask) as client:
+    with oc.Pool(cluster=client) as pool:
+        pool.pids()
+        data = oc.share(np.arange(8_000_000))  # 64 MB
+        def total():
+            time.sleep(0.05)
+            return int(data.sum())
+        calls = [pool.submit(total) for _ in range(9)]
+        assert {call.result() for call in calls} == {int(data.sum())}
+        until(lambda: [host.shared for host in pool.hosts()] == [data.nbytes] * 3)
+        links = pool._engine._relays._links
+        assert links and all(links.values()), links
+        assert pool._engine.traffic()[0] < 1.05 * data.nbytes, pool._engine.traffic()
+        # One that has gone gives nothing, and nothing is lost.
+        more = oc.share(np.arange(8_000_000) * 2)
+        def other():
+            time.sleep(0.05)
+            return int(more.sum())
+        calls = [pool.submit(other) for _ in range(9)]
+        os.kill(next(iter(client.run(os.getpid).values())), signal.SIGKILL)
+        assert {call.result() for call in calls} == {int(more.sum())}
+""",
+    )
+    assert (done.returncode, done.stdout) == (0, ""), done.stderr
+
+
 def test_the_client_s_own_copies_are_made_beside_a_pool(tmp_path: Path) -> None:
     """Their events, of the topic for all, cannot be pickled (distributed 2026.8)."""
     done = program(

@@ -17,6 +17,7 @@ import pytest
 import onecopy as oc
 from onecopy._cluster.bulk import Bulk, hand_over, taken_over
 from onecopy._cluster.mirrors import Mirrors
+from onecopy._cluster.peers import handing
 from onecopy._codec.codec import encode_arguments
 from onecopy._codec.parcel import pack
 from onecopy._codec.pickling import PEER
@@ -247,17 +248,22 @@ def test_an_end_in_the_middle_is_told(ends: tuple[Bulk, Bulk], how: str) -> None
         read[how]()
 
 
-def test_an_agent_is_given_its_end_or_told_that_there_is_none() -> None:
+def test_an_agent_is_given_its_ends_or_told_that_there_are_none() -> None:
     driver, agent = socket.socketpair()
     ours, theirs = socket.socketpair()
-    with driver, agent, ours:
-        with theirs:
-            hand_over(driver, theirs)
+    handing_here, handing_there = handing()
+    with driver, agent, ours, handing_here:
+        with theirs, handing_there:
+            hand_over(driver, (theirs, handing_there))
         hand_over(driver, None)
-        bulk = taken_over(agent)
-        assert bulk is not None
+        streams = taken_over(agent)
+        assert streams is not None
         ours.sendall(b"x" * 10)
-        bulk.skip(10)
+        handing_here.send(b"y")
+        with streams[1]:
+            assert streams[1].recv(9) == b"y"
+        bulk = Bulk(streams[0])
+        assert bulk.get(10) == b"x" * 10
         bulk.close()
         assert taken_over(agent) is None
         driver.shutdown(socket.SHUT_RDWR)

@@ -65,6 +65,9 @@ class OneHost:
     def bulk(self, key: int) -> None:
         pass
 
+    def link(self, reader: int, source: int) -> bool:
+        return False
+
     def end(self, key: int) -> None:
         self._inbox.put([("terminate",)])
 

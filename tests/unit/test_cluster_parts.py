@@ -109,7 +109,9 @@ def test_blocked_slots_are_looked_for_now_and_then(monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr(arrivals, "monotonic", lambda: now)
     woken: list[float] = []
     nothing: Any = None
-    made = arrivals.Arrivals(nothing, nothing, nothing, nothing, lambda: woken.append(now), nothing)
+    made = arrivals.Arrivals(
+        nothing, nothing, nothing, nothing, lambda: woken.append(now), nothing, nothing
+    )
     assert made._may_look()
     # A moment later the service is told once to look in time.
     assert not made._may_look()

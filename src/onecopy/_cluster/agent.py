@@ -34,9 +34,10 @@ from .bulk import Bulk, taken_over
 from .connection import Connection
 from .given import Given, Named
 from .host_engine import HostEngine
-from .messages import Order, Setup
+from .messages import LACKING, NO_ROOM, Order, Setup
 from .mirrors import Mirrors
 from .outbox import Outbox, caused, packed
+from .peers import Peers
 
 T = TypeVar("T", Function, Version)
 
@@ -46,14 +47,18 @@ class Agent:
 
     Args:
         connection: to the driver.
-        bulk: the driver's stream of bytes of segments, if there is one.
+        streams: what ``taken_over`` returns: the driver's stream of bytes of segments, and the way by
+            which streams to other agents come; None: there are none.
     """
 
-    def __init__(self, connection: Connection, bulk: Bulk | None) -> None:
+    def __init__(
+        self, connection: Connection, streams: tuple[socket.socket, socket.socket] | None
+    ) -> None:
         self._connection = connection
-        self._bulk = bulk
         self._outbox = Outbox(connection, connection.shut)
         self._mirrors = Mirrors(lambda segment: self._outbox.put("lacks", "segment", segment))
+        self._bulk = Bulk(streams[0]) if streams is not None else None
+        self._peers = Peers(streams[1], self._mirrors) if streams is not None else None
         self._engine: HostEngine | None = None
         self._setup: Setup | None = None
         # An error: there was no room for it.
@@ -79,6 +84,8 @@ class Agent:
         self._outbox.close()
         if self._bulk is not None:
             self._bulk.close()
+        if self._peers is not None:
+            self._peers.close()
 
     # The pool: its start and its end.
 
@@ -166,10 +173,26 @@ class Agent:
         """Bytes of a segment."""
         self._mirrors.fill(segment_id, offset, data)
 
-    def on_bytes(self, segment_id: int, offset: int, size: int) -> None:
-        """The same bytes, which come beside the messages."""
+    def on_bytes(self, segment_id: int, offset: int, size: int, asked: bool) -> None:
+        """The same bytes, which come beside the messages; ``asked``: say that they are here."""
         assert self._bulk is not None
         self._mirrors.receive(segment_id, offset, size, self._bulk)
+        if asked and not self._mirrors.lost(segment_id):
+            self._outbox.put("has", segment_id, offset, size)
+
+    def on_fetch(self, segment_id: int, offset: int, size: int, source: int) -> None:
+        """Get the same bytes from another host: say if they are here, or have not come, or if there
+        is no room for them."""
+        assert self._peers is not None
+        why = ""
+        try:
+            if not self._mirrors.lost(segment_id):
+                self._peers.fetch(source, segment_id, offset, size)
+        except EOFError:
+            why = LACKING
+        if self._mirrors.lost(segment_id):
+            why = NO_ROOM
+        self._outbox.put("fetched", segment_id, why)
 
     def on_file(self, segment_id: int, *how: Any) -> None:
         """A file that this host may see too: say why not."""

@@ -31,6 +31,7 @@ from .host import PONG, Host, State
 from .interface import Item
 from .large_results import Key, Landing, Piece, key_of
 from .questions import Questions
+from .relays import Relays
 from .room import Room, take_in
 
 _LARGE = 64 << 10
@@ -48,6 +49,7 @@ class Arrivals:
         output: dispatches what workers log and print.
         wake: wakes the service.
         room: what hosts have no room for.
+        relays: which host has what.
 
     Attributes:
         questions: to hosts, which callers wait for.
@@ -63,6 +65,7 @@ class Arrivals:
         output: OutputDispatcher,
         wake: Callable[[], None],
         room: Room,
+        relays: Relays,
     ) -> None:
         self._core = core
         self._outcomes = outcomes
@@ -70,6 +73,7 @@ class Arrivals:
         self._output = output
         self._wake = wake
         self.room = room
+        self.relays = relays
         self.hushed: list[tuple[Host, int]] = []
         self.questions = Questions()
         self.due = False
@@ -257,6 +261,13 @@ class Arrivals:
         self._lifetime.fail(failure, None if cause is None else revive(cause))
 
     def _on_mapped(self, host: Host, segment_id: int, why: str) -> None:
+        host.answers.put((segment_id, why))
+
+    def _on_has(self, host: Host, segment_id: int, offset: int, size: int) -> None:
+        """Bytes of a segment have arrived: other hosts may get them there."""
+        self.relays.has(host, segment_id, (offset, offset + size))
+
+    def _on_fetched(self, host: Host, segment_id: int, why: str) -> None:
         host.answers.put((segment_id, why))
 
     def _on_room(self, host: Host, number: int, refusal: bytes) -> None:

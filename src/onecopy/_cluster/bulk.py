@@ -50,18 +50,19 @@ class Bulk:
         with self._using:
             try:
                 for data in _parts(segment, start, stop):
-                    self._put(data)
+                    self.put(data)
                     start += len(data)
             except ConnectionError:
                 raise
             except Exception:
                 while start < stop:
                     count = min(_PIECE, stop - start)
-                    self._put(bytes(count))
+                    self.put(bytes(count))
                     start += count
                 raise
 
-    def _put(self, data: memoryview | bytes) -> None:
+    def put(self, data: memoryview | bytes) -> None:
+        """Send bytes. Blocks until the kernel has them. Raises ConnectionError if the host has gone."""
         try:
             self._sock.sendall(data, socket.MSG_NOSIGNAL)
         except OSError as error:
@@ -119,6 +120,14 @@ class Bulk:
                 done += taken
         return done
 
+    def get(self, count: int) -> bytearray:
+        """Return the next bytes. Raises EOFError if the other end has gone."""
+        room = bytearray(count)
+        view = memoryview(room)
+        while view:
+            view = view[self._read(view) :]
+        return room
+
     def skip(self, count: int) -> None:
         """Read the next bytes and forget them. Raises EOFError if the driver has gone."""
         room = memoryview(bytearray(min(_PIECE, count)))
@@ -127,8 +136,8 @@ class Bulk:
 
     def _read(self, room: memoryview) -> int:
         """Fill the room with the next bytes, or some of it; return how many. Raises EOFError if the
-        driver has gone."""
-        with suppress(ConnectionError):
+        driver has gone, or has been silent for as long as the socket waits."""
+        with suppress(ConnectionError, BlockingIOError):
             if done := self._sock.recv_into(room, 0, socket.MSG_WAITALL):
                 return done
         raise EOFError
@@ -168,23 +177,26 @@ def _parts(segment: Segment, start: int, stop: int) -> Iterator[memoryview | byt
         start += len(data)
 
 
-def hand_over(agent: socket.socket, bulk: socket.socket | None) -> None:
-    """Give an agent its end of the stream, before its first message; None: there is none.
+def hand_over(agent: socket.socket, streams: tuple[socket.socket, socket.socket] | None) -> None:
+    """Give an agent its ends of what carries shared data, before its first message; None: there is none.
 
     Args:
         agent: the Unix socket to the agent.
-        bulk: its end, which is copied: the caller closes its own.
+        streams: the agent's end of a ``Bulk``, and of ``peers.handing``. Copied: the caller closes its own.
     """
-    if bulk is None:
+    if streams is None:
         agent.sendall(_NOTHING)
     else:
-        agent.sendmsg([_STREAM], descriptors.rights([bulk.fileno()]))
+        agent.sendmsg([_STREAM], descriptors.rights([each.fileno() for each in streams]))
 
 
-def taken_over(driver: socket.socket) -> Bulk | None:
+def taken_over(driver: socket.socket) -> tuple[socket.socket, socket.socket] | None:
     """Return what ``hand_over`` has given. Raises EOFError if the driver has gone."""
     said = bytearray(1)
     count, fds = descriptors.receive(driver, memoryview(said))
     if not count:
         raise EOFError
-    return Bulk(socket.socket(fileno=fds[0])) if fds else None
+    if not fds:
+        return None
+    bulk, handed = fds
+    return socket.socket(fileno=bulk), socket.socket(fileno=handed)

@@ -53,6 +53,7 @@ from .interface import Carrier, HostInfo, Item
 from .losses import Losses
 from .messages import Setup
 from .present import Present
+from .relays import Relays
 from .room import Room
 from .senders import Senders
 from .sending import Sending
@@ -140,6 +141,7 @@ class ClusterEngine:
         lifetime = self._lifetime = Lifetime(
             self.core, self.submission, self.history, self._stop_workers
         )
+        relays = self._relays = Relays(table.all, carrier.link)
         arrivals = self._arrivals = Arrivals(
             self.core,
             self._outcomes,
@@ -147,6 +149,7 @@ class ClusterEngine:
             self._output,
             self._wake,
             Room(self.core, self._table.all, self._wake),
+            relays,
         )
         losses = Losses(self.core, self._outcomes, cluster.reruns)
         parts = Parts(self.core, self.submission, lifetime, arrivals, losses)
@@ -297,7 +300,7 @@ class ClusterEngine:
         Sending(
             host,
             self._carrier,
-            self._table.senders,
+            self._relays,
             unsendable=self._unsendable,
             unprepared=self._unprepared,
             versions=self._follower.versions,
@@ -352,6 +355,7 @@ class ClusterEngine:
         for host in self._table.all():
             if host.state is not State.GONE:
                 host.lost("")
+        self._relays.close()
         self._carrier.close()
         self._table.senders.close()
         for host in self._table.all():
@@ -370,6 +374,7 @@ class ClusterEngine:
         """Mark this copy, in a forked child: the hosts are the parent's."""
         self.core.after_fork()
         self._table.senders.after_fork()
+        self._relays.after_fork()
         self._carrier.after_fork()
         self._present.after_fork()
         self._service.wakeup.close()

@@ -82,6 +82,10 @@ class Carrier(Protocol):
     def bulk(self, key: int) -> Bulk | None:
         """Return the stream for bytes of segments to this agent; None: they go with its messages."""
 
+    def link(self, reader: int, source: int) -> bool:
+        """Give two agents that both have a ``bulk`` a stream: the first asks, the second answers. Returns
+        False if that cannot be. Any thread; blocks, for some seconds at most."""
+
     def end(self, key: int) -> None:
         """End an agent and its workers now, whatever they do; ``left`` is called then."""
 

@@ -1,12 +1,12 @@
 """The messages between the driver and an agent, where they are more than a few values.
 
-To an agent: ``begin``, ``ping``, ``initializer``, ``settings``, ``segment``, ``piece``, ``bytes``, ``file``,
-``decode``, ``forget``, ``function``, ``forget_function``, ``version``, ``room``, ``give``, ``withdraw``,
+To an agent: ``begin``, ``ping``, ``initializer``, ``settings``, ``segment``, ``piece``, ``bytes``, ``fetch``,
+``file``, ``decode``, ``forget``, ``function``, ``forget_function``, ``version``, ``room``, ``give``, ``withdraw``,
 ``abort``, ``hush``, ``present``, ``look``, ``weigh``, ``close``, ``terminate``, ``kill``; ``agent`` has a method for
 each.
 To the driver: ``worker``, ``pong``, ``lands``, ``landed``, ``value``, ``ended``, ``failed``, ``withdrawn``, ``cut``,
-``said``, ``imported``, ``profile``, ``memory``, ``answer``, ``mapped``, ``room``, ``lacks``, ``forgotten``, ``broken``,
-``bye``; ``arrivals`` has a method for each.
+``said``, ``imported``, ``profile``, ``memory``, ``answer``, ``mapped``, ``has``, ``fetched``, ``room``, ``lacks``,
+``forgotten``, ``broken``, ``bye``; ``arrivals`` has a method for each.
 """
 
 from __future__ import annotations
@@ -18,6 +18,10 @@ from .._codec.parcel import Parcel
 from .._engine.options import Options
 from .._engine.rules import Rules
 from .._protocol.preparation import Preparation
+
+LACKING, NO_ROOM = "lacking", "no room"
+"""The answers to ``fetch`` if the bytes are not there: the other host has not delivered them, or there is no
+room for any more of their segment."""
 
 
 @dataclass(frozen=True)

@@ -29,7 +29,7 @@ Probe = tuple[int, bytes]
 
 
 class Mirrors:
-    """See the module. The agent's serving thread; ``knows`` in any.
+    """See the module. The agent's serving thread; ``knows`` and ``there`` in any.
 
     Args:
         lacks: called with the id of a segment for which there was no room: it has to come again.
@@ -56,6 +56,18 @@ class Mirrors:
         if segment in self._addresses:
             self._hand_out(segment)
         return segment
+
+    def there(self, segment_id: int) -> Segment | None:
+        """Return a mirror whose bytes were shipped, for another host that lacks some; None if it is not
+        here. Any thread."""
+        root = self._roots.get(segment_id)
+        if root is None or segment_id in self._failed or isinstance(root[0].file, ReceivedFile):
+            return None
+        return root[0]
+
+    def lost(self, segment_id: int) -> bool:
+        """Return True if there was no room for a segment."""
+        return segment_id in self._failed
 
     def sizes(self) -> int:
         """The number of mirrors."""

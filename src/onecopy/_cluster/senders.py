@@ -59,6 +59,10 @@ class Line:
         if not self.due:
             self._senders.add(self)
 
+    def step_aside(self) -> bool:
+        """Let another thread send to the other hosts; see ``Senders``."""
+        return self._senders.step_aside()
+
     def put(self, posted: Posted) -> None:
         """Put something behind the others, and have it sent."""
         # ``append`` and ``flush`` are for callers that see to that themselves.

@@ -9,6 +9,7 @@ for the host, another one takes over for the other hosts.
 from __future__ import annotations
 
 import logging
+from collections import deque
 from collections.abc import Callable
 from time import monotonic_ns
 from typing import Any
@@ -18,6 +19,7 @@ from .._codec.parcel import Parcel, Wanted, pack
 from .._engine.functions import Function
 from .._engine.rules import Rules
 from .._engine.work import Entry
+from .._memory.segment import Segment
 from .._protocol.log_settings import settings
 from .._protocol.versions import NO_VERSIONS, Version
 from .._schedule.events import Assignment
@@ -25,8 +27,9 @@ from ..errors import NotEnoughMemory
 from .bulk import Bulk
 from .host import PONG, Host, State
 from .interface import Carrier, Item
-from .messages import Order
-from .senders import Posted, Senders
+from .messages import LACKING, NO_ROOM, Order
+from .relays import LEAST, Lot, Piece, Relays
+from .senders import Posted
 
 _log = logging.getLogger(__name__)
 
@@ -35,6 +38,8 @@ _BATCH = 1 << 20
 _MOST = 500
 # The host is asked for room if this many bytes are to come for one assignment.
 _ASKED = 64 << 20
+# Pieces that a host is told to get from others before it has answered.
+_FETCHES = 2
 # In place of an assignment's number, if they are for the initializer.
 _INITIALIZER = -2
 
@@ -59,7 +64,7 @@ class Sending:
     Args:
         host: the host.
         carrier: brings the messages.
-        senders: the threads.
+        relays: which host has what.
         unsendable: called with an assignment that could not be sent, and the reason.
         unprepared: called with the host's error if it has no room for the initializer.
         versions: returns the variables that functions and classes read.
@@ -70,7 +75,7 @@ class Sending:
         self,
         host: Host,
         carrier: Carrier,
-        senders: Senders,
+        relays: Relays,
         *,
         unsendable: Unsendable,
         unprepared: Callable[[Host, NotEnoughMemory], None],
@@ -79,7 +84,7 @@ class Sending:
     ) -> None:
         self._host = host
         self._carrier = carrier
-        self._senders = senders
+        self._relays = relays
         self._unsendable = unsendable
         self._unprepared = unprepared
         self._versions = versions
@@ -116,7 +121,7 @@ class Sending:
     def _step_aside(self) -> None:
         """Let another thread send to the other hosts: this one is about to wait for its host."""
         if self._leads:
-            self._leads = not self._senders.step_aside()
+            self._leads = not self._host.queue.step_aside()
 
     def _take(self, posted: Posted) -> None:
         if isinstance(posted, Entry):
@@ -130,6 +135,7 @@ class Sending:
             # A view may have been made again since.
             if self._host.link.retire(values[0]):
                 self._host.shipping.forget(values[0])
+                self._relays.forget(values[0])
                 self._send([posted])
         elif name == "forget_function":
             if values[0] in self._host.sent.functions:
@@ -139,6 +145,8 @@ class Sending:
             self._send_initializer(*values)
         elif name == "lacks":
             self._host.lacks(*values)
+            if values[0] == "segment":
+                self._relays.lacks(self._host, values[1])
         elif name == "ping":
             # Answered before anything else is sent, so that the host is at nothing else meanwhile.
             self._send([(name, monotonic_ns())])
@@ -303,7 +311,9 @@ class Sending:
                 for items in host.shipping.items(each):
                     self._send(items)
             except BaseException:
-                host.shipping.forget(segment.id)  # it may lack some of it: all of it comes again
+                # It may lack some of it: all of it comes again.
+                host.shipping.forget(segment.id)
+                self._relays.lacks(host, segment.id)
                 raise
         host.link.new.clear()
 
@@ -311,17 +321,73 @@ class Sending:
         """Send the bytes that the host does not have beside the messages."""
         shipping, segment = self._host.shipping, wanted[0]
         begin, ranges = shipping.missing(wanted)
-        for low, high in ranges:
-            self._send([*begin, ("bytes", segment.id, low, high - low)])
-            begin = []
+        if begin:
+            self._send(begin)
+        if sum(high - low for low, high in ranges) >= LEAST and not self._relays.alone():
             self._step_aside()
-            try:
-                bulk.send(segment, low, high)
-            except ConnectionError as error:
-                bulk.shut()  # the agent waits for the rest: now it ends
-                raise Gone from error
-            self._host.traffic[0] += high - low
-            shipping.shipped += high - low
+            self._get_around(segment, ranges, bulk)
+            return
+        for low, high in ranges:
+            self._put_aside(segment, low, high, bulk, asked=False)
+
+    def _put_aside(self, segment: Segment, low: int, high: int, bulk: Bulk, *, asked: bool) -> None:
+        """Send bytes beside the messages; ``asked``: the host says when it has them."""
+        self._send([("bytes", segment.id, low, high - low, asked)])
+        self._step_aside()
+        try:
+            bulk.send(segment, low, high)
+        except ConnectionError as error:
+            bulk.shut()  # the agent waits for the rest: now it ends
+            raise Gone from error
+        self._host.traffic[0] += high - low
+        self._host.shipping.shipped += high - low
+
+    def _get_around(self, segment: Segment, ranges: list[tuple[int, int]], bulk: Bulk) -> None:
+        """Have the host get many bytes, from here and from other hosts. They are there at the end."""
+        lot = self._relays.lot(self._host, segment.id, ranges)
+        asked: deque[tuple[Piece, Host]] = deque()
+        try:
+            while True:
+                # It does not wait for pieces that are on their way elsewhere while some are on their way here.
+                turn = lot.next(wait=not asked)
+                if turn is None and not asked:
+                    return
+                if turn is not None:
+                    piece, source = turn
+                    low, high = piece
+                    if source is None:
+                        try:
+                            self._put_aside(segment, low, high, bulk, asked=True)
+                        finally:
+                            lot.sent()
+                        continue
+                    asked.append((piece, source))
+                    self._send([("fetch", segment.id, low, high - low, source.info.key)])
+                if turn is None or len(asked) >= _FETCHES:
+                    self._fetched(lot, asked)
+        finally:
+            # After an error too: what is asked next has its own answer.
+            while asked:
+                self._fetched(lot, asked)
+
+    def _fetched(self, lot: Lot, asked: deque[tuple[Piece, Host]]) -> None:
+        """Wait until the host has got a piece from another one, or has not."""
+        piece, source = asked.popleft()
+        try:
+            why = self._answer(lot.segment)
+        except Gone:
+            for _, each in ((piece, source), *asked):  # nothing is answered any more
+                lot.dropped(each)
+            asked.clear()
+            raise
+        if why == LACKING:
+            lot.lacking(piece, source)
+        elif why == NO_ROOM:
+            lot.dropped(source)
+            lot.pieces.clear()  # work that needs it fails there
+        else:
+            lot.fetched(piece, source)
+            self._host.shipping.shipped += piece[1] - piece[0]
 
 
 def _limits(rules: Rules) -> Rules:

@@ -254,6 +254,7 @@ class Service:
                 expected = host.state is State.CLOSING or self._flags.stopping
                 retired = host.state is State.LEAVING
                 host.lost(host.why if expected else why)
+                self._arrivals.relays.lost(host)
                 host.link.abandon()
                 if not self._flags.stopping:
                     self._losses.lose(host, counts=not retired)

@@ -16,6 +16,7 @@ import threading
 from collections.abc import Callable
 from typing import Any
 
+from distributed.comm.core import connect
 from distributed.protocol.serialize import ToPickle
 
 from ..connection import Packed, size_of
@@ -153,6 +154,26 @@ class Exchange:
             self._due.set()
             await asyncio.sleep(BEAT)
         return f"it has not answered for {silent * BEAT:g} s"
+
+
+async def asked(
+    address: str, arguments: dict[str, Any], what: dict[str, Any], reach: float
+) -> tuple[Any, str]:
+    """Return a new connection to a Dask worker, and its first answer. Raises OSError.
+
+    Args:
+        address: its own.
+        arguments: of Dask's, for its security.
+        what: the operation, and what belongs to it.
+        reach: seconds to wait for a connection.
+    """
+    comm: Any = await connect(address, timeout=reach, **arguments)  # type: ignore[no-untyped-call]  # it has no types
+    try:
+        await comm.write({**what, "reply": False})
+        return comm, await comm.read()
+    except BaseException:
+        comm.abort()
+        raise
 
 
 def taken_out(comm: Any) -> socket.socket:

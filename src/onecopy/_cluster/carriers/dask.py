@@ -165,6 +165,13 @@ class DaskCarrier:
         route = self._all[key].route
         return route.bulk if route is not None else None
 
+    def link(self, reader: int, source: int) -> bool:
+        """See ``Carrier``."""
+        asks, answers = self._all[reader].route, self._all[source].route
+        if not (isinstance(asks, Direct) and isinstance(answers, Direct)):
+            return False
+        return answers.link(asks, source)
+
     def end(self, key: int) -> None:
         """See ``Carrier``."""
         host = self._all[key]

@@ -24,13 +24,19 @@ from distributed.core import Status
 from tornado.iostream import StreamClosedError
 
 from ..connection import Connection, Packed, size_of
-from .comms import LEAVING, Exchange, taken_out
+from .comms import LEAVING, Exchange, asked, taken_out
 from .running import LAST, LEASE, Running, keep_lease, versions
 
 CARRY = "onecopy_carry"
 """The name of ``Carrying``, and of its ``carry`` among a Dask worker's operations."""
 CARRY_BULK = "onecopy_carry_bulk"
 """The name of its ``carry_bulk`` among them."""
+CARRY_LINK = "onecopy_carry_link"
+"""The name of its ``carry_link`` among them."""
+CARRY_PEER = "onecopy_carry_peer"
+"""The name of its ``carry_peer`` among them."""
+# Seconds to wait for a connection to another Dask worker.
+_REACH = 4.0
 # Seconds after which a stream that no agent was started for is closed.
 _UNUSED = 30.0
 
@@ -77,11 +83,16 @@ class Carrying(WorkerPlugin):
         self._leaving = False
         self._carried: dict[Exchange, asyncio.Event] = {}  # set when it has ended
         self._bulks: dict[str, asyncio.Future[socket.socket]] = {}  # by the drivers' keys
+        self._agents: dict[str, Running] = {}  # by the same keys
+        self._connecting: dict[str, Any] = {}
 
     def setup(self, worker: Any) -> None:
         """Serve ``carry``; Dask calls it first."""
         worker.handlers[CARRY] = self.carry
         worker.handlers[CARRY_BULK] = self.carry_bulk
+        worker.handlers[CARRY_LINK] = self.carry_link
+        worker.handlers[CARRY_PEER] = self.carry_peer
+        self._connecting = worker.connection_args
 
     async def teardown(self, worker: Any) -> None:
         """Let the drivers take their work away; Dask calls it when the worker closes, and waits.
@@ -104,13 +115,54 @@ class Carrying(WorkerPlugin):
         loop = asyncio.get_running_loop()
         kept = self._bulks[key] = loop.create_future()
         loop.call_later(_UNUSED, self._drop, key)
-        plain: Any = comm  # much of it has no types
         try:
-            await plain.write("")
-            await plain.stream.write(b"")  # until that is on its way
-            kept.set_result(taken_out(plain))
-        except (OSError, StreamClosedError, AttributeError):  # the driver has gone
+            kept.set_result(await _welcomed(comm))
+        except OSError:  # the driver has gone
             kept.cancel()
+        return Status.dont_reply
+
+    async def carry_link(
+        self, comm: Any, key: str, address: str, their: str, source: int
+    ) -> Status:
+        """Connect an agent here to one of another host, which asks this one for shared data.
+
+        The message to the driver is empty, or says why that cannot be. Then this end is no connection of
+        Dask's any more, and the other end was none before: so neither reads what belongs to the agents,
+        of which the other one speaks first.
+
+        Args:
+            comm: the driver's connection.
+            key: of the agent here.
+            address: of the other host's Dask worker.
+            their: the key of the agent there.
+            source: the number by which that knows this host.
+        """
+        why = ""
+        try:
+            there, why = await asked(
+                address,
+                self._connecting,
+                {"op": CARRY_PEER, "key": their, "source": source},
+                _REACH,
+            )
+            if why:
+                there.abort()
+            else:
+                self._agents[key].hand(taken_out(there), None)
+        except (OSError, KeyError) as error:
+            why = f"no connection: {error!r}"
+        await comm.write(why)
+        return Status.dont_reply
+
+    async def carry_peer(self, comm: Any, key: str, source: int) -> Status:
+        """Give the agent with this key a connection from another host, ``source``, to ask it for shared
+        data. The message to that host is empty, or says why that cannot be."""
+        if type(comm) is not TCP or key not in self._agents:
+            await comm.write("no plain connection to an agent")
+            return Status.dont_reply
+        with contextlib.suppress(OSError, KeyError):  # one of them has gone: the driver sees that
+            stream = await _welcomed(comm)
+            self._agents[key].hand(stream, source)
         return Status.dont_reply
 
     def _drop(self, key: str) -> None:
@@ -143,11 +195,23 @@ class Carrying(WorkerPlugin):
         exchange = Exchange(comm, arrived.put, LEASE)
         ended = self._carried[exchange] = asyncio.Event()
         try:
-            await _carry(comm, exchange, arrived, stream)
+            await _carry(comm, exchange, arrived, stream, self._agents, bulk)
         finally:
+            self._agents.pop(bulk, None)
             del self._carried[exchange]
             ended.set()
         return Status.dont_reply
+
+
+async def _welcomed(comm: Any) -> socket.socket:
+    """Answer with an empty message, and return the socket, which is Dask's no more. Raises OSError if
+    the other end has gone."""
+    try:
+        await comm.write("")
+        await comm.stream.write(b"")  # until that is on its way
+        return taken_out(comm)
+    except (StreamClosedError, AttributeError) as error:
+        raise ConnectionError(str(error)) from error
 
 
 async def _leave(exchange: Exchange, ended: asyncio.Event) -> None:
@@ -162,8 +226,10 @@ async def _carry(
     exchange: Exchange,
     arrived: queue.SimpleQueue[Packed],
     bulk: socket.socket | None,
+    agents: dict[str, Running],
+    key: str,
 ) -> None:
-    agent = Running(exchange.put, bulk)
+    agent = agents[key] = Running(exchange.put, bulk)
     try:
         await asyncio.to_thread(agent.begun)
     except OSError as error:

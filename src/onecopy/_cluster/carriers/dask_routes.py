@@ -12,12 +12,10 @@ from time import monotonic
 from typing import Any, Protocol
 from uuid import uuid4
 
-from distributed.comm.core import connect
-
 from ..bulk import Bulk
 from ..connection import Packed, size_of
-from .comms import BEAT, Exchange, taken_out
-from .dask_host import CARRY, CARRY_BULK, Handle
+from .comms import BEAT, Exchange, asked, taken_out
+from .dask_host import CARRY, CARRY_BULK, CARRY_LINK, Handle
 
 # Seconds without a sign of life after which a host is lost.
 LOST = 30.0
@@ -63,6 +61,9 @@ class Direct:
 
     def __init__(self, client: Any, address: str, arrived: Callable[[Packed | str], None]) -> None:
         self.bulk: Bulk | None = None
+        self.key = ""
+        self._client = client
+        self._address = address
         self._arrived = arrived
         begun = self._begin(address, client.connection_args)
         loop = client.loop.asyncio_loop
@@ -74,16 +75,15 @@ class Direct:
             raise
 
     async def _begin(self, address: str, arguments: dict[str, Any]) -> Exchange:
-        key = ""
-        comm, said = await _asked(
-            address, arguments, {"op": CARRY_BULK, "key": (new := uuid4().hex)}
+        comm, said = await asked(
+            address, arguments, {"op": CARRY_BULK, "key": (new := uuid4().hex)}, _REACH
         )
         if said:  # not over this kind of connection
             comm.abort()
         else:
-            self.bulk, key = Bulk(taken_out(comm)), new
+            self.bulk, self.key = Bulk(taken_out(comm)), new
         try:
-            comm, said = await _asked(address, arguments, {"op": CARRY, "bulk": key})
+            comm, said = await asked(address, arguments, {"op": CARRY, "bulk": self.key}, _REACH)
             if said:
                 comm.abort()
                 raise RuntimeError(said)
@@ -122,22 +122,39 @@ class Direct:
         """See ``Route``."""
         self._exchange.handled(size_of(message))
 
+    def link(self, reader: Direct, source: int) -> bool:
+        """Connect the agent to another one, which asks it for shared data; return False if that cannot
+        be. Blocks, for some seconds at most.
+
+        Args:
+            reader: the way to the other agent.
+            source: the number by which that knows this host.
+        """
+        begun = self._link(reader, source)
+        future = asyncio.run_coroutine_threadsafe(begun, self._client.loop.asyncio_loop)
+        try:
+            return not future.result(2 * _REACH)
+        except (OSError, TimeoutError, CancelledError):
+            future.cancel()
+            return False
+
+    async def _link(self, reader: Direct, source: int) -> str:
+        what = {
+            "op": CARRY_LINK,
+            "key": self.key,
+            "address": reader._address,
+            "their": reader.key,
+            "source": source,
+        }
+        comm, said = await asked(self._address, self._client.connection_args, what, _REACH)
+        comm.abort()
+        return said
+
     def end(self) -> None:
         """See ``Route``."""
         self._exchange.end()
         if self.bulk is not None:
             self.bulk.close()
-
-
-async def _asked(address: str, arguments: dict[str, Any], asked: dict[str, str]) -> tuple[Any, str]:
-    """Return a new connection to a Dask worker, and its first answer."""
-    comm: Any = await connect(address, timeout=_REACH, **arguments)  # type: ignore[no-untyped-call]  # it has no types
-    try:
-        await comm.write({**asked, "reply": False})
-        return comm, await comm.read()
-    except BaseException:
-        comm.abort()
-        raise
 
 
 class ByScheduler:

@@ -22,6 +22,7 @@ from ..._protocol.preparation import Preparation
 from ..bulk import Bulk, hand_over
 from ..connection import Connection, Incoming, packed, unpacked
 from ..interface import AGENT, Events, HostInfo, Item
+from ..peers import hand, handing
 from .running import in_words
 
 # Bytes that are read at once from agents, except for large parts of messages.
@@ -92,6 +93,7 @@ class LoopbackCarrier:
         self._each = each
         self._agents: dict[int, tuple[int, Connection]] = {}
         self._bulks: dict[int, Bulk] = {}
+        self._handing: dict[int, socket.socket] = {}
         self._threads: list[threading.Thread] = []
         # An agent whose process has been waited for has no pid any more.
         self._lock = threading.Lock()
@@ -104,11 +106,13 @@ class LoopbackCarrier:
                 with importing():
                     ours, theirs = socket.socketpair()
                     bytes_here, bytes_there = socket.socketpair()
-                    with theirs, bytes_there:
-                        hand_over(ours, bytes_there)
+                    handing_here, handing_there = handing()
+                    with theirs, bytes_there, handing_there:
+                        hand_over(ours, (bytes_there, handing_there))
                         pid = _start_agent(theirs.fileno(), preparation)
                 self._agents[key] = pid, Connection(ours)
                 self._bulks[key] = Bulk(bytes_here)
+                self._handing[key] = handing_here
                 events.came(HostInfo(key, f"loopback-{key}", self._each))
         finally:
             self._start(self._read, "onecopy-from-hosts", events)
@@ -125,6 +129,18 @@ class LoopbackCarrier:
     def bulk(self, key: int) -> Bulk | None:
         """See ``Carrier``."""
         return self._bulks[key]
+
+    def link(self, reader: int, source: int) -> bool:
+        """See ``Carrier``."""
+        with importing():
+            asks, answers = socket.socketpair()
+            with asks, answers:
+                try:
+                    hand(self._handing[reader], asks, source)
+                    hand(self._handing[source], answers, None)
+                except OSError:  # one has ended
+                    return False
+        return True
 
     def end(self, key: int) -> None:
         """See ``Carrier``."""
@@ -146,6 +162,8 @@ class LoopbackCarrier:
             connection.detach_in_child()
         for bulk in self._bulks.values():
             bulk.detach_in_child()
+        for sock in self._handing.values():
+            os.close(sock.detach())
 
     def _read(self, events: Events) -> None:
         """Pass on what the agents send, until all have ended."""
@@ -194,6 +212,7 @@ class LoopbackCarrier:
         events.left(key, why or f"its agent {in_words(status)}")
         connection.close()
         self._bulks[key].close()
+        self._handing[key].close()
 
 
 def _start_agent(fd: int, preparation: Preparation) -> int:

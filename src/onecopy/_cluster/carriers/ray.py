@@ -150,6 +150,10 @@ class RayCarrier:
     def bulk(self, key: int) -> None:
         """See ``Carrier``: Ray has no connection for it."""
 
+    def link(self, reader: int, source: int) -> bool:
+        """See ``Carrier``: no agent has a ``bulk`` here."""
+        return False
+
     def end(self, key: int) -> None:
         """See ``Carrier``."""
         self._kill(self._all[key])

@@ -23,6 +23,7 @@ from ...errors import HostMismatch
 from ..bulk import hand_over
 from ..connection import Connection, Packed
 from ..interface import AGENT
+from ..peers import hand, handing
 
 LAST: Packed = (b"", [])
 """The message after which nothing comes."""
@@ -72,7 +73,8 @@ class Running:
 
     Args:
         said: called in that thread with each message, and at the end with ``LAST``.
-        bulk: the agent's end of a stream of bytes of segments, if it has one. Closed here.
+        bulk: the agent's end of a stream of bytes of segments, if it has one. Closed here. Then it also
+            takes streams to other agents.
 
     Attributes:
         connection: to the agent.
@@ -82,8 +84,13 @@ class Running:
 
     def __init__(self, said: Callable[[Packed], None], bulk: socket.socket | None = None) -> None:
         ours, theirs = socket.socketpair()
-        with bulk or contextlib.nullcontext():
-            hand_over(ours, bulk)
+        self._handing: socket.socket | None = None
+        if bulk is None:
+            hand_over(ours, None)
+        else:
+            self._handing, handed = handing()
+            with bulk, handed:
+                hand_over(ours, (bulk, handed))
         self.connection = Connection(ours)
         self.ended = threading.Event()
         self.how = ""
@@ -99,6 +106,14 @@ class Running:
         if isinstance(pid, OSError):
             raise pid
         self._pid = pid
+
+    def hand(self, stream: socket.socket, source: int | None) -> None:
+        """Give the agent its end of a stream to another agent, which is closed here; see ``peers.hand``.
+        Raises OSError if it has gone, or takes none."""
+        with stream:
+            if self._handing is None:
+                raise OSError("it has no stream for shared data")
+            hand(self._handing, stream, source)
 
     def end(self) -> None:
         """End the agent now; its workers end with it."""
@@ -126,6 +141,8 @@ class Running:
         with contextlib.suppress(OSError):
             self._said(LAST)
         self.connection.close()
+        if self._handing is not None:
+            self._handing.close()
 
 
 class Polled(Protocol):

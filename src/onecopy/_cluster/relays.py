@@ -1,0 +1,294 @@
+"""Shared data from host to host: who has which piece, and from whom a host gets the next one.
+
+The driver sends each piece once, to one host; the others get it from that host, and from each other, so the
+driver's link carries the data once and not once for each host. Large ranges are cut into pieces. A host that
+lacks some takes, in this order: a piece that is nowhere yet, from the driver, while that sends to few hosts; a
+piece that another host has; one that it cannot get there, from the driver, while that sends to few; and else
+it waits until one has arrived somewhere. Which pieces come first
+differs from host to host, so that each soon has something that others lack, as in BitTorrent (B. Cohen,
+"Incentives Build Robustness in BitTorrent", 2003), without its incentives: these hosts are friends.
+
+Nothing depends on another host: a piece that one does not deliver comes from the driver.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import Counter, deque
+from collections.abc import Callable
+from time import monotonic
+
+from .host import Host, State
+
+# Smaller ranges come from the driver, which is faster than asking around.
+LEAST = 16 << 20
+_PIECE = 8 << 20
+# Each choice looks at the pieces that are left.
+_MOST_PIECES = 512
+# Hosts to which the driver sends at once, as long as others can help.
+_AT_ONCE = 2
+# Pieces that are on their way from one host: then the driver helps.
+_BUSY = 4
+# Other hosts that one host gets pieces from: each is a descriptor at both ends, and a thread at one.
+_LINKS = 32
+# Other hosts that have failed it: then it gets all from the driver.
+_FAILURES = 2
+# Seconds that a host waits for a piece to arrive at another host.
+_PATIENCE = 2.0
+
+_DRIVER = 0
+
+Piece = tuple[int, int]
+"""A range of bytes of a segment."""
+
+
+class _Known:
+    """The pieces of one segment that have been sent to hosts.
+
+    Attributes:
+        held: the hosts that have said they have a piece.
+        coming: the host to which the driver has sent a piece, until it says so.
+    """
+
+    def __init__(self) -> None:
+        self.held: dict[Piece, list[Host]] = {}
+        self.coming: dict[Piece, Host] = {}
+
+
+class Relays:
+    """See the module. Any thread; the lock is held for no call that waits.
+
+    Args:
+        hosts: returns every host so far.
+        link: gives two agents a stream, the first to ask and the second to answer; returns False if that
+            cannot be. It may take seconds.
+    """
+
+    def __init__(self, hosts: Callable[[], list[Host]], link: Callable[[int, int], bool]) -> None:
+        self._hosts = hosts
+        self._link = link
+        self._changed = threading.Condition()
+        self._known: dict[int, _Known] = {}
+        self._busy: Counter[int] = Counter()  # pieces on their way, by who sends them
+        self._links: dict[tuple[int, int], bool] = {}  # who asks whom, and whether that works
+        self._linked: Counter[int] = Counter()  # how many work, by who asks
+        self._failures: Counter[int] = Counter()  # by who asks
+        self._closed = False
+
+    def alone(self) -> bool:
+        """Return True if there is no second host."""
+        return sum(1 for host in self._hosts() if host.state is not State.GONE) < 2
+
+    def lot(self, host: Host, segment: int, ranges: list[Piece]) -> Lot:
+        """Return the pieces of a segment that a host lacks, to be got one after another."""
+        there = sorted(each.info.key for each in self._hosts() if each.state is not State.GONE)
+        pieces = _cut(ranges)
+        if host.info.key in there:
+            pieces.rotate(-(len(pieces) * there.index(host.info.key) // len(there)))
+        return Lot(self, host, segment, pieces)
+
+    def has(self, host: Host, segment: int, piece: Piece) -> None:
+        """A host has said that it has a piece."""
+        with self._changed:
+            known = self._known.get(segment)
+            if known is not None:
+                if known.coming.get(piece) is host:
+                    del known.coming[piece]
+                holders = known.held.setdefault(piece, [])
+                if host not in holders:
+                    holders.append(host)
+                self._changed.notify_all()
+
+    def lacks(self, host: Host, segment: int) -> None:
+        """A host has nothing of a segment any more, or not all that it was sent."""
+        with self._changed:
+            if (known := self._known.get(segment)) is not None:
+                self._remove(host, known)
+
+    def lost(self, host: Host) -> None:
+        """A host has gone."""
+        with self._changed:
+            for known in self._known.values():
+                self._remove(host, known)
+            key = host.info.key
+            self._links = {pair: works for pair, works in self._links.items() if key not in pair}
+            self._linked = Counter(asks for (asks, _), works in self._links.items() if works)
+
+    def forget(self, segment: int) -> None:
+        """The driver has no view of a segment any more."""
+        with self._changed:
+            self._known.pop(segment, None)
+
+    def close(self) -> None:
+        """Let no host wait any more."""
+        with self._changed:
+            self._closed = True
+            self._changed.notify_all()
+
+    def after_fork(self) -> None:
+        """Forget all, in a forked child, where nothing is sent."""
+        self._changed = threading.Condition()
+
+    def _remove(self, host: Host, known: _Known) -> None:
+        known.coming = {piece: each for piece, each in known.coming.items() if each is not host}
+        for holders in known.held.values():
+            if host in holders:
+                holders.remove(host)
+        self._changed.notify_all()
+
+    # For ``Lot``.
+
+    def choose(self, lot: Lot, *, wait: bool) -> tuple[Piece, Host | None] | None:
+        """Choose the next piece of a lot, and who sends it (None: the driver). With ``wait`` it waits,
+        for some seconds at most, for one that is on its way to another host; without, it returns None
+        then. The one who sends counts as busy until ``ended``."""
+        until = monotonic() + _PATIENCE
+        with self._changed:
+            while True:
+                known = self._known.setdefault(lot.segment, _Known())
+                chosen = self._next(lot, known)
+                if chosen is None and wait and (self._closed or monotonic() >= until):
+                    chosen = lot.pieces[0], None
+                if chosen is not None:
+                    piece, source = chosen
+                    lot.pieces.remove(piece)
+                    self._busy[_key(source)] += 1
+                    if source is None:
+                        known.coming.setdefault(piece, lot.host)
+                    return chosen
+                if not wait:
+                    return None
+                self._changed.wait(max(0.0, until - monotonic()))
+
+    def _next(self, lot: Lot, known: _Known) -> tuple[Piece, Host | None] | None:
+        """Return the best piece to get now; None if all are on their way to others."""
+        if self._failures[lot.host.info.key] >= _FAILURES:
+            return lot.pieces[0], None
+        idle = self._busy[_DRIVER] < _AT_ONCE
+        fresh: Piece | None = None
+        held: tuple[Piece, Host | None] | None = None
+        far: Piece | None = None
+        for piece in lot.pieces:
+            holders = known.held.get(piece)
+            if not holders:
+                if fresh is None and piece not in known.coming:
+                    fresh = piece
+            elif held is None:
+                source = self._holder(lot.host, holders)
+                if source is not None:
+                    held = piece, source
+                else:
+                    far = far or piece
+            if held is not None and (fresh is not None or not idle):
+                break
+        if fresh is not None and (idle or held is None):
+            return fresh, None
+        if held is not None:
+            helps = idle and self._busy[_key(held[1])] >= _BUSY
+            return held[0], None if helps else held[1]
+        return (far, None) if far is not None and idle else None
+
+    def _holder(self, host: Host, holders: list[Host]) -> Host | None:
+        """Return the host that should give this one a piece: the least busy of those that it is linked
+        with, or may be."""
+        best: Host | None = None
+        full = self._linked[host.info.key] >= _LINKS
+        for each in holders:
+            works = self._links.get((host.info.key, each.info.key))
+            if each is host or works is False or each.state is State.GONE:
+                continue
+            if works is None and full:
+                continue
+            if best is None or self._busy[each.info.key] < self._busy[best.info.key]:
+                best = each
+        return best
+
+    def linked(self, host: Host, source: Host) -> bool:
+        """Have the one able to ask the other; return False if it cannot be. One thread for a host."""
+        pair = host.info.key, source.info.key
+        works = self._links.get(pair)
+        if works is None:
+            works = self._link(*pair)
+            with self._changed:
+                self._links[pair] = works
+                self._linked[pair[0]] += works
+                self._failures[pair[0]] += not works
+        return works
+
+    def ended(self, source: Host | None) -> None:
+        """A piece is not on its way from there any more."""
+        with self._changed:
+            self._busy[_key(source)] -= 1
+
+    def failed(self, host: Host, source: Host) -> None:
+        """A piece has not come from there: nothing more is asked of it."""
+        with self._changed:
+            self._links[host.info.key, source.info.key] = False
+            self._linked[host.info.key] -= 1
+            self._failures[host.info.key] += 1
+
+
+class Lot:
+    """The pieces of one segment that one host lacks. The thread that sends to it.
+
+    Attributes:
+        host, segment: which, and of what.
+        pieces: those that it has not got yet, and that are not on their way to it.
+    """
+
+    def __init__(self, relays: Relays, host: Host, segment: int, pieces: deque[Piece]) -> None:
+        self._relays = relays
+        self.host = host
+        self.segment = segment
+        self.pieces = pieces
+
+    def next(self, *, wait: bool) -> tuple[Piece, Host | None] | None:
+        """Return the next piece to send, and who is to send it: None is the driver. None if there is
+        nothing left, or, without ``wait``, nothing to be had now. Blocks for some seconds at most."""
+        while self.pieces:
+            chosen = self._relays.choose(self, wait=wait)
+            if chosen is None:
+                return None
+            piece, source = chosen
+            if source is None or self._relays.linked(self.host, source):
+                return chosen
+            self._relays.ended(source)
+            self.pieces.append(piece)
+        return None
+
+    def sent(self) -> None:
+        """The driver has sent a piece; the host says when it has it."""
+        self._relays.ended(None)
+
+    def dropped(self, source: Host) -> None:
+        """A piece does not come any more from another host: this one has no room, or has gone."""
+        self._relays.ended(source)
+
+    def fetched(self, piece: Piece, source: Host) -> None:
+        """A piece has come from another host."""
+        self._relays.ended(source)
+        self._relays.has(self.host, self.segment, piece)
+
+    def lacking(self, piece: Piece, source: Host) -> None:
+        """A piece has not come from another host."""
+        self._relays.ended(source)
+        self._relays.failed(self.host, source)
+        self.pieces.append(piece)
+
+
+def _key(source: Host | None) -> int:
+    return _DRIVER if source is None else source.info.key
+
+
+def _cut(ranges: list[Piece]) -> deque[Piece]:
+    """Cut ranges at multiples of one size, so that all hosts have the same pieces."""
+    size = _PIECE
+    while sum(high - low for low, high in ranges) > size * _MOST_PIECES:
+        size *= 2
+    pieces: deque[Piece] = deque()
+    for low, high in ranges:
+        while low < high:
+            stop = min(high, low - low % size + size)
+            pieces.append((low, stop))
+            low = stop
+    return pieces

@@ -1,0 +1,196 @@
+"""Who sends which piece of shared data to whom."""
+
+from __future__ import annotations
+
+import random
+import threading
+from collections import Counter
+from itertools import count, pairwise
+from typing import Any
+
+import pytest
+
+from onecopy._cluster import relays
+from onecopy._cluster.host import Host, State
+from onecopy._cluster.interface import HostInfo
+from onecopy._cluster.relays import Lot, Piece, Relays
+from onecopy._cluster.senders import Senders
+
+_MB = 1 << 20
+_SEGMENT = 7
+
+
+class Made:
+    """Hosts that need no network, and what was sent among them."""
+
+    def __init__(self, hosts: int, *, linkable: bool = True) -> None:
+        nothing: Any = None
+        senders = Senders()
+        numbers = count(1)
+        self.hosts = [
+            Host(HostInfo(key, f"host-{key}", 1), [key], nothing, "auto", numbers, senders)
+            for key in range(1, hosts + 1)
+        ]
+        self.links: list[tuple[int, int]] = []
+        self.linkable = linkable
+        self.relays = Relays(lambda: self.hosts, self._link)
+        self.sent: Counter[Piece] = Counter()
+        self.fetched: Counter[int] = Counter()
+
+    def _link(self, reader: int, source: int) -> bool:
+        self.links.append((reader, source))
+        return self.linkable
+
+    def lots(self, size: int) -> list[Lot]:
+        return [self.relays.lot(host, _SEGMENT, [(0, size)]) for host in self.hosts]
+
+    def step(self, lot: Lot, *, wait: bool = False) -> bool:
+        """Let a host get its next piece; return False if it gets none now."""
+        turn = lot.next(wait=wait)
+        if turn is None:
+            return False
+        piece, source = turn
+        if source is None:
+            self.sent[piece] += 1
+            lot.sent()
+            self.relays.has(lot.host, _SEGMENT, piece)
+        else:
+            self.fetched[source.info.key] += 1
+            lot.fetched(piece, source)
+        return True
+
+
+def test_each_piece_leaves_the_driver_once() -> None:
+    made = Made(8)
+    lots = made.lots(100 * _MB)
+    order = random.Random(3)
+    while left := [lot for lot in lots if lot.pieces]:
+        assert made.step(order.choice(left))
+    assert set(made.sent.values()) == {1}
+    assert len(made.sent) == 13
+    assert sum(made.fetched.values()) == 7 * 13
+    assert not any(made.relays._busy.values())
+
+
+def test_one_that_comes_later_gets_all_from_the_others() -> None:
+    made = Made(3)
+    first, second, third = made.lots(64 * _MB)
+    for lot in (first, second):
+        while made.step(lot):
+            pass
+    before = sum(made.sent.values())
+    while made.step(third):
+        pass
+    assert sum(made.sent.values()) == before == 8
+    assert made.fetched[1] > 0
+
+
+def test_the_driver_helps_one_that_is_asked_by_many() -> None:
+    made = Made(12)
+    first, *others = made.lots(512 * _MB)
+    while made.step(first):
+        pass
+    # Nothing that they take arrives.
+    taken = [lot.next(wait=False) for lot in others]
+    assert [turn[1] for turn in taken if turn is not None].count(None) == 2
+    assert made.relays._busy[1] == 9
+
+
+def test_pieces_are_the_same_for_all_and_few() -> None:
+    made = Made(2)
+    one, other = (set(lot.pieces) for lot in made.lots(10_000 * _MB + 5))
+    assert one == other
+    assert len(one) <= 512
+    cut = sorted(one)
+    assert cut[0][0] == 0
+    assert cut[-1][1] == 10_000 * _MB + 5
+    assert all(low == high for (_, high), (low, _) in pairwise(cut))
+
+
+def test_it_waits_for_a_piece_that_is_on_its_way_to_another() -> None:
+    made = Made(2)
+    first, second = made.lots(8 * _MB)
+    assert first.next(wait=False) == ((0, 8 * _MB), None)
+    assert second.next(wait=False) is None
+    got: list[Any] = []
+    thread = threading.Thread(target=lambda: got.append(second.next(wait=True)))
+    thread.start()
+    made.relays.has(first.host, _SEGMENT, (0, 8 * _MB))
+    thread.join()
+    assert got == [((0, 8 * _MB), first.host)]
+
+
+@pytest.mark.parametrize("how", ["host lost", "closed", "too late", "no room there"])
+def test_it_does_not_wait_for_ever(monkeypatch: pytest.MonkeyPatch, how: str) -> None:
+    made = Made(2)
+    first, second = made.lots(8 * _MB)
+    assert first.next(wait=False) is not None
+    if how == "too late":
+        monkeypatch.setattr(relays, "_PATIENCE", 0.01)
+    got: list[Any] = []
+    thread = threading.Thread(target=lambda: got.append(second.next(wait=True)))
+    thread.start()
+    if how == "host lost":
+        first.host.state = State.GONE
+        made.relays.lost(first.host)
+    elif how == "closed":
+        made.relays.close()
+    elif how == "no room there":
+        made.relays.lacks(first.host, _SEGMENT)
+    thread.join()
+    assert got == [((0, 8 * _MB), None)]
+
+
+def test_who_does_not_deliver_is_not_asked_again() -> None:
+    made = Made(3)
+    lots = made.lots(64 * _MB)
+    for lot in lots[:2]:
+        while made.step(lot):
+            pass
+    third = lots[2]
+    turn = third.next(wait=False)
+    assert turn is not None
+    piece, source = turn
+    assert source is not None
+    third.lacking(piece, source)
+    others: set[Host | None] = set()
+    while (turn := third.next(wait=False)) is not None:
+        others.add(turn[1])
+    assert source not in others
+    assert piece not in third.pieces, "it came from elsewhere"
+
+
+def test_a_host_that_no_other_can_reach_gets_all_from_the_driver() -> None:
+    made = Made(4, linkable=False)
+    for lot in made.lots(64 * _MB):
+        while made.step(lot, wait=True):
+            pass
+    assert set(made.sent.values()) == {4}
+    assert max(Counter(reader for reader, _ in made.links).values()) == 2, (
+        "it is not tried for ever"
+    )
+    assert not any(made.relays._busy.values())
+
+
+def test_what_is_forgotten_is_not_kept() -> None:
+    made = Made(2)
+    for lot in made.lots(64 * _MB):
+        while made.step(lot):
+            pass
+    made.relays.forget(_SEGMENT)
+    made.relays.has(made.hosts[0], _SEGMENT, (0, 8 * _MB))
+    assert not made.relays._known
+    (first, *_) = made.lots(64 * _MB)
+    turn = first.next(wait=False)
+    assert turn is not None
+    assert turn[1] is None
+
+
+def test_one_has_few_links() -> None:
+    made = Made(100)
+    lots = made.lots(512 * _MB)
+    order = random.Random(5)
+    while left := [lot for lot in lots if lot.pieces]:
+        made.step(order.choice(left))
+    assert max(Counter(reader for reader, _ in made.links).values()) == 32
+    assert sum(made.sent.values()) < 2 * 64
