@@ -8,16 +8,19 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import sys
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+import typer
 
 import onecopy
 from onecopy._lab._records import DTYPE, write
 from onecopy.cli import _show, _source, _targets, main
+from onecopy.cli._application import COMMANDS, application
 from onecopy.cli._errors import CommandError
 from onecopy.cli.demo import Figures, check, sentence
 
@@ -116,6 +119,33 @@ def test_help_says_what_people_write(capsys: pytest.CaptureFixture[str]) -> None
         out = capsys.readouterr().out
         assert f"onecopy {command} [OPTIONS] {usage}" in out
         assert not any(kind in out for kind in ("<bool>", "<str>", "<list"))
+
+
+@pytest.mark.parametrize("columns", [48, 60, 79, 80, 120])
+@pytest.mark.parametrize("command", ["", *COMMANDS])
+def test_help_cuts_nothing_on_any_terminal(
+    command: str,
+    columns: int,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("COLUMNS", str(columns))
+    words = [command] if command else []
+    with pytest.raises(SystemExit):
+        main([*words, "--help"])
+    out = capsys.readouterr().out
+    parser: Any = typer.main.get_command(application(words))
+    names = {
+        name
+        for each in (parser.commands[command] if command else parser).params
+        if each.param_type_name == "option"
+        for name in (*each.opts, *each.secondary_opts)
+    }
+    assert names
+    assert {name for name in names if not re.search(rf"{name}(?![\w-])", out)} == set()
+    assert "…" not in out
+    assert "..." not in re.sub(r"\[ARGS\]\.\.\.|COMMAND\s+\.\.\.|IN\.\.\.", "", out)
+    assert max(map(len, out.splitlines())) <= columns
 
 
 def test_a_suggestion_is_similar() -> None:

@@ -19,7 +19,7 @@ from typer.core import TyperCommand, TyperGroup
 
 from .. import __version__
 from ._errors import FAILED, CommandError
-from ._help import without_types
+from ._help import Help
 
 COMMANDS = ("run", "convert", "demo", "doctor", "lab", "report", "top")
 
@@ -37,7 +37,7 @@ _WORDS = (
 )
 
 
-class _Command(TyperCommand):
+class _Command(Help, TyperCommand):
     """A command whose usage names its arguments as they are written: the metavar of an optional one
     has brackets."""
 
@@ -45,13 +45,16 @@ class _Command(TyperCommand):
         arguments = [each for each in self.params if each.param_type_name == "argument"]
         return ["[OPTIONS]", *(str(getattr(each, "metavar", "")) for each in arguments)]
 
-    def get_params(self, ctx: Any) -> list[Any]:
-        return without_types(super().get_params(ctx))
 
+class _Group(Help, TyperGroup):
+    """``onecopy`` itself."""
 
-class _Group(TyperGroup):
-    def get_params(self, ctx: Any) -> list[Any]:
-        return without_types(super().get_params(ctx))
+    def format_commands(self, ctx: Any, formatter: Any) -> None:
+        """List the commands in the plain help, each with the whole of its first sentence."""
+        names = self.list_commands(ctx)
+        rows = [(name, self.commands[name].get_short_help_str(limit=1_000)) for name in names]
+        with formatter.section("Commands"):
+            formatter.write_dl(rows)
 
 
 def parse(arguments: list[str]) -> Work:

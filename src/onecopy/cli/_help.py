@@ -1,8 +1,35 @@
-"""The help of a command, without what says nothing to its reader: ``<bool>`` and ``<str>``."""
+"""The help of a command: without what says nothing to its reader, ``<bool>`` and ``<str>``, and with
+each option's name whole on any terminal.
+
+Typer's boxes are tables. Where they are too narrow, rich cuts the names of options, which nothing
+else on the screen says: such a terminal gets the plain list, which breaks lines between words.
+"""
 
 from __future__ import annotations
 
 from typing import Any
+
+# The boxes of the widest command, ``run``, are whole from 76 columns on.
+_BOXES = 80
+
+
+class Help:
+    """What the help of ``onecopy`` and of each command has in common; before Typer's own class."""
+
+    def get_params(self, ctx: Any) -> list[Any]:
+        """Return the parameters, as the help shows them."""
+        return without_types(super().get_params(ctx))  # type: ignore[misc]
+
+    def format_help(self, ctx: Any, formatter: Any) -> None:
+        """Show the help, in boxes if they fit."""
+        from rich.console import Console
+
+        # As rich measures: a pager's terminal counts too.
+        width = Console().width
+        if width < _BOXES:
+            self.rich_markup_mode = None
+            formatter.width = width - 1
+        super().format_help(ctx, formatter)  # type: ignore[misc]
 
 
 def without_types(parameters: list[Any]) -> list[Any]:

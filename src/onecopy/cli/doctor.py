@@ -15,12 +15,12 @@ import typer
 from typer.core import TyperCommand
 
 from ._doctor_run import FOUND, Level, Wishes, work
-from ._help import without_types
+from ._help import Help
 
 _PROGRAM = "onecopy.program"
 
 
-class Parser(TyperCommand):
+class Parser(Help, TyperCommand):
     """A parser that takes the program's words off before ours are parsed: they may look alike."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
@@ -37,10 +37,6 @@ class Parser(TyperCommand):
         ctx.meta[_PROGRAM] = args[at:]
         found: list[str] = super().parse_args(ctx, args[:at])
         return found
-
-    def get_params(self, ctx: Any) -> list[Any]:
-        """Return the parameters, as the help shows them."""
-        return without_types(super().get_params(ctx))
 
     def collect_usage_pieces(self, ctx: Any) -> list[str]:
         """Return the usage for ``--help``."""
