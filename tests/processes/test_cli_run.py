@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import pickle
 import signal
 import subprocess
 import sys
@@ -192,6 +193,39 @@ def test_a_report_that_cannot_be_written_costs_no_result(folder: Path) -> None:
     assert "cannot be written: File name too long" in err
     run(folder, *words, "--out", "res.npy", "--report", "x" * 250 + ".html", status=1)
     assert np.load(folder / "res.npy") == ROWS
+
+
+def test_a_result_that_does_not_fit_is_kept(folder: Path) -> None:
+    """A result that its format cannot hold is in a pickle beside it, or printed."""
+    (folder / "sets.py").write_text(
+        "def few(block): return {1, 2}\ndef made(block): return lambda: None\n"
+    )
+    few = ("sets:few", "records.npy", "--reduce", "first", "--workers", "1")
+    out, err = run(folder, *few, "--out", "o.json", "--report", "o.html", status=1)
+    assert out == ""
+    assert "'o.json': the result holds an object of type set, which JSON lacks; use .pkl" in err
+    assert "the result is in 'o.json.pkl'" in err
+    assert not (folder / "o.json").exists()
+    assert pickle.loads((folder / "o.json.pkl").read_bytes()) == {1, 2}
+    assert (folder / "o.html").exists()
+    run(folder, *few, "--out", "o.npy", status=1)
+    assert pickle.loads((folder / "o.npy.pkl").read_bytes()) == {1, 2}
+    run(folder, *few, "--out", "o.pkl")
+    assert pickle.loads((folder / "o.pkl").read_bytes()) == {1, 2}
+    out, err = run(folder, *few, "--json", status=1)
+    assert json.loads(out)["result"] is None
+    assert "{1, 2}\n" in err
+    assert (
+        "the result, printed above, holds an object of type set, which JSON lacks; --out FILE.pkl"
+        in err
+    )
+    # Of two that fail, both are said.
+    made = ("sets:made", "records.npy", "--method", "thread", "--reduce", "first")
+    out, err = run(folder, *made, "--out", "p.pkl", "--report", "x" * 250 + ".html", status=1)
+    assert out.startswith("<function made")
+    assert "onecopy: the result cannot be pickled: " in err
+    assert "; the result is printed\n" in err
+    assert "cannot be written: File name too long" in err
 
 
 def test_limits_and_retries(folder: Path) -> None:

@@ -6,14 +6,20 @@ in `tests/processes/test_cli_run.py`.
 
 from __future__ import annotations
 
+import datetime as dt
 import json
 import os
+import pickle
 import re
 import sys
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
+import polars as pl
+import pyarrow as pa
 import pytest
 import typer
 
@@ -21,6 +27,7 @@ import onecopy
 from onecopy._lab._records import DTYPE, write
 from onecopy.cli import _show, _source, _targets, main
 from onecopy.cli._application import COMMANDS, application
+from onecopy.cli._as_json import NotJson, dump, to_json
 from onecopy.cli._errors import CommandError
 from onecopy.cli.demo import Figures, check, sentence
 
@@ -88,7 +95,7 @@ def refused(arguments: str, capsys: pytest.CaptureFixture[str]) -> str:
             "run numpy:sum records.npy --reduce zap",
             "it is sum, min, max, mean, count, first, last, concat or MODULE:FUNC",
         ),
-        ("run numpy:sum records.npy --out result.txt", ".npy or .json"),
+        ("run numpy:sum records.npy --out result.txt", ".npy, .json or .pkl"),
         ("run numpy:sum records.npy --out nowhere/result.npy", "no directory 'nowhere'"),
         ("run numpy:sum records.npy --out records.npy", "is the file that is read"),
         ("run numpy:sum records.npy --zap", "--zap"),
@@ -297,6 +304,10 @@ def test_result_as_text(value: Any, shown: str) -> None:
     assert _show.text(value) == shown
 
 
+_KEYS = {"true": 1, "null": 2, "3": 4, "2020-01-02": 5}
+_MOMENTS = ["NaT", None, "0 days 01:00:00", "2020-01"]
+
+
 @pytest.mark.parametrize(
     ("value", "read"),
     [
@@ -306,16 +317,92 @@ def test_result_as_text(value: Any, shown: str) -> None:
         (np.array([1.0, np.nan, np.inf, -np.inf]), [1.0, "NaN", "Infinity", "-Infinity"]),
         (np.array([[1, 2], [3, 4]]), [[1, 2], [3, 4]]),
         (np.datetime64("2020-01-02"), "2020-01-02"),
-        (np.zeros(1, [("a", "i4"), ("b", "f8")]), [[0, 0.0]]),
+        (np.zeros(1, [("a", "i4"), ("b", "f8")]), [{"a": 0, "b": 0.0}]),
+        (np.zeros(1, [("a", "i4")])[0], {"a": 0}),
+        (np.array([[1, None], ["x", {}]], object), [[1, None], ["x", {}]]),
+        (np.ma.array([1, 2], mask=[False, True]), [1, None]),
+        (np.longdouble(0.5), 0.5),
+        (np.timedelta64(5, "h"), "5 hours"),
+        (np.ones(1, "c8"), ["(1+0j)"]),
         ({1: (None, True, "x")}, {"1": [None, True, "x"]}),
+        ({True: 1, None: 2, np.int64(3): 4, dt.date(2020, 1, 2): 5}, _KEYS),
         (1j, "1j"),
+        (Decimal("1.20"), "1.20"),
+        (Path("a/b"), "a/b"),
+        (dt.datetime(2020, 1, 2, 3), "2020-01-02T03:00:00"),
+        (dt.timedelta(1), "1 day, 0:00:00"),
+        (range(2), [0, 1]),
+        (pd.Series([1, 2]), [1, 2]),
+        (pd.Series([1, 2], ["x", "y"]), {"x": 1, "y": 2}),
+        (pd.Series([1, None], dtype="Int64"), [1, None]),
+        (pd.DataFrame({"a": [1, 2], 3: ["x", "y"]}), [{"a": 1, "3": "x"}, {"a": 2, "3": "y"}]),
+        (pd.DataFrame({"a": [1]}, [pd.Timestamp(2020, 1, 2)]), {"2020-01-02T00:00:00": {"a": 1}}),
+        (pd.DataFrame(index=range(2)), [{}, {}]),
+        (pd.Index([1, 2]), [1, 2]),
+        ([pd.NaT, pd.NA, pd.Timedelta(1, "h"), pd.Period("2020-01")], _MOMENTS),
+        (pa.table({"a": [1, 2]}), [{"a": 1}, {"a": 2}]),
+        (pa.chunked_array([[1], [None]]), [1, None]),
+        (pa.scalar(dt.date(2020, 1, 2)), "2020-01-02"),
+        (pl.DataFrame({"a": [1, 2]}), [{"a": 1}, {"a": 2}]),
+        (pl.Series([1.5, None]), [1.5, None]),
     ],
 )
 def test_result_as_strict_json(value: Any, read: Any) -> None:
     def refuse(constant: str) -> None:
         raise AssertionError(f"{constant} is no JSON")
 
-    assert json.loads(_show.dump(value), parse_constant=refuse) == read
+    assert json.loads(dump(value), parse_constant=refuse) == read
+
+
+_LOOP: list[Any] = []
+_LOOP.append(_LOOP)
+
+
+@pytest.mark.parametrize(
+    ("value", "what"),
+    [
+        (object(), "an object of type object, which"),
+        ([1, {"x": ({2},)}], "an object of type set at [1]['x'][0], which"),
+        (b"x", "an object of type bytes, which"),
+        (np.array([b"x"]), "bytes, which"),
+        (np.array([None, object()]), "an object of type object at [1], which"),
+        (np.random.default_rng(0), "an object of type Generator, which"),
+        ({(1, 2): 3}, "a key of type tuple, which"),
+        ({1: "one", "1": "another"}, "several keys '1', which"),
+        (pd.Series([1, 2], ["x", "x"]), "several keys 'x', which"),
+        (pd.DataFrame([[1, 2]], columns=["x", "x"]), "several keys 'x', which"),
+        (pd.Series([{1}]), "an object of type set at [0], which"),
+        (pd.DataFrame({"a": [1]}).groupby("a"), "an object of type DataFrameGroupBy, which"),
+        (pa.table([[1], [2]], ["x", "x"]), "several keys 'x', which"),
+        (pa.schema([]), "an object of type Schema, which"),
+        (pl.DataFrame({"a": [1]}).lazy(), "an object of type LazyFrame, which"),
+        (_LOOP, "an object within itself, or nested too deep, which"),
+        (len, "an object of type builtin_function_or_method, which"),
+    ],
+)
+@pytest.mark.usefixtures("folder")
+def test_result_that_json_lacks_is_not_written_as_its_text(value: Any, what: str) -> None:
+    with pytest.raises(NotJson) as refused:
+        dump(value)
+    assert str(refused.value) == f"{what} JSON lacks"
+    before = sorted(os.listdir())
+    with pytest.raises(CommandError) as unsaved:
+        _show.save("result.json", value)
+    assert unsaved.value.status == 1
+    assert "use .pkl" in str(unsaved.value)
+    assert sorted(os.listdir()) == before
+
+
+@pytest.mark.usefixtures("folder")
+def test_result_is_saved_beside_what_cannot_hold_it() -> None:
+    Path("result.json.pkl").write_text("the user's")
+    assert _show.save_beside("result.json", {1, 2}) == "result.json1.pkl"
+    assert pickle.loads(Path("result.json1.pkl").read_bytes()) == {1, 2}
+    assert Path("result.json.pkl").read_text() == "the user's"
+    before = sorted(os.listdir())
+    assert _show.save_beside("result.json", lambda: None) is None
+    assert _show.save_beside("x" * 250 + ".json", 1) is None
+    assert sorted(os.listdir()) == before
 
 
 @pytest.mark.usefixtures("folder")
@@ -335,8 +422,10 @@ def test_result_saved(value: Any, shape: tuple[int, ...]) -> None:
     _show.save("result.npy", value)
     assert np.load("result.npy").shape == shape
     _show.save("result.json", value)
-    assert json.loads(Path("result.json").read_text()) == _show.to_json(value)
-    assert set(os.listdir()) - before == {"result.npy", "result.json"}
+    assert json.loads(Path("result.json").read_text()) == to_json(value)
+    _show.save("result.pkl", value)
+    assert to_json(pickle.loads(Path("result.pkl").read_bytes())) == to_json(value)
+    assert set(os.listdir()) - before == {"result.npy", "result.json", "result.pkl"}
 
 
 @pytest.mark.usefixtures("folder")

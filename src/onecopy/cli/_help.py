@@ -14,7 +14,9 @@ _BOXES = 80
 
 
 class Help:
-    """What the help of ``onecopy`` and of each command has in common; before Typer's own class."""
+    """The help of ``onecopy`` and of each command. It comes before Typer's class."""
+
+    rich_markup_mode: Any
 
     def get_params(self, ctx: Any) -> list[Any]:
         """Return the parameters, as the help shows them."""

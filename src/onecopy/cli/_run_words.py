@@ -94,7 +94,7 @@ def _memory(outcome: Outcome) -> str:
 
 
 def as_object(request: Request, outcome: Outcome) -> dict[str, Any]:
-    """Return the object that ``--json`` prints; sizes in bytes."""
+    """Return the object that ``--json`` prints, before its result is made JSON; sizes in bytes."""
     peak, reduce = outcome.peak, request.reduce
     return {
         "function": request.function.spec,

@@ -12,6 +12,7 @@ import sys
 import traceback
 from collections.abc import Callable
 from contextlib import ExitStack
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from time import perf_counter
@@ -88,7 +89,7 @@ def command(  # noqa: PLR0913  # options of a command
         int, typer.Option(min=0, metavar="N", help="Retries of a block whose worker died.")
     ] = 0,
     out: Annotated[
-        str | None, typer.Option(metavar="FILE", help="Save the result: .npy or .json.")
+        str | None, typer.Option(metavar="FILE", help=f"Save the result: {_show.FORMATS_TEXT}.")
     ] = None,
     report: Annotated[
         str | None,
@@ -168,17 +169,63 @@ def execute(request: Request) -> int:
         raise CommandError(re.sub(_POOL, "", str(error)), FAILED) from error
     except Exception as error:
         return _failed(request, error)
-    if request.out is not None:
-        _show.save(request.out, outcome.result)
-    if request.json:
-        print(_show.dump(as_object(request, outcome)), flush=True)
-    else:
-        if request.out is None:
-            print(_show.text(outcome.result, whole=not sys.stdout.isatty()), flush=True)
-        print(facts(request, outcome), file=sys.stderr)
-    if run is not None:
-        _write_report(run, request)  # last: the result is printed, whatever happens to the report
+    _give(request, outcome, run)
     return 0
+
+
+def _give(request: Request, outcome: Outcome, run: Run | None) -> None:
+    """Save and print the result, and write the report. Each is tried, whatever happens to the
+    others, and the result is somewhere in the end.
+
+    Raises:
+        CommandError: the last failure; those before it are printed.
+    """
+    failures: list[CommandError] = []
+    if request.out is not None:
+        try:
+            _show.save(request.out, outcome.result)
+        except CommandError as error:
+            kept = _show.save_beside(request.out, outcome.result)
+            said = "the result is printed" if kept is None else f"the result is in {kept!r}"
+            failures.append(CommandError(f"{error.message}; {said}", error.status))
+            request = replace(request, out=kept)
+    rest = [partial(_print, request, outcome)]
+    if run is not None:
+        rest.append(partial(_write_report, run, request))
+    for each in rest:
+        try:
+            each()
+        except CommandError as error:
+            failures.append(error)
+    for failure in failures[:-1]:
+        print(f"onecopy: {failure}", file=sys.stderr)
+    if failures:
+        raise failures[-1]
+
+
+def _print(request: Request, outcome: Outcome) -> None:
+    """Print the result unless it is saved, and the facts."""
+    if request.json:
+        _print_object(request, outcome)
+        return
+    if request.out is None:
+        print(_show.text(outcome.result, whole=not sys.stdout.isatty()), flush=True)
+    print(facts(request, outcome), file=sys.stderr)
+
+
+def _print_object(request: Request, outcome: Outcome) -> None:
+    from ._as_json import NotJson, dump
+
+    said = as_object(request, outcome)
+    try:
+        print(dump(said), flush=True)
+    except NotJson as error:
+        print(dump({**said, "result": None}), flush=True)
+        _complain(_show.text(outcome.result, whole=True))
+        lacking = NotJson(error.what, error.where.removeprefix("['result']"))
+        raise CommandError(
+            f"the result, printed above, holds {lacking}; --out FILE.pkl saves it", FAILED
+        ) from error
 
 
 def compute(request: Request) -> tuple[Outcome, Run | None]:
