@@ -155,6 +155,26 @@ def test_failing_reduce(folder: Path) -> None:
     assert "onecopy" not in err
 
 
+def test_only_messages_of_the_library_name_options(folder: Path) -> None:
+    """The words of the user's function stay as they are, also in errors of this library."""
+    (folder / "own.py").write_text(
+        "import numpy as np\nfrom onecopy.errors import BadFile\n"
+        "class Sum:\n"
+        "    def __add__(self, other): raise ValueError('sep= is mine')\n"
+        "def bad(block): raise BadFile('sep= and memory_limit are mine')\n"
+        "def mine(block): return Sum()\n"
+        "def shapes(block): return np.zeros(len(block))\n"
+    )
+    block = ("records.npy", "--block", "7000", "--workers", "1")
+    _, err = run(folder, "own:bad", *block, status=1)
+    assert "sep= and memory_limit are mine" in err
+    _, err = run(folder, "own:mine", *block, "--reduce", "sum", status=2)
+    assert "ValueError: sep= is mine" in err
+    _, err = run(folder, "own:shapes", *block, "--reduce", "sum", status=2)
+    assert "--reduce sum combines results of one shape" in err
+    assert "or use --reduce concat" in err
+
+
 def test_worker_that_dies(folder: Path) -> None:
     _, err = run(folder, "tasks:killed", "records.npy", status=1)
     assert "SIGKILL" in err
@@ -241,7 +261,7 @@ def test_limits_and_retries(folder: Path) -> None:
     _, err = run(folder, "limits:slow", "records.npy", "--timeout", "0.2", status=1)
     assert "longer than its timeout of 0.2 s; its worker was ended\n" in err
     _, err = run(folder, "limits:large", "records.npy", "--memory-limit", "200MB", status=1)
-    assert "its memory_limit of 200 MB" in err
+    assert "its --memory-limit of 200 MB" in err
     assert "the pool" not in err
     out, _ = run(folder, "limits:once", "records.npy", "--retries", "1", "--reduce", "sum")
     assert out == f"{ROWS}\n"

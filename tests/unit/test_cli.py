@@ -7,6 +7,7 @@ in `tests/processes/test_cli_run.py`.
 from __future__ import annotations
 
 import datetime as dt
+import inspect
 import json
 import os
 import pickle
@@ -29,6 +30,7 @@ from onecopy.cli import _show, _source, _targets, main
 from onecopy.cli._application import COMMANDS, application
 from onecopy.cli._as_json import NotJson, dump, to_json
 from onecopy.cli._errors import CommandError
+from onecopy.cli._messages import in_options
 from onecopy.cli.demo import Figures, check, sentence
 
 
@@ -72,8 +74,8 @@ def refused(arguments: str, capsys: pytest.CaptureFixture[str]) -> str:
         ("run numpy:sum plain.npy --workers 0", "'--workers': it is at least 1"),
         ("run numpy:sum plain.npy --workers x", "'--workers': it is a whole number"),
         ("run numpy:sum plain.npy --method forks", "'--method': 'forks' is not one of"),
-        ("run numpy:sum plain.npy --timeout 0", "timeout is a number of seconds above 0"),
-        ("run numpy:sum plain.npy --memory-limit 2XB", "memory_limit is a size, such as '2GB'"),
+        ("run numpy:sum plain.npy --timeout 0", "--timeout is a number of seconds above 0"),
+        ("run numpy:sum plain.npy --memory-limit 2XB", "--memory-limit is a size, such as '2GB'"),
         (
             "run numpy:sum plain.npy --report no/x.html",
             "--report 'no/x.html': there is no directory",
@@ -109,6 +111,91 @@ def test_usage_error_is_one_line(
     arguments: str, says: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert says in refused(arguments, capsys)
+
+
+@pytest.mark.parametrize(
+    ("library", "here"),
+    [
+        ("sep= names another separator", "--sep names another separator"),
+        ("names= has 3", "--names has 3"),
+        ("quote= names another character, and '' none", "--quote names another character, and '' none"),
+        ("columns=, rows= and dtype= are", "--columns, --rows and --dtype are"),
+        ("sep= and quote= may be others (encoding= too)", "--sep and --quote may be others (--encoding too)"),
+        ("header=False makes it a row", "--no-header makes it a row"),
+        ("missing='null' makes it null", "--missing null makes it null"),
+        ("bad_rows='skip' leaves out", "--bad-rows skip leaves out"),
+        ("dtype={'z': 'string'} keeps", "--dtype z=string keeps"),
+        ("dtype={'a b': 'string'} keeps", "--dtype 'a b=string' keeps"),
+        ("dtype={\"it's}\": 'string'} keeps", "--dtype 'it'\"'\"'s}=string' keeps"),
+        ("dtype={'z': ...} sets", "--dtype z=TYPE sets"),
+        ("bad_rows='x': it is", "--bad-rows 'x': it is"),
+        ("sep='\\t': it is", "--sep '\\t': it is"),
+        ("skip_rows=-1: it is", "--skip-rows -1: it is"),
+        ("'x': filter=: there are 2", "'x': --filter: there are 2"),
+        ("or say format=", "or say --from"),
+        # The user's own words.
+        ("'sep=1.csv' is no file, sep= is", "'sep=1.csv' is no file, --sep is"),
+        ("\"it's rows=3\" is", "\"it's rows=3\" is"),
+        ("begins with b'rows=3'; format= may", "begins with b'rows=3'; --from may"),
+        ("the file's rows= is the file's", "the file's --rows is the file's"),
+        ("filter='sep=3 ~ \\'x\\'': it is", "--filter 'sep=3 ~ \\'x\\'': it is"),
+        ("is in no folder rows=..., as", "is in no folder rows=..., as"),
+        # Others' arguments, and what has no option.
+        ("say load(rows=3), or np.f(x, y, out.sep=3)", "say load(rows=3), or np.f(x, y, out.sep=3)"),
+        ("block_bytes= sets, allow_pickle=True loads", "block_bytes= sets, allow_pickle=True loads"),
+    ],
+)  # fmt: skip
+def test_a_message_of_the_library_names_options(library: str, here: str) -> None:
+    assert in_options(library) == here
+
+
+def test_every_argument_of_load_has_its_option() -> None:
+    without = {"path", "allow_pickle", "progress"}
+    for name in set(inspect.signature(onecopy.load).parameters) - without:
+        assert in_options(f"{name}= may help").startswith("--"), name
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        ("convert text.csv o.npy --sep ab", "--sep 'ab': it is one character"),
+        (
+            "convert text.csv o.bin",
+            "'o.bin': the format is not known by the name; --to is one of npy,",
+        ),
+        ("convert data.bin o.npy", "or say --from"),
+        ("convert text.csv o.npy --rows=-3:", "--rows '-3:': it is START:STOP"),
+        ("convert plain.npy o.npy --sep ;", "--sep is not for npy"),
+        ("run numpy:sum data.bin", "or say --from"),
+        ("run numpy:sum text.csv --field a --from arrow", "'text.csv'"),
+        ("run numpy:sum text.csv --names a", "and --names has 1"),
+        ("run numpy:sum plain.npy --timeout 0", "--timeout is a number of seconds above 0"),
+        ("run numpy:sum plain.npy --memory-limit 2XB", "--memory-limit is a size, such as '2GB'"),
+        (
+            "run numpy:sum plain.npy --timeout 1 --memory-limit 2GB --method thread",
+            "--timeout and --memory-limit need a start method",
+        ),
+        ("run numpy:sum x.pkl", "the command line reads none; in Python, onecopy.load("),
+    ],
+)
+@pytest.mark.usefixtures("folder")
+def test_errors_name_options(arguments: str, says: str, capsys: pytest.CaptureFixture[str]) -> None:
+    Path("text.csv").write_text("a;b\n1;2\n")
+    Path("data.bin").write_text("a;b\n1;2\n")
+    Path("x.pkl").write_bytes(pickle.dumps(3))
+    assert says in refused(arguments, capsys)
+
+
+@pytest.mark.usefixtures("folder")
+def test_notes_name_options(capsys: pytest.CaptureFixture[str]) -> None:
+    Path("sep=.csv").write_text("007;1\n008;2\n")
+    with pytest.raises(SystemExit) as ended:
+        main(["convert", "sep=.csv", "o.npy"])
+    assert ended.value.code in (None, 0)
+    err = capsys.readouterr().err
+    assert "onecopy: 'sep=.csv': read as fields between semicolons; --sep names another" in err
+    assert "looks like values; --no-header makes it a row" in err
+    assert "--dtype 007=string keeps them" in err
 
 
 def test_help_says_what_people_write(capsys: pytest.CaptureFixture[str]) -> None:

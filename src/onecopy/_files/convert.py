@@ -60,7 +60,10 @@ def convert(
     """
     source = load.format_of(names, wanted, source)
     load.require_options(source, wanted)
-    target = target or load.by_name(out)
+    target = target or load.format_by_name(out)
+    if target is None:
+        known = ", ".join((*ARRAYS, *TABLES))
+        raise BadFile(f"{out!r}: the format is not known by the name; target= is one of {known}")
     if source == "pickled" or target not in {*ARRAYS, *TABLES}:
         raise BadFile(f"{names[0]!r} to {out!r}: {source} cannot be converted to {target}")
     for name in names:

@@ -32,6 +32,7 @@ class Request:
     function: _targets.Target
     file: str
     field: str | None
+    source: str | None
     workers: int | None
     method: Method
     cluster: str | None

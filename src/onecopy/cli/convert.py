@@ -19,7 +19,8 @@ import typer
 from ..errors import BadFile, MissingLibrary, NotEnoughMemory
 from . import _source
 from ._errors import FAILED, CommandError, reason
-from ._reading import reads_files, say
+from ._messages import in_options, say
+from ._reading import reads_files
 
 if TYPE_CHECKING:
     from .._progress.bar import Progress
@@ -109,7 +110,7 @@ def execute(request: Request) -> int:
     except NotEnoughMemory as error:
         raise CommandError(str(error), FAILED) from error
     except (BadFile, MissingLibrary, TypeError, ValueError) as error:
-        raise CommandError(str(error)) from error
+        raise CommandError(in_options(str(error))) from error
     except FileNotFoundError as error:
         raise CommandError(f"{error.filename!r} does not exist") from error
     except OSError as error:

@@ -23,6 +23,7 @@ import typer
 from ..errors import OnecopyError, RemoteTraceback, add_note, printable
 from . import _cluster, _show, _source, _targets
 from ._errors import FAILED, CommandError, reason
+from ._messages import in_options
 from ._reading import reads_files
 from ._run_words import Method, Outcome, Request, as_object, facts
 from .report import check, unwritten
@@ -52,6 +53,10 @@ def command(  # noqa: PLR0913  # options of a command
         typer.Option(
             metavar="NAME", help="A column of a table, a field of records, a member of an archive."
         ),
+    ] = None,
+    source: Annotated[
+        str | None,
+        typer.Option("--from", metavar="FORMAT", help="FILE's format, if its name does not say."),
     ] = None,
     workers: Annotated[
         int | None, typer.Option(min=1, metavar="N", help="Default: one per CPU that it may use.")
@@ -113,6 +118,7 @@ def command(  # noqa: PLR0913  # options of a command
         function=_targets.parse(function),
         file=file,
         field=field,
+        source=source,
         workers=workers,
         method=method,
         cluster=cluster,
@@ -149,7 +155,7 @@ def _check_limits(request: Request) -> None:
         rules = Rules(request.timeout, request.retries, memory_limit=limit)
         rules.check(request.method.value)
     except (ValueError, TypeError, OnecopyError) as error:
-        raise CommandError(str(error)) from error
+        raise CommandError(in_options(str(error), "timeout", "memory_limit")) from error
 
 
 def _reducer(name: str) -> _targets.Target:
@@ -166,7 +172,10 @@ def execute(request: Request) -> int:
         raise
     except OnecopyError as error:
         # The pool ends with the command: it is not mentioned.
-        raise CommandError(re.sub(_POOL, "", str(error)), FAILED) from error
+        said = re.sub(_POOL, "", str(error))
+        if not isinstance(error.__cause__, RemoteTraceback):  # otherwise the function raised it
+            said = in_options(said, "memory_limit")
+        raise CommandError(said, FAILED) from error
     except Exception as error:
         return _failed(request, error)
     _give(request, outcome, run)
@@ -243,7 +252,9 @@ def compute(request: Request) -> tuple[Outcome, Run | None]:
         function = _targets.resolve(request.function)
         if request.cluster is not None:
             _targets.by_value(*targets)
-        source = _source.load(request.file, request.field, request.reading, request.progress)
+        source = _source.load(
+            request.file, request.field, request.reading, request.progress, request.source
+        )
         reduce = request.reduce
         combine: Any = reduce if isinstance(reduce, str | None) else _targets.resolve(reduce)
         if pool is None:
@@ -345,9 +356,10 @@ def _failed(request: Request, error: Exception) -> int:
         _complain("\n".join([f"{cause}".strip(), *hints]))
         return FAILED
     if isinstance(request.reduce, str) and not _in_worker(error):
+        said = in_options(reason(error)) if _is_ours(error) else reason(error)
         raise CommandError(
             f"the results of {request.function.spec!r} cannot be combined by "
-            f"--reduce {request.reduce}: {reason(error)}"
+            f"--reduce {request.reduce}: {said}"
         ) from error
     report = traceback.TracebackException.from_exception(error)
     kept = [frame for frame in report.stack if not frame.filename.startswith(_PACKAGE)]
@@ -361,6 +373,12 @@ def _in_worker(error: BaseException) -> bool:
     notes = getattr(error, "__notes__", ())
     remote = isinstance(error.__cause__, RemoteTraceback)
     return remote or any(note.startswith("onecopy:") for note in notes)
+
+
+def _is_ours(error: BaseException) -> bool:
+    """Return True if this package raised it, and not a method of the results."""
+    frames = traceback.extract_tb(error.__traceback__)
+    return bool(frames) and frames[-1].filename.startswith(_PACKAGE)
 
 
 def _complain(text: str) -> None:
