@@ -148,6 +148,15 @@ def test_failing_function(folder: Path, method: str) -> None:
     assert "tasks.py" in err
 
 
+def test_a_function_that_takes_no_block(folder: Path) -> None:
+    """The error of the call itself has no frame of the program, and none of ours is shown."""
+    _, err = run(folder, "tasks:larger", "records.npy", "--workers", "1", status=1)
+    first, where = err.splitlines()[:2]
+    assert first == "TypeError: larger() missing 1 required positional argument: 'b'"
+    assert "tasks.larger" in where
+    assert "run_items" not in err
+
+
 def test_failing_reduce(folder: Path) -> None:
     _, err = run(folder, "tasks:total", "records.npy", "--reduce", "tasks:bad_reduce", status=1)
     assert err.startswith("Traceback")

@@ -84,7 +84,7 @@ def test_a_command_s_processes_add_up() -> None:
         (["top"], "give a PID"),
         (["top", "999999999"], "no process 999999999"),
         (["top", "--", "no-such-program"], "cannot be run"),
-        (["report", "nowhere.onecopy"], "cannot be read"),
+        (["report", "nowhere.onecopy"], "does not exist"),
         (["report", __file__], "no run that onecopy saved"),
         (["report", "x.onecopy", "-o", "x.doc"], ".html"),
     ],
@@ -186,6 +186,14 @@ def test_a_command_that_ends_at_once(words: tuple[str, ...]) -> None:
     done = onecopy("top", "--json", *words, "--", "false")
     assert done.returncode == 1
     assert all(line.startswith("{") for line in done.stderr.splitlines())
+
+
+@pytest.mark.parametrize("dashes", [(), ("--",)])
+def test_a_command_s_options_are_its_own(dashes: tuple[str, ...]) -> None:
+    code = "import sys; print(sys.argv[1:]); sys.exit(5)"
+    done = onecopy("top", "--interval", "60", *dashes, sys.executable, "-c", code, "--json", "-h")
+    assert (done.returncode, done.stdout) == (5, "['--json', '-h']\n")
+    assert done.stderr.endswith("ended    with status 5\n")
 
 
 def test_a_terminal_obeys_no_name_of_a_process() -> None:

@@ -271,7 +271,7 @@ def test_version_and_help(capsys: pytest.CaptureFixture[str]) -> None:
         ("nosuchmodule:f", "there is no module 'nosuchmodule'"),
         ("numpy.nosuch:f", "there is no module 'numpy.nosuch'"),
         ("numpy:nansun", "did you mean 'nansum'?"),
-        ("numpy:pi", "not a function but a float"),
+        ("numpy:pi", "is of type float, and no function"),
         ("fails.py:f", "importing 'fails.py' failed: ZeroDivisionError"),
         ("ends.py:f", "importing 'ends.py' failed: SystemExit: 3"),
         ("needs.py:f", "needs a module 'nosuchmodule'"),

@@ -15,11 +15,11 @@ from importlib import import_module
 from typing import Annotated, Any
 
 import typer
-from typer.core import TyperCommand, TyperGroup
+from typer.core import TyperGroup
 
 from .. import __version__
 from ._errors import FAILED, CommandError
-from ._help import Help
+from ._help import Command, Help
 
 COMMANDS = ("run", "convert", "demo", "doctor", "lab", "report", "top")
 
@@ -35,15 +35,6 @@ _WORDS = (
     (r"Input should be a valid integer.*", "it is a whole number"),
     (r"Input should be a valid number.*", "it is a number"),
 )
-
-
-class _Command(Help, TyperCommand):
-    """A command whose usage names its arguments as they are written: the metavar of an optional one
-    has brackets."""
-
-    def collect_usage_pieces(self, ctx: Any) -> list[str]:
-        arguments = [each for each in self.params if each.param_type_name == "argument"]
-        return ["[OPTIONS]", *(str(getattr(each, "metavar", "")) for each in arguments)]
 
 
 class _Group(Help, TyperGroup):
@@ -82,6 +73,11 @@ def parse(arguments: list[str]) -> Work:
 def _plain(message: str) -> str:
     for theirs, ours in _WORDS:
         message = re.sub(theirs, ours, message)
+    extra = re.match(r"Got unexpected extra arguments?(?:\(s\))? \((.*)\)", message)
+    if extra is not None:
+        return f"there is no place for {extra[1]!r}; --help has the usage"
+    if message.startswith("Missing argument"):
+        return f"{message.rstrip('.')}; --help has the usage"
     option = re.match(r"No such option: (--?[\w-]+)", message)
     if option is not None:
         # Typer also names options that are hardly alike.
@@ -111,7 +107,7 @@ def application(arguments: list[str]) -> typer.Typer:
     called = next((word for word in words if not word.startswith("-")), "")
     for name in (called,) if called in COMMANDS else COMMANDS:
         module = import_module(f".{name}", __package__)
-        app.command(name, cls=getattr(module, "Parser", _Command))(module.command)
+        app.command(name, cls=getattr(module, "Parser", Command))(module.command)
     return app
 
 

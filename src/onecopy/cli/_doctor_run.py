@@ -88,6 +88,10 @@ def _check(wishes: Wishes) -> None:
         raise CommandError(f"there is no file {words[0]!r}")
     for name in wishes.reports:
         check_report(name)
+    if wishes.record is not None and Path(wishes.record).suffix.lower() != ".doctor":
+        raise CommandError(
+            f"--record {wishes.record!r}: the file's name ends in .doctor, for onecopy report"
+        )
     for file in (*wishes.reports, wishes.json, wishes.record):
         if file and file != "-" and not os.access(Path(file).resolve().parent, os.W_OK):
             raise CommandError(f"{file!r}: its directory is not there, or read-only")

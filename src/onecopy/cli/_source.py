@@ -15,7 +15,7 @@ from glob import has_magic
 from typing import Any, NamedTuple
 
 from ..errors import BadFile, MissingLibrary, NotEnoughMemory
-from ._errors import FAILED, CommandError, reason
+from ._errors import FAILED, CommandError, unread
 from ._messages import in_options, say
 
 _MEMBERS = ("npz", "hdf5", "zarr")
@@ -79,7 +79,7 @@ def load(
     except NotEnoughMemory as error:
         raise CommandError(f"{path!r}: {error}", FAILED) from error
     except OSError as error:
-        raise CommandError(f"{path!r} cannot be read: {reason(error)}") from error
+        raise CommandError(unread(path, error)) from error
     if isinstance(loaded, Mapping):
         (loaded,) = loaded.values()
     elif member is not None:

@@ -18,7 +18,7 @@ import typer
 
 from ..errors import BadFile, MissingLibrary, NotEnoughMemory
 from . import _source
-from ._errors import FAILED, CommandError, reason
+from ._errors import FAILED, CommandError, reason, unread
 from ._messages import in_options, say
 from ._reading import reads_files
 
@@ -112,7 +112,7 @@ def execute(request: Request) -> int:
     except (BadFile, MissingLibrary, TypeError, ValueError) as error:
         raise CommandError(in_options(str(error))) from error
     except FileNotFoundError as error:
-        raise CommandError(f"{error.filename!r} does not exist") from error
+        raise CommandError(unread(request.files[0], error)) from error
     except OSError as error:
         raise CommandError(_failure(error, request.out), FAILED) from error
     finally:
@@ -128,7 +128,7 @@ def _failure(error: OSError, out: str) -> str:
     name = error.filename
     if name is None or any(part.startswith(draft) for part in Path(os.fsdecode(name)).parts):
         name = out
-    return f"{name!r}: {error.strerror or reason(error)}"
+    return f"{name!r}: {reason(error)}"
 
 
 def _uncounted(rows: int) -> None:

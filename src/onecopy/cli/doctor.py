@@ -15,7 +15,7 @@ import typer
 from typer.core import TyperCommand
 
 from ._doctor_run import FOUND, Level, Wishes, work
-from ._help import Help
+from ._help import Help, first_word
 
 _PROGRAM = "onecopy.program"
 
@@ -25,15 +25,7 @@ class Parser(Help, TyperCommand):
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         """Ours; the program's are kept with the context."""
-        takes = {
-            name: not getattr(each, "is_flag", False) for each in self.params for name in each.opts
-        }
-        at = 0
-        while at < len(args):
-            word = args[at]
-            if not word.startswith("-") or word in ("-", "-m", "-c", "--"):
-                break
-            at += 2 if takes.get(word, False) else 1
+        at = first_word(self.params, args, "-m", "-c")
         ctx.meta[_PROGRAM] = args[at:]
         found: list[str] = super().parse_args(ctx, args[:at])
         return found

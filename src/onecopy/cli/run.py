@@ -34,6 +34,8 @@ if TYPE_CHECKING:
 
 NAMED = ("sum", "min", "max", "mean", "count", "first", "last", "concat")
 _POOL = r"; only that task is lost, the pool goes on$| and replaced, the pool goes on$"
+# More would be a slip: each takes memory, and the machine would be busy with starting them.
+_MOST = 1_000
 _PACKAGE = str(Path(__file__).resolve().parents[1])
 
 
@@ -59,7 +61,8 @@ def command(  # noqa: PLR0913  # options of a command
         typer.Option("--from", metavar="FORMAT", help="FILE's format, if its name does not say."),
     ] = None,
     workers: Annotated[
-        int | None, typer.Option(min=1, metavar="N", help="Default: one per CPU that it may use.")
+        int | None,
+        typer.Option(min=1, max=_MOST, metavar="N", help="Default: one per CPU that it may use."),
     ] = None,
     method: Annotated[
         Method, typer.Option(metavar="METHOD", help=f"Start method: {', '.join(Method)}.")
@@ -353,7 +356,7 @@ def _failed(request: Request, error: Exception) -> int:
     notes = getattr(error, "__notes__", ())
     if isinstance(cause, RemoteTraceback):
         hints = [note for note in notes if note.startswith(_source.HINT)]
-        _complain("\n".join([f"{cause}".strip(), *hints]))
+        _complain("\n".join([_without_ours(str(cause)), *hints]))
         return FAILED
     if isinstance(request.reduce, str) and not _in_worker(error):
         said = in_options(reason(error)) if _is_ours(error) else reason(error)
@@ -366,6 +369,23 @@ def _failed(request: Request, error: Exception) -> int:
     report.stack[:] = kept
     _complain("".join(report.format()).rstrip())
     return FAILED
+
+
+def _without_ours(text: str) -> str:
+    """Return a worker's traceback without this package's frames, which there are if the error is
+    raised by the call itself: of a function that takes no block, say."""
+    kept: list[str] = []
+    ours = False
+    for line in text.strip().splitlines():
+        if line.startswith('  File "'):
+            ours = line.startswith(f'  File "{_PACKAGE}')
+        elif not line.startswith("   "):
+            ours = False
+        if not ours:
+            kept.append(line)
+    if not any(line.startswith("  File ") for line in kept):
+        kept = [line for line in kept if not line.startswith("Traceback (")]
+    return "\n".join(kept)
 
 
 def _in_worker(error: BaseException) -> bool:
