@@ -55,6 +55,11 @@ def refused(arguments: str, capsys: pytest.CaptureFixture[str]) -> tuple[str, in
             "parquet, csv, ndjson",
             2,
         ),
+        (
+            "convert data.npy - --to csv",
+            "'-': files are converted, and no standard stream; ./- is a file",
+            2,
+        ),
         ("report z.onecopy", "'z.onecopy' does not exist", 1),
         ("top 1 2", "one process at a time, with all below it, not 1 2", 2),
         ("top -c", "there is no option -c; --help lists the options", 2),

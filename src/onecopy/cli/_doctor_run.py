@@ -194,15 +194,13 @@ def write(found: Diagnosis, name: str) -> None:
 
 def _write(name: str, fill: Callable[[Any], object]) -> None:
     """The file appears whole or not at all."""
-    draft = Path(name).with_name(f".{Path(name).name}.{os.getpid()}")
+    from .._system.atomic_file import appearing
+
     try:
-        with open(draft, "xb") as file:
+        with appearing(name) as draft, open(draft, "xb") as file:
             fill(file)
-        os.replace(draft, name)
     except OSError as error:
         raise CommandError(f"{name!r} cannot be written: {reason(error)}", FAILED) from error
-    finally:
-        draft.unlink(missing_ok=True)
 
 
 def _explain(name: str) -> int:

@@ -67,6 +67,8 @@ def command(
     if len(files) < 2:
         raise CommandError("convert takes what is read and, last, what is written")
     *read, out = files
+    if "-" in files:
+        raise CommandError("'-': files are converted, and no standard stream; ./- is a file")
     options = dict(reading)
     if len(read) == 1:
         path, member = _source.split(read[0])
