@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import pickle
 import signal
 import subprocess
 import sys
@@ -147,11 +148,40 @@ def test_failing_function(folder: Path, method: str) -> None:
     assert "tasks.py" in err
 
 
+def test_a_function_that_takes_no_block(folder: Path) -> None:
+    """The error of the call itself has no frame of the program, and none of ours is shown."""
+    _, err = run(folder, "tasks:larger", "records.npy", "--workers", "1", status=1)
+    first, where = err.splitlines()[:2]
+    assert first == "TypeError: larger() missing 1 required positional argument: 'b'"
+    assert "tasks.larger" in where
+    assert "run_items" not in err
+
+
 def test_failing_reduce(folder: Path) -> None:
     _, err = run(folder, "tasks:total", "records.npy", "--reduce", "tasks:bad_reduce", status=1)
     assert err.startswith("Traceback")
     assert err.endswith("KeyError: 'reduce'\n")
     assert "onecopy" not in err
+
+
+def test_only_messages_of_the_library_name_options(folder: Path) -> None:
+    """The words of the user's function stay as they are, also in errors of this library."""
+    (folder / "own.py").write_text(
+        "import numpy as np\nfrom onecopy.errors import BadFile\n"
+        "class Sum:\n"
+        "    def __add__(self, other): raise ValueError('sep= is mine')\n"
+        "def bad(block): raise BadFile('sep= and memory_limit are mine')\n"
+        "def mine(block): return Sum()\n"
+        "def shapes(block): return np.zeros(len(block))\n"
+    )
+    block = ("records.npy", "--block", "7000", "--workers", "1")
+    _, err = run(folder, "own:bad", *block, status=1)
+    assert "sep= and memory_limit are mine" in err
+    _, err = run(folder, "own:mine", *block, "--reduce", "sum", status=2)
+    assert "ValueError: sep= is mine" in err
+    _, err = run(folder, "own:shapes", *block, "--reduce", "sum", status=2)
+    assert "--reduce sum combines results of one shape" in err
+    assert "or use --reduce concat" in err
 
 
 def test_worker_that_dies(folder: Path) -> None:
@@ -194,6 +224,39 @@ def test_a_report_that_cannot_be_written_costs_no_result(folder: Path) -> None:
     assert np.load(folder / "res.npy") == ROWS
 
 
+def test_a_result_that_does_not_fit_is_kept(folder: Path) -> None:
+    """A result that its format cannot hold is in a pickle beside it, or printed."""
+    (folder / "sets.py").write_text(
+        "def few(block): return {1, 2}\ndef made(block): return lambda: None\n"
+    )
+    few = ("sets:few", "records.npy", "--reduce", "first", "--workers", "1")
+    out, err = run(folder, *few, "--out", "o.json", "--report", "o.html", status=1)
+    assert out == ""
+    assert "'o.json': the result holds an object of type set, which JSON lacks; use .pkl" in err
+    assert "the result is in 'o.json.pkl'" in err
+    assert not (folder / "o.json").exists()
+    assert pickle.loads((folder / "o.json.pkl").read_bytes()) == {1, 2}
+    assert (folder / "o.html").exists()
+    run(folder, *few, "--out", "o.npy", status=1)
+    assert pickle.loads((folder / "o.npy.pkl").read_bytes()) == {1, 2}
+    run(folder, *few, "--out", "o.pkl")
+    assert pickle.loads((folder / "o.pkl").read_bytes()) == {1, 2}
+    out, err = run(folder, *few, "--json", status=1)
+    assert json.loads(out)["result"] is None
+    assert "{1, 2}\n" in err
+    assert (
+        "the result, printed above, holds an object of type set, which JSON lacks; --out FILE.pkl"
+        in err
+    )
+    # Of two that fail, both are said.
+    made = ("sets:made", "records.npy", "--method", "thread", "--reduce", "first")
+    out, err = run(folder, *made, "--out", "p.pkl", "--report", "x" * 250 + ".html", status=1)
+    assert out.startswith("<function made")
+    assert "onecopy: the result cannot be pickled: " in err
+    assert "; the result is printed\n" in err
+    assert "cannot be written: File name too long" in err
+
+
 def test_limits_and_retries(folder: Path) -> None:
     (folder / "limits.py").write_text(
         "import os, time\nimport numpy as np\n"
@@ -207,7 +270,7 @@ def test_limits_and_retries(folder: Path) -> None:
     _, err = run(folder, "limits:slow", "records.npy", "--timeout", "0.2", status=1)
     assert "longer than its timeout of 0.2 s; its worker was ended\n" in err
     _, err = run(folder, "limits:large", "records.npy", "--memory-limit", "200MB", status=1)
-    assert "its memory_limit of 200 MB" in err
+    assert "its --memory-limit of 200 MB" in err
     assert "the pool" not in err
     out, _ = run(folder, "limits:once", "records.npy", "--retries", "1", "--reduce", "sum")
     assert out == f"{ROWS}\n"

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from onecopy._report import write
+from onecopy.cli._top_command import Command
 from tests import terminals
 from tests.runs import made_up
 
@@ -83,7 +84,7 @@ def test_a_command_s_processes_add_up() -> None:
         (["top"], "give a PID"),
         (["top", "999999999"], "no process 999999999"),
         (["top", "--", "no-such-program"], "cannot be run"),
-        (["report", "nowhere.onecopy"], "cannot be read"),
+        (["report", "nowhere.onecopy"], "does not exist"),
         (["report", __file__], "no run that onecopy saved"),
         (["report", "x.onecopy", "-o", "x.doc"], ".html"),
     ],
@@ -164,6 +165,35 @@ def test_a_command_that_is_killed_says_so_in_the_summary() -> None:
     done = onecopy("top", "--", sys.executable, "-c", code)
     assert done.returncode == 137
     assert done.stderr.splitlines()[-1] == "ended    by SIGKILL"
+
+
+def test_a_command_that_ends_before_its_memory_is_read() -> None:
+    """The summary says so in place of figures. Nothing reads here: a fast machine does not either."""
+    command = Command(["false"], apart=False)
+    command.finish()
+    time, memory, ended = command.summary().splitlines()
+    assert time.startswith("time     ")
+    assert memory == "memory   not read: the command ended too soon"
+    assert ended == "ended    with status 1"
+
+
+@pytest.mark.parametrize("words", [(), ("--once",), ("--interval", "60")])
+def test_a_command_that_ends_at_once(words: tuple[str, ...]) -> None:
+    done = onecopy("top", *words, "--", "false")
+    assert (done.returncode, done.stdout) == (1, "")
+    assert "Traceback" not in done.stderr
+    assert done.stderr.endswith("\nended    with status 1\n")
+    done = onecopy("top", "--json", *words, "--", "false")
+    assert done.returncode == 1
+    assert all(line.startswith("{") for line in done.stderr.splitlines())
+
+
+@pytest.mark.parametrize("dashes", [(), ("--",)])
+def test_a_command_s_options_are_its_own(dashes: tuple[str, ...]) -> None:
+    code = "import sys; print(sys.argv[1:]); sys.exit(5)"
+    done = onecopy("top", "--interval", "60", *dashes, sys.executable, "-c", code, "--json", "-h")
+    assert (done.returncode, done.stdout) == (5, "['--json', '-h']\n")
+    assert done.stderr.endswith("ended    with status 5\n")
 
 
 def test_a_terminal_obeys_no_name_of_a_process() -> None:

@@ -138,6 +138,36 @@ def test_failures_and_what_is_no_frame(make_pool: MakePool, method: str, frame: 
         pool.map_groups(len, [1, 2], by="int")
 
 
+@pytest.mark.parametrize("maker", [pd.DataFrame, pl.DataFrame, pa.table])
+def test_columns_in_place_of_names(maker: Callable[..., Any]) -> None:
+    """A user of pandas' groupby gives the column itself: the error has the change."""
+    frame = maker({"k": [1, 2, 1], "v": [1, 2, 3]})
+    given = frame["k"]
+    of_arrow = maker is pa.table
+    kind = f"an object of type {type(given).__name__}"
+    add = "keys that are no column are first added to the frame as one; there are 'k', 'v'"
+    for by, said in (
+        (given, add if of_arrow else f"not {kind}: write by='k'; there are 'k', 'v'"),
+        (["v", given], add if of_arrow else f"not {kind}: write by=['v', 'k']; there are"),
+        (np.array([1, 2, 1]), f"not an object of type ndarray: {add}"),
+        ([np.array([1, 2, 1])], f"not an object of type ndarray: {add}"),
+        (lambda row: row, f"not a function: {add}"),
+        (pl.col("k"), f"not an object of type Expr: {add}"),
+        (pd.Grouper(key="k"), f"not an object of type Grouper: {add}"),
+    ):
+        with pytest.raises(TypeError) as refused:
+            grouped(frame, by)
+        assert str(refused.value).startswith("by= takes the name of a column, or a list of names")
+        assert said in str(refused.value)
+    with pytest.raises(TypeError, match=r"order_by= takes the name of a column"):
+        oc.share(frame, order_by=given)
+    for name in (3, None, b"k", ["k", 3], [["k"]]):
+        with pytest.raises(ValueError, match="there is no column"):
+            grouped(frame, name)
+    for names in (np.array(["k"]), pd.Index(["k"]), pl.Series(["k"]), {"k"}, iter(["k"])):
+        assert grouped(frame, names)[2] == [(1,), (2,)]
+
+
 def test_zeros_of_both_signs_are_one_key(make_pool: MakePool, method: str) -> None:
     pool = make_pool(method, 2)
     keys = [1.0, 2.0, 1.0, -0.0, 0.0]

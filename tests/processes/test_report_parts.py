@@ -123,6 +123,24 @@ def test_calls_have_their_line(make_pool: MakePool, engine: str) -> None:
     }
 
 
+def test_calls_have_the_program_s_words(make_pool: MakePool, engine: str) -> None:
+    """They are read from this file, through each door that knows its line."""
+    workers, cells = make_pool(engine, 2), np.arange(100.0)
+    workers.map(np.sum, [cells[i::4] for i in range(4)])
+    for each in (1, 2):
+        workers.options(retries=1).submit(
+            np.multiply,
+            cells,
+            each,
+        ).result()
+    found = gather.run(workers._engine).words
+    assert [(each.pool, each.function, each.sliced, each.whole) for each in found] == [
+        ("workers", "np.sum", "cells", ""),
+        ("workers", "np.multiply", "", "cells"),
+    ]
+    assert {each.of_library("oc.share") for each in found} == {"oc.share"}
+
+
 def test_failures_are_listed(make_pool: MakePool, engine: str) -> None:
     def task(item: int) -> int:
         if item % 10 == 3:

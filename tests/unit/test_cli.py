@@ -6,19 +6,31 @@ in `tests/processes/test_cli_run.py`.
 
 from __future__ import annotations
 
+import datetime as dt
+import inspect
 import json
 import os
+import pickle
+import re
 import sys
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
+import polars as pl
+import pyarrow as pa
 import pytest
+import typer
 
 import onecopy
 from onecopy._lab._records import DTYPE, write
 from onecopy.cli import _show, _source, _targets, main
+from onecopy.cli._application import COMMANDS, application
+from onecopy.cli._as_json import NotJson, dump, to_json
 from onecopy.cli._errors import CommandError
+from onecopy.cli._messages import in_options
 from onecopy.cli.demo import Figures, check, sentence
 
 
@@ -62,8 +74,8 @@ def refused(arguments: str, capsys: pytest.CaptureFixture[str]) -> str:
         ("run numpy:sum plain.npy --workers 0", "'--workers': it is at least 1"),
         ("run numpy:sum plain.npy --workers x", "'--workers': it is a whole number"),
         ("run numpy:sum plain.npy --method forks", "'--method': 'forks' is not one of"),
-        ("run numpy:sum plain.npy --timeout 0", "timeout is a number of seconds above 0"),
-        ("run numpy:sum plain.npy --memory-limit 2XB", "memory_limit is a size, such as '2GB'"),
+        ("run numpy:sum plain.npy --timeout 0", "--timeout is a number of seconds above 0"),
+        ("run numpy:sum plain.npy --memory-limit 2XB", "--memory-limit is a size, such as '2GB'"),
         (
             "run numpy:sum plain.npy --report no/x.html",
             "--report 'no/x.html': there is no directory",
@@ -85,7 +97,7 @@ def refused(arguments: str, capsys: pytest.CaptureFixture[str]) -> str:
             "run numpy:sum records.npy --reduce zap",
             "it is sum, min, max, mean, count, first, last, concat or MODULE:FUNC",
         ),
-        ("run numpy:sum records.npy --out result.txt", ".npy or .json"),
+        ("run numpy:sum records.npy --out result.txt", ".npy, .json or .pkl"),
         ("run numpy:sum records.npy --out nowhere/result.npy", "no directory 'nowhere'"),
         ("run numpy:sum records.npy --out records.npy", "is the file that is read"),
         ("run numpy:sum records.npy --zap", "--zap"),
@@ -99,6 +111,91 @@ def test_usage_error_is_one_line(
     arguments: str, says: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert says in refused(arguments, capsys)
+
+
+@pytest.mark.parametrize(
+    ("library", "here"),
+    [
+        ("sep= names another separator", "--sep names another separator"),
+        ("names= has 3", "--names has 3"),
+        ("quote= names another character, and '' none", "--quote names another character, and '' none"),
+        ("columns=, rows= and dtype= are", "--columns, --rows and --dtype are"),
+        ("sep= and quote= may be others (encoding= too)", "--sep and --quote may be others (--encoding too)"),
+        ("header=False makes it a row", "--no-header makes it a row"),
+        ("missing='null' makes it null", "--missing null makes it null"),
+        ("bad_rows='skip' leaves out", "--bad-rows skip leaves out"),
+        ("dtype={'z': 'string'} keeps", "--dtype z=string keeps"),
+        ("dtype={'a b': 'string'} keeps", "--dtype 'a b=string' keeps"),
+        ("dtype={\"it's}\": 'string'} keeps", "--dtype 'it'\"'\"'s}=string' keeps"),
+        ("dtype={'z': ...} sets", "--dtype z=TYPE sets"),
+        ("bad_rows='x': it is", "--bad-rows 'x': it is"),
+        ("sep='\\t': it is", "--sep '\\t': it is"),
+        ("skip_rows=-1: it is", "--skip-rows -1: it is"),
+        ("'x': filter=: there are 2", "'x': --filter: there are 2"),
+        ("or say format=", "or say --from"),
+        # The user's own words.
+        ("'sep=1.csv' is no file, sep= is", "'sep=1.csv' is no file, --sep is"),
+        ("\"it's rows=3\" is", "\"it's rows=3\" is"),
+        ("begins with b'rows=3'; format= may", "begins with b'rows=3'; --from may"),
+        ("the file's rows= is the file's", "the file's --rows is the file's"),
+        ("filter='sep=3 ~ \\'x\\'': it is", "--filter 'sep=3 ~ \\'x\\'': it is"),
+        ("is in no folder rows=..., as", "is in no folder rows=..., as"),
+        # Others' arguments, and what has no option.
+        ("say load(rows=3), or np.f(x, y, out.sep=3)", "say load(rows=3), or np.f(x, y, out.sep=3)"),
+        ("block_bytes= sets, allow_pickle=True loads", "block_bytes= sets, allow_pickle=True loads"),
+    ],
+)  # fmt: skip
+def test_a_message_of_the_library_names_options(library: str, here: str) -> None:
+    assert in_options(library) == here
+
+
+def test_every_argument_of_load_has_its_option() -> None:
+    without = {"path", "allow_pickle", "progress"}
+    for name in set(inspect.signature(onecopy.load).parameters) - without:
+        assert in_options(f"{name}= may help").startswith("--"), name
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        ("convert text.csv o.npy --sep ab", "--sep 'ab': it is one character"),
+        (
+            "convert text.csv o.bin",
+            "'o.bin': the format is not known by the name; --to is one of npy,",
+        ),
+        ("convert data.bin o.npy", "or say --from"),
+        ("convert text.csv o.npy --rows=-3:", "--rows '-3:': it is START:STOP"),
+        ("convert plain.npy o.npy --sep ;", "--sep is not for npy"),
+        ("run numpy:sum data.bin", "or say --from"),
+        ("run numpy:sum text.csv --field a --from arrow", "'text.csv'"),
+        ("run numpy:sum text.csv --names a", "and --names has 1"),
+        ("run numpy:sum plain.npy --timeout 0", "--timeout is a number of seconds above 0"),
+        ("run numpy:sum plain.npy --memory-limit 2XB", "--memory-limit is a size, such as '2GB'"),
+        (
+            "run numpy:sum plain.npy --timeout 1 --memory-limit 2GB --method thread",
+            "--timeout and --memory-limit need a start method",
+        ),
+        ("run numpy:sum x.pkl", "the command line reads none; in Python, onecopy.load("),
+    ],
+)
+@pytest.mark.usefixtures("folder")
+def test_errors_name_options(arguments: str, says: str, capsys: pytest.CaptureFixture[str]) -> None:
+    Path("text.csv").write_text("a;b\n1;2\n")
+    Path("data.bin").write_text("a;b\n1;2\n")
+    Path("x.pkl").write_bytes(pickle.dumps(3))
+    assert says in refused(arguments, capsys)
+
+
+@pytest.mark.usefixtures("folder")
+def test_notes_name_options(capsys: pytest.CaptureFixture[str]) -> None:
+    Path("sep=.csv").write_text("007;1\n008;2\n")
+    with pytest.raises(SystemExit) as ended:
+        main(["convert", "sep=.csv", "o.npy"])
+    assert ended.value.code in (None, 0)
+    err = capsys.readouterr().err
+    assert "onecopy: 'sep=.csv': read as fields between semicolons; --sep names another" in err
+    assert "looks like values; --no-header makes it a row" in err
+    assert "--dtype 007=string keeps them" in err
 
 
 def test_help_says_what_people_write(capsys: pytest.CaptureFixture[str]) -> None:
@@ -116,6 +213,33 @@ def test_help_says_what_people_write(capsys: pytest.CaptureFixture[str]) -> None
         out = capsys.readouterr().out
         assert f"onecopy {command} [OPTIONS] {usage}" in out
         assert not any(kind in out for kind in ("<bool>", "<str>", "<list"))
+
+
+@pytest.mark.parametrize("columns", [48, 60, 79, 80, 120])
+@pytest.mark.parametrize("command", ["", *COMMANDS])
+def test_help_cuts_nothing_on_any_terminal(
+    command: str,
+    columns: int,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("COLUMNS", str(columns))
+    words = [command] if command else []
+    with pytest.raises(SystemExit):
+        main([*words, "--help"])
+    out = capsys.readouterr().out
+    parser: Any = typer.main.get_command(application(words))
+    names = {
+        name
+        for each in (parser.commands[command] if command else parser).params
+        if each.param_type_name == "option"
+        for name in (*each.opts, *each.secondary_opts)
+    }
+    assert names
+    assert {name for name in names if not re.search(rf"{name}(?![\w-])", out)} == set()
+    assert "…" not in out
+    assert "..." not in re.sub(r"\[ARGS\]\.\.\.|COMMAND\s+\.\.\.|IN\.\.\.", "", out)
+    assert max(map(len, out.splitlines())) <= columns
 
 
 def test_a_suggestion_is_similar() -> None:
@@ -147,7 +271,7 @@ def test_version_and_help(capsys: pytest.CaptureFixture[str]) -> None:
         ("nosuchmodule:f", "there is no module 'nosuchmodule'"),
         ("numpy.nosuch:f", "there is no module 'numpy.nosuch'"),
         ("numpy:nansun", "did you mean 'nansum'?"),
-        ("numpy:pi", "not a function but a float"),
+        ("numpy:pi", "is of type float, and no function"),
         ("fails.py:f", "importing 'fails.py' failed: ZeroDivisionError"),
         ("ends.py:f", "importing 'ends.py' failed: SystemExit: 3"),
         ("needs.py:f", "needs a module 'nosuchmodule'"),
@@ -267,6 +391,10 @@ def test_result_as_text(value: Any, shown: str) -> None:
     assert _show.text(value) == shown
 
 
+_KEYS = {"true": 1, "null": 2, "3": 4, "2020-01-02": 5}
+_MOMENTS = ["NaT", None, "0 days 01:00:00", "2020-01"]
+
+
 @pytest.mark.parametrize(
     ("value", "read"),
     [
@@ -276,16 +404,92 @@ def test_result_as_text(value: Any, shown: str) -> None:
         (np.array([1.0, np.nan, np.inf, -np.inf]), [1.0, "NaN", "Infinity", "-Infinity"]),
         (np.array([[1, 2], [3, 4]]), [[1, 2], [3, 4]]),
         (np.datetime64("2020-01-02"), "2020-01-02"),
-        (np.zeros(1, [("a", "i4"), ("b", "f8")]), [[0, 0.0]]),
+        (np.zeros(1, [("a", "i4"), ("b", "f8")]), [{"a": 0, "b": 0.0}]),
+        (np.zeros(1, [("a", "i4")])[0], {"a": 0}),
+        (np.array([[1, None], ["x", {}]], object), [[1, None], ["x", {}]]),
+        (np.ma.array([1, 2], mask=[False, True]), [1, None]),
+        (np.longdouble(0.5), 0.5),
+        (np.timedelta64(5, "h"), "5 hours"),
+        (np.ones(1, "c8"), ["(1+0j)"]),
         ({1: (None, True, "x")}, {"1": [None, True, "x"]}),
+        ({True: 1, None: 2, np.int64(3): 4, dt.date(2020, 1, 2): 5}, _KEYS),
         (1j, "1j"),
+        (Decimal("1.20"), "1.20"),
+        (Path("a/b"), "a/b"),
+        (dt.datetime(2020, 1, 2, 3), "2020-01-02T03:00:00"),
+        (dt.timedelta(1), "1 day, 0:00:00"),
+        (range(2), [0, 1]),
+        (pd.Series([1, 2]), [1, 2]),
+        (pd.Series([1, 2], ["x", "y"]), {"x": 1, "y": 2}),
+        (pd.Series([1, None], dtype="Int64"), [1, None]),
+        (pd.DataFrame({"a": [1, 2], 3: ["x", "y"]}), [{"a": 1, "3": "x"}, {"a": 2, "3": "y"}]),
+        (pd.DataFrame({"a": [1]}, [pd.Timestamp(2020, 1, 2)]), {"2020-01-02T00:00:00": {"a": 1}}),
+        (pd.DataFrame(index=range(2)), [{}, {}]),
+        (pd.Index([1, 2]), [1, 2]),
+        ([pd.NaT, pd.NA, pd.Timedelta(1, "h"), pd.Period("2020-01")], _MOMENTS),
+        (pa.table({"a": [1, 2]}), [{"a": 1}, {"a": 2}]),
+        (pa.chunked_array([[1], [None]]), [1, None]),
+        (pa.scalar(dt.date(2020, 1, 2)), "2020-01-02"),
+        (pl.DataFrame({"a": [1, 2]}), [{"a": 1}, {"a": 2}]),
+        (pl.Series([1.5, None]), [1.5, None]),
     ],
 )
 def test_result_as_strict_json(value: Any, read: Any) -> None:
     def refuse(constant: str) -> None:
         raise AssertionError(f"{constant} is no JSON")
 
-    assert json.loads(_show.dump(value), parse_constant=refuse) == read
+    assert json.loads(dump(value), parse_constant=refuse) == read
+
+
+_LOOP: list[Any] = []
+_LOOP.append(_LOOP)
+
+
+@pytest.mark.parametrize(
+    ("value", "what"),
+    [
+        (object(), "an object of type object, which"),
+        ([1, {"x": ({2},)}], "an object of type set at [1]['x'][0], which"),
+        (b"x", "an object of type bytes, which"),
+        (np.array([b"x"]), "bytes, which"),
+        (np.array([None, object()]), "an object of type object at [1], which"),
+        (np.random.default_rng(0), "an object of type Generator, which"),
+        ({(1, 2): 3}, "a key of type tuple, which"),
+        ({1: "one", "1": "another"}, "several keys '1', which"),
+        (pd.Series([1, 2], ["x", "x"]), "several keys 'x', which"),
+        (pd.DataFrame([[1, 2]], columns=["x", "x"]), "several keys 'x', which"),
+        (pd.Series([{1}]), "an object of type set at [0], which"),
+        (pd.DataFrame({"a": [1]}).groupby("a"), "an object of type DataFrameGroupBy, which"),
+        (pa.table([[1], [2]], ["x", "x"]), "several keys 'x', which"),
+        (pa.schema([]), "an object of type Schema, which"),
+        (pl.DataFrame({"a": [1]}).lazy(), "an object of type LazyFrame, which"),
+        (_LOOP, "an object within itself, or nested too deep, which"),
+        (len, "an object of type builtin_function_or_method, which"),
+    ],
+)
+@pytest.mark.usefixtures("folder")
+def test_result_that_json_lacks_is_not_written_as_its_text(value: Any, what: str) -> None:
+    with pytest.raises(NotJson) as refused:
+        dump(value)
+    assert str(refused.value) == f"{what} JSON lacks"
+    before = sorted(os.listdir())
+    with pytest.raises(CommandError) as unsaved:
+        _show.save("result.json", value)
+    assert unsaved.value.status == 1
+    assert "use .pkl" in str(unsaved.value)
+    assert sorted(os.listdir()) == before
+
+
+@pytest.mark.usefixtures("folder")
+def test_result_is_saved_beside_what_cannot_hold_it() -> None:
+    Path("result.json.pkl").write_text("the user's")
+    assert _show.save_beside("result.json", {1, 2}) == "result.json1.pkl"
+    assert pickle.loads(Path("result.json1.pkl").read_bytes()) == {1, 2}
+    assert Path("result.json.pkl").read_text() == "the user's"
+    before = sorted(os.listdir())
+    assert _show.save_beside("result.json", lambda: None) is None
+    assert _show.save_beside("x" * 250 + ".json", 1) is None
+    assert sorted(os.listdir()) == before
 
 
 @pytest.mark.usefixtures("folder")
@@ -305,8 +509,10 @@ def test_result_saved(value: Any, shape: tuple[int, ...]) -> None:
     _show.save("result.npy", value)
     assert np.load("result.npy").shape == shape
     _show.save("result.json", value)
-    assert json.loads(Path("result.json").read_text()) == _show.to_json(value)
-    assert set(os.listdir()) - before == {"result.npy", "result.json"}
+    assert json.loads(Path("result.json").read_text()) == to_json(value)
+    _show.save("result.pkl", value)
+    assert to_json(pickle.loads(Path("result.pkl").read_bytes())) == to_json(value)
+    assert set(os.listdir()) - before == {"result.npy", "result.json", "result.pkl"}
 
 
 @pytest.mark.usefixtures("folder")

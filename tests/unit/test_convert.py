@@ -184,7 +184,7 @@ def test_what_cannot_be_held_is_refused_by_name(
         (("--rows", "5"), "x.csv", "--rows '5': it is START:STOP"),
         (("--dtype", "f4", "--dtype", "n=f4"), "x.csv", "--dtype is one type"),
         (("--columns", "s", "--dtype", "s=int8"), "x.csv", "column 's' cannot be loaded as int8"),
-        ((), "x.pkl", "cannot be converted to pickled"),
+        ((), "x.pkl", "no file is written as 'pickled'"),
         ((), "x.unknown", "the format is not known"),
         ((), "nowhere/x.csv", "there is no directory"),
         ((), "x.parquet", "is what is read"),

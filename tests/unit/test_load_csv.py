@@ -10,6 +10,7 @@ import pytest
 
 import onecopy as oc
 from onecopy.cli import main
+from onecopy.errors import BadFile
 
 
 @pytest.fixture
@@ -75,3 +76,17 @@ def test_from_csv_to_csv_rows_are_compared_by_their_types(
         main(["convert", str(path), str(out), "--filter", "z > 1"])
     assert ended.value.code == 2
     assert "has no column 'z'" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("columns", [["c"], ["b", "c"], ["d", "c"], ["b", "c", "d"], None])
+@pytest.mark.parametrize("late", [False, True])
+def test_a_bad_value_is_in_the_column_that_is_named(
+    tmp_path: Path, columns: list[str] | None, late: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Arrow numbers all columns of the file, also if it was told to read some of them."""
+    path = tmp_path / "x.csv"
+    monkeypatch.setattr("onecopy._files.load.text.BLOCK", 1 << 10)
+    path.write_text("a,b,c,d\n" + "1,2,3,4\n" * (1000 if late else 0) + "1,2,x,4\n")
+    said = r"'.*x.csv': column 'c' cannot be loaded as int64: .*invalid value 'x'"
+    with pytest.raises(BadFile, match=said):
+        oc.load(path, columns=columns, dtype={"c": "int64"})

@@ -367,7 +367,7 @@ class BlockCalls:
             too: its key is None. 0.0 and -0.0 are one key, and so are all NaN.
 
         Raises:
-            TypeError: it is not a frame.
+            TypeError: it is not a frame, or ``by`` is a column or a function and no name.
             ValueError: it has no such column, or the column's values have no order (sets).
 
         The first failing group's error is raised.

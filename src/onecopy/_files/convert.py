@@ -60,9 +60,15 @@ def convert(
     """
     source = load.format_of(names, wanted, source)
     load.require_options(source, wanted)
-    target = target or load.by_name(out)
-    if source == "pickled" or target not in {*ARRAYS, *TABLES}:
-        raise BadFile(f"{names[0]!r} to {out!r}: {source} cannot be converted to {target}")
+    target = target or load.format_by_name(out)
+    if target is None:
+        known = ", ".join((*ARRAYS, *TABLES))
+        raise BadFile(f"{out!r}: the format is not known by the name; target= is one of {known}")
+    if source == "pickled":
+        raise BadFile(f"{names[0]!r} is a pickle, which cannot be converted")
+    if target not in {*ARRAYS, *TABLES}:
+        known = ", ".join((*ARRAYS, *TABLES))
+        raise BadFile(f"{out!r}: no file is written as {target!r}; target= is one of {known}")
     for name in names:
         there = os.path.exists(out) and os.path.exists(name)
         if there and os.path.samefile(name, out):

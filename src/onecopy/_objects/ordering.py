@@ -39,10 +39,10 @@ def ordered(frame: Any, by: Any) -> Any:
     """Return ``frame`` with its rows in the order of the columns ``by``; itself if they are.
 
     Raises:
-        TypeError: it is not a frame.
+        TypeError: it is not a frame, or ``by`` is values and no names.
         ValueError: it has no such column.
     """
-    library, names = _of(frame, by)
+    library, names = _of(frame, by, "order_by")
     return library.ordered(frame, names)
 
 
@@ -53,7 +53,7 @@ def grouped(frame: Any, by: Any) -> tuple[Any, list[int], list[Any]]:
     It is the given frame if that is true of it. Raises as ``ordered`` does, and ValueError for keys
     that sorting does not bring together, such as sets.
     """
-    library, names = _of(frame, by)
+    library, names = _of(frame, by, "by")
     if not len(frame):
         return frame, [], []
     changes, distinct = library.runs(frame, names)
@@ -71,18 +71,57 @@ def grouped(frame: Any, by: Any) -> tuple[Any, list[int], list[Any]]:
     return frame, [*changes.tolist(), len(frame)], [key[0] for key in keys] if single else keys
 
 
-def _of(frame: Any, by: Any) -> tuple[_Library, list[Any]]:
+def _of(frame: Any, by: Any, argument: str) -> tuple[_Library, list[Any]]:
+    """Return the library of a frame, and the names in ``by``, which is the value of ``argument``."""
     library = _library(frame)
-    names = [by] if isinstance(by, str) or not isinstance(by, Iterable) else list(by)
-    if not names:
-        raise ValueError("by names at least one column")
     there = library.columns(frame)
-    for name in names:
-        if name not in there:
-            raise ValueError(
-                f"there is no column {name!r}; there are {', '.join(map(repr, there))}"
-            )
+    names: list[Any] = []
+    single = isinstance(by, str | bytes) or not isinstance(by, Iterable)
+    for name in [by] if single else by:
+        if not _is_one(name, there):
+            raise _refusal(by, name, there, argument)
+        names.append(name)
+    if not names:
+        raise ValueError(f"{argument} names at least one column")
     return library, names
+
+
+def _is_one(name: Any, there: list[Any]) -> bool:
+    """Return True for the name of a column; a value that cannot be hashed is none."""
+    try:
+        return name in set(there)
+    except TypeError:
+        return False
+
+
+def _is_values(given: Any) -> bool:
+    """Return True for a column, an array, an expression or a function: no name, and no plain list."""
+    library = type(given).__module__.partition(".")[0]
+    return callable(given) or library in _LIBRARIES or isinstance(given, np.ndarray)
+
+
+_LIBRARIES = ("pandas", "polars", "pyarrow")
+
+
+def _refusal(by: Any, name: Any, there: list[Any], argument: str) -> Exception:
+    """Return the error for what is no name of a column; for a column itself with the change that
+    this call needs."""
+    known = ", ".join(map(repr, there))
+    if _is_values(by):
+        values, named = by, [by]
+    elif _is_values(name):
+        values, named = name, list(by) if isinstance(by, list | tuple) else [name]
+    else:
+        return ValueError(f"there is no column {name!r}; there are {known}")
+    names = [each if _is_one(each, there) else getattr(each, "name", None) for each in named]
+    change = f"write {argument}={(names[0] if values is by else names)!r}"
+    if not all(_is_one(each, there) for each in names):
+        change = "keys that are no column are first added to the frame as one"
+    kind = "a function" if callable(values) else f"an object of type {type(values).__name__}"
+    return TypeError(
+        f"{argument}= takes the name of a column, or a list of names, and not {kind}: {change}; "
+        f"there are {known}"
+    )
 
 
 def _library(frame: Any) -> _Library:

@@ -9,6 +9,7 @@ piece has its evidence from this very run, an estimate of the gain, and the chan
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 from . import causes, pools
 from .calls import Call, calls
@@ -16,6 +17,7 @@ from .face import Advice, Look, of_all
 from .hosts import staff
 from .kinds import spent
 from .model import Run
+from .program import NONE
 from .words import count, human_bytes, percent, seconds
 
 __all__ = ["Advice", "advice", "failed", "verdict"]
@@ -63,7 +65,20 @@ def advice(run: Run) -> list[Advice]:
         timed = [each for call in calls(run) for each in _of_call(look, call)]
         timed += pools.timed(look, timed)
         found += sorted(timed, key=lambda each: -max(each.saves, each.cpu))
-    return found + list(pools.memory(look))
+    found += pools.memory(look)
+    return [_in_words(run, each) for each in found]
+
+
+def _in_words(run: Run, given: Advice) -> Advice:
+    """Return advice with the names of the program at its line; advice on a whole pool has no line,
+    and gets the names of the first call."""
+    own = {
+        f"{file}:{line}": words
+        for (_, _, file, line, _), words in zip(run.sites, run.words, strict=False)
+    }
+    first = next((words for words in run.words if words != NONE), NONE)
+    words = own.get(given.line, NONE) if given.line else first
+    return replace(given, change=words.of_library(given.change))
 
 
 def _of_call(look: Look, call: Call) -> Iterator[Advice]:

@@ -12,6 +12,7 @@ import numpy as np
 
 from .._observe.spans import split
 from .model import WAITS, Run, Table
+from .program import NONE, Words
 
 # Reports consider this many calls, those that took most.
 _MOST = 30
@@ -31,6 +32,7 @@ class Call:
         idle: from ``Idle.by_call``.
         wall: the time during which it had work anywhere.
         depth: the maximum number of its tasks that were in the pool at once.
+        words: the program's names on the line.
     """
 
     site: int
@@ -43,6 +45,7 @@ class Call:
     idle: dict[str, float]
     wall: float
     depth: int
+    words: Words = NONE
 
     @property
     def tasks(self) -> int:
@@ -102,6 +105,7 @@ def _call(run: Run, site: int, idle: dict[int, dict[str, float]]) -> Call:
         idle=dict.fromkeys((*WAITS, "tail"), 0.0) | idle.get(site, {}),
         wall=wall,
         depth=depth,
+        words=run.words[site] if site < len(run.words) else NONE,
     )
 
 

@@ -44,11 +44,21 @@ _MANY = 4
 def _where(call: Call) -> str:
     """Return ``map of f at program.py:12``."""
     at = f" at {call.line.rpartition('/')[2]}" if call.line else ""
-    return f"{call.method} of {_name(call)}{at}"
+    return f"{call.method} of {_known(call)}{at}"
 
 
 def _name(call: Call) -> str:
-    """Return the call as the program writes it."""
+    """Return the function as the program writes it; ``f`` for a lambda."""
+    known = _known(call)
+    return call.words.function or ("f" if "<" in known else known)
+
+
+def _items(call: Call) -> str:
+    return call.words.items or "items"
+
+
+def _known(call: Call) -> str:
+    """Return the last part of the function's name."""
     return call.function.rpartition(".")[2].rpartition(">")[2] or call.function
 
 
@@ -76,7 +86,7 @@ def importing(look: Look, call: Call) -> Iterator[Advice]:
         return
     saves = sum(took.values()) * (1 - 1 / workers)
     inside = float(spans["importing"].sum()) > float(spans["imported"].sum())
-    where = f"inside {_name(call)}" if inside else "to unpack the first task"
+    where = f"inside {_known(call)}" if inside else "to unpack the first task"
     yield Advice(
         "importing",
         "Every worker imports the same modules",
@@ -111,7 +121,7 @@ def small(look: Look, call: Call) -> Iterator[Advice]:
     saves = call.wall - call.own / look.at_once - _ITEM * call.items - copying
     if saves < 0.5 * call.wall:
         return
-    change = f"pool.map({_name(call)}, items) hands out many at once."
+    change = f"pool.map({_name(call)}, {_items(call)}) hands out many at once."
     if call.chunk:
         change = f"Leave chunksize={call.chunk} out: {change}"
     elif call.method in ("map", "starmap", "imap"):
@@ -140,7 +150,7 @@ def one_by_one(look: Look, call: Call) -> Iterator[Advice]:
         "One task at a time",
         f"{_where(call)}: of {count(call.tasks, 'task')} never more than one was with the pool, so "
         f"that {look.workers - 1} of {look.workers} workers had nothing to do.",
-        f"Hand out all before the first result is asked for: results = pool.map({name}, items). "
+        f"Hand out all before the first result is asked for: results = pool.map({name}, {_items(call)}). "
         "Where a lock is held around the call, do not hold it while waiting.",
         look.gain(saves),
         saves,
@@ -242,7 +252,7 @@ def arguments(look: Look, call: Call) -> Iterator[Advice]:
         f"{_where(call)}: {human_bytes(moved)} in {count(call.tasks, 'task')} went to the workers as "
         f"copies; the main process copied for {seconds(copying)}, workers waited "
         f"{seconds(idle / look.workers)} and unpacked for {seconds(decode / look.workers)} each.",
-        change.format(name=_name(call)),
+        change.format(name=_name(call), data=_data(call, kind)),
         look.gain(saves),
         saves,
         part="idle",
@@ -250,24 +260,30 @@ def arguments(look: Look, call: Call) -> Iterator[Advice]:
     )
 
 
+def _data(call: Call, kind: str) -> str:
+    """Return the variable to share, as the program calls it if that is certain."""
+    known = call.words.sliced if kind in ("slices", "pieces") else call.words.whole
+    return known or ("x" if kind in ("slices", "same") else "df")
+
+
 _ARGUMENTS = {
     "slices": (
         "Slices of a plain array are copied",
-        "Share the array before it is sliced: x = oc.share(x). Slices of it are passed by "
+        "Share the array before it is sliced: {data} = oc.share({data}). Slices of it are passed by "
         "reference, and {name} does not change.",
     ),
     "same": (
         "The same array is copied for every task",
-        "Share it once: x = oc.share(x), and pass that to {name}: it is passed by reference.",
+        "Share it once: {data} = oc.share({data}), and pass that to {name}: it is passed by reference.",
     ),
     "pieces": (
         "Pieces of a plain frame are copied",
-        "Share the frame before it is sliced: df = oc.share(df). Its slices and its columns are then "
+        "Share the frame before it is sliced: {data} = oc.share({data}). Its slices and its columns are then "
         "passed by reference, and {name} does not change.",
     ),
     "same frame": (
         "The same frame is copied for every task",
-        "Share it once: df = oc.share(df), and pass that to {name}: it is passed by reference.",
+        "Share it once: {data} = oc.share({data}), and pass that to {name}: it is passed by reference.",
     ),
     "tables": (
         "Frames are copied for every task",
@@ -351,8 +367,8 @@ def uneven(look: Look, call: Call) -> Iterator[Advice]:
             "A straggler held everybody up",
             f"{_where(call)}: {which} took {seconds(longest)}, the median is {seconds(typical)}; the "
             f"others had nothing to do for {seconds(call.idle['tail'] / look.workers)} on average.",
-            f"Hand out the longest first: pool.map({_name(call)}, sorted(items, key=size, "
-            "reverse=True)); or cut that one up"
+            f"Hand out the longest first: pool.map({_name(call)}, sorted({_items(call)}, "
+            "key=size, reverse=True)); or cut that one up"
             + (f", which would save {seconds(now - ideal)}." if ideal < first else "."),
             look.gain(saves),
             saves,
@@ -425,7 +441,7 @@ def pausing(look: Look, call: Call) -> Iterator[Advice]:
     yield Advice(
         "pausing",
         "Your function waits more than it computes",
-        f"{_where(call)}: {percent(call.pausing, own)} of {seconds(own)} inside {_name(call)} it waited "
+        f"{_where(call)}: {percent(call.pausing, own)} of {seconds(own)} inside {_known(call)} it waited "
         "(for a disk, the network, a lock, a clock) and used no CPU.",
         f"More workers wait at the same time: oc.Pool({more}); or threads, which cost no memory: "
         f'oc.Pool({more}, method="thread").',

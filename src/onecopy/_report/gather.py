@@ -19,9 +19,12 @@ from .._observe.spans import Site
 from .._system.cpus import cpu_count
 from ..errors import human_bytes
 from .model import HostRow, Run, Table, empty_tables
+from .program import words_of
 
 # Names are cut to this in ``Pool.spans``: a column of text is as wide as its widest.
 _NAME = 80
+# The source is read for this many calls: a program with more makes its code as it runs.
+_WORDED = 200
 
 
 def run(engine: Engine, *, look: bool = True) -> Run:
@@ -51,6 +54,7 @@ def run(engine: Engine, *, look: bool = True) -> Run:
             (by, _known_as(name), _place(file), line, chunk)
             for by, name, file, line, chunk in recorder.sites
         ),
+        words=tuple(map(words_of, recorder.sites[:_WORDED])),
         diary=np.array(engine.history.diary.rows(), dtype_of(DIARY)),
         failures=tuple(recorder.failures.all()),
         large=tuple(engine.history.large.all()),

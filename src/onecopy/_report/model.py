@@ -18,6 +18,7 @@ from .._observe.profile import Stack
 from .._observe.spans import Site
 from ..errors import printable
 from .idleness import Idle
+from .program import Words
 
 Table = np.ndarray[Any, np.dtype[Any]]
 
@@ -122,6 +123,7 @@ class Run:
         totals: exact sums over all tasks (``columns.TOTAL``).
         functions: names, by the index in ``spans`` and ``totals``.
         sites: calls of the program, by the index in ``spans`` and ``totals``.
+        words: the program's names at the first of these; see ``program``.
         diary: the owner's activities (``columns.DIARY``), over time.
         failures: tasks that failed, the most frequent kind first.
         imports: packages that workers imported: name, how often, nanoseconds of CPU time.
@@ -160,6 +162,7 @@ class Run:
     owner_pid: int
     slowest: Table = field(default_factory=lambda: np.zeros(0, dtype_of(SPAN)))
     sites: tuple[Site, ...] = ()
+    words: tuple[Words, ...] = ()
     diary: Table = field(default_factory=lambda: np.zeros(0, dtype_of(DIARY)))
     failures: tuple[Failed, ...] = ()
     large: tuple[tuple[int, str, int, int], ...] = ()
@@ -236,7 +239,7 @@ class Run:
 
 _TEXTS = (
     *("functions", "sites", "failures", "large", "imports", "profile"),
-    *("machine", "hosts", "method"),
+    *("machine", "hosts", "method", "words"),
 )
 
 

@@ -73,9 +73,9 @@ def _going_on(first: Failed, method: str, name: str) -> str:
         )
     if method in _OF_MANY:
         return (
-            f'To keep the other results: {method}({name}, ..., errors="return") puts an oc.Failed, '
-            'which has the item and the error, in place of each failed one; errors="skip" leaves '
-            "them out."
+            f'To keep the other results: {method}({name}, ..., errors="return") gives oc.Failed, '
+            'with the item and the error, in place of each failed one; errors="skip" leaves them '
+            "out."
         )
     return "To keep the other results: look at future.exception() before future.result()."
 

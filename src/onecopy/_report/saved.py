@@ -20,6 +20,7 @@ from .._observe.failures import Failed
 from .._observe.profile import Stack
 from ..errors import BadFile
 from .model import HostRow, Run
+from .program import Words
 
 SUFFIX = ".onecopy"
 _VERSION = 3
@@ -85,6 +86,7 @@ def _read(archive: zipfile.ZipFile) -> Run:
     plain["sites"] = tuple(
         (str(a), str(b), str(c), int(d), int(e)) for a, b, c, d, e in plain["sites"]
     )
+    plain["words"] = tuple(_words(*each) for each in plain.get("words", ()))
     plain["imports"] = tuple((str(a), int(b), int(c)) for a, b, c in plain["imports"])
     plain["profile"] = tuple(_stack(*each) for each in plain["profile"])
     plain["failures"] = tuple(Failed(*each) for each in plain["failures"])
@@ -100,6 +102,19 @@ def _read(archive: zipfile.ZipFile) -> Run:
         if len(table) and int(table["host"].max()) >= max(1, len(run.hosts)):
             raise ValueError("a host has no name")
     return run
+
+
+def _words(*values: Any) -> Words:
+    pool, function, items, sliced, whole, module, imported = values
+    return Words(
+        str(pool),
+        str(function),
+        str(items),
+        str(sliced),
+        str(whole),
+        str(module),
+        {str(name): str(known) for name, known in imported.items()},
+    )
 
 
 def _stack(function: Any, places: Any, spent: Any) -> Stack:

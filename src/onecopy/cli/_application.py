@@ -15,11 +15,11 @@ from importlib import import_module
 from typing import Annotated, Any
 
 import typer
-from typer.core import TyperCommand, TyperGroup
+from typer.core import TyperGroup
 
 from .. import __version__
 from ._errors import FAILED, CommandError
-from ._help import without_types
+from ._help import Command, Help
 
 COMMANDS = ("run", "convert", "demo", "doctor", "lab", "report", "top")
 
@@ -37,21 +37,15 @@ _WORDS = (
 )
 
 
-class _Command(TyperCommand):
-    """A command whose usage names its arguments as they are written: the metavar of an optional one
-    has brackets."""
+class _Group(Help, TyperGroup):
+    """``onecopy`` itself."""
 
-    def collect_usage_pieces(self, ctx: Any) -> list[str]:
-        arguments = [each for each in self.params if each.param_type_name == "argument"]
-        return ["[OPTIONS]", *(str(getattr(each, "metavar", "")) for each in arguments)]
-
-    def get_params(self, ctx: Any) -> list[Any]:
-        return without_types(super().get_params(ctx))
-
-
-class _Group(TyperGroup):
-    def get_params(self, ctx: Any) -> list[Any]:
-        return without_types(super().get_params(ctx))
+    def format_commands(self, ctx: Any, formatter: Any) -> None:
+        """List the commands in the plain help, each with the whole of its first sentence."""
+        names = self.list_commands(ctx)
+        rows = [(name, self.commands[name].get_short_help_str(limit=1_000)) for name in names]
+        with formatter.section("Commands"):
+            formatter.write_dl(rows)
 
 
 def parse(arguments: list[str]) -> Work:
@@ -79,6 +73,11 @@ def parse(arguments: list[str]) -> Work:
 def _plain(message: str) -> str:
     for theirs, ours in _WORDS:
         message = re.sub(theirs, ours, message)
+    extra = re.match(r"Got unexpected extra arguments?(?:\(s\))? \((.*)\)", message)
+    if extra is not None:
+        return f"there is no place for {extra[1]!r}; --help has the usage"
+    if message.startswith("Missing argument"):
+        return f"{message.rstrip('.')}; --help has the usage"
     option = re.match(r"No such option: (--?[\w-]+)", message)
     if option is not None:
         # Typer also names options that are hardly alike.
@@ -108,7 +107,7 @@ def application(arguments: list[str]) -> typer.Typer:
     called = next((word for word in words if not word.startswith("-")), "")
     for name in (called,) if called in COMMANDS else COMMANDS:
         module = import_module(f".{name}", __package__)
-        app.command(name, cls=getattr(module, "Parser", _Command))(module.command)
+        app.command(name, cls=getattr(module, "Parser", Command))(module.command)
     return app
 
 

@@ -88,6 +88,10 @@ def _check(wishes: Wishes) -> None:
         raise CommandError(f"there is no file {words[0]!r}")
     for name in wishes.reports:
         check_report(name)
+    if wishes.record is not None and Path(wishes.record).suffix.lower() != ".doctor":
+        raise CommandError(
+            f"--record {wishes.record!r}: the file's name ends in .doctor, for onecopy report"
+        )
     for file in (*wishes.reports, wishes.json, wishes.record):
         if file and file != "-" and not os.access(Path(file).resolve().parent, os.W_OK):
             raise CommandError(f"{file!r}: its directory is not there, or read-only")
@@ -190,15 +194,13 @@ def write(found: Diagnosis, name: str) -> None:
 
 def _write(name: str, fill: Callable[[Any], object]) -> None:
     """The file appears whole or not at all."""
-    draft = Path(name).with_name(f".{Path(name).name}.{os.getpid()}")
+    from .._system.atomic_file import appearing
+
     try:
-        with open(draft, "xb") as file:
+        with appearing(name) as draft, open(draft, "xb") as file:
             fill(file)
-        os.replace(draft, name)
     except OSError as error:
         raise CommandError(f"{name!r} cannot be written: {reason(error)}", FAILED) from error
-    finally:
-        draft.unlink(missing_ok=True)
 
 
 def _explain(name: str) -> int:

@@ -7,14 +7,12 @@ the command one dict of them. Their names are those of ``onecopy.load``.
 from __future__ import annotations
 
 import inspect
-import sys
 from collections.abc import Callable
 from functools import wraps
 from typing import Annotated, Any, get_type_hints
 
 import typer
 
-from ..errors import printable
 from ._errors import CommandError
 
 _TEXT = "How CSV is read (NDJSON: --encoding, --parse-dates, --bad-rows)"
@@ -158,10 +156,14 @@ def _rows(text: str) -> slice:
     start, colon, stop = text.partition(":")
     try:
         if colon:
-            return slice(int(start or 0), int(stop) if stop else None)
+            found = slice(int(start or 0), int(stop) if stop else None)
+            if found.start >= 0 and (found.stop is None or found.stop >= 0):
+                return found
     except ValueError:
         pass  # said below
-    raise CommandError(f"--rows {text!r}: it is START:STOP, such as 0:1000 or 5:")
+    raise CommandError(
+        f"--rows {text!r}: it is START:STOP, such as 0:1000 or 5:, counted from the front"
+    )
 
 
 def _dates(texts: list[str]) -> Any:
@@ -178,16 +180,3 @@ def _types(texts: list[str]) -> Any:
             "--dtype is one type for everything, or NAME=TYPE, which may be repeated"
         )
     return by_name.get("", by_name or None)
-
-
-def say(notes: Any) -> None:
-    """Print the messages about files that were read, to standard error.
-
-    Args:
-        notes: ``Wanted.notes``.
-    """
-    for line in notes.lines():
-        print(f"onecopy: {printable(line)}", file=sys.stderr)
-    for row in notes.bad_rows:
-        text = f"{row.file!r}: row {row.row} left out: {row.reason}: {row.text!r}"
-        print(f"onecopy: {printable(text)}", file=sys.stderr)

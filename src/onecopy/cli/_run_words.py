@@ -32,6 +32,7 @@ class Request:
     function: _targets.Target
     file: str
     field: str | None
+    source: str | None
     workers: int | None
     method: Method
     cluster: str | None
@@ -94,7 +95,7 @@ def _memory(outcome: Outcome) -> str:
 
 
 def as_object(request: Request, outcome: Outcome) -> dict[str, Any]:
-    """Return the object that ``--json`` prints; sizes in bytes."""
+    """Return the object that ``--json`` prints, before its result is made JSON; sizes in bytes."""
     peak, reduce = outcome.peak, request.reduce
     return {
         "function": request.function.spec,

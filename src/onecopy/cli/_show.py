@@ -1,16 +1,12 @@
-"""Results as text, as JSON and as files.
-
-Text is shortened for people. JSON is complete and strict: numbers that it lacks are written as in
-protocol buffers, ``"NaN"``, ``"Infinity"``, ``"-Infinity"``; arrays become lists, times ISO 8601,
-everything else its ``str``.
-"""
+"""Results as text and as files. Text is shortened for people; ``_as_json`` has the JSON."""
 
 from __future__ import annotations
 
-import json
-import math
 import os
+import pickle
 import sys
+from collections.abc import Callable
+from itertools import count as numbers
 from pathlib import Path
 from typing import IO, Any
 
@@ -20,7 +16,8 @@ from ._errors import FAILED, CommandError, reason
 
 # The number of results of blocks that are shown, half from the front and half from the end.
 _SHOWN = 6
-FORMATS = (".npy", ".json")
+FORMATS = (".npy", ".json", ".pkl")
+FORMATS_TEXT = f"{', '.join(FORMATS[:-1])} or {FORMATS[-1]}"
 
 
 def text(value: Any, whole: bool = False) -> str:
@@ -64,31 +61,6 @@ def size(number: int) -> str:
     return human_bytes(number)
 
 
-def to_json(value: Any) -> Any:
-    """Return ``value`` in the types that JSON has."""
-    if value is None or isinstance(value, bool | int | str):
-        return value
-    if isinstance(value, float):
-        if math.isfinite(value):
-            return float(value)
-        return "NaN" if math.isnan(value) else "Infinity" if value > 0 else "-Infinity"
-    if isinstance(value, dict):
-        return {str(key): to_json(each) for key, each in value.items()}
-    if isinstance(value, list | tuple):
-        return [to_json(each) for each in value]
-    kind = getattr(getattr(value, "dtype", None), "kind", "")
-    if kind in ("M", "m"):
-        return value.astype(str).tolist()
-    if kind:
-        return to_json(value.tolist())
-    return str(value)
-
-
-def dump(value: Any, indent: int | None = None) -> str:
-    """Return one JSON text, strict: no ``NaN``, which other languages' readers refuse."""
-    return json.dumps(to_json(value), allow_nan=False, indent=indent)
-
-
 def check_out(out: str, source: str) -> None:
     """Refuse a file that could not be written, before any work is done.
 
@@ -97,7 +69,7 @@ def check_out(out: str, source: str) -> None:
     """
     path = Path(out)
     if path.suffix.lower() not in FORMATS:
-        raise CommandError(f"--out {out!r}: the format is not known; it is {' or '.join(FORMATS)}")
+        raise CommandError(f"--out {out!r}: the format is not known; it is {FORMATS_TEXT}")
     check_place("--out", out)
     if path.exists() and os.path.exists(source) and path.samefile(source):
         raise CommandError(f"--out {out!r} is the file that is read")
@@ -123,31 +95,72 @@ def check_place(option: str, target: str) -> None:
 
 
 def save(out: str, value: Any) -> None:
-    """Write a result: ``.npy`` as one array, ``.json`` as ``--json`` prints it.
+    """Write a result: ``.npy`` as one array, ``.json`` as ``--json`` prints it, ``.pkl`` pickled.
 
-    Results of blocks are stacked if they have one shape, and joined along the first axis if they
-    differ only in its length. The file appears complete or not at all.
+    Results of blocks are stacked in ``.npy`` if they have one shape, and joined along the first
+    axis if they differ only in its length. The file appears complete or not at all.
 
     Raises:
-        CommandError: the result is not such an array, or the disk is full.
+        CommandError: the format cannot hold the result, or the disk is full.
     """
     path = Path(out)
-    array = _array(value, out) if path.suffix.lower() == ".npy" else None
+    kind = path.suffix.lower()
+    made = _array(value, out) if kind == ".npy" else _text(value, out) if kind == ".json" else value
     try:
         with appearing(path) as written, open(written, "wb") as file:
-            _write(file, array, value)
+            _WRITERS[kind](file, made)
+            file.flush()
     except OSError as error:
         raise CommandError(f"{out!r} cannot be written: {reason(error)}", FAILED) from error
 
 
-def _write(file: IO[bytes], array: Any, value: Any) -> None:
-    if array is None:
-        file.write(dump(value).encode() + b"\n")
-    else:
-        import numpy as np
+def save_beside(out: str, value: Any) -> str | None:
+    """Save a result, whatever it is, if ``out`` cannot hold it.
 
-        np.save(file, array, allow_pickle=False)
-    file.flush()
+    Returns:
+        The new file, ``out`` and ``.pkl``, or with a number if there is one; None: that failed too.
+    """
+    names = (f"{out}{number or ''}.pkl" for number in numbers())
+    name = next(each for each in names if not os.path.exists(each))
+    try:
+        save(name, value)
+    except CommandError:
+        return None
+    return name
+
+
+def _write_array(file: IO[bytes], array: Any) -> None:
+    import numpy as np
+
+    np.save(file, array, allow_pickle=False)
+
+
+def _write_pickle(file: IO[bytes], value: Any) -> None:
+    try:
+        pickle.dump(value, file, pickle.HIGHEST_PROTOCOL)
+    except OSError:
+        raise
+    except Exception as error:  # whatever the methods of its objects raise
+        raise CommandError(f"the result cannot be pickled: {reason(error)}", FAILED) from error
+
+
+_WRITERS: dict[str, Callable[[IO[bytes], Any], Any]] = {
+    ".npy": _write_array,
+    ".json": lambda file, text: file.write(text.encode()),
+    ".pkl": _write_pickle,
+}
+
+
+def _text(value: Any, out: str) -> str:
+    """Return the result as JSON's text."""
+    from ._as_json import NotJson, dump
+
+    try:
+        return dump(value) + "\n"
+    except NotJson as error:
+        raise CommandError(
+            f"{out!r}: the result holds {error}; use .pkl, or return what JSON has", FAILED
+        ) from error
 
 
 def _array(value: Any, out: str) -> Any:
@@ -163,10 +176,12 @@ def _array(value: Any, out: str) -> Any:
             array = np.asarray(value)
     except ValueError as error:  # NumPy says which shapes do not match
         raise CommandError(
-            f"{out!r}: the results do not make one array ({error}); use .json"
+            f"{out!r}: the results do not make one array ({error}); use .json or .pkl", FAILED
         ) from error
     if array.dtype.hasobject:
         raise CommandError(
-            f"{out!r}: a {type(value).__name__} of this kind does not fit into .npy; use .json"
+            f"{out!r}: a {type(value).__name__} of this kind does not fit into .npy; use .json or "
+            ".pkl",
+            FAILED,
         )
     return array

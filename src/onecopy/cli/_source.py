@@ -15,8 +15,8 @@ from glob import has_magic
 from typing import Any, NamedTuple
 
 from ..errors import BadFile, MissingLibrary, NotEnoughMemory
-from ._errors import FAILED, CommandError, reason
-from ._reading import say
+from ._errors import FAILED, CommandError, unread
+from ._messages import in_options, say
 
 _MEMBERS = ("npz", "hdf5", "zarr")
 HINT = "hint: "
@@ -59,25 +59,27 @@ def load(
     field: str | None,
     reading: Mapping[str, Any] | None = None,
     progress: bool = False,
+    format: str | None = None,
 ) -> Source:
     """Load the data that the command line names, as ``onecopy.load`` does.
 
     Args:
         reading: the options of reading, from ``_reading``.
         progress: show the progress of reading.
+        format: the file's format, if its name does not say.
 
     Raises:
         CommandError: says what is wrong with the file, member, field or shape.
     """
     path, member = split(file)
     try:
-        loaded, field = _load(path, member, field, reading or {}, progress)
+        loaded, field = _load(path, member, field, reading or {}, progress, format)
     except (BadFile, MissingLibrary, TypeError, ValueError) as error:
-        raise CommandError(str(error)) from error
+        raise CommandError(in_options(str(error))) from error
     except NotEnoughMemory as error:
         raise CommandError(f"{path!r}: {error}", FAILED) from error
     except OSError as error:
-        raise CommandError(f"{path!r} cannot be read: {reason(error)}") from error
+        raise CommandError(unread(path, error)) from error
     if isinstance(loaded, Mapping):
         (loaded,) = loaded.values()
     elif member is not None:
@@ -105,15 +107,25 @@ def hint(file: str, data: Any, field: str | None) -> str:
 
 
 def _load(
-    path: str, member: str | None, field: str | None, reading: Mapping[str, Any], progress: bool
+    path: str,
+    member: str | None,
+    field: str | None,
+    reading: Mapping[str, Any],
+    progress: bool,
+    format: str | None,
 ) -> tuple[Any, str | None]:
     """Return the data, and the field that is still to be selected."""
     from .._files import load as loading
     from ..data import metered
 
     wanted = loading.asked(**reading)
-    names = loading.files(path, wanted)
-    format = loading.format_of(names, wanted)
+    names = loading.files(path, wanted, format)
+    format = loading.format_of(names, wanted, format)
+    if format == "pickled":
+        raise CommandError(
+            f"{path!r} is a pickle, and loading one can run any code: the command line reads none; "
+            "in Python, onecopy.load(..., allow_pickle=True) does"
+        )
     if wanted.columns is not None and (field is not None or format in _MEMBERS):
         raise CommandError("--columns is of a table without --field; of an archive choose a member")
     if loading.FORMATS[format].kind == "table":

@@ -92,7 +92,7 @@ def resolve(target: Target) -> Callable[..., Any]:
             hint = f"; did you mean {near[0]!r}?" if near else ""
             raise CommandError(f"'{at}' has no function {target.attribute!r}{hint}")
     if not callable(found):
-        raise CommandError(f"{target.spec!r} is not a function but a {type(found).__name__}")
+        raise CommandError(f"{target.spec!r} is of type {type(found).__name__}, and no function")
     return found  # type: ignore[no-any-return]
 
 

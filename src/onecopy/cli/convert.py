@@ -18,8 +18,9 @@ import typer
 
 from ..errors import BadFile, MissingLibrary, NotEnoughMemory
 from . import _source
-from ._errors import FAILED, CommandError, reason
-from ._reading import reads_files, say
+from ._errors import FAILED, CommandError, reason, unread
+from ._messages import in_options, say
+from ._reading import reads_files
 
 if TYPE_CHECKING:
     from .._progress.bar import Progress
@@ -66,6 +67,8 @@ def command(
     if len(files) < 2:
         raise CommandError("convert takes what is read and, last, what is written")
     *read, out = files
+    if "-" in files:
+        raise CommandError("'-': files are converted, and no standard stream; ./- is a file")
     options = dict(reading)
     if len(read) == 1:
         path, member = _source.split(read[0])
@@ -109,9 +112,9 @@ def execute(request: Request) -> int:
     except NotEnoughMemory as error:
         raise CommandError(str(error), FAILED) from error
     except (BadFile, MissingLibrary, TypeError, ValueError) as error:
-        raise CommandError(str(error)) from error
+        raise CommandError(in_options(str(error))) from error
     except FileNotFoundError as error:
-        raise CommandError(f"{error.filename!r} does not exist") from error
+        raise CommandError(unread(request.files[0], error)) from error
     except OSError as error:
         raise CommandError(_failure(error, request.out), FAILED) from error
     finally:
@@ -127,7 +130,7 @@ def _failure(error: OSError, out: str) -> str:
     name = error.filename
     if name is None or any(part.startswith(draft) for part in Path(os.fsdecode(name)).parts):
         name = out
-    return f"{name!r}: {error.strerror or reason(error)}"
+    return f"{name!r}: {reason(error)}"
 
 
 def _uncounted(rows: int) -> None:

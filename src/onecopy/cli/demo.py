@@ -95,7 +95,9 @@ def execute(records: int, workers: int, folder: str) -> int:
         for way, method in VARIANTS:
             with _saying(f"{way} ({method})"):
                 figures.append(measure(way, method, workers, file, expected))
-    print_table(figures, f"{records:,} records, {_show.size(size)}, {workers} workers")
+    print_table(
+        figures, f"{records:,} records, {_show.size(size)}, {_show.count(workers, 'worker')}"
+    )
     return 0 if all(each.equal for each in figures) else FAILED
 
 

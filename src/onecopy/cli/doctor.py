@@ -15,32 +15,20 @@ import typer
 from typer.core import TyperCommand
 
 from ._doctor_run import FOUND, Level, Wishes, work
-from ._help import without_types
+from ._help import Help, first_word
 
 _PROGRAM = "onecopy.program"
 
 
-class Parser(TyperCommand):
+class Parser(Help, TyperCommand):
     """A parser that takes the program's words off before ours are parsed: they may look alike."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         """Ours; the program's are kept with the context."""
-        takes = {
-            name: not getattr(each, "is_flag", False) for each in self.params for name in each.opts
-        }
-        at = 0
-        while at < len(args):
-            word = args[at]
-            if not word.startswith("-") or word in ("-", "-m", "-c", "--"):
-                break
-            at += 2 if takes.get(word, False) else 1
+        at = first_word(self.params, args, "-m", "-c")
         ctx.meta[_PROGRAM] = args[at:]
         found: list[str] = super().parse_args(ctx, args[:at])
         return found
-
-    def get_params(self, ctx: Any) -> list[Any]:
-        """Return the parameters, as the help shows them."""
-        return without_types(super().get_params(ctx))
 
     def collect_usage_pieces(self, ctx: Any) -> list[str]:
         """Return the usage for ``--help``."""

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from . import _show
+from ._as_json import dump
 from ._ending import ended_by_signals
 from ._errors import FAILED, CommandError, reason
 
@@ -123,7 +124,7 @@ def versions(json: str | None) -> int:
     found = versions.found()
     Screen().print(terminal.grid(versions.table(found)))
     if json is not None:
-        save(json, _show.dump({"versions": found}, indent=2) + "\n")
+        save(json, dump({"versions": found}, indent=2) + "\n")
     return 0
 
 
@@ -184,7 +185,7 @@ def write(runs: list[Run], json: str | None, html: str | None) -> None:
     from .._lab._frame import page, running
 
     if json is not None:
-        save(json, _show.dump(running.to_json(runs), indent=2) + "\n")
+        save(json, dump(running.to_json(runs), indent=2) + "\n")
     if html is not None:
         save(html, page.page(runs))
 

@@ -16,7 +16,7 @@ import typer
 
 from ..errors import BadFile
 from . import _show
-from ._errors import FAILED, CommandError, reason
+from ._errors import FAILED, CommandError, reason, unread
 
 
 def command(
@@ -64,7 +64,7 @@ def execute(file: str, targets: list[str]) -> int:
     except BadFile as error:
         raise CommandError(str(error), FAILED) from error
     except OSError as error:
-        raise CommandError(f"{file!r} cannot be read: {reason(error)}", FAILED) from error
+        raise CommandError(unread(file, error), FAILED) from error
     if not targets:
         write.report(run)
     for target in targets:
@@ -77,7 +77,7 @@ def execute(file: str, targets: list[str]) -> int:
 
 def unwritten(target: str, error: OSError) -> str:
     """Return a message that a file could not be written; encoded names are shown as ``target``."""
-    return f"{target!r} cannot be written: {error.strerror or reason(error)}"
+    return f"{target!r} cannot be written: {reason(error)}"
 
 
 def _diagnosed(file: str, targets: list[str]) -> int:
@@ -90,7 +90,7 @@ def _diagnosed(file: str, targets: list[str]) -> int:
     except BadFile as error:
         raise CommandError(str(error), FAILED) from error
     except OSError as error:
-        raise CommandError(f"{file!r} cannot be read: {reason(error)}", FAILED) from error
+        raise CommandError(unread(file, error), FAILED) from error
     if not targets:
         terminal.show(found, sys.stdout, everything=True)
     for target in targets:

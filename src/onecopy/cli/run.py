@@ -12,6 +12,7 @@ import sys
 import traceback
 from collections.abc import Callable
 from contextlib import ExitStack
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from time import perf_counter
@@ -22,6 +23,7 @@ import typer
 from ..errors import OnecopyError, RemoteTraceback, add_note, printable
 from . import _cluster, _show, _source, _targets
 from ._errors import FAILED, CommandError, reason
+from ._messages import in_options
 from ._reading import reads_files
 from ._run_words import Method, Outcome, Request, as_object, facts
 from .report import check, unwritten
@@ -32,6 +34,8 @@ if TYPE_CHECKING:
 
 NAMED = ("sum", "min", "max", "mean", "count", "first", "last", "concat")
 _POOL = r"; only that task is lost, the pool goes on$| and replaced, the pool goes on$"
+# More would be a slip: each takes memory, and the machine would be busy with starting them.
+_MOST = 1_000
 _PACKAGE = str(Path(__file__).resolve().parents[1])
 
 
@@ -52,8 +56,13 @@ def command(  # noqa: PLR0913  # options of a command
             metavar="NAME", help="A column of a table, a field of records, a member of an archive."
         ),
     ] = None,
+    source: Annotated[
+        str | None,
+        typer.Option("--from", metavar="FORMAT", help="FILE's format, if its name does not say."),
+    ] = None,
     workers: Annotated[
-        int | None, typer.Option(min=1, metavar="N", help="Default: one per CPU that it may use.")
+        int | None,
+        typer.Option(min=1, max=_MOST, metavar="N", help="Default: one per CPU that it may use."),
     ] = None,
     method: Annotated[
         Method, typer.Option(metavar="METHOD", help=f"Start method: {', '.join(Method)}.")
@@ -88,7 +97,7 @@ def command(  # noqa: PLR0913  # options of a command
         int, typer.Option(min=0, metavar="N", help="Retries of a block whose worker died.")
     ] = 0,
     out: Annotated[
-        str | None, typer.Option(metavar="FILE", help="Save the result: .npy or .json.")
+        str | None, typer.Option(metavar="FILE", help=f"Save the result: {_show.FORMATS_TEXT}.")
     ] = None,
     report: Annotated[
         str | None,
@@ -112,6 +121,7 @@ def command(  # noqa: PLR0913  # options of a command
         function=_targets.parse(function),
         file=file,
         field=field,
+        source=source,
         workers=workers,
         method=method,
         cluster=cluster,
@@ -148,7 +158,7 @@ def _check_limits(request: Request) -> None:
         rules = Rules(request.timeout, request.retries, memory_limit=limit)
         rules.check(request.method.value)
     except (ValueError, TypeError, OnecopyError) as error:
-        raise CommandError(str(error)) from error
+        raise CommandError(in_options(str(error), "timeout", "memory_limit")) from error
 
 
 def _reducer(name: str) -> _targets.Target:
@@ -165,20 +175,69 @@ def execute(request: Request) -> int:
         raise
     except OnecopyError as error:
         # The pool ends with the command: it is not mentioned.
-        raise CommandError(re.sub(_POOL, "", str(error)), FAILED) from error
+        said = re.sub(_POOL, "", str(error))
+        if not isinstance(error.__cause__, RemoteTraceback):  # otherwise the function raised it
+            said = in_options(said, "memory_limit")
+        raise CommandError(said, FAILED) from error
     except Exception as error:
         return _failed(request, error)
-    if request.out is not None:
-        _show.save(request.out, outcome.result)
-    if request.json:
-        print(_show.dump(as_object(request, outcome)), flush=True)
-    else:
-        if request.out is None:
-            print(_show.text(outcome.result, whole=not sys.stdout.isatty()), flush=True)
-        print(facts(request, outcome), file=sys.stderr)
-    if run is not None:
-        _write_report(run, request)  # last: the result is printed, whatever happens to the report
+    _give(request, outcome, run)
     return 0
+
+
+def _give(request: Request, outcome: Outcome, run: Run | None) -> None:
+    """Save and print the result, and write the report. Each is tried, whatever happens to the
+    others, and the result is somewhere in the end.
+
+    Raises:
+        CommandError: the last failure; those before it are printed.
+    """
+    failures: list[CommandError] = []
+    if request.out is not None:
+        try:
+            _show.save(request.out, outcome.result)
+        except CommandError as error:
+            kept = _show.save_beside(request.out, outcome.result)
+            said = "the result is printed" if kept is None else f"the result is in {kept!r}"
+            failures.append(CommandError(f"{error.message}; {said}", error.status))
+            request = replace(request, out=kept)
+    rest = [partial(_print, request, outcome)]
+    if run is not None:
+        rest.append(partial(_write_report, run, request))
+    for each in rest:
+        try:
+            each()
+        except CommandError as error:
+            failures.append(error)
+    for failure in failures[:-1]:
+        print(f"onecopy: {failure}", file=sys.stderr)
+    if failures:
+        raise failures[-1]
+
+
+def _print(request: Request, outcome: Outcome) -> None:
+    """Print the result unless it is saved, and the facts."""
+    if request.json:
+        _print_object(request, outcome)
+        return
+    if request.out is None:
+        print(_show.text(outcome.result, whole=not sys.stdout.isatty()), flush=True)
+    print(facts(request, outcome), file=sys.stderr)
+
+
+def _print_object(request: Request, outcome: Outcome) -> None:
+    from ._as_json import NotJson, dump
+
+    said = as_object(request, outcome)
+    try:
+        print(dump(said), flush=True)
+    except NotJson as error:
+        print(dump({**said, "result": None}), flush=True)
+        _complain(_show.text(outcome.result, whole=True))
+        lacking = NotJson(error.what, error.where.removeprefix("['result']"))
+        raise CommandError(
+            f"the result, printed above, holds {lacking}; --out FILE.pkl saves it", FAILED
+        ) from error
 
 
 def compute(request: Request) -> tuple[Outcome, Run | None]:
@@ -196,7 +255,9 @@ def compute(request: Request) -> tuple[Outcome, Run | None]:
         function = _targets.resolve(request.function)
         if request.cluster is not None:
             _targets.by_value(*targets)
-        source = _source.load(request.file, request.field, request.reading, request.progress)
+        source = _source.load(
+            request.file, request.field, request.reading, request.progress, request.source
+        )
         reduce = request.reduce
         combine: Any = reduce if isinstance(reduce, str | None) else _targets.resolve(reduce)
         if pool is None:
@@ -295,12 +356,13 @@ def _failed(request: Request, error: Exception) -> int:
     notes = getattr(error, "__notes__", ())
     if isinstance(cause, RemoteTraceback):
         hints = [note for note in notes if note.startswith(_source.HINT)]
-        _complain("\n".join([f"{cause}".strip(), *hints]))
+        _complain("\n".join([_without_ours(str(cause)), *hints]))
         return FAILED
     if isinstance(request.reduce, str) and not _in_worker(error):
+        said = in_options(reason(error)) if _is_ours(error) else reason(error)
         raise CommandError(
             f"the results of {request.function.spec!r} cannot be combined by "
-            f"--reduce {request.reduce}: {reason(error)}"
+            f"--reduce {request.reduce}: {said}"
         ) from error
     report = traceback.TracebackException.from_exception(error)
     kept = [frame for frame in report.stack if not frame.filename.startswith(_PACKAGE)]
@@ -309,11 +371,34 @@ def _failed(request: Request, error: Exception) -> int:
     return FAILED
 
 
+def _without_ours(text: str) -> str:
+    """Return a worker's traceback without this package's frames, which there are if the error is
+    raised by the call itself: of a function that takes no block, say."""
+    kept: list[str] = []
+    ours = False
+    for line in text.strip().splitlines():
+        if line.startswith('  File "'):
+            ours = line.startswith(f'  File "{_PACKAGE}')
+        elif not line.startswith("   "):
+            ours = False
+        if not ours:
+            kept.append(line)
+    if not any(line.startswith("  File ") for line in kept):
+        kept = [line for line in kept if not line.startswith("Traceback (")]
+    return "\n".join(kept)
+
+
 def _in_worker(error: BaseException) -> bool:
     """Return True if a worker raised it, and not the code here that combines results."""
     notes = getattr(error, "__notes__", ())
     remote = isinstance(error.__cause__, RemoteTraceback)
     return remote or any(note.startswith("onecopy:") for note in notes)
+
+
+def _is_ours(error: BaseException) -> bool:
+    """Return True if this package raised it, and not a method of the results."""
+    frames = traceback.extract_tb(error.__traceback__)
+    return bool(frames) and frames[-1].filename.startswith(_PACKAGE)
 
 
 def _complain(text: str) -> None:

@@ -18,10 +18,23 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ._errors import CommandError
+from ._help import Command, first_word
 from ._top_look import Look, Sort, as_object, table
 
 if TYPE_CHECKING:
-    from ._top_command import Command
+    from ._top_command import Command as Running
+
+
+class Parser(Command):
+    """A parser for which the words of a command are the command's, also without ``--``."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Put ``--`` before a command. After a PID there are more options of ours."""
+        at = first_word(self.params, args)
+        if at < len(args) and args[at] != "--" and not args[at].isdigit():
+            args = [*args[:at], "--", *args[at:]]
+        found: list[str] = super().parse_args(ctx, args)
+        return found
 
 
 def command(
@@ -46,6 +59,8 @@ def command(
     if len(words) == 1 and words[0].isdigit():
         look = Look(int(words[0]), sort)
         return partial(watch, look, interval, once, json)
+    if words and all(word.isdigit() for word in words):
+        raise CommandError(f"one process at a time, with all below it, not {' '.join(words)}")
     if not words:
         raise CommandError("which process? give a PID, or -- and a COMMAND to run")
     return partial(run, words, sort, interval, once, json)
@@ -53,10 +68,10 @@ def command(
 
 def run(words: list[str], sort: Sort, interval: float, once: bool, as_json: bool) -> int:
     """Run a command and watch it until it ends; return its exit status."""
-    from ._top_command import Command
+    from ._top_command import Command as Running
 
     live = not (as_json or once) and sys.stderr.isatty()
-    with Command(words, apart=live) as command:
+    with Running(words, apart=live) as command:
         if once:
             command.wait(interval)
         if not command.ended():
@@ -74,7 +89,7 @@ def run(words: list[str], sort: Sort, interval: float, once: bool, as_json: bool
 
 
 def watch(
-    look: Look, interval: float, once: bool, as_json: bool, command: Command | None = None
+    look: Look, interval: float, once: bool, as_json: bool, command: Running | None = None
 ) -> int:
     """Show the tree until it is gone."""
     # A command's own output is on standard output, so the table is not.
@@ -91,7 +106,7 @@ def watch(
 
 
 def _print(
-    look: Look, interval: float, once: bool, as_json: bool, command: Command | None, out: Any
+    look: Look, interval: float, once: bool, as_json: bool, command: Running | None, out: Any
 ) -> int:
     from rich.console import Console
 

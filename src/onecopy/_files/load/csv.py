@@ -111,7 +111,7 @@ class Opened(Text):
             try:
                 found = rows.open(known, self._taken)
             except pa.ArrowInvalid as error:
-                self._refuse(error, rows, self._taken)
+                self._refuse(error, rows)
             if found is None:
                 return {at: kind or pa.null() for at, kind in types.items()}
             inferred = dict(zip(self._taken, found.types, strict=True))
@@ -204,7 +204,7 @@ class Opened(Text):
                     "leaves such rows out"
                 ) from None
             except pa.ArrowInvalid as error:
-                self._refuse(error, rows, taken)
+                self._refuse(error, rows)
 
     def _looked_at(self, types: Mapping[int, Any], taken: list[int]) -> Iterator[Any]:
         """Yield the same for a read that only finds types, counted for the progress."""
@@ -328,15 +328,15 @@ class Opened(Text):
 
     # --- errors ------------------------------------------------------------
 
-    def _refuse(self, error: Exception, rows: Rows, taken: list[int]) -> NoReturn:
+    def _refuse(self, error: Exception, rows: Rows) -> NoReturn:
         """Learn from an error and raise Retyped; or raise an error that says what is wrong and what
         helps."""
         said = in_a_line(error)
         if "invalid UTF8" in said:
             self._other_encoding()
         if said.startswith("In CSV column #"):
-            # Arrow numbers the columns that it was told to read.
-            self._unfit(taken[int(said.partition("column #")[2].partition(":")[0])], error)
+            # Arrow numbers the columns of the file, whichever it was told to read.
+            self._unfit(int(said.partition("column #")[2].partition(":")[0]), error)
         raise BadFile(f"{self.where!r} is not valid CSV, after row {rows.done}: {said}") from error
 
     def _unfit(self, at: int, error: Exception) -> NoReturn:

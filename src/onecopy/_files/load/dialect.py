@@ -89,8 +89,7 @@ def described(name: str, options: TextOptions, notes: Notes, encoding: str | Non
     elif options.header is None and _like_values(first):
         notes.say(
             name,
-            "the first line was taken for names and looks like values; "
-            "header=False (--no-header) makes it a row",
+            "the first line was taken for names and looks like values; header=False makes it a row",
         )
     start = len(before.encode()) + (len(text[:end].encode()) if header else 0)
     rows = text[end if header else 0 :]
