@@ -23,7 +23,7 @@ _SEGMENT = 7
 class Made:
     """Hosts that need no network, and what was sent among them."""
 
-    def __init__(self, hosts: int, *, linkable: bool = True) -> None:
+    def __init__(self, hosts: int, *, linkable: bool = True, learns: bool = False) -> None:
         nothing: Any = None
         senders = Senders()
         numbers = count(1)
@@ -34,6 +34,8 @@ class Made:
         self.links: list[tuple[int, int]] = []
         self.linkable = linkable
         self.relays = Relays(lambda: self.hosts, self._link)
+        if not learns:
+            self.relays._learn = lambda *about: None  # type: ignore[method-assign]  # all are as fast
         self.sent: Counter[Piece] = Counter()
         self.fetched: Counter[int] = Counter()
 
@@ -94,6 +96,56 @@ def test_the_driver_helps_one_that_is_asked_by_many() -> None:
     taken = [lot.next(wait=False) for lot in others]
     assert [turn[1] for turn in taken if turn is not None].count(None) == 2
     assert made.relays._busy[1] == 9
+
+
+# Who is faster.
+
+
+@pytest.mark.parametrize(("ours", "theirs"), [(0.01, 0.1), (1.0, 0.1)])
+def test_a_driver_that_is_faster_helps(
+    monkeypatch: pytest.MonkeyPatch, ours: float, theirs: float
+) -> None:
+    """As on one machine, where it has all in its cache; and not one whose link is slow."""
+    now = 100.0
+    monkeypatch.setattr(relays, "monotonic", lambda: now)
+    made = Made(4, learns=True)
+    lots = made.lots(256 * _MB)
+    order = random.Random(3)
+    while left := [lot for lot in lots if lot.pieces]:
+        lot = order.choice(left)
+        piece, source = lot.next(wait=True) or pytest.fail("there is a piece")
+        now += ours if source is None else theirs
+        if source is None:
+            made.sent[piece] += 1
+            lot.sent()
+            made.relays.has(lot.host, _SEGMENT, piece)
+        else:
+            lot.fetched(piece, source)
+    assert len(made.sent) == 32
+    assert (sum(made.sent.values()) > 2 * 32) == (ours < theirs)
+    assert not made.relays._due
+
+
+def test_bytes_that_came_while_a_host_was_at_something_else_tell_no_pace(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    now = 100.0
+    monkeypatch.setattr(relays, "monotonic", lambda: now)
+    made = Made(2, learns=True)
+    (host, other), found = made.hosts, made.relays
+    lot = found.lot(host, _SEGMENT, [(0, 64 * _MB)])
+    one, two, three = list(lot.pieces)[:3]
+    for piece, source in ((one, other), (two, None), (three, None)):
+        found.begins(lot, piece, source)
+    now += 0.8
+    found.has(host, _SEGMENT, one)
+    assert found._paces == {False: pytest.approx(0.8 / (8 * _MB))}
+    now += 0.01
+    found.has(host, _SEGMENT, two)
+    assert True not in found._paces
+    now += 0.4
+    found.has(host, _SEGMENT, three)
+    assert found._paces[True] == pytest.approx(0.4 / (8 * _MB))
 
 
 def test_pieces_are_the_same_for_all_and_few() -> None:
@@ -188,9 +240,9 @@ def test_what_is_forgotten_is_not_kept() -> None:
 
 def test_one_has_few_links() -> None:
     made = Made(100)
-    lots = made.lots(512 * _MB)
+    lots = made.lots(8192 * _MB)
     order = random.Random(5)
     while left := [lot for lot in lots if lot.pieces]:
         made.step(order.choice(left))
     assert max(Counter(reader for reader, _ in made.links).values()) == 32
-    assert sum(made.sent.values()) < 2 * 64
+    assert sum(made.sent.values()) < 2 * 128

@@ -15,7 +15,7 @@ up after ``_SILENCE``. Then the driver sends what is missing.
 from __future__ import annotations
 
 import errno
-import os
+import mmap
 import socket
 import struct
 import threading
@@ -30,6 +30,9 @@ from .mirrors import Mirrors
 _QUESTION = struct.Struct("<QQQ")
 _HANDED = struct.Struct("<cQ")
 _ASKS, _ANSWERS = b"a", b"s"
+# Read from a mapping, whose pages are all there: sendfile(2) hands over each page by itself, which
+# costs both ends together a quarter more.
+_SHARED = mmap.MAP_SHARED | getattr(mmap, "MAP_POPULATE", 0)
 # Seconds without one byte after which the other end has gone.
 _SILENCE = 5.0
 # The same for the end that answers: its host may be at something else before it reads.
@@ -154,16 +157,18 @@ class Peers:
                 segment_id, offset, size = _QUESTION.unpack(stream.get(_QUESTION.size))
                 # Held while it is read: its file stays open.
                 segment = self._mirrors.there(segment_id)
-                if segment is None:
+                if segment is None or offset + size > segment.size:
                     stream.put(b"\0")
                     continue
-                stream.put(b"\1")
+                begin = offset - offset % mmap.PAGESIZE
                 fd = segment.own().descriptor(write=False)
-                while size:
-                    if not (done := os.sendfile(sock.fileno(), fd, offset, size)):
-                        return  # the file is shorter: the other end is told by this end's end
-                    offset += done
-                    size -= done
+                end = offset + size
+                with (
+                    mmap.mmap(fd, end - begin, _SHARED, mmap.PROT_READ, offset=begin) as room,
+                    memoryview(room)[offset - begin :] as view,
+                ):
+                    stream.put(b"\1")
+                    stream.put(view)
 
 
 def _shut(sock: socket.socket) -> None:

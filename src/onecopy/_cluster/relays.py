@@ -4,9 +4,10 @@ The driver sends each piece once, to one host; the others get it from that host,
 driver's link carries the data once and not once for each host. Large ranges are cut into pieces. A host that
 lacks some takes, in this order: a piece that is nowhere yet, from the driver, while that sends to few hosts; a
 piece that another host has; one that it cannot get there, from the driver, while that sends to few; and else
-it waits until one has arrived somewhere. Which pieces come first
-differs from host to host, so that each soon has something that others lack, as in BitTorrent (B. Cohen,
-"Incentives Build Robustness in BitTorrent", 2003), without its incentives: these hosts are friends.
+it waits until one has arrived somewhere. As long as the driver is seen to be faster than other hosts, as it is
+on one machine, it sends those pieces too. Which pieces come first differs from host to host, so that each soon
+has something that others lack, as in BitTorrent (B. Cohen, "Incentives Build Robustness in BitTorrent", 2003),
+without its incentives: these hosts are friends.
 
 Nothing depends on another host: a piece that one does not deliver comes from the driver.
 """
@@ -22,13 +23,16 @@ from .host import Host, State
 
 # Smaller ranges come from the driver, which is faster than asking around.
 LEAST = 16 << 20
-_PIECE = 8 << 20
-# Each choice looks at the pieces that are left.
-_MOST_PIECES = 512
+# Each piece costs some messages, and each choice looks at all that are left: so they are larger where there
+# are many bytes. Sizes at least, and the numbers of pieces from which on they are doubled.
+_PIECE, _LARGE = 8 << 20, 64 << 20
+_PIECES, _MOST_PIECES = 32, 512
 # Hosts to which the driver sends at once, as long as others can help.
 _AT_ONCE = 2
 # Pieces that are on their way from one host: then the driver helps.
 _BUSY = 4
+# Weight of the last piece in what is known of speed.
+_LEARNT = 0.2
 # Other hosts that one host gets pieces from: each is a descriptor at both ends, and a thread at one.
 _LINKS = 32
 # Other hosts that have failed it: then it gets all from the driver.
@@ -73,6 +77,10 @@ class Relays:
         self._links: dict[tuple[int, int], bool] = {}  # who asks whom, and whether that works
         self._linked: Counter[int] = Counter()  # how many work, by who asks
         self._failures: Counter[int] = Counter()  # by who asks
+        # What hosts were told of: when, and whether it comes from the driver; and what has come last.
+        self._due: dict[tuple[int, int, Piece], tuple[float, bool]] = {}
+        self._latest: dict[int, tuple[float, bool]] = {}
+        self._paces: dict[bool, float] = {}  # seconds per byte: of the driver (True), of others
         self._closed = False
 
     def alone(self) -> bool:
@@ -90,6 +98,7 @@ class Relays:
     def has(self, host: Host, segment: int, piece: Piece) -> None:
         """A host has said that it has a piece."""
         with self._changed:
+            self._learn(host, segment, piece)
             known = self._known.get(segment)
             if known is not None:
                 if known.coming.get(piece) is host:
@@ -111,6 +120,8 @@ class Relays:
             for known in self._known.values():
                 self._remove(host, known)
             key = host.info.key
+            self._due = {each: told for each, told in self._due.items() if each[0] != key}
+            self._latest.pop(key, None)
             self._links = {pair: works for pair, works in self._links.items() if key not in pair}
             self._linked = Counter(asks for (asks, _), works in self._links.items() if works)
 
@@ -184,9 +195,15 @@ class Relays:
         if fresh is not None and (idle or held is None):
             return fresh, None
         if held is not None:
-            helps = idle and self._busy[_key(held[1])] >= _BUSY
+            helps = self._is_faster() or (idle and self._busy[_key(held[1])] >= _BUSY)
             return held[0], None if helps else held[1]
         return (far, None) if far is not None and idle else None
+
+    def _is_faster(self) -> bool:
+        """Return True if the driver sends faster than other hosts do, with all that it sends at once: on
+        one machine, say, where it has all in its cache."""
+        ours, theirs = self._paces.get(True), self._paces.get(False)
+        return ours is not None and theirs is not None and ours < theirs
 
     def _holder(self, host: Host, holders: list[Host]) -> Host | None:
         """Return the host that should give this one a piece: the least busy of those that it is linked
@@ -220,6 +237,28 @@ class Relays:
         with self._changed:
             self._busy[_key(source)] -= 1
 
+    def begins(self, lot: Lot, piece: Piece, source: Host | None) -> None:
+        """A host is told of a piece that is to come."""
+        with self._changed:
+            self._due[lot.host.info.key, lot.segment, piece] = monotonic(), source is None
+
+    def _learn(self, host: Host, segment: int, piece: Piece) -> None:
+        """Learn how fast the driver and other hosts are from a piece that has come. With the lock held.
+
+        A host gets one piece after another. The time of each is that since it was told of it, or since it
+        had the one before; but what the driver has sent may have come while it got one from elsewhere.
+        """
+        key, now = host.info.key, monotonic()
+        told, ours = self._due.pop((key, segment, piece), (now, False))
+        before, was_ours = self._latest.get(key, (0.0, True))
+        self._latest[key] = now, ours
+        began = max(told, before)
+        if began < now and (was_ours or not ours or before <= told):
+            low, high = piece
+            pace = (now - began) / (high - low)
+            known = self._paces.get(ours, pace)
+            self._paces[ours] = known + _LEARNT * (pace - known)
+
     def failed(self, host: Host, source: Host) -> None:
         """A piece has not come from there: nothing more is asked of it."""
         with self._changed:
@@ -251,6 +290,7 @@ class Lot:
                 return None
             piece, source = chosen
             if source is None or self._relays.linked(self.host, source):
+                self._relays.begins(self, piece, source)
                 return chosen
             self._relays.ended(source)
             self.pieces.append(piece)
@@ -282,8 +322,8 @@ def _key(source: Host | None) -> int:
 
 def _cut(ranges: list[Piece]) -> deque[Piece]:
     """Cut ranges at multiples of one size, so that all hosts have the same pieces."""
-    size = _PIECE
-    while sum(high - low for low, high in ranges) > size * _MOST_PIECES:
+    size, total = _PIECE, sum(high - low for low, high in ranges)
+    while total > size * (_PIECES if size < _LARGE else _MOST_PIECES):
         size *= 2
     pieces: deque[Piece] = deque()
     for low, high in ranges:
