@@ -24,9 +24,13 @@ _IP = shutil.which("ip") or "ip"
 
 
 def _ip(*arguments: str) -> str:
-    done = subprocess.run([_IP, *arguments], capture_output=True, text=True, check=False)
+    return _run(_IP, *arguments)
+
+
+def _run(*command: str) -> str:
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode:
-        raise OSError(f"ip {' '.join(arguments)}: {done.stderr.strip()}")
+        raise OSError(f"{' '.join(command)}: {done.stderr.strip()}")
     return done.stdout
 
 
@@ -50,12 +54,15 @@ class Network:
         hosts: the number of hosts.
         name: of its namespaces; this process's own by default.
         owns: it is made and removed here; else another process has made it.
+        rate: of each host's link, each way, as tc(8) writes it (``"1gbit"``); empty: as fast as this
+            machine copies.
     """
 
     SCHEDULER = "tcp://10.77.0.1:8786"
 
-    def __init__(self, hosts: int, name: str = "", *, owns: bool = True) -> None:
+    def __init__(self, hosts: int, name: str = "", *, owns: bool = True, rate: str = "") -> None:
         self.count = hosts
+        self._rate = rate
         self._owns = owns
         self.name = name or f"oc{os.getpid()}"
         self.hub = f"{self.name}-hub"
@@ -95,6 +102,16 @@ class Network:
         _ip("-n", self.hub, "link", "set", link, "up")
         _ip("-n", space, "addr", "add", f"{self.address(host)}/24", "dev", "eth0")
         _ip("-n", space, "link", "set", "eth0", "up")
+        if self._rate:
+            self._limit(space, "eth0")
+            self._limit(self.hub, link)
+
+    def _limit(self, space: str, device: str) -> None:
+        """Limit what a device sends."""
+        tc, to = shutil.which("tc") or "tc", ("dev", device)
+        _run(tc, "-n", space, "qdisc", "add", *to, "root", "handle", "1:", "htb", "default", "1")
+        rate = ("htb", "rate", self._rate, "burst", "256k", "quantum", "60000")
+        _run(tc, "-n", space, "class", "add", *to, "parent", "1:", "classid", "1:1", *rate)
 
     def space(self, host: int) -> str:
         """Return the name of a host's namespace."""
