@@ -202,7 +202,7 @@ with cluster(n_workers=3) as dask, Client(dask) as client:
         calls = [pool.submit(total) for _ in range(9)]
         assert {call.result() for call in calls} == {int(data.sum())}
         until(lambda: [host.shared for host in pool.hosts()] == [data.nbytes] * 3)
-        links = pool._engine._relays._links
+        links = pool._engine._table.relays._links
         assert links and all(links.values()), links
         assert pool._engine.traffic()[0] < 1.05 * data.nbytes, pool._engine.traffic()
         # One that has gone gives nothing, and nothing is lost.

@@ -64,7 +64,7 @@ def test_small_data_come_from_the_driver() -> None:
         data = oc.share(_DATA[:1_000_000])
         calls = [pool.submit(total, data) for _ in range(9)]
         assert {call.result()[1] for call in calls} == {_DATA[:1_000_000].sum()}
-        assert not engine(pool)._relays._links
+        assert not engine(pool)._table.relays._links
 
 
 class Source:
@@ -74,7 +74,7 @@ class Source:
         pool.pids()
         self.pool = pool
         self.pid, *others = agents(pool)
-        relays = engine(pool)._relays
+        relays = engine(pool)._table.relays
         self.data = oc.share(_DATA)
         arrived: list[int] = []
         has = Relays.has

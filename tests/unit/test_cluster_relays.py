@@ -1,4 +1,4 @@
-"""Who sends which piece of shared data to whom."""
+"""Pieces of shared data: from whom each host gets which."""
 
 from __future__ import annotations
 

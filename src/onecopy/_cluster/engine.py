@@ -11,6 +11,7 @@ import atexit
 import os
 import signal
 import weakref
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from itertools import count
@@ -135,13 +136,12 @@ class ClusterEngine:
             self._wake, self._malformed, self.history.diary, prefixed=options.prints == "prefixed"
         )
         self._outcomes = Outcomes(self.core, self.history, self._output)
-        table = self._table = Hosts(self)
+        table = self._table = Hosts(self, carrier.link)
         self.history.hosts = table.places
         self.history.peak_elsewhere = lambda: sum(each.memory.peak_pss for each in table.all())
         lifetime = self._lifetime = Lifetime(
             self.core, self.submission, self.history, self._stop_workers
         )
-        relays = self._relays = Relays(table.all, carrier.link)
         arrivals = self._arrivals = Arrivals(
             self.core,
             self._outcomes,
@@ -149,7 +149,7 @@ class ClusterEngine:
             self._output,
             self._wake,
             Room(self.core, self._table.all, self._wake),
-            relays,
+            table.relays,
         )
         losses = Losses(self.core, self._outcomes, cluster.reruns)
         parts = Parts(self.core, self.submission, lifetime, arrivals, losses)
@@ -300,7 +300,7 @@ class ClusterEngine:
         Sending(
             host,
             self._carrier,
-            self._relays,
+            self._table.relays,
             unsendable=self._unsendable,
             unprepared=self._unprepared,
             versions=self._follower.versions,
@@ -355,7 +355,7 @@ class ClusterEngine:
         for host in self._table.all():
             if host.state is not State.GONE:
                 host.lost("")
-        self._relays.close()
+        self._table.relays.close()
         self._carrier.close()
         self._table.senders.close()
         for host in self._table.all():
@@ -374,7 +374,7 @@ class ClusterEngine:
         """Mark this copy, in a forked child: the hosts are the parent's."""
         self.core.after_fork()
         self._table.senders.after_fork()
-        self._relays.after_fork()
+        self._table.relays.after_fork()
         self._carrier.after_fork()
         self._present.after_fork()
         self._service.wakeup.close()
@@ -386,14 +386,20 @@ class Hosts:
     Attributes:
         ready: set when the expected workers are ready.
         senders: the threads that send to them.
+        relays: which host has what.
+
+    Args:
+        engine: the pool's.
+        link: see ``Carrier``.
     """
 
-    def __init__(self, engine: ClusterEngine) -> None:
+    def __init__(self, engine: ClusterEngine, link: Callable[[int, int], bool]) -> None:
         self._engine = weakref.proxy(engine)
         self._hosts: dict[int, Host] = {}
         self._slots = count(1)
         self.ready = Event()
         self.senders = Senders()
+        self.relays = Relays(self.all, link)
 
     def all(self) -> list[Host]:
         """Return every host so far."""

@@ -221,7 +221,7 @@ class Relays:
         return best
 
     def linked(self, host: Host, source: Host) -> bool:
-        """Have the one able to ask the other; return False if it cannot be. One thread for a host."""
+        """Connect two hosts if they are not yet; return False if that cannot be. One thread for a host."""
         pair = host.info.key, source.info.key
         works = self._links.get(pair)
         if works is None:

@@ -343,7 +343,7 @@ class Sending:
         self._host.shipping.shipped += high - low
 
     def _get_around(self, segment: Segment, ranges: list[tuple[int, int]], bulk: Bulk) -> None:
-        """Have the host get many bytes, from here and from other hosts. They are there at the end."""
+        """Send many bytes, or tell the host to get them from others. They are there at the end."""
         lot = self._relays.lot(self._host, segment.id, ranges)
         asked: deque[tuple[Piece, Host]] = deque()
         try:
