@@ -224,6 +224,44 @@ def test_a_host_that_no_other_can_reach_gets_all_from_the_driver() -> None:
     assert not any(made.relays._busy.values())
 
 
+def test_a_host_that_went_is_no_reason_to_ask_no_other() -> None:
+    made = Made(4)
+    others = made.hosts[1:]
+    lots = made.lots(128 * _MB)
+    for lot in lots[1:]:
+        while made.step(lot):
+            pass
+    for source in others[:2]:
+        turn = next(
+            turn for turn in iter(lambda: lots[0].next(wait=False), None) if turn[1] is source
+        )
+        lots[0].lacking(turn[0], source)
+        source.state = State.GONE
+        made.relays.lost(source)
+    turns = list(iter(lambda: lots[0].next(wait=False), None))
+    assert others[2] in {source for _, source in turns}
+    assert not any(made.relays._failed.values())
+
+
+def test_a_file_that_was_truncated_comes_from_the_driver() -> None:
+    """A host has zeros in place of what was not there, and says that it has the piece."""
+    made = Made(2)
+    first, other = made.lots(64 * _MB)
+    piece, _ = first.next(wait=False) or pytest.fail("there is one")
+    assert made.relays.serve(_SEGMENT)
+    made.relays.spoil(_SEGMENT)
+    first.sent()
+    before = len(other.pieces)
+    assert made.step(other)
+    made.relays.has(first.host, _SEGMENT, piece)
+    while made.step(other):
+        pass
+    assert sum(made.sent.values()) == before, "none of them came from the first host"
+    assert not made.relays.serve(_SEGMENT)
+    made.relays.forget(_SEGMENT)
+    assert made.relays.serve(_SEGMENT)
+
+
 def test_what_is_forgotten_is_not_kept() -> None:
     made = Made(2)
     for lot in made.lots(64 * _MB):

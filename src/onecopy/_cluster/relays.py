@@ -76,16 +76,18 @@ class Relays:
         self._busy: Counter[int] = Counter()  # pieces on their way, by who sends them
         self._links: dict[tuple[int, int], bool] = {}  # who asks whom, and whether that works
         self._linked: Counter[int] = Counter()  # how many work, by who asks
-        self._failures: Counter[int] = Counter()  # by who asks
+        self._failed: dict[int, set[int]] = {}  # who has failed, by who asked
+        self._spoilt: set[int] = set()
         # What hosts were told of: when, and whether it comes from the driver; and what has come last.
         self._due: dict[tuple[int, int, Piece], tuple[float, bool]] = {}
         self._latest: dict[int, tuple[float, bool]] = {}
         self._paces: dict[bool, float] = {}  # seconds per byte: of the driver (True), of others
         self._closed = False
 
-    def alone(self) -> bool:
-        """Return True if there is no second host."""
-        return sum(1 for host in self._hosts() if host.state is not State.GONE) < 2
+    def serve(self, segment: int) -> bool:
+        """Return True if hosts may get a segment from each other: there are two, and it is not spoilt."""
+        there = sum(1 for host in self._hosts() if host.state is not State.GONE)
+        return there > 1 and segment not in self._spoilt
 
     def lot(self, host: Host, segment: int, ranges: list[Piece]) -> Lot:
         """Return the pieces of a segment that a host lacks, to be got one after another."""
@@ -100,7 +102,7 @@ class Relays:
         with self._changed:
             self._learn(host, segment, piece)
             known = self._known.get(segment)
-            if known is not None:
+            if known is not None and segment not in self._spoilt:
                 if known.coming.get(piece) is host:
                     del known.coming[piece]
                 holders = known.held.setdefault(piece, [])
@@ -110,7 +112,11 @@ class Relays:
 
     def lacks(self, host: Host, segment: int) -> None:
         """A host has nothing of a segment any more, or not all that it was sent."""
+        key = host.info.key
         with self._changed:
+            gone = [each for each in self._due if each[:2] == (key, segment)]
+            for each in gone:
+                del self._due[each]
             if (known := self._known.get(segment)) is not None:
                 self._remove(host, known)
 
@@ -124,11 +130,21 @@ class Relays:
             self._latest.pop(key, None)
             self._links = {pair: works for pair, works in self._links.items() if key not in pair}
             self._linked = Counter(asks for (asks, _), works in self._links.items() if works)
+            for failed in self._failed.values():
+                failed.discard(key)  # it has gone, and says nothing about the others
 
     def forget(self, segment: int) -> None:
         """The driver has no view of a segment any more."""
         with self._changed:
             self._known.pop(segment, None)
+            self._spoilt.discard(segment)
+
+    def spoil(self, segment: int) -> None:
+        """A host may have been sent other bytes than those of a segment, a file that was truncated: from
+        now on all get it from the driver."""
+        with self._changed:
+            self._known.pop(segment, None)
+            self._spoilt.add(segment)
 
     def close(self) -> None:
         """Let no host wait any more."""
@@ -173,7 +189,7 @@ class Relays:
 
     def _next(self, lot: Lot, known: _Known) -> tuple[Piece, Host | None] | None:
         """Return the best piece to get now; None if all are on their way to others."""
-        if self._failures[lot.host.info.key] >= _FAILURES:
+        if len(self._failed.get(lot.host.info.key, ())) >= _FAILURES:
             return lot.pieces[0], None
         idle = self._busy[_DRIVER] < _AT_ONCE
         fresh: Piece | None = None
@@ -229,7 +245,8 @@ class Relays:
             with self._changed:
                 self._links[pair] = works
                 self._linked[pair[0]] += works
-                self._failures[pair[0]] += not works
+                if not works:
+                    self._failed.setdefault(host.info.key, set()).add(source.info.key)
         return works
 
     def ended(self, source: Host | None) -> None:
@@ -264,7 +281,7 @@ class Relays:
         with self._changed:
             self._links[host.info.key, source.info.key] = False
             self._linked[host.info.key] -= 1
-            self._failures[host.info.key] += 1
+            self._failed.setdefault(host.info.key, set()).add(source.info.key)
 
 
 class Lot:

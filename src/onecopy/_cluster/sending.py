@@ -323,7 +323,7 @@ class Sending:
         begin, ranges = shipping.missing(wanted)
         if begin:
             self._send(begin)
-        if sum(high - low for low, high in ranges) >= LEAST and not self._relays.alone():
+        if sum(high - low for low, high in ranges) >= LEAST and self._relays.serve(segment.id):
             self._step_aside()
             self._get_around(segment, ranges, bulk)
             return
@@ -339,6 +339,9 @@ class Sending:
         except ConnectionError as error:
             bulk.shut()  # the agent waits for the rest: now it ends
             raise Gone from error
+        except Exception:
+            self._relays.spoil(segment.id)  # the rest came as zeros
+            raise
         self._host.traffic[0] += high - low
         self._host.shipping.shipped += high - low
 
