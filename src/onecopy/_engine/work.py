@@ -208,11 +208,18 @@ class FutureCall(Call, TaskFuture):
     collector has to traverse for each of them counts.
 
     Its caller keeps it as long as the result is of use, so what the call was made of is released
-    when it ends.
+    when it ends. What every future gets is in slots: there may be thousands before the first of them
+    has a result, and then CPython (3.11 to 3.13) has no room left in the layout that the instances
+    of a class share, and makes a dictionary for each.
     """
 
-    __slots__ = ()
+    __slots__ = ("_exception", "_made", "_result", "_state", "pool")
     called = "submit"
+
+    def __init__(self, *args: Any) -> None:
+        super().__init__(*args)
+        self._state = PENDING
+        self._result = self._exception = self._made = self.pool = None
 
     def begin(self) -> bool:
         if self._state not in _WAITING:  # its worker has died, or it is retried

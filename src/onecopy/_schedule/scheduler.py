@@ -445,13 +445,19 @@ class Scheduler:
                 ):
                     return
                 if isinstance(work, Tasks):
-                    ahead, estimate = AHEAD_TASK_NS, work.pace.peak
-                else:
-                    size = self._next_size(work)
-                    if len(worker.held) > 1 and worker.items + size > self._fair(work):
+                    room = AHEAD_TASK_NS + worker.trip - worker.load
+                    many = int(room / max(work.pace.peak, LEAST_TASK_NS))
+                    if many < 1:
                         return
-                    ahead, estimate = AHEAD_JOB_NS, size * work.pace.mean
-                if worker.load + max(estimate, LEAST_TASK_NS) > ahead + worker.trip:
+                    if self._max_tasks is not None:
+                        many = min(many, self._max_tasks - worker.taken)
+                    self._assign_tasks(worker, work, min(many, work.stop - work.id), out)
+                    continue
+                size = self._next_size(work)
+                if len(worker.held) > 1 and worker.items + size > self._fair(work):
+                    return
+                estimate = size * work.pace.mean
+                if worker.load + max(estimate, LEAST_TASK_NS) > AHEAD_JOB_NS + worker.trip:
                     return
             self._assign(worker, work, out, size)
 
@@ -501,26 +507,41 @@ class Scheduler:
     ) -> None:
         """Give out the head of the queue, or a chunk of it; ``size``: where it is known."""
         if isinstance(work, Tasks):
-            task = work.id
-            work.id += 1
-            self._waiting -= 1
-            if work.id == work.stop:
-                self._queue.popleft()
-            estimate = max(work.pace.peak, LEAST_TASK_NS)
-            assignment = _new(Assignment, (next(self._ids), task, 0, 0))
-        else:
-            start, stop = self._cut(work, size or self._next_size(work))
-            work.out += stop - start
-            estimate = (stop - start) * max(work.pace.mean or 0.0, 2.0)
-            assignment = _new(Assignment, (next(self._ids), work.id, start, stop))
+            self._assign_tasks(worker, work, 1, out)
+            return
+        start, stop = self._cut(work, size or self._next_size(work))
+        work.out += stop - start
+        estimate = (stop - start) * max(work.pace.mean or 0.0, 2.0)
+        assignment = _new(Assignment, (next(self._ids), work.id, start, stop))
         if not worker.held:
             self._busy[worker.id] = worker
         worker.held[assignment.id] = (assignment, work, estimate)
         worker.load += estimate
-        worker.items += assignment.stop - assignment.start
+        worker.items += stop - start
         worker.taken += 1
         worker.exclusive = work.constraints.exclusive
         out.append(_new(Assign, (worker.id, assignment)))
+
+    def _assign_tasks(
+        self, worker: Worker, tasks: Tasks, many: int, out: list[Instruction]
+    ) -> None:
+        """Give out this many of the tasks at the head of the queue."""
+        estimate = max(tasks.pace.peak, LEAST_TASK_NS)
+        held, ids, first = worker.held, self._ids, tasks.id
+        if not held:
+            self._busy[worker.id] = worker
+        for task in range(first, first + many):
+            number = next(ids)
+            assignment = _new(Assignment, (number, task, 0, 0))
+            held[number] = (assignment, tasks, estimate)
+            out.append(_new(Assign, (worker.id, assignment)))
+        worker.load += many * estimate
+        worker.taken += many
+        worker.exclusive = tasks.constraints.exclusive
+        self._waiting -= many
+        tasks.id += many
+        if tasks.id == tasks.stop:
+            self._queue.popleft()
 
     def _cut(self, job: Job, size: int) -> tuple[int, int]:
         """Take the next chunk out of the job at the head of the queue."""
