@@ -1,4 +1,4 @@
-"""What each pending call leaves for the garbage collector, and what an ended one keeps."""
+"""The objects of a pending call that the garbage collector traverses; the release of an ended one's."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class Pool:
 
 
 def tracked() -> Counter[str]:
-    """How many objects of each type the collector has to traverse."""
+    """Count the objects of each type that the collector has to traverse."""
     gc.collect()
     return Counter(type(each).__name__ for each in gc.get_objects())
 
@@ -65,7 +65,7 @@ def test_objects_that_the_collector_traverses(
 
 
 def many(types: Counter[str]) -> dict[str, int]:
-    """Those of which there are many: not what is made once, nor what other tests have left."""
+    """Return those of which there are many: not what is made once, nor what other tests have left."""
     return {name: count for name, count in types.items() if count > MANY / 2}
 
 

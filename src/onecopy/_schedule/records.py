@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from .chunks import Pace
+from .chunks import TINY_NS, Pace
 from .events import PLAIN, Assignment, Constraints
 
 
@@ -22,6 +22,11 @@ class Tasks:
         self.key = key
         self.pace = pace
         self.constraints = constraints
+
+    def are_tiny(self) -> bool:
+        """Return True if each of them takes less time than waking a worker for it."""
+        pace = self.pace
+        return pace.mean is not None and pace.peak <= TINY_NS and not self.constraints.exclusive
 
 
 class Job:

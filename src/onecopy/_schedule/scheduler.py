@@ -40,7 +40,6 @@ from .chunks import (
     BEHIND_NS,
     LEAST_NS,
     LEAST_TASK_NS,
-    TINY_NS,
     Pace,
     chunk_size,
 )
@@ -182,7 +181,7 @@ class Scheduler:
         work = self._put_last(task, key, constraints)
         out: list[Instruction] = []
         if self._idle:
-            if waits and self._holds and self._busy and _is_tiny(work):
+            if waits and self._holds and self._busy and work.are_tiny():
                 self._wake_few(work, out)
             else:
                 self._wake(out)
@@ -593,9 +592,3 @@ class Scheduler:
             for worker in list(self._workers.values()):
                 self._retire(worker, out)
             self._idle.clear()
-
-
-def _is_tiny(tasks: Tasks) -> bool:
-    """Return True if each of the tasks takes less time than waking a worker for it."""
-    pace = tasks.pace
-    return pace.mean is not None and pace.peak <= TINY_NS and not tasks.constraints.exclusive
