@@ -193,7 +193,7 @@ class TestStream:
         job = stream(5)
         job.deliver(assignment(0, 1), [0])
         job.deliver(assignment(3, 4), [3])
-        job.cancel([assignment(1, 3)])
+        job.cancel_waiting([assignment(1, 3)])
         job.deliver(assignment(1, 3), [1, 2])
         assert [job.fetch(0) for _ in range(4)] == [0, 1, 2, 3]
         with pytest.raises(CancelledError):
@@ -201,7 +201,7 @@ class TestStream:
 
     def test_cancel_when_workers_have_all_there_is(self) -> None:
         job = stream(2)
-        job.cancel([assignment(0, 2)])
+        job.cancel_waiting([assignment(0, 2)])
         job.deliver(assignment(0, 2), [0, 1])
         job.finish_at(2)
         assert [job.fetch(0), job.fetch(0)] == [0, 1]

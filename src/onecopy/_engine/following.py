@@ -100,7 +100,10 @@ class _Closure:
         for names, name, value in self.checks:
             if names.get(name, _MISSING) is not value:
                 return False
-        return all(variable.unchanged() for variable in self.probed)
+        for variable in self.probed:  # noqa: SIM110 - a generator would be made for every task
+            if not variable.unchanged():
+                return False
+        return True
 
 
 class Follower:

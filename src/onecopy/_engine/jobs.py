@@ -329,7 +329,7 @@ class StreamJob(Job):
     def waiting(self) -> bool:
         return True
 
-    def cancel(self, given: list[Assignment]) -> None:
+    def cancel_waiting(self, given: list[Assignment]) -> None:
         """End the first item that was not ``given`` to a worker with CancelledError, and stop
         there: the items after it get no outcome."""
         with self._changed:

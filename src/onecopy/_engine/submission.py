@@ -109,17 +109,17 @@ class Submission:
         begun = monotonic_ns()
         known = self._known.get(function)
         call = FutureCall(known, function, args, kwargs, self.namespace, rules)
+        call.pool = self._pool
         if done is not None:
-            call.future.add_done_callback(done)
+            call.add_done_callback(done)
         with Uninterrupted():
             call.versions = self._known.versions(known, call)
             effects = self._enter(call, pace_key(known, function))
             if call.submitted - begun > WORTH:
                 self._history.diary.add(PACKING, begun, call.submitted)
-            call.future.number, call.future.pool = call.number, self._pool
             if effects is not None:
                 effects.carry_out()
-        return call.future
+        return call
 
     def apply(
         self,
@@ -208,7 +208,7 @@ class Submission:
             waiting, effects = self._core.cancel_waiting()
             effects.carry_out()
             for work, given in waiting:
-                work.cancel(given)
+                work.cancel_waiting(given)
 
     # Jobs of many items.
 

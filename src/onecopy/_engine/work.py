@@ -13,6 +13,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 from concurrent.futures import InvalidStateError
+from concurrent.futures._base import CANCELLED, CANCELLED_AND_NOTIFIED, PENDING, RUNNING
 from contextlib import suppress
 from typing import Any
 
@@ -30,6 +31,8 @@ from .rules import Rules
 
 # For a failure that belongs to no assignment.
 NOWHERE = Assignment(0, 0, 0, 0)
+# The states of a future whose task has not started.
+_WAITING = (PENDING, CANCELLED)
 
 
 class Work:
@@ -76,7 +79,7 @@ class Work:
         """Return True if some of the work can still be cancelled."""
         return False
 
-    def cancel(self, given: list[Assignment]) -> None:
+    def cancel_waiting(self, given: list[Assignment]) -> None:
         """Cancel whatever has not been ``given`` to a worker."""
         raise NotImplementedError
 
@@ -166,7 +169,7 @@ class Call(Work):
         self.rules: Rules | None = rules
         self.tries: dict[int, int] | None = {} if rules is not None and rules.retries else None
         self.versions: tuple[Version, ...] = NO_VERSIONS
-        self._call = call
+        self._call: Callable[..., Any] | None = call
         self.message: Any
         if namespace is None:
             self.message = (args, kwargs)
@@ -182,6 +185,7 @@ class Call(Work):
         return self.message  # type: ignore[no-any-return]
 
     def callable(self) -> Callable[..., Any]:
+        assert self._call is not None, "it has not ended"
         return self._call
 
     def calls_back(self) -> bool:
@@ -199,57 +203,69 @@ class Call(Work):
         return name_of(self._call) if self.function is None else self.function.name
 
 
-class FutureCall(Call):
-    """A call whose outcome goes into a ``Future``."""
+class FutureCall(Call, TaskFuture):
+    """A call that is its own future: with a million pending calls, every object that the garbage
+    collector has to traverse for each of them counts.
 
-    __slots__ = ("_begun", "future")
+    Its caller keeps it as long as the result is of use, so what the call was made of is released
+    when it ends. What every future gets is in slots: there may be thousands before the first of them
+    has a result, and then CPython (3.11 to 3.13) has no room left in the layout that the instances
+    of a class share, and makes a dictionary for each.
+    """
+
+    __slots__ = ("_exception", "_made", "_result", "_state", "pool")
     called = "submit"
 
     def __init__(self, *args: Any) -> None:
         super().__init__(*args)
-        self.future = TaskFuture()
-        self._begun = False
+        self._state = PENDING
+        self._result = self._exception = self._made = self.pool = None
 
     def begin(self) -> bool:
-        if self._begun:
-            # Its worker has died, or it is retried.
-            return not self.future.cancelled()
-        self._begun = True
-        return self.future.set_running_or_notify_cancel()
+        if self._state not in _WAITING:  # its worker has died, or it is retried
+            return self._state == RUNNING
+        begun = self.set_running_or_notify_cancel()
+        if not begun:
+            self._release()
+        return begun
 
     def wanted(self) -> bool:
-        return not self.future.cancelled()
+        return self._state not in (CANCELLED, CANCELLED_AND_NOTIFIED)
 
     def calls_back(self) -> bool:
-        return self.future.has_callbacks()
+        return self.has_callbacks()
 
     def waiting(self) -> bool:
-        return not self._begun
+        return self._state in _WAITING
 
-    def cancel(self, given: list[Assignment]) -> None:
-        self.future.cancel()
-        self.future.set_running_or_notify_cancel()  # notifies those that wait for it
+    def cancel_waiting(self, given: list[Assignment]) -> None:
+        self.cancel()
+        self.begin()  # notifies those that wait for it
 
     def deliver(self, assignment: Assignment, value: Any) -> None:
-        self.message = None  # the future may live long; the arguments need not
+        self._release()
         try:  # noqa: SIM105 - a context manager would be created for every task
-            self.future.set_result(value)
+            self.set_result(value)
         except InvalidStateError:
             pass  # cancelled while it ran, with the result in flight
 
     def fail(self, assignment: Assignment, error: BaseException) -> None:
-        self.message = None
+        self._release()
         with suppress(InvalidStateError):  # see ``deliver``
-            self.future.set_exception(error)
+            self.set_exception(error)
 
     def abandon(self, error: BaseException) -> None:
-        if isinstance(error, PoolClosed) and not self._begun:
-            self.future.cancel()
+        if isinstance(error, PoolClosed) and self._state == PENDING:
+            self.cancel()
         if self.begin():  # else it is cancelled, and those that wait were notified
             self.fail(NOWHERE, error)
 
     def forked(self, error: BaseException) -> None:
-        self.future.forked(error)
+        self._release()
+        TaskFuture.forked(self, error)
+
+    def _release(self) -> None:
+        self.message = self._call = self.function = None
 
 
 class BlockingCall(Call):

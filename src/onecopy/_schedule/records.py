@@ -2,19 +2,31 @@
 
 from __future__ import annotations
 
-from .chunks import Pace
+from .chunks import TINY_NS, Pace
 from .events import PLAIN, Assignment, Constraints
 
 
-class Task:
-    """A single task in the queue."""
+class Tasks:
+    """Single tasks in the queue that were submitted one after the other, all of one key: one record
+    for all of them, since a million may wait. It is kept with those that workers have.
 
-    __slots__ = ("constraints", "id", "pace")
+    Attributes:
+        id, stop: the tasks from ``id`` up to ``stop`` wait.
+    """
 
-    def __init__(self, id: int, pace: Pace, constraints: Constraints = PLAIN) -> None:
+    __slots__ = ("constraints", "id", "key", "pace", "stop")
+
+    def __init__(self, id: int, key: int, pace: Pace, constraints: Constraints = PLAIN) -> None:
         self.id = id
+        self.stop = id + 1
+        self.key = key
         self.pace = pace
         self.constraints = constraints
+
+    def are_tiny(self) -> bool:
+        """Return True if each of them takes less time than waking a worker for it."""
+        pace = self.pace
+        return pace.mean is not None and pace.peak <= TINY_NS and not self.constraints.exclusive
 
 
 class Job:
@@ -70,7 +82,7 @@ class Worker:
 
     def __init__(self, id: int) -> None:
         self.id = id
-        self.held: dict[int, tuple[Assignment, Task | Job, float]] = {}
+        self.held: dict[int, tuple[Assignment, Tasks | Job, float]] = {}
         self.load = 0.0
         self.items = 0  # of jobs
         self.taken = 0
@@ -80,7 +92,7 @@ class Worker:
         self.ending = False
 
 
-def no_longer_out(assignment: Assignment, work: Task | Job) -> int:
+def no_longer_out(assignment: Assignment, work: Tasks | Job) -> int:
     """Note that these items are not with a worker any more; return their number."""
     size = assignment.stop - assignment.start
     if type(work) is Job:
@@ -88,6 +100,6 @@ def no_longer_out(assignment: Assignment, work: Task | Job) -> int:
     return size
 
 
-def can_be_cut(assignment: Assignment, work: Task | Job) -> bool:
+def can_be_cut(assignment: Assignment, work: Tasks | Job) -> bool:
     """Return True for a chunk whose size was chosen here; the user's own chunks are not cut."""
     return type(work) is Job and work.chunk is None and assignment.stop - assignment.start > 1

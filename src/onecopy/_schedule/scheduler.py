@@ -40,7 +40,6 @@ from .chunks import (
     BEHIND_NS,
     LEAST_NS,
     LEAST_TASK_NS,
-    TINY_NS,
     Pace,
     chunk_size,
 )
@@ -71,7 +70,7 @@ from .events import (
     WorkerGone,
     WorkerReady,
 )
-from .records import Job, Task, Worker, can_be_cut, no_longer_out
+from .records import Job, Tasks, Worker, can_be_cut, no_longer_out
 
 # What a named tuple's own ``__new__`` does, without the call.
 _new = tuple.__new__
@@ -108,7 +107,8 @@ class Scheduler:
         self._holds = holds and max_tasks is None
         self._wanted = workers
         self._max_tasks = max_tasks
-        self._queue: deque[Task | Job] = deque()
+        self._queue: deque[Tasks | Job] = deque()
+        self._waiting = 0  # single tasks in the queue
         self._jobs: dict[int, Job] = {}
         self._growing: set[int] = set()  # jobs
         self._workers: dict[int, Worker] = {}
@@ -117,7 +117,7 @@ class Scheduler:
         self._paces: dict[tuple[str, int], Pace] = {}
         self._returns: dict[tuple[int, int], int] = {}
         # Assignments that have ended and may be retried.
-        self._open: dict[int, tuple[Assignment, Task | Job]] = {}
+        self._open: dict[int, tuple[Assignment, Tasks | Job]] = {}
         self._ids = count(1)
         self._closed = False
         self._retired: set[int] = set()
@@ -178,11 +178,10 @@ class Scheduler:
     ) -> list[Instruction]:
         """Handle a ``TaskSubmitted``, without creating one: there are very many. ``waits``: it may
         wait for a busy worker although another is idle."""
-        work = Task(task, self._pace(("task", key)), constraints)
-        self._queue.append(work)
+        work = self._put_last(task, key, constraints)
         out: list[Instruction] = []
         if self._idle:
-            if waits and self._holds and self._busy and _is_tiny(work):
+            if waits and self._holds and self._busy and work.are_tiny():
                 self._wake_few(work, out)
             else:
                 self._wake(out)
@@ -272,8 +271,8 @@ class Scheduler:
         found = self._open.pop(event.assignment, None)
         if found is not None:
             assignment, work = found
-            if isinstance(work, Task):
-                self._queue.append(work)
+            if isinstance(work, Tasks):
+                self._put_last(assignment.work, work.key, work.constraints)
             else:
                 for run in reversed(event.runs or ((assignment.start, assignment.stop),)):
                     self._put_back(work, *run)
@@ -372,6 +371,7 @@ class Scheduler:
 
     def _abandon(self, _: Abandoned, out: list[Instruction]) -> None:
         self._queue.clear()
+        self._waiting = 0
         self._jobs.clear()
         self._growing.clear()
         self._open.clear()
@@ -389,17 +389,33 @@ class Scheduler:
             pace = self._paces[key] = Pace()
         return pace
 
+    def _put_last(self, task: int, key: int, constraints: Constraints) -> Tasks:
+        """Put a single task behind all that waits; return its record."""
+        self._waiting += 1
+        last = self._queue[-1] if self._queue else None
+        if (
+            type(last) is Tasks
+            and last.stop == task
+            and last.key == key
+            and last.constraints == constraints
+        ):
+            last.stop += 1
+            return last
+        work = Tasks(task, key, self._pace(("task", key)), constraints)
+        self._queue.append(work)
+        return work
+
     def _wake(self, out: list[Instruction]) -> None:
         """Give every idle worker something while there is something."""
         while self._idle and self._queue:
             worker = self._workers[self._idle.pop()]
             self._assign(worker, self._queue[0], out)
 
-    def _wake_few(self, last: Task, out: list[Instruction]) -> None:
+    def _wake_few(self, last: Tasks, out: list[Instruction]) -> None:
         """Give tiny tasks to as few idle workers as they need: to none while there is less of them
         than a busy worker does soon. Waking a worker costs more than such a task takes."""
         each = max(last.pace.peak, LEAST_TASK_NS)
-        while self._idle and len(self._queue) * each >= BEHIND_NS:
+        while self._idle and self._waiting * each >= BEHIND_NS:
             worker = self._workers[self._idle.pop()]
             self._assign(worker, self._queue[0], out)
             if self._queue:
@@ -415,7 +431,7 @@ class Scheduler:
         """Give a worker as much as the rule about time ahead allows."""
         # Topping up at every result would send one message per task.
         first = self._queue[0]
-        if worker.held and worker.load > AHEAD_TASK_NS / 2 + worker.trip and type(first) is Task:
+        if worker.held and worker.load > AHEAD_TASK_NS / 2 + worker.trip and type(first) is Tasks:
             return
         while self._queue and not self._spent(worker) and not worker.ending:
             work, size = self._queue[0], 0
@@ -427,14 +443,20 @@ class Scheduler:
                     or work.constraints.exclusive
                 ):
                     return
-                if isinstance(work, Task):
-                    ahead, estimate = AHEAD_TASK_NS, work.pace.peak
-                else:
-                    size = self._next_size(work)
-                    if len(worker.held) > 1 and worker.items + size > self._fair(work):
+                if isinstance(work, Tasks):
+                    room = AHEAD_TASK_NS + worker.trip - worker.load
+                    many = int(room / max(work.pace.peak, LEAST_TASK_NS))
+                    if many < 1:
                         return
-                    ahead, estimate = AHEAD_JOB_NS, size * work.pace.mean
-                if worker.load + max(estimate, LEAST_TASK_NS) > ahead + worker.trip:
+                    if self._max_tasks is not None:
+                        many = min(many, self._max_tasks - worker.taken)
+                    self._assign_tasks(worker, work, min(many, work.stop - work.id), out)
+                    continue
+                size = self._next_size(work)
+                if len(worker.held) > 1 and worker.items + size > self._fair(work):
+                    return
+                estimate = size * work.pace.mean
+                if worker.load + max(estimate, LEAST_TASK_NS) > AHEAD_JOB_NS + worker.trip:
                     return
             self._assign(worker, work, out, size)
 
@@ -480,26 +502,45 @@ class Scheduler:
         return job.out + (self._wanted * job.most if job.grows and job.most < 1 << 32 else 0)
 
     def _assign(
-        self, worker: Worker, work: Task | Job, out: list[Instruction], size: int = 0
+        self, worker: Worker, work: Tasks | Job, out: list[Instruction], size: int = 0
     ) -> None:
         """Give out the head of the queue, or a chunk of it; ``size``: where it is known."""
-        if isinstance(work, Task):
-            self._queue.popleft()
-            estimate = max(work.pace.peak, LEAST_TASK_NS)
-            assignment = _new(Assignment, (next(self._ids), work.id, 0, 0))
-        else:
-            start, stop = self._cut(work, size or self._next_size(work))
-            work.out += stop - start
-            estimate = (stop - start) * max(work.pace.mean or 0.0, 2.0)
-            assignment = _new(Assignment, (next(self._ids), work.id, start, stop))
+        if isinstance(work, Tasks):
+            self._assign_tasks(worker, work, 1, out)
+            return
+        start, stop = self._cut(work, size or self._next_size(work))
+        work.out += stop - start
+        estimate = (stop - start) * max(work.pace.mean or 0.0, 2.0)
+        assignment = _new(Assignment, (next(self._ids), work.id, start, stop))
         if not worker.held:
             self._busy[worker.id] = worker
         worker.held[assignment.id] = (assignment, work, estimate)
         worker.load += estimate
-        worker.items += assignment.stop - assignment.start
+        worker.items += stop - start
         worker.taken += 1
         worker.exclusive = work.constraints.exclusive
         out.append(_new(Assign, (worker.id, assignment)))
+
+    def _assign_tasks(
+        self, worker: Worker, tasks: Tasks, many: int, out: list[Instruction]
+    ) -> None:
+        """Give out this many of the tasks at the head of the queue."""
+        estimate = max(tasks.pace.peak, LEAST_TASK_NS)
+        held, ids, first = worker.held, self._ids, tasks.id
+        if not held:
+            self._busy[worker.id] = worker
+        for task in range(first, first + many):
+            number = next(ids)
+            assignment = _new(Assignment, (number, task, 0, 0))
+            held[number] = (assignment, tasks, estimate)
+            out.append(_new(Assign, (worker.id, assignment)))
+        worker.load += many * estimate
+        worker.taken += many
+        worker.exclusive = tasks.constraints.exclusive
+        self._waiting -= many
+        tasks.id += many
+        if tasks.id == tasks.stop:
+            self._queue.popleft()
 
     def _cut(self, job: Job, size: int) -> tuple[int, int]:
         """Take the next chunk out of the job at the head of the queue."""
@@ -524,10 +565,12 @@ class Scheduler:
         self._returns[key] = self._returns.get(key, 0) + 1
         return self._returns[key] >= _RETURNS
 
-    def _come_back(self, assignment: Assignment, work: Task | Job) -> None:
+    def _come_back(self, assignment: Assignment, work: Tasks | Job) -> None:
         """Put an assignment that was not started back at the head of the queue."""
-        if isinstance(work, Task):
-            self._queue.appendleft(work)
+        if isinstance(work, Tasks):
+            self._waiting += 1
+            alone = Tasks(assignment.work, work.key, work.pace, work.constraints)
+            self._queue.appendleft(alone)
         else:
             self._put_back(work, assignment.start, assignment.stop)
 
@@ -549,10 +592,3 @@ class Scheduler:
             for worker in list(self._workers.values()):
                 self._retire(worker, out)
             self._idle.clear()
-
-
-def _is_tiny(task: Task) -> bool:
-    """Return True if a task takes less time than waking a worker for it."""
-    return (
-        task.pace.mean is not None and task.pace.peak <= TINY_NS and not task.constraints.exclusive
-    )
