@@ -243,6 +243,24 @@ def test_a_host_that_went_is_no_reason_to_ask_no_other() -> None:
     assert not any(made.relays._failed.values())
 
 
+def test_a_host_without_room_gets_no_more_and_is_not_waited_for() -> None:
+    made = Made(2)
+    first, second = made.lots(64 * _MB)
+    assert first.next(wait=False) is not None
+    assert second.next(wait=False) is not None
+    made.relays.lacks(first.host, _SEGMENT)
+    assert first.next(wait=True) is None
+    assert not first.pieces
+    while (turn := second.next(wait=False)) is not None:
+        assert turn[1] is None
+        second.sent()
+        made.relays.has(second.host, _SEGMENT, turn[0])
+    assert not second.pieces
+    made.relays.begin(first.host, _SEGMENT)
+    (again, _) = made.lots(64 * _MB)
+    assert again.next(wait=False) is not None, "it is tried again when it is needed again"
+
+
 def test_a_file_that_was_truncated_comes_from_the_driver() -> None:
     """A host has zeros in place of what was not there, and says that it has the piece."""
     made = Made(2)

@@ -275,6 +275,8 @@ class Arrivals:
 
     def _on_lacks(self, host: Host, what: str, number: int) -> None:
         """It had no room for something that was sent to it."""
+        if what == "segment":
+            self.relays.lacks(host, number)  # at once: others may wait for what is on its way there
         host.queue.put(("lacks", what, number))
 
     def _on_forgotten(self, host: Host, segment_id: int) -> None:

@@ -78,6 +78,7 @@ class Relays:
         self._linked: Counter[int] = Counter()  # how many work, by who asks
         self._failed: dict[int, set[int]] = {}  # who has failed, by who asked
         self._spoilt: set[int] = set()
+        self._refused: set[tuple[int, int]] = set()  # hosts that have no room for a segment
         # What hosts were told of: when, and whether it comes from the driver; and what has come last.
         self._due: dict[tuple[int, int, Piece], tuple[float, bool]] = {}
         self._latest: dict[int, tuple[float, bool]] = {}
@@ -88,6 +89,11 @@ class Relays:
         """Return True if hosts may get a segment from each other: there are two, and it is not spoilt."""
         there = sum(1 for host in self._hosts() if host.state is not State.GONE)
         return there > 1 and segment not in self._spoilt
+
+    def begin(self, host: Host, segment: int) -> None:
+        """A host is about to be told to make room for a segment: it may have had none before."""
+        with self._changed:
+            self._refused.discard((host.info.key, segment))
 
     def lot(self, host: Host, segment: int, ranges: list[Piece]) -> Lot:
         """Return the pieces of a segment that a host lacks, to be got one after another."""
@@ -117,6 +123,7 @@ class Relays:
             gone = [each for each in self._due if each[:2] == (key, segment)]
             for each in gone:
                 del self._due[each]
+            self._refused.add((key, segment))
             if (known := self._known.get(segment)) is not None:
                 self._remove(host, known)
 
@@ -130,6 +137,7 @@ class Relays:
             self._latest.pop(key, None)
             self._links = {pair: works for pair, works in self._links.items() if key not in pair}
             self._linked = Counter(asks for (asks, _), works in self._links.items() if works)
+            self._refused = {each for each in self._refused if each[0] != key}
             for failed in self._failed.values():
                 failed.discard(key)  # it has gone, and says nothing about the others
 
@@ -138,6 +146,7 @@ class Relays:
         with self._changed:
             self._known.pop(segment, None)
             self._spoilt.discard(segment)
+            self._refused = {each for each in self._refused if each[1] != segment}
 
     def spoil(self, segment: int) -> None:
         """A host may have been sent other bytes than those of a segment, a file that was truncated: from
@@ -168,10 +177,14 @@ class Relays:
     def choose(self, lot: Lot, *, wait: bool) -> tuple[Piece, Host | None] | None:
         """Choose the next piece of a lot, and who sends it (None: the driver). With ``wait`` it waits,
         for some seconds at most, for one that is on its way to another host; without, it returns None
-        then. The one who sends counts as busy until ``ended``."""
+        then, and also if the host has no room for any. The one who sends counts as busy until
+        ``ended``."""
         until = monotonic() + _PATIENCE
         with self._changed:
             while True:
+                if (lot.host.info.key, lot.segment) in self._refused:
+                    lot.pieces.clear()
+                    return None
                 known = self._known.setdefault(lot.segment, _Known())
                 chosen = self._next(lot, known)
                 if chosen is None and wait and (self._closed or monotonic() >= until):

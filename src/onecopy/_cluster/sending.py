@@ -322,6 +322,8 @@ class Sending:
         shipping, segment = self._host.shipping, wanted[0]
         begin, ranges = shipping.missing(wanted)
         if begin:
+            # Before that: the host may answer at once that it has no room.
+            self._relays.begin(self._host, segment.id)
             self._send(begin)
         if sum(high - low for low, high in ranges) >= LEAST and self._relays.serve(segment.id):
             self._step_aside()
