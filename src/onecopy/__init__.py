@@ -29,6 +29,8 @@ if TYPE_CHECKING:
     from ._files.scan.door import scan as scan
     from ._files.scan.handle import Scan as Scan
     from ._objects.counter import Counter as Counter
+    from ._objects.explain import ExplainedPart as ExplainedPart
+    from ._objects.explain import Explanation as Explanation
     from ._objects.log import AppendLog as AppendLog
     from ._objects.mappings import SharedDict as SharedDict
     from ._objects.mappings import SharedSet as SharedSet
@@ -39,7 +41,6 @@ if TYPE_CHECKING:
     from ._observe.memory import memory as memory
     from ._progress.asked import Bar as Bar
     from ._system.cpus import cpu_count as cpu_count
-    from .data import Explanation as Explanation
     from .data import SegmentInfo as SegmentInfo
     from .data import append_log as append_log
     from .data import empty as empty
@@ -82,7 +83,7 @@ if TYPE_CHECKING:
 
 _HOMES = {
     "data": [
-        "Explanation", "SegmentInfo", "append_log", "empty", "explain", "freeze", "full",
+        "SegmentInfo", "append_log", "empty", "explain", "freeze", "full",
         "is_shared", "load", "private", "register", "segments", "share", "zeros",
     ],
     "errors": [
@@ -100,6 +101,7 @@ _HOMES = {
     "_files.scan.door": ["scan"],
     "_files.scan.handle": ["Scan"],
     "_objects.counter": ["Counter"],
+    "_objects.explain": ["ExplainedPart", "Explanation"],
     "_objects.log": ["AppendLog"],
     "_objects.mappings": ["SharedDict", "SharedSet"],
     "_objects.sequences": ["SharedList", "SharedText"],
@@ -115,6 +117,7 @@ __all__ = [
     "BadFile",
     "Bar",
     "Counter",
+    "ExplainedPart",
     "Explanation",
     "Failed",
     "FileTruncated",

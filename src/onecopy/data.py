@@ -15,10 +15,7 @@ from typing import TYPE_CHECKING, Any, Literal, Never, Protocol, TypeVar, overlo
 
 from ._codec.adapters import user_types
 from ._files.scan.handle import Block
-from ._objects import explain as explained
-from ._objects import log, sharing
-from ._objects.explain import ExplainedPart, Explanation
-from ._objects.log import AppendLog
+from ._objects import sharing
 from ._objects.sharing import SegmentInfo
 from ._progress.asked import Bar, bar_of
 from .errors import LoadWarning, printable
@@ -28,13 +25,13 @@ if TYPE_CHECKING:
     from numpy.typing import DTypeLike, NDArray
 
     from ._files.load.interface import Wanted
+    from ._objects.explain import Explanation
+    from ._objects.log import AppendLog
     from ._objects.mappings import SharedDict, SharedSet
     from ._objects.sequences import SharedList, SharedText
 
 __all__ = [
     "Block",
-    "ExplainedPart",
-    "Explanation",
     "SegmentInfo",
     "append_log",
     "empty",
@@ -495,6 +492,8 @@ def append_log() -> AppendLog:
         >>> sorted(value["number"] for value in found)
         [0, 40, 80]
     """
+    from ._objects import log
+
     return log.append_log()
 
 
@@ -530,6 +529,8 @@ def explain(obj: Any) -> Explanation:
           obj['b']  ndarray (float64)  copied  800 kB  oc.share(obj['b'])
           obj['a']  ndarray (float64)  shared  800 kB
     """
+    from ._objects import explain as explained
+
     return explained.explain(obj)
 
 

@@ -6,8 +6,6 @@ these, an object of a user's class into its attributes. Each part is pickled as 
 copies no buffer, and the result is examined.
 """
 
-from __future__ import annotations
-
 import html
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -38,7 +36,7 @@ class ExplainedPart:
         cure: the remedy; empty if none is needed.
     """
 
-    __module__ = "onecopy.data"
+    __module__ = "onecopy"
 
     path: str
     kind: str
@@ -58,7 +56,7 @@ class Explanation:
         parts: its parts, in their order.
     """
 
-    __module__ = "onecopy.data"
+    __module__ = "onecopy"
 
     kind: str
     parts: tuple[ExplainedPart, ...]

@@ -21,9 +21,10 @@ from .._codec.store import store
 from .._memory.segment import Kind, ReceivedFile, Segment, new_segment, registry
 from .._system import mapping
 from ..errors import NotPicklable, NotShared, PickledWarning
-from .share_objects import structured
 
 Array = TypeVar("Array", bound=np.ndarray[Any, Any])
+# All that ``structured`` may have another form of.
+_STRUCTURED = (str, list, tuple, dict, set, frozenset)
 # Bytes of a shared object that may go through the pipe with each task without a warning.
 _MUCH = 1 << 20
 # The number of parts named that cannot be shared.
@@ -59,7 +60,11 @@ def share(obj: Any) -> Any:
     if isinstance(obj, bytes | bytearray):
         obj = memoryview(obj)
     try:
-        obj = structured(obj)
+        if isinstance(obj, _STRUCTURED):
+            # Imported only now: a program that shares arrays does not need it.
+            from .share_objects import structured
+
+            obj = structured(obj)
     except NotPicklable:
         encode(obj, what="object")  # names the part by its path from here
         raise
