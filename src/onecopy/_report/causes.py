@@ -239,11 +239,9 @@ def arguments(look: Look, call: Call) -> Iterator[Advice]:
         return
     kind, moved, whole = max(mine, key=lambda each: each[1])
     copying = _owner(look, call, "packing")
-    # Sharing copies them once; after that nothing is copied.
-    sorts = kind in ("frames", "tables")
-    rounds = max(1, len(np.unique(call.spans["task"]))) if sorts else 0
-    once = copying * min(1.0, whole / moved + (1 / rounds if rounds else 0.0))
-    once += _FIRST_WRITE * whole
+    # Sharing copies them once; after that nothing is copied. That a frame is sorted before is not counted:
+    # it was cut into groups before, which copies it too.
+    once = copying * min(1.0, whole / moved) + _FIRST_WRITE * whole
     saves = (idle + decode) / look.workers - once
     title, change = _ARGUMENTS[kind]
     yield Advice(
