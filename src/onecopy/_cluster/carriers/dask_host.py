@@ -145,11 +145,13 @@ class Carrying(WorkerPlugin):
                 {"op": CARRY_PEER, "key": their, "source": source},
                 _REACH,
             )
-            if why:
+            agent = self._agents.get(key)
+            if why or agent is None:
                 there.abort()
+                why = why or "its agent has ended"
             else:
-                self._agents[key].hand(taken_out(there), None)
-        except (OSError, KeyError) as error:
+                agent.hand(taken_out(there), None)
+        except OSError as error:
             why = f"no connection: {error!r}"
         await comm.write(why)
         return Status.dont_reply
@@ -157,12 +159,12 @@ class Carrying(WorkerPlugin):
     async def carry_peer(self, comm: Any, key: str, source: int) -> Status:
         """Give the agent with this key a connection from another host, ``source``, to ask it for shared
         data. The message to that host is empty, or says why that cannot be."""
-        if type(comm) is not TCP or key not in self._agents:
+        agent = self._agents.get(key)
+        if type(comm) is not TCP or agent is None:
             await comm.write("no plain connection to an agent")
             return Status.dont_reply
-        with contextlib.suppress(OSError, KeyError):  # one of them has gone: the driver sees that
-            stream = await _welcomed(comm)
-            self._agents[key].hand(stream, source)
+        with contextlib.suppress(OSError):  # one of them has gone: the driver sees that
+            agent.hand(await _welcomed(comm), source)
         return Status.dont_reply
 
     def _drop(self, key: str) -> None:
