@@ -204,7 +204,8 @@ with cluster(n_workers=3) as dask, Client(dask) as client:
         until(lambda: [host.shared for host in pool.hosts()] == [data.nbytes] * 3)
         links = pool._engine._table.relays._links
         assert links and all(links.values()), links
-        assert pool._engine.traffic()[0] < 1.05 * data.nbytes, pool._engine.traffic()
+        # Once, and what it helps with while both others ask one host; to each it would be three times.
+        assert pool._engine.traffic()[0] < 2 * data.nbytes, pool._engine.traffic()
         # One that has gone gives nothing, and nothing is lost.
         more = oc.share(np.arange(8_000_000) * 2)
         def other():
