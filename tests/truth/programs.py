@@ -148,7 +148,7 @@ def slices(make: Make, cured: bool) -> None:
         pool.map(tiny, range(4))
         if cured:
             x = oc.share(x)
-        for _ in range(6):
+        for _ in range(12):
             pool.map(total, np.array_split(x, 40))
 
 
