@@ -70,9 +70,7 @@ class Bulk:
 
     def receive(self, address: int, count: int) -> None:
         """Write the next bytes to an address. Raises EOFError if the driver has gone."""
-        view = mapping.borrowed(address, count, write=True)
-        while view:
-            view = view[self._read(view) :]
+        self._fill(mapping.borrowed(address, count, write=True))
 
     def write(self, file: AnonymousFile, offset: int, count: int) -> None:
         """Write the next bytes to a file.
@@ -123,9 +121,7 @@ class Bulk:
     def get(self, count: int) -> bytearray:
         """Return the next bytes. Raises EOFError if the other end has gone."""
         room = bytearray(count)
-        view = memoryview(room)
-        while view:
-            view = view[self._read(view) :]
+        self._fill(memoryview(room))
         return room
 
     def skip(self, count: int) -> None:
@@ -133,6 +129,10 @@ class Bulk:
         room = memoryview(bytearray(min(_PIECE, count)))
         while count:
             count -= self._read(room[:count])
+
+    def _fill(self, room: memoryview) -> None:
+        while room:
+            room = room[self._read(room) :]
 
     def _read(self, room: memoryview) -> int:
         """Fill the room with the next bytes, or some of it; return how many. Raises EOFError if the

@@ -162,7 +162,7 @@ class Relays:
             self._changed.notify_all()
 
     def after_fork(self) -> None:
-        """Forget all, in a forked child, where nothing is sent."""
+        """Replace the lock, in a forked child: another thread of the parent may have held it."""
         self._changed = threading.Condition()
 
     def _remove(self, host: Host, known: _Known) -> None:

@@ -145,8 +145,6 @@ class Sending:
             self._send_initializer(*values)
         elif name == "lacks":
             self._host.lacks(*values)
-            if values[0] == "segment":
-                self._relays.lacks(self._host, values[1])
         elif name == "ping":
             # Answered before anything else is sent, so that the host is at nothing else meanwhile.
             self._send([(name, monotonic_ns())])
