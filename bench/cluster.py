@@ -31,7 +31,7 @@ DASK_PROCESSES = "Dask, processes"
 PLAIN = (DASK_THREADS, DASK_PROCESSES)
 WAYS = (*PLAIN, ONECOPY)
 
-_ENVIRONMENT = {
+ENVIRONMENT = {
     # As Dask's nannies set it: freed memory goes back to the system.
     "MALLOC_TRIM_THRESHOLD_": "65536",
     "OMP_NUM_THREADS": "1",
@@ -49,6 +49,21 @@ atexit.register(_closing.close)
 def processes(way: str) -> int:
     """Return the number of Dask workers of a host."""
     return THREADS if way == DASK_PROCESSES else 1
+
+
+def start_dask(
+    network: Network, folder: str, space: str, what: str, *options: str
+) -> subprocess.Popen[bytes]:
+    """Start a Dask ``scheduler`` or ``worker`` in a namespace; its files are in the folder."""
+    command = (sys.executable, "-m", f"distributed.cli.dask_{what}", "--no-dashboard")
+    return subprocess.Popen(
+        network.inside(space, *command, *options),
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        cwd=folder,
+        # The functions of ``cluster_job`` are imported by Dask's workers.
+        env={**os.environ, **ENVIRONMENT, "PYTHONPATH": str(ROOT)},
+    )
 
 
 class Lab:
@@ -92,17 +107,7 @@ class Lab:
             self._start(network.space(host), "worker", *place, *options)
 
     def _start(self, space: str, what: str, *options: str) -> None:
-        command = (sys.executable, "-m", f"distributed.cli.dask_{what}", "--no-dashboard")
-        self._made.append(
-            subprocess.Popen(
-                self._network.inside(space, *command, *options),
-                stdout=subprocess.DEVNULL,
-                stderr=subprocess.DEVNULL,
-                cwd=self._folder,
-                # The functions of ``cluster_job`` are imported by Dask's workers.
-                env={**os.environ, **_ENVIRONMENT, "PYTHONPATH": str(ROOT)},
-            )
-        )
+        self._made.append(start_dask(self._network, self._folder, space, what, *options))
 
     def _begin(self) -> subprocess.Popen[str]:
         network = self._network
@@ -113,7 +118,7 @@ class Lab:
             stdout=subprocess.PIPE,
             text=True,
             cwd=ROOT,
-            env={**os.environ, **_ENVIRONMENT},
+            env={**os.environ, **ENVIRONMENT},
         )
 
     def _kill(self) -> None:

@@ -15,7 +15,7 @@ from distributed import Client
 
 import onecopy as oc
 
-from .cluster import HOSTS, ONECOPY, THREADS, processes
+from .cluster import HOSTS, ONECOPY, processes
 from .face import per_call
 from .namespaces import Network
 
@@ -57,7 +57,7 @@ class OnOnecopy:
     def give(self, array: Any) -> Any:
         """Bring an array to all hosts and read it there; return what keeps it there."""
         data = oc.share(array)
-        self._pool.map(total, [data] * (HOSTS * THREADS), chunksize=1)
+        self._pool.map(total, [data] * self._pool.workers, chunksize=1)
         return data
 
 
