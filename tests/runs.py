@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
 from onecopy._observe.columns import MEMORY, OWNER, SPAN, TOTAL, WORKER, dtype_of
@@ -130,3 +132,15 @@ def _memory(rng: np.random.Generator, workers: int, ended: int) -> Table:
     table["pss"] = table["uss"] + table["shared"] // (workers + 1)
     table["rss"] = table["uss"] + table["shared"]
     return table
+
+
+def crowded() -> Run:
+    """A run of eight workers that want two CPUs, and have them for a quarter of the time."""
+    run = made_up(2000, 8)
+    spans, totals = run.spans.copy(), run.totals.copy()
+    for table in (spans, totals):
+        table["cpu"] = table["cpu"] // 4
+    spans["wanted"] = 1 << 40
+    totals["running"] = totals["compute"] // 4
+    totals["wanting"] = totals["compute"] - totals["running"]
+    return replace(run, spans=spans, totals=totals, cpus=2)

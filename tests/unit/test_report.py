@@ -29,7 +29,7 @@ from onecopy._report.model import Run, empty_tables
 from onecopy._report.perfetto import write_perfetto
 from onecopy._report.screen import Screen
 from onecopy._report.terminal import print_report
-from tests.runs import made_up
+from tests.runs import crowded, made_up
 
 
 def titles(run: Run) -> list[str]:
@@ -121,14 +121,7 @@ def test_lost_tasks() -> None:
 
 
 def test_more_workers_than_cpus() -> None:
-    run = made_up(2000, 8)
-    spans, totals = run.spans.copy(), run.totals.copy()
-    for table in (spans, totals):
-        table["cpu"] = table["cpu"] // 4
-    spans["wanted"] = 1 << 40
-    totals["running"] = totals["compute"] // 4
-    totals["wanting"] = totals["compute"] - totals["running"]
-    assert kinds(replace(run, spans=spans, totals=totals, cpus=2)) == ["workers"]
+    assert kinds(crowded()) == ["workers"]
 
 
 def test_large_results() -> None:

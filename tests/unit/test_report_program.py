@@ -13,7 +13,7 @@ import pytest
 from onecopy._report import saved
 from onecopy._report.advice import advice
 from onecopy._report.program import NONE, Words, words_of
-from tests.runs import made_up
+from tests.runs import crowded, made_up
 
 FILE = "<program of a test>"
 
@@ -163,15 +163,7 @@ def test_advice_in_the_program_s_words(kind: str, general: str, own: str) -> Non
 
 
 def test_advice_on_the_pool_has_the_names_of_the_first_call() -> None:
-    run = made_up(2000, 8)
-    spans, totals = run.spans.copy(), run.totals.copy()
-    for table in (spans, totals):
-        table["cpu"] = table["cpu"] // 4
-    spans["wanted"] = 1 << 40
-    totals["running"] = totals["compute"] // 4
-    totals["wanting"] = totals["compute"] - totals["running"]
-    crowded = replace(run, spans=spans, totals=totals, cpus=2, words=(NONE, OWN))
-    (found,) = advice(crowded)
+    (found,) = advice(replace(crowded(), words=(NONE, OWN)))
     assert found.change.startswith("one.Pool(2), which is the default")
 
 

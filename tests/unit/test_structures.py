@@ -21,7 +21,7 @@ from hypothesis import strategies as st
 
 import onecopy as oc
 from onecopy import SharedDict, SharedList, SharedSet, SharedText
-from onecopy._objects import columns
+from onecopy._objects import columns, share_objects, sharing
 from tests.links import Ends, stream
 
 
@@ -504,3 +504,8 @@ def test_a_slice_moves_nothing_either() -> None:
 )
 def test_dicts_of_any_keys(rows: list[Any]) -> None:
     assert list(oc.share(rows)) == rows
+
+
+def test_all_that_has_another_form_is_looked_at() -> None:
+    """``share`` imports what makes these forms for objects of these types alone."""
+    assert all(issubclass(kind, sharing._STRUCTURED) for kind in share_objects._CONTAINERS)
