@@ -1,10 +1,12 @@
 """Clusters for figures: four hosts with addresses of their own, and a driver in the middle.
 
-Each way to work has its own hosts (``namespaces``), its own scheduler and workers, and a driver: a
-process (``cluster_job``) that is asked for one sample at a time, so that the ways take turns. All
-stay until the program ends. Plain Dask is run in the two ways that its documents know: one process
-with two threads on each host, and two processes with a thread each. onecopy gets the first of these
-clusters.
+Each way to work has its own hosts (``namespaces``), its own head and workers, and a driver: a
+process (``cluster_job``) that is asked for one sample at a time, so that the ways take turns. Plain
+Dask is run in the two ways that its documents know: one process with two threads on each host, and two
+processes with a thread each. onecopy gets the first of these clusters. Plain Ray is run in two ways
+as well, by tasks and by its own pool; its nodes have two CPUs, and onecopy gets the same.
+
+The clusters of one engine stay until those of the other are needed, or the program ends.
 """
 
 from __future__ import annotations
@@ -17,6 +19,9 @@ import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from functools import partial
+from itertools import count
+from pathlib import Path
 
 from .face import Contender, Sample
 from .namespaces import Network
@@ -29,7 +34,10 @@ ONECOPY = "onecopy on Dask"
 DASK_THREADS = "Dask, threads"
 DASK_PROCESSES = "Dask, processes"
 PLAIN = (DASK_THREADS, DASK_PROCESSES)
-WAYS = (*PLAIN, ONECOPY)
+ON_RAY = "onecopy on Ray"
+RAY_TASKS = "Ray, tasks"
+RAY_POOL = "Ray, its Pool"
+RAY = (RAY_TASKS, RAY_POOL, ON_RAY)
 
 ENVIRONMENT = {
     # As Dask's nannies set it: freed memory goes back to the system.
@@ -37,10 +45,18 @@ ENVIRONMENT = {
     "OMP_NUM_THREADS": "1",
     # It takes back copies while ``scatter(broadcast=True)`` makes them, and may do so for ever.
     "DASK_DISTRIBUTED__SCHEDULER__ACTIVE_MEMORY_MANAGER__START": "False",
+    "RAY_USAGE_STATS_ENABLED": "0",
+    # Nothing else is on these hosts' network.
+    "RAY_AUTH_MODE": "disabled",
+    # It ends tasks when this machine, which is all of the hosts, runs short of memory.
+    "RAY_DISABLE_MEMORY_MONITOR": "1",
 }
+# Bytes of each node's object store; only what is used of it takes memory.
+_STORE = 2_500_000_000
 # Seconds for a sample. A way that takes longer is left out.
 _MOST = 120
 
+_numbers = count()
 _open: dict[str, Lab] = {}
 _closing = ExitStack()
 atexit.register(_closing.close)
@@ -51,26 +67,51 @@ def processes(way: str) -> int:
     return THREADS if way == DASK_PROCESSES else 1
 
 
-def start_dask(
-    network: Network, folder: str, space: str, what: str, *options: str
-) -> subprocess.Popen[bytes]:
-    """Start a Dask ``scheduler`` or ``worker`` in a namespace; its files are in the folder."""
-    command = (sys.executable, "-m", f"distributed.cli.dask_{what}", "--no-dashboard")
+def start(network: Network, folder: str, space: str, command: list[str]) -> subprocess.Popen[bytes]:
+    """Start a command in a namespace; its files are in the folder."""
     return subprocess.Popen(
-        network.inside(space, *command, *options),
+        network.inside(space, *command),
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
         cwd=folder,
-        # The functions of ``cluster_job`` are imported by Dask's workers.
+        # The functions of ``cluster_job`` are imported by the workers.
         env={**os.environ, **ENVIRONMENT, "PYTHONPATH": str(ROOT)},
     )
 
 
+def start_dask(
+    network: Network, folder: str, space: str, what: str, *options: str
+) -> subprocess.Popen[bytes]:
+    """Start a Dask ``scheduler`` or ``worker`` in a namespace."""
+    module = f"distributed.cli.dask_{what}"
+    return start(network, folder, space, [sys.executable, "-m", module, "--no-dashboard", *options])
+
+
+def start_ray(
+    network: Network, folder: str, space: str, address: str, *options: str
+) -> subprocess.Popen[bytes]:
+    """Start a node of Ray in a namespace. All have the same name for their folder of temporary
+    files; each but the head's has one of its own there, as a machine has."""
+    node = [str(Path(sys.executable).with_name("ray")), "start", f"--node-ip-address={address}"]
+    node += ["--disable-usage-stats", "--block", f"--object-store-memory={_STORE}", *options]
+    if space != network.hub:
+        own = Path(folder, space)
+        own.mkdir()
+        mounted = 'mount --bind "$1" "$2" && shift 2 && exec "$@"'
+        node = ["sh", "-c", mounted, "sh", str(own), _shared(folder), *node]
+    return start(network, folder, space, node)
+
+
+def _shared(folder: str) -> str:
+    """The name of Ray's folder for temporary files, on every node."""
+    return str(Path(folder, "ray"))
+
+
 class Lab:
-    """Hosts, a Dask cluster on them, and a driver. A context manager.
+    """Hosts, a cluster on them, and a driver. A context manager.
 
     Args:
-        way: one of ``WAYS``.
+        way: one of the names above.
     """
 
     def __init__(self, way: str) -> None:
@@ -80,15 +121,15 @@ class Lab:
 
     def __enter__(self) -> Lab:
         with ExitStack() as stack:
-            number = WAYS.index(self._way)
-            network = self._network = Network(HOSTS, f"ocb{os.getpid()}-{number}")
-            self._folder = stack.enter_context(tempfile.TemporaryDirectory())
+            network = self._network = Network(HOSTS, f"ocb{os.getpid()}-{next(_numbers)}")
+            # A short name: Ray's sockets are in it, whose names have at most 107 characters.
+            self._folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="oc", dir="/tmp"))
             stack.enter_context(network)
             stack.callback(self._wait)
-            address, port = network.SCHEDULER.removeprefix("tcp://").split(":")
-            self._start(network.hub, "scheduler", "--host", address, "--port", port)
-            for host in range(1, HOSTS + 1):
-                self._add(host)
+            if self._way in RAY:
+                self._add_nodes()
+            else:
+                self._add_workers()
             stack.callback(self._kill)
             self._driver = stack.enter_context(self._begin())
             stack.callback(self._driver.kill)
@@ -98,16 +139,33 @@ class Lab:
     def __exit__(self, *_: object) -> None:
         self._stack.close()
 
-    def _add(self, host: int) -> None:
+    def _add_workers(self) -> None:
+        """Start Dask's scheduler and workers."""
         network = self._network
+        address, port = network.SCHEDULER.removeprefix("tcp://").split(":")
+        places = [(network.hub, "scheduler", ("--host", address, "--port", port))]
         each = processes(self._way)
         options = ("--no-nanny", "--memory-limit", "0", "--nthreads", str(THREADS // each))
-        for _ in range(each):
-            place = (network.SCHEDULER, "--host", network.address(host))
-            self._start(network.space(host), "worker", *place, *options)
+        for host in [host for host in range(1, HOSTS + 1) for _ in range(each)]:
+            at = (network.SCHEDULER, "--host", network.address(host), *options)
+            places.append((network.space(host), "worker", at))
+        for space, what, said in places:
+            self._made.append(start_dask(network, self._folder, space, what, *said))
 
-    def _start(self, space: str, what: str, *options: str) -> None:
-        self._made.append(start_dask(self._network, self._folder, space, what, *options))
+    def _add_nodes(self) -> None:
+        """Start Ray's head, without CPUs, and a node for each host. Each node tries to reach the
+        head for some time."""
+        network = self._network
+        Path(_shared(self._folder)).mkdir()
+        address, port = network.HEAD.split(":")
+        head = ("--head", f"--port={port}", "--num-cpus=0", "--include-dashboard=false")
+        head = (*head, f"--temp-dir={_shared(self._folder)}")
+        places = [(network.hub, address, head)]
+        for host in range(1, HOSTS + 1):
+            node = (f"--address={network.HEAD}", f"--num-cpus={THREADS}")
+            places.append((network.space(host), network.address(host), node))
+        for space, at, options in places:
+            self._made.append(start_ray(network, self._folder, space, at, *options))
 
     def _begin(self) -> subprocess.Popen[str]:
         network = self._network
@@ -146,11 +204,27 @@ class Lab:
 
 @contextmanager
 def _lab(way: str, figure: str) -> Iterator[Sample]:
+    if not {way in RAY} >= {other in RAY for other in _open}:
+        _closing.close()  # else the idle processes of one engine would disturb the other's
+        _open.clear()
     if way not in _open:
         _open[way] = _closing.enter_context(Lab(way))
     yield lambda: _open[way].sample(figure)
 
 
-def contenders(figure: str, warm: int = 1) -> list[Contender]:
-    """Return all ways, for a figure of ``cluster_job``."""
-    return [Contender(way, lambda way=way: _lab(way, figure), warm=warm) for way in WAYS]  # type: ignore[misc]  # mypy cannot infer it
+@contextmanager
+def _fresh(way: str, figure: str) -> Iterator[Sample]:
+    def sample() -> float:
+        with Lab(way) as lab:
+            return lab.sample(figure)
+
+    yield sample
+
+
+def contenders(
+    figure: str, ways: tuple[str, ...] = (*PLAIN, ONECOPY), *, fresh: bool = False
+) -> list[Contender]:
+    """Return the ways as contenders, for a figure of ``cluster_job``. ``fresh``: each sample is
+    taken in a cluster of its own."""
+    lab = _fresh if fresh else _lab
+    return [Contender(way, partial(lab, way, figure), warm=int(not fresh)) for way in ways]

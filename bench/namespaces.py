@@ -58,7 +58,8 @@ class Network:
             machine copies.
     """
 
-    SCHEDULER = "tcp://10.77.0.1:8786"
+    SCHEDULER = "tcp://10.77.0.1:8786"  # Dask's
+    HEAD = "10.77.0.1:6399"  # Ray's
 
     def __init__(self, hosts: int, name: str = "", *, owns: bool = True, rate: str = "") -> None:
         self.count = hosts

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+import weakref
 from collections.abc import Iterator
 
 import numpy as np
@@ -14,6 +15,7 @@ from onecopy._cluster.peers import Peers, hand, handing
 from onecopy._memory.segment import registry
 from onecopy._system import mapping
 from onecopy._system.anonymous import AnonymousFile
+from tests.scripts import until
 
 _SIZE = 10 << 20
 
@@ -64,6 +66,20 @@ def test_bytes_come_as_they_are(ends: tuple[Agent, Agent], at_work: bool) -> Non
     for offset, size in ((0, 5_000_000), (5_000_000, _SIZE - 5_000_000)):
         asks.peers.fetch(5, ours, offset, size)
     assert bytes(asks.mirrors.segment(ours).view(0, _SIZE)) == data
+
+
+def test_what_was_given_is_kept_by_nobody(ends: tuple[Agent, Agent]) -> None:
+    """When the driver's last view dies its memory is free, although the stream stays."""
+    asks, answers = ends
+    theirs, ours = registry.new_id(), registry.new_id()
+    filled(answers, theirs)
+    answers.mirrors._roots[ours] = answers.mirrors._roots[theirs]
+    asks.mirrors.begin(ours, _SIZE)
+    asks.peers.fetch(5, ours, 0, _SIZE)
+    given = weakref.ref(answers.mirrors._roots[theirs][0])
+    for number in (theirs, ours):
+        answers.mirrors.forget(number)
+    until(lambda: given() is None)
 
 
 def test_what_is_not_there_is_not_given(ends: tuple[Agent, Agent]) -> None:

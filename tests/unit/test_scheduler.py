@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from onecopy._schedule import events as ev
-from onecopy._schedule.chunks import LEAST_NS, TARGET_NS, Pace, chunk_size
+from onecopy._schedule.chunks import LEAST_NS, LONGEST_NS, TARGET_NS, Pace, chunk_size, target
 from onecopy._schedule.scheduler import Scheduler
 
 
@@ -405,19 +405,19 @@ class TestChunks:
         remaining=st.integers(1, 10**9),
         workers=st.integers(1, 256),
         mean=st.one_of(st.none(), st.floats(0, 1e12)),
-        fixed=st.one_of(st.none(), st.integers(1, 10**6)),
         most=st.integers(1, 10**9),
+        trip=st.integers(0, 10**9),
     )
     def test_always_within_bounds(
-        self, remaining: int, workers: int, mean: float | None, fixed: int | None, most: int
+        self, remaining: int, workers: int, mean: float | None, most: int, trip: int
     ) -> None:
-        pace = learnt(mean)
-        size = chunk_size(remaining, workers, pace, fixed, most)
-        assert 1 <= size <= remaining
-        if fixed is not None:
-            assert size == min(fixed, remaining)
-        else:
-            assert size <= max(most, 1)
+        size = chunk_size(remaining, workers, learnt(mean), most, aim=target(trip))
+        assert 1 <= size <= min(remaining, most)
+
+    @given(trip=st.integers(1, 10**9))
+    def test_chunks_for_another_machine_are_longer(self, trip: int) -> None:
+        assert TARGET_NS == target(0) <= target(trip) <= LONGEST_NS
+        assert target(trip) >= min(40 * trip, LONGEST_NS)
 
     @given(mean=st.floats(1, 1e6), remaining=st.integers(10**8, 10**9))
     def test_a_chunk_of_many_aims_at_the_target(self, mean: float, remaining: int) -> None:

@@ -154,21 +154,25 @@ class Peers:
         with sock, suppress(OSError, EOFError):
             stream = Bulk(sock)
             while True:
-                segment_id, offset, size = _QUESTION.unpack(stream.get(_QUESTION.size))
-                # Held while it is read: its file stays open.
-                segment = self._mirrors.there(segment_id)
-                if segment is None or offset + size > segment.size:
-                    stream.put(b"\0")
-                    continue
-                begin = offset - offset % mmap.PAGESIZE
-                fd = segment.own().descriptor(write=False)
-                end = offset + size
-                with (
-                    mmap.mmap(fd, end - begin, _SHARED, mmap.PROT_READ, offset=begin) as room,
-                    memoryview(room)[offset - begin :] as view,
-                ):
-                    stream.put(b"\1")
-                    stream.put(view)
+                # A function of its own: no segment is kept while nothing is asked.
+                self._give(stream, *_QUESTION.unpack(stream.get(_QUESTION.size)))
+
+    def _give(self, stream: Bulk, segment_id: int, offset: int, size: int) -> None:
+        """Answer one question. Raises OSError if the other end has gone."""
+        # Held while it is read: its file stays open.
+        segment = self._mirrors.there(segment_id)
+        if segment is None or offset + size > segment.size:
+            stream.put(b"\0")
+            return
+        begin = offset - offset % mmap.PAGESIZE
+        fd = segment.own().descriptor(write=False)
+        end = offset + size
+        with (
+            mmap.mmap(fd, end - begin, _SHARED, mmap.PROT_READ, offset=begin) as room,
+            memoryview(room)[offset - begin :] as view,
+        ):
+            stream.put(b"\1")
+            stream.put(view)
 
 
 def _shut(sock: socket.socket) -> None:

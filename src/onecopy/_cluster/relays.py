@@ -266,6 +266,7 @@ class Relays:
         """A piece is not on its way from there any more."""
         with self._changed:
             self._busy[_key(source)] -= 1
+            self._changed.notify_all()
 
     def begins(self, lot: Lot, piece: Piece, source: Host | None) -> None:
         """A host is told of a piece that is to come."""

@@ -12,13 +12,18 @@ from __future__ import annotations
 
 # Nanoseconds that a chunk aims at: the overhead is then about one percent.
 TARGET_NS = 16_000_000
+# On another machine a chunk aims at this many times the time that messages are under way, within a limit:
+# each costs several processes there and here some time, and the network some.
+TRIPS = 40
+LONGEST_NS = 100_000_000
 # Towards the end chunks shrink. While there is a fair share for every worker they do not shrink
 # below this: overhead would cost more than balance gains.
 LEAST_NS = 400_000
 # A chunk has at most this many times the items that the pace was learnt from.
 TRUST = 16
-# A worker is given more while its work is estimated to take less than this.
-AHEAD_JOB_NS = 2 * TARGET_NS
+# A worker is given more of a job while its work is estimated to take less than this many chunks aim
+# at, and more tasks while it takes less than this time.
+AHEAD_CHUNKS = 2
 AHEAD_TASK_NS = 1_000_000
 # Even a task that takes no time costs about two microseconds.
 LEAST_TASK_NS = 2_000.0
@@ -63,14 +68,20 @@ class Pace:
         self.items += items
 
 
+def target(trip: int) -> int:
+    """Return the nanoseconds that a chunk aims at; ``trip``: those that messages to its worker and back
+    are under way."""
+    return max(TARGET_NS, min(TRIPS * trip, LONGEST_NS))
+
+
 def chunk_size(
     remaining: int,
     workers: int,
     pace: Pace,
-    fixed: int | None = None,
     most: int = 1 << 62,
     out: int = 0,
     least: int = LEAST_NS,
+    aim: int = TARGET_NS,
 ) -> int:
     """Return the items for the next chunk, between 1 and ``remaining`` (which is at least 1).
 
@@ -78,18 +89,16 @@ def chunk_size(
         remaining: items not given out yet.
         workers: the number of workers that share them.
         pace: measured so far; the first chunks have one item.
-        fixed: the user's own chunk size, which is always used.
         most: the largest chunk.
         out: items that workers have now.
         least: nanoseconds that a chunk may take even if the rest does not leave two more for every
             worker; 0 if nothing of a chunk can be taken back.
+        aim: nanoseconds that it should take.
     """
-    if fixed is not None:
-        return min(fixed, remaining)
     if pace.mean is None:
         return 1
     each = max(pace.mean, 1.0)
     fair = -(-(remaining + out) // workers)
     share = -(-remaining // (2 * workers))
-    wanted = min(int(TARGET_NS / each), max(share, min(fair, int(least / each))))
+    wanted = min(int(aim / each), max(share, min(fair, int(least / each))))
     return max(1, min(wanted, remaining, TRUST * pace.items, most))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from .chunks import TINY_NS, Pace
+from .chunks import TARGET_NS, TINY_NS, Pace
 from .events import PLAIN, Assignment, Constraints
 
 
@@ -78,10 +78,22 @@ class Job:
 
 
 class Worker:
-    __slots__ = ("ending", "exclusive", "held", "id", "items", "load", "taken", "trip", "whole")
+    __slots__ = (
+        "aim",
+        "ending",
+        "exclusive",
+        "held",
+        "id",
+        "items",
+        "load",
+        "taken",
+        "trip",
+        "whole",
+    )
 
     def __init__(self, id: int) -> None:
         self.id = id
+        self.aim = TARGET_NS  # that a chunk of it should take
         self.held: dict[int, tuple[Assignment, Tasks | Job, float]] = {}
         self.load = 0.0
         self.items = 0  # of jobs

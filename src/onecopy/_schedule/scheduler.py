@@ -35,13 +35,14 @@ from itertools import count
 from typing import Any
 
 from .chunks import (
-    AHEAD_JOB_NS,
+    AHEAD_CHUNKS,
     AHEAD_TASK_NS,
     BEHIND_NS,
     LEAST_NS,
     LEAST_TASK_NS,
     Pace,
     chunk_size,
+    target,
 )
 from .events import (
     Abandoned,
@@ -426,6 +427,7 @@ class Scheduler:
         worker = self._workers.get(event.worker)
         if worker is not None:
             worker.trip = event.nanoseconds
+            worker.aim = target(event.nanoseconds)
 
     def _fill(self, worker: Worker, out: list[Instruction]) -> None:
         """Give a worker as much as the rule about time ahead allows."""
@@ -452,11 +454,12 @@ class Scheduler:
                         many = min(many, self._max_tasks - worker.taken)
                     self._assign_tasks(worker, work, min(many, work.stop - work.id), out)
                     continue
-                size = self._next_size(work)
+                size = self._next_size(work, worker)
                 if len(worker.held) > 1 and worker.items + size > self._fair(work):
                     return
                 estimate = size * work.pace.mean
-                if worker.load + max(estimate, LEAST_TASK_NS) > AHEAD_JOB_NS + worker.trip:
+                room = AHEAD_CHUNKS * worker.aim + worker.trip - worker.load
+                if max(estimate, LEAST_TASK_NS) > room:
                     return
             self._assign(worker, work, out, size)
 
@@ -476,13 +479,15 @@ class Scheduler:
     def _spent(self, worker: Worker) -> bool:
         return self._max_tasks is not None and worker.taken >= self._max_tasks
 
-    def _next_size(self, work: Job) -> int:
+    def _next_size(self, work: Job, worker: Worker) -> int:
         if work.chunk is not None and not work.again:
             return min(work.chunk, work.available - work.next)
-        least = LEAST_NS if self._ahead else 0
-        size = chunk_size(
-            work.left(), self._wanted, work.pace, work.chunk, work.most, self._out(work), least
-        )
+        if work.chunk is not None:
+            size = min(work.chunk, work.left())
+        else:
+            least = max(LEAST_NS, worker.trip) if self._ahead else 0
+            out, aim = self._out(work), worker.aim
+            size = chunk_size(work.left(), self._wanted, work.pace, work.most, out, least, aim)
         if work.again:
             if work.wary:
                 return 1
@@ -508,7 +513,7 @@ class Scheduler:
         if isinstance(work, Tasks):
             self._assign_tasks(worker, work, 1, out)
             return
-        start, stop = self._cut(work, size or self._next_size(work))
+        start, stop = self._cut(work, size or self._next_size(work, worker))
         work.out += stop - start
         estimate = (stop - start) * max(work.pace.mean or 0.0, 2.0)
         assignment = _new(Assignment, (next(self._ids), work.id, start, stop))

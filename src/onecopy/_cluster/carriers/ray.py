@@ -2,7 +2,9 @@
 
 Ray knows which nodes there are, places the agent, carries the messages and authenticates. A Ray
 *actor* on each node (``ray_host``) starts the agent as a process of its own; it has all of the
-node's CPUs, which Ray gives to no other program then. Ray ends the actors with the driver.
+node's CPUs, which Ray gives to no other program then. Ray ends the actors with the driver. Shared data
+goes over streams of their own (``doors``), as the nodes of a Ray cluster reach each other at any
+port; where Ray ciphers its messages, or no stream can be made, it goes with these.
 
 Nodes are read from Ray's table every second. A node whose actor ends, or does not answer polls for
 too long, is lost at once: Ray itself takes a minute to notice a cut link.
@@ -32,9 +34,11 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from ..._protocol.preparation import Preparation
 from ...errors import HostMismatch, InsecureClusterWarning, NoHosts
+from ..bulk import Bulk
 from ..connection import Packed, framed, packed, unpacked
 from ..interface import Events, HostInfo, Item
 from . import ray_host
+from .doors import REACH, Address, connect
 from .running import check
 
 # Seconds. The table is read every ``PERIOD``. A poll waits so long for messages; a node that has
@@ -45,8 +49,8 @@ POLL = 2.0
 LOST = 30.0
 START = 30.0
 AGAIN = 30.0
-# Bytes. Arguments up to 100 kB are part of Ray's own messages, up to 10 MB of them in each.
-_SLICE = 64 << 10
+# Bytes. Arguments of less than 100 kB are part of Ray's own messages, up to 10 MB of them in each.
+_SLICE = 96 << 10
 _CALL = 2 << 20
 # Calls on their way to one node.
 _WINDOW = 4
@@ -87,6 +91,8 @@ class _Host:
         self.info = HostInfo(key, node.name, node.cpus)
         self.node = node
         self.actor: Any = None
+        self.door: Address | None = None
+        self.bulk: Bulk | None = None
         self.leaving = False  # and that was reported
         self.left = threading.Event()  # the same
         self.calls = count()
@@ -147,12 +153,22 @@ class RayCarrier:
                 self._result(host, host.sending.popleft())
         return total
 
-    def bulk(self, key: int) -> None:
-        """See ``Carrier``: Ray has no connection for it."""
+    def bulk(self, key: int) -> Bulk | None:
+        """See ``Carrier``."""
+        return self._all[key].bulk
 
     def link(self, reader: int, source: int) -> bool:
-        """See ``Carrier``: no agent has a ``bulk`` here."""
-        return False
+        """See ``Carrier``."""
+        asks, answers = self._all[reader], self._all[source]
+        if asks.bulk is None or answers.bulk is None:
+            return False
+        try:
+            call = self._call(answers, "link", asks.door, source)
+            self._result(answers, call, 2 * REACH)
+        except OSError as error:
+            _logger.info("%s gives no data to %s: %s", answers.info.name, asks.info.name, error)
+            return False
+        return True
 
     def end(self, key: int) -> None:
         """See ``Carrier``."""
@@ -169,6 +185,9 @@ class RayCarrier:
     def after_fork(self) -> None:
         """See ``Carrier``: Ray is of no use in a forked child, and has no pool there."""
         self._closed.set()
+        for host in self._all.values():
+            if host.bulk is not None:
+                host.bulk.detach_in_child()
 
     # Calls.
 
@@ -305,18 +324,46 @@ class RayCarrier:
             host.left.set()
             self._resting[host.node.id] = monotonic() + AGAIN
             self._hosts.pop(host.node.id, None)
+        if host.bulk is not None:
+            host.bulk.shut()  # a thread may be sending
         if self._events is not None and not self._closed.is_set():
             self._events.left(host.info.key, why)
 
     def _start_agent(self, host: _Host) -> None:
         host.actor = _actor(host.node)
         try:
-            self._result(host, self._call(host, "begin"), START)
+            # The first call waits until the actor has been placed.
+            host.door = None if _uses_tls() else self._opened(host)
+            host.bulk = self._stream(host)
+            self._result(host, self._call(host, "begin", host.bulk is not None), START)
         except TimeoutError as error:
             raise TimeoutError(
                 f"{host.info.name}: Ray has not started the agent for {START:g} s: "
                 f"not all of the node's {host.node.cpus} CPUs may be free"
             ) from error
+
+    def _opened(self, host: _Host) -> Address | None:
+        """Let the node open its door; None if it cannot."""
+        try:
+            return Address(*self._result(host, self._call(host, "open_door"), START))
+        except ConnectionError as error:
+            _logger.warning("%s takes no streams: %s", host.info.name, error)
+            return None
+
+    def _stream(self, host: _Host) -> Bulk | None:
+        """Connect to a node's door; None if it cannot be reached."""
+        if host.door is None:
+            return None
+        try:
+            return Bulk(connect(host.door))
+        except OSError as error:
+            _logger.warning(
+                "%s cannot be reached at port %d (%s): shared data goes with Ray's messages",
+                host.info.name,
+                host.door.port,
+                error,
+            )
+            return None
 
     def _serve(self, host: _Host) -> None:
         """Start the agent of a node, and pass on what it sends until it ends or is lost."""
@@ -339,6 +386,8 @@ class RayCarrier:
             self._kill(host)
             self._lose(host, why)
             host.actor = None
+            if host.bulk is not None:
+                host.bulk.close()
 
 
 def _require_driver() -> None:
@@ -364,7 +413,7 @@ def _versions_of(node: Node) -> Any:
 
 def _actor(node: Node) -> Any:
     """Return a new actor on a node; it starts when the node's CPUs are free."""
-    kind = ray.remote(concurrency_groups={"down": 1, "up": 1})(ray_host.Handle)
+    kind = ray.remote(concurrency_groups={"down": 1, "up": 1, "beside": 1})(ray_host.Handle)
     return kind.options(
         num_cpus=node.cpus,
         max_restarts=0,
@@ -417,13 +466,16 @@ def _first_line(error: BaseException) -> str:
     return str(error).partition("\n")[0]
 
 
+def _uses_tls() -> bool:
+    return os.environ.get("RAY_USE_TLS", "0").lower() in ("1", "true")
+
+
 def _warn_if_open() -> None:
     """Warn of a cluster on other machines to which anybody can connect."""
     address = ray.get_runtime_context().gcs_address
     here = ray.util.get_node_ip_address()
     host = address.rpartition(":")[0].strip("[]")
-    tls = os.environ.get("RAY_USE_TLS", "0").lower() in ("1", "true")
-    if host in (here, "127.0.0.1", "::1", "localhost") or is_token_auth_enabled() or tls:
+    if host in (here, "127.0.0.1", "::1", "localhost") or is_token_auth_enabled() or _uses_tls():
         return
     warnings.warn(
         f"the Ray cluster at {address} is open: any program that reaches it can run code on its "

@@ -1,14 +1,16 @@
 """The part of the ``ray`` carrier that runs on a node: the actor that starts the agent there and
 passes bytes and messages on, unread.
 
-Bytes to the agent come as arguments that are small enough to be part of Ray's own messages: an
+Messages to the agent come as arguments that are small enough to be part of Ray's own messages: an
 object store would keep their pages after they were used (ray#25890). Calls are numbered, for Ray
-does not promise their order to actors with several threads.
+does not promise their order to actors with several threads. Shared data comes through a ``Door``.
 """
 
 from __future__ import annotations
 
+import contextlib
 import pickle
+import socket
 import threading
 from collections import deque
 from time import monotonic
@@ -17,6 +19,7 @@ from typing import Any
 import ray
 
 from ..connection import Packed, size_of
+from .doors import Address, Door, connect
 from .running import LAST, Running, keep_lease, versions
 
 # Bytes of one answer to a poll, and of messages that wait to be asked for. One message may be
@@ -75,15 +78,46 @@ class Handle:
 
     def __init__(self) -> None:
         self._mailbox = Mailbox()
-        self._agent = Running(self._mailbox.put)
+        self._agent: Running | None = None
+        self._door: Door | None = None
         self._next = 0
         self._early: dict[int, tuple[Any, ...]] = {}
 
+    @ray.method(concurrency_group="beside")  # type: ignore[untyped-decorator,unused-ignore]
+    def open_door(self) -> Address:
+        """Return where this node takes streams. Raises OSError if it cannot listen."""
+        self._door = Door(ray.util.get_node_ip_address(), self._add_peer)
+        return self._door.address
+
+    def _add_peer(self, stream: socket.socket, source: int) -> None:
+        with contextlib.suppress(OSError):  # it has gone: the driver sees that
+            self._running.hand(stream, source)
+
+    @ray.method(concurrency_group="beside")  # type: ignore[untyped-decorator,unused-ignore]
+    def link(self, door: Address, source: int) -> None:
+        """Connect the agent to that of another node, which asks it for shared data. Raises OSError if
+        that cannot be.
+
+        Args:
+            door: the other node's.
+            source: the number by which that knows this node.
+        """
+        self._running.hand(connect(Address(*door), source), None)
+
     @ray.method(concurrency_group="down")  # type: ignore[untyped-decorator,unused-ignore]
-    def begin(self) -> None:
-        """Wait until the agent was started. Raises OSError if it cannot be."""
+    def begin(self, streams: bool) -> None:
+        """Wait until the agent was started; ``streams``: the driver has come to the door. Raises OSError
+        if it cannot be."""
+        bulk = self._door.driver() if streams and self._door is not None else None
+        self._agent = Running(self._mailbox.put, bulk)
         self._agent.begun()
         keep_lease(self._agent, self._mailbox)
+
+    @property
+    def _running(self) -> Running:
+        if self._agent is None:
+            raise OSError("it has no agent")
+        return self._agent
 
     @ray.method(concurrency_group="down")  # type: ignore[untyped-decorator,unused-ignore]
     def pass_on(self, number: int, *parts: Any) -> None:
@@ -95,12 +129,12 @@ class Handle:
         while (due := self._early.pop(self._next, None)) is not None:
             self._next += 1
             for part in due:
-                self._agent.connection.sock.sendall(part)
+                self._running.connection.sock.sendall(part)
 
     @ray.method(concurrency_group="up")  # type: ignore[untyped-decorator,unused-ignore]
     def how(self) -> str:
         """Return the way the agent has ended, in words."""
-        return self._agent.how
+        return self._running.how
 
     @ray.method(concurrency_group="up")  # type: ignore[untyped-decorator,unused-ignore]
     def poll(self, seconds: float) -> list[tuple[Any, list[Any]]]:
