@@ -69,7 +69,7 @@ def total(array: Any) -> float:
 
 
 class Work(Protocol):
-    """What the figures want to be done."""
+    """The work that the figures are about."""
 
     def call(self) -> None:
         """Call a function that does nothing, and wait for it."""

@@ -52,6 +52,8 @@ NAMES = (
     "cluster_little",
     "cluster_broadcast",
     "cluster_processor",
+    "cluster_file",
+    "cluster_results",
 )
 
 

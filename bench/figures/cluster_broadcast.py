@@ -1,4 +1,4 @@
-"""An array of 100 MB to four hosts, and its sum in each worker.
+"""An array of 100 MB (1 GB with `--full`) to four hosts, and its sum in each worker.
 
 The hosts are network namespaces of this machine, see ``cluster``.
 """
@@ -9,8 +9,8 @@ from .. import cluster
 from ..face import Bar, Contender, Figure, Sense, Size
 
 
-def contenders(_: Size) -> list[Contender]:
-    return cluster.contenders("broadcast")
+def contenders(size: Size) -> list[Contender]:
+    return cluster.contenders(f"broadcast {10**9 if size.full else 10**8}")
 
 
 def bars(_: Size) -> list[Bar]:
@@ -22,7 +22,7 @@ def bars(_: Size) -> list[Bar]:
 
 FIGURE = Figure(
     "cluster_broadcast",
-    "an array of 100 MB to four hosts, and its sum there",
+    "an array of 100 MB (1 GB) to four hosts, and its sum there",
     contenders,
     bars,
     unit="s",

@@ -7,6 +7,8 @@ enters when its hosts are there.
 from __future__ import annotations
 
 import os
+import signal
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -15,6 +17,7 @@ import numpy as np
 import pytest
 
 import onecopy as oc
+from onecopy._cluster.bulk import Bulk
 from onecopy._cluster.large_results import PIECE, Landing, messages
 from onecopy._codec.parcel import RICH, Parcel
 from tests.arrays import Array
@@ -165,6 +168,34 @@ def test_large_results_are_whole(pool: oc.Pool) -> None:
         assert (array == size % 251).all()
 
 
+def test_a_host_is_killed_while_its_result_comes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The work is done again by the other one; what has come of it is dropped."""
+    read = Landing.read
+    first = threading.Lock()  # both hosts send
+    killed: list[int] = []
+    with oc.Pool(cluster=oc.loopback(2, 1)) as pool:
+        pool.pids()
+        carrier: Any = pool._engine._carrier  # type: ignore[attr-defined]
+
+        def kill(landing: Landing, bulk: Bulk) -> None:
+            if first.acquire(blocking=False):
+                bulk.fill(memoryview(landing._parts[0]))
+                bulk.fill(memoryview(bytearray(PIECE)))
+                (key,) = (key for key, each in carrier._bulks.items() if each is bulk)
+                killed.append(carrier._agents[key][0])
+                os.kill(killed[0], signal.SIGKILL)
+            read(landing, bulk)
+
+        monkeypatch.setattr(Landing, "read", kill)
+        sizes = [3 * PIECE + each for each in range(4)]
+        found = pool.map(numbered, sizes, chunksize=1)
+        assert len(killed) == 1
+        for size, (said, array) in zip(sizes, found, strict=True):
+            assert said == len(array) == size
+            assert (array == size % 251).all()
+        assert sorted(host.state for host in pool.hosts()) == ["gone", "ready"]
+
+
 GROUP = """
 import os, sys
 import numpy as np, onecopy as oc
@@ -215,7 +246,8 @@ def test_no_message_is_much_larger_than_a_piece(sizes: list[int]) -> None:
     items = [("said", 1, []), result(1, *sizes), result(2, 5), result(3, *sizes), ("bye",)]
     landings: dict[Any, Landing] = {}
     found: list[Any] = []
-    for message in messages(items):
+    for message, parts in messages(items):
+        assert not parts
         carried = 0
         for name, *values in message:
             if name == "lands":

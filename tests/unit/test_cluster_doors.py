@@ -13,7 +13,7 @@ from onecopy._cluster.carriers.doors import Door, connect
 
 
 class Peers:
-    """What a door was given by other hosts."""
+    """The streams that a door was given by other hosts."""
 
     def __init__(self) -> None:
         self.came: queue.SimpleQueue[tuple[socket.socket, int]] = queue.SimpleQueue()
@@ -62,7 +62,7 @@ def test_other_hosts_say_who_they_are(door: Door, peers: Peers) -> None:
 def test_nobody_comes_in_without_the_key(door: Door, peers: Peers) -> None:
     wrong = door.address._replace(key=bytes(32))
     for number in (0, 3):
-        with pytest.raises(OSError, match="closed|reset"):
+        with pytest.raises(OSError, match=r"closed|reset"):
             connect(wrong, number)
     with pytest.raises(TimeoutError, match="has not come"):
         door.driver()

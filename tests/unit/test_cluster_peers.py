@@ -69,7 +69,7 @@ def test_bytes_come_as_they_are(ends: tuple[Agent, Agent], at_work: bool) -> Non
 
 
 def test_what_was_given_is_kept_by_nobody(ends: tuple[Agent, Agent]) -> None:
-    """When the driver's last view dies its memory is free, although the stream stays."""
+    """Its memory is free when the driver's last view dies, although the stream stays."""
     asks, answers = ends
     theirs, ours = registry.new_id(), registry.new_id()
     filled(answers, theirs)

@@ -55,9 +55,9 @@ class Agent:
         self, connection: Connection, streams: tuple[socket.socket, socket.socket] | None
     ) -> None:
         self._connection = connection
-        self._outbox = Outbox(connection, connection.shut)
-        self._mirrors = Mirrors(lambda segment: self._outbox.put("lacks", "segment", segment))
         self._bulk = Bulk(streams[0]) if streams is not None else None
+        self._outbox = Outbox(connection, self._bulk, connection.shut)
+        self._mirrors = Mirrors(lambda segment: self._outbox.put("lacks", "segment", segment))
         self._peers = Peers(streams[1], self._mirrors) if streams is not None else None
         self._engine: HostEngine | None = None
         self._setup: Setup | None = None

@@ -191,13 +191,10 @@ class Arrivals:
 
     def _on_lands(self, host: Host, key: Key, sizes: list[int]) -> None:
         """A large result comes, in pieces."""
-        try:
-            host.landings[key] = Landing(sizes)
-        except errors.NotEnoughMemory as error:
-            host.landings[key] = error.with_traceback(None)
+        host.inbox.lands(key, sizes)
 
     def _on_landed(self, host: Host, key: Key, pieces: list[Piece]) -> None:
-        landing = host.landings.get(key)
+        landing = host.inbox.landings.get(key)
         if isinstance(landing, Landing):
             landing.fill(pieces)
 
@@ -307,9 +304,16 @@ def _whole(host: Host, item: Item) -> Any:
     there was no room for them; None if they are there no more, because the host was lost."""
     parcel = item[-1]
     if parcel.stream is not None:
-        return parcel
-    landing = host.landings.pop(key_of(item), None)
+        return _writable(parcel)
+    landing = host.inbox.landings.pop(key_of(item), None)
     return landing.whole(parcel) if isinstance(landing, Landing) else landing
+
+
+def _writable(parcel: Parcel) -> Parcel:
+    """Return a parcel of whose buffers arrays can be made that the program may write to."""
+    if not any(memoryview(each).readonly for each in parcel.buffers):
+        return parcel
+    return parcel._replace(buffers=tuple(map(bytearray, parcel.buffers)))
 
 
 def _unpacked(host: Host, entry: Entry, parcel: Parcel, *, bad: bool) -> Any:

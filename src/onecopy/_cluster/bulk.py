@@ -1,9 +1,9 @@
-"""The bytes of segments on their way to a host, beside the messages.
+"""The bytes of segments on their way to a host, and of large results on their way back, beside the messages.
 
 A message says which bytes come; they follow on a stream of their own, without a frame. The driver's
 kernel takes them from the segment, and the agent's writes them into its mirror: no process has a copy
-in between, and no event loop sees them. Where there is no such stream (TLS, a scheduler in between,
-Ray), the bytes go with the messages instead.
+in between, and no event loop sees them. Where there is no such stream (TLS, a scheduler in between), the
+bytes go with the messages instead.
 
 A broken stream is never mended, because no end knows how much has arrived: the agent ends, and with
 it the host.
@@ -28,7 +28,7 @@ _NOTHING, _STREAM = b"-", b"+"
 
 
 class Bulk:
-    """One end of such a stream. One thread sends or receives; ``close`` and ``shut`` in any.
+    """One end of such a stream. One thread sends, and one receives; ``close`` and ``shut`` in any.
 
     Args:
         sock: a connected stream socket that blocks, which this object owns.
@@ -37,6 +37,7 @@ class Bulk:
     def __init__(self, sock: socket.socket) -> None:
         self._sock = sock
         self._using = threading.Lock()
+        self._filling = threading.Lock()
 
     def send(self, segment: Segment, start: int, stop: int) -> None:
         """Send bytes of a segment. Blocks until the kernel has them all.
@@ -124,6 +125,17 @@ class Bulk:
         self._fill(memoryview(room))
         return room
 
+    def fill(self, room: memoryview) -> None:
+        """Fill this with the next bytes. Raises EOFError if the other end has gone, or this one was
+        closed."""
+        with self._filling:
+            self._fill(room)
+
+    def pass_over(self, count: int) -> None:
+        """Read the next bytes and forget them, as ``fill``."""
+        with self._filling:
+            self.skip(count)
+
     def skip(self, count: int) -> None:
         """Read the next bytes and forget them. Raises EOFError if the driver has gone."""
         room = memoryview(bytearray(min(_PIECE, count)))
@@ -136,8 +148,8 @@ class Bulk:
 
     def _read(self, room: memoryview) -> int:
         """Fill the room with the next bytes, or some of it; return how many. Raises EOFError if the
-        driver has gone, or has been silent for as long as the socket waits."""
-        with suppress(ConnectionError, BlockingIOError):
+        other end has gone, or has been silent for as long as the socket waits."""
+        with suppress(OSError):  # reset, silent, or closed here
             if done := self._sock.recv_into(room, 0, socket.MSG_WAITALL):
                 return done
         raise EOFError
@@ -150,7 +162,7 @@ class Bulk:
     def close(self) -> None:
         """End the stream, and close the socket when no thread uses it any more."""
         self.shut()
-        with self._using:
+        with self._using, self._filling:
             self._sock.close()
 
     def detach_in_child(self) -> None:

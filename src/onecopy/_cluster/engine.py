@@ -248,7 +248,12 @@ class ClusterEngine:
 
     def received(self, key: int, items: list[Item]) -> None:
         host = self._table.by_key(key)
-        if host is None or host.state is State.GONE:
+        if host is not None:
+            host.inbox.received(items)
+
+    def _take(self, host: Host, items: list[Item]) -> None:
+        """Handle a message of a host, in one thread at a time."""
+        if host.state is State.GONE:
             return
         try:
             self._arrivals.take(host, items)
@@ -272,6 +277,8 @@ class ClusterEngine:
         """Return a host that has come, with its first messages in its queue."""
         senders = self._table.senders
         host = Host(info, slots, self._arena, self._cluster.files, self._numbers, senders)
+        end = partial(self._carrier.end, info.key)
+        host.inbox.open(self._carrier.bulk(info.key), partial(self._take, host), end)
         host.sent.settings, said = settings.now()
         options = self.options._replace(
             workers=info.workers,

@@ -22,8 +22,8 @@ from .._observe.series import Row, Series
 from .._protocol.versions import Path
 from ..errors import NotEnoughMemory
 from .clock import Clock
+from .inbox import Inbox
 from .interface import HostInfo
-from .large_results import Landings
 from .senders import Line, Senders
 from .shipping import Shipping
 
@@ -131,6 +131,7 @@ class Host:
 
     Attributes:
         queue: what is sent to it, in order, once it is opened.
+        inbox: what it sends.
         link: the segments that both ends have.
         sent: what workers there need besides segments.
         answers: to what the sending thread waits for: an offered file, by its segment's id, and why it
@@ -141,7 +142,6 @@ class Host:
         why: the reason why it has gone.
         clock: puts its times on the driver's clock.
         traffic: bytes sent, received, copied, and passed by reference.
-        landings: large results that come.
         values: large values of chunks whose results come next, by assignment and item.
         memory: readings of the memory of its processes, by the driver's clock.
     """
@@ -159,6 +159,7 @@ class Host:
         self.state = State.STARTING
         self.slots = [Slot(number, self) for number in slots]
         self.queue = Line(senders)
+        self.inbox = Inbox()
         self.link = Link(arena, keep=False)
         self.shipping = Shipping(files)
         self.sent = Sent()
@@ -167,7 +168,6 @@ class Host:
         self.last: dict[int, int] = {}
         self.why = ""
         self.traffic = [0, 0, 0, 0]
-        self.landings: Landings = {}
         self.values: dict[int, dict[int, Parcel | NotEnoughMemory]] = {}
         self.clock = Clock()
         self.memory = Series()
@@ -230,7 +230,7 @@ class Host:
         now = monotonic_ns()
         for number, row in list(self.workers.items()):
             self.workers[number] = row[0], row[1], row[2], row[3], row[4] or now, row[5]
-        self.landings.clear()
+        self.inbox.close()
         self.values.clear()
         self.answers.put((0, why))
         self.queue.flush()

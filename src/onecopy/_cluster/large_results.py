@@ -7,8 +7,10 @@ with it the host. So its large parts come before it::
     landed    the key, and some pieces: (part, offset, bytes)
     ended     as for any result, but its parcel lacks these parts (its stream is None)
 
-The large values of a chunk come one by one before its result, as ``value`` in place of ``ended``. If the
-driver has no room for the parts, it drops the pieces, and that value alone is an error.
+Where the host has a stream (``bulk``), the parts follow ``lands`` there, and there is no ``landed``: fewer
+copies, and no event loop sees them (``inbox``). The large values of a chunk come one by one before its
+result, as ``value`` in place of ``ended``. If the driver has no room for the parts, it drops them, and that
+value alone is an error.
 """
 
 from __future__ import annotations
@@ -21,10 +23,13 @@ from typing import Any
 from .._codec.parcel import Parcel
 from .._system.memory import available
 from ..errors import NotEnoughMemory
+from .bulk import Bulk
 from .interface import Item
 
 # Results of fewer bytes go with the other items of a message, up to as many bytes.
 PIECE = 8 << 20
+# The same where a host has a stream for larger ones.
+_STREAMED = 1 << 20
 # Bytes that the driver keeps for itself: for one message, and for its errors.
 _SPARE = 3 * PIECE
 
@@ -39,32 +44,42 @@ Key = tuple[int, int]
 # The host.
 
 
-def messages(items: list[Item]) -> Iterator[list[Item]]:
-    """Yield the messages that carry these items, in order, none with much more than ``PIECE`` bytes
-    of results."""
+def messages(
+    items: list[Item], *, streams: bool = False
+) -> Iterator[tuple[list[Item], list[memoryview]]]:
+    """Yield the messages that carry these items, in order, each with the bytes that follow it on the
+    stream.
+
+    Args:
+        items: what is said.
+        streams: large parts of results go by the stream. Else they go in messages, none with much more
+            than ``PIECE`` bytes of results.
+    """
     some: list[Item] = []
     size = 0
+    most = _STREAMED if streams else PIECE
     for item in items:
         sent = item
         if item[0] in ("ended", "value"):
             *about, parcel = item
             key = key_of(item)
             moved = parcel.moved
-            if moved > PIECE:
+            if moved > most:
                 parts = [memoryview(each).cast("B") for each in (parcel.stream, *parcel.buffers)]
-                yield [*some, ("lands", key, [part.nbytes for part in parts])]
+                lands = [*some, ("lands", key, [part.nbytes for part in parts])]
                 some, size = [], 0
-                for pieces in _pieces(parts):
-                    yield [("landed", key, pieces)]
+                yield lands, parts if streams else []
+                for pieces in () if streams else _pieces(parts):
+                    yield [("landed", key, pieces)], []
                 sent = (*about, parcel._replace(stream=None, buffers=()))
             elif size + moved > PIECE:
-                yield some
+                yield some, []
                 some, size = [], moved
             else:
                 size += moved
         some.append(sent)
     if some:
-        yield some
+        yield some, []
 
 
 def key_of(item: Item) -> Key:
@@ -119,6 +134,11 @@ class Landing:
         for part, offset, data in pieces:
             view = memoryview(data).cast("B")
             self._parts[part][offset : offset + view.nbytes] = view
+
+    def read(self, bulk: Bulk) -> None:
+        """Read all parts from a stream. Raises EOFError if it ends."""
+        for part in self._parts:
+            bulk.fill(memoryview(part))
 
     def whole(self, parcel: Parcel) -> Parcel:
         """Return the parcel of the result with its parts."""

@@ -14,6 +14,7 @@ from typing import Any
 
 from .._protocol.failures import failure, said
 from ..errors import RemoteError
+from .bulk import Bulk
 from .connection import Connection
 from .interface import Item
 from .large_results import messages
@@ -27,11 +28,13 @@ class Outbox:
 
     Args:
         connection: to the driver.
+        bulk: the stream for large parts of results; None: they go in messages.
         lost: called, in the sending thread, when the driver has gone.
     """
 
-    def __init__(self, connection: Connection, lost: Callable[[], None]) -> None:
+    def __init__(self, connection: Connection, bulk: Bulk | None, lost: Callable[[], None]) -> None:
         self._connection = connection
+        self._bulk = bulk
         self._lost = lost
         self._queue: queue.SimpleQueue[Item | None] = queue.SimpleQueue()
         self._thread = threading.Thread(target=self._run, name="onecopy-outbox", daemon=True)
@@ -52,9 +55,13 @@ class Outbox:
     def _run(self) -> None:
         try:
             while (items := self._next()) is not None:
-                for message in messages(items):
+                for message, parts in messages(items, streams=self._bulk is not None):
                     self._connection.send(message)
-                del items, message  # blocks of workers are returned now
+                    for part in parts:
+                        assert self._bulk is not None
+                        self._bulk.put(part)
+                        del part
+                del items, message, parts  # blocks of workers are returned now
         except OSError:
             self._lost()
 

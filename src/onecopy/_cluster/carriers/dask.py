@@ -337,7 +337,7 @@ class DaskCarrier:
             self._leave(host)
         elif self._events is not None and not host.left.is_set() and not self._closed.is_set():
             try:
-                self._events.received(host.info.key, unpacked(_writable(message)))
+                self._events.received(host.info.key, unpacked(message))
             except Exception as error:  # no memory for it, say
                 self._part(host, f"what it has sent cannot be read: {error!r}")
 
@@ -408,12 +408,6 @@ def _listen_no_more(client: Any, address: str, heard: Heard) -> None:
             del topics[address]
             if client.status == "running":
                 client.unsubscribe_topic(address)
-
-
-def _writable(message: Packed) -> Packed:
-    """Return a message whose buffers the receiver may write to."""
-    stream, buffers = message
-    return stream, [bytearray(each) if memoryview(each).readonly else each for each in buffers]
 
 
 def _machine(address: str, said: Facts) -> str:

@@ -35,7 +35,7 @@ _AGAIN = 0.1
 
 
 class Address(NamedTuple):
-    """Where a door is, and what opens it."""
+    """The place of a door, and what opens it."""
 
     host: str
     port: int
@@ -92,8 +92,8 @@ class Door:
 
 
 def _greeted(sock: socket.socket, key: bytes) -> int:
-    """Return the number that somebody who has connected says. Raises OSError or EOFError for one without
-    the key."""
+    """Return the number that a process which has connected says. Raises OSError or EOFError for one
+    without the key."""
     said = bytearray(_HELLO.size)
     # Not MSG_WAITALL: with a time limit the socket does not block, and the call returns what is there.
     view = memoryview(said)

@@ -35,7 +35,7 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 from ..._protocol.preparation import Preparation
 from ...errors import HostMismatch, InsecureClusterWarning, NoHosts
 from ..bulk import Bulk
-from ..connection import Packed, framed, packed, unpacked
+from ..connection import framed, packed, unpacked
 from ..interface import Events, HostInfo, Item
 from . import ray_host
 from .doors import REACH, Address, connect
@@ -379,7 +379,7 @@ class RayCarrier:
                         why = f"its agent {self._result(host, self._call(host, 'how'))}"
                         return
                     if not host.left.is_set() and not self._closed.is_set():
-                        self._events.received(host.info.key, unpacked(_writable(message)))
+                        self._events.received(host.info.key, unpacked(message))
         except OSError as error:
             why = str(error)
         finally:
@@ -454,12 +454,6 @@ def _slices(pieces: list[memoryview]) -> Iterator[Any]:
 
 def _joined(parts: list[memoryview]) -> Any:
     return pickle.PickleBuffer(parts[0]) if len(parts) == 1 else b"".join(parts)
-
-
-def _writable(message: Packed) -> Packed:
-    """Return a message whose buffers the receiver may write to."""
-    stream, buffers = message
-    return stream, [bytearray(each) if memoryview(each).readonly else each for each in buffers]
 
 
 def _first_line(error: BaseException) -> str:
