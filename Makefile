@@ -17,7 +17,7 @@ MEASURED = $(BIN)/python -m coverage run -m pytest
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .PHONY: help test lint types pyright contract unit processes processes-file processes-all hosts cluster-netns cluster-ray suites apart beside coverage \
-	browser slow truth chaos fuzz soak doctor-truth quick versions test-all python-suites own-suites from-source package docs demo bench bench-programs bench-published bench-faults format clean
+	browser slow truth chaos fuzz soak doctor-truth quick versions test-all python-suites own-suites from-source package docs demo bench bench-programs bench-published bench-ray bench-faults format clean
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*## ' $(firstword $(MAKEFILE_LIST)) | sort | \
@@ -226,6 +226,10 @@ bench-programs: $(VENV)/.installed-bench ## real programs by the standard pools 
 bench-published: $(VENV)/.installed-bench ## benchmarks that others have published, with their peers
 	$(BIN)/python -m compileall -q src/onecopy
 	$(BIN)/python -m bench.published $(ARGS)
+
+bench-ray: $(VENV)/.installed-ray $(VENV)/.installed-bench ## a pool on a Ray cluster, beside Ray's own tasks and pool (needs root)
+	$(BIN)/python -m compileall -q src/onecopy
+	$(BIN)/python -m bench.on_ray $(ARGS)
 
 bench-faults: $(VENV)/.installed-bench ## what pools survive: a table of faults and pools
 	$(BIN)/python -m compileall -q src/onecopy

@@ -81,18 +81,19 @@ def folder() -> Iterator[str]:
     end_what_is_left(folder)
 
 
-def source(body: str) -> str:
-    return _HEAD + "\n".join(f"    {line}" for line in body.splitlines()) + _TAIL
+def source(body: str, head: str = "") -> str:
+    start = _HEAD.replace("def main():\n", head + "def main():\n")
+    return start + "\n".join(f"    {line}" for line in body.splitlines()) + _TAIL
 
 
 def environment(folder: str) -> dict[str, str]:
     return {**os.environ, "RAY_TMPDIR": folder, "RAY_USAGE_STATS_ENABLED": "0"}
 
 
-def program(path: Path, folder: str, body: str) -> str:
-    """Run a program, and return what it has printed."""
+def program(path: Path, folder: str, body: str, head: str = "") -> str:
+    """Run a program, and return what it has printed; ``head`` has more functions."""
     # Not `-W error`: Ray's own modules warn.
-    done = run(path, source(body), env=environment(folder), strict=False, timeout=_TIME)
+    done = run(path, source(body, head), env=environment(folder), strict=False, timeout=_TIME)
     assert done.returncode == 0, done.stderr
     return done.stdout
 
@@ -124,6 +125,58 @@ print("done")
 """,
     )
     assert said == "done\n"
+
+
+_LARGE = """
+data = oc.share(np.arange(8_000_000))
+with oc.Pool(cluster=ray) as pool:
+    pool.pids()
+    found = pool.map(both, [data] * 12, chunksize=1)
+    assert {total for total, _ in found} == {int(data.sum())}
+    assert all((each == 7).all() and len(each) == 20_000_000 for _, each in found)
+    assert [host.shipped for host in pool.hosts()] == [data.nbytes] * 3
+    engine = pool._engine
+    streams = [engine._carrier.bulk(host.info.key) for host in engine.seen()]
+    links = engine._table.relays._links
+"""
+_BOTH = """
+def both(data):
+    time.sleep(0.05)
+    return int(data.sum()), np.full(20_000_000, 7, "u1")
+
+"""
+
+
+def test_data_goes_from_node_to_node(tmp_path: Path, folder: str) -> None:
+    """Large results come by the same streams."""
+    body = """
+from onecopy._cluster.relays import Relays
+Relays._is_faster = lambda relays: False  # as over real links
+nodes(1, 1, 1)
+"""
+    end = """
+assert all(streams), streams
+assert links and all(links.values()), links
+"""
+    program(tmp_path, folder, body + _LARGE + end, _BOTH)
+
+
+def test_ports_that_cannot_be_reached(tmp_path: Path, folder: str) -> None:
+    """All goes with Ray's messages, and the log says so."""
+    body = """
+import logging
+said = []
+logging.getLogger("onecopy.cluster").addFilter(lambda record: said.append(record.getMessage()))
+def refused(door):
+    raise ConnectionRefusedError("closed by a firewall")
+carrier.connect = refused
+nodes(1, 1, 1)
+"""
+    end = """
+assert not any(streams), streams
+assert sum("closed by a firewall" in each for each in said) == 3, said
+"""
+    program(tmp_path, folder, body + _LARGE + end, _BOTH)
 
 
 def test_nodes_that_come_and_go(tmp_path: Path, folder: str) -> None:
