@@ -95,7 +95,23 @@ def test_the_driver_helps_one_that_is_asked_by_many() -> None:
     # Nothing that they take arrives.
     taken = [lot.next(wait=False) for lot in others]
     assert [turn[1] for turn in taken if turn is not None].count(None) == 2
-    assert made.relays._busy[1] == 9
+    assert made.relays._busy[1] == 4
+    assert taken.count(None) == 5, "they wait for what the others get"
+
+
+def test_one_that_waits_for_a_busy_host_gets_its_piece_when_that_is_free() -> None:
+    made = Made(12)
+    first, *others = made.lots(8 * _MB)
+    while made.step(first):
+        pass
+    taken = [lot.next(wait=False) for lot in others[:6]]
+    assert None not in taken
+    got: list[Any] = []
+    thread = threading.Thread(target=lambda: got.append(others[6].next(wait=True)))
+    thread.start()
+    others[0].lacking((0, 8 * _MB), first.host)
+    thread.join()
+    assert got == [((0, 8 * _MB), first.host)]
 
 
 # Who is faster.
@@ -208,6 +224,11 @@ def test_who_does_not_deliver_is_not_asked_again() -> None:
     others: set[Host | None] = set()
     while (turn := third.next(wait=False)) is not None:
         others.add(turn[1])
+        if turn[1] is None:
+            third.sent()
+            made.relays.has(third.host, _SEGMENT, turn[0])
+        else:
+            third.fetched(turn[0], turn[1])
     assert source not in others
     assert piece not in third.pieces, "it came from elsewhere"
 
