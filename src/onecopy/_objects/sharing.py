@@ -20,7 +20,7 @@ from .._codec.codec import encode, layout, rebuild
 from .._codec.store import store
 from .._memory.segment import Kind, ReceivedFile, Segment, new_segment, registry
 from .._system import mapping
-from ..errors import NotPicklable, NotShared, PickledWarning
+from ..errors import NotPicklable, NotShared, PickledWarning, kind_of
 
 Array = TypeVar("Array", bound=np.ndarray[Any, Any])
 # All that ``structured`` may have another form of.
@@ -263,7 +263,7 @@ def private(array: Array) -> Array:
 
 def _segment_of(array: Any, verb: str) -> tuple[Segment, int]:
     if not isinstance(array, np.ndarray):
-        raise TypeError(f"{verb} takes an array, not a {type(array).__name__}")
+        raise TypeError(f"{verb} takes an array, not {kind_of(array)}")
     low = np.lib.array_utils.byte_bounds(array)[0] if array.size else 0
     found = registry.find(low)
     if found is None:
