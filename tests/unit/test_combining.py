@@ -126,7 +126,7 @@ def test_arrays_of_unequal_shapes_are_not_stretched(reduce: str) -> None:
 
 
 def combined(parts: list[Any], reduce: str, rows: int = 1) -> Any:
-    """Combine results of blocks that have so many rows each."""
+    """Combine results of blocks that have ``rows`` rows each."""
     fold = blocks.fold(reduce, 0)
     assert fold is not None
     for part in parts:

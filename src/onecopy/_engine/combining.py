@@ -118,13 +118,11 @@ class Mean:
         if self._sum is None:
             return None
         mean = self._sum / self._rows
-        kind = self._type
-        short = hasattr(kind, "str") and kind.kind == "f" and kind.itemsize < 8
-        return mean.astype(kind) if short else mean
+        return mean.astype(self._type) if _is_short_float(self._type) else mean
 
 
 def _weighted(mean: Any, rows: int) -> Any:
-    """Return the sum that a mean of so many rows stands for."""
+    """Return the sum that the mean of a block with that many rows stands for."""
     try:
         if not isinstance(mean, str | bytes | list | tuple):  # these are repeated by *
             return _exact(mean) * rows
@@ -141,8 +139,12 @@ def _exact(mean: Any) -> Any:
     dtype = getattr(mean, "dtype", None)
     if not hasattr(dtype, "str"):  # a Python number, or a type of pandas' own
         return mean
-    small = dtype.kind in _INTEGERS or (dtype.kind == "f" and dtype.itemsize < 8)
-    return mean.astype("f8") if small else mean
+    whole = dtype.kind in _INTEGERS
+    return mean.astype("f8") if whole or _is_short_float(dtype) else mean
+
+
+def _is_short_float(dtype: Any) -> bool:
+    return hasattr(dtype, "str") and dtype.kind == "f" and dtype.itemsize < 8
 
 
 def plain(value: Any) -> Any:

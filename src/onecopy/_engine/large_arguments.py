@@ -2,8 +2,8 @@
 
 A slice of an array is passed by reference once the array is shared; so is an array that every task
 gets. The same is true of frames. A piece of a frame from a group-by or a filter is a copy that
-exists only once: sharing it would copy it once more. Checked only if more than a megabyte was
-copied for a task.
+exists only once: sharing it would copy it once more. Objects without arrays are pickled as a whole.
+Checked only if more than a megabyte was copied for a task.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from .._schedule.events import Assignment
 from .work import Call, Work
 
 LARGE = 1_000_000
-SLICES, SAME, OWN = "slices", "same", "own"
+SLICES, SAME, OWN, OBJECTS = "slices", "same", "own", "objects"
 # Of frames: slices; the same frame again; copies; and those of which it is unknown.
 PIECES, SAME_FRAME, FRAMES, TABLES = "pieces", "same frame", "frames", "tables"
 # The number of arrays and frames of a call that are remembered, to find one that comes again.
@@ -128,7 +128,7 @@ def _sources(work: Work, assignment: Assignment) -> tuple[str, list[_Source]]:
         if frames:
             return FRAMES, _of_frame(max(frames, key=_cells), assignment.work)
     if not arrays:
-        return OWN, []
+        return OBJECTS, []
     largest = max(arrays, key=lambda array: int(array.nbytes))
     base = getattr(largest, "base", None)
     if getattr(base, "nbytes", 0) > largest.nbytes:
@@ -153,12 +153,15 @@ def _of_frame(frame: Any, task: int) -> list[_Source]:
     copy that pandas makes, whatever is shared.
     """
     sources = [_Source(frame, SAME_FRAME, task)]
-    if type(getattr(frame, "index", None)).__name__ != "RangeIndex":
+    index = getattr(frame, "index", None)
+    ranged = type(index).__name__ == "RangeIndex"
+    # Labels such as times may be those of a slice, or of a group.
+    if not ranged and getattr(getattr(index, "dtype", None), "kind", "i") in _NUMBERS:
         return sources
     column = _column(frame)
     root = _root(column)
     if getattr(root, "nbytes", 0) > getattr(column, "nbytes", 0):
-        sources.append(_Source(root, PIECES, task))
+        sources.append(_Source(root, PIECES if ranged else TABLES, task))
     return sources
 
 

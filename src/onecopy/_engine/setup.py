@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from numbers import Integral
 from typing import Any
 
@@ -89,6 +89,30 @@ def options_of(  # noqa: PLR0913  # as the doors' own
         reseed=reseed,
         profile=profile or bool(os.environ.get("ONECOPY_PROFILE")),
     )
+
+
+def modules_of(preload: Iterable[str], *, here: bool = True) -> tuple[str, ...]:
+    """Return the names of the modules to preload.
+
+    ``here``: workers run on this host, so that a module that is not found here is none for them. What
+    a module raises when it is imported, the task that needs it reports.
+
+    Raises:
+        TypeError: it is one name, and no list.
+        ModuleNotFoundError: there is no such module.
+    """
+    if isinstance(preload, str):
+        raise TypeError(f"preload is a list of names of modules: preload=[{preload!r}]")
+    names = tuple(preload)
+    if names:
+        from importlib.util import find_spec  # not at the top: most pools preload nothing
+    for name in names:
+        if not isinstance(name, str):
+            raise TypeError(f"preload is a list of names of modules, and has {kind_of(name)}")
+        top = name.partition(".")[0]
+        if here and top not in sys.modules and find_spec(top) is None:
+            raise ModuleNotFoundError(f"preload: there is no module {name!r}", name=name)
+    return names
 
 
 def engine(options: Options) -> Engine:

@@ -28,12 +28,15 @@ def failure(
     """Describe ``error`` for the owner. Removes its traceback, which releases the frames. Never
     raises: an exception's class may do anything, and must not end the worker."""
     kind = type(error)
+    misses = argument.startswith(_SEVERAL) and _misses_arguments(error)
     if issubclass(kind, NotPicklable):
         without_ours(error)
     else:
         from_the_program_on(error)
     text = _text(error)
     where = f"worker {os.getpid()}, {function}" + (f", argument {argument}" if argument else "")
+    if misses:
+        where += "; starmap passes its elements as separate arguments"
     # Not by assignment: its class may refuse that.
     BaseException.with_traceback(error, None)
     name = (
@@ -42,6 +45,19 @@ def failure(
         else f"{kind.__module__}.{kind.__qualname__}"
     )
     return name, said(error), text, where, _pickled(error, namespace)
+
+
+# Items that programs unpack.
+_SEVERAL = ("tuple:", "list:")
+
+
+def _misses_arguments(error: BaseException) -> bool:
+    """Return True if the call of a function with one item failed, and nothing that it called."""
+    if not issubclass(type(error), TypeError):
+        return False
+    # Not as an attribute: its class may refuse that.
+    trace: types.TracebackType | None = vars(BaseException)["__traceback__"].__get__(error)
+    return trace is not None and trace.tb_next is None and "missing" in said(error)
 
 
 def _text(error: BaseException) -> str:

@@ -7,6 +7,7 @@ schedule that the workers would then have. Time that other programs took from th
 
 from __future__ import annotations
 
+import heapq
 from collections.abc import Callable, Iterator
 from math import ceil
 
@@ -41,6 +42,8 @@ _PART = 0.1
 # The part of the CPU time of native threads that is spent on waiting in loops for those that have no
 # CPU: 0.2 of 0.33 s of a matrix product by OpenBLAS.
 _SPINNING = 0.5
+# More items than this are not dealt out one by one: the last of them matters little.
+_DEALT = 50_000
 # Advice never asks for more workers than this many times the CPUs.
 _MANY = 4
 
@@ -302,6 +305,12 @@ _ARGUMENTS = {
         "then {name}(df.iloc[start:stop]). Of columns of one type that pandas keeps together pass "
         "each by itself: df[column].iloc[start:stop].",
     ),
+    "objects": (
+        "Large objects are pickled for every task",
+        "If tasks get the same one, share it once: x = oc.share(x), and pass that to {name}: lists, "
+        "dicts and text are then read in place. If each gets its own, let {name} read or make its "
+        "data itself, and pass it a path or an index.",
+    ),
     "own": (
         "Large arguments are copied",
         "Let {name} read or make its data itself and pass it a path or an index; or write the "
@@ -357,12 +366,15 @@ def uneven(look: Look, call: Call) -> Iterator[Advice]:
     if look.workers < 2 or call.depth < 2 or not _matters(look, call, call.idle["tail"]):
         return
     took = call.took()
+    if call.chunk > 1:  # an item took as long as the others of its chunk, as far as is known
+        took = took / _counts(call)
     longest, typical = float(took.max()), float(np.median(took))
     ideal = _rounds(call, lambda each: float(each.sum()) / look.workers)
     first = _rounds(call, lambda each: max(float(each.max()), float(each.sum()) / look.workers))
     now = _rounds_now(call)
-    straggles = len(took) >= 8 and longest > _STRAGGLER * typical
-    if straggles and (not call.chunk or call.chunk == 1):
+    dealt = _rounds(call, lambda each: _dealt(each, look.workers)) if call.chunk > 1 else now
+    straggles = longest > _STRAGGLER * typical and (len(took) >= 8 or call.chunk > 1)
+    if straggles and (call.chunk <= 1 or now - dealt < 0.5 * (now - first)):
         span = call.spans[int(np.argmax(took))]
         which = items(int(span["start"]), int(span["stop"]), int(span["task"]))
         saves = now - first
@@ -372,7 +384,7 @@ def uneven(look: Look, call: Call) -> Iterator[Advice]:
             f"{_where(call)}: {which} took {seconds(longest)}, the median is {seconds(typical)}; the "
             f"others had nothing to do for {seconds(call.idle['tail'] / look.workers)} on average.",
             f"Hand out the longest first: pool.map({_name(call)}, sorted({_items(call)}, "
-            "key=size, reverse=True)); or cut that one up"
+            f"key=size, reverse=True){', chunksize=1' if call.chunk > 1 else ''}); or cut that one up"
             + (f", which would save {seconds(now - ideal)}." if ideal < first else "."),
             look.gain(saves),
             saves,
@@ -380,7 +392,7 @@ def uneven(look: Look, call: Call) -> Iterator[Advice]:
             line=call.line,
         )
     elif call.chunk > 1 or call.items < 4 * look.workers:
-        yield _pieces(look, call, now - ideal)
+        yield _pieces(look, call, now - (dealt if call.chunk > 1 else ideal))
 
 
 def _pieces(look: Look, call: Call, saves: float) -> Advice:
@@ -404,12 +416,34 @@ def _pieces(look: Look, call: Call, saves: float) -> Advice:
     )
 
 
+def _counts(call: Call) -> np.ndarray:
+    """Return the number of items of each task."""
+    found: np.ndarray = np.maximum(call.spans["stop"] - call.spans["start"], 1)
+    return found
+
+
+def _dealt(each: np.ndarray, workers: int) -> float:
+    """Return the time of items that are given out one by one, in order."""
+    if len(each) > _DEALT:
+        return float(each.sum()) / workers
+    ends = [0.0] * workers
+    for took in each.tolist():
+        heapq.heapreplace(ends, ends[0] + took)
+    return max(ends)
+
+
 def _rounds(call: Call, time: Callable[[np.ndarray], float]) -> float:
-    """Return the time of a call that is repeated, with ``time`` for each round."""
-    took = call.took()
+    """Return the time of a call that is repeated, with ``time`` of the items of each round: of tasks,
+    unless the program has given the size of chunks."""
+    took, tasks = call.took(), call.spans["task"]
+    if call.chunk > 1:
+        counts = _counts(call)
+        order = np.argsort(call.spans["start"], kind="stable")
+        took = np.repeat((took / counts)[order], counts[order])
+        tasks = np.repeat(tasks[order], counts[order])
     if not call.method.startswith(("map", "starmap", "imap")):
         return time(took)
-    return sum(time(took[call.spans["task"] == task]) for task in np.unique(call.spans["task"]))
+    return sum(time(took[tasks == task]) for task in np.unique(tasks))
 
 
 def _rounds_now(call: Call) -> float:
@@ -448,7 +482,8 @@ def pausing(look: Look, call: Call) -> Iterator[Advice]:
         f"{_where(call)}: {percent(call.pausing, own)} of {seconds(own)} inside {_known(call)} it waited "
         "(for a disk, the network, a lock, a clock) and used no CPU.",
         f"More workers wait at the same time: oc.Pool({more}); or threads, which cost no memory: "
-        f'oc.Pool({more}, method="thread").',
+        f'oc.Pool({more}, method="thread"). Not if they wait for one another, at a lock: then hold it '
+        "for less.",
         look.gain(saves),
         saves,
         part="function",
