@@ -134,9 +134,7 @@ def chunked(took_ms: Sequence[float], counts: Sequence[int], workers: int = 2) -
             spans[name][at] = end
         spans["worker"][at], spans["task"][at], spans["waited"][at] = worker + 1, 1, 0
         spans["start"][at], spans["stop"][at] = first, first + items
-        for name in ("cpu", "running"):
-            if name in spans.dtype.names:
-                spans[name][at] = end - begin
+        spans["cpu"][at] = end - begin
         ends[worker] = end
         first += items
     spans["site"] = 0

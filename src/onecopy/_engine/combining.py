@@ -136,7 +136,7 @@ def _weighted(mean: Any, rows: int) -> Any:
 
 def _exact(mean: Any) -> Any:
     """Return a block's mean in a type in which a sum does not overflow."""
-    dtype = getattr(mean, "dtype", None)
+    dtype: Any = getattr(mean, "dtype", None)
     if not hasattr(dtype, "str"):  # a Python number, or a type of pandas' own
         return mean
     whole = dtype.kind in _INTEGERS

@@ -141,8 +141,8 @@ def _pickled(obj: Any, arrays: list[str]) -> str:
         parts = []
     what = ", ".join(dict.fromkeys(arrays))
     text = (
-        f"share cannot share {what}: it is made of Python objects, or cannot use memory that "
-        "it does not own, and is sent with each task that the object is passed to"
+        f"{what} cannot be shared: it consists of Python objects, or only works on memory of its "
+        "own. It is pickled with each task that the object is passed to"
     )
     named = [f"{each.path} ({each.cure})" for each in parts[:_NAMED]]
     more = f" and {len(parts) - _NAMED} more" if len(parts) > _NAMED else ""
