@@ -24,7 +24,7 @@ from .._codec.codec import decode
 from .._observe.columns import DONE, FAILED
 from .._observe.diary import RESULTS
 from .._protocol import wire
-from .._protocol.failures import fits_failures, fits_values, revive
+from .._protocol.failures import fits_failures, fits_values, revive, revived
 from .._protocol.import_watch import SlowImport
 from .._schedule.events import Assignment
 from .._system.interrupts import SLICE, Uninterrupted
@@ -306,7 +306,8 @@ class Receiver:
             if not bad:  # a call may answer anything
                 fits = size is None or fits_values(value, size)
             elif fits := fits_failures(value, size or 1):
-                value = value[0], {at: revive(how) for at, how in value[1].items()}
+                first = None if size is None else assignment.start
+                value = value[0], revived(value[1], first)
         except BaseException as error:
             note = f"raised while the result of {work.describe(assignment)} was unpickled"
             errors.add_note(error, note)

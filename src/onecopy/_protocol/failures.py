@@ -145,6 +145,23 @@ _EXCEPTIONS = _Exceptions(
 )  # not empty, which would mean that there are none
 
 
+def revived(failed: dict[int, Failure], first: int | None) -> dict[int, BaseException]:
+    """Return the exceptions of some items of a chunk, by their index in it.
+
+    ``first``: the number of its first item; None for a call. A worker does not know it, and says only
+    that a result cannot be pickled, not of which item.
+    """
+    found = {at: revive(how) for at, how in failed.items()}
+    for at, error in found.items():
+        if first is not None and isinstance(error, NotPicklable) and error.path.startswith(_RESULT):
+            error.path = f"the result of item {first + at}{error.path.removeprefix(_RESULT)}"
+            error.args = (error.path, *error.args[1:])
+    return found
+
+
+_RESULT = "result"
+
+
 def revive(failed: Failure) -> BaseException:
     """Return the exception with the worker's traceback as its cause."""
     name, message, text, where, data = failed

@@ -247,7 +247,7 @@ def _slowest(run: Run, width: int) -> RenderableType:
         name = run.functions[int(span["function"])]
         which = items(int(span["start"]), int(span["stop"]), int(span["task"]))
         grid.add_row(
-            f"{name}, {which}",
+            f"{which} of {name}",  # the end of a long name is cut off
             STATES[int(span["state"])],
             str(span["worker"]),
             seconds(max(0, int(span["started"]) - run.began) / 1e9),
