@@ -14,7 +14,7 @@ from typing import Any
 import onecopy as oc
 from onecopy._report import gather
 from onecopy._report.advice import advice, verdict
-from tests.truth.programs import PROGRAMS
+from tests.truth.shapes import PROGRAMS
 
 
 class Ending(oc.Pool):
@@ -35,7 +35,7 @@ def main(name: str, *, cured: bool) -> dict[str, Any]:
 
     def make(*args: Any, **options: Any) -> oc.Pool:
         # As if the program were the main module: that its workers import it is no fault.
-        options["preload"] = [*options.get("preload", ()), "tests.truth.programs"]
+        options["preload"] = [*options.get("preload", ()), "tests.truth.shapes"]
         pools.append(Ending(*args, **options))
         return pools[-1]
 
