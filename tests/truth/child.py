@@ -42,8 +42,13 @@ def main(name: str, *, cured: bool) -> dict[str, Any]:
     program.body(make, cured)
     run = gather.run(pools[-1]._engine, look=False)
     parts = run.accounting()
-    # Of the workers and what starts them: the main process does the same with and without a cure, and
-    # uses several times as much, which varies more than some cures save.
+    # The start is no part of what cures change, and is as long as others let it be. Of workers that
+    # are replaced only the first one's is left out.
+    startup = parts.startup / parts.workers
+    if program.fault == "replaced":
+        startup = (int(run.workers["ready"].min()) - run.began) / 1e9
+    # The main process does the same with and without a cure, and uses several times as much CPU time,
+    # which varies more than some cures save: it is left out.
     used = resource.getrusage(resource.RUSAGE_CHILDREN)
     return {
         "advice": [
@@ -55,8 +60,7 @@ def main(name: str, *, cured: bool) -> dict[str, Any]:
             for each in advice(run)
         ],
         "verdict": verdict(run),
-        # Start-up is no part of what most cures change, and is as long as others let it be.
-        "wall": parts.wall - (parts.startup / parts.workers if program.fault != "replaced" else 0),
+        "wall": parts.wall - startup,
         "cpu": used.ru_utime + used.ru_stime,
         "memory": pools[-1].stats().peak_pss,
         "other": parts.other / parts.total,
