@@ -20,6 +20,7 @@ import pytest
 import onecopy as oc
 from onecopy._report import gather, saved
 from onecopy._report.advice import advice, verdict
+from onecopy._report.calls import calls
 from onecopy._report.heaviest import heaviest
 from onecopy._report.terminal import print_report
 from tests import scripts
@@ -347,6 +348,22 @@ def test_slow_handlers_and_iterables_are_told_apart(make_pool: MakePool) -> None
     more = gather.run(pool._engine).accounting()
     assert more.iterable >= 0.4
     assert abs(more.other) <= 0.02 * more.total
+
+
+def numbers(count: int) -> list[int]:
+    return list(range(count))
+
+
+def test_unpacking_of_pickled_results_is_told_from_tasks_on_their_way(
+    make_pool: MakePool, process_method: str
+) -> None:
+    pool = make_pool(process_method, 1)
+    pool.map(numbers, [1])
+    pool.map(numbers, [300_000] * 6, chunksize=1)
+    [_, results] = [
+        call.idle for call in sorted(calls(gather.run(pool._engine)), key=lambda c: c.site)
+    ]
+    assert results["results"] > results["handing"]
 
 
 def test_lanes_are_drawn_as_time_is_accounted_for(make_pool: MakePool) -> None:

@@ -18,7 +18,13 @@ pytestmark = pytest.mark.beside
 FEW = (
     *("import_inside", "same_array", "large_chunks", "straggler", "apply_in_a_loop"),
     *("slow_generator", "slow_handler", "failures", "good_map", "good_short", "good_programs"),
-    *("same_list", "straggler_in_the_last_chunk", "waits_in_coroutines", "good_coroutines"),
+    *(
+        "same_list",
+        "lists_of_numbers_as_results",
+        "straggler_in_the_last_chunk",
+        "waits_in_coroutines",
+        "good_coroutines",
+    ),
 )
 
 

@@ -31,6 +31,17 @@ def same_list(make: Make, cured: bool) -> None:
         wait([pool.submit(entry, table, at) for at in range(60)])
 
 
+@program("objects back")
+def lists_of_numbers_as_results(make: Make, cured: bool) -> None:
+    def squares(item: int) -> object:
+        numbers = np.arange(300_000) * item
+        return numbers if cured else numbers.tolist()
+
+    with make(2) as pool:
+        pool.map(tiny, range(4))
+        pool.map(squares, range(24), chunksize=1)
+
+
 @program("straggler")
 def straggler_in_the_last_chunk(make: Make, cured: bool) -> None:
     items = [0.01] * 60 + [1.0]

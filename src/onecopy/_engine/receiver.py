@@ -51,7 +51,8 @@ _SAYS = {
     (wire.TEXT, 2 | wire.FLUSHED): output_dispatch.STDERR_FLUSHED,
 }
 
-# Larger results (a rich one has at least a head) take a while to unpickle.
+# Results from this size on take a while to unpickle. Those in shared memory are a head of as many
+# bytes here.
 _LARGE = 32
 # Seconds between two checks for results of running chunks.
 _TELL = 0.02
@@ -299,7 +300,7 @@ class Receiver:
         spent = frame.body[: wire.SPENT.size]
         body = memoryview(frame.body)[wire.SPENT.size :]
         bad = frame.flags & wire.ERRORS
-        began = monotonic_ns() if len(body) > _LARGE else 0
+        began = monotonic_ns() if len(body) >= _LARGE else 0
         try:
             value = decode(bool(frame.flags & wire.RICH), body, worker.channel.link)
             size = None if isinstance(work, Call) else assignment.stop - assignment.start

@@ -35,6 +35,9 @@ _FIRST_WRITE = 3e-10
 _FIRST_SHARE = 0.01
 # Seconds of a task for a frame that goes by reference: packing and unpacking (100 tasks in 21 to 25 ms).
 _BY_REFERENCE = 2e-4
+# Seconds of the main process for a byte of results, beyond which they are no arrays, whose bytes it
+# only maps: lists of numbers take 5 to 10 ns a byte.
+_OBJECT = 2e-9
 # A task that takes this many times the median of its call is a straggler.
 _STRAGGLER = 5.0
 # A smaller share of a call's idle time, or of the time in its functions, is ignored.
@@ -328,6 +331,22 @@ def results(look: Look, call: Call) -> Iterator[Advice]:
         return
     # Half of encoding is the copy; the other half, filling shared pages, remains.
     saves = (0.5 * call.parts["encode"] + call.parts["blocked"] + idle) / look.workers
+    moved, unpacking = call.parts["result_moved"], _owner(look, call, "results")
+    if each >= _BIG and unpacking > _OBJECT * moved:
+        saves = (packing + idle) / look.workers
+        yield Advice(
+            "objects back",
+            "Results are many objects",
+            f"{_where(call)}: {human_bytes(int(each))} per task are pickled one by one: for "
+            f"{seconds(packing / look.workers)} in each worker, and for {seconds(unpacking)} back "
+            "in the main process.",
+            f"Have {_name(call)} return arrays in place of lists, or frames in place of dicts.",
+            look.gain(saves),
+            saves,
+            part="results",
+            line=call.line,
+        )
+        return
     if each < _BIG:
         if call.idle["results"] < 0.5 * (packing + idle):
             return
