@@ -81,6 +81,12 @@ def slow_generator_of_map(make: Make, cured: bool) -> None:
         pool.map(task, items(), chunksize=1)
 
 
+@program("gil")
+def python_code_in_threads(make: Make, cured: bool) -> None:
+    with make(2, method="forkserver" if cured else "thread") as pool:
+        pool.map(spin_item, range(60), chunksize=1)
+
+
 @program("", "")
 def good_coroutines(make: Make, cured: bool) -> None:
     with make(2) as pool:

@@ -11,6 +11,7 @@ from __future__ import annotations
 import threading
 import weakref
 from contextlib import suppress
+from itertools import islice
 from math import prod
 from typing import Any, NamedTuple
 
@@ -24,6 +25,8 @@ SLICES, SAME, OWN, OBJECTS = "slices", "same", "own", "objects"
 PIECES, SAME_FRAME, FRAMES, TABLES = "pieces", "same frame", "frames", "tables"
 # The number of arrays and frames of a call that are remembered, to find one that comes again.
 _REMEMBERED = 64
+# The number of values in a list that are looked at.
+_LOOKED_AT = 16
 _FRAMES = ("pandas", "polars", "pyarrow")
 # The kinds of dtype whose arrays pandas keeps as they are.
 _NUMBERS = "biufc"
@@ -196,10 +199,11 @@ def _cells(frame: Any) -> int:
 
 
 def _values(value: Any, deep: int = 3) -> list[Any]:
-    """Return the arrays and the frames in some items."""
+    """Return the arrays and the frames in some items, as far as these are few: a look at each number
+    of a long list takes longer than pickling it."""
     if _is_frame(value) or all(hasattr(value, name) for name in ("nbytes", "dtype", "shape")):
         return [value]
     if not deep or not isinstance(value, list | tuple | dict):
         return []
     inside = value.values() if isinstance(value, dict) else value
-    return [found for each in inside for found in _values(each, deep - 1)]
+    return [found for each in islice(inside, _LOOKED_AT) for found in _values(each, deep - 1)]

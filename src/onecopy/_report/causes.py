@@ -47,6 +47,8 @@ _PART = 0.1
 _SPINNING = 0.5
 # More items than this are not dealt out one by one: the last of them matters little.
 _DEALT = 50_000
+# The CPUs that threads use which compute one at a time.
+_ONE_CPU = 0.75, 1.15
 # Advice never asks for more workers than this many times the CPUs.
 _MANY = 4
 
@@ -510,6 +512,30 @@ def pausing(look: Look, call: Call) -> Iterator[Advice]:
     )
 
 
+def gil(look: Look, call: Call) -> Iterator[Advice]:
+    """Yield advice if threads compute, but never two at the same time."""
+    running = call.parts["running"]
+    if look.run.method != "thread" or look.at_once < 2:
+        return
+    # Of one CPU all, and of the others nothing.
+    if not _ONE_CPU[0] * call.wall < running < _ONE_CPU[1] * call.wall:
+        return
+    if running > 0.7 * call.compute:
+        return
+    saves = call.wall - running / look.at_once
+    yield Advice(
+        "gil",
+        "Threads compute one at a time",
+        f"{_where(call)}: {look.workers} threads used {running / call.wall:.1f} CPUs; Python's code holds "
+        "the interpreter's lock (GIL), and the others wait for it.",
+        'Processes compute at the same time: leave method="thread" out.',
+        look.gain(saves),
+        saves,
+        part="function",
+        line=call.line,
+    )
+
+
 def threads(look: Look, call: Call) -> Iterator[Advice]:
     """Yield advice if the native threads of several workers compete for the CPUs."""
     compute, cpu, helped = (call.parts[name] for name in ("compute", "cpu", "helped"))
@@ -543,7 +569,7 @@ def threads(look: Look, call: Call) -> Iterator[Advice]:
 
 CAUSES: tuple[Callable[[Look, Call], Iterator[Advice]], ...] = (
     *(importing, small, one_by_one, iterable, callbacks, handlers, arguments, results),
-    *(uneven, pausing, threads),
+    *(uneven, gil, pausing, threads),
 )
 """In the order in which they explain: of those about the same part of a call's time the first
 is told."""
