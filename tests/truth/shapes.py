@@ -122,7 +122,7 @@ def good_callbacks(make: Make, cured: bool) -> None:
 
 @program("", "")
 def good_partial(make: Make, cured: bool) -> None:
-    """What a function holds is sent once, however large it is."""
+    """The data that a function holds is sent once, however large."""
 
     def work(data: Array, at: int) -> float:
         spin(0.02)
