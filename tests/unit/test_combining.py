@@ -202,6 +202,7 @@ NULLS = [0, None, 2, 3]
         np.ma.masked_equal(CLEAN, 1.0),
         np.array(list(zip(GAPS, range(4), strict=True)), dtype=[("x", "f8"), ("y", "i4")]),
         pd.Series(GAPS),
+        pd.Series(pd.array(NULLS, dtype="Int64")),
         pd.DataFrame({"k": range(4), "x": GAPS}),
         pl.Series(NULLS),
         pl.DataFrame({"k": range(4), "x": NULLS}),

@@ -68,7 +68,7 @@ def _has_missing(block: Any) -> bool:
         columns = (
             [block] if block.ndim == 1 else [block.iloc[:, at] for at in range(block.shape[1])]
         )
-        return any(column.dtype.kind not in "biuO" and bool(column.hasnans) for column in columns)
+        return any(_may_miss(column.dtype) and bool(column.hasnans) for column in columns)
     if hasattr(block, "column_names"):  # a table or batch of Arrow
         return any(column.null_count for column in block.columns)
     count = getattr(block, "null_count", 0)
@@ -76,6 +76,12 @@ def _has_missing(block: Any) -> bool:
         return bool(count)
     found = count()  # polars: of a series, or of each column of a frame
     return any(found.row(0)) if hasattr(found, "row") else bool(found)
+
+
+def _may_miss(dtype: Any) -> bool:
+    """Return True for numbers and times of which some may be missing: pandas' own integers, too."""
+    whole = isinstance(dtype, np.dtype) and dtype.kind in "biu"
+    return not whole and dtype.kind != "O"
 
 
 def _has_nan(array: np.ndarray[Any, Any]) -> bool:
