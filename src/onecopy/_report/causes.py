@@ -327,12 +327,15 @@ _ARGUMENTS = {
 def results(look: Look, call: Call) -> Iterator[Advice]:
     """Yield advice if large results are copied and come one by one."""
     each = call.parts["result_moved"] / max(1, call.tasks)
-    packing = call.parts["encode"] + call.parts["blocked"]
+    # Other programs take from packing the part that they take from the functions.
+    quiet = call.own / call.compute if call.compute else 1.0
+    encode, blocked = quiet * call.parts["encode"], quiet * call.parts["blocked"]
+    packing = encode + blocked
     idle = call.idle["results"] + call.idle["handing"]
     if not _matters(look, call, packing + idle):
         return
     # Half of encoding is the copy; the other half, filling shared pages, remains.
-    saves = (0.5 * call.parts["encode"] + call.parts["blocked"] + idle) / look.workers
+    saves = (0.5 * encode + blocked + idle) / look.workers
     moved, unpacking = call.parts["result_moved"], _owner(look, call, "results")
     if each >= _BIG and unpacking > _OBJECT * moved:
         saves = (packing + idle) / look.workers
