@@ -38,6 +38,8 @@ _BY_REFERENCE = 2e-4
 # Seconds of the main process for a byte of results, beyond which they are no arrays, whose bytes it
 # only maps: lists of numbers take 5 to 10 ns a byte.
 _OBJECT = 2e-9
+# Seconds of a worker for a byte of an array that it returns: the copy, and pages written first.
+_COPY = 1e-9
 # A task that takes this many times the median of its call is a straggler.
 _STRAGGLER = 5.0
 # A smaller share of a call's idle time, or of the time in its functions, is ignored.
@@ -338,7 +340,8 @@ def results(look: Look, call: Call) -> Iterator[Advice]:
     saves = (0.5 * encode + blocked + idle) / look.workers
     moved, unpacking = call.parts["result_moved"], _owner(look, call, "results")
     if each >= _BIG and unpacking > _OBJECT * moved:
-        saves = (packing + idle) / look.workers
+        # As arrays they take some twice the bytes, which workers copy.
+        saves = (packing + idle - 2 * _COPY * moved) / look.workers
         yield Advice(
             "objects back",
             "Results are many objects",
