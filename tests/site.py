@@ -79,6 +79,12 @@ def main() -> int:
     pages = sorted((ROOT / "site" / "reference").glob("*.html"))
     assert pages, "there is no site: run `make docs`"
     found = [f"{page.name}: {fault}" for page in pages for fault in faults(_read(page))]
+    versioned = re.compile(r"onecopy \d+\.\d+")
+    found += [
+        f"{page.name}: no version"
+        for page in (*pages, ROOT / "site" / "index.html")
+        if not versioned.search(_read(page))
+    ]
     sys.stderr.writelines(f"{fault}\n" for fault in found)
     return 1 if found else 0
 

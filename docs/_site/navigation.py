@@ -1,4 +1,4 @@
-"""A pattern in the navigation stands for the pages that match it.
+"""A pattern in the navigation stands for the pages that match it; the foot of each page has the version.
 
 MkDocs wants each page named in ``nav``. The lab has a page for each experiment, and adding
 one is adding a file: ``lab/*.md`` is all that ``mkdocs.yml`` has to say.
@@ -6,6 +6,7 @@ one is adding a file: ``lab/*.md`` is all that ``mkdocs.yml`` has to say.
 
 from __future__ import annotations
 
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,9 @@ from typing import Any
 def on_config(config: Any) -> Any:
     """Called by MkDocs with what it has read from ``mkdocs.yml``."""
     config["nav"] = _expanded(config["nav"], Path(config["docs_dir"]))
+    # A version between two releases ends with the commit.
+    released = version("onecopy").partition("+")[0]
+    config["copyright"] = f"onecopy {released}"
     return config
 
 

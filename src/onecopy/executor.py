@@ -238,7 +238,7 @@ class ProcessPoolExecutor(StandardExecutor):
             initializer,
             self._initargs,
             max_tasks_per_child,
-            tuple(preload),
+            setup.modules_of(preload),
             executor=True,
             logs=logs,
             prints=prints,

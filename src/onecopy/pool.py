@@ -65,8 +65,8 @@ class Pool(PoolView, StandardPool):  # type: ignore[misc]  # results are of our 
         maxtasksperchild: a worker is replaced after this many tasks (a chunk is one).
         context: for programs that pass one to ``multiprocessing.Pool``: its start method.
         processes: ``multiprocessing.Pool``'s name for ``workers``.
-        preload: modules to import once, before workers are forked. NumPy is imported if the caller
-            has imported it.
+        preload: names of modules to import once, before workers are forked. NumPy is imported if
+            the caller has imported it.
         logs: forward workers' log records and warnings to this process's handlers and filters,
             exactly once, with ``worker`` and ``task`` on each record. A handler set up in a
             worker is called there, unless a handler of this process writes the record to the
@@ -188,7 +188,7 @@ class Pool(PoolView, StandardPool):  # type: ignore[misc]  # results are of our 
                     initializer,
                     tuple(initargs),
                     maxtasksperchild,
-                    tuple(preload),
+                    setup.modules_of(preload, here=carrier is None),
                     logs=logs,
                     prints=prints,
                     spans=spans,
@@ -402,6 +402,6 @@ class Pool(PoolView, StandardPool):  # type: ignore[misc]  # results are of our 
         state = "closed" if self._engine.core.closed else "open"
         held = busy.words(self._engine.core.held())
         return (
-            f"<onecopy.Pool of {self.workers} workers by {self.method}, {state}"
+            f"<onecopy.Pool of {self.workers} worker{'s' * (self.workers != 1)} by {self.method}, {state}"
             f"{'; ' if held else ''}{held}>"
         )

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.pages import Page, pages
+from tests.pages import Block, Page, pages
 
 pytestmark = pytest.mark.door
 
@@ -74,6 +74,21 @@ def test_code_of_a_page_runs_and_prints_what_it_shows(page: Page, tmp_path: Path
     missing = page.missing_in(done.stdout)
     if missing is not None:
         pytest.fail(f"{page.name}, line {missing.line}: not in\n{done.stdout}", pytrace=False)
+
+
+README = next(page for page in pages() if page.name == "README.md")
+
+
+@pytest.mark.parametrize("block", README.blocks("python"), ids=lambda block: f"line {block.line}")
+def test_each_block_of_readme_runs_by_itself(block: Block, tmp_path: Path) -> None:
+    """Visitors paste one of them, and see no comments of the page."""
+    done = run(tmp_path, "pasted.py", "\n".join(block.lines) + "\n")
+    assert done.returncode == 0, done.stderr
+    shown = min(
+        (each for each in README.blocks("output") if each.line > block.line),
+        key=lambda each: each.line,
+    )
+    assert done.stdout.splitlines() == list(shown.lines)
 
 
 def test_examples_of_public_docstrings_run(tmp_path: Path) -> None:

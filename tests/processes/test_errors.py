@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
+import re
 import socket
 import sqlite3
 import threading
@@ -13,6 +14,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 import onecopy as oc
@@ -416,3 +418,63 @@ def test_what_others_write_is_told_what_to_write(make_pool: MakePool) -> None:
     with pytest.raises(TypeError, match="whole number"):
         pool.map_async(abs, [1], [2])
     assert pool.map(abs, [-1]) == [1]
+
+
+def both(first: int, second: int) -> int:
+    return first + second
+
+
+def passed_on(item: tuple[int, int]) -> int:
+    return both(item)  # type: ignore[call-arg, arg-type]  # the mistake is in here
+
+
+def test_items_that_are_not_unpacked_get_a_hint(make_pool: MakePool, process_method: str) -> None:
+    pool = make_pool(process_method, 1)
+    wrong: Any = both
+    deep: Any = passed_on
+    cases: list[tuple[Any, Any, list[Any]]] = [
+        (pool.map, wrong, [1]),
+        (pool.map, deep, [(1, 2)]),
+        (pool.starmap, wrong, [(1,)]),
+    ]
+    for items in ([(1, 2)], [[1, 2], [3, 4]]):
+        with pytest.raises(TypeError) as raised:
+            pool.map(wrong, items)
+        assert "starmap passes its elements as separate arguments" in str(raised.value.__cause__)
+    for call, func, mapped in cases:
+        with pytest.raises(TypeError) as raised:
+            call(func, mapped)
+        assert "starmap passes" not in str(raised.value.__cause__)
+
+
+def test_modules_to_preload_are_named_right(make_pool: MakePool, process_method: str) -> None:
+    for preload, said in (("json", r"preload=\['json'\]"), ([1], "has an int")):
+        with pytest.raises(TypeError, match=said):
+            oc.Pool(1, preload=preload)  # type: ignore[arg-type]  # the mistake
+        with pytest.raises(TypeError, match=said):
+            oc.ProcessPoolExecutor(1, preload=preload)  # type: ignore[arg-type]  # the mistake
+    for name in ("no_such_module", "no_such_module.part"):
+        with pytest.raises(ModuleNotFoundError, match=f"preload: there is no module '{name}'"):
+            oc.Pool(1, preload=[name])
+    assert make_pool(process_method, 1, preload=["json.decoder"]).map(abs, [-1]) == [1]
+
+
+def test_reprs_say_what_a_reader_can_use(make_pool: MakePool, process_method: str) -> None:
+    pool = make_pool(process_method, 1)
+    assert "of 1 worker by" in repr(pool)
+    assert repr(pool.options(retries=2).options(timeout=3)) == (
+        "<onecopy.PoolView: timeout=3, retries=2>"
+    )
+    assert repr(pool.options()) == "<onecopy.PoolView: no rules>"
+    future = pool.submit(abs, -1)
+    future.result()
+    assert re.fullmatch(r"<Future at 0x\w+ state=finished returned int>", repr(future))
+    lost = oc.Failed(0, 1, oc.errors.TaskTimeout("f of item 0", 3.0))
+    assert "TaskTimeout('f of item 0 took longer than its timeout of 3 s" in repr(lost)
+
+
+def test_what_is_no_function_is_named_in_plain_words(make_pool: MakePool, method: str) -> None:
+    pool = make_pool(method, 1)
+    for wrong, said in ((3, "an int"), ("f", "a str"), (np.ones(1), "an ndarray")):
+        with pytest.raises(TypeError, match=f"the function must be callable, not {said}"):
+            pool.map(wrong, [1])  # type: ignore[call-overload]  # the mistake

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import os
 import sys
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -233,3 +234,16 @@ def test_a_bad_result_beside_good_ones(make_pool: MakePool, process_method: str)
     with pytest.raises(oc.ResultNotPicklable):
         next(stream)
     assert list(stream) == [2, 3, 4, 5]
+
+
+def test_an_item_whose_result_cannot_be_pickled_is_named(
+    make_pool: MakePool, process_method: str
+) -> None:
+    pool = make_pool(process_method, 1)
+    for chunk in (1, 3):
+        found = pool.map(
+            lambda x: [threading.Lock()] if x == 4 else x, range(6), chunk, errors="return"
+        )
+        [failed] = [each for each in found if isinstance(each, oc.Failed)]
+        assert failed.index == 4
+        assert str(failed.exception).startswith("the result of item 4[0] (")

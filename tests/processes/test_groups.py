@@ -147,8 +147,8 @@ def test_columns_in_place_of_names(maker: Callable[..., Any]) -> None:
     kind = f"an object of type {type(given).__name__}"
     add = "keys that are no column are first added to the frame as one; there are 'k', 'v'"
     for by, said in (
-        (given, add if of_arrow else f"not {kind}: write by='k'; there are 'k', 'v'"),
-        (["v", given], add if of_arrow else f"not {kind}: write by=['v', 'k']; there are"),
+        (given, add if of_arrow else f"not {kind}: write by='k'; other {add}"),
+        (["v", given], add if of_arrow else f"not {kind}: write by=['v', 'k']; other {add}"),
         (np.array([1, 2, 1]), f"not an object of type ndarray: {add}"),
         ([np.array([1, 2, 1])], f"not an object of type ndarray: {add}"),
         (lambda row: row, f"not a function: {add}"),
@@ -240,3 +240,37 @@ def test_keys_without_an_order_are_refused() -> None:
     sets = [frozenset([1]), frozenset([2]), frozenset([1])]
     with pytest.raises(ValueError, match="no order in which equal ones are adjacent"):
         grouped(pd.DataFrame({"key": sets, "row": range(3)}), "key")
+
+    several = pd.DataFrame({"key": np.array(["b", 1, "b"], object), "row": range(3)})
+    lists = pa.table({"key": [[1], [2], [1]], "row": [0, 1, 2]})
+    things = pl.DataFrame({"key": pl.Series([object(), object()], dtype=pl.Object)})
+    for frame in (several, lists, things):
+        with pytest.raises(ValueError, match="no order in which equal ones are adjacent"):
+            grouped(frame, "key")
+    with pytest.raises(ValueError, match="no order"):
+        oc.share(several, order_by="key")
+
+
+def test_keys_that_no_dict_takes_are_refused_before_work_begins() -> None:
+    for keys in ([[1], [2], [1]], [{"a": 1}, {"a": 2}, {"a": 1}]):
+        with pytest.raises(ValueError, match="'key' cannot be the keys of a dict"):
+            grouped(pl.DataFrame({"key": keys}), "key")
+
+
+def test_two_columns_of_one_name_are_refused() -> None:
+    for frame in (
+        pd.DataFrame([[1, 2]], columns=["key", "key"]),
+        pa.table([[1], [2]], names=["key", "key"]),
+    ):
+        with pytest.raises(ValueError, match="there are 2 columns 'key'"):
+            grouped(frame, "key")
+
+
+def test_a_mean_that_may_have_left_values_out_is_warned_of(
+    make_pool: MakePool, process_method: str
+) -> None:
+    data = np.array([0.0, 1.0, np.nan, 3.0])
+    pool = make_pool(process_method, 1)
+    with pytest.warns(RuntimeWarning, match="missing values in rows 2 to 3") as warned:
+        assert pool.map_blocks(np.nanmean, data, block=2, reduce="mean") == 1.75
+    assert [each.filename for each in warned] == [__file__]

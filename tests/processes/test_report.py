@@ -314,6 +314,50 @@ def test_a_new_worker_is_read_as_soon_as_its_part_of_a_reading_is_affordable() -
     assert dict(zip([name for name, _ in MEMORY], row, strict=True))["uss"] > 60 * MB
 
 
+def test_pages_that_a_new_worker_shares_count_once() -> None:
+    """In the server's last row, before the fork, they are its own."""
+    targets = {os.getpid(): OWNER}
+    watch = Watch(lambda: targets, lambda: 0, lambda: True)
+    watch.stop()  # from here on this test decides when it looks
+    watch._pacing = Pacing(1.0, time.perf_counter())
+    program = (
+        "import os, time; x = b'x' * 60_000_000; print(1, flush=True); input(); child = os.fork()\n"
+        "if child: print(child, flush=True)\n"
+        "time.sleep(600)"
+    )
+    with subprocess.Popen(
+        [sys.executable, "-c", program], stdout=subprocess.PIPE, stdin=subprocess.PIPE, text=True
+    ) as server:
+        worker = 0
+
+        def rows() -> dict[int, dict[str, int]]:
+            with watch._lock:
+                watch._follow(pages(targets))
+            names = [name for name, _ in MEMORY]
+            return {row[1]: dict(zip(names, row, strict=True)) for row in watch.series.latest()}
+
+        try:
+            assert server.stdout is not None
+            assert server.stdin is not None
+            server.stdout.readline()
+            targets[server.pid] = OTHER
+            with watch._lock:
+                watch._read(forced=True)
+            server.stdin.write("\n")
+            server.stdin.flush()
+            worker = int(server.stdout.readline())
+            targets[worker] = 1
+            with watch._lock:
+                assert watch._introduce({worker: 1}) > 0
+            scripts.until(lambda: set(rows()) == set(targets), "it is among the rows")
+            found = rows()
+        finally:
+            server.kill()
+            if worker:
+                os.kill(worker, signal.SIGKILL)
+    assert 60 * MB < found[server.pid]["pss"] + found[worker]["pss"] < 80 * MB
+
+
 def test_memory_of_others() -> None:
     program = "import time; x = bytearray(60_000_000); print(1, flush=True); time.sleep(600)"
     with subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE) as child:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import io
 import logging
 import os
 import subprocess
@@ -19,7 +20,9 @@ import pytest
 import onecopy as oc
 from onecopy._report import gather, saved
 from onecopy._report.advice import advice, verdict
+from onecopy._report.calls import calls
 from onecopy._report.heaviest import heaviest
+from onecopy._report.terminal import print_report
 from tests import scripts
 from tests.conftest import MakePool
 
@@ -347,6 +350,38 @@ def test_slow_handlers_and_iterables_are_told_apart(make_pool: MakePool) -> None
     assert abs(more.other) <= 0.02 * more.total
 
 
+def numbers(count: int) -> list[int]:
+    return list(range(count))
+
+
+def test_unpacking_of_pickled_results_is_told_from_tasks_on_their_way(
+    make_pool: MakePool, process_method: str
+) -> None:
+    pool = make_pool(process_method, 1)
+    pool.map(numbers, [1])
+    pool.map(numbers, [300_000] * 6, chunksize=1)
+    [_, results] = [
+        call.idle for call in sorted(calls(gather.run(pool._engine)), key=lambda c: c.site)
+    ]
+    assert results["results"] > results["handing"]
+
+
+def test_lanes_are_drawn_as_time_is_accounted_for(make_pool: MakePool) -> None:
+    pool = make_pool("fork", 2)
+    pool.map(nap, [0.0] * 2, chunksize=1)
+    list(pool.imap(nap, slow_items(), chunksize=1))  # mostly by one worker: the other only waits
+    pool.map(nap, [0.4], chunksize=1)
+    run = gather.run(pool._engine)
+    text = io.StringIO()
+    print_report(run, text, 120)
+    lanes = [line[10:] for line in text.getvalue().splitlines() if line.startswith("worker ")]
+    assert len(lanes) == 2
+    parts = run.accounting()
+    drawn = "".join(lanes).count("_") / sum(map(len, lanes))
+    assert drawn == pytest.approx(parts.tail / parts.total, abs=0.06)
+    assert parts.tail / parts.total > 0.1
+
+
 def test_kinds_of_large_arguments(make_pool: MakePool, process_method: str) -> None:
     x = np.ones(2_000_000)
     pool = make_pool(process_method, 1)
@@ -354,11 +389,12 @@ def test_kinds_of_large_arguments(make_pool: MakePool, process_method: str) -> N
     for _ in range(3):
         pool.submit(len, x).result()
     pool.map(len, [np.ones(500_000) for _ in range(3)], chunksize=1)
+    pool.map(len, [list(range(500_000))] * 2, chunksize=1)
     found = {
         pool._engine.history.recorder.sites[site][3]: kind
         for site, kind, *_ in pool._engine.history.large.all()
     }
-    assert list(found.values()) == ["slices", "same", "own"]
+    assert list(found.values()) == ["slices", "same", "own", "objects"]
 
 
 def test_kinds_of_large_frames(make_pool: MakePool, process_method: str) -> None:
@@ -387,6 +423,20 @@ def test_kinds_of_large_frames(make_pool: MakePool, process_method: str) -> None
     assert [kind for kind, _ in found] == [*same, "pieces", "tables", *copies, "frames", "tables"]
     # The first time is of the same kind as those that follow.
     assert found[0][1] > 3 * 9_000_000
+
+
+def test_slices_of_frames_with_labels_of_their_own(
+    make_pool: MakePool, process_method: str
+) -> None:
+    """They are not said to be groups, which they may be too."""
+    pd = pytest.importorskip("pandas")
+    times = pd.date_range("2026-01-01", periods=600_000, freq="s")
+    df = pd.DataFrame({"x": np.ones(600_000)}, index=times)
+    pool = make_pool(process_method, 1)
+    pool.map(len, [df.iloc[at : at + 300_000] for at in (0, 1, 2)], chunksize=1)
+    pool.map(len, [df[df["x"] > at] for at in (0.1, 0.2, 0.3)], chunksize=1)
+    found = [kind for _, kind, *_ in pool._engine.history.large.all()]
+    assert found == ["tables", "frames"]
 
 
 def inverse(x: int) -> float:

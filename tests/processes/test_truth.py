@@ -10,7 +10,7 @@ from importlib.util import find_spec
 import pytest
 
 from tests.truth.__main__ import run
-from tests.truth.programs import PROGRAMS
+from tests.truth.shapes import PROGRAMS
 
 pytestmark = pytest.mark.beside
 
@@ -18,6 +18,13 @@ pytestmark = pytest.mark.beside
 FEW = (
     *("import_inside", "same_array", "large_chunks", "straggler", "apply_in_a_loop"),
     *("slow_generator", "slow_handler", "failures", "good_map", "good_short", "good_programs"),
+    *(
+        "same_list",
+        "lists_of_numbers_as_results",
+        "straggler_in_the_last_chunk",
+        "waits_in_coroutines",
+        "good_coroutines",
+    ),
 )
 
 
@@ -34,7 +41,11 @@ def test_the_right_cause_comes_first(name: str) -> None:
         assert each["evidence"]
         assert each["change"]
         assert each["gain"]
-        at_program = each["line"].rpartition(":")[0].endswith("tests/truth/programs.py")
+        at_program = (
+            each["line"]
+            .rpartition(":")[0]
+            .endswith(("tests/truth/programs.py", "tests/truth/shapes.py"))
+        )
         assert at_program or not each["line"]
 
 

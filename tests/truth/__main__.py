@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from importlib.util import find_spec
 from typing import Any
 
-from tests.truth.programs import PROGRAMS, Program
+from tests.truth.programs import Program
+from tests.truth.shapes import PROGRAMS
 
 # The best of this many runs counts: whatever else the machine does makes a run longer.
 REPEATS = int(os.environ.get("TRUTH_REPEATS", "3"))

@@ -42,8 +42,8 @@ def refused(arguments: str, capsys: pytest.CaptureFixture[str]) -> tuple[str, in
     [
         ("run", "Missing argument 'MODULE:FUNC'; --help has the usage", 2),
         ("run numpy:sum", "Missing argument 'FILE'; --help has the usage", 2),
-        ("run numpy:sum data.npy b c", "there is no place for 'b c'; --help has the usage", 2),
-        ("demo foo", "there is no place for 'foo'; --help has the usage", 2),
+        ("run numpy:sum data.npy b c", "too many arguments: 'b c'; --help has the usage", 2),
+        ("demo foo", "too many arguments: 'foo'; --help has the usage", 2),
         ("run numpy:sum z*.npy", "no file has a name like 'z*.npy'", 2),
         ("run numpy:sum z.npy", "'z.npy' does not exist", 2),
         ("convert z*.npy o.npy", "no file has a name like 'z*.npy'", 2),

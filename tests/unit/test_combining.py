@@ -14,6 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from onecopy._engine import blocks
+from onecopy._engine.left_out import LeftOut
 
 # polars starts threads and opens descriptors when it first computes, and keeps them.
 pl.DataFrame({"a": [2, 1]}).sort("a").group_by("a").len()
@@ -92,6 +93,8 @@ def test_frames_without_labels() -> None:
         for data in (frame.select("city", "sold"), pa.table({"city": ["a", "b"]})):
             with pytest.raises(TypeError, match="reduce='concat'"):
                 reduced(lambda part: part, data, reduce, 1)
+    with pytest.raises(TypeError, match="no labels"):  # the keys would be added too
+        reduced(lambda part: part.group_by("sold", maintain_order=True).len(), frame, "sum", 4)
     with pytest.raises(ValueError, match="different columns"):
         reduced(
             lambda part: part[0], [pl.DataFrame({"a": [1]}), pl.DataFrame({"b": [1]})], "sum", 1
@@ -120,3 +123,106 @@ def test_arrays_of_unequal_shapes_are_not_stretched(reduce: str) -> None:
     # A single number is no array: it is combined with each element.
     parts = [0, np.array([1, 2])]
     assert reduced(lambda part: part[0], parts, reduce, 1).shape == (2,)
+
+
+def combined(parts: list[Any], reduce: str, rows: int = 1) -> Any:
+    """Combine results of blocks that have ``rows`` rows each."""
+    fold = blocks.fold(reduce, 0)
+    assert fold is not None
+    for part in parts:
+        fold.add(part, rows)
+    return fold.total()
+
+
+@pytest.mark.parametrize("kind", ["?", "i1", "u1", "i2", "u4"])
+def test_small_integers_are_added_as_numpy_adds_them(kind: str) -> None:
+    largest: Any = np.array([1], kind)[0] if kind == "?" else np.iinfo(kind).max
+    array = np.array([largest, 0], kind)
+    whole = np.stack([array] * 3).sum(axis=0)
+    found = combined([array] * 3, "sum")
+    assert found.tolist() == whole.tolist()
+    assert found.dtype == whole.dtype
+    one = combined([array[0]] * 3, "sum")
+    assert one == whole[0]
+    assert one.dtype == whole.dtype
+    column = combined([pd.Series(array)] * 3, "sum")
+    assert column.tolist() == whole.tolist()
+    assert column.dtype == whole.dtype
+    frame = combined([pd.DataFrame({"x": array, "y": [0.5, 0.5]})] * 3, "sum")
+    assert frame.x.tolist() == whole.tolist()
+    assert frame.y.tolist() == [1.5, 1.5]
+
+
+def test_counts_of_polars_do_not_overflow() -> None:
+    counts = pl.DataFrame({"len": [2**32 - 1]}, schema={"len": pl.UInt32})
+    assert combined([counts, counts], "sum").rows() == [(2**33 - 2,)]
+
+
+def test_means_do_not_overflow_on_the_way() -> None:
+    for mean in (np.int8(100), np.int64(2**62), np.float16(60_000), np.float32(2.5), True):
+        found = combined([mean] * 4, "mean", rows=1000)
+        assert float(found) == float(mean)
+        kind = np.asarray(mean).dtype
+        assert np.asarray(found).dtype == (kind if kind.kind == "f" else "f8")
+
+
+def test_text_and_frames_of_polars_have_a_smallest_and_a_largest() -> None:
+    assert combined(["b", "a"], "min") == "a"
+    assert combined([b"b", b"c"], "max") == b"c"
+    frames = [pl.DataFrame({"x": [2], "y": [None]}, schema_overrides={"y": pl.Int64})] * 2
+    found = combined([frames[0], pl.DataFrame({"x": [1], "y": [3]})], "min")
+    assert isinstance(found, pl.DataFrame)
+    assert found.rows() == [(1, 3)]
+
+
+@pytest.mark.parametrize("reduce", ["sum", "min", "max", "mean"])
+@pytest.mark.parametrize("part", [{}, None, object()])
+def test_what_cannot_be_combined_is_named(reduce: str, part: Any) -> None:
+    with pytest.raises(TypeError, match=f"reduce='{reduce}' .* {type(part).__name__}.*: return"):
+        combined([part, part], reduce)
+
+
+def test_scalars_of_arrow_come_as_python_values() -> None:
+    scalars = [pa.scalar(1.5), pa.scalar(2.5)]
+    for reduce, expected in {"first": 1.5, "last": 2.5, "sum": 4.0, "mean": 2.0}.items():
+        found = combined(scalars, reduce)
+        assert found == expected
+        assert type(found) is float
+
+
+CLEAN = np.arange(4.0)
+GAPS = np.array([0.0, np.nan, 2.0, 3.0])
+NULLS = [0, None, 2, 3]
+
+
+@pytest.mark.parametrize(
+    "block",
+    [
+        GAPS,
+        np.ma.masked_equal(CLEAN, 1.0),
+        np.array(list(zip(GAPS, range(4), strict=True)), dtype=[("x", "f8"), ("y", "i4")]),
+        pd.Series(GAPS),
+        pd.Series(pd.array(NULLS, dtype="Int64")),
+        pd.DataFrame({"k": range(4), "x": GAPS}),
+        pl.Series(NULLS),
+        pl.DataFrame({"k": range(4), "x": NULLS}),
+        pa.table({"x": NULLS}),
+        pa.array(NULLS),
+        (CLEAN, GAPS),
+    ],
+    ids=lambda block: type(block).__module__ + "." + type(block).__name__,
+)
+def test_means_of_blocks_with_missing_values_are_warned_of(block: Any) -> None:
+    look = LeftOut(np.nanmean)
+    with pytest.warns(RuntimeWarning, match="missing values in rows 8 to 11"):
+        look.look(1.5, block, 8, 4)
+    look.look(1.5, block, 12, 4)  # once in a call
+
+
+def test_means_that_leave_nothing_out_are_not_warned_of() -> None:
+    for block in (CLEAN, np.arange(4), pd.Series(CLEAN), pl.Series([1, 2]), pa.array([1, 2]), [1]):
+        LeftOut(np.nanmean).look(1.5, block, 0, 4)
+    LeftOut(np.nanmean).look(np.inf, np.array([np.inf, -np.inf]), 0, 2)
+    for mean in (np.nan, np.array([np.nan]), pd.Series([np.nan]), None, np.ma.masked):
+        LeftOut(lambda block: block.mean()).look(mean, GAPS, 0, 4)
+    LeftOut(np.mean).look(1.5, GAPS, 0, 4)  # never leaves one out, so nothing is looked at

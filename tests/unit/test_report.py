@@ -6,6 +6,7 @@ import io
 import json
 import re
 import zipfile
+from collections.abc import Sequence
 from dataclasses import fields, replace
 from html.parser import HTMLParser
 from pathlib import Path
@@ -116,6 +117,51 @@ def test_too_few_pieces_and_stragglers() -> None:
     assert found.line.startswith("/home/me/pipeline.py:")
 
 
+def chunked(took_ms: Sequence[float], counts: Sequence[int], workers: int = 2) -> Run:
+    """A map with chunksize=, whose chunks have that many items and took that long, one after another
+    by the worker that is free first."""
+    run = made_up(len(took_ms), workers)
+    spans, ends = run.spans.copy(), [run.began] * workers
+    first = 0
+    for at, (took, items) in enumerate(zip(took_ms, counts, strict=True)):
+        worker = int(np.argmin(ends))
+        begin, end = ends[worker], ends[worker] + int(took * 1e6)
+        for name in ("submitted", "sent"):
+            spans[name][at] = run.began
+        for name in ("received", "decoded", "started"):
+            spans[name][at] = begin
+        for name in ("finished", "encoded", "returned"):
+            spans[name][at] = end
+        spans["worker"][at], spans["task"][at], spans["waited"][at] = worker + 1, 1, 0
+        spans["start"][at], spans["stop"][at] = first, first + items
+        spans["cpu"][at] = end - begin
+        ends[worker] = end
+        first += items
+    spans["site"] = 0
+    lives = run.workers.copy()
+    for worker in range(workers):
+        lives["born"][worker] = lives["ready"][worker] = run.began
+        lives["last"][worker] = ends[worker]
+    sites = (("map", "job.f", "job.py", 3, max(counts)), *run.sites[1:])
+    return replace(
+        run, spans=spans, totals=summed(spans), workers=lives, ended=max(ends), sites=sites
+    )
+
+
+def test_a_chunksize_is_blamed_for_what_leaving_it_out_saves() -> None:
+    even = chunked([640, 160], [32, 8])
+    [first, *_] = advice(even)
+    assert first.kind == "chunks"
+    assert first.saves == pytest.approx(0.24, abs=0.01)
+    # The last item is a long one: chunks do not matter then, the order does.
+    late = chunked([100] * 6 + [1000], [10] * 6 + [1])
+    [first, *_] = advice(late)
+    assert first.kind == "straggler"
+    assert "item 60 took 1 s" in first.evidence
+    assert "chunksize=1)" in first.change
+    assert first.saves == pytest.approx(0.3, abs=0.01)
+
+
 def test_lost_tasks() -> None:
     assert kinds(made_up(100, lost=2))[0] == "lost"
 
@@ -136,7 +182,7 @@ def test_large_results() -> None:
 
 
 @pytest.mark.parametrize(
-    "kind", ["slices", "same", "own", "pieces", "same frame", "frames", "tables"]
+    "kind", ["slices", "same", "own", "objects", "pieces", "same frame", "frames", "tables"]
 )
 def test_large_arguments(kind: str) -> None:
     run = made_up(200)
@@ -487,3 +533,29 @@ def test_memory_that_is_read_after_the_last_task_is_drawn() -> None:
     assert found["times"] == sorted(found["times"])
     assert found["times"][-1] == end
     assert found["times"][-2] < end, "it has a width"
+
+
+def test_what_is_saved_by_sharing_is_told_where_something_is_shared() -> None:
+    run = made_up(20)
+    for shared, told in ((0, False), (64 << 20, True)):
+        facts = {**run.facts, "saved_bytes": 50_000_000, "segment_bytes": shared}
+        text = io.StringIO()
+        print_report(replace(run, facts=facts), text, 80)
+        assert ("saved by one copy" in text.getvalue()) is told
+        assert ("shared data saved" in verdict(replace(run, facts=facts))) is told
+
+
+def test_a_report_in_a_notebook_is_one_output_that_fits(monkeypatch: pytest.MonkeyPatch) -> None:
+    shown: list[str] = []
+    monkeypatch.setattr("rich.console._is_jupyter", lambda: True)
+    monkeypatch.setattr("rich.jupyter.display", lambda segments, text: shown.append(text))
+    print_report(made_up(20))
+    [text] = shown
+    plain = Text.from_ansi(text).plain
+    assert "slowest tasks" in plain
+    assert max(map(len, plain.splitlines())) <= 80
+
+
+def test_a_summary_states_the_gain() -> None:
+    run = crowded()
+    assert f"Gain: {advice(run)[0].gain}." in notebook.summary(run)

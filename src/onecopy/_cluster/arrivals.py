@@ -25,7 +25,7 @@ from .._observe.columns import DONE, FAILED
 from .._observe.diary import RESULTS
 from .._observe.series import Row
 from .._protocol import wire
-from .._protocol.failures import fits_failures, fits_values, revive
+from .._protocol.failures import fits_failures, fits_values, revive, revived
 from .._schedule import events
 from .host import PONG, Host, State
 from .interface import Item
@@ -325,7 +325,7 @@ def _unpacked(host: Host, entry: Entry, parcel: Parcel, *, bad: bool) -> Any:
     if not (fits_failures(value, size or 1) if bad else whole):
         raise errors.BrokenWorker(f"{host.name} answered what it was not asked for")
     if bad:
-        return value[0], {at: revive(how) for at, how in value[1].items()}
+        return value[0], revived(value[1], None if size is None else assignment.start)
     return value
 
 

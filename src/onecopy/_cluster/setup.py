@@ -9,7 +9,7 @@ from typing import Any, Protocol
 
 from .._engine.options import Options
 from .._launch import resolve
-from ..errors import MissingLibrary, NoHosts
+from ..errors import MissingLibrary, NoHosts, kind_of
 from .carriers.loopback import Loopback
 from .engine import ClusterEngine, ClusterOptions
 from .interface import Carrier
@@ -51,7 +51,7 @@ def carrier_of(cluster: Any) -> Carrier:
     raise TypeError(
         "cluster is a distributed.Client, the address of a Dask scheduler, the path of its scheduler "
         'file, a Dask cluster such as LocalCluster, "ray" or the module ray, or what onecopy.loopback '
-        f"returns, not a {type(cluster).__name__}"
+        f"returns, not {kind_of(cluster)}"
     )
 
 

@@ -295,7 +295,8 @@ class BlockCalls:
                 ``"min"``, ``"max"`` (elementwise for arrays of one shape; by label for frames and
                 series of pandas, where a label may be missing in some; what is masked is left out);
                 ``"mean"``: the mean of blocks' means, each weighted by all rows of its block (where
-                a function leaves rows out, sum and count instead); ``"concat"``; ``"count"``: the
+                a function leaves rows out, sum and count instead; missing values that it may have
+                left out are warned of); ``"concat"``; ``"count"``: the
                 number of elements in all results; ``"first"``, ``"last"``: the first or last result
                 that is not None.
             progress, errors, timeout: as for ``map``. With ``reduce`` no errors are returned.

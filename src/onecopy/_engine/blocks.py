@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping, Sequence, Set
 from typing import Any, Literal, Protocol, get_args
 
 from .._protocol import run_items
+from ..errors import kind_of
 from . import combining
 from .combining import plain
 
@@ -38,13 +39,11 @@ def lengths(arrays: Sequence[Any], axis: int) -> int:
         if shape is None and not sequence:
             raise TypeError(
                 f"map_blocks cuts arrays, frames and sequences; "
-                f"argument {number} is a {type(data).__name__}"
+                f"argument {number} is {kind_of(data)}"
             )
         dimensions = 1 if shape is None else len(shape)
         if axis and dimensions > 1 and not hasattr(data, "ndim"):  # tables of Arrow and polars
-            raise ValueError(
-                f"argument {number} is a {type(data).__name__}, which is cut by rows: axis 0"
-            )
+            raise ValueError(f"argument {number} is {kind_of(data)}, which is cut by rows: axis 0")
         if not 0 <= axis < dimensions:
             raise ValueError(
                 f"argument {number} has {dimensions} dimension(s), so there is no axis {axis}"
@@ -99,7 +98,7 @@ def fold(reduce: Any, axis: int) -> Fold | None:
     if callable(reduce):
         return _Two(reduce)
     if reduce in _TWO:
-        return _Two(_TWO[reduce], first=plain)
+        return _Two(_TWO[reduce], first=combining.addend if reduce == "sum" else plain)
     if reduce == "mean":
         return combining.Mean()
     if reduce == "count":
@@ -122,8 +121,8 @@ _TWO: dict[str, Reduce] = {
     "sum": combining.added,
     "min": combining.smaller,
     "max": combining.larger,
-    "first": lambda a, b: b if a is None else a,
-    "last": lambda a, b: a if b is None else b,
+    "first": lambda a, b: plain(b) if a is None else a,
+    "last": lambda a, b: a if plain(b) is None else plain(b),
 }
 
 

@@ -67,7 +67,7 @@ class PoolView(ManyCalls, BlockCalls):
         raise NotImplementedError(UNSENDABLE)
 
     def __repr__(self) -> str:
-        return f"<onecopy.PoolView, {self._rules}>"
+        return f"<onecopy.PoolView: {self._rules.said() if self._rules else 'no rules'}>"
 
     def options(
         self,

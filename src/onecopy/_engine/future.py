@@ -74,6 +74,10 @@ class TaskFuture(Future[Any]):
     def __init__(self) -> None:
         """Set nothing: the initial state is in class attributes."""
 
+    def __repr__(self) -> str:
+        # Its class has a name of ours.
+        return f"<Future{super().__repr__().removeprefix(f'<{type(self).__name__}')}"
+
     @property
     def _condition(self) -> Condition:  # type: ignore[override]
         made = self._made

@@ -2,8 +2,8 @@
 
 A slice of an array is passed by reference once the array is shared; so is an array that every task
 gets. The same is true of frames. A piece of a frame from a group-by or a filter is a copy that
-exists only once: sharing it would copy it once more. Checked only if more than a megabyte was
-copied for a task.
+exists only once: sharing it would copy it once more. Objects without arrays are pickled as a whole.
+Checked only if more than a megabyte was copied for a task.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from __future__ import annotations
 import threading
 import weakref
 from contextlib import suppress
+from itertools import islice
 from math import prod
 from typing import Any, NamedTuple
 
@@ -19,11 +20,13 @@ from .._schedule.events import Assignment
 from .work import Call, Work
 
 LARGE = 1_000_000
-SLICES, SAME, OWN = "slices", "same", "own"
+SLICES, SAME, OWN, OBJECTS = "slices", "same", "own", "objects"
 # Of frames: slices; the same frame again; copies; and those of which it is unknown.
 PIECES, SAME_FRAME, FRAMES, TABLES = "pieces", "same frame", "frames", "tables"
 # The number of arrays and frames of a call that are remembered, to find one that comes again.
 _REMEMBERED = 64
+# The number of values in a list that are looked at.
+_LOOKED_AT = 16
 _FRAMES = ("pandas", "polars", "pyarrow")
 # The kinds of dtype whose arrays pandas keeps as they are.
 _NUMBERS = "biufc"
@@ -128,7 +131,7 @@ def _sources(work: Work, assignment: Assignment) -> tuple[str, list[_Source]]:
         if frames:
             return FRAMES, _of_frame(max(frames, key=_cells), assignment.work)
     if not arrays:
-        return OWN, []
+        return OBJECTS, []
     largest = max(arrays, key=lambda array: int(array.nbytes))
     base = getattr(largest, "base", None)
     if getattr(base, "nbytes", 0) > largest.nbytes:
@@ -153,12 +156,15 @@ def _of_frame(frame: Any, task: int) -> list[_Source]:
     copy that pandas makes, whatever is shared.
     """
     sources = [_Source(frame, SAME_FRAME, task)]
-    if type(getattr(frame, "index", None)).__name__ != "RangeIndex":
+    index = getattr(frame, "index", None)
+    ranged = type(index).__name__ == "RangeIndex"
+    # Labels such as times may be those of a slice, or of a group.
+    if not ranged and getattr(getattr(index, "dtype", None), "kind", "i") in _NUMBERS:
         return sources
     column = _column(frame)
     root = _root(column)
     if getattr(root, "nbytes", 0) > getattr(column, "nbytes", 0):
-        sources.append(_Source(root, PIECES, task))
+        sources.append(_Source(root, PIECES if ranged else TABLES, task))
     return sources
 
 
@@ -193,10 +199,11 @@ def _cells(frame: Any) -> int:
 
 
 def _values(value: Any, deep: int = 3) -> list[Any]:
-    """Return the arrays and the frames in some items."""
+    """Return the arrays and the frames in some items, as far as these are few: a look at each number
+    of a long list takes longer than pickling it."""
     if _is_frame(value) or all(hasattr(value, name) for name in ("nbytes", "dtype", "shape")):
         return [value]
     if not deep or not isinstance(value, list | tuple | dict):
         return []
     inside = value.values() if isinstance(value, dict) else value
-    return [found for each in inside for found in _values(each, deep - 1)]
+    return [found for each in islice(inside, _LOOKED_AT) for found in _values(each, deep - 1)]

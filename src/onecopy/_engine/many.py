@@ -243,9 +243,17 @@ class Many:
             if fold is None:
                 return list(results)
             combining = self._engine.history.diary.at(CALLBACKS)
+            left_out = None
+            if reduce == "mean":
+                from .left_out import LeftOut  # imports NumPy
+
+                left_out = LeftOut(func)
             for result in results:
+                at = job.yielded - 1
                 with combining:
-                    fold.add(result, items.rows(job.yielded - 1))
+                    fold.add(result, items.rows(at))
+                    if left_out is not None:
+                        left_out.look(result, items.block(at), at * rows, items.rows(at))
             with combining:
                 return fold.total()
 

@@ -24,7 +24,7 @@ from .._codec.codec import decode
 from .._observe.columns import DONE, FAILED
 from .._observe.diary import RESULTS
 from .._protocol import wire
-from .._protocol.failures import fits_failures, fits_values, revive
+from .._protocol.failures import fits_failures, fits_values, revive, revived
 from .._protocol.import_watch import SlowImport
 from .._schedule.events import Assignment
 from .._system.interrupts import SLICE, Uninterrupted
@@ -51,7 +51,8 @@ _SAYS = {
     (wire.TEXT, 2 | wire.FLUSHED): output_dispatch.STDERR_FLUSHED,
 }
 
-# Larger results (a rich one has at least a head) take a while to unpickle.
+# Results from this size on take a while to unpickle. Those in shared memory are a head of as many
+# bytes here.
 _LARGE = 32
 # Seconds between two checks for results of running chunks.
 _TELL = 0.02
@@ -299,14 +300,15 @@ class Receiver:
         spent = frame.body[: wire.SPENT.size]
         body = memoryview(frame.body)[wire.SPENT.size :]
         bad = frame.flags & wire.ERRORS
-        began = monotonic_ns() if len(body) > _LARGE else 0
+        began = monotonic_ns() if len(body) >= _LARGE else 0
         try:
             value = decode(bool(frame.flags & wire.RICH), body, worker.channel.link)
             size = None if isinstance(work, Call) else assignment.stop - assignment.start
             if not bad:  # a call may answer anything
                 fits = size is None or fits_values(value, size)
             elif fits := fits_failures(value, size or 1):
-                value = value[0], {at: revive(how) for at, how in value[1].items()}
+                first = None if size is None else assignment.start
+                value = value[0], revived(value[1], first)
         except BaseException as error:
             note = f"raised while the result of {work.describe(assignment)} was unpickled"
             errors.add_note(error, note)

@@ -10,6 +10,8 @@ from collections.abc import Callable, Iterable, Mapping
 from numbers import Integral, Real
 from typing import Any, cast
 
+from ..errors import kind_of
+
 _HOW_MANY = (
     "n_jobs",
     "njobs",
@@ -145,12 +147,12 @@ def _can_be_cut(items: Any) -> bool:
 
 def check_callable(func: Any) -> None:
     if not callable(func):
-        raise TypeError(f"the function must be callable, not a {type(func).__name__}")
+        raise TypeError(f"the function must be callable, not {kind_of(func)}")
 
 
 def check_chunk(chunk: int | None) -> None:
     if not isinstance(chunk, Integral | None):
-        raise TypeError(f"chunksize is a whole number, not a {type(chunk).__name__}")
+        raise TypeError(f"chunksize is a whole number, not {kind_of(chunk)}")
     if chunk is not None and chunk < 1:
         raise ValueError(f"a chunk has at least 1 item, not {chunk}")
 

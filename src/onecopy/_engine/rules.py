@@ -94,6 +94,12 @@ class Rules:
         said = (f"{name}={getattr(self, name)!r}" for name in _FIELDS)
         return f"Rules({', '.join(said)})"
 
+    def said(self) -> str:
+        """Return the rules that a program has given, as it writes them."""
+        usual = Rules()
+        given = [name for name in _FIELDS if getattr(self, name) != getattr(usual, name)]
+        return ", ".join(f"{name}={getattr(self, name)!r}" for name in given) or "no rules"
+
     def _check(self) -> None:
         if self.timeout is not None:
             if not isinstance(self.timeout, Real):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from numbers import Integral
 from typing import Any
 
@@ -14,7 +14,7 @@ from .._protocol import preparation
 from .._protocol.worker_exit import begin
 from .._system.cpus import cpu_count
 from .._system.native_threads import THREAD_VARIABLES
-from ..errors import UnsupportedPlatform
+from ..errors import UnsupportedPlatform, kind_of
 from .engine import Engine
 from .options import MAINS, PRINTS, STATES, Options, Prints
 
@@ -61,7 +61,7 @@ def options_of(  # noqa: PLR0913  # as the doors' own
     if workers < 1:
         raise ValueError(f"a pool has at least 1 worker, not {workers!r}")
     if initializer is not None and not callable(initializer):
-        raise TypeError(f"the initializer must be callable, not a {type(initializer).__name__}")
+        raise TypeError(f"the initializer must be callable, not {kind_of(initializer)}")
     start = resolve(method)
     if worker_exit is not None:
         initargs = (worker_exit, initializer, *initargs)
@@ -91,6 +91,30 @@ def options_of(  # noqa: PLR0913  # as the doors' own
     )
 
 
+def modules_of(preload: Iterable[str], *, here: bool = True) -> tuple[str, ...]:
+    """Return the names of the modules to preload.
+
+    ``here``: workers run on this host, so that a module that is not found here is none for them. What
+    a module raises when it is imported, the task that needs it reports.
+
+    Raises:
+        TypeError: it is one name, and no list.
+        ModuleNotFoundError: there is no such module.
+    """
+    if isinstance(preload, str):
+        raise TypeError(f"preload is a list of names of modules: preload=[{preload!r}]")
+    names = tuple(preload)
+    if names:
+        from importlib.util import find_spec  # not at the top: most pools preload nothing
+    for name in names:
+        if not isinstance(name, str):
+            raise TypeError(f"preload is a list of names of modules, and has {kind_of(name)}")
+        top = name.partition(".")[0]
+        if here and top not in sys.modules and find_spec(top) is None:
+            raise ModuleNotFoundError(f"preload: there is no module {name!r}", name=name)
+    return names
+
+
 def engine(options: Options) -> Engine:
     """Return a running engine; its workers start in the background. Raises as ``Pool`` does."""
     if options.method == "thread":
@@ -105,7 +129,7 @@ def engine(options: Options) -> Engine:
 def _exiting(worker_exit: Any, method: str) -> Callable[..., Any]:
     """Return the initializer that registers ``worker_exit``."""
     if not callable(worker_exit):
-        raise TypeError(f"worker_exit must be callable, not a {type(worker_exit).__name__}")
+        raise TypeError(f"worker_exit must be callable, not {kind_of(worker_exit)}")
     if method == "thread":
         raise ValueError(
             "worker threads end with the program: worker_exit needs a start method whose workers "
@@ -127,7 +151,7 @@ def method_of(context: Any, argument: str) -> str:
     if name is None:
         raise TypeError(
             f"{argument} must be a multiprocessing context, such as get_context() returns, "
-            f"not a {type(context).__name__}"
+            f"not {kind_of(context)}"
         )
     return str(name())
 

@@ -24,6 +24,7 @@ import numpy as np
 
 from .._memory.segment import Segment
 from .._system import forking, mapping
+from ..errors import kind_of
 from . import appending
 
 _NAME = 16
@@ -106,7 +107,7 @@ class Counter(Mapping[str, int]):
     def __init__(self, *names: str) -> None:
         for name in names:
             if not isinstance(name, str):
-                raise TypeError(f"a counter's name is a str, not a {type(name).__name__}")
+                raise TypeError(f"a counter's name is a str, not {kind_of(name)}")
         if len(set(names)) < len(names):
             raise ValueError("two counters of the same name")
         if len(names) > _MOST:

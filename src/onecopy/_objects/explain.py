@@ -226,9 +226,9 @@ def _cure(path: str, value: Any, arrays: bool) -> str:
         from pandas.api.types import infer_dtype
 
         cure = _INFERRED.get(infer_dtype(value, skipna=True))
-        return f"{path}{cure}" if cure else f"oc.share(list({path})) can be shared"
+        return f"{path}{cure}" if cure else f"oc.share(list({path})) by itself"
     if hasattr(value, "astype") and getattr(value.dtype, "kind", "") in "OT":
         if value.dtype.kind == "O" and all(isinstance(each, str) for each in value.flat):
             return f"{path}.astype('U') can be shared"
-        return f"oc.share({path}.tolist()) can be shared"
+        return f"oc.share({path}.tolist()) by itself"
     return ""

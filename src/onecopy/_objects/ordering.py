@@ -13,6 +13,8 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from ..errors import kind_of
+
 
 class _Library(Protocol):
     """The operations on the frames of one library."""
@@ -43,7 +45,7 @@ def ordered(frame: Any, by: Any) -> Any:
         ValueError: it has no such column.
     """
     library, names = _of(frame, by, "order_by")
-    return library.ordered(frame, names)
+    return _sorted(library, frame, names)
 
 
 def grouped(frame: Any, by: Any) -> tuple[Any, list[int], list[Any]]:
@@ -56,19 +58,40 @@ def grouped(frame: Any, by: Any) -> tuple[Any, list[int], list[Any]]:
     library, names = _of(frame, by, "by")
     if not len(frame):
         return frame, [], []
-    changes, distinct = library.runs(frame, names)
+    try:
+        changes, distinct = library.runs(frame, names)
+    except (TypeError, NotImplementedError) as error:  # lists cannot be compared
+        raise _no_order(names) from error
     if len(changes) + 1 != distinct:
-        frame = library.ordered(frame, names)
+        frame = _sorted(library, frame, names)
         changes, distinct = library.runs(frame, names)
         if len(changes) + 1 != distinct:  # a group would be in two places, and one of them lost
-            raise ValueError(
-                f"the values of {', '.join(map(repr, names))} have no order in which equal ones are "
-                "adjacent: group by a column of numbers, text or times"
-            )
+            raise _no_order(names)
     starts = np.concatenate([[0], changes]).astype(np.int64)
     keys = library.keys(frame, names, starts)
+    try:
+        set(keys)
+    except TypeError as error:
+        raise ValueError(
+            f"the values of {', '.join(map(repr, names))} cannot be the keys of a dict ({error}): group by "
+            "a column of numbers, text or times"
+        ) from error
     single = isinstance(by, str) or not isinstance(by, Iterable)
     return frame, [*changes.tolist(), len(frame)], [key[0] for key in keys] if single else keys
+
+
+def _sorted(library: _Library, frame: Any, names: list[Any]) -> Any:
+    try:
+        return library.ordered(frame, names)
+    except (TypeError, NotImplementedError) as error:
+        raise _no_order(names) from error
+
+
+def _no_order(names: list[Any]) -> ValueError:
+    return ValueError(
+        f"the values of {', '.join(map(repr, names))} have no order in which equal ones are adjacent "
+        "(lists, sets, values of several types): group by a column of numbers, text or times"
+    )
 
 
 def _of(frame: Any, by: Any, argument: str) -> tuple[_Library, list[Any]]:
@@ -80,6 +103,8 @@ def _of(frame: Any, by: Any, argument: str) -> tuple[_Library, list[Any]]:
     for name in [by] if single else by:
         if not _is_one(name, there):
             raise _refusal(by, name, there, argument)
+        if there.count(name) > 1:
+            raise ValueError(f"there are {there.count(name)} columns {name!r}: give them two names")
         names.append(name)
     if not names:
         raise ValueError(f"{argument} names at least one column")
@@ -114,9 +139,10 @@ def _refusal(by: Any, name: Any, there: list[Any], argument: str) -> Exception:
     else:
         return ValueError(f"there is no column {name!r}; there are {known}")
     names = [each if _is_one(each, there) else getattr(each, "name", None) for each in named]
-    change = f"write {argument}={(names[0] if values is by else names)!r}"
-    if not all(_is_one(each, there) for each in names):
-        change = "keys that are no column are first added to the frame as one"
+    change = "keys that are no column are first added to the frame as one"
+    if all(_is_one(each, there) for each in names):
+        # It may be the column itself, or something made of it, which has its name too.
+        change = f"write {argument}={(names[0] if values is by else names)!r}; other {change}"
     kind = "a function" if callable(values) else f"an object of type {type(values).__name__}"
     return TypeError(
         f"{argument}= takes the name of a column, or a list of names, and not {kind}: {change}; "
@@ -134,7 +160,7 @@ def _library(frame: Any) -> _Library:
     if name == "pyarrow" and kind.__name__ in ("Table", "RecordBatch"):
         return _Arrow()
     raise TypeError(
-        f"groups are of a frame of pandas or polars or an Arrow table, not of a {kind.__name__}"
+        f"groups are of a frame of pandas or polars or an Arrow table, not of {kind_of(frame)}"
     )
 
 
@@ -195,6 +221,8 @@ class _Polars:
         return frame.sort(by, maintain_order=True)
 
     def runs(self, frame: Any, by: list[Any]) -> tuple[np.ndarray[Any, Any], int]:
+        if any(str(kind) == "Object" for kind in frame.select(by).dtypes):
+            raise TypeError("objects have no order")
         runs = frame.select(by).to_struct("by").rle_id().to_numpy()
         found: np.ndarray[Any, Any] = np.flatnonzero(runs[1:] != runs[:-1]) + 1
         return found, int(frame.select(by).n_unique())

@@ -20,7 +20,7 @@ from .._codec.codec import encode, layout, rebuild
 from .._codec.store import store
 from .._memory.segment import Kind, ReceivedFile, Segment, new_segment, registry
 from .._system import mapping
-from ..errors import NotPicklable, NotShared, PickledWarning
+from ..errors import NotPicklable, NotShared, PickledWarning, kind_of
 
 Array = TypeVar("Array", bound=np.ndarray[Any, Any])
 # All that ``structured`` may have another form of.
@@ -141,8 +141,8 @@ def _pickled(obj: Any, arrays: list[str]) -> str:
         parts = []
     what = ", ".join(dict.fromkeys(arrays))
     text = (
-        f"share cannot share {what}: it is made of Python objects, or cannot use memory that "
-        "it does not own, and is sent with each task that the object is passed to"
+        f"{what} cannot be shared: it consists of Python objects, or only works on memory of its "
+        "own. It is pickled with each task that the object is passed to"
     )
     named = [f"{each.path} ({each.cure})" for each in parts[:_NAMED]]
     more = f" and {len(parts) - _NAMED} more" if len(parts) > _NAMED else ""
@@ -263,7 +263,7 @@ def private(array: Array) -> Array:
 
 def _segment_of(array: Any, verb: str) -> tuple[Segment, int]:
     if not isinstance(array, np.ndarray):
-        raise TypeError(f"{verb} takes an array, not a {type(array).__name__}")
+        raise TypeError(f"{verb} takes an array, not {kind_of(array)}")
     low = np.lib.array_utils.byte_bounds(array)[0] if array.size else 0
     found = registry.find(low)
     if found is None:

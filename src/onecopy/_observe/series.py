@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from .._system import procfs
 from .._system.interrupts import Event
 from .._system.usage import traced
-from .columns import MEMORY, OWNER, dtype_of, struct_of
+from .columns import MEMORY, OTHER, OWNER, dtype_of, struct_of
 from .sampler import Pacing, Pages, differ, pages, resident
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ _IDLE_PAUSE = 10.0
 _OFTEN = 0.02
 
 _NAMES = [name for name, _ in MEMORY]
-_RSS, _PSS = _NAMES.index("rss"), _NAMES.index("pss")
+_WORKER, _RSS, _PSS = map(_NAMES.index, ("worker", "rss", "pss"))
 # What grows with the private pages.
 _PRIVATE = tuple(map(_NAMES.index, ("rss", "pss", "uss", "private_dirty")))
 
@@ -232,12 +232,21 @@ class Watch:
     def _introduce(self, new: dict[int, int]) -> float:
         """Read processes that the last reading did not meet, such as workers that have just
         started, if the budget allows it: what they grow by counts from here on. Returns the CPU
-        time that was spent, in seconds. With the lock held."""
-        share = len(new) / max(1, len(self._last))
-        if not new or not self._last or not self._pacing.has(perf_counter(), share):
+        time that was spent, in seconds. With the lock held.
+
+        Those whose pages they share are read once more: in their last rows each page counts in full,
+        and would count twice.
+        """
+        if not new or not self._last:
+            return 0.0
+        last = {pid: row[_WORKER] for pid, (row, _) in self._last.items()}
+        served = OTHER in last.values()  # they are forked by a server, and not by the owner
+        kin = {pid: worker for pid, worker in last.items() if worker != OWNER or not served}
+        share = (len(new) + len(kin)) / len(last)
+        if not self._pacing.has(perf_counter(), share):
             return 0.0
         began = thread_time()
-        for pid, (row, grown) in self._look_at(new).items():
+        for pid, (row, grown) in self._look_at(kin | new).items():
             self._last[pid] = row, grown.anonymous
         spent = thread_time() - began
         self._pacing.spend(spent)

@@ -28,12 +28,15 @@ def failure(
     """Describe ``error`` for the owner. Removes its traceback, which releases the frames. Never
     raises: an exception's class may do anything, and must not end the worker."""
     kind = type(error)
+    misses = argument.startswith(_SEVERAL) and _misses_arguments(error)
     if issubclass(kind, NotPicklable):
         without_ours(error)
     else:
         from_the_program_on(error)
     text = _text(error)
     where = f"worker {os.getpid()}, {function}" + (f", argument {argument}" if argument else "")
+    if misses:
+        where += "; starmap passes its elements as separate arguments"
     # Not by assignment: its class may refuse that.
     BaseException.with_traceback(error, None)
     name = (
@@ -42,6 +45,19 @@ def failure(
         else f"{kind.__module__}.{kind.__qualname__}"
     )
     return name, said(error), text, where, _pickled(error, namespace)
+
+
+# Items that programs unpack.
+_SEVERAL = ("tuple:", "list:")
+
+
+def _misses_arguments(error: BaseException) -> bool:
+    """Return True if the call of a function with one item failed, and nothing that it called."""
+    if not issubclass(type(error), TypeError):
+        return False
+    # Not as an attribute: its class may refuse that.
+    trace: types.TracebackType | None = vars(BaseException)["__traceback__"].__get__(error)
+    return trace is not None and trace.tb_next is None and "missing" in said(error)
 
 
 def _text(error: BaseException) -> str:
@@ -127,6 +143,23 @@ def _rebuild(kind: type[BaseException], args: tuple[Any, ...], state: dict[str, 
 _EXCEPTIONS = _Exceptions(
     {BaseException: _reduce}
 )  # not empty, which would mean that there are none
+
+
+def revived(failed: dict[int, Failure], first: int | None) -> dict[int, BaseException]:
+    """Return the exceptions of some items of a chunk, by their index in it.
+
+    ``first``: the number of its first item; None for a call. A worker does not know it, and says only
+    that a result cannot be pickled, not of which item.
+    """
+    found = {at: revive(how) for at, how in failed.items()}
+    for at, error in found.items():
+        if first is not None and isinstance(error, NotPicklable) and error.path.startswith(_RESULT):
+            error.path = f"the result of item {first + at}{error.path.removeprefix(_RESULT)}"
+            error.args = (error.path, *error.args[1:])
+    return found
+
+
+_RESULT = "result"
 
 
 def revive(failed: Failure) -> BaseException:

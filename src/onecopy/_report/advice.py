@@ -20,7 +20,7 @@ from .model import Run
 from .program import NONE
 from .words import count, human_bytes, percent, seconds
 
-__all__ = ["Advice", "advice", "failed", "verdict"]
+__all__ = ["Advice", "advice", "failed", "saved_by_sharing", "verdict"]
 
 
 def verdict(run: Run) -> str:
@@ -39,11 +39,18 @@ def verdict(run: Run) -> str:
     most, name = max(losses, default=(0.0, ""))
     if most > 0.02 * parts.total:
         said += f". The largest loss: {percent(most, parts.total)} {name}"
-    saved = run.facts.get("saved_bytes", 0)
-    # Every process shares the pages of the interpreter: these do not count as shared data.
-    if saved > 1e6 and run.facts.get("segment_bytes", 0) > 1e6:
-        said += f". One copy of the shared data saved {human_bytes(int(saved))}"
+    if saved := saved_by_sharing(run):
+        said += f". One copy of the shared data saved {human_bytes(saved)}"
     return said + "."
+
+
+def saved_by_sharing(run: Run) -> int:
+    """Return the bytes that one copy of shared data saved, or 0 if they are few.
+
+    Processes also share the interpreter's pages and message buffers: these are no shared data.
+    """
+    saved = int(run.facts.get("saved_bytes", 0))
+    return saved if saved > 1e6 and run.facts.get("segment_bytes", 0) > 1e6 else 0
 
 
 def failed(run: Run) -> str:

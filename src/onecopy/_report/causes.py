@@ -7,6 +7,7 @@ schedule that the workers would then have. Time that other programs took from th
 
 from __future__ import annotations
 
+import heapq
 from collections.abc import Callable, Iterator
 from math import ceil
 
@@ -34,6 +35,11 @@ _FIRST_WRITE = 3e-10
 _FIRST_SHARE = 0.01
 # Seconds of a task for a frame that goes by reference: packing and unpacking (100 tasks in 21 to 25 ms).
 _BY_REFERENCE = 2e-4
+# Seconds of the main process for a byte of results, beyond which they are no arrays, whose bytes it
+# only maps: lists of numbers take 5 to 10 ns a byte.
+_OBJECT = 2e-9
+# Seconds of a worker for a byte of an array that it returns: the copy, and pages written first.
+_COPY = 1e-9
 # A task that takes this many times the median of its call is a straggler.
 _STRAGGLER = 5.0
 # A smaller share of a call's idle time, or of the time in its functions, is ignored.
@@ -41,6 +47,10 @@ _PART = 0.1
 # The part of the CPU time of native threads that is spent on waiting in loops for those that have no
 # CPU: 0.2 of 0.33 s of a matrix product by OpenBLAS.
 _SPINNING = 0.5
+# More items than this are not dealt out one by one: the last of them matters little.
+_DEALT = 50_000
+# The CPUs that threads use which compute one at a time.
+_ONE_CPU = 0.75, 1.15
 # Advice never asks for more workers than this many times the CPUs.
 _MANY = 4
 
@@ -302,6 +312,12 @@ _ARGUMENTS = {
         "then {name}(df.iloc[start:stop]). Of columns of one type that pandas keeps together pass "
         "each by itself: df[column].iloc[start:stop].",
     ),
+    "objects": (
+        "Large objects are pickled for every task",
+        "If tasks get the same one, share it once: x = oc.share(x), and pass that to {name}: lists, "
+        "dicts and text are then read in place. If each gets its own, let {name} read or make its "
+        "data itself, and pass it a path or an index.",
+    ),
     "own": (
         "Large arguments are copied",
         "Let {name} read or make its data itself and pass it a path or an index; or write the "
@@ -313,12 +329,32 @@ _ARGUMENTS = {
 def results(look: Look, call: Call) -> Iterator[Advice]:
     """Yield advice if large results are copied and come one by one."""
     each = call.parts["result_moved"] / max(1, call.tasks)
-    packing = call.parts["encode"] + call.parts["blocked"]
+    # Other programs take from packing the part that they take from the functions.
+    quiet = call.own / call.compute if call.compute else 1.0
+    encode, blocked = quiet * call.parts["encode"], quiet * call.parts["blocked"]
+    packing = encode + blocked
     idle = call.idle["results"] + call.idle["handing"]
     if not _matters(look, call, packing + idle):
         return
     # Half of encoding is the copy; the other half, filling shared pages, remains.
-    saves = (0.5 * call.parts["encode"] + call.parts["blocked"] + idle) / look.workers
+    saves = (0.5 * encode + blocked + idle) / look.workers
+    moved, unpacking = call.parts["result_moved"], _owner(look, call, "results")
+    if each >= _BIG and unpacking > _OBJECT * moved:
+        # As arrays they take some twice the bytes, which workers copy.
+        saves = (packing + idle - 2 * _COPY * moved) / look.workers
+        yield Advice(
+            "objects back",
+            "Results are many objects",
+            f"{_where(call)}: {human_bytes(int(each))} per task are pickled one by one: for "
+            f"{seconds(packing / look.workers)} in each worker, and for {seconds(unpacking)} back "
+            "in the main process.",
+            f"Have {_name(call)} return arrays in place of lists, or frames in place of dicts.",
+            look.gain(saves),
+            saves,
+            part="results",
+            line=call.line,
+        )
+        return
     if each < _BIG:
         if call.idle["results"] < 0.5 * (packing + idle):
             return
@@ -357,12 +393,15 @@ def uneven(look: Look, call: Call) -> Iterator[Advice]:
     if look.workers < 2 or call.depth < 2 or not _matters(look, call, call.idle["tail"]):
         return
     took = call.took()
+    if call.chunk > 1:  # an item took as long as the others of its chunk, as far as is known
+        took = took / _counts(call)
     longest, typical = float(took.max()), float(np.median(took))
     ideal = _rounds(call, lambda each: float(each.sum()) / look.workers)
     first = _rounds(call, lambda each: max(float(each.max()), float(each.sum()) / look.workers))
     now = _rounds_now(call)
-    straggles = len(took) >= 8 and longest > _STRAGGLER * typical
-    if straggles and (not call.chunk or call.chunk == 1):
+    dealt = _rounds(call, lambda each: _dealt(each, look.workers)) if call.chunk > 1 else now
+    straggles = longest > _STRAGGLER * typical and (len(took) >= 8 or call.chunk > 1)
+    if straggles and (call.chunk <= 1 or now - dealt < 0.5 * (now - first)):
         span = call.spans[int(np.argmax(took))]
         which = items(int(span["start"]), int(span["stop"]), int(span["task"]))
         saves = now - first
@@ -372,7 +411,7 @@ def uneven(look: Look, call: Call) -> Iterator[Advice]:
             f"{_where(call)}: {which} took {seconds(longest)}, the median is {seconds(typical)}; the "
             f"others had nothing to do for {seconds(call.idle['tail'] / look.workers)} on average.",
             f"Hand out the longest first: pool.map({_name(call)}, sorted({_items(call)}, "
-            "key=size, reverse=True)); or cut that one up"
+            f"key=size, reverse=True){', chunksize=1' if call.chunk > 1 else ''}); or cut that one up"
             + (f", which would save {seconds(now - ideal)}." if ideal < first else "."),
             look.gain(saves),
             saves,
@@ -380,7 +419,7 @@ def uneven(look: Look, call: Call) -> Iterator[Advice]:
             line=call.line,
         )
     elif call.chunk > 1 or call.items < 4 * look.workers:
-        yield _pieces(look, call, now - ideal)
+        yield _pieces(look, call, now - (dealt if call.chunk > 1 else ideal))
 
 
 def _pieces(look: Look, call: Call, saves: float) -> Advice:
@@ -404,12 +443,34 @@ def _pieces(look: Look, call: Call, saves: float) -> Advice:
     )
 
 
+def _counts(call: Call) -> np.ndarray:
+    """Return the number of items of each task."""
+    found: np.ndarray = np.maximum(call.spans["stop"] - call.spans["start"], 1)
+    return found
+
+
+def _dealt(each: np.ndarray, workers: int) -> float:
+    """Return the time of items that are given out one by one, in order."""
+    if len(each) > _DEALT:
+        return float(each.sum()) / workers
+    ends = [0.0] * workers
+    for took in each.tolist():
+        heapq.heapreplace(ends, ends[0] + took)
+    return max(ends)
+
+
 def _rounds(call: Call, time: Callable[[np.ndarray], float]) -> float:
-    """Return the time of a call that is repeated, with ``time`` for each round."""
-    took = call.took()
+    """Return the time of a call that is repeated, with ``time`` of the items of each round: of tasks,
+    unless the program has given the size of chunks."""
+    took, tasks = call.took(), call.spans["task"]
+    if call.chunk > 1:
+        counts = _counts(call)
+        order = np.argsort(call.spans["start"], kind="stable")
+        took = np.repeat((took / counts)[order], counts[order])
+        tasks = np.repeat(tasks[order], counts[order])
     if not call.method.startswith(("map", "starmap", "imap")):
         return time(took)
-    return sum(time(took[call.spans["task"] == task]) for task in np.unique(call.spans["task"]))
+    return sum(time(took[tasks == task]) for task in np.unique(tasks))
 
 
 def _rounds_now(call: Call) -> float:
@@ -448,7 +509,32 @@ def pausing(look: Look, call: Call) -> Iterator[Advice]:
         f"{_where(call)}: {percent(call.pausing, own)} of {seconds(own)} inside {_known(call)} it waited "
         "(for a disk, the network, a lock, a clock) and used no CPU.",
         f"More workers wait at the same time: oc.Pool({more}); or threads, which cost no memory: "
-        f'oc.Pool({more}, method="thread").',
+        f'oc.Pool({more}, method="thread"). Not if they wait for one another, at a lock: then hold it '
+        "for less.",
+        look.gain(saves),
+        saves,
+        part="function",
+        line=call.line,
+    )
+
+
+def gil(look: Look, call: Call) -> Iterator[Advice]:
+    """Yield advice if threads compute, but never two at the same time."""
+    running = call.parts["running"]
+    if look.run.method != "thread" or look.at_once < 2:
+        return
+    # Of one CPU all, and of the others nothing.
+    if not _ONE_CPU[0] * call.wall < running < _ONE_CPU[1] * call.wall:
+        return
+    if running > 0.7 * call.compute:
+        return
+    saves = call.wall - running / look.at_once
+    yield Advice(
+        "gil",
+        "Threads compute one at a time",
+        f"{_where(call)}: {look.workers} threads used {running / call.wall:.1f} CPUs; Python's code holds "
+        "the interpreter's lock (GIL), and the others wait for it.",
+        'Processes compute at the same time: leave method="thread" out.',
         look.gain(saves),
         saves,
         part="function",
@@ -489,7 +575,7 @@ def threads(look: Look, call: Call) -> Iterator[Advice]:
 
 CAUSES: tuple[Callable[[Look, Call], Iterator[Advice]], ...] = (
     *(importing, small, one_by_one, iterable, callbacks, handlers, arguments, results),
-    *(uneven, pausing, threads),
+    *(uneven, gil, pausing, threads),
 )
 """In the order in which they explain: of those about the same part of a call's time the first
 is told."""

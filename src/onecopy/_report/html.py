@@ -78,7 +78,7 @@ _FACTS = {
     "segment_bytes": "bytes in them",
     "arenas": "message buffers",
     "arena_bytes": "bytes in them at most",
-    "saved_bytes": "saved by one copy of shared data",
+    "saved_bytes": "saved by pages that processes share",
     "bytes_through_pipes": "through pipes",
     "argument_bytes_copied": "arguments copied",
     "argument_bytes_shared": "arguments passed by reference",

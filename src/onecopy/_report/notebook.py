@@ -34,7 +34,7 @@ def summary(run: Run) -> str:
         )
     said = "".join(
         f"<p><b>{html.escape(each.title)}.</b> {html.escape(each.evidence)} "
-        f"{html.escape(each.change)}</p>"
+        f"{html.escape(each.change)} Gain: {html.escape(each.gain)}.</p>"
         for each in advice(run)
     )
     return (

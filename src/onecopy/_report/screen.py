@@ -23,13 +23,13 @@ class Screen(Console):
 
     Args:
         file: the destination; standard output if None.
-        width: columns; the terminal's if None, 80 elsewhere.
+        width: columns; the terminal's if None, 80 elsewhere: cells of a saved notebook are not wider.
     """
 
     def __init__(self, file: IO[str] | None = None, width: int | None = None) -> None:
         file = file or sys.stdout
         super().__init__(file=file, width=width, highlight=False, soft_wrap=False)
-        if width is None and not self.is_terminal and not self.is_jupyter:
+        if width is None and (self.is_jupyter or not self.is_terminal):
             self.width = _WIDTH
 
     def render(

@@ -16,7 +16,7 @@ from rich.text import Text
 from .._observe.columns import STATES
 from .._observe.spans import split
 from . import hosts
-from .advice import advice, verdict
+from .advice import advice, saved_by_sharing, verdict
 from .heaviest import heaviest
 from .idleness import filled
 from .kinds import GLYPHS, spent
@@ -50,8 +50,8 @@ def print_report(run: Run, file: IO[str] | None = None, width: int | None = None
         width: columns; the terminal's if None, 80 elsewhere.
     """
     console = Screen(file, width)
-    for part in _parts(run, max(_NARROW, console.width)):
-        console.print(part)
+    # In one piece: in a notebook each print is an output of its own.
+    console.print(Group(*_parts(run, max(_NARROW, console.width))))
 
 
 def _parts(run: Run, width: int) -> list[RenderableType]:
@@ -123,13 +123,13 @@ def _lanes(run: Run, width: int) -> RenderableType:
     label = max(len(f"worker {number}") for number in shown["worker"].tolist())
     cells = width - label - 2
     lines: list[RenderableType] = []
-    host = 0
+    host, tail = 0, _tail(run)
     for life in shown:
         if life["host"] != host:
             host = int(life["host"])
             lines.append(Text(run.hosts[host].name, style="bright_black", overflow="ellipsis"))
         line = Text(f"worker {life['worker']}".ljust(label) + "  ")
-        for glyph, colour in _lane(run, life, cells):
+        for glyph, colour in _lane(run, life, cells, tail):
             line.append(glyph, style=colour)
         lines.append(line)
     if len(run.workers) > _LANES:
@@ -139,7 +139,16 @@ def _lanes(run: Run, width: int) -> RenderableType:
     return Group(*lines)
 
 
-def _lane(run: Run, life: Any, cells: int) -> list[tuple[str, str]]:
+def _tail(run: Run) -> tuple[Table, Table]:
+    """Return points of time, and how long until then a worker without work had none because others
+    had the last of it, and not because there was none."""
+    idle = run.idle()
+    whole = np.sum(list(idle.parts.values()), axis=0)
+    part = np.divide(idle.parts["tail"], whole, out=np.zeros(len(whole)), where=whole > 0)
+    return idle.edges, np.concatenate([[0.0], np.cumsum(part * np.diff(idle.edges))])
+
+
+def _lane(run: Run, life: Any, cells: int, tail: tuple[Table, Table]) -> list[tuple[str, str]]:
     """Return a worker's main activity in each cell of its lane."""
     wall = max(1, run.ended - run.began)
     edges = run.began + np.arange(cells + 1) * (wall / cells)
@@ -149,7 +158,8 @@ def _lane(run: Run, life: Any, cells: int) -> list[tuple[str, str]]:
     last = max(int(life["last"]), ready)
     _add(share["startup"], edges, np.array([life["born"]]), np.array([ready]))
     mine = run.spans[(run.spans["worker"] == life["worker"]) & (run.spans["finished"] > 0)]
-    _add(share["waiting"], edges, mine["received"] - mine["waited"], mine["received"])
+    idle = np.zeros(cells)
+    _add(idle, edges, mine["received"] - mine["waited"], mine["received"])
     # The order within a task is unknown: imports come first, then waiting.
     at, parts = mine["received"], split(mine)
     for name, paint in _INSIDE:
@@ -157,7 +167,10 @@ def _lane(run: Run, life: Any, cells: int) -> list[tuple[str, str]]:
         at = at + parts[name]
     _add(share["encode"], edges, mine["finished"], mine["encoded"])
     lost = run.spans[(run.spans["worker"] == life["worker"]) & (run.spans["state"] == 2)]
-    _add(share["lost" if len(lost) else "tail"], edges, np.array([last]), np.array([gone]))
+    _add(share["lost"] if len(lost) else idle, edges, np.array([last]), np.array([gone]))
+    spent = np.diff(np.interp(edges, *tail)) / np.diff(edges)
+    share["tail"] += idle * spent
+    share["waiting"] += idle * (1 - spent)
     total = np.stack(list(share.values()))
     # A failure that takes less than a cell is still visible.
     best = total.argmax(axis=0)
@@ -234,7 +247,7 @@ def _slowest(run: Run, width: int) -> RenderableType:
         name = run.functions[int(span["function"])]
         which = items(int(span["start"]), int(span["stop"]), int(span["task"]))
         grid.add_row(
-            f"{name}, {which}",
+            f"{which} of {name}",  # the end of a long name is cut off
             STATES[int(span["state"])],
             str(span["worker"]),
             seconds(max(0, int(span["started"]) - run.began) / 1e9),
@@ -267,8 +280,8 @@ def _memory(run: Run, width: int) -> RenderableType:
     label = f"memory  {human_bytes(int(peak))} at most (PSS)"
     if run.hosts:
         label += ", of all hosts together"
-    saved = run.facts.get("saved_bytes", 0)
-    if saved > 1e6:
+    saved = saved_by_sharing(run)
+    if saved:
         label += f", {human_bytes(int(saved))} saved by one copy"
     at = np.linspace(run.began, max(run.ended, run.began + 1), width)
     # Between two readings the later figure is not known yet: the earlier one applies.

@@ -34,7 +34,7 @@ def unsendable(
     values, failed = outcome if bad else (dict(enumerate(outcome)), {})
     for at in list(values):
         try:
-            encode(values[at], PEER, f"result {at} of the chunk")
+            encode(values[at], PEER, "result")
         except ends:
             raise
         except (Exception, SystemExit) as why:

@@ -75,7 +75,7 @@ def _plain(message: str) -> str:
         message = re.sub(theirs, ours, message)
     extra = re.match(r"Got unexpected extra arguments?(?:\(s\))? \((.*)\)", message)
     if extra is not None:
-        return f"there is no place for {extra[1]!r}; --help has the usage"
+        return f"too many arguments: {extra[1]!r}; --help has the usage"
     if message.startswith("Missing argument"):
         return f"{message.rstrip('.')}; --help has the usage"
     option = re.match(r"No such option: (--?[\w-]+)", message)

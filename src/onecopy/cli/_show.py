@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from .._system.atomic_file import appearing
-from ..errors import human_bytes, printable
+from ..errors import human_bytes, kind_of, printable
 from ._errors import FAILED, CommandError, reason
 
 # The number of results of blocks that are shown, half from the front and half from the end.
@@ -180,8 +180,7 @@ def _array(value: Any, out: str) -> Any:
         ) from error
     if array.dtype.hasobject:
         raise CommandError(
-            f"{out!r}: a {type(value).__name__} of this kind does not fit into .npy; use .json or "
-            ".pkl",
+            f"{out!r}: {kind_of(value)} of this kind does not fit into .npy; use .json or .pkl",
             FAILED,
         )
     return array

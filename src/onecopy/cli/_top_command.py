@@ -175,8 +175,8 @@ class Command:
             memory = "not read: the command ended too soon"
         if peak is not None:
             memory = (
-                f"{size(peak.pss)} at the peak, PSS of {count(peak.processes, 'process')}; "
-                f"{size(peak.uss)} of their own (USS)"
+                f"{size(peak.pss)} at the peak, PSS of {count(peak.processes, 'process')}; USS "
+                f"{size(peak.uss)}"
             )
         how = f"with status {self.status}"
         if self._child.returncode < 0:

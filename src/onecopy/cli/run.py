@@ -14,6 +14,7 @@ from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import replace
 from functools import partial
+from importlib.util import find_spec
 from pathlib import Path
 from time import perf_counter
 from typing import TYPE_CHECKING, Annotated, Any
@@ -338,7 +339,13 @@ def _pool(request: Request, stack: ExitStack) -> Pool:
         hosts = _cluster.reach(request.cluster, stack)
         pool = Pool(cluster=hosts, method=name, preload=tuple(modules))
     else:
-        pool = Pool(request.workers, method=name, preload=tuple(modules))
+        # One that does not exist is refused when the function is looked up.
+        there = [
+            each
+            for each in modules
+            if each.partition(".")[0] in sys.modules or find_spec(each.partition(".")[0])
+        ]
+        pool = Pool(request.workers, method=name, preload=there)
 
     def end() -> None:
         pool.terminate()

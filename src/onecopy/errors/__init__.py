@@ -134,6 +134,12 @@ def printable(text: str, kept: str = "") -> str:
     )
 
 
+def kind_of(value: object) -> str:
+    """Return the type of ``value`` as a sentence names it: ``an int``, ``a str``."""
+    name = type(value).__name__
+    return f"{'an' if name[0] in 'aeioAEIO' or name.startswith('nd') else 'a'} {name}"
+
+
 def add_note(error: BaseException, note: str) -> None:
     """Add a note to an error of any class. A frozen dataclass, for example, refuses new attributes:
     then the note is set without its ``__setattr__``."""
@@ -146,6 +152,9 @@ def add_note(error: BaseException, note: str) -> None:
 
 class OnecopyError(Exception):
     """The root of the tree: catches everything that onecopy itself raises."""
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({str(self)!r})"
 
     def __copy__(self) -> Self:
         """Return a copy. Reducers that others register for all exceptions, as tblib does, are not

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from ...errors import kind_of
 from . import forget, set_reducer, views
 
 ToBuffers = Callable[[Any], tuple[Any, Sequence[Any]]]
@@ -27,12 +28,12 @@ _BUILT_IN = frozenset(
 def register(kind: type, to_buffers: ToBuffers, from_buffers: FromBuffers) -> None:
     """See ``onecopy.register``."""
     if not isinstance(kind, type):
-        raise TypeError(f"register takes a class, not a {type(kind).__name__}")
+        raise TypeError(f"register takes a class, not {kind_of(kind)}")
     if kind in _BUILT_IN:
         raise TypeError(f"{kind.__name__} is the interpreter's own to pickle: derive a class")
     for function in (to_buffers, from_buffers):
         if not callable(function):
-            raise TypeError(f"register takes two functions, not a {type(function).__name__}")
+            raise TypeError(f"register takes two functions, not {kind_of(function)}")
     _registered[kind] = (to_buffers, from_buffers)
     set_reducer(kind, _reduce)
 
@@ -50,7 +51,7 @@ def _reduce(obj: Any, buffers: Any) -> Any:
     if not isinstance(taken, tuple) or len(taken) != 2:
         raise TypeError(
             f"to_buffers of {kind.__qualname__} has to return (header, list of buffers), "
-            f"not a {type(taken).__name__}"
+            f"not {kind_of(taken)}"
         )
     header, parts = taken
     return _build, (kind, to_buffers, from_buffers, header, [_part(part) for part in parts])

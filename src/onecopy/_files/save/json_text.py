@@ -16,6 +16,7 @@ from collections.abc import Callable, Sequence
 from json.encoder import encode_basestring
 from typing import Any
 
+from ...errors import kind_of
 from ..load.interface import library
 from . import times
 from .joining import joined
@@ -174,7 +175,7 @@ def _said(value: Any) -> Any:
         return int(value)
     if isinstance(value, decimal.Decimal | datetime.timedelta):
         return str(value)
-    raise TypeError(f"JSON has nothing for a {type(value).__name__}")
+    raise TypeError(f"JSON has nothing for {kind_of(value)}")
 
 
 _ENCODER = json.JSONEncoder(

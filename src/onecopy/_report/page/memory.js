@@ -39,6 +39,12 @@ class MemoryChart {
     this.told = false;
   }
 
+  // A tick's label, in the unit of the step between ticks; a label at the very end would be cut off.
+  instant(tick, step) {
+    const [from, until] = this.range;
+    return tick > until - 0.02 * (until - from) ? "" : Lanes.duration(tick * 1e9, (step || tick) * 1e9);
+  }
+
   size() { return { width: Math.max(260, this.host.clientWidth), height: 240 }; }
 
   draw() {
@@ -66,7 +72,7 @@ class MemoryChart {
         y: { range: (_, low, high) => [0, high * 1.05 || 1] },
       },
       axes: [
-        { ...axis, values: (_, ticks) => ticks.map((tick) => Lanes.duration(tick * 1e9)) },
+        { ...axis, values: (_, ticks) => ticks.map((tick) => this.instant(tick, ticks[1] - ticks[0])) },
         { ...axis, size: 76, values: (_, ticks) => ticks.map(bytes) },
       ],
       legend: { show: false },
