@@ -3,7 +3,8 @@
 ``python -m bench.simulate --measure`` measures on this machine what a task costs the owner and a
 worker, and keeps these prices in ``results/prices.json``. ``python -m bench.simulate`` computes from
 them, event by event, how busy pools of up to thousands of workers would be kept; ``--write`` puts the
-tables into ``docs/scale.md``. Given the same prices it always computes the same.
+tables into ``docs/scale.md``. Given the same prices it always computes the same. Hosts of a cluster are in
+``simulate_hosts``.
 
 Every decision is that of ``onecopy._schedule.Scheduler``, as in a pool. The model around it:
 
@@ -41,18 +42,19 @@ from onecopy._schedule.events import (
 )
 from onecopy._schedule.scheduler import Scheduler
 
-from . import parts, record
+from . import parts, record, simulate_hosts
 from .process import ROOT
+from .simulate_hosts import LATENCY, percent
 
 PRICES = ROOT / "bench" / "results" / "prices.json"
 PAGE = ROOT / "docs" / "scale.md"
 BEGIN = "<!-- computed: written by python -m bench.simulate -->"
 END = "<!-- computed: end -->"
+BEGIN_HOSTS = "<!-- hosts: written by python -m bench.simulate -->"
+END_HOSTS = "<!-- hosts: end -->"
 _UNLIMITED = 1 << 62
 # Seconds that a task takes.
 DURATIONS = (0.001, 0.01, 0.1, 1.0)
-# Of a network between hosts, one way, kernels on both sides included.
-NETWORK = 250e-6
 EACH = 30  # tasks for a worker
 
 
@@ -91,7 +93,7 @@ PLACES = (
     Place("64 workers", 64),
     Place("256 workers", 256),
     Place("1,000 workers on one host", 1000),
-    Place("100 hosts of 16 workers", 1600, NETWORK),
+    Place("100 hosts of 16 workers", 1600, LATENCY),
 )
 
 
@@ -245,13 +247,9 @@ def measured(rounds: int = 5) -> dict[str, Any]:
     facts = record.machine()
     each = [asdict(_measured_once()) for _ in range(rounds)]
     least = {key: float(f"{min(one[key] for one in each):.3g}") for key in each[0]}
-    return {"machine": facts, "prices": least}
-
-
-def _percent(part: float) -> str:
-    if 0.01 <= part < 0.995:
-        return f"{100 * part:.0f} %"
-    return "> 99 %" if part > 0.5 else "< 1 %"
+    clusters = [asdict(simulate_hosts.measured()) for _ in range(rounds)]
+    cluster = {key: float(f"{min(one[key] for one in clusters):.3g}") for key in clusters[0]}
+    return {"machine": facts, "prices": least, "cluster": cluster}
 
 
 def table(prices: Prices, places: Sequence[Place] = PLACES, *, job: bool) -> str:
@@ -262,7 +260,7 @@ def table(prices: Prices, places: Sequence[Place] = PLACES, *, job: bool) -> str
         cells = []
         for duration in DURATIONS:
             found = simulated(place, prices, duration, job=job)
-            cells.append(f"{_percent(found.busy)} ({_percent(found.owner)})")
+            cells.append(f"{percent(found.busy)} ({percent(found.owner)})")
         lines.append(f"| {place.title} | " + " | ".join(cells) + " |")
     return "\n".join(lines)
 
@@ -283,10 +281,9 @@ def bends(prices: Prices) -> str:
 def text(known: dict[str, Any], places: Sequence[Place] = PLACES) -> str:
     """All that is written into the page."""
     prices, machine = Prices(**known["prices"]), known["machine"]
-    shown = ", ".join(f"{key} {1e6 * value:.3g} µs" for key, value in known["prices"].items())
     return "\n\n".join(
         [
-            f"Prices: {shown} ({machine['cpu']}, Python {machine['python']}, "
+            f"Prices: {_shown(known['prices'])} ({machine['cpu']}, Python {machine['python']}, "
             f"{machine['date'][:10]}; CPU time, except for the latency; the least of some rounds).",
             f"Tasks of one length, submitted one by one, {EACH} for each worker:",
             table(prices, places, job=False),
@@ -295,6 +292,29 @@ def text(known: dict[str, Any], places: Sequence[Place] = PLACES) -> str:
             bends(prices),
         ]
     )
+
+
+def of_hosts(known: dict[str, Any], hosts: Sequence[int] = simulate_hosts.HOSTS) -> str:
+    """All that is written into the page about hosts."""
+    prices = simulate_hosts.ClusterPrices(**known["cluster"])
+    return "\n\n".join(
+        [
+            f"Prices: {_shown(known['cluster'])}.",
+            simulate_hosts.maps(prices, hosts),
+            simulate_hosts.broadcasts((4, *hosts)),
+        ]
+    )
+
+
+def _shown(prices: dict[str, float]) -> str:
+    return ", ".join(f"{key} {1e6 * value:.3g} µs" for key, value in prices.items())
+
+
+def _put(begin: str, found: str, end: str) -> None:
+    """Write a part of the page."""
+    head, _, rest = PAGE.read_text().partition(begin)
+    _, _, tail = rest.partition(end)
+    PAGE.write_text(f"{head}{begin}\n{found}\n{end}{tail}")
 
 
 def main(arguments: list[str]) -> int:
@@ -307,12 +327,12 @@ def main(arguments: list[str]) -> int:
         record.write(options.prices, measured())
     if not options.prices.exists():
         parser.error("there are no prices: run it with --measure first")
-    found = text(json.loads(options.prices.read_text()))
-    print(found)
+    known = json.loads(options.prices.read_text())
+    found, hosts = text(known), of_hosts(known)
+    print(f"{found}\n\n{hosts}")
     if options.write:
-        head, _, rest = PAGE.read_text().partition(BEGIN)
-        _, _, tail = rest.partition(END)
-        PAGE.write_text(f"{head}{BEGIN}\n{found}\n{END}{tail}")
+        _put(BEGIN, found, END)
+        _put(BEGIN_HOSTS, hosts, END_HOSTS)
         print(f"written: {PAGE}")
     return 0
 

@@ -118,7 +118,7 @@ class Clock:
 
 @dataclass(frozen=True)
 class Kept:
-    """How busy all are kept.
+    """The outcome of a ``map``.
 
     Attributes:
         busy: the part of the workers' time in which they ran items.
@@ -248,7 +248,7 @@ class Links:
         self._share(ends)
 
     def _share(self, ends: tuple[tuple[str, int], ...]) -> None:
-        """Share the links at these ends anew."""
+        """Share the links at these ends among what goes there now."""
         for number in set().union(*(self._ends[end] for end in ends)):
             going = self._going[number]
             its_ends, left, rate, since, _ = going
@@ -344,7 +344,8 @@ class Broadcast:
             self._ask(waiting)
 
 
-def _percent(part: float) -> str:
+def percent(part: float) -> str:
+    """Return a part of a whole as text."""
     if 0.01 <= part < 0.995:
         return f"{100 * part:.0f} %"
     return "> 99 %" if part > 0.5 else "< 1 %"
@@ -360,8 +361,8 @@ def maps(prices: ClusterPrices, hosts: Iterable[int] = HOSTS) -> str:
             cells = []
             for duration in DURATIONS:
                 found = OneMap(number, each, prices, duration).run()
-                told = f"{_percent(found.driver)}; {found.chunk:,.3g}"
-                cells.append(f"{_percent(found.busy)} ({told})")
+                told = f"{percent(found.driver)}; {found.chunk:,.3g}"
+                cells.append(f"{percent(found.busy)} ({told})")
             lines.append(f"| {title} | " + " | ".join(cells) + " |")
     return "\n".join(lines)
 

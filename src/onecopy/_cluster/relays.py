@@ -209,7 +209,7 @@ class Relays:
         idle = self._busy[_DRIVER] < _AT_ONCE
         fresh: Piece | None = None
         held: tuple[Piece, Host] | None = None
-        dear: Piece | None = None  # no host may send it now
+        later: Piece | None = None  # no host may send it now
         least = (0, 0)
         for piece in lot.pieces:
             holders = known.held.get(piece)
@@ -219,7 +219,7 @@ class Relays:
                 continue
             source = self._holder(lot.host, holders)
             if source is None:
-                dear = dear or piece
+                later = later or piece
                 continue
             # From a host that sends little, and of these pieces the one that the fewest have.
             load = self._busy[source.info.key], len(holders)
@@ -229,7 +229,7 @@ class Relays:
             return fresh, None
         if held is not None:
             return held[0], None if self._is_faster() else held[1]
-        return (dear, None) if dear is not None and idle else None
+        return (later, None) if later is not None and idle else None
 
     def _is_faster(self) -> bool:
         """Return True if the driver sends faster than other hosts do, with all that it sends at once: on
