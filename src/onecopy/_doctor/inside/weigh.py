@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import sys
 
+from .sites import named
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any, NamedTuple
@@ -21,13 +23,19 @@ if TYPE_CHECKING:
         root: int
         start: int
         whole: int
+        digest: int = 0
+        name: str = ""
+        owner: str = ""
 else:
     from collections import namedtuple
 
-    Weight = namedtuple("Weight", "size kind root start whole")
+    Weight = namedtuple(
+        "Weight", "size kind root start whole digest name owner", defaults=(0, "", "")
+    )
 
-_DEEP = 5
-_WIDE = 20
+# Libraries wrap a call several times; what they wrap may be anything, and refer to itself.
+_DEEP, _WIDE, _MOST = 12, 20, 2000
+_SAMPLE = 1024
 _PLAIN = (bytes, bytearray, str)
 _TRUSTED = ("pandas", "pyarrow", "polars", "torch", "scipy", "numpy", "xarray")
 # What libraries wrap a call in; each is opened to see what is inside.
@@ -71,30 +79,46 @@ def _of_library(value: Any) -> int:
     return 0
 
 
-def weigh(value: Any, depth: int = 0) -> Weight:
+def weigh(value: Any) -> Weight:
     """The heaviest thing inside a message: its bytes, its type, the identity of what it is a part
-    of, the address of its data, and the bytes of the whole that it is a part of."""
+    of, the address of its data, the bytes of the whole that it is a part of, and a checksum of some
+    of its bytes (0: not known); the variable that holds it, if a place has noted one
+    (``sites.variables``); and the class of the object whose method is called.
+    """
+    return _weigh(value, 0, [_MOST])
+
+
+def _weigh(value: Any, depth: int, left: list[int]) -> Weight:
+    left[0] -= 1
     kind = type(value)
     array = _array_type()
     if array and issubclass(kind, array):
         return _of_array(value, array)
     if kind in _PLAIN:
-        return Weight(len(value), kind.__name__, id(value), id(value), len(value))
+        return _named(value, Weight(len(value), kind.__name__, id(value), id(value), len(value)))
     if kind in (list, tuple, dict) and len(value) > 1000:
         size, first = size_of(value), next(iter(value))
         told = "%s of %d %s" % (kind.__name__, len(value), type(first).__name__)  # noqa: UP031
-        return Weight(size, told, id(value), id(value), size)
+        return _named(value, Weight(size, told, id(value), id(value), size))
     best = Weight(0, kind.__name__, 0, 0, 0)
-    if depth >= _DEEP:
+    if depth >= _DEEP or left[0] <= 0:
         return best
     if kind in (list, tuple):
-        return _heaviest(value[:_WIDE], depth, best)
+        return _named(value, _heaviest(value[:_WIDE], depth, left, best))
     if kind is dict:
-        return _heaviest([value[key] for key in list(value)[:_WIDE]], depth, best)
+        values = [value[key] for key in list(value)[:_WIDE]]
+        return _named(value, _heaviest(values, depth, left, best))
     if (kind.__module__ or "").partition(".")[0] in _TRUSTED:
         size = _of_library(value)
-        return Weight(size, kind.__name__, id(value), id(value), size)
-    return _of_instance(value, depth, best)
+        found = Weight(size, kind.__name__, id(value), id(value), size, _sample_of_frame(value))
+        return _named(value, found)
+    return _named(value, _of_instance(value, depth, left, best))
+
+
+def _named(value: Any, found: Weight) -> Weight:
+    """With the name of the variable that holds this, if no smaller part of it has one."""
+    name = "" if found.name else named.get(id(value), "")
+    return found._replace(name=name) if name else found
 
 
 def _of_array(value: Any, array: Any) -> Weight:
@@ -104,37 +128,68 @@ def _of_array(value: Any, array: Any) -> Weight:
         root = array.base.__get__(root)
     start = int(array.__array_interface__.__get__(value)["data"][0])
     whole = int(array.nbytes.__get__(root))
-    return Weight(size, type(value).__name__, id(root), start, whole)
+    name = named.get(id(value)) or named.get(id(root), "")
+    kind = type(value).__name__
+    return Weight(size, kind, id(root), start, whole, sample(value), name)
 
 
-def _heaviest(values: Any, depth: int, best: Weight) -> Weight:
+def sample(array: Any) -> int:
+    """A checksum of an array's first, middle and last bytes: where memory is used again, another
+    array has the same address."""
+    import zlib
+
+    try:
+        view = memoryview(array).cast("B")
+    except (TypeError, ValueError, BufferError):
+        return 0  # not in one piece, or of a type that has no bytes of its own
+    with view:
+        middle = len(view) // 2
+        parts = view[:_SAMPLE], view[middle : middle + _SAMPLE], view[-_SAMPLE:]
+        found = 0
+        for part in parts:
+            found = zlib.crc32(part, found)
+    return found
+
+
+def _sample_of_frame(value: Any) -> int:
+    """That of a pandas frame's last column, or a series."""
+    if type(value).__name__ not in ("DataFrame", "Series"):
+        return 0
+    try:
+        column = value.iloc[:, -1] if value.ndim == 2 else value
+        found = getattr(column, "array", None)
+        return sample(getattr(found, "_ndarray", found))
+    except Exception:
+        return 0  # no columns, or another library's frame
+
+
+def _heaviest(values: Any, depth: int, left: list[int], best: Weight) -> Weight:
     for each in values:
-        found = weigh(each, depth + 1)
+        found = _weigh(each, depth + 1, left)
         if found.size > best.size:
             best = found
     return best
 
 
-def _of_instance(value: Any, depth: int, best: Weight) -> Weight:
+def _of_instance(value: Any, depth: int, left: list[int], best: Weight) -> Weight:
     kind = type(value)
     if kind.__name__ in ("method", "builtin_function_or_method"):
         owner = value.__self__
         if type(owner).__name__ == "module":
             return best
-        inner = weigh(_attributes(owner), depth + 1)
-        told = "%s of the method, %s in it" % (type(owner).__name__, inner.kind)  # noqa: UP031
-        return Weight(inner.size, told, id(owner), id(owner), inner.size)
+        inner = _heaviest([owner], depth, left, best)
+        return inner._replace(owner=type(owner).__name__) if inner.size else best
     if kind.__name__ == "function":
         cells = [cell.cell_contents for cell in value.__closure__ or ()]
-        return _heaviest([*cells, *(value.__defaults__ or ())], depth, best)
+        return _heaviest([*cells, *(value.__defaults__ or ())], depth, left, best)
     if kind.__name__ == "partial":
-        best = _heaviest([value.func, value.args, value.keywords], depth, best)
-    parts = _attributes(value)
+        best = _heaviest([value.func, value.args, value.keywords], depth, left, best)
+    parts = attributes(value)
     known = [parts[name] for name in _WRAPPERS if name in parts]
-    return _heaviest(known or list(parts.values())[:_WIDE], depth, best)
+    return _heaviest(known or list(parts.values())[:_WIDE], depth, left, best)
 
 
-def _attributes(value: Any) -> dict[str, Any]:
+def attributes(value: Any) -> dict[str, Any]:
     """Its ``__dict__`` and its slots, past whatever its class makes of attributes."""
     found: dict[str, Any] = {}
     try:
