@@ -18,6 +18,7 @@ from ..history import Process, Site
 from ..inside import kinds
 from ..pools import Pool
 
+_LIBRARY = ("multiprocessing.pool.worker", "._process_worker")
 _FRESH = ("spawn", "forkserver")
 _NUMBERS = ("int", "float", "bool")
 _SHARED, _MANY = ("list", "dict", "tuple", "str", "bytes"), 10_000
@@ -35,7 +36,10 @@ class _Global(NamedTuple):
             return "None"
         if self.kind in _NUMBERS:
             return self.size
-        return f"a {self.kind} of {int(self.size):,}" if self.size else f"a {self.kind}"
+        if not self.size:
+            return f"a {self.kind}"
+        text = self.kind in ("str", "bytes")
+        return f"a {self.kind} of {count(int(self.size), 'character' if text else 'item')}"
 
 
 class _Difference(NamedTuple):
@@ -60,7 +64,7 @@ def look(case: Case) -> Iterator[Finding]:
                 grouped.setdefault(each.target, []).append(each)
         for target, some in grouped.items():
             # A pool's worker that got no task has a function of the library.
-            if target not in ("worker", "_process_worker"):
+            if not target.endswith(_LIBRARY):
                 yield from _of(parent, some, {target}, None)
 
 
