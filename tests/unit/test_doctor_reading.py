@@ -1,0 +1,213 @@
+"""Readings of a program's source: where main reads what workers change, and the loops around calls."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+from onecopy._doctor import cures, reading, repeating, source
+from onecopy._doctor.findings import one_by_one
+from onecopy._doctor.history import Site
+from onecopy._doctor.inside import processes, state
+from onecopy._doctor.pools import Pool
+from tests.doctor.made import MS, Made
+
+MODULE = """\
+import settings
+found, memo, counts = [], {}, {"a": 0}
+class Statistics:
+    done = 0
+    def tell(self):
+        return self.done
+statistics = Statistics()
+def lookup(n):
+    return memo.get(n)
+def work(n):
+    found.append(n)
+    memo[n] = n
+    counts["a"] += 1
+    statistics.done += lookup(n) or 1
+    settings.SEEN.append(n)
+def keep(n):
+    counts["a"] += n
+def main():
+    print("before", counts)
+    with Pool(2) as pool:
+        for each in pool.map(work, range(9)):
+            keep(each)
+    print(found, statistics.tell(), len(settings.SEEN))
+    print(counts)
+if __name__ == "__main__":
+    main()
+"""
+
+
+@pytest.mark.parametrize(
+    ("name", "line", "changed"),
+    [
+        ("found", 23, False),
+        ("memo", 0, False),  # by what the worker runs alone
+        ("counts", 24, True),  # main has its own
+        ("statistics.done", 6, False),
+        ("settings.SEEN", 23, False),
+        ("other", 0, False),
+    ],
+)
+def test_where_main_reads_what_workers_change(
+    tmp_path: Path, name: str, line: int, changed: bool
+) -> None:
+    file = tmp_path / "prog.py"
+    file.write_text(MODULE)
+    found = reading.by_main(str(file), name, {"work"}, Site(str(file), 20, "main"))
+    assert (found is not None) == bool(line)
+    if found is not None:
+        assert (found.site.line, found.changed) == (line, changed)
+
+
+def test_what_is_read_before_workers_are_at_work_is_not_meant(tmp_path: Path) -> None:
+    file = tmp_path / "prog.py"
+    file.write_text(MODULE.replace("    print(counts)\n", ""))
+    assert reading.by_main(str(file), "counts", {"work"}, Site(str(file), 20, "main")) is None
+
+
+def test_state_that_tasks_change_in_place(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of the main module and of others of the program; an object with two names is looked at once."""
+    import numpy as np
+
+    main, other = ModuleType("__main__"), ModuleType("registry")
+    other.__file__ = "/home/registry.py"
+    kind = type("Statistics", (), {"done": 0, "__module__": "__main__"})
+    main.__dict__.update(counts={"a": 0}, grid=np.zeros(9), Statistics=kind, seen=[])
+    other.__dict__.update(SEEN=main.seen, total=0)
+    monkeypatch.setattr(state, "_own", (0, []))
+    monkeypatch.setattr(sys, "modules", {**sys.modules, "__main__": main, "registry": other})
+    before = state._state()
+    assert {"counts", "grid", "Statistics.done", "seen", "registry.total"} <= set(before)
+    assert "registry.SEEN" not in before
+    main.counts["a"] += 1
+    main.grid[3] = 1
+    kind.done = 2  # type: ignore[attr-defined]
+    after = state._state()
+    assert {name for name in after if before.get(name) != after[name]} == {
+        *("counts", "grid", "Statistics.done")
+    }
+    shared = np.frombuffer(bytearray(80))
+    assert state._signed_array(shared) is None, "it may be memory that processes write to together"
+
+
+def test_a_function_of_the_program_that_is_called_worker_is_no_pool_s() -> None:
+    from concurrent.futures.process import _process_worker
+    from multiprocessing import pool as library
+
+    def worker() -> None:
+        """A user's."""
+
+    assert processes._of_pool(vars(library)["worker"])
+    assert processes._of_pool(_process_worker)
+    assert not processes._of_pool(worker)
+
+
+LOOPS = """\
+for size in sizes:
+    job = pool.apply(f, (size,))
+    results.append(job)
+jobs = {ex.submit(f, n): n for n in range(9) if n}
+def one(n, queue):
+    p = Process(target=g, args=(n, queue))
+    p.start()
+    return queue.get()
+found = [one(k + 1, q) for k in sizes]
+pool.submit(f, 1)
+"""
+
+
+@pytest.mark.parametrize(
+    ("line", "name", "head", "call"),
+    [
+        (2, "apply", "for size in sizes", "pool.apply(f, (size,))"),
+        (4, "submit", "for n in range(9) if n", "ex.submit(f, n)"),
+        (6, "Process", "for k in sizes", "Process(target=g, args=(k + 1, q))"),
+        (10, "submit", "", ""),
+    ],
+)
+def test_the_loop_around_a_call(tmp_path: Path, line: int, name: str, head: str, call: str) -> None:
+    file = tmp_path / "prog.py"
+    file.write_text(LOOPS)
+    site = Site(str(file), line, "")
+    made = source.call_at(site, (name,))
+    assert made is not None
+    found = repeating.of(site, made)
+    assert (found.head if found else "") == head
+    if found is not None:
+        assert repeating.in_place_of(found, made, site) == call
+
+
+def test_the_change_is_code_of_this_program(tmp_path: Path) -> None:
+    file = tmp_path / "prog.py"
+    file.write_text(LOOPS)
+    made = Made()
+    for number, worker in enumerate(made.pool(2)):
+        for task in range(4):
+            begin = (10 + 200 * task + 100 * number) * MS
+            made.task(worker, 2 * task + number, sent=begin - MS, begin=begin, took=90 * MS)
+    found = made.findings()["not-parallel"]
+    assert found.pool is not None
+    found.pool.submits = [(Site(str(file), 2, ""), "ApplyResult")]
+    texts = [f"{each.sign}{each.text}" for each in one_by_one._lines(found.pool)]
+    assert texts == [
+        "-for size in sizes:",
+        "-    job = pool.apply(f, (size,))",
+        "-    results.append(job)",
+        "+jobs = [pool.apply_async(f, (size,)) for size in sizes]",
+        "+results = [job.get() for job in jobs]",
+    ]
+
+
+def test_what_else_is_imported_stays(tmp_path: Path) -> None:
+    file = tmp_path / "prog.py"
+    file.write_text("from concurrent.futures import ProcessPoolExecutor, as_completed\n")
+    texts = [
+        f"{each.sign}{each.text}"
+        for each in cures.imports_at(Site(str(file), 1, ""), "ProcessPoolExecutor")
+    ]
+    assert texts[1:] == [
+        "+from concurrent.futures import as_completed",
+        "+from onecopy import ProcessPoolExecutor",
+    ]
+
+
+def test_an_attribute_is_shared_where_it_is_set(tmp_path: Path) -> None:
+    file = tmp_path / "prog.py"
+    file.write_text(
+        "class Model:\n    def __init__(self, weights):\n        self.weights = weights\n"
+        "    def run(self):\n        pool = Pool(2)\n        pool.map(self.score, keys)\n"
+    )
+    lines = cures.shared(Site(str(file), 6, "run"), Site(str(file), 5, "run"), "self.weights")
+    assert [(each.number, each.sign, each.text) for each in lines] == [
+        (3, "-", "self.weights = weights"),
+        (3, "+", "self.weights = oc.share(weights)"),
+    ]
+
+
+def test_each_message_s_own_arrays_are_no_slices_of_one() -> None:
+    """Memory is used again: an array has the identity and the address of the one before."""
+    from onecopy._doctor import history, joined
+    from onecopy._doctor.inside import kinds
+
+    made = Made(wall=2.0)
+    [worker, _] = made.pool(2)
+    size = 8_000_000
+    for number in range(4):
+        at = (20 + 400 * number) * MS
+        made.task(worker, number, sent=at, begin=at + 300 * MS, took=MS, size=size)
+        what = kinds.TASK | (77 + number) << 8
+        kind = made.main.name("ndarray")
+        made.main.note(kinds.BIG, at, size, 900, size, kind, number, 0, what, 5000, size)
+    [pool] = joined.find(history.History(made.recording()))
+    assert isinstance(pool, Pool)
+    heavy = cures.heavy(pool, kinds.TASK)
+    assert heavy is not None
+    assert (heavy.times, heavy.said()) == (1, "ndarray")
