@@ -14,6 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from onecopy._doctor.findings import FAULT
+
 HERE = Path(__file__).parent
 # True as well, and a matter of the run's size.
 _ALWAYS = frozenset({"machine-busy", "rss-misleads"})
@@ -169,7 +171,7 @@ def wrong(program: Program, found: dict[str, Any]) -> str:
     above = [each["id"] for each in found["findings"] if each["level"] != "note"]
     every = {each["id"] for each in found["findings"]}
     false = [each for each in above if each not in (program.must, *program.may, *_ALWAYS)]
-    said = []
+    said = [note for note in found["notes"] if note.startswith(FAULT)]
     if program.calm and found["foreign"] > 0.25:
         return ""
     if program.must and program.must not in every:

@@ -211,3 +211,96 @@ def test_each_message_s_own_arrays_are_no_slices_of_one() -> None:
     heavy = cures.heavy(pool, kinds.TASK)
     assert heavy is not None
     assert (heavy.times, heavy.said()) == (1, "ndarray")
+
+
+SETTINGS = "LIMIT, TABLE, STARTED = 1, None, 0\n_cache = {}\n"
+TASKS_FILE = """\
+import settings as conf
+def work(n):
+    return n * conf.LIMIT + helper(n) + conf.STARTED
+def helper(n):
+    conf._cache[n] = n
+    return len(conf.TABLE or ())
+"""
+SCRIPT = """\
+import settings
+from tasks import work
+def main():
+    settings.LIMIT = 10
+    settings.TABLE = [1]
+"""
+
+
+def test_variables_of_other_modules_that_a_worker_reads(tmp_path: Path) -> None:
+    files = {"": tmp_path / "prog.py", "settings": tmp_path / "s.py", "tasks": tmp_path / "t.py"}
+    for file, text in zip(files.values(), (SCRIPT, SETTINGS, TASKS_FILE), strict=True):
+        file.write_text(text)
+    names = {name: str(file) for name, file in files.items()}
+    found = reading.by_worker(names, "work")
+    assert {name for name in found if "." in name} >= {"settings.LIMIT", "settings.TABLE"}
+    assert found["settings.LIMIT"].site == Site(names["tasks"], 3, "work")
+    assert reading.is_set(names, "settings.LIMIT")
+    assert not reading.is_set(names, "settings.STARTED"), "it is as its module has made it"
+    assert reading.known_as(names["tasks"], "settings.LIMIT") == "conf.LIMIT"
+
+
+@pytest.mark.parametrize(
+    ("there", "is_found"), [("settings.LIMIT\tint\t1", True), ("settings.LIMIT\tint\t10", False)]
+)
+def test_settings_of_another_module_that_workers_do_not_have(
+    tmp_path: Path, there: str, is_found: bool
+) -> None:
+    from onecopy._doctor.inside import kinds
+
+    (tmp_path / "prog.py").write_text(SCRIPT)
+    (tmp_path / "s.py").write_text(SETTINGS)
+    (tmp_path / "t.py").write_text(TASKS_FILE)
+    files = f"settings\t{tmp_path}/s.py\ntasks\t{tmp_path}/t.py"
+    made = Made()
+    here = f"{tmp_path}/prog.py\n{files}\nsettings.LIMIT\tint\t10"
+    made.main.note(kinds.MAIN, MS, 0, 0, 0, made.main.name(here))
+    worker = made.process(20, begin=2 * MS, end=1000 * MS, way=kinds.FRESH, method="spawn")
+    text = f"{tmp_path}/prog.py\n{files}\n{there}"
+    worker.note(kinds.MAIN, 4 * MS, 1, 0, 0, worker.name(text))
+    found = made.findings()
+    assert ("not-inherited" in found) == is_found
+    if is_found:
+        assert str(found["not-inherited"].where) == "t.py:3"
+
+
+@pytest.mark.parametrize(("size", "is_found"), [(4, True), (2**31 - 1, False)])
+def test_a_put_that_waits_for_room_in_a_queue_whose_reader_died(size: int, is_found: bool) -> None:
+    from onecopy._doctor.inside import kinds
+    from onecopy._doctor.recording import Stuck
+
+    made = Made(wall=9.0)
+    made.changes["interrupted"] = 8_000 * MS
+    place = made.main.name("prog.py:2 <module>"), made.main.name("Queue")
+    made.main.note(kinds.QUEUE, MS, 700, size, 0, *place)
+    child = made.process(20, begin=2 * MS, end=0)
+    child.note(kinds.END, 90 * MS, 1, 0)
+    made.main.note(kinds.EXIT, 8_001 * MS, 0, 20, 1)
+    made.readings.idle = 7.0
+    made.readings.stuck.append(Stuck(1, 1, "futex", 0))
+    found = made.findings()
+    assert ("consumers-died" in found) == is_found
+    assert ("process-failed" in found) != is_found, "one cause, one finding"
+
+
+def test_a_fault_of_the_doctor_s_own_does_not_cost_the_other_findings(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    from onecopy._doctor import diagnosis, findings
+
+    def fails(_: object) -> None:
+        raise KeyError("ours")
+
+    monkeypatch.setattr(findings, "ALL", (fails, *findings.ALL))
+    made = Made()
+    made.process(20, begin=MS, end=0)
+    made.main.note(9, 900 * MS, 0, 20, 0xFFFFFFF7)
+    found = diagnosis.of(made.recording())
+    assert [each.id for each in found.findings] == ["worker-killed"]
+    assert len(found.notes) == 1
+    assert "KeyError" in found.notes[0]
+    assert "test_doctor_reading.py" in found.notes[0]

@@ -243,7 +243,7 @@ def enclosing_loop(site: Site) -> ast.For | ast.While | None:
 _CHANGING = ("append", "extend", "insert", "add", "update", "setdefault", "clear", "appendleft")
 
 
-def _functions_that_change(tree: ast.Module, name: str) -> set[str]:
+def functions_that_change(tree: ast.Module, name: str) -> set[str]:
     found = set()
     for function in ast.walk(tree):
         if not isinstance(function, ast.FunctionDef | ast.AsyncFunctionDef):
@@ -270,39 +270,10 @@ def only_changes(tree: ast.AST, name: ast.Name) -> bool:
     return False
 
 
-def globals_read(file: str, function: str) -> dict[str, int]:
-    """The names of the module that a function reads, or one that it calls, and the line of each.
-
-    ``function`` is a qualified name; its last part is looked for. Without names that one of these
-    functions sets or changes itself, as a cache is, and without those of functions and classes.
-    """
-    tree = tree_of(file)
-    if tree is None:
-        return {}
-    functions = {
-        node.name: node
-        for node in ast.walk(tree)
-        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
-    }
-    found: dict[str, int] = {}
-    reached: set[str] = set()
-    wanted = [function.rpartition(".")[2]]
-    while wanted:
-        name = wanted.pop()
-        if name in reached or name not in functions:
-            continue
-        reached.add(name)
-        for title, at in _free_names(functions[name]).items():
-            found.setdefault(title, at)
-            wanted.append(title)
-    changed = {name for name in found if reached & _functions_that_change(tree, name)}
-    return {name: at for name, at in found.items() if name not in changed | set(functions)}
-
-
 def set_by_functions(file: str, name: str) -> bool:
     """Return True if a function of the file sets or changes a module's variable."""
     tree = tree_of(file)
-    return tree is not None and bool(_functions_that_change(tree, name))
+    return tree is not None and bool(functions_that_change(tree, name))
 
 
 def set_under_the_guard(file: str, name: str) -> bool:
@@ -319,23 +290,6 @@ def set_under_the_guard(file: str, name: str) -> bool:
             if any(isinstance(each.ctx, ast.Store) or only_changes(node, each) for each in mine):
                 return True
     return set_by_functions(file, name)
-
-
-def _free_names(function: ast.FunctionDef | ast.AsyncFunctionDef) -> dict[str, int]:
-    """The names that a function reads and does not bind, and the line of the first reading."""
-    arguments = function.args
-    bound = {each.arg for each in (*arguments.posonlyargs, *arguments.args, *arguments.kwonlyargs)}
-    bound |= {each.arg for each in (arguments.vararg, arguments.kwarg) if each is not None}
-    read: dict[str, int] = {}
-    for node in (each for part in function.body for each in ast.walk(part)):
-        if isinstance(node, ast.Name):
-            if isinstance(node.ctx, ast.Load):
-                read.setdefault(node.id, node.lineno)
-            else:
-                bound.add(node.id)
-        elif isinstance(node, ast.arg):
-            bound.add(node.arg)
-    return {name: at for name, at in read.items() if name not in bound}
 
 
 _TAKES_ITERATORS = ("sum", "min", "max", "any", "all", "set", "list", "sorted", "enumerate", "zip")

@@ -60,20 +60,21 @@ def _finding(case: Case, name: str, kind: str, some: list[_Change]) -> Finding |
     if first.before == first.after:
         what = "what is in it"
     seen = f" The main process reads it at line {read.site.line}." if read else ""
-    if read and read.changed:
-        seen += " It changes its own copy, too: perhaps each is meant to be its own."
     workers = "worker" if len(some) == 1 else "workers"
     return Finding(
         id="global-changed",
         level="wrong" if read and not read.changed else "note",
-        title=f"{name!r} ({kind}) was changed in {len(some)} {workers}, and not in the main process"
-        if read
-        else f"{name!r} ({kind}) was changed in {len(some)} {workers}, and nowhere else",
+        title=f"{name!r} ({kind}) was changed in {len(some)} {workers}, "
+        + (
+            "each its own, and in the main process" if read and read.changed else "and nowhere else"
+        ),
         evidence=f"For example {what} in {first.process.describe()}: a worker's globals are its own, "
         f"whatever the start method.{seen}",
         where=read.site if read else NOWHERE,
-        change=tuple(_change(name, kind)) if read else (),
-        advice="" if read else "If it is a cache, or a worker's own count, all is well.",
+        change=tuple(_change(name, kind)) if read and not read.changed else (),
+        advice=""
+        if read and not read.changed
+        else "If it is a cache, or a worker's own count, all is well.",
         figures={"workers": len(some)},
     )
 

@@ -85,8 +85,8 @@ EAGER = 29
 c: anonymous bytes more, d: site, e: its type, f: identity of the pool, g: A_POOL, EXECUTOR, LOKY,
 h: CPU of the process meanwhile."""
 MAIN = 30
-"""The globals of the main module. a: in a worker, before its first task; d: the main module's file, and
-name, type and size of each, as text."""
+"""The globals of the program's modules. a: in a worker, before its first task; d: the main module's file,
+and name, type and size of each, then the name and file of each other module, and its globals, as text."""
 REPEATED = 31
 """A forked process comes to its normal end, and writes what its parent had not yet written at the
 fork. a: bytes, or characters, of standard output; d: site of the fork."""

@@ -159,15 +159,28 @@ def _signed_array(value: Any) -> Any:
 
 @guarded
 def note_main(worker: int) -> None:
-    """Note names, types and sizes of main's globals: in a worker that ran it again, and in who
-    starts such workers, when they have changed."""
+    """Note names, types and sizes of the globals of main and of the program's other modules: in a
+    worker that ran main again, and in who starts such workers, when they have changed."""
     global _noted
     main = sys.modules.get("__main__")
     file = getattr(main, "__file__", None)
     if not file or (worker and "__mp_main__" not in sys.modules):
         return
-    lines = [str(file)]
-    for title, value in list(_main().items())[:_MOST]:
+    lines = [str(file), *_listed("", _main())]
+    for module in _own_modules():
+        name = module.__name__.rpartition(".")[2]
+        lines.append("%s\t%s" % (name, module.__file__))  # noqa: UP031
+        lines += _listed(name + ".", vars(module))
+    text = "\n".join(lines[: 3 * _MOST])
+    if text != _noted:
+        _noted = text
+        ring.note(kinds.MAIN, ring.now(), worker, 0, 0, ring.name(text))
+
+
+def _listed(before: str, found: dict[str, Any]) -> list[str]:
+    """A line for each of a module's variables: name, type and size."""
+    lines = []
+    for title, value in list(found.items())[:_MOST]:
         kind = type(value)
         if title[:2] != "__" and kind.__name__ not in _CODE:
             size = ""
@@ -175,11 +188,8 @@ def note_main(worker: int) -> None:
                 size = str(len(value))
             elif kind in (int, float, bool):
                 size = repr(value) if kind is not int or value.bit_length() < 64 else "large"
-            lines.append("%s\t%s\t%s" % (title, kind.__name__, size))  # noqa: UP031
-    text = "\n".join(lines)
-    if text != _noted:
-        _noted = text
-        ring.note(kinds.MAIN, ring.now(), worker, 0, 0, ring.name(text))
+            lines.append("%s%s\t%s\t%s" % (before, title, kind.__name__, size))  # noqa: UP031
+    return lines
 
 
 @guarded
