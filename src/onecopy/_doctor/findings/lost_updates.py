@@ -84,7 +84,7 @@ def _change(name: str, kind: str) -> Iterator[Line]:
     if kind in ("int", "float", "bool"):
         yield Line(0, "+", f'{name} = oc.Counter("n")   # before the workers are started')
         yield Line(0, "-", f"{name} += 1")
-        yield Line(0, "+", f'{name}.add("n")')
+        yield Line(0, "+", f'{name}.add("n")   # and in the end {name}["n"]')
     elif kind == "ndarray":
         yield Line(0, "+", f"{name} = oc.empty(shape, dtype)   # all processes write to it")
     elif kind in ("list", "deque", "set"):
