@@ -113,6 +113,7 @@ PROGRAMS = (
     Program("bad_exception", "not-unpicklable", quick=True),
     Program("local_function", "not-picklable", quick=True),
     Program("join_before_drain", "join-before-drain", stop=5.0),
+    Program("join_several", "join-before-drain", stop=6.0, quick=True),
     Program("stuck_task", "stuck-task", stop=4.0, quick=True),
     Program("stuck_task", "stuck-task", stop=4.0, args=("search",)),
     Program("stuck_task", "stuck-task", stop=4.0, args=("search", "executor")),

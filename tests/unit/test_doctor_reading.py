@@ -304,3 +304,17 @@ def test_a_fault_of_the_doctor_s_own_does_not_cost_the_other_findings(
     assert len(found.notes) == 1
     assert "KeyError" in found.notes[0]
     assert "test_doctor_reading.py" in found.notes[0]
+
+
+@pytest.mark.parametrize(("joined", "is_found"), [(20, True), (21, True), (99, False)])
+def test_one_of_several_that_write_to_one_queue_is_joined(joined: int, is_found: bool) -> None:
+    """That one has its turn to write, or waits for another's."""
+    from onecopy._doctor.recording import Stuck
+
+    made = Made(wall=9.0)
+    for pid in (20, 21):
+        made.process(pid, begin=2 * MS, end=0)
+        made.readings.stuck.append(Stuck(pid, pid, "futex", 0))
+    made.readings.stuck += [Stuck(20, 25, "write", 700), Stuck(1, 1, "wait", joined)]
+    made.readings.idle = 3.0
+    assert ("join-before-drain" in made.findings()) == is_found

@@ -46,6 +46,13 @@ def look(case: Case) -> Iterator[Finding]:
         dead = _dead_readers(case, each)
         if dead:
             yield _unread(case, writer, dead)
+            continue
+        # Of several that write to one queue, one has its turn, and the others wait for that.
+        others = [child for child in case.history.workers() if child.parent is parent]
+        waiting = {each.pid for each in readings.stuck if each.call == "futex"}
+        others = [child for child in others if child.pid in waiting and child is not writer]
+        if parent is not None and any(_waited_for(case, parent, each, waits) for each in others):
+            yield _undrained(case, writer, parent)
     yield from _full(case, told)
 
 
@@ -68,8 +75,7 @@ def _full(case: Case, told: set[int]) -> Iterator[Finding]:
             for each in case.history.workers()
             if each.parent is process and each.exit not in (0, None) and not each.ended_by
         ]
-        until = case.facts.interrupted or case.facts.ended
-        dead = [each for each in dead if each.last < until - _LONG_BEFORE]
+        dead = [each for each in dead if _long_before(case, each)]
         if dead and not told:
             yield _unread(case, process, dead)
 
@@ -138,9 +144,16 @@ def _dead_readers(case: Case, stuck: Stuck) -> list[Process]:
         failed = process.exit not in (0, None) or (not process.end and process.exit is None)
         if process.pid != stuck.pid and process.worker and failed:
             gone = process.pid not in case.facts.alive and _ended(case, process)
+            gone = gone and _long_before(case, process)
             if gone and (read or process.exit not in (0, None)):
                 found.append(process)
     return found
+
+
+def _long_before(case: Case, process: Process) -> bool:
+    """Return True if it did not end by Ctrl-C."""
+    until = case.facts.interrupted or case.facts.ended
+    return process.last < until - _LONG_BEFORE
 
 
 def _ended(case: Case, process: Process) -> bool:
