@@ -15,6 +15,9 @@ from ..inside import kinds
 from ..joined import KINDS
 from ..pools import Pool
 
+# Signals of a fault in the program's own code, or a library's.
+_FAULTS = (signal.SIGSEGV, signal.SIGBUS, signal.SIGABRT, signal.SIGFPE, signal.SIGILL)
+_FAULT_LINE = "python -X faulthandler prints the line at which it happens. "
 _EARLY = 1_000_000_000
 
 
@@ -118,8 +121,9 @@ def _died(case: Case, process: Process, number: int, doing: tuple[Pool, object] 
         evidence=f"It had run for {seconds((process.stop - process.born) / 1e9)}{held}.{oom}{never}",
         where=pool.submit[0] if pool is not None else process.started_at,
         change=tuple(imports(pool)) if pool is not None else (),
-        advice="With onecopy the call fails with WorkerDied, which names the signal, and the pool "
-        "goes on; retries= runs it again.",
+        advice=(_FAULT_LINE if number in _FAULTS else "")
+        + "With onecopy the call fails with WorkerDied, which names the signal, and the pool goes on; "
+        "retries= runs it again.",
         figures={"signal": number, "oom_kills": kills, "waits": float(waits)},
         pool=pool,
     )

@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from .. import reading, source
-from ..finding import Case, Finding, Line, count
+from ..finding import Case, Finding, Line, article, count
 from ..history import Process, Site
 from ..inside import kinds
 from ..pools import Pool
@@ -37,9 +37,9 @@ class _Global(NamedTuple):
         if self.kind in _NUMBERS:
             return self.size
         if not self.size:
-            return f"a {self.kind}"
+            return f"{article(self.kind)} {self.kind}"
         text = self.kind in ("str", "bytes")
-        return f"a {self.kind} of {count(int(self.size), 'character' if text else 'item')}"
+        return f"{article(self.kind)} {self.kind} of {count(int(self.size), 'character' if text else 'item')}"
 
 
 class _Difference(NamedTuple):
