@@ -35,7 +35,7 @@ from onecopy._doctor.inside import (
     state,
     worker,
 )
-from onecopy._doctor.inside.weigh import size_of, weigh
+from onecopy._doctor.inside.weigh import named, size_of, weigh
 
 
 class Lying:
@@ -105,7 +105,7 @@ def test_what_is_heavy_has_the_name_of_the_variable_that_holds_it(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     model, tables = Model(), {"a": np.ones(90_000)}
-    sites.named.clear()
+    named.clear()
     monkeypatch.setattr(ring, "buffer", None)
     sites._variable("model", model, 1, 0)
     sites._variable("tables", tables, 1, 0)
@@ -114,7 +114,7 @@ def test_what_is_heavy_has_the_name_of_the_variable_that_holds_it(
     # Past all that libraries wrap a call in.
     call = partial(partial(sum, [[partial(partial(sum, tables), 1)]]), 2)
     assert weigh((1, 0, call, (), {})).name == "tables"
-    sites.named.clear()
+    named.clear()
 
 
 def test_arrays_at_one_address_are_told_apart_by_what_is_in_them() -> None:

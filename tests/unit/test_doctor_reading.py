@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import pytest
 
@@ -318,3 +319,64 @@ def test_one_of_several_that_write_to_one_queue_is_joined(joined: int, is_found:
     made.readings.stuck += [Stuck(20, 25, "write", 700), Stuck(1, 1, "wait", joined)]
     made.readings.idle = 3.0
     assert ("join-before-drain" in made.findings()) == is_found
+
+
+def test_long_words_of_code_are_broken_and_not_cut() -> None:
+    from onecopy._doctor.terminal import _wrapped
+
+    text = "sum(await gather(*(loop.run_in_executor(executor,count,5)for_in_range(8))))"
+    rows = _wrapped(text, 30)
+    assert max(map(len, rows)) <= 30
+    assert "".join(rows) == text.replace(" ", "")
+
+
+def test_the_head_takes_two_lines_where_one_is_too_narrow() -> None:
+    from onecopy._doctor import diagnosis
+    from onecopy._doctor.terminal import _head
+
+    made = Made()
+    made.changes["command"] = ("python", "/home/a_program_with_a_long_name.py")
+    found = diagnosis.of(made.recording())
+    assert len(_head(found, 120)) == 1
+    first, second = _head(found, 60)
+    assert first.endswith("a_program_with_a_long_name.py")
+    assert second == "2 s, exit status 0, 1 process"
+
+
+def test_pieces_of_a_pool_of_threads_are_timed_and_come_back_as_they_were(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    import queue
+    from functools import partial
+    from types import SimpleNamespace
+
+    from onecopy._doctor.inside import threads
+
+    told: list[tuple[int, str, int]] = []
+
+    def note(_: object, life: int, title: str, where: int) -> None:
+        told.append((life, title, where))
+
+    monkeypatch.setattr(threads, "_note_thread", note)
+    pool = SimpleNamespace(_inqueue=queue.SimpleQueue(), _outqueue=queue.SimpleQueue())
+    threads.watch_thread_pool(pool, lambda: 7)
+    task: tuple[Any, ...] = (0, 0, partial(int, base=10), ("5",), {})
+    pool._quick_put(task)
+    pool._quick_put(None)
+    assert pool._inqueue.get() is task
+    pool._outqueue.put((0, 0, (True, 5)))
+    assert pool._quick_get() == (0, 0, (True, 5))
+    assert pool._inqueue.get() is None, "the word for the end is no piece of work"
+    pool._outqueue.put(None)
+    assert told == [(0, "int", 7)]
+
+
+def test_a_function_that_runs_in_a_context_has_its_own_name() -> None:
+    from contextvars import copy_context
+    from functools import partial
+
+    from onecopy._doctor.inside import threads
+
+    assert threads._title(partial(copy_context().run, len, "text")) == "len"
+    assert threads._title(partial(len, "text")) == "len"
+    assert threads._title(len) == "len"

@@ -85,7 +85,7 @@ class Case:
 
 def article(noun: str) -> str:
     """``a``, or ``an`` where the noun sounds so: ``an ndarray``."""
-    return "an" if noun[:1].lower() in "aeiou" or noun[:2] == "nd" else "a"
+    return "an" if noun[:1].lower() in "aeiou" or noun.startswith("ndarray") else "a"
 
 
 def arrow(before: float, after: float) -> str:

@@ -313,7 +313,8 @@ def _wrapped(text: str, width: int) -> list[str]:
         if rows and len(rows[-1]) + 1 + len(word) <= width:
             rows[-1] += " " + word
         else:
-            rows.append(word)
+            # Code may have no space for long: nothing of it is cut off.
+            rows += [word[at : at + width] for at in range(0, len(word), width)]
     return rows
 
 

@@ -79,6 +79,9 @@ def _lines(site: Site, name: str) -> Iterator[Line]:
     thread_pool = source.import_of(site.file, "ThreadPool")
     executor = source.import_of(site.file, "ThreadPoolExecutor")
     awaited = source.call_at(site, ("run_in_executor", "to_thread"))
+    if awaited is None and executor is None:
+        # A coroutine that asyncio itself has begun: its caller is not on the stack.
+        awaited = next(iter(source.calls(site.file, "to_thread")), None)
     if thread_pool is not None:
         yield Line(thread_pool[0], "-", thread_pool[1])
         yield Line(thread_pool[0], "+", "from onecopy import Pool as ThreadPool")

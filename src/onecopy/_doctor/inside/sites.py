@@ -66,8 +66,6 @@ def site() -> int:
     return told[1]
 
 
-named: dict[int, str] = {}
-"""The variables, and attributes of objects that variables hold, by the identity of their values."""
 _NAMED = 5_000
 
 
@@ -83,6 +81,8 @@ def variables(where: int) -> None:
     frame = frame_of_caller()
     if frame is None:
         return
+    from .weigh import named  # not before something is asked about
+
     if len(named) > _NAMED:
         named.clear()
     seen: set[int] = set()
@@ -94,7 +94,7 @@ def variables(where: int) -> None:
 
 
 def _variable(title: str, value: Any, where: int, is_global: int) -> None:
-    from .weigh import attributes, size_of  # not before something is asked about
+    from .weigh import attributes, named, size_of
 
     kind = type(value)
     if kind in _SMALL:
@@ -115,7 +115,6 @@ def _variable(title: str, value: Any, where: int, is_global: int) -> None:
 
 def _forget() -> None:
     _told.clear()
-    named.clear()
 
 
 ring.on_fork.append(_forget)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import sys
 
-from .sites import named
+from . import ring
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -36,6 +36,11 @@ else:
 # Libraries wrap a call several times; what they wrap may be anything, and refer to itself.
 _DEEP, _WIDE, _MOST = 12, 20, 2000
 _SAMPLE = 1024
+
+named: dict[int, str] = {}
+"""The variables, and attributes of objects that variables hold, by the identity of their values
+(see ``sites.variables``)."""
+ring.on_fork.append(named.clear)
 _PLAIN = (bytes, bytearray, str)
 _TRUSTED = ("pandas", "pyarrow", "polars", "torch", "scipy", "numpy", "xarray")
 # What libraries wrap a call in; each is opened to see what is inside.
