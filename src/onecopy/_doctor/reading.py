@@ -33,13 +33,15 @@ class Reading(NamedTuple):
 
 
 class _Place(NamedTuple):
-    """A name or attribute, what it is a part of, and whether it comes when workers are at work, for all
-    that is known."""
+    """A name or attribute, the function with it, what it is a part of, whether it comes when workers are at
+    work, for all that is known, and whether in the function that starts them."""
 
     file: str
+    scope: str
     node: Names
     around: ast.AST
     late: bool
+    mine: bool
 
 
 def by_main(file: str, name: str, functions: Iterable[str], started: Site) -> Reading | None:
@@ -49,10 +51,17 @@ def by_main(file: str, name: str, functions: Iterable[str], started: Site) -> Re
     """
     found, changed = NOWHERE, False
     workers = {each.rpartition(".")[2] for each in functions}
-    for each in _reached(file, workers, started):
-        if not each.late or not _is(each.node, name):
+    places = [each for each in _reached(file, workers, started) if _is(each.node, name)]
+    # A function that sets what it reads makes it when it is first asked for, in each process.
+    makers = {
+        (each.file, each.scope)
+        for each in places
+        if each.scope and not each.mine and not isinstance(each.node.ctx, ast.Load)
+    }
+    for each in places:
+        if not each.late:
             continue
-        if _changes(each):
+        if _changes(each) or (each.file, each.scope) in makers:
             changed = True
         elif isinstance(each.node.ctx, ast.Load) and not found.file:
             found = Site(each.file, each.node.lineno, "")
@@ -99,7 +108,8 @@ def _reached(file: str, workers: set[str], started: Site) -> Iterator[_Place]:
         mine = where == started.file and title == started.function.rpartition(".")[2]
         for node, around in _names(top, workers):
             after = node.lineno > started.line if mine else late
-            yield _Place(where, node, around, after)
+            scope = title if isinstance(top, Function) else ""
+            yield _Place(where, scope, node, around, after, mine)
             called = node.id if isinstance(node, ast.Name) else node.attr
             if called in functions and (called, after) not in seen:
                 seen.add((called, after))
