@@ -33,8 +33,8 @@ else:
         "Weight", "size kind root start whole digest name owner", defaults=(0, "", "")
     )
 
-# Libraries wrap a call several times; what they wrap may be anything, and refer to itself.
-_DEEP, _WIDE, _MOST = 12, 20, 2000
+# What libraries wrap may be anything, and refer to itself.
+_WIDE, _MOST = 20, 1000
 _SAMPLE = 1024
 
 named: dict[int, str] = {}
@@ -89,41 +89,42 @@ def weigh(value: Any) -> Weight:
     of, the address of its data, the bytes of the whole that it is a part of, and a checksum of some
     of its bytes (0: not known); the variable that holds it, if a place has noted one
     (``sites.variables``); and the class of the object whose method is called.
+
+    What is near is looked at first: arguments, before what a wrapped function may refer to.
     """
-    return _weigh(value, 0, [_MOST])
+    best = Weight(0, type(value).__name__, 0, 0, 0)
+    near: Any = [(value, "", "")]
+    for _ in range(_MOST):
+        if not near:
+            break
+        each, name, owner = near.pop(0)
+        name = named.get(id(each), name)
+        found = _leaf(each)
+        if found is None:
+            more, of = _parts(each)
+            near += [(part, name, of or owner) for part in more]
+        elif found.size > best.size:
+            best = found._replace(name=found.name or name, owner=owner)
+    return best
 
 
-def _weigh(value: Any, depth: int, left: list[int]) -> Weight:
-    left[0] -= 1
+def _leaf(value: Any) -> Weight | None:
+    """The weight of what is not looked into; None of others."""
     kind = type(value)
     array = _array_type()
     if array and issubclass(kind, array):
         return _of_array(value, array)
+    size, told, digest = 0, kind.__name__, 0
     if kind in _PLAIN:
-        return _named(value, Weight(len(value), kind.__name__, id(value), id(value), len(value)))
-    if kind in (list, tuple, dict) and len(value) > 1000:
+        size = len(value)
+    elif kind in (list, tuple, dict) and len(value) > 1000:
         size, first = size_of(value), next(iter(value))
-        told = "%s of %d %s" % (kind.__name__, len(value), type(first).__name__)  # noqa: UP031
-        return _named(value, Weight(size, told, id(value), id(value), size))
-    best = Weight(0, kind.__name__, 0, 0, 0)
-    if depth >= _DEEP or left[0] <= 0:
-        return best
-    if kind in (list, tuple):
-        return _named(value, _heaviest(value[:_WIDE], depth, left, best))
-    if kind is dict:
-        values = [value[key] for key in list(value)[:_WIDE]]
-        return _named(value, _heaviest(values, depth, left, best))
-    if (kind.__module__ or "").partition(".")[0] in _TRUSTED:
-        size = _of_library(value)
-        found = Weight(size, kind.__name__, id(value), id(value), size, _sample_of_frame(value))
-        return _named(value, found)
-    return _named(value, _of_instance(value, depth, left, best))
-
-
-def _named(value: Any, found: Weight) -> Weight:
-    """With the name of the variable that holds this, if no smaller part of it has one."""
-    name = "" if found.name else named.get(id(value), "")
-    return found._replace(name=name) if name else found
+        told = "%s of %d %s" % (told, len(value), type(first).__name__)  # noqa: UP031
+    elif (kind.__module__ or "").partition(".")[0] in _TRUSTED:
+        size, digest = _of_library(value), _sample_of_frame(value)
+    else:
+        return None
+    return Weight(size, told, id(value), id(value), size, digest)
 
 
 def _of_array(value: Any, array: Any) -> Weight:
@@ -168,30 +169,23 @@ def _sample_of_frame(value: Any) -> int:
         return 0  # no columns, or another library's frame
 
 
-def _heaviest(values: Any, depth: int, left: list[int], best: Weight) -> Weight:
-    for each in values:
-        found = _weigh(each, depth + 1, left)
-        if found.size > best.size:
-            best = found
-    return best
-
-
-def _of_instance(value: Any, depth: int, left: list[int], best: Weight) -> Weight:
+def _parts(value: Any) -> tuple[Any, str]:
+    """The things in a container, or an object, and the class of the object if it is a method's."""
     kind = type(value)
+    if kind in (list, tuple):
+        return value[:_WIDE], ""
+    if kind is dict:
+        return [value[key] for key in list(value)[:_WIDE]], ""
     if kind.__name__ in ("method", "builtin_function_or_method"):
         owner = value.__self__
-        if type(owner).__name__ == "module":
-            return best
-        inner = _heaviest([owner], depth, left, best)
-        return inner._replace(owner=type(owner).__name__) if inner.size else best
+        return ([], "") if type(owner).__name__ == "module" else ([owner], type(owner).__name__)
     if kind.__name__ == "function":
         cells = [cell.cell_contents for cell in value.__closure__ or ()]
-        return _heaviest([*cells, *(value.__defaults__ or ())], depth, left, best)
-    if kind.__name__ == "partial":
-        best = _heaviest([value.func, value.args, value.keywords], depth, left, best)
+        return [*cells, *(value.__defaults__ or ())], ""
+    first = [value.args, value.keywords, value.func] if kind.__name__ == "partial" else []
     parts = attributes(value)
     known = [parts[name] for name in _WRAPPERS if name in parts]
-    return _heaviest(known or list(parts.values())[:_WIDE], depth, left, best)
+    return [*first, *(known or list(parts.values())[:_WIDE])], ""
 
 
 def attributes(value: Any) -> dict[str, Any]:
