@@ -388,3 +388,27 @@ def test_a_function_that_runs_in_a_context_has_its_own_name() -> None:
     assert threads._title(partial(copy_context().run, len, "text")) == "len"
     assert threads._title(partial(len, "text")) == "len"
     assert threads._title(len) == "len"
+
+
+@pytest.mark.parametrize(("way", "is_found"), [(1, True), (0, False)])
+def test_imports_at_the_first_task_of_a_fresh_worker_are_no_cost_of_arguments(
+    way: int, is_found: bool
+) -> None:
+    """A forked worker has them from its parent: there it is the data that takes long."""
+    from onecopy._doctor.inside import kinds
+
+    made = Made(wall=3.0)
+    for worker in made.pool(2):
+        worker.born(0, kinds.FORKED if way else kinds.FRESH, 1)
+        for number in range(4):
+            begin = (1000 + 300 * number) * MS
+            made.task(
+                worker,
+                10 * worker.pid + number,
+                sent=10 * MS,
+                begin=begin,
+                took=50 * MS,
+                size=2_000_000,
+                unpickle=900 * MS if number == 0 else MS,
+            )
+    assert ("arguments-pickled" in made.findings()) == is_found
