@@ -40,7 +40,8 @@ def _finding(pool: Pool) -> Finding:
     predicted = pool.lead + works / pool.lane_limit + items / chunk * message
     site, _ = pool.submit
     name = pool.function(sent[0])
-    lines = _batches(site, chunk) if "joblib" in pool.kind else _chunks(site, chunk, name)
+    by_joblib = "joblib" in pool.kind
+    lines = _batches(site, chunk) if by_joblib else _chunks(site, chunk, name)
     return Finding(
         id="tiny-tasks",
         level="time",
@@ -49,8 +50,12 @@ def _finding(pool: Pool) -> Finding:
         evidence=f"{count(pool.count, 'message')} for {items:,} calls of "
         f"{name}: {seconds(pool.parts.compute)} of computing in {seconds(busy)}.",
         where=site,
-        change=(*lines, Line(0, " ", "# or, without a number to choose:"), *imports(pool)),
-        advice="onecopy's map finds the size of chunks by itself.",
+        change=tuple(lines)
+        if by_joblib
+        else (*lines, Line(0, " ", "# or, without a number to choose:"), *imports(pool)),
+        advice='batch_size="auto", which joblib takes where none is given, finds a size by itself.'
+        if by_joblib
+        else "onecopy's map finds the size of chunks by itself.",
         saving=max(0.0, pool.wall - predicted),
         of=pool.wall,
         gain=arrow(pool.wall, predicted),
