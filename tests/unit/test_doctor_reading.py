@@ -412,3 +412,36 @@ def test_imports_at_the_first_task_of_a_fresh_worker_are_no_cost_of_arguments(
                 unpickle=900 * MS if number == 0 else MS,
             )
     assert ("arguments-pickled" in made.findings()) == is_found
+
+
+@pytest.mark.parametrize(("idle", "asked"), [(1.5, [1.5]), (0.4, [])])
+def test_what_threads_wait_for_is_looked_up_before_an_interruption(
+    idle: float, asked: list[float], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On a busy machine a program may have hung for less than it usually takes to say so."""
+    from onecopy._doctor.recording import Look, Readings
+    from onecopy._doctor.sampler import Sampler
+
+    told: list[float] = []
+    monkeypatch.setattr(Sampler, "_ask", lambda _, seconds: told.append(seconds))
+    sampler = object.__new__(Sampler)
+    sampler._last = {1: Look(round(idle * 1e9), 1, 0, 0.0, 0.0, 1, 0, 0, 0)}
+    sampler._ran, sampler._found = 0, Readings()
+    sampler.ask_before_interrupting()
+    assert told == asked
+
+
+@pytest.mark.parametrize(("boot", "is_found"), [(True, True), (False, False)])
+def test_a_fork_server_that_imports_is_no_alternation(boot: bool, is_found: bool) -> None:
+    from onecopy._doctor.inside import kinds
+
+    made = Made(wall=2.0)
+    if boot:
+        made.process(20, begin=MS, end=0)
+    else:
+        made.processes.append(type(made.main)(20, MS, 1, kinds.FRESH))
+    for at in range(20):
+        own, other = min(at, 10), max(0, at - 10)
+        made.look(1, at * 100 * MS, cpu=0.1 * own)
+        made.look(20, at * 100 * MS, cpu=0.1 * other)
+    assert ("alternating" in made.findings()) == is_found

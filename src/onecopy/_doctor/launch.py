@@ -276,7 +276,9 @@ class _Watch:
                     return stopped
                 now = time.monotonic()
                 if now >= stop:
-                    stopped = stopped or time.perf_counter_ns()
+                    if not stopped:
+                        sampler.ask_before_interrupting()
+                        stopped = time.perf_counter_ns()
                     sampler.interrupted = True
                     _send_all(child.pid, stopping)
                     stop, stopping = now + _PATIENCE, signal.SIGKILL
