@@ -7,6 +7,7 @@ from typing import Any
 
 from onecopy._doctor import diagnosis
 from onecopy._doctor.finding import Finding
+from onecopy._doctor.findings import FAULT
 from onecopy._doctor.inside import kinds
 from onecopy._doctor.recording import Facts, Look, Readings, Recording, Roll
 from onecopy._doctor.rings import Ring
@@ -206,4 +207,6 @@ class Made:
 
     def findings(self) -> dict[str, Finding]:
         """The findings, by their ids."""
-        return {each.id: each for each in diagnosis.of(self.recording()).findings}
+        found = diagnosis.of(self.recording())
+        assert not [note for note in found.notes if note.startswith(FAULT)], found.notes
+        return {each.id: each for each in found.findings}

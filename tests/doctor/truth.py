@@ -14,6 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from onecopy._doctor.findings import FAULT
+
 HERE = Path(__file__).parent
 # True as well, and a matter of the run's size.
 _ALWAYS = frozenset({"machine-busy", "rss-misleads"})
@@ -55,6 +57,7 @@ PROGRAMS = (
     Program("serial_slices", "serial-sender", ("start-up",), ("spawn",)),
     Program("repeated_table", "serial-sender", cured=True),
     Program("whole_model", "serial-sender", cured=True),
+    Program("frame_in_partial", "serial-sender", cured=True, quick=True),
     Program("big_results", "results-pickled", cured=True, quick=True),
     Program("tiny_items", "tiny-tasks", cured=True),
     Program("tiny_submits", "tiny-tasks", cured=True),
@@ -76,6 +79,8 @@ PROGRAMS = (
     Program("result_in_loop", "not-parallel", cured=True),
     Program("gil_tasks", "gil", cured=True, quick=True),
     Program("gil_threads", "gil", cured=True),
+    Program("gil_thread_pool", "gil", cured=True, quick=True),
+    Program("gil_coroutines", "gil", cured=True),
     Program("manager_list", "manager-chatter", cured=True, quick=True),
     Program("queue_of_frames", "queue-pickled", ("alternating",), cured=True),
     Program("pipes_in_turn", "queue-pickled", ("alternating",), cured=True),
@@ -87,10 +92,15 @@ PROGRAMS = (
     Program("log_lost", "logs-lost", args=("forkserver",)),
     Program("log_lost", "", args=("fork",)),
     Program("log_doubled", "logs-doubled", quick=True),
+    Program("log_queue_doubled", "logs-doubled", quick=True),
     Program("lost_updates", "global-changed", quick=True),
     Program("lost_updates", "global-changed", args=("spawn",)),
     Program("lost_count", "global-changed"),
+    Program("lost_attributes", "global-changed", quick=True),
+    Program("lost_attributes", "global-changed", args=("table",), quick=True),
+    Program("lost_attributes", "global-changed", args=("array",), quick=True),
     Program("same_random", "same-random-numbers", quick=True),
+    Program("forks_random", "same-random-numbers", quick=True),
     Program("gc_copies", "gc-copies", quick=True),
     Program("output_doubled", "output-doubled", quick=True),
     Program("logs_rotated", "logs-rotated", ("start-up",), quick=True),
@@ -101,7 +111,11 @@ PROGRAMS = (
     Program("killed_worker", "worker-killed", stop=4.0),
     Program("killed_worker", "worker-killed", args=("executor",), quick=True),
     Program("consumers_die", "consumers-died", stop=5.0),
+    Program("full_queue", "consumers-died", stop=5.0, quick=True),
+    Program("bad_exception", "not-unpicklable", quick=True),
+    Program("local_function", "not-picklable", quick=True),
     Program("join_before_drain", "join-before-drain", stop=5.0),
+    Program("join_several", "join-before-drain", stop=6.0, quick=True),
     Program("stuck_task", "stuck-task", stop=4.0, quick=True),
     Program("stuck_task", "stuck-task", stop=4.0, args=("search",)),
     Program("stuck_task", "stuck-task", stop=4.0, args=("search", "executor")),
@@ -139,8 +153,11 @@ PROGRAMS = (
     Program("good_forks", "", quick=True),
     Program("good_fresh_workers", "", ("start-up", "global-changed"), quick=True),
     Program("good_log_listener", ""),
+    Program("good_listener_first", "", quick=True),
+    Program("good_memo", "", quick=True),
     Program("good_waiting", ""),
     Program("good_threads", ""),
+    Program("good_thread_pool", "", quick=True),
     Program("good_shared_memory", ""),
     Program("good_shared_memory", "", args=("spawn",)),
     Program("good_onecopy", ""),
@@ -158,7 +175,7 @@ def wrong(program: Program, found: dict[str, Any]) -> str:
     above = [each["id"] for each in found["findings"] if each["level"] != "note"]
     every = {each["id"] for each in found["findings"]}
     false = [each for each in above if each not in (program.must, *program.may, *_ALWAYS)]
-    said = []
+    said = [note for note in found["notes"] if note.startswith(FAULT)]
     if program.calm and found["foreign"] > 0.25:
         return ""
     if program.must and program.must not in every:

@@ -69,7 +69,7 @@ def test_sharing_comes_before_the_pool(tmp_path: Path, imported: str) -> None:
     made: Any = SimpleNamespace(
         kind="Pool", site=Site(place, 3, "<module>"), submit=(Site(place, 4, "<module>"), 1)
     )
-    change = cures.share(made, cures.Heavy("ndarray", "data", 4, 4, 1e8, False))
+    change = cures.share(made, cures.Heavy("ndarray", "data", 4, 4, 1e8, ""))
     texts = [line.text for line in change]
     assert texts[0] == "import onecopy as oc"
     shared = texts.index("data = oc.share(data)")
@@ -337,7 +337,7 @@ def test_a_join_before_the_queue_is_drained_under_a_fork_server(joined: int) -> 
 def test_globals_that_nobody_reads_are_a_note() -> None:
     made = Made()
     worker = made.process(20, begin=MS, end=SECOND)
-    worker.note(kinds.GLOBALS, 10 * MS, 1, 0, 0, worker.name("calls\tint\t0\t1"))
+    worker.note(kinds.GLOBALS, 10 * MS, 1, 0, 0, worker.name("calls\tint\t0\t1\tprog.py"))
     assert made.findings()["global-changed"].level == "note"
 
 

@@ -104,10 +104,10 @@ def _tiny(file: Path, line: int) -> tuple[str, ...]:
     ("written", "cure"),
     [
         ("print(sum(ex.map(f, items)))", "print(sum(ex.map(f, items, chunksize="),
-        ("jobs = [ex.submit(f, x) for x in items]", "ex.map(work, items, chunksize="),
+        ("jobs = [ex.submit(f, x) for x in items]", "results = ex.map(f, items, chunksize="),
         (
             "got = [self.pool.apply_async(f, (x,)) for x in items]",
-            "self.pool.map(work, items, chunk",
+            "results = self.pool.map(f, items, chunk",
         ),
     ],
 )

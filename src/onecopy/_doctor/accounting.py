@@ -21,6 +21,8 @@ _HOOK = 300
 _PAUSE, _LONG_PAUSE = 1_000_000, 50_000_000
 # Tasks for each one noted, up to which they are as good as all.
 _ALL = 1.01
+# Tasks of a worker, from which on its first can be told from the others.
+_LIKE = 3
 
 
 def take_times(pool: Pool, sent: Table) -> None:
@@ -118,12 +120,14 @@ def _account_worker(pool: Pool, worker: Process) -> None:
     if last is not None:
         compute = max(0.0, (last.took - _HOOK * count) / 1e9)
     parts.compute += compute
+    imports = _imports(worker, mine)
+    spent[0] = max(0.0, spent[0] - imports)
     parts.unpickle += spent[0]
     parts.read += spent[1]
     parts.pickle += spent[2]
     parts.write += spent[3]
     born, ready = pool.ready[worker.pid]
-    parts.startup += (ready - born) / 1e9
+    parts.startup += (ready - born) / 1e9 + imports
     ends = mine["done"] + mine["result_pickle"] + mine["result_write"]
     if not len(ends):
         return
@@ -134,12 +138,24 @@ def _account_worker(pool: Pool, worker: Process) -> None:
     else:
         parts.tail += min(rest, max(0, _replaced(pool, worker) - end) / 1e9)
     if last is not None:
-        parts.waiting += max(0.0, (end - ready) / 1e9 - compute - sum(spent))
+        parts.waiting += max(0.0, (end - ready) / 1e9 - compute - sum(spent) - imports)
     elif worker.sampled:
         waits = np.where(mine["waited"] > 0, np.maximum(0, mine["head"] - mine["waited"]), 0)
         parts.waiting += _total(waits, count)
     else:
         parts.waiting += _waits(got, ready)
+
+
+def _imports(worker: Process, mine: Table) -> float:
+    """Seconds of imports while a fresh interpreter unpickled its first task: what that took longer than the
+    others of its size."""
+    if worker.forked or len(mine) < _LIKE or worker.sampled:
+        return 0.0
+    order = np.argsort(mine["head"])
+    first, rest = mine[order[0]], mine[order[1:]]
+    per_byte = float(np.median(rest["unpickle"] / np.maximum(1, rest["bytes"])))
+    like = max(float(np.median(rest["unpickle"])), per_byte * float(first["bytes"]))
+    return max(0.0, float(first["unpickle"]) - 2 * like) / 1e9
 
 
 def _replaced(pool: Pool, worker: Process) -> int:

@@ -47,7 +47,8 @@ def of(recording: Recording) -> Diagnosis:
     ours = own.runs(recording)
     own.name(history, ours)
     found = joined.find(history)
-    return Diagnosis(history, found, findings.find(Case(history, found)), _notes(history), ours)
+    notes = _notes(history)
+    return Diagnosis(history, found, findings.find(Case(history, found), notes), notes, ours)
 
 
 def _notes(history: History) -> list[str]:

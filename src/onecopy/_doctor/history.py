@@ -27,6 +27,9 @@ _LIBRARY_THREADS = (
     "ThreadPoolExecutor._worker",
     "onecopy",
     "InMainThread",
+    # Its locks are logging's, which begins with new ones in a forked child; tqdm's sleeps.
+    "QueueListener._monitor",
+    "|TMonitor|",
 )
 
 

@@ -16,7 +16,7 @@ from .history import History, Process, Table
 from .inside import kinds
 from .pools import TASK, Pool
 
-_NAMES = {kinds.A_POOL: "Pool", kinds.EXECUTOR: "ProcessPoolExecutor", kinds.LOKY: "joblib (loky)"}
+KINDS = {kinds.A_POOL: "Pool", kinds.EXECUTOR: "ProcessPoolExecutor", kinds.LOKY: "joblib (loky)"}
 
 
 def find(history: History) -> list[Pool]:
@@ -78,7 +78,7 @@ def _describe(pool: Pool) -> None:
     pool.method = next((each.method for each in pool.workers if each.method), "")
     if record is None:
         return
-    pool.kind = _NAMES.get(int(record["c"]), "?")
+    pool.kind = KINDS.get(int(record["c"]), "?")
     pool.lanes, pool.site = max(1, int(record["b"])), parent.site(record["d"])
     pool.method = pool.method or parent.text(record["e"])
     rows = parent.of(kinds.SUBMIT)

@@ -276,7 +276,9 @@ class _Watch:
                     return stopped
                 now = time.monotonic()
                 if now >= stop:
-                    stopped = stopped or time.perf_counter_ns()
+                    if not stopped:
+                        sampler.ask_before_interrupting()
+                        stopped = time.perf_counter_ns()
                     sampler.interrupted = True
                     _send_all(child.pid, stopping)
                     stop, stopping = now + _PATIENCE, signal.SIGKILL
@@ -314,7 +316,7 @@ def _send_all(pid: int, number: int) -> None:
 
 def _settled(sampler: Sampler, before: set[str]) -> set[str]:
     """The names left in /dev/shm once the resource trackers, which clean up last, are gone."""
-    end = time.monotonic() + 1.0
+    end = time.monotonic() + 3.0
     while time.monotonic() < end and sampler.trackers():
         time.sleep(0.01)
     return {name for name in shared_memory_names() - before if "onecopy-doctor-" not in name}

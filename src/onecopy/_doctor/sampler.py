@@ -254,6 +254,11 @@ class Sampler:
                     channel = int(words[1] if int(words[0]) != 247 else words[2], 16) & 0xFFFFFFFF
                 self._found.stuck.append(Stuck(pid, int(name), call, channel))
 
+    def ask_before_interrupting(self) -> None:
+        """Look up what threads wait for, if nothing has run for a while, before a signal changes it."""
+        if self.idle >= _IDLE / 2 and not self._found.stuck:
+            self._ask(self.idle)
+
     def cpu(self) -> float:
         """CPU seconds of all processes, as last seen."""
         return sum(look.cpu for look in self._last.values())

@@ -57,6 +57,13 @@ def call_at(site: Site, names: Iterable[str]) -> ast.Call | None:
     return min(found, key=lambda node: (node.end_lineno or 0) - node.lineno, default=None)
 
 
+def calls(file: str, name: str) -> list[ast.Call]:
+    """All calls of that name in a file."""
+    tree = tree_of(file)
+    found = ast.walk(tree) if tree is not None else ()
+    return [node for node in found if isinstance(node, ast.Call) and name_of(node) == name]
+
+
 def text_of(site: Site, node: ast.AST) -> str:
     """A node as it is written, on one line."""
     whole = ast.get_source_segment("\n".join(lines_of(site.file)), node)
@@ -70,21 +77,70 @@ def with_keyword(site: Site, call: ast.Call, name: str, value: str) -> tuple[str
 
 def with_keywords(site: Site, call: ast.Call, values: dict[str, str]) -> tuple[str, str]:
     """The same with several."""
+    more = ", ".join(f"{name}={value}" for name, value in values.items())
+    segment = text_of(site, call)
+    bare = any(isinstance(each, ast.GeneratorExp) for each in call.args)
+    if not bare and segment.endswith(")") and not values.keys() & {e.arg for e in call.keywords}:
+        head = segment[:-1].rstrip()
+        between = "" if head.endswith("(") else " " if head.endswith(",") else ", "
+        return replaced(site, call, f"{head}{between}{more})")
     changed = ast.parse(ast.unparse(call), mode="eval").body
     assert isinstance(changed, ast.Call)
     rest = [each for each in changed.keywords if each.arg not in values]
-    more = [ast.keyword(name, ast.parse(value, mode="eval").body) for name, value in values.items()]
-    changed.keywords = [*rest, *more]
+    added = ast.parse(f"f({more})", mode="eval").body
+    assert isinstance(added, ast.Call)
+    changed.keywords = [*rest, *added.keywords]
     return replaced(site, call, ast.unparse(changed))
 
 
 def replaced(site: Site, node: ast.expr, text: str) -> tuple[str, str]:
     """The line of ``node`` before and after it is ``text``; of several lines, the node alone."""
-    before = line(Site(site.file, node.lineno, ""))
-    segment = ast.get_source_segment("\n".join(lines_of(site.file)), node)
-    if segment and node.lineno == node.end_lineno and segment in before:
-        return before, before.replace(segment, text, 1)
+    if node.lineno == node.end_lineno and node.lineno <= len(lines_of(site.file)):
+        whole = lines_of(site.file)[node.lineno - 1].encode()  # columns are counted in bytes
+        after = whole[: node.col_offset] + text.encode() + whole[node.end_col_offset :]
+        return whole.decode().strip(), after.decode().strip()
     return text_of(site, node), text
+
+
+def import_without(file: str, number: int, name: str) -> str:
+    """``from a import b, c`` at a line, without one of its names; '' if it has no other."""
+    tree = tree_of(file)
+    for node in ast.walk(tree) if tree is not None else ():
+        if isinstance(node, ast.ImportFrom) and node.lineno == number:
+            rest = [each for each in node.names if each.name != name]
+            if rest and len(rest) < len(node.names):
+                return ast.unparse(ast.ImportFrom(node.module, rest, node.level))
+    return ""
+
+
+def defined(file: str, name: str) -> list[int]:
+    """The lines at which a function or class of that name begins."""
+    tree = tree_of(file)
+    sorts = ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef
+    found = ast.walk(tree) if tree is not None else ()
+    return [each.lineno for each in found if isinstance(each, sorts) and each.name == name]
+
+
+def parameters(site: Site) -> list[str]:
+    """The parameters of the ``__init__`` of a class that begins at a line, without ``self``."""
+    tree = tree_of(site.file)
+    for node in ast.walk(tree) if tree is not None else ():
+        if isinstance(node, ast.ClassDef) and node.lineno == site.line:
+            for each in node.body:
+                if isinstance(each, ast.FunctionDef) and each.name == "__init__":
+                    return [argument.arg for argument in each.args.args[1:]]
+    return []
+
+
+def name_in(file: str, module: str) -> str:
+    """The name by which a file knows a module that it imports; '' if it does not."""
+    tree = tree_of(file)
+    for node in ast.walk(tree) if tree is not None else ():
+        if isinstance(node, ast.Import):
+            for each in node.names:
+                if each.name == module:
+                    return each.asname or module
+    return ""
 
 
 def import_of(file: str, name: str) -> tuple[int, str] | None:
@@ -98,19 +154,51 @@ def import_of(file: str, name: str) -> tuple[int, str] | None:
     return None
 
 
-def assigned_call(file: str, name: str) -> tuple[str, ast.Call] | None:
-    """The first ``variable = something.name(...)`` of a file: the variable, and the call."""
+def assigned_call(file: str, name: str, method: bool = True) -> tuple[str, ast.Call] | None:
+    """The first ``variable = something.name(...)`` of a file, or ``= name(...)`` too where it need not
+    be a method: the variable, and the call."""
     tree = tree_of(file)
     for node in ast.walk(tree) if tree is not None else ():
-        if (
-            isinstance(node, ast.Assign)
-            and isinstance(node.targets[0], ast.Name)
-            and isinstance(node.value, ast.Call)
-            and isinstance(node.value.func, ast.Attribute)
-            and node.value.func.attr == name
-        ):
-            return node.targets[0].id, node.value
+        for target, value in assignments(node):
+            if not isinstance(value, ast.Call) or name_of(value) != name:
+                continue
+            if isinstance(value.func, ast.Attribute) or not method:
+                return ast.unparse(target), value
     return None
+
+
+def assignments(node: ast.AST) -> list[tuple[ast.expr, ast.expr]]:
+    """Each name, or attribute, that a statement assigns to, and its value: ``a, b = 1, 2`` has two."""
+    if isinstance(node, ast.AnnAssign) and node.value is not None:
+        return [(node.target, node.value)]
+    if isinstance(node, ast.With):
+        return [
+            (each.optional_vars, each.context_expr) for each in node.items if each.optional_vars
+        ]
+    if not isinstance(node, ast.Assign):
+        return []
+    target, value = node.targets[0], node.value
+    if isinstance(target, ast.Tuple) and isinstance(value, ast.Tuple):
+        return list(zip(target.elts, value.elts, strict=False))
+    return [(target, value)]
+
+
+def attribute_set(file: str, name: str) -> ast.expr | None:
+    """The value of the only ``self.name = value`` of a file, whose classes may have other words for
+    ``self``."""
+    tree = tree_of(file)
+    found = []
+    for function in ast.walk(tree) if tree is not None else ():
+        if isinstance(function, ast.FunctionDef) and function.args.args:
+            own = f"{function.args.args[0].arg}.{name}"
+            for node in ast.walk(function):
+                targets = node.targets if isinstance(node, ast.Assign) else []
+                if isinstance(node, ast.AnnAssign) and node.value is not None:
+                    targets = [node.target]
+                if any(ast.unparse(each) == own for each in targets):
+                    found.append(node)
+    values = [node.value for node in found if isinstance(node, ast.Assign | ast.AnnAssign)]
+    return values[0] if len(values) == 1 else None
 
 
 def after_assignment(site: Site, name: str) -> int:
@@ -152,35 +240,10 @@ def enclosing_loop(site: Site) -> ast.For | ast.While | None:
     return min(found, key=lambda node: (node.end_lineno or 0) - node.lineno, default=None)
 
 
-def loaded_elsewhere(file: str, name: str) -> int:
-    """The line at which a module's variable is read outside of functions that change it.
-
-    0: nowhere. Methods called on it and places that are assigned to count as changing it.
-    """
-    tree = tree_of(file)
-    if tree is None:
-        return 0
-    passed: set[ast.AST] = set()
-    changing = _functions_that_change(tree, name)
-    for node in ast.walk(tree):
-        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and node.name in changing:
-            passed.update(ast.walk(node))
-    for node in ast.walk(tree):
-        if (
-            isinstance(node, ast.Name)
-            and node.id == name
-            and isinstance(node.ctx, ast.Load)
-            and node not in passed
-            and not _only_changes(tree, node)
-        ):
-            return node.lineno
-    return 0
-
-
 _CHANGING = ("append", "extend", "insert", "add", "update", "setdefault", "clear", "appendleft")
 
 
-def _functions_that_change(tree: ast.Module, name: str) -> set[str]:
+def functions_that_change(tree: ast.Module, name: str) -> set[str]:
     found = set()
     for function in ast.walk(tree):
         if not isinstance(function, ast.FunctionDef | ast.AsyncFunctionDef):
@@ -192,12 +255,12 @@ def _functions_that_change(tree: ast.Module, name: str) -> set[str]:
                     for each in ast.walk(function)
                 )
                 stored = isinstance(node.ctx, ast.Store) and declared
-                if stored or _only_changes(function, node):
+                if stored or only_changes(function, node):
                     found.add(function.name)
     return found
 
 
-def _only_changes(tree: ast.AST, name: ast.Name) -> bool:
+def only_changes(tree: ast.AST, name: ast.Name) -> bool:
     """Return True if the name is used as ``name.append(...)``, ``name[...] = ...`` or alike."""
     for node in ast.walk(tree):
         if isinstance(node, ast.Attribute) and node.value is name and node.attr in _CHANGING:
@@ -207,39 +270,10 @@ def _only_changes(tree: ast.AST, name: ast.Name) -> bool:
     return False
 
 
-def globals_read(file: str, function: str) -> dict[str, int]:
-    """The names of the module that a function reads, or one that it calls, and the line of each.
-
-    ``function`` is a qualified name; its last part is looked for. Without names that one of these
-    functions sets or changes itself, as a cache is, and without those of functions and classes.
-    """
-    tree = tree_of(file)
-    if tree is None:
-        return {}
-    functions = {
-        node.name: node
-        for node in ast.walk(tree)
-        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
-    }
-    found: dict[str, int] = {}
-    reached: set[str] = set()
-    wanted = [function.rpartition(".")[2]]
-    while wanted:
-        name = wanted.pop()
-        if name in reached or name not in functions:
-            continue
-        reached.add(name)
-        for title, at in _free_names(functions[name]).items():
-            found.setdefault(title, at)
-            wanted.append(title)
-    changed = {name for name in found if reached & _functions_that_change(tree, name)}
-    return {name: at for name, at in found.items() if name not in changed | set(functions)}
-
-
 def set_by_functions(file: str, name: str) -> bool:
     """Return True if a function of the file sets or changes a module's variable."""
     tree = tree_of(file)
-    return tree is not None and bool(_functions_that_change(tree, name))
+    return tree is not None and bool(functions_that_change(tree, name))
 
 
 def set_under_the_guard(file: str, name: str) -> bool:
@@ -253,26 +287,9 @@ def set_under_the_guard(file: str, name: str) -> bool:
             mine = [
                 each for each in ast.walk(node) if isinstance(each, ast.Name) and each.id == name
             ]
-            if any(isinstance(each.ctx, ast.Store) or _only_changes(node, each) for each in mine):
+            if any(isinstance(each.ctx, ast.Store) or only_changes(node, each) for each in mine):
                 return True
     return set_by_functions(file, name)
-
-
-def _free_names(function: ast.FunctionDef | ast.AsyncFunctionDef) -> dict[str, int]:
-    """The names that a function reads and does not bind, and the line of the first reading."""
-    arguments = function.args
-    bound = {each.arg for each in (*arguments.posonlyargs, *arguments.args, *arguments.kwonlyargs)}
-    bound |= {each.arg for each in (arguments.vararg, arguments.kwarg) if each is not None}
-    read: dict[str, int] = {}
-    for node in (each for part in function.body for each in ast.walk(part)):
-        if isinstance(node, ast.Name):
-            if isinstance(node.ctx, ast.Load):
-                read.setdefault(node.id, node.lineno)
-            else:
-                bound.add(node.id)
-        elif isinstance(node, ast.arg):
-            bound.add(node.arg)
-    return {name: at for name, at in read.items() if name not in bound}
 
 
 _TAKES_ITERATORS = ("sum", "min", "max", "any", "all", "set", "list", "sorted", "enumerate", "zip")

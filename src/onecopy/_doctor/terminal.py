@@ -21,6 +21,8 @@ from .finding import Finding, Line
 from .pools import Pool
 
 _NARROW, _WIDE = 60, 120
+# Characters of a name that tell it from others.
+_LEGIBLE = 16
 _FULL = 5  # findings that are printed in full
 _POOLS = 3
 _LITTLE = 0.5  # of workers' time
@@ -52,7 +54,8 @@ def show(found: Diagnosis, file: IO[str], everything: bool = False) -> None:
         console.print(part, width=width, no_wrap=True, overflow="ellipsis", crop=True)
 
     say()
-    say(Text(_head(found, width), style="bold"))
+    for line in _head(found, width):
+        say(Text(line, style="bold"))
     say()
     for line in _wrapped(verdict(found), width):
         say(Text(line, style="bold"))
@@ -95,17 +98,21 @@ def title(found: Diagnosis) -> str:
     return " ".join(shlex.quote(word) for word in words)
 
 
-def _head(found: Diagnosis, width: int) -> str:
+def _head(found: Diagnosis, width: int) -> list[str]:
+    """The program and its end: on one line if the width is enough for both."""
     facts = found.facts
     status = (
         f"exit status {facts.status}" if facts.status >= 0 else f"ended by signal {-facts.status}"
     )
     processes = len(found.history.processes)
     what = f"{seconds(facts.wall)}, {status}, {processes} process{'' if processes == 1 else 'es'}"
-    name = title(found)
-    room = width - len(what) - len("onecopy doctor: ") - 4
-    name = name if len(name) <= room else name[: max(8, room - 1)] + "…"
-    return f"onecopy doctor: {name}    {what}"
+    name = f"onecopy doctor: {title(found)}"
+    if len(name) + 4 + len(what) <= width:
+        return [f"{name}    {what}"]
+    room = width - 4 - len(what)
+    if room > len("onecopy doctor: ") + _LEGIBLE:
+        return [f"{name[: room - 1]}…    {what}"]
+    return [name if len(name) <= width else name[: width - 1] + "…", what]
 
 
 def verdict(found: Diagnosis) -> str:
@@ -306,7 +313,8 @@ def _wrapped(text: str, width: int) -> list[str]:
         if rows and len(rows[-1]) + 1 + len(word) <= width:
             rows[-1] += " " + word
         else:
-            rows.append(word)
+            # Code may have no space for long: nothing of it is cut off.
+            rows += [word[at : at + width] for at in range(0, len(word), width)]
     return rows
 
 

@@ -334,10 +334,8 @@ def _body(run: Run, ordered: Table, preface: Preface) -> str:
 </section>
 {_failures(run)}
 {_hosts(run)}
-<h2>Calls</h2>
 {_calls(run)}
 {_profile(run)}
-<h2>Slowest tasks</h2>
 {_slowest(run, ordered)}
 <h2>Facts</h2>
 {_facts(run)}
@@ -471,7 +469,7 @@ def _slowest(run: Run, ordered: Table) -> str:
         )
         rows.append((attributes, cells))
     head = ("function", "which", "state", "worker", "after", "took", "on a CPU", "waiting", "moved")
-    return data_table(head, rows, sorts=True)
+    return f"<h2>Slowest tasks</h2>\n{data_table(head, rows, sorts=True)}" if rows else ""
 
 
 def _hosts(run: Run) -> str:
@@ -516,7 +514,7 @@ def _calls(run: Run) -> str:
         *("function", "by", "called at", "tasks", "failed", "took", "on a CPU", "waiting"),
         *("mean", "importing", "moved", "by reference"),
     )
-    return data_table(head, rows, left=(0, 1, 2), sorts=True)
+    return f"<h2>Calls</h2>\n{data_table(head, rows, left=(0, 1, 2), sorts=True)}" if rows else ""
 
 
 def _profile(run: Run) -> str:
@@ -545,7 +543,8 @@ def _profile(run: Run) -> str:
 
 def _facts(run: Run) -> str:
     shown = {_FACTS.get(name, name): _figure(name, value) for name, value in run.facts.items()}
-    shown["CPU of the pool's thread in the main process"] = seconds(run.owner_cpu)
+    if run.wanted:  # a program without a pool has no such thread
+        shown["CPU of the pool's thread in the main process"] = seconds(run.owner_cpu)
     shown["CPUs"] = str(run.cpus)
     shown.update(run.machine)
     rows = "".join(

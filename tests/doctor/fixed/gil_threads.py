@@ -1,6 +1,6 @@
 """Processes in the place of threads."""
 
-import multiprocessing
+import onecopy
 
 
 def count(steps):
@@ -10,9 +10,6 @@ def count(steps):
 
 
 if __name__ == "__main__":
-    workers = [multiprocessing.Process(target=count, args=(12_000_000,)) for _ in range(3)]
-    for worker in workers:
-        worker.start()
-    for worker in workers:
-        worker.join()
+    with onecopy.Pool(3) as pool:
+        pool.map(count, [12_000_000] * 3)
     print("done")

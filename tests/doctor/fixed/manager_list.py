@@ -1,6 +1,8 @@
-"""Workers are given the numbers themselves."""
+"""Workers read the numbers in place."""
 
 from multiprocessing import Process
+
+import onecopy as oc
 
 
 def add_up(numbers, begin, end):
@@ -10,7 +12,7 @@ def add_up(numbers, begin, end):
 
 
 if __name__ == "__main__":
-    numbers = list(range(20_000))
+    numbers = oc.share(list(range(20_000)))
     workers = [
         Process(target=add_up, args=(numbers, n * 10_000, n * 10_000 + 10_000)) for n in (0, 1)
     ]

@@ -7,7 +7,9 @@ machine was busy with something else, nothing is promised.
 
 from __future__ import annotations
 
+import os
 import signal
+import traceback
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 
@@ -94,9 +96,23 @@ _LEAST, _PART = 0.05, 0.03
 _BUSY = 0.25
 
 
-def find(case: Case) -> list[Finding]:
-    """All findings, what is most urgent first, then what saves most."""
-    found = [_without_gaps(each) for look in ALL for each in look(case)]
+FAULT = "a fault of the doctor's own, please report it: "
+
+
+def find(case: Case, faults: list[str]) -> list[Finding]:
+    """All findings, what is most urgent first, then what saves most.
+
+    Where looking for one fails, that is added to ``faults``, and the others are looked for all the
+    same: the program has run, perhaps for hours, and cannot be asked again.
+    """
+    found = []
+    for look in ALL:
+        try:
+            found += [_without_gaps(each) for each in look(case)]
+        except Exception as error:
+            *_, last = traceback.extract_tb(error.__traceback__)
+            place = f"{os.path.basename(last.filename)}:{last.lineno}"
+            faults.append(f"{FAULT}{place}: {type(error).__name__}: {error}")
     found = [each for each in found if not _consequence(each, found)]
     found = [each for each in found if not _explained(each, found) and not _small(case, each)]
     found.sort(key=lambda each: (LEVELS.index(each.level), -(each.saving or 0.0)))

@@ -41,6 +41,8 @@ def look(case: Case) -> Iterator[Finding]:
     if most and whole / most < _AT_ONCE:
         child = next(pid for pid in heavy if pid != case.facts.pid)
         process = case.history.by_pid[child]
+        if not (process.worker or process.forked):
+            return  # a fork server, which imports while main waits for it
         site = process.started_at
         yield Finding(
             id="alternating",

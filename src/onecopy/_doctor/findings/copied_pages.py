@@ -10,8 +10,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from .. import source
 from ..finding import Case, Finding, Line, human_bytes
-from ..history import Process
+from ..history import NOWHERE, Process
 
 _INHERITED, _COPIED, _PART = 20e6, 50e6, 0.2
 _PAGE = 4096
@@ -20,8 +21,9 @@ _TIMES, _MORE = 1.3, 150e6
 
 
 def look(case: Case) -> Iterator[Finding]:
-    yield from _copied(case)
-    yield from _totals(case)
+    copied = list(_copied(case))
+    yield from copied
+    yield from _totals(case, bool(copied))
 
 
 def _copied(case: Case) -> Iterator[Finding]:
@@ -69,6 +71,10 @@ def _large(case: Case) -> list[tuple[str, str, int, str]]:
 def _finding(case: Case, processes: int, read: int, copied: float, inherited: float) -> Finding:
     objects = [each for each in _large(case) if each[3] == "items"]
     name = objects[0][0] if objects else "data"
+    places = [pool.site for pool in case.pools] + [
+        each.started_at for each in case.history.workers()
+    ]
+    site = next((each for each in places if each.file), NOWHERE)
     named = (
         f" Of main's globals {name!r} is a {objects[0][1]} with {objects[0][2]:,} entries."
         if objects
@@ -80,11 +86,15 @@ def _finding(case: Case, processes: int, read: int, copied: float, inherited: fl
         title=f"{processes} forked processes copied {human_bytes(int(copied))} of what they had "
         "inherited: reading a Python object writes its reference count",
         evidence=f"{human_bytes(int(copied / processes))} each, of "
-        f"{human_bytes(int(inherited / processes))}, read from {read} of them; the kernel copies "
-        f"each page that is written to.{named}",
+        f"{human_bytes(int(inherited / processes))} that they had from their parent, as measured in "
+        f"{read} of them; the kernel copies each page that is written to.{named}",
+        where=site,
         change=(
             Line(0, "+", "import onecopy as oc"),
-            Line(0, "+", f"{name} = oc.share({name})    # before the processes are started"),
+            Line(
+                site.line, "+", f"{name} = oc.share({name})    # before the processes are started"
+            ),
+            Line(site.line, " ", source.line(site) or "process.start()"),
         ),
         advice="A shared list of dicts exists once and is never written to; NumPy or Arrow "
         "columns do as well.",
@@ -94,7 +104,7 @@ def _finding(case: Case, processes: int, read: int, copied: float, inherited: fl
     )
 
 
-def _totals(case: Case) -> Iterator[Finding]:
+def _totals(case: Case, copied: bool) -> Iterator[Finding]:
     latest: dict[int, tuple[int, float, float]] = {}
     rss = pss = 0.0
     processes = 0
@@ -108,7 +118,7 @@ def _totals(case: Case) -> Iterator[Finding]:
         inherited = _large(case)
         about = (
             f" {inherited[0][0]!r}, which they have from their parent, is there once."
-            if inherited and any(each.forked for each in case.history.processes)
+            if inherited and not copied and any(each.forked for each in case.history.processes)
             else ""
         )
         yield Finding(

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from .. import source
 from ..cures import imports, with_keyword
 from ..estimate import replay
-from ..finding import Case, Finding, Line, arrow, count, human_bytes, seconds
+from ..finding import Case, Finding, Line, arrow, article, count, human_bytes, seconds
 from ..history import Site, Table
 from ..inside import kinds
 from ..pools import Pool
@@ -68,15 +68,16 @@ def _late(case: Case, pool: Pool, row: Table, site: Site, kind: str) -> Finding:
     if call is not None and isinstance(call.func, ast.Attribute):
         owner = source.text_of(site, call.func.value)
         inner = ", ".join(source.text_of(site, each) for each in call.args[:2])
-        before, after = source.replaced(
-            site, call, f"list({owner}.imap({inner}, chunksize={chunk}))"
-        )
+        text = f"{owner}.imap({inner}, chunksize={chunk})"
+        if not source.is_taken_one_by_one(site.file, call):
+            text = f"list({text})"
+        before, after = source.replaced(site, call, text)
         lines = [Line(call.lineno, "-", before), Line(call.lineno, "+", after)]
     return Finding(
         id="eager-input",
         level="time",
         title=f"The workers waited {seconds(made)} until the last item had been made",
-        evidence=f"{pool.kind}.map makes a list of a {kind} first: {count(number, 'item')}. "
+        evidence=f"{pool.kind}.map makes a list of {article(kind)} {kind} first: {count(number, 'item')}. "
         f"Then the tasks took {seconds(computing)}.",
         where=site,
         change=tuple(lines),
@@ -99,7 +100,7 @@ def _held(pool: Pool, row: Table, site: Site, kind: str) -> Finding:
     return Finding(
         id="eager-input",
         level="memory",
-        title=f"All of a {kind} was consumed at once: {human_bytes(int(grown))} more in memory",
+        title=f"All of {article(kind)} {kind} was consumed at once: {human_bytes(int(grown))} more in memory",
         evidence=f"{count(number, 'task')} were made in {seconds(int(row['a']) / 1e9)}, before the "
         "first result could be had.",
         where=site,

@@ -11,7 +11,7 @@ import numpy as np
 from .. import source
 from ..estimate import CHANGE, overlap, replay
 from ..finding import Case, Finding, Line, arrow, seconds
-from ..history import Process, Table
+from ..history import Process, Site, Table
 from ..inside import kinds
 
 _TASKS, _AT_ONCE, _CPU = 2, 1.5, 0.3
@@ -55,27 +55,7 @@ def _look(case: Case, process: Process, rows: Table, lives: bool) -> Finding | N
     best = replay(cpu * max(1.0, whole / float(cpu.sum())), case.facts.cpus) + CHANGE
     site = process.site(rows[0]["e"])
     name = process.text(rows[0]["d"])
-    found = source.import_of(site.file, "ThreadPoolExecutor")
-    thread_pool = source.import_of(site.file, "ThreadPool")
-    if thread_pool is not None:
-        lines = [
-            Line(thread_pool[0], "-", thread_pool[1]),
-            Line(thread_pool[0], "+", "from onecopy import Pool as ThreadPool"),
-        ]
-    elif found is not None:
-        ours = found[1].replace("ThreadPoolExecutor", "ProcessPoolExecutor")
-        ours = ours.replace("concurrent.futures", "onecopy").replace(".thread", "")
-        lines = [Line(found[0], "-", found[1]), Line(found[0], "+", ours)]
-    else:
-        function = "work" if name.endswith(".run") else name
-        lines = [
-            Line(site.line, "-", source.line(site)),
-            Line(
-                site.line, "+", f"with onecopy.Pool() as pool: results = pool.map({function}, ...)"
-            ),
-        ]
-        if function != name:
-            lines.append(Line(0, " ", f"# work: {name} as a function, which returns its result"))
+    lines = list(_lines(site, name))
     return Finding(
         id="gil",
         level="time",
@@ -92,3 +72,52 @@ def _look(case: Case, process: Process, rows: Table, lives: bool) -> Finding | N
         gain=f"{arrow(whole, best)} on {case.facts.cpus} CPUs, start-up included",
         figures={"at_once": at_once, "cpus_used": rate, "cpu": float(cpu.sum()), "union": whole},
     )
+
+
+def _lines(site: Site, name: str) -> Iterator[Line]:
+    """Processes in the place of threads: by another import, or another executor of asyncio's, or a map."""
+    thread_pool = source.import_of(site.file, "ThreadPool")
+    executor = source.import_of(site.file, "ThreadPoolExecutor")
+    awaited = source.call_at(site, ("run_in_executor", "to_thread"))
+    if awaited is None and executor is None:
+        # A coroutine that asyncio itself has begun: its caller is not on the stack.
+        awaited = next(iter(source.calls(site.file, "to_thread")), None)
+    if thread_pool is not None:
+        yield Line(thread_pool[0], "-", thread_pool[1])
+        yield Line(thread_pool[0], "+", "from onecopy import Pool as ThreadPool")
+    elif awaited is not None:
+        yield Line(0, "+", "from onecopy import ProcessPoolExecutor")
+        yield Line(0, "+", "executor = ProcessPoolExecutor()    # once, before the loop begins")
+        parts = [source.text_of(site, each) for each in awaited.args]
+        loop = "asyncio.get_running_loop()"
+        if source.name_of(awaited) == "run_in_executor":
+            loop, parts = source.text_of(site, awaited.func).rpartition(".")[0], parts[1:]
+        text = f"{loop}.run_in_executor({', '.join(['executor', *parts])})"
+        before, after = source.replaced(site, awaited, text)
+        yield Line(awaited.lineno, "-", before)
+        yield Line(awaited.lineno, "+", after)
+    elif executor is not None:
+        rest = source.import_without(site.file, executor[0], "ThreadPoolExecutor")
+        yield Line(executor[0], "-", executor[1])
+        if rest:
+            yield Line(executor[0], "+", rest)
+        yield Line(
+            executor[0], "+", "from onecopy import ProcessPoolExecutor as ThreadPoolExecutor"
+        )
+    else:
+        call = source.call_at(site, ("ThreadPoolExecutor",))
+        if call is not None:
+            text = source.text_of(site, call)
+            at = text.index("(")
+            before, after = source.replaced(site, call, "onecopy.ProcessPoolExecutor" + text[at:])
+            yield Line(0, "+", "import onecopy")
+            yield Line(call.lineno, "-", before)
+            yield Line(call.lineno, "+", after)
+            return
+        function = "work" if name.endswith(".run") else name
+        yield Line(site.line, "-", source.line(site))
+        map_ = f"with onecopy.Pool() as pool: results = pool.map({function}, items)"
+        yield Line(site.line, "+", map_)
+        yield Line(0, " ", "# items: what each thread was given")
+        if function != name:
+            yield Line(0, " ", f"# work: {name} as a function, which returns its result")

@@ -142,7 +142,11 @@ def _memmaps(case: Case) -> Iterator[Finding]:
                 "to map",
                 evidence=f"{count(len(rows), 'array')} in {seconds(spent)}, under {folder}.",
                 where=NOWHERE,
-                change=(Line(0, "+", "onecopy.joblib.register()   # and backend='onecopy'"),),
+                change=(
+                    Line(0, "+", "import onecopy.joblib"),
+                    Line(0, "+", "onecopy.joblib.register()"),
+                    Line(0, "+", 'with joblib.parallel_config(backend="onecopy"):'),
+                ),
                 advice="That is why large arguments are not pickled; with data from oc.share nothing "
                 "is written. max_nbytes=None switches it off.",
                 gain=seconds(spent),

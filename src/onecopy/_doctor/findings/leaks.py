@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import ast
 import signal
 from collections import Counter
 from collections.abc import Iterator
 
-from .. import source
+from .. import repeating, source
 from ..finding import Case, Finding, Line, count, human_bytes
 from ..history import NOWHERE, Site
 from ..inside import kinds
@@ -53,18 +54,17 @@ def _segments(case: Case, left: dict[str, tuple[int, Site]]) -> Finding:
     places = Counter(site for _, site in left.values())
     site = places.most_common(1)[0][0] if places else NOWHERE
     said = []
-    if still:
+    if len(still) == len(left):
+        said.append(f"{'It is' if len(left) == 1 else 'They are'} in /dev/shm still.")
+    elif still:
         said.append(f"{len(still)} of them ({human_bytes(size)}) are in /dev/shm still.")
-    if len(still) < len(left):
+    removed = len(left) - len(still)
+    if removed:
         said.append(
-            f"{len(left) - len(still)} were removed by the resource tracker at the end, with a "
-            "warning; until then they took memory."
+            f"{'The resource tracker' if still else 'At the end the resource tracker'} removed "
+            f"{'it' if len(left) == 1 else f'{removed} of them'}, with a warning; until then "
+            f"{'it' if removed == 1 else 'they'} took memory."
         )
-    call = source.call_at(site, ("SharedMemory",))
-    name = "segment"
-    made = source.line(site)
-    if call is not None and "=" in made:
-        name = made.partition("=")[0].strip()
     return Finding(
         id="leaked-shared-memory",
         level="memory",
@@ -72,14 +72,47 @@ def _segments(case: Case, left: dict[str, tuple[int, Site]]) -> Finding:
         f"{'was' if len(left) == 1 else 'were'} never unlinked",
         evidence=" ".join(said),
         where=site,
-        change=(
-            Line(site.line, " ", made),
-            Line(0, "+", "try: ..."),
-            Line(0, "+", f"finally: {name}.close(); {name}.unlink()"),
-            Line(0, " ", "# or memory without a name, gone with its last user, killed or not:"),
-            Line(0, "+", "array = oc.empty(shape, dtype)"),
-        ),
+        change=tuple(_change(site)),
         memory=float(whole),
         gain=f"{human_bytes(whole)} of memory",
         figures={"segments": len(left), "bytes": whole, "still": len(still)},
     )
+
+
+def _change(site: Site) -> Iterator[Line]:
+    """The unlinking beside the closing; or our own memory, which has no name."""
+    call = source.call_at(site, ("SharedMemory",))
+    made = source.line(site)
+    name = made.partition("=")[0].strip() if call is not None and "=" in made else "segment"
+    yield Line(site.line, " ", made)
+    closed = [
+        each
+        for each in source.calls(site.file, "close")
+        if isinstance(each.func, ast.Attribute)
+        and source.text_of(site, each.func.value) == name
+        and _belongs(site, each.lineno, name)
+    ]
+    if closed:
+        yield Line(closed[-1].lineno, " ", source.line(Site(site.file, closed[-1].lineno, "")))
+        yield Line(0, "+", f"{name}.unlink()    # once, when no process needs it any more")
+    else:
+        yield Line(0, " ", "# once, when no process needs it any more:")
+        yield Line(0, "+", f"{name}.close(); {name}.unlink()")
+    yield Line(0, " ", "# or memory without a name, gone with its last user, killed or not:")
+    given = "shape, dtype"
+    for each in source.calls(site.file, "ndarray"):
+        dtypes = [word.value for word in each.keywords if word.arg == "dtype"]
+        parts = [*each.args[:2], *dtypes][:2]
+        if len(parts) == 2:
+            given = ", ".join(source.text_of(site, part) for part in parts)
+            break
+    yield Line(0, "+", f"array = oc.empty({given})")
+
+
+def _belongs(site: Site, line: int, name: str) -> bool:
+    """Return True if what is closed at a line is what was made at the site, and none that another process
+    may still want to open: one of many, made in a loop."""
+    if source.enclosing_loop(site) is not None:
+        return False
+    function = repeating.function_of(site.file, site.line)
+    return "." in name or repeating.function_of(site.file, line) is function

@@ -10,8 +10,9 @@ import os
 from collections import defaultdict
 from collections.abc import Iterator
 
+from .. import source
 from ..finding import Case, Finding, Line, count
-from ..history import NOWHERE, Process
+from ..history import NOWHERE, Process, Site
 from ..inside import kinds
 
 
@@ -42,12 +43,29 @@ def _finding(case: Case, file: str, some: list[Process], turns: int) -> Finding:
         evidence=f"They wrote {count(records, 'record')} and renamed it {count(turns, 'time')}: the others "
         "write on to the file that was renamed, and old ones go too early.",
         where=next((site for site in sites if site.file), NOWHERE),
-        change=(
-            Line(0, " ", "# in the main process, which alone has the rotating handler:"),
-            Line(0, "+", "listener = QueueListener(queue, handler); listener.start()"),
-            Line(0, " ", "# in the workers' initializer, instead of the handler:"),
-            Line(0, "+", "logging.getLogger().addHandler(QueueHandler(queue))"),
-        ),
+        change=tuple(_change(next((site for site in sites if site.file), NOWHERE))),
         advice="Records of onecopy's workers reach the handlers of the main process by themselves.",
         figures={"processes": len(some), "records": records, "turns": turns},
     )
+
+
+def _change(site: Site) -> Iterator[Line]:
+    """One process writes the file, and gets the records of the others by a queue."""
+    made = [
+        each
+        for name in ("RotatingFileHandler", "TimedRotatingFileHandler")
+        for each in source.calls(site.file, name)
+    ]
+    handler = source.text_of(site, made[0]) if made else "handler"
+    yield Line(0, " ", "# in the main process, which alone has the rotating handler:")
+    yield Line(0, "+", "queue = multiprocessing.Queue()")
+    yield Line(0, "+", f"listener = QueueListener(queue, {handler})")
+    yield Line(0, "+", "listener.start()    # and listener.stop() in the end")
+    yield Line(0, " ", "# in the workers' initializer, which is given the queue:")
+    if made:
+        number = made[0].lineno
+        before, after = source.replaced(site, made[0], "QueueHandler(queue)")
+        yield Line(number, "-", before)
+        yield Line(number, "+", after)
+    else:
+        yield Line(0, "+", "logging.getLogger().addHandler(QueueHandler(queue))")

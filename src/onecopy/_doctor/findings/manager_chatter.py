@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 from collections import Counter, defaultdict
 from collections.abc import Iterator
 
@@ -60,22 +61,28 @@ def _lines(site: Site, kind: str, written: bool) -> Iterator[Line]:
     """The manager's object, made a shared one; one that is written to, made ours of that sort."""
     made = source.assigned_call(site.file, kind)
     if written:
-        if site.line:
+        name = made[0] if made is not None else "found" if kind == "list" else "counts"
+        if made is not None:
+            number = made[1].lineno
+            yield Line(number, "-", source.line(Site(site.file, number, "")))
+        elif site.line:
             yield Line(site.line, " ", source.line(site))
+        number = made[1].lineno if made is not None else 0
         if kind == "list":
-            yield Line(
-                0, "+", "found = oc.append_log()   # found.append(value): all processes append"
-            )
+            yield Line(number, "+", f"{name} = oc.append_log()   # all processes append to it")
         else:
             yield Line(
-                0, "+", 'counts = oc.Counter("a", "b")   # counts.add("a"): no lock is needed'
+                number, "+", f'{name} = oc.Counter("a", "b")   # its names; no lock is needed'
             )
-        yield Line(0, " ", "# or return what each found, and put it together in the main process")
+            yield Line(0, "+", f'{name}.add("a")')
+        yield Line(0, " ", "# or each task returns what it found, and main puts it together")
         return
     if made is not None:
         name, call = made
         inner = source.text_of(site, call.args[0]) if call.args else ""
-        before, after = source.replaced(site, call, f"oc.share({kind}({inner}))")
+        plain = call.args and isinstance(call.args[0], ast.List | ast.ListComp | ast.Dict)
+        inner = inner if plain else f"{kind}({inner})"
+        before, after = source.replaced(site, call, f"oc.share({inner})")
         yield Line(call.lineno, "-", before)
         yield Line(call.lineno, "+", f"{after}  # read in place")
         yield Line(0, " ", f"# {name} is read-only then; to write: oc.Counter(), oc.append_log()")
@@ -97,11 +104,12 @@ def _finding(
     longest, process, rows = max(
         [each for each in spent if each[1].boot] or spent, key=lambda each: each[0]
     )
-    sites = Counter(int(number) for number in rows["c"])
-    site = process.site(sites.most_common(1)[0][0]) if sites else NOWHERE
     data = [name for name, _ in names.most_common() if name.partition(".")[0] not in _LOCKS]
     shared = (data or list(names))[0].partition(".")[0]
     written = any(names[f"{shared}.{each}"] > _WRITTEN * calls for each in _WRITES)
+    mine = [process.text(each).startswith(f"{shared}.") for each in rows["b"]]
+    sites = Counter(rows["c"][mine].tolist() or rows["c"].tolist())
+    site = process.site(sites.most_common(1)[0][0]) if sites else NOWHERE
     lines = list(_lines(site, shared, written))
     return Finding(
         id="manager-chatter",

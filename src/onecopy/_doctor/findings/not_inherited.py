@@ -12,12 +12,13 @@ from collections import Counter
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from .. import source
-from ..finding import Case, Finding, Line, count
+from .. import reading, source
+from ..finding import Case, Finding, Line, article, count
 from ..history import Process, Site
 from ..inside import kinds
 from ..pools import Pool
 
+_LIBRARY = ("multiprocessing.pool.worker", "._process_worker")
 _FRESH = ("spawn", "forkserver")
 _NUMBERS = ("int", "float", "bool")
 _SHARED, _MANY = ("list", "dict", "tuple", "str", "bytes"), 10_000
@@ -35,14 +36,17 @@ class _Global(NamedTuple):
             return "None"
         if self.kind in _NUMBERS:
             return self.size
-        return f"a {self.kind} of {int(self.size):,}" if self.size else f"a {self.kind}"
+        if not self.size:
+            return f"{article(self.kind)} {self.kind}"
+        text = self.kind in ("str", "bytes")
+        return f"{article(self.kind)} {self.kind} of {count(int(self.size), 'character' if text else 'item')}"
 
 
 class _Difference(NamedTuple):
     name: str
     here: _Global
     there: _Global | None
-    line: int
+    site: Site
 
 
 def look(case: Case) -> Iterator[Finding]:
@@ -60,19 +64,27 @@ def look(case: Case) -> Iterator[Finding]:
                 grouped.setdefault(each.target, []).append(each)
         for target, some in grouped.items():
             # A pool's worker that got no task has a function of the library.
-            if target not in ("worker", "_process_worker"):
+            if not target.endswith(_LIBRARY):
                 yield from _of(parent, some, {target}, None)
 
 
-def _noted(process: Process, worker: int, before: int) -> tuple[str, dict[str, _Global]]:
-    """The main module's file, and its globals, as they were last noted before a time."""
+class _Noted(NamedTuple):
+    """The globals of the program's modules at a time, and the files of the modules."""
+
+    globals: dict[str, _Global]
+    files: dict[str, str]
+
+
+def _noted(process: Process, worker: int, before: int) -> _Noted:
+    """As they were last noted before a time."""
     rows = process.of(kinds.MAIN)
     rows = rows[(rows["a"] == worker) & (rows["t0"] <= before)]
     if not len(rows):
-        return "", {}
+        return _Noted({}, {})
     file, *lines = process.text(rows[-1]["d"]).split("\n")
     words = [line.split("\t") for line in lines]
-    return file, {each[0]: _Global(each[1], each[2]) for each in words if len(each) == 3}
+    found = {each[0]: _Global(each[1], each[2]) for each in words if len(each) == 3}
+    return _Noted(found, {"": file, **{each[0]: each[1] for each in words if len(each) == 2}})
 
 
 def _of(
@@ -82,35 +94,43 @@ def _of(
     for worker in workers:
         if worker.start is None or not len(worker.of(kinds.MAIN)):
             continue
-        file, here = _noted(parent, 0, int(worker.start["t0"] + worker.start["a"]))
-        _, there = _noted(worker, 1, worker.stop)
+        here = _noted(parent, 0, int(worker.start["t0"] + worker.start["a"]))
+        there = _noted(worker, 1, worker.stop)
         found = [
             each
-            for each in _differences(file, here, there, functions)
-            if _matters(file, each, worker, errors)
+            for each in _differences(here, there.globals, functions)
+            if _matters(here.files, each, worker, errors)
         ]
         if found:
-            yield _finding(parent, workers, found, file, pool)
+            yield _finding(parent, workers, found, pool)
             return
 
 
 def _differences(
-    file: str, here: dict[str, _Global], there: dict[str, _Global], functions: set[str]
+    here: _Noted, there: dict[str, _Global], functions: set[str]
 ) -> Iterator[_Difference]:
     for function in sorted(functions):
-        for name, line in source.globals_read(file, function).items():
-            if name in here and there.get(name) != here[name]:
-                yield _Difference(name, here[name], there.get(name), line)
+        for name, read in reading.by_worker(here.files, function).items():
+            mine = here.globals.get(name)
+            if mine is not None and there.get(name) != mine:
+                yield _Difference(name, mine, there.get(name), read.site)
 
 
-def _matters(file: str, found: _Difference, worker: Process, errors: Counter[str]) -> bool:
+def _matters(
+    files: dict[str, str], found: _Difference, worker: Process, errors: Counter[str]
+) -> bool:
     if found.there is None:
         # Perhaps it is never read: there must be an error.
         return f"NameError {found.name}" in errors or worker.exit == 1
-    if found.here.kind in _NUMBERS and not source.set_under_the_guard(file, found.name):
-        return False  # a time, or a random number, that is another each time the module runs
+    # Of a number: a time, or a random one, is another each time the module runs. And what a module
+    # has that nothing sets is what it has made of its surroundings.
+    of_number = found.here.kind in _NUMBERS or "." in found.name
+    if of_number and not reading.is_set(files, found.name):
+        return False
+    home, _, last = found.name.rpartition(".")
+    set_by_itself = source.set_by_functions(files.get(home, ""), last)
+    set_up = bool(len(worker.of(kinds.READY))) and set_by_itself
     empty = found.there.kind == "NoneType" or found.there.size == "0"
-    set_up = bool(len(worker.of(kinds.READY))) and source.set_by_functions(file, found.name)
     return empty or not set_up  # an initializer may have given it a value of the worker's own
 
 
@@ -129,7 +149,6 @@ def _finding(
     parent: Process,
     workers: list[Process],
     found: list[_Difference],
-    file: str,
     pool: Pool | None,
 ) -> Finding:
     errors = _errors(workers)
@@ -150,7 +169,7 @@ def _finding(
         title=f"Workers by {method} do not have {names} of the main process",
         evidence=f"{told}In the main process {first.name!r} is {first.here.said()}; in the workers, which "
         f"run the main module again without the part under its guard, it is {there}.",
-        where=Site(file, first.line, ""),
+        where=first.site,
         change=tuple(_change(found, pool, workers[0])),
         advice=_advice(parent, method),
         figures={"globals": len(found), "failed": times or ended, "workers": len(workers)},
@@ -159,7 +178,10 @@ def _finding(
 
 
 def _change(found: list[_Difference], pool: Pool | None, worker: Process) -> Iterator[Line]:
-    names = ", ".join(each.name for each in found[:3])
+    # By the names that the file with the pool, or the start, has for modules.
+    file = pool.site.file if pool is not None else worker.started_at.file
+    known = {each.name: reading.known_as(file, each.name) for each in found[:3]}
+    names = ", ".join(known.values())
     if pool is None:
         site = worker.started_at
         yield Line(site.line, " ", source.line(site))
@@ -172,7 +194,9 @@ def _change(found: list[_Difference], pool: Pool | None, worker: Process) -> Ite
         yield Line(0, " ", "# in its initializer, from another of the initargs each:")
     else:
         yield Line(0, "+", f"def {set_up}(*values):")
-    yield Line(0, "+", f"    global {names}")
+    plain = [each.name for each in found[:3] if "." not in each.name]
+    if plain:
+        yield Line(0, "+", f"    global {', '.join(plain)}")
     yield Line(0, "+", f"    {names} = values" if len(found) > 1 else f"    ({names},) = values")
     if call is not None and not any(each.arg == "initializer" for each in call.keywords):
         comma = "," if len(found) == 1 else ""
@@ -183,7 +207,7 @@ def _change(found: list[_Difference], pool: Pool | None, worker: Process) -> Ite
     large = next((each.name for each in found[:3] if _large(each.here)), "")
     if large:
         yield Line(0, " ", "# what is large, once for all workers, before that:")
-        yield Line(0, "+", f"{large} = oc.share({large})")
+        yield Line(0, "+", f"{known[large]} = oc.share({known[large]})")
 
 
 def _large(value: _Global) -> bool:

@@ -9,7 +9,7 @@ from itertools import pairwise
 
 import numpy as np
 
-from .. import source
+from .. import repeating, source
 from ..cures import SUBMITS
 from ..estimate import overlap, replay
 from ..finding import Case, Finding, Line, arrow, seconds
@@ -76,23 +76,48 @@ def _of_processes(case: Case, some: list[Process], lasting: Table) -> Finding:
 
 def _together(site: Site, target: str) -> Iterator[Line]:
     """The loop in which each is started and joined, as three."""
-    loop = source.enclosing_loop(site)
-    head, made = "for ...", f"Process(target={target}, ...)"
-    if isinstance(loop, ast.For):
-        head = f"for {ast.unparse(loop.target)} in {ast.unparse(loop.iter)}"
-        for node in ast.walk(loop):
-            if isinstance(node, ast.Call) and source.name_of(node) == "Process":
-                made = ast.unparse(node)
-        yield Line(loop.lineno, "-", source.line(Site(site.file, loop.lineno, "")))
-        for node in loop.body:
-            yield Line(node.lineno, "-", "    " + source.line(Site(site.file, node.lineno, "")))
-    else:
+    function = repeating.function_of(site.file, site.line)
+    near = [
+        each
+        for each in source.calls(site.file, "Process")
+        if repeating.function_of(site.file, each.lineno) is function and each.lineno <= site.line
+    ]
+    made = near[-1] if near else None
+    repeat = repeating.of(site, made) if made is not None else None
+    if made is None or repeat is None:
         yield Line(site.line, "-", source.line(site))
-    yield Line(0, "+", f"workers = [{made} {head}]")
+        yield Line(0, "+", f"workers = [Process(target={target}, ...) for ...]")
+    else:
+        if isinstance(repeat.loop, ast.For):
+            yield from repeating.gone(site, repeat.loop)
+        else:
+            number = repeat.loop.lineno
+            yield Line(number, "-", source.line(Site(site.file, number, "")))
+        text = repeating.in_place_of(repeat, made, site)
+        yield Line(repeat.loop.lineno, "+", f"workers = [{text} {repeat.head}]")
     yield Line(0, "+", "for worker in workers: worker.start()")
+    if repeat is not None and repeat.function is not None:
+        for each in source.calls(site.file, "get"):
+            if repeating.function_of(site.file, each.lineno) is repeat.function:
+                got = repeating.in_place_of(repeat, each, site)
+                yield Line(0, "+", f"results = [{got} for _ in workers]")
+                break
     yield Line(0, "+", "for worker in workers: worker.join()")
-    yield Line(0, " ", "# or, with results:")
-    yield Line(0, "+", f"with onecopy.Pool() as pool: results = pool.map({target}, ...)")
+    items = _items(site, repeat, made)
+    if items:
+        yield Line(0, " ", "# or, with results:")
+        yield Line(0, "+", f"with onecopy.Pool() as pool: results = pool.map({target}, {items})")
+
+
+def _items(site: Site, repeat: repeating.Repeat | None, made: ast.Call | None) -> str:
+    """The arguments of all processes as one list, where each has one."""
+    given = [each.value for each in made.keywords if each.arg == "args"] if made is not None else []
+    if not given or not isinstance(given[0], ast.Tuple) or len(given[0].elts) != 1:
+        return ""
+    argument = source.text_of(site, given[0].elts[0])
+    if repeat is None or repeat.function is not None:
+        return "" if repeat is not None else f"[{argument}, ...]"
+    return repeat.items if argument == repeat.target else f"[{argument} {repeat.head}]"
 
 
 def _pool(pool: Pool) -> Finding | None:
@@ -143,19 +168,45 @@ def _waited_for(pool: Pool) -> Table:
 def _lines(pool: Pool) -> Iterator[Line]:
     site, _ = pool.submit
     name = pool.function(pool.tasks[0])
-    yield Line(site.line, "-", source.line(site))
     call = source.call_at(site, SUBMITS)
-    made = source.text_of(site, call) if call is not None else f"pool.submit({name}, ...)"
-    if ".apply(" in made:
-        made = made.replace(".apply(", ".apply_async(", 1)
-    yield Line(site.line, "+", f"jobs = [{made} for ...]")
-    if "run_in_executor" in made:
-        yield Line(0, "+", "results = await asyncio.gather(*jobs)")
+    repeat = repeating.of(site, call) if call is not None else None
+    if call is None or repeat is None:
+        made = source.text_of(site, call) if call is not None else f"pool.submit({name}, ...)"
+        yield Line(site.line, "-", source.line(site))
+        yield Line(site.line, "+", f"jobs = [{_async(made)} for ...]   # all of them, before:")
+        yield Line(0, "+", _results(made))
         return
-    yield Line(
-        0,
-        "+",
-        "results = [job.get() for job in jobs]"
-        if "apply" in made
-        else "results = [job.result() for job in jobs]",
-    )
+    made = source.text_of(site, call)
+    if repeat.function is not None:
+        # A function of its own gives the job, and the loop asks for the results.
+        whole = _with_get(site, call)
+        before, after = source.replaced(site, whole, _async(made))
+        yield Line(call.lineno, "-", before)
+        yield Line(call.lineno, "+", after)
+    if isinstance(repeat.loop, ast.For):
+        yield from repeating.gone(site, repeat.loop)
+    else:
+        number = repeat.loop.lineno
+        yield Line(number, "-", source.line(Site(site.file, number, "")))
+    asked = source.text_of(site, repeat.call) if repeat.function is not None else _async(made)
+    yield Line(repeat.loop.lineno, "+", f"jobs = [{asked} {repeat.head}]")
+    yield Line(0, "+", _results(made))
+
+
+def _async(made: str) -> str:
+    return made.replace(".apply(", ".apply_async(", 1)
+
+
+def _with_get(site: Site, call: ast.Call) -> ast.expr:
+    """``pool.apply_async(...).get()``, of which the call is a part; or the call."""
+    for name in ("get", "result"):
+        for each in source.calls(site.file, name):
+            if isinstance(each.func, ast.Attribute) and each.func.value is call:
+                return each
+    return call
+
+
+def _results(made: str) -> str:
+    if "run_in_executor" in made:
+        return "results = await asyncio.gather(*jobs)"
+    return f"results = [job.{'get' if 'apply' in made else 'result'}() for job in jobs]"

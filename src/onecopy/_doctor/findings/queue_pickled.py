@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -10,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from .. import source
+from ..cures import kind_of
 from ..finding import Case, Finding, Line, count, human_bytes, seconds
 from ..history import NOWHERE, Process, Site
 from ..inside import kinds
@@ -36,7 +38,7 @@ def look(case: Case) -> Iterator[Finding]:
     places = _places(case)
     found: dict[Any, _Sent] = {}
     for process in case.history.processes:
-        sorts = {int(row["t0"]): process.text(row["d"]) for row in process.of(kinds.BIG)}
+        sorts = {int(row["t0"]): kind_of(process, row) for row in process.of(kinds.BIG)}
         for row in process.of(kinds.OUT, kinds.OTHER):
             if int(row["c"]) >= _EACH:
                 channel = int(row["g"])
@@ -131,12 +133,7 @@ def _finding(case: Case, sent: _Sent) -> Finding | None:
             else ""
         ),
         where=site,
-        change=(
-            Line(0, "+", "import onecopy as oc"),
-            Line(site.line, " ", source.line(site)),
-            Line(site.line, "+", "frames = oc.empty((n, ...), dtype)   # once, for all processes"),
-            Line(0, " ", "# frames[i] = ...; queue.put(i): the number goes through the queue"),
-        ),
+        change=tuple(_change(site)),
         advice="Or tasks of an onecopy.Pool: shared arguments need no pipe.",
         saving=saving,
         of=case.wall,
@@ -144,3 +141,29 @@ def _finding(case: Case, sent: _Sent) -> Finding | None:
         gain=f"up to {seconds(saving)}",
         figures={"messages": sent.messages, "bytes": sent.bytes, "cost": cost, "back": back},
     )
+
+
+def _change(site: Site) -> Iterator[Line]:
+    """One array for all processes, and numbers through the queue."""
+    put = next((each for name in ("put", "send") for each in _sent(site, name)), None)
+    yield Line(0, "+", "import onecopy as oc")
+    yield Line(site.line, " ", source.line(site))
+    yield Line(site.line, "+", "rooms = oc.empty((n, *shape), dtype)   # once, for all processes")
+    if put is None:
+        yield Line(0, " ", "# rooms[i] = ...; queue.put(i): the number goes through the queue")
+        return
+    value = put.args[0]
+    if isinstance(value, ast.Tuple) and value.elts:
+        value = value.elts[-1]
+    before, after = source.replaced(site, value, "i")
+    yield Line(put.lineno, "-", before)
+    yield Line(
+        put.lineno, "+", f"rooms[i] = {source.text_of(site, value)}   # where a room is free"
+    )
+    yield Line(put.lineno, "+", f"{after}   # its number alone is sent")
+
+
+def _sent(site: Site, name: str) -> list[ast.Call]:
+    """Calls that send a value, and not just the word for the end."""
+    calls = source.calls(site.file, name)
+    return [each for each in calls if each.args and not isinstance(each.args[0], ast.Constant)]

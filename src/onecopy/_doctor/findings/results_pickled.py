@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from ..cures import heavy, imports
 from ..estimate import CHANGE, HANDLING, SHARE_RATE
-from ..finding import Case, Finding, Line, arrow, count, human_bytes, seconds
+from ..finding import Case, Finding, Line, arrow, article, count, human_bytes, seconds
 from ..inside import kinds
 from ..pools import Pool
 
@@ -44,7 +44,7 @@ def _finding(pool: Pool) -> Finding:
         f"{count(pool.count, 'task')}",
         evidence=(
             f"{human_bytes(int(pool.result_bytes / pool.count))} each"
-            + (f", a {found.kind}" if found is not None else "")
+            + (f", {article(found.kind)} {found.kind}" if found is not None else "")
             + f". Workers: {seconds(parts.pickle)} pickling, {seconds(parts.write)} writing, or "
             f"waiting to. Parent: {seconds(float(back['result_read'].sum()) / 1e9)} reading, "
             f"{seconds(float(back['result_unpickle'].sum()) / 1e9)} unpickling, in one thread."

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from ..cures import heavy, share
+from ..cures import Heavy, heavy, share
 from ..estimate import CHANGE, HANDLING, SHARE_RATE
 from ..finding import Case, Finding, arrow, count, human_bytes, percent, seconds
 from ..inside import kinds
@@ -58,12 +58,7 @@ def _finding(pool: Pool) -> Finding:
         ),
         where=pool.submit[0],
         change=tuple(share(pool, found)),
-        advice=(
-            f"A method takes its whole object along: make {found.kind.split()[0]} a shared one, or "
-            "the function one of the module."
-            if found is not None and found.method
-            else "Slices of shared data move no bytes. Of a file, oc.load instead: nothing is copied."
-        ),
+        advice=_advice(found),
         saving=max(0.0, pool.wall - predicted),
         of=pool.wall,
         memory=pool.bytes,
@@ -84,3 +79,17 @@ def _finding(pool: Pool) -> Finding:
         },
         pool=pool,
     )
+
+
+def _advice(found: Heavy | None) -> str:
+    if found is not None and found.owner:
+        return (
+            f"A method takes its whole {found.owner} along: share what is large in it, or make the "
+            "function one of the module."
+        )
+    if found is not None and found.times == 1:
+        return (
+            "Each task has its own: onecopy copies it once, without a pipe. To send nothing, let the "
+            "task make or load it."
+        )
+    return "Slices of shared data move no bytes. Of a file, oc.load instead: nothing is copied."

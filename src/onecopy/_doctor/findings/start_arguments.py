@@ -9,6 +9,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterator
 
 from .. import source
+from ..cures import imports, shared
 from ..estimate import CHANGE, SHARE_RATE
 from ..finding import Case, Finding, Line, arrow, human_bytes, seconds
 from ..history import Process, Site, Table
@@ -47,21 +48,18 @@ def _finding(
     starts: int,
 ) -> Finding:
     size = int(rows["b"].sum())
-    kind = Counter(process.text(row["d"]) for row in rows).most_common(1)[0][0]
+    told = Counter(process.text(row["d"]) for row in rows).most_common(1)[0][0]
+    kind, _, name = told.partition("\t")
     return Finding(
         id="start-arguments",
         level="time",
         title=f"Each of {starts} processes was given {human_bytes(size // len(rows))} at its start, "
         "pickled and copied",
-        evidence=f"{human_bytes(size)} altogether ({kind}): {seconds(spent)} in start(), which "
-        f"waits until the child has read them; of it {seconds(float(rows['a'].sum()) / 1e9)} pickling.",
+        evidence=f"{human_bytes(size)} altogether ({kind}{f' {name!r}' if name else ''}): "
+        f"{seconds(spent)} in start(), which waits until the child has read them; of it "
+        f"{seconds(float(rows['a'].sum()) / 1e9)} pickling.",
         where=site,
-        change=(
-            Line(0, "+", "import onecopy as oc"),
-            Line(site.line, " ", source.line(site)),
-            Line(0, " ", "# with onecopy.Pool, and what is large made shared before it:"),
-            Line(0, "+", "data = oc.share(data)"),
-        ),
+        change=tuple(_change(case, site, name or "data")),
         advice="A shared array as an argument moves no bytes, under every start method."
         + by_default(process),
         saving=saving,
@@ -70,3 +68,13 @@ def _finding(
         gain=arrow(case.wall, case.wall - saving),
         figures={"bytes": size, "spent": spent, "starts": starts},
     )
+
+
+def _change(case: Case, site: Site, name: str) -> Iterator[Line]:
+    lines = [Line(0, "+", "import onecopy as oc"), *shared(site, site, name)]
+    pool = next((pool for pool in case.pools if pool.site == site), None)
+    if pool is not None:
+        lines += imports(pool)
+    else:
+        lines.append(Line(site.line, " ", source.line(site)))
+    yield from sorted(dict.fromkeys(lines), key=lambda each: each.number)

@@ -93,9 +93,7 @@ def _finding(
     task: np.void = row  # type: ignore[assignment]
     site, _ = pool.submit
     lines = with_keyword(site, "chunksize", "1") if chunked else []
-    lines.append(
-        Line(site.line, " ", "# and the longest first: sorted(items, key=..., reverse=True)")
-    )
+    lines.append(Line(0, " ", "# and the longest first: sorted(items, key=..., reverse=True)"))
     which = f"{pool.function(task)}, {int(task['items'])} items" if chunked else pool.function(task)
     return Finding(
         id="straggler",

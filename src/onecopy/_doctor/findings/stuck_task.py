@@ -6,14 +6,16 @@ task that ends late is a straggler, and a worker that died in its task is told b
 
 from __future__ import annotations
 
+import ast
 import math
 from collections.abc import Iterator
 
 import numpy as np
 
-from ..cures import imports
+from .. import source
+from ..cures import SUBMITS, imports, with_keyword
 from ..finding import Case, Finding, Line, count, seconds
-from ..history import Process, Table
+from ..history import Process, Site, Table
 from ..pools import Pool
 
 # Others that have to be known; then seconds, and times their median.
@@ -87,10 +89,10 @@ def _finding(
     busy = _busy(case, worker, int(row["begin"]), age)
     limit = math.ceil(max(1.0, 20 * median))
     if pool.kind == "Pool":
-        lines = [*imports(pool), Line(0, "+", f"pool.options(timeout={limit}).map(...)")]
+        lines = [*imports(pool), *_with_limit(site, limit)]
         advice = "Then its worker is replaced, and the call fails with TaskTimeout. "
     else:
-        lines = [Line(0, "+", f"job.result(timeout={limit})")]
+        lines = list(_result_in(site, limit))
         advice = "onecopy.Pool has options(timeout=), which ends the worker too. "
     return Finding(
         id="stuck-task",
@@ -114,6 +116,32 @@ def _finding(
     )
 
 
+def _result_in(site: Site, limit: int) -> Iterator[Line]:
+    """The call that waits for a result, with a limit."""
+    for call in source.calls(site.file, "result"):
+        if not call.args and not call.keywords:
+            before, after = source.with_keyword(site, call, "timeout", str(limit))
+            yield Line(call.lineno, "-", before)
+            yield Line(call.lineno, "+", after)
+            return
+    yield from with_keyword(site, "timeout", str(limit)) or [
+        Line(0, "+", f"job.result(timeout={limit})")
+    ]
+
+
+def _with_limit(site: Site, limit: int) -> Iterator[Line]:
+    """The call that gives the work, by a pool with a time limit."""
+    call = source.call_at(site, SUBMITS)
+    if call is None or not isinstance(call.func, ast.Attribute):
+        yield Line(0, "+", f"pool.options(timeout={limit}).map(...)")
+        return
+    owner = call.func.value
+    text = f"{source.text_of(site, owner)}.options(timeout={limit})"
+    before, after = source.replaced(site, owner, text)
+    yield Line(owner.lineno, "-", before)
+    yield Line(owner.lineno, "+", after)
+
+
 def _busy(case: Case, worker: Process, begin: int, age: float) -> float:
     """CPUs that the worker used while it was at the task."""
     looks = case.history.looks.get(worker.pid)
@@ -130,4 +158,5 @@ def _doing(case: Case, worker: Process, busy: float) -> str:
         return "it computed: a loop without an end, or far more work than the others had"
     calls = {each.call for each in case.history.readings.stuck if each.pid == worker.pid}
     told = [text for call, text in _CALLS.items() if call in calls]
-    return f"it used {busy:.1f} of a CPU" + (f": {told[0]}" if told else "")
+    used = f"it used {busy:.1f} of a CPU" if busy >= 0.05 else "it used no CPU"
+    return used + (f": {told[0]}" if told else "")

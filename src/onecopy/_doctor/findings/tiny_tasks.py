@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from .. import source
+from .. import repeating, source
 from ..cures import SUBMITS, imports, with_keyword
 from ..finding import Case, Finding, Line, arrow, count, seconds
 from ..history import Site
@@ -40,17 +40,22 @@ def _finding(pool: Pool) -> Finding:
     predicted = pool.lead + works / pool.lane_limit + items / chunk * message
     site, _ = pool.submit
     name = pool.function(sent[0])
-    lines = _batches(site, chunk) if "joblib" in pool.kind else _chunks(site, chunk, name)
+    by_joblib = "joblib" in pool.kind
+    lines = _batches(site, chunk) if by_joblib else _chunks(site, chunk, name)
     return Finding(
         id="tiny-tasks",
         level="time",
         title=f"Tasks are tiny: {seconds(median)} of work each, {seconds(message)} for handing it "
         "out and back",
-        evidence=f"{count(pool.count, 'message')} for {items:,} items of "
+        evidence=f"{count(pool.count, 'message')} for {items:,} calls of "
         f"{name}: {seconds(pool.parts.compute)} of computing in {seconds(busy)}.",
         where=site,
-        change=(*lines, Line(0, " ", "# or, without a number to choose:"), *imports(pool)),
-        advice="onecopy's map finds the size of chunks by itself.",
+        change=tuple(lines)
+        if by_joblib
+        else (*lines, Line(0, " ", "# or, without a number to choose:"), *imports(pool)),
+        advice='batch_size="auto", which joblib takes where none is given, finds a size by itself.'
+        if by_joblib
+        else "onecopy's map finds the size of chunks by itself.",
         saving=max(0.0, pool.wall - predicted),
         of=pool.wall,
         gain=arrow(pool.wall, predicted),
@@ -73,12 +78,17 @@ def _chunks(site: Site, size: int, name: str) -> list[Line]:
     if lines:
         return lines
     call = source.call_at(site, SUBMITS)
-    by = "pool"
+    by, items = "pool", "items"
+    gone = [Line(site.line, "-", source.line(site))] if source.line(site) else []
     if call is not None and isinstance(call.func, ast.Attribute):
         by = source.text_of(site, call.func.value)
-    line = source.line(site)
-    gone = [Line(site.line, "-", line)] if line else []
-    return [*gone, Line(site.line, "+", f"{by}.map({name}, items, chunksize={size})")]
+        repeat = repeating.of(site, call)
+        found = repeating.as_map(repeat, call, site)
+        if found is not None:
+            name, items = found
+        if repeat is not None and isinstance(repeat.loop, ast.For):
+            gone = list(repeating.gone(site, repeat.loop))
+    return [*gone, Line(site.line, "+", f"results = {by}.map({name}, {items}, chunksize={size})")]
 
 
 def _batches(site: Site, size: int) -> list[Line]:

@@ -100,6 +100,10 @@ def _watch_child(unwritten: int) -> None:
         from . import garbage
 
         garbage.watch()
+    if not _by_multiprocessing():
+        from . import state
+
+        state.watch_random()
     if unwritten:
         import atexit
 
@@ -108,6 +112,16 @@ def _watch_child(unwritten: int) -> None:
         # It is called at a normal end alone, which is when standard output is written: os._exit and
         # a program that is executed in this one's place write nothing.
         atexit.register(_repeats, unwritten, site())
+
+
+def _by_multiprocessing() -> bool:
+    frame: Any = sys._getframe(2)
+    for _ in range(4):
+        if frame is not None:
+            if frame.f_globals.get("__name__", "").startswith("multiprocessing."):
+                return True
+            frame = frame.f_back
+    return False
 
 
 @guarded

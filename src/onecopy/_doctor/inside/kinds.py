@@ -45,9 +45,11 @@ THREADTASK = 14
 """A task, or the whole life, of a thread. a: duration, b: CPU of the thread, c: 1 for a life,
 d: name, e: site of the pool, f: waiting for a CPU, g: voluntary switches of context."""
 RNG = 15
-"""NumPy's global generator. a: task, b: checksum of its state, d: the state, as text."""
+"""NumPy's global generator. a: task, b: checksum of its state, d: the state, as text; e: of a process
+that os.fork has made, the place of that."""
 GLOBALS = 16
-"""A task has changed a global of main. a: task, d: name, type, before and after, as text."""
+"""A task has changed a global of the program's modules, or an attribute of a class or object there.
+a: task, d: name, type, before, after and the module's file, as text."""
 ERROR = 17
 """a: PICKLE, UNPICKLE, HOOK or NO_ROOM; d: the text, e: site."""
 THREAD = 18
@@ -57,7 +59,8 @@ POOL = 19
 g: channel of tasks, h: channel of results, i: tasks a worker."""
 BIG = 20
 """What is heavy in a message; same t0 as its OUT. a: bytes, b: identity of the base, c: bytes of the
-message, d: type, e, f: number of the task, g: what, h: address, i: bytes of the base."""
+message, d: type, variable and class of the method's object, as text; e, f: number of the task,
+g: what | checksum << 8, h: address, i: bytes of the base."""
 ENDED = 21
 """The parent has ended a child. a: signal, b: pid."""
 BURST = 22
@@ -76,14 +79,14 @@ MEMMAP = 27
 """joblib wrote an array to a file, to be mapped. a: duration, b: bytes, d: folder."""
 STARTED_WITH = 28
 """A process's arguments, or a pool's initargs, were pickled for a fresh interpreter. a: pickling,
-b: bytes, d: type of what is heavy, e: its identity, f: its bytes."""
+b: bytes, d: type of what is heavy and its variable, as text; e: its identity, f: its bytes."""
 EAGER = 29
 """An iterator was consumed to its end by a call of map. a: duration, b: items, or an executor's tasks,
 c: anonymous bytes more, d: site, e: its type, f: identity of the pool, g: A_POOL, EXECUTOR, LOKY,
 h: CPU of the process meanwhile."""
 MAIN = 30
-"""The globals of the main module. a: in a worker, before its first task; d: the main module's file, and
-name, type and size of each, as text."""
+"""The globals of the program's modules. a: in a worker, before its first task; d: the main module's file,
+and name, type and size of each, then the name and file of each other module, and its globals, as text."""
 REPEATED = 31
 """A forked process comes to its normal end, and writes what its parent had not yet written at the
 fork. a: bytes, or characters, of standard output; d: site of the fork."""

@@ -28,6 +28,10 @@ def _target(handler: Any) -> str:
     return str(file or "%s %d" % (type(handler).__name__, id(handler)))  # noqa: UP031
 
 
+def _is_queued(handler: Any) -> bool:
+    return any(each.__name__ == "QueueHandler" for each in type(handler).__mro__)
+
+
 @guarded
 def note_configuration() -> None:
     """Note the settings of this process's loggers, if they have changed."""
@@ -68,7 +72,8 @@ def hook_logging(module: Any) -> None:
 
 
 def hook_rotating(module: Any) -> None:
-    """``logging.handlers``: the processes that write to a file, and rename it."""
+    """``logging.handlers``: the processes that write to a file, and rename it; what is written of the
+    records in a queue."""
 
     def wrote(_: Any, __: Any, self: Any, record: Any) -> None:
         ring.count("rotating\t%s" % self.baseFilename)  # noqa: UP031
@@ -77,6 +82,12 @@ def hook_rotating(module: Any) -> None:
         ring.note(kinds.ROTATED, ring.now(), 0, 0, 0, ring.name(str(self.baseFilename)))
 
     put_around(module.BaseRotatingHandler, "emit", None, wrote)
+
+    def listens(_: Any, __: Any, self: Any) -> None:
+        for each in self.handlers:
+            ring.count("listener\t%s" % _target(each))  # noqa: UP031
+
+    put_around(module.QueueListener, "start", None, listens)
     for name in ("RotatingFileHandler", "TimedRotatingFileHandler"):
         put_around(getattr(module, name), "doRollover", None, renamed)
 
@@ -84,10 +95,16 @@ def hook_rotating(module: Any) -> None:
 @guarded
 def _count(module: Any, logger: Any, record: Any) -> None:
     name = logger.name
-    targets: list[str] = []
+    handlers: list[Any] = []
     while logger:
-        targets += [_target(each) for each in logger.handlers if record.levelno >= each.level]
+        handlers += [each for each in logger.handlers if record.levelno >= each.level]
         logger = logger.parent if logger.propagate else None
+    targets = [_target(each) for each in handlers]
+    if len(handlers) > 1 and any(map(_is_queued, handlers)):
+        # The listener that reads the queue may write it there once more.
+        for handler, target in zip(handlers, targets):  # noqa: B905
+            if not _is_queued(handler):
+                ring.count("queued\t%s\t%s" % (name, target))  # noqa: UP031
     last = module.lastResort
     bare = bool(not targets and last and record.levelno >= last.level)
     words = (name, record.levelno, len(targets), len(set(targets)), bare)

@@ -16,7 +16,7 @@ from . import bursts, calls, current, kinds, ring
 from .bursts import LARGE, PAUSE, hot
 from .calls import call_number, note_error
 from .guard import around, guarded, unseen
-from .sites import site
+from .sites import site, variables
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -68,7 +68,7 @@ def failed(error: BaseException, what: int, t0: int) -> None:
     """A message could not be pickled, or not be rebuilt."""
     if isinstance(error, Exception):
         told = "%s: %.300s" % (type(error).__name__, error)  # noqa: UP031
-        ring.note(kinds.ERROR, t0, what, 0, 0, ring.name(told))
+        ring.note(kinds.ERROR, t0, what, 0, 0, ring.name(told), site())
 
 
 def sends(obj: Any, t0: int, data: Any) -> None:
@@ -142,9 +142,9 @@ def _note_weight(obj: Any, t0: int, size: int, one: int, two: int, what: int) ->
     from .weigh import weigh
 
     found = weigh(obj)
-    kind = ring.name(found.kind)
+    kind = ring.name("\t".join((found.kind, found.name, found.owner)))
     ring.note(
-        *(kinds.BIG, t0, found.size, found.root, size, kind, one, two, what),
+        *(kinds.BIG, t0, found.size, found.root, size, kind, one, two, what | found.digest << 8),
         *(found.start, found.whole),
     )
 
@@ -381,8 +381,9 @@ def hook_reduction(module: Any) -> None:
         if size >= MANY and hasattr(obj, "_args"):
             from .weigh import weigh
 
+            variables(site())
             found = weigh([obj._args, obj._kwargs])
-            told = ring.name(found.kind), found.root, found.size
+            told = ring.name("%s\t%s" % (found.kind, found.name)), found.root, found.size  # noqa: UP031
             ring.note(kinds.STARTED_WITH, t0, took, size, 0, *told)
 
     module.dump = around(dump, begin, done)

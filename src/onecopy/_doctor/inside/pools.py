@@ -7,6 +7,7 @@ from .eager import watch_pool
 from .guard import put_around
 from .messages import channel_of, channels
 from .sites import site, variables
+from .threads import watch_thread_pool
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -46,6 +47,10 @@ def hook_pool(module: Any) -> None:
             channels[channel_of(self._inqueue._writer)] = kinds.TASK
             channels[channel_of(self._outqueue._reader)] = kinds.RESULT
 
+    def of_threads(_: Any, __: Any, self: Any) -> None:
+        identity = id(self)
+        watch_thread_pool(self, lambda: _last.get(identity, 0))
+
     def closing(self: Any) -> int:
         bursts.note_passed()
         return ring.now()
@@ -69,6 +74,8 @@ def hook_pool(module: Any) -> None:
         )
 
     put_around(kind, "_setup_queues", None, queues)
+    if hasattr(module, "ThreadPool"):
+        put_around(module.ThreadPool, "_setup_queues", None, of_threads)
     put_around(kind, "__init__", begin, made)
     put_around(kind, "terminate", closing, closed)
     watch_pool(kind)

@@ -67,6 +67,8 @@ def _begin(process: Any) -> None:
     messages.after_task[:] = [state.look]
     target = getattr(process, "_target", None)
     title = str(getattr(target, "__qualname__", "") or type(process).__name__)
+    if _of_pool(target):
+        title = target.__module__ + "." + title
     names = ring.name(process.name), ring.name(type(process).__name__), ring.name(title)
     ring.note(kinds.BOOT, ring.now(), ring.cpu_now(), os.getppid(), 0, *names)
     logs.begin_worker()
@@ -83,13 +85,23 @@ def _end(code: Any) -> None:
     ring.note(kinds.END, ring.now(), code, ring.cpu_now(), ring.anonymous())
 
 
+_POOLS = ("multiprocessing.pool", "concurrent.futures.process", "loky.process_executor")
+
+
+def _of_pool(target: Any) -> bool:
+    """Return True for the function of a pool's worker; the program may have one of the same name."""
+    module = getattr(target, "__module__", None)
+    named = getattr(target, "__name__", "") in ("worker", "_process_worker")
+    return named and type(module) is str and module.endswith(_POOLS)
+
+
 def _time_initializer(process: Any) -> bool:
     """A pool's worker is ready when its initializer has run; all pools have it third.
 
     What it has set up is where the watch on globals begins. True when there is one.
     """
     target = process._target
-    if getattr(target, "__name__", "") not in ("worker", "_process_worker"):
+    if not _of_pool(target):
         return False
     args = list(process._args)
     original = args[2]

@@ -23,6 +23,7 @@ _MOST = 10_000
 _told: set[int] = set()
 # Variables smaller than this are not what makes a message large.
 _LARGE = 100_000
+_SMALL = (int, float, bool, type(None), type, type(os), type(os.fspath), type(lambda: 0))
 
 
 def frame_of_caller() -> Any:
@@ -65,11 +66,14 @@ def site() -> int:
     return told[1]
 
 
+_NAMED = 5_000
+
+
 @guarded
 def variables(where: int) -> None:
-    """Notes, once for each place, which large variables can be seen from it.
+    """Notes, once for each place, which large variables can be seen from it, attributes too.
 
-    Names, types, sizes and identities: so a message's base can be given its name later.
+    Names, types, sizes and identities: so what is large in a message can be given its name later.
     """
     if where in _told:
         return
@@ -77,18 +81,36 @@ def variables(where: int) -> None:
     frame = frame_of_caller()
     if frame is None:
         return
-    from .weigh import size_of  # not before something is large enough to be asked about
+    from .weigh import named  # not before something is asked about
 
+    if len(named) > _NAMED:
+        named.clear()
     seen: set[int] = set()
     for is_global, found in ((0, frame.f_locals), (1, frame.f_globals)):
         for title, value in list(found.items())[:500]:
-            if title[:2] == "__" or id(value) in seen:
-                continue
-            seen.add(id(value))
-            size = size_of(value)
+            if title[:2] != "__" and id(value) not in seen:
+                seen.add(id(value))
+                _variable(title, value, where, is_global)
+
+
+def _variable(title: str, value: Any, where: int, is_global: int) -> None:
+    from .weigh import attributes, named, size_of
+
+    kind = type(value)
+    if kind in _SMALL:
+        return
+    found = [(title, value)]
+    module = (kind.__module__ or "").partition(".")[0]
+    if module not in getattr(sys, "stdlib_module_names", ()) and not issubclass(kind, type):
+        parts = list(attributes(value).items())[:50]
+        found += [(".".join((title, name)), part) for name, part in parts]
+    for name, part in found:
+        if type(part) not in _SMALL:
+            named.setdefault(id(part), name)
+            size = size_of(part)
             if size >= _LARGE:
-                told = ring.name(title), ring.name(type(value).__name__), where, is_global
-                ring.note(kinds.NAMED, ring.now(), size, id(value), 0, *told)
+                told = ring.name(name), ring.name(type(part).__name__), where, is_global
+                ring.note(kinds.NAMED, ring.now(), size, id(part), 0, *told)
 
 
 def _forget() -> None:

@@ -7,11 +7,13 @@ import time
 from _thread import _local
 
 from . import kinds, ring
+from .calls import call_of
 from .guard import guarded, put_around, unseen
 from .sites import site
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from typing import Any
 
 
@@ -61,14 +63,54 @@ def hook_thread_pool(module: Any) -> None:
         except BaseException as error:
             unseen(error)
             raise
-        title = str(getattr(func, "__qualname__", type(func).__name__))
-        _note_thread(begun, 0, title, places[-1] if places else 0)
+        _note_thread(begun, 0, _title(func), places[-1] if places else 0)
 
     def place(self: Any, *args: Any, **kwargs: Any) -> None:
         places[:] = [site()]
 
     put_around(module.ThreadPoolExecutor, "submit", place)
     item.run = _run
+
+
+def _title(func: Any) -> str:
+    """The name of a task's function; asyncio.to_thread calls it in a context, by a partial."""
+    if type(func).__name__ == "partial":
+        inner = getattr(func.func, "__self__", None)
+        func = func.args[0] if type(inner).__name__ == "Context" and func.args else func.func
+    return str(getattr(func, "__qualname__", type(func).__name__))
+
+
+def watch_thread_pool(pool: Any, place: Callable[[], int]) -> None:
+    """A ``ThreadPool``, whose queues are about to be used: each piece of work's time, and CPU time of its
+    thread. The threads themselves live as long as the pool, and often to the program's end."""
+    queue = type(pool._inqueue)
+    state = _Piece()
+
+    class Tasks(queue):  # type: ignore[misc, valid-type]
+        def get(self, *args: Any, **kwargs: Any) -> Any:
+            task = queue.get(self, *args, **kwargs)
+            if type(task) is tuple and len(task) == 5:
+                state.begun, state.task = _used(), task
+            return task
+
+    class Results(queue):  # type: ignore[misc, valid-type]
+        def put(self, *args: Any, **kwargs: Any) -> None:
+            begun, task = state.begun, state.task
+            state.begun = state.task = None
+            if begun is not None:
+                title, _ = call_of(task[2], task[3])
+                _note_thread(begun, 0, title, place())
+            queue.put(self, *args, **kwargs)
+
+    pool._inqueue, pool._outqueue = Tasks(), Results()
+    pool._quick_put, pool._quick_get = pool._inqueue.put, pool._outqueue.get
+
+
+class _Piece(_local):
+    """The piece of work that this thread is at, and since when."""
+
+    begun: Any = None
+    task: Any = None
 
 
 def hook_threading(module: Any) -> None:
@@ -87,9 +129,7 @@ def hook_threading(module: Any) -> None:
         target, where = started.pop(id(self), (None, 0))
         if ring.now() - begun[0] < 1_000_000:
             return
-        of_library = any(part in str(getattr(target, "__module__", "")) for part in own)
-        # The workers of a ThreadPool are the program's.
-        if not of_library or type(self).__name__ == "DummyProcess":
+        if not any(part in str(getattr(target, "__module__", "")) for part in own):
             title = str(getattr(target, "__qualname__", "") or type(self).__name__)
             _note_thread(begun, 1, title, where)
 

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import sys
 
+from . import ring
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any, NamedTuple
@@ -21,13 +23,24 @@ if TYPE_CHECKING:
         root: int
         start: int
         whole: int
+        digest: int = 0
+        name: str = ""
+        owner: str = ""
 else:
     from collections import namedtuple
 
-    Weight = namedtuple("Weight", "size kind root start whole")
+    Weight = namedtuple(
+        "Weight", "size kind root start whole digest name owner", defaults=(0, "", "")
+    )
 
-_DEEP = 5
-_WIDE = 20
+# What libraries wrap may be anything, and refer to itself.
+_WIDE, _MOST = 20, 1000
+_SAMPLE = 1024
+
+named: dict[int, str] = {}
+"""The variables, and attributes of objects that variables hold, by the identity of their values
+(see ``sites.variables``)."""
+ring.on_fork.append(named.clear)
 _PLAIN = (bytes, bytearray, str)
 _TRUSTED = ("pandas", "pyarrow", "polars", "torch", "scipy", "numpy", "xarray")
 # What libraries wrap a call in; each is opened to see what is inside.
@@ -71,30 +84,47 @@ def _of_library(value: Any) -> int:
     return 0
 
 
-def weigh(value: Any, depth: int = 0) -> Weight:
+def weigh(value: Any) -> Weight:
     """The heaviest thing inside a message: its bytes, its type, the identity of what it is a part
-    of, the address of its data, and the bytes of the whole that it is a part of."""
+    of, the address of its data, the bytes of the whole that it is a part of, and a checksum of some
+    of its bytes (0: not known); the variable that holds it, if a place has noted one
+    (``sites.variables``); and the class of the object whose method is called.
+
+    What is near is looked at first: arguments, before what a wrapped function may refer to.
+    """
+    best = Weight(0, type(value).__name__, 0, 0, 0)
+    near: Any = [(value, "", "")]
+    for _ in range(_MOST):
+        if not near:
+            break
+        each, name, owner = near.pop(0)
+        name = named.get(id(each), name)
+        found = _leaf(each)
+        if found is None:
+            more, of = _parts(each)
+            near += [(part, name, of or owner) for part in more]
+        elif found.size > best.size:
+            best = found._replace(name=found.name or name, owner=owner)
+    return best
+
+
+def _leaf(value: Any) -> Weight | None:
+    """The weight of what is not looked into; None of others."""
     kind = type(value)
     array = _array_type()
     if array and issubclass(kind, array):
         return _of_array(value, array)
+    size, told, digest = 0, kind.__name__, 0
     if kind in _PLAIN:
-        return Weight(len(value), kind.__name__, id(value), id(value), len(value))
-    if kind in (list, tuple, dict) and len(value) > 1000:
+        size = len(value)
+    elif kind in (list, tuple, dict) and len(value) > 1000:
         size, first = size_of(value), next(iter(value))
-        told = "%s of %d %s" % (kind.__name__, len(value), type(first).__name__)  # noqa: UP031
-        return Weight(size, told, id(value), id(value), size)
-    best = Weight(0, kind.__name__, 0, 0, 0)
-    if depth >= _DEEP:
-        return best
-    if kind in (list, tuple):
-        return _heaviest(value[:_WIDE], depth, best)
-    if kind is dict:
-        return _heaviest([value[key] for key in list(value)[:_WIDE]], depth, best)
-    if (kind.__module__ or "").partition(".")[0] in _TRUSTED:
-        size = _of_library(value)
-        return Weight(size, kind.__name__, id(value), id(value), size)
-    return _of_instance(value, depth, best)
+        told = "%s of %d %s" % (told, len(value), type(first).__name__)  # noqa: UP031
+    elif (kind.__module__ or "").partition(".")[0] in _TRUSTED:
+        size, digest = _of_library(value), _sample_of_frame(value)
+    else:
+        return None
+    return Weight(size, told, id(value), id(value), size, digest)
 
 
 def _of_array(value: Any, array: Any) -> Weight:
@@ -104,37 +134,61 @@ def _of_array(value: Any, array: Any) -> Weight:
         root = array.base.__get__(root)
     start = int(array.__array_interface__.__get__(value)["data"][0])
     whole = int(array.nbytes.__get__(root))
-    return Weight(size, type(value).__name__, id(root), start, whole)
+    name = named.get(id(value)) or named.get(id(root), "")
+    kind = type(value).__name__
+    return Weight(size, kind, id(root), start, whole, sample(value), name)
 
 
-def _heaviest(values: Any, depth: int, best: Weight) -> Weight:
-    for each in values:
-        found = weigh(each, depth + 1)
-        if found.size > best.size:
-            best = found
-    return best
+def sample(array: Any) -> int:
+    """A checksum of an array's first, middle and last bytes: where memory is used again, another
+    array has the same address."""
+    import zlib
+
+    try:
+        view = memoryview(array).cast("B")
+    except (TypeError, ValueError, BufferError):
+        return 0  # not in one piece, or of a type that has no bytes of its own
+    with view:
+        middle = len(view) // 2
+        parts = view[:_SAMPLE], view[middle : middle + _SAMPLE], view[-_SAMPLE:]
+        found = 0
+        for part in parts:
+            found = zlib.crc32(part, found)
+    return found
 
 
-def _of_instance(value: Any, depth: int, best: Weight) -> Weight:
+def _sample_of_frame(value: Any) -> int:
+    """That of a pandas frame's last column, or a series."""
+    if type(value).__name__ not in ("DataFrame", "Series"):
+        return 0
+    try:
+        column = value.iloc[:, -1] if value.ndim == 2 else value
+        found = getattr(column, "array", None)
+        return sample(getattr(found, "_ndarray", found))
+    except Exception:
+        return 0  # no columns, or another library's frame
+
+
+def _parts(value: Any) -> tuple[Any, str]:
+    """The things in a container, or an object, and the class of the object if it is a method's."""
     kind = type(value)
+    if kind in (list, tuple):
+        return value[:_WIDE], ""
+    if kind is dict:
+        return [value[key] for key in list(value)[:_WIDE]], ""
     if kind.__name__ in ("method", "builtin_function_or_method"):
         owner = value.__self__
-        if type(owner).__name__ == "module":
-            return best
-        inner = weigh(_attributes(owner), depth + 1)
-        told = "%s of the method, %s in it" % (type(owner).__name__, inner.kind)  # noqa: UP031
-        return Weight(inner.size, told, id(owner), id(owner), inner.size)
+        return ([], "") if type(owner).__name__ == "module" else ([owner], type(owner).__name__)
     if kind.__name__ == "function":
         cells = [cell.cell_contents for cell in value.__closure__ or ()]
-        return _heaviest([*cells, *(value.__defaults__ or ())], depth, best)
-    if kind.__name__ == "partial":
-        best = _heaviest([value.func, value.args, value.keywords], depth, best)
-    parts = _attributes(value)
+        return [*cells, *(value.__defaults__ or ())], ""
+    first = [value.args, value.keywords, value.func] if kind.__name__ == "partial" else []
+    parts = attributes(value)
     known = [parts[name] for name in _WRAPPERS if name in parts]
-    return _heaviest(known or list(parts.values())[:_WIDE], depth, best)
+    return [*first, *(known or list(parts.values())[:_WIDE])], ""
 
 
-def _attributes(value: Any) -> dict[str, Any]:
+def attributes(value: Any) -> dict[str, Any]:
     """Its ``__dict__`` and its slots, past whatever its class makes of attributes."""
     found: dict[str, Any] = {}
     try:

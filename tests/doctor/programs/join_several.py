@@ -1,0 +1,26 @@
+"""Several workers put large results into one queue, and are joined before it is read."""
+
+from multiprocessing import Process, Queue
+
+
+class Worker(Process):
+    def __init__(self, found):
+        super().__init__()
+        self.found = found
+
+    def run(self):
+        self.found.put([0] * 200_000)
+
+
+def main():
+    found = Queue()
+    workers = [Worker(found) for _ in range(3)]
+    for each in workers:
+        each.start()
+    for each in workers:
+        each.join()
+    print(sum(len(found.get()) for _ in workers))
+
+
+if __name__ == "__main__":
+    main()
