@@ -143,11 +143,12 @@ class Lab:
         """Start Dask's scheduler and workers."""
         network = self._network
         address, port = network.SCHEDULER.removeprefix("tcp://").split(":")
-        places = [(network.hub, "scheduler", ("--host", address, "--port", port))]
+        scheduler = ["--host", address, "--port", port]
+        places = [(network.hub, "scheduler", scheduler)]
         each = processes(self._way)
-        options = ("--no-nanny", "--memory-limit", "0", "--nthreads", str(THREADS // each))
+        options = ["--no-nanny", "--memory-limit", "0", "--nthreads", str(THREADS // each)]
         for host in [host for host in range(1, HOSTS + 1) for _ in range(each)]:
-            at = (network.SCHEDULER, "--host", network.address(host), *options)
+            at = [network.SCHEDULER, "--host", network.address(host), *options]
             places.append((network.space(host), "worker", at))
         for space, what, said in places:
             self._made.append(start_dask(network, self._folder, space, what, *said))
@@ -158,11 +159,11 @@ class Lab:
         network = self._network
         Path(_shared(self._folder)).mkdir()
         address, port = network.HEAD.split(":")
-        head = ("--head", f"--port={port}", "--num-cpus=0", "--include-dashboard=false")
-        head = (*head, f"--temp-dir={_shared(self._folder)}")
+        head = ["--head", f"--port={port}", "--num-cpus=0", "--include-dashboard=false"]
+        head.append(f"--temp-dir={_shared(self._folder)}")
         places = [(network.hub, address, head)]
         for host in range(1, HOSTS + 1):
-            node = (f"--address={network.HEAD}", f"--num-cpus={THREADS}")
+            node = [f"--address={network.HEAD}", f"--num-cpus={THREADS}"]
             places.append((network.space(host), network.address(host), node))
         for space, at, options in places:
             self._made.append(start_ray(network, self._folder, space, at, *options))

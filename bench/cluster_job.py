@@ -268,7 +268,7 @@ def _written(folder: str, size: int) -> str:
 def connect(network: Network, way: str) -> Work:
     """Wait for all hosts; return what does the work on them."""
     if way not in RAY:
-        client = Client(network.SCHEDULER, timeout=60)
+        client = Client(network.SCHEDULER, timeout=60)  # type: ignore[no-untyped-call]
         # All of them: an array is scattered to those that are there.
         client.wait_for_workers(HOSTS * processes(way))
         return OnOnecopy(client) if way == ONECOPY else OnDask(client)

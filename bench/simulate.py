@@ -301,7 +301,7 @@ def of_hosts(known: dict[str, Any], hosts: Sequence[int] = simulate_hosts.HOSTS)
         [
             f"Prices: {_shown(known['cluster'])}.",
             simulate_hosts.maps(prices, hosts),
-            simulate_hosts.broadcasts((4, *hosts)),
+            simulate_hosts.broadcasts(prices, (4, *hosts)),
         ]
     )
 

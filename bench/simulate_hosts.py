@@ -13,7 +13,8 @@ sender that of ``onecopy._cluster.relays.Relays``. The model around them:
 - A message arrives ``latency`` after it was sent. A worker has a core to itself, and each assignment costs it
   ``worker`` besides its items.
 - Each host, and the driver, has a link with a rate each way, which all transfers at that end share equally. The
-  switch between them carries everything. A host gets one piece after another, two of them asked for.
+  switch between them carries everything. A host gets one piece after another, two of them asked for; each costs
+  the driver a ``message``.
 """
 
 from __future__ import annotations
@@ -46,6 +47,7 @@ HOSTS = (10, 100, 1000)
 DURATIONS = (0.001, 0.01, 0.1, 1.0)
 LATENCY = 250e-6  # of a message between hosts, one way, kernels on both sides included
 _ITEMS = 30  # for a worker, at least
+_MANY = 200  # hosts
 _UNLIMITED = 1 << 62
 _DRIVER = 0
 _SEGMENT = 1
@@ -73,11 +75,10 @@ class ClusterPrices:
 
 def measured() -> ClusterPrices:
     """Measure the driver's part on a Dask cluster of one host with one worker on this machine, and the host's."""
+    made: Any = distributed  # much of it has no types
     with (
-        distributed.LocalCluster(
-            n_workers=1, threads_per_worker=1, dashboard_address=None
-        ) as cluster,
-        distributed.Client(cluster) as client,
+        made.LocalCluster(n_workers=1, threads_per_worker=1, dashboard_address=None) as cluster,
+        made.Client(cluster) as client,
         oc.Pool(cluster=client) as pool,
     ):
         pool.map(nothing, range(1000), chunksize=1)
@@ -97,10 +98,15 @@ def measured() -> ClusterPrices:
 
 
 class Clock:
-    """Events in the order of their times."""
+    """Events in the order of their times, and a driver that does one thing at a time.
+
+    Attributes:
+        free: when the driver has done all that it was given.
+        worked: seconds for which it has worked.
+    """
 
     def __init__(self) -> None:
-        self.now = 0.0
+        self.now = self.free = self.worked = 0.0
         self._heap: list[tuple[float, int, Act]] = []
         self._order = count()
 
@@ -109,6 +115,12 @@ class Clock:
 
     def at(self, when: float, act: Act) -> None:
         heapq.heappush(self._heap, (when, next(self._order), act))
+
+    def work(self, seconds: float) -> float:
+        """Let the driver work for so long when it is free; return when it has done so."""
+        self.free = max(self.now, self.free) + seconds
+        self.worked += seconds
+        return self.free
 
     def run(self) -> None:
         while self._heap:
@@ -136,17 +148,18 @@ class OneMap:
 
     Args:
         hosts: their number.
-        each: workers of each, as the driver sees them. 1: a host is given chunks for all of its workers,
-            and cuts them itself (without losses).
+        each: workers of each, as the driver sees them. 1: a host is given an item for each of its workers,
+            or several, and cuts that itself.
         prices: see there.
         duration: seconds of an item.
     """
 
     def __init__(self, hosts: int, each: int, prices: ClusterPrices, duration: float) -> None:
         self._each, self._prices = each, prices
-        self._item = duration * each / EACH
+        self._duration = duration
+        self._block = EACH // each  # items that the scheduler sees as one
         self._clock = Clock()
-        self._free = self._worked = self._last = 0.0
+        self._last = 0.0
         self._said: defaultdict[int, list[tuple[int, Assignment, float]]] = defaultdict(list)
         self._queues: dict[int, deque[Assignment]] = {}
         self._running: set[int] = set()
@@ -158,23 +171,19 @@ class OneMap:
             self._scheduler.handle(WorkerReady(worker))
             self._scheduler.handle(Distant(worker, trip))
         workers = hosts * EACH
-        self._items = workers * max(_ITEMS, int(1 / duration))
-        self._ideal = self._items * duration / workers
+        # Thousands of workers come to the same in less time.
+        items = workers * max(_ITEMS, int(1 / duration)) // max(1, hosts // _MANY)
+        self._blocks = items // self._block
+        self._ideal = items * duration / workers
 
     def run(self) -> Kept:
-        opened = JobOpened(0, 0, self._items, None, _UNLIMITED)
+        opened = JobOpened(0, 0, self._blocks, None, _UNLIMITED)
         self._give(self._scheduler.handle(opened))
         self._clock.run()
         if self._scheduler.busy:
             raise RuntimeError("the simulation ended while the scheduler had work")
-        chunk = self._items / self._chunks
-        return Kept(self._ideal / self._last, self._worked / self._last, chunk)
-
-    def _work(self, seconds: float) -> float:
-        """Let the driver work for so long when it is free; return when it has done so."""
-        self._free = max(self._clock.now, self._free) + seconds
-        self._worked += seconds
-        return self._free
+        chunk = self._block * self._blocks / self._chunks
+        return Kept(self._ideal / self._last, self._clock.worked / self._last, chunk)
 
     def _give(self, instructions: Iterable[Any]) -> None:
         by_host: defaultdict[int, list[Assign]] = defaultdict(list)
@@ -182,7 +191,7 @@ class OneMap:
             if isinstance(each, Assign):
                 by_host[each.worker // self._each].append(each)
         for given in by_host.values():
-            end = self._work(self._prices.message / 2)
+            end = self._clock.work(self._prices.message / 2)
             self._clock.at(end + LATENCY, partial(self._arrive, given))
 
     def _arrive(self, given: list[Assign]) -> None:
@@ -197,7 +206,7 @@ class OneMap:
             self._running.discard(worker)
             return
         chunk = queue.popleft()
-        took = self._item * (chunk.stop - chunk.start)
+        took = self._duration * (chunk.stop - chunk.start)
         end = self._clock.now + self._prices.worker + took
         self._clock.at(end, partial(self._next, worker))
         self._clock.at(end + LATENCY, partial(self._say, worker, chunk, took))
@@ -207,19 +216,19 @@ class OneMap:
         host = worker // self._each
         self._said[host].append((worker, chunk, took))
         if len(self._said[host]) == 1:
-            self._clock.at(max(self._clock.now, self._free), partial(self._handle, host))
+            self._clock.at(max(self._clock.now, self._clock.free), partial(self._handle, host))
 
     def _handle(self, host: int) -> None:
-        if self._free > self._clock.now:
-            self._clock.at(self._free, partial(self._handle, host))
+        if self._clock.free > self._clock.now:
+            self._clock.at(self._clock.free, partial(self._handle, host))
             return
         prices, instructions = self._prices, []
         cost = prices.message / 2
         for worker, chunk, took in self._said.pop(host):
             self._chunks += 1
-            cost += prices.assignment + prices.item * (chunk.stop - chunk.start)
+            cost += prices.assignment + prices.item * self._block * (chunk.stop - chunk.start)
             instructions += self._scheduler.handle(Finished(worker, chunk.id, int(1e9 * took)))
-        self._last = self._work(cost)
+        self._last = self._clock.work(cost)
         self._give(instructions)
 
 
@@ -280,10 +289,11 @@ class Broadcast:
         hosts: their number.
         size: bytes.
         rate: bytes a second of each link, each way.
+        message: see ``ClusterPrices``.
     """
 
-    def __init__(self, hosts: int, size: int, rate: float) -> None:
-        self._clock, self._size = Clock(), size
+    def __init__(self, hosts: int, size: int, rate: float, message: float) -> None:
+        self._clock, self._size, self._message = Clock(), size, message
         self._links = Links(self._clock, rate)
         nothing_: Any = None
         senders, numbers = Senders(), count(1)
@@ -328,9 +338,13 @@ class Broadcast:
         send = partial(
             self._links.send, number, lot.host.info.key, high - low, partial(self._arrived, lot)
         )
-        self._clock.at(self._clock.now + LATENCY, send)
+        self._clock.at(self._clock.work(self._message / 2) + LATENCY, send)
 
     def _arrived(self, lot: Lot) -> None:
+        end = self._clock.work(self._message / 2)
+        self._clock.at(end + LATENCY, partial(self._heard, lot))
+
+    def _heard(self, lot: Lot) -> None:
         piece, source = self._asked[lot.host.info.key].popleft()
         if source is None:
             lot.sent()
@@ -367,7 +381,9 @@ def maps(prices: ClusterPrices, hosts: Iterable[int] = HOSTS) -> str:
     return "\n".join(lines)
 
 
-def broadcasts(hosts: Iterable[int] = (4, *HOSTS), gigabits: Iterable[int] = (1, 10)) -> str:
+def broadcasts(
+    prices: ClusterPrices, hosts: Iterable[int] = (4, *HOSTS), gigabits: Iterable[int] = (1, 10)
+) -> str:
     """Return the seconds that 1 GB takes to all hosts."""
     lines = [
         "| 1 GB to all, links of | hosts | seconds | from the driver alone | out of the driver |"
@@ -376,7 +392,7 @@ def broadcasts(hosts: Iterable[int] = (4, *HOSTS), gigabits: Iterable[int] = (1,
     for each in gigabits:
         rate = each * 1e9 / 8
         for number in hosts:
-            made = Broadcast(number, 10**9, rate)
+            made = Broadcast(number, 10**9, rate, prices.message)
             seconds = made.run()
             alone, out = number * 1e9 / rate, made.out / 1e9
             shown = f"{seconds:.3g} | {alone:,.3g} | {out:.3g} GB"

@@ -12,12 +12,13 @@ from typing import Any
 
 import pytest
 
-from bench import command, cpu, ratios, record, runs, simulate
+from bench import command, cpu, ratios, record, runs, simulate, simulate_hosts
 from bench.face import FULL_RECORDS, Bar, Contender, Figure, Sense, Size, plain
 from bench.parts import Parts
 from bench.process import ROOT
 from bench.programs import catalog, measure, outcome, ways
 from bench.published import NAMES, figure
+from bench.simulate_hosts import ClusterPrices
 
 SIZE = Size(FULL_RECORDS, Path("nowhere"))
 BENCH = Path(runs.__file__).parent
@@ -246,8 +247,57 @@ def test_a_message_takes_its_time() -> None:
     assert 3.1 <= found.seconds <= 3.3 + 1e-9
 
 
+COSTS_NOTHING = ClusterPrices(0.0, 0.0, 0.0, 0.0)
+
+
+@pytest.mark.parametrize("each", [16, 1])
+def test_hosts_are_busy_if_the_driver_s_work_costs_nothing(each: int) -> None:
+    found = simulate_hosts.OneMap(10, each, COSTS_NOTHING, 0.1).run()
+    assert found.busy > 0.98
+    assert found.driver == 0.0
+    assert found.chunk == pytest.approx(1 if each == 16 else 16)
+
+
+def test_a_driver_is_the_limit_of_many_hosts() -> None:
+    prices = ClusterPrices(0.001, 0.001, 0.0, 0.0)
+    alone = simulate_hosts.OneMap(50, 16, prices, 0.1).run()
+    cut = simulate_hosts.OneMap(50, 1, prices, 0.1).run()
+    assert alone.driver > 0.95
+    assert alone.busy < 0.15
+    assert cut.busy > 4 * alone.busy
+
+
+@pytest.mark.parametrize("hosts", [1, 4, 30])
+def test_an_array_leaves_the_driver_once(hosts: int) -> None:
+    size, rate = 10**9, 1e8
+    made = simulate_hosts.Broadcast(hosts, size, rate, 0.0)
+    seconds = made.run()
+    assert made.out == size
+    # No link carries it in less; and each doubles those that have a piece.
+    assert size / rate <= seconds < 2.6 * size / rate
+    assert seconds == simulate_hosts.Broadcast(hosts, size, rate, 0.0).run()
+
+
+def test_transfers_share_a_link() -> None:
+    clock = simulate_hosts.Clock()
+    links = simulate_hosts.Links(clock, 100.0)
+    ends: dict[str, float] = {}
+    for name, source, target, size in (("a", 0, 1, 100), ("b", 0, 2, 300), ("c", 3, 4, 200)):
+        links.send(source, target, size, lambda name=name: ends.setdefault(name, clock.now))
+    clock.run()
+    # Half of the link for 2 s each, then all of it for what is left of b.
+    assert ends == pytest.approx({"a": 2.0, "b": 4.0, "c": 2.0})
+
+
 def test_the_page_is_written_from_prices() -> None:
-    known = {"machine": _machine(1), "prices": dict.fromkeys(FREE.__dict__, 1e-05)}
+    known = {
+        "machine": _machine(1),
+        "prices": dict.fromkeys(FREE.__dict__, 1e-05),
+        "cluster": dict.fromkeys(COSTS_NOTHING.__dict__, 1e-05),
+    }
+    hosts = simulate.of_hosts(known, [2])
+    assert hosts.count("| 2 hosts") == 2
+    assert "| 10 Gbit/s | 2 |" in hosts
     text = simulate.text(known, simulate.PLACES[:1])
     assert text == simulate.text(known, simulate.PLACES[:1])
     assert text.count("| 2 workers |") == 2
