@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import time
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -282,8 +283,12 @@ def test_transfers_share_a_link() -> None:
     clock = simulate_hosts.Clock()
     links = simulate_hosts.Links(clock, 100.0)
     ends: dict[str, float] = {}
+
+    def ended(name: str) -> None:
+        ends[name] = clock.now
+
     for name, source, target, size in (("a", 0, 1, 100), ("b", 0, 2, 300), ("c", 3, 4, 200)):
-        links.send(source, target, size, lambda name=name: ends.setdefault(name, clock.now))
+        links.send(source, target, size, partial(ended, name))
     clock.run()
     # Half of the link for 2 s each, then all of it for what is left of b.
     assert ends == pytest.approx({"a": 2.0, "b": 4.0, "c": 2.0})
