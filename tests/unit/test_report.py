@@ -559,3 +559,15 @@ def test_a_report_in_a_notebook_is_one_output_that_fits(monkeypatch: pytest.Monk
 def test_a_summary_states_the_gain() -> None:
     run = crowded()
     assert f"Gain: {advice(run)[0].gain}." in notebook.summary(run)
+
+
+def test_a_column_without_text_is_left_out() -> None:
+    """The doctor knows no lines of calls, for example."""
+    rows = [("", ("one", "", ("5", 5.0), "x")), ("", ("two", "", ("", 0.0), "y"))]
+    page = html.data_table(("name", "called at", "number", "side"), rows, (0, 1, 3), sorts=True)
+    assert "called at" not in page
+    assert page.count("<th") == 3
+    assert page.count("<td") == 6
+    assert '<th class="left">side</th>' in page
+    assert '<td class="left">y</td>' in page
+    assert "<th>called at</th>" in html.data_table(("name", "called at"), [])

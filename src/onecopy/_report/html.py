@@ -388,7 +388,7 @@ def data_table(
     *,
     sorts: bool = False,
 ) -> str:
-    """Return a table of text, which is escaped here.
+    """Return a table of text, which is escaped here. Columns without any text are left out.
 
     Args:
         head: names of the columns.
@@ -396,13 +396,13 @@ def data_table(
         left: columns aligned left; figures are aligned right.
         sorts: it can be sorted by each column, if scripts run.
     """
-    aligned = ["" if at not in left or at == 0 else ' class="left"' for at in range(len(head))]
-    top = "".join(
-        f"<th{side}>{escape(name)}</th>" for side, name in zip(aligned, head, strict=True)
-    )
+    rows = list(rows)
+    there = [at for at in range(len(head)) if not rows or any(cells[at] != "" for _, cells in rows)]
+    aligned = {at: "" if at not in left or at == 0 else ' class="left"' for at in there}
+    top = "".join(f"<th{aligned[at]}>{escape(head[at])}</th>" for at in there)
     body = "".join(
         f"<tr{attributes}>"
-        + "".join(_cell(cell, aligned[at], first=at == 0) for at, cell in enumerate(cells))
+        + "".join(_cell(cells[at], aligned[at], first=at == 0) for at in there)
         + "</tr>"
         for attributes, cells in rows
     )
