@@ -492,7 +492,7 @@ def test_workers_end_with_a_killed_driver(tmp_path: Path) -> None:
         ({"files": "some"}, ValueError, "auto, ship, same"),
         ({"hosts_timeout": 0}, ValueError, "above 0"),
         ({"cluster": "tcp://here"}, ValueError, "no address such as tcp://10.0.0.1:8786"),
-        ({"cluster": 5}, TypeError, "not a int"),
+        ({"cluster": 5}, TypeError, "not an int"),
     ],
 )
 def test_refused(options: dict[str, Any], error: type[Exception], said: str) -> None:

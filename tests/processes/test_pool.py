@@ -311,7 +311,7 @@ class TestBlocks:
             pool.map_blocks(np.sum, np.zeros(3), reduce="median")  # type: ignore[call-overload]  # refused
         with pytest.raises(TypeError, match="argument 0 is a dict"):
             pool.map_blocks(len, {"a": 1})
-        with pytest.raises(TypeError, match="argument 0 is a int"):
+        with pytest.raises(TypeError, match="argument 0 is an int"):
             pool.map_blocks(np.sum, 3)
 
     def test_progress_in_plain_lines(

@@ -148,7 +148,7 @@ class TestErrors:
     def test_clear_errors_at_the_call(self, make_pool: MakePool, method: str) -> None:
         pool = make_pool(method)
         for call in (pool.submit, pool.apply):
-            with pytest.raises(TypeError, match="must be callable, not a int"):
+            with pytest.raises(TypeError, match="must be callable, not an int"):
                 call(3)  # type: ignore[arg-type]
         with pytest.raises(TypeError, match="must be callable"):
             pool.map(None, [1])  # type: ignore[call-overload]

@@ -153,7 +153,11 @@ def revived(failed: dict[int, Failure], first: int | None) -> dict[int, BaseExce
     """
     found = {at: revive(how) for at, how in failed.items()}
     for at, error in found.items():
-        if first is not None and isinstance(error, NotPicklable) and error.path.startswith(_RESULT):
+        # By its type: a property of its class may raise anything.
+        if first is None or not issubclass(type(error), NotPicklable):
+            continue
+        assert isinstance(error, NotPicklable)
+        if error.path.startswith(_RESULT):
             error.path = f"the result of item {first + at}{error.path.removeprefix(_RESULT)}"
             error.args = (error.path, *error.args[1:])
     return found
