@@ -233,8 +233,8 @@ def test_options_of_a_view_add_up(make_pool: MakePool, process_method: str) -> N
     view = pool.options(timeout=600).options(retries=2, retry_on=OSError).options(name="mine")
     assert "timeout=600, retries=2" in repr(view)
     assert "name='mine'" in repr(view)
-    assert "timeout=None, retries=2" in repr(view.options(timeout=None))
-    assert "retries=0, retry_on=()" in repr(view.options(retries=0))
+    assert "timeout" not in repr(view.options(timeout=None)), "what is not limited is not told"
+    assert "retr" not in repr(view.options(retries=0))
     assert "memory_limit=2000000000" in repr(view.options(memory_limit="2GB"))
     assert view.map(abs, [-1]) == [1]
     with pytest.raises(ValueError, match="is a size"):
