@@ -37,7 +37,7 @@ class Bulk:
     def __init__(self, sock: socket.socket) -> None:
         self._sock = sock
         self._using = threading.Lock()
-        self._filling = threading.Lock()
+        self._reading = threading.Lock()
 
     def send(self, segment: Segment, start: int, stop: int) -> None:
         """Send bytes of a segment. Blocks until the kernel has them all.
@@ -71,7 +71,7 @@ class Bulk:
 
     def receive(self, address: int, count: int) -> None:
         """Write the next bytes to an address. Raises EOFError if the driver has gone."""
-        self._fill(mapping.borrowed(address, count, write=True))
+        self.fill(mapping.borrowed(address, count, write=True))
 
     def write(self, file: AnonymousFile, offset: int, count: int) -> None:
         """Write the next bytes to a file.
@@ -122,34 +122,25 @@ class Bulk:
     def get(self, count: int) -> bytearray:
         """Return the next bytes. Raises EOFError if the other end has gone."""
         room = bytearray(count)
-        self._fill(memoryview(room))
+        self.fill(memoryview(room))
         return room
 
     def fill(self, room: memoryview) -> None:
         """Fill this with the next bytes. Raises EOFError if the other end has gone, or this one was
         closed."""
-        with self._filling:
-            self._fill(room)
-
-    def pass_over(self, count: int) -> None:
-        """Read the next bytes and forget them, as ``fill``."""
-        with self._filling:
-            self.skip(count)
+        while room:
+            room = room[self._read(room) :]
 
     def skip(self, count: int) -> None:
-        """Read the next bytes and forget them. Raises EOFError if the driver has gone."""
+        """Read the next bytes and forget them. Raises EOFError as ``fill`` does."""
         room = memoryview(bytearray(min(_PIECE, count)))
         while count:
             count -= self._read(room[:count])
 
-    def _fill(self, room: memoryview) -> None:
-        while room:
-            room = room[self._read(room) :]
-
     def _read(self, room: memoryview) -> int:
         """Fill the room with the next bytes, or some of it; return how many. Raises EOFError if the
         other end has gone, or has been silent for as long as the socket waits."""
-        with suppress(OSError):  # reset, silent, or closed here
+        with self._reading, suppress(OSError):  # reset, silent, or closed here
             if done := self._sock.recv_into(room, 0, socket.MSG_WAITALL):
                 return done
         raise EOFError
@@ -162,7 +153,7 @@ class Bulk:
     def close(self) -> None:
         """End the stream, and close the socket when no thread uses it any more."""
         self.shut()
-        with self._using, self._filling:
+        with self._using, self._reading:
             self._sock.close()
 
     def detach_in_child(self) -> None:

@@ -120,7 +120,7 @@ class Inbox:
                 if isinstance(where, Landing):
                     where.read(bulk)
                 else:
-                    bulk.pass_over(where)
+                    bulk.skip(where)
             except EOFError:
                 assert self._broken is not None
                 self._broken()
