@@ -83,11 +83,6 @@ class Case:
         return self.facts.wall
 
 
-def article(noun: str) -> str:
-    """``a``, or ``an`` where the noun sounds so: ``an ndarray``."""
-    return "an" if noun[:1].lower() in "aeiou" or noun.startswith("ndarray") else "a"
-
-
 def arrow(before: float, after: float) -> str:
     """``3.4 s -> about 1.2 s``."""
     return f"{seconds(before)} -> about {seconds(max(0.0, after))}"

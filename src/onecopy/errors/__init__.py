@@ -137,7 +137,12 @@ def printable(text: str, kept: str = "") -> str:
 def kind_of(value: object) -> str:
     """Return the type of ``value`` as a sentence names it: ``an int``, ``a str``."""
     name = type(value).__name__
-    return f"{'an' if name[0] in 'aeioAEIO' or name.startswith('nd') else 'a'} {name}"
+    return f"{article(name)} {name}"
+
+
+def article(noun: str) -> str:
+    """Return ``a``, or ``an`` where the noun sounds so: ``an ndarray``."""
+    return "an" if noun[:1] in tuple("aeioAEIO") or noun.startswith("ndarray") else "a"
 
 
 def add_note(error: BaseException, note: str) -> None:

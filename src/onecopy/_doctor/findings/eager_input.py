@@ -9,10 +9,11 @@ from __future__ import annotations
 import ast
 from collections.abc import Iterator
 
+from ...errors import article
 from .. import source
 from ..cures import imports, with_keyword
 from ..estimate import replay
-from ..finding import Case, Finding, Line, arrow, article, count, human_bytes, seconds
+from ..finding import Case, Finding, Line, arrow, count, human_bytes, seconds
 from ..history import Site, Table
 from ..inside import kinds
 from ..pools import Pool

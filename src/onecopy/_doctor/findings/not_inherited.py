@@ -12,8 +12,9 @@ from collections import Counter
 from collections.abc import Iterator
 from typing import NamedTuple
 
+from ...errors import article
 from .. import reading, source
-from ..finding import Case, Finding, Line, article, count
+from ..finding import Case, Finding, Line, count
 from ..history import Process, Site
 from ..inside import kinds
 from ..pools import Pool

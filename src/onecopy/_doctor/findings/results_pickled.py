@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from ...errors import article
 from ..cures import heavy, imports
 from ..estimate import CHANGE, HANDLING, SHARE_RATE
-from ..finding import Case, Finding, Line, arrow, article, count, human_bytes, seconds
+from ..finding import Case, Finding, Line, arrow, count, human_bytes, seconds
 from ..inside import kinds
 from ..pools import Pool
 
