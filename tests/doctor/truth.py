@@ -19,6 +19,9 @@ from onecopy._doctor.findings import FAULT
 HERE = Path(__file__).parent
 # True as well, and a matter of the run's size.
 _ALWAYS = frozenset({"machine-busy", "rss-misleads"})
+# Seconds for programs that hang: the doctor asks for two of them after the last thing that happened,
+# and on a busy machine the program needs several to come that far.
+_HANGS = 10.0
 
 
 @dataclass(frozen=True)
@@ -108,22 +111,22 @@ PROGRAMS = (
     Program("not_inherited", "not-inherited", ("start-up",), ("silent", "spawn")),
     Program("not_inherited", "not-inherited", ("start-up",), ("error",), quick=True),
     Program("not_inherited", "not-inherited", args=("process",), quick=True),
-    Program("killed_worker", "worker-killed", stop=4.0),
+    Program("killed_worker", "worker-killed", stop=_HANGS),
     Program("killed_worker", "worker-killed", args=("executor",), quick=True),
-    Program("consumers_die", "consumers-died", stop=5.0),
-    Program("full_queue", "consumers-died", stop=5.0, quick=True),
+    Program("consumers_die", "consumers-died", stop=_HANGS),
+    Program("full_queue", "consumers-died", stop=_HANGS, quick=True),
     Program("bad_exception", "not-unpicklable", quick=True),
     Program("local_function", "not-picklable", quick=True),
-    Program("join_before_drain", "join-before-drain", stop=5.0),
-    Program("join_several", "join-before-drain", stop=6.0, quick=True),
-    Program("stuck_task", "stuck-task", stop=4.0, quick=True),
-    Program("stuck_task", "stuck-task", stop=4.0, args=("search",)),
-    Program("stuck_task", "stuck-task", stop=4.0, args=("search", "executor")),
+    Program("join_before_drain", "join-before-drain", stop=_HANGS),
+    Program("join_several", "join-before-drain", stop=_HANGS, quick=True),
+    Program("stuck_task", "stuck-task", stop=_HANGS, quick=True),
+    Program("stuck_task", "stuck-task", stop=_HANGS, args=("search",)),
+    Program("stuck_task", "stuck-task", stop=_HANGS, args=("search", "executor")),
     *(
         # Its worker dead, the Pool does not end by Ctrl-C either.
         Program(
             *(name, must, (), (*more, *kind)),
-            stop=4.0 if name == "short_stuck" else 60.0,
+            stop=_HANGS if name == "short_stuck" else 60.0,
             calm=must == "straggler",
             quick=(*more, *kind) != ("killed",),
         )
