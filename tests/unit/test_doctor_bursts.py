@@ -527,3 +527,21 @@ def test_long_tasks_stay_when_a_long_run_is_thinned(
     begun = table[table["head"] & 0xFFFF == kinds.IN | kinds.TASK << 8]["e"]
     assert {7, 4_001, 9_000} <= set(begun.tolist())
     assert len(begun) < 9_000
+
+
+@pytest.mark.parametrize(("took", "known"), [(0, True), (500 * MS, True), (MS, False)])
+def test_a_task_is_known_though_its_worker_was_killed_before_it_recorded_its_end(
+    worker: Worker, took: int, known: bool
+) -> None:
+    """The head of its ring says of it, running (0) or ended; a short one is one of many."""
+    for number in range(2_000):
+        worker.does(number, MS)
+    assert bursts.hot[0] > 0
+    worker.reads((7, 2_000, work, (1,), {}))
+    last = rings.current_of(worker.taken().head)
+    assert last is not None
+    if took:
+        last = last._replace(ended=last.begin + took)
+    of_it = joined._with_last(SimpleNamespace(current=last), TASKS, rings.table(b""))
+    assert [int(row["e"]) for row in of_it] == ([2_000] if known else [])
+    assert len(joined._with_last(SimpleNamespace(current=last), TASKS, of_it)) == len(of_it)

@@ -15,6 +15,7 @@ from . import accounting
 from .history import History, Process, Table
 from .inside import kinds
 from .pools import TASK, Pool
+from .rings import LONG
 
 KINDS = {kinds.A_POOL: "Pool", kinds.EXECUTOR: "ProcessPoolExecutor", kinds.LOKY: "joblib (loky)"}
 
@@ -54,9 +55,12 @@ def _pool(history: History, parent: Process, channel: int, sent: Table) -> Pool 
 
 
 def _with_last(worker: Process, channel: int, rows: Table) -> Table:
-    """Its records of tasks, and one of the task that it was still at, if that was not recorded."""
+    """Its records of tasks, and one of its last task, if that was not recorded: it was still at it, or
+    was killed between the end of a long one and the record of that."""
     last = worker.current
-    if last is None or not last.running or last.channel != channel:
+    if last is None or not last.whole or last.channel != channel:
+        return rows
+    if not last.running and last.ended - last.begin < LONG:
         return rows
     if ((rows["d"] == last.one) & (rows["e"] == last.two)).any():
         return rows
