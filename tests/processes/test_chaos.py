@@ -59,7 +59,7 @@ def hold(state: Array) -> int:
 
 
 def until_idle(pool: oc.Pool) -> None:
-    until(lambda: len(pool._engine.core._scheduler._idle) == pool.workers, "idle")
+    until(lambda: len(pool._engine.core._scheduler.idle) == pool.workers, "idle")
 
 
 def test_a_cancelled_task_that_could_be_retried_does_not_keep_a_closed_pool(
@@ -121,7 +121,7 @@ def test_a_stream_goes_on_when_its_pool_is_closed(make_pool: MakePool, method: s
     async def items() -> AsyncIterator[int]:
         yield 0
         yield 1
-        while not pool._engine.core._scheduler._idle:
+        while not pool._engine.core._scheduler.idle:
             await asyncio.sleep(0.001)  # the scheduler gives no sign
         pool.close()
         yield 2

@@ -38,6 +38,8 @@ BROKEN = {
     "unknown type": frame(99),
     "the owner's type": frame(wire.TASK),
     "result of no task": frame(wire.RESULT, TIMES + pickle.dumps(1), id=1 << 60),
+    "outcomes of no run": frame(wire.OUTCOMES, bytes(8), id=1 << 60),
+    "outcomes that are cut off": frame(wire.OUTCOMES, bytes(9), id=1 << 60),
     "short result": frame(wire.RESULT, b"abc", id=1 << 60),
     "bad announcement": frame(wire.ANNOUNCE, b"\xff" * 100),
     "announcement of a number": frame(wire.ANNOUNCE, marshal.dumps(5)),

@@ -20,18 +20,21 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from onecopy import errors
+from onecopy._codec.pickling import Namespace
 from onecopy._engine.core import Core, PoolState
 from onecopy._engine.effects import ReadyWorker
-from onecopy._engine.history import NOTHING, History
+from onecopy._engine.history import History
 from onecopy._engine.jobs import MapJob
 from onecopy._engine.known_functions import KnownFunctions
 from onecopy._engine.lifetime import Lifetime
 from onecopy._engine.outcomes import Outcomes
 from onecopy._engine.rules import Rules
+from onecopy._engine.runs import Run, part
 from onecopy._engine.submission import Submission
 from onecopy._engine.work import Entry
 from onecopy._observe.columns import DONE, FAILED
 from onecopy._protocol import wire
+from onecopy._protocol.wire import NOTHING
 from onecopy._schedule import events
 from onecopy._schedule.scheduler import Scheduler
 from onecopy._system.interrupts import Uninterrupted
@@ -64,9 +67,9 @@ class FakeWorker:
 
 
 class Pool:
-    """The parts of an engine around a table, with fake workers."""
+    """The parts of an engine around a table, with fake workers; these may be given runs of calls."""
 
-    def __init__(self, workers: int) -> None:
+    def __init__(self, workers: int, *, runs: bool = False) -> None:
         self.wanted = workers
         self.awake = False
         self.workers: dict[int, FakeWorker] = {}
@@ -75,10 +78,14 @@ class Pool:
             on_lost=lambda entry, error: self.outcomes.lose(entry, error),
             start_worker=self._more,
             wake=self._awake,
+            runs=runs,
         )
         self.history = History(100, nullcontext)
-        known = KnownFunctions(None, None, lambda function: None)
-        self.submission = Submission(self.core, self.history, known, None, lambda: None, self._wait)
+        namespace = Namespace() if runs else None
+        known = KnownFunctions(namespace, None, lambda function: None)
+        self.submission = Submission(
+            self.core, self.history, known, namespace, lambda: None, self._wait
+        )
         self.lifetime = Lifetime(self.core, self.submission, self.history, self.workers.clear)
         self.outcomes = Outcomes(self.core, self.history, None)
 
@@ -111,6 +118,9 @@ class Pool:
     def finish(self, worker: FakeWorker, *, bad: bool = False) -> None:
         """The worker is done with what it was sent first."""
         entry = worker.sent.popleft()
+        if type(entry.work) is Run:
+            self._advance(worker, entry, entry.assignment.stop, bad=bad, last=True)
+            return
         assignment, work, outcomes = entry.assignment, entry.work, self.outcomes
         result = (assignment.id, 1000, 0, bad, False)
         ended, _, effects = self.core.ended(worker.number, [result], look_for_blocked=True)
@@ -123,12 +133,42 @@ class Pool:
         elif work.call_kind == wire.CALL:
             conclude(DONE, outcomes.delivered, "done")
         else:
-            conclude(
-                DONE, outcomes.delivered, list(work.payload(assignment.start, assignment.stop))
-            )
+            assert isinstance(work, MapJob)
+            items = work.items[assignment.start : assignment.stop]
+            conclude(DONE, outcomes.delivered, list(items))
+
+    def advance(self, worker: FakeWorker, calls: int, *, bad: bool = False) -> None:
+        """The worker has ended some more calls of the run that it was sent first."""
+        entry = worker.sent[0]
+        if type(entry.work) is Run:
+            stop = min(entry.early + calls, entry.assignment.stop)
+            self._advance(worker, entry, stop, bad=bad, last=False)
+
+    def _advance(
+        self, worker: FakeWorker, entry: Entry, stop: int, *, bad: bool, last: bool
+    ) -> None:
+        start, number = entry.early, entry.assignment.id
+        took = [1000] * (stop - start)
+        found = self.core.runs.advanced(worker.number, number, start, took, last=last)
+        if found is None:
+            assert self.core.state >= PoolState.TERMINATED
+            return
+        _, calls, effects = found
+        if effects is not None:
+            effects.carry_out()
+        for call in calls:
+            if call is None:
+                continue
+            if bad:
+                alone, failed = part(entry, call), self.outcomes.failed
+                self.outcomes.conclude(7, alone, NOTHING, FAILED, failed, ZeroDivisionError())
+            else:
+                self.outcomes.delivered_together(7, entry, [(call, NOTHING, "done")])
 
     def halve(self, worker: FakeWorker) -> None:
         """The first message cannot be unpacked: nothing of it was run."""
+        if type(worker.sent[0].work) is Run:
+            return  # each of its calls is unpacked by itself
         entry = worker.sent.popleft()
         result = (entry.assignment.id, None, 0, True, True)
         ended, _, effects = self.core.ended(worker.number, [result], look_for_blocked=False)
@@ -137,15 +177,19 @@ class Pool:
             error = TypeError("cannot be unpacked")
             self.outcomes.conclude(7, entry, NOTHING, FAILED, self.outcomes.failed, error)
 
-    def end(self, worker: FakeWorker, claimed: int) -> None:
+    def end(self, worker: FakeWorker, claimed: int, begun: int = 0) -> None:
         del self.workers[worker.number]
-        self.core.worker_gone(
-            worker.number, claimed, broken=False, error=lambda task: errors.WorkerDied(7, -9, task)
-        ).carry_out()
+
+        def error(task: str) -> BaseException:
+            return errors.WorkerDied(7, -9, task)
+
+        gone = self.core.worker_gone(worker.number, claimed, begun, broken=False, error=error)
+        gone.carry_out()
 
     def take_back(self, worker: FakeWorker, begun: int) -> None:
         """It is at what it was sent first, has begun ``begun`` of its items, and is paused."""
         head = worker.sent[0].assignment.id
+        begun = max(begun, worker.sent[0].early)
 
         def resume(back: list[int], cut: int | None) -> None:
             worker.sent = deque(e for e in worker.sent if e.assignment.id not in back)
@@ -167,9 +211,11 @@ def end_of(future: Any) -> Any:
 class Life(RuleBasedStateMachine):
     """A pool whose workers and callers do anything that they may."""
 
+    runs = False
+
     @initialize(workers=st.integers(1, 4))
     def make(self, workers: int) -> None:
-        self.pool = Pool(workers)
+        self.pool = Pool(workers, runs=self.runs)
         self.futures: list[Any] = []
         self.jobs: list[MapJob] = []
         self.dropped: set[int] = set()
@@ -220,8 +266,11 @@ class Life(RuleBasedStateMachine):
     def a_worker_dies(self, draw: int, begun: bool) -> None:
         worker = self.worker(draw, busy=False)
         if worker is not None:
-            claimed = worker.sent[0].assignment.id if worker.sent and begun else 0
-            self.pool.end(worker, claimed)
+            claimed, calls = 0, 0
+            if worker.sent and begun:
+                head = worker.sent[0]
+                claimed, calls = head.assignment.id, head.early + draw % 2
+            self.pool.end(worker, claimed, calls)
 
     @rule(draw=st.integers(0, 99), begun=st.integers(1, 10))
     def work_is_taken_back(self, draw: int, begun: int) -> None:
@@ -296,6 +345,44 @@ class Life(RuleBasedStateMachine):
 
 TestLife = Life.TestCase
 TestLife.settings = settings(max_examples=150, stateful_step_count=40, deadline=None)
+
+
+class LifeWithRuns(Life):
+    """The same, with tiny calls that are given out together."""
+
+    runs = True
+
+    @initialize(workers=st.integers(1, 4))
+    def make(self, workers: int) -> None:
+        super().make(workers)
+        first = self.pool.start()
+        self.submit(0)
+        self.pool.finish(first)  # now it is known how short they are
+
+    @rule(many=st.integers(2, 40))
+    def submit_many(self, many: int) -> None:
+        for _ in range(many):
+            self.submit(0)
+
+    @rule(draw=st.integers(0, 99), calls=st.integers(0, 9), bad=st.booleans())
+    def a_worker_goes_on(self, draw: int, calls: int, bad: bool) -> None:
+        worker = self.worker(draw)
+        if worker is not None:
+            self.pool.advance(worker, calls, bad=bad)
+
+    @rule(draw=st.integers(0, 99), ended=st.integers(0, 9), more=st.booleans())
+    def a_worker_dies_in_a_run(self, draw: int, ended: int, more: bool) -> None:
+        """In a call of it, or between two."""
+        runs = [w for w in self.pool.workers.values() if w.sent and type(w.sent[0].work) is Run]
+        if runs:
+            worker = runs[draw % len(runs)]
+            self.pool.advance(worker, ended)
+            head = worker.sent[0]
+            self.pool.end(worker, head.assignment.id, head.early + more)
+
+
+TestLifeWithRuns = LifeWithRuns.TestCase
+TestLifeWithRuns.settings = settings(max_examples=300, stateful_step_count=60, deadline=None)
 
 
 def test_an_ended_pool_drops_everything() -> None:

@@ -542,6 +542,7 @@ def test_a_task_is_known_though_its_worker_was_killed_before_it_recorded_its_end
     assert last is not None
     if took:
         last = last._replace(ended=last.begin + took)
-    of_it = joined._with_last(SimpleNamespace(current=last), TASKS, rings.table(b""))
+    killed: Any = SimpleNamespace(current=last)
+    of_it = joined._with_last(killed, TASKS, rings.table(b""))
     assert [int(row["e"]) for row in of_it] == ([2_000] if known else [])
-    assert len(joined._with_last(SimpleNamespace(current=last), TASKS, of_it)) == len(of_it)
+    assert len(joined._with_last(killed, TASKS, of_it)) == len(of_it)

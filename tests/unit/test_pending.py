@@ -51,11 +51,14 @@ def test_objects_that_the_collector_traverses(
     functions: tuple[Callable[[int], Any], ...], types: list[str]
 ) -> None:
     """The future alone; the scheduler adds a record for each run of calls of one function."""
-    submit = Pool(Namespace()).submission.submit
+    pool = Pool(Namespace())
+    submit = pool.submission.submit
     futures: list[Future[Any] | None] = [None] * MANY
     before = tracked()
     for at in range(MANY):
         futures[at] = submit(functions[at % len(functions)], (at,), {})
+    assert many(tracked() - before) == {"FutureCall": MANY}, "on its way into the table"
+    pool.core.handle()
     assert many(tracked() - before) == dict.fromkeys(types, MANY)
     for call in futures:
         assert isinstance(call, FutureCall)

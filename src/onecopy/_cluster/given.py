@@ -84,6 +84,11 @@ class Given(Call):
         self._own = value
 
     @property
+    def pace(self) -> int:
+        """By the driver's number of the function."""
+        return self.order.function
+
+    @property
     def own(self) -> int:
         """The number in this host's table."""
         return self._own

@@ -62,10 +62,12 @@ class HostCore(Core):
         self.outbox.put("worker", worker.row(0))
         return super().join(worker)
 
-    def worker_gone(self, worker: int, claimed: int, *, broken: bool, error: MakeError) -> Effects:
+    def worker_gone(
+        self, worker: int, claimed: int, begun: int = 0, *, broken: bool, error: MakeError
+    ) -> Effects:
         self.outbox.put("worker", self.history.gone[-1])
         self.values.pop(worker, None)
-        return super().worker_gone(worker, claimed, broken=broken, error=error)
+        return super().worker_gone(worker, claimed, begun, broken=broken, error=error)
 
 
 class HostReceiver(Receiver):
@@ -280,7 +282,7 @@ class HostEngine(ProcessEngine):
 
     def give(self, work: Given) -> None:
         """Put work behind what is waiting. Raises PoolClosed, or the failure, if there is none."""
-        effects = self.core.submit(work, work.order.function)
+        effects = self.core.submit(work)
         if effects is not None:
             effects.carry_out()
 

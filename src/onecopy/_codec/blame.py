@@ -12,6 +12,7 @@ of onecopy and of the picklers are cut out of the tracebacks.
 
 from __future__ import annotations
 
+import copy
 import copyreg
 import os
 import pickle
@@ -20,7 +21,7 @@ from abc import ABC
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from ..errors import NotPicklable, add_note
+from ..errors import NotPicklable, OnecopyError, add_note
 
 Attempt = Callable[[Any], Exception | None]
 """Pickles something by itself; returns the error, or None."""
@@ -347,3 +348,11 @@ def _small(value: Any) -> bool:
     return not isinstance(value, list | dict | set | tuple | str | bytes | bytearray) or (
         len(value) <= 200
     )
+
+
+def copy_of(error: OnecopyError) -> OnecopyError:
+    """Return a copy of an error for one caller. Raising adds frames to its traceback, and the
+    engine must not keep them alive."""
+    made = copy.copy(error)
+    made.__cause__ = error.__cause__
+    return made

@@ -10,12 +10,15 @@ from __future__ import annotations
 
 import contextlib
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from time import monotonic_ns
 from typing import Protocol
 
+from .runs import Run, parts
 from .work import Entry, Work
 
+# Assignments that ``lone`` searches.
+_MANY = 16
 _LONG = 1_000_000_000  # nanoseconds after which a call says what it waits for
 
 
@@ -50,7 +53,7 @@ def heads(assigned: Iterable[Entry], workers: Mapping[int, Timed]) -> list[tuple
         if head is None or entry.assignment.id < head.assignment.id:
             heads[entry.worker] = entry
     return [
-        (entry, max(entry.sent, workers[worker].last))
+        (next(parts(entry), entry), max(entry.sent, workers[worker].last))
         for worker, entry in heads.items()
         if worker in workers and entry.sent
     ]
@@ -73,6 +76,17 @@ def words(held: list[tuple[Work, int]]) -> str:
 def _tasks(numbers: set[int]) -> str:
     first = min(numbers)
     return f"task {first}" if len(numbers) == 1 else f"tasks {first} to {max(numbers)}"
+
+
+def lone(assigned: Collection[Entry], task: int) -> Entry | None:
+    """Return the assignment of a task, if its worker has no other and there are not many."""
+    if len(assigned) > _MANY:
+        return None
+    for found in assigned:
+        if found.assignment.work == task and type(found.work) is not Run:
+            alone = all(each is found or each.worker != found.worker for each in assigned)
+            return found if alone else None
+    return None
 
 
 class Waiting:

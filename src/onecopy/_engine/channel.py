@@ -29,6 +29,7 @@ from .._protocol.versions import NO_VERSIONS, Path, Version, describe
 from .._schedule.events import Assignment
 from .._system import descriptors
 from .functions import Function
+from .runs import Run
 from .work import Entry
 
 # The value of a variable that cannot be followed.
@@ -168,7 +169,10 @@ class Channel:
             except IndexError:
                 return self._write()
             if isinstance(entry, Entry):
-                self._add_task(entry)
+                if type(entry.work) is Run:
+                    self._add_run(entry, entry.work)
+                else:
+                    self._add_task(entry)
             elif isinstance(entry, bytes):
                 self._add(entry)
             elif isinstance(entry, Function):
@@ -266,6 +270,26 @@ class Channel:
         frame = wire.pack_task(flags, assignment.id, function_id, work.call_kind, work.number, body)
         self._batch.append(frame)
         self._size += len(frame)
+
+    def _add_run(self, entry: Entry, run: Run) -> None:
+        entry.begun = monotonic_ns()
+        function = run.function
+        assert function is not None, "a call without one is in no run"
+        try:
+            if run.versions is not self._contents.state:
+                self._add_state(run.versions)
+            if function.id not in self._contents.functions:
+                self._add_function(function)
+            known, pack = function.id, wire.pack_call
+            calls = [
+                wire.NO_CALL if call is None else pack(known, call.number, call.message)
+                for call in run.calls
+            ]
+        except BaseException as error:
+            self._unsendable(self.number, entry.assignment, error)
+            return
+        entry.sent = monotonic_ns()
+        self._add(wire.pack(wire.RUN, b"".join(calls), id=entry.assignment.id))
 
     def _cut(self) -> None:
         """End the batch: what comes next is written by another call."""

@@ -7,7 +7,9 @@ by one side only, and no lock is involved.
 
 from __future__ import annotations
 
+from .._protocol import outcome_page
 from .._protocol.early import ROOM, read
+from .._protocol.outcome_page import Outcome
 from .._protocol.strides import BEGUN, CLAIM, ORDERS, WORDS, begun
 from .._system import barrier, mapping
 from .._system.anonymous import anonymous_file
@@ -88,9 +90,15 @@ class Claims:
     def early(self, slot: int, assignment: int, known: int) -> list[bytes]:
         """Return the results of a chunk after the first ``known``, pickled; see the module
         ``early``."""
+        return read(*self._of(slot), assignment, known)
+
+    def outcomes(self, slot: int, run: int) -> tuple[int, list[Outcome]] | None:
+        """Return outcomes of a run that were not sent yet; see ``outcome_page``."""
+        return outcome_page.read(*self._of(slot), run)
+
+    def _of(self, slot: int) -> tuple[memoryview, memoryview]:
         at = self.room(slot)
-        words = self._words[WORDS * slot : WORDS * (slot + 1)]
-        return read(words, self._bytes[at : at + ROOM], assignment, known)
+        return self._words[WORDS * slot : WORDS * (slot + 1)], self._bytes[at : at + ROOM]
 
     def close(self) -> None:
         """Unmap the pages: all workers are gone."""

@@ -5,14 +5,14 @@ once the lock is released. Nothing is sent, read, pickled or called back in here
 is started, so the rules of the engine are tested without a process (``tests/unit/test_core.py``).
 
 ``lock`` guards the scheduler, the table and the order in which work is posted to workers. It
-is held for table work only. A thread that holds it waits for one other lock, the future's of
-work that is about to be sent (``Work.begin``); that one is a leaf. Methods say "with the lock
-held" when they expect the caller to hold it; all others take it.
+is held for table work only. Calls for futures come in without it; see ``inbox``. A thread that
+holds it waits for one other lock, the future's of work that is about to be sent (``Work.begin``);
+that one is a leaf. Methods say "with the lock held" when they expect the caller to hold it; all
+others take it.
 """
 
 from __future__ import annotations
 
-import copy
 import threading
 from collections.abc import Callable, Iterable, Sequence
 from enum import IntEnum
@@ -20,16 +20,18 @@ from functools import partial
 from itertools import count
 
 from .. import errors
+from .._codec.blame import copy_of
 from .._schedule import events
 from .._schedule.events import PLAIN, Assignment, Event, Instruction
 from .._schedule.scheduler import Scheduler
-from . import busy
+from . import busy, chunk_ends
 from .effects import Deferred, Effects, Limited, ReadyWorker
+from .inbox import Inbox
 from .jobs import Job
+from .run_table import Runs
+from .runs import Run, parts
 from .work import BlockingCall, Call, Entry, Work
 
-# Assignments that ``lone`` searches.
-_MANY = 16
 FOREIGN = "this pool belongs to the process that made it; make one here"
 
 MakeError = Callable[[str], BaseException]
@@ -57,6 +59,7 @@ class Core:
         start_worker: called, deferred, when another worker is needed.
         wake: called, deferred, if the thread that runs the engine has something to do.
         limits: of tasks; None where limits cannot be kept.
+        runs: workers can be given runs of calls (see ``runs``).
     """
 
     def __init__(
@@ -67,12 +70,14 @@ class Core:
         start_worker: Deferred,
         wake: Deferred,
         limits: Limited | None = None,
+        runs: bool = False,
     ) -> None:
         self.lock: threading.Lock = threading.Lock()
         self.work: dict[int, Work] = {}
         self.assigned: dict[int, Entry] = {}
         self.workers: dict[int, ReadyWorker] = {}
         self.streams: set[int] = set()  # jobs whose results are delivered early
+        self.runs: Runs = Runs(self, scheduler)
         self.aborting: set[int] = set()  # assignments whose workers are about to be killed
         self.told_of: set[int] = set()  # see ``busy``
         self.state: PoolState = PoolState.OPEN
@@ -80,6 +85,7 @@ class Core:
         self.foreign: bool = False  # this is a forked child's copy
         self.tasks_ended: int = 0
         self._scheduler = scheduler
+        self.inbox: Inbox = Inbox(scheduler, runs=runs)
         self._ids = count(1)
         self._on_lost = on_lost
         self._start_worker = start_worker
@@ -96,11 +102,11 @@ class Core:
     def busy(self) -> bool:
         """True while anything waits, or is with a worker."""
         with self.lock:
-            return self._scheduler.busy
+            return bool(self.inbox) or self._scheduler.busy
 
     def occupied(self) -> bool:
         """Return True while a worker has something to do, or work waits for one. Takes no lock."""
-        return bool(self.assigned) or self._scheduler.queued
+        return bool(self.assigned) or self._scheduler.queued or bool(self.inbox)
 
     def ready(self) -> int:
         """The number of workers that are ready, busy or not."""
@@ -119,18 +125,8 @@ class Core:
         """Return the assignment of a task and its worker, if the worker has no other; None as well
         if many are out: this searches all."""
         with self.lock:
-            if len(self.assigned) > _MANY:
-                return None
-            found = None
-            for entry in self.assigned.values():
-                if entry.assignment.work == task:
-                    found = entry
-            if found is None:
-                return None
-            for entry in self.assigned.values():
-                if entry.worker == found.worker and entry is not found:
-                    return None
-            return self.workers[found.worker], found
+            found = busy.lone(self.assigned.values(), task)
+            return None if found is None else (self.workers[found.worker], found)
 
     def ended_by_worker(self) -> dict[int, int]:
         """Return how many assignments each ready worker has ended."""
@@ -148,10 +144,14 @@ class Core:
         if self.state is PoolState.OPEN and not self.foreign:
             return
         if self.failure is not None:
-            raise error_copy(self.failure)
+            raise copy_of(self.failure)
         if self.foreign:
             raise errors.PoolClosed(FOREIGN)
         raise errors.PoolClosed("the pool is closed and takes no more work")
+
+    def unfinished(self) -> list[Work]:
+        """Return all work that has not ended. Takes no lock."""
+        return [*self.work.values(), *self.inbox]
 
     def new_id(self) -> int:
         """Return a number that nothing else in this pool has."""
@@ -159,31 +159,41 @@ class Core:
 
     # Work comes in.
 
-    def submit(self, call: Call, pace: int) -> Effects | None:
+    def put(self, call: Call) -> bool:
+        """Put a call behind the others, without the lock; return True if it must be taken in."""
+        if self.state is not PoolState.OPEN or self.foreign:
+            self.check_open()
+        call.number = next(self._ids)
+        must = self.inbox.put(call)
+        return must or self.state is not PoolState.OPEN  # closed since then
+
+    def take_in(self, call: Call) -> Effects:
+        """Take in what was put. Raises as ``check_open`` does if ``call`` came too late."""
+        with self.lock:
+            if self.state is not PoolState.OPEN and self.inbox.withdraw(call):
+                self.check_open()
+            return self.take(())
+
+    def submit(self, call: Call) -> Effects | None:
         """Add a call behind what is waiting. None: there is nothing to send yet."""
         with self.lock:
-            if self.state is not PoolState.OPEN or self.foreign:
-                self.check_open()
-            call.number = task = next(self._ids)
-            self.work[task] = call
-            constraints = PLAIN if call.rules is None else call.rules.constraints
-            held = self._scheduler.held
-            waits = type(call) is not BlockingCall
-            instructions = self._scheduler.submitted(task, pace, constraints, waits=waits)
-            begins = self._scheduler.held and not held
-            if not (instructions or begins):
-                return None
-            effects = self.take((), instructions=instructions)
-            if begins:  # from now on the engine asks ``held_back``
-                effects.deferred.append(self.wake)
-            return effects
+            self.put(call)
+            effects = self.take(())
+            return effects if effects.workers or effects.deferred else None
+
+    def _from_inbox(self) -> list[Instruction]:
+        """Take in what is in the inbox. With the lock held."""
+        if not self.inbox or self.state is not PoolState.OPEN:
+            return []  # put too late: ``take_in`` raises that
+        return self.inbox.take_in(self.work)
 
     def held_back(self) -> int | None:
         """Return the task that has waited longest although workers are idle; None if none has."""
-        if not self._scheduler.held:  # asked whenever the engine wakes: mostly without the lock
+        if not (self._scheduler.held or self.inbox):  # asked whenever the engine wakes
             return None
         with self.lock:
-            return self._scheduler.held_back()
+            first = self._scheduler.held_back()
+            return self.inbox.calls[0].number if first is None and self.inbox else first
 
     def open(self, job: Job, available: int, most: int, *, grows: bool) -> Effects:
         """Add a job of many items, at most ``most`` to a chunk. A job that grows
@@ -225,7 +235,7 @@ class Core:
         """Mark the running assignments of a piece of work, so that their workers are killed."""
         with self.lock:
             for number, entry in self.assigned.items():
-                if entry.work is work:
+                if entry.work is work or (type(entry.work) is Run and work in entry.work.calls):
                     self.aborting.add(number)
 
     def cancel_waiting(self) -> tuple[list[tuple[Work, list[Assignment]]], Effects]:
@@ -233,12 +243,13 @@ class Core:
         its assignments that workers do have."""
         given: dict[int, list[Assignment]] = {}
         with self.lock:
+            before = self.take(())
             for entry in self.assigned.values():
                 given.setdefault(entry.assignment.work, []).append(entry.assignment)
             waiting = {number: work for number, work in self.work.items() if work.waiting()}
             for number in waiting:
                 del self.work[number]
-            effects = self.take([events.JobDropped(number) for number in waiting])
+            effects = before.then(self.take([events.JobDropped(number) for number in waiting]))
         return [(work, given.get(number, [])) for number, work in waiting.items()], effects
 
     def forget_function(self, function_id: int) -> Effects:
@@ -258,8 +269,9 @@ class Core:
         with self.lock:
             if self.closed:
                 return None
+            instructions = self._from_inbox()
             self.state = PoolState.CLOSED
-            return self.take([events.Closed()])
+            return self.take([events.Closed()], instructions=instructions)
 
     def abandon(self, state: PoolState, failure: errors.OnecopyError) -> list[Work]:
         """Drop everything; return the unfinished work, for the caller to fail. From here on the
@@ -269,9 +281,11 @@ class Core:
             if state is PoolState.FAILED and self.failure is None:
                 self.failure = failure
             self.state = max(self.state, state)
-            dropped = list(self.work.values())
+            dropped = self.unfinished()
+            self.inbox.calls.clear()
             self.work.clear()
             self.assigned.clear()
+            self.runs.out.clear()
             self.take([events.Abandoned()])
         return dropped
 
@@ -280,7 +294,7 @@ class Core:
         the lock."""
         self.lock = threading.Lock()
         self.foreign = True
-        for work in list(self.work.values()):
+        for work in self.unfinished():
             work.forked(errors.PoolClosed(FOREIGN))
 
     # Assignments end.
@@ -301,18 +315,18 @@ class Core:
         halved: set[int] = set()
         scheduler = self._scheduler
         with self.lock:
-            instructions: list[Instruction] = []
+            instructions = self._from_inbox()
             for number, nanoseconds, upto, failed, unrun in results:
                 entry = self.assigned.get(number)
-                if entry is None or entry.worker != worker:
+                if entry is None or entry.worker != worker or type(entry.work) is Run:
                     continue
                 self.pop(number)
                 if type(entry.work) is BlockingCall:
                     entry.work.answered = True
                 if upto:
-                    for event in _cut_short(entry, upto, failed):
+                    for event in chunk_ends.cut_short(entry, upto, failed):
                         instructions += scheduler.handle(event)
-                halves = self._halved(entry) if unrun else ()
+                halves = chunk_ends.halved(entry, self.work) if unrun else ()
                 for event in halves:
                     instructions += scheduler.handle(event)
                 instructions += scheduler.finished(worker, number, nanoseconds)
@@ -339,7 +353,7 @@ class Core:
         was halved and its items are tried again."""
         with self.lock:
             found = self.pop(assignment)
-            happened: list[Event] = list(self._halved(found)) if found is not None else []
+            happened: list[Event] = [*chunk_ends.halved(found, self.work)]
             again = bool(happened)
             happened.append(events.Finished(worker, assignment, None))
             if again:
@@ -386,6 +400,11 @@ class Core:
             self.aborting.discard(assignment)
             return True
 
+    def not_aborting(self, assignment: int) -> None:
+        """Note that nothing of an assignment is to be aborted any more."""
+        with self.lock:
+            self.aborting.discard(assignment)
+
     def assignment_of(self, number: int) -> Entry | None:
         """Return an assignment that a worker has been given, or None if it has ended; in that case
         it is no longer marked to be aborted."""
@@ -400,17 +419,17 @@ class Core:
         worker: int,
         claimed: int,
         begun: int | None,
-        nanoseconds: int,
+        nanoseconds: int | None,
         resume: Callable[[list[int], int | None], None],
     ) -> Effects:
         """Take work back from a paused worker: every assignment after the ``claimed`` one, and the
-        items of that one's chunk that it has not started.
+        items of that one's chunk, or the calls of its run, that it has not started.
 
         Args:
             worker: the worker's number.
             claimed: the assignment that it is running.
             begun: items of it that it has started; None if unknown.
-            nanoseconds: for how long, at least, it has been running it.
+            nanoseconds: for how long, at least, it has been running it; None: unknown.
             resume: called with the lock held, before anything else is posted to the worker, with
                 the assignments that it must skip and the item that ends the chunk (None:
                 unchanged).
@@ -422,16 +441,14 @@ class Core:
             if at is not None and begun is not None and at.can_be_cut():
                 # A worker whose result is on its way has reported all items as started.
                 stop = min(at.assignment.start + begun, at.assignment.stop)
-                if stop < at.assignment.stop and at.assignment.work in self.work:
+                if stop < at.assignment.stop and self._is_wanted(at):
                     at.assignment = at.assignment._replace(stop=stop)
                     cut = begun
                 happened.append(events.Cut(worker, claimed, stop, nanoseconds))
             back = [
                 number
                 for number, entry in self.assigned.items()
-                if entry.worker == worker
-                and number > claimed
-                and entry.assignment.work in self.work
+                if entry.worker == worker and number > claimed and self._is_wanted(entry)
             ]
             for number in back:
                 self._requeued(number)
@@ -448,25 +465,30 @@ class Core:
                 self._requeued(number)
             return self.take([events.Requeued(worker, tuple(back))])
 
-    def worker_gone(self, worker: int, claimed: int, *, broken: bool, error: MakeError) -> Effects:
+    def worker_gone(
+        self, worker: int, claimed: int, begun: int = 0, *, broken: bool, error: MakeError
+    ) -> Effects:
         """Remove a worker that has ended: what it was running is lost, the rest of its queue goes
         back.
 
         Args:
             worker: the worker's number.
             claimed: the last assignment that it had started.
+            begun: if that is a run: the number of its calls that it had started.
             broken: it broke the protocol.
             error: makes the error of what is lost.
         """
         with self.lock:
             self.workers.pop(worker, None)
-            effects = self.take([events.WorkerGone(worker, claimed, broken)], error)
+            happened = self.runs.cut(worker, claimed, begun)
+            happened.append(events.WorkerGone(worker, claimed, broken))
+            effects = self.take(happened, error)
             # The rest of its queue has new ids now, unless it belonged to a job that was dropped.
             for number, entry in list(self.assigned.items()):
                 if entry.worker == worker:
                     assignment = entry.assignment
                     self._requeued(number)
-                    if assignment.work not in self.work:
+                    if not self._is_wanted(entry):
                         lost = error(entry.work.describe(assignment))
                         effects.deferred.append(partial(self._on_lost, entry, lost))
         return effects
@@ -486,13 +508,23 @@ class Core:
             error: makes the error of assignments that were lost with a worker.
             instructions: instructions that the scheduler has returned already.
         """
-        effects = Effects()
+        effects, scheduler = Effects(), self._scheduler
         queue = list(happened)
         for instruction in instructions:
             queue += self._carry_out(instruction, effects, error)
-        for event in queue:
-            for instruction in self._scheduler.handle(event):
+        some = self._from_inbox() if self.inbox else []
+        while some or queue:
+            for instruction in some:
                 queue += self._carry_out(instruction, effects, error)
+            for event in queue:
+                for instruction in scheduler.handle(event):
+                    queue += self._carry_out(instruction, effects, error)
+            queue.clear()
+            # What was put while a worker became idle.
+            some = self._from_inbox() if self.inbox and scheduler.idle else []
+        if self.inbox.begins_to_hold:  # from now on the engine asks ``held_back``
+            self.inbox.begins_to_hold = False
+            effects.deferred.append(self.wake)
         return effects
 
     def _carry_out(
@@ -505,24 +537,39 @@ class Core:
                 self.work.pop(assignment.work, None)
                 finished = events.Finished(number, assignment.id, None)
                 return finished, events.Done(assignment.id)
-            entry = self.assigned[assignment.id] = Entry(assignment, work, number)
-            worker = effects.workers[number] = self.workers[number]
-            worker.post(entry)
+            self._post(Entry(assignment, work, number), effects)
+            worker = effects.workers[number]
             if work.rules is not None and work.rules.limited:
                 assert self._limits is not None, "Rules.check lets none through"
                 self._limits.add(assignment.id, worker, work.rules, work.describe(assignment))
                 effects.deferred.append(self.wake)
+        elif type(instruction) is events.AssignRun:
+            number, assignment = instruction
+            run = self.runs.made_of(assignment)
+            if run is None:
+                return (events.Finished(number, assignment.id, None),)
+            self._post(Entry(assignment, run, number), effects)
         elif isinstance(instruction, events.Lost):
             found = self.pop(instruction.assignment.id)
             if found is not None and error is not None:
-                lost = error(found.work.describe(found.assignment))
-                effects.deferred.append(partial(self._on_lost, found, lost))
+                for part in parts(found):
+                    lost = error(part.work.describe(part.assignment))
+                    effects.deferred.append(partial(self._on_lost, part, lost))
         elif isinstance(instruction, events.Retire):
             worker = effects.workers[instruction.worker] = self.workers.pop(instruction.worker)
             worker.retire()
         else:
             effects.deferred.append(self._start_worker)
         return ()
+
+    def _post(self, entry: Entry, effects: Effects) -> None:
+        self.assigned[entry.assignment.id] = entry
+        worker = effects.workers[entry.worker] = self.workers[entry.worker]
+        worker.post(entry)
+
+    def _is_wanted(self, entry: Entry) -> bool:
+        """Return False for a chunk of a job that was dropped."""
+        return type(entry.work) is Run or entry.assignment.work in self.work
 
     def pop(self, assignment: int) -> Entry | None:
         """Remove an assignment that has ended; return its entry, unless it was dropped."""
@@ -539,42 +586,15 @@ class Core:
                     return found  # stays until it is known whether it is retried
             if isinstance(found.work, Call):
                 self.work.pop(found.assignment.work, None)
+            elif type(found.work) is Run:
+                self.runs.forget(found)
         return found
 
     def _requeued(self, assignment: int) -> None:
         """Remove an assignment of which nothing was run: its work waits again, with a new
         number."""
         del self.assigned[assignment]
+        self.runs.out.discard(assignment)
         self.aborting.discard(assignment)
         if self._limits is not None:
             self._limits.remove(assignment)
-
-    def _halved(self, entry: Entry) -> tuple[Event, ...]:
-        """Return the events that halve an assignment, so that one bad item does not fail the
-        others.
-
-        Nothing of it was run. No events for a single item, or if the rest of the job was dropped.
-        """
-        assignment = entry.assignment
-        if assignment.stop - assignment.start < 2 or assignment.work not in self.work:
-            return ()
-        return (events.JobHalved(assignment.work, assignment.start, assignment.stop),)
-
-
-def _cut_short(entry: Entry, upto: int, failed: bool) -> tuple[Event, ...]:
-    """Return the events of a chunk that its worker has ended early, at a result too large to be
-    delivered early or at an item that failed: the rest is assigned again. With the lock held."""
-    assignment = entry.assignment
-    stop = assignment.start + upto
-    if not (entry.work.streams and entry.can_be_cut() and stop < assignment.stop):
-        return ()
-    entry.assignment = assignment._replace(stop=stop)
-    return (events.Cut(entry.worker, assignment.id, stop, None, not failed),)
-
-
-def error_copy(error: errors.OnecopyError) -> errors.OnecopyError:
-    """Return a copy of an error for one caller. Raising adds frames to its traceback, and the
-    engine must not keep them alive."""
-    made = copy.copy(error)
-    made.__cause__ = error.__cause__
-    return made

@@ -210,8 +210,9 @@ class Driver:
         parts.receiver.unwatch(worker)
         parts.history.gone.append(worker.row(monotonic_ns()))
         parts.history.add_traffic(worker.channel.traffic())
+        begun = parts.receiver.take_rest(worker, exit.claimed)
         effects = parts.core.worker_gone(
-            worker.number, exit.claimed, broken=bool(worker.broken), error=exit.error
+            worker.number, exit.claimed, begun, broken=bool(worker.broken), error=exit.error
         )
         worker.channel.close()
         effects.carry_out()

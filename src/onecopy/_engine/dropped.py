@@ -40,7 +40,7 @@ def _tell() -> None:
 
 def tell(engine: Engine, when: str) -> None:
     """Report the tasks that are pending, if any; ``when``: when they are dropped."""
-    tasks = sum(map(_pending, list(engine.core.work.values())))
+    tasks = sum(map(_pending, engine.core.unfinished()))
     if tasks:
         what, were = ("task", "was") if tasks == 1 else ("tasks", "were")
         with contextlib.suppress(Exception):  # there is nowhere to report to

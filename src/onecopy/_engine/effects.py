@@ -56,6 +56,12 @@ class Effects:
         self.workers: dict[int, ReadyWorker] = {}
         self.deferred: list[Deferred] = []
 
+    def then(self, others: Effects) -> Effects:
+        """Return these together with ``others``, which are of a later change."""
+        others.workers = {**self.workers, **others.workers}
+        others.deferred[:0] = self.deferred
+        return others
+
     def carry_out(self) -> None:
         """Send what was posted, then call what was deferred. Without the lock."""
         for worker in self.workers.values():

@@ -153,6 +153,13 @@ class Follower:
                 found = tuple(dict.fromkeys((*found, *of_one)))
         return found
 
+    def same_versions(self, references: list[Any]) -> tuple[Version, ...] | None:
+        """Return ``versions`` of at most one object if nothing of it has changed; otherwise None."""
+        if len(references) != 1:
+            return None if references else NO_VERSIONS
+        closure = self._closures.get(references[0])
+        return closure.versions if closure is not None and closure.unchanged() else None
+
     def _closure(self, obj: Any) -> _Closure:
         closure = self._closures.get(obj)
         if closure is not None and closure.unchanged():

@@ -19,7 +19,7 @@ this kind; the lock is reentrant for that case.
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from concurrent.futures import Future
 from concurrent.futures._base import CANCELLED_AND_NOTIFIED, FINISHED, PENDING, RUNNING
 from logging import getLogger
@@ -48,6 +48,29 @@ forking.in_child(_after_fork)
 def is_main() -> bool:
     """Return True in the main thread, where Ctrl-C arrives."""
     return threading.current_thread() is threading.main_thread()
+
+
+def begin_all(futures: Iterable[TaskFuture]) -> None:
+    """Mark those that are pending, and that no thread waits for, as running: the same as
+    ``set_running_or_notify_cancel`` of each, with the lock taken once."""
+    with _making:
+        for future in futures:
+            if future._made is None and future._state == PENDING:
+                future._state = RUNNING
+
+
+def set_results(results: Iterable[tuple[TaskFuture, Any]]) -> list[tuple[TaskFuture, Any]]:
+    """Set the results of those that no thread waits for, as ``set_result`` of each, with the lock
+    taken once; return the others."""
+    others = []
+    with _making:
+        for future, result in results:
+            if future._made is None and future._state != FINISHED:
+                future._result = result
+                future._state = FINISHED
+            else:
+                others.append((future, result))
+    return others
 
 
 class PoolOf(Protocol):

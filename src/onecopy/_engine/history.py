@@ -7,29 +7,26 @@ from __future__ import annotations
 
 import os
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager
 from itertools import count
 from time import monotonic_ns, time
 from typing import Any
 
+from .._observe.columns import DONE
 from .._observe.diary import PACKING, WORTH, Diary
 from .._observe.profile import Profile
 from .._observe.series import Watch
 from .._observe.spans import KNOWN, Recorder
-from .._protocol.wire import SPENT
 from . import large_arguments
 from .callers import Callers
-from .work import Entry
+from .work import Call, Entry
 
 WorkerRow = tuple[int, int, int, int, int, int]
 """A worker as ``columns.WORKER``."""
 
 Traffic = tuple[int, int, int, int]
 """Bytes sent, received, copied into arenas, and passed by reference."""
-
-NOTHING = bytes(SPENT.size)
-"""The measurements of a lost task."""
 
 # The number of gone workers that are remembered.
 _MOST_WORKERS = 10_000
@@ -90,6 +87,23 @@ class History:
             self.diary.add(PACKING, entry.begun, entry.sent)
         if entry.moved > large_arguments.LARGE:
             self.large.note(work, assignment, entry.moved)
+
+    def record_calls(
+        self, entry: Entry, values: Iterable[tuple[Call, bytes, Any]], pid: int
+    ) -> None:
+        """Record calls of a run that have values, with their measurements; ``entry`` is the run's."""
+        recorder, pack = self.recorder, KNOWN.pack
+        functions, worker, sent = recorder.function_of, entry.worker, entry.sent
+        self.last_end = now = monotonic_ns()
+        records = []
+        for call, spent, _ in values:
+            site, size = call.site, len(call.message)
+            known = pack(
+                call.number, 0, 0, functions[site], site, worker, pid, DONE, call.submitted, sent,
+                now, size, 0,
+            )  # fmt: skip
+            records.append(known + spent)
+        recorder.record_done(records)
 
     def over(self) -> None:
         """Call what waits for the end: all workers have gone."""

@@ -113,6 +113,14 @@ class KnownFunctions:
             references = [*references, *encoded.references]
         return self._follower.versions(references) if references else NO_VERSIONS
 
+    def same_versions(self, function: Function | None, call: Call) -> tuple[Version, ...] | None:
+        """Return ``versions``; None if a variable may have changed. Changes nothing."""
+        if self._follower is None:
+            return NO_VERSIONS
+        if function is None or type(call.message) is Encoded:
+            return None
+        return self._follower.same_versions(function.references)
+
     def _drop(self, call: Callable[..., Any]) -> None:
         function = self._functions.pop(call, None)
         if function is not None:

@@ -16,8 +16,9 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from .. import errors
+from .._codec.blame import copy_of
 from .._system.interrupts import Uninterrupted
-from .core import Core, PoolState, error_copy
+from .core import Core, PoolState
 from .history import History
 from .submission import Submission
 
@@ -81,7 +82,7 @@ class Lifetime:
 
     def _abandon(self, state: PoolState, error: errors.OnecopyError) -> None:
         for work in self._core.abandon(state, error):
-            work.abandon(error_copy(error))
+            work.abandon(copy_of(error))
 
 
 def no_thread(error: RuntimeError) -> errors.OnecopyError:

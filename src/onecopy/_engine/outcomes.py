@@ -7,15 +7,20 @@ the table's lock. An assignment ends once, so no two threads deliver the same on
 from __future__ import annotations
 
 from collections.abc import Callable
+from concurrent.futures import InvalidStateError
+from contextlib import suppress
 from functools import partial
 from typing import Any
 
 from .._observe.columns import FAILED, LOST
+from .._protocol.wire import NOTHING
 from .._schedule.events import Assignment
 from .core import Core
-from .history import NOTHING, History
+from .future import set_results
+from .history import History
 from .output_dispatch import OutputDispatcher
-from .work import Call, Entry, Work
+from .runs import parts
+from .work import Call, Entry, FutureCall, Work
 
 Deliver = Callable[..., None]
 
@@ -76,6 +81,18 @@ class Outcomes:
         self.history.record(entry, state, spent, pid)
         deliver(entry.rest(), entry.work, *outcome)
 
+    def delivered_together(
+        self, pid: int, entry: Entry, values: list[tuple[FutureCall, bytes, Any]]
+    ) -> None:
+        """Record and deliver values of calls of a run, with their measurements: the same as
+        ``conclude`` of each ``part`` with ``delivered``, in fewer steps."""
+        self.history.record_calls(entry, values, pid)
+        for call, _, _ in values:
+            call.release()
+        for left, value in set_results((call, value) for call, _, value in values):
+            with suppress(InvalidStateError):  # cancelled while it ran, with the result in flight
+                left.set_result(value)
+
     def lose(self, entry: Entry, error: BaseException) -> None:
         """Fail an assignment that was lost with its worker."""
         act = partial(self._conclude, 0, entry, NOTHING, LOST, self.failed, error)
@@ -84,8 +101,9 @@ class Outcomes:
 
     def unsent(self, entry: Entry, error: BaseException) -> None:
         """Fail an assignment that could not be sent."""
-        self.history.record(entry, FAILED, NOTHING, 0)
-        self.failed(entry.assignment, entry.work, error)
+        for part in parts(entry):
+            self.history.record(part, FAILED, NOTHING, 0)
+            self.failed(part.assignment, part.work, error)
 
     def delivered(self, assignment: Assignment, work: Work, value: Any) -> None:
         """Deliver the value of an assignment."""

@@ -12,6 +12,8 @@ from time import monotonic
 from .. import errors
 from .core import Core
 from .limits import Limits
+from .runs import Run
+from .work import Entry
 from .worker_handle import WorkerHandle
 from .workers import Workers
 
@@ -68,6 +70,9 @@ class Preemption:
             worker = self._workers.by_number[found.worker]
             if worker.ended:
                 continue
+            if type(found.work) is Run:
+                left = self._end_in_run(worker, found, found.work) or left
+                continue
             begun = self._workers.pause(worker) == number
             if begun and self._end(worker, number, None):
                 worker.claimed = number
@@ -76,6 +81,26 @@ class Preemption:
             worker.flush()
             left = True
         return _SOON if left else None
+
+    def _end_in_run(self, worker: WorkerHandle, entry: Entry, run: Run) -> bool:
+        """Kill a worker that runs a cancelled call of a run; otherwise take the run back, and those
+        that are cancelled are left out when it is given out again. Return True if it is not known
+        yet which call the worker is running."""
+        number = entry.assignment.id
+        claimed = self._workers.pause(worker)
+        begun = self._workers.claims.begun(worker.slot, claimed)
+        if claimed == number and begun is None:
+            worker.resume([])
+            worker.flush()
+            return True
+        if claimed == number and begun and begun > entry.early:
+            call = run.calls[begun - 1]
+            if call is not None and not call.wanted() and self._end(worker, number, None):
+                worker.claimed = number
+                return False
+        self._take_back(worker, claimed, begun, None)
+        self._core.not_aborting(number)
+        return False
 
     def take_back(self) -> float | None:
         """Give work that waits behind something long to idle workers; return in how many seconds to
@@ -108,8 +133,12 @@ class Preemption:
         """
         claimed = self._workers.pause(worker)
         begun = self._workers.claims.begun(worker.slot, claimed)
+        self._take_back(worker, claimed, begun, int(seconds * 1e9))
+
+    def _take_back(
+        self, worker: WorkerHandle, claimed: int, begun: int | None, nanoseconds: int | None
+    ) -> None:
         resume = partial(_resume, worker, claimed)
-        nanoseconds = int(seconds * 1e9)
         effects = self._core.take_back(worker.number, claimed, begun, nanoseconds, resume)
         worker.flush()
         effects.carry_out()

@@ -123,6 +123,7 @@ class ProcessEngine:
             start_worker=self._start_worker,
             wake=wakeup,
             limits=limits,
+            runs=True,
         )
         output = OutputDispatcher(
             wakeup, self._distrust, history.diary, prefixed=options.prints == "prefixed"

@@ -11,6 +11,7 @@ from __future__ import annotations
 import marshal
 import pickle
 import signal
+import struct
 import threading
 from collections import deque
 from collections.abc import Callable
@@ -23,9 +24,11 @@ from .._codec.blame import short, without_ours
 from .._codec.codec import decode
 from .._observe.columns import DONE, FAILED
 from .._observe.diary import RESULTS
-from .._protocol import wire
+from .._protocol import outcome_page, wire
 from .._protocol.failures import fits_failures, fits_values, revive, revived
 from .._protocol.import_watch import SlowImport
+from .._protocol.outcome_page import Outcome
+from .._protocol.wire import NOTHING
 from .._schedule.events import Assignment
 from .._system.interrupts import SLICE, Uninterrupted
 from .._system.poller import Poller
@@ -33,11 +36,11 @@ from . import output_dispatch
 from .core import Core, Ended, PoolState
 from .effects import ReadyWorker
 from .freezer import Freezes
-from .history import NOTHING
 from .lifetime import Lifetime
 from .outcomes import Deliver, Outcomes
 from .output_dispatch import OutputDispatcher
-from .work import Call, Entry
+from .runs import Run, part
+from .work import Call, Entry, FutureCall
 from .worker_handle import WorkerHandle, WorkerState
 from .workers import Workers
 
@@ -286,7 +289,9 @@ class Receiver:
             if said:  # before what comes after it
                 self._output.put(worker.number, said)
                 said = []
-            if frame.type != wire.RESULT:
+            if frame.type == wire.OUTCOMES:
+                self._on_outcomes(worker, frame)
+            elif frame.type != wire.RESULT:
                 self._on_control(worker, frame)
             elif frame.id in ended:
                 self._deliver(worker, frame, ended.pop(frame.id))
@@ -294,6 +299,77 @@ class Receiver:
                 raise wire.BrokenFrame(f"a result for assignment {frame.id}, not one of its")
         if said:
             self._output.put(worker.number, said)
+
+    def _on_outcomes(self, worker: WorkerHandle, frame: wire.Frame) -> None:
+        try:
+            start, outcomes = outcome_page.parse(frame.body)
+        except struct.error as error:
+            raise wire.BrokenFrame(f"outcomes of run {frame.id}: {error}") from error
+        last = bool(frame.flags & wire.LAST)
+        if (
+            not self.on_outcomes(worker, frame.id, start, outcomes, last=last)
+            and self._core.state < PoolState.TERMINATED
+        ):
+            raise wire.BrokenFrame(f"outcomes of run {frame.id}, not one of its")
+
+    def on_outcomes(
+        self, worker: WorkerHandle, run: int, start: int, outcomes: list[Outcome], *, last: bool
+    ) -> bool:
+        """Take in outcomes of a run; return False if it is not the worker's.
+
+        The caller holds the worker's ``receiving``, or is the driver: two threads never deliver
+        the same outcome, for ``Runs.advanced`` tells which are new.
+        """
+        unpack, took = wire.TIMES.unpack_from, []
+        for _, spent, _ in outcomes:
+            received, decoded, started, finished, encoded = unpack(spent)
+            took.append(finished - started + decoded - received)
+        if outcomes and encoded:
+            worker.last = max(worker.last, encoded)
+        found = self._core.runs.advanced(worker.number, run, start, took, last=last)
+        if found is None:
+            return False
+        entry, calls, effects = found
+        if effects is not None:
+            effects.carry_out()  # first: the worker's next work
+            if self._waiting:  # a thread other than the driver may have made a worker idle
+                self._core.wake()
+        new = outcomes[len(outcomes) - len(calls) :]
+        left = deque((call, *of_it) for call, of_it in zip(calls, new, strict=True) if call)
+        try:
+            self._deliver_run(worker, entry, left)
+        finally:
+            for call, *_ in left:  # none, unless something was raised
+                self._conclude_bad(worker, part(entry, call), NOTHING)
+        return True
+
+    def _deliver_run(
+        self,
+        worker: WorkerHandle,
+        entry: Entry,
+        left: deque[tuple[FutureCall, int, bytes, bytes]],
+    ) -> None:
+        """Deliver outcomes of a run; they are removed from ``left`` as their calls get them."""
+        waits = bool(self._waiting) and self.is_waiting(threading.get_ident())
+        is_behind, loads = self._output.is_behind, pickle.loads
+        while left:
+            values = []
+            for call, flags, spent, body in left:
+                if flags or waits or is_behind(call.number):
+                    break
+                try:
+                    values.append((call, spent, loads(body)))
+                except Exception:
+                    break  # it raises again below, which notes it
+            if values:
+                self._outcomes.delivered_together(worker.pid, entry, values)
+                for _ in values:
+                    left.popleft()
+            if left:
+                call, flags, spent, body = left.popleft()
+                run = entry.assignment.id
+                one = wire.Frame(wire.RESULT, flags, run, spent + body, wire.NO_FDS)
+                self._deliver(worker, one, part(entry, call))
 
     def _deliver(self, worker: WorkerHandle, frame: wire.Frame, entry: Entry) -> None:
         assignment, work = entry.assignment, entry.work
@@ -408,16 +484,21 @@ class Receiver:
         A result is delivered the second time that it is seen. The task's earlier output was in the
         socket the first time, and has been read since.
         """
-        if not self._core.streams:
+        core = self._core
+        if not (core.streams or core.runs.out):
             return None
         now = monotonic()
         if now < self._tell_at:
             return self._tell_at - now
         self._tell_at = now + _TELL
         for worker in list(self._workers.by_fd.values()):
-            with self._core.lock:
-                entry = self._core.assigned.get(self._workers.claims.claimed(worker.slot))
-            if entry is not None and entry.work.streams and not worker.muted:
+            with core.lock:
+                entry = core.assigned.get(self._workers.claims.claimed(worker.slot))
+            if entry is None or worker.muted:
+                continue
+            if type(entry.work) is Run:
+                self._tell_of_run(worker, entry)
+            elif entry.work.streams:
                 self._tell(worker, entry)
         return _TELL
 
@@ -442,6 +523,29 @@ class Receiver:
         act = partial(work.deliver, part, values)
         if not self._output.after(work.number, act):
             act()
+
+    def _tell_of_run(self, worker: WorkerHandle, entry: Entry) -> None:
+        run = entry.assignment.id
+        found = self._workers.claims.outcomes(worker.slot, run)
+        if found is None:
+            return
+        start, outcomes = found
+        ready, entry.seen = outcomes[: max(0, entry.seen - start)], start + len(outcomes)
+        if ready:
+            self.on_outcomes(worker, run, start, ready, last=False)
+
+    def take_rest(self, worker: WorkerHandle, claimed: int) -> int:
+        """Take in outcomes of a run that a worker, which has ended, has not sent; return how many
+        calls of it the worker had started. Its slot has no other worker yet."""
+        with self._core.lock:
+            entry = self._core.assigned.get(claimed)
+        if entry is None or type(entry.work) is not Run:
+            return 0
+        claims = self._workers.claims
+        found = None if worker.broken else claims.outcomes(worker.slot, claimed)
+        if found is not None:
+            self.on_outcomes(worker, claimed, *found, last=False)
+        return claims.begun(worker.slot, claimed) or 0
 
     # Errors.
 

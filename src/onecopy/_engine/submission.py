@@ -5,6 +5,7 @@ that submits also sends to an idle worker.
 
 Ctrl-C may arrive at any step of the main thread. From the first change of the table until what was
 decided is sent, it has to wait (``Uninterrupted``): half a change would leave work with no worker.
+To put a call into the table's inbox is one step, so it needs no such section, which costs as much.
 For the same reason nothing is begun near the recursion limit (``check_room``).
 """
 
@@ -14,6 +15,7 @@ import weakref
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future
+from functools import partial
 from time import monotonic_ns
 from typing import Any, Protocol
 
@@ -24,8 +26,8 @@ from .._system.interrupts import Uninterrupted
 from .._system.stack import check_room
 from . import busy
 from .core import Core
-from .effects import Effects, ReadyWorker
-from .functions import Function, pace_key
+from .effects import ReadyWorker
+from .functions import Function
 from .future import TaskFuture
 from .history import History
 from .jobs import Job
@@ -105,20 +107,25 @@ class Submission:
     ) -> TaskFuture:
         """Put a call behind the others; the returned future gets its outcome. ``done`` is called
         with the future in a thread of the pool; a callback added later may be called at once."""
-        check_room()
         begun = monotonic_ns()
         known = self._known.get(function)
         call = FutureCall(known, function, args, kwargs, self.namespace, rules)
         call.pool = self._pool
         if done is not None:
             call.add_done_callback(done)
-        with Uninterrupted():
-            call.versions = self._known.versions(known, call)
-            effects = self._enter(call, pace_key(known, function))
-            if call.submitted - begun > WORTH:
+        versions = self._known.same_versions(known, call)
+        if versions is None:
+            with Uninterrupted():
+                versions = self._known.versions(known, call)
+        call.versions = versions
+        self._note(call)
+        if self._core.put(call):
+            check_room(partial(self._core.inbox.withdraw, call))
+            with Uninterrupted():
+                self._core.take_in(call).carry_out()
+        if call.submitted - begun > WORTH:
+            with Uninterrupted():
                 self._history.diary.add(PACKING, begun, call.submitted)
-            if effects is not None:
-                effects.carry_out()
         return call
 
     def apply(
@@ -136,9 +143,10 @@ class Submission:
         try:
             with Uninterrupted() as signals:
                 call.versions = self._known.versions(known, call)
-                effects = self._enter(call, pace_key(known, function))
+                self._note(call)
+                effects = self._core.submit(call)
                 if effects is not None:
-                    if wait is not None and len(effects.workers) == 1:
+                    if wait is not None and call.given and len(effects.workers) == 1:
                         for act in effects.deferred:
                             act()
                         (worker,) = effects.workers.values()
@@ -154,12 +162,12 @@ class Submission:
             raise
         return call.outcome()
 
-    def _enter(self, call: Call, pace: int) -> Effects | None:
+    def _note(self, call: Call) -> None:
+        """Note when and where the program has made a call."""
         history = self._history
         history.resume_sampling()
         call.site = history.callers.site(call)
         call.submitted = monotonic_ns()
-        return self._core.submit(call, pace)
 
     def attend(self, future: TaskFuture) -> None:
         """Wait for a future's task as ``apply`` does, if it is the only one that its worker has.

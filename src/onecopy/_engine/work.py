@@ -25,7 +25,7 @@ from .._protocol.versions import NO_VERSIONS, Version
 from .._schedule.events import Assignment
 from .._system.interrupts import SLICE
 from ..errors import PoolClosed
-from .functions import Function
+from .functions import Function, pace_key
 from .future import TaskFuture
 from .rules import Rules
 
@@ -178,6 +178,16 @@ class Call(Work):
         else:
             self.message = encode_arguments(args, kwargs, namespace)
 
+    @property
+    def own(self) -> int:
+        """Its number in the table."""
+        return self.number
+
+    @property
+    def pace(self) -> int:
+        """Calls with the same number are expected to take about as long."""
+        return pace_key(self.function, self._call)
+
     def payload(self, start: int, stop: int) -> Any:
         return self.message
 
@@ -216,8 +226,16 @@ class FutureCall(Call, TaskFuture):
     __slots__ = ("_exception", "_made", "_result", "_state", "pool")
     called = "submit"
 
-    def __init__(self, *args: Any) -> None:
-        super().__init__(*args)
+    def __init__(
+        self,
+        function: Function | None,
+        call: Callable[..., Any],
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
+        namespace: Namespace | None,
+        rules: Rules | None = None,
+    ) -> None:
+        Call.__init__(self, function, call, args, kwargs, namespace, rules)
         self._state = PENDING
         self._result = self._exception = self._made = self.pool = None
 
@@ -226,7 +244,7 @@ class FutureCall(Call, TaskFuture):
             return self._state == RUNNING
         begun = self.set_running_or_notify_cancel()
         if not begun:
-            self._release()
+            self.release()
         return begun
 
     def wanted(self) -> bool:
@@ -243,14 +261,14 @@ class FutureCall(Call, TaskFuture):
         self.begin()  # notifies those that wait for it
 
     def deliver(self, assignment: Assignment, value: Any) -> None:
-        self._release()
+        self.release()
         try:  # noqa: SIM105 - a context manager would be created for every task
             self.set_result(value)
         except InvalidStateError:
             pass  # cancelled while it ran, with the result in flight
 
     def fail(self, assignment: Assignment, error: BaseException) -> None:
-        self._release()
+        self.release()
         with suppress(InvalidStateError):  # see ``deliver``
             self.set_exception(error)
 
@@ -261,28 +279,30 @@ class FutureCall(Call, TaskFuture):
             self.fail(NOWHERE, error)
 
     def forked(self, error: BaseException) -> None:
-        self._release()
+        self.release()
         TaskFuture.forked(self, error)
 
-    def _release(self) -> None:
+    def release(self) -> None:
+        """Let go of what it was made of."""
         self.message = self._call = self.function = None
 
 
 class BlockingCall(Call):
     """A call whose caller waits for it right away, without a future.
 
-    ``done`` is a lock that is held until there is an outcome. ``answered``: the worker has sent the
-    outcome, and it is in flight.
+    ``done`` is a lock that is held until there is an outcome. ``given``: a worker has been given it;
+    ``answered``: that has sent the outcome, which is in flight.
     """
 
     called = "apply"
-    __slots__ = ("_error", "_forsaken", "_value", "answered", "done")
+    __slots__ = ("_error", "_forsaken", "_value", "answered", "done", "given")
     message: Any
 
     def __init__(self, *args: Any) -> None:
         super().__init__(*args)
         self._value: Any = None
         self._error: BaseException | None = None
+        self.given: bool = False
         self.answered: bool = False
         self._forsaken = False
         self.done: threading.Lock = threading.Lock()
@@ -307,7 +327,8 @@ class BlockingCall(Call):
         self._forsaken = True
 
     def begin(self) -> bool:
-        return not self._forsaken
+        self.given = not self._forsaken
+        return self.given
 
     def wanted(self) -> bool:
         return not self._forsaken

@@ -14,7 +14,7 @@ from __future__ import annotations
 import sys
 import threading
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
@@ -88,6 +88,28 @@ class Recorder:
                     self.function_of.append(self._names.setdefault(name, len(self._names)))
         return index
 
+    def record_done(self, records: Sequence[bytes]) -> None:
+        """Record tasks that have values, each as the owner's part and the worker's; not more than a
+        block has room for."""
+        with self._lock:
+            room = (len(self._block) - self._at) // SIZE
+            self._append(b"".join(records[:room]))
+            if room < len(records):
+                self._append(b"".join(records[room:]))
+
+    def _append(self, data: bytes) -> None:
+        """Append records for which there is room. With the lock held."""
+        at = self._at
+        self._at = end = at + len(data)
+        self._block[at:end] = data
+        if end < len(self._block):
+            return
+        self._full.append(self._block)
+        self._block = bytearray(_BLOCK * SIZE)
+        self._at = 0
+        if len(self._full) > self._most:
+            self._fold(self._full.popleft())
+
     def record(self, state: int, known: bytes, spent: bytes) -> None:
         """Record a task that has ended.
 
@@ -100,16 +122,7 @@ class Recorder:
             if state:
                 self.failed += state == FAILED
                 self.lost += state == LOST
-            at = self._at
-            self._block[at : at + SIZE] = known + spent
-            self._at = at + SIZE
-            if self._at < len(self._block):
-                return
-            self._full.append(self._block)
-            self._block = bytearray(_BLOCK * SIZE)
-            self._at = 0
-            if len(self._full) > self._most:
-                self._fold(self._full.popleft())
+            self._append(known + spent)
 
     @property
     def functions(self) -> tuple[str, ...]:

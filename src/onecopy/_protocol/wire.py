@@ -30,12 +30,14 @@ NOW = int(socket.MSG_DONTWAIT) | int(getattr(socket, "MSG_NOSIGNAL", 0))
 
 # Owner to worker.
 CONFIG, FUNCTION, DROP_FUNCTION, TASK, FORGET, FREEZE, CONTINUE, SKIP, STOP, SETTINGS = range(1, 11)
-CUT = 12  # a worker's current chunk ends after this many items
+CUT = 12  # a worker's current chunk or run ends after this many items
+RUN = 13  # several calls of one function: the bodies of TASKs, each after its length
 STATE = 11  # the value of a variable; in front of the codec's body, the length of its head
 # Worker to owner.
 READY, FAILED, RESULT, FORGOTTEN, FROZEN, RECORD, WARNING, TEXT, SLOW, IMPORTED = range(32, 42)
 PROFILE = 42  # sampled stacks of a worker
 VALUE = 43  # a large value of a chunk, in front of the result; from bit ``SHORT`` of the flags on: its item
+OUTCOMES = 44  # of calls of a run, see ``outcome_page``
 # Both ways.
 ANNOUNCE, FREE = 64, 65
 
@@ -48,6 +50,7 @@ EARLY = 8  # of a task: its results are published as they come, see ``early``
 APART = 16  # of a task: large values of its result come by themselves, see ``VALUE``
 TAKEN = 1  # of a record: a handler in the worker takes it as well
 FLUSHED = 4  # of text, with its stream, 1 or 2
+LAST = 1  # of outcomes: their run has ended
 
 # The head of a TASK's body: the function's id (0: the function is in the payload), how it is
 # applied to the payload, and the number of the call that it belongs to.
@@ -56,6 +59,8 @@ CALL, MAP, STARMAP, BLOCKS = range(4)
 # The head of a RESULT's body: ``_observe.columns.SPENT``, whose first five fields are times.
 SPENT = struct_of(columns.SPENT)
 TIMES = struct.Struct("<5q")
+NOTHING = bytes(SPENT.size)
+"""The measurements of a task that was not run."""
 # The body of a SLOW: see ``import_watch.SlowImport``.
 SLOW_IMPORT = struct.Struct("<IIQ")
 # The body of a READY: since when; monotonic nanoseconds.
@@ -91,6 +96,29 @@ def pack_task(flags: int, id: int, function: int, kind: int, call: int, body: by
     """Return a TASK as bytes: its header and its head are packed together."""
     length = TASK_HEAD.size + len(body)
     return _TASK.pack(length, TASK, flags, 0, id, function, kind, call) + body
+
+
+_CALL = struct.Struct("<I" + TASK_HEAD.format[1:])
+
+
+def pack_call(function: int, call: int, body: bytes) -> bytes:
+    """Return one call of a RUN as bytes."""
+    return _CALL.pack(TASK_HEAD.size + len(body), function, CALL, call) + body
+
+
+NO_CALL = LENGTH.pack(0)
+"""In the place of a call that was cancelled."""
+
+
+def calls_of(body: bytes) -> list[bytes]:
+    """Return the bodies of the calls of a RUN."""
+    at, found, end = 0, [], len(body)
+    while at < end:
+        (length,) = LENGTH.unpack_from(body, at)
+        at += LENGTH.size
+        found.append(body[at : at + length])
+        at += length
+    return found
 
 
 NO_FDS: list[int] = []

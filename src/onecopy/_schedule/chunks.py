@@ -10,6 +10,8 @@ of what has been measured so far. Pure arithmetic; the caller measures.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 # Nanoseconds that a chunk aims at: the overhead is then about one percent.
 TARGET_NS = 16_000_000
 # On another machine a chunk aims at this many times the time that messages are under way, within a limit:
@@ -32,9 +34,10 @@ LEAST_TASK_NS = 2_000.0
 TINY_NS = 20_000
 BEHIND_NS = 200_000
 
-
 # A pace learnt by an earlier job counts as at most this many items.
 _KNOWN = 1000
+# Paces are remembered for this many functions.
+_KEYS = 1000
 
 
 class Pace:
@@ -66,6 +69,39 @@ class Pace:
         peak = 0.9 * self.peak
         self.peak = each if each > peak else peak
         self.items += items
+
+    def learn_tasks(self, took: Sequence[int]) -> None:
+        """Learn how many nanoseconds each of some tasks took, at least one."""
+        tasks = len(took)
+        each = sum(took) / tasks
+        self.mean = each if self.mean is None else each + 0.5**tasks * (self.mean - each)
+        self.peak = max(0.9**tasks * self.peak, *took)
+        self.items += tasks
+
+
+class Paces:
+    """The paces of functions, of single tasks and of jobs apart."""
+
+    def __init__(self) -> None:
+        self._tasks: dict[int, Pace] = {}
+        self._jobs: dict[int, Pace] = {}
+
+    def of_tasks(self, key: int) -> Pace:
+        """Return the pace that all tasks with this key share."""
+        pace = self._tasks.get(key)
+        return _kept(self._tasks, key, Pace()) if pace is None else pace
+
+    def of_job(self, key: int) -> Pace:
+        """Return a pace for a job. Each learns its own, since the same function may be given other
+        items; it starts with the last job's."""
+        return _kept(self._jobs, key, Pace(self._jobs.get(key)))
+
+
+def _kept(paces: dict[int, Pace], key: int, pace: Pace) -> Pace:
+    if len(paces) >= _KEYS and key not in paces:
+        paces.pop(next(iter(paces)))
+    paces[key] = pace
+    return pace
 
 
 def target(trip: int) -> int:

@@ -15,7 +15,8 @@ class Assignment(NamedTuple):
     Attributes:
         id: counts up over the pool's life, so it can be compared with ``claimed``.
         work: the task's or the job's id.
-        start, stop: the items of the job; both 0 for a task. A chunk that is cut keeps its id.
+        start, stop: the items of the job; both 0 for a task; of a run of tasks 0 and their number,
+            and ``work`` is the first. What is cut keeps its id.
     """
 
     id: int
@@ -130,8 +131,8 @@ class Requeued(NamedTuple):
 
 
 class Cut(NamedTuple):
-    """A worker that has run a chunk for ``nanoseconds`` will run only the items before ``stop``,
-    which it has started. Those after, if any, wait again. None: the worker ended the chunk itself.
+    """A worker that has run a chunk, or a run of tasks, for ``nanoseconds`` will run only the items
+    before ``stop``, which it has started. Those after, if any, wait again. None: the worker ended the chunk itself.
     ``singly``: the job's items are given out one by one from now on."""
 
     worker: int
@@ -198,6 +199,13 @@ class Assign(NamedTuple):
     assignment: Assignment
 
 
+class AssignRun(NamedTuple):
+    """The same for several tasks whose ids follow on each other."""
+
+    worker: int
+    assignment: Assignment
+
+
 class Lost(NamedTuple):
     """An assignment has failed: its worker, which had started it, has ended."""
 
@@ -214,4 +222,4 @@ class Start(NamedTuple):
     """Start another worker."""
 
 
-Instruction = Assign | Lost | Retire | Start
+Instruction = Assign | AssignRun | Lost | Retire | Start

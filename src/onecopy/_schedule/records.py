@@ -12,16 +12,30 @@ class Tasks:
 
     Attributes:
         id, stop: the tasks from ``id`` up to ``stop`` wait.
+        together: several may be one assignment.
     """
 
-    __slots__ = ("constraints", "id", "key", "pace", "stop")
+    __slots__ = ("constraints", "id", "key", "pace", "stop", "together")
 
-    def __init__(self, id: int, key: int, pace: Pace, constraints: Constraints = PLAIN) -> None:
+    def __init__(
+        self,
+        id: int,
+        key: int,
+        pace: Pace,
+        constraints: Constraints = PLAIN,
+        *,
+        together: bool = False,
+    ) -> None:
         self.id = id
         self.stop = id + 1
         self.key = key
         self.pace = pace
         self.constraints = constraints
+        self.together = together
+
+    def is_run(self) -> bool:
+        """Return True if several of them may be one assignment."""
+        return self.together and self.are_tiny()
 
     def are_tiny(self) -> bool:
         """Return True if each of them takes less time than waking a worker for it."""
@@ -77,6 +91,10 @@ class Job:
         return fresh + sum(stop - start for start, stop in self.again) if self.again else fresh
 
 
+Held = tuple[Assignment, Tasks | Job, float]
+"""An assignment that a worker has: what it is of, and the estimated nanoseconds."""
+
+
 class Worker:
     __slots__ = (
         "aim",
@@ -94,7 +112,7 @@ class Worker:
     def __init__(self, id: int) -> None:
         self.id = id
         self.aim = TARGET_NS  # that a chunk of it should take
-        self.held: dict[int, tuple[Assignment, Tasks | Job, float]] = {}
+        self.held: dict[int, Held] = {}
         self.load = 0.0
         self.items = 0  # of jobs
         self.taken = 0
@@ -103,15 +121,27 @@ class Worker:
         self.exclusive = False
         self.ending = False
 
+    def ended(self) -> int:
+        """Return how many tasks and chunks it has ended."""
+        return self.taken - sum(map(count_of, self.held.values()))
+
 
 def no_longer_out(assignment: Assignment, work: Tasks | Job) -> int:
-    """Note that these items are not with a worker any more; return their number."""
+    """Note that these items of a job are not with a worker any more; return their number."""
+    if type(work) is not Job:
+        return 0
     size = assignment.stop - assignment.start
-    if type(work) is Job:
-        work.out -= size
+    work.out -= size
     return size
 
 
 def can_be_cut(assignment: Assignment, work: Tasks | Job) -> bool:
-    """Return True for a chunk whose size was chosen here; the user's own chunks are not cut."""
-    return type(work) is Job and work.chunk is None and assignment.stop - assignment.start > 1
+    """Return True for what was put together here; the user's own chunks are not cut."""
+    several = assignment.stop - assignment.start > 1
+    return several and (isinstance(work, Tasks) or work.chunk is None)
+
+
+def count_of(held: Held) -> int:
+    """Return how many tasks an assignment counts for; a chunk counts as one."""
+    assignment, work, _ = held
+    return assignment.stop if assignment.stop and type(work) is Tasks else 1

@@ -21,6 +21,8 @@ The rules:
 - A single task that is known to be tiny waits for a busy worker, even if another is idle,
   while there is less of such work than a fraction of a millisecond. If it has waited for longer
   (``held_back``; the engine measures), it goes to an idle worker after all.
+- Tiny tasks of one kind are given out in runs: one assignment for many, at most half of the
+  millisecond. Each is a task by itself if it is lost, taken back or counted.
 - Exclusive work is never put behind other work, and no work is put behind it.
 - When a worker ends, the assignment that it had started is lost, and no other: the rest of
   what it was sent goes back to the head of the queue.
@@ -30,24 +32,16 @@ The rules:
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from itertools import count
 from typing import Any
 
-from .chunks import (
-    AHEAD_CHUNKS,
-    AHEAD_TASK_NS,
-    BEHIND_NS,
-    LEAST_NS,
-    LEAST_TASK_NS,
-    Pace,
-    chunk_size,
-    target,
-)
+from .chunks import AHEAD_CHUNKS, AHEAD_TASK_NS, BEHIND_NS, LEAST_TASK_NS, Paces, target
 from .events import (
     Abandoned,
     Assign,
     Assignment,
+    AssignRun,
     Closed,
     Constraints,
     Cut,
@@ -71,14 +65,13 @@ from .events import (
     WorkerGone,
     WorkerReady,
 )
-from .records import Job, Tasks, Worker, can_be_cut, no_longer_out
+from .records import Job, Tasks, Worker, can_be_cut, count_of, no_longer_out
+from .sizes import Sizes
 
 # What a named tuple's own ``__new__`` does, without the call.
 _new = tuple.__new__
 # Work is lost if this many workers ended before they started it.
 _RETURNS = 5
-# Paces are remembered for this many functions.
-_KEYS = 1000
 
 
 class Scheduler:
@@ -92,6 +85,7 @@ class Scheduler:
 
     Attributes:
         held: tasks may wait although a worker is idle.
+        idle: the workers that have nothing; other threads may look whether there are any.
     """
 
     def __init__(
@@ -104,6 +98,7 @@ class Scheduler:
     ) -> None:
         self.held: bool = False
         self._ahead = ahead
+        self._sizes = Sizes(workers, ahead=ahead)
         # When workers are replaced, it is unknown when the next one is ready.
         self._holds = holds and max_tasks is None
         self._wanted = workers
@@ -114,8 +109,8 @@ class Scheduler:
         self._growing: set[int] = set()  # jobs
         self._workers: dict[int, Worker] = {}
         self._busy: dict[int, Worker] = {}  # those that hold something
-        self._idle: list[int] = []
-        self._paces: dict[tuple[str, int], Pace] = {}
+        self.idle: list[int] = []
+        self._paces = Paces()
         self._returns: dict[tuple[int, int], int] = {}
         # Assignments that have ended and may be retried.
         self._open: dict[int, tuple[Assignment, Tasks | Job]] = {}
@@ -156,6 +151,11 @@ class Scheduler:
         return bool(self._busy)
 
     @property
+    def occupied(self) -> bool:
+        """True if a worker has something. Any thread."""
+        return bool(self._busy)
+
+    @property
     def queued(self) -> bool:
         """True if anything waits for a worker."""
         return bool(self._queue)
@@ -163,7 +163,7 @@ class Scheduler:
     def blocked_workers(self) -> list[tuple[int, int, float]]:
         """Return workers that hold work which an idle one could start at once, what each of them is
         running, and how many nanoseconds that was estimated to take."""
-        if not self._idle or self._queue:
+        if not self.idle or self._queue:
             return []
         found = []
         for worker in self._busy.values():
@@ -175,13 +175,21 @@ class Scheduler:
         return found
 
     def submitted(
-        self, task: int, key: int, constraints: Constraints, *, waits: bool = False
+        self,
+        task: int,
+        key: int,
+        constraints: Constraints,
+        *,
+        waits: bool = False,
+        run: int = 0,
+        first: bool = False,
     ) -> list[Instruction]:
-        """Handle a ``TaskSubmitted``, without creating one: there are very many. ``waits``: it may
-        wait for a busy worker although another is idle."""
-        work = self._put_last(task, key, constraints)
+        """Handle a ``TaskSubmitted``, without creating one: there are many. ``waits``: it may wait
+        for a busy worker although another is idle. ``run``: this number of tasks from it on, to be
+        given out together, with others too; ``first``: not with those before."""
+        work = self._put_last(task, key, constraints, run, first)
         out: list[Instruction] = []
-        if self._idle:
+        if self.idle:
             if waits and self._holds and self._busy and work.are_tiny():
                 self._wake_few(work, out)
             else:
@@ -190,7 +198,7 @@ class Scheduler:
 
     def held_back(self) -> int | None:
         """Return the first task of those that wait although a worker is idle; None if none do."""
-        if self._queue and self._idle:
+        if self._queue and self.idle:
             return self._queue[0].id
         self.held = False
         return None
@@ -219,9 +227,15 @@ class Scheduler:
             self._end_if_done(out)
         return out
 
+    def advanced(self, number: int, id: int, took: Sequence[int]) -> None:
+        """Learn from tasks of a run, which goes on: the nanoseconds that they took."""
+        worker = self._workers.get(number)
+        if worker is not None and id in worker.held:
+            worker.held[id][1].pace.learn_tasks(took)
+
     def ended_by_worker(self) -> dict[int, int]:
-        """Return how many of its assignments each worker has ended."""
-        return {worker.id: worker.taken - len(worker.held) for worker in self._workers.values()}
+        """Return how many tasks and chunks each worker has ended."""
+        return {id: worker.ended() for id, worker in self._workers.items()}
 
     # Events.
 
@@ -229,9 +243,7 @@ class Scheduler:
         out += self.submitted(*event)
 
     def _job_opened(self, event: JobOpened, out: list[Instruction]) -> None:
-        # Every job learns its own pace, since the same function may be given other items. It starts
-        # with the last job's pace.
-        pace = self._paces["job", event.key] = Pace(self._pace(("job", event.key)))
+        pace = self._paces.of_job(event.key)
         work = Job(event.job, pace, event.chunk, event.most, event.constraints, event.grows)
         self._jobs[event.job] = work
         if event.grows:
@@ -286,7 +298,7 @@ class Scheduler:
 
     def _worker_ready(self, event: WorkerReady, out: list[Instruction]) -> None:
         self._workers[event.worker] = Worker(event.worker)
-        self._idle.append(event.worker)
+        self.idle.append(event.worker)
         self._wake(out)
         self._end_if_done(out)
 
@@ -298,10 +310,10 @@ class Scheduler:
         if worker is None:
             return
         for number in reversed(event.assignments):
-            assignment, work, estimate = worker.held.pop(number)
+            held = assignment, work, estimate = worker.held.pop(number)
             worker.load -= estimate
             worker.items -= no_longer_out(assignment, work)
-            worker.taken -= 1
+            worker.taken -= count_of(held)
             self._come_back(assignment, work)
         self._wake(out)
         if event.assignments and not worker.held:
@@ -315,11 +327,17 @@ class Scheduler:
         if worker is None or held is None:
             return
         assignment, work, estimate = held
-        assert isinstance(work, Job)
         if event.stop == assignment.stop:
             worker.whole = assignment.id
             return
         worker.held[assignment.id] = assignment._replace(stop=event.stop), work, estimate
+        if isinstance(work, Tasks):
+            worker.taken -= assignment.stop - event.stop
+            if event.nanoseconds is not None:
+                work.pace.learn(1, event.nanoseconds)
+            self._come_back(assignment._replace(start=event.stop), work)
+            self._wake(out)
+            return
         worker.items -= no_longer_out(assignment._replace(start=event.stop), work)
         if event.singly:
             work.most = 1
@@ -334,8 +352,8 @@ class Scheduler:
         worker = self._workers.get(event.worker)
         if worker is not None:
             worker.ending = True
-            if event.worker in self._idle:
-                self._idle.remove(event.worker)
+            if event.worker in self.idle:
+                self.idle.remove(event.worker)
 
     def _worker_gone(self, event: WorkerGone, out: list[Instruction]) -> None:
         worker = self._workers.pop(event.worker, None)
@@ -343,8 +361,8 @@ class Scheduler:
         expected = event.worker in self._retired
         self._retired.discard(event.worker)
         if worker is not None:
-            if event.worker in self._idle:
-                self._idle.remove(event.worker)
+            if event.worker in self.idle:
+                self.idle.remove(event.worker)
             first = next(iter(worker.held), 0)
             for assignment, work, _ in reversed(worker.held.values()):
                 no_longer_out(assignment, work)
@@ -382,46 +400,44 @@ class Scheduler:
 
     # Helpers.
 
-    def _pace(self, key: tuple[str, int]) -> Pace:
-        pace = self._paces.get(key)
-        if pace is None:
-            if len(self._paces) >= _KEYS:
-                self._paces.pop(next(iter(self._paces)))
-            pace = self._paces[key] = Pace()
-        return pace
-
-    def _put_last(self, task: int, key: int, constraints: Constraints) -> Tasks:
-        """Put a single task behind all that waits; return its record."""
-        self._waiting += 1
+    def _put_last(
+        self, task: int, key: int, constraints: Constraints, run: int = 0, first: bool = False
+    ) -> Tasks:
+        """Put a single task, or a run of them, behind all that waits; return its record."""
+        size, together = run or 1, run > 0
+        self._waiting += size
         last = self._queue[-1] if self._queue else None
         if (
             type(last) is Tasks
             and last.stop == task
             and last.key == key
+            and last.together == together
             and last.constraints == constraints
+            and not first
         ):
-            last.stop += 1
+            last.stop += size
             return last
-        work = Tasks(task, key, self._pace(("task", key)), constraints)
+        work = Tasks(task, key, self._paces.of_tasks(key), constraints, together=together)
+        work.stop = task + size
         self._queue.append(work)
         return work
 
     def _wake(self, out: list[Instruction]) -> None:
         """Give every idle worker something while there is something."""
-        while self._idle and self._queue:
-            worker = self._workers[self._idle.pop()]
+        while self.idle and self._queue:
+            worker = self._workers[self.idle.pop()]
             self._assign(worker, self._queue[0], out)
 
     def _wake_few(self, last: Tasks, out: list[Instruction]) -> None:
         """Give tiny tasks to as few idle workers as they need: to none while there is less of them
         than a busy worker does soon. Waking a worker costs more than such a task takes."""
         each = max(last.pace.peak, LEAST_TASK_NS)
-        while self._idle and self._waiting * each >= BEHIND_NS:
-            worker = self._workers[self._idle.pop()]
+        while self.idle and self._waiting * each >= BEHIND_NS:
+            worker = self._workers[self.idle.pop()]
             self._assign(worker, self._queue[0], out)
             if self._queue:
                 self._fill(worker, out)
-        self.held = self.held or bool(self._idle and self._queue)
+        self.held = self.held or bool(self.idle and self._queue)
 
     def _is_distant(self, event: Distant, out: list[Instruction]) -> None:
         worker = self._workers.get(event.worker)
@@ -437,7 +453,7 @@ class Scheduler:
             return
         while self._queue and not self._spent(worker) and not worker.ending:
             work, size = self._queue[0], 0
-            if worker.held:
+            if worker.held or (type(work) is Tasks and work.is_run()):
                 if (
                     not self._ahead
                     or work.pace.mean is None
@@ -454,8 +470,8 @@ class Scheduler:
                         many = min(many, self._max_tasks - worker.taken)
                     self._assign_tasks(worker, work, min(many, work.stop - work.id), out)
                     continue
-                size = self._next_size(work, worker)
-                if len(worker.held) > 1 and worker.items + size > self._fair(work):
+                size = self._sizes.next(work, worker)
+                if len(worker.held) > 1 and worker.items + size > self._sizes.fair(work):
                     return
                 estimate = size * work.pace.mean
                 room = AHEAD_CHUNKS * worker.aim + worker.trip - worker.load
@@ -474,37 +490,10 @@ class Scheduler:
             self._retire(worker, out)
             out.append(Start())
         else:
-            self._idle.append(worker.id)
+            self.idle.append(worker.id)
 
     def _spent(self, worker: Worker) -> bool:
         return self._max_tasks is not None and worker.taken >= self._max_tasks
-
-    def _next_size(self, work: Job, worker: Worker) -> int:
-        if work.chunk is not None and not work.again:
-            return min(work.chunk, work.available - work.next)
-        if work.chunk is not None:
-            size = min(work.chunk, work.left())
-        else:
-            least = max(LEAST_NS, worker.trip) if self._ahead else 0
-            out, aim = self._out(work), worker.aim
-            size = chunk_size(work.left(), self._wanted, work.pace, work.most, out, least, aim)
-        if work.again:
-            if work.wary:
-                return 1
-            return min(size, work.again[0][1] - work.again[0][0])
-        return min(size, work.available - work.next)
-
-    def _fair(self, job: Job) -> int:
-        """Return a worker's share of the items that are not finished."""
-        left = job.available - job.next + job.out
-        if job.again or job.grows:
-            left = job.left() + self._out(job)
-        return -(-left // self._wanted)
-
-    def _out(self, job: Job) -> int:
-        """Return the items that count as unfinished in addition to those that wait. A job that
-        grows is expected to go on for as long as its items are given out."""
-        return job.out + (self._wanted * job.most if job.grows and job.most < 1 << 32 else 0)
 
     def _assign(
         self, worker: Worker, work: Tasks | Job, out: list[Instruction], size: int = 0
@@ -513,7 +502,7 @@ class Scheduler:
         if isinstance(work, Tasks):
             self._assign_tasks(worker, work, 1, out)
             return
-        start, stop = self._cut(work, size or self._next_size(work, worker))
+        start, stop = self._cut(work, size or self._sizes.next(work, worker))
         work.out += stop - start
         estimate = (stop - start) * max(work.pace.mean or 0.0, 2.0)
         assignment = _new(Assignment, (next(self._ids), work.id, start, stop))
@@ -534,11 +523,15 @@ class Scheduler:
         held, ids, first = worker.held, self._ids, tasks.id
         if not held:
             self._busy[worker.id] = worker
-        for task in range(first, first + many):
-            number = next(ids)
-            assignment = _new(Assignment, (number, task, 0, 0))
-            held[number] = (assignment, tasks, estimate)
-            out.append(_new(Assign, (worker.id, assignment)))
+        # Half of what it may have: the next run comes when the first ends, and it has another then.
+        most = int(AHEAD_TASK_NS / 2 / estimate) if tasks.is_run() else 1
+        for start in range(0, many, most):
+            number, size = next(ids), min(most, many - start)
+            several = size if size > 1 else 0
+            assignment = _new(Assignment, (number, first + start, 0, several))
+            held[number] = (assignment, tasks, size * estimate)
+            kind: Any = AssignRun if several else Assign
+            out.append(_new(kind, (worker.id, assignment)))
         worker.load += many * estimate
         worker.taken += many
         worker.exclusive = tasks.constraints.exclusive
@@ -573,9 +566,12 @@ class Scheduler:
     def _come_back(self, assignment: Assignment, work: Tasks | Job) -> None:
         """Put an assignment that was not started back at the head of the queue."""
         if isinstance(work, Tasks):
-            self._waiting += 1
-            alone = Tasks(assignment.work, work.key, work.pace, work.constraints)
-            self._queue.appendleft(alone)
+            start, stop = assignment.start, assignment.stop or 1
+            self._waiting += stop - start
+            first = assignment.work + start
+            back = Tasks(first, work.key, work.pace, work.constraints, together=work.together)
+            back.stop = assignment.work + stop
+            self._queue.appendleft(back)
         else:
             self._put_back(work, assignment.start, assignment.stop)
 
@@ -596,4 +592,4 @@ class Scheduler:
         if self._closed and not self.busy:
             for worker in list(self._workers.values()):
                 self._retire(worker, out)
-            self._idle.clear()
+            self.idle.clear()

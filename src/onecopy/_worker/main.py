@@ -48,6 +48,7 @@ from .._protocol.failures import (
 )
 from .._protocol.identity import close_stdin, reseed
 from .._protocol.import_watch import SlowImport
+from .._protocol.outcome_page import OutcomePage
 from .._protocol.strides import MOST, WORDS, Strides
 from .._protocol.tracker import use_owners_tracker
 from .._system import barrier, forking, mapping
@@ -116,6 +117,7 @@ class Worker:
         self._functions: dict[int, Any] = {}
         self._orders = Orders(self._look_ahead)
         self._page: Page | None = None
+        self._outcomes: OutcomePage | None = None
         # Exceptions of a task that end the worker instead of failing the task alone.
         self._ends: tuple[type[BaseException], ...] = (SystemExit,)
         self._trims = False
@@ -129,6 +131,7 @@ class Worker:
             wire.STATE: self._state.waiting.append,
             wire.DROP_FUNCTION: lambda frame: self._functions.pop(frame.id, None),
             wire.TASK: self._task,
+            wire.RUN: self._run_calls,
             wire.ANNOUNCE: self._announced,
             wire.FREE: lambda frame: self._link.came_back(list(wire.PAIR.iter_unpack(frame.body))),
             wire.FORGET: self._forget,
@@ -207,7 +210,9 @@ class Worker:
         whole = mapping.bytes_of(root, write=True)
         words = whole.cast("Q")[config.slot : config.slot + WORDS]
         self._orders.words = words
-        self._page = Page(words, whole[config.room : config.room + ROOM])
+        room = whole[config.room : config.room + ROOM]
+        self._page = Page(words, room)
+        self._outcomes = OutcomePage(words, room, self._writer.send)
         barrier.register()
         prefer_as_victim()
         if config.executor:
@@ -342,6 +347,36 @@ class Worker:
         if not self._orders.begin(frame.id):
             release(bool(frame.flags & wire.RICH), self._payload(frame), self._link)
             return
+        flags, spent, body = self._execute(frame)
+        self._writer.send(wire.pack(wire.RESULT, spent + body, flags, frame.id))
+        self._ended()
+
+    def _run_calls(self, frame: wire.Frame) -> None:
+        """Run the calls of a run one by one, as far as the owner does not take them back."""
+        if not self._orders.begin(frame.id):
+            return
+        outcomes, timing = self._outcomes, self._timing
+        assert outcomes is not None, "the configuration came first"
+        outcomes.begin(frame.id)
+        calls, wait = wire.calls_of(frame.body), partial(self._wait_to_go_on, frame.id)
+        strides = Strides(calls, self._orders.words, frame.id, self._orders.released, wait)
+        make, kind = tuple.__new__, wire.Frame  # what its own ``__new__`` does, without the call
+        for stride in strides:
+            for call in stride:
+                if call:
+                    one = make(kind, (wire.TASK, 0, frame.id, call, wire.NO_FDS))
+                    flags, spent, body = self._execute(one)
+                    self._ended()
+                else:  # it was cancelled
+                    flags, spent, body = wire.UNRUN, wire.NOTHING, b""
+                if flags & wire.RICH:
+                    outcomes.add_large(flags, spent, body)
+                else:
+                    outcomes.add(flags, spent, body, timing.since)
+        outcomes.flush(last=True)
+
+    def _execute(self, frame: wire.Frame) -> tuple[int, bytes, bytes]:
+        """Run a task; return its result's flags, measurements and body."""
         timing = self._timing
         copied, shared = self._link.bytes_copied, self._link.bytes_shared
         decoded, started, outcome, flags = self._run(frame)
@@ -355,7 +390,10 @@ class Worker:
             if frame.flags & wire.APART:
                 send = partial(self._send_value, frame.id)
                 message = send_large(message, outcome, flags & wire.ERRORS, send)
-            rich, body = write_message(message, self._link)
+            if type(message) is bytes:
+                rich, body = False, message
+            else:
+                rich, body = write_message(message, self._link)
             del message
         except self._ends:
             raise
@@ -390,11 +428,16 @@ class Worker:
         if imports.long:
             long = marshal.dumps(imports.take_long())
             self._writer.send(wire.pack(wire.IMPORTED, long))
-        self._writer.send(wire.pack(wire.RESULT, spent + body, flags, frame.id))
+        timing.encoded = encoded
+        return flags, spent, body
+
+    def _ended(self) -> None:
+        """Note that the result of a task was sent, or put where it is safe."""
+        timing = self._timing
         self._task_number = 0
         timing.function = None
         timing.waited, timing.since = 0, monotonic_ns()
-        timing.blocked = timing.since - encoded
+        timing.blocked = timing.since - timing.encoded
 
     def _send_value(self, task: int, at: int, value: Payload) -> None:
         rich, body = write_message(value, self._link)
@@ -432,7 +475,7 @@ class Worker:
         """Run a task; return when its arguments were decoded, when it started, its outcome, and the
         flags that describe a failure."""
         function_id, call_kind, self._task_number = wire.TASK_HEAD.unpack_from(frame.body)
-        body = self._payload(frame)
+        body = memoryview(frame.body)[wire.TASK_HEAD.size :]
         function: Any = None
         payload: Any = None
         flags = wire.ERRORS | wire.UNRUN

@@ -19,6 +19,7 @@ class Timing:
 
     Attributes:
         since: when the present stretch began; nanoseconds.
+        encoded: when the last result was encoded; nanoseconds.
         waited, blocked: since the last result: waiting for frames, and writing that result.
         meter: CPU time and other usage of tasks.
         imports: the cost of importing modules.
@@ -28,11 +29,11 @@ class Timing:
     """
 
     __slots__ = (
-        "blocked", "function", "imported", "imports", "meter", "profiler", "since", "waited",
+        "blocked", "encoded", "function", "imported", "imports", "meter", "profiler", "since", "waited",
     )  # fmt: skip
 
     def __init__(self) -> None:
-        self.since = monotonic_ns()
+        self.since = self.encoded = monotonic_ns()
         self.waited = self.blocked = 0
         self.meter = Meter()
         self.imports = Imports(self.meter.delay)
