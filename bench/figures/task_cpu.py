@@ -6,7 +6,8 @@ submits have a bar here, ``round_trip`` has that of ``apply``. Every pool is mad
 show, by its default start method, which has no part in what a task costs.
 
 Beside them a bare echo between two processes (``jobs.echo``), where the system puts them and both on one
-CPU: the difference is what waking a process on another CPU costs, for every pool and each message.
+CPU: the difference is what waking a process on another CPU costs, for every pool and each message. And one
+with some Python at both ends, which takes a multiple of its time there: after each wake the caches are cold.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ _WAYS = {
 }
 _TITLES = {"apply": "apply", "submit_result": "submit().result()", "submits": "20,000 submits"}
 WALL = ", wall"
+_STEPS = 300  # of Python at each end of an echo: about as much as onecopy has for a task
 
 
 def _name(pool: str, way: str) -> str:
@@ -39,6 +41,9 @@ def contenders(_: Size) -> list[Contender]:
     for where, title in (("free", ""), ("one", ", on one CPU")):
         echo = parts.of_job("echo", where, TASKS)
         found += parts.contenders(f"a bare echo{title}", echo, {"cpu": ""})
+    echo = parts.of_job("echo", "free", TASKS, _STEPS)
+    title = "an echo with Python at both ends"
+    found += parts.contenders(title, echo, {"cpu": "", "python": ": the Python alone"})
     return found
 
 

@@ -154,6 +154,66 @@ def test_a_signal_s_handler_that_raises(
         signal.signal(signal.SIGUSR1, before)
 
 
+SUBMITS = """
+import random, signal, sys, time
+import onecopy as oc
+
+class Rang(Exception):
+    pass
+
+def ring(*_):
+    raise Rang
+
+def tiny(number):
+    return number
+
+def result(future):
+    while True:
+        try:
+            return future.result(60)
+        except Rang:  # the system has delivered it late
+            pass
+
+if __name__ == "__main__":
+    random.seed(sys.argv[2])
+    signal.signal(signal.SIGALRM, ring)
+    rang = 0
+    with oc.Pool(2, method=sys.argv[1]) as pool:
+        for number in range(100):
+            pool.submit(tiny, number).result()
+        for turn in range(300):
+            futures = []
+            try:
+                signal.setitimer(signal.ITIMER_REAL, random.uniform(1e-5, 2e-3))
+                for number in range(random.choice((3, 50, 400))):
+                    futures.append((number, pool.submit(tiny, number)))
+                signal.setitimer(signal.ITIMER_REAL, 0)
+            except Rang:
+                rang += 1
+            for number, future in futures:
+                assert result(future) == number
+    assert not pool._engine.core.unfinished()
+    print("ended", rang > 30)
+"""
+
+
+@pytest.mark.parametrize("seed", range(2))
+def test_a_handler_that_raises_at_any_step_of_a_submit(
+    tmp_path: Path, method: str, seed: int
+) -> None:
+    """The call is in the pool or it is not; no other is lost, and nothing waits for ever."""
+    program = tmp_path / "program.py"
+    program.write_text(SUBMITS)
+    done = subprocess.run(
+        [sys.executable, str(program), method, str(seed)],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=100,
+    )
+    assert (done.stdout, done.stderr) == ("ended True\n", "")
+
+
 def test_an_iterator_that_is_dropped_gives_its_workers_back(
     make_pool: MakePool, signs: Signs, process_method: str
 ) -> None:

@@ -335,3 +335,26 @@ def test_callbacks_are_called_once(burst: Burst) -> None:
     burst.pool.close()
     burst.pool.join()
     assert seen == list(range(MANY))
+
+
+def whose(number: int) -> tuple[int, int]:
+    return number, os.getpid()
+
+
+def test_a_worker_gets_no_more_than_its_share(
+    make_pool: MakePool, process_method: str, tmp_path: Path
+) -> None:
+    """Of tasks, after which it is replaced: those of a run count as that many."""
+    pool = make_pool(process_method, 1, maxtasksperchild=25)
+    gate = str(tmp_path / "gate")
+    assert pool.submit(whose, 0).result()[0] == 0
+    for pace in pool._engine.core._scheduler._paces._tasks.values():
+        pace.mean = pace.peak = 2_000.0
+    hold = pool.submit(held, gate)
+    futures = [pool.submit(whose, number) for number in range(200)]
+    Path(gate).touch()
+    hold.result(60)
+    seen = [future.result(60) for future in futures]
+    assert [number for number, _ in seen] == list(range(200))
+    pids = [pid for _, pid in seen]
+    assert max(map(pids.count, set(pids))) <= 25

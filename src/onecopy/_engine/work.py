@@ -283,7 +283,7 @@ class FutureCall(Call, TaskFuture):
         TaskFuture.forked(self, error)
 
     def release(self) -> None:
-        """Let go of what it was made of."""
+        """Release what it was made of."""
         self.message = self._call = self.function = None
 
 
