@@ -184,7 +184,7 @@ def test_an_interrupted_conversion_leaves_nothing(tmp_path: Path) -> None:
     finally:
         process.kill()
         process.communicate()
-    assert process.returncode in (130, -signal.SIGINT)
+    assert process.returncode in (130, -signal.SIGINT), err
     assert "Traceback" not in err
     assert os.listdir(tmp_path) == ["part.csv"]
 

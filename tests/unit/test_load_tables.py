@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import gc
 import os
+import signal
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from hypothesis import strategies as st
 import onecopy as oc
 from onecopy._codec.codec import encode
 from onecopy._files.load import parquet, tables
+from onecopy._files.load.interface import reading
 from onecopy._memory.segment import Segment, registry
 from onecopy._memory.segment_writer import Growing
 from onecopy.errors import BadFile, NotEnoughMemory
@@ -339,3 +341,17 @@ def test_what_was_decoded_is_sealed(tmp_path: Path, backing: str) -> None:
     with pytest.raises(OSError, match=r"Operation not permitted|Bad file descriptor"):
         os.pwrite(segment.descriptor(), b"x", 0)
     assert got.num_rows == 300
+
+
+def test_ctrl_c_that_pyarrow_tells_first_is_no_fault_of_the_file() -> None:
+    """Its CSV reader has a handler of its own, and sends the signal again for the program's: that may
+    be late. A program whose handler raises nothing gets pyarrow's error."""
+    cancelled = pa.lib.ArrowCancelled("Operation cancelled. Detail: received signal 2")
+    with pytest.raises(KeyboardInterrupt), reading("x.csv", "CSV file"):
+        raise cancelled
+    before = signal.signal(signal.SIGINT, lambda *_: None)
+    try:
+        with pytest.raises(pa.lib.ArrowCancelled), reading("x.csv", "CSV file"):
+            raise cancelled
+    finally:
+        signal.signal(signal.SIGINT, before)

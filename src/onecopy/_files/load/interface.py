@@ -11,6 +11,8 @@ from __future__ import annotations
 
 import errno
 import math
+import signal
+import sys
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from importlib import import_module
@@ -221,6 +223,10 @@ class reading:
     def __exit__(self, kind: object, error: BaseException | None, traceback: object) -> None:
         if not isinstance(error, Exception) or isinstance(error, OnecopyError | Retyped):
             return
+        if _was_cancelled(error):
+            if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+                raise KeyboardInterrupt from error
+            return
         if isinstance(error, OSError) and error.errno not in (None, errno.EINVAL):
             if error.filename is not None:
                 return
@@ -230,6 +236,13 @@ class reading:
         if isinstance(error, MemoryError):  # damaged lengths request the impossible, too
             said = f"is damaged, or there is too little memory to decode this {self._what}"
         raise BadFile(f"{self._where!r} {said}: {in_a_line(error)}") from error
+
+
+def _was_cancelled(error: Exception) -> bool:
+    """Return True for pyarrow's error at Ctrl-C. It has a handler of its own while it reads CSV, and
+    sends the signal again for the program's; if that is late, its error comes first."""
+    arrow = sys.modules.get("pyarrow.lib")
+    return arrow is not None and isinstance(error, arrow.ArrowCancelled)
 
 
 def in_a_line(error: BaseException, most: int = 300) -> str:
