@@ -430,8 +430,8 @@ def test_tiny_tasks_wait_for_a_busy_worker() -> None:
     assert sent() == [1, 1, 9], "none was started for too long"
     while busy := [worker for worker in workers if worker.sent]:
         pool.finish(busy[0])
-    many = submit(110)
-    assert sent() == [0, 1, 100], "too many for one: another has all that wait"
+    many = submit(210)
+    assert sent() == [0, 1, 200], "too many for one: another has all that wait"
     thread = threading.Thread(target=pool.submission.apply, args=(abs, (-1,), {}))
     thread.start()
     until(lambda: all(worker.sent for worker in workers), "its caller waits")

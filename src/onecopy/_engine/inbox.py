@@ -98,8 +98,7 @@ class Inbox:
         return found
 
     def withdraw(self, call: Call) -> bool:
-        """Take a call out again; return False if it was taken in. Any thread: it is one step, since
-        calls are compared by identity."""
+        """Take a call out again; return False if it was taken in. With the table's lock held."""
         try:
             self.calls.remove(call)
         except ValueError:

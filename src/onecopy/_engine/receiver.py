@@ -491,14 +491,12 @@ class Receiver:
         if now < self._tell_at:
             return self._tell_at - now
         self._tell_at = now + _TELL
-        for worker in list(self._workers.by_fd.values()):
+        for run in list(core.runs.out):
+            self._tell_of_run(run)
+        for worker in list(self._workers.by_fd.values()) if core.streams else ():
             with core.lock:
                 entry = core.assigned.get(self._workers.claims.claimed(worker.slot))
-            if entry is None or worker.muted:
-                continue
-            if type(entry.work) is Run:
-                self._tell_of_run(worker, entry)
-            elif entry.work.streams:
+            if entry is not None and entry.work.streams and not worker.muted:
                 self._tell(worker, entry)
         return _TELL
 
@@ -524,8 +522,11 @@ class Receiver:
         if not self._output.after(work.number, act):
             act()
 
-    def _tell_of_run(self, worker: WorkerHandle, entry: Entry) -> None:
-        run = entry.assignment.id
+    def _tell_of_run(self, run: int) -> None:
+        entry = self._core.assigned.get(run)
+        worker = self._workers.by_number.get(entry.worker) if entry is not None else None
+        if entry is None or worker is None or worker.muted or worker.ended:
+            return
         found = self._workers.claims.outcomes(worker.slot, run)
         if found is None:
             return

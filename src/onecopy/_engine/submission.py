@@ -120,7 +120,7 @@ class Submission:
         call.versions = versions
         self._note(call)
         if self._core.put(call):
-            check_room(partial(self._core.inbox.withdraw, call))
+            check_room(partial(self._withdraw, call))
             with Uninterrupted():
                 self._core.take_in(call).carry_out()
         if call.submitted - begun > WORTH:
@@ -161,6 +161,10 @@ class Submission:
                 self._abort(call)
             raise
         return call.outcome()
+
+    def _withdraw(self, call: Call) -> None:
+        with self._core.lock:
+            self._core.inbox.withdraw(call)
 
     def _note(self, call: Call) -> None:
         """Note when and where the program has made a call."""

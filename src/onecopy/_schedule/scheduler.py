@@ -190,8 +190,8 @@ class Scheduler:
         work = self._put_last(task, key, constraints, run, first)
         out: list[Instruction] = []
         if self.idle:
-            if waits and self._holds and self._busy and work.are_tiny():
-                self._wake_few(work, out)
+            if waits and self._holds and work.are_tiny():
+                self._wake_few(work, out, BEHIND_NS if self._busy else 0)
             else:
                 self._wake(out)
         return out
@@ -382,7 +382,11 @@ class Scheduler:
         self._end_if_done(out)
 
     def _overdue(self, _: Overdue, out: list[Instruction]) -> None:
-        self._wake(out)
+        first = self._queue[0] if self._queue else None
+        if type(first) is Tasks and first.is_run():
+            self._wake_few(first, out, 0)  # not as many workers as there are tasks
+        else:
+            self._wake(out)
 
     def _close(self, _: Closed, out: list[Instruction]) -> None:
         self._closed = True
@@ -428,13 +432,14 @@ class Scheduler:
             worker = self._workers[self.idle.pop()]
             self._assign(worker, self._queue[0], out)
 
-    def _wake_few(self, last: Tasks, out: list[Instruction]) -> None:
-        """Give tiny tasks to as few idle workers as they need: to none while there is less of them
-        than a busy worker does soon. Waking a worker costs more than such a task takes."""
-        each = max(last.pace.peak, LEAST_TASK_NS)
-        while self.idle and self._waiting * each >= BEHIND_NS:
-            worker = self._workers[self.idle.pop()]
-            self._assign(worker, self._queue[0], out)
+    def _wake_few(self, last: Tasks, out: list[Instruction], least: int) -> None:
+        """Give tiny tasks to as few idle workers as they need: to none while there are fewer
+        nanoseconds of them than ``least``. Waking a worker costs more than such a task takes."""
+        each = max(last.pace.mean or 0.0, LEAST_TASK_NS)
+        while self.idle and self._queue and self._waiting * each >= least:
+            worker, first = self._workers[self.idle.pop()], self._queue[0]
+            if not (type(first) is Tasks and first.is_run()):
+                self._assign(worker, first, out)
             if self._queue:
                 self._fill(worker, out)
         self.held = self.held or bool(self.idle and self._queue)
