@@ -229,3 +229,40 @@ def test_many_threads_put() -> None:
     assert len(futures) == 1_200
     assert {end_of(each) for each in futures} == {"done"}
     assert not pool.core.busy
+
+
+def test_tiny_calls_do_not_wait_for_a_worker_that_has_something_else() -> None:
+    """It may have it for hours."""
+    pool, (one, other) = warm(2)
+    long = pool.submission.submit(len, ((),), {})
+    (busy,) = (each for each in (one, other) if each.sent)
+    idle = other if busy is one else one
+    first = submit(pool, 1)
+    assert sizes(idle) == [0], "at once"
+    few = submit(pool, 3)
+    assert len(idle.sent) == 1, "these wait for the quick one"
+    pool.finish(idle)
+    assert sizes(idle) == [3]
+    pool.finish(idle)
+    assert {end_of(each) for each in first + few} == {"done"}
+    pool.finish(busy)
+    assert end_of(long) == "done"
+
+
+def test_tiny_calls_do_not_wait_for_a_quick_worker_that_is_slow_after_all() -> None:
+    """Calls that have waited for too long show that; later ones go to an idle worker."""
+    pool, workers = warm(3)
+    first = submit(pool, 1)
+    (slow,) = (each for each in workers if each.sent)
+    waits = submit(pool, 2)
+    assert sum(len(each.sent) for each in workers) == 1
+    pool.core.handle(events.Overdue()).carry_out()
+    (quick,) = (each for each in workers if each.sent and each is not slow)
+    assert sizes(quick) == [2]
+    pool.finish(quick)
+    more = submit(pool, 1)
+    assert sum(len(each.sent) for each in workers) == 2, "at once"
+    for each in workers:
+        while each.sent:
+            pool.finish(each)
+    assert {end_of(each) for each in first + waits + more} == {"done"}

@@ -57,9 +57,9 @@ class Inbox:
         calls.append(call)
         if not scheduler.idle:
             return False
-        # A tiny call may wait for a busy worker; the engine asks ``held_back`` every now and then.
+        # A tiny call may wait for a quick worker; the engine asks ``held_back`` every now and then.
         tiny = call.function is self._common[0] is not None and call.rules is None
-        return not (tiny and len(calls) < _FEW and scheduler.held and scheduler.occupied)
+        return not (tiny and len(calls) < _FEW and scheduler.held and scheduler.quick)
 
     def take_in(self, work: dict[int, Work]) -> list[Instruction]:
         """Move all to the table's ``work``, and return what follows. With the table's lock held."""

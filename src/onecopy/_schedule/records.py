@@ -85,6 +85,17 @@ class Job:
     def waiting(self) -> bool:
         return bool(self.again) or self.next < self.available
 
+    def take(self, size: int) -> tuple[int, int]:
+        """Take the next items out of those that wait: first those that a worker has had."""
+        if not self.again:
+            start, self.next = self.next, self.next + size
+            return start, self.next
+        self.wary = max(0, self.wary - 1)
+        start, last = self.again.pop(0)
+        if start + size < last:
+            self.again.insert(0, (start + size, last))
+        return start, start + size
+
     def left(self) -> int:
         """Return how many items wait."""
         fresh = self.available - self.next

@@ -18,9 +18,9 @@ The rules:
 - An estimate may be wrong, and a task may even wait for one that was put behind it. If an idle
   worker has nothing else to do, work is taken back from behind something long, and so is the
   rest of a long chunk (``blocked_workers``; the engine measures how long it takes).
-- A single task that is known to be tiny waits for a busy worker, even if another is idle,
-  while there is less of such work than a fraction of a millisecond. If it has waited for longer
-  (``held_back``; the engine measures), it goes to an idle worker after all.
+- A single task that is known to be tiny waits for a worker that has others like it, even if one is
+  idle, while there is less of such work than a fraction of a millisecond. If it has waited for
+  longer (``held_back``; the engine measures), it goes to an idle worker after all.
 - Tiny tasks of one kind are given out in runs: one assignment for many, at most half of the
   millisecond. Each is a task by itself if it is lost, taken back or counted.
 - Exclusive work is never put behind other work, and no work is put behind it.
@@ -85,7 +85,8 @@ class Scheduler:
 
     Attributes:
         held: tasks may wait although a worker is idle.
-        idle: the workers that have nothing; other threads may look whether there are any.
+        idle: the workers that have nothing; other threads may look whether there are any, and here:
+        quick: those that have tiny tasks alone, as far as is known: others may wait for them.
     """
 
     def __init__(
@@ -97,11 +98,9 @@ class Scheduler:
         holds: bool = False,
     ) -> None:
         self.held: bool = False
-        self._ahead = ahead
         self._sizes = Sizes(workers, ahead=ahead)
         # When workers are replaced, it is unknown when the next one is ready.
         self._holds = holds and max_tasks is None
-        self._wanted = workers
         self._max_tasks = max_tasks
         self._queue: deque[Tasks | Job] = deque()
         self._waiting = 0  # single tasks in the queue
@@ -110,6 +109,7 @@ class Scheduler:
         self._workers: dict[int, Worker] = {}
         self._busy: dict[int, Worker] = {}  # those that hold something
         self.idle: list[int] = []
+        self.quick: set[int] = set()
         self._paces = Paces()
         self._returns: dict[tuple[int, int], int] = {}
         # Assignments that have ended and may be retried.
@@ -151,11 +151,6 @@ class Scheduler:
         return bool(self._busy)
 
     @property
-    def occupied(self) -> bool:
-        """True if a worker has something. Any thread."""
-        return bool(self._busy)
-
-    @property
     def queued(self) -> bool:
         """True if anything waits for a worker."""
         return bool(self._queue)
@@ -191,7 +186,7 @@ class Scheduler:
         out: list[Instruction] = []
         if self.idle:
             if waits and self._holds and work.are_tiny():
-                self._wake_few(work, out, BEHIND_NS if self._busy else 0)
+                self._wake_few(work, out, BEHIND_NS if self.quick else 0)
             else:
                 self._wake(out)
         return out
@@ -344,7 +339,7 @@ class Scheduler:
         if event.nanoseconds is not None:
             # The known pace is older than this: the rest must not be given out by it.
             work.pace.learn(event.stop - assignment.start, event.nanoseconds)
-            work.wary = 2 * self._wanted
+            work.wary = 2 * self._sizes.workers
         self._put_back(work, event.stop, assignment.stop)
         self._wake(out)
 
@@ -358,6 +353,7 @@ class Scheduler:
     def _worker_gone(self, event: WorkerGone, out: list[Instruction]) -> None:
         worker = self._workers.pop(event.worker, None)
         self._busy.pop(event.worker, None)
+        self.quick.discard(event.worker)
         expected = event.worker in self._retired
         self._retired.discard(event.worker)
         if worker is not None:
@@ -382,6 +378,7 @@ class Scheduler:
         self._end_if_done(out)
 
     def _overdue(self, _: Overdue, out: list[Instruction]) -> None:
+        self.quick.clear()  # they are at something longer
         first = self._queue[0] if self._queue else None
         if type(first) is Tasks and first.is_run():
             self._wake_few(first, out, 0)  # not as many workers as there are tasks
@@ -460,7 +457,7 @@ class Scheduler:
             work, size = self._queue[0], 0
             if worker.held or (type(work) is Tasks and work.is_run()):
                 if (
-                    not self._ahead
+                    not self._sizes.ahead
                     or work.pace.mean is None
                     or worker.exclusive
                     or work.constraints.exclusive
@@ -487,6 +484,7 @@ class Scheduler:
     def _now_idle(self, worker: Worker, out: list[Instruction]) -> None:
         """Note that a worker holds nothing any more."""
         self._busy.pop(worker.id, None)
+        self.quick.discard(worker.id)
         worker.load = 0.0
         worker.exclusive = False
         if worker.ending:
@@ -507,6 +505,7 @@ class Scheduler:
         if isinstance(work, Tasks):
             self._assign_tasks(worker, work, 1, out)
             return
+        self.quick.discard(worker.id)
         start, stop = self._cut(work, size or self._sizes.next(work, worker))
         work.out += stop - start
         estimate = (stop - start) * max(work.pace.mean or 0.0, 2.0)
@@ -528,6 +527,10 @@ class Scheduler:
         held, ids, first = worker.held, self._ids, tasks.id
         if not held:
             self._busy[worker.id] = worker
+        if not tasks.are_tiny():
+            self.quick.discard(worker.id)
+        elif not held:
+            self.quick.add(worker.id)
         # Half of what it may have: the next run comes when the first ends, and it has another then.
         most = int(AHEAD_TASK_NS / 2 / estimate) if tasks.is_run() else 1
         for start in range(0, many, most):
@@ -547,19 +550,11 @@ class Scheduler:
 
     def _cut(self, job: Job, size: int) -> tuple[int, int]:
         """Take the next chunk out of the job at the head of the queue."""
-        if job.again:
-            job.wary = max(0, job.wary - 1)
-            start, last = job.again.pop(0)
-            stop = start + size
-            if stop < last:
-                job.again.insert(0, (stop, last))
-        else:
-            start, stop = job.next, job.next + size
-            job.next = stop
+        run = job.take(size)
         if not job.waiting():
             job.queued = False
             self._queue.popleft()
-        return start, stop
+        return run
 
     def _returns_too_often(self, assignment: Assignment) -> bool:
         """Return True if this work has come back unstarted from the head of enough dead workers'

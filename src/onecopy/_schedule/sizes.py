@@ -15,8 +15,8 @@ class Sizes:
     """
 
     def __init__(self, workers: int, *, ahead: bool) -> None:
-        self._workers = workers
-        self._ahead = ahead
+        self.workers = workers
+        self.ahead = ahead
 
     def next(self, work: Job, worker: Worker) -> int:
         """Return the number of items of the next chunk."""
@@ -25,9 +25,9 @@ class Sizes:
         if work.chunk is not None:
             size = min(work.chunk, work.left())
         else:
-            least = max(LEAST_NS, worker.trip) if self._ahead else 0
+            least = max(LEAST_NS, worker.trip) if self.ahead else 0
             out, aim = self._out(work), worker.aim
-            size = chunk_size(work.left(), self._workers, work.pace, work.most, out, least, aim)
+            size = chunk_size(work.left(), self.workers, work.pace, work.most, out, least, aim)
         if work.again:
             if work.wary:
                 return 1
@@ -39,9 +39,9 @@ class Sizes:
         left = job.available - job.next + job.out
         if job.again or job.grows:
             left = job.left() + self._out(job)
-        return -(-left // self._workers)
+        return -(-left // self.workers)
 
     def _out(self, job: Job) -> int:
         """Return the items that count as unfinished in addition to those that wait. A job that
         grows is expected to go on for as long as its items are given out."""
-        return job.out + (self._workers * job.most if job.grows and job.most < 1 << 32 else 0)
+        return job.out + (self.workers * job.most if job.grows and job.most < 1 << 32 else 0)
