@@ -237,6 +237,7 @@ def test_a_call_behind_the_one_that_runs_is_cancelled(burst: Burst, tmp_path: Pa
     until(lambda: os.path.exists(f"{path}.begun"), "the slow one runs")
     for future in (futures[21], futures[150], marked[7]):
         burst.pool.cancel(future)
+    until(lambda: not burst.pool._engine.core.aborting, "they are taken back")
     Path(path).touch()
     good(futures, 21, 150)
     for number, future in enumerate(marked):
