@@ -220,7 +220,8 @@ def simulated(place: Place, prices: Prices, duration: float, *, job: bool) -> Fo
 def _measured_once() -> Prices:
     call = parts.of_job("tasks", "submit_result", "onecopy", 1, 5000)
     many = parts.of_job("tasks", "map_chunked", "onecopy", 1, 500_000)
-    plain = parts.of_job("tasks", "submits", "onecopy", 1, 20_000)
+    # The tasks that are simulated are not tiny, and are given out one by one.
+    plain = parts.of_job("tasks", "submits_singly", "onecopy", 1, 20_000)
     pending = parts.of_job("pending", "onecopy", 20_000)
     owner = plain.take("owner")
     worker = plain.take("cpu") - owner

@@ -61,6 +61,12 @@ def submits(pool: Any, task: Task, items: Items) -> Items:
     return [future.result() for future in [pool.submit(task, item) for item in items]]
 
 
+def submits_singly(pool: Any, task: Task, items: Items) -> Items:
+    """The same without runs: what tasks cost that are not tiny."""
+    pool._engine.core.inbox._runs = False
+    return submits(pool, task, items)
+
+
 def map_singly(pool: Any, task: Task, items: Items) -> Items:
     return list(pool.map(task, items, chunksize=1))
 
@@ -77,6 +83,7 @@ WAYS: dict[str, Callable[[Any, Task, Items], Items]] = {
     "apply": apply,
     "submit_result": submit_result,
     "submits": submits,
+    "submits_singly": submits_singly,
     "map_singly": map_singly,
     "map_chunked": map_chunked,
     "imap": imap,
