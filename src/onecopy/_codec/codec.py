@@ -255,10 +255,6 @@ def encode_arguments(
 ) -> Payload:
     """Encode ``(args, kwargs)``, with a shorter message for scalars and views of shared arrays."""
     kinds = set(map(type, args))
-    if kinds <= _NUMBERS and not kwargs:  # the most common, in the fewest steps
-        stream = pickle.dumps((args, kwargs), 5)
-        if len(stream) <= CUTOFF:
-            return stream
     if not kwargs and not _has_long(args, kinds):
         others = kinds - _SIMPLE
         if not others or _are_small(args, kinds):
@@ -334,12 +330,8 @@ def _are_small(values: Iterable[Any], kinds: set[type]) -> bool:
 def encode_result(value: Any, namespace: Namespace) -> Payload:
     """Encode a result: the bare stream for a plain scalar, a small array, or a list of a few."""
     kind = type(value)
-    if kind in _NUMBERS:
-        stream = pickle.dumps(value, 5)
-        if len(stream) <= CUTOFF:
-            return stream
-    elif kind in _SIMPLE or _are_small((value,), {kind}):
-        if not _has_long((value,), {kind}):
+    if kind in _SIMPLE or _are_small((value,), {kind}):
+        if kind in _NUMBERS or not _has_long((value,), {kind}):
             stream = pickle.dumps(value, 5)
             if len(stream) <= CUTOFF:
                 return stream

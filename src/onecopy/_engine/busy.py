@@ -11,6 +11,7 @@ from __future__ import annotations
 import contextlib
 import sys
 from collections.abc import Collection, Iterable, Mapping
+from itertools import islice
 from time import monotonic_ns
 from typing import Protocol
 
@@ -53,9 +54,10 @@ def heads(assigned: Iterable[Entry], workers: Mapping[int, Timed]) -> list[tuple
         if head is None or entry.assignment.id < head.assignment.id:
             heads[entry.worker] = entry
     return [
-        (next(parts(entry), entry), max(entry.sent, workers[worker].last))
+        (head, max(entry.sent, workers[worker].last))
         for worker, entry in heads.items()
         if worker in workers and entry.sent
+        for head in islice(parts(entry), 1)
     ]
 
 

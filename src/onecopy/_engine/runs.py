@@ -16,7 +16,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from .._protocol import wire
 from .._schedule.events import Assignment
 from .work import Call, Entry, FutureCall, Work
 
@@ -37,33 +36,21 @@ def fits(call: Call) -> bool:
 
 
 class Run(Work):
-    """See the module. The calls have one function, and need the same variables.
+    """See the module. The calls have one function, and need the same variables. What is told of a
+    run is told of its ``parts``.
 
     Attributes:
         calls: in the order in which they run; None for one that was cancelled before.
     """
 
-    __slots__ = ("calls", "first", "function", "number", "site", "submitted", "versions")
-    call_kind = wire.CALL
-    called = "submit"
+    __slots__ = ("calls", "function", "versions")
     rules = None
-    tries = None
 
     def __init__(self, calls: list[FutureCall | None]) -> None:
         self.calls = calls
-        self.first = next(call for call in calls if call is not None)
-        self.function = self.first.function
-        self.number = self.first.number
-        self.site = self.first.site
-        self.submitted = self.first.submitted
-        self.versions = self.first.versions
-
-    def describe(self, assignment: Assignment) -> str:
-        return self.first.describe(assignment._replace(work=self.number))
-
-    @property
-    def name(self) -> str:
-        return self.function.name if self.function is not None else self.first.name
+        first = next(call for call in calls if call is not None)
+        self.function = first.function
+        self.versions = first.versions
 
 
 def parts(entry: Entry) -> Iterator[Entry]:

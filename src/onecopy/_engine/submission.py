@@ -15,7 +15,6 @@ import weakref
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future
-from functools import partial
 from time import monotonic_ns
 from typing import Any, Protocol
 
@@ -120,7 +119,12 @@ class Submission:
         call.versions = versions
         self._note(call)
         if self._core.put(call):
-            check_room(partial(self._withdraw, call))
+            try:
+                check_room()
+            except RecursionError:
+                with self._core.lock:
+                    self._core.inbox.withdraw(call)
+                raise
             with Uninterrupted():
                 self._core.take_in(call).carry_out()
         if call.submitted - begun > WORTH:
@@ -161,10 +165,6 @@ class Submission:
                 self._abort(call)
             raise
         return call.outcome()
-
-    def _withdraw(self, call: Call) -> None:
-        with self._core.lock:
-            self._core.inbox.withdraw(call)
 
     def _note(self, call: Call) -> None:
         """Note when and where the program has made a call."""

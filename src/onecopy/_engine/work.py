@@ -226,16 +226,8 @@ class FutureCall(Call, TaskFuture):
     __slots__ = ("_exception", "_made", "_result", "_state", "pool")
     called = "submit"
 
-    def __init__(
-        self,
-        function: Function | None,
-        call: Callable[..., Any],
-        args: tuple[Any, ...],
-        kwargs: dict[str, Any],
-        namespace: Namespace | None,
-        rules: Rules | None = None,
-    ) -> None:
-        Call.__init__(self, function, call, args, kwargs, namespace, rules)
+    def __init__(self, *args: Any) -> None:
+        super().__init__(*args)
         self._state = PENDING
         self._result = self._exception = self._made = self.pool = None
 

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from sys import _getframe, getrecursionlimit
 
 _ROOM = 60  # frames: more than the engine needs, with what it pickles
 
 
-def check_room(give_up: Callable[[], object] | None = None) -> None:
-    """Raise RecursionError if the calls that follow might meet the recursion limit half-way; call
-    ``give_up`` first.
+def check_room() -> None:
+    """Raise RecursionError if the calls that follow might meet the recursion limit half-way.
 
     A function that calls itself without end, and submits a task each time, meets the limit at the
     deepest call that it makes: in the middle of a table's change. Called before one begins. It
@@ -21,12 +19,7 @@ def check_room(give_up: Callable[[], object] | None = None) -> None:
         _getframe(getrecursionlimit() >> 2)
     except ValueError:
         return
-    try:
-        _descend(_ROOM)
-    except RecursionError:
-        if give_up is not None:
-            give_up()
-        raise
+    _descend(_ROOM)
 
 
 def _descend(frames: int) -> None:

@@ -390,10 +390,7 @@ class Worker:
             if frame.flags & wire.APART:
                 send = partial(self._send_value, frame.id)
                 message = send_large(message, outcome, flags & wire.ERRORS, send)
-            if type(message) is bytes:
-                rich, body = False, message
-            else:
-                rich, body = write_message(message, self._link)
+            rich, body = write_message(message, self._link)
             del message
         except self._ends:
             raise
@@ -475,7 +472,7 @@ class Worker:
         """Run a task; return when its arguments were decoded, when it started, its outcome, and the
         flags that describe a failure."""
         function_id, call_kind, self._task_number = wire.TASK_HEAD.unpack_from(frame.body)
-        body = memoryview(frame.body)[wire.TASK_HEAD.size :]
+        body = self._payload(frame)
         function: Any = None
         payload: Any = None
         flags = wire.ERRORS | wire.UNRUN
