@@ -2,9 +2,12 @@
 
 Imports of other modules are not counted: workers need those.
 
-The interpreter reports each line of the module's own code: by ``sys.monitoring`` (PEP 669) for this
-code alone; before Python 3.12 by a trace function for its frame. A line costs a fraction of a
-microsecond; the size of the process is read only if the line before took a millisecond.
+From Python 3.12 on the interpreter reports each line of the module's own code, and of no other, by
+``sys.monitoring`` (PEP 669). Before, it has trace functions only, and while there is one all other
+modules are imported a third slower as well; so the statements are compiled and run one by one.
+
+A line costs a fraction of a microsecond; the size of the process is read only if the line before
+took a millisecond.
 """
 
 from __future__ import annotations
@@ -12,7 +15,7 @@ from __future__ import annotations
 import os
 import sys
 from time import perf_counter_ns
-from types import CodeType, FrameType
+from types import CodeType
 from typing import Any, NamedTuple
 
 from .._system.procfs import anonymous
@@ -39,7 +42,7 @@ class SlowImport(NamedTuple):
 
 
 class ImportWatch:
-    """Runs a module's code and measures its lines."""
+    """Runs a module's source and measures its lines."""
 
     def __init__(self) -> None:
         self._pid = os.getpid()
@@ -49,16 +52,19 @@ class ImportWatch:
         self._took: dict[int, int] = {}
         self._grew: dict[int, int] = {}
 
-    def run(self, code: CodeType, source: bytes, names: dict[str, Any]) -> SlowImport | None:
-        """Execute ``code`` in ``names``; return its cost, if that was high. Raises its errors."""
+    def run(self, source: bytes, path: str, names: dict[str, Any]) -> SlowImport | None:
+        """Execute a module's source in ``names``; return its cost, if that was high. Raises its
+        errors."""
         began, before = perf_counter_ns(), anonymous(self._pid)
         self._since, self._size = began, before
         if sys.version_info >= (3, 12):
-            self._monitored(code, names)
+            self._monitored(compile(source, path, "exec", dont_inherit=True), names)
         elif sys.gettrace() is None:
-            self._traced(code, names)
+            for line, code in _compiled(source, path):
+                self._begin(line)
+                exec(code, names)
         else:  # a debugger, or a coverage measurement
-            exec(code, names)
+            exec(compile(source, path, "exec", dont_inherit=True), names)
         self._begin(0)
         took, grew = perf_counter_ns() - began, anonymous(self._pid) - before
         if took < _SECONDS * 1e9 and grew < _BYTES:
@@ -94,17 +100,26 @@ class ImportWatch:
         finally:
             monitoring.free_tool_id(_TOOL)
 
-    def _traced(self, code: CodeType, names: dict[str, Any]) -> None:
-        def local(frame: FrameType, event: str, _: Any) -> Any:
-            if event == "line":
-                self._begin(frame.f_lineno)
-            return local
 
-        sys.settrace(lambda frame, event, arg: local if frame.f_code is code else None)
-        try:
-            exec(code, names)
-        finally:
-            sys.settrace(None)
+def _compiled(source: bytes, path: str) -> list[tuple[int, CodeType]]:
+    """Return the statements of a module compiled one by one, each with its line. The names that
+    they set, their line numbers and their errors are those of the module compiled as a whole."""
+    import __future__
+
+    import _ast  # the part of ``ast`` that is written in C, and loaded at once
+
+    tree: Any = compile(source, path, "exec", _ast.PyCF_ONLY_AST, dont_inherit=True)
+    found, flags = [], 0
+    for at, statement in enumerate(tree.body):
+        value = getattr(statement, "value", None)
+        if at and isinstance(statement, _ast.Expr) and isinstance(value, _ast.Constant):
+            continue  # a text would be the docstring, as the first statement of its code
+        alone = _ast.Module(body=[statement], type_ignores=[])
+        found.append((statement.lineno, compile(alone, path, "exec", flags, dont_inherit=True)))
+        if isinstance(statement, _ast.ImportFrom) and statement.module == "__future__":
+            for feature in statement.names:
+                flags |= getattr(__future__, feature.name).compiler_flag
+    return found
 
 
 def _statements(source: bytes, cost: dict[int, int]) -> dict[int, int]:

@@ -128,7 +128,6 @@ def import_main(path: str, name: str | None) -> SlowImport | None:
     spec = importlib.util.find_spec(name) if name is not None else None
     with open(path, "rb") as file:
         source = file.read()
-    code = compile(source, path, "exec", dont_inherit=True)
     main.__file__ = path
     main.__spec__ = spec
     main.__package__ = spec.parent if spec is not None else None
@@ -136,7 +135,7 @@ def import_main(path: str, name: str | None) -> SlowImport | None:
     main.__dict__["__builtins__"] = __builtins__
     main.__dict__["__cached__"] = None
     sys.modules["__main__"] = sys.modules["__mp_main__"] = main
-    return ImportWatch().run(code, source, main.__dict__)
+    return ImportWatch().run(source, path, main.__dict__)
 
 
 def clean_main() -> None:
