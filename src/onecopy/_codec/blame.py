@@ -21,6 +21,7 @@ from abc import ABC
 from collections.abc import Callable, Iterator
 from typing import Any
 
+from .._system import installed
 from ..errors import NotPicklable, OnecopyError, add_note
 
 Attempt = Callable[[Any], Exception | None]
@@ -252,11 +253,7 @@ def _is_ours(filename: str) -> bool:
 
 
 def _is_library(filename: str) -> bool:
-    import sysconfig  # workers seldom need it
-
-    paths = sysconfig.get_paths()
-    homes = {paths[name] for name in ("stdlib", "platstdlib", "purelib", "platlib")}
-    return any(filename.startswith(home + os.sep) for home in homes)
+    return any(filename.startswith(path + os.sep) for path in installed.directories())
 
 
 def _frames(error: BaseException) -> Iterator[tuple[types.FrameType, types.TracebackType]]:

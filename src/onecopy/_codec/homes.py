@@ -19,12 +19,13 @@ import importlib
 import importlib.util
 import itertools
 import os
-import site
 import sys
 import types
 import weakref
 from importlib.machinery import PathFinder
 from typing import Any
+
+from .._system import installed
 
 MAIN_NAMES = ("__main__", "__mp_main__")
 # The key of a dict that belongs to no module; its value stands for the dict in messages.
@@ -211,13 +212,9 @@ def _is_found_again(name: str) -> bool:
 def installed_folders() -> tuple[str, ...]:
     """Return the directories of the interpreter, of installed packages and of this library."""
     if not _installed:
-        import sysconfig  # workers get the answer, and must not wait for the import
-
-        kinds = ("stdlib", "platstdlib", "purelib", "platlib")
-        paths = [sysconfig.get_path(kind) for kind in kinds]
-        paths += [*site.getsitepackages(), site.getusersitepackages()]
-        paths.append(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
-        found = {path for path in paths if path} | {os.path.realpath(p) for p in paths if p}
+        ours = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+        paths = {*installed.directories(), ours}
+        found = paths | {os.path.realpath(path) for path in paths}
         know_installed(tuple(path + os.sep for path in found))
     return _installed
 

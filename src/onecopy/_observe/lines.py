@@ -8,8 +8,9 @@ answer for each file is cached.
 
 from __future__ import annotations
 
-import sysconfig
 from types import FrameType
+
+from .._system import installed
 
 Line = tuple[str, int]
 """A file's name and a line's number; NOWHERE when that is not known."""
@@ -54,5 +55,4 @@ def _look(name: str) -> bool:
 
 def _libraries() -> tuple[str, ...]:
     """Return the directories of installed packages."""
-    kinds = ("stdlib", "platstdlib", "purelib", "platlib")
-    return tuple(f"{sysconfig.get_path(kind)}/" for kind in kinds)
+    return tuple(f"{path}/" for path in installed.directories())

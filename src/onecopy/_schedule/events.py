@@ -4,8 +4,6 @@ Named tuples rather than frozen dataclasses: they are created for every task, in
 time.
 """
 
-from __future__ import annotations
-
 from typing import NamedTuple
 
 

@@ -14,10 +14,9 @@ from typing import NamedTuple
 _PROC = "/proc"
 # The parts of smaps that ``mappings`` needs. A mapping's first line: start-end perms offset device
 # inode.
-_MAPPING = re.compile(
+_MAPPING = (
     rb"^(?:[0-9a-f]+-[0-9a-f]+ ...([sp]) \S+ \S+ (\d+)"
-    rb"|(Rss|Pss|Shared_Clean|Shared_Dirty|Private_Dirty|Swap): +(\d+) kB)",
-    re.MULTILINE,
+    rb"|(Rss|Pss|Shared_Clean|Shared_Dirty|Private_Dirty|Swap): +(\d+) kB)"
 )
 
 
@@ -89,7 +88,7 @@ def mappings(pid: int | str = "self") -> Mappings | None:
             text = file.read()
     except OSError:
         return None
-    for sharing, inode, name, number in _MAPPING.findall(text):
+    for sharing, inode, name, number in re.findall(_MAPPING, text, re.MULTILINE):
         if sharing:
             shared = sharing == b"s"
             anonymous = not shared and inode == b"0"
