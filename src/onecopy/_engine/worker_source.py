@@ -64,8 +64,9 @@ class WorkerSource:
             # A dict without a module must be a known home on both sides of the fork.
             names = options.initializer.__globals__
             home_of(names, made=is_user_code(names))
-        inherited = {home: dict(names) for home, names in user_homes().items()}
-        self._launcher = fork.launcher(pool, options.threads, initial)
+        homes = user_homes()
+        inherited = {home: dict(names) for home, names in homes.items()}
+        self._launcher = fork.launcher(pool, options.threads, initial, homes)
         self.follower = Follower(
             None, inherited, modules=self._follows, replaces=self._replaced.append
         )

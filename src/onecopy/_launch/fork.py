@@ -9,15 +9,19 @@ from __future__ import annotations
 import os
 import socket
 import sys
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from .._system.interrupts import Uninterrupted
 from .._system.native_threads import limit_threads
 from .._worker.main import Inherited, Initial
 from . import zygote
 
+Homes = dict[str, dict[str, Any]]
 
-def launcher(pool: int, threads: int | None, initial: Initial | None) -> zygote.ZygoteLauncher:
+
+def launcher(
+    pool: int, threads: int | None, initial: Initial | None, homes: Homes
+) -> zygote.ZygoteLauncher:
     """Fork the zygote.
 
     Args:
@@ -25,6 +29,7 @@ def launcher(pool: int, threads: int | None, initial: Initial | None) -> zygote.
         threads: the cap for native thread pools, or None.
         initial: inherited, so it need not be picklable (locks and queues of ``multiprocessing``
             are not).
+        homes: the user's modules, as ``user_homes`` returns them.
     """
     ours, theirs = socket.socketpair()
     zygote.flush_streams()
@@ -33,7 +38,7 @@ def launcher(pool: int, threads: int | None, initial: Initial | None) -> zygote.
     with Uninterrupted() as signals:
         pid = os.fork()
         if pid == 0:
-            _serve(pool, threads, initial, ours, theirs, signals)
+            _serve(pool, threads, initial, homes, ours, theirs, signals)
     theirs.close()
     return zygote.ZygoteLauncher(ours, pid)
 
@@ -42,6 +47,7 @@ def _serve(
     pool: int,
     threads: int | None,
     initial: Initial | None,
+    homes: Homes,
     ours: socket.socket,
     theirs: socket.socket,
     signals: Uninterrupted,
@@ -51,11 +57,14 @@ def _serve(
         signals.leave()
         ours.close()
         zygote.name_zygote(pool)
-        if threads is not None:
-            limit_threads(1)  # as in a fresh zygote; each worker sets its own number
         inherited = Inherited(of_owner=True, initial=initial)
         sys.modules.setdefault("__mp_main__", sys.modules["__main__"])
-        inherited.state.remember()
+        inherited.state.remember(homes)
+        if threads is not None:
+            # As in a fresh zygote; each worker sets its own number. This is the last step: a fork
+            # has ended OpenBLAS's threads, and it starts all of them to be told how many it may
+            # use. They spin for 30 ms (``blas_server.c``), until the first worker's fork ends them.
+            limit_threads(1)
         zygote.serve(theirs, inherited)
     finally:
         os._exit(1)

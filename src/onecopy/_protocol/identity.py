@@ -9,10 +9,10 @@ from __future__ import annotations
 import itertools
 import os
 import sys
+from collections.abc import Iterable
 from types import ModuleType
 from typing import Any, NamedTuple
 
-from .._codec.homes import user_homes
 from .._system.imports import on_import
 from .._system.title import set_title
 
@@ -86,18 +86,21 @@ def close_stdin() -> None:
     sys.stdin = open(0, closefd=False)  # noqa: SIM115 - for as long as the worker lives
 
 
-def reseed() -> None:
+def reseed(homes: Iterable[dict[str, Any]]) -> None:
     """Reseed the random number generators, which forked workers would otherwise have in common.
 
     The ``random`` module does this itself after a fork; NumPy does not. The program's own
     generators get a new seed if they were created without one. An explicit seed stays, as it would
     if the worker had imported the module itself.
+
+    Args:
+        homes: the globals of the user's modules.
     """
     random = sys.modules.get("numpy.random")
     if random is None:
         return
     random.seed()
-    for names in user_homes().values():
+    for names in homes:
         for value in list(names.values()):
             if issubclass(type(value), random.Generator) and _has_no_seed(value.bit_generator):
                 fresh = type(value.bit_generator)()

@@ -235,7 +235,7 @@ class Worker:
                 failed = failure(error, "the import of the main module")
             self._state.remember()
         elif config.reseed:
-            reseed()
+            reseed(self._state.homes)
         if failed is not None:
             self._writer.send(wire.pack(wire.FAILED, pickle.dumps((IMPORT, failed))))
         elif not config.initializer:

@@ -13,7 +13,7 @@ from __future__ import annotations
 import marshal
 import sys
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from .._codec.codec import encode
@@ -43,14 +43,24 @@ class ModuleState:
         self._reasons: dict[tuple[str, Path], str] = {}
         self._loaded = 0  # number of modules at the last look
 
-    def remember(self) -> None:
+    @property
+    def homes(self) -> list[dict[str, Any]]:
+        """Return the globals of the user's modules, as far as ``remember`` has seen them."""
+        return [names_of(home) for home in self._given]
+
+    def remember(self, homes: Mapping[str, dict[str, Any]] | None = None) -> None:
         """Note the contents of the user's modules that were loaded since, before the program's code
-        runs: only their own code has set them."""
+        runs: only their own code has set them.
+
+        Args:
+            homes: what ``user_homes`` returns, if it is known. To look at each of a thousand
+                modules is to write to it, and after a fork each write copies a page.
+        """
         loaded = len(sys.modules)
         if loaded == self._loaded:
             return
         self._loaded = loaded
-        for home, names in user_homes().items():
+        for home, names in (user_homes() if homes is None else homes).items():
             if home in self._given:
                 continue
             given = self._given[home] = {}
