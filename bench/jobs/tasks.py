@@ -101,7 +101,7 @@ def _unobserved() -> dict[str, Any]:
     History.record = lambda *_: None  # type: ignore[method-assign]
     Watch._run = lambda _: None  # type: ignore[method-assign]
     Usage.begins = lambda *_: None  # type: ignore[method-assign]
-    nothing = (0,) * len(Usage().took(0, 0, 0))
+    nothing = (0,) * len(Usage().took(0, 0, 0, 0, 0))
     Usage.took = lambda *_: nothing  # type: ignore[method-assign,assignment,return-value]
     return {"logs": False, "prints": "direct"}
 

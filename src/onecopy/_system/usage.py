@@ -81,10 +81,13 @@ def _figures(reading: bytes) -> tuple[int, int]:
 class Meter:
     """The usage of each task in a worker process, the task's own threads included.
 
-    Usage is read before the worker waits, when no caller waits for it, and after a task that took
-    at least 100 microseconds. A shorter task's CPU time is assumed to be its duration; its faults
-    and switches are unknown, and count for the next task whose usage is read. The time that a
-    thread waits for a CPU is also read before a task, but not after many short ones in a row.
+    Each figure costs a system call, so a task of 1 ms can have two. The usage of the process is
+    read after a task that took at least 100 microseconds, and before the worker waits, unless a
+    task has ended less than that ago. What is shorter, a task or the sending of its result, is
+    assumed to have computed all the time; its faults and switches count for the next task whose
+    usage is read. The time that the thread was ready to run without a CPU is read before a task,
+    but not after many short ones in a row. That time after the task, and the usage of programs that
+    it has started, are read if it did not compute all the time.
 
     Attributes:
         looks: True if ``begins`` must be called before the next task, however quickly it is
@@ -97,13 +100,20 @@ class Meter:
         self._children = resource.getrusage(resource.RUSAGE_CHILDREN)
         self._elsewhere = 0  # CPU time since then that is not a function's
         self._waits = 0
+        self._seen = 0  # when ``took`` was called last; 0 if the worker has waited since
         self.delay = Delay()
         self._reading = b""
 
-    def waits(self) -> None:
-        """Note that the worker is about to wait for work."""
-        self._before = resource.getrusage(resource.RUSAGE_SELF)
-        self._elsewhere, self._waits = 0, 1
+    def waits(self, now: int) -> None:
+        """Note that the worker is about to wait for work; ``now`` is when the last result was
+        sent, or when the last wait ended."""
+        self._waits += 1
+        if now - self._seen < SHORT:
+            self._elsewhere += now - self._seen
+        else:
+            self._before = resource.getrusage(resource.RUSAGE_SELF)
+            self._elsewhere, self._waits = 0, 1
+        self._seen = 0
 
     def begins(self, unpacking: int) -> None:
         """Note that a task's function is about to be called, after ``unpacking`` nanoseconds of
@@ -113,23 +123,33 @@ class Meter:
             self._elsewhere = used(self._before, now)[0]
         self._reading = self.delay.now()
 
-    def took(self, nanoseconds: int, imports: int, delayed: int) -> Used:
-        """Return the usage of a task's function that has ended and took ``nanoseconds``; during
-        ``imports`` of these it imported modules, and during ``delayed`` it was without a CPU."""
+    def took(self, started: int, ended: int, now: int, imports: int, delayed: int) -> Used:
+        """Return the usage of a task's function since ``started``.
+
+        Args:
+            started, ended: when the function began and ended, in nanoseconds.
+            now: the present time; the result was encoded since.
+            imports, delayed: for how long the function imported modules, and for how much of that
+                it was without a CPU.
+        """
+        nanoseconds, self._seen = ended - started, now
         if nanoseconds < SHORT:
             self._elsewhere += nanoseconds
             if self.looks:
                 self.looks -= 1
             return nanoseconds, 0, 0, 0, 0, 0, 0
-        now = resource.getrusage(resource.RUSAGE_SELF)
-        children = resource.getrusage(resource.RUSAGE_CHILDREN)
-        cpu, _, _, *rest = used(self._before, now, waits=self._waits)
+        read = resource.getrusage(resource.RUSAGE_SELF)
+        cpu, _, _, *rest = used(self._before, read, waits=self._waits)
+        cpu = max(0, cpu - self._elsewhere - imports)
+        self._before, self._elsewhere, self._waits = read, 0, 0
+        looked, self.looks = self.looks, _IN_A_ROW
+        if now - started - cpu - imports < SHORT and nanoseconds <= _TICKS:
+            return cpu, 0, 0, rest[0], rest[1], rest[2], rest[3]
         # A program that the function has started and waited for computes in its place.
-        cpu = max(0, cpu - self._elsewhere - imports) + used(self._children, children)[0]
+        children = resource.getrusage(resource.RUSAGE_CHILDREN)
+        cpu += used(self._children, children)[0]
         self._children = children
-        self._before, self._elsewhere, self._waits = now, 0, 0
-        ran, wanted = self.delay.since(self._reading) if self.looks else (0, 0)
-        self.looks = _IN_A_ROW
+        ran, wanted = self.delay.since(self._reading) if looked else (0, 0)
         # The kernel counts what has run at each of its ticks: below some of those the count is
         # noise.
         helped = max(0, cpu + imports - ran) if ran and nanoseconds > _TICKS else 0

@@ -174,12 +174,13 @@ class Worker:
                 os.write(self._faults, f"{type(error).__name__}: {error}".encode())
             raise
 
-    def _read(self) -> list[wire.Frame]:
+    def _read(self, *, in_task: bool = False) -> list[wire.Frame]:
         if self._link.frees:
             self._writer.send(b"")
         if self._trims or self._link.arena:
             self._set_idle_timer(self._link.arena.warm_bytes > 0)
-        self._timing.meter.waits()
+        if not in_task:
+            self._timing.meter.waits(self._timing.since)
         try:
             return self._reader.read()
         except BlockingIOError:
@@ -415,7 +416,7 @@ class Worker:
             timing.blocked,
             timing.imported[0],
             inside[0],
-            *timing.meter.took(finished - started, inside[1], inside[2]),
+            *timing.meter.took(started, finished, encoded, inside[1], inside[2]),
             copied + len(body),
             shared,
             traced() if "tracemalloc" in sys.modules else 0,
@@ -448,7 +449,7 @@ class Worker:
                 del self._frames[at]
                 self._handlers[frame.type](frame)
                 return
-        self._frames.extend(self._read())
+        self._frames.extend(self._read(in_task=True))
 
     def _wait_to_go_on(self, task: int) -> int:
         """Wait until the owner has answered an order given between the items of a chunk; return the
