@@ -5,6 +5,8 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -315,6 +317,29 @@ def test_a_generator_of_the_program_is_made_by_each_worker(
             "print(len(set(first_draws().values())))\n",
         )
         assert said == f"{different}\n"
+
+
+@pytest.mark.parametrize("own", ["", "gc.set_threshold(20_000, 5, 5)\n"])
+def test_the_collector_is_the_program_s_when_tasks_run(
+    tmp_path: Path, process_method: str, own: str
+) -> None:
+    """The import of the main module runs it less often."""
+    plain = subprocess.run(
+        [sys.executable, "-c", "import gc; print(gc.get_threshold())"],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    said = program(
+        tmp_path,
+        process_method,
+        "import gc\n" + own + "def ask():\n    return gc.get_threshold(), gc.isenabled()\n",
+        """
+        with oc.Pool(1, method=METHOD) as pool:
+            print(*pool.apply(ask))
+        """,
+    )
+    assert said == f"{'(20000, 5, 5)' if own else plain.stdout.strip()} True\n"
 
 
 def slow_start(path: str, seconds: float) -> None:
