@@ -319,6 +319,29 @@ def test_a_generator_of_the_program_is_made_by_each_worker(
         assert said == f"{different}\n"
 
 
+def test_a_fork_while_another_thread_imports_a_module(tmp_path: Path) -> None:
+    """The thread is not in the child, where the module's lock stays taken for ever."""
+    (tmp_path / "half_loaded.py").write_text(
+        "import builtins\nrng = 1\nbuiltins.begun.set()\nbuiltins.go_on.wait(60)\n"
+    )
+    said = program(
+        tmp_path,
+        "fork",
+        "import builtins, importlib, threading\n",
+        """
+        builtins.begun, builtins.go_on = threading.Event(), threading.Event()
+        thread = threading.Thread(target=importlib.import_module, args=("half_loaded",))
+        thread.start()
+        builtins.begun.wait(60)
+        with oc.Pool(1, method=METHOD) as pool:
+            print(pool.apply_async(abs, (-1,)).get(30))
+        builtins.go_on.set()
+        thread.join()
+        """,
+    )
+    assert said == "1\n"
+
+
 @pytest.mark.parametrize("own", ["", "gc.set_threshold(20_000, 5, 5)\n"])
 def test_the_collector_is_the_program_s_when_tasks_run(
     tmp_path: Path, process_method: str, own: str

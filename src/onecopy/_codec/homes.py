@@ -92,6 +92,14 @@ def names_of(home: str) -> dict[str, Any]:
     return importlib.import_module(home).__dict__
 
 
+def loaded_names(home: str) -> dict[str, Any] | None:
+    """Return the globals of a home that is loaded in this process, otherwise None. Takes no lock:
+    after a fork one may be held for ever, by a thread that was importing the module."""
+    if home == "" or home.startswith("<"):
+        return names_of(home)
+    return getattr(sys.modules.get(home), "__dict__", None)
+
+
 def user_homes() -> dict[str, dict[str, Any]]:
     """Return every home of the user's code that is loaded in this process, with its globals."""
     names: dict[str, dict[str, Any]] = {"": sys.modules["__main__"].__dict__}

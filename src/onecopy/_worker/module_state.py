@@ -17,7 +17,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from .._codec.codec import encode
-from .._codec.homes import is_user_module, names_of, user_homes
+from .._codec.homes import is_user_module, loaded_names, names_of, user_homes
 from .._codec.pickling import PEER
 from .._protocol import wire
 from .._protocol.versions import Path, digest_of
@@ -46,7 +46,8 @@ class ModuleState:
     @property
     def homes(self) -> list[dict[str, Any]]:
         """Return the globals of the user's modules, as far as ``remember`` has seen them."""
-        return [names_of(home) for home in self._given]
+        found = (loaded_names(home) for home in self._given)
+        return [names for names in found if names is not None]
 
     def remember(self, homes: Mapping[str, dict[str, Any]] | None = None) -> None:
         """Note the contents of the user's modules that were loaded since, before the program's code
