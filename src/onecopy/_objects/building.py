@@ -1,8 +1,8 @@
 """Encodes Python values into columns, which are flat arrays.
 
 ``encode`` looks at the types of all values first and then fills the one column that holds them
-exactly. It iterates over them several times instead of once, and never makes a list of a field's
-values: there is no second copy of anything.
+exactly. It iterates over them several times instead of once. Of a field it makes a list, one field
+at a time: 8 bytes for each value, and no second copy of a value.
 """
 
 from __future__ import annotations
@@ -86,7 +86,7 @@ def encode(values: Values, depth: int = 0) -> Column:
 def _kinds(values: Values) -> list[Any]:
     """Return the different kinds of values, in the order of their first appearance: a class; with
     the keys, for dicts; with the length, for tuples. Stops when there are too many."""
-    found: dict[Any, None] = dict.fromkeys(map(type, values))
+    found: dict[Any, None] = dict.fromkeys(_types(values))
     if dict not in found and tuple not in found:
         return list(found)
     if len(found) == 1 and dict in found and max(map(len, values)) <= _MOST_FIELDS:
@@ -97,6 +97,12 @@ def _kinds(values: Values) -> list[Any]:
         if len(found) > _MOST_KINDS:
             break
     return list(found)
+
+
+def _types(values: Values) -> list[type]:
+    """Return the different types of values, in the order of their first appearance."""
+    found = set(map(type, values))  # most have one, and a set is filled in half the time
+    return list(found if len(found) < 2 else dict.fromkeys(map(type, values)))
 
 
 def _kinds_of_dicts(values: Values) -> list[Any]:
@@ -231,10 +237,10 @@ def _lists(values: Values, depth: int) -> Column | None:
     """Encode lists of numbers or text, or of such lists. Others are faster to unpickle."""
     offsets = _offsets(map(len, values), len(values))
     inner = Derived(lambda: chain.from_iterable(values), int(offsets[-1]))
-    kinds = set(map(type, inner))
-    if len(kinds) > 1 or not kinds <= {bool, int, float, str, list} or depth > _DEEPEST:
+    kinds = _types(inner)
+    if len(kinds) > 1 or not {bool, int, float, str, list}.issuperset(kinds) or depth > _DEEPEST:
         return None
-    column = encode(inner, depth + 1) if kinds else Numbers(np.empty(0))
+    column = _of_one(kinds[0], inner, depth + 1) if kinds else Numbers(np.empty(0))
     return None if isinstance(column, Objects) else Lists(column, offsets)
 
 
@@ -264,7 +270,8 @@ def _items(keys: Iterable[Any], values: Values, depth: int) -> list[Column]:
 
 
 def _field(get: Callable[[Any], Any], values: Values, depth: int) -> Column:
-    return encode(Derived(lambda: map(get, values), len(values)), depth + 1)
+    # A list: to find a field's values takes as long as all that is done with them then.
+    return encode(list(map(get, values)), depth + 1)
 
 
 def _instances(kind: type, names: list[str], values: Values, depth: int) -> Column:
