@@ -90,12 +90,19 @@ def test_a_task_that_computes_costs_two_readings(task: Task, reads: list[str]) -
 
 
 def test_a_task_that_waits_has_all_figures(task: Task, reads: list[str]) -> None:
-    task.run(lambda: None)
+    task.run(lambda: compute(MS))
     del reads[:]
     cpu, _, _, _, _, voluntary, _ = task.run(wait_often)
     assert cpu < 5 * MS
     assert voluntary >= 3  # one less for each time that the worker has waited for work
     assert reads == ["delay", "self", "children", "delay"]
+
+
+def test_what_surrounds_short_tasks_is_not_the_next_task_s(task: Task) -> None:
+    for _ in range(500):
+        task.run(lambda: None, encoding=20_000)
+    cpu, *_ = task.run(lambda: compute(MS))
+    assert 0.8 * MS < cpu < 3 * MS
 
 
 @pytest.mark.parametrize("sending", [SHORT // 2, 5 * MS])  # assumed to compute; read

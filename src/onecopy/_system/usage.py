@@ -82,12 +82,12 @@ class Meter:
     """The usage of each task in a worker process, the task's own threads included.
 
     Each figure costs a system call, so a task of 1 ms can have two. The usage of the process is
-    read after a task that took at least 100 microseconds, and before the worker waits, unless a
-    task has ended less than that ago. What is shorter, a task or the sending of its result, is
-    assumed to have computed all the time; its faults and switches count for the next task whose
-    usage is read. The time that the thread was ready to run without a CPU is read before a task,
-    but not after many short ones in a row. That time after the task, and the usage of programs that
-    it has started, are read if it did not compute all the time.
+    read after a task that took at least 100 microseconds, and before the worker waits, unless it
+    was read less than that ago. What is shorter, a task or the sending of its result, is assumed to
+    have computed all the time; its faults and switches count for the next task whose usage is read.
+    The time that the thread was ready to run without a CPU is read before a task, but not after
+    many short ones in a row. That time after the task, and the usage of programs that it has
+    started, are read if it did not compute all the time.
 
     Attributes:
         looks: True if ``begins`` must be called before the next task, however quickly it is
@@ -100,7 +100,7 @@ class Meter:
         self._children = resource.getrusage(resource.RUSAGE_CHILDREN)
         self._elsewhere = 0  # CPU time since then that is not a function's
         self._waits = 0
-        self._seen = 0  # when ``took`` was called last; 0 if the worker has waited since
+        self._seen = 0  # when usage was read; 0 if there was a wait or a short task since
         self.delay = Delay()
         self._reading = b""
 
@@ -129,19 +129,20 @@ class Meter:
         Args:
             started, ended: when the function began and ended, in nanoseconds.
             now: the present time; the result was encoded since.
-            imports, delayed: for how long the function imported modules, and for how much of that
-                it was without a CPU.
+            imports, delayed: the CPU time of the function's imports, and for how long they were
+                without a CPU; in nanoseconds.
         """
-        nanoseconds, self._seen = ended - started, now
+        nanoseconds = ended - started
         if nanoseconds < SHORT:
             self._elsewhere += nanoseconds
+            self._seen = 0
             if self.looks:
                 self.looks -= 1
             return nanoseconds, 0, 0, 0, 0, 0, 0
         read = resource.getrusage(resource.RUSAGE_SELF)
         cpu, _, _, *rest = used(self._before, read, waits=self._waits)
         cpu = max(0, cpu - self._elsewhere - imports)
-        self._before, self._elsewhere, self._waits = read, 0, 0
+        self._before, self._elsewhere, self._waits, self._seen = read, 0, 0, now
         looked, self.looks = self.looks, _IN_A_ROW
         if now - started - cpu - imports < SHORT and nanoseconds <= _TICKS:
             return cpu, 0, 0, rest[0], rest[1], rest[2], rest[3]
