@@ -21,8 +21,8 @@ from abc import ABC
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from .._system import installed
 from ..errors import NotPicklable, OnecopyError, add_note
+from .homes import is_user_file
 
 Attempt = Callable[[Any], Exception | None]
 """Pickles something by itself; returns the error, or None."""
@@ -245,15 +245,11 @@ def _is_own(error: BaseException) -> bool:
     if not theirs or type(error) in (pickle.PicklingError, pickle.PickleError):
         return False  # NotPicklable is one of those as well
     plain = isinstance(error, TypeError | pickle.PicklingError)
-    return not (plain and _is_library(theirs[-1]))
+    return is_user_file(theirs[-1]) or not plain
 
 
 def _is_ours(filename: str) -> bool:
     return filename.startswith(_HERE) or filename in _PICKLERS or _CLOUDPICKLE in filename
-
-
-def _is_library(filename: str) -> bool:
-    return any(filename.startswith(path + os.sep) for path in installed.directories())
 
 
 def _frames(error: BaseException) -> Iterator[tuple[types.FrameType, types.TracebackType]]:
@@ -297,7 +293,7 @@ def cut_ours(error: BaseException) -> None:
     kept, called_by_us = [], True
     for frame, at in _frames(error):
         ours = _is_ours(frame.f_code.co_filename)
-        called_by_us = ours or (called_by_us and _is_library(frame.f_code.co_filename))
+        called_by_us = ours or (called_by_us and not is_user_file(frame.f_code.co_filename))
         if not called_by_us:
             kept.append(at)
     _keep(error, kept)

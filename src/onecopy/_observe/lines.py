@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from types import FrameType
 
-from .._system import installed
+from .._codec.homes import is_user_file
 
 Line = tuple[str, int]
 """A file's name and a line's number; NOWHERE when that is not known."""
@@ -19,7 +19,6 @@ NOWHERE: Line = ("", 0)
 # By file name: True if it belongs to the program. A program has few files.
 _programs: dict[str, bool] = {}
 _MOST = 100_000
-_OURS = __file__[: -len("_observe/lines.py")]
 # A program may call from deep below: the search stops after this many frames.
 _DEEP = 60
 
@@ -47,12 +46,7 @@ def is_programs_file(name: str) -> bool:
 
 
 def _look(name: str) -> bool:
-    owned = not name.startswith((_OURS, *_libraries())) and not name.startswith("<frozen")
+    owned = is_user_file(name) and not name.startswith("<frozen")
     if len(_programs) < _MOST:
         _programs[name] = owned
     return owned
-
-
-def _libraries() -> tuple[str, ...]:
-    """Return the directories of installed packages."""
-    return tuple(f"{path}/" for path in installed.directories())
