@@ -100,14 +100,47 @@ def loaded_names(home: str) -> dict[str, Any] | None:
     return getattr(sys.modules.get(home), "__dict__", None)
 
 
-def user_homes() -> dict[str, dict[str, Any]]:
-    """Return every home of the user's code that is loaded in this process, with its globals."""
+def user_homes(after: tuple[str, Any] | None = None) -> dict[str, dict[str, Any]]:
+    """Return every home of the user's code that is loaded in this process, with its globals.
+
+    Args:
+        after: what ``last_module`` returned at another time: of modules, only those loaded since.
+    """
     names: dict[str, dict[str, Any]] = {"": sys.modules["__main__"].__dict__}
-    for name, module in list(sys.modules.items()):
+    for name in reversed(_loaded_after(after)):
         if name not in MAIN_NAMES and is_user_module(name):
-            names[name] = module.__dict__
+            module = sys.modules.get(name)
+            if module is not None:  # otherwise another thread has deleted it
+                names[name] = module.__dict__
     names.update((home, space.names) for home, space in list(_spaces.items()))
     return names
+
+
+def last_module() -> tuple[str, Any] | None:
+    """Return the module that was loaded last, with its name; None if another thread deletes it."""
+    name = next(reversed(sys.modules))
+    module = sys.modules.get(name)
+    return None if module is None else (name, module)
+
+
+def _loaded_after(last: tuple[str, Any] | None) -> list[str]:
+    """Return the names of the modules loaded after one of them, the last first. If that one was
+    deleted, or loaded again, return the names of all.
+
+    A dict keeps the order in which its keys came. The others are not touched: a reference counted
+    in a forked process copies a page, and a thousand names are on several hundred pages.
+    """
+    if last is None or sys.modules.get(last[0]) is not last[1]:
+        return list(reversed(sys.modules))
+    count = 16
+    while True:
+        # One step for other threads, which may import: none of the three runs Python code.
+        names = list(itertools.islice(reversed(sys.modules), count))
+        if last[0] in names:
+            return names[: names.index(last[0])]
+        if len(names) < count:  # another thread has deleted it
+            return names
+        count *= 4
 
 
 def find(home: str, name: str) -> Any:

@@ -176,7 +176,8 @@ class Applied:
         self.apply_levels()
         if filters != self._filters:
             self._filters = filters
-            _apply_filters(filters)
+            if filters != _filters():  # a fork has the owner's: nothing is unpickled
+                _apply_filters(filters)
         return there  # type: ignore[no-any-return]
 
     def apply_levels(self) -> None:

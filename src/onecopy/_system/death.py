@@ -15,6 +15,8 @@ import signal
 import sys
 
 _PR_SET_PDEATHSIG = 1
+# Opened once, and not in each worker that is forked.
+_libc = ctypes.CDLL(None) if sys.platform == "linux" else None
 
 
 def die_with(parent: int) -> None:
@@ -24,7 +26,7 @@ def die_with(parent: int) -> None:
         parent: the pid that the caller expects to be its parent; if that has died already, the
             process ends at once.
     """
-    if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    if _libc is not None:
+        _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
     if os.getppid() != parent:
         os._exit(1)

@@ -17,7 +17,13 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from .._codec.codec import encode
-from .._codec.homes import is_user_module, loaded_names, names_of, user_homes
+from .._codec.homes import (
+    is_user_module,
+    last_module,
+    loaded_names,
+    names_of,
+    user_homes,
+)
 from .._codec.pickling import PEER
 from .._protocol import wire
 from .._protocol.versions import Path, digest_of
@@ -41,7 +47,9 @@ class ModuleState:
         # By home and name: what an import gave, and its length then.
         self._given: dict[str, dict[str, tuple[Any, int]]] = {}
         self._reasons: dict[tuple[str, Path], str] = {}
-        self._loaded = 0  # number of modules at the last look
+        # At the last look: the number of modules, and the last of them.
+        self._loaded = 0
+        self._last: tuple[str, Any] | None = None
 
     @property
     def homes(self) -> list[dict[str, Any]]:
@@ -60,8 +68,8 @@ class ModuleState:
         loaded = len(sys.modules)
         if loaded == self._loaded:
             return
-        self._loaded = loaded
-        for home, names in (user_homes() if homes is None else homes).items():
+        after, self._last, self._loaded = self._last, last_module(), loaded
+        for home, names in (user_homes(after) if homes is None else homes).items():
             if home in self._given:
                 continue
             given = self._given[home] = {}
