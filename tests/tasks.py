@@ -60,6 +60,19 @@ def mul(x: int, y: int = 1) -> int:
     return x * y
 
 
+class Scaled:
+    """Multiplies with what it holds."""
+
+    def __init__(self, by: list[int]) -> None:
+        self.by = by
+
+    def __call__(self, x: int) -> int:
+        return self.by[0] * x
+
+    def scale(self, x: int) -> int:
+        return self.by[0] * x
+
+
 def capture(*args: Any, **kwargs: Any) -> tuple[Any, Any]:
     return args, kwargs
 

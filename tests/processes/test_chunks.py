@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import pickle
 import threading
 from concurrent.futures import CancelledError
@@ -52,6 +53,29 @@ def test_map_runs_all_the_others(
     with pytest.raises(pickle.PickleError):
         pool.starmap(tasks.give, items, 10)
     assert list(signs[:50]) == [1] * 50
+
+
+@pytest.mark.parametrize("kind", ["partial", "method", "object", "closure"])
+def test_a_map_knows_the_pace_of_the_last_one(
+    make_pool: MakePool, process_method: str, kind: str
+) -> None:
+    """Of one function, whatever it is bound to or captures: it need not start with single items."""
+    pool = make_pool(process_method, 2)
+    for by in range(3):
+        mul, scaled = tasks.mul, tasks.Scaled([by])  # a list: no worker keeps it
+        functions: dict[str, Any] = {
+            "partial": functools.partial(mul, by),
+            "method": scaled.scale,
+            "object": scaled,
+            "closure": lambda x, scaled=scaled: scaled(x),
+        }
+        assert pool.map(functions[kind], range(400)) == [by * x for x in range(400)]
+        spans = pool._engine.history.recorder.spans()
+        first = spans[spans["task"] == spans["task"].max()]
+        sizes = first["stop"] - first["start"]
+        assert sizes.sum() == 400
+        # Long enough that a busy machine does not matter: with an unknown pace it has one item.
+        assert (sizes[first["start"].argmin()] > 1) == (by > 0)
 
 
 def test_every_item_of_a_function_that_cannot_be_loaded_fails(

@@ -15,7 +15,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from onecopy._engine.functions import Captured, Function, pace_key
+from onecopy._engine.functions import Captured, Function, pace_key, pace_of
 
 
 class Point(NamedTuple):
@@ -178,10 +178,40 @@ def test_a_function_that_is_not_at_its_name_is_looked_into(
     assert Captured(capturing(replaced)[0]).fixed
 
 
+class Scaled:
+    def __init__(self, by: int) -> None:
+        self.by = by
+
+    def __call__(self, x: int) -> int:
+        return self.by * x
+
+    def twice(self, x: int) -> int:
+        return 2 * self(x)
+
+
 def test_calls_that_share_their_pace() -> None:
-    kept = Function(7, module_level, None)
-    assert pace_key(kept, module_level) == 7
-    function, other = capturing(1)[0], capturing(2)[0]
-    # The same code, sent by value with each call.
-    assert pace_key(None, function) == pace_key(None, other) < 0
-    assert pace_key(None, functools.partial(abs)) == pace_key(None, functools.partial(len)) < 0
+    assert pace_key(Function(7, module_level, None), module_level) == 7
+    assert pace_key(Function(8, module_level, None, pace=-5), module_level) == -5
+    assert pace_key(None, abs) == pace_of(abs)
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        (capturing(1)[0], capturing(2)[0]),  # the same code, sent by value with each call
+        (functools.partial(module_level), functools.partial(functools.partial(module_level), 2)),
+        (functools.partial(module_level), module_level),
+        (Scaled(1).twice, Scaled(2).twice),
+        (Scaled(1), Scaled(2)),
+        (functools.partial(abs), abs),
+        (Scaled, functools.partial(Scaled, 5)),
+    ],
+)
+def test_one_function_is_expected_to_take_about_as_long(one: Any, other: Any) -> None:
+    assert pace_of(one) == pace_of(other) < 0
+
+
+def test_different_functions_are_not_expected_to_take_as_long() -> None:
+    different: list[Any] = [module_level, capturing, abs, len, Scaled, Scaled(1), Scaled(1).twice]
+    assert len({pace_of(each) for each in different}) == len(different)
+    assert pace_of(functools.partial(abs)) != pace_of(functools.partial(len))

@@ -34,18 +34,27 @@ class Task:
         self.meter = Meter()
         self.since = monotonic_ns()
 
-    def run(self, function: object, encoding: int = 0, sending: int = 0) -> usage.Used:
-        self.meter.waits(self.since)
+    def run(
+        self,
+        function: object,
+        encoding: int = 0,
+        sending: int = 0,
+        decoding: int = 0,
+        *,
+        waits: bool = True,
+    ) -> usage.Used:
+        if waits:
+            self.meter.waits(self.since)
+        since = monotonic_ns()
+        compute(decoding)
         started = monotonic_ns()
-        self.meter.begins(0)
+        self.meter.begins(since, started)
         assert callable(function)
         function()
         ended = monotonic_ns()
-        compute(encoding)
-        now = monotonic_ns()
-        found = self.meter.took(started, ended, now, 0, 0)
-        compute(sending)
-        self.since = now + sending  # whatever else runs on this machine
+        found = self.meter.took(since, started, ended, 0, 0)
+        compute(encoding + sending)
+        self.since = ended + encoding + sending  # whatever else runs on this machine
         return found
 
 
@@ -111,6 +120,23 @@ def test_sending_a_result_is_not_the_next_task_s(task: Task, sending: int) -> No
     task.run(lambda: compute(MS), sending=sending)
     cpu, *_ = task.run(lambda: compute(2 * MS))
     assert 1.8 * MS < cpu < 4 * MS
+
+
+def test_what_surrounds_tasks_in_a_row_is_not_theirs(task: Task) -> None:
+    """Their messages came together: the worker does not wait between them."""
+    task.run(lambda: compute(MS))
+    found = [
+        task.run(lambda: compute(MS // 4), SHORT // 2, SHORT // 3, SHORT // 2, waits=False)[0]
+        for _ in range(100)
+    ]
+    assert 20 * MS < sum(found) < 33 * MS
+
+
+def test_what_surrounds_short_tasks_in_a_row_is_not_the_next_task_s(task: Task) -> None:
+    for _ in range(500):
+        task.run(lambda: None, encoding=10_000, decoding=10_000, waits=False)
+    cpu, *_ = task.run(lambda: compute(2 * MS), waits=False)
+    assert 1.2 * MS < cpu < 4 * MS
 
 
 def test_a_wait_between_is_no_computing(task: Task) -> None:

@@ -205,7 +205,7 @@ class Core:
             if job.streams:
                 self.streams.add(number)
             constraints = PLAIN if job.rules is None else job.rules.constraints
-            key = job.function.id
+            key = job.function.pace
             return self.take(
                 [events.JobOpened(number, key, available, job.chunk, most, constraints, grows)]
             )

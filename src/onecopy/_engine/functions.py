@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import types
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from .._codec.codec import Encoded
@@ -36,11 +37,12 @@ class Function:
         encoded: the function, pickled; None for worker threads.
         captured: what must not change, for a function that is sent by value and kept.
         name: its name in errors.
+        pace: functions with the same number are expected to take about as long.
         references: functions and classes of the user's that workers need with it.
         versions: of an initializer, the variables that it reads.
     """
 
-    __slots__ = ("call", "captured", "encoded", "id", "name", "references", "versions")
+    __slots__ = ("call", "captured", "encoded", "id", "name", "pace", "references", "versions")
 
     def __init__(
         self,
@@ -48,11 +50,13 @@ class Function:
         call: Callable[..., Any],
         encoded: Encoded | None,
         captured: Captured | None = None,
+        pace: int | None = None,
     ) -> None:
         self.captured: Captured | None = captured
         self.references: list[Any] = encoded.references if encoded is not None else []
         self.versions: tuple[Version, ...] = NO_VERSIONS
         self.id: int = id
+        self.pace: int = id if pace is None else pace
         self.call: Callable[..., Any] = call
         self.encoded: Encoded | None = encoded
         self.name: str = name_of(call)
@@ -114,8 +118,18 @@ class Captured:
         return type(value).__name__ in ("ufunc", "_ArrayFunctionDispatcher")
 
 
+def pace_of(call: Callable[..., Any]) -> int:
+    """Return a key; callables with the same key are expected to take about as long: one function,
+    with whatever it captures, is bound to or is given in advance; all objects of one class."""
+    while isinstance(call, partial):
+        call = call.func
+    if isinstance(call, types.MethodType):
+        call = call.__func__
+    if isinstance(call, types.FunctionType):
+        return -abs(hash(call.__code__)) - 1
+    return -id(call) if isinstance(call, KEPT) else -id(type(call)) - 1
+
+
 def pace_key(function: Function | None, call: Any) -> int:
     """Return a key; calls with the same key are expected to take about as long."""
-    if function is not None:
-        return function.id
-    return -abs(hash(getattr(call, "__code__", type(call)))) - 1
+    return function.pace if function is not None else pace_of(call)

@@ -21,7 +21,7 @@ from .._codec.homes import home_by_name
 from .._codec.pickling import Namespace
 from .._protocol.versions import NO_VERSIONS, Version
 from .following import Follower
-from .functions import KEPT, Captured, Function
+from .functions import KEPT, Captured, Function, pace_of
 from .work import Call
 
 # The number of functions that workers keep.
@@ -70,7 +70,7 @@ class KnownFunctions:
         if self._namespace is not None:
             encoded = encode(call, self._namespace, "function")
             encoded.anchor()
-        return Function(next(self._numbers), call, encoded)
+        return Function(next(self._numbers), call, encoded, pace=pace_of(call))
 
     def get(self, call: Callable[..., Any]) -> Function | None:
         """Return a function that workers keep from call to call.
@@ -96,7 +96,7 @@ class KnownFunctions:
             if not captured.fixed:
                 return None
         encoded = encode(call, self._namespace, "function")
-        function = Function(next(self._numbers), call, encoded, captured)
+        function = Function(next(self._numbers), call, encoded, captured, pace_of(call))
         # Another thread may have added it meanwhile: all must use the same one.
         function = self._functions.setdefault(call, function)
         if len(self._functions) > _MOST:

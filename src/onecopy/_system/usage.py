@@ -83,11 +83,11 @@ class Meter:
 
     Each figure costs a system call, so a task of 1 ms can have two. The usage of the process is
     read after a task that took at least 100 microseconds, and before the worker waits, unless it
-    was read less than that ago. What is shorter, a task or the sending of its result, is assumed to
-    have computed all the time; its faults and switches count for the next task whose usage is read.
-    The time that the thread was ready to run without a CPU is read before a task, but not after
-    many short ones in a row. That time after the task, and the usage of programs that it has
-    started, are read if it did not compute all the time.
+    was read less than that ago. What is shorter (a task, decoding, the sending of a result) is
+    assumed to have computed all the time; its faults and switches count for the next task whose
+    usage is read. The time that the thread was ready to run without a CPU is read before a task,
+    but not after many short ones in a row. That time after the task, and the usage of programs that
+    it has started, are read if it did not compute all the time.
 
     Attributes:
         looks: True if ``begins`` must be called before the next task, however quickly it is
@@ -101,6 +101,7 @@ class Meter:
         self._elsewhere = 0  # CPU time since then that is not a function's
         self._waits = 0
         self._seen = 0  # when usage was read; 0 if there was a wait or a short task since
+        self._until = 0  # the time before this is accounted for; 0 after a wait
         self.delay = Delay()
         self._reading = b""
 
@@ -113,26 +114,34 @@ class Meter:
         else:
             self._before = resource.getrusage(resource.RUSAGE_SELF)
             self._elsewhere, self._waits = 0, 1
-        self._seen = 0
+        self._seen = self._until = 0
 
-    def begins(self, unpacking: int) -> None:
-        """Note that a task's function is about to be called, after ``unpacking`` nanoseconds of
-        decoding; only if ``looks``, or after more than ``SHORT``."""
-        if unpacking >= SHORT:
-            now = resource.getrusage(resource.RUSAGE_SELF)
-            self._elsewhere = used(self._before, now)[0]
-        self._reading = self.delay.now()
-
-    def took(self, started: int, ended: int, now: int, imports: int, delayed: int) -> Used:
-        """Return the usage of a task's function since ``started``.
+    def begins(self, since: int, started: int) -> None:
+        """Note that a task's function is about to be called, at ``started``; only if ``looks``, or
+        if it took more than ``SHORT`` to decode it.
 
         Args:
+            since: when the last result was sent, or the last wait ended.
+            started: the present time; both in nanoseconds.
+        """
+        if started - (self._until or since) >= SHORT:
+            now = resource.getrusage(resource.RUSAGE_SELF)
+            self._elsewhere, self._until = used(self._before, now)[0], started
+        self._reading = self.delay.now()
+
+    def took(self, since: int, started: int, ended: int, imports: int, delayed: int) -> Used:
+        """Return the usage of a task's function, which has just ended.
+
+        Args:
+            since: as in ``begins``.
             started, ended: when the function began and ended, in nanoseconds.
-            now: the present time; the result was encoded since.
             imports, delayed: the CPU time of the function's imports, and for how long they were
                 without a CPU; in nanoseconds.
         """
-        nanoseconds = ended - started
+        before, nanoseconds = started - (self._until or since), ended - started
+        if before < SHORT:
+            self._elsewhere += before
+        self._until = ended
         if nanoseconds < SHORT:
             self._elsewhere += nanoseconds
             self._seen = 0
@@ -142,9 +151,9 @@ class Meter:
         read = resource.getrusage(resource.RUSAGE_SELF)
         cpu, _, _, *rest = used(self._before, read, waits=self._waits)
         cpu = max(0, cpu - self._elsewhere - imports)
-        self._before, self._elsewhere, self._waits, self._seen = read, 0, 0, now
+        self._before, self._elsewhere, self._waits, self._seen = read, 0, 0, ended
         looked, self.looks = self.looks, _IN_A_ROW
-        if now - started - cpu - imports < SHORT and nanoseconds <= _TICKS:
+        if nanoseconds - cpu - imports < SHORT and nanoseconds <= _TICKS:
             return cpu, 0, 0, rest[0], rest[1], rest[2], rest[3]
         # A program that the function has started and waited for computes in its place.
         children = resource.getrusage(resource.RUSAGE_CHILDREN)

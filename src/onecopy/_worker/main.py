@@ -384,6 +384,7 @@ class Worker:
         finished = monotonic_ns()
         imports = timing.imports
         inside = NONE if imports.spent is NONE else imports.take()
+        used = timing.meter.took(timing.since, started, finished, inside[1], inside[2])
         if self._output is not None and self._output.printed:
             self._output.end_line()
         try:
@@ -416,7 +417,7 @@ class Worker:
             timing.blocked,
             timing.imported[0],
             inside[0],
-            *timing.meter.took(started, finished, encoded, inside[1], inside[2]),
+            *used,
             copied + len(body),
             shared,
             traced() if "tracemalloc" in sys.modules else 0,
@@ -498,7 +499,7 @@ class Worker:
                 timing.imported = timing.imports.take()
             if timing.meter.looks or decoded - timing.since > SHORT or started > decoded:
                 started = monotonic_ns()
-                timing.meter.begins(started - timing.since)
+                timing.meter.begins(timing.since, started)
             if type(function) is Unusable:
                 return decoded, started, ({}, {0: function.failure}), flags
             timing.function = function
