@@ -443,6 +443,7 @@ class ProcessPoolExecutor(StandardExecutor):
             job.over()
             if not isinstance(error, Exception):
                 engine.submission.cancel_job(job)  # Ctrl-C, and no caller has the iterator
+                cut_ours(error)
             raise
 
     def stats(self) -> PoolStats:

@@ -20,6 +20,7 @@ import pytest
 
 import onecopy as oc
 from onecopy._engine.busy import Waiting
+from onecopy._engine.core import Core
 from onecopy._engine.future import TaskFuture
 from tests import scripts
 from tests.conftest import MakePool
@@ -333,3 +334,79 @@ def test_an_interrupt_while_arguments_are_pickled_shows_the_program_alone(
         files = [each.filename for each in traceback.extract_tb(caught.value.__traceback__)]
         assert files == [__file__, __file__]  # this test, and ``__reduce__``
         assert submit(abs, -2).result() == 2
+
+
+def both(n: int) -> list[int]:
+    return [n] * 2
+
+
+# Each gets the pool, then the executor.
+CALLS: dict[str, Callable[[Any, Any], Any]] = {
+    "apply": lambda pool, _: pool.apply(abs, (1,)),
+    "apply_async": lambda pool, _: pool.apply_async(abs, (1,)),
+    "submit": lambda pool, _: pool.submit(abs, 1),
+    "map": lambda pool, _: pool.map(abs, both(1)),
+    "starmap": lambda pool, _: pool.starmap(pow, [(1, 2)] * 2),
+    "map_async": lambda pool, _: pool.map_async(abs, both(1)),
+    "starmap_async": lambda pool, _: pool.starmap_async(pow, [(1, 2)] * 2),
+    "imap": lambda pool, _: list(pool.imap(abs, both(1))),
+    "imap_unordered": lambda pool, _: list(pool.imap_unordered(abs, both(1))),
+    "map_blocks": lambda pool, _: pool.map_blocks(len, both(1), block=1),
+    "executor.submit": lambda _, executor: executor.submit(abs, 1),
+    "executor.map": lambda _, executor: executor.map(abs, both(1)),
+    "executor.map, buffered": lambda _, executor: list(executor.map(abs, both(1), buffersize=1)),
+}
+
+
+def interrupt(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ctrl-C arrives while the table takes in the next call."""
+    take = Core.take
+    raised: list[bool] = []
+
+    def interrupted(core: Core, *given: Any, **options: Any) -> Any:
+        if not raised:
+            raised.append(True)
+            signal.raise_signal(signal.SIGINT)
+        return take(core, *given, **options)
+
+    monkeypatch.setattr(Core, "take", interrupted)
+
+
+@pytest.mark.parametrize("way", CALLS)
+def test_an_interrupt_while_a_call_is_taken_in_shows_the_program_alone(
+    make_pool: MakePool, monkeypatch: pytest.MonkeyPatch, way: str
+) -> None:
+    pool = make_pool("fork", 1)
+    with oc.ProcessPoolExecutor(1, "fork") as executor:
+        assert pool.apply(abs, (-1,)) == executor.submit(abs, -1).result()
+        interrupt(monkeypatch)
+        with pytest.raises(KeyboardInterrupt) as caught:
+            CALLS[way](pool, executor)
+        monkeypatch.undo()
+        files = {frame.filename for frame in traceback.extract_tb(caught.value.__traceback__)}
+        assert files == {__file__}
+        assert pool.map(abs, range(-20, 0)) == list(range(20, 0, -1))
+        assert list(executor.map(abs, range(-20, 0))) == list(range(20, 0, -1))
+
+
+@pytest.mark.parametrize("way", ["map_async", "imap", "executor.map"])
+def test_what_is_interrupted_before_its_caller_has_it_keeps_no_worker(
+    make_pool: MakePool, monkeypatch: pytest.MonkeyPatch, signs: Signs, way: str
+) -> None:
+    def stay(_: int) -> None:
+        meet(signs, 0, 1)
+
+    pool = make_pool("fork", 1)
+    with oc.ProcessPoolExecutor(1, "fork") as executor:
+        ways: dict[str, Callable[[], Any]] = {
+            "map_async": lambda: pool.map_async(stay, range(4)),
+            "imap": lambda: pool.imap(stay, range(4)),
+            "executor.map": lambda: executor.map(stay, range(4)),
+        }
+        assert pool.apply(abs, (-1,)) == executor.submit(abs, -1).result()
+        interrupt(monkeypatch)
+        with pytest.raises(KeyboardInterrupt):
+            ways[way]()
+        monkeypatch.undo()
+        assert pool.map(abs, range(-20, 0), timeout=60) == list(range(20, 0, -1))
+        assert executor.submit(abs, -2).result(60) == 2

@@ -195,6 +195,9 @@ class PoolView(ManyCalls, BlockCalls):
             self._engine.core.check_open()
             without_ours(error)
             result.end(None, error)
+        except BaseException as error:
+            cut_ours(error)
+            raise
         return result
 
     async def run(self, func: Callable[P, R], /, *args: P.args, **kwargs: P.kwargs) -> R:

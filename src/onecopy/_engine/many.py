@@ -128,6 +128,7 @@ class Many:
                 job.show()
                 engine.submission.open(job, job.size)
             except BaseException:
+                engine.submission.cancel_job(job)  # Ctrl-C: it may be open, and no caller has it
                 job.over()
                 raise
 

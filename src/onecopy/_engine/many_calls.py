@@ -213,7 +213,8 @@ class ManyCalls:
         """Like ``map`` with one iterable, but returns at once; see ``apply_async`` for the
         callbacks."""
         result = AsyncResult(callback, error_callback, self)
-        self._many.map_async(func, iterable, wire.MAP, chunksize, result, progress, errors)
+        with ours_cut:
+            self._many.map_async(func, iterable, wire.MAP, chunksize, result, progress, errors)
         return result
 
     def starmap_async(
@@ -229,7 +230,8 @@ class ManyCalls:
     ) -> AsyncResult[list[R]]:
         """Like ``starmap``, but returns at once; see ``apply_async`` for the callbacks."""
         result = AsyncResult(callback, error_callback, self)
-        self._many.map_async(func, iterable, wire.STARMAP, chunksize, result, progress, errors)
+        with ours_cut:
+            self._many.map_async(func, iterable, wire.STARMAP, chunksize, result, progress, errors)
         return result
 
     @overload
