@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import io
 import sys
+import threading
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -13,6 +15,7 @@ import onecopy as oc
 from onecopy._engine.output_streams import STDOUT, Mouth
 from onecopy._progress import display
 from onecopy._progress.asked import bar_of
+from onecopy._progress.bar import Progress
 from onecopy._progress.cursor import Cursor
 from onecopy._progress.notebook import html
 from onecopy._progress.state import State, label_of
@@ -197,3 +200,62 @@ def test_what_workers_print_is_unchanged_where_no_terminal_is(
         monkeypatch.setattr(sys, "stdout", stream)
         Mouth().say(STDOUT, text, 1)
         assert stream.getvalue() == written
+
+
+class Slow:
+    """A surface that takes its time to show the end of a bar."""
+
+    def __init__(self) -> None:
+        self.begun, self.go_on, self.shown = (threading.Event() for _ in range(3))
+        self.meanwhile: Callable[[], None] = lambda: None
+
+    def begin(self, look: Any) -> None: ...
+
+    def tick(self) -> None: ...
+
+    def end(self, look: Any) -> None:
+        self.begun.set()
+        self.meanwhile()
+        assert self.go_on.wait(60)
+        self.shown.set()
+
+    def unhook(self) -> None: ...
+
+
+@pytest.fixture
+def slow(monkeypatch: pytest.MonkeyPatch) -> Slow:
+    surface = Slow()
+    monkeypatch.setattr("onecopy._progress.display._surface", lambda: surface)
+    return surface
+
+
+def test_a_call_is_over_when_its_bar_has_shown_the_end(slow: Slow) -> None:
+    """Another thread, which has counted the last item, is about to show it."""
+    bar = Progress(1, "f")
+    bar.start()
+    counts = threading.Thread(target=bar.finish)
+    counts.start()
+    assert slow.begun.wait(60)
+    seen: list[bool] = []
+
+    def call() -> None:
+        bar.finish()
+        seen.append(slow.shown.is_set())
+
+    caller = threading.Thread(target=call)
+    caller.start()
+    caller.join(0.2)
+    assert not seen
+    slow.go_on.set()
+    for thread in (counts, caller):
+        thread.join()
+    assert seen == [True]
+
+
+def test_a_bar_may_be_ended_by_a_signal_s_handler_in_the_middle_of_its_end(slow: Slow) -> None:
+    bar = Progress(1, "f")
+    bar.start()
+    slow.meanwhile = bar.finish
+    slow.go_on.set()
+    bar.finish()
+    assert slow.shown.is_set()

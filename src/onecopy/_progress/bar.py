@@ -47,6 +47,7 @@ class Progress:
         self._done = self._failed = 0
         self._ended = False
         self._lock = threading.Lock()
+        self._ending = threading.RLock()
         self._began = monotonic()
         self._stopped = 0.0
         self._surface: Surface | None = None
@@ -101,15 +102,23 @@ class Progress:
             self._total = total
 
     def finish(self) -> None:
-        """End the bar: the work is over, or was dropped."""
-        with self._lock:
-            if self._ended:
+        """End the bar: the work is over, or was dropped.
+
+        Two threads may come: the one that has counted the last piece, and the caller, whose call is
+        over then. The second one waits until the first has shown the final state: a notebook keeps
+        nothing that is sent after its cell. The lock is reentrant, since a signal handler may end
+        the pool in the middle of this. The first one waits for the drawing thread, and never for
+        the second.
+        """
+        with self._ending:
+            with self._lock:
+                if self._ended:
+                    return
+                self._stopped = monotonic()
+                self._ended = True
+            if not self._shown:
                 return
-            self._stopped = monotonic()
-            self._ended = True
-        if not self._shown:
-            return
-        if self._surface is None:
-            display.log.ended(self.look())
-        else:
-            display.end(self._surface, self.look)
+            if self._surface is None:
+                display.log.ended(self.look())
+            else:
+                display.end(self._surface, self.look)
