@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+import traceback
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -516,3 +517,23 @@ def test_an_iterator_that_is_given_up_ends_its_progress(
 
     scripts.until(ended, "the last line was written")
     assert "of 1,000 items" in said
+
+
+def test_a_caller_whose_code_has_no_line_numbers(
+    make_pool: MakePool, process_method: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Generated code: each of its instructions has "no location" (PEP 626's table, code 15)."""
+
+    def calls(pool: oc.Pool) -> None:
+        assert pool.submit(abs, -1).result() == 1
+        pool.map(int, ["x"])
+
+    code = calls.__code__
+    nothing = b"\xff" * (len(code.co_code) // 16 + 1)
+    calls.__code__ = code.replace(co_linetable=nothing)
+    pool = make_pool(process_method, 1)
+    with pytest.raises(ValueError, match="'x'") as caught:
+        calls(pool)
+    assert "in calls" in "".join(traceback.format_exception(caught.value))
+    pool.report()
+    assert "ValueError" in capsys.readouterr().out

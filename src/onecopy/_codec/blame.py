@@ -268,7 +268,8 @@ def without_ours(error: BaseException) -> None:
 def _keep(error: BaseException, kept: list[types.TracebackType]) -> None:
     made: types.TracebackType | None = None
     for at in reversed(kept):
-        made = types.TracebackType(made, at.tb_frame, at.tb_lasti, at.tb_lineno)
+        # None if the instruction has no line; -1 stands for that.
+        made = types.TracebackType(made, at.tb_frame, at.tb_lasti, at.tb_lineno or -1)
     # Not by assignment: the error's class may refuse that.
     BaseException.with_traceback(error, made)
 

@@ -29,7 +29,7 @@ def line_of_caller(frame: FrameType | None) -> Line:
         if frame is None:
             break
         if is_programs(frame):
-            return frame.f_code.co_filename, frame.f_lineno
+            return frame.f_code.co_filename, frame.f_lineno or 0  # an instruction may have none
         frame = frame.f_back
     return NOWHERE
 

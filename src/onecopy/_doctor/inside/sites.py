@@ -61,7 +61,7 @@ def site() -> int:
     told = _sites.get(key)
     if told is None or told[0] != ring.pid:
         code = frame.f_code
-        text = "%s:%d %s" % (code.co_filename, frame.f_lineno, code.co_name)  # noqa: UP031
+        text = "%s:%d %s" % (code.co_filename, frame.f_lineno or 0, code.co_name)  # noqa: UP031
         told = _sites[key] = (ring.pid, ring.name(text))
     return told[1]
 
