@@ -268,6 +268,42 @@ def test_freeze_waits_for_a_worker_that_writes(
     assert done[0][:2].tolist() == [1, 2]
 
 
+def test_a_freeze_that_was_interrupted_is_done_again(
+    make_pool: MakePool, process_method: str, tmp_path: Path
+) -> None:
+    """The first has left the array read-only here, but not in the worker that writes."""
+    fifo = tmp_path / "fifo"
+    os.mkfifo(fifo)
+    pool = make_pool(process_method, 1)
+    array = oc.zeros(1000)
+    task = pool.submit(wait_then_write, array, str(fifo))
+    until(lambda: array[0] == 1, "the task has begun")
+    engine: Any = pool._engine  # nothing outside of it tells that a freeze has begun
+    main = threading.get_ident()
+
+    def interrupt() -> None:
+        until(lambda: bool(engine._parts.freezes._under_way), "the freeze has begun")
+        signal.pthread_kill(main, signal.SIGINT)
+
+    interrupter = threading.Thread(target=interrupt)
+    interrupter.start()
+    with pytest.raises(KeyboardInterrupt):
+        oc.freeze(array)
+    interrupter.join()
+    done: list[Array] = []
+    freezer = threading.Thread(target=lambda: done.append(oc.freeze(array)))
+    freezer.start()
+    freezer.join(0.2)
+    assert not done, "the worker can still write"
+    with open(fifo, "wb"):
+        pass
+    freezer.join()
+    task.result()
+    assert done[0][:2].tolist() == [1, 2]
+    assert system_writes(done[0]) == []
+    assert oc.freeze(array) is array
+
+
 def test_frozen_refuses_workers_that_inherited_the_array(make_pool: MakePool) -> None:
     array = oc.zeros(10)
     KEPT.append(array)

@@ -180,6 +180,11 @@ def full(shape: Any, fill_value: Any, dtype: Any = None) -> np.ndarray[Any, Any]
     return array
 
 
+# Segments whose freezing has begun. One that was interrupted, or failed, is done again from its
+# first step: until the last, a worker may be able to write.
+_half_frozen: set[int] = set()
+
+
 def _without_elements(obj: Any) -> bool:
     """Return True for an array without elements, which is in no segment, whatever made it."""
     return isinstance(obj, np.ndarray) and not obj.size
@@ -191,7 +196,7 @@ def freeze(array: Array) -> Array:
         array.flags.writeable = False
         return array
     segment = _segment_of(array, "freeze")[0]
-    if segment.kind in (Kind.SHARED, Kind.FILE):
+    if segment.kind in (Kind.SHARED, Kind.FILE) and segment.id not in _half_frozen:
         return array
     if segment.forked or isinstance(segment.file, ReceivedFile):
         where = "a child of it" if segment.forked else "a worker"
@@ -200,6 +205,7 @@ def freeze(array: Array) -> Array:
     # by a read-only one, in place, and at last the bytes are sealed. This step comes first: a pool
     # that forks later inherits nothing writable, and a pool that has forked before is among the
     # listeners.
+    _half_frozen.add(segment.id)
     segment.own().seal_mappings()
     segment.freeze()
     for listener in list(registry.listeners):
@@ -216,6 +222,7 @@ def freeze(array: Array) -> Array:
             "from this one, and is no pool's, still maps it writable: make such processes "
             "after freeze, or end them before it",
         )
+    _half_frozen.discard(segment.id)
     root = segment.view(0, segment.size)
     offset = _offset(array, root)
     frozen: Any = on_buffer(root, array.shape, array.dtype, offset, array.strides)

@@ -16,7 +16,7 @@ import os
 
 from . import memory
 
-_F_ADD_SEALS = 1033
+_F_ADD_SEALS, _F_GET_SEALS = 1033, 1034
 _SEAL_SEAL, _SEAL_SHRINK, _SEAL_GROW, _SEAL_WRITE, _SEAL_FUTURE_WRITE = 1, 2, 4, 8, 16
 # One write moves at most 0x7ffff000 bytes (write(2)); a round figure below that.
 _MOST = 1 << 30
@@ -64,17 +64,25 @@ class Memfd:
                 raise memory.shortage(error, total, memory.available) from error
 
     def seal_mappings(self) -> None:
-        fcntl.fcntl(self.fd, _F_ADD_SEALS, _SEAL_FUTURE_WRITE)
+        self._add(_SEAL_FUTURE_WRITE)
 
     def seal(self) -> bool:
         try:
-            fcntl.fcntl(self.fd, _F_ADD_SEALS, _SEAL_WRITE)
+            self._add(_SEAL_WRITE)
         except OSError as error:
             if error.errno == errno.EBUSY:
                 return False
             raise
-        fcntl.fcntl(self.fd, _F_ADD_SEALS, _SEAL_SEAL)
+        self._add(_SEAL_SEAL)
         return True
+
+    def _add(self, seal: int) -> None:
+        try:
+            fcntl.fcntl(self.fd, _F_ADD_SEALS, seal)
+        except PermissionError:
+            if not fcntl.fcntl(self.fd, _F_GET_SEALS) & _SEAL_SEAL:
+                raise
+            # Sealed for good: another thread has frozen it, or an interrupted call.
 
     def descriptor(self, *, write: bool) -> int:
         return self.fd
