@@ -17,10 +17,12 @@ from __future__ import annotations
 import ctypes
 import threading
 from collections.abc import Sequence
+from functools import partial
 from typing import Any, NamedTuple
 
 from .._memory.segment import Kind, Segment, new_segment, registry, round_to_page
 from .._system import forking, mapping
+from .._system.interrupts import Uninterrupted
 from .buffers import CopyRange
 
 _ALONE = 1 << 20
@@ -90,7 +92,9 @@ class Store:
         if size >= unit or (size >= _ALONE and len(shared) < _FEW):
             segment = self._alone(size, pieces)
             return Placed(segment, 0, segment.root())
-        with self._lock:
+        # A handler that raises halfway would leave the slab's numbers wrong, and what is stored next
+        # in the place of something else. It waits for 64 MB to be copied at most.
+        with Uninterrupted(), self._lock:
             return self._among(size, unit, pieces)
 
     def _alone(self, size: int, pieces: Sequence[Piece]) -> Segment:
@@ -106,11 +110,12 @@ class Store:
                 file.reserve(offset, run.size)
                 gathered.append((offset, run))
         if gathered:
-            address = mapping.map_shared(file.descriptor(write=True), segment.size, write=True)
-            try:
-                _fill(address, gathered)
-            finally:
-                mapping.unmap(address, segment.size)
+            with Uninterrupted() as signals:
+                address = mapping.map_shared(file.descriptor(write=True), segment.size, write=True)
+                try:
+                    signals.pass_on(partial(_fill, address, gathered))
+                finally:
+                    mapping.unmap(address, segment.size)
         file.seal_mappings()
         file.seal()
         return segment

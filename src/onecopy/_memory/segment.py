@@ -81,6 +81,12 @@ class Segment:
         """
         with self._lock:
             root = self._root() if self._root is not None else None
+        # Uninterrupted: a mapping that no exporter has would hold the memory for ever.
+        return root if root is not None else self._map()
+
+    def _map(self) -> ctypes.Array[Any]:
+        with Uninterrupted(), self._lock:
+            root = self._root() if self._root is not None else None
             if root is None:
                 fd = self.file.descriptor(write=self.writable)
                 address = mapping.map_shared(fd, self.size, write=self.writable)
@@ -177,7 +183,8 @@ def new_segment(size: int, kind: Kind) -> Segment:
     Raises OSError, naming the limit, if no descriptor is left.
     """
     size = max(round_to_page(size), mapping.PAGE)
-    return Segment(backing(size, f"a segment of {size} bytes"), kind, size)
+    with Uninterrupted():  # else a descriptor may be left that nothing closes
+        return Segment(backing(size, f"a segment of {size} bytes"), kind, size)
 
 
 def backing(size: int | None, what: str) -> AnonymousFile:

@@ -75,9 +75,11 @@ class AppendLog:
         """
         values = []
         with self._lock:
-            for end, data in self._records(self._next):
+            upto = self._next
+            for end, data in self._records(upto):
                 values.append(pickle.loads(data))
-                self._next = end
+                upto = end
+            self._next = upto  # at last: Ctrl-C before it loses nothing
         return values
 
     @property

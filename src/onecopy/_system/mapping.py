@@ -155,11 +155,11 @@ def address_of(view: memoryview) -> int:
     """Return the address of a C-contiguous buffer, writable or not."""
     buffer = _PyBuffer()
     pointer = ctypes.byref(buffer)
-    if ctypes.pythonapi.PyObject_GetBuffer(ctypes.py_object(view), pointer, 0):
-        raise BufferError("no simple buffer")  # pragma: no cover (the call itself raises)
     try:
+        if ctypes.pythonapi.PyObject_GetBuffer(ctypes.py_object(view), pointer, 0):
+            raise BufferError("no simple buffer")  # pragma: no cover (the call itself raises)
         return int(buffer.buf or 0)
-    finally:
+    finally:  # does nothing if there is no buffer, as when Ctrl-C has come before the call
         ctypes.pythonapi.PyBuffer_Release(pointer)
 
 
