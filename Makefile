@@ -17,7 +17,7 @@ MEASURED = $(BIN)/python -m coverage run -m pytest
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .PHONY: help test lint types pyright contract unit processes processes-file processes-all hosts cluster-netns cluster-ray suites apart beside coverage \
-	browser slow truth chaos fuzz soak doctor-truth quick versions test-all python-suites own-suites from-source package docs demo bench bench-programs bench-published bench-ray bench-faults format clean
+	browser slow truth chaos interrupts fuzz soak doctor-truth quick versions test-all python-suites own-suites from-source package docs demo bench bench-programs bench-published bench-ray bench-faults format clean
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*## ' $(firstword $(MAKEFILE_LIST)) | sort | \
@@ -141,6 +141,9 @@ chaos: $(VENV)/.installed-dev ## 100,000 tasks and 500 faults under each start m
 
 fuzz: $(VENV)/.installed-dev ## 20,000 damaged files through every reader, under a memory limit
 	$(BIN)/python -m tests.fuzz $(ARGS)
+
+interrupts: $(VENV)/.installed-dev ## a handler that raises at each step of each operation
+	$(BIN)/python -m tests.interrupt_steps
 
 doctor-truth: $(VENV)/.installed-dev ## programs with known faults: found, none besides, and what cures save (ARGS=--overhead: what watching costs)
 	$(BIN)/python -m tests.doctor $(ARGS)

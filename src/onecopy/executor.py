@@ -430,19 +430,16 @@ class ProcessPoolExecutor(StandardExecutor):
         if bar is not None:
             job.bar = Progress(None if buffersize else len(items), job.name, bar=bar)
         try:
-            job.show()
             if buffersize is None:
                 job.end = len(items)
                 return Results(engine, job, deadline, job.end)
             return Buffered(self._check_open, engine, job, deadline, chunksize, buffersize)
         except PoolClosed:
-            job.over()
             self._check_open()
             raise
         except BaseException as error:
-            job.over()
-            if not isinstance(error, Exception):
-                engine.submission.cancel_job(job)  # Ctrl-C, and no caller has the iterator
+            engine.submission.cancel_job(job)  # no caller has the iterator
+            if not isinstance(error, Exception):  # Ctrl-C
                 cut_ours(error)
             raise
 

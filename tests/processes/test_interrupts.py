@@ -22,7 +22,7 @@ import onecopy as oc
 from onecopy._engine.busy import Waiting
 from onecopy._engine.core import Core
 from onecopy._engine.future import TaskFuture
-from tests import scripts
+from tests import interrupt_steps, scripts
 from tests.conftest import MakePool
 from tests.tasks import Signs, meet
 
@@ -193,6 +193,9 @@ if __name__ == "__main__":
                 rang += 1
             for number, future in futures:
                 assert result(future) == number
+        # A call whose submit was interrupted may be in the pool, and its future is lost.
+        pool.close()
+        pool.join()
     assert not pool._engine.core.unfinished()
     print("ended", rang > 30)
 """
@@ -213,6 +216,32 @@ def test_a_handler_that_raises_at_any_step_of_a_submit(
         timeout=100,
     )
     assert (done.stdout, done.stderr) == ("ended True\n", "")
+
+
+STEPS = [("thread", name) for name in interrupt_steps.NAMES]
+STEPS += [("fork", name) for name in ("submit", "submit large", "map", "imap", "executor map")]
+
+
+@pytest.mark.parametrize(("method", "name"), STEPS)
+def test_a_handler_that_raises_at_each_step(method: str, name: str) -> None:
+    """Every third step; all of them: ``make interrupts``."""
+    command = [sys.executable, "-m", "tests.interrupt_steps", method, name, "3"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=300)
+    assert done.stdout == "ended\n", done.stderr
+
+
+def test_an_iterator_whose_iterable_has_failed_is_dropped(
+    make_pool: MakePool, process_method: str
+) -> None:
+    def numbers() -> Any:
+        yield 1
+        raise ValueError("of the iterable")
+
+    pool: Any = make_pool(process_method, 1)
+    stream = pool.imap(abs, numbers(), 1)
+    assert next(stream) == 1
+    del stream
+    scripts.until(lambda: not pool._engine.core.unfinished(), "its job is dropped")
 
 
 def test_an_iterator_that_is_dropped_gives_its_workers_back(

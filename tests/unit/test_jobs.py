@@ -101,10 +101,9 @@ class Outcomes(RuleBasedStateMachine):
         self.job.partly(assignment(run.start, run.stop), values, errors)
 
     @precondition(lambda self: self.job.end is None)
-    @rule(fault=st.booleans())
-    def finish(self, fault: bool) -> None:
-        self.fault = OSError("of the iterator") if fault else None
-        self.job.finish_at(self.job.items.taken, self.fault)
+    @rule()
+    def finish(self) -> None:
+        self.job.finish_at(self.job.items.taken)
 
     def next(self) -> int | None:
         left = [at for at in self.came if at not in self.fetched]
@@ -126,11 +125,6 @@ class Outcomes(RuleBasedStateMachine):
                 assert self.job.fetch(0) == self.came[at]
         elif self.job.end == len(self.fetched):
             assert self.job.finished()
-            if self.fault is not None:
-                # Once, behind all items.
-                with pytest.raises(OSError, match="of the iterator"):
-                    self.job.fetch(0)
-                self.fault = None
             with pytest.raises(StopIteration):
                 self.job.fetch(0)
         else:

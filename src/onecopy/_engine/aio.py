@@ -51,7 +51,6 @@ async def stream(
     engine.submission.open(job, 0, grows=True)
     feeder = asyncio.create_task(_feed(engine, job, items, room))
     try:
-        job.show()
         while True:
             arrived.clear()
             if not job.has_next():

@@ -10,6 +10,7 @@ from typing import Any
 
 from .._codec.blame import cut_ours
 from .._observe.diary import ITERABLE
+from .._system.interrupts import Uninterrupted
 from .busy import Waiting
 from .engine import Engine
 from .jobs import NoResult, StreamJob
@@ -31,6 +32,26 @@ class Deadline:
         return max(0.0, self._end - monotonic())
 
 
+class _End:
+    """Ends the job of an iterator that is dropped. Called by finalizers: only sets flags.
+
+    Attributes:
+        begun: a result was fetched, or asked for: the remaining items are withdrawn.
+    """
+
+    def __init__(self, job: StreamJob, available: int, drop: Callable[[], None]) -> None:
+        self.begun = False
+        self._job = job
+        self._available = available
+        self._drop = drop
+
+    def __call__(self) -> None:
+        if self.begun:
+            self._drop()
+        else:
+            self._job.forsake(self._available, self._drop)
+
+
 class Results(Iterator[Any]):
     """The iterator that ``map`` returns. All its items are there, and are run even if no result is
     fetched. If an iterator is dropped after its first ``next``, the remaining items are withdrawn.
@@ -45,25 +66,17 @@ class Results(Iterator[Any]):
         self._job = job
         self._deadline = deadline
         self._ended = False
-        self._begun = False
         job.called = "map"
         engine.submission.open(job, available)
-        # A finalizer may run anywhere: both only set a flag.
-        self._drop = partial(engine.submission.drop_later, job.number)
-        self._finalizer: weakref.finalize[..., Any] = weakref.finalize(
-            self, job.forsake, available, self._drop
-        )
+        self._end = _End(job, available, partial(engine.submission.drop_later, job.number))
+        self._finalizer: weakref.finalize[..., Any] = weakref.finalize(self, self._end)
         self._finalizer.atexit = False
 
     def __next__(self) -> Any:
         if self._ended:
             raise StopIteration
         try:
-            if not self._begun:
-                self._begun = True
-                self._finalizer.detach()
-                self._finalizer = weakref.finalize(self, self._drop)
-                self._finalizer.atexit = False
+            self._end.begun = True
             found = self._job.fetch_good() if self._all_taken else None
             if found is not None:
                 return found[0]
@@ -92,7 +105,8 @@ class Results(Iterator[Any]):
     def close(self) -> None:
         """Return no more results; items that have not started are not run."""
         self._ended = True
-        self._finalizer()
+        with Uninterrupted():  # else Ctrl-C may end the finalizer, which is called only once
+            self._finalizer()
 
 
 class Buffered(Results):

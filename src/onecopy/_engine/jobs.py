@@ -317,7 +317,6 @@ class StreamJob(Job):
         self.end: int | None = None  # the number of items, once known
         self.yielded: int = 0
         self.broken: BaseException | None = None
-        self._fault: BaseException | None = None
         self._arrived: dict[int, tuple[bool, Any]] = {}
         self._skipped: set[int] = set()  # failed, and not returned
         self._settled = 0
@@ -394,11 +393,10 @@ class StreamJob(Job):
         self.tell = None
         self.broken = error
 
-    def finish_at(self, end: int, fault: BaseException | None = None) -> None:
-        """Note that there are ``end`` items and no more; ``fault`` is raised once, after them."""
+    def finish_at(self, end: int) -> None:
+        """Note that there are ``end`` items and no more."""
         with self._changing():
             self.end = end
-            self._fault = fault
 
     @contextmanager
     def _changing(self) -> Iterator[None]:
@@ -522,8 +520,7 @@ class StreamJob(Job):
                 # Nothing to wait for is no end: there may be more items.
                 raise NoResult("no item is open") if self.broken is None else self.broken
             else:
-                good, value = False, StopIteration() if self._fault is None else self._fault
-                self._fault = None
+                good, value = False, StopIteration()
         if good:
             return value
         try:

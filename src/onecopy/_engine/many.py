@@ -124,13 +124,7 @@ class Many:
         job = self._map_job(function, items, call_kind, chunk, errors, done)
         if job.size:
             self._show(job, progress, job.size)
-            try:
-                job.show()
-                engine.submission.open(job, job.size)
-            except BaseException:
-                engine.submission.cancel_job(job)  # Ctrl-C: it may be open, and no caller has it
-                job.over()
-                raise
+            engine.submission.open(job, job.size)
 
     def _map_job(
         self,

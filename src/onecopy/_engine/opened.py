@@ -25,15 +25,10 @@ class Opened:
         self._engine = engine
         self._job = job
         self._size = size
+        self._dropped = False
 
     def __enter__(self) -> None:
-        try:
-            self._job.show()
-            self._engine.submission.open(self._job, self._size)
-        except BaseException:
-            self._engine.submission.cancel_job(self._job)  # it may be open
-            self._job.over()
-            raise
+        self._engine.submission.open(self._job, self._size)
 
     def __exit__(self, kind: type[BaseException] | None, error: object, trace: object) -> None:
         job = self._job
@@ -45,8 +40,14 @@ class Opened:
                 self._engine.submission.drop(job.number)
             else:
                 self._engine.submission.cancel_job(job)
+            self._dropped = True
         finally:
             job.over()
+
+    def __del__(self) -> None:
+        # Ctrl-C may come at the block's very end, before ``__exit__`` has done anything.
+        if not self._dropped and self._job.number:
+            self._engine.submission.cancel_job_later(self._job.number)
 
 
 def each(job: StreamJob, waiting: Waiting, timeout: float | None = None) -> Iterator[Any]:

@@ -9,8 +9,9 @@ from concurrent.futures import CancelledError
 from time import monotonic, monotonic_ns
 from typing import Any, TypeVar
 
-from .._codec.blame import cut_ours, ours_cut
+from .._codec.blame import cut_ours, ours_cut, without_ours
 from .._observe.diary import ITERABLE
+from .._system.interrupts import Uninterrupted
 from .busy import Waiting
 from .engine import Engine
 from .jobs import Items, NoResult, StreamJob
@@ -41,10 +42,10 @@ class Stream(Iterator[R_co]):
         self._job: StreamJob = job
         self._items: Items = job.items
         self._pool = pool
+        self._fault: Exception | None = None  # of the iterable, raised once, after all results
         self._window = max(WINDOW, 2 * chunk) * engine.options.workers
         self._enough = self._window - int(_ROOM * self._window)
         try:
-            job.show()
             self._number = engine.submission.open(job, 0, grows=True)
             self._finalizer = weakref.finalize(
                 self, engine.submission.cancel_job_later, self._number
@@ -53,7 +54,6 @@ class Stream(Iterator[R_co]):
             self._feed(chunk * engine.options.workers)
         except BaseException:
             engine.submission.cancel_job(job)  # no caller will have the iterator
-            job.over()
             raise
 
     def _feed(self, most: int, *, eager: bool = False) -> None:
@@ -71,7 +71,9 @@ class Stream(Iterator[R_co]):
                 if not items.take():
                     job.finish_at(items.taken)
             except Exception as error:
-                job.finish_at(items.taken, error)
+                without_ours(error)
+                self._fault = error  # not the job's: the table holds that, and this frame with it
+                job.finish_at(items.taken)
             now = monotonic_ns()
             if job.end is not None:
                 break
@@ -163,8 +165,15 @@ class Stream(Iterator[R_co]):
             value: R_co = self._job.fetch()
             return value
         except StopIteration:
-            self._finalizer()
+            with Uninterrupted():  # else Ctrl-C may end the finalizer, which is called only once
+                self._finalizer()
             self._pool = None
-            raise
+            if self._fault is None or not self._job.finished():
+                raise
         finally:
             self._items.forget(self._job.settled)
+        fault, self._fault = self._fault, None
+        try:
+            raise fault
+        finally:
+            del fault  # its traceback holds this frame: no cycle

@@ -229,18 +229,26 @@ class Submission:
         return self._known.for_job(call)
 
     def open(self, job: Job, available: int, *, grows: bool = False) -> int:
-        """Start a job of many items; return its id. A job that grows keeps a closed pool working
-        until it has grown for the last time or is dropped."""
+        """Start a job of many items, and show its progress; return its id. A job that grows keeps a
+        closed pool working until it has grown for the last time or is dropped.
+
+        If this raises, the job is not open: Ctrl-C may come when no caller has it yet.
+        """
         check_room()
-        with Uninterrupted():
-            self._history.resume_sampling()
-            job.versions = self._known.versions(job.function, None)
-            job.site = self._history.callers.site(job)
-            job.submitted = monotonic_ns()
-            most = 1 if self._singly and job.streams else job.most
-            self._core.open(job, available, most, grows=grows).carry_out()
-            if job.streams:
-                self._wake()
+        try:
+            job.show()
+            with Uninterrupted():
+                self._history.resume_sampling()
+                job.versions = self._known.versions(job.function, None)
+                job.site = self._history.callers.site(job)
+                job.submitted = monotonic_ns()
+                most = 1 if self._singly and job.streams else job.most
+                self._core.open(job, available, most, grows=grows).carry_out()
+                if job.streams:
+                    self._wake()
+        except BaseException:
+            self.cancel_job(job)
+            raise
         return job.number
 
     def grow(self, job: int, available: int, *, last: bool = False) -> None:
@@ -266,11 +274,12 @@ class Submission:
                 job.over()
 
     def cancel_job(self, job: Job) -> None:
-        """Drop a job and kill the workers that run it."""
+        """Drop a job, kill the workers that run it, and end its progress display."""
         with Uninterrupted():
             job.given_up = True
             self.drop(job.number)
             self._abort(job)
+            job.over()
 
     def _abort(self, work: Work) -> None:
         with Uninterrupted():
@@ -279,14 +288,16 @@ class Submission:
 
     def drop_later(self, number: int) -> None:
         """Drop a job from a finalizer: only appends to a queue."""
-        with Uninterrupted(later=True):
-            self._unwanted.append((number, False))
-            self._wake()
+        self._later(number, cancel=False)
 
     def cancel_job_later(self, number: int) -> None:
         """Cancel a job from a finalizer."""
+        self._later(number, cancel=True)
+
+    def _later(self, number: int, *, cancel: bool) -> None:
+        # First, in one step: what a handler raises in a finalizer is printed, and ends it.
+        self._unwanted.append((number, cancel))
         with Uninterrupted(later=True):
-            self._unwanted.append((number, True))
             self._wake()
 
     def drop_unwanted(self) -> None:

@@ -19,6 +19,7 @@ from contextlib import AbstractContextManager, nullcontext
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from .._system.interrupts import Uninterrupted
 from .columns import FAILED, LOST, SPAN, SPENT, TOTAL, dtype_of, struct_of
 from .failures import Failures
 from .lines import Line
@@ -80,7 +81,9 @@ class Recorder:
         site = (method, name, *line, chunk)
         index = self._sites.get(site)
         if index is None:
-            with self._lock:
+            # A handler that raises between the two tables would leave records without a name, and
+            # one that submits would wait for the lock.
+            with Uninterrupted(), self._lock:
                 site = site if len(self._sites) < _NAMES else _ELSEWHERE
                 index = self._sites.setdefault(site, len(self._sites))
                 if index == len(self.function_of):
