@@ -41,10 +41,6 @@ class Rang(Exception):
     """The exception that the handler raises."""
 
 
-def ring(*_: object) -> None:
-    raise Rang
-
-
 class Steps:
     """Runs an operation, and raises at one of its steps.
 
@@ -54,6 +50,7 @@ class Steps:
 
     def __init__(self, operation: Callable[[], Any]) -> None:
         self.place: str | None = None
+        self._armed = False
         self._operation = operation
         self._left = 0
         self._last: dict[FrameType | None, str] = {}
@@ -62,14 +59,22 @@ class Steps:
         """Return what the operation returns; None if it was interrupted."""
         self.place, self._left = None, step
         try:
+            self._armed = True
             sys.settrace(self._trace)
             try:
                 return self._operation()
             finally:
                 sys.settrace(None)
+                self._armed = False
                 self._last.clear()
         except Rang:
             return None
+
+    def ring(self, *_: object) -> None:
+        """Handle the signal. One that came in a finalizer is sent again a little later: by then it
+        may be too late."""
+        if self._armed:
+            raise Rang
 
     def _trace(self, frame: FrameType, event: str, arg: object) -> Any:
         if event == "call" and _is_finalizer(frame):
@@ -187,7 +192,6 @@ def unfinished(pool: Any, executor: Any) -> list[Any]:
 
 
 def run(method: Any, name: str, every: int) -> None:
-    signal.signal(signal.SIGALRM, ring)
     done = threading.Event()
     with (
         oc.Pool(2, method=method) as pool,
@@ -197,6 +201,7 @@ def run(method: Any, name: str, every: int) -> None:
         operation = operations(pool, executor)[name]
         operation()
         steps = Steps(operation)
+        signal.signal(signal.SIGALRM, steps.ring)
 
         def watch() -> None:
             at = -1
@@ -214,12 +219,7 @@ def run(method: Any, name: str, every: int) -> None:
             found = steps.run(step)
             if steps.place is None:
                 break
-            for turn in range(2):
-                try:
-                    check(pool, executor)
-                    break
-                except Rang:  # it came in a finalizer, and is raised after that
-                    assert not turn, steps.place
+            check(pool, executor)
             if hasattr(found, "result"):
                 with suppress(Rang):  # an executor's futures have what is raised while it pickles
                     found.result(_PATIENCE)
