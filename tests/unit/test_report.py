@@ -25,6 +25,7 @@ from onecopy._observe.failures import Failed
 from onecopy._observe.spans import summed
 from onecopy._report import html, notebook, saved, tracks, words, write
 from onecopy._report.advice import advice, verdict
+from onecopy._report.calls import calls
 from onecopy._report.chrome import write_chrome
 from onecopy._report.model import Run, empty_tables
 from onecopy._report.perfetto import write_perfetto
@@ -191,6 +192,30 @@ def test_large_arguments(kind: str) -> None:
     totals["decode"] = totals["compute"]
     large = ((0, kind, 2 * 10**9, 10**7),)
     assert kind in kinds(replace(run, totals=totals, large=large))
+
+
+def test_copying_beside_the_workers_costs_what_it_takes_from_them() -> None:
+    """Half of the copying is done while no worker waits: on two CPUs the main process takes a third
+    of the time of two workers meanwhile; on eight it takes nothing."""
+    run = made_up(200, 2, functions=("pipeline.fit",))
+    totals = run.totals.copy()
+    totals["args_moved"] = totals["tasks"] * 10_000_000
+    totals["decode"] = totals["compute"]
+    diary = np.zeros((run.ended - run.began) // 1_000_000, empty_tables()["diary"].dtype)
+    diary["time"] = run.began + np.arange(len(diary)) * 1_000_000
+    diary["packing"] = 500_000
+    large = ((0, "slices", 2 * 10**9, 10**7),)
+
+    def saved(cpus: int) -> float:
+        changed = replace(run, totals=totals, diary=diary, large=large, cpus=cpus)
+        [found] = [each for each in advice(changed) if each.kind == "slices"]
+        return found.saves
+
+    [call] = calls(replace(run, totals=totals, diary=diary, large=large))
+    whole = float(diary["packing"].sum()) / 1e9
+    beside = whole - call.idle["packing"] / 2
+    assert beside > 0.4 * whole
+    assert saved(2) - saved(8) == pytest.approx(beside / 3, rel=0.1)
 
 
 @pytest.mark.parametrize("kind", ["iterable", "callbacks", "handlers"])

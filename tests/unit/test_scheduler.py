@@ -67,6 +67,8 @@ class Model:
         for number in ended:
             if number in self.given:
                 self.settle(self.given[number])
+        if isinstance(event, ev.JobOpened) and self.random.random() < 0.5:
+            self.tell(ev.Ahead())
 
     def settle(self, assignment: ev.Assignment) -> None:
         """Half of what may be run again is, or a part of it."""
@@ -310,6 +312,29 @@ def test_another_function_begins_as_unknown() -> None:
     for task in range(200, 205):
         model.tell(ev.TaskSubmitted(task, 2))
     assert model.most_held == 1
+
+
+@pytest.mark.parametrize(("cost", "held"), [(100_000, 2), (TARGET_NS, 2), (2 * TARGET_NS, 1)])
+def test_a_known_job_is_sent_ahead_from_its_beginning(cost: int, held: int) -> None:
+    """A chunk of it and another, as far as there is a fair share; of an unknown one a single item."""
+    scheduler = Scheduler(2)
+    scheduler.handle(ev.WorkerReady(1))
+    scheduler.handle(ev.WorkerReady(2))
+
+    def given(job: int) -> list[int]:
+        found = [
+            each.worker
+            for event in (ev.JobOpened(job, 7, 16, None, 1 << 62), ev.Ahead())
+            for each in scheduler.handle(event)
+            if isinstance(each, ev.Assign)
+        ]
+        scheduler.handle(ev.JobDropped(job))
+        return found
+
+    assert given(1) == [2, 1], "one item each"
+    scheduler.handle(ev.Finished(2, 1, cost))
+    scheduler.handle(ev.Finished(1, 2, cost))
+    assert given(2) == [1, 2] + [1, 2] * (held - 1)
 
 
 def test_a_worker_that_has_started_nothing_stays_in_use() -> None:

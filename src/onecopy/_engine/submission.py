@@ -244,6 +244,9 @@ class Submission:
                 job.submitted = monotonic_ns()
                 most = 1 if self._singly and job.streams else job.most
                 self._core.open(job, available, most, grows=grows).carry_out()
+                if available:
+                    # Not before every idle worker has been sent its first chunk: pickling takes time.
+                    self._core.handle(events.Ahead()).carry_out()
                 if job.streams:
                     self._wake()
         except BaseException:

@@ -258,7 +258,8 @@ def arguments(look: Look, call: Call) -> Iterator[Advice]:
     once = copying * min(1.0, whole / moved) + _FIRST_WRITE * whole + _FIRST_SHARE
     if kind not in ("slices", "same"):
         once += _BY_REFERENCE * call.tasks
-    saves = (idle + decode) / look.workers - once
+    beside = max(0.0, copying - call.idle["packing"] / look.workers)
+    saves = (idle + decode) / look.workers + look.taken_by_owner * beside - once
     title, change = _ARGUMENTS[kind]
     yield Advice(
         kind,

@@ -70,6 +70,14 @@ class Look:
         return max(1, min(self.run.wanted, self.run.cpus))
 
     @property
+    def taken_by_owner(self) -> float:
+        """The share of the workers' time that the main process takes from them while it computes
+        beside them: there may be fewer CPUs than that needs."""
+        if self.run.hosts:
+            return 0.0
+        return max(0.0, 1.0 - self.run.cpus / (self.run.wanted + 1))
+
+    @property
     def worth(self) -> float:
         """The seconds below which a saving is not mentioned."""
         return max(_SHARE * self.parts.wall, _LEAST)

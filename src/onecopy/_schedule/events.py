@@ -155,6 +155,10 @@ class WorkerGone(NamedTuple):
     all: bool = False
 
 
+class Ahead(NamedTuple):
+    """Workers that have been given the first chunks of a job may be sent more, as at a result."""
+
+
 class Overdue(NamedTuple):
     """Tasks have waited for a busy worker for too long although others are idle."""
 
@@ -183,6 +187,7 @@ Event = (
     | WorkerEnding
     | WorkerGone
     | Overdue
+    | Ahead
     | Closed
     | Abandoned
 )

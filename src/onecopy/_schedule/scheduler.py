@@ -12,7 +12,8 @@ The rules:
   one piece while its whole queue is estimated to take less than a millisecond (single tasks)
   or two chunks (jobs): tiny tasks are sent in batches, and long ones never wait behind each
   other while another worker is idle. Work of unknown length is given out singly. For a worker on
-  another machine the time that messages are under way comes on top (``Distant``).
+  another machine the time that messages are under way comes on top (``Distant``). The same is true
+  at the beginning of a job (``Ahead``), once every idle worker has its first chunk.
 - A chunk is at most a fair share of the unfinished items of its job, and beyond one chunk
   ahead a worker holds no more than that share: the last items may be the slow ones.
 - An estimate may be wrong, and a task may even wait for one that was put behind it. If an idle
@@ -39,6 +40,7 @@ from typing import Any
 from .chunks import AHEAD_CHUNKS, AHEAD_TASK_NS, BEHIND_NS, LEAST_TASK_NS, Paces, target
 from .events import (
     Abandoned,
+    Ahead,
     Assign,
     Assignment,
     AssignRun,
@@ -118,7 +120,7 @@ class Scheduler:
         self._closed = False
         self._retired: set[int] = set()
         self._handlers: dict[type, Callable[[Any, list[Instruction]], None]] = {
-            TaskSubmitted: self._task_submitted,
+            TaskSubmitted: lambda event, out: out.extend(self.submitted(*event)),
             JobOpened: self._job_opened,
             JobGrew: self._job_grew,
             JobHalved: self._job_halved,
@@ -127,7 +129,8 @@ class Scheduler:
             Done: self._settled,
             WorkerReady: self._worker_ready,
             Distant: self._is_distant,
-            Finished: self._finished,
+            Ahead: self._fill_all,
+            Finished: lambda event, out: out.extend(self.finished(*event)),
             Requeued: self._taken_back,
             Cut: self._was_cut,
             WorkerEnding: self._worker_ending,
@@ -234,9 +237,6 @@ class Scheduler:
 
     # Events.
 
-    def _task_submitted(self, event: TaskSubmitted, out: list[Instruction]) -> None:
-        out += self.submitted(*event)
-
     def _job_opened(self, event: JobOpened, out: list[Instruction]) -> None:
         pace = self._paces.of_job(event.key)
         work = Job(event.job, pace, event.chunk, event.most, event.constraints, event.grows)
@@ -296,9 +296,6 @@ class Scheduler:
         self.idle.append(event.worker)
         self._wake(out)
         self._end_if_done(out)
-
-    def _finished(self, event: Finished, out: list[Instruction]) -> None:
-        out += self.finished(*event)
 
     def _taken_back(self, event: Requeued, out: list[Instruction]) -> None:
         worker = self._workers.get(event.worker)
@@ -480,6 +477,11 @@ class Scheduler:
                 if max(estimate, LEAST_TASK_NS) > room:
                     return
             self._assign(worker, work, out, size)
+
+    def _fill_all(self, _: Ahead, out: list[Instruction]) -> None:
+        for worker in list(self._busy.values()):
+            if self._queue:
+                self._fill(worker, out)
 
     def _now_idle(self, worker: Worker, out: list[Instruction]) -> None:
         """Note that a worker holds nothing any more."""
