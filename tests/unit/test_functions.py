@@ -15,7 +15,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from onecopy._engine.functions import Captured, Function, pace_key, pace_of
+from onecopy._engine.functions import Captured, Function, pace_of
+from onecopy._engine.work import FutureCall
 
 
 class Point(NamedTuple):
@@ -190,9 +191,12 @@ class Scaled:
 
 
 def test_calls_that_share_their_pace() -> None:
-    assert pace_key(Function(7, module_level, None), module_level) == 7
-    assert pace_key(Function(8, module_level, None, pace=-5), module_level) == -5
-    assert pace_key(None, abs) == pace_of(abs)
+    def pace(function: Function | None, call: Callable[..., Any]) -> int:
+        return FutureCall(function, call, (), {}, None).pace
+
+    assert pace(Function(7, module_level, None), module_level) == 7
+    assert pace(Function(8, module_level, None, pace=-5), module_level) == -5
+    assert pace(None, abs) == pace_of(abs)
 
 
 @pytest.mark.parametrize(

@@ -128,8 +128,3 @@ def pace_of(call: Callable[..., Any]) -> int:
     if isinstance(call, types.FunctionType):
         return -abs(hash(call.__code__)) - 1
     return -id(call) if isinstance(call, KEPT) else -id(type(call)) - 1
-
-
-def pace_key(function: Function | None, call: Any) -> int:
-    """Return a key; calls with the same key are expected to take about as long."""
-    return function.pace if function is not None else pace_of(call)

@@ -21,13 +21,15 @@ class Opened:
     would set ``__traceback__`` on the error; some errors refuse that.
     """
 
+    _open = False
+
     def __init__(self, engine: Engine, job: Job, size: int) -> None:
         self._engine = engine
         self._job = job
         self._size = size
-        self._dropped = False
 
     def __enter__(self) -> None:
+        self._open = True
         self._engine.submission.open(self._job, self._size)
 
     def __exit__(self, kind: type[BaseException] | None, error: object, trace: object) -> None:
@@ -40,13 +42,13 @@ class Opened:
                 self._engine.submission.drop(job.number)
             else:
                 self._engine.submission.cancel_job(job)
-            self._dropped = True
+            self._open = False
         finally:
             job.over()
 
     def __del__(self) -> None:
         # Ctrl-C may come at the block's very end, before ``__exit__`` has done anything.
-        if not self._dropped and self._job.number:
+        if self._open and self._job.number:
             self._engine.submission.cancel_job_later(self._job.number)
 
 

@@ -25,7 +25,7 @@ from .._protocol.versions import NO_VERSIONS, Version
 from .._schedule.events import Assignment
 from .._system.interrupts import SLICE
 from ..errors import PoolClosed
-from .functions import Function, pace_key
+from .functions import Function, pace_of
 from .future import TaskFuture
 from .rules import Rules
 
@@ -186,7 +186,10 @@ class Call(Work):
     @property
     def pace(self) -> int:
         """Calls with the same number are expected to take about as long."""
-        return pace_key(self.function, self._call)
+        if self.function is not None:
+            return self.function.pace
+        assert self._call is not None, "it has not ended"
+        return pace_of(self._call)
 
     def payload(self, start: int, stop: int) -> Any:
         return self.message
