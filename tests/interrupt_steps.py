@@ -22,7 +22,6 @@ import threading
 import time
 import weakref
 from collections.abc import Callable
-from contextlib import suppress
 from types import FrameType
 from typing import Any
 
@@ -221,8 +220,7 @@ def run(method: Any, name: str, every: int) -> None:
                 break
             check(pool, executor)
             if hasattr(found, "result"):
-                with suppress(Rang):  # an executor's futures have what is raised while it pickles
-                    found.result(_PATIENCE)
+                found.result(_PATIENCE)
             del found
             gc.collect()
             until = time.monotonic() + _PATIENCE

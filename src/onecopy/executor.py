@@ -48,7 +48,7 @@ from ._protocol import wire
 from ._report.environment import at_end
 from ._system import forking
 from ._system.cpus import cpu_count
-from ._system.interrupts import Uninterrupted
+from ._system.interrupts import Uninterrupted, raised_by_handler
 from .errors import InitializerFailed, PoolClosed
 
 if TYPE_CHECKING:
@@ -273,7 +273,8 @@ class ProcessPoolExecutor(StandardExecutor):
             raise
         except BaseException as error:
             cut_ours(error)
-            if isinstance(error, BrokenExecutor) or not isinstance(error, Exception):
+            broken = isinstance(error, BrokenExecutor) or not isinstance(error, Exception)
+            if broken or raised_by_handler(error):
                 raise
             future = TaskFuture()
             future.set_exception(error)
@@ -422,6 +423,8 @@ class ProcessPoolExecutor(StandardExecutor):
             function = engine.submission.function(fn)
         except Exception as error:
             without_ours(error)
+            if raised_by_handler(error):
+                raise
             return failing(error, items)
         chunk = None if chunksize is _CHUNK else chunksize
         call_kind = wire.MAP if single else wire.STARMAP

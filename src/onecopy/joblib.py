@@ -38,6 +38,7 @@ from ._progress.asked import bar_of
 from ._progress.bar import Progress
 from ._protocol.failures import name_of
 from ._system.cpus import cpu_count
+from ._system.interrupts import Uninterrupted
 from ._system.native_threads import limit_threads
 from .errors import PoolClosed, RemoteTraceback
 from .pool import Pool
@@ -386,7 +387,9 @@ class OnecopyBackend(AutoBatchingMixin, ParallelBackendBase):  # type: ignore[mi
         """Return a queue whose callbacks a thread calls, until None comes, or a bar to end."""
         ended: SimpleQueue[_Ended] = SimpleQueue()
         arguments, name = (ended, weakref.ref(self)), "onecopy-joblib-callbacks"
-        threading.Thread(target=_call_back, args=arguments, name=name, daemon=True).start()
+        thread = threading.Thread(target=_call_back, args=arguments, name=name, daemon=True)
+        with Uninterrupted():  # the standard library's ``start`` waits on a condition
+            thread.start()
         return ended
 
     def _in_finalizer(self) -> bool:

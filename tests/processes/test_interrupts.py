@@ -218,6 +218,58 @@ def test_a_handler_that_raises_at_any_step_of_a_submit(
     assert (done.stdout, done.stderr) == ("ended True\n", "")
 
 
+class Alarming:
+    """An object; while it is pickled, a signal comes."""
+
+    def __reduce__(self) -> Any:
+        signal.raise_signal(signal.SIGUSR1)
+        return int, ()
+
+
+def alarming() -> Any:
+    yield 1
+    signal.raise_signal(signal.SIGUSR1)
+
+
+def first(a: Any, b: Any) -> Any:
+    return a
+
+
+ALARMED: dict[str, Callable[[Any, Any], Any]] = {
+    "submit": lambda pool, _: pool.submit(first, 1, Alarming()),
+    "apply": lambda pool, _: pool.apply(first, (1, Alarming())),
+    "apply_async": lambda pool, _: pool.apply_async(first, (1, Alarming())),
+    "map": lambda pool, _: pool.map(partial(first, Alarming()), range(3)),
+    "map_async": lambda pool, _: pool.map_async(partial(first, Alarming()), range(3)),
+    "imap": lambda pool, _: pool.imap(partial(first, Alarming()), range(3)),
+    "imap's iterable": lambda pool, _: list(pool.imap(abs, alarming(), 1)),
+    "executor's submit": lambda _, executor: executor.submit(first, 1, Alarming()),
+    "executor's map": lambda _, executor: executor.map(partial(first, Alarming()), range(3)),
+}
+
+
+def test_what_a_handler_raises_is_raised_where_it_came(
+    make_pool: MakePool, process_method: Any
+) -> None:
+    """It is no error of the iterable, or of a task that cannot be pickled."""
+
+    def over(*_: object) -> None:
+        raise TimeoutError("over")
+
+    pool: Any = make_pool(process_method, 1)
+    before = signal.signal(signal.SIGUSR1, over)
+    try:
+        with oc.ProcessPoolExecutor(1, mp_context=process_method) as executor:
+            for name, call in ALARMED.items():
+                with pytest.raises(TimeoutError, match=r"^over$"):
+                    call(pool, executor)
+                assert pool.map(abs, [-1]) == [1], name
+                assert executor.submit(abs, -1).result() == 1, name
+        scripts.until(lambda: not pool._engine.core.unfinished(), "nothing is left")
+    finally:
+        signal.signal(signal.SIGUSR1, before)
+
+
 STEPS = [("thread", name) for name in interrupt_steps.NAMES]
 STEPS += [("fork", name) for name in ("submit", "submit large", "map", "imap", "executor map")]
 

@@ -158,11 +158,11 @@ def test_private_mapping_keeps_its_writes(file: AnonymousFile) -> None:
     file.seal_mappings()
     file.seal()
     fd = file.descriptor(write=False)
-    address = mapping.map_private(fd, mapping.PAGE, mapping.PAGE)
-    assert ctypes.string_at(address, 6) == b"theirs"
-    ctypes.memmove(address, b"mine  ", 6)
+    view = mapping.private(fd, mapping.PAGE, mapping.PAGE)
+    assert bytes(view[:6]) == b"theirs"
+    view[:6] = b"mine  "
     assert written(file)[mapping.PAGE :][:6] == b"theirs"
-    mapping.unmap(address, mapping.PAGE)
+    assert bytes(view[:6]) == b"mine  "
 
 
 def test_remapped_in_place(file: AnonymousFile) -> None:
@@ -370,7 +370,7 @@ def test_refused_mapping_is_an_error(tmp_path: Path) -> None:
             mapping.map_shared(opened.fileno(), 4096, write=False)
         assert caught.value.errno == errno.EACCES
         with pytest.raises(OSError, match="private mmap"):
-            mapping.map_private(opened.fileno(), 0, 4096)
+            mapping.private(opened.fileno(), 0, 4096)
 
 
 # Descriptors on their way.

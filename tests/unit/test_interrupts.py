@@ -10,10 +10,16 @@ import signal
 import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import Any
 
 import pytest
 
+from onecopy._codec.codec import encode
+from onecopy._files.load import places
+from onecopy._files.load.interface import reading
+from onecopy._files.save import writing
 from onecopy._system import interrupts
 from onecopy._system.interrupts import Condition, Event, Uninterrupted
 
@@ -228,3 +234,62 @@ def test_conditions_and_events_tell_all_threads() -> None:
     for thread in threads:
         thread.join()
     assert waiting == [1, 1, 1, 2, 2, 2]
+
+
+class Bell:
+    def rings(self, *_: object) -> None:
+        raise Rang
+
+    def __call__(self, *_: object) -> None:
+        raise Rang
+
+
+def ring_or_not(raising: bool, *_: object) -> None:
+    if raising:
+        raise Rang
+
+
+@pytest.mark.parametrize(
+    "handler",
+    [Bell().rings, Bell(), partial(ring_or_not, True)],
+    ids=["method", "object", "partial"],
+)
+def test_what_a_handler_raises_is_known(handler: Any) -> None:
+    signal.signal(signal.SIGUSR1, handler)
+    with pytest.raises(Rang) as caught:
+        signal.raise_signal(signal.SIGUSR1)
+    assert interrupts.raised_by_handler(caught.value)
+    with Uninterrupted(), Uninterrupted():
+        assert interrupts.raised_by_handler(caught.value), "while it is replaced, too"
+    with ThreadPoolExecutor(1) as threads:
+        assert not threads.submit(interrupts.raised_by_handler, caught.value).result()
+    signal.signal(signal.SIGUSR1, signal.SIG_IGN)
+    assert not interrupts.raised_by_handler(caught.value)
+    with pytest.raises(ValueError, match="invalid literal") as plain:
+        int("x")
+    assert not interrupts.raised_by_handler(plain.value)
+
+
+def over(*_: object) -> None:
+    raise TimeoutError("over")
+
+
+def test_a_handler_s_error_is_none_of_a_file() -> None:
+    signal.signal(signal.SIGUSR1, over)
+    for block in (reading("name", "file"), places._asking("name"), writing("name")):
+        with pytest.raises(TimeoutError, match=r"^over$"), block:
+            signal.raise_signal(signal.SIGUSR1)
+
+
+class Alarming:
+    def __reduce__(self) -> Any:
+        signal.raise_signal(signal.SIGUSR1)
+        return int, ()
+
+
+def test_a_handler_s_error_is_none_of_pickling() -> None:
+    """Not even one that comes while the first pickler tries: the second would swallow it."""
+    signal.signal(signal.SIGUSR1, over)
+    for value in (Alarming(), [lambda: 0, Alarming()]):
+        with pytest.raises(TimeoutError, match=r"^over$"):
+            encode(value)

@@ -169,9 +169,7 @@ class Link:
     def private_view(self, segment_id: int) -> memoryview:
         """See ``codec.Inward``."""
         segment = self._known[segment_id]
-        address = mapping.map_private(segment.descriptor(), 0, segment.size)
-        end = partial(mapping.unmap, address, segment.size)
-        return mapping.bytes_of(mapping.exporter(address, segment.size, end), write=True)
+        return mapping.private(segment.descriptor(), 0, segment.size)
 
     def block_view(self, segment_id: int, offset: int, size: int) -> memoryview:
         """See ``codec.Inward``."""

@@ -22,6 +22,7 @@ from importlib import import_module
 from typing import Any, ClassVar
 
 from .._system import mapping
+from .._system.interrupts import raised_by_handler
 from . import blame
 from .adapters import reducer_of
 from .buffers import BufferView
@@ -358,6 +359,8 @@ def dumps(
         except TooLong:
             raise
         except Exception as error:
+            if raised_by_handler(error):
+                raise
             # cloudpickle may handle what C's pickler cannot: a lambda, for one.
             if choose is not _slow_pickler:
                 continue
@@ -410,6 +413,8 @@ def _attempt(namespace: Namespace) -> Callable[[Any], Exception | None]:
         try:
             _slow_pickler()(io.BytesIO(), Buffers(), namespace).dump(obj)
         except Exception as error:
+            if raised_by_handler(error):
+                raise
             return error
         return None
 

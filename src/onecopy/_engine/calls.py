@@ -23,6 +23,7 @@ from typing import (
 
 from .._codec.blame import cut_ours, without_ours
 from .._progress.asked import Bar
+from .._system.interrupts import raised_by_handler
 from .block_calls import BlockCalls
 from .engine import UNSENDABLE, Engine
 from .many import Many
@@ -194,6 +195,8 @@ class PoolView(ManyCalls, BlockCalls):
         except Exception as error:
             self._engine.core.check_open()
             without_ours(error)
+            if raised_by_handler(error):
+                raise
             result.end(None, error)
         except BaseException as error:
             cut_ours(error)

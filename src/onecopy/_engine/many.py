@@ -16,6 +16,7 @@ from .._observe.diary import CALLBACKS, ITERABLE
 from .._progress.asked import Asked, bar_of
 from .._progress.bar import Progress
 from .._protocol import wire
+from .._system.interrupts import raised_by_handler
 from . import blocks, scanned
 from .block_items import BlockItems, GroupItems
 from .busy import Waiting
@@ -119,6 +120,8 @@ class Many:
             function = engine.submission.function(func)
         except Exception as error:  # it cannot be pickled
             without_ours(error)
+            if raised_by_handler(error):
+                raise
             result.end(None, error)
             return
         job = self._map_job(function, items, call_kind, chunk, errors, done)

@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 
 from .._codec.blame import cut_ours, ours_cut, without_ours
 from .._observe.diary import ITERABLE
-from .._system.interrupts import Uninterrupted
+from .._system.interrupts import Uninterrupted, raised_by_handler
 from .busy import Waiting
 from .engine import Engine
 from .jobs import Items, NoResult, StreamJob
@@ -72,6 +72,8 @@ class Stream(Iterator[R_co]):
                     job.finish_at(items.taken)
             except Exception as error:
                 without_ours(error)
+                if raised_by_handler(error):
+                    raise  # now, and not behind the results that are to come
                 self._fault = error  # not the job's: the table holds that, and this frame with it
                 job.finish_at(items.taken)
             now = monotonic_ns()

@@ -24,6 +24,7 @@ import numpy as np
 
 from .._memory.segment import Segment
 from .._system import forking, mapping
+from .._system.interrupts import Uninterrupted
 from ..errors import kind_of
 from . import appending
 
@@ -138,7 +139,8 @@ class Counter(Mapping[str, int]):
             row.numbers[place] += n
 
     def _row(self) -> _Row:
-        with _making:
+        # Uninterrupted: a row that this process has forgotten counts, and a mapping would be left.
+        with Uninterrupted(), _making:
             row = _mine.get(self._segment)
             if row is None:
                 row = _mine[self._segment] = _Row(self._segment, self._size)

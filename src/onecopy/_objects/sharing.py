@@ -9,7 +9,6 @@ from __future__ import annotations
 import errno
 import warnings
 from dataclasses import dataclass
-from functools import partial
 from time import monotonic, sleep
 from typing import Any, TypeVar
 
@@ -258,10 +257,7 @@ def private(array: Array) -> Array:
     low, high = np.lib.array_utils.byte_bounds(array)
     start = offset // mapping.PAGE * mapping.PAGE
     size = offset + high - low - start
-    address = mapping.map_private(segment.descriptor(), start, size)
-    # The mapping keeps the pages; the descriptor may be closed before it.
-    end = partial(mapping.unmap, address, size)
-    root = mapping.bytes_of(mapping.exporter(address, size, end), write=True)
+    root = mapping.private(segment.descriptor(), start, size)
     first = int(array.__array_interface__["data"][0]) - low
     view: Any = np.ndarray(array.shape, array.dtype, root, offset - start + first, array.strides)
     same: Array = view if type(array) is np.ndarray else view.view(type(array))

@@ -175,6 +175,34 @@ class Uninterrupted:
         return handler
 
 
+def raised_by_handler(error: BaseException) -> bool:
+    """Return True if the handler of a signal has raised the error, in the middle of what ran then
+    (``signal.alarm`` and a handler that raises TimeoutError, say): it is the program's own, and must
+    not be told as an error of a file, of pickling, or of a task."""
+    if get_ident() != _main:
+        return False
+    codes = {_code_of(number) for number in _SIGNALS}
+    at = vars(BaseException)["__traceback__"].__get__(error)
+    while at is not None:
+        if at.tb_frame.f_code in codes:
+            return True
+        at = at.tb_next
+    return False
+
+
+def _code_of(number: int) -> object:
+    """Return the code of a signal's handler; None if that is not in Python."""
+    handler = _get(number)
+    while type(section := getattr(handler, "__self__", None)) is Uninterrupted:
+        handler = section._handlers[number]  # which the section has replaced
+    while isinstance(handler, partial):
+        handler = handler.func
+    if not callable(handler):
+        return None
+    called = handler if hasattr(handler, "__code__") else type(handler).__call__
+    return getattr(called, "__code__", None)
+
+
 def _now(number: int) -> None:
     interrupt_main(signal.Signals(number))
 

@@ -15,6 +15,7 @@ import ctypes
 import os
 import sys
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from .interrupts import Uninterrupted
@@ -63,14 +64,6 @@ def map_shared(fd: int, size: int, *, write: bool) -> int:
         address = _c().mmap(None, size, prot, _MAP_PRIVATE, fd, 0)
     if address == _FAILED:
         raise _error(f"mmap of {size} bytes")
-    return int(address)
-
-
-def map_private(fd: int, offset: int, size: int) -> int:
-    """Create a copy-on-write mapping: writes go to pages of this process alone."""
-    address = _c().mmap(None, size, _PROT_READ | _PROT_WRITE, _MAP_PRIVATE, fd, offset)
-    if address == _FAILED:
-        raise _error(f"private mmap of {size} bytes")
     return int(address)
 
 
@@ -129,6 +122,17 @@ def exporter(address: int, size: int, on_death: Callable[[], None]) -> ctypes.Ar
     array = (ctypes.c_ubyte * size).from_address(address)
     array._keeper = _Keeper(on_death)  # type: ignore[attr-defined]
     return array
+
+
+def private(fd: int, offset: int, size: int) -> memoryview:
+    """Return a view of a copy-on-write mapping: writes go to pages of this process alone. It ends
+    with its last view; the descriptor may be closed before."""
+    with Uninterrupted():  # else a mapping may be left that has no exporter
+        address = _c().mmap(None, size, _PROT_READ | _PROT_WRITE, _MAP_PRIVATE, fd, offset)
+        if address == _FAILED:
+            raise _error(f"private mmap of {size} bytes")
+        made = exporter(address, size, partial(unmap, address, size))
+    return bytes_of(made, write=True)
 
 
 def borrowed(address: int, size: int, *, write: bool) -> memoryview:

@@ -18,6 +18,7 @@ from dataclasses import dataclass, field, replace
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, Protocol
 
+from ..._system.interrupts import raised_by_handler
 from ...errors import BadFile, MissingLibrary, OnecopyError
 from .meter import Meter
 from .options import Notes, TextOptions
@@ -222,6 +223,8 @@ class reading:
 
     def __exit__(self, kind: object, error: BaseException | None, traceback: object) -> None:
         if not isinstance(error, Exception) or isinstance(error, OnecopyError | Retyped):
+            return
+        if raised_by_handler(error):
             return
         if _was_cancelled(error):
             if signal.getsignal(signal.SIGINT) is signal.default_int_handler:

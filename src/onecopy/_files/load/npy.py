@@ -17,6 +17,7 @@ from numpy.lib import format as npy_format
 from ..._codec.arrays import on_buffer
 from ..._memory.segment import Kind, ReceivedFile, Segment
 from ..._memory.segment_writer import Growing
+from ..._system.interrupts import Uninterrupted, raised_by_handler
 from ...errors import BadFile
 from . import places
 from .arrays import rows_a_piece
@@ -44,6 +45,8 @@ def header(file: BinaryIO, name: str) -> tuple[tuple[int, ...], bool, np.dtype[A
             dtype = _in_utf8(dtype)
         np.broadcast_to(np.void(1), shape)  # raises if there can be no such array
     except Exception as error:
+        if raised_by_handler(error):
+            raise
         # The parsers of headers and of compressed data raise all kinds of errors on damaged ones:
         # SyntaxError, TokenError, RecursionError, OverflowError, zlib.error...
         raise BadFile(f"{name!r} is not a whole .npy file: {str(error)[:200]}") from error
@@ -103,9 +106,11 @@ def file_segment(name: str) -> tuple[Segment, int]:
     """Return a user's file as a segment, mapped, or copied from a URL; and its size in bytes."""
     if places.is_remote(name):
         return _fetched(name)
-    fd = os.open(name, os.O_RDONLY | os.O_CLOEXEC)
-    size = os.fstat(fd).st_size
-    return Segment(ReceivedFile(fd, "file"), Kind.FILE, size, os.path.abspath(name)), size
+    path = os.path.abspath(name)
+    with Uninterrupted():  # else a descriptor may be left that nothing closes
+        fd = os.open(name, os.O_RDONLY | os.O_CLOEXEC)
+        size = os.fstat(fd).st_size
+        return Segment(ReceivedFile(fd, "file"), Kind.FILE, size, path), size
 
 
 def _fetched(name: str) -> tuple[Segment, int]:

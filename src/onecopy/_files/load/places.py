@@ -20,6 +20,7 @@ from pathlib import PurePosixPath
 from typing import Any
 from urllib.parse import unquote
 
+from ..._system.interrupts import raised_by_handler
 from ...errors import BadFile, MissingLibrary
 from .interface import in_a_line, library
 from .options import Notes
@@ -91,6 +92,8 @@ def _asking(name: str) -> Iterator[None]:
     except (BadFile, MissingLibrary):
         raise
     except Exception as error:
+        if raised_by_handler(error):
+            raise
         raise _unreachable(name, error) from error
 
 
@@ -167,6 +170,8 @@ def put(path: str, name: str) -> None:
     try:
         system.put(path, target.rstrip("/"), recursive=os.path.isdir(path))
     except Exception as error:
+        if raised_by_handler(error):
+            raise
         number = errno.EACCES if isinstance(error, PermissionError) else errno.EIO
         said = f"cannot be written to the server: {in_a_line(error)}"
         raise OSError(number, said, str(name)) from error

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from ..._system import atomic_file
+from ..._system.interrupts import raised_by_handler
 from ...errors import BadFile, OnecopyError
 from ..load import places
 from ..load.interface import Retyped, in_a_line
@@ -46,10 +47,12 @@ def writing(out: str) -> Iterator[None]:
     except (OnecopyError, Retyped):
         raise
     except OSError as error:
-        if error.filename is not None:
-            raise  # of a file that is being read, perhaps
+        if error.filename is not None or raised_by_handler(error):
+            raise  # of a file that is being read, perhaps; or TimeoutError
         raise OSError(error.errno or 0, error.strerror or in_a_line(error), out) from error
     except MemoryError:
         raise
     except Exception as error:
+        if raised_by_handler(error):
+            raise
         raise BadFile(f"{out!r} cannot hold this: {in_a_line(error)}") from error
