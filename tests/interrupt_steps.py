@@ -228,7 +228,7 @@ def run(method: Any, name: str, every: int) -> None:
                 assert time.monotonic() < until, (steps.place, unfinished(pool, executor))
                 time.sleep(0.001)
         after = held()
-        assert step > 50, step
+        assert step > 20, step  # the operation was traced
         # A signal in the very begin of a finalizer ends that: its mapping stays.
         assert max(a - b for a, b in zip(after, before, strict=True)) < 10, (before, after)
         pool.close()
