@@ -15,7 +15,8 @@ import numpy as np
 import pytest
 
 import onecopy as oc
-from onecopy.errors import RemoteTraceback
+from onecopy._engine.history import History
+from onecopy.errors import BrokenWorker, RemoteTraceback
 from onecopy.pool import Method
 from tests.conftest import MakePool
 from tests.pooled import KEPT, add, double, fail_on_odd, use
@@ -450,3 +451,31 @@ class TestMethods:
         for found in make_pool(process_method, workers=workers).map(threads, range(4)):
             assert found
             assert all(count == 1 for count in found)
+
+
+@pytest.mark.parametrize("way", ["submit", "map", "imap", "apply"])
+def test_a_bug_in_the_records_keeps_no_caller_waiting(
+    make_pool: MakePool, process_method: str, monkeypatch: pytest.MonkeyPatch, way: str
+) -> None:
+    def bug(*_: object) -> None:
+        raise IndexError("a bug")
+
+    pool: Any = make_pool(process_method, 2)
+    assert pool.map(abs, range(-4, 0)) == [4, 3, 2, 1]
+    monkeypatch.setattr(History, "record", bug)
+    monkeypatch.setattr(History, "record_calls", bug)
+    monkeypatch.setattr(threading, "excepthook", lambda told: None)  # the driver's end
+    ways: dict[str, Callable[[], Any]] = {
+        "submit": lambda: [each.result(60) for each in [pool.submit(abs, -1) for _ in range(40)]],
+        "map": lambda: pool.map(abs, range(-40, 0), chunksize=1),
+        "imap": lambda: list(pool.imap(abs, range(-40, 0))),
+        "apply": lambda: [pool.apply(abs, (-1,)) for _ in range(40)],
+    }
+
+    def until_it_fails() -> None:
+        while True:
+            ways[way]()
+
+    # The thread that reads an outcome meets the bug: the caller's, or the driver.
+    with pytest.raises((IndexError, BrokenWorker)):
+        until_it_fails()

@@ -111,9 +111,18 @@ class Driver:
         except BaseException as error:  # a bug: no caller may wait for ever because of it
             failure = errors.BrokenWorker(f"the pool's driver failed: {error!r}")
             parts.lifetime.fail(failure, error)
+            self._end_all()
             raise
         finally:
             self.finish()
+
+    def _end_all(self) -> None:
+        """Kill the workers, and close their sockets except those that callers read."""
+        workers = self._parts.workers
+        for worker in list(workers.by_number.values()):
+            workers.kill(worker)
+            if worker.receiving.acquire(blocking=False):  # for good: none of its reads comes later
+                worker.channel.close()
 
     def _at_end(self) -> bool:
         """Act on the flags that other threads have set; return True if nothing is left to do."""

@@ -65,8 +65,10 @@ class Outcomes:
             if output.after(task, act):
                 return
         # The same as ``_conclude``, without the call: it is made for every task.
-        self.history.record(entry, state, spent, pid)
-        deliver(entry.rest() if entry.early else entry.assignment, entry.work, *outcome)
+        try:
+            self.history.record(entry, state, spent, pid)
+        finally:
+            deliver(entry.rest() if entry.early else entry.assignment, entry.work, *outcome)
 
     def _conclude(
         self,
@@ -78,20 +80,24 @@ class Outcomes:
         *outcome: Any,
     ) -> None:
         # First: a caller that has the result finds the task among the spans.
-        self.history.record(entry, state, spent, pid)
-        deliver(entry.rest(), entry.work, *outcome)
+        try:
+            self.history.record(entry, state, spent, pid)
+        finally:  # a bug there ends the pool, and must not keep a caller waiting
+            deliver(entry.rest(), entry.work, *outcome)
 
     def delivered_together(
         self, pid: int, entry: Entry, values: list[tuple[FutureCall, bytes, Any]]
     ) -> None:
         """Record and deliver values of calls of a run, with their measurements: the same as
         ``conclude`` of each ``part`` with ``delivered``, in fewer steps."""
-        self.history.record_calls(entry, values, pid)
-        for call, _, _ in values:
-            call.release()
-        for left, value in set_results((call, value) for call, _, value in values):
-            with suppress(InvalidStateError):  # cancelled while it ran, with the result in flight
-                left.set_result(value)
+        try:
+            self.history.record_calls(entry, values, pid)
+        finally:
+            for call, _, _ in values:
+                call.release()
+            for left, value in set_results((call, value) for call, _, value in values):
+                with suppress(InvalidStateError):  # cancelled while it ran, the result in flight
+                    left.set_result(value)
 
     def lose(self, entry: Entry, error: BaseException) -> None:
         """Fail an assignment that was lost with its worker."""
