@@ -237,7 +237,9 @@ class _Step:
         written: list[bool] = []
         futures: list[Future[Any]] = []
         try:
-            futures += [self.pool.submit(tasks.fill, first + row, room[row]) for row in range(8)]
+            for row in range(8):
+                future = self.pool.submit(tasks.fill, first + row, room[row])
+                futures.append(future)  # at once: the next may be refused
             for row, future in enumerate(futures):
                 outcome = outcome_of(future.result)
                 self.ledger.judge(self.epoch, self.tick(first + row), outcome)

@@ -517,6 +517,22 @@ def test_an_initializer_that_fails(make: Any) -> None:
         pool.apply(abs, (1,))
 
 
+def test_a_child_that_is_forked_after_a_host_has_ended(
+    make: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It has nothing to close of that host."""
+    pool = make(hosts=2)
+    os.kill(agents(pool)[0], signal.SIGKILL)
+    until(lambda: any(host.state == "gone" for host in pool.hosts()), "the host is lost")
+    faults: list[Any] = []
+    monkeypatch.setattr(sys, "unraisablehook", faults.append)
+
+    def look() -> None:
+        assert not faults, [each.exc_value for each in faults]
+
+    assert in_child(look) == 0
+
+
 def test_a_forked_child_cannot_use_it(make: Any) -> None:
     pool = make(hosts=1)
     assert pool.apply(abs, (-1,)) == 1

@@ -163,7 +163,9 @@ class LoopbackCarrier:
         for bulk in self._bulks.values():
             bulk.detach_in_child()
         for sock in self._handing.values():
-            os.close(sock.detach())
+            fd = sock.detach()
+            if fd >= 0:  # else its host has ended
+                os.close(fd)
 
     def _read(self, events: Events) -> None:
         """Pass on what the agents send, until all have ended."""
