@@ -218,7 +218,7 @@ class Faults:
         if found is None:
             return False
         carrier, key = found
-        agent = psutil.Process(carrier._agents[key][0])
+        agent = psutil.Process(carrier._agents[key][0].pid)
         agent.suspend()
         self._stage.stop.wait(self._rng.uniform(0, 0.3))
         agent.resume()

@@ -28,7 +28,7 @@ class Stuck:
         assert isinstance(engine, ClusterEngine)
         carrier: Any = engine._carrier
         self.pool = pool
-        self.pids = [pid for pid, _ in carrier._agents.values()]
+        self.pids = [process.pid for process, _ in carrier._agents.values()]
         self.bulks = list(carrier._bulks.values())
         os.kill(self.pids[0], signal.SIGSTOP)
         self.data = oc.share(_DATA)

@@ -182,7 +182,7 @@ def test_a_host_is_killed_while_its_result_comes(monkeypatch: pytest.MonkeyPatch
                 bulk.fill(memoryview(landing._parts[0]))
                 bulk.fill(memoryview(bytearray(PIECE)))
                 (key,) = (key for key, each in carrier._bulks.items() if each is bulk)
-                killed.append(carrier._agents[key][0])
+                killed.append(carrier._agents[key][0].pid)
                 os.kill(killed[0], signal.SIGKILL)
             read(landing, bulk)
 

@@ -31,7 +31,7 @@ def let_go(pool: oc.Pool, agent: int) -> int:
     engine = pool._engine
     assert isinstance(engine, ClusterEngine)
     carrier: Any = engine._carrier
-    keys: dict[int, int] = {pid: key for key, (pid, _) in carrier._agents.items()}
+    keys: dict[int, int] = {process.pid: key for key, (process, _) in carrier._agents.items()}
     engine.leaving(keys[agent])
     return keys[agent] - 1
 

@@ -22,7 +22,7 @@ _DATA = np.arange(8_000_000)  # 64 MB
 
 def agents(pool: oc.Pool) -> list[int]:
     carrier: Any = engine(pool)._carrier
-    return [pid for pid, _ in carrier._agents.values()]
+    return [process.pid for process, _ in carrier._agents.values()]
 
 
 def engine(pool: oc.Pool) -> ClusterEngine:

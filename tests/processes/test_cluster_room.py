@@ -100,7 +100,7 @@ def other(folder: Path) -> int:
 def agent_by_name(pool: oc.Pool) -> dict[str, int]:
     engine: Any = pool._engine
     pool.pids()
-    pids = [pid for pid, _ in engine._carrier._agents.values()]
+    pids = [process.pid for process, _ in engine._carrier._agents.values()]
     return dict(zip([host.name for host in pool.hosts()], pids, strict=True))
 
 
@@ -333,8 +333,8 @@ class Limiting(LoopbackCarrier):
 
     def send(self, key: int, items: list[Item], waits: Callable[[], None]) -> int:
         if key <= self.tight and items[0][0] == "begin":
-            pid, _ = self._agents[key]
-            resource.prlimit(pid, resource.RLIMIT_AS, (self.room, resource.RLIM_INFINITY))
+            process, _ = self._agents[key]
+            resource.prlimit(process.pid, resource.RLIMIT_AS, (self.room, resource.RLIM_INFINITY))
         return super().send(key, items, waits)
 
 

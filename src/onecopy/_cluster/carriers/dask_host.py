@@ -233,13 +233,13 @@ async def _carry(
 ) -> None:
     agent = agents[key] = Running(exchange.put, bulk)
     try:
-        await asyncio.to_thread(agent.begun)
-    except OSError as error:
-        await comm.write(f"its agent cannot be started: {error}")
-        return
-    parts = (arrived, agent.connection, exchange)
-    threading.Thread(target=_pass_on, args=parts, daemon=True).start()
-    try:
+        try:
+            await asyncio.to_thread(agent.begun)
+        except OSError as error:
+            await comm.write(f"its agent cannot be started: {error}")
+            return
+        parts = (arrived, agent.connection, exchange)
+        threading.Thread(target=_pass_on, args=parts, daemon=True).start()
         await comm.write("")
         await exchange.run()
     finally:

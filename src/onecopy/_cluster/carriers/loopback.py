@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import os
 import select
-import signal
 import socket
 import threading
 from collections.abc import Callable
@@ -23,7 +22,7 @@ from ..bulk import Bulk, hand_over
 from ..connection import Connection, Incoming, packed, unpacked
 from ..interface import AGENT, Events, HostInfo, Item
 from ..peers import hand, handing
-from .running import in_words
+from .running import AgentProcess
 
 # Bytes that are read at once from agents, except for large parts of messages.
 _ROOM = 64 << 10
@@ -91,12 +90,10 @@ class LoopbackCarrier:
         self.workers: int = hosts * each
         self._count = hosts
         self._each = each
-        self._agents: dict[int, tuple[int, Connection]] = {}
+        self._agents: dict[int, tuple[AgentProcess, Connection]] = {}
         self._bulks: dict[int, Bulk] = {}
         self._handing: dict[int, socket.socket] = {}
         self._threads: list[threading.Thread] = []
-        # An agent whose process has been waited for has no pid any more.
-        self._lock = threading.Lock()
 
     def open(self, events: Events, preparation: Preparation) -> None:
         """See ``Carrier``. Agents end with the calling thread."""
@@ -110,7 +107,7 @@ class LoopbackCarrier:
                     with theirs, bytes_there, handing_there:
                         hand_over(ours, (bytes_there, handing_there))
                         pid = _start_agent(theirs.fileno(), preparation)
-                self._agents[key] = pid, Connection(ours)
+                self._agents[key] = AgentProcess(pid), Connection(ours)
                 self._bulks[key] = Bulk(bytes_here)
                 self._handing[key] = handing_here
                 events.came(HostInfo(key, f"loopback-{key}", self._each))
@@ -144,10 +141,7 @@ class LoopbackCarrier:
 
     def end(self, key: int) -> None:
         """See ``Carrier``."""
-        with self._lock:
-            pid, _ = self._agents[key]
-            if pid:
-                os.kill(pid, signal.SIGKILL)
+        self._agents[key][0].end()
 
     def close(self) -> None:
         """See ``Carrier``."""
@@ -205,13 +199,10 @@ class LoopbackCarrier:
             self._ended(events, key, why)
 
     def _ended(self, events: Events, key: int, why: str) -> None:
-        pid, connection = self._agents[key]
-        # Its end of the socket is closed by its end alone.
-        self.end(key)
-        _, status = os.waitpid(pid, 0)
-        with self._lock:
-            self._agents[key] = 0, connection
-        events.left(key, why or f"its agent {in_words(status)}")
+        process, connection = self._agents[key]
+        process.end()  # if it has closed its end alone
+        how = process.wait()
+        events.left(key, why or f"its agent {how}")
         connection.close()
         self._bulks[key].close()
         self._handing[key].close()

@@ -56,16 +56,48 @@ def check(host: str, said: dict[str, str]) -> None:
             raise HostMismatch(f"{host} has {name} {theirs}, and the driver has {ours}")
 
 
-def in_words(status: int) -> str:
-    """Return how a process has ended, for a sentence about it.
+class AgentProcess:
+    """A child of this process that can be ended by any thread, while one waits for it.
+
+    A pid belongs to a child until it is waited for; then the kernel may give it to another process.
+    So the one that waits does not take the pid until it holds the lock, and ``end`` holds the lock while
+    it uses the pid. It cannot deadlock: nothing else is taken under the lock, and what is done under it
+    does not block, for a child that is waited for there has ended.
 
     Args:
-        status: as ``os.waitpid`` returns it.
+        pid: its pid.
+
+    Attributes:
+        pid: the same, or 0 once it was waited for.
     """
-    code = os.waitstatus_to_exitcode(status)
-    if code >= 0:
-        return f"exited with code {code}"
-    return f"was killed by {signal.Signals(-code).name}"
+
+    def __init__(self, pid: int) -> None:
+        self.pid = pid
+        self._lock = threading.Lock()
+
+    def end(self) -> None:
+        """Kill it, unless it has ended."""
+        with self._lock:
+            if self.pid:
+                # The program may wait for children of its own, by ``os.wait``, and get this one.
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(self.pid, signal.SIGKILL)
+
+    def wait(self) -> str:
+        """Wait until it has ended; return how, in words for a sentence about it. Once, by one thread."""
+        try:
+            os.waitid(os.P_PID, self.pid, os.WEXITED | os.WNOWAIT)
+            with self._lock:
+                pid, self.pid = self.pid, 0
+                _, status = os.waitpid(pid, 0)
+        except ChildProcessError:  # the program has waited for it, or ignores SIGCHLD
+            with self._lock:
+                self.pid = 0
+            return "ended for an unknown reason"
+        code = os.waitstatus_to_exitcode(status)
+        if code >= 0:
+            return f"exited with code {code}"
+        return f"was killed by {signal.Signals(-code).name}"
 
 
 class Running:
@@ -95,17 +127,16 @@ class Running:
         self.ended = threading.Event()
         self.how = ""
         self._said = said
-        self._pid = 0
-        self._begun: queue.SimpleQueue[int | OSError] = queue.SimpleQueue()
+        self._process: AgentProcess | None = None
+        self._begun: queue.SimpleQueue[OSError | None] = queue.SimpleQueue()
         # The agent ends with the thread that has started it, so that is one of its own.
         threading.Thread(target=self._read, args=(theirs,), daemon=True).start()
 
     def begun(self) -> None:
         """Wait until the agent was started, once. Raises OSError if it cannot be."""
-        pid = self._begun.get()
-        if isinstance(pid, OSError):
-            raise pid
-        self._pid = pid
+        error = self._begun.get()
+        if error is not None:
+            raise error
 
     def hand(self, stream: socket.socket, source: int | None) -> None:
         """Give the agent its end of a stream to another agent, which is closed here; see ``peers.hand``.
@@ -117,8 +148,10 @@ class Running:
 
     def end(self) -> None:
         """End the agent now; its workers end with it."""
-        if not self.ended.is_set():
-            os.kill(self._pid, signal.SIGKILL)
+        if self._process is not None:
+            self._process.end()
+        else:  # it is being started: the reading thread sees the end, and kills it
+            self.connection.shut()
 
     def _read(self, theirs: socket.socket) -> None:
         environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
@@ -130,14 +163,14 @@ class Running:
                 self.ended.set()
                 self._begun.put(error)
                 return
-        self._begun.put(pid)
+        process = self._process = AgentProcess(pid)
+        self._begun.put(None)
         with contextlib.suppress(EOFError, OSError):  # it has ended, or the driver has gone
             while True:
                 self._said(self.connection.take())
-        os.kill(pid, signal.SIGKILL)  # if it has closed its end alone
+        process.end()  # if it has closed its end alone
         self.ended.set()
-        _, status = os.waitpid(pid, 0)
-        self.how = in_words(status)
+        self.how = process.wait()
         with contextlib.suppress(OSError):
             self._said(LAST)
         self.connection.close()
