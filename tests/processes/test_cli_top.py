@@ -160,11 +160,12 @@ def test_a_command_s_output_is_kept_apart_from_the_table(tmp_path: Path, leave: 
     assert b"PID" in seen.written
 
 
-def test_a_command_that_is_killed_says_so_in_the_summary() -> None:
-    code = "import os; os.kill(os.getpid(), 9)"
+@pytest.mark.parametrize(("number", "name"), [(9, "SIGKILL"), (35, "signal 35")])
+def test_a_command_that_is_killed_says_so_in_the_summary(number: int, name: str) -> None:
+    code = f"import os; os.kill(os.getpid(), {number})"
     done = onecopy("top", "--", sys.executable, "-c", code)
-    assert done.returncode == 137
-    assert done.stderr.splitlines()[-1] == "ended    by SIGKILL"
+    assert done.returncode == 128 + number
+    assert done.stderr.splitlines()[-1] == f"ended    by {name}"
 
 
 def test_a_command_that_ends_before_its_memory_is_read() -> None:

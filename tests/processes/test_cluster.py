@@ -266,16 +266,20 @@ class TestShipping:
 
 
 class TestLosses:
-    def test_work_of_a_killed_host_is_given_to_another(self, make: Any, tmp_path: Path) -> None:
+    # A signal of real time has no name.
+    @pytest.mark.parametrize(("number", "name"), [(9, "SIGKILL"), (35, "signal 35")])
+    def test_work_of_a_killed_host_is_given_to_another(
+        self, make: Any, tmp_path: Path, number: int, name: str
+    ) -> None:
         pool = make(hosts=3)
         futures = [pool.submit(mark_and_wait, tmp_path, i) for i in range(60)]
         wait_for(tmp_path / "begun")
         victim = int((tmp_path / "begun").read_text())
-        os.kill(victim, signal.SIGKILL)
+        os.kill(victim, number)
         assert [future.result() for future in futures] == list(range(60))
         assert (tmp_path / "runs-0").read_text() == "xx"
         lost = [host for host in pool.hosts() if host.state == "gone"]
-        assert [host.why for host in lost] == ["its agent was killed by SIGKILL"]
+        assert [host.why for host in lost] == [f"its agent was killed by {name}"]
         assert len(pool.pids()) == 2
 
     def test_no_worker_outlives_its_agent(self, make: Any) -> None:

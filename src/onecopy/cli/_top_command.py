@@ -25,6 +25,7 @@ from types import TracebackType
 from typing import IO, Any
 
 from .._observe.sampler import Sampler, read_tree
+from ..errors import signal_name
 from ._errors import CommandError
 from ._show import count, size
 
@@ -180,7 +181,7 @@ class Command:
             )
         how = f"with status {self.status}"
         if self._child.returncode < 0:
-            how = f"by {signal.Signals(-self._child.returncode).name}"
+            how = f"by {signal_name(-self._child.returncode)}"
         return "\n".join(
             [
                 f"time     {self._seconds:.3g} s, {used.ru_utime + used.ru_stime:.3g} s of CPU",

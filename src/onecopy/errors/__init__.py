@@ -110,6 +110,16 @@ def human_bytes(count: int) -> str:
     return f"{value:.4g} TB"
 
 
+def signal_name(number: int) -> str:
+    """Return the name of a signal, ``SIGKILL``; ``signal 35`` for one of real time, most of which have none."""
+    import signal
+
+    try:
+        return signal.Signals(number).name
+    except ValueError:
+        return f"signal {number}"
+
+
 # Of the characters that print nothing these two are in names and signs of many scripts.
 _JOINERS = "\u200c\u200d"
 _UNSEEN = ("Cc", "Cf", "Cs", "Zl", "Zp")

@@ -9,7 +9,7 @@ from __future__ import annotations
 import signal
 from typing import TYPE_CHECKING, Any
 
-from . import NotPicklable, OnecopyError, human_bytes
+from . import NotPicklable, OnecopyError, human_bytes, signal_name
 
 if TYPE_CHECKING:
     from concurrent.futures.process import BrokenProcessPool
@@ -79,9 +79,7 @@ class WorkerDied(BrokenWorker):
             return "ended for an unknown reason"
         if self.exitcode >= 0:
             return f"exited with code {self.exitcode}"
-        sig = self.signal
-        name = sig.name if isinstance(sig, signal.Signals) else f"signal {sig}"
-        return f"was killed by {name}"
+        return f"was killed by {signal_name(-self.exitcode)}"
 
     def __str__(self) -> str:
         text = f"worker {self.pid} {self._how()}"

@@ -19,7 +19,7 @@ from time import monotonic
 from typing import Protocol
 
 from ..._launch import interpreter
-from ...errors import HostMismatch
+from ...errors import HostMismatch, signal_name
 from ..bulk import hand_over
 from ..connection import Connection, Packed
 from ..interface import AGENT
@@ -97,7 +97,7 @@ class AgentProcess:
         code = os.waitstatus_to_exitcode(status)
         if code >= 0:
             return f"exited with code {code}"
-        return f"was killed by {signal.Signals(-code).name}"
+        return f"was killed by {signal_name(-code)}"
 
 
 class Running:

@@ -7,6 +7,7 @@ import signal
 from collections import Counter
 from collections.abc import Iterator
 
+from ...errors import signal_name
 from .. import source
 from ..cures import imports, imports_at
 from ..finding import Case, Finding, Line, human_bytes, seconds
@@ -92,10 +93,7 @@ def _failed(case: Case, process: Process) -> Finding:
 
 def _died(case: Case, process: Process, number: int, doing: tuple[Pool, object] | None) -> Finding:
     if number:
-        try:
-            how = f"by {signal.Signals(number).name}"
-        except ValueError:
-            how = f"by signal {number}"
+        how = f"by {signal_name(number)}"
     else:
         how = f"with exit code {process.exit}" if process.exit else "without a word"
     what, waits, pool = "", False, None

@@ -26,7 +26,7 @@ from typing import Any
 
 from ..._system.cpus import cpu_count
 from ..._system.memory import available
-from ...errors import OnecopyError, human_bytes
+from ...errors import OnecopyError, human_bytes, signal_name
 from .face import Data, Size
 from .finding import experiment
 
@@ -106,7 +106,7 @@ def run(name: str, size: Size, heard: Callable[[str], None] = lambda line: None)
                 heard(said[-1])
             status = child.wait()
         if status or not out.exists():
-            how = f"exit status {status}" if status >= 0 else signal.Signals(-status).name
+            how = f"exit status {status}" if status >= 0 else signal_name(-status)
             raise CannotRun(f"{name} failed: its interpreter ended with {how}")
         data: Data = json.loads(out.read_text())
     return Run(name, size, perf_counter() - began, data, said, {**machine(), "load": f"{load:.2f}"})
