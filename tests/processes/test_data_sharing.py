@@ -246,25 +246,38 @@ def test_frozen_in_every_worker(make_pool: MakePool, process_method: str) -> Non
     assert frozen[:60].tolist() == list(range(60))
 
 
+class Writing:
+    """A worker that has begun to write to an array, and goes on when it is told to."""
+
+    def __init__(self, pool: oc.Pool, folder: Path) -> None:
+        self.array = oc.zeros(1000)
+        self._fifo = folder / "fifo"
+        os.mkfifo(self._fifo)
+        self._engine: Any = pool._engine
+        self._task = pool.submit(wait_then_write, self.array, str(self._fifo))
+        until(lambda: self.array[0] == 1, "the task has begun")
+
+    def until_a_freeze_has_begun(self) -> None:
+        # Nothing outside of the engine tells it.
+        until(lambda: bool(self._engine._parts.freezes._under_way), "the freeze has begun")
+
+    def go_on(self) -> None:
+        with open(self._fifo, "wb"):
+            pass
+        self._task.result()
+
+
 def test_freeze_waits_for_a_worker_that_writes(
     make_pool: MakePool, process_method: str, tmp_path: Path
 ) -> None:
-    fifo = tmp_path / "fifo"
-    os.mkfifo(fifo)
-    pool = make_pool(process_method, 1)
-    array = oc.zeros(1000)
-    task = pool.submit(wait_then_write, array, str(fifo))
-    until(lambda: array[0] == 1, "the task has begun")
+    writing = Writing(make_pool(process_method, 1), tmp_path)
     done: list[Array] = []
-    freezer = threading.Thread(target=lambda: done.append(oc.freeze(array)))
+    freezer = threading.Thread(target=lambda: done.append(oc.freeze(writing.array)))
     freezer.start()
-    engine: Any = pool._engine  # nothing outside of it tells that a freeze has begun
-    until(lambda: bool(engine._parts.freezes._under_way), "the freeze has begun")
+    writing.until_a_freeze_has_begun()
     assert done == []
-    with open(fifo, "wb"):
-        pass
+    writing.go_on()
     freezer.join()
-    task.result()
     assert done[0][:2].tolist() == [1, 2]
 
 
@@ -272,36 +285,28 @@ def test_a_freeze_that_was_interrupted_is_done_again(
     make_pool: MakePool, process_method: str, tmp_path: Path
 ) -> None:
     """The first has left the array read-only here, but not in the worker that writes."""
-    fifo = tmp_path / "fifo"
-    os.mkfifo(fifo)
-    pool = make_pool(process_method, 1)
-    array = oc.zeros(1000)
-    task = pool.submit(wait_then_write, array, str(fifo))
-    until(lambda: array[0] == 1, "the task has begun")
-    engine: Any = pool._engine  # nothing outside of it tells that a freeze has begun
+    writing = Writing(make_pool(process_method, 1), tmp_path)
     main = threading.get_ident()
 
     def interrupt() -> None:
-        until(lambda: bool(engine._parts.freezes._under_way), "the freeze has begun")
+        writing.until_a_freeze_has_begun()
         signal.pthread_kill(main, signal.SIGINT)
 
     interrupter = threading.Thread(target=interrupt)
     interrupter.start()
     with pytest.raises(KeyboardInterrupt):
-        oc.freeze(array)
+        oc.freeze(writing.array)
     interrupter.join()
     done: list[Array] = []
-    freezer = threading.Thread(target=lambda: done.append(oc.freeze(array)))
+    freezer = threading.Thread(target=lambda: done.append(oc.freeze(writing.array)))
     freezer.start()
     freezer.join(0.2)
     assert not done, "the worker can still write"
-    with open(fifo, "wb"):
-        pass
+    writing.go_on()
     freezer.join()
-    task.result()
     assert done[0][:2].tolist() == [1, 2]
     assert system_writes(done[0]) == []
-    assert oc.freeze(array) is array
+    assert oc.freeze(writing.array) is writing.array
 
 
 def test_frozen_refuses_workers_that_inherited_the_array(make_pool: MakePool) -> None:
