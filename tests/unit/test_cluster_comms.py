@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import queue
 from collections.abc import Callable
 from typing import Any
 
@@ -15,6 +16,7 @@ from distributed.protocol.serialize import ToPickle
 
 from onecopy._cluster.carriers import comms
 from onecopy._cluster.carriers.comms import Exchange
+from onecopy._cluster.carriers.dask_host import _pass_on
 from onecopy._cluster.connection import Packed, size_of
 
 
@@ -136,3 +138,24 @@ def test_an_end_that_says_nothing_is_lost(monkeypatch: pytest.MonkeyPatch) -> No
         assert len(theirs._comm.writes) > 40
 
     asyncio.run(main())
+
+
+def test_an_agent_that_is_sent_nothing_any_more_ends() -> None:
+    """After a bug too: its driver must not wait for it."""
+
+    class Agent:
+        is_shut = False
+
+        def pass_on(self, message: Packed) -> None:
+            raise LookupError
+
+        def shut(self) -> None:
+            self.is_shut = True
+
+    arrived: queue.SimpleQueue[Packed] = queue.SimpleQueue()
+    arrived.put((b"message", []))
+    agent: Any = Agent()
+    exchange: Any = None
+    with pytest.raises(LookupError):
+        _pass_on(arrived, agent, exchange)
+    assert agent.is_shut

@@ -151,3 +151,18 @@ def test_without_a_stream_nothing_waits() -> None:
         assert not parts
         driver.inbox.received(message)
     assert driver.heard == items
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+def test_so_does_a_bug_while_it_is_read(
+    ends: tuple[Driver, Bulk], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    driver, _ = ends
+
+    def with_a_bug(landing: Landing, bulk: Bulk) -> None:
+        raise LookupError
+
+    monkeypatch.setattr(Landing, "read", with_a_bug)
+    message, _ = said([result(1, _LARGE)])[0]
+    driver.inbox.received(message)
+    assert driver.broken.wait(30)

@@ -114,17 +114,22 @@ class Inbox:
         self._due.put(None)
 
     def _read(self, bulk: Bulk) -> None:
+        assert self._broken is not None
+        try:
+            self._read_all(bulk)
+        except EOFError:  # the host ends, or its link has failed
+            self._broken()
+        except BaseException:  # a bug: what the host has is given to others
+            self._broken()
+            raise
+
+    def _read_all(self, bulk: Bulk) -> None:
         while (due := self._due.get()) is not None:
             key, where = due
-            try:
-                if isinstance(where, Landing):
-                    where.read(bulk)
-                else:
-                    bulk.skip(where)
-            except EOFError:
-                assert self._broken is not None
-                self._broken()
-                return
+            if isinstance(where, Landing):
+                where.read(bulk)
+            else:
+                bulk.skip(where)
             del due, where  # a result is not kept while nothing comes
             with self._lock:
                 self._coming.discard(key)

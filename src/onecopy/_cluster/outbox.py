@@ -29,7 +29,7 @@ class Outbox:
     Args:
         connection: to the driver.
         bulk: the stream for large parts of results; None: they go in messages.
-        lost: called, in the sending thread, when the driver has gone.
+        lost: called, in the sending thread, when nothing more can be sent: the driver has gone, as a rule.
     """
 
     def __init__(self, connection: Connection, bulk: Bulk | None, lost: Callable[[], None]) -> None:
@@ -62,8 +62,11 @@ class Outbox:
                         self._bulk.put(part)
                         del part
                 del items, message, parts  # blocks of workers are returned now
-        except OSError:
+        except OSError:  # the driver has gone
             self._lost()
+        except BaseException:  # a bug, or no memory: the driver must not wait for what is not sent
+            self._lost()
+            raise
 
     def _next(self) -> list[Item] | None:
         item = self._queue.get()

@@ -251,12 +251,15 @@ def _pass_on(
     arrived: queue.SimpleQueue[Packed], connection: Connection, exchange: Exchange
 ) -> None:
     """Pass messages on to the agent, which may take its time: not in the event loop."""
-    with contextlib.suppress(OSError):  # it has ended
-        while (message := arrived.get()) is not LAST:
-            connection.pass_on(message)
-            size = size_of(message)
-            del message  # it is not kept while nothing comes
-            exchange.handled(size)
+    try:
+        with contextlib.suppress(OSError):  # it has ended
+            while (message := arrived.get()) is not LAST:
+                connection.pass_on(message)
+                size = size_of(message)
+                del message  # it is not kept while nothing comes
+                exchange.handled(size)
+    finally:
+        connection.shut()  # an agent that is sent nothing any more ends
 
 
 class Mailbox:

@@ -171,14 +171,18 @@ class LoopbackCarrier:
             fd = connection.sock.fileno()
             ready.register(fd, select.POLLIN)
             there[fd] = key, Incoming(connection.sock, room)
-        while there:
-            for fd, _ in ready.poll():
-                key, incoming = there[fd]
-                why = self._pass_on(events, key, incoming)
-                if why is not None:
-                    ready.unregister(fd)
-                    del there[fd]
-                    self._let_go(events, key, why)
+        try:
+            while there:
+                for fd, _ in ready.poll():
+                    key, incoming = there[fd]
+                    why = self._pass_on(events, key, incoming)
+                    if why is not None:
+                        ready.unregister(fd)
+                        del there[fd]
+                        self._let_go(events, key, why)
+        finally:  # some are left after a bug: then no caller waits for them
+            for key, _ in there.values():
+                self._let_go(events, key, "its messages are not read any more")
 
     def _pass_on(self, events: Events, key: int, incoming: Incoming) -> str | None:
         """Pass on what an agent has sent; at its end return the reason, if it is known."""

@@ -165,17 +165,19 @@ class Running:
                 return
         process = self._process = AgentProcess(pid)
         self._begun.put(None)
-        with contextlib.suppress(EOFError, OSError):  # it has ended, or the driver has gone
-            while True:
-                self._said(self.connection.take())
-        process.end()  # if it has closed its end alone
-        self.ended.set()
-        self.how = process.wait()
-        with contextlib.suppress(OSError):
-            self._said(LAST)
-        self.connection.close()
-        if self._handing is not None:
-            self._handing.close()
+        try:
+            with contextlib.suppress(EOFError, OSError):  # it has ended, or the driver has gone
+                while True:
+                    self._said(self.connection.take())
+        finally:  # after a bug too: the driver must not wait for what is not read
+            process.end()  # if it has closed its end alone
+            self.ended.set()
+            self.how = process.wait()
+            with contextlib.suppress(OSError):
+                self._said(LAST)
+            self.connection.close()
+            if self._handing is not None:
+                self._handing.close()
 
 
 class Polled(Protocol):
