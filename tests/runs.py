@@ -62,6 +62,7 @@ def made_up(
             0,
             ends[-1] if count else ready,
             0,
+            0,
         )
     spans["cpu"] = compute * 9 // 10
     spans["site"] = spans["function"]

@@ -89,6 +89,21 @@ def test_where_the_time_went_adds_up(
     assert min(parts[2:-1]) >= 0
 
 
+def set_up(seconds: float) -> None:
+    time.sleep(seconds)
+
+
+def test_the_initializer_counts_for_itself(make_pool: MakePool, method: str) -> None:
+    pool = make_pool(method, 2, initializer=set_up, initargs=(0.3,))
+    # What the initializer of a worker has taken is known when that is ready.
+    scripts.until(lambda: [bool(row[3]) for row in pool._engine.worker_history()] == [True] * 2)
+    pool.map(tiny, range(100))
+    parts = gather.run(pool._engine).accounting()
+    assert parts.initializing >= 2 * 0.3
+    assert parts.startup + parts.initializing < 2 * parts.wall
+    assert abs(parts.other) <= 0.02 * parts.total
+
+
 def test_compute_is_what_the_tasks_say(make_pool: MakePool, method: str) -> None:
     pool = make_pool(method, 2)
     began = time.monotonic_ns()

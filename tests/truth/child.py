@@ -44,7 +44,7 @@ def main(name: str, *, cured: bool) -> dict[str, Any]:
     parts = run.accounting()
     # The start is no part of what cures change, and is as long as others let it be. Of workers that
     # are replaced only the first one's is left out.
-    startup = parts.startup / parts.workers
+    startup = (parts.startup + parts.initializing) / parts.workers
     if program.fault == "replaced":
         startup = (int(run.workers["ready"].min()) - run.began) / 1e9
     # The main process does the same with and without a cure, and uses several times as much CPU time,

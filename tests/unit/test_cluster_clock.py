@@ -92,7 +92,7 @@ class OneHost:
                     events.received(1, [("pong", values[0], now)])
                 elif name == "begin":
                     workers = range(1, self.workers + 1)
-                    rows = [(each, 1000 + each, now, now, 0, now) for each in workers]
+                    rows = [(each, 1000 + each, now, now, 0, now, now) for each in workers]
                     events.received(1, [("worker", row) for row in rows])
 
 
@@ -106,8 +106,9 @@ def test_the_clock_is_set_before_the_host_begins() -> None:
     assert cluster.made.came[: PINGS + 1] == ["ping"] * PINGS + ["begin"]
     assert 0 < host.clock_error * 1e9 <= after - before
     assert len(rows) == 2
-    for _, _, born, since, _, _ in rows:
+    for _, _, born, since, _, _, initializing in rows:
         assert before <= born <= since <= after
+        assert initializing == since
 
 
 def test_a_host_that_goes_before_it_has_answered() -> None:

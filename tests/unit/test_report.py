@@ -21,6 +21,7 @@ from rich.table import Table as Grid
 from rich.text import Text
 
 import onecopy as oc
+from onecopy._observe.columns import WORKER, dtype_of
 from onecopy._observe.failures import Failed
 from onecopy._observe.spans import summed
 from onecopy._report import html, notebook, saved, tracks, words, write
@@ -321,6 +322,59 @@ def test_a_saved_run_is_the_same_run(tmp_path: Path) -> None:
     assert same(saved.load(tmp_path / "run.onecopy"), run)
 
 
+def test_a_run_that_the_version_before_has_saved(tmp_path: Path) -> None:
+    run = made_up(300, lost=3)
+    path = tmp_path / "run.onecopy"
+    write.report(run, path)
+    data = path.read_bytes()
+    with zipfile.ZipFile(io.BytesIO(data)) as new, zipfile.ZipFile(path, "w") as old:
+        for name in new.namelist():
+            old.writestr(name, _before(name, new.read(name)))
+    assert same(saved.load(path), run)
+
+
+def _before(name: str, data: bytes) -> bytes:
+    if name == "run.json":
+        return data.replace(b'"version": 4', b'"version": 3')
+    if name == "workers.npy":
+        table = np.load(io.BytesIO(data))
+        kept = tuple(column for column in WORKER if column[0] != "initializing")
+        old = np.zeros(table.shape, dtype_of(kept))
+        for column, _ in kept:
+            old[column] = table[column]
+        out = io.BytesIO()
+        np.save(out, old)
+        return out.getvalue()
+    return data
+
+
+def initialized(share: float) -> Run:
+    """A run whose workers have spent this share of their start in an initializer."""
+    run = made_up(60, 3)
+    lives = run.workers.copy()
+    lives["initializing"] = lives["ready"] - share * (lives["ready"] - lives["born"])
+    return replace(run, workers=lives)
+
+
+def test_the_initializer_is_told_apart_from_the_start() -> None:
+    before = made_up(60, 3).accounting()
+    assert before.initializing == 0
+    parts = initialized(0.75).accounting()
+    assert parts.initializing == pytest.approx(0.75 * before.startup, rel=0.05)
+    assert parts.startup + parts.initializing == pytest.approx(before.startup)
+    assert parts.other == pytest.approx(before.other)
+    lines = printed(initialized(0.75), 80)
+    assert any("≡ in your initializer" in line for line in lines)
+    lane = next(line for line in lines if line.startswith("worker 1"))
+    assert lane.count("≡") > lane.count("░") > 0
+    out = io.StringIO()
+    write_chrome(initialized(0.75), out)
+    names = [each["name"] for each in json.loads(out.getvalue())["traceEvents"]]
+    assert names.count("start-up") == names.count("initializer") == 3
+    _, lanes = html._lanes(initialized(0.75))
+    assert [mark["kind"] for mark in lanes[0]["marks"]] == ["startup", "initializing"]
+
+
 @pytest.mark.parametrize("damage", ["empty", "foreign", "cut", "later", "columns", "pickled"])
 def test_a_damaged_one_is_refused(tmp_path: Path, damage: str) -> None:
     path = tmp_path / "run.onecopy"
@@ -342,7 +396,7 @@ def test_a_damaged_one_is_refused(tmp_path: Path, damage: str) -> None:
 
 def _damaged(damage: str, name: str, data: bytes) -> bytes:
     if damage == "later" and name == "run.json":
-        return data.replace(b'"version": 3', b'"version": 99')
+        return data.replace(b'"version": 4', b'"version": 99')
     if name == "spans.npy" and damage in ("columns", "pickled"):
         out = io.BytesIO()
         np.save(out, np.zeros(3) if damage == "columns" else np.array([object()]))

@@ -17,6 +17,7 @@ from .. import errors
 from .._codec.parcel import Parcel, unpack
 from .._engine.core import Core, Ended
 from .._engine.effects import Effects
+from .._engine.history import WorkerRow
 from .._engine.lifetime import Lifetime
 from .._engine.outcomes import Outcomes
 from .._engine.output_dispatch import OutputDispatcher, OutputItem
@@ -242,7 +243,7 @@ class Arrivals:
                 self.hushed.remove((host, worker))
                 host.queue.put(("hush", worker, False))
 
-    def _on_worker(self, host: Host, row: tuple[int, int, int, int, int, int]) -> None:
+    def _on_worker(self, host: Host, row: WorkerRow) -> None:
         host.row(row)
         if host.state is State.STARTING:
             ready = sum(1 for each in host.workers.values() if each[3])

@@ -212,8 +212,8 @@ class Host:
     def row(self, row: WorkerRow) -> None:
         """Note a worker process that has come, or has gone."""
         number, pid, *times = row
-        born, since, gone, last = map(self.clock.here, times)
-        self.workers[number] = self.number(number), pid, born, since, gone, last
+        born, since, gone, last, initializing = map(self.clock.here, times)
+        self.workers[number] = self.number(number), pid, born, since, gone, last, initializing
 
     def read(self, rows: list[Row]) -> None:
         """Note a reading of its memory."""
@@ -229,7 +229,8 @@ class Host:
         self.state, self.why = State.GONE, why
         now = monotonic_ns()
         for number, row in list(self.workers.items()):
-            self.workers[number] = row[0], row[1], row[2], row[3], row[4] or now, row[5]
+            worker, pid, born, since, gone, last, initializing = row
+            self.workers[number] = worker, pid, born, since, gone or now, last, initializing
         self.inbox.close()
         self.values.clear()
         self.answers.put((0, why))
@@ -238,7 +239,7 @@ class Host:
     def rows(self) -> list[WorkerRow]:
         """Return its workers so far, each with the time of its last known event."""
         return [
-            (*row[:5], max(row[5], self.last.get(number, 0)))
+            (*row[:5], max(row[5], self.last.get(number, 0)), row[6])
             for number, row in list(self.workers.items())
         ]
 

@@ -22,7 +22,7 @@ from . import large_arguments
 from .callers import Callers
 from .work import Call, Entry
 
-WorkerRow = tuple[int, int, int, int, int, int]
+WorkerRow = tuple[int, int, int, int, int, int, int]
 """A worker as ``columns.WORKER``."""
 
 Traffic = tuple[int, int, int, int]

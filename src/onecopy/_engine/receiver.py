@@ -190,20 +190,20 @@ class Receiver:
 
     def watch(self, worker: WorkerHandle) -> None:
         """Make the driver wait for the worker's socket."""
-        self._poller.add(worker.fd, write=worker.channel.blocked)
+        self._poller.add(worker.channel.fd, write=worker.channel.blocked)
         worker.watched = True
 
     def unwatch(self, worker: WorkerHandle) -> None:
         """Make the driver ignore the worker's socket."""
         if worker.watched:
             worker.watched = False
-            self._poller.remove(worker.fd)
+            self._poller.remove(worker.channel.fd)
 
     def want_write(self, number: int, wanted: bool) -> None:
         """Wait, or wait no more, for room in a worker's socket."""
         worker = self._workers.by_number.get(number)
         if worker is not None and worker.watched:
-            self._poller.change(worker.fd, write=wanted)
+            self._poller.change(worker.channel.fd, write=wanted)
 
     def resume_reading(self) -> None:
         """Resume reading from workers whose output has been dispatched; kill those whose output was
@@ -464,8 +464,7 @@ class Receiver:
         elif worker.state is WorkerState.READY and frame.type in (wire.READY, wire.FAILED):
             raise wire.BrokenFrame(f"type {frame.type} of a worker that was ready")
         elif frame.type == wire.READY:
-            (since,) = wire.SINCE.unpack(frame.body)
-            worker.ready_now(frame.id, since)
+            worker.ready_now(frame.id, *wire.READY_TIMES.unpack(frame.body))
             self.ready += 1
             self._core.join(worker).carry_out()
         elif frame.type == wire.FAILED:

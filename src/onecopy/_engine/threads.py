@@ -47,7 +47,7 @@ class ThreadWorker:
     def __init__(self, number: int, serve: Callable[[ThreadWorker], None]) -> None:
         self.number = number
         self.born = monotonic_ns()
-        self.ready = self.last = 0
+        self.ready = self.last = self.initializing = 0
         self.queue: queue.SimpleQueue[Entry | Deferred | None] = queue.SimpleQueue()
         self.thread = threading.Thread(
             target=serve, args=(self,), name=f"onecopy-worker-{number}", daemon=True
@@ -68,7 +68,8 @@ class ThreadWorker:
 
     def row(self, gone: int) -> WorkerRow:
         """Return the worker as ``columns.WORKER``; ``gone``: when it ended, 0 while it lives."""
-        return self.number, os.getpid(), self.born, self.ready, gone, self.last
+        times = self.born, self.ready, gone, self.last, self.initializing
+        return self.number, os.getpid(), *times
 
 
 class ThreadEngine:
@@ -199,6 +200,7 @@ class ThreadEngine:
     def _work_through(self, worker: ThreadWorker) -> None:
         try:
             if self.options.initializer is not None:
+                worker.initializing = monotonic_ns()
                 self.options.initializer(*self.options.initargs)
         except BaseException as error:
             self._lifetime.fail(

@@ -34,11 +34,11 @@ class WorkerHandle:
         number: the worker's number in this pool; the first is 1.
         slot: the index of its claims.
         channel: its socket; ``post`` and ``flush`` are its own.
-        fd: the socket's descriptor, even after it is closed.
         receiving: held by the thread that reads the socket.
         pid: 0 until it is known.
         born, since, last: when it was requested, became ready (0 before), and last did something;
             nanoseconds.
+        initializing: when its initializer began; 0 if it has none, or before it is ready.
         watched: the driver waits for its socket.
         muted: its socket is not read until its output is dispatched.
         orphan: the zygote that made it is gone.
@@ -54,8 +54,8 @@ class WorkerHandle:
         "broken",
         "channel",
         "claimed",
-        "fd",
         "flush",
+        "initializing",
         "last",
         "muted",
         "number",
@@ -75,7 +75,6 @@ class WorkerHandle:
         self.number = number
         self.slot = slot
         self.channel = channel
-        self.fd = channel.fd
         # Bound once: they are called for each task.
         self.post: Callable[[Posted], None] = channel.post
         self.flush: Callable[[], None] = channel.flush
@@ -83,7 +82,7 @@ class WorkerHandle:
         self.state = WorkerState.STARTING
         self.pid = 0
         self.born = monotonic_ns()
-        self.since = 0
+        self.since = self.initializing = 0
         self.last = 0
         self.watched = False
         self.muted = False
@@ -93,7 +92,7 @@ class WorkerHandle:
         self.verdict: BaseException | None = None
         self.claimed: int | None = None
         self._poll = select.poll()
-        self._poll.register(self.fd, select.POLLIN)
+        self._poll.register(channel.fd, select.POLLIN)
 
     @property
     def ended(self) -> bool:
@@ -130,9 +129,9 @@ class WorkerHandle:
         kind = wire.SKIP if taken_back else wire.CONTINUE
         self.channel.post(wire.pack(kind, body, id=self.pauses))
 
-    def ready_now(self, pid: int, since: int) -> None:
-        """Note that the worker has reported that it is ready."""
-        self.pid, self.since, self.last = pid, since, since
+    def ready_now(self, pid: int, since: int, initializing: int) -> None:
+        """Note that the worker has reported that it is ready, and when its initializer began."""
+        self.pid, self.since, self.last, self.initializing = pid, since, since, initializing
         self.state = WorkerState.READY
 
     def end(self) -> None:
@@ -142,4 +141,5 @@ class WorkerHandle:
 
     def row(self, gone: int) -> WorkerRow:
         """Return the worker as ``columns.WORKER``; ``gone``: when it ended, 0 while it lives."""
-        return self.number, self.pid, self.born, self.since, gone, self.last
+        times = self.born, self.since, gone, self.last, self.initializing
+        return self.number, self.pid, *times

@@ -197,7 +197,7 @@ class Workers:
 
     def on_end(self, worker: WorkerHandle) -> None:
         """Ask how the process ended, since its socket is closed. ``poll_events`` reports it."""
-        del self.by_fd[worker.fd]
+        del self.by_fd[worker.channel.fd]
         worker.end()
         if worker.orphan:
             self._dead.append(worker)
@@ -246,7 +246,7 @@ class Workers:
     def _gone(self, worker: WorkerHandle, exitcode: int | None, memory: int | None) -> WorkerExit:
         del self.by_number[worker.number]
         if not worker.ended:
-            del self.by_fd[worker.fd]
+            del self.by_fd[worker.channel.fd]
         claimed = worker.claimed
         if claimed is None:
             claimed = self.claims.claimed(worker.slot)

@@ -106,6 +106,7 @@ WORKER = (
     ("ready", "i8"),  # reported ready; 0: never
     ("gone", "i8"),  # its end was noticed; 0: it lives
     ("last", "i8"),  # its last known action
+    ("initializing", "i8"),  # began its initializer; 0: it has none, or has not reported ready
     ("host", "u4"),  # index into the hosts of the run; 0: the owner's
 )
 """One worker's life."""

@@ -63,8 +63,9 @@ NOTHING = bytes(SPENT.size)
 """The measurements of a task that was not run."""
 # The body of a SLOW: see ``import_watch.SlowImport``.
 SLOW_IMPORT = struct.Struct("<IIQ")
-# The body of a READY: since when; monotonic nanoseconds.
-SINCE = struct.Struct("<q")
+# The body of a READY: since when, and when its initializer began (0: it has none); monotonic
+# nanoseconds.
+READY_TIMES = struct.Struct("<2q")
 PAIR = struct.Struct("<QQ")
 ID = struct.Struct("<Q")
 LENGTH = struct.Struct("<I")

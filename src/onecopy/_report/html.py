@@ -162,7 +162,10 @@ def _lanes(run: Run) -> tuple[Table, list[dict[str, Any]]]:
         low, high = np.searchsorted(drawn["worker"], [life["worker"], life["worker"] + 1])
         gone = int(life["gone"]) or run.ended
         ready = int(life["ready"]) or gone
-        marks = [_mark(run, int(life["born"]), ready, "startup")]
+        started = int(life["initializing"])
+        marks = [_mark(run, int(life["born"]), started or ready, "startup")]
+        if started:
+            marks.append(_mark(run, started, ready, "initializing"))
         mine = run.spans["worker"] == life["worker"]
         if (run.spans["state"][mine] == LOST).any():
             marks.append(_mark(run, max(int(life["last"]), ready), gone, "lost"))

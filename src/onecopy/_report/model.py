@@ -32,7 +32,8 @@ class Accounting(NamedTuple):
     Attributes:
         workers: the number that the pool should have.
         wall: from making the pool to the last result; to now, if something is running.
-        startup: until a worker was ready, at first and after each replacement.
+        startup: until a worker was ready, at first and after each replacement; without the next.
+        initializing: inside the pool's initializer.
         importing: of modules, while a task was unpacked or inside its function.
         decode, encode: decoding arguments and loading functions; encoding results.
         running: inside the user's functions, on a CPU.
@@ -52,6 +53,7 @@ class Accounting(NamedTuple):
     workers: int
     wall: float
     startup: float
+    initializing: float
     importing: float
     decode: float
     running: float
@@ -218,18 +220,21 @@ class Run:
         # A slot without a worker waits for one. The time of a worker that starts while its
         # predecessor is still running its last task counts for no slot.
         spare = self.wanted * self.wall - there
-        startup = max(0.0, float((ready - born).sum()) / 1e9 + spare)
+        own = self.workers["initializing"].clip(born, ready)
+        initializing = float((ready - own)[self.workers["initializing"] > 0].sum()) / 1e9
+        startup = max(0.0, float((ready - born).sum()) / 1e9 + spare - initializing)
         lost = float((gone - last)[died].sum()) / 1e9
         idle = self.idle().sums()
         seconds["importing"] = seconds.pop("imported")
         # The sums are exact, their difference as floating-point numbers may be just below 0.
         pausing = seconds.pop("compute") - seconds["running"] - seconds["wanting"]
         seconds["pausing"] = max(0.0, pausing)
-        parts = startup + lost + sum(seconds.values()) + sum(idle.values())
+        parts = startup + initializing + lost + sum(seconds.values()) + sum(idle.values())
         return Accounting(
             workers=self.wanted,
             wall=self.wall,
             startup=startup,
+            initializing=initializing,
             **seconds,
             **idle,
             lost=lost,

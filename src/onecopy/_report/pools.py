@@ -155,7 +155,7 @@ def _replaced(look: Look) -> Iterator[Advice]:
 
 def _again(look: Look) -> Iterator[Advice]:
     run, parts = look.run, look.parts
-    saves = parts.startup / parts.workers
+    saves = (parts.startup + parts.initializing) / parts.workers
     if run.facts.get("pools_before", 0) >= 2 and saves >= look.worth:
         yield Advice(
             "pools",

@@ -19,11 +19,13 @@ from .._observe.columns import DIARY, MEMORY, SPAN, TOTAL, WORKER, Columns, dtyp
 from .._observe.failures import Failed
 from .._observe.profile import Stack
 from ..errors import BadFile
-from .model import HostRow, Run
+from .model import HostRow, Run, Table
 from .program import Words
 
 SUFFIX = ".onecopy"
-_VERSION = 3
+_VERSION = 4
+# The version before had no ``initializing`` among the columns of workers; it is read, too.
+_BEFORE = 3
 _TABLES: dict[str, Columns] = {
     "spans": SPAN,
     "slowest": SPAN,
@@ -74,11 +76,13 @@ def read(file: IO[bytes], name: str) -> Run:
 def _read(archive: zipfile.ZipFile) -> Run:
     plain: dict[str, Any] = json.loads(archive.read("run.json"))
     version = plain.pop("version", None)
-    if version != _VERSION:
+    if version not in (_BEFORE, _VERSION):
         raise ValueError(f"version {version!r}; this onecopy reads version {_VERSION}")
     for name, columns in _TABLES.items():
         data = io.BytesIO(archive.read(f"{name}.npy"))
         table = np.lib.format.read_array(data, allow_pickle=False)
+        if version == _BEFORE and columns is WORKER:
+            table = _with_initializing(table)
         if table.dtype != dtype_of(columns) or table.ndim != 1:
             raise ValueError(f"its table {name!r} has other columns")
         plain[name] = table
@@ -102,6 +106,14 @@ def _read(archive: zipfile.ZipFile) -> Run:
         if len(table) and int(table["host"].max()) >= max(1, len(run.hosts)):
             raise ValueError("a host has no name")
     return run
+
+
+def _with_initializing(before: Table) -> Table:
+    """Return the workers of a run of the version before; none of them has run an initializer."""
+    table = np.zeros(before.shape, dtype_of(WORKER))
+    for name in before.dtype.names or ():
+        table[name] = before[name]
+    return table
 
 
 def _words(*values: Any) -> Words:

@@ -156,7 +156,9 @@ def _lane(run: Run, life: Any, cells: int, tail: tuple[Table, Table]) -> list[tu
     ready = int(life["ready"]) or int(life["gone"]) or run.ended
     gone = int(life["gone"]) or run.ended
     last = max(int(life["last"]), ready)
-    _add(share["startup"], edges, np.array([life["born"]]), np.array([ready]))
+    started = int(life["initializing"]) or ready
+    _add(share["startup"], edges, np.array([life["born"]]), np.array([started]))
+    _add(share["initializing"], edges, np.array([started]), np.array([ready]))
     mine = run.spans[(run.spans["worker"] == life["worker"]) & (run.spans["finished"] > 0)]
     idle = np.zeros(cells)
     _add(idle, edges, mine["received"] - mine["waited"], mine["received"])

@@ -59,7 +59,10 @@ def slices(run: Run) -> Iterator[Slice]:
         tid = number if pid == run.owner_pid else pid
         gone = int(life["gone"]) or run.ended
         ready = int(life["ready"]) or gone
-        yield Slice(pid, tid, "start-up", int(life["born"]), ready, False, {})
+        started = int(life["initializing"]) or ready
+        yield Slice(pid, tid, "start-up", int(life["born"]), started, False, {})
+        if started < ready:
+            yield Slice(pid, tid, "initializer", started, ready, False, {})
         rows = np.flatnonzero(spans["worker"] == number)
         rows = rows[np.argsort(spans["received"][rows], kind="stable")]
         for row in rows.tolist():

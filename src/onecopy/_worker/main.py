@@ -242,10 +242,10 @@ class Worker:
         elif not config.initializer:
             self._ready()
 
-    def _ready(self) -> None:
+    def _ready(self, initializing: int = 0) -> None:
         self._timing.begin()
-        since = wire.SINCE.pack(self._timing.since)
-        self._writer.send(wire.pack(wire.READY, since, id=os.getpid()))
+        times = wire.READY_TIMES.pack(self._timing.since, initializing)
+        self._writer.send(wire.pack(wire.READY, times, id=os.getpid()))
 
     def _speak(self, worker: int, *, logs: bool, prints: str) -> None:
         """Send this process's log records, warnings and printed lines to the owner."""
@@ -278,6 +278,7 @@ class Worker:
             initial = self._inherited.initial if self._inherited is not None else None
             initializer, arguments = initial or self._decode(frame)
             self._state.remember()
+            began = monotonic_ns()
             initializer(*arguments)
         except SystemExit:
             raise
@@ -287,7 +288,7 @@ class Worker:
             self._writer.send(wire.pack(wire.FAILED, pickle.dumps((INITIALIZER, failed))))
             return
         self._end_line()
-        self._ready()
+        self._ready(began)
 
     def _decode(self, frame: wire.Frame, start: int = 0) -> Any:
         return decode(bool(frame.flags & wire.RICH), memoryview(frame.body)[start:], self._link)
