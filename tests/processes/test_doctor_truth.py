@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 
+import onecopy as oc
 from onecopy._doctor import explain
 from tests.doctor import truth
 
@@ -22,6 +23,7 @@ pytestmark = pytest.mark.beside
 QUICK = [each for each in truth.PROGRAMS if each.quick]
 
 
+@pytest.mark.skipif(oc.cpu_count() < 2, reason="on one CPU two workers are no faster than one")
 @pytest.mark.leaks("a worker that a program leaves behind ends a moment after it")
 @pytest.mark.parametrize("program", QUICK, ids=lambda each: each.title)
 def test_the_expected_finding_comes_first_and_no_false_one(program: truth.Program) -> None:
@@ -130,3 +132,26 @@ def test_pools_of_our_own_are_seen_beside_others() -> None:
     [ours] = found["own"]
     assert (ours["workers"], ours["method"]) == (1, "fork")
     assert ours["tasks"] > 0
+
+
+INITIALIZED = """
+import multiprocessing, sys, time
+def set_up():
+    time.sleep(0.5)
+def f(x):
+    time.sleep(0.01)
+    return x
+if __name__ == "__main__":
+    with multiprocessing.get_context(sys.argv[1]).Pool(2, set_up) as pool:
+        pool.map(f, range(20))
+"""
+
+
+@pytest.mark.parametrize("method", ["fork", "spawn"])
+def test_the_initializer_is_told_apart_from_the_start(tmp_path: Path, method: str) -> None:
+    (tmp_path / "program.py").write_text(INITIALIZED)
+    done = onecopy("doctor", "program.py", method, cwd=tmp_path)
+    assert "were in their initializer" in " ".join(done.stderr.split())
+    assert re.search(r"≡ initializer 1(\.\d+)? s", done.stderr)
+    lane = next(line for line in done.stderr.splitlines() if line.startswith("worker 0"))
+    assert lane.count("≡") > lane.count("░")

@@ -12,7 +12,7 @@ import numpy as np
 from .estimate import gaps, overlap
 from .history import History, Process, Table
 from .inside import kinds
-from .pools import Pool
+from .pools import Pool, Start
 
 _CPU_BOUND = 0.6
 # Nanoseconds that the hooks take in each task.
@@ -39,11 +39,15 @@ def take_times(pool: Pool, sent: Table) -> None:
     for each in pool.workers:
         heads = tasks["head"][tasks["worker"] == each.pid]
         first = int(heads.min()) if len(heads) else pool.finish
-        set_up = each.of(kinds.READY)
-        ready = int(set_up[-1]["t0"] + set_up[-1]["a"]) if len(set_up) else each.boot or first
-        ready = min(ready, first)
+        initialized = each.of(kinds.READY)
+        if len(initialized):
+            initializing = int(initialized[-1]["t0"])
+            ready = min(initializing + int(initialized[-1]["a"]), first)
+        else:
+            initializing = ready = min(each.boot or first, first)
         born = int(each.start["t0"]) if each.start is not None else each.born
-        pool.ready[each.pid] = (min(born or ready, ready), ready)
+        born = min(born or ready, ready)
+        pool.starts[each.pid] = Start(born, min(max(born, initializing), ready), ready)
 
 
 def _pauses(pool: Pool) -> list[tuple[int, int]]:
@@ -126,8 +130,9 @@ def _account_worker(pool: Pool, worker: Process) -> None:
     parts.read += spent[1]
     parts.pickle += spent[2]
     parts.write += spent[3]
-    born, ready = pool.ready[worker.pid]
-    parts.startup += (ready - born) / 1e9 + imports
+    start = pool.starts[worker.pid]
+    parts.startup += (start.initializing - start.born) / 1e9 + imports
+    parts.initializing += (start.ready - start.initializing) / 1e9
     ends = mine["done"] + mine["result_pickle"] + mine["result_write"]
     if not len(ends):
         return
@@ -138,12 +143,12 @@ def _account_worker(pool: Pool, worker: Process) -> None:
     else:
         parts.tail += min(rest, max(0, _replaced(pool, worker) - end) / 1e9)
     if last is not None:
-        parts.waiting += max(0.0, (end - ready) / 1e9 - compute - sum(spent) - imports)
+        parts.waiting += max(0.0, (end - start.ready) / 1e9 - compute - sum(spent) - imports)
     elif worker.sampled:
         waits = np.where(mine["waited"] > 0, np.maximum(0, mine["head"] - mine["waited"]), 0)
         parts.waiting += _total(waits, count)
     else:
-        parts.waiting += _waits(got, ready)
+        parts.waiting += _waits(got, start.ready)
 
 
 def _imports(worker: Process, mine: Table) -> float:

@@ -18,6 +18,7 @@ KINDS = {
     "write": ("w", "red"),
     "receive": ("r", "blue"),
     "start-up": ("░", "yellow"),
+    "initializer": ("≡", "yellow"),
     "waiting": ("·", "bright_black"),
     "tail": ("_", "bright_black"),
     "lost": ("!", "bold red"),
@@ -50,7 +51,7 @@ def stretches_of_worker(pool: Pool, pid: int) -> list[Stretch]:
     mine = pool.tasks[(pool.tasks["worker"] == pid) & (pool.tasks["begin"] > 0)]
     done = mine[mine["done"] > 0]
     lost = mine[mine["done"] == 0]
-    born, ready = pool.ready[pid]
+    born, initializing, ready = pool.starts[pid]
     pickled = done["done"] + done["result_pickle"]
     last = int((pickled + done["result_write"]).max()) if len(done) else ready
     unseen = _passed(pool, pid, last)
@@ -60,7 +61,8 @@ def stretches_of_worker(pool: Pool, pid: int) -> list[Stretch]:
         return Stretch(kind, np.array([begin], "i8"), np.array([max(begin, end)], "i8"))
 
     return [
-        one("start-up", born, ready),
+        one("start-up", born, initializing),
+        one("initializer", initializing, ready),
         Stretch(
             "waiting", np.where(mine["waited"] > 0, mine["waited"], mine["head"]), mine["head"]
         ),

@@ -8,7 +8,7 @@ many there were, and how long they took together.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -34,6 +34,20 @@ TASK = np.dtype(
 _HOOK, _HOOK_CPU = 0.3e-6, 1.0e-6
 
 
+class Start(NamedTuple):
+    """The start of a worker; nanoseconds.
+
+    Attributes:
+        born: it was started.
+        initializing: its initializer began; ``ready`` if it has none.
+        ready: it was ready for a task.
+    """
+
+    born: int
+    initializing: int
+    ready: int
+
+
 @dataclass
 class Parts:
     """The parts of lanes x wall, in seconds; each measured by itself, ``other`` is what is left."""
@@ -45,6 +59,7 @@ class Parts:
     write: float = 0.0
     waiting: float = 0.0
     startup: float = 0.0
+    initializing: float = 0.0
     tail: float = 0.0
     lost: float = 0.0
     other: float = 0.0
@@ -70,7 +85,7 @@ class Pool:
         sampled: the workers did not note each of theirs, short ones.
         submits: the places that gave it work, with the method called.
         begin, finish: nanoseconds; wall: between, without the time in which it had nothing to do.
-        ready: nanoseconds, for each worker: started, and ready for a task.
+        starts: of each worker, by its pid.
     """
 
     parent: Process
@@ -90,7 +105,7 @@ class Pool:
     begin: int = 0
     finish: int = 0
     wall: float = 0.0
-    ready: dict[int, tuple[int, int]] = field(default_factory=dict)
+    starts: dict[int, Start] = field(default_factory=dict)
     pauses: list[tuple[int, int]] = field(default_factory=list)
     parts: Parts = field(default_factory=Parts)
     pickling: float = 0.0
@@ -184,9 +199,9 @@ class Pool:
     @property
     def lead(self) -> float:
         """Until the first worker was ready."""
-        if not self.ready:
+        if not self.starts:
             return 0.0
-        return max(0.0, (min(ready for _, ready in self.ready.values()) - self.begin) / 1e9)
+        return max(0.0, (min(start.ready for start in self.starts.values()) - self.begin) / 1e9)
 
     @property
     def submit(self) -> tuple[Site, str]:

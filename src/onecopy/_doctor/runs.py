@@ -120,7 +120,7 @@ def _total(some: Table, weights: Table, empty: Table, worker: int, pool: Pool) -
     row["result_moved"] = (weights * some["result_moved"]).sum()
     order = np.argsort(done["received"])
     ends = (done["encoded"] + done["blocked"])[order]
-    ready = pool.ready[pool.workers[worker].pid][1]
+    ready = pool.starts[pool.workers[worker].pid].ready
     before = np.concatenate([[ready], ends[:-1]]) if len(ends) else ends
     row["waited"] = np.maximum(0, done["received"][order] - before).sum()
     if pool.workers[worker].sampled:  # between two that were noted are others
@@ -132,10 +132,11 @@ def _workers(pool: Pool, empty: Table, number: dict[int, int]) -> Table:
     rows = np.zeros(len(pool.workers), empty.dtype)
     for worker, row in zip(pool.workers, rows, strict=True):
         mine = pool.tasks[(pool.tasks["worker"] == worker.pid) & (pool.tasks["done"] > 0)]
-        born, ready = pool.ready[worker.pid]
+        born, initializing, ready = pool.starts[worker.pid]
         ends = mine["done"] + mine["result_pickle"] + mine["result_write"]
         row["worker"], row["pid"] = number[worker.pid], worker.pid
         row["born"], row["ready"] = born, ready
+        row["initializing"] = initializing if initializing < ready else 0
         last = worker.current.ended if worker.current is not None else 0
         row["last"] = max(int(ends.max(initial=0)), last) or ready
         row["gone"] = worker.exit_time if worker.exit not in (None, 0, -15) else 0

@@ -28,6 +28,7 @@ _POOLS = 3
 _LITTLE = 0.5  # of workers' time
 _SPENT = {
     "startup": "were starting",
+    "initializing": "were in their initializer",
     "waiting": "waited for tasks",
     "tail": "had no more tasks",
     "unpickle": "unpickled",
@@ -195,6 +196,7 @@ def _own(run: Run, width: int) -> list[Text]:
         "unpickle": parts.decode,
         "pickle": parts.encode,
         "start-up": parts.startup,
+        "initializer": parts.initializing,
     }
     return rows + _entries(
         [
@@ -238,6 +240,7 @@ def _legend(pool: Pool, seen: set[str], width: int) -> list[Text]:
         "pickle": parts.pickle,
         "write": parts.write,
         "start-up": parts.startup,
+        "initializer": parts.initializing,
         "waiting": parts.waiting,
         "tail": parts.tail,
         "lost": parts.lost,

@@ -36,7 +36,7 @@ def look(case: Case) -> Iterator[Finding]:
             continue  # a fork is hardly work: it waited for a CPU
         ready = [each for each in pool.workers if len(each.of(kinds.PREPARE))]
         if ready:
-            first = min(ready, key=lambda each: pool.ready[each.pid][1])
+            first = min(ready, key=lambda each: pool.starts[each.pid].ready)
             prepared = first.of(kinds.PREPARE)[0]
             main = min(int(prepared["a"]), 1.3 * int(prepared["b"]) + 2e7) / 1e9
             if main >= (_HEAVY if took >= _LONG else _OF_MAIN):
@@ -52,7 +52,7 @@ def _replaced(case: Case, pool: Pool) -> Finding | None:
     started = len(pool.workers)
     if not limit or started < 2 * pool.lanes:
         return None
-    each = pool.parts.startup / started
+    each = (pool.parts.startup + pool.parts.initializing) / started
     spent = each * (started - pool.lanes)
     if spent < _PART * pool.total or (case.facts.foreign > _BUSY and pool.workers[0].forked):
         return None
@@ -91,7 +91,7 @@ def _without(pool: Pool, keyword: str) -> Iterator[Line]:
 def _on_free_cpus(pool: Pool, foreign: float) -> float:
     """About how long the first worker's start would have taken if no other program had run: what
     it used of a CPU, and what its fellows used meanwhile."""
-    first = min(pool.workers, key=lambda each: pool.ready[each.pid][1])
+    first = min(pool.workers, key=lambda each: pool.starts[each.pid].ready)
     boot = first.of(kinds.BOOT)
     if not len(boot) or first.forked:
         return pool.lead
