@@ -198,13 +198,15 @@ class TestSubmit:
         with pytest.raises(TypeError):
             executor.submit(fn=tasks.capture, arg=1)  # type: ignore[call-arg]
 
+    @pytest.mark.parametrize("function", [5, None])
     def test_what_is_not_callable_fails_in_the_future(
-        self, make_executor: MakeExecutor, method: str
+        self, make_executor: MakeExecutor, method: str, function: Any
     ) -> None:
         executor: Any = make_executor(method)
-        future = executor.submit(5)
+        future = executor.submit(function, 1)
         with pytest.raises(TypeError, match="not callable"):
             future.result()
+        assert executor.submit(abs, -1).result() == 1
 
     @pytest.mark.parametrize("argument", [_lock, lambda: tasks.AtPickle(tasks.fail_to_pickle)])
     def test_what_cannot_be_pickled_fails_in_the_future(

@@ -11,6 +11,7 @@ import operator
 import os
 import threading
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
 from typing import Any
 
 import pytest
@@ -55,6 +56,16 @@ def numbers(end: int, fails_at: int) -> Iterator[int]:
         if i == fails_at:
             raise LookupError(f"at {i}")
         yield i
+
+
+@dataclass
+class Model:
+    """A dataclass that is compared has no hash."""
+
+    factor: int
+
+    def __call__(self, x: int) -> int:
+        return self.factor * x
 
 
 class TestConstructor:
@@ -250,6 +261,18 @@ class TestAsyncResult:
 
 
 class TestMaps:
+    def test_a_callable_object_without_a_hash(self, make_pool: MakePool, method: str) -> None:
+        pool, model = make_pool(method, 2), Model(3)
+        with pytest.raises(TypeError, match="unhashable"):
+            hash(model)
+        for _ in range(2):
+            assert pool.map(model, [1, 2]) == [3, 6]
+            assert pool.starmap(model, [(1,), (2,)]) == [3, 6]
+            assert pool.map_async(model, [1, 2]).get() == [3, 6]
+            assert list(pool.imap(model, [1, 2])) == [3, 6]
+            assert pool.apply(model, (2,)) == pool.submit(model, 2).result() == 6
+        assert pool.apply(abs, (-1,)) == 1
+
     def test_map(self, make_pool: MakePool, method: str) -> None:
         pool = make_pool(method)
         expected = [i * i for i in range(100)]

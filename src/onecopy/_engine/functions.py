@@ -118,7 +118,7 @@ class Captured:
         return type(value).__name__ in ("ufunc", "_ArrayFunctionDispatcher")
 
 
-def pace_of(call: Callable[..., Any]) -> int:
+def pace_of(call: object) -> int:
     """Return a key; callables with the same key are expected to take about as long: one function,
     with whatever it captures, is bound to or is given in advance; all objects of one class."""
     while isinstance(call, partial):

@@ -52,7 +52,8 @@ class KnownFunctions:
 
     def holds(self, function: Function) -> bool:
         """Return True for a function that is kept beyond the job that uses it."""
-        return self._functions.get(function.call) is function
+        call = function.call  # any callable object, and that may have no hash
+        return isinstance(call, KEPT) and self._functions.get(call) is function
 
     def clear(self) -> None:
         """Forget all functions: the pool has ended."""
