@@ -34,6 +34,7 @@ from typing import (
 
 from ._codec.blame import cut_ours, without_ours
 from ._engine import busy, refused_arguments, setup
+from ._engine.dropped import when_dropped
 from ._engine.engine import UNSENDABLE, Engine
 from ._engine.executor_results import Buffered, Deadline, Results, failing
 from ._engine.failed import Errors, Failed, check_errors
@@ -536,7 +537,7 @@ class ProcessPoolExecutor(StandardExecutor):
             if self._engine is None:
                 self._engine = self._made(signals)
                 at_end(self._engine)
-                weakref.finalize(self, self._engine.release).atexit = False
+                when_dropped(self, self._engine.release)
                 _engines.add(self._engine)
             if _exiting:  # the exit began meanwhile, and perhaps did not see this engine
                 self._engine.close()
@@ -587,8 +588,7 @@ def _at_exit() -> None:
     """Finish everything that was submitted: the interpreter ends."""
     global _exiting
     _exiting = True
-    engines = list(_engines)
-    for engine in engines:
+    for engine in (engines := list(_engines)):
         engine.close()
     for engine in engines:
         engine.join()

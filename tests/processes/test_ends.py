@@ -17,6 +17,7 @@ import psutil
 import pytest
 
 from tests.faults import named_files
+from tests.scripts import assert_clean, run
 
 pytestmark = pytest.mark.memory
 
@@ -309,3 +310,44 @@ def test_globals_of_main_are_the_worker_s_own(
     values = f"[np.float64(6.0)] [np.float64({last})]"
     expected = f"[(6, 5)] (7, 5) 5 [120] [1, 2] [3] {values}\n"
     assert out == expected
+
+
+FINALIZED = """
+import os, sys
+import onecopy as oc
+
+data = {"a": 1}
+
+class Temporary:
+    def __del__(self):
+        print("removed", bool(os.getpid()))
+
+def work(x):
+    return data["a"] + x
+
+if __name__ == "__main__":
+    temporary = Temporary()
+    method, how = sys.argv[1:]
+    if how == "executor":
+        left = oc.ProcessPoolExecutor(1, mp_context=method)
+        future = left.submit(work, 1)
+        assert list(left.map(work, [1, 2])) == [2, 3]
+    else:
+        left = oc.Pool(1, method=method)
+        assert left.map(work, [1, 2]) == [2, 3]
+        if how == "iterator":
+            results = left.imap(work, range(100))
+            next(results)
+        else:
+            left.close()
+            left.join()
+"""
+
+
+@pytest.mark.parametrize("method", ["fork", "forkserver", "spawn"])
+@pytest.mark.parametrize("how", ["pool", "executor", "iterator"])
+def test_globals_of_the_program_are_finalized_with_their_modules(
+    tmp_path: Path, method: str, how: str
+) -> None:
+    """Where something refers to the main module, the interpreter takes its globals away first."""
+    assert_clean(run(tmp_path, FINALIZED, method, how), "removed True")

@@ -61,10 +61,18 @@ def test_views_that_can_be_written_to_have_runs_of_their_own() -> None:
     assert made.copied == 160 + 800 + 80 + 800 + 160
 
 
-def test_read_only_views_that_overlap_make_one_run() -> None:
+def test_read_only_views_have_runs_of_their_own_too() -> None:
+    """Their copies can be written to, as after pickling."""
     whole = np.zeros((10, 10))
     whole.flags.writeable = False
     made = planned(whole[2:4], whole, whole[:, 1], whole[::-1])
+    assert sorted(runs(made)) == [0, 1, 2, 3]
+    assert all(entry.writable for entry in made.entries)
+
+
+def test_sealed_views_that_overlap_make_one_run() -> None:
+    whole = np.zeros((10, 10))
+    made = planned(whole[2:4], whole, whole[:, 1], whole[::-1], sealed=True)
     assert runs(made) == [0, 0, 0, 0]
     assert [entry.offset for entry in made.entries] == [160, 0, 8, 720]
     assert made.copied == 800
@@ -115,14 +123,22 @@ def test_neighbours_make_two_runs() -> None:
 
 
 @pytest.mark.parametrize(("step", "size"), [(1, 800), (2, 792), (3, 272), (50, 16)])
-def test_gaps_are_left_out_when_there_are_more_of_them_than_elements(step: int, size: int) -> None:
-    made = planned(np.zeros(100)[::step])
+def test_gaps_of_sealed_views_are_left_out_when_there_are_more_of_them_than_elements(
+    step: int, size: int
+) -> None:
+    made = planned(np.zeros(100)[::step], sealed=True)
     assert made.copied == size
 
 
-def test_gathered_views_keep_the_order_of_their_axes() -> None:
+@pytest.mark.parametrize("step", [1, 2, 3, 50, -1])
+def test_gaps_of_other_views_are_left_out(step: int) -> None:
+    array = np.zeros(100)[::step]
+    assert planned(array).copied == array.nbytes
+
+
+def test_gathered_views_that_are_sealed_keep_the_order_of_their_axes() -> None:
     array = np.zeros((8, 9, 10)).transpose(1, 2, 0)[::3, ::3, ::3]
-    made = planned(array)
+    made = planned(array, sealed=True)
     (run,) = made.runs
     assert run.array is not None
     assert made.entries[0].strides == run.strides == (32, 8, 96)

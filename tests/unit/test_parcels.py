@@ -21,7 +21,7 @@ from onecopy._codec.pickling import PEER
 from onecopy._memory.segment import registry
 from onecopy._system import mapping
 from onecopy.errors import FileTruncated, NotEnoughMemory, NotShared
-from tests.arrays import arrays, assert_same, facts
+from tests.arrays import arrays, arrived, assert_same, facts
 from tests.limited import address_space
 from tests.links import Far
 
@@ -46,8 +46,8 @@ def test_extents_are_a_set_of_bytes(added: list[tuple[int, int]]) -> None:
 @given(arrays())
 def test_every_array_arrives(array: Any) -> None:
     far = Far()
-    same(far.send(array), array)
-    same(far.send_back(array), array)
+    assert_same(facts(far.send(array)), arrived(array), strides=True)
+    assert_same(facts(far.send_back(array)), arrived(array), strides=True)
 
 
 @given(arrays(), st.booleans())

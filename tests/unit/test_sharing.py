@@ -195,10 +195,8 @@ def test_memmap_that_may_differ_from_its_file_is_copied(tmp_path: Path, mode: An
     ends = Ends()
     there = ends.send(mapped)
     assert (there == mapped).all()
-    assert there.flags.writeable == mapped.flags.writeable
-    if there.flags.writeable:
-        there[0] = 77
-        assert mapped[0] == 0
+    there[0] = 77
+    assert mapped[0] == 0
     assert ends.moved() > 8000
 
 

@@ -159,9 +159,7 @@ def _reduce_small(array: np.ndarray[Any, Any]) -> Any:
     dtype, flags, shape = array.dtype, array.flags, array.shape
     if dtype.hasobject or dtype.kind == "T" or not array.nbytes or not flags.forc:
         return None
-    elements: Any = array.tobytes("A")
-    if flags.writeable:
-        elements = bytearray(elements)
+    elements = bytearray(array.tobytes("A"))  # writable, whatever the array is, as pickle has it
     # The dtype object itself: all others of the message with the same dtype refer to it.
     if len(shape) == 1:
         return _ndarray, (shape, dtype, elements)

@@ -4,8 +4,9 @@ While an object is pickled, every buffer in it is noted as a *span*: its place i
 the array's view of it. Nothing is copied yet. ``plan`` then sorts the spans: those in shared memory
 become references, the others *runs* of bytes to copy. What the receiver may write to has a run of
 its own, as after pickling: a write to one view of an array must not be seen in another, which may
-be the argument of another task. Read-only views that overlap have one run together. Gaps of sparse
-views are left out. ``codec``, which knows the destination, does the copying.
+be the argument of another task. So has a view that is read-only here. What no receiver writes to,
+for it is shared, has one run with what it overlaps, and so have buffers of other kinds that are
+read-only. ``codec``, which knows the destination, does the copying.
 """
 
 from __future__ import annotations
@@ -182,12 +183,14 @@ def plan(spans: list[BufferView], *, sealed: bool = False) -> CopyPlan:
         entry = _shared(span)
         if entry is not None:
             entries[index] = entry
-        elif sealed or not span.writable:
+        elif sealed or not (span.writable or _copies(span)):
             read_only.append(index)
-        elif _repeats(span):
-            _gather(made, entries, spans, [index])
         else:
-            groups.append([index])
+            span.writable = True  # the copy is the receiver's own
+            if span.strides is None or span.owner.flags.forc:
+                groups.append([index])
+            else:
+                _gather(made, entries, spans, [index], _c_strides(span.owner))
     for group in groups + _groups(spans, read_only):
         low = min(spans[i].low for i in group)
         high = max(spans[i].high for i in group)
@@ -200,16 +203,26 @@ def plan(spans: list[BufferView], *, sealed: bool = False) -> CopyPlan:
         for i in group:
             alike.setdefault(_look(spans[i]), []).append(i)
         for same in alike.values():
-            _gather(made, entries, spans, same)
+            first = spans[same[0]]
+            dense = _dense_strides(first) if first.strides is not None else None
+            _gather(made, entries, spans, same, dense)
     made.entries = [entries[i] for i in range(len(spans))]
     return made
 
 
+def _copies(span: BufferView) -> bool:
+    """Return True for a read-only array whose copy is to be writable, as pickle makes it.
+
+    Not a broadcast one, in which elements have bytes in common: written out, they may be more than
+    there is memory for.
+    """
+    return span.strides is not None and not _repeats(span)
+
+
 def _repeats(span: BufferView) -> bool:
     """Return True if some elements of an array may have bytes in common, as in a broadcast one."""
-    if span.strides is None:
-        return False
     array = span.owner
+    assert span.strides is not None
     reach = array.itemsize
     for step, length in sorted(zip(map(abs, span.strides), array.shape, strict=True)):
         if length > 1:
@@ -239,17 +252,30 @@ def _look(span: BufferView) -> Any:
 
 
 def _gather(
-    made: CopyPlan, entries: dict[int, BufferRef], spans: list[BufferView], same: list[int]
+    made: CopyPlan,
+    entries: dict[int, BufferRef],
+    spans: list[BufferView],
+    same: list[int],
+    strides: tuple[int, ...] | None,
 ) -> None:
-    """Plan one run, without gaps, for views with the same key."""
+    """Plan one run, without gaps, for views with the same key; ``strides``: of the copy."""
     s = spans[same[0]]
-    strides = _dense_strides(s) if s.strides is not None else None
     for i in same:
         entries[i] = BufferRef(None, len(made.runs), 0, s.nbytes, strides, spans[i].writable)
     if strides is None:
         made.runs.append(CopyRange(s.nbytes, s.low))
     else:
         made.runs.append(CopyRange(s.nbytes, 0, s.owner, strides))
+
+
+def _c_strides(array: Any) -> tuple[int, ...]:
+    """Return the strides of a copy in C order: what pickle makes of an array that is not contiguous."""
+    strides: list[int] = []
+    step = array.dtype.itemsize
+    for length in reversed(array.shape):
+        strides.append(step)
+        step *= length
+    return tuple(reversed(strides))
 
 
 def _dense_strides(span: BufferView) -> tuple[int, ...]:

@@ -322,6 +322,8 @@ def _are_small(values: Iterable[Any], kinds: set[type]) -> bool:
             kind = value.dtype
             if value.base is not None or value.nbytes > _SMALL or kind.hasobject:
                 return False
+            if not value.flags.writeable:  # by protocol 5 it would arrive read-only
+                return False
             if not kind.isnative:  # NumPy's own pickles of dates forget it
                 return False
     return True

@@ -11,6 +11,8 @@ from __future__ import annotations
 import os
 import sys
 import types
+import weakref
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from .homes import MAIN_NAMES, is_user_file
@@ -86,7 +88,9 @@ def importable_main(*, forced: bool = False) -> MainModule | None:
     return MainModule(path, name, bound, guarded, main_syntax.makes_functions(tree))
 
 
-_looked_at: tuple[Any, MainModule | None] = (None, None)
+# Weak: at its exit the interpreter ends the main module's objects in order, their ``__del__`` with
+# their globals, if nothing else refers to the module.
+_looked_at: tuple[Callable[[], Any], MainModule | None] = (lambda: None, None)
 
 
 def main_module() -> MainModule | None:
@@ -94,9 +98,9 @@ def main_module() -> MainModule | None:
     global _looked_at
     main = sys.modules["__main__"]
     known, found = _looked_at
-    if known is not main:
+    if known() is not main:
         found = importable_main()
-        _looked_at = (main, found)
+        _looked_at = (weakref.ref(main), found)
     return found
 
 

@@ -24,7 +24,12 @@ class Callers:
     def __init__(self, recorder: Recorder) -> None:
         self._recorder = recorder
         self._line = NOWHERE
-        self._last: tuple[CodeType | None, int, Function | None, str, int] = (None, 0, None, "", 0)
+        self._last: tuple[CodeType | None, int, Function | None, str, int]
+        self.clear()
+
+    def clear(self) -> None:
+        """Forget the last call: the pool has ended."""
+        self._last = (None, 0, None, "", 0)
 
     def site(self, work: Work) -> int:
         """Return the index of the present call."""

@@ -1,4 +1,5 @@
-"""Pending work at the end of a program or of a ``with`` block: one line reports that it is dropped.
+"""Pending work at the end of a program or of a ``with`` block, which one line reports as dropped;
+and iterators and executors that are dropped.
 
 A pool drops its pending work then, as ``multiprocessing`` does. A user of executors, which finish
 it, would look for results in vain. Nothing is reported if the program has terminated the pool, nor
@@ -11,7 +12,8 @@ import atexit
 import contextlib
 import sys
 import weakref
-from typing import TYPE_CHECKING
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
 
 from .._system import forking
 from .jobs import MapJob, StreamJob
@@ -21,6 +23,26 @@ if TYPE_CHECKING:
     from .work import Work
 
 _engines: weakref.WeakSet[Engine] = weakref.WeakSet()
+
+
+def when_dropped(
+    owner: object, method: Callable[..., object], *arguments: object
+) -> weakref.finalize[..., Any]:
+    """Call a method when ``owner`` is garbage-collected, and not at the end of the program.
+
+    The registry of finalizers would keep the method's object as long as ``owner``, and with it the
+    functions that it has to do with, and their modules. So it refers to it weakly. The object is there
+    as long as it has anything to do: the pool's threads refer to it.
+    """
+    found = weakref.finalize(owner, _call, weakref.WeakMethod(method), *arguments)
+    found.atexit = False
+    return found
+
+
+def _call(weak: Callable[[], Callable[..., object] | None], *arguments: object) -> None:
+    method = weak()
+    if method is not None:
+        method(*arguments)
 
 
 def watch(engine: Engine) -> None:

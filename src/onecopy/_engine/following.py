@@ -135,6 +135,11 @@ class Follower:
         self._number = 0
         self._in_progress: set[tuple[str, str]] = set()
 
+    def clear(self) -> None:
+        """Forget what functions read: the pool has ended. It refers to their modules."""
+        with self._lock:
+            self._closures.clear()
+
     def versions(self, references: Iterable[Any]) -> tuple[Version, ...]:
         """Return the versions that workers need before they use any of ``references``.
 

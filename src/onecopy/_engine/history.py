@@ -107,6 +107,7 @@ class History:
 
     def over(self) -> None:
         """Call what waits for the end: all workers have gone."""
+        self.callers.clear()
         while self.ends:
             self.ends.pop()()
 

@@ -58,6 +58,8 @@ class KnownFunctions:
     def clear(self) -> None:
         """Forget all functions: the pool has ended."""
         self._functions.clear()
+        if self._follower is not None:
+            self._follower.clear()
 
     def for_job(self, call: Callable[..., Any]) -> Function:
         """Return a function for a job: sent to each worker once, with one copy of what it captures.

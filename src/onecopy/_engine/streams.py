@@ -3,7 +3,6 @@ caller's thread."""
 
 from __future__ import annotations
 
-import weakref
 from collections.abc import Iterator
 from concurrent.futures import CancelledError
 from time import monotonic, monotonic_ns
@@ -13,6 +12,7 @@ from .._codec.blame import cut_ours, ours_cut, without_ours
 from .._observe.diary import ITERABLE
 from .._system.interrupts import Uninterrupted, raised_by_handler
 from .busy import Waiting
+from .dropped import when_dropped
 from .engine import Engine
 from .jobs import Items, NoResult, StreamJob
 
@@ -47,10 +47,8 @@ class Stream(Iterator[R_co]):
         self._enough = self._window - int(_ROOM * self._window)
         try:
             self._number = engine.submission.open(job, 0, grows=True)
-            self._finalizer = weakref.finalize(
-                self, engine.submission.cancel_job_later, self._number
-            )
-            self._finalizer.atexit = False
+            cancel = engine.submission.cancel_job_later
+            self._finalizer = when_dropped(self, cancel, self._number)
             self._feed(chunk * engine.options.workers)
         except BaseException:
             engine.submission.cancel_job(job)  # no caller will have the iterator
