@@ -349,5 +349,5 @@ if __name__ == "__main__":
 def test_globals_of_the_program_are_finalized_with_their_modules(
     tmp_path: Path, method: str, how: str
 ) -> None:
-    """Where something refers to the main module, the interpreter takes its globals away first."""
+    """The interpreter takes the globals away first, where something refers to the main module."""
     assert_clean(run(tmp_path, FINALIZED, method, how), "removed True")
