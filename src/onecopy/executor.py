@@ -390,7 +390,7 @@ class ProcessPoolExecutor(StandardExecutor):
             timeout: seconds from now; a result that is not there by then raises
                 TimeoutError.
             chunksize: items that a worker is sent as one task. If it is not given, short items are
-                sent several at once (at most 16), by their measured time.
+                sent several at once (at most 16); with ``max_tasks_per_child``, one at a time.
             buffersize: the maximum number of tasks whose results have not been fetched.
             progress: show progress, as ``Pool.map`` does; None: the executor's default.
             errors: the treatment of items that fail. ``"raise"``: a failed item raises in its
@@ -427,7 +427,7 @@ class ProcessPoolExecutor(StandardExecutor):
             if raised_by_handler(error):
                 raise
             return failing(error, items)
-        chunk = None if chunksize is _CHUNK else chunksize
+        chunk = None if chunksize is _CHUNK and not engine.options.max_tasks else chunksize
         call_kind = wire.MAP if single else wire.STARMAP
         namespace = engine.submission.namespace
         job = StreamJob(function, items, call_kind, namespace, chunk, _MAP_CHUNK, errors=errors)

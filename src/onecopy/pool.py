@@ -62,7 +62,8 @@ class Pool(PoolView, StandardPool):  # type: ignore[misc]  # results are of our 
         initializer: called as ``initializer(*initargs)`` in each worker before its first
             task. If it raises, the pool is unusable and all tasks fail with
             ``InitializerFailed``.
-        maxtasksperchild: a worker is replaced after this many tasks (a chunk is one).
+        maxtasksperchild: a worker is replaced after this many tasks. A chunk is one: without a
+            ``chunksize``, of as many items as in ``multiprocessing``.
         context: for programs that pass one to ``multiprocessing.Pool``: its start method.
         processes: ``multiprocessing.Pool``'s name for ``workers``.
         preload: names of modules to import once, before workers are forked. NumPy is imported if

@@ -41,6 +41,10 @@ def look() -> str:
     return GLOBAL
 
 
+def pid_of_me(_: int) -> int:
+    return os.getpid()
+
+
 class TestConstructor:
     def test_has_the_documented_face(self) -> None:
         assert issubclass(oc.ProcessPoolExecutor, futures.Executor)
@@ -124,6 +128,12 @@ class TestConstructor:
         pids = [executor.submit(os.getpid).result() for _ in range(7)]
         assert len(set(pids)) == 3
         assert pids[0] == pids[1] == pids[2] != pids[3] == pids[5] != pids[6]
+
+    def test_with_max_tasks_per_child_items_of_a_map_are_tasks(
+        self, make_executor: MakeExecutor, process_method: str
+    ) -> None:
+        executor = make_executor(process_method, 2, max_tasks_per_child=1)
+        assert len(set(executor.map(pid_of_me, range(8)))) == 8
 
     def test_max_tasks_per_child_with_many_pending(
         self, make_executor: MakeExecutor, method: str

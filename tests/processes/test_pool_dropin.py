@@ -58,6 +58,10 @@ def numbers(end: int, fails_at: int) -> Iterator[int]:
         yield i
 
 
+def pid_of_me(_: int) -> int:
+    return os.getpid()
+
+
 @dataclass
 class Model:
     """A dataclass that is compared has no hash."""
@@ -92,6 +96,16 @@ class TestConstructor:
     def test_processes_none_is_the_number_of_cpus(self) -> None:
         with oc.Pool(None, method="thread") as pool:
             assert pool.workers == oc.cpu_count()
+
+    def test_chunks_are_those_of_multiprocessing_where_workers_are_replaced(
+        self, make_pool: MakePool, process_method: str
+    ) -> None:
+        pool = make_pool(process_method, 2, maxtasksperchild=1)
+        assert len(set(pool.imap(pid_of_me, range(8)))) == 8
+        assert len(set(pool.imap_unordered(pid_of_me, range(8)))) == 8
+        assert len(set(pool.map(pid_of_me, range(8)))) == 8
+        pids = pool.map(pid_of_me, range(20))
+        assert [pids.count(pid) for pid in dict.fromkeys(pids)] == [3] * 6 + [2]
 
     def test_maxtasksperchild_none_is_for_ever(self, make_pool: MakePool) -> None:
         pool = make_pool("fork", 1, maxtasksperchild=None)

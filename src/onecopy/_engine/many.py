@@ -138,6 +138,10 @@ class Many:
         errors: Errors,
         done: Callable[[MapJob], None] | None = None,
     ) -> MapJob:
+        options = self._engine.options
+        if chunk is None and options.max_tasks is not None:
+            # A worker is replaced after a number of chunks: of the size that multiprocessing makes them.
+            chunk = max(1, -(-len(items) // (4 * options.workers)))
         return MapJob(
             function,
             items,
@@ -172,6 +176,8 @@ class Many:
         check_errors(errors)
         if scan is not None:
             scanned.check(scan, self._engine, errors)
+        if chunk is None and self._engine.options.max_tasks is not None:
+            chunk = 1  # a worker is replaced after a number of items, as in multiprocessing
         single = len(iterables) == 1
         if total is None:
             lengths = [length_of(each) for each in iterables]
