@@ -317,12 +317,14 @@ import os, sys
 import onecopy as oc
 
 data = {"a": 1}
+log = oc.append_log()
 
 class Temporary:
     def __del__(self):
         print("removed", bool(os.getpid()))
 
 def work(x):
+    log.append(x)  # its memory is a part of the garbage at the exit
     return data["a"] + x
 
 if __name__ == "__main__":
@@ -331,6 +333,7 @@ if __name__ == "__main__":
     if how == "executor":
         left = oc.ProcessPoolExecutor(1, mp_context=method)
         future = left.submit(work, 1)
+        assert future.result() == 2
         assert list(left.map(work, [1, 2])) == [2, 3]
     else:
         left = oc.Pool(1, method=method)

@@ -374,6 +374,7 @@ class ClusterEngine:
         self._arena.close()
         self._initializer = None
         self._known.clear()
+        self.core.inbox.forget()
         self.history.over()
         _engines.discard(self)
 

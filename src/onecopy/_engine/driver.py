@@ -269,6 +269,7 @@ class Driver:
         parts.arena.close()
         self._initializer = None
         parts.known.clear()
+        parts.core.inbox.forget()
         parts.freezes.end()
         parts.history.over()
         self._finished()

@@ -136,9 +136,11 @@ class Follower:
         self._in_progress: set[tuple[str, str]] = set()
 
     def clear(self) -> None:
-        """Forget what functions read: the pool has ended. It refers to their modules."""
+        """Forget what functions read, and the values: the pool has ended. They refer to the
+        functions' modules, and to the program's shared objects."""
         with self._lock:
             self._closures.clear()
+            self._variables.clear()
 
     def versions(self, references: Iterable[Any]) -> tuple[Version, ...]:
         """Return the versions that workers need before they use any of ``references``.

@@ -97,6 +97,10 @@ class Inbox:
             self.begins_to_hold = True
         return found
 
+    def forget(self) -> None:
+        """Forget the last call's function, and the values that it reads: the pool has ended."""
+        self._common = (None, None)
+
     def withdraw(self, call: Call) -> bool:
         """Take a call out again; return False if it was taken in. With the table's lock held."""
         try:

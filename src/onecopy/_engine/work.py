@@ -279,6 +279,7 @@ class FutureCall(Call, TaskFuture):
     def release(self) -> None:
         """Release what it was made of."""
         self.message = self._call = self.function = None
+        self.versions = NO_VERSIONS
 
 
 class BlockingCall(Call):
