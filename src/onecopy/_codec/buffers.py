@@ -12,6 +12,7 @@ read-only. ``codec``, which knows the destination, does the copying.
 from __future__ import annotations
 
 import ctypes
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 from .._memory.segment import registry
@@ -190,7 +191,10 @@ def plan(spans: list[BufferView], *, sealed: bool = False) -> CopyPlan:
             if span.strides is None or span.owner.flags.forc:
                 groups.append([index])
             else:
-                _gather(made, entries, spans, [index], _c_strides(span.owner))
+                # In C order, as pickle has it.
+                array = span.owner
+                dense = _dense_strides(array, reversed(range(array.ndim)))
+                _gather(made, entries, spans, [index], dense)
     for group in groups + _groups(spans, read_only):
         low = min(spans[i].low for i in group)
         high = max(spans[i].high for i in group)
@@ -204,8 +208,10 @@ def plan(spans: list[BufferView], *, sealed: bool = False) -> CopyPlan:
             alike.setdefault(_look(spans[i]), []).append(i)
         for same in alike.values():
             first = spans[same[0]]
-            dense = _dense_strides(first) if first.strides is not None else None
-            _gather(made, entries, spans, same, dense)
+            strides = None
+            if first.strides is not None:
+                strides = _dense_strides(first.owner, _by_speed(first.owner))
+            _gather(made, entries, spans, same, strides)
     made.entries = [entries[i] for i in range(len(spans))]
     return made
 
@@ -268,22 +274,21 @@ def _gather(
         made.runs.append(CopyRange(s.nbytes, 0, s.owner, strides))
 
 
-def _c_strides(array: Any) -> tuple[int, ...]:
-    """Return the strides of a copy in C order: what pickle makes of an array that is not contiguous."""
-    strides: list[int] = []
-    step = array.dtype.itemsize
-    for length in reversed(array.shape):
-        strides.append(step)
-        step *= length
-    return tuple(reversed(strides))
+def _dense_strides(array: Any, axes: Iterable[int]) -> tuple[int, ...]:
+    """Return the strides of a copy without gaps.
 
-
-def _dense_strides(span: BufferView) -> tuple[int, ...]:
-    """Return the strides of a copy without gaps, with its axes in the same order of speed."""
-    array = span.owner
+    Args:
+        array: the array to be copied.
+        axes: of the copy, from the fastest to the slowest.
+    """
     step = array.dtype.itemsize
     strides = [0] * array.ndim
-    for axis in sorted(range(array.ndim), key=lambda a: (abs(array.strides[a]), -a)):
+    for axis in axes:
         strides[axis] = step
         step *= array.shape[axis]
     return tuple(strides)
+
+
+def _by_speed(array: Any) -> list[int]:
+    """Return the axes of an array, from the fastest to the slowest."""
+    return sorted(range(array.ndim), key=lambda a: (abs(array.strides[a]), -a))

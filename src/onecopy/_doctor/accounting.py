@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import numpy as np
 
+from .._report.model import Start
 from .estimate import gaps, overlap
 from .history import History, Process, Table
 from .inside import kinds
-from .pools import Pool, Start
+from .pools import Pool
 
 _CPU_BOUND = 0.6
 # Nanoseconds that the hooks take in each task.

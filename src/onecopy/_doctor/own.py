@@ -51,11 +51,10 @@ def drawn(run: Run, cells: int, most: int) -> list[tuple[str, list[str]]]:
     rows = []
     for life in run.workers[:most]:
         mine = run.spans[run.spans["worker"] == life["worker"]]
-        ready = int(life["ready"]) or run.ended
-        started = int(life["initializing"]) or ready
+        born, initializing, ready = run.start(life)
         stretches = [
-            _one("start-up", int(life["born"]), started),
-            _one("initializer", started, ready),
+            _one("start-up", born, initializing),
+            _one("initializer", initializing, ready),
             lanes.Stretch("unpickle", mine["received"], mine["started"]),
             lanes.Stretch("compute", mine["started"], mine["finished"]),
             lanes.Stretch("pickle", mine["finished"], mine["encoded"]),

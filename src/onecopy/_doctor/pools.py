@@ -8,10 +8,11 @@ many there were, and how long they took together.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
+from .._report.model import Start
 from .estimate import replay
 from .history import NOWHERE, Process, Site, Table
 from .rings import LONG
@@ -32,20 +33,6 @@ TASK = np.dtype(
 
 # What the hooks themselves take between the readings of a task's begin and end.
 _HOOK, _HOOK_CPU = 0.3e-6, 1.0e-6
-
-
-class Start(NamedTuple):
-    """The start of a worker; nanoseconds.
-
-    Attributes:
-        born: it was started.
-        initializing: its initializer began; ``ready`` if it has none.
-        ready: it was ready for a task.
-    """
-
-    born: int
-    initializing: int
-    ready: int
 
 
 @dataclass

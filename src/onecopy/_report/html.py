@@ -161,11 +161,10 @@ def _lanes(run: Run) -> tuple[Table, list[dict[str, Any]]]:
             lanes += _host_lanes(run, host)
         low, high = np.searchsorted(drawn["worker"], [life["worker"], life["worker"] + 1])
         gone = int(life["gone"]) or run.ended
-        ready = int(life["ready"]) or gone
-        started = int(life["initializing"])
-        marks = [_mark(run, int(life["born"]), started or ready, "startup")]
-        if started:
-            marks.append(_mark(run, started, ready, "initializing"))
+        born, initializing, ready = run.start(life)
+        marks = [_mark(run, born, initializing, "startup")]
+        if initializing < ready:
+            marks.append(_mark(run, initializing, ready, "initializing"))
         mine = run.spans["worker"] == life["worker"]
         if (run.spans["state"][mine] == LOST).any():
             marks.append(_mark(run, max(int(life["last"]), ready), gone, "lost"))

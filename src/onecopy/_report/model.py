@@ -114,6 +114,20 @@ class HostRow(NamedTuple):
     why: str
 
 
+class Start(NamedTuple):
+    """The start of a worker; nanoseconds.
+
+    Attributes:
+        born: it was started.
+        initializing: its initializer began; ``ready`` if it has none.
+        ready: it was ready for a task; its end, or the run's, if it never was.
+    """
+
+    born: int
+    initializing: int
+    ready: int
+
+
 @dataclass(frozen=True)
 class Run:
     """See the module.
@@ -188,6 +202,11 @@ class Run:
     def tasks(self) -> int:
         """The number of tasks that have ended, kept or not."""
         return int(self.totals["tasks"].sum())
+
+    def start(self, life: Any) -> Start:
+        """Return the start of one of ``workers``."""
+        ready = int(life["ready"]) or int(life["gone"]) or self.ended
+        return Start(int(life["born"]), int(life["initializing"]) or ready, ready)
 
     def _lives(self) -> tuple[Table, Table, Table, Table]:
         """Return for each worker, within the run: requested, ready, done with its last task, gone."""

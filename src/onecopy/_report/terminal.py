@@ -153,12 +153,11 @@ def _lane(run: Run, life: Any, cells: int, tail: tuple[Table, Table]) -> list[tu
     wall = max(1, run.ended - run.began)
     edges = run.began + np.arange(cells + 1) * (wall / cells)
     share = {paint: np.zeros(cells) for paint in GLYPHS}
-    ready = int(life["ready"]) or int(life["gone"]) or run.ended
+    born, initializing, ready = run.start(life)
     gone = int(life["gone"]) or run.ended
     last = max(int(life["last"]), ready)
-    started = int(life["initializing"]) or ready
-    _add(share["startup"], edges, np.array([life["born"]]), np.array([started]))
-    _add(share["initializing"], edges, np.array([started]), np.array([ready]))
+    _add(share["startup"], edges, np.array([born]), np.array([initializing]))
+    _add(share["initializing"], edges, np.array([initializing]), np.array([ready]))
     mine = run.spans[(run.spans["worker"] == life["worker"]) & (run.spans["finished"] > 0)]
     idle = np.zeros(cells)
     _add(idle, edges, mine["received"] - mine["waited"], mine["received"])

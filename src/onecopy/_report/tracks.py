@@ -58,11 +58,10 @@ def slices(run: Run) -> Iterator[Slice]:
         number, pid = int(life["worker"]), process(int(life["host"]), int(life["pid"]))
         tid = number if pid == run.owner_pid else pid
         gone = int(life["gone"]) or run.ended
-        ready = int(life["ready"]) or gone
-        started = int(life["initializing"]) or ready
-        yield Slice(pid, tid, "start-up", int(life["born"]), started, False, {})
-        if started < ready:
-            yield Slice(pid, tid, "initializer", started, ready, False, {})
+        born, initializing, ready = run.start(life)
+        yield Slice(pid, tid, "start-up", born, initializing, False, {})
+        if initializing < ready:
+            yield Slice(pid, tid, "initializer", initializing, ready, False, {})
         rows = np.flatnonzero(spans["worker"] == number)
         rows = rows[np.argsort(spans["received"][rows], kind="stable")]
         for row in rows.tolist():

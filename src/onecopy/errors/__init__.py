@@ -120,6 +120,19 @@ def signal_name(number: int) -> str:
         return f"signal {number}"
 
 
+def how_it_ended(exitcode: int | None) -> str:
+    """Return how a process has ended, for a sentence about it.
+
+    Args:
+        exitcode: its exit code, or minus the number of the signal that ended it; None: unknown.
+    """
+    if exitcode is None:
+        return "ended for an unknown reason"
+    if exitcode >= 0:
+        return f"exited with code {exitcode}"
+    return f"was killed by {signal_name(-exitcode)}"
+
+
 # Of the characters that print nothing these two are in names and signs of many scripts.
 _JOINERS = "\u200c\u200d"
 _UNSEEN = ("Cc", "Cf", "Cs", "Zl", "Zp")

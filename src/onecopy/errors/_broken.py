@@ -9,7 +9,7 @@ from __future__ import annotations
 import signal
 from typing import TYPE_CHECKING, Any
 
-from . import NotPicklable, OnecopyError, human_bytes, signal_name
+from . import NotPicklable, OnecopyError, how_it_ended, human_bytes
 
 if TYPE_CHECKING:
     from concurrent.futures.process import BrokenProcessPool
@@ -74,15 +74,8 @@ class WorkerDied(BrokenWorker):
         except ValueError:
             return -self.exitcode
 
-    def _how(self) -> str:
-        if self.exitcode is None:
-            return "ended for an unknown reason"
-        if self.exitcode >= 0:
-            return f"exited with code {self.exitcode}"
-        return f"was killed by {signal_name(-self.exitcode)}"
-
     def __str__(self) -> str:
-        text = f"worker {self.pid} {self._how()}"
+        text = f"worker {self.pid} {how_it_ended(self.exitcode)}"
         if self.oom:
             text += " (the kernel's out-of-memory killer)"
         if self.memory is not None:
@@ -162,7 +155,7 @@ class FileTruncated(WorkerDied):
         self.now = now
 
     def __str__(self) -> str:
-        who = f"worker {self.pid} {self._how()}: " if self.pid else ""
+        who = f"worker {self.pid} {how_it_ended(self.exitcode)}: " if self.pid else ""
         ran = f" while it was used by {self.task}" if self.task else ""
         return (
             f"{who}the mapped file {self.path!r} was truncated from {self.was} to {self.now} "

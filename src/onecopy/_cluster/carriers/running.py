@@ -19,7 +19,7 @@ from time import monotonic
 from typing import Protocol
 
 from ..._launch import interpreter
-from ...errors import HostMismatch, signal_name
+from ...errors import HostMismatch, how_it_ended
 from ..bulk import hand_over
 from ..connection import Connection, Packed
 from ..interface import AGENT
@@ -93,11 +93,8 @@ class AgentProcess:
         except ChildProcessError:  # the program has waited for it, or ignores SIGCHLD
             with self._lock:
                 self.pid = 0
-            return "ended for an unknown reason"
-        code = os.waitstatus_to_exitcode(status)
-        if code >= 0:
-            return f"exited with code {code}"
-        return f"was killed by {signal_name(-code)}"
+            return how_it_ended(None)
+        return how_it_ended(os.waitstatus_to_exitcode(status))
 
 
 class Running:
