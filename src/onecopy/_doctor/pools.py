@@ -7,6 +7,7 @@ many there were, and how long they took together.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -186,9 +187,15 @@ class Pool:
     @property
     def lead(self) -> float:
         """Until the first worker was ready."""
-        if not self.starts:
-            return 0.0
-        return max(0.0, (min(start.ready for start in self.starts.values()) - self.begin) / 1e9)
+        return self._until(start.ready for start in self.starts.values())
+
+    @property
+    def starting(self) -> float:
+        """The same without its initializer, whose time is the program's own."""
+        return self._until(start.initializing for start in self.starts.values())
+
+    def _until(self, times: Iterable[int]) -> float:
+        return max(0.0, (min(times, default=self.begin) - self.begin) / 1e9)
 
     @property
     def submit(self) -> tuple[Site, str]:

@@ -23,7 +23,7 @@ _BUSY = 0.25
 
 def look(case: Case) -> Iterator[Finding]:
     for pool in case.pools:
-        lead = pool.lead
+        lead = pool.starting
         replaced = _replaced(case, pool)
         if replaced is not None:
             yield replaced
@@ -94,7 +94,7 @@ def _on_free_cpus(pool: Pool, foreign: float) -> float:
     first = min(pool.workers, key=lambda each: pool.starts[each.pid].ready)
     boot = first.of(kinds.BOOT)
     if not len(boot) or first.forked:
-        return pool.lead
+        return pool.starting
     # Where others run beside it, on the same cores, the same work takes up to twice the CPU time.
     rate = 1.3 if foreign <= _BUSY else 0.65
     return rate * int(boot[0]["a"]) / 1e9 * max(1.0, pool.lanes / pool.cpus) + _LEAST
